@@ -1,0 +1,90 @@
+import type { ColumnType } from 'kysely'
+import type * as Raw from './generated.ts'
+
+/**
+ * The generated tables, narrowed: checked text as unions, int8 as number (the driver parses it so,
+ * see db/connection.ts) and JSON columns as what the service stores in them.
+ */
+export interface DB {
+  api_keys: Narrow<Raw.ApiKeys, { kind: KeyKind; role: TenantRole | null }>
+  audit_log: Narrow<Raw.AuditLog, { actor_kind: ActorKind; detail: Json<Record<string, unknown>> }>
+  deliveries: Narrow<Raw.Deliveries, { status: DefaultTo<DeliveryStatus> }>
+  delivery_attempts: Narrow<
+    Raw.DeliveryAttempts,
+    { response_headers: Json<Record<string, string>> | null; response_truncated: DefaultTo<boolean> }
+  >
+  delivery_lanes: Narrow<
+    Raw.DeliveryLanes,
+    {
+      breaker_state: DefaultTo<BreakerState>
+      hold_reason: HoldReason | null
+      lease_token: DefaultTo<number>
+      skip_reason: SkipReason | null
+    }
+  >
+  erasures: Narrow<
+    Raw.Erasures,
+    {
+      status: DefaultTo<'queued' | 'running' | 'completed' | 'failed'>
+      scanned: DefaultTo<number>
+      erased: DefaultTo<number>
+      lease_token: DefaultTo<number>
+    }
+  >
+  event_types: Narrow<
+    Raw.EventTypes,
+    { sample: Json<unknown> | null; schema: Json<Record<string, unknown>> | null }
+  >
+  events: Narrow<
+    Raw.Events,
+    {
+      source: EventSource
+      body_gone: 'expired' | 'erased' | null
+      position: DefaultTo<number>
+      schema_problems: Json<{ pointer: string; detail: string }[]> | null
+    }
+  >
+  feed_epochs: Raw.FeedEpochs
+  plugin_secrets: Raw.PluginSecrets
+  plugins: Narrow<
+    Raw.Plugins,
+    {
+      status: DefaultTo<PluginStatus>
+      subscriptions: Json<StoredSubscription[]>
+      metadata: Json<Record<string, unknown>>
+      revision: DefaultTo<number>
+    }
+  >
+  replays: Narrow<
+    Raw.Replays,
+    {
+      status: DefaultTo<'queued' | 'running' | 'completed' | 'cancelled' | 'failed'>
+      delivery_status: DeliveryStatus | null
+      scanned: DefaultTo<number>
+      queued: DefaultTo<number>
+      lease_token: DefaultTo<number>
+    }
+  >
+  tenants: Narrow<Raw.Tenants, { subscriptions_version: DefaultTo<number> }>
+}
+
+export type PluginStatus = 'active' | 'paused' | 'disabled'
+export type DeliveryStatus = 'pending' | 'sent' | 'retry' | 'failed'
+export type BreakerState = 'closed' | 'open' | 'half_open'
+export type HoldReason = 'breaker_open' | 'retry_after'
+export type SkipReason = 'skipped' | 'plugin_deleted'
+export type EventSource = 'api' | 'platform' | 'cloudevents' | 'plugin' | 'system'
+export type KeyKind = 'platform' | 'tenant' | 'plugin'
+export type TenantRole = 'admin' | 'editor' | 'viewer'
+export type ActorKind = 'open' | KeyKind | 'operator' | 'system'
+
+/** One entry of a plugin's `events`: a pattern and, if it has one, the payload filter (lib/condition.ts). */
+export interface StoredSubscription {
+  event: string
+  filter: unknown
+}
+
+type Narrow<T, N> = Omit<T, keyof N> & N
+type DefaultTo<T> = ColumnType<T, T | undefined, T>
+/** Written as JSON text: node-postgres would turn a bare array into a Postgres array. */
+type Json<T> = ColumnType<T, string | undefined, string>
