@@ -1,0 +1,21 @@
+import { randomUUIDv7 } from 'node:crypto'
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+/** Where the version digit stands in a UUID's text. */
+const VERSION_AT = 14
+
+/** A UUIDv7: ids minted in a later millisecond sort later; within one millisecond the order is random. */
+export function newId(): string {
+  return randomUUIDv7()
+}
+
+/** Any UUID in its 8-4-4-4-12 form, of any version. */
+export function isUuid(text: string): boolean {
+  return UUID.test(text)
+}
+
+/** The millisecond in which a UUIDv7 was minted; throws RangeError for anything else, which carries no time. */
+export function uuidTime(id: string): Date {
+  if (!isUuid(id) || id[VERSION_AT] !== '7') throw new RangeError(`not a UUIDv7: ${id.slice(0, 36)}`)
+  return new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16))
+}
