@@ -1,0 +1,103 @@
+import cors from '@fastify/cors'
+import helmet from '@fastify/helmet'
+import rateLimit from '@fastify/rate-limit'
+import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import type { Config } from './config.ts'
+import auth from './infra/auth.ts'
+import db from './infra/db.ts'
+import edge, { buildValidator } from './infra/edge.ts'
+import egress, { type EgressOptions } from './infra/egress.ts'
+import health from './infra/health.ts'
+import metrics from './infra/metrics.ts'
+import openapi from './infra/openapi.ts'
+import problems, { rateLimited } from './infra/problems.ts'
+import secrets from './infra/secrets.ts'
+import signals from './infra/signals.ts'
+import { bearerKey } from './lib/api-key.ts'
+import type { SecretBox } from './lib/secret-box.ts'
+import auditModule from './modules/audit/index.ts'
+import erasureModule from './modules/erasure/index.ts'
+import eventModule from './modules/event/index.ts'
+import keyModule from './modules/key/index.ts'
+import pluginModule from './modules/plugin/index.ts'
+import replayModule from './modules/replay/index.ts'
+import retentionModule from './modules/retention/index.ts'
+import tenantModule from './modules/tenant/index.ts'
+import webhookDeliveryModule from './modules/webhook-delivery/index.ts'
+
+export interface AppDeps {
+  logger: FastifyBaseLogger
+  databaseUrl: string
+  secretBox: SecretBox
+  egress: EgressOptions
+  /** Requests without a key work for this tenant; null: keys are needed. */
+  openTenantId: string | null
+}
+
+export type App = FastifyInstance<
+  import('node:http').Server,
+  import('node:http').IncomingMessage,
+  import('node:http').ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
+
+/** 1 MiB; POST /api/events has 8 MiB of its own for batches. */
+const BODY_LIMIT = 1024 * 1024
+/** The whole request must have arrived by then, however it drips. */
+const REQUEST_TIMEOUT_MS = 30_000
+const KEEP_ALIVE_TIMEOUT_MS = 72_000
+const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/
+
+/** Builds the service and registers every module, in order; never listens. */
+export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
+  const app = Fastify({
+    loggerInstance: deps.logger,
+    disableRequestLogging: true,
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    forceCloseConnections: 'idle',
+    return503OnClosing: true,
+    trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
+    genReqId: ({ headers }) => {
+      const given = headers['x-request-id']
+      return typeof given === 'string' && REQUEST_ID.test(given) ? given : crypto.randomUUID()
+    },
+    routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
+    schemaController: { compilersFactory: { buildValidator: buildValidator as never } },
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  await app.register(problems)
+  await app.register(edge)
+  await app.register(helmet, { contentSecurityPolicy: false })
+  if (config.corsOrigins.length > 0) await app.register(cors, { origin: [...config.corsOrigins] })
+  await app.register(openapi)
+  await app.register(metrics)
+  await app.register(db, { databaseUrl: deps.databaseUrl })
+  await app.register(signals, { databaseUrl: deps.databaseUrl })
+  await app.register(secrets, { secretBox: deps.secretBox })
+  await app.register(egress, { egress: deps.egress })
+  await app.register(auth, { openTenantId: deps.openTenantId, platformKey: config.platformKey })
+  if (config.rateLimitPerMinute > 0) {
+    await app.register(rateLimit, {
+      max: config.rateLimitPerMinute,
+      timeWindow: 60_000,
+      keyGenerator: (request) => bearerKey(request.headers.authorization) ?? request.ip,
+      errorResponseBuilder: () => rateLimited(),
+    })
+  }
+  await app.register(health, { roles: config.roles })
+
+  await app.register(tenantModule)
+  await app.register(keyModule)
+  await app.register(auditModule)
+  await app.register(eventModule)
+  await app.register(webhookDeliveryModule, { config })
+  await app.register(pluginModule, { config })
+  await app.register(replayModule, { config })
+  await app.register(erasureModule, { config })
+  await app.register(retentionModule, { config })
+  return app as unknown as App
+}

@@ -1,0 +1,37 @@
+import type { Kysely, Transaction } from 'kysely'
+import type { DB } from '../../db/schema.ts'
+import { newId } from '../lib/ids.ts'
+import { redact } from '../lib/redact.ts'
+import type { Actor } from './auth.ts'
+
+export interface AuditEntry {
+  tenantId: string | null
+  /** Noun and past participle: `plugin.created`, `key.revoked`. */
+  action: string
+  targetKind: string
+  targetId: string
+  /** What changed; secrets in it are redacted. */
+  detail?: Record<string, unknown>
+}
+
+/** Writes who did what, in the transaction that does it: neither exists without the other. */
+export async function audit(
+  db: Kysely<DB> | Transaction<DB>,
+  actor: Actor,
+  entry: AuditEntry,
+): Promise<void> {
+  await db
+    .insertInto('audit_log')
+    .values({
+      id: newId(),
+      tenant_id: entry.tenantId,
+      actor_kind: actor.kind,
+      actor_id: actor.id,
+      action: entry.action,
+      target_kind: entry.targetKind,
+      target_id: entry.targetId,
+      detail: JSON.stringify(redact(entry.detail ?? {})),
+      request_id: actor.requestId,
+    })
+    .execute()
+}

@@ -1,0 +1,56 @@
+import fp from 'fastify-plugin'
+import type { Kysely } from 'kysely'
+import type pg from 'pg'
+import { createKysely, createPool } from '../../db/connection.ts'
+import type { DB } from '../../db/schema.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** What requests use. Short statements only: anything longer belongs to a worker. */
+    db: Kysely<DB>
+    /** What workers use: a long backlog never takes a request's connection. */
+    workerDb: Kysely<DB>
+    pools: { readonly api: pg.Pool; readonly worker: pg.Pool }
+  }
+}
+
+/** Connections for requests: more only queue up inside Postgres on a small machine. */
+const API_POOL_SIZE = 10
+const WORKER_POOL_SIZE = 6
+const API_STATEMENT_TIMEOUT_MS = 5_000
+const WORKER_STATEMENT_TIMEOUT_MS = 30_000
+const LOCK_TIMEOUT_MS = 2_000
+const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
+/** With Postgres away a request must have its 503 within 2 s. */
+const CONNECT_TIMEOUT_MS = 1_500
+
+export default fp(
+  async (app, options: { databaseUrl: string }) => {
+    const api = createPool(options.databaseUrl, {
+      max: API_POOL_SIZE,
+      applicationName: 'bcs-api',
+      statementTimeoutMs: API_STATEMENT_TIMEOUT_MS,
+      lockTimeoutMs: LOCK_TIMEOUT_MS,
+      idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
+      connectionTimeoutMs: CONNECT_TIMEOUT_MS,
+    })
+    const worker = createPool(options.databaseUrl, {
+      max: WORKER_POOL_SIZE,
+      applicationName: 'bcs-worker',
+      statementTimeoutMs: WORKER_STATEMENT_TIMEOUT_MS,
+      lockTimeoutMs: LOCK_TIMEOUT_MS,
+      idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
+      connectionTimeoutMs: CONNECT_TIMEOUT_MS,
+      // A server crash may forget the outcomes of its last half second. Those deliveries go out again with
+      // the same webhook-id: at-least-once holds, and an outcome costs no flush to disk.
+      synchronousCommit: false,
+    })
+    app.decorate('pools', { api, worker })
+    app.decorate('db', createKysely<DB>(api))
+    app.decorate('workerDb', createKysely<DB>(worker))
+    app.addHook('onClose', async () => {
+      await Promise.all([api.end(), worker.end()])
+    })
+  },
+  { name: 'db' },
+)

@@ -1,0 +1,47 @@
+import { Ajv, type AnySchemaObject } from 'ajv'
+import addFormats from 'ajv-formats'
+import type { FastifyRequest, FastifySchemaCompiler, FastifySchema } from 'fastify'
+import fp from 'fastify-plugin'
+import { JsonInputError, parseJson } from '../lib/json.ts'
+import { invalidJson } from './problems.ts'
+
+/** One error is enough to mend a request by, and collecting all of them is a way to burn memory. */
+const STRICT = { allErrors: false, useDefaults: true, removeAdditional: false, strict: false } as const
+
+/**
+ * Fastify's `schemaController.compilersFactory.buildValidator`: nothing in a body is coerced or dropped. Query,
+ * path and headers are text by nature, so numbers and booleans are read there.
+ */
+export function buildValidator(sharedSchemas: unknown): FastifySchemaCompiler<FastifySchema> {
+  const schemas = Object.values(sharedSchemas as Record<string, AnySchemaObject>)
+  const body = addFormats.default(new Ajv({ ...STRICT, coerceTypes: false, schemas }))
+  const text = addFormats.default(new Ajv({ ...STRICT, coerceTypes: true, schemas }))
+  return ({ schema, httpPart }) => (httpPart === 'body' ? body : text).compile(schema as AnySchemaObject)
+}
+
+/** The border that every request crosses: JSON only, decided on its bytes (lib/json.ts). */
+export default fp(
+  async (app) => {
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser(
+      /^application\/json(?:\s*;|$)/i,
+      { parseAs: 'buffer' },
+      async (_request: FastifyRequest, bytes: Buffer) => readJson(bytes),
+    )
+  },
+  { name: 'edge', dependencies: ['problems'] },
+)
+
+/** @throws the problem `invalid_json`, with a pointer where one is known */
+export function readJson(bytes: Buffer): unknown {
+  try {
+    return parseJson(bytes)
+  } catch (error) {
+    if (!(error instanceof JsonInputError)) throw error
+    throw invalidJson(error.detail, {
+      extensions: { reason: error.code },
+      ...(error.pointer !== null && { errors: [{ pointer: error.pointer, detail: error.detail }] }),
+      cause: error,
+    })
+  }
+}

@@ -1,0 +1,165 @@
+import fp from 'fastify-plugin'
+import type { FastifyBaseLogger } from 'fastify'
+import pg from 'pg'
+
+/**
+ * Hints between processes, over LISTEN/NOTIFY. A signal says "look there", never what is to be done:
+ * losing one costs at most a poll interval, getting one twice costs nothing.
+ *
+ * Signals are sent after the commit of what they speak of, never inside its transaction: a transaction
+ * that notifies takes a lock over the whole server at commit, so that all intake would commit one by one.
+ * Ids published within COALESCE_MS travel together.
+ */
+export type SignalChannel = 'deliveries_due' | 'plugin_changed' | 'key_changed' | 'jobs_due'
+
+export interface Signals {
+  /** Wakes subscribers here at once and those of other processes within a few milliseconds. */
+  publish(channel: SignalChannel, ids: Iterable<string>): void
+  /** `ids` is empty when the sender had too many to name: look everywhere. Returns the unsubscriber. */
+  subscribe(channel: SignalChannel, listener: (ids: readonly string[]) => void): () => void
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    signals: Signals
+  }
+}
+
+const PG_CHANNEL = 'bcs_signals'
+/** Long enough to gather a burst of intake, short beside the 20 ms that a delivery may take to arrive. */
+const COALESCE_MS = 3
+/** A payload is at most 8,000 bytes; a UUID takes 39 of them. */
+const MAX_IDS_PER_SIGNAL = 180
+const RECONNECT_MS = 1_000
+
+interface Message {
+  from: string
+  channel: SignalChannel
+  ids: string[]
+}
+
+export class SignalHub implements Signals {
+  readonly #self = crypto.randomUUID()
+  readonly #listeners = new Map<SignalChannel, Set<(ids: readonly string[]) => void>>()
+  readonly #outbox = new Map<SignalChannel, Set<string>>()
+  readonly #send: (payload: string) => Promise<unknown>
+  readonly #url: string
+  readonly #log: FastifyBaseLogger
+  #client: pg.Client | null = null
+  #flushTimer: NodeJS.Timeout | null = null
+  #reconnectTimer: NodeJS.Timeout | null = null
+  #stopped = false
+
+  constructor(options: { url: string; send: (payload: string) => Promise<unknown>; log: FastifyBaseLogger }) {
+    this.#url = options.url
+    this.#send = options.send
+    this.#log = options.log
+  }
+
+  publish(channel: SignalChannel, ids: Iterable<string>): void {
+    if (this.#stopped) return
+    const named = [...ids]
+    this.#dispatch(channel, named)
+    let waiting = this.#outbox.get(channel)
+    if (waiting === undefined) this.#outbox.set(channel, (waiting = new Set()))
+    for (const id of named) waiting.add(id)
+    this.#flushTimer ??= setTimeout(() => this.#flush(), COALESCE_MS)
+  }
+
+  subscribe(channel: SignalChannel, listener: (ids: readonly string[]) => void): () => void {
+    let listeners = this.#listeners.get(channel)
+    if (listeners === undefined) this.#listeners.set(channel, (listeners = new Set()))
+    listeners.add(listener)
+    return () => listeners.delete(listener)
+  }
+
+  /** Resolves once it listens, or has failed to and goes on trying. */
+  async start(): Promise<void> {
+    const client = new pg.Client({
+      connectionString: this.#url,
+      application_name: 'bcs-listen',
+      keepAlive: true,
+      connectionTimeoutMillis: 2_000,
+    })
+    const lost = (error?: Error): void => {
+      if (this.#client !== client && !this.#stopped) return
+      this.#client = null
+      void client.end().catch(() => undefined)
+      if (this.#stopped) return
+      this.#log.warn({ err: error?.message }, 'signals: connection lost, polling until it is back')
+      this.#reconnectLater()
+    }
+    this.#client = client
+    client.on('error', lost)
+    client.on('end', () => lost())
+    client.on('notification', (message) => this.#receive(message.payload))
+    try {
+      await client.connect()
+      await client.query(`listen ${PG_CHANNEL}`)
+      // What was said while nobody listened here is unknown: look everywhere.
+      for (const channel of this.#listeners.keys()) this.#dispatch(channel, [])
+    } catch (error) {
+      lost(error as Error)
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    if (this.#flushTimer !== null) clearTimeout(this.#flushTimer)
+    if (this.#reconnectTimer !== null) clearTimeout(this.#reconnectTimer)
+    const client = this.#client
+    this.#client = null
+    await client?.end().catch(() => undefined)
+  }
+
+  #reconnectLater(): void {
+    this.#reconnectTimer ??= setTimeout(() => {
+      this.#reconnectTimer = null
+      if (!this.#stopped) void this.start()
+    }, RECONNECT_MS).unref()
+  }
+
+  #flush(): void {
+    this.#flushTimer = null
+    for (const [channel, ids] of this.#outbox) {
+      const message: Message = {
+        from: this.#self,
+        channel,
+        ids: ids.size > MAX_IDS_PER_SIGNAL ? [] : [...ids],
+      }
+      this.#send(JSON.stringify(message)).catch((error: unknown) => {
+        this.#log.debug({ err: (error as Error).message }, 'signals: hint not sent, polling covers it')
+      })
+    }
+    this.#outbox.clear()
+  }
+
+  #receive(payload: string | undefined): void {
+    let message: Message
+    try {
+      message = JSON.parse(payload ?? '') as Message
+    } catch {
+      return
+    }
+    if (message.from !== this.#self) this.#dispatch(message.channel, message.ids)
+  }
+
+  #dispatch(channel: SignalChannel, ids: readonly string[]): void {
+    for (const listener of this.#listeners.get(channel) ?? []) listener(ids)
+  }
+}
+
+export default fp(
+  async (app, options: { databaseUrl: string }) => {
+    const hub = new SignalHub({
+      url: options.databaseUrl,
+      send: (payload) => app.pools.api.query('select pg_notify($1, $2)', [PG_CHANNEL, payload]),
+      log: app.log,
+    })
+    app.decorate('signals', hub)
+    app.addHook('onReady', () => hub.start())
+    app.addHook('onClose', () => hub.stop())
+  },
+  { name: 'signals', dependencies: ['db'] },
+)
