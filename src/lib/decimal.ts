@@ -1,0 +1,50 @@
+/** A decimal number's value: ±0.`digits` × 10^`exponent`, without zeros at either end; zero has no digits. */
+interface Decimal {
+  negative: boolean
+  digits: string
+  exponent: number
+}
+
+const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/
+const ZERO = 48
+
+/**
+ * Compares two numbers by value, exactly: negative, 0 or positive, as for `sort`. Takes JSON numbers and what
+ * `String` makes of finite ones, so `9007199254740993` is above `9007199254740992` and `1E2` equals `100.0`.
+ */
+export function compareDecimals(a: string, b: string): number {
+  const left = parseDecimal(a)
+  const right = parseDecimal(b)
+  const sign = signOf(left) - signOf(right)
+  if (sign !== 0) return sign
+  if (left.digits === '') return 0
+  const magnitude =
+    left.exponent - right.exponent || (left.digits === right.digits ? 0 : left.digits < right.digits ? -1 : 1)
+  return left.negative ? -magnitude : magnitude
+}
+
+/** Whether a JSON number has no fractional part, as `1.0` and `1E2` have none. */
+export function isIntegerDecimal(source: string): boolean {
+  const { digits, exponent } = parseDecimal(source)
+  return digits.length <= exponent || digits === ''
+}
+
+function signOf(decimal: Decimal): number {
+  if (decimal.digits === '') return 0
+  return decimal.negative ? -1 : 1
+}
+
+function parseDecimal(source: string): Decimal {
+  const [, sign, whole = '', fraction = '', power = '0'] = NUMBER.exec(source) ?? []
+  if (sign === undefined) throw new TypeError(`not a decimal number: ${source.slice(0, 40)}`)
+  const all = whole + fraction
+  let start = 0
+  while (all.charCodeAt(start) === ZERO) start++
+  let end = all.length
+  while (end > start && all.charCodeAt(end - 1) === ZERO) end--
+  return {
+    negative: sign === '-',
+    digits: all.slice(start, end),
+    exponent: Number(power) + whole.length - start,
+  }
+}

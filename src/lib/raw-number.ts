@@ -1,0 +1,35 @@
+import { compareDecimals } from './decimal.ts'
+
+/** A number that a JavaScript number cannot carry unchanged: its digits, which `JSON.stringify` writes as they are. */
+export interface RawNumber {
+  readonly rawJSON: string
+}
+
+// In Node 24 (V8), not yet in TypeScript's library: https://github.com/tc39/proposal-json-parse-with-source
+const { rawJSON, isRawJSON } = JSON as unknown as {
+  rawJSON: (source: string) => RawNumber
+  isRawJSON: (value: unknown) => value is RawNumber
+}
+
+/** Whether the value is a number that is kept as it came. Nothing else is ever made raw here. */
+export const isRawNumber = isRawJSON
+
+/** `source`, a JSON number, as a JavaScript number if that has the same value, else kept as it came. */
+export function exactNumber(source: string): number | RawNumber {
+  const number = Number(source)
+  const text = String(number)
+  if (text === source) return number
+  return Number.isFinite(number) && compareDecimals(text, source) === 0 ? number : rawJSON(source)
+}
+
+/** A number or a raw number as the nearest JavaScript number (`1e400` is Infinity); null for anything else. */
+export function numberOf(value: unknown): number | null {
+  if (typeof value === 'number') return value
+  return isRawNumber(value) ? Number(value.rawJSON) : null
+}
+
+/** The digits of a number or a raw number, for exact comparison; null for anything else and for NaN and Infinity. */
+export function digitsOf(value: unknown): string | null {
+  if (typeof value === 'number') return Number.isFinite(value) ? String(value) : null
+  return isRawNumber(value) ? value.rawJSON : null
+}
