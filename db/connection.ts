@@ -1,0 +1,104 @@
+import { Kysely, PostgresDialect } from 'kysely'
+import pg from 'pg'
+
+export interface PoolOptions {
+  readonly max: number
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string
+  readonly statementTimeoutMs: number
+  readonly lockTimeoutMs: number
+  readonly idleInTransactionTimeoutMs: number
+  /** How long a caller waits for a connection, be the server away or the pool busy. */
+  readonly connectionTimeoutMs: number
+  /** false: a commit does not wait for the disk. A server crash may then lose the last half second of commits. */
+  readonly synchronousCommit?: boolean
+  /** Told of every connection that breaks; whoever used it gets its own rejection besides. */
+  readonly onConnectionError?: (error: Error) => void
+}
+
+const KEEP_ALIVE_DELAY_MS = 10_000
+
+/**
+ * A pool whose connections may break at any time without ending the process: a client that is checked out (in
+ * the middle of a transaction, say) has no 'error' listener of the pool's, and Node ends a process for that.
+ *
+ * Values: `int8` arrives as a number, and one beyond 2^53 - 1 rejects the query instead of being rounded;
+ * `timestamptz` as a Date; `numeric` as a string.
+ */
+export function createPool(url: string, options: PoolOptions): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: options.max,
+    application_name: options.applicationName,
+    statement_timeout: options.statementTimeoutMs,
+    lock_timeout: options.lockTimeoutMs,
+    idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
+    connectionTimeoutMillis: options.connectionTimeoutMs,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
+    types,
+    ...(options.synchronousCommit === false && { options: '-c synchronous_commit=off' }),
+  })
+  const onError = options.onConnectionError ?? (() => undefined)
+  pool.on('connect', (client) => client.on('error', onError))
+  // The pool repeats an idle client's error, which the client's own listener has seen already.
+  pool.on('error', () => undefined)
+  return pool
+}
+
+export function createKysely<DB>(pool: pg.Pool): Kysely<DB> {
+  return new Kysely<DB>({ dialect: new PostgresDialect({ pool }) })
+}
+
+const types = new pg.TypeOverrides()
+types.setTypeParser(pg.types.builtins.INT8, parseInt8)
+
+function parseInt8(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value)) throw new RangeError(`int8 ${text} is not a safe JavaScript integer`)
+  return value
+}
+
+/** SQLSTATEs that say "the server, or the way to it, is not there": class 08, shutdown, crash, too many clients. */
+const UNAVAILABLE_STATES = /^(08...|57P0[1235]|53300)$/
+
+const UNAVAILABLE_SYSTEM_ERRORS: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+])
+
+/** What pg and pg-pool say without a code. */
+const UNAVAILABLE_MESSAGES =
+  /^(timeout exceeded when trying to connect|timeout expired|Connection terminated|Client (has encountered a connection error|was closed) and is not queryable)/
+
+/** True when Postgres cannot be reached or went away: the same again may work in a moment. Follows `cause`. */
+export function isUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = codeOf(error)
+  if (code !== undefined && (UNAVAILABLE_STATES.test(code) || UNAVAILABLE_SYSTEM_ERRORS.has(code)))
+    return true
+  return UNAVAILABLE_MESSAGES.test(error.message) || isUnavailable(error.cause)
+}
+
+/** True for a serialisation failure or a deadlock: the whole transaction may be run again. */
+export function isSerialisationConflict(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === '40001' || code === '40P01'
+}
+
+/** The unique constraint (or unique index) that a statement violated; null for any other error. */
+export function constraintOf(error: unknown): string | null {
+  return error instanceof pg.DatabaseError && error.code === '23505' ? (error.constraint ?? null) : null
+}
+
+function codeOf(error: unknown): string | undefined {
+  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined
+  return typeof code === 'string' ? code : undefined
+}

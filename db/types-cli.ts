@@ -1,0 +1,49 @@
+/**
+ * `npm run db:types`: migrates a throw-away database and writes its tables as types to db/generated.ts.
+ * `--check` writes nothing and exits with 1 when the file is not what the migrations give.
+ */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Cli } from 'kysely-codegen'
+import { startEmbeddedPostgres } from './embedded.ts'
+import { migrate } from './migrate.ts'
+
+const OUTPUT = join(import.meta.dirname, 'generated.ts')
+const log = { info: () => undefined }
+
+/** The text of generated.ts for the database at this address. */
+function generateTypes(url: string): Promise<string> {
+  return new Cli().generate({
+    url,
+    dialect: 'postgres',
+    defaultSchemas: ['public'],
+    excludePattern: 'migrations.*',
+    typeOnlyImports: true,
+    outFile: null,
+  })
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } })
+  const dataDir = await mkdtemp(join(tmpdir(), 'bettercallsold-types-'))
+  try {
+    const postgres = await startEmbeddedPostgres({ dataDir, log, settings: { fsync: 'off' } })
+    try {
+      await migrate(postgres.url, { log })
+      const generated = await generateTypes(postgres.url)
+      if (!values.check) await writeFile(OUTPUT, generated)
+      else if (generated !== (await readFile(OUTPUT, 'utf8'))) {
+        console.error('db/generated.ts is not what db/migrations gives: run npm run db:types')
+        process.exitCode = 1
+      }
+    } finally {
+      await postgres.stop()
+    }
+  } finally {
+    await rm(dataDir, { recursive: true, force: true })
+  }
+}
+
+await main()
