@@ -1,0 +1,30 @@
+const MAX_CHARS = 128
+const EVENT_TYPE = /^[a-z0-9_]+(?:\.[a-z0-9_]+)*$/
+const ANY_BELOW = '.*'
+
+/** Lower-case segments separated by dots: `product.created`, `booking.slot.freed`. At most 128 characters. */
+export function isEventType(text: string): boolean {
+  return text.length <= MAX_CHARS && EVENT_TYPE.test(text)
+}
+
+/** What a subscription may name: an event type, `product.*` for everything below `product`, or `*`. */
+export function isEventPattern(text: string): boolean {
+  if (text === '*') return true
+  return text.length <= MAX_CHARS && isEventType(text.endsWith(ANY_BELOW) ? text.slice(0, -2) : text)
+}
+
+/** `product.*` matches `product.created` and `product.variant.created`, but neither `product` nor `products.x`. */
+export function matchesPattern(pattern: string, type: string): boolean {
+  if (pattern === '*') return true
+  return pattern.endsWith(ANY_BELOW) ? type.startsWith(pattern.slice(0, -1)) : type === pattern
+}
+
+/** The same test for a whole subscription: exact types cost one look-up, however many there are. */
+export function compilePatterns(patterns: readonly string[]): (type: string) => boolean {
+  if (patterns.includes('*')) return () => true
+  const exact = new Set(patterns.filter((pattern) => !pattern.endsWith(ANY_BELOW)))
+  const prefixes = patterns
+    .filter((pattern) => pattern.endsWith(ANY_BELOW))
+    .map((pattern) => pattern.slice(0, -1))
+  return (type) => exact.has(type) || prefixes.some((prefix) => type.startsWith(prefix))
+}

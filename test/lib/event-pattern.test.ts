@@ -1,0 +1,72 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { compilePatterns, isEventPattern, isEventType, matchesPattern } from '../../src/lib/event-pattern.ts'
+
+t.test('an event type is lower-case segments with dots between them', (t) => {
+  for (const text of ['product.created', 'a', 'order_2.line.added', 'x'.repeat(128)])
+    t.ok(isEventType(text), text)
+  for (const text of [
+    '',
+    '.',
+    'a.',
+    '.a',
+    'a..b',
+    'Product.created',
+    'a b',
+    'a.*',
+    '*',
+    'a-b',
+    'a\n',
+    'x'.repeat(129),
+  ]) {
+    t.notOk(isEventType(text), JSON.stringify(text))
+  }
+  t.end()
+})
+
+t.test('a pattern is a type, everything below a prefix, or everything', (t) => {
+  for (const text of ['product.created', 'product.*', 'a.b.*', '*']) t.ok(isEventPattern(text), text)
+  for (const text of ['', '.*', '**', '*.created', 'a.*.b', 'a*', 'a.**', 'A.*', `${'x'.repeat(127)}.*`]) {
+    t.notOk(isEventPattern(text), JSON.stringify(text))
+  }
+  t.end()
+})
+
+t.test('a prefix matches any depth below it and nothing beside it', (t) => {
+  t.ok(matchesPattern('product.*', 'product.created'))
+  t.ok(matchesPattern('product.*', 'product.variant.created'))
+  t.notOk(matchesPattern('product.*', 'product'))
+  t.notOk(matchesPattern('product.*', 'products.created'))
+  t.ok(matchesPattern('*', 'anything.at.all'))
+  t.ok(matchesPattern('product.created', 'product.created'))
+  t.notOk(matchesPattern('product.created', 'product.created.twice'))
+  t.end()
+})
+
+t.test('a compiled subscription answers as its patterns do one by one', (t) => {
+  const segment = fc.constantFrom('a', 'b', 'ab')
+  const type = fc.array(segment, { minLength: 1, maxLength: 3 }).map((segments) => segments.join('.'))
+  const pattern = fc.oneof(
+    { weight: 5, arbitrary: type },
+    { weight: 5, arbitrary: type.map((text) => `${text}.*`) },
+    { weight: 1, arbitrary: fc.constant('*') },
+  )
+  fc.assert(
+    fc.property(fc.array(pattern, { maxLength: 5 }), type, (patterns, text) => {
+      t.equal(
+        compilePatterns(patterns)(text),
+        patterns.some((one) => matchesPattern(one, text)),
+      )
+    }),
+    { numRuns: 500 },
+  )
+  t.end()
+})
+
+t.test('hostile text is answered at once', (t) => {
+  const started = performance.now()
+  t.notOk(isEventType(`${'a.'.repeat(5e5)}!`))
+  t.notOk(isEventPattern('a'.repeat(1e6)))
+  t.ok(performance.now() - started < 50)
+  t.end()
+})
