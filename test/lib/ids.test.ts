@@ -3,7 +3,7 @@ import { isUuid, newId, uuidTime } from '../../src/lib/ids.ts'
 
 t.test('ids minted in a later millisecond sort later', (t) => {
   const ids: string[] = []
-  for (let millisecond = -1; ids.length < 5; ) {
+  for (let millisecond = -1; ids.length < 5;) {
     if (Date.now() === millisecond) continue
     millisecond = Date.now()
     ids.push(newId())

@@ -52,16 +52,23 @@ t.test('bytes that JSON.parse refuses are refused, never with another error', (t
   )
   const text = fc.array(token, { maxLength: 12 }).map((tokens) => tokens.join(''))
   fc.assert(
-    fc.property(fc.oneof(text, fc.string(), fc.uint8Array().map((bytes) => Buffer.from(bytes))), (input) => {
-      let isJson = true
-      try {
-        JSON.parse(String(input))
-      } catch {
-        isJson = false
-      }
-      if (!isJson) t.ok(refusal(input))
-      if (!isJson && typeof input === 'string') refusal(input, { maxDepth: 2 })
-    }),
+    fc.property(
+      fc.oneof(
+        text,
+        fc.string(),
+        fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+      ),
+      (input) => {
+        let isJson = true
+        try {
+          JSON.parse(String(input))
+        } catch {
+          isJson = false
+        }
+        if (!isJson) t.ok(refusal(input))
+        if (!isJson && typeof input === 'string') refusal(input, { maxDepth: 2 })
+      },
+    ),
     { numRuns: 1000 },
   )
   t.end()
