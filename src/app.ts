@@ -11,7 +11,8 @@ import egress, { type EgressOptions } from './infra/egress.ts'
 import health from './infra/health.ts'
 import metrics from './infra/metrics.ts'
 import openapi from './infra/openapi.ts'
-import problems, { rateLimited } from './infra/problems.ts'
+import problems, { rateLimited, routeNotFound } from './infra/problems.ts'
+import requestLog from './infra/request-log.ts'
 import secrets from './infra/secrets.ts'
 import signals from './infra/signals.ts'
 import { bearerKey } from './lib/api-key.ts'
@@ -59,7 +60,8 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     forceCloseConnections: 'idle',
-    return503OnClosing: true,
+    // What comes in over open connections while closing is still answered, with connection: close.
+    return503OnClosing: false,
     trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
     genReqId: ({ headers }) => {
       const given = headers['x-request-id']
@@ -74,11 +76,11 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(helmet, { contentSecurityPolicy: false })
   if (config.corsOrigins.length > 0) await app.register(cors, { origin: [...config.corsOrigins] })
   await app.register(openapi)
-  await app.register(metrics)
   await app.register(db, { databaseUrl: deps.databaseUrl })
   await app.register(signals, { databaseUrl: deps.databaseUrl })
   await app.register(secrets, { secretBox: deps.secretBox })
   await app.register(egress, { egress: deps.egress })
+  if (!config.roles.api) serveOperationOnly(app)
   await app.register(auth, { openTenantId: deps.openTenantId, platformKey: config.platformKey })
   if (config.rateLimitPerMinute > 0) {
     await app.register(rateLimit, {
@@ -89,6 +91,8 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     })
   }
   await app.register(health, { roles: config.roles })
+  await app.register(metrics)
+  await app.register(requestLog)
 
   await app.register(tenantModule)
   await app.register(keyModule)
@@ -100,4 +104,11 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(erasureModule, { config })
   await app.register(retentionModule, { config })
   return app as unknown as App
+}
+
+/** A process that is only a worker answers health checks and scrapes, and nothing else. */
+function serveOperationOnly(app: { addHook: FastifyInstance['addHook'] }): void {
+  app.addHook('onRequest', async (request) => {
+    if (request.routeOptions.config.operation !== true) throw routeNotFound()
+  })
 }

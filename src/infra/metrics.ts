@@ -1,0 +1,196 @@
+import fp from 'fastify-plugin'
+import { Type } from '@sinclair/typebox'
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import type pg from 'pg'
+import { problems } from '../lib/schema.ts'
+import { AUTH_PROBLEMS } from './auth.ts'
+import { queueState, type QueueState } from './queue-state.ts'
+
+/** What the service counts; docs/operations.md says what each means and when to worry. */
+export interface Metrics {
+  /** One registry an app: nothing is global, so two apps in one process do not share figures. */
+  readonly registry: Registry
+  readonly intakeEvents: Counter<'result' | 'source'>
+  /** `outcome`: sent, retry or failed; `error_class` is empty for sent. */
+  readonly deliveryAttempts: Counter<'outcome' | 'error_class'>
+  /** Seconds, by outcome as above. */
+  readonly attemptDuration: Histogram<'outcome'>
+  /** What workers took to work on, by kind: lane, replay, erasure … */
+  readonly claims: Counter<'kind'>
+  /** Outcomes that were not written because another worker had taken over meanwhile. */
+  readonly fencedOutcomes: Counter
+  readonly httpRequestDuration: Histogram<'method' | 'route' | 'status'>
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    metrics: Metrics
+  }
+}
+
+/** Scrapers come every 15 s or so; two of them, or an impatient one, share one look at the database. */
+const QUEUE_STATE_CACHE_MS = 5_000
+const ATTEMPT_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const REQUEST_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+
+/**
+ * Counts, and GET /metrics in Prometheus' text format. It tells how much business a shop does, so it takes a
+ * platform key; in open mode, which is loopback only, none.
+ */
+export default fp(
+  async (app) => {
+    const registry = new Registry()
+    collectDefaultMetrics({ register: registry })
+    app.decorate('metrics', createInstruments(registry))
+    collectPools(registry, () => app.pools)
+    collectQueue(
+      registry,
+      cached(QUEUE_STATE_CACHE_MS, () => queueState(app.pools.api)),
+    )
+
+    app.get(
+      '/metrics',
+      {
+        config: { access: { role: 'platform' }, rateLimit: false, operation: true },
+        schema: {
+          operationId: 'getMetrics',
+          tags: ['operation'],
+          summary: 'Metrics in the Prometheus text format',
+          response: {
+            200: {
+              description: 'The figures of this process, and of the queue that all processes share',
+              content: { 'text/plain': { schema: Type.String() } },
+            },
+            ...problems(...AUTH_PROBLEMS),
+          },
+        },
+      },
+      async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),
+    )
+  },
+  { name: 'metrics', dependencies: ['db', 'auth'] },
+)
+
+function createInstruments(registry: Registry): Metrics {
+  const registers = [registry]
+  return {
+    registry,
+    intakeEvents: new Counter({
+      name: 'bcs_intake_events_total',
+      help: 'Events that came in, by result (accepted, duplicate, rejected) and source',
+      labelNames: ['result', 'source'],
+      registers,
+    }),
+    deliveryAttempts: new Counter({
+      name: 'bcs_delivery_attempts_total',
+      help: 'Finished delivery attempts, by outcome (sent, retry, failed) and error class',
+      labelNames: ['outcome', 'error_class'],
+      registers,
+    }),
+    attemptDuration: new Histogram({
+      name: 'bcs_delivery_attempt_duration_seconds',
+      help: 'How long delivery attempts took, from connecting to the last byte',
+      labelNames: ['outcome'],
+      buckets: ATTEMPT_BUCKETS_S,
+      registers,
+    }),
+    claims: new Counter({
+      name: 'bcs_claims_total',
+      help: 'Pieces of work that this process took, by kind',
+      labelNames: ['kind'],
+      registers,
+    }),
+    fencedOutcomes: new Counter({
+      name: 'bcs_fenced_outcomes_total',
+      help: 'Outcomes dropped because another worker held the work by then',
+      registers,
+    }),
+    httpRequestDuration: new Histogram({
+      name: 'bcs_http_request_duration_seconds',
+      help: 'How long requests took, by method, route and status',
+      labelNames: ['method', 'route', 'status'],
+      buckets: REQUEST_BUCKETS_S,
+      registers,
+    }),
+  }
+}
+
+function collectPools(registry: Registry, pools: () => Record<'api' | 'worker', pg.Pool>): void {
+  new Gauge({
+    name: 'bcs_db_pool_connections',
+    help: 'Database connections by pool and state; waiting counts callers without one',
+    labelNames: ['pool', 'state'],
+    registers: [registry],
+    collect() {
+      for (const [pool, { totalCount, idleCount, waitingCount }] of Object.entries(pools())) {
+        this.set({ pool, state: 'total' }, totalCount)
+        this.set({ pool, state: 'idle' }, idleCount)
+        this.set({ pool, state: 'waiting' }, waitingCount)
+      }
+    },
+  })
+}
+
+/** With the database away the scrape still answers: `bcs_database_up` is 0 and the queue's figures are absent. */
+function collectQueue(registry: Registry, read: () => Promise<QueueState | null>): void {
+  const registers = [registry]
+  const gauge = (name: string, help: string, value: (state: QueueState) => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      async collect() {
+        const state = await read()
+        this.remove()
+        if (state !== null) this.set(value(state))
+      },
+    })
+  }
+  new Gauge({
+    name: 'bcs_database_up',
+    help: '1 when the database answered the last look at the queue, else 0',
+    registers,
+    async collect() {
+      this.set((await read()) === null ? 0 : 1)
+    },
+  })
+  gauge(
+    'bcs_queue_depth',
+    'Deliveries that are neither sent nor failed, over all processes; counted up to 100000',
+    (state) => state.depth,
+  )
+  gauge(
+    'bcs_queue_oldest_due_seconds',
+    'For how long the oldest delivery that could go out has been due',
+    (state) => state.oldestDueSeconds,
+  )
+  gauge(
+    'bcs_queue_unattended_seconds',
+    'For how long due work has been waiting that no worker holds',
+    (state) => state.unattendedSeconds,
+  )
+  new Gauge({
+    name: 'bcs_breakers',
+    help: 'Plugins by the state of their circuit breaker',
+    labelNames: ['state'],
+    registers,
+    async collect() {
+      const state = await read()
+      this.reset()
+      for (const [name, count] of Object.entries(state?.breakers ?? {})) this.set({ state: name }, count)
+    },
+  })
+}
+
+/** Shares one answer, or one failure as null, for `ms`. */
+function cached<T>(ms: number, load: () => Promise<T>): () => Promise<T | null> {
+  let current: Promise<T | null> | null = null
+  let until = 0
+  return () => {
+    if (current === null || Date.now() >= until) {
+      until = Date.now() + ms
+      current = load().catch(() => null)
+    }
+    return current
+  }
+}

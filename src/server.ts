@@ -1,0 +1,142 @@
+import closeWithGrace from 'close-with-grace'
+import type { Logger } from 'pino'
+import { type App, buildApp } from './app.ts'
+import { type Config, ConfigError, describeEnvironment, loadConfig } from './config.ts'
+import { type Database, openDatabase } from './database.ts'
+import { parseEgressAllow } from './infra/egress.ts'
+import { createLogger } from './infra/logger.ts'
+import { resolveMasterKey } from './infra/master-key.ts'
+import { createSecretBox } from './lib/secret-box.ts'
+
+/** What was started so far, to be closed in reverse order; filled while starting, so a signal may come at any time. */
+interface Running {
+  database: Database | null
+  app: App | null
+}
+
+/** Exit code for a configuration that only a person can mend: starting again would not help. */
+const EXIT_CONFIG = 2
+/** Orchestrators kill after 10 s: exit by ourselves just before. */
+const CLOSE_TIMEOUT_MS = 9_500
+/** Requests that are still being answered after this are cut off, so that there is time to close the rest. */
+const IN_FLIGHT_TIMEOUT_MS = 6_000
+/** Ctrl-C reaches `npm start` and this process, and npm passes it on: that is one wish, not two. */
+const SAME_SIGNAL_MS = 2_000
+const OPEN_MODE_EGRESS = '127.0.0.0/8,[::1]'
+
+async function main(): Promise<void> {
+  const config = loadConfig()
+  const log = createLogger(config.logLevel)
+  const running: Running = { database: null, app: null }
+  closeOnSignals(running, log)
+  log.info({ environment: describeEnvironment() }, 'starting')
+  try {
+    await start(config, log, running)
+  } catch (error) {
+    if (running.app?.draining.aborted === true) return
+    await close(running).catch(() => undefined)
+    fail(error, log)
+  }
+}
+
+async function start(config: Config, log: Logger, running: Running): Promise<void> {
+  const database = await openDatabase(config, log)
+  running.database = database
+  const open = config.loopback && config.platformKey === null && !database.hasKeys
+  if (!config.loopback && config.platformKey === null && !database.hasKeys) {
+    throw new ConfigError([
+      `HOST: ${config.host} can be reached from outside and there is no key. Give PLATFORM_KEY, make a key with "npm run key", or use HOST=127.0.0.1`,
+    ])
+  }
+  const masterKey = await resolveMasterKey({
+    given: config.masterKey,
+    dataDir: config.dataDir,
+    mayGenerate: open,
+  })
+  const app = await buildApp(config, {
+    logger: log,
+    databaseUrl: database.url,
+    secretBox: createSecretBox(masterKey, config.previousMasterKeys),
+    egress: {
+      allow: parseEgressAllow([config.egress.allow, open ? OPEN_MODE_EGRESS : ''].filter(Boolean).join(',')),
+      dnsServers: config.egress.dns,
+      httpsOnly: config.egress.httpsOnly,
+    },
+    openTenantId: open ? config.defaultTenantId : null,
+  })
+  running.app = app
+  const url = await app.listen({
+    host: config.host,
+    port: config.port,
+    listenTextResolver: (address) => `listening on ${address}`,
+  })
+  if (open) announceOpenMode(log, config.defaultTenantId, url)
+}
+
+function announceOpenMode(log: Logger, tenant: string, url: string): void {
+  log.warn(
+    { tenant },
+    `open mode: everybody on this machine may do everything, for tenant ${tenant}. Try: curl ${url}/api/events ` +
+      `-H 'content-type: application/json' -d '{"event":"product.created","data":{"id":1}}'`,
+  )
+}
+
+function closeOnSignals(running: Running, log: Logger): void {
+  const grace = closeWithGrace(
+    {
+      delay: CLOSE_TIMEOUT_MS,
+      logger: false,
+      skip: ['SIGINT', 'SIGTERM'],
+      onTimeout: (ms) => log.fatal(`could not close within ${ms} ms`),
+      onSecondError: (error) => log.fatal({ err: error }, 'failed while closing'),
+    },
+    async ({ err }) => {
+      if (err !== undefined) log.fatal({ err }, 'closing after an error that nobody handled')
+      try {
+        await close(running)
+        log.info('closed')
+      } catch (error) {
+        log.fatal({ err: error }, 'could not close')
+        throw error
+      }
+    },
+  )
+  let signalledAt: number | null = null
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      const now = performance.now()
+      if (signalledAt === null) {
+        signalledAt = now
+        log.info({ signal }, 'closing')
+        grace.close()
+      } else if (now - signalledAt > SAME_SIGNAL_MS) {
+        process.exit(1)
+      }
+    })
+  }
+}
+
+async function close({ app, database }: Running): Promise<void> {
+  if (app !== null) {
+    app.drain()
+    const cutOff = setTimeout(() => app.server.closeAllConnections(), IN_FLIGHT_TIMEOUT_MS)
+    await app.close()
+    clearTimeout(cutOff)
+  }
+  await database?.stop()
+}
+
+function fail(error: unknown, log?: Logger): never {
+  if (error instanceof ConfigError) {
+    console.error(error.message)
+    process.exit(EXIT_CONFIG)
+  }
+  log?.fatal({ err: error }, 'could not start')
+  process.exit(1)
+}
+
+try {
+  await main()
+} catch (error) {
+  fail(error)
+}
