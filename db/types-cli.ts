@@ -22,6 +22,7 @@ function generateTypes(url: string): Promise<string> {
     excludePattern: 'migrations.*',
     typeOnlyImports: true,
     outFile: null,
+    logLevel: 'warn',
   })
 }
 

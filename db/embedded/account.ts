@@ -25,7 +25,7 @@ type Capability = (typeof CAPABILITIES)[number]
  * `nobody`; no account is created. When that account cannot enter the cluster's parent folder or the folder of
  * the programs (a checkout below /root, mode 700), it gets the one capability that opens them, by setpriv.
  */
-export async function findServerAccount(cluster: string, program: string): Promise<ServerAccount> {
+export async function findServerAccount(cluster: string, initdb: string): Promise<ServerAccount> {
   if (process.geteuid?.() !== 0) {
     return { name: 'this user', ids: null, capability: null, run: (command, args) => run(command, args) }
   }
@@ -43,10 +43,11 @@ export async function findServerAccount(cluster: string, program: string): Promi
     try {
       await account.run('/bin/sh', [
         '-c',
-        'cd -- "$1" && exec "$2" --version',
+        // --show goes through everything that initdb does before it writes.
+        'cd -- "$1" && exec "$2" --show --pgdata="$1"',
         'sh',
         dirname(cluster),
-        program,
+        initdb,
       ])
       return account
     } catch (error) {
@@ -54,7 +55,7 @@ export async function findServerAccount(cluster: string, program: string): Promi
     }
   }
   throw new Error(
-    `Postgres does not run as root, and the account "${name}" cannot enter ${dirname(cluster)} or run ${program}: ` +
+    `Postgres does not run as root, and the account "${name}" cannot enter ${dirname(cluster)} or run ${initdb}: ` +
       'set DATA_DIR to a folder that it can enter, run as another user, or set DATABASE_URL',
     { cause },
   )
@@ -69,6 +70,8 @@ function withCapability(
     `--reuid=${ids.uid}`,
     `--regid=${ids.gid}`,
     '--clear-groups',
+    // Without it access(2), which Postgres asks about its programs, leaves the capability out of account.
+    '--securebits=+no_setuid_fixup',
     `--inh-caps=+${capability}`,
     `--ambient-caps=+${capability}`,
     '--',

@@ -26,7 +26,7 @@ export async function openCluster(dataDir: string, durable: boolean): Promise<Cl
   const directory = join(dataDir, 'postgres')
   await mkdir(dataDir, { recursive: true })
   const binaries = await resolvePostgresBinaries()
-  const account = await findServerAccount(directory, binaries.pgCtl)
+  const account = await findServerAccount(directory, binaries.initdb)
   if (!(await isDirectory(directory))) {
     await removeAbandonedStaging(dataDir)
     await createCluster(directory, dataDir, binaries, account, durable)
