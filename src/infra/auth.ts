@@ -1,10 +1,12 @@
+import { timingSafeEqual } from 'node:crypto'
 import fp from 'fastify-plugin'
 import type { FastifyRequest } from 'fastify'
-import { type Kysely, sql } from 'kysely'
-import type { ActorKind, DB, TenantRole } from '../../db/schema.ts'
-import { bearerKey, hashApiKey, isSameKey } from '../lib/api-key.ts'
+import type { ActorKind, TenantRole } from '../../db/schema.ts'
+import { bearerKey, hashApiKey } from '../lib/api-key.ts'
 import { isUuid } from '../lib/ids.ts'
-import { defineProblem } from '../lib/problem.ts'
+import { defineProblem, type Problem } from '../lib/problem.ts'
+import { KeyCache } from './key-cache.ts'
+import { findKey, type KnownKey } from './key-lookup.ts'
 
 export const unauthenticated = defineProblem(
   'unauthenticated',
@@ -37,11 +39,13 @@ export const AUTH_PROBLEMS = [unauthenticated, forbidden, tenantMismatch, tenant
 /**
  * What a route asks of its caller. A tenant key needs at least the role; platform keys may do all of it.
  * `plugin` lets a plugin's own key in: with a `:slug` in the path only for that plugin, else the handler
- * narrows by `request.actor.pluginId`.
+ * narrows by `request.actor.pluginId`. `tenant: 'optional'` is for routes that also work above all tenants,
+ * by `request.tenantScope`.
  */
 export interface Access {
   role: 'public' | TenantRole | 'platform'
   plugin?: boolean
+  tenant?: 'optional'
 }
 
 /** Who does it. Services take this where they write the audit log; they never see a request. */
@@ -75,6 +79,8 @@ declare module 'fastify' {
     actor: Actor
     /** The tenant that this request works for. @throws `tenant_required` for a platform key that names none */
     tenantId: string
+    /** The same, or null for a platform key that names none. */
+    tenantScope: string | null
     /** The same, for a body that may name the tenant. @throws `tenant_mismatch` */
     tenantFor(bodyTenantId: string | undefined): string
   }
@@ -83,10 +89,9 @@ declare module 'fastify' {
 const ROLE_RANK = { viewer: 1, editor: 2, admin: 3, platform: 4 } as const
 /** A revoked key is forgotten at once where the signal arrives, and after this long everywhere. */
 const KEY_CACHE_MS = 5_000
+/** About 400 bytes each. */
 const KEY_CACHE_MAX = 10_000
 const TENANT_CACHE_MAX = 100_000
-
-type KnownKey = Omit<Actor, 'requestId'> & { expiresAt: number }
 
 export interface AuthOptions {
   /** No key configured and a loopback host: requests without a key work for this tenant. Null: keys are needed. */
@@ -96,11 +101,19 @@ export interface AuthOptions {
 
 export default fp(
   async (app, options: AuthOptions) => {
-    const cache = new Map<string, { key: KnownKey | null; until: number }>()
+    const cache = new KeyCache<KnownKey>({ ttlMs: KEY_CACHE_MS, maxEntries: KEY_CACHE_MAX })
+    const platformHash = options.platformKey === null ? null : hashApiKey(options.platformKey)
     const knownTenants = new Set<string>()
     app.signals.subscribe('key_changed', () => cache.clear())
+    // A deleted plugin's keys end with it.
+    app.signals.subscribe('plugin_changed', () => cache.clear())
 
     app.decorateRequest('actor', null as unknown as Actor)
+    app.decorateRequest('tenantScope', {
+      getter(this: FastifyRequest) {
+        return scopeOf(this)
+      },
+    })
     app.decorateRequest('tenantId', {
       getter(this: FastifyRequest) {
         return this.tenantFor(undefined)
@@ -110,12 +123,14 @@ export default fp(
       return tenantOf(this, bodyTenantId)
     })
 
+    // Before the body is read: who has no key does not get to send us megabytes.
     app.addHook('onRequest', async (request) => {
       const access = request.routeOptions.config.access
       if (request.is404 || access?.role === 'public') return
       // Secure by default: a route that forgot to say who may call it is nobody's.
       if (access === undefined) throw forbidden()
       request.actor = { ...(await identify(request)), requestId: request.id }
+      checkNamedTenant(request)
       authorise(request, access)
     })
     app.addHook('preHandler', async (request) => {
@@ -126,60 +141,42 @@ export default fp(
 
     async function identify(request: FastifyRequest): Promise<Omit<Actor, 'requestId'>> {
       const header = request.headers.authorization
-      if (header === undefined && options.openTenantId !== null) {
-        return { ...SYSTEM_ACTOR, kind: 'open' }
+      if (header === undefined) {
+        if (options.openTenantId !== null) return { ...SYSTEM_ACTOR, kind: 'open' }
+        throw unauthenticated(undefined, { headers: { 'www-authenticate': 'Bearer' } })
       }
       const key = bearerKey(header)
-      if (key === null) throw unauthenticated(undefined, { headers: { 'www-authenticate': 'Bearer' } })
-      if (options.platformKey !== null && isSameKey(key, options.platformKey)) {
+      if (key === null) throw invalidToken()
+      const hash = hashApiKey(key)
+      if (platformHash !== null && timingSafeEqual(hash, platformHash)) {
         return { ...SYSTEM_ACTOR, kind: 'platform' }
       }
-      const known = await lookUp(key)
-      if (known === null || known.expiresAt <= Date.now()) {
-        throw unauthenticated(undefined, { headers: { 'www-authenticate': 'Bearer error="invalid_token"' } })
-      }
-      return known
+      const known = await cache.get(hash.toString('base64'), () => findKey(app, hash))
+      if (known === null || known.expiresAt <= performance.now()) throw invalidToken()
+      return known.actor
     }
 
-    async function lookUp(key: string): Promise<KnownKey | null> {
-      const hash = hashApiKey(key)
-      const name = hash.toString('base64')
-      const cached = cache.get(name)
-      if (cached !== undefined && cached.until > Date.now()) return cached.key
-      const found = await findKey(app.db, hash)
-      if (cache.size >= KEY_CACHE_MAX) cache.clear()
-      cache.set(name, { key: found, until: Date.now() + KEY_CACHE_MS })
-      return found
+    function scopeOf({ actor, headers }: FastifyRequest): string | null {
+      const named = headers['x-tenant-id'] as string | undefined
+      return actor.tenantId ?? named?.toLowerCase() ?? (actor.kind === 'open' ? options.openTenantId : null)
     }
 
     function tenantOf(request: FastifyRequest, bodyTenantId: string | undefined): string {
-      const { actor } = request
-      const header = request.headers['x-tenant-id']
-      if (header !== undefined && (typeof header !== 'string' || !isUuid(header))) {
-        throw tenantRequired('X-Tenant-Id must be a UUID.')
-      }
-      const named = header?.toLowerCase()
-      const bound = actor.tenantId ?? named ?? (actor.kind === 'open' ? options.openTenantId : null)
+      const scope = scopeOf(request)
       const asked = bodyTenantId?.toLowerCase()
-      if (bound === null || bound === undefined) {
-        if (asked !== undefined) return asked
-        throw tenantRequired()
-      }
-      if ((named !== undefined && named !== bound) || (asked !== undefined && asked !== bound)) {
-        throw tenantMismatch()
-      }
-      return bound
+      if (scope !== null && asked !== undefined && asked !== scope) throw tenantMismatch()
+      const tenantId = scope ?? asked
+      if (tenantId === undefined) throw tenantRequired()
+      return tenantId
     }
 
     /** Tenants are the platform's: the first change made for one makes its row. */
     async function ensureTenant(request: FastifyRequest): Promise<void> {
+      const access = request.routeOptions.config.access
+      const optional = access?.tenant === 'optional' || access?.role === 'platform'
+      if (optional && scopeOf(request) === null) return
       const body = request.body as { tenant_id?: unknown } | undefined | null
       const asked = typeof body?.tenant_id === 'string' && isUuid(body.tenant_id) ? body.tenant_id : undefined
-      if (
-        request.routeOptions.config.access?.role === 'platform' &&
-        request.headers['x-tenant-id'] === undefined
-      )
-        return
       const id = tenantOf(request, asked)
       if (knownTenants.has(id)) return
       await app.db
@@ -194,6 +191,19 @@ export default fp(
   { name: 'auth', dependencies: ['db', 'signals', 'problems'] },
 )
 
+/** One answer for malformed, unknown, expired and revoked keys: it tells nobody which of them it was. */
+function invalidToken(): Problem {
+  return unauthenticated(undefined, { headers: { 'www-authenticate': 'Bearer error="invalid_token"' } })
+}
+
+/** Checked on every route, also where the tenant plays no part: a caller's mistake shows at once. */
+function checkNamedTenant({ actor, headers }: FastifyRequest): void {
+  const named = headers['x-tenant-id']
+  if (named === undefined) return
+  if (typeof named !== 'string' || !isUuid(named)) throw tenantRequired('X-Tenant-Id must be a UUID.')
+  if (actor.tenantId !== null && actor.tenantId !== named.toLowerCase()) throw tenantMismatch()
+}
+
 function authorise(request: FastifyRequest, access: Access): void {
   const { actor } = request
   if (actor.kind === 'plugin') {
@@ -204,48 +214,4 @@ function authorise(request: FastifyRequest, access: Access): void {
   }
   if (access.role === 'public') return
   if (actor.role === null || ROLE_RANK[actor.role] < ROLE_RANK[access.role]) throw forbidden()
-}
-
-async function findKey(db: Kysely<DB>, hash: Buffer): Promise<KnownKey | null> {
-  const row = await db
-    .selectFrom('api_keys as key')
-    .leftJoin('plugins as plugin', 'plugin.id', 'key.plugin_id')
-    .select([
-      'key.id',
-      'key.kind',
-      'key.tenant_id',
-      'key.role',
-      'key.plugin_id',
-      'key.expires_at',
-      'plugin.slug',
-    ])
-    .where('key.hash', '=', hash)
-    .where('key.revoked_at', 'is', null)
-    .where('plugin.deleted_at', 'is', null)
-    .executeTakeFirst()
-  if (row === undefined) return null
-  await touchKey(db, row.id)
-  return {
-    kind: row.kind,
-    id: row.id,
-    tenantId: row.tenant_id,
-    role: row.kind === 'platform' ? 'platform' : row.role,
-    pluginId: row.plugin_id,
-    pluginSlug: row.slug,
-    expiresAt: row.expires_at?.getTime() ?? Infinity,
-  }
-}
-
-async function touchKey(db: Kysely<DB>, id: string): Promise<void> {
-  await db
-    .updateTable('api_keys')
-    .set((eb) => ({ last_used_at: eb.fn('now') }))
-    .where('id', '=', id)
-    .where(({ eb, or, fn }) =>
-      or([
-        eb('last_used_at', 'is', null),
-        eb('last_used_at', '<', eb(fn<Date>('now'), '-', sql<Date>`interval '1 minute'`)),
-      ]),
-    )
-    .execute()
 }

@@ -1,0 +1,73 @@
+interface KeyCacheOptions {
+  /** How long an answer stands: the longest that a revoked key outlives a lost signal. */
+  ttlMs: number
+  /** Of live keys, and of unknown ones beside them. */
+  maxEntries: number
+}
+
+/**
+ * What is known of keys by their hash. Unknown keys stand in a map of their own: whoever sends invented ones
+ * fills that, and never drives out a key that lives. All entries of a map live equally long, so its oldest
+ * entry is the one that would expire first, and the one to drop when the map is full.
+ */
+export class KeyCache<T extends object> {
+  readonly #live = new Map<string, { key: T; until: number }>()
+  readonly #unknown = new Map<string, number>()
+  /** Requests that come while their key is looked up wait for the one answer. */
+  readonly #pending = new Map<string, Promise<T | null>>()
+  readonly #options: KeyCacheOptions
+  #generation = 0
+
+  constructor(options: KeyCacheOptions) {
+    this.#options = options
+  }
+
+  get size(): { live: number; unknown: number } {
+    return { live: this.#live.size, unknown: this.#unknown.size }
+  }
+
+  /** The key of this hash, or null if there is none; a failed look-up rejects and is not remembered. */
+  async get(hash: string, load: () => Promise<T | null>): Promise<T | null> {
+    const now = performance.now()
+    const live = this.#live.get(hash)
+    if (live !== undefined && live.until > now) return live.key
+    if ((this.#unknown.get(hash) ?? 0) > now) return null
+    const pending = this.#pending.get(hash)
+    if (pending !== undefined) return pending
+    const loading = this.#load(hash, load)
+    this.#pending.set(hash, loading)
+    try {
+      return await loading
+    } finally {
+      if (this.#pending.get(hash) === loading) this.#pending.delete(hash)
+    }
+  }
+
+  clear(): void {
+    this.#generation += 1
+    this.#live.clear()
+    this.#unknown.clear()
+    this.#pending.clear()
+  }
+
+  async #load(hash: string, load: () => Promise<T | null>): Promise<T | null> {
+    const generation = this.#generation
+    const key = await load()
+    // Cleared since: what was read may be older than the change that cleared.
+    if (generation !== this.#generation) return key
+    const until = performance.now() + this.#options.ttlMs
+    this.#live.delete(hash)
+    this.#unknown.delete(hash)
+    if (key === null) this.#put(this.#unknown, hash, until)
+    else this.#put(this.#live, hash, { key, until })
+    return key
+  }
+
+  #put<V>(map: Map<string, V>, hash: string, value: V): void {
+    if (map.size >= this.#options.maxEntries) {
+      const oldest = map.keys().next()
+      if (!oldest.done) map.delete(oldest.value)
+    }
+    map.set(hash, value)
+  }
+}

@@ -1,0 +1,56 @@
+import type { FastifyInstance } from 'fastify'
+import { sql } from 'kysely'
+import type { Actor } from './auth.ts'
+
+export interface KnownKey {
+  actor: Omit<Actor, 'requestId'>
+  /** On the clock of `performance.now()`; Infinity for a key without an end. */
+  expiresAt: number
+}
+
+/** The live key of this hash, with whom it stands for; null when there is none. */
+export async function findKey(app: FastifyInstance, hash: Buffer): Promise<KnownKey | null> {
+  const row = await app.db
+    .selectFrom('api_keys as key')
+    .leftJoin('plugins as plugin', 'plugin.id', 'key.plugin_id')
+    .select([
+      'key.id',
+      'key.kind',
+      'key.tenant_id',
+      'key.role',
+      'key.plugin_id',
+      'plugin.slug',
+      sql<number | null>`extract(epoch from key.expires_at - now())::float8`.as('seconds_left'),
+      sql<boolean>`coalesce(key.last_used_at < now() - interval '1 minute', true)`.as('use_not_noted'),
+    ])
+    .where('key.hash', '=', hash)
+    .where('key.revoked_at', 'is', null)
+    .where('plugin.deleted_at', 'is', null)
+    .executeTakeFirst()
+  if (row === undefined || (row.seconds_left !== null && row.seconds_left <= 0)) return null
+  if (row.use_not_noted) await noteUse(app, row.id)
+  return {
+    actor: {
+      kind: row.kind,
+      id: row.id,
+      tenantId: row.tenant_id,
+      role: row.kind === 'platform' ? 'platform' : row.role,
+      pluginId: row.plugin_id,
+      pluginSlug: row.slug,
+    },
+    expiresAt: row.seconds_left === null ? Infinity : performance.now() + row.seconds_left * 1_000,
+  }
+}
+
+/** `last_used_at` is for people who tidy up keys: no request fails because it could not be written. */
+async function noteUse(app: FastifyInstance, id: string): Promise<void> {
+  try {
+    await app.db
+      .updateTable('api_keys')
+      .set({ last_used_at: sql<Date>`now()` })
+      .where('id', '=', id)
+      .execute()
+  } catch (error) {
+    app.log.debug({ err: (error as Error).message, key: id }, 'auth: use of a key not noted')
+  }
+}

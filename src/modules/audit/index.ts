@@ -1,0 +1,12 @@
+/**
+ * Reads the audit log. Entries are written by infra/audit, in the transaction of the change itself, and never
+ * changed. An entry without a tenant is about the platform and shown to platform keys only.
+ */
+import type { FastifyInstance } from 'fastify'
+import { auditRoutes } from './routes.ts'
+import { AuditLogEntry, AuditLogPage } from './schemas.ts'
+
+export default async function auditModule(app: FastifyInstance): Promise<void> {
+  for (const schema of [AuditLogEntry, AuditLogPage]) app.addSchema(schema)
+  auditRoutes(app, { db: app.db })
+}

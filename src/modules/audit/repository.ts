@@ -1,0 +1,54 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import type { AuditLogEntry } from './schemas.ts'
+
+export interface AuditLogFilter {
+  action?: string | undefined
+  /** Id or kind. */
+  actor?: string | undefined
+  /** Id or kind. */
+  target?: string | undefined
+  since?: Date | undefined
+  until?: Date | undefined
+}
+
+/**
+ * Newest first; `before` is the last id of the page before.
+ *
+ * @param tenantId null for what happened above all tenants
+ */
+export async function selectAuditLog(
+  db: Kysely<DB>,
+  tenantId: string | null,
+  { action, actor, target, since, until }: AuditLogFilter,
+  page: { before: string | null; limit: number },
+): Promise<AuditLogEntry[]> {
+  let query = db
+    .selectFrom('audit_log')
+    .select([
+      'id',
+      'tenant_id',
+      'actor_kind',
+      'actor_id',
+      'action',
+      'target_kind',
+      'target_id',
+      'detail',
+      'request_id',
+      'created_at',
+    ])
+    .where('tenant_id', tenantId === null ? 'is' : '=', tenantId)
+  if (page.before !== null) query = query.where('id', '<', page.before)
+  if (action !== undefined) query = query.where('action', '=', action)
+  if (actor !== undefined) {
+    query = query.where((eb) =>
+      eb.or([eb('actor_id', '=', actor), eb(eb.cast('actor_kind', 'text'), '=', actor)]),
+    )
+  }
+  if (target !== undefined) {
+    query = query.where((eb) => eb.or([eb('target_id', '=', target), eb('target_kind', '=', target)]))
+  }
+  if (since !== undefined) query = query.where('created_at', '>=', since)
+  if (until !== undefined) query = query.where('created_at', '<', until)
+  return query.orderBy('id', 'desc').limit(page.limit).execute()
+}

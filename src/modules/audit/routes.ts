@@ -1,0 +1,30 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { AUTH_PROBLEMS } from '../../infra/auth.ts'
+import { databaseUnavailable, invalidCursor, invalidRequest } from '../../infra/problems.ts'
+import { problems, ref } from '../../lib/schema.ts'
+import { AuditLogPage, AuditLogQuery } from './schemas.ts'
+import { type AuditContext, listAuditLog } from './service.ts'
+
+export function auditRoutes(app: FastifyInstance, ctx: AuditContext): void {
+  app.withTypeProvider<TypeBoxTypeProvider>().get(
+    '/api/audit-log',
+    {
+      config: { access: { role: 'admin', tenant: 'optional' } },
+      schema: {
+        operationId: 'listAuditLog',
+        tags: ['audit'],
+        summary: 'Who changed what, newest first',
+        description:
+          "The tenant's entries; for a platform key that sends no X-Tenant-Id, those above all tenants, such as " +
+          'changes to platform keys.',
+        querystring: AuditLogQuery,
+        response: {
+          200: ref(AuditLogPage),
+          ...problems(...AUTH_PROBLEMS, invalidRequest, invalidCursor, databaseUnavailable),
+        },
+      },
+    },
+    async (request) => listAuditLog(ctx, request.tenantScope, request.query),
+  )
+}

@@ -1,0 +1,47 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
+
+export const ACTOR_KINDS = ['open', 'platform', 'tenant', 'plugin', 'operator', 'system'] as const
+
+export const AuditLogEntry = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    tenant_id: Nullable(Type.String({ format: 'uuid', description: 'Null above all tenants' })),
+    actor_kind: StringEnum(ACTOR_KINDS, {
+      description:
+        '`open`: no key was needed. `platform`, `tenant`, `plugin`: a key. `operator`: the command line. `system`: the service itself',
+    }),
+    actor_id: Nullable(Type.String({ description: "The key's id; null where there is none" })),
+    action: Type.String({ description: 'Noun and past participle, such as `plugin.created`' }),
+    target_kind: Type.String(),
+    target_id: Type.String(),
+    detail: Type.Record(Type.String(), Type.Unknown(), {
+      description: 'What changed; secrets are redacted',
+    }),
+    request_id: Nullable(Type.String()),
+    created_at: Timestamp,
+  },
+  { $id: 'AuditLogEntry' },
+)
+export type AuditLogEntry = Static<typeof AuditLogEntry>
+
+export const AuditLogPage = Page(ref(AuditLogEntry), 'AuditLogPage')
+
+/** Postgres takes no NUL in text, and a query is not checked for it at the edge as a body is. */
+const filter = (description: string) =>
+  Type.Optional(Type.String({ minLength: 1, maxLength: 200, pattern: '^[^\\u0000]*$', description }))
+const time = (description: string) =>
+  Type.Optional(Type.String({ format: 'date-time', maxLength: 40, description }))
+
+export const AuditLogQuery = Type.Object(
+  {
+    ...PageQuery,
+    action: filter('Exactly this action, such as `plugin.created`'),
+    actor: filter("A key's id or a kind of actor"),
+    target: filter('Id or kind of what was changed'),
+    since: time('From then on'),
+    until: time('Before then'),
+  },
+  { additionalProperties: false },
+)
+export type AuditLogQuery = Static<typeof AuditLogQuery>

@@ -1,0 +1,37 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import { invalidCursor, invalidRequest } from '../../infra/problems.ts'
+import { decodeCursor, page } from '../../lib/cursor.ts'
+import { selectAuditLog } from './repository.ts'
+import type { AuditLogEntry, AuditLogQuery } from './schemas.ts'
+
+export interface AuditContext {
+  db: Kysely<DB>
+}
+
+/** @param tenantId null for what happened above all tenants */
+export async function listAuditLog(
+  ctx: AuditContext,
+  tenantId: string | null,
+  { limit, cursor, since, until, ...filter }: AuditLogQuery,
+): Promise<{ data: AuditLogEntry[]; next_cursor: string | null }> {
+  const before = cursor === undefined ? null : decodeCursor(cursor, ['uuid'])?.[0]
+  if (before === undefined) throw invalidCursor()
+  const rows = await selectAuditLog(
+    ctx.db,
+    tenantId,
+    { ...filter, since: timeOf('since', since), until: timeOf('until', until) },
+    { before: before as string | null, limit: limit + 1 },
+  )
+  return page(rows, limit, (row) => [row.id])
+}
+
+function timeOf(name: string, text: string | undefined): Date | undefined {
+  if (text === undefined) return undefined
+  const time = new Date(text)
+  // The format allows a leap second, a Date does not.
+  if (!Number.isNaN(time.getTime())) return time
+  throw invalidRequest(undefined, {
+    errors: [{ pointer: `/querystring/${name}`, detail: 'is not a point in time' }],
+  })
+}

@@ -1,0 +1,102 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import { AUTH_PROBLEMS } from '../../infra/auth.ts'
+import {
+  databaseUnavailable,
+  invalidCursor,
+  invalidJson,
+  invalidRequest,
+  payloadTooLarge,
+  unsupportedMediaType,
+} from '../../infra/problems.ts'
+import { PageQuery, problems, ref } from '../../lib/schema.ts'
+import { keyNotFound } from './errors.ts'
+import { ApiKey, ApiKeyPage, ApiKeyParams, ApiKeyWithSecret, NewApiKey } from './schemas.ts'
+import { createKey, type KeyContext, listKeys, readKey, revokeKey } from './service.ts'
+
+const access = { role: 'admin', tenant: 'optional' } as const
+const tags = ['keys']
+const COMMON_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable]
+const BODY_PROBLEMS = [invalidJson, payloadTooLarge, unsupportedMediaType]
+const SCOPE =
+  "Works on the tenant's keys; for a platform key that sends no X-Tenant-Id, on the platform's own keys."
+
+export function keyRoutes(app: FastifyInstance, ctx: KeyContext): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+
+  api.post(
+    '/api/keys',
+    {
+      config: { access },
+      schema: {
+        operationId: 'createKey',
+        tags,
+        summary: 'Make a key',
+        description:
+          'The answer shows the key once; only its hash is stored. A `tenant` key needs `role`, a `plugin` key ' +
+          'needs `plugin`. Only a platform key makes `platform` keys, without X-Tenant-Id.',
+        body: ref(NewApiKey),
+        response: { 201: ref(ApiKeyWithSecret), ...problems(...COMMON_PROBLEMS, ...BODY_PROBLEMS) },
+      },
+    },
+    async (request, reply) => {
+      const key = await createKey(ctx, request.actor, request.tenantScope, request.body)
+      return reply.code(201).header('location', `/api/keys/${key.id}`).send(key)
+    },
+  )
+
+  api.get(
+    '/api/keys',
+    {
+      config: { access },
+      schema: {
+        operationId: 'listKeys',
+        tags,
+        summary: 'List keys, newest first',
+        description: `${SCOPE} Revoked and expired keys are listed too.`,
+        querystring: Type.Object(PageQuery, { additionalProperties: false }),
+        response: { 200: ref(ApiKeyPage), ...problems(...COMMON_PROBLEMS, invalidCursor) },
+      },
+    },
+    async (request) => listKeys(ctx, request.tenantScope, request.query),
+  )
+
+  api.get(
+    '/api/keys/:id',
+    {
+      config: { access },
+      schema: {
+        operationId: 'getKey',
+        tags,
+        summary: 'Read a key',
+        description: SCOPE,
+        params: ApiKeyParams,
+        response: { 200: ref(ApiKey), ...problems(...COMMON_PROBLEMS, keyNotFound) },
+      },
+    },
+    async (request) => readKey(ctx, request.tenantScope, request.params.id),
+  )
+
+  api.delete(
+    '/api/keys/:id',
+    {
+      config: { access },
+      schema: {
+        operationId: 'revokeKey',
+        tags,
+        summary: 'Revoke a key',
+        description: `${SCOPE} It is refused everywhere at once and stays in the list. Revoking it again changes nothing.`,
+        params: ApiKeyParams,
+        response: {
+          204: Type.Null({ description: 'The key is revoked' }),
+          ...problems(...COMMON_PROBLEMS, keyNotFound),
+        },
+      },
+    },
+    async (request, reply) => {
+      await revokeKey(ctx, request.actor, request.tenantScope, request.params.id)
+      return reply.code(204).send(null)
+    },
+  )
+}

@@ -1,0 +1,12 @@
+/**
+ * A tenant's own settings. Tenants themselves are the platform's: infra/auth makes the row with the first change
+ * that is made for one, and until then the defaults hold.
+ */
+import type { FastifyInstance } from 'fastify'
+import { tenantRoutes } from './routes.ts'
+import { Tenant, TenantChange } from './schemas.ts'
+
+export default async function tenantModule(app: FastifyInstance): Promise<void> {
+  for (const schema of [Tenant, TenantChange]) app.addSchema(schema)
+  tenantRoutes(app, { db: app.db })
+}

@@ -1,0 +1,27 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import type { Tenant, TenantChange } from './schemas.ts'
+
+const COLUMNS = ['id', 'strict_events', 'created_at', 'updated_at'] as const
+
+export async function selectTenant(db: Kysely<DB>, tenantId: string): Promise<Tenant | undefined> {
+  return db.selectFrom('tenants').select(COLUMNS).where('id', '=', tenantId).executeTakeFirst()
+}
+
+/** Also raises subscriptions_version: intake reads the settings again that it remembers beside it. */
+export async function updateTenant(
+  trx: Transaction<DB>,
+  tenantId: string,
+  change: TenantChange,
+): Promise<Tenant> {
+  return trx
+    .updateTable('tenants')
+    .set((eb) => ({
+      ...(change.strict_events !== undefined && { strict_events: change.strict_events }),
+      subscriptions_version: eb('subscriptions_version', '+', 1),
+      updated_at: sql<Date>`now()`,
+    }))
+    .where('id', '=', tenantId)
+    .returning(COLUMNS)
+    .executeTakeFirstOrThrow()
+}
