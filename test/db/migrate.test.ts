@@ -1,0 +1,141 @@
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import t, { type Test } from 'tap'
+import { createKysely, createPool } from '../../db/connection.ts'
+import { findFreePort } from '../../db/embedded/postmaster.ts'
+import { migrate, MigrationError, migrationStatus } from '../../db/migrate.ts'
+import { createTestDatabase } from '../support/database.ts'
+
+const execute = promisify(execFile)
+const log = { info: () => undefined }
+
+t.test('applies what is missing, in order, once', async (t) => {
+  const { url, pool, directory, db } = await scratch(t)
+  await write(directory, {
+    '0001_shops.sql': 'create table shops (id int primary key);\ninsert into shops values (1);\n',
+    '0002_name.sql': "alter table shops add column name text not null default 'none';\n",
+  })
+  t.same(await migrate(url, { directory, log }), { applied: ['0001_shops', '0002_name'] })
+  t.same(await migrate(url, { directory, log }), { applied: [] })
+  await write(directory, { '0003_more.sql': 'insert into shops (id) values (2);\n' })
+  t.same(await migrationStatus(db, directory), {
+    state: 'behind',
+    detail: 'the database is older than this version: it lacks 0003_more',
+  })
+  t.same(await migrate(url, { directory, log }), { applied: ['0003_more'] })
+  t.same(await migrationStatus(db, directory), { state: 'current', detail: '0003_more' })
+  t.same((await pool.query('select * from shops order by id')).rows, [
+    { id: 1, name: 'none' },
+    { id: 2, name: 'none' },
+  ])
+})
+
+t.test('a migration that fails takes the ones before it back, and names its file and line', async (t) => {
+  const { url, pool, directory } = await scratch(t)
+  await write(directory, {
+    '0001_shops.sql': 'create table shops (id int primary key);\n',
+    '0002_typo.sql': 'create table orders (id int);\n\ncreate tabel plugins (id int);\n',
+  })
+  await t.rejects(migrate(url, { directory, log }), {
+    message: `${join(directory, '0002_typo.sql')}:3: syntax error at or near "tabel"`,
+  })
+  t.same((await pool.query("select to_regclass('shops') as shops")).rows, [{ shops: null }])
+  await write(directory, { '0002_typo.sql': 'create table plugins (id int);\n' })
+  t.same(await migrate(url, { directory, log }), { applied: ['0001_shops', '0002_typo'] })
+})
+
+t.test('refuses when an applied file was changed, and touches nothing', async (t) => {
+  const { url, pool, directory } = await scratch(t)
+  await write(directory, { '0001_shops.sql': 'create table shops (id int);\n' })
+  await migrate(url, { directory, log })
+  await write(directory, {
+    '0001_shops.sql': 'create table shops (id bigint);\n',
+    '0002_orders.sql': 'create table orders (id int);\n',
+  })
+  const refusal = migrate(url, { directory, log })
+  await t.rejects(refusal, MigrationError)
+  await t.rejects(refusal, { message: /0001_shops\.sql changed after it was applied/ })
+  t.same((await pool.query("select to_regclass('orders') as orders")).rows, [{ orders: null }])
+  await write(directory, { '0001_shops.sql': 'create table shops (id int);\r\n' })
+  t.same(await migrate(url, { directory, log }), { applied: ['0002_orders'] }, 'line ends are no change')
+})
+
+t.test('refuses a database that a newer version migrated', async (t) => {
+  const { url, db, directory } = await scratch(t)
+  await write(directory, {
+    '0001_shops.sql': 'create table shops (id int);\n',
+    '0002_new.sql': 'select 1;\n',
+  })
+  await migrate(url, { directory, log })
+  await rm(join(directory, '0002_new.sql'))
+  t.same(await migrationStatus(db, directory), {
+    state: 'ahead',
+    detail: 'the database is newer than this version: it has 0002_new',
+  })
+  await t.rejects(migrate(url, { directory, log }), MigrationError)
+})
+
+t.test('tells an empty database and an absent one apart', async (t) => {
+  const { db, directory } = await scratch(t)
+  await write(directory, { '0001_shops.sql': 'create table shops (id int);\n' })
+  t.match(await migrationStatus(db, directory), { state: 'behind', detail: /lacks 0001_shops$/ })
+  const nowhere = createPool(`postgres://postgres@127.0.0.1:${await findFreePort()}/postgres`, {
+    max: 1,
+    applicationName: 'bcs-test',
+    statementTimeoutMs: 1_000,
+    lockTimeoutMs: 1_000,
+    idleInTransactionTimeoutMs: 1_000,
+    connectionTimeoutMs: 1_000,
+  })
+  t.teardown(() => nowhere.end())
+  t.match(await migrationStatus(createKysely<unknown>(nowhere), directory), { state: 'unreachable' })
+})
+
+t.test('refuses names that have no certain order', async (t) => {
+  const { url, directory } = await scratch(t)
+  await write(directory, { '0001_shops.sql': 'select 1;\n', '0001_orders.sql': 'select 1;\n' })
+  await t.rejects(migrate(url, { directory, log }), { message: /0001_orders\.sql has the same number/ })
+  await rm(join(directory, '0001_orders.sql'))
+  await write(directory, { '2_orders.sql': 'select 1;\n' })
+  await t.rejects(migrate(url, { directory, log }), { message: /a migration is named NNNN_name\.sql/ })
+})
+
+t.test('of four replicas that boot at once one migrates and the others wait for it', async (t) => {
+  const { url, pool, directory } = await scratch(t)
+  await write(directory, {
+    '0001_shops.sql': 'create table shops (id int primary key);\n',
+    '0002_one.sql': 'insert into shops values (1);\n',
+  })
+  const gate = await pool.connect()
+  await gate.query('begin; lock table migrations.applied in access exclusive mode')
+  const replicas = Array.from({ length: 4 }, () =>
+    execute(process.execPath, [join(import.meta.dirname, 'migrate-process.ts'), url, directory]),
+  )
+  const waiting = "select count(*) as n from pg_locks where not granted and locktype = 'advisory'"
+  while ((await pool.query<{ n: number }>(waiting)).rows[0]?.n !== 3) continue
+  await gate.query('rollback')
+  gate.release()
+  const applied = (await Promise.all(replicas)).map(({ stdout }) => JSON.parse(stdout) as string[])
+  t.same(
+    applied.filter((names) => names.length > 0),
+    [['0001_shops', '0002_one']],
+  )
+  t.same((await pool.query('select id from shops')).rows, [{ id: 1 }])
+})
+
+/** A database without any table, and a folder for its migrations. */
+async function scratch(t: Test) {
+  const folder = await mkdtemp(join(tmpdir(), 'bettercallsold-migrations-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const [empty, directory] = [join(folder, 'empty'), join(folder, 'migrations')]
+  await Promise.all([mkdir(empty), mkdir(directory)])
+  const { url, pool } = await createTestDatabase(t, empty)
+  return { url, pool, directory, db: createKysely<unknown>(pool) }
+}
+
+async function write(directory: string, files: Record<string, string>): Promise<void> {
+  for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text)
+}
