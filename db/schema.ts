@@ -8,10 +8,16 @@ import type * as Raw from './generated.ts'
 export interface DB {
   api_keys: Narrow<Raw.ApiKeys, { kind: KeyKind; role: TenantRole | null }>
   audit_log: Narrow<Raw.AuditLog, { actor_kind: ActorKind; detail: Json<Record<string, unknown>> }>
-  deliveries: Narrow<Raw.Deliveries, { status: DefaultTo<DeliveryStatus> }>
+  deliveries: Narrow<
+    Raw.Deliveries,
+    { status: DefaultTo<DeliveryStatus>; last_error_class: ErrorClass | null }
+  >
   delivery_attempts: Narrow<
     Raw.DeliveryAttempts,
-    { response_headers: Json<Record<string, string>> | null; response_truncated: DefaultTo<boolean> }
+    {
+      error_class: ErrorClass | null
+      response_headers: Json<Record<string, string>> | null
+    }
   >
   delivery_lanes: Narrow<
     Raw.DeliveryLanes,
@@ -73,6 +79,20 @@ export type DeliveryStatus = 'pending' | 'sent' | 'retry' | 'failed'
 export type BreakerState = 'closed' | 'open' | 'half_open'
 export type HoldReason = 'breaker_open' | 'retry_after'
 export type SkipReason = 'skipped' | 'plugin_deleted'
+/** What went wrong with an attempt: see docs/webhooks.md. */
+export type ErrorClass =
+  | 'dns_error'
+  | 'blocked'
+  | 'connect_refused'
+  | 'connect_timeout'
+  | 'tls_error'
+  | 'timeout'
+  | 'reset'
+  | 'protocol_error'
+  | 'response_too_large'
+  | 'redirect'
+  | 'http_4xx'
+  | 'http_5xx'
 export type EventSource = 'api' | 'platform' | 'cloudevents' | 'plugin' | 'system'
 export type KeyKind = 'platform' | 'tenant' | 'plugin'
 export type TenantRole = 'admin' | 'editor' | 'viewer'

@@ -225,6 +225,9 @@ create table delivery_lanes (
   skip_reason text check (skip_reason in ('skipped', 'plugin_deleted'))
 ) with (fillfactor = 50);
 
+-- A mark stands here only until a worker has seen to it.
+create index delivery_lanes_skip_before_idx on delivery_lanes (plugin_id) where skip_before is not null;
+
 create table event_types (
   tenant_id uuid not null references tenants (id),
   name text not null,

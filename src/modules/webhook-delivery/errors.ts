@@ -1,0 +1,14 @@
+import { defineProblem } from '../../lib/problem.ts'
+
+export const deliveryNotFound = defineProblem(
+  'delivery_not_found',
+  404,
+  'There is no such delivery',
+  'Check the id: GET /api/plugins/events lists the deliveries of this tenant.',
+)
+export const deliveryNotRetryable = defineProblem(
+  'delivery_not_retryable',
+  409,
+  'This delivery cannot be sent again',
+  'Its body has aged out or was erased, or its plugin was deleted.',
+)

@@ -1,0 +1,84 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Config } from '../../config.ts'
+import { applyEffect } from './effects.ts'
+import { deliveryRoutes } from './routes.ts'
+import { type DeliveryContext, sendTest, type TestResult } from './service.ts'
+import { TargetCache } from './targets.ts'
+import { DeliveryWorker } from './worker.ts'
+
+/**
+ * Webhook delivery: every delivery row that intake wrote is attempted until it is sent or given up, and every
+ * attempt is logged.
+ *
+ * What always holds:
+ * - A delivery's outcome is written only by the worker that holds its plugin's lane (`delivery_lanes`): lease and
+ *   fencing token stand in the statement's `where` (lane-repository.ts). A worker that lost its lane writes nothing.
+ * - A delivery leaves `pending` and `retry` only by an outcome, by being given up (skip, delete, erase) or not at all.
+ * - Every attempt of a delivery carries the event's id as `webhook-id` and the bytes decided at intake.
+ * - No database connection is held during an attempt.
+ *
+ * Where is a delivery retried? `verdict.ts` decides, `lane-repository.ts` writes when it is due, `worker.ts` finds
+ * it when it is.
+ */
+export interface DeliveryService {
+  /** `POST /api/plugins/{slug}/test`. @returns undefined if there is no such plugin */
+  sendTest(tenantId: string, pluginId: string): Promise<TestResult | undefined>
+  /** For tests and tools: a worker, not started; `now` replaces the database's clock. */
+  createWorker(options: { tenantId: string | null; now?: () => Date }): DeliveryWorker
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    deliveries: DeliveryService
+  }
+}
+
+export default fp(
+  async (app: FastifyInstance, { config }: { config: Config }) => {
+    const targets = new TargetCache(app.workerDb, app.secretBox, config.delivery)
+    const effects = { db: app.workerDb, events: app.events, signals: app.signals }
+    const createWorker: DeliveryService['createWorker'] = ({ tenantId, now }) =>
+      new DeliveryWorker(
+        {
+          pool: app.pools.worker,
+          egress: app.egress,
+          targets,
+          metrics: app.metrics,
+          log: app.log,
+          applyEffect: (lane, effect) => applyEffect(effects, lane, effect),
+        },
+        {
+          leaseMs: config.delivery.leaseMs,
+          pollMs: config.delivery.pollMs,
+          maxInFlight: config.delivery.maxInFlight,
+          disableAfterMs: config.delivery.disableAfterHours * 3_600_000,
+          tenantId,
+          now: now ?? null,
+        },
+      )
+    const ctx: DeliveryContext = {
+      db: app.db,
+      egress: app.egress,
+      targets,
+      signals: app.signals,
+      createWorker: (tenantId) => createWorker({ tenantId }),
+    }
+    app.decorate('deliveries', {
+      sendTest: (tenantId, pluginId) => sendTest(ctx, tenantId, pluginId),
+      createWorker,
+    } satisfies DeliveryService)
+    await app.register(deliveryRoutes, { ctx })
+
+    if (!config.roles.worker) return
+    const worker = createWorker({ tenantId: null })
+    app.signals.subscribe('deliveries_due', (ids) => worker.hint(ids))
+    app.signals.subscribe('plugin_changed', (ids) => worker.pluginChanged(ids))
+    app.addHook('onReady', async () => worker.start())
+    app.addHook('preClose', () => worker.stop())
+  },
+  {
+    name: 'webhook-delivery',
+    dependencies: ['db', 'signals', 'secrets', 'egress', 'metrics', 'events'],
+  },
+)
