@@ -4,6 +4,45 @@ import tseslint from 'typescript-eslint'
 /** The only files that may open outgoing HTTP connections (docs/adr/0002-one-door-for-outgoing-http.md). */
 const EGRESS_DOOR = ['src/infra/egress.ts', 'src/infra/egress/**/*.ts']
 
+const HTTP_CLIENTS = ['http', 'https', 'http2', 'net', 'tls', 'undici']
+  .flatMap((name) => [name, `node:${name}`])
+  .map((name) => ({
+    name,
+    message: 'Outgoing HTTP goes through infra/egress.',
+    allowTypeImports: true,
+    // They look at an address and connect to nothing.
+    ...(name.endsWith('net') && { allowImportNames: ['isIP', 'isIPv4', 'isIPv6', 'BlockList'] }),
+  }))
+
+const DATABASE_CLIENTS = ['kysely', 'pg'].map((name) => ({
+  name,
+  message: 'Routes never see the database: that is the repository, behind the service.',
+}))
+
+const WEB_FRAMEWORK = ['fastify', 'fastify-plugin'].map((name) => ({
+  name,
+  message: 'Services and repositories never see a request: take what they need as parameters.',
+  ...(name === 'fastify' && { allowImportNames: ['FastifyBaseLogger'] }),
+}))
+
+/**
+ * `no-restricted-imports` of a later block replaces that of an earlier one, so each says all that holds for it.
+ * @param {{ name: string }[]} paths
+ * @param {{ regex: string, message: string }[]} patterns
+ */
+function restrictImports(paths, patterns = []) {
+  return { '@typescript-eslint/no-restricted-imports': ['error', { paths, patterns }] }
+}
+
+/** Who may import which other module, and of that only its index.ts. The graph has no cycles. */
+const MODULE_IMPORTS = [
+  { from: '!(event)', to: 'event' },
+  { from: 'plugin', to: 'webhook-delivery' },
+]
+
+/** @param {string} type */
+const element = (type) => ({ element: { type } })
+
 export default tseslint.config(
   { ignores: ['node_modules/', '.tap/', '.data/', 'db/generated.ts'] },
   {
@@ -38,20 +77,43 @@ export default tseslint.config(
     rules: {
       'no-restricted-globals': [
         'error',
-        { name: 'fetch', message: 'Outgoing HTTP goes through infra/egress.' },
+        ...['fetch', 'WebSocket', 'EventSource'].map((name) => ({
+          name,
+          message: 'Outgoing HTTP goes through infra/egress.',
+        })),
       ],
-      'no-restricted-imports': [
+      ...restrictImports(HTTP_CLIENTS),
+    },
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/config.ts'],
+    rules: {
+      'no-restricted-properties': [
         'error',
-        {
-          paths: ['http', 'https', 'http2', 'net', 'tls', 'undici'].flatMap((name) =>
-            [name, `node:${name}`].map((path) => ({
-              name: path,
-              message: 'Outgoing HTTP goes through infra/egress.',
-            })),
-          ),
-        },
+        { object: 'process', property: 'env', message: 'The environment is read by src/config.ts alone.' },
       ],
     },
+  },
+  {
+    files: ['src/lib/**/*.ts'],
+    rules: restrictImports([...HTTP_CLIENTS, ...DATABASE_CLIENTS, ...WEB_FRAMEWORK]),
+  },
+  {
+    files: ['src/modules/*/**/*routes.ts'],
+    rules: restrictImports(
+      [...HTTP_CLIENTS, ...DATABASE_CLIENTS],
+      [
+        {
+          regex: '(repository|/db/[^/]+)\\.ts$',
+          message: 'Routes reach the database through the service only.',
+        },
+      ],
+    ),
+  },
+  {
+    files: ['src/modules/*/**/*{service,repository}.ts'],
+    rules: restrictImports([...HTTP_CLIENTS, ...WEB_FRAMEWORK]),
   },
   {
     files: ['src/**/*.ts', 'db/**/*.ts'],
@@ -59,13 +121,51 @@ export default tseslint.config(
     settings: {
       'boundaries/include': ['src/**/*.ts', 'db/**/*.ts'],
       'boundaries/elements': [
-        { type: 'root', mode: 'full', pattern: 'src/*.ts' },
-        { type: 'infra', mode: 'full', pattern: ['src/infra/*.ts', 'src/infra/*/**/*.ts'] },
-        { type: 'lib', mode: 'full', pattern: ['src/lib/*.ts', 'src/lib/*/**/*.ts'] },
-        { type: 'module', mode: 'full', pattern: 'src/modules/*/**/*.ts', capture: ['name'] },
-        { type: 'db', mode: 'full', pattern: ['db/*.ts', 'db/**/*.ts'] },
+        { type: 'lib', pattern: 'src/lib', partialMatch: false },
+        { type: 'infra', pattern: 'src/infra', partialMatch: false },
+        { type: 'module', pattern: 'src/modules/*', capture: ['name'], partialMatch: false },
+        { type: 'db', pattern: 'db', partialMatch: false },
+        { type: 'root', pattern: 'src', partialMatch: false },
+      ],
+      'boundaries/files': [{ category: 'config', pattern: 'src/config.ts' }],
+    },
+    rules: {
+      'boundaries/no-unknown-files': 'error',
+      'boundaries/dependencies': [
+        'error',
+        {
+          default: 'disallow',
+          message:
+            'lib → lib; infra → infra, lib, db; a module → itself, those, and the index.ts of modules below it.',
+          policies: [
+            // Packages and Node's own modules are other rules' business.
+            { allow: { to: { module: { origin: ['external', 'core'] } } } },
+            { from: element('root'), allow: { to: { element: { type: '*' } } } },
+            { from: element('db'), allow: { to: element('db') } },
+            { from: element('lib'), allow: { to: element('lib') } },
+            {
+              from: { element: { type: '{infra,module}' } },
+              allow: { to: { element: { type: '{infra,lib,db}' } } },
+            },
+            {
+              from: { element: { type: '{infra,module}' } },
+              allow: { to: { file: { categories: 'config' } } },
+            },
+            {
+              from: element('module'),
+              allow: {
+                to: { element: { type: 'module', captured: { name: '{{from.element.captured.name}}' } } },
+              },
+            },
+            ...MODULE_IMPORTS.map(({ from, to }) => ({
+              from: { element: { type: 'module', captured: { name: from } } },
+              allow: {
+                to: { element: { type: 'module', captured: { name: to }, fileInternalPath: 'index.ts' } },
+              },
+            })),
+          ],
+        },
       ],
     },
-    rules: {},
   },
 )

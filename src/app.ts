@@ -1,3 +1,4 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import rateLimit from '@fastify/rate-limit'
@@ -5,13 +6,15 @@ import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import type { Config } from './config.ts'
 import auth from './infra/auth.ts'
+import { answerClientError } from './infra/client-error.ts'
 import db from './infra/db.ts'
 import edge, { buildValidator } from './infra/edge.ts'
 import egress, { type EgressOptions } from './infra/egress.ts'
 import health from './infra/health.ts'
+import loadShedding from './infra/load-shedding.ts'
 import metrics from './infra/metrics.ts'
 import openapi from './infra/openapi.ts'
-import problems, { rateLimited, routeNotFound } from './infra/problems.ts'
+import problems, { rateLimited, routeNotFound, sendProblem, toProblem } from './infra/problems.ts'
 import requestLog from './infra/request-log.ts'
 import secrets from './infra/secrets.ts'
 import signals from './infra/signals.ts'
@@ -34,30 +37,40 @@ export interface AppDeps {
   egress: EgressOptions
   /** Requests without a key work for this tenant; null: keys are needed. */
   openTenantId: string | null
+  /** Other limits than the usual, for tests that cannot wait for those. */
+  limits?: Partial<EdgeLimits>
+}
+
+export interface EdgeLimits {
+  /** The whole request must have arrived by then, however it drips. */
+  requestTimeoutMs: number
+  /** How often connections are looked over for that. */
+  timeoutCheckMs: number
 }
 
 export type App = FastifyInstance<
-  import('node:http').Server,
-  import('node:http').IncomingMessage,
-  import('node:http').ServerResponse,
+  Server,
+  IncomingMessage,
+  ServerResponse,
   FastifyBaseLogger,
   TypeBoxTypeProvider
 >
 
 /** 1 MiB; POST /api/events has 8 MiB of its own for batches. */
 const BODY_LIMIT = 1024 * 1024
-/** The whole request must have arrived by then, however it drips. */
-const REQUEST_TIMEOUT_MS = 30_000
+const LIMITS: EdgeLimits = { requestTimeoutMs: 30_000, timeoutCheckMs: 5_000 }
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/
 
 /** Builds the service and registers every module, in order; never listens. */
 export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
+  const limits = { ...LIMITS, ...deps.limits }
   const app = Fastify({
     loggerInstance: deps.logger,
     disableRequestLogging: true,
     bodyLimit: BODY_LIMIT,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: limits.requestTimeoutMs,
+    http: { headersTimeout: limits.requestTimeoutMs, connectionsCheckingInterval: limits.timeoutCheckMs },
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     // What comes in over open connections while closing is still answered, with connection: close.
@@ -67,6 +80,8 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       const given = headers['x-request-id']
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : crypto.randomUUID()
     },
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error, request, reply) => void sendProblem(reply, toProblem(error), request.id),
     routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
     schemaController: { compilersFactory: { buildValidator: buildValidator as never } },
   }).withTypeProvider<TypeBoxTypeProvider>()
@@ -74,7 +89,14 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(problems)
   await app.register(edge)
   await app.register(helmet, { contentSecurityPolicy: false })
-  if (config.corsOrigins.length > 0) await app.register(cors, { origin: [...config.corsOrigins] })
+  if (config.corsOrigins.length > 0) {
+    await app.register(cors, {
+      origin: [...config.corsOrigins],
+      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      strictPreflight: false,
+    })
+  }
+  await app.register(loadShedding, {})
   await app.register(openapi)
   await app.register(db, { databaseUrl: deps.databaseUrl })
   await app.register(signals, { databaseUrl: deps.databaseUrl })
@@ -103,7 +125,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(replayModule, { config })
   await app.register(erasureModule, { config })
   await app.register(retentionModule, { config })
-  return app as unknown as App
+  return app
 }
 
 /** A process that is only a worker answers health checks and scrapes, and nothing else. */

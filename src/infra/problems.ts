@@ -3,6 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { isUnavailable } from '../../db/connection.ts'
 import { defineProblem, type FieldError, Problem } from '../lib/problem.ts'
 import { Problem as ProblemSchema } from '../lib/schema.ts'
+import { serializeError } from './logger.ts'
 
 export const invalidRequest = defineProblem(
   'invalid_request',
@@ -40,6 +41,12 @@ export const payloadTooLarge = defineProblem(
   'The body is too large',
   'Send at most 1 MiB, or 8 MiB to POST /api/events.',
 )
+export const headersTooLarge = defineProblem(
+  'headers_too_large',
+  431,
+  'The request line and headers are too large',
+  'Send at most 16 KiB of them.',
+)
 export const unsupportedMediaType = defineProblem(
   'unsupported_media_type',
   415,
@@ -62,7 +69,7 @@ export const databaseUnavailable = defineProblem(
   'database_unavailable',
   503,
   'The database cannot be reached',
-  'Nothing was stored. Send the request again after Retry-After.',
+  'Send the request again after Retry-After. An event with an id of its own is stored once, however often it is sent.',
 )
 export const overloaded = defineProblem(
   'overloaded',
@@ -97,10 +104,12 @@ export default fp(
 
     function allowedMethods(request: FastifyRequest): string[] {
       const [path = '/'] = request.url.split('?')
-      return app.supportedMethods.filter((method) => {
-        const found = app.findRoute({ method: method as 'GET', url: path })
+      const methods = app.supportedMethods.filter((method) => {
+        const found: unknown = app.findRoute({ method, url: path })
         return found !== null
       })
+      // CORS answers OPTIONS on every path, also where nothing is.
+      return methods.some((method) => method !== 'OPTIONS') ? methods : []
     }
   },
   { name: 'problems' },
@@ -177,7 +186,5 @@ function escapePointer(name: string): string {
 }
 
 function logServerError(request: FastifyRequest, error: unknown, problem: Problem): void {
-  const { message, stack, code } = error as FastifyError
-  // Only message, code and stack: pg's `detail` carries row values.
-  request.log.error({ err: { message, code, stack }, problem: problem.code }, 'request failed')
+  request.log.error({ err: serializeError(error), problem: problem.code }, 'request failed')
 }

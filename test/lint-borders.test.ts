@@ -1,0 +1,149 @@
+import { ESLint } from 'eslint'
+import t from 'tap'
+
+// Type information needs files that exist; the borders do not.
+const eslint = new ESLint({
+  overrideConfig: [
+    {
+      files: ['**/*.ts'],
+      languageOptions: { parserOptions: { projectService: false, project: false } },
+    },
+  ],
+  ruleFilter: ({ ruleId }) => BORDER_RULES.has(ruleId),
+})
+
+const BORDER_RULES = new Set([
+  'boundaries/dependencies',
+  'boundaries/no-unknown-files',
+  'no-restricted-globals',
+  'no-restricted-properties',
+  '@typescript-eslint/no-restricted-imports',
+])
+
+/** The border rules that a file of this name and text breaks. */
+async function broken(filePath: string, text: string): Promise<string[]> {
+  const [result] = await eslint.lintText(text, { filePath })
+  for (const { fatal, message } of result?.messages ?? []) if (fatal === true) throw new Error(message)
+  return [...new Set(result?.messages.map(({ ruleId }) => String(ruleId)))]
+}
+
+const BOUNDARIES = ['boundaries/dependencies']
+const IMPORTS = ['@typescript-eslint/no-restricted-imports']
+
+const refused: [sentence: string, file: string, text: string, rules: string[]][] = [
+  ['lib imports infra', 'src/lib/x.ts', `import '../infra/problems.ts'`, BOUNDARIES],
+  ['lib imports db', 'src/lib/x.ts', `import type { DB } from '../../db/schema.ts'`, BOUNDARIES],
+  ['lib imports the configuration', 'src/lib/x.ts', `import '../config.ts'`, BOUNDARIES],
+  ['lib uses a database driver', 'src/lib/x.ts', `import pg from 'pg'`, IMPORTS],
+  ['lib uses Fastify', 'src/lib/x.ts', `import fp from 'fastify-plugin'`, IMPORTS],
+  ['infra imports a module', 'src/infra/x.ts', `import '../modules/tenant/index.ts'`, BOUNDARIES],
+  ['infra imports the composition root', 'src/infra/x.ts', `import '../app.ts'`, BOUNDARIES],
+  ['db imports the service', 'db/x.ts', `import '../src/lib/ids.ts'`, BOUNDARIES],
+  [
+    "a module imports another one's inside",
+    'src/modules/plugin/x.ts',
+    `import '../webhook-delivery/routes.ts'`,
+    BOUNDARIES,
+  ],
+  [
+    'a module imports one that does not stand below it',
+    'src/modules/key/x.ts',
+    `import '../tenant/index.ts'`,
+    BOUNDARIES,
+  ],
+  [
+    'deliveries import plugins, which import deliveries',
+    'src/modules/webhook-delivery/x.ts',
+    `import '../plugin/repository.ts'`,
+    BOUNDARIES,
+  ],
+  ['events import deliveries', 'src/modules/event/x.ts', `import '../webhook-delivery/index.ts'`, BOUNDARIES],
+  ['a module imports the composition root', 'src/modules/key/x.ts', `import '../../app.ts'`, BOUNDARIES],
+  ['routes use Kysely', 'src/modules/key/routes.ts', `import { sql } from 'kysely'`, IMPORTS],
+  ["routes use Kysely's types", 'src/modules/key/routes.ts', `import type { Kysely } from 'kysely'`, IMPORTS],
+  ['routes use a repository', 'src/modules/key/routes.ts', `import './repository.ts'`, IMPORTS],
+  ['routes use db', 'src/modules/key/routes.ts', `import type { DB } from '../../../db/schema.ts'`, IMPORTS],
+  [
+    'a service knows Fastify',
+    'src/modules/key/service.ts',
+    `import type { FastifyRequest } from 'fastify'`,
+    IMPORTS,
+  ],
+  [
+    'a repository knows Fastify',
+    'src/modules/plugin/secret-repository.ts',
+    `import type { FastifyReply } from 'fastify'`,
+    IMPORTS,
+  ],
+  ['a module opens connections', 'src/modules/key/x.ts', `import { request } from 'undici'`, IMPORTS],
+  ['a service opens sockets', 'src/modules/key/service.ts', `import { connect } from 'node:net'`, IMPORTS],
+  ['infra opens HTTP connections', 'src/infra/health.ts', `import http from 'node:http'`, IMPORTS],
+  [
+    'a module calls fetch',
+    'src/modules/key/x.ts',
+    `await fetch('http://example.com')`,
+    ['no-restricted-globals'],
+  ],
+  [
+    'a module reads the environment',
+    'src/modules/key/x.ts',
+    `export const x = process.env['HOME']`,
+    ['no-restricted-properties'],
+  ],
+  [
+    'the entry reads the environment itself',
+    'src/server.ts',
+    `export const x = process.env.HOME`,
+    ['no-restricted-properties'],
+  ],
+]
+
+for (const [sentence, file, text, rules] of refused) {
+  t.test(`refused: ${sentence}`, async (t) => {
+    t.strictSame(await broken(file, `${text}\n`), rules)
+  })
+}
+
+const allowed: [sentence: string, file: string, text: string][] = [
+  ['lib uses lib', 'src/lib/x.ts', `import './ids.ts'`],
+  [
+    'infra uses lib, db, infra and the configuration',
+    'src/infra/x.ts',
+    `import '../lib/ids.ts'\nimport '../../db/connection.ts'\nimport './problems.ts'\nimport '../config.ts'`,
+  ],
+  ['a module uses its own files', 'src/modules/key/routes.ts', `import './service.ts'`],
+  [
+    'a module uses infra, lib and the configuration',
+    'src/modules/key/x.ts',
+    `import '../../infra/auth.ts'\nimport '../../lib/ids.ts'\nimport type { Config } from '../../config.ts'`,
+  ],
+  [
+    'plugins use deliveries through their index',
+    'src/modules/plugin/x.ts',
+    `import '../webhook-delivery/index.ts'`,
+  ],
+  [
+    'a repository uses Kysely and db',
+    'src/modules/key/repository.ts',
+    `import 'kysely'\nimport type { DB } from '../../../db/schema.ts'`,
+  ],
+  ['a service logs', 'src/modules/key/service.ts', `import type { FastifyBaseLogger } from 'fastify'`],
+  ['anybody looks at an address', 'src/modules/key/service.ts', `import { isIP, BlockList } from 'node:net'`],
+  [
+    'the door opens connections',
+    'src/infra/egress/connect.ts',
+    `import { connect } from 'node:net'\nimport 'undici'`,
+  ],
+  [
+    'the composition root names every module',
+    'src/app.ts',
+    `import './modules/tenant/index.ts'\nimport './infra/auth.ts'`,
+  ],
+  ['the configuration reads the environment', 'src/config.ts', `export const x = process.env`],
+]
+
+for (const [sentence, file, text] of allowed) {
+  t.test(`allowed: ${sentence}`, async (t) => {
+    t.strictSame(await broken(file, `${text}\n`), [])
+  })
+}
