@@ -1,0 +1,89 @@
+import type { EgressErrorClass } from './types.ts'
+
+/** A failure that already knows its class. Its message becomes `errorDetail`. */
+export class EgressError extends Error {
+  readonly errorClass: EgressErrorClass
+  constructor(errorClass: EgressErrorClass, detail: string, options?: ErrorOptions) {
+    super(detail, options)
+    this.name = 'EgressError'
+    this.errorClass = errorClass
+  }
+}
+
+const CERTIFICATE_PROBLEMS: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: 'The certificate has expired',
+  CERT_NOT_YET_VALID: 'The certificate is not valid yet',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'The certificate is self-signed',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'The certificate is for another host',
+  SELF_SIGNED_CERT_IN_CHAIN: 'The certificate chain ends in an unknown authority',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'The certificate was issued by an unknown authority',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'The certificate chain is incomplete',
+}
+
+/** What went wrong before there was a connection. */
+export function connectError(cause: unknown): EgressError {
+  if (cause instanceof EgressError) return cause
+  const code = codeOf(cause)
+  if (code === 'ECONNREFUSED')
+    return new EgressError('connect_refused', 'The connection was refused', { cause })
+  if (code === 'ETIMEDOUT') return new EgressError('connect_timeout', 'The host did not answer', { cause })
+  if (isClosedByPeer(cause)) {
+    return new EgressError('reset', 'The connection was closed while it was being established', { cause })
+  }
+  // EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL, EMFILE …: there is no connection, and none was tried in vain.
+  return new EgressError('connect_refused', `The host could not be reached (${code})`, { cause })
+}
+
+/** What went wrong between the TCP connection and the end of the TLS handshake. */
+export function tlsError(cause: unknown): EgressError {
+  if (cause instanceof EgressError || isClosedByPeer(cause)) return connectError(cause)
+  const code = codeOf(cause)
+  const detail = CERTIFICATE_PROBLEMS[code] ?? `The TLS handshake failed (${code})`
+  return new EgressError('tls_error', detail, { cause })
+}
+
+/** What went wrong on an established connection, in undici's, llhttp's and the socket's terms. */
+export function exchangeError(cause: unknown): EgressError {
+  if (cause instanceof EgressError) return cause
+  const code = codeOf(cause)
+  if (
+    isClosedByPeer(cause) ||
+    code === 'HPE_INVALID_EOF_STATE' ||
+    code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
+  ) {
+    return new EgressError('reset', 'The connection was closed before the response was complete', { cause })
+  }
+  if (code === 'ETIMEDOUT') return new EgressError('timeout', 'The connection went silent', { cause })
+  if (code === 'UND_ERR_HEADERS_OVERFLOW') {
+    return new EgressError('protocol_error', 'The response headers are larger than 16 KiB', { cause })
+  }
+  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') {
+    return new EgressError('protocol_error', `The request cannot be sent: ${messageOf(cause)}`, { cause })
+  }
+  if (code === 'EPROTO' || code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) {
+    return new EgressError('tls_error', `TLS failed (${code})`, { cause })
+  }
+  if (code === 'UND_ERR_SOCKET') {
+    return new EgressError('protocol_error', 'The peer answered with an interim status out of place', {
+      cause,
+    })
+  }
+  return new EgressError('protocol_error', 'The response is not valid HTTP/1.1', { cause })
+}
+
+/** Whether the peer ended the connection, as opposed to answering something wrong. */
+export function isClosedByPeer(error: unknown): boolean {
+  const code = codeOf(error)
+  if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED') return true
+  // undici has one code for both; 100 or 101 that nobody asked for is "bad response" or "bad upgrade".
+  return code === 'UND_ERR_SOCKET' && !messageOf(error).startsWith('bad ')
+}
+
+function codeOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : null
+  return typeof code === 'string' ? code : 'unknown'
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : ''
+}

@@ -1,0 +1,219 @@
+import type { Dispatcher } from 'undici'
+import type { Deadlines } from './deadlines.ts'
+import { EgressError, exchangeError, isClosedByPeer } from './errors.ts'
+import type { Connection, OriginPool } from './pool.ts'
+import { BodyStart, readHeaders, readRetryAfter } from './response.ts'
+import type { EgressErrorClass, EgressRequest, EgressResponse } from './types.ts'
+
+const DEFAULT_MAX_RESPONSE_BYTES = 16 * 1024
+/** Beyond what is kept, so much is read and dropped to keep the connection; more costs the connection. */
+const DRAIN_BYTES = 64 * 1024
+/** 103 Early Hints comes once or twice; a peer that sends more than this will never answer. */
+const MAX_INFORMATIONAL = 16
+
+/**
+ * One request and its answer, as undici's handler: an object with methods instead of a stream per response,
+ * because this is what a delivery costs. It settles once; whatever arrives later is ignored.
+ */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly options: Dispatcher.DispatchOptions
+  /** On `performance.now()`'s scale. */
+  readonly deadline: number
+  readonly #startedAt: number
+  readonly #request: EgressRequest
+  readonly #maxBytes: number
+  readonly #resolve: (response: EgressResponse) => void
+  readonly #deadlines: Deadlines<Exchange>
+  readonly #pool: OriginPool
+  readonly #onAbort: (() => void) | null
+  #connection: Connection | null = null
+  #settled = false
+  #sent = false
+  #responding = false
+  #retried = false
+  #informational = 0
+  #status: number | null = null
+  #headers: Record<string, string> = {}
+  #body: BodyStart | null = null
+  #received = 0
+
+  constructor(
+    request: EgressRequest,
+    options: Dispatcher.DispatchOptions,
+    pool: OriginPool,
+    deadlines: Deadlines<Exchange>,
+    resolve: (response: EgressResponse) => void,
+  ) {
+    this.#startedAt = performance.now()
+    this.deadline = this.#startedAt + request.timeoutMs
+    this.options = options
+    this.#request = request
+    this.#maxBytes = request.maxResponseBytes ?? DEFAULT_MAX_RESPONSE_BYTES
+    this.#resolve = resolve
+    this.#deadlines = deadlines
+    this.#pool = pool
+    this.#onAbort = request.signal === undefined ? null : () => this.#giveUp('The request was cancelled')
+  }
+
+  get settled(): boolean {
+    return this.#settled
+  }
+
+  start(): void {
+    this.#deadlines.add(this)
+    if (this.#onAbort !== null) {
+      this.#request.signal?.addEventListener('abort', this.#onAbort, { once: true })
+      if (this.#request.signal?.aborted === true) {
+        this.#onAbort()
+        return
+      }
+    }
+    this.#pool.dispatch(this)
+  }
+
+  /** The connection that carries it from now on; null again is only said by a retry. */
+  assign(connection: Connection): void {
+    this.#connection = connection
+  }
+
+  expire(): void {
+    this.#giveUp(`No complete answer within ${this.#request.timeoutMs} ms`)
+  }
+
+  fail(error: EgressError): void {
+    this.#settle(error.errorClass, error.message)
+    this.#discardConnection()
+  }
+
+  /** Called by undici right before it writes the request to the socket. */
+  onConnect(): void {
+    this.#sent = true
+  }
+
+  onResponseStarted(): void {
+    this.#responding = true
+  }
+
+  onHeaders(status: number, rawHeaders: Buffer[]): boolean {
+    if (this.#settled) return true
+    if (status < 200) {
+      this.#informational += 1
+      if (this.#informational > MAX_INFORMATIONAL) {
+        this.fail(new EgressError('protocol_error', 'The peer sends interim responses without end'))
+      }
+      return true
+    }
+    this.#status = status
+    this.#headers = readHeaders(rawHeaders)
+    return true
+  }
+
+  onData(chunk: Buffer): boolean {
+    if (this.#settled) return true
+    this.#received += chunk.length
+    this.#body ??= new BodyStart(this.#maxBytes)
+    this.#body.append(chunk)
+    if (this.#received > this.#maxBytes) {
+      const announced = Number(this.#headers['content-length'] ?? 0)
+      if (Math.max(this.#received, announced) > this.#maxBytes + DRAIN_BYTES) {
+        this.#settleByStatus()
+        this.#discardConnection()
+      }
+    }
+    return true
+  }
+
+  onComplete(): void {
+    const connection = this.#connection
+    if (!this.#settled) this.#settleByStatus()
+    this.#connection = null
+    connection?.release()
+  }
+
+  /**
+   * A peer may close a connection that it kept alive at the very moment it is used again. Nothing of a
+   * response came then, so the same request goes out once more on a new connection, inside the same
+   * deadline. It may thereby arrive twice, as with any retry: receivers tell by its id.
+   */
+  onError(error: Error): void {
+    if (this.#settled) return
+    const connection = this.#connection
+    const stale = this.#sent && !this.#responding && connection !== null && connection.served > 0
+    if (stale && !this.#retried && isClosedByPeer(error)) {
+      this.#retried = true
+      this.#connection = null
+      this.#pool.resend(this, connection)
+      return
+    }
+    const failure =
+      this.#informational > 0 && isClosedByPeer(error) && this.#status === null
+        ? new EgressError('protocol_error', 'The peer sent only interim responses')
+        : exchangeError(error)
+    this.fail(failure)
+  }
+
+  #giveUp(detail: string): void {
+    if (this.#settled) return
+    const whole = this.#received > this.#maxBytes
+    if (whole) this.#settleByStatus()
+    else if (this.#sent) this.#settle('timeout', detail)
+    else this.#settle('connect_timeout', `${detail}; no connection was ready`)
+    this.#discardConnection()
+  }
+
+  #discardConnection(): void {
+    const connection = this.#connection
+    this.#connection = null
+    void connection?.discard()
+  }
+
+  #settleByStatus(): void {
+    const status = this.#status ?? 0
+    if (status >= 500) this.#settle('http_5xx', `The answer was ${status}`)
+    else if (status >= 400) this.#settle('http_4xx', `The answer was ${status}`)
+    else if (status >= 300) this.#settle('redirect', `The answer was ${status}; redirects are not followed`)
+    else if (this.#received > this.#maxBytes) {
+      this.#settle(
+        'response_too_large',
+        `The response is larger than ${this.#maxBytes} bytes; the rest was dropped`,
+      )
+    } else this.#settle(null, null)
+  }
+
+  #settle(errorClass: EgressErrorClass | null, errorDetail: string | null): void {
+    if (this.#settled) return
+    this.#settled = true
+    this.#deadlines.delete(this)
+    if (this.#onAbort !== null) this.#request.signal?.removeEventListener('abort', this.#onAbort)
+    const body = this.#body?.read()
+    this.#body = null
+    this.#resolve({
+      ok: this.#status !== null && (errorClass === null || errorClass === 'response_too_large'),
+      status: this.#status,
+      headers: this.#headers,
+      body: body?.text ?? '',
+      truncated: this.#received > this.#maxBytes || body?.cut === true,
+      errorClass,
+      errorDetail,
+      durationMs: Math.round(performance.now() - this.#startedAt),
+      bytesSent: this.#sent,
+      retryAfterMs: readRetryAfter(this.#headers['retry-after']),
+    })
+  }
+}
+
+/** The answer to a request that never became an exchange. */
+export function refusedResponse(errorClass: EgressErrorClass, errorDetail: string): EgressResponse {
+  return {
+    ok: false,
+    status: null,
+    headers: {},
+    body: '',
+    truncated: false,
+    errorClass,
+    errorDetail,
+    durationMs: 0,
+    bytesSent: false,
+    retryAfterMs: null,
+  }
+}

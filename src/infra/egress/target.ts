@@ -1,0 +1,69 @@
+import { describeBlocked, parseAddress } from '../../lib/address.ts'
+import { type AddressPolicy, withoutTrailingDot } from './allow.ts'
+import type { EgressRefusal } from './types.ts'
+
+/** Where a request goes, as `new URL()` understood it: what is checked is what is connected to. */
+export interface Target {
+  readonly origin: string
+  readonly secure: boolean
+  /** Lower case, punycode, no brackets, no trailing dot. */
+  readonly host: string
+  /** `host` is an address. */
+  readonly literal: boolean
+  readonly port: number
+  /** Path and query. */
+  readonly path: string
+}
+
+/** URLs whose parsed form is kept: the hot ones are webhook URLs, one per plugin. */
+const CACHE_ENTRIES = 8_192
+/** Longer URLs are parsed each time, so that the cache is bounded in bytes too. */
+const CACHE_URL_LENGTH = 1_024
+
+export type TargetReader = (url: string) => Target | EgressRefusal
+
+export function isRefusal(result: Target | EgressRefusal): result is EgressRefusal {
+  return 'code' in result
+}
+
+/** Reads URLs by the rules that need no DNS, remembering the answers. */
+export function createTargetReader(policy: AddressPolicy, httpsOnly: boolean): TargetReader {
+  const cache = new Map<string, Target | EgressRefusal>()
+  return (url) => {
+    const known = cache.get(url)
+    if (known !== undefined) return known
+    const result = readTarget(url, policy, httpsOnly)
+    if (url.length > CACHE_URL_LENGTH) return result
+    if (cache.size >= CACHE_ENTRIES) {
+      const oldest = cache.keys().next()
+      if (oldest.done !== true) cache.delete(oldest.value)
+    }
+    cache.set(url, result)
+    return result
+  }
+}
+
+function readTarget(text: string, policy: AddressPolicy, httpsOnly: boolean): Target | EgressRefusal {
+  const url = URL.parse(text)
+  if (url === null) return { code: 'invalid_url', detail: 'This is not a valid absolute URL' }
+  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
+    return { code: 'scheme_not_allowed', detail: 'Only https and http URLs can be called' }
+  }
+  if (url.username !== '' || url.password !== '') {
+    return { code: 'credentials_in_url', detail: 'A URL must not carry a user name or password' }
+  }
+  const host = withoutTrailingDot(url.hostname.replace(/^\[|\]$/g, ''))
+  if (host === '') return { code: 'invalid_url', detail: 'The URL names no host' }
+  const secure = url.protocol === 'https:'
+  if (httpsOnly && !secure) return { code: 'https_required', detail: 'Only https URLs can be called here' }
+
+  const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port)
+  const literal = parseAddress(host) !== null
+  if (literal && !policy.allowsAddress(host, port)) {
+    return {
+      code: 'address_blocked',
+      detail: `${host} is not a public address (${describeBlocked(host) ?? ''})`,
+    }
+  }
+  return { origin: url.origin, secure, host, literal, port, path: url.pathname + url.search }
+}

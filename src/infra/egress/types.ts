@@ -1,0 +1,83 @@
+export type EgressErrorClass =
+  | 'dns_error'
+  | 'blocked'
+  | 'connect_refused'
+  | 'connect_timeout'
+  | 'tls_error'
+  | 'timeout'
+  | 'reset'
+  | 'protocol_error'
+  | 'response_too_large'
+  | 'redirect'
+  | 'http_4xx'
+  | 'http_5xx'
+
+/** A target that may be reached although it is not public. Without a port: on every port. */
+export interface EgressAllowRule {
+  /** As `new URL()` writes it, without a trailing dot. */
+  host?: string
+  cidr?: string
+  port?: number
+}
+
+export interface EgressOptions {
+  allow: readonly EgressAllowRule[]
+  /** Resolvers as `ip[:port]`. Empty: the system's. */
+  dnsServers: readonly string[]
+  httpsOnly: boolean
+  /** Further requests to that origin wait. Default 128. */
+  maxConnectionsPerOrigin?: number | undefined
+  /** PEM of a certificate authority that is trusted beside the usual ones. */
+  ca?: string | undefined
+  /** How long a resolved name is used for new connections. Default and upper limit 5,000 ms. */
+  dnsCacheMs?: number | undefined
+}
+
+export interface EgressRequest {
+  method: string
+  url: string
+  /** `host`, `connection` and the like are the door's own; a request that sets them is refused. */
+  headers: Record<string, string>
+  body?: string | Buffer | undefined
+  /** From this call to the last byte of the response: DNS, waiting for a connection and TLS included. */
+  timeoutMs: number
+  /** How much of the response's body is kept. Default 16 KiB. */
+  maxResponseBytes?: number | undefined
+  /** Gives up early. Reported like the deadline: `connect_timeout` or `timeout`. */
+  signal?: AbortSignal | undefined
+}
+
+export interface EgressResponse {
+  /** The status was 2xx and the response complete, or cut by us because it was too large. */
+  ok: boolean
+  /** Null when no response began; set, with `ok` false, when one began and then broke off. */
+  status: number | null
+  /** At most 50, lower-case names, each value at most 1 KiB. */
+  headers: Record<string, string>
+  /** UTF-8, invalid bytes and NUL replaced by U+FFFD, never longer than `maxResponseBytes` as UTF-8. */
+  body: string
+  /** There was more body than `body` holds. */
+  truncated: boolean
+  errorClass: EgressErrorClass | null
+  /** A sentence for people, free of secrets and of addresses that the caller did not name. */
+  errorDetail: string | null
+  durationMs: number
+  /** False only if it is certain that no byte of the request left this process. */
+  bytesSent: boolean
+  /** What `Retry-After` asks for, from now, not clamped. */
+  retryAfterMs: number | null
+}
+
+export interface EgressRefusal {
+  code: 'invalid_url' | 'https_required' | 'address_blocked' | 'credentials_in_url' | 'scheme_not_allowed'
+  detail: string
+}
+
+export interface Egress {
+  /** Sends one request. Whatever the network does is an answer; the promise never rejects. */
+  request(request: EgressRequest): Promise<EgressResponse>
+  /** Whether a URL may be saved: syntax, scheme, credentials, address. A name that does not resolve may. */
+  check(url: string): Promise<EgressRefusal | null>
+  /** Ends everything at once; requests under way answer `reset`. May be called again. */
+  close(): Promise<void>
+}

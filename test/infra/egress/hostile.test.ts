@@ -1,0 +1,178 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import t from 'tap'
+import {
+  createEgress,
+  type Egress,
+  type EgressErrorClass,
+  type EgressRequest,
+  type EgressResponse,
+  parseEgressAllow,
+} from '../../../src/infra/egress.ts'
+import { type HostileKind, startHostileReceiver } from '../../support/hostile-receiver.ts'
+import { until } from './until.ts'
+
+const TIMEOUT_MS = 400
+/** A deadline may be noticed 50 ms late; the rest is for a busy machine. */
+const TOLERANCE_MS = 1_500
+
+function loopbackEgress(ca = ''): Egress {
+  return createEgress({
+    allow: parseEgressAllow('127.0.0.0/8'),
+    dnsServers: [],
+    httpsOnly: false,
+    ca: ca === '' ? undefined : ca,
+  })
+}
+
+const POST: Omit<EgressRequest, 'url'> = {
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: '{"event":"product.created"}',
+  timeoutMs: TIMEOUT_MS,
+}
+
+interface Expected {
+  ok: boolean
+  status: number | null
+  errorClass: EgressErrorClass | null
+  bytesSent: boolean
+  body?: string
+  truncated?: boolean
+}
+
+const sent = (errorClass: EgressErrorClass, status: number | null = null): Expected => ({
+  ok: false,
+  status,
+  errorClass,
+  bytesSent: true,
+})
+const unsent = (errorClass: EgressErrorClass): Expected => ({ ...sent(errorClass), bytesSent: false })
+const CUT = {
+  ok: true,
+  status: 200,
+  errorClass: 'response_too_large',
+  bytesSent: true,
+  truncated: true,
+} as const
+
+const EXPECTED: Partial<Record<HostileKind, Expected>> = {
+  ok: { ok: true, status: 200, errorClass: null, bytesSent: true, body: 'ok' },
+  no_content: { ok: true, status: 204, errorClass: null, bytesSent: true, body: '' },
+  status_307: sent('redirect', 307),
+  status_404: { ...sent('http_4xx', 404), body: 'status 404' },
+  status_410: { ...sent('http_4xx', 410), body: 'status 410' },
+  status_503: { ...sent('http_5xx', 503), body: 'status 503' },
+  hang: sent('timeout'),
+  never_read: sent('timeout'),
+  drip_headers: sent('timeout'),
+  drip_body: sent('timeout', 200),
+  endless_headers: sent('protocol_error'),
+  huge_body: CUT,
+  huge_chunked_body: CUT,
+  slightly_large_body: { ...CUT, body: 'y'.repeat(16_384) },
+  reset: sent('reset'),
+  close: sent('reset'),
+  reset_mid_body: { ...sent('reset', 200), body: 'hello' },
+  close_mid_body: { ...sent('reset', 200), body: 'hello' },
+  redirect_metadata: { ...sent('redirect', 302), body: 'moved' },
+  redirect_loopback: { ...sent('redirect', 302), body: 'moved' },
+  malformed: sent('protocol_error'),
+  early_hints_flood: sent('protocol_error'),
+  early_hints_only: sent('protocol_error'),
+  switching_protocols: sent('protocol_error'),
+  tls_ok: { ok: true, status: 200, errorClass: null, bytesSent: true, body: 'ok' },
+  tls_self_signed: unsent('tls_error'),
+  tls_wrong_host: unsent('tls_error'),
+  tls_expired: unsent('tls_error'),
+  tls_hang: unsent('connect_timeout'),
+}
+
+for (const [kind, expected] of Object.entries(EXPECTED)) {
+  t.test(`a receiver of kind ${kind} ends as ${expected.errorClass ?? 'success'}, in time`, async (t) => {
+    const receiver = await startHostileReceiver(kind as HostileKind)
+    const egress = loopbackEgress(receiver.ca)
+    const startedAt = performance.now()
+    const response = await egress.request({ ...POST, url: receiver.url })
+    t.match(response, expected)
+    t.ok(performance.now() - startedAt < TIMEOUT_MS + TOLERANCE_MS, 'within its deadline')
+    t.equal(response.errorDetail === null, expected.errorClass === null, 'a failure has a detail')
+    await egress.close()
+    // Who never reads never notices the end.
+    if (kind !== 'never_read') await until(() => receiver.open === 0)
+    await receiver.close()
+  })
+}
+
+t.test('a redirect is not followed, and its target hears nothing', async (t) => {
+  const receiver = await startHostileReceiver('redirect_loopback')
+  const egress = loopbackEgress()
+  const response = await egress.request({ ...POST, url: receiver.url })
+  t.equal(response.headers['location'], `http://127.0.0.1:${receiver.port}/redirected`)
+  t.equal(receiver.requests, 1)
+  await egress.close()
+  await receiver.close()
+})
+
+t.test('a compressed response is asked against and never inflated', async (t) => {
+  const receiver = await startHostileReceiver('gzip_bomb')
+  const egress = loopbackEgress()
+  const response = await egress.request({ ...POST, url: receiver.url, maxResponseBytes: 1024 * 1024 })
+  t.equal(response.status, 200)
+  t.equal(response.headers['content-encoding'], 'gzip')
+  t.ok(response.body.length < 50_000, '10 MB stayed the 10 KB that came')
+  t.match(receiver.received, /accept-encoding: identity\r\n/)
+  await egress.close()
+  await receiver.close()
+})
+
+t.test('a body that is a little too large costs the connection nothing, a huge one ends it', async (t) => {
+  for (const [kind, connections] of [
+    ['slightly_large_body', 1],
+    ['huge_body', 2],
+  ] as const) {
+    const receiver = await startHostileReceiver(kind)
+    const egress = loopbackEgress()
+    for (const _ of [1, 2]) await egress.request({ ...POST, url: receiver.url })
+    t.equal(receiver.connections, connections, kind)
+    await egress.close()
+    await receiver.close()
+  }
+})
+
+t.test('nobody listens: connect_refused, nothing was sent', async (t) => {
+  const receiver = await startHostileReceiver('ok')
+  await receiver.close()
+  const egress = loopbackEgress()
+  const response = await egress.request({ ...POST, url: receiver.url })
+  t.match(response, unsent('connect_refused'))
+  t.notMatch(response.errorDetail, /127\.0\.0\.1/)
+  await egress.close()
+})
+
+t.test('hundreds of hostile exchanges leave no socket, no timer and no memory behind', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const collectGarbage = runInNewContext('gc') as () => void
+  const kinds = ['hang', 'drip_body', 'huge_body', 'endless_headers', 'reset', 'early_hints_flood'] as const
+  const receivers = await Promise.all(kinds.map((kind) => startHostileReceiver(kind)))
+  const egress = loopbackEgress()
+  const round = (): Promise<EgressResponse[]> =>
+    Promise.all(
+      receivers.flatMap(({ url }) =>
+        Array.from({ length: 10 }, () => egress.request({ ...POST, url, timeoutMs: 250 })),
+      ),
+    )
+  const heapAfter = async (rounds: number): Promise<number> => {
+    for (let left = rounds; left > 0; left -= 1) await round()
+    await until(() => receivers.every((receiver) => receiver.open === 0))
+    collectGarbage()
+    const { heapUsed, external } = process.memoryUsage()
+    return heapUsed + external
+  }
+  const before = await heapAfter(1)
+  const after = await heapAfter(5)
+  t.ok(after - before < 8 * 1024 * 1024, `grew by ${after - before} bytes in 300 requests`)
+  await egress.close()
+  await Promise.all(receivers.map((receiver) => receiver.close()))
+  await until(() => !process.getActiveResourcesInfo().includes('TCPSocketWrap'))
+})
