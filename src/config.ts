@@ -1,125 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
-import { type Static, Type } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
+import { describeVariables, readEnvironment } from './environment.ts'
 
-/**
- * The environment, described once: names, types, defaults and meaning. `.env.example` and the table in
- * docs/operations.md are compared with it by a test.
- */
-const Environment = Type.Object({
-  HOST: Type.String({ default: '127.0.0.1', minLength: 1, description: 'Address to listen on' }),
-  PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
-  DATABASE_URL: Type.String({
-    default: '',
-    description: 'Postgres 15 or newer. Empty: embedded Postgres in DATA_DIR',
-  }),
-  DATA_DIR: Type.String({
-    default: '.data',
-    minLength: 1,
-    description: 'Embedded database, generated master key',
-  }),
-  ROLES: Type.String({ default: 'api,worker', description: 'What this process does: api, worker or both' }),
-  MASTER_KEY: Type.String({
-    default: '',
-    description:
-      'Base64 of 32 bytes that seals secrets at rest. Generated into DATA_DIR in open mode, required otherwise',
-  }),
-  MASTER_KEY_PREVIOUS: Type.String({ default: '', description: 'Older master keys, comma separated' }),
-  PLATFORM_KEY: Type.String({
-    default: '',
-    description: 'A platform key given from outside, bcs_ and at least 32 characters',
-  }),
-  DEFAULT_TENANT_ID: Type.String({
-    default: '11111111-1111-1111-1111-111111111111',
-    description: 'The tenant that requests without a key work for, in open mode only',
-  }),
-  EGRESS_ALLOW: Type.String({
-    default: '',
-    description:
-      'Addresses that outgoing requests may reach although they are not public: host-or-CIDR[:port], comma separated. Open mode adds loopback',
-  }),
-  EGRESS_DNS: Type.String({
-    default: '',
-    description: "Resolvers as ip[:port], comma separated. Empty: the system's",
-  }),
-  HTTPS_ONLY: Type.Boolean({ default: false, description: 'Refuse http URLs of plugins' }),
-  PLATFORM_URL: Type.String({ default: '', description: "The platform's API" }),
-  PLATFORM_TOKEN: Type.String({ default: '', description: "Token for the platform's API" }),
-  DELIVERY_TIMEOUT_MS: Type.Integer({
-    default: 10_000,
-    minimum: 1_000,
-    maximum: 30_000,
-    description: 'Total deadline of one delivery attempt',
-  }),
-  RETRY_SCHEDULE: Type.String({
-    default: '30,300,3600',
-    description: 'Seconds to wait after each failed attempt, at most 20 entries',
-  }),
-  LEASE_MS: Type.Integer({
-    default: 30_000,
-    minimum: 1_000,
-    maximum: 300_000,
-    description: 'How long a worker that stopped answering keeps what it holds',
-  }),
-  POLL_MS: Type.Integer({
-    default: 2_000,
-    minimum: 100,
-    maximum: 60_000,
-    description: 'How often a worker looks for due work that no notification told it of',
-  }),
-  MAX_IN_FLIGHT: Type.Integer({
-    default: 1_024,
-    minimum: 1,
-    maximum: 20_000,
-    description: 'Delivery attempts under way at once in one worker',
-  }),
-  MAX_IN_FLIGHT_PER_PLUGIN: Type.Integer({
-    default: 4,
-    minimum: 1,
-    maximum: 1_000,
-    description: 'Delivery attempts under way at once to one plugin, over all workers',
-  }),
-  DISABLE_AFTER_HOURS: Type.Integer({
-    default: 120,
-    minimum: 1,
-    maximum: 8_760,
-    description: 'A plugin that failed for so long, and at least 20 times, is disabled',
-  }),
-  RETENTION_DAYS: Type.Integer({
-    default: 90,
-    minimum: 1,
-    maximum: 3_650,
-    description: 'How long events and deliveries are kept',
-  }),
-  BODY_RETENTION_DAYS: Type.Integer({
-    default: 30,
-    minimum: 1,
-    maximum: 3_650,
-    description: 'How long event bodies and response bodies are kept',
-  }),
-  TRUST_PROXY: Type.String({
-    default: '',
-    description: 'Addresses or CIDRs of the proxies in front, comma separated',
-  }),
-  LOG_LEVEL: Type.Union(
-    ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map((level) => Type.Literal(level)),
-    { default: 'info', description: 'fatal, error, warn, info, debug, trace or silent' },
-  ),
-  RATE_LIMIT_PER_MINUTE: Type.Integer({
-    default: 0,
-    minimum: 0,
-    maximum: 100_000_000,
-    description: 'Requests a key (or, without keys, an address) may make in a minute. 0: no limit',
-  }),
-  CORS_ORIGINS: Type.String({
-    default: '',
-    description: 'Origins that browsers may call from, comma separated',
-  }),
-})
-
-type Environment = Static<typeof Environment>
+export { environmentVariables } from './environment.ts'
 
 export interface Config {
   readonly host: string
@@ -162,14 +46,6 @@ export class ConfigError extends Error {
   }
 }
 
-/** Variables whose values never appear in logs. */
-const SECRET_VARIABLES = new Set<keyof Environment>([
-  'MASTER_KEY',
-  'MASTER_KEY_PREVIOUS',
-  'PLATFORM_KEY',
-  'PLATFORM_TOKEN',
-])
-
 export const RETRY_SCHEDULE_MAX_ENTRIES = 20
 export const RETRY_DELAY_MAX_SECONDS = 7 * 24 * 3600
 
@@ -194,12 +70,12 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     .map((text) => masterKeyOf('MASTER_KEY_PREVIOUS', text, problems))
     .filter((key) => key !== null)
   check(
-    values.PLATFORM_KEY === '' || /^bcs_[\x21-\x7e]{32,}$/.test(values.PLATFORM_KEY),
-    'PLATFORM_KEY: give bcs_ followed by at least 32 printable characters',
+    values.PLATFORM_KEY === '' || /^bcs_[\x21-\x7e]{32,252}$/.test(values.PLATFORM_KEY),
+    'PLATFORM_KEY: give bcs_ followed by 32 to 252 printable characters without spaces',
   )
   check(UUID.test(values.DEFAULT_TENANT_ID), 'DEFAULT_TENANT_ID: give a UUID')
   check(
-    values.DATABASE_URL === '' || /^postgres(ql)?:\/\//.test(values.DATABASE_URL),
+    values.DATABASE_URL === '' || isUrl(values.DATABASE_URL, ['postgres:', 'postgresql:']),
     'DATABASE_URL: give postgres://user:password@host:port/database',
   )
   const schedule = list(values.RETRY_SCHEDULE).map(Number)
@@ -209,8 +85,20 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     `RETRY_SCHEDULE: give at most ${RETRY_SCHEDULE_MAX_ENTRIES} whole numbers of seconds, each 1 to ${RETRY_DELAY_MAX_SECONDS}`,
   )
   check(
-    values.PLATFORM_URL === '' || /^https?:\/\//.test(values.PLATFORM_URL),
+    values.PLATFORM_URL === '' || isUrl(values.PLATFORM_URL, ['http:', 'https:']),
     'PLATFORM_URL: give an http or https URL',
+  )
+  check(
+    list(values.TRUST_PROXY).every(isAddressOrCidr),
+    'TRUST_PROXY: give addresses or CIDRs, comma separated',
+  )
+  check(
+    list(values.CORS_ORIGINS).every((origin) => URL.parse(origin)?.origin === origin),
+    'CORS_ORIGINS: give origins such as https://console.example.com, without a path, comma separated',
+  )
+  check(
+    list(values.EGRESS_DNS).every(isResolver),
+    'EGRESS_DNS: give ip or ip:port ([ip]:port for IPv6), comma separated',
   )
   if (problems.length > 0) throw new ConfigError(problems)
 
@@ -244,51 +132,12 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
   })
 }
 
-/** The variables as they were understood, secrets and the database's password replaced: for the start-up line. */
+/** The variables as they were understood, secrets replaced: for the start-up line. */
 export function describeEnvironment(
   env: NodeJS.ProcessEnv = process.env,
   dotEnvPath: string | null = '.env',
 ): Record<string, unknown> {
-  const { values } = readEnvironment({ ...readDotEnv(dotEnvPath), ...env })
-  return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => {
-      if (SECRET_VARIABLES.has(name as keyof Environment) && value !== '') return [name, '[redacted]']
-      if (name === 'DATABASE_URL') return [name, String(value).replace(/\/\/[^@/]*@/, '//[redacted]@')]
-      return [name, value]
-    }),
-  )
-}
-
-/** Name, default and meaning of every variable, in order. */
-export function environmentVariables(): { name: string; default: string; description: string }[] {
-  return Object.entries(Environment.properties).map(([name, schema]) => ({
-    name,
-    default: String(schema.default),
-    description: schema.description ?? '',
-  }))
-}
-
-function readEnvironment(env: NodeJS.ProcessEnv): { values: Environment; problems: string[] } {
-  const problems: string[] = []
-  const raw: Record<string, unknown> = {}
-  for (const [name, schema] of Object.entries(Environment.properties)) {
-    const given = env[name]?.trim()
-    const value = given === undefined || given === '' ? schema.default : convert(schema.type, given)
-    if (Value.Check(schema, value)) raw[name] = value
-    else {
-      raw[name] = schema.default
-      const bounds =
-        schema.type === 'integer' ? `a whole number from ${schema.minimum} to ${schema.maximum}` : schema.type
-      problems.push(`${name}: give ${bounds ?? schema.description}`)
-    }
-  }
-  return { values: raw as Environment, problems }
-}
-
-function convert(type: string | undefined, text: string): unknown {
-  if (type === 'integer') return /^-?\d+$/.test(text) ? Number(text) : text
-  if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text
-  return text
+  return describeVariables(readEnvironment({ ...readDotEnv(dotEnvPath), ...env }).values)
 }
 
 function readDotEnv(path: string | null): NodeJS.ProcessEnv {
@@ -313,6 +162,23 @@ function masterKeyOf(name: string, text: string, problems: string[]): Buffer | n
 function isLoopback(host: string): boolean {
   if (host === 'localhost' || host === '::1') return true
   return isIP(host) === 4 && host.startsWith('127.')
+}
+
+function isUrl(text: string, protocols: readonly string[]): boolean {
+  const url = URL.parse(text)
+  return url !== null && protocols.includes(url.protocol)
+}
+
+function isAddressOrCidr(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/')
+  const version = isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+}
+
+function isResolver(text: string): boolean {
+  const [, address = text, port] = /^\[?([^\]]+?)\]?(?::(\d{1,5}))?$/.exec(text) ?? []
+  return isIP(text) !== 0 || (isIP(address) !== 0 && Number(port ?? 53) <= 65_535)
 }
 
 function list(text: string): string[] {
