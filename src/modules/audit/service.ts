@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import { invalidCursor, invalidRequest } from '../../infra/problems.ts'
 import { decodeCursor, page } from '../../lib/cursor.ts'
+import { parseTime } from '../../lib/time.ts'
 import { selectAuditLog } from './repository.ts'
 import type { AuditLogEntry, AuditLogQuery } from './schemas.ts'
 
@@ -28,9 +29,8 @@ export async function listAuditLog(
 
 function timeOf(name: string, text: string | undefined): Date | undefined {
   if (text === undefined) return undefined
-  const time = new Date(text)
-  // The format allows a leap second, a Date does not.
-  if (!Number.isNaN(time.getTime())) return time
+  const time = parseTime(text)
+  if (time !== null) return new Date(time)
   throw invalidRequest(undefined, {
     errors: [{ pointer: `/querystring/${name}`, detail: 'is not a point in time' }],
   })

@@ -7,6 +7,7 @@ import type { Signals } from '../../infra/signals.ts'
 import { apiKeyPrefix, generateApiKey, hashApiKey } from '../../lib/api-key.ts'
 import { decodeCursor, page } from '../../lib/cursor.ts'
 import { newId } from '../../lib/ids.ts'
+import { parseTime } from '../../lib/time.ts'
 import { keyNotFound } from './errors.ts'
 import { insertKey, type KeyScope, lockPlugin, revokeKeyRow, selectKey, selectKeys } from './repository.ts'
 import type { ApiKey, ApiKeyWithSecret, NewApiKey } from './schemas.ts'
@@ -124,10 +125,9 @@ async function pluginIdOf(
 }
 
 function futureTime(text: string): Date {
-  const time = new Date(text)
-  // Not a number for what the format allows and a Date does not: a leap second.
-  if (!(time.getTime() > Date.now())) throw invalidField('/expires_at', 'must be a time in the future')
-  return time
+  const time = parseTime(text)
+  if (time === null || time <= Date.now()) throw invalidField('/expires_at', 'must be a time in the future')
+  return new Date(time)
 }
 
 function invalidField(pointer: string, detail: string) {
