@@ -1,0 +1,79 @@
+import { evaluateCondition } from '../../lib/condition.ts'
+import { matchesPattern } from '../../lib/event-pattern.ts'
+
+/** A plugin that wants events of one type; with filters, only those whose data meets one of them. */
+export interface Target {
+  readonly pluginId: string
+  readonly filters: readonly unknown[] | null
+}
+
+export interface PicturePlugin {
+  id: string
+  subscriptions: readonly { event: string; filter?: unknown }[]
+}
+
+export interface PictureType {
+  name: string
+  schema: Record<string, unknown> | null
+  pluginId: string | null
+}
+
+export interface PictureContent {
+  version: number
+  strict: boolean
+  plugins: readonly PicturePlugin[]
+  types: readonly PictureType[]
+}
+
+/** A tenant that invents types without end must not fill the memory with them. */
+const MAX_REMEMBERED_TYPES = 1_000
+
+/** What intake must know of a tenant, as it stood at one version of its subscriptions. */
+export class TenantPicture {
+  readonly version: number
+  readonly strict: boolean
+  readonly types: ReadonlyMap<string, PictureType>
+  /** Plugins and types, for the cache's bound. */
+  readonly weight: number
+  readonly #plugins: readonly PicturePlugin[]
+  readonly #targets = new Map<string, readonly Target[]>()
+
+  constructor(content: PictureContent) {
+    this.version = content.version
+    this.strict = content.strict
+    this.types = new Map(content.types.map((type) => [type.name, type]))
+    this.#plugins = content.plugins
+    this.weight = 1 + content.plugins.length + content.types.length
+  }
+
+  /** The plugins that get an event. */
+  pluginsFor(event: string, data: unknown): string[] {
+    const plugins: string[] = []
+    for (const { pluginId, filters } of this.#targetsOf(event)) {
+      if (filters === null || filters.some((filter) => meets(filter, data))) plugins.push(pluginId)
+    }
+    return plugins
+  }
+
+  /** Remembered by type: a tenant with 5,000 plugins pays for looking through them once, not for every event. */
+  #targetsOf(event: string): readonly Target[] {
+    let targets = this.#targets.get(event)
+    if (targets === undefined) {
+      targets = this.#plugins.flatMap((plugin) => targetOf(plugin, event))
+      if (this.#targets.size >= MAX_REMEMBERED_TYPES) this.#targets.clear()
+      this.#targets.set(event, targets)
+    }
+    return targets
+  }
+}
+
+function targetOf(plugin: PicturePlugin, event: string): Target[] {
+  const matching = plugin.subscriptions.filter((subscription) => matchesPattern(subscription.event, event))
+  if (matching.length === 0) return []
+  const unconditional = matching.some(({ filter }) => filter == null)
+  return [{ pluginId: plugin.id, filters: unconditional ? null : matching.map(({ filter }) => filter) }]
+}
+
+function meets(filter: unknown, data: unknown): boolean {
+  return evaluateCondition(filter, data, { now: new Date() }).result
+}
