@@ -1,0 +1,97 @@
+import { isRawNumber } from './raw-number.ts'
+
+export const REDACTED = '[redacted]'
+
+/**
+ * Endings of names that hold a secret, without case and separators: `api_key` finds `apiKey` and `X-Api-Key`,
+ * `token` finds `accessToken`, but not `token_type`.
+ */
+export const SECRET_FIELD: readonly string[] = [
+  'password',
+  'passwd',
+  'passphrase',
+  'pwd',
+  'secret',
+  'secrets',
+  'token',
+  'tokens',
+  'apikey',
+  'accesskey',
+  'privatekey',
+  'secretkey',
+  'signingkey',
+  'masterkey',
+  'encryptionkey',
+  'authorization',
+  'credential',
+  'credentials',
+  'cookie',
+  'cookies',
+  'cardnumber',
+  'cvc',
+  'cvv',
+]
+
+/**
+ * Secrets that tell themselves: signing secrets, our keys, and what follows Bearer or Basic, if it is too long to be
+ * a word: "Basic subscription" is a product.
+ */
+const SECRET_TEXT = /\b(?:whsec_|bcs_)[A-Za-z0-9+/=_-]{8,}|\b(?:[Bb]earer|[Bb]asic) [A-Za-z0-9+/=._~-]{20,}/g
+const URL_IN_TEXT = /\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s"'<>]+/gi
+
+const MAX_DEPTH = 64
+
+/** Whether values under this name are secret, by its ending. */
+export function isSecretField(name: string): boolean {
+  const plain = name.toLowerCase().replace(/[^a-z0-9]/g, '')
+  return SECRET_FIELD.some((ending) => plain.endsWith(ending))
+}
+
+/**
+ * A copy without secrets, for logs and for what is kept: values of secret-looking names become `[redacted]`, and so
+ * do secrets inside of other text. Booleans, null and empty text stay, since they only tell whether there is one.
+ */
+export function redact(value: unknown): unknown {
+  return copy(value, new Set())
+}
+
+/** The URL without user, password, query values and fragment; what is no URL is not repeated. */
+export function redactUrl(url: string): string {
+  if (!URL.canParse(url)) return '[invalid url]'
+  const parsed = new URL(url)
+  parsed.username = ''
+  parsed.password = ''
+  parsed.hash = ''
+  const names = [...new Set(parsed.searchParams.keys())]
+  parsed.search = names.map((name) => `${encodeURIComponent(name.toWellFormed())}=redacted`).join('&')
+  return parsed.href
+}
+
+function copy(value: unknown, ancestors: Set<object>): unknown {
+  if (typeof value === 'string') return redactText(value)
+  if (typeof value !== 'object' || value === null || value instanceof Date || isRawNumber(value)) return value
+  if (ancestors.has(value) || ancestors.size === MAX_DEPTH) return '[omitted]'
+  ancestors.add(value)
+  const result = Array.isArray(value)
+    ? value.map((item) => copy(item, ancestors))
+    : Object.fromEntries(
+        Object.entries(value).map(([name, member]) => [
+          name,
+          isSecretField(name) ? hide(member) : copy(member, ancestors),
+        ]),
+      )
+  ancestors.delete(value)
+  return result
+}
+
+function redactText(text: string): string {
+  return text
+    .replace(SECRET_TEXT, REDACTED)
+    .replace(URL_IN_TEXT, (url) => (url.includes('@') ? url.replace(/\/\/[^/?#]*@/, `//${REDACTED}@`) : url))
+}
+
+function hide(value: unknown): unknown {
+  return value === null || value === undefined || value === '' || typeof value === 'boolean'
+    ? value
+    : REDACTED
+}

@@ -1,0 +1,121 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { parseJson } from '../../src/lib/json.ts'
+import { redact, redactUrl } from '../../src/lib/redact.ts'
+import { generateSecret } from '../../src/lib/signature.ts'
+
+t.test('values of secret-looking names are replaced, however they are written', (t) => {
+  const names = [
+    'password',
+    'Password',
+    'client_secret',
+    'clientSecret',
+    'access_token',
+    'X-Api-Key',
+    'apiKey',
+    'Authorization',
+    'proxy-authorization',
+    'set-cookie',
+    'MASTER_KEY',
+    'credentials',
+  ]
+  for (const name of names) t.same(redact({ [name]: 's3cret' }), { [name]: '[redacted]' }, name)
+  t.same(redact({ secret: { deep: 'x' }, tokens: ['x'], pwd: 12345 }), {
+    secret: '[redacted]',
+    tokens: '[redacted]',
+    pwd: '[redacted]',
+  })
+  t.same(redact({ password: null, secret: '', has_token: true, token: undefined }), {
+    password: null,
+    secret: '',
+    has_token: true,
+    token: undefined,
+  })
+  t.end()
+})
+
+t.test('everything else is copied unchanged', (t) => {
+  const value = {
+    name: 'x',
+    token_type: 'y',
+    secretary: 'z',
+    key: 1,
+    at: new Date(0),
+    big: parseJson(Buffer.from('9007199254740993')),
+    list: [{ a: null }, true, 'Bearer of bad news', 'Basic subscription', 'https://example.com/a?b=c'],
+  }
+  const copied = redact(value) as typeof value
+  t.same(JSON.stringify(copied), JSON.stringify(value))
+  t.not(copied, value)
+  t.not(copied.list, value.list)
+  t.end()
+})
+
+t.test('a secret is found in the middle of text', (t) => {
+  const secret = generateSecret()
+  t.equal(redact(`failed with ${secret}!`), 'failed with [redacted]!')
+  t.equal(redact('key bcs_0123456789abcdef rejected'), 'key [redacted] rejected')
+  t.equal(redact('authorization: Bearer abcdefghij.klmnopqrst-u'), 'authorization: [redacted]')
+  t.equal(redact('at postgres://me:pw@db:5432/x'), 'at postgres://[redacted]@db:5432/x')
+  t.end()
+})
+
+t.test('no secret survives, wherever in a value it stands', (t) => {
+  const secret = generateSecret()
+  const names = fc.constantFrom('a', 'data', 'note')
+  const value = fc.letrec((tie) => ({
+    node: fc.oneof(
+      { maxDepth: 4 },
+      fc.constant(secret),
+      fc.record({ password: fc.constant('hunter2-hunter2') }),
+      fc.array(tie('node'), { maxLength: 3 }),
+      fc.dictionary(names, tie('node'), { maxKeys: 3 }),
+    ),
+  })).node
+  fc.assert(
+    fc.property(value, (node) => {
+      const text = JSON.stringify(redact(node))
+      t.notOk(text.includes(secret) || text.includes('hunter2'))
+    }),
+  )
+  t.end()
+})
+
+t.test('loops and great depth end', (t) => {
+  const loop: Record<string, unknown> = { name: 'x' }
+  loop['self'] = loop
+  loop['list'] = [loop]
+  t.same(redact(loop), { name: 'x', self: '[omitted]', list: ['[omitted]'] })
+  const shared = { a: 1 }
+  t.same(redact([shared, shared]), [shared, shared])
+  let deep: unknown = 'x'
+  for (let level = 0; level < 1e5; level++) deep = [deep]
+  t.match(JSON.stringify(redact(deep)), '[omitted]')
+  t.end()
+})
+
+t.test('a URL keeps its place and loses what may be secret', (t) => {
+  t.equal(
+    redactUrl('https://me:pw@example.com:8443/hook?token=abc&a=1&a=2#frag'),
+    'https://example.com:8443/hook?token=redacted&a=redacted',
+  )
+  t.equal(redactUrl('postgres://me:pw@db:5432/shop'), 'postgres://db:5432/shop')
+  t.equal(redactUrl('https://example.com/'), 'https://example.com/')
+  t.equal(redactUrl('https://example.com/?token'), 'https://example.com/?token=redacted')
+  t.equal(redactUrl('my password'), '[invalid url]')
+  fc.assert(
+    fc.property(fc.webUrl({ withQueryParameters: true, withFragments: true }), (url) => {
+      t.doesNotThrow(() => redactUrl(url))
+    }),
+  )
+  t.end()
+})
+
+t.test('large text takes linear time', (t) => {
+  const started = performance.now()
+  for (const part of ['whsec_', 'a://', 'a@', 'Bearer ', 'a.b+c-', '//@', 'whsec_a '])
+    redact(part.repeat(1e6 / part.length))
+  const took = performance.now() - started
+  t.ok(took < 1000, `${Math.round(took)} ms`)
+  t.end()
+})
