@@ -20,6 +20,13 @@ const CERTIFICATE_PROBLEMS: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'The certificate chain is incomplete',
 }
 
+/** undici refused the request itself, before a byte was written. */
+const UNSENDABLE = new Set([
+  'UND_ERR_INVALID_ARG',
+  'UND_ERR_NOT_SUPPORTED',
+  'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
+])
+
 /** What went wrong before there was a connection. */
 export function connectError(cause: unknown): EgressError {
   if (cause instanceof EgressError) return cause
@@ -57,7 +64,7 @@ export function exchangeError(cause: unknown): EgressError {
   if (code === 'UND_ERR_HEADERS_OVERFLOW') {
     return new EgressError('protocol_error', 'The response headers are larger than 16 KiB', { cause })
   }
-  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') {
+  if (UNSENDABLE.has(code)) {
     return new EgressError('protocol_error', `The request cannot be sent: ${messageOf(cause)}`, { cause })
   }
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) {

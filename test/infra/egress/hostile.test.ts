@@ -88,9 +88,9 @@ const EXPECTED: Partial<Record<HostileKind, Expected>> = {
   tls_hang: unsent('connect_timeout'),
 }
 
-for (const [kind, expected] of Object.entries(EXPECTED)) {
+for (const [kind, expected] of Object.entries(EXPECTED) as [HostileKind, Expected][]) {
   t.test(`a receiver of kind ${kind} ends as ${expected.errorClass ?? 'success'}, in time`, async (t) => {
-    const receiver = await startHostileReceiver(kind as HostileKind)
+    const receiver = await startHostileReceiver(kind)
     const egress = loopbackEgress(receiver.ca)
     const startedAt = performance.now()
     const response = await egress.request({ ...POST, url: receiver.url })
@@ -133,7 +133,7 @@ t.test('a body that is a little too large costs the connection nothing, a huge o
   ] as const) {
     const receiver = await startHostileReceiver(kind)
     const egress = loopbackEgress()
-    for (const _ of [1, 2]) await egress.request({ ...POST, url: receiver.url })
+    for (let left = 2; left > 0; left -= 1) await egress.request({ ...POST, url: receiver.url })
     t.equal(receiver.connections, connections, kind)
     await egress.close()
     await receiver.close()
