@@ -1,0 +1,38 @@
+import { randomBytes } from 'node:crypto'
+import { pino } from 'pino'
+import t from 'tap'
+import { buildApp } from '../../../src/app.ts'
+import { parseEgressAllow } from '../../../src/infra/egress.ts'
+import { createSecretBox } from '../../../src/lib/secret-box.ts'
+import type { ApiKeyWithSecret } from '../../../src/modules/key/schemas.ts'
+import { clientFor, startApp } from '../../support/app.ts'
+
+/** Well below the 5 s after which a replica would ask again by itself. */
+const AT_ONCE_MS = 2_000
+
+t.test('a key that one replica revokes is refused by the others at once', async (t) => {
+  const here = await startApp(t)
+  const there = await buildApp(here.config, {
+    logger: pino({ level: 'silent' }),
+    databaseUrl: here.databaseUrl,
+    secretBox: createSecretBox(randomBytes(32)),
+    egress: { allow: parseEgressAllow(''), dnsServers: [], httpsOnly: false },
+    openTenantId: null,
+  })
+  t.teardown(() => there.close())
+  await there.ready()
+
+  const tenant = here.tenant()
+  const created = await tenant.post('/api/keys', { name: 'x', kind: 'tenant', role: 'viewer' })
+  const { id, key } = created.json<ApiKeyWithSecret>()
+  const client = clientFor(there, tenant.id, key)
+  t.equal((await client.get('/api/tenant')).statusCode, 200)
+
+  await tenant.delete(`/api/keys/${id}`)
+  const revokedAt = performance.now()
+  let status = 200
+  while (status !== 401 && performance.now() - revokedAt < AT_ONCE_MS) {
+    status = (await client.get('/api/tenant')).statusCode
+  }
+  t.equal(status, 401)
+})
