@@ -1,0 +1,173 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { access, readFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { builtinModules } from 'node:module'
+import type { AddressInfo } from 'node:net'
+import { dirname, join, resolve } from 'node:path'
+import t from 'tap'
+import { parse } from 'yaml'
+import { environmentVariables } from '../src/config.ts'
+
+const ROOT = resolve(import.meta.dirname, '..')
+const read = (path: string): Promise<string> => readFile(join(ROOT, path), 'utf8')
+
+interface Service {
+  image: string
+  build?: string
+  command?: string[]
+  environment: Record<string, string | number>
+  depends_on?: Record<string, { condition: string }>
+  healthcheck?: { test?: string[]; disable?: boolean }
+  ports?: string[]
+  volumes?: string[]
+}
+
+const composeText = await read('docker-compose.yml')
+const compose = parse(composeText, { merge: true }) as {
+  services: Record<'postgres' | 'migrate' | 'api' | 'worker', Service>
+  volumes: Record<string, unknown>
+}
+const dockerfile = await read('Dockerfile')
+const { scripts, dependencies } = JSON.parse(await read('package.json')) as {
+  scripts: Record<string, string>
+  dependencies: Record<string, string>
+}
+
+/** The exec form that an instruction of the Dockerfile ends with. */
+function execForm(instruction: RegExp): string[] {
+  const [, json = ''] = new RegExp(`${instruction.source}[^[]*(\\[.*\\])$`, 'm').exec(dockerfile) ?? []
+  return JSON.parse(json) as string[]
+}
+
+t.test('compose starts Postgres, one migration, and then an API and workers', async (t) => {
+  const { postgres, migrate, api, worker } = compose.services
+  t.equal(postgres.image, 'postgres:18')
+  t.ok(postgres.healthcheck?.test)
+  t.strictSame(postgres.volumes, ['postgres:/var/lib/postgresql'])
+  t.ok('postgres' in compose.volumes)
+  t.strictSame(migrate.depends_on, { postgres: { condition: 'service_healthy' } })
+  for (const service of [api, worker]) {
+    t.strictSame(service.depends_on, { migrate: { condition: 'service_completed_successfully' } })
+    t.equal(service.environment['HOST'], '0.0.0.0')
+  }
+  t.equal(api.environment['ROLES'], 'api')
+  t.equal(worker.environment['ROLES'], 'worker')
+  t.notOk(worker.ports, 'a worker can be scaled: nothing of it is published')
+})
+
+t.test('what compose and the image run is what npm start and npm run db:migrate run', async (t) => {
+  const { migrate, api, worker } = compose.services
+  t.equal(migrate.command?.join(' '), scripts['db:migrate'])
+  t.equal(execForm(/^CMD /).join(' '), scripts['start'])
+  t.notOk(api.command)
+  t.notOk(worker.command)
+  for (const file of [migrate.command?.[1], execForm(/^CMD /)[1]]) await access(join(ROOT, file ?? 'missing'))
+})
+
+t.test("the image's health check succeeds only while the service says it lives", async (t) => {
+  const [program, ...args] = execForm(/^HEALTHCHECK [^\n]*\n\s*CMD /)
+  t.equal(program, 'node')
+  const asked: (string | undefined)[] = []
+  let status = 200
+  const server = createServer((request, response) => {
+    asked.push(request.url)
+    response.writeHead(status).end()
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const { port } = server.address() as AddressInfo
+  const check = async (): Promise<unknown> => {
+    const child = spawn(process.execPath, args, { env: { PORT: String(port) }, stdio: 'ignore' })
+    const [exitCode] = (await once(child, 'exit')) as [number]
+    return exitCode
+  }
+  t.equal(await check(), 0)
+  t.strictSame(asked, ['/health/live'])
+  status = 503
+  t.equal(await check(), 1)
+  server.closeAllConnections()
+  await new Promise((done) => server.close(done))
+  t.equal(await check(), 1)
+})
+
+t.test('the image runs unprivileged', async (t) => {
+  t.match(dockerfile, /^USER node$/m)
+  t.match(dockerfile, /^FROM node:24-slim$/m)
+})
+
+t.test('no secret has a default in compose', async (t) => {
+  for (const name of ['POSTGRES_PASSWORD', 'MASTER_KEY', 'PLATFORM_KEY']) {
+    t.match(composeText, `\${${name}:?`)
+    t.notMatch(composeText, new RegExp(`\\$\\{${name}(:-|-|\\})`))
+  }
+})
+
+t.test('compose passes every variable on that makes sense there', async (t) => {
+  const ofTheMachine = ['DATA_DIR', 'DEFAULT_TENANT_ID']
+  const expected = environmentVariables().map(({ name }) => name)
+  t.strictSame([...Object.keys(compose.services.api.environment), ...ofTheMachine].sort(), expected.sort())
+})
+
+t.test('.env.example shows exactly the variables there are, with their defaults', async (t) => {
+  const lines = (await read('.env.example')).split('\n')
+  const shown = lines.flatMap((line, index) => {
+    const [, name, value] = /^#([A-Z_]+)=(.*)$/.exec(line) ?? []
+    const description = lines[index - 1]?.slice(2) ?? ''
+    if (name === undefined || description.startsWith('Docker Compose only')) return []
+    return [{ name, default: value, description }]
+  })
+  t.strictSame(shown, environmentVariables())
+  t.notOk(
+    lines.some((line) => line !== '' && !line.startsWith('#')),
+    'copied as it is, it changes nothing',
+  )
+})
+
+t.test("the operator's table holds exactly the variables there are, with their defaults", async (t) => {
+  const rows = [
+    ...(await read('docs/operations.md')).matchAll(/^\| `([A-Z_]+)` +\| (?:`([^`]*)`|–) +\| (.*?) +\|$/gm),
+  ].map(([, name, value = '', description = '']) => ({
+    name,
+    default: value,
+    description: description.replaceAll('\\|', '|'),
+  }))
+  t.strictSame(rows, environmentVariables())
+})
+
+t.test('the image has every package that the service and the migration import', async (t) => {
+  const packages = new Set<string>()
+  for (const entry of ['src/server.ts', 'db/migrate-cli.ts', 'src/key-cli.ts']) {
+    await collectPackages(join(ROOT, entry), packages, new Set())
+  }
+  t.ok(packages.has('fastify'))
+  t.strictSame(
+    [...packages].filter((name) => !(name in dependencies)),
+    [],
+  )
+})
+
+/** The packages that a file needs, itself or by what it imports; type imports vanish before it runs. */
+async function collectPackages(file: string, packages: Set<string>, seen: Set<string>): Promise<void> {
+  if (seen.has(file)) return
+  seen.add(file)
+  const text = await readFile(file, 'utf8')
+  const imports = /^(?:import|export) (?!type )(?:[\w$*{},\s]+ from )?'([^']+)'|\bimport\('([^']+)'\)/gm
+  for (const [, from, lazily] of text.matchAll(imports)) {
+    const specifier = from ?? lazily ?? ''
+    if (specifier.startsWith('.')) {
+      await collectPackages(resolve(dirname(file), specifier), packages, seen)
+    } else if (!specifier.startsWith('node:') && !builtinModules.includes(specifier)) {
+      const [scope = '', name = ''] = specifier.split('/')
+      packages.add(scope.startsWith('@') ? `${scope}/${name}` : scope)
+    }
+  }
+}
+
+t.test('continuous integration runs .ci/run, which runs scripts that exist', async (t) => {
+  const workflow = parse(await read('.github/workflows/ci.yml')) as {
+    jobs: { check: { steps: { run?: string }[] } }
+  }
+  t.ok(workflow.jobs.check.steps.some(({ run }) => run === '.ci/run'))
+  const run = await read('.ci/run')
+  for (const [, script = ''] of run.matchAll(/npm run ([a-z:]+)/g)) t.ok(scripts[script], script)
+})
