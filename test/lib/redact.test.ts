@@ -4,6 +4,9 @@ import { parseJson } from '../../src/lib/json.ts'
 import { redact, redactUrl } from '../../src/lib/redact.ts'
 import { generateSecret } from '../../src/lib/signature.ts'
 
+/** Generous, since other tests run at the same time; work that is not linear takes minutes. */
+const MAX_MS = 5000
+
 t.test('values of secret-looking names are replaced, however they are written', (t) => {
   const names = [
     'password',
@@ -116,6 +119,6 @@ t.test('large text takes linear time', (t) => {
   for (const part of ['whsec_', 'a://', 'a@', 'Bearer ', 'a.b+c-', '//@', 'whsec_a '])
     redact(part.repeat(1e6 / part.length))
   const took = performance.now() - started
-  t.ok(took < 1000, `${Math.round(took)} ms`)
+  t.ok(took < MAX_MS, `${Math.round(took)} ms`)
   t.end()
 })
