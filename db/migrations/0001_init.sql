@@ -132,7 +132,7 @@ create table events (
   received_at timestamptz not null default now(),
   position bigint not null default feed_position(),
   -- The exact text that every attempt sends and signs. Null once it was aged out or erased.
-  body text compression lz4,
+  body text,
   body_gone text check (body_gone in ('expired', 'erased')),
   -- Violations of the type's schema, for tenants that are not strict.
   schema_problems jsonb,
@@ -141,6 +141,9 @@ create table events (
   causation_id uuid,
   primary key (tenant_id, id)
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
+
+-- Stored out of line as they are: pglz would cost more than the write itself.
+alter table events alter column body set storage external;
 
 create unique index events_tenant_id_source_id_key on events (tenant_id, source_id) where source_id is not null;
 create index events_tenant_id_position_id_idx on events (tenant_id, position, id);
@@ -186,7 +189,7 @@ create table delivery_attempts (
   error_class text,
   error_detail text,
   response_headers jsonb,
-  response_body text compression lz4,
+  response_body text,
   response_truncated boolean not null default false,
   primary key (delivery_id, number)
 ) with (autovacuum_vacuum_insert_scale_factor = 0.2);
