@@ -3,7 +3,7 @@ import cors from '@fastify/cors'
 import helmet from '@fastify/helmet'
 import rateLimit from '@fastify/rate-limit'
 import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Config } from './config.ts'
 import auth from './infra/auth.ts'
 import { answerClientError } from './infra/client-error.ts'
@@ -67,7 +67,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   const limits = { ...LIMITS, ...deps.limits }
   const app = Fastify({
     loggerInstance: deps.logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     bodyLimit: BODY_LIMIT,
     requestTimeout: limits.requestTimeoutMs,
     http: { headersTimeout: limits.requestTimeoutMs, connectionsCheckingInterval: limits.timeoutCheckMs },
