@@ -8,7 +8,9 @@ interface Page {
   next_cursor: string | null
 }
 
-const { app, tenant: newTenant } = await startApp(t)
+const service = await startApp(t)
+const { app } = service
+const newTenant = (): Tenant => service.tenant()
 
 async function log(tenant: Tenant, query: Record<string, string> = {}): Promise<Page> {
   const answer = await tenant.get(`/api/audit-log?${new URLSearchParams(query).toString()}`)

@@ -30,9 +30,10 @@ async function run(env: Record<string, string>, ...args: string[]): Promise<Resu
 }
 
 t.test('on the database of a running service', async (t) => {
-  const { app, databaseUrl, tenant: newTenant } = await startApp(t)
+  const service = await startApp(t)
+  const { app, databaseUrl } = service
   const key = async (...args: string[]) => run({ DATABASE_URL: databaseUrl }, ...args)
-  const tenant = newTenant()
+  const tenant = service.tenant()
 
   t.test('a new platform key is all of standard output, and works', async (t) => {
     const { exitCode, stdout, stderr } = await key('create', '--kind', 'platform', '--name', 'ops')
@@ -43,7 +44,7 @@ t.test('on the database of a running service', async (t) => {
   })
 
   t.test("a tenant's key is made also when the service has not seen the tenant yet", async (t) => {
-    const fresh = newTenant()
+    const fresh = service.tenant()
     const args = ['--kind', 'tenant', '--name', 'backend', '--tenant', fresh.id, '--role', 'viewer']
     const { stdout, stderr } = await key('create', ...args)
     t.equal((await clientFor(app, fresh.id, stdout.trim()).get('/api/tenant')).statusCode, 200, stderr)

@@ -1,3 +1,4 @@
+import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import { newId } from '../../../src/lib/ids.ts'
 import type { ApiKey, ApiKeyWithSecret } from '../../../src/modules/key/schemas.ts'
@@ -45,7 +46,7 @@ async function insertPlugin(tenantId: string, slug: string): Promise<string> {
   return id
 }
 
-const refusal = (answer: { statusCode: number; json<T>(): T }) => {
+const refusal = (answer: LightMyRequestResponse) => {
   const { code, errors } = answer.json<ProblemBody>()
   return [answer.statusCode, code, errors?.[0]?.pointer]
 }

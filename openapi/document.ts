@@ -1,0 +1,49 @@
+import { pino } from 'pino'
+import { buildApp } from '../src/app.ts'
+import { loadConfig } from '../src/config.ts'
+import { parseEgressAllow } from '../src/infra/egress.ts'
+import { problemCatalogue } from '../src/lib/problem.ts'
+import { createSecretBox } from '../src/lib/secret-box.ts'
+import { renderProblems } from './problems.ts'
+
+/** Nobody listens there: routes and schemas need no database, and pools connect when they are first used. */
+const NO_DATABASE = 'postgres://nobody@127.0.0.1:1/none'
+
+/** The text of every generated document, by its path from the root of the repository. */
+export async function generateDocuments(): Promise<Record<string, string>> {
+  const app = await buildApp(loadConfig({ ROLES: 'api', LOG_LEVEL: 'silent' }, null), {
+    logger: pino({ level: 'silent' }),
+    databaseUrl: NO_DATABASE,
+    secretBox: createSecretBox(Buffer.alloc(32)),
+    egress: { allow: parseEgressAllow(''), dnsServers: [], httpsOnly: false },
+    openTenantId: null,
+  })
+  try {
+    await app.ready()
+    return {
+      'openapi/openapi.json': `${JSON.stringify(inStableOrder(app.swagger()), null, 2)}\n`,
+      'docs/problems.md': renderProblems(problemCatalogue()),
+    }
+  } finally {
+    await app.close()
+  }
+}
+
+/** Paths and components by name, so that the order of registration makes no difference. */
+function inStableOrder(document: ReturnType<Awaited<ReturnType<typeof buildApp>>['swagger']>): object {
+  const { paths, components, ...rest } = document as {
+    paths?: object
+    components?: Record<string, object>
+  }
+  return {
+    ...rest,
+    paths: byName(paths ?? {}),
+    components: Object.fromEntries(
+      Object.entries(components ?? {}).map(([kind, named]) => [kind, byName(named)]),
+    ),
+  }
+}
+
+function byName(named: object): object {
+  return Object.fromEntries(Object.entries(named).sort(([a], [b]) => (a < b ? -1 : 1)))
+}
