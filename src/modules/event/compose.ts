@@ -30,11 +30,12 @@ export const MAX_EVENT_BYTES = 1024 * 1024
 /** No UTF-16 unit takes more bytes of UTF-8. */
 const MAX_BYTES_PER_UNIT = 3
 
-/** Printable, so that it can stand in a URL, a header and a line of the statement that writes it. */
-const SOURCE_ID = /^[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]{1,255}$/u
+export const MAX_SOURCE_ID_CHARS = 255
+const PRINTABLE = /^[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]+$/u
 
-export function isSourceId(text: string): boolean {
-  return text.length <= 255 && SOURCE_ID.test(text)
+/** Printable, so that it can stand in a URL, a header and a line of the statement that writes it. */
+export function isSourceId(text: string, maxChars = MAX_SOURCE_ID_CHARS): boolean {
+  return text.length <= maxChars && PRINTABLE.test(text)
 }
 
 /** The event's text and identity, or why it has none. */

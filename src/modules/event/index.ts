@@ -15,9 +15,20 @@ import fp from 'fastify-plugin'
 import { emitEvent } from './emit.ts'
 import { ensureFeedEpoch } from './feed-epoch.ts'
 import { Intake } from './intake.ts'
+import { intakeRoutes } from './intake-routes.ts'
+import {
+  AcceptedEvent,
+  AutomationWebhook,
+  CloudEvent,
+  EventBatchInput,
+  EventBatchResult,
+  EventInput,
+} from './intake-schemas.ts'
 import type { EventService } from './types.ts'
 
 export type { EventService, IntakeResult, NewEvent, StoredEvent } from './types.ts'
+
+const SCHEMAS = [AcceptedEvent, AutomationWebhook, CloudEvent, EventInput, EventBatchInput, EventBatchResult]
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -41,13 +52,16 @@ export default fp(
       ready,
       count: (result, source) => app.metrics.intakeEvents.inc({ result, source }),
     })
-    app.decorate('events', {
+    const events: EventService = {
       accept: (events, log = app.log) => intake.accept(events, log),
       emitIn: async (trx, event) => {
         await ready()
         return emitEvent(trx, event)
       },
-    })
+    }
+    app.decorate('events', events)
+    for (const schema of SCHEMAS) app.addSchema(schema)
+    await app.register(intakeRoutes, { events })
   },
   { name: 'event', dependencies: ['db', 'signals', 'metrics', 'auth'] },
 )

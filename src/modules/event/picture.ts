@@ -1,5 +1,6 @@
 import { evaluateCondition } from '../../lib/condition.ts'
 import { matchesPattern } from '../../lib/event-pattern.ts'
+import type { SafeSchema } from '../../lib/safe-schema.ts'
 
 /** A plugin that wants events of one type; with filters, only those whose data meets one of them. */
 export interface Target {
@@ -14,7 +15,7 @@ export interface PicturePlugin {
 
 export interface PictureType {
   name: string
-  schema: Record<string, unknown> | null
+  schema: SafeSchema | null
   pluginId: string | null
 }
 

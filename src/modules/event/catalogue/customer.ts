@@ -1,0 +1,38 @@
+import { type CatalogueType, email, id, listOf, nullable, object, text, time } from './event-type.ts'
+
+const PROPERTIES = {
+  id,
+  email: nullable(email),
+  name: nullable(text),
+  phone: nullable(text),
+  accepts_marketing: { type: 'boolean' },
+  tags: listOf(text),
+  created_at: time,
+  updated_at: time,
+} as const
+
+const SAMPLE = {
+  id: 'cus_Lw81Pd',
+  email: 'ana@example.com',
+  name: 'Ana Sousa',
+  phone: '+351912345678',
+  accepts_marketing: true,
+  tags: ['newsletter'],
+  created_at: '2026-03-02T14:01:12Z',
+  updated_at: '2026-03-02T14:01:12Z',
+} as const
+
+export const CUSTOMER_TYPES: readonly CatalogueType[] = [
+  {
+    name: 'customer.created',
+    description: 'A customer signed up or was added by the shop.',
+    sample: SAMPLE,
+    schema: object(PROPERTIES, ['id']),
+  },
+  {
+    name: 'customer.updated',
+    description: 'A customer was changed; `changes` names the fields.',
+    sample: { ...SAMPLE, phone: null, updated_at: '2026-04-11T07:20:00Z', changes: ['phone'] },
+    schema: object({ ...PROPERTIES, changes: listOf(text) }, ['id']),
+  },
+]

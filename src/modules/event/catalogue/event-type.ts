@@ -1,0 +1,36 @@
+import type { SafeSchema } from '../../../lib/safe-schema.ts'
+
+/** An event type of the platform: what `data` looks like, by example and by schema. */
+export interface CatalogueType {
+  readonly name: string
+  readonly description: string
+  readonly sample: Readonly<Record<string, unknown>>
+  readonly schema: SafeSchema
+}
+
+export const text: SafeSchema = { type: 'string' }
+/** Ids are the platform's: numbers or text. */
+export const id: SafeSchema = { type: ['string', 'integer'], minLength: 1 }
+export const time: SafeSchema = { type: 'string', format: 'date-time' }
+export const email: SafeSchema = { type: 'string', format: 'email' }
+/** Of money: a number, or a decimal as text. */
+export const amount: SafeSchema = { type: ['number', 'string'], minimum: 0, minLength: 1 }
+export const count: SafeSchema = { type: 'integer', minimum: 0 }
+/** ISO 4217. */
+export const currency: SafeSchema = { type: 'string', minLength: 3, maxLength: 3 }
+
+export function nullable(schema: SafeSchema): SafeSchema {
+  return { ...schema, type: [schema.type ?? [], 'null'].flat() as NonNullable<SafeSchema['type']> }
+}
+
+export function listOf(items: SafeSchema): SafeSchema {
+  return { type: 'array', items }
+}
+
+/** Members beyond these are welcome: the platform may add some at any time. */
+export function object(
+  properties: Record<string, SafeSchema>,
+  required: string[] = Object.keys(properties),
+): SafeSchema {
+  return { type: 'object', properties, required }
+}

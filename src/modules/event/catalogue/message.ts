@@ -1,0 +1,46 @@
+import { type CatalogueType, id, nullable, object, text, time } from './event-type.ts'
+
+const PROPERTIES = {
+  id,
+  conversation_id: nullable(id),
+  channel: text,
+  from: text,
+  to: text,
+  subject: nullable(text),
+  text,
+  customer_id: nullable(id),
+}
+const REQUIRED = ['id', 'channel', 'from', 'to']
+
+const SAMPLE = {
+  id: 'msg_0uVh2e',
+  conversation_id: 'conv_Zp4410',
+  channel: 'whatsapp',
+  from: '+351912345678',
+  to: '+351210000000',
+  subject: null,
+  text: 'Is the apron back in stock?',
+  customer_id: 'cus_Lw81Pd',
+} as const
+
+export const MESSAGE_TYPES: readonly CatalogueType[] = [
+  {
+    name: 'message.received',
+    description: 'A customer wrote to the shop.',
+    sample: { ...SAMPLE, received_at: '2026-03-08T12:31:09Z' },
+    schema: object({ ...PROPERTIES, received_at: time }, REQUIRED),
+  },
+  {
+    name: 'message.sent',
+    description: 'The shop wrote to a customer.',
+    sample: {
+      ...SAMPLE,
+      id: 'msg_0uVh3a',
+      from: '+351210000000',
+      to: '+351912345678',
+      text: 'It is, since this morning.',
+      sent_at: '2026-03-08T12:35:40Z',
+    },
+    schema: object({ ...PROPERTIES, sent_at: time }, REQUIRED),
+  },
+]

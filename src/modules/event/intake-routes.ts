@@ -1,0 +1,129 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { AUTH_PROBLEMS } from '../../infra/auth.ts'
+import { readJson } from '../../infra/edge.ts'
+import {
+  databaseUnavailable,
+  invalidJson,
+  invalidRequest,
+  overloaded,
+  payloadTooLarge,
+  unsupportedMediaType,
+} from '../../infra/problems.ts'
+import { problems, ref } from '../../lib/schema.ts'
+import { BATCHED, STRUCTURED } from './cloudevents.ts'
+import {
+  eventConflict,
+  eventSchemaMismatch,
+  eventTooLarge,
+  eventTypeForbidden,
+  eventTypeUnknown,
+} from './errors.ts'
+import { AUTOMATION_SHAPE, readEvent } from './intake-parse.ts'
+import { readEvents, withKey } from './intake-request.ts'
+import {
+  AcceptedEvent,
+  AutomationWebhook,
+  CloudEvent,
+  EventBatchInput,
+  EventBatchResult,
+  EventInput,
+} from './intake-schemas.ts'
+import { submitBatch, submitOne, type Submitter } from './submit.ts'
+import type { EventService } from './types.ts'
+
+/** 1,000 events of 8 KiB. */
+const BATCH_BODY_LIMIT = 8 * 1024 * 1024
+const INTAKE_PROBLEMS = [
+  ...AUTH_PROBLEMS,
+  invalidRequest,
+  invalidJson,
+  eventTypeForbidden,
+  eventConflict,
+  payloadTooLarge,
+  eventTooLarge,
+  unsupportedMediaType,
+  eventTypeUnknown,
+  eventSchemaMismatch,
+  databaseUnavailable,
+  overloaded,
+]
+/** The schemas are for the document: intake-parse.ts checks the bodies, event by event. */
+const validatorCompiler = () => () => true
+
+export async function intakeRoutes(app: FastifyInstance, options: { events: EventService }): Promise<void> {
+  const { events } = options
+  for (const type of [STRUCTURED, BATCHED]) {
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) =>
+      readJson(bytes),
+    )
+  }
+
+  app.post(
+    '/api/events',
+    {
+      bodyLimit: BATCH_BODY_LIMIT,
+      // A batch may name the tenant of each event.
+      config: { access: { role: 'editor', plugin: true, tenant: 'optional' } },
+      validatorCompiler,
+      schema: {
+        operationId: 'createEvents',
+        tags: ['events'],
+        summary: 'Send one event, or up to 1,000',
+        description:
+          'Answered once the event and its deliveries are stored. One event of a batch that is refused does not ' +
+          'affect the others, which are stored together. An `id` (or, for a single event, the header ' +
+          'Idempotency-Key) makes sending again safe. CloudEvents 1.0 are taken in structured, batch and binary mode.',
+        body: {
+          content: {
+            'application/json': { schema: { anyOf: [ref(EventInput), ref(EventBatchInput)] } },
+            'application/cloudevents+json': { schema: ref(CloudEvent) },
+            'application/cloudevents-batch+json': { schema: { type: 'array', items: ref(CloudEvent) } },
+          },
+        },
+        response: {
+          202: { anyOf: [ref(AcceptedEvent), ref(EventBatchResult)] },
+          ...problems(...INTAKE_PROBLEMS),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { format, single, events: given } = readEvents(request.headers, request.body)
+      const submitter = submitterOf(request, format === 'cloudevents' ? 'cloudevents' : 'api')
+      reply.code(202)
+      return single ? submitOne(events, submitter, given[0] ?? []) : submitBatch(events, submitter, given)
+    },
+  )
+
+  app.post(
+    '/plugins/automation/webhook',
+    {
+      config: { access: { role: 'editor', tenant: 'optional' } },
+      validatorCompiler,
+      schema: {
+        operationId: 'receiveAutomationWebhook',
+        tags: ['events'],
+        summary: "Take an event in the form of the platform's webhook",
+        description: 'The same intake as POST /api/events, for callers that speak the older form.',
+        body: ref(AutomationWebhook),
+        response: { 202: ref(AcceptedEvent), ...problems(...INTAKE_PROBLEMS) },
+      },
+    },
+    async (request, reply) => {
+      const given = withKey(request.headers, readEvent(request.body, AUTOMATION_SHAPE, ''))
+      reply.code(202)
+      return submitOne(events, submitterOf(request, 'platform'), given)
+    },
+  )
+}
+
+function submitterOf(request: FastifyRequest, source: Submitter['source']): Submitter {
+  const { actor, id: requestId, log } = request
+  const { pluginId } = actor
+  return {
+    source: pluginId === null ? source : 'plugin',
+    pluginId,
+    requestId,
+    log,
+    tenantFor: (tenantId) => request.tenantFor(tenantId),
+  }
+}

@@ -1,0 +1,99 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Nullable, Problem, ref, StringEnum } from '../../lib/schema.ts'
+
+const OpenObject = (description: string) =>
+  Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true, description })
+
+const event = Type.String({
+  maxLength: 128,
+  pattern: '^[a-z0-9_]+(\\.[a-z0-9_]+)*$',
+  description: 'What happened: lower-case segments joined by dots',
+  examples: ['product.created'],
+})
+const timestamp = Type.String({
+  format: 'date-time',
+  description: 'When it happened, RFC 3339, with the zone. Default: now',
+})
+const tenant_id = Type.String({
+  format: 'uuid',
+  description: 'Default: the tenant of the key or of X-Tenant-Id',
+})
+
+/** The bodies are described by these and checked by intake-parse.ts. */
+export const EventInput = Type.Object(
+  {
+    event,
+    data: OpenObject('Delivered as it is: no number and no text is altered'),
+    id: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        description:
+          "The caller's own id, unique within the tenant: the same event again is answered with the first one's result",
+      }),
+    ),
+    timestamp: Type.Optional(timestamp),
+    tenant_id: Type.Optional(tenant_id),
+  },
+  { $id: 'EventInput', additionalProperties: false },
+)
+
+export const MAX_BATCH_EVENTS = 1_000
+
+export const EventBatchInput = Type.Object(
+  { events: Type.Array(ref(EventInput), { minItems: 1, maxItems: MAX_BATCH_EVENTS }) },
+  { $id: 'EventBatchInput', additionalProperties: false },
+)
+
+export const CloudEvent = Type.Object(
+  {
+    specversion: Type.Literal('1.0'),
+    id: Type.String({ minLength: 1 }),
+    source: Type.String({ minLength: 1, description: 'Unique together with id' }),
+    type: event,
+    time: Type.Optional(timestamp),
+    datacontenttype: Type.Optional(Type.String({ description: 'A JSON type, if any' })),
+    data: Type.Optional(OpenObject("The event's data; {} by default")),
+  },
+  { $id: 'CloudEvent', additionalProperties: true, description: 'CloudEvents 1.0, JSON format' },
+)
+
+export const AutomationWebhook = Type.Object(
+  {
+    event_type: event,
+    payload: OpenObject('What happened'),
+    tenant_id: Type.Optional(tenant_id),
+    timestamp: Type.Optional(timestamp),
+  },
+  { $id: 'AutomationWebhook', additionalProperties: false },
+)
+
+export const AcceptedEvent = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    source_id: Nullable(Type.String({ description: "The caller's own id" })),
+    event: Type.String(),
+    duplicate: Type.Boolean({ description: 'It had come before: nothing was stored or queued again' }),
+    deliveries: Type.Integer({ description: 'How many plugins it goes to' }),
+  },
+  { $id: 'AcceptedEvent' },
+)
+export type AcceptedEvent = Static<typeof AcceptedEvent>
+
+export const EventBatchResult = Type.Object(
+  {
+    results: Type.Array(
+      Type.Object({
+        index: Type.Integer(),
+        status: StringEnum(['accepted', 'duplicate', 'rejected']),
+        id: Type.Optional(Type.String({ format: 'uuid' })),
+        source_id: Type.Optional(Type.String()),
+        deliveries: Type.Optional(Type.Integer()),
+        problem: Type.Optional(ref(Problem)),
+      }),
+      { description: 'One for each event, in order' },
+    ),
+  },
+  { $id: 'EventBatchResult' },
+)
+export type EventBatchResult = Static<typeof EventBatchResult>
