@@ -63,5 +63,5 @@ export default fp(
     for (const schema of SCHEMAS) app.addSchema(schema)
     await app.register(intakeRoutes, { events })
   },
-  { name: 'event', dependencies: ['db', 'signals', 'metrics', 'auth'] },
+  { name: 'events', dependencies: ['db', 'signals', 'metrics', 'auth'] },
 )
