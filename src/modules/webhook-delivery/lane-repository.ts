@@ -388,7 +388,8 @@ export async function giveUpSkipped(
     await pool.query({
       name: 'clear_skip',
       text: `update delivery_lanes set skip_before = null, skip_reason = null 
-             where plugin_id = $1 and lease_token = $2 and skip_before = $3::timestamptz`,
+             where plugin_id = $1 and lease_token = $2 and skip_before = $3::timestamptz
+               and lease_until > clock_timestamp()`,
       values: [lane.pluginId, lane.leaseToken, lane.skipBefore],
     })
   }

@@ -13,7 +13,7 @@ export interface Job {
   body: string | null
 }
 
-/** Who may use how much of a worker: see `CLASS_SHARE` in worker.ts. */
+/** Who may use how much of a worker: see room.ts. */
 export type LaneClass = 'proven' | 'unproven' | 'failing'
 
 /** Deliveries fetched at once for one lane: it starts low and doubles while the lane stays full. */
@@ -104,6 +104,22 @@ export class Lane {
     this.fetchSize = full ? Math.min(this.fetchSize * 2, FETCH_MAX) : Math.max(this.fetchSize / 2, FETCH_MIN)
   }
 
+  enqueue(job: Job): void {
+    this.inHand.add(job.deliveryId)
+    this.queue.push(job)
+  }
+
+  /** A delivery is recorded, or is let go of unrecorded. */
+  done(deliveryId: string, now: number): void {
+    this.inHand.delete(deliveryId)
+    if (this.inHand.size === 0) this.idleSince = now
+  }
+
+  /** Nothing of it is queued, under way or unrecorded: it can be given back. */
+  get empty(): boolean {
+    return this.inFlight === 0 && this.inHand.size === 0
+  }
+
   /** Gives up what was not started yet: it stays due in the database. */
   close(): void {
     this.closing = true
@@ -129,9 +145,31 @@ export class Lane {
     return this.target.ratePerSecond === null ? null : this.#tokens
   }
 
-  noteResult(ok: boolean): void {
+  canStart(): boolean {
+    return !this.closing && this.queue.length > 0 && this.inFlight < this.allowed
+  }
+
+  startLater(waitMs: number, start: () => void): void {
+    this.rateTimer ??= setTimeout(() => {
+      this.rateTimer = null
+      start()
+    }, waitMs)
+  }
+
+  hint(): void {
+    this.more = true
+    this.hints++
+  }
+
+  noteResult(ok: boolean, health: Health): void {
+    this.health = health
     if (ok) this.#succeeded = true
     else this.#failed = true
+  }
+
+  /** What `plugin.failing` and `plugin.recovered` said last; their own transaction writes it. */
+  announced(announced: boolean): void {
+    this.health = { ...this.health, announced }
   }
 
   /**

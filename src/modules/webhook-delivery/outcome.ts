@@ -1,0 +1,55 @@
+import type { Attempt } from './attempt.ts'
+import type { Job, Lane } from './lane.ts'
+import type { Outcome } from './lane-repository.ts'
+import type { Verdict } from './verdict.ts'
+
+/** What an attempt leaves to be written. */
+export function outcomeOf(lane: Lane, job: Job, result: Attempt, verdict: Verdict): Outcome {
+  return {
+    ...placeOf(lane, job),
+    attempted: true,
+    status: verdict.status,
+    reason: verdict.reason,
+    delayMs: verdict.delayMs,
+    startedAt: result.startedAt,
+    durationMs: Math.round(result.durationMs),
+    responseStatus: result.status,
+    errorClass: result.errorClass,
+    errorDetail: result.errorDetail,
+    responseHeaders: JSON.stringify(result.headers),
+    responseBody: result.body,
+    responseTruncated: result.truncated,
+  }
+}
+
+/** The end of a delivery whose body has aged out or was erased before it could be sent. */
+export function bodyGone(lane: Lane, job: Job): Outcome {
+  return {
+    ...placeOf(lane, job),
+    attempted: false,
+    status: 'failed',
+    reason: 'body_gone',
+    delayMs: null,
+    startedAt: new Date(),
+    durationMs: 0,
+    responseStatus: null,
+    errorClass: null,
+    errorDetail: null,
+    responseHeaders: null,
+    responseBody: null,
+    responseTruncated: false,
+  }
+}
+
+function placeOf(
+  lane: Lane,
+  job: Job,
+): Pick<Outcome, 'tenantId' | 'pluginId' | 'leaseToken' | 'deliveryId' | 'previousAttempts'> {
+  return {
+    tenantId: lane.target.tenantId,
+    pluginId: lane.id,
+    leaseToken: lane.token,
+    deliveryId: job.deliveryId,
+    previousAttempts: job.attemptCount,
+  }
+}
