@@ -1,0 +1,98 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Nullable, Page, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
+import { Subscription } from './schemas.ts'
+
+const OpenObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
+
+const SecretInfo = Type.Object({
+  id: Type.String(),
+  created_at: Timestamp,
+  expires_at: Nullable(Timestamp),
+})
+
+const Health = Type.Object({
+  state: StringEnum(['healthy', 'failing', 'unknown'], {
+    description:
+      'failing: the last attempt failed; unknown: nothing was attempted yet, or not since the resume',
+  }),
+  consecutive_failures: Type.Integer(),
+  failing_since: Nullable(Timestamp),
+  last_success_at: Nullable(Timestamp),
+  last_failure_at: Nullable(Timestamp),
+  last_error_class: Nullable(Type.String()),
+  breaker: StringEnum(['closed', 'open', 'half_open'], {
+    description: 'open: attempts are held until hold_until; half_open: one attempt finds out',
+  }),
+  hold_until: Nullable(Timestamp),
+})
+
+const plugin = {
+  id: Type.String(),
+  slug: Type.String(),
+  name: Type.String(),
+  description: Nullable(Type.String()),
+  webhook_url: Type.String(),
+  base_url: Type.String(),
+  events: Type.Array(ref(Subscription)),
+  status: StringEnum(['active', 'paused', 'disabled']),
+  status_reason: Nullable(
+    Type.String({ description: '`manual`, or why the service disabled it. Null while it is active' }),
+  ),
+  config: OpenObject,
+  metadata: OpenObject,
+  headers: OpenObject,
+  retry_schedule: Nullable(Type.Array(Type.Integer())),
+  timeout_ms: Nullable(Type.Integer()),
+  rate_limit_per_second: Nullable(Type.Integer()),
+  max_in_flight: Nullable(Type.Integer()),
+  effective: Type.Object(
+    {
+      retry_schedule: Type.Array(Type.Integer()),
+      timeout_ms: Type.Integer(),
+      rate_limit_per_second: Nullable(Type.Integer()),
+      max_in_flight: Type.Integer(),
+    },
+    { description: "What applies: the plugin's own value, or the service's default where that is null" },
+  ),
+  health: Health,
+  waiting: Type.Optional(
+    Type.Integer({ description: 'Deliveries that wait, counted up to 10,000; not in lists' }),
+  ),
+  secrets: Type.Array(SecretInfo, {
+    description: 'The secrets that sign, newest first, without their values',
+  }),
+  revision: Type.Integer({ description: 'Raised by every change; the ETag carries it' }),
+  created_at: Timestamp,
+  updated_at: Timestamp,
+}
+
+export const Plugin = Type.Object(plugin, { $id: 'Plugin' })
+export type Plugin = Static<typeof Plugin>
+
+export const RegisteredPlugin = Type.Object(
+  { ...plugin, secret: Type.String({ description: 'The signing secret: given this once' }) },
+  { $id: 'RegisteredPlugin' },
+)
+
+export const RotatedSecret = Type.Object(
+  {
+    secret: Type.String({ description: 'The new signing secret: given this once' }),
+    secrets: Type.Array(SecretInfo),
+  },
+  { $id: 'RotatedSecret' },
+)
+export type RotatedSecret = Static<typeof RotatedSecret>
+
+export const PluginPage = Page(ref(Plugin), 'PluginPage')
+
+export const TestResult = Type.Object(
+  {
+    delivered: Type.Boolean({ description: 'Whether the plugin answered 2xx' }),
+    response_status: Nullable(Type.Integer({ description: 'Null: there was no answer' })),
+    duration_ms: Type.Integer(),
+    error_class: Type.Optional(Nullable(Type.String())),
+    error_detail: Type.Optional(Nullable(Type.String())),
+  },
+  { $id: 'TestResult' },
+)
+export type TestResult = Static<typeof TestResult>

@@ -1,0 +1,58 @@
+import type { Kysely, Transaction } from 'kysely'
+import { isSerialisationConflict } from '../../../db/connection.ts'
+import type { DB } from '../../../db/schema.ts'
+import type { Actor } from '../../infra/auth.ts'
+import type { Egress } from '../../infra/egress.ts'
+import { overloaded } from '../../infra/problems.ts'
+import type { Signals } from '../../infra/signals.ts'
+import { isLockNotAvailable } from '../../lib/lock-retry.ts'
+import type { SecretBox } from '../../lib/secret-box.ts'
+import type { DeliveryService } from '../webhook-delivery/index.ts'
+import { pluginNotFound } from './errors.ts'
+import type { PluginRow } from './repository.ts'
+
+/** What the module's services work with. */
+export interface PluginContext {
+  db: Kysely<DB>
+  secretBox: SecretBox
+  signals: Pick<Signals, 'publish'>
+  egress: Pick<Egress, 'check'>
+  deliveries: Pick<DeliveryService, 'sendTest'>
+  /** What applies where a plugin says nothing. */
+  defaults: { retrySchedule: readonly number[]; timeoutMs: number; maxInFlight: number }
+}
+
+const ATTEMPTS = 3
+
+/**
+ * Runs it again when it met another transaction head-on: delivery workers write to the same rows.
+ * @throws `overloaded` when a row stays locked for longer than a request waits
+ */
+export async function transact<T>(
+  ctx: PluginContext,
+  work: (trx: Transaction<DB>) => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await ctx.db.transaction().execute(work)
+    } catch (error) {
+      if (isLockNotAvailable(error)) throw overloaded(undefined, { cause: error })
+      if (attempt === ATTEMPTS || !isSerialisationConflict(error)) throw error
+    }
+  }
+}
+
+/**
+ * The plugin, if there is one that the actor may know of. A plugin's key is remembered by its slug for some
+ * seconds after it was revoked, and the slug may be another plugin's by then.
+ * @throws `plugin_not_found`
+ */
+export function found(row: PluginRow | undefined, actor: Actor): PluginRow {
+  if (row === undefined || (actor.pluginId !== null && actor.pluginId !== row.id)) throw pluginNotFound()
+  return row
+}
+
+/** Whether the actor may read what others see as "[redacted]". */
+export function mayReadSecrets(actor: Actor, pluginId: string): boolean {
+  return actor.role === 'admin' || actor.role === 'platform' || actor.pluginId === pluginId
+}

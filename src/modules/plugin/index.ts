@@ -1,0 +1,61 @@
+/**
+ * Plugins: the third-party services that a shop has connected.
+ *
+ * - A slug names one live plugin of a tenant, and never changes. A deleted plugin's row stays for the deliveries
+ *   that name it, without its secrets; the slug is free again.
+ * - `config`, `headers` and signing secrets are sealed in the database, bound to their row. A signing secret is
+ *   shown once, when it is made; `config` and `headers` are shown to admins and the plugin itself.
+ * - Every change raises `revision` and is in the audit log with the names of what changed, never the values.
+ * - A change of what intake matches against (subscriptions, existence) raises the tenant's
+ *   `subscriptions_version` in the same transaction.
+ * - The lane is made with the plugin. Here it is only reset (resume, another webhook_url, deletion), always with
+ *   a raised `health_version`; everything else in it is the delivery worker's.
+ */
+import type { FastifyInstance } from 'fastify'
+import type { Config } from '../../config.ts'
+import { Plugin, PluginPage, RegisteredPlugin, RotatedSecret, TestResult } from './answer-schemas.ts'
+import type { PluginContext } from './context.ts'
+import { pluginOperationRoutes } from './operation-routes.ts'
+import { pluginRoutes } from './routes.ts'
+import {
+  PluginInput,
+  PluginPatch,
+  PluginReplacement,
+  Resumption,
+  SecretRotation,
+  Subscription,
+} from './schemas.ts'
+
+export { pluginNotFound } from './errors.ts'
+
+const NAMED = [
+  Subscription,
+  Plugin,
+  PluginInput,
+  PluginPage,
+  PluginPatch,
+  PluginReplacement,
+  RegisteredPlugin,
+  Resumption,
+  RotatedSecret,
+  SecretRotation,
+  TestResult,
+]
+
+export default async function pluginModule(
+  app: FastifyInstance,
+  options: { config: Pick<Config, 'delivery'> },
+): Promise<void> {
+  for (const schema of NAMED) app.addSchema(schema)
+  const { retrySchedule, timeoutMs, maxInFlightPerPlugin } = options.config.delivery
+  const ctx: PluginContext = {
+    db: app.db,
+    secretBox: app.secretBox,
+    signals: app.signals,
+    egress: app.egress,
+    deliveries: app.deliveries,
+    defaults: { retrySchedule, timeoutMs, maxInFlight: maxInFlightPerPlugin },
+  }
+  pluginRoutes(app, ctx)
+  await app.register(async (operations) => pluginOperationRoutes(operations, ctx))
+}

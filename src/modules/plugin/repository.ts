@@ -1,0 +1,219 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB, PluginStatus, StoredSubscription } from '../../../db/schema.ts'
+
+/** Columns of a plugin that its settings are written to. */
+export interface PluginColumns {
+  name: string
+  description: string | null
+  webhook_url: string
+  base_url: string
+  /** JSON text. */
+  subscriptions: string
+  config_sealed: Buffer | null
+  headers_sealed: Buffer | null
+  /** JSON text. */
+  metadata: string
+  retry_schedule: number[] | null
+  timeout_ms: number | null
+  rate_limit_per_second: number | null
+  max_in_flight: number | null
+}
+
+export interface StatusColumns {
+  status: PluginStatus
+  status_reason: string | null
+}
+
+/** A plugin with what its lane says of its health. */
+export type PluginRow = NonNullable<Awaited<ReturnType<typeof findPlugin>>>
+
+const now = sql<Date>`now()`
+
+/** @throws a unique violation of plugins_tenant_id_slug_key */
+export async function insertPlugin(
+  trx: Transaction<DB>,
+  row: PluginColumns & StatusColumns & { id: string; tenant_id: string; slug: string },
+): Promise<void> {
+  await trx.insertInto('plugins').values(row).execute()
+}
+
+export async function findPlugin(db: Kysely<DB>, tenantId: string, slug: string) {
+  return selectPlugins(db, tenantId).where('plugin.slug', '=', slug).executeTakeFirst()
+}
+
+/** The same, and nobody else changes it before the transaction ends. */
+export async function lockPlugin(
+  trx: Transaction<DB>,
+  tenantId: string,
+  slug: string,
+): Promise<PluginRow | undefined> {
+  return selectPlugins(trx, tenantId)
+    .where('plugin.slug', '=', slug)
+    .forNoKeyUpdate('plugin')
+    .executeTakeFirst()
+}
+
+export interface PluginFilter {
+  limit: number
+  /** The last id of the page before. */
+  before: string | null
+  /** The one plugin that a plugin's own key may see. */
+  id: string | null
+  status: PluginStatus | undefined
+  /** Part of the name or slug. */
+  q: string | undefined
+  /** A subscription to any of these patterns. */
+  patterns: readonly string[] | null
+}
+
+/** Newest first. */
+export async function listPlugins(
+  db: Kysely<DB>,
+  tenantId: string,
+  filter: PluginFilter,
+): Promise<PluginRow[]> {
+  let query = selectPlugins(db, tenantId).orderBy('plugin.id', 'desc').limit(filter.limit)
+  if (filter.before !== null) query = query.where('plugin.id', '<', filter.before)
+  if (filter.id !== null) query = query.where('plugin.id', '=', filter.id)
+  if (filter.status !== undefined) query = query.where('plugin.status', '=', filter.status)
+  if (filter.q !== undefined) {
+    const { q } = filter
+    query = query.where(
+      sql<boolean>`(strpos(lower(plugin.name), lower(${q})) > 0 or strpos(plugin.slug, lower(${q})) > 0)`,
+    )
+  }
+  if (filter.patterns !== null) {
+    query = query.where(
+      sql<boolean>`exists (select from jsonb_array_elements(plugin.subscriptions) as subscription
+        where subscription->>'event' = any(${filter.patterns}::text[]))`,
+    )
+  }
+  return query.execute()
+}
+
+/** Every change raises the revision: workers and If-Match go by it. */
+export async function updatePlugin(
+  trx: Transaction<DB>,
+  tenantId: string,
+  id: string,
+  columns: Partial<PluginColumns & StatusColumns>,
+): Promise<void> {
+  await changePlugin(trx, tenantId, id)
+    .set(columns)
+    .$if(columns.status !== undefined, (query) => query.set({ status_changed_at: now }))
+    .execute()
+}
+
+/** The row stays for the deliveries that name it, without its secrets; the slug is free again. */
+export async function markPluginDeleted(trx: Transaction<DB>, tenantId: string, id: string): Promise<void> {
+  await changePlugin(trx, tenantId, id)
+    .set({
+      deleted_at: now,
+      status: 'disabled',
+      status_reason: 'deleted',
+      status_changed_at: now,
+      config_sealed: null,
+      headers_sealed: null,
+      subscriptions: '[]',
+    })
+    .execute()
+}
+
+/** @returns the ids of the plugin's keys that were live */
+export async function revokePluginKeys(
+  trx: Transaction<DB>,
+  tenantId: string,
+  pluginId: string,
+): Promise<string[]> {
+  const rows = await trx
+    .updateTable('api_keys')
+    .set({ revoked_at: now })
+    .where('tenant_id', '=', tenantId)
+    .where('plugin_id', '=', pluginId)
+    .where('revoked_at', 'is', null)
+    .returning('id')
+    .execute()
+  return rows.map((row) => row.id)
+}
+
+/** Makes intake match its next event against the subscriptions as they are now. */
+export async function bumpSubscriptionsVersion(trx: Transaction<DB>, tenantId: string): Promise<void> {
+  await trx
+    .updateTable('tenants')
+    .set((eb) => ({ subscriptions_version: eb('subscriptions_version', '+', 1) }))
+    .where('id', '=', tenantId)
+    .execute()
+}
+
+/** How many deliveries wait, counted no further than `max`. */
+export async function countWaiting(
+  db: Kysely<DB>,
+  tenantId: string,
+  pluginId: string,
+  max: number,
+): Promise<number> {
+  const { count } = await db
+    .selectFrom((eb) =>
+      eb
+        .selectFrom('deliveries')
+        .select('id')
+        .where('tenant_id', '=', tenantId)
+        .where('plugin_id', '=', pluginId)
+        .where('status', 'in', ['pending', 'retry'])
+        .limit(max)
+        .as('waiting'),
+    )
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .executeTakeFirstOrThrow()
+  return count
+}
+
+function changePlugin(trx: Transaction<DB>, tenantId: string, id: string) {
+  return trx
+    .updateTable('plugins')
+    .set((eb) => ({ revision: eb('revision', '+', 1), updated_at: now }))
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', id)
+    .where('deleted_at', 'is', null)
+}
+
+function selectPlugins(db: Kysely<DB>, tenantId: string) {
+  return db
+    .selectFrom('plugins as plugin')
+    .leftJoin('delivery_lanes as lane', (join) =>
+      join.onRef('lane.plugin_id', '=', 'plugin.id').onRef('lane.tenant_id', '=', 'plugin.tenant_id'),
+    )
+    .select([
+      'plugin.id',
+      'plugin.tenant_id',
+      'plugin.slug',
+      'plugin.name',
+      'plugin.description',
+      'plugin.webhook_url',
+      'plugin.base_url',
+      'plugin.status',
+      'plugin.status_reason',
+      'plugin.config_sealed',
+      'plugin.headers_sealed',
+      'plugin.retry_schedule',
+      'plugin.timeout_ms',
+      'plugin.rate_limit_per_second',
+      'plugin.max_in_flight',
+      'plugin.revision',
+      'plugin.created_at',
+      'plugin.updated_at',
+      'lane.consecutive_failures',
+      'lane.failing_since',
+      'lane.last_success_at',
+      'lane.last_failure_at',
+      'lane.last_error_class',
+      'lane.breaker_state',
+      'lane.hold_until',
+    ])
+    .select((eb) => [
+      eb.ref('plugin.subscriptions').$castTo<StoredSubscription[]>().as('subscriptions'),
+      eb.ref('plugin.metadata').$castTo<Record<string, unknown>>().as('metadata'),
+    ])
+    .where('plugin.tenant_id', '=', tenantId)
+    .where('plugin.deleted_at', 'is', null)
+}

@@ -1,0 +1,87 @@
+import type { Kysely } from 'kysely'
+import type { DB, StoredSubscription } from '../../../db/schema.ts'
+import type { Actor } from '../../infra/auth.ts'
+import type { Plugin } from './answer-schemas.ts'
+import { mayReadSecrets, type PluginContext } from './context.ts'
+import { redactLeaves } from './redaction.ts'
+import { countWaiting, type PluginRow } from './repository.ts'
+import type { Subscription } from './schemas.ts'
+import { toSettings } from './sealed-settings.ts'
+import { listLiveSecrets, type SecretRow } from './secret-repository.ts'
+
+/** Counting further would tell nobody more, and read a backlog of millions to the end. */
+const MAX_WAITING_COUNTED = 10_000
+
+/** Plugins as this actor may see them. */
+export async function viewPlugins(
+  ctx: PluginContext,
+  actor: Actor,
+  tenantId: string,
+  rows: readonly PluginRow[],
+): Promise<Plugin[]> {
+  const ids = rows.map((row) => row.id)
+  const secrets = Map.groupBy(await listLiveSecrets(ctx.db, tenantId, ids), (secret) => secret.plugin_id)
+  return rows.map((row) => viewPlugin(ctx, actor, row, secrets.get(row.id) ?? []))
+}
+
+/** One plugin, with how many of its deliveries wait. */
+export async function viewOnePlugin(
+  ctx: PluginContext,
+  db: Kysely<DB>,
+  actor: Actor,
+  row: PluginRow,
+): Promise<Plugin> {
+  const secrets = await listLiveSecrets(db, row.tenant_id, [row.id])
+  const waiting = await countWaiting(db, row.tenant_id, row.id, MAX_WAITING_COUNTED)
+  return { ...viewPlugin(ctx, actor, row, secrets), waiting }
+}
+
+/** A secret without its value. */
+export function viewSecret({ id, created_at, expires_at }: SecretRow): Plugin['secrets'][number] {
+  return { id, created_at, expires_at }
+}
+
+function viewPlugin(ctx: PluginContext, actor: Actor, row: PluginRow, secrets: readonly SecretRow[]): Plugin {
+  const { events, config, headers, retry_schedule, ...settings } = toSettings(ctx.secretBox, row)
+  const reveal = mayReadSecrets(actor, row.id)
+  return {
+    ...settings,
+    id: row.id,
+    slug: row.slug,
+    events: events.map(viewSubscription),
+    status: row.status,
+    status_reason: row.status_reason,
+    config: reveal ? config : redactLeaves(config),
+    headers: reveal ? headers : redactLeaves(headers),
+    retry_schedule: retry_schedule === null ? null : [...retry_schedule],
+    effective: {
+      retry_schedule: [...(retry_schedule ?? ctx.defaults.retrySchedule)],
+      timeout_ms: row.timeout_ms ?? ctx.defaults.timeoutMs,
+      rate_limit_per_second: row.rate_limit_per_second,
+      max_in_flight: row.max_in_flight ?? ctx.defaults.maxInFlight,
+    },
+    health: viewHealth(row),
+    secrets: secrets.map(viewSecret),
+    revision: row.revision,
+    created_at: row.created_at,
+    updated_at: row.updated_at,
+  }
+}
+
+function viewSubscription({ event, filter }: StoredSubscription): Subscription {
+  return filter === null ? event : { event, filter }
+}
+
+function viewHealth(row: PluginRow): Plugin['health'] {
+  const failures = row.consecutive_failures ?? 0
+  return {
+    state: failures > 0 ? 'failing' : row.last_success_at === null ? 'unknown' : 'healthy',
+    consecutive_failures: failures,
+    failing_since: row.failing_since,
+    last_success_at: row.last_success_at,
+    last_failure_at: row.last_failure_at,
+    last_error_class: row.last_error_class,
+    breaker: row.breaker_state ?? 'closed',
+    hold_until: row.hold_until,
+  }
+}
