@@ -109,6 +109,11 @@ export interface DeliveryLanes {
   tenant_id: string;
 }
 
+export interface DeliveryWorkers {
+  owner: string;
+  seen_at: Generated<Timestamp>;
+}
+
 export interface Erasures {
   created_at: Generated<Timestamp>;
   cursor_event_id: string | null;
@@ -119,6 +124,7 @@ export interface Erasures {
   lease_token: Generated<Int8>;
   lease_until: Timestamp | null;
   path: string;
+  position: Generated<Int8>;
   scanned: Generated<Int8>;
   status: Generated<string>;
   tenant_id: string;
@@ -209,6 +215,7 @@ export interface Replays {
   queued: Generated<Int8>;
   scanned: Generated<Int8>;
   since: Timestamp | null;
+  skipped: Generated<Int8>;
   status: Generated<string>;
   tenant_id: string;
   until: Timestamp;
@@ -228,6 +235,7 @@ export interface DB {
   deliveries: Deliveries;
   delivery_attempts: DeliveryAttempts;
   delivery_lanes: DeliveryLanes;
+  delivery_workers: DeliveryWorkers;
   erasures: Erasures;
   event_types: EventTypes;
   events: Events;

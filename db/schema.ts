@@ -28,6 +28,7 @@ export interface DB {
       skip_reason: SkipReason | null
     }
   >
+  delivery_workers: Raw.DeliveryWorkers
   erasures: Narrow<
     Raw.Erasures,
     {
@@ -35,6 +36,7 @@ export interface DB {
       scanned: DefaultTo<number>
       erased: DefaultTo<number>
       lease_token: DefaultTo<number>
+      position: DefaultTo<number>
     }
   >
   event_types: Narrow<
@@ -68,6 +70,7 @@ export interface DB {
       delivery_status: DeliveryStatus | null
       scanned: DefaultTo<number>
       queued: DefaultTo<number>
+      skipped: DefaultTo<number>
       lease_token: DefaultTo<number>
     }
   >

@@ -228,6 +228,12 @@ create table delivery_lanes (
   skip_reason text check (skip_reason in ('skipped', 'plugin_deleted'))
 ) with (fillfactor = 50);
 
+-- Who is there to share the lanes with.
+create table delivery_workers (
+  owner text primary key,
+  seen_at timestamptz not null default now()
+) with (fillfactor = 50);
+
 -- A mark stands here only until a worker has seen to it.
 create index delivery_lanes_skip_before_idx on delivery_lanes (plugin_id) where skip_before is not null;
 

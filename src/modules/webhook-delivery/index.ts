@@ -46,6 +46,7 @@ export default fp(
           targets,
           metrics: app.metrics,
           log: app.log,
+          announceFree: (pluginId) => app.signals.publish('deliveries_due', [pluginId]),
           applyEffect: (lane, effect) => applyEffect(effects, lane, effect),
         },
         {

@@ -3,6 +3,8 @@ import type pg from 'pg'
 import type { Metrics } from '../../infra/metrics.ts'
 import { Lane, type LaneClass } from './lane.ts'
 import {
+  checkIn,
+  checkOut,
   claimLanes,
   discoverLanes,
   giveUpSkipped,
@@ -38,6 +40,9 @@ const CLAIM_MAX = 256
 const REFUSED_MS = 1_000
 /** An idle lane is kept for so long: the next event of a busy plugin finds it held. */
 const LINGER_MS = 1_000
+
+/** A share may be exceeded by so much before lanes are given up: handing over costs more than a small imbalance. */
+const SHARE_SLACK = 1.25
 
 /** The lanes that this worker holds, and how it comes by them and gives them back. */
 export class LaneKeeper {
@@ -122,6 +127,24 @@ export class LaneKeeper {
     await this.#giveBack(
       lanes.map((lane) => ({ pluginId: lane.id, leaseToken: lane.token, rateTokens: lane.tokensLeft })),
     )
+  }
+
+  /**
+   * Tells the other workers of this one, and finds the lanes that it should leave to them: without, whoever comes
+   * first would keep every busy lane, and a second machine would stand idle beside it.
+   */
+  async share(): Promise<Lane[]> {
+    const { workers, lanes } = await checkIn(this.#ctx.pool, this.#options.owner)
+    const fair = Math.ceil(lanes / workers)
+    if (workers === 1 || this.#held.size <= fair * SHARE_SLACK) return []
+    const until = performance.now() + REFUSED_MS
+    const surplus = [...this.#held.values()].filter((lane) => !lane.idle).slice(0, this.#held.size - fair)
+    for (const lane of surplus) this.#refused.set(lane.id, until)
+    return surplus
+  }
+
+  async leave(): Promise<void> {
+    await checkOut(this.#ctx.pool, this.#options.owner).catch(() => undefined)
   }
 
   /** Backlogs that are being given up. */

@@ -41,6 +41,8 @@ export class Lane {
   fetchSize = FETCH_MIN
   /** Starts nothing new; is given back once nothing is under way. */
   closing = false
+  /** Closing because another worker is to have it. */
+  handingOver = false
   leaseUntil: number
   idleSince: number
   rateTimer: NodeJS.Timeout | null = null

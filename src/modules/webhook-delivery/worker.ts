@@ -21,6 +21,8 @@ export interface WorkerContext {
   targets: TargetCache
   metrics: Metrics
   log: FastifyBaseLogger
+  /** Tells every worker that this plugin's lane is free and has work. */
+  announceFree(pluginId: string): void
   /** Does what a change of health asks for: publishes `plugin.failing`, disables the plugin … */
   applyEffect(lane: Lane, effect: HealthEffect | 'gone'): Promise<void>
 }
@@ -67,6 +69,7 @@ export class DeliveryWorker {
   #running = false
   #again = false
   #mustDiscover = false
+  #mustShare = false
   /** Some lane waits for room that other lanes have taken. */
   #crowded = false
   #refilling: Promise<void> | null = null
@@ -122,6 +125,7 @@ export class DeliveryWorker {
     await this.#keeper.release([...this.#keeper.lanes()])
     await this.#keeper.skipped()
     await Promise.all(this.#aside)
+    await this.#keeper.leave()
     this.#reader.forget()
   }
 
@@ -167,7 +171,7 @@ export class DeliveryWorker {
   #poll(): void {
     if (!this.#running) return
     this.#pollTimer = setTimeout(() => this.#poll(), this.#options.pollMs)
-    this.#mustDiscover = true
+    this.#mustDiscover = this.#mustShare = true
     for (const lane of this.#keeper.lanes()) lane.more = true
     this.#kick()
   }
@@ -191,6 +195,10 @@ export class DeliveryWorker {
         if (this.#mustDiscover) {
           this.#mustDiscover = false
           await this.#keeper.discover()
+        }
+        if (this.#mustShare) {
+          this.#mustShare = false
+          for (const lane of await this.#keeper.share()) this.#handOver(lane)
         }
         if (await this.#keeper.claim()) this.#again = true
         this.#keepMaintained()
@@ -329,12 +337,19 @@ export class DeliveryWorker {
     this.#letGo(lane)
   }
 
+  /** Leaves a lane to another worker, which is told of it once the lane is free. */
+  #handOver(lane: Lane): void {
+    lane.handingOver = true
+    this.#close(lane)
+  }
+
   /** Gives a closed lane back once nothing of it is under way or unrecorded. */
   #letGo(lane: Lane): void {
     if (!lane.empty || !this.#keeper.holds(lane)) return
     this.#doAside(
       this.#keeper.release([lane]).then(() => {
-        if (lane.health.holdUntil === null) this.hint([lane.id])
+        if (lane.handingOver) this.#ctx.announceFree(lane.id)
+        else if (lane.health.holdUntil === null) this.hint([lane.id])
       }),
     )
   }
