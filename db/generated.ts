@@ -25,6 +25,29 @@ export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
+export interface ActionInvocations {
+  action_type: string;
+  attempts: Generated<number>;
+  complete_until: Timestamp | null;
+  completion_hash: Buffer | null;
+  created_at: Generated<Timestamp>;
+  data: Json | null;
+  duration_ms: number | null;
+  error_code: string | null;
+  error_message: string | null;
+  event_key: string;
+  fingerprint: Buffer;
+  finished_at: Timestamp | null;
+  flow_execution_id: string;
+  id: string;
+  lease_token: Generated<Int8>;
+  lease_until: Timestamp | null;
+  plugin_id: string | null;
+  response_status: number | null;
+  status: string;
+  tenant_id: string;
+}
+
 export interface ApiKeys {
   created_at: Generated<Timestamp>;
   expires_at: Timestamp | null;
@@ -51,6 +74,26 @@ export interface AuditLog {
   target_id: string;
   target_kind: string;
   tenant_id: string | null;
+}
+
+export interface AutomationEventLog {
+  action_type: string;
+  attempts: number;
+  created_at: Generated<Timestamp>;
+  duration_ms: number;
+  error_code: string | null;
+  event_key: string;
+  flow_execution_id: string;
+  id: string;
+  invocation_id: string | null;
+  payload: Json;
+  plugin: string | null;
+  plugin_id: string | null;
+  response_status: number | null;
+  result: Json | null;
+  status: string;
+  success: boolean;
+  tenant_id: string;
 }
 
 export interface Deliveries {
@@ -167,6 +210,20 @@ export interface FeedEpochs {
   system_identifier: string;
 }
 
+export interface PluginCapabilities {
+  consecutive_failures: Generated<number>;
+  etag: string | null;
+  last_checked_at: Timestamp | null;
+  last_error: string | null;
+  last_updated: Timestamp | null;
+  manifest: Json | null;
+  next_check_at: Timestamp | null;
+  origin: string;
+  plugin_id: string;
+  tenant_id: string;
+  version: string | null;
+}
+
 export interface Plugins {
   base_url: string;
   config_sealed: Buffer | null;
@@ -179,6 +236,7 @@ export interface Plugins {
   metadata: Generated<Json>;
   name: string;
   rate_limit_per_second: number | null;
+  registered_actions: Generated<Json>;
   retry_schedule: number[] | null;
   revision: Generated<Int8>;
   slug: string;
@@ -222,16 +280,21 @@ export interface Replays {
 }
 
 export interface Tenants {
+  actions_version: Generated<Int8>;
   created_at: Generated<Timestamp>;
   id: string;
+  platform_token_sealed: Buffer | null;
+  platform_url: string | null;
   strict_events: Generated<boolean>;
   subscriptions_version: Generated<Int8>;
   updated_at: Generated<Timestamp>;
 }
 
 export interface DB {
+  action_invocations: ActionInvocations;
   api_keys: ApiKeys;
   audit_log: AuditLog;
+  automation_event_log: AutomationEventLog;
   deliveries: Deliveries;
   delivery_attempts: DeliveryAttempts;
   delivery_lanes: DeliveryLanes;
@@ -240,6 +303,7 @@ export interface DB {
   event_types: EventTypes;
   events: Events;
   feed_epochs: FeedEpochs;
+  plugin_capabilities: PluginCapabilities;
   plugin_secrets: PluginSecrets;
   plugins: Plugins;
   replays: Replays;

@@ -6,8 +6,20 @@ import type * as Raw from './generated.ts'
  * see db/connection.ts) and JSON columns as what the service stores in them.
  */
 export interface DB {
+  action_invocations: Narrow<
+    Raw.ActionInvocations,
+    { status: InvocationStatus; lease_token: DefaultTo<number>; data: Json<unknown> | null }
+  >
   api_keys: Narrow<Raw.ApiKeys, { kind: KeyKind; role: TenantRole | null }>
   audit_log: Narrow<Raw.AuditLog, { actor_kind: ActorKind; detail: Json<Record<string, unknown>> }>
+  automation_event_log: Narrow<
+    Raw.AutomationEventLog,
+    {
+      payload: Json<unknown>
+      result: Json<unknown> | null
+      status: Exclude<InvocationStatus, 'running'>
+    }
+  >
   deliveries: Narrow<
     Raw.Deliveries,
     { status: DefaultTo<DeliveryStatus>; last_error_class: ErrorClass | null }
@@ -53,6 +65,10 @@ export interface DB {
     }
   >
   feed_epochs: Raw.FeedEpochs
+  plugin_capabilities: Narrow<
+    Raw.PluginCapabilities,
+    { manifest: Json<Record<string, unknown>> | null; origin: 'pushed' | 'fetched' }
+  >
   plugin_secrets: Raw.PluginSecrets
   plugins: Narrow<
     Raw.Plugins,
@@ -60,6 +76,7 @@ export interface DB {
       status: DefaultTo<PluginStatus>
       subscriptions: Json<StoredSubscription[]>
       metadata: Json<Record<string, unknown>>
+      registered_actions: Json<Record<string, unknown>[]>
       revision: DefaultTo<number>
     }
   >
@@ -74,7 +91,10 @@ export interface DB {
       lease_token: DefaultTo<number>
     }
   >
-  tenants: Narrow<Raw.Tenants, { subscriptions_version: DefaultTo<number> }>
+  tenants: Narrow<
+    Raw.Tenants,
+    { subscriptions_version: DefaultTo<number>; actions_version: DefaultTo<number> }
+  >
 }
 
 export type PluginStatus = 'active' | 'paused' | 'disabled'
@@ -97,6 +117,7 @@ export type ErrorClass =
   | 'http_4xx'
   | 'http_5xx'
 export type EventSource = 'api' | 'platform' | 'cloudevents' | 'plugin' | 'system'
+export type InvocationStatus = 'running' | 'accepted' | 'succeeded' | 'failed'
 export type KeyKind = 'platform' | 'tenant' | 'plugin'
 export type TenantRole = 'admin' | 'editor' | 'viewer'
 export type ActorKind = 'open' | KeyKind | 'operator' | 'system'
