@@ -189,7 +189,7 @@ t.test('an unknown id is a 404, a malformed one a 400', async (t) => {
   const tenant = newTenant()
   t.same(refusal(await tenant.get(`/api/keys/${newId()}`)), [404, 'key_not_found', undefined])
   t.same(refusal(await tenant.delete(`/api/keys/${newId()}`)), [404, 'key_not_found', undefined])
-  for (const id of ['1', `urn:uuid:${newId()}`, '%00']) {
+  for (const id of ['1', `urn:uuid:${newId()}`]) {
     t.same(refusal(await tenant.get(`/api/keys/${id}`)), [400, 'invalid_request', '/params/id'], id)
   }
 })

@@ -1,0 +1,90 @@
+import { randomBytes } from 'node:crypto'
+import { newId } from '../../src/lib/ids.ts'
+import type { Tenant } from './app.ts'
+
+export interface Resource {
+  /** What stands in the path. */
+  value: string
+  /** Another value that nothing is called, of the same form and length. */
+  unknown(): string
+  /** The caller chooses it, so that PUT may make it. */
+  named: boolean
+  /** It belongs to a plugin, and is no business of the tenant's other plugins. */
+  ofPlugin: boolean
+}
+
+/** By the path up to the parameter that names the resource. */
+export type Resources = Record<string, Resource>
+
+/** One of everything that a path can name, in the tenant. */
+export async function createResources(tenant: Tenant, webhookUrl: string): Promise<Resources> {
+  const mark = randomName()
+  const slug = `plugin-${mark}`
+  const eventType = `shop_${mark}.opened`
+  await made(tenant.put(`/api/event-types/${eventType}`, { description: `declared by ${mark}` }))
+  await made(
+    tenant.post('/api/plugins', {
+      slug,
+      name: `Plugin ${mark}`,
+      webhook_url: `${webhookUrl}/${mark}`,
+      events: [eventType],
+      config: { token: `token-${mark}` },
+    }),
+  )
+  const event = await made<{ id: string }>(
+    tenant.post('/api/events', { event: eventType, data: { customer: { email: `${mark}@example.com` } } }),
+  )
+  const deliveries = await made<{ data: { id: string }[] }>(tenant.get('/api/plugins/events'))
+  const delivery = deliveries.data[0]
+  if (delivery === undefined) throw new Error('the event made no delivery')
+  const key = await made<{ id: string }>(
+    tenant.post('/api/keys', { name: mark, kind: 'tenant', role: 'editor' }),
+  )
+  const replay = await made<{ id: string }>(tenant.post(`/api/plugins/${slug}/replays`, {}))
+  const erasure = await made<{ id: string }>(
+    tenant.post('/api/erasures', { path: 'customer.email', value: `other-${mark}@example.com` }),
+  )
+  return {
+    '/api/plugins/{slug}': {
+      value: slug,
+      unknown: () => `plugin-${randomName()}`,
+      named: true,
+      ofPlugin: true,
+    },
+    '/api/plugins/events/{id}': { ...minted(delivery.id), ofPlugin: true },
+    '/api/events/{id}': minted(event.id),
+    '/api/event-types/{name}': {
+      value: eventType,
+      unknown: () => `shop_${randomName()}.opened`,
+      named: true,
+      ofPlugin: false,
+    },
+    '/api/keys/{id}': minted(key.id),
+    '/api/replays/{id}': { ...minted(replay.id), ofPlugin: true },
+    '/api/erasures/{id}': minted(erasure.id),
+  }
+}
+
+/** The key of another plugin of the same tenant. */
+export async function createNeighbourKey(tenant: Tenant, webhookUrl: string): Promise<string> {
+  const slug = `neighbour-${randomName()}`
+  await made(tenant.post('/api/plugins', { slug, name: slug, webhook_url: webhookUrl }))
+  const { key } = await made<{ key: string }>(
+    tenant.post('/api/keys', { name: slug, kind: 'plugin', plugin: slug }),
+  )
+  return key
+}
+
+function minted(id: string): Resource {
+  return { value: id, unknown: newId, named: false, ofPlugin: false }
+}
+
+function randomName(): string {
+  return randomBytes(6).toString('hex')
+}
+
+async function made<T>(answer: ReturnType<Tenant['get']>): Promise<T> {
+  const { statusCode, body } = await answer
+  if (statusCode >= 300) throw new Error(`${statusCode}: ${body}`)
+  return JSON.parse(body) as T
+}

@@ -1,0 +1,155 @@
+import type { LightMyRequestResponse } from 'fastify'
+import t from 'tap'
+import { startApp, TEST_PLATFORM_KEY } from './support/app.ts'
+import { type NamedOperation, type OpenApiDocument, operationsOf, sampleBody } from './support/openapi.ts'
+import { startReceiver } from './support/receiver.ts'
+import { createNeighbourKey, createResources } from './support/tenant-resources.ts'
+import { snapshotTenant } from './support/tenant-snapshot.ts'
+
+/**
+ * Everything here comes from the OpenAPI document: a new route is covered as soon as it exists, and fails this
+ * test until tenant-resources.ts knows how to make what its path names.
+ */
+const service = await startApp(t)
+const { app, db } = service
+const receiver = await startReceiver(t)
+const document = JSON.parse(JSON.stringify(app.swagger())) as OpenApiDocument
+const operations = operationsOf(document)
+
+const a = service.tenant()
+const resources = await createResources(a, receiver.url)
+const neighbour = { tenantId: a.id, key: await createNeighbourKey(a, receiver.url) }
+// The first use of a key is noted in its row: not a change to look for below.
+await app.inject({ url: '/api/plugins', headers: { authorization: `Bearer ${neighbour.key}` } })
+const before = await snapshotTenant(db, a.id)
+
+/** What would tell a stranger of tenant A: its id and whatever its rows and paths are called. */
+const traces = [
+  a.id,
+  ...Object.values(resources).map(({ value }) => value),
+  ...Object.values(before)
+    .flat()
+    .map((row) => (row as { id?: string }).id)
+    .filter((id) => id !== undefined),
+]
+
+interface Caller {
+  tenantId: string
+  key: string
+}
+
+/** Tenants that were never there before, each by a key of its own and by the platform key. */
+const strangers: Record<string, () => Promise<Caller>> = {
+  'a tenant key': async () => {
+    const tenant = service.tenant()
+    const made = await tenant.post('/api/keys', { name: 'admin', kind: 'tenant', role: 'admin' })
+    return { tenantId: tenant.id, key: made.json<{ key: string }>().key }
+  },
+  'the platform key': async () => ({ tenantId: crypto.randomUUID(), key: TEST_PLATFORM_KEY }),
+}
+
+t.test('every path parameter names something that is made here', async (t) => {
+  for (const { name, path, pathParameters } of operations) {
+    for (const parameter of pathParameters) t.ok(resourceOf(path, parameter), `${name}: {${parameter}}`)
+  }
+})
+
+for (const [who, stranger] of Object.entries(strangers)) {
+  t.test(`by ${who}, another tenant's ids are answered like ids that never were`, async (t) => {
+    for (const operation of operations.filter(({ pathParameters }) => pathParameters.length > 0)) {
+      const caller = await stranger()
+      const foreign = pathOf(operation, 'value')
+      const unknown = pathOf(operation, 'unknown')
+      const answers = [
+        await call(caller, operation, foreign.path),
+        await call(caller, operation, unknown.path),
+      ] as const
+      const [toForeign, toUnknown] = answers.map((answer) => visible(answer, foreign.mayMake))
+      t.same(toForeign, toUnknown, operation.name)
+      if (foreign.mayMake && operation.method === 'put') {
+        t.ok(answers[0].statusCode < 300 || answers[0].statusCode === 404, `${operation.name}: own or none`)
+      } else {
+        t.equal(answers[0].statusCode, 404, `${operation.name}: ${answers[0].body}`)
+      }
+    }
+  })
+
+  t.test(`by ${who}, everything else shows nothing of another tenant`, async (t) => {
+    for (const operation of operations.filter(({ pathParameters }) => pathParameters.length === 0)) {
+      const { statusCode, body } = await call(await stranger(), operation, operation.path)
+      t.not(statusCode, 400, `${operation.name} takes what is sent: ${body}`)
+      for (const trace of traces) t.notOk(body.includes(trace), `${operation.name} tells of ${trace}`)
+    }
+  })
+}
+
+t.test(
+  "a plugin's key tells another plugin's things from nothing no better than a stranger does",
+  async (t) => {
+    for (const operation of operations) {
+      if (!operation.pathParameters.some((name) => resourceOf(operation.path, name)?.ofPlugin)) continue
+      const toForeign = await call(neighbour, operation, pathOf(operation, 'value').path)
+      const toUnknown = await call(neighbour, operation, pathOf(operation, 'unknown').path)
+      t.same(visible(toForeign, false), visible(toUnknown, false), operation.name)
+      t.ok([403, 404].includes(toForeign.statusCode), `${operation.name}: ${toForeign.body}`)
+    }
+  },
+)
+
+t.test('and nothing of the tenant has changed or was sent', async (t) => {
+  t.same(await snapshotTenant(db, a.id), before)
+  t.ok(Object.values(before).flat().length >= Object.keys(resources).length, 'there is something to change')
+  t.equal(receiver.received.length, 0)
+})
+
+t.test('its own ids work for the tenant itself', async (t) => {
+  for (const operation of operations) {
+    if (operation.method !== 'get' || operation.pathParameters.length === 0) continue
+    const { statusCode, body } = await call(
+      { tenantId: a.id, key: TEST_PLATFORM_KEY },
+      operation,
+      pathOf(operation, 'value').path,
+    )
+    t.equal(statusCode, 200, `${operation.name}: ${body}`)
+  }
+})
+
+function resourceOf(path: string, parameter: string) {
+  return resources[path.slice(0, path.indexOf(`{${parameter}}`) + parameter.length + 2)]
+}
+
+function pathOf({ path, pathParameters }: NamedOperation, kind: 'value' | 'unknown') {
+  let mayMake = false
+  const filled = pathParameters.reduce((filled, parameter) => {
+    const resource = resourceOf(path, parameter)
+    if (resource === undefined) throw new Error(`${path}: nothing to put for ${parameter}`)
+    mayMake ||= resource.named
+    return filled.replace(`{${parameter}}`, kind === 'value' ? resource.value : resource.unknown())
+  }, path)
+  return { path: filled, mayMake }
+}
+
+async function call(
+  { tenantId, key }: Caller,
+  operation: NamedOperation,
+  url: string,
+): Promise<LightMyRequestResponse> {
+  const body = sampleBody(document, operation)?.replace(/("tenant_id":)"[^"]*"/g, `$1"${tenantId}"`)
+  return app.inject({
+    method: operation.method.toUpperCase() as 'GET',
+    url,
+    headers: {
+      authorization: `Bearer ${key}`,
+      'x-tenant-id': tenantId,
+      'x-request-id': 'the-same',
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+    },
+    ...(body !== undefined && { payload: body }),
+  })
+}
+
+/** What a caller can tell two answers apart by. What a PUT has made carries its own name, id and times. */
+function visible({ statusCode, headers, body }: LightMyRequestResponse, mayMake: boolean) {
+  if (!mayMake || statusCode >= 300) return { statusCode, headers: { ...headers, date: null }, body }
+  return { statusCode, members: Object.keys(JSON.parse(body) as object) }
+}
