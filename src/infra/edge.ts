@@ -3,7 +3,7 @@ import addFormats from 'ajv-formats'
 import type { FastifyRequest, FastifySchemaCompiler, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { JsonInputError, parseJson } from '../lib/json.ts'
-import { invalidJson } from './problems.ts'
+import { invalidJson, invalidRequest } from './problems.ts'
 
 /** One error is enough to mend a request by, and collecting all of them is a way to burn memory. */
 const STRICT = { allErrors: false, useDefaults: true, removeAdditional: false, strict: false } as const
@@ -22,6 +22,10 @@ export function buildValidator(sharedSchemas: unknown): FastifySchemaCompiler<Fa
 /** The border that every request crosses: JSON only, decided on its bytes (lib/json.ts). */
 export default fp(
   async (app) => {
+    // Postgres has no NUL in text. In bodies lib/json.ts refuses it; undecoded it cannot pass Node's parser.
+    app.addHook('onRequest', async (request) => {
+      if (request.url.includes('%00')) throw invalidRequest('The URL contains NUL (%00).')
+    })
     app.removeAllContentTypeParsers()
     app.addContentTypeParser(
       /^application\/json(?:\s*;|$)/i,

@@ -1,0 +1,100 @@
+import { sql } from 'kysely'
+import t from 'tap'
+import { createTestDatabase } from '../support/database.ts'
+import { insertDueDelivery } from './due-delivery.ts'
+import { appOn, migratedPrivatePostgres } from './app-on.ts'
+
+interface Readiness {
+  status: string
+  checks: Record<'database' | 'migrations' | 'worker', { status: string; detail: string }>
+}
+
+t.test('a migrated database makes the service ready, and nobody needs a key to ask', async (t) => {
+  const { url } = await createTestDatabase(t)
+  const app = await appOn(t, url)
+  const live = await app.inject('/health/live')
+  t.equal(live.statusCode, 200)
+  t.strictSame(live.json(), { status: 'ok' })
+  const ready = await app.inject('/health/ready')
+  t.equal(ready.statusCode, 200)
+  t.match(ready.json(), {
+    status: 'ready',
+    checks: { database: { status: 'ok' }, migrations: { status: 'ok' }, worker: { status: 'ok' } },
+  })
+})
+
+t.test('without its database it lives, is not ready, and tells nothing about it', async (t) => {
+  const postgres = await migratedPrivatePostgres(t)
+  const app = await appOn(t, postgres.url)
+  await postgres.stop('immediate')
+  t.equal((await app.inject('/health/live')).statusCode, 200)
+  const started = performance.now()
+  const ready = await app.inject('/health/ready')
+  t.ok(performance.now() - started < 2_000)
+  t.equal(ready.statusCode, 503)
+  t.match(ready.json(), { status: 'not_ready', checks: { database: { status: 'failed' } } })
+  const { host, port, password, username } = new URL(postgres.url)
+  for (const part of [host, port, password, username, 'ECONN']) t.notMatch(ready.body, part)
+})
+
+t.test('a database behind this version makes it not ready and says what is missing', async (t) => {
+  const { url, db } = await createTestDatabase(t)
+  await sql`delete from migrations.checksums where name = '0001_init'`.execute(db)
+  const app = await appOn(t, url)
+  const ready = await app.inject('/health/ready')
+  t.equal(ready.statusCode, 503)
+  t.match(ready.json<Readiness>().checks.migrations, { status: 'failed', detail: /older .*0001_init/ })
+})
+
+t.test('a database ahead of this version makes it not ready and says so', async (t) => {
+  const { url, db } = await createTestDatabase(t)
+  await sql`insert into migrations.checksums values ('9999_future', 'x')`.execute(db)
+  const app = await appOn(t, url)
+  const ready = await app.inject('/health/ready')
+  t.equal(ready.statusCode, 503)
+  t.match(ready.json<Readiness>().checks.migrations, { status: 'failed', detail: /newer .*9999_future/ })
+})
+
+t.test('due work that nobody takes is a warning: sending requests elsewhere would not help', async (t) => {
+  const { url, db } = await createTestDatabase(t)
+  await insertDueDelivery(db, { dueSecondsAgo: 120 })
+  const app = await appOn(t, url)
+  const ready = await app.inject('/health/ready')
+  t.equal(ready.statusCode, 200)
+  t.match(ready.json<Readiness>(), {
+    status: 'ready',
+    checks: { worker: { status: 'warning', detail: /12\d s.*is one running\?/ } },
+  })
+})
+
+t.test('told to stop it is not ready at once, and still lives', async (t) => {
+  const { url } = await createTestDatabase(t)
+  const app = await appOn(t, url)
+  t.equal((await app.inject('/health/ready')).statusCode, 200)
+  app.drain()
+  const ready = await app.inject('/health/ready')
+  t.equal(ready.statusCode, 503)
+  t.equal(ready.json<Readiness>().status, 'draining')
+  t.equal((await app.inject('/health/live')).statusCode, 200)
+})
+
+t.test('however many ask, the database is looked at once a second', async (t) => {
+  const { url } = await createTestDatabase(t)
+  const app = await appOn(t, url)
+  let queries = 0
+  app.pools.api.on('acquire', () => queries++)
+  const answers = await Promise.all(Array.from({ length: 200 }, () => app.inject('/health/ready')))
+  t.ok(answers.every(({ statusCode }) => statusCode === 200))
+  t.ok(queries <= 5, `${queries} statements for 200 requests`)
+})
+
+t.test('a process that is only a worker serves health and metrics and nothing else', async (t) => {
+  const { url } = await createTestDatabase(t)
+  const app = await appOn(t, url, { env: { ROLES: 'worker' }, openTenantId: crypto.randomUUID() })
+  for (const path of ['/health/live', '/health/ready', '/metrics']) {
+    t.equal((await app.inject(path)).statusCode, 200, path)
+  }
+  for (const path of ['/api/plugins', '/api/events', '/openapi.json', '/docs']) {
+    t.equal((await app.inject(path)).statusCode, 404, path)
+  }
+})
