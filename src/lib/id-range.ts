@@ -1,0 +1,15 @@
+/** Ids carry the clock of the host that minted them: a range of ids is cut this much wider than the times asked for. */
+export const ID_CLOCK_SLACK_MS = 3_600_000
+
+/** Below every id. */
+export const LOWEST_ID = '00000000-0000-0000-0000-000000000000'
+
+const LAST_MS = 2 ** 48 - 1
+
+/** Below every UUIDv7 that is minted in this millisecond or later, above all that were minted before. */
+export function lowestIdAt(ms: number): string {
+  const hex = Math.min(Math.max(Math.trunc(ms), 0), LAST_MS)
+    .toString(16)
+    .padStart(12, '0')
+  return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`
+}

@@ -1,0 +1,79 @@
+/** `more`: there is more to do at once. `idle`: nothing until a wake-up or the next look. */
+export type PassResult = 'more' | 'idle'
+
+export interface JobLoopOptions {
+  /** Does a bounded piece of work; ends early, at a point it can go on from, when the signal is aborted. */
+  pass: (signal: AbortSignal) => Promise<PassResult>
+  /** Milliseconds before the very first pass. Default: none. */
+  firstDelayMs?: number
+  /** Milliseconds after a pass that was idle or failed; asked every time, so that it may carry jitter. */
+  intervalMs: () => number
+  onError: (error: unknown) => void
+}
+
+/**
+ * Runs passes one after the other: at once while there is more to do, else when woken or after the interval.
+ * A wake-up during a pass is not lost. Both methods may be called twice, and `stop` before `start`.
+ */
+export class JobLoop {
+  readonly #options: JobLoopOptions
+  readonly #stopping = new AbortController()
+  #running: Promise<void> | null = null
+  #wakeUps = 0
+  #endSleep: (() => void) | null = null
+
+  constructor(options: JobLoopOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    if (this.#stopping.signal.aborted) return
+    this.#running ??= this.#run()
+  }
+
+  /** There may be something to do. */
+  wake(): void {
+    this.#wakeUps++
+    this.#endSleep?.()
+  }
+
+  /** Resolves when the pass that was under way has ended. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    this.#endSleep?.()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping
+    if (this.#options.firstDelayMs !== undefined) await this.#sleep(this.#options.firstDelayMs)
+    while (!signal.aborted) {
+      const wakeUps = this.#wakeUps
+      const result = await this.#pass(signal)
+      // After a failure a wake-up that came before it is no reason to fail again at once.
+      const again = result === 'more' || (result === 'idle' && this.#wakeUps !== wakeUps)
+      if (!again) await this.#sleep(this.#options.intervalMs())
+    }
+  }
+
+  async #pass(signal: AbortSignal): Promise<PassResult | 'failed'> {
+    try {
+      return await this.#options.pass(signal)
+    } catch (error) {
+      this.#options.onError(error)
+      return 'failed'
+    }
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    if (this.#stopping.signal.aborted) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      this.#endSleep = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.#endSleep = null
+  }
+}
