@@ -1,0 +1,20 @@
+import { defineProblem } from '../../lib/problem.ts'
+
+export const replayNotFound = defineProblem(
+  'replay_not_found',
+  404,
+  'There is no such replay',
+  'Check the id: GET /api/replays lists the replays of this tenant.',
+)
+export const replayFinished = defineProblem(
+  'replay_finished',
+  409,
+  'The replay has finished already',
+  'Only a queued or running replay can be cancelled.',
+)
+export const tooManyReplays = defineProblem(
+  'too_many_replays',
+  409,
+  'Too many replays are open',
+  'Wait until one of them has finished, or cancel one: a tenant may have 10 that are queued or running.',
+)

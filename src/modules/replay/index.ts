@@ -1,0 +1,53 @@
+/**
+ * Replays: delivering to one plugin again what it has had, missed, or never was there for. A replay is a durable
+ * job that walks the tenant's events by id.
+ *
+ * What always holds:
+ * - The deliveries of a batch and the cursor behind it are one transaction: whoever goes on after a crash neither
+ *   leaves out nor repeats an event.
+ * - Every write of a worker names its lease token. One that lost its lease, or whose replay was cancelled, writes
+ *   nothing.
+ * - An event has one delivery to a plugin. Replaying it makes that one pending again; what is waiting already is
+ *   only made due.
+ * - The job and its dry run choose by the same code (selection.ts).
+ */
+import type { FastifyInstance } from 'fastify'
+import type { Config } from '../../config.ts'
+import { JobLoop } from '../../lib/job-loop.ts'
+import { replayRoutes } from './routes.ts'
+import { NewReplay, Replay, ReplayEstimate, ReplayPage } from './schemas.ts'
+import { BATCH_SIZE, MAX_WAITING, runReplayTurn } from './worker.ts'
+
+export { runReplayTurn, type ReplayWorkerContext } from './worker.ts'
+
+/** Backs up the signal. One statement each time, so that an idle service stays idle. */
+const POLL_MS = 5_000
+
+export default async function replayModule(
+  app: FastifyInstance,
+  { config }: { config: Config },
+): Promise<void> {
+  for (const schema of [NewReplay, Replay, ReplayEstimate, ReplayPage]) app.addSchema(schema)
+  replayRoutes(app, { db: app.db, signals: app.signals })
+
+  if (!config.roles.worker) return
+  const ctx = {
+    db: app.workerDb,
+    signals: app.signals,
+    leaseMs: config.delivery.leaseMs,
+    batchSize: BATCH_SIZE,
+    maxWaiting: MAX_WAITING,
+  }
+  const loop = new JobLoop({
+    pass: async (signal) => {
+      const result = await runReplayTurn(ctx, signal)
+      if (result === 'more') app.metrics.claims.inc({ kind: 'replay' })
+      return result
+    },
+    intervalMs: () => POLL_MS,
+    onError: (error) => app.log.warn({ err: error }, 'replay: stopped for now, it goes on at the next look'),
+  })
+  app.signals.subscribe('jobs_due', () => loop.wake())
+  app.addHook('onReady', async () => loop.start())
+  app.addHook('preClose', () => loop.stop())
+}

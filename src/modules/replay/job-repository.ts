@@ -1,0 +1,259 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB, DeliveryStatus, StoredSubscription } from '../../../db/schema.ts'
+import { newId } from '../../lib/ids.ts'
+import type { Candidate, Criteria } from './selection.ts'
+
+/** A replay that a worker holds; `leaseToken` stands in every write. */
+export interface ReplayJob extends Criteria {
+  id: string
+  tenantId: string
+  pluginId: string
+  leaseToken: number
+  cursor: string | null
+}
+
+/**
+ * Takes the open replay that was worked on least often, so that a long one does not keep the others waiting.
+ * One whose lease has passed is free: its worker is gone or has given it back.
+ */
+export async function claimReplay(db: Kysely<DB>, leaseMs: number): Promise<ReplayJob | null> {
+  const { rows } = await sql<ReplayJob>`
+    update replays r
+    set status = 'running', lease_token = r.lease_token + 1, lease_until = ${leaseEnd(leaseMs)}
+    from (
+      select id from replays
+      where status in ('queued', 'running') and (lease_until is null or lease_until <= clock_timestamp())
+      order by lease_token, id for update skip locked limit 1
+    ) free
+    where r.id = free.id
+    returning r.id, r.tenant_id as "tenantId", r.plugin_id as "pluginId", r.lease_token as "leaseToken",
+      r.cursor_event_id as cursor, r.since, r.until, r.event, r.delivery_status as "deliveryStatus"
+  `.execute(db)
+  return rows[0] ?? null
+}
+
+/** Null: the plugin was deleted. */
+export async function readSubscriptions(
+  db: Kysely<DB>,
+  job: ReplayJob,
+): Promise<StoredSubscription[] | null> {
+  const plugin = await db
+    .selectFrom('plugins')
+    .select('subscriptions')
+    .where('tenant_id', '=', job.tenantId)
+    .where('id', '=', job.pluginId)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
+  return plugin?.subscriptions ?? null
+}
+
+/** The plugin's deliveries that are still to be sent, counted up to `limit`. */
+export async function countWaiting(db: Kysely<DB>, job: ReplayJob, limit: number): Promise<number> {
+  const { rows } = await sql<{ waiting: number }>`
+    select count(*)::int as waiting from (
+      select from deliveries
+      where plugin_id = ${job.pluginId} and tenant_id = ${job.tenantId} and status in ('pending', 'retry')
+      limit ${limit}
+    ) counted
+  `.execute(db)
+  return rows[0]?.waiting ?? 0
+}
+
+export interface ScannedEvent extends Candidate {
+  id: string
+}
+
+export interface BatchQuery extends Pick<Criteria, 'since' | 'until'> {
+  tenantId: string
+  pluginId: string
+  after: string
+  /** No event of the range has a higher id. */
+  before: string
+  limit: number
+  withBodies: boolean
+}
+
+/** Bodies of one batch together, unless the first alone is larger: what a worker has in memory. */
+const BATCH_BODY_BYTES = 16 * 1024 * 1024
+
+/**
+ * The tenant's next events by id, each with the plugin's delivery of it. Fewer than `limit` does not mean that
+ * these were the last: none does.
+ */
+export async function readBatch(db: Kysely<DB>, query: BatchQuery): Promise<ScannedEvent[]> {
+  // octet_length reads the size of a stored body without unpacking it.
+  const { rows } = await sql<ScannedEvent>`
+    select e.id, e.event, e.received_at, e.body, e.has_body, d.status as delivery_status,
+      e.received_at < ${query.until} and coalesce(e.received_at >= ${query.since}::timestamptz, true) as in_range
+    from (
+      select found.*, sum(octet_length(body)) over (order by id) - octet_length(body) as bytes_before from (
+        select id, event, received_at, body is not null as has_body,
+          case when ${query.withBodies}::boolean then body end as body
+        from events
+        where tenant_id = ${query.tenantId} and id > ${query.after} and id < ${query.before}
+        order by id limit ${query.limit}
+      ) found
+    ) e
+    left join deliveries d on d.event_id = e.id and d.plugin_id = ${query.pluginId}
+      and d.tenant_id = ${query.tenantId}
+    where coalesce(e.bytes_before < ${BATCH_BODY_BYTES}, true)
+    order by e.id
+  `.execute(db)
+  return rows
+}
+
+/** Locks the job for the transaction. @returns false if it is no longer this worker's, or was cancelled */
+export async function holdReplay(trx: Transaction<DB>, job: ReplayJob): Promise<boolean> {
+  const held = await trx
+    .selectFrom('replays')
+    .select('id')
+    .where('tenant_id', '=', job.tenantId)
+    .where('id', '=', job.id)
+    .where('lease_token', '=', job.leaseToken)
+    .where('status', '=', 'running')
+    .forUpdate()
+    .executeTakeFirst()
+  return held !== undefined
+}
+
+/**
+ * Queues the deliveries of these events. What was sent or given up becomes pending with a fresh retry schedule;
+ * what is waiting already is due at once; what never was is made, unless only deliveries of a status are asked
+ * for. Rejects with SQLSTATE 55P03 when a delivery is being written just now: waiting for the lock while holding
+ * others could deadlock with the delivery worker's batch.
+ * @returns how many deliveries were queued
+ */
+export async function queueDeliveries(
+  trx: Transaction<DB>,
+  job: ReplayJob,
+  events: readonly { id: string; event: string }[],
+): Promise<number> {
+  const eventIds = events.map(({ id }) => id)
+  const wanted = job.deliveryStatus
+  const locked = await trx
+    .selectFrom('deliveries')
+    .select(['id', 'status'])
+    .where('tenant_id', '=', job.tenantId)
+    .where('plugin_id', '=', job.pluginId)
+    .where('event_id', '=', anyOf(eventIds))
+    .orderBy('id')
+    .forNoKeyUpdate()
+    .noWait()
+    .execute()
+  // The status may have changed since the batch was read.
+  const present = locked.filter(({ status }) => wanted === null || status === wanted)
+  await requeue(trx, job.tenantId, idsIn(present, ['sent', 'failed']))
+  await hasten(trx, job.tenantId, idsIn(present, ['pending', 'retry']))
+  return present.length + (wanted === null ? await insertMissing(trx, job, events) : 0)
+}
+
+function idsIn(
+  rows: readonly { id: string; status: DeliveryStatus }[],
+  statuses: DeliveryStatus[],
+): string[] {
+  return rows.filter(({ status }) => statuses.includes(status)).map(({ id }) => id)
+}
+
+async function requeue(trx: Transaction<DB>, tenantId: string, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return
+  await trx
+    .updateTable('deliveries')
+    .set({ status: 'pending', reason: 'replay', due_at: sql<Date>`now()`, round_failures: 0, sent_at: null })
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', anyOf(ids))
+    .execute()
+}
+
+async function hasten(trx: Transaction<DB>, tenantId: string, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return
+  await trx
+    .updateTable('deliveries')
+    .set({ due_at: sql<Date>`now()` })
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', anyOf(ids))
+    .where('due_at', '>', sql<Date>`now()`)
+    .execute()
+}
+
+async function insertMissing(
+  trx: Transaction<DB>,
+  job: ReplayJob,
+  events: readonly { id: string; event: string }[],
+): Promise<number> {
+  const { rows } = await sql<{ id: string }>`
+    insert into deliveries (tenant_id, id, plugin_id, event_id, event, reason)
+    select ${job.tenantId}, wanted.id, ${job.pluginId}, wanted.event_id, wanted.event, 'replay'
+    from unnest(${events.map(() => newId())}::uuid[], ${events.map(({ id }) => id)}::uuid[],
+      ${events.map(({ event }) => event)}::text[]) as wanted (id, event_id, event)
+    order by wanted.event_id
+    on conflict (event_id, plugin_id) do nothing
+    returning id
+  `.execute(trx)
+  return rows.length
+}
+
+export interface Progress {
+  cursor: string
+  scanned: number
+  queued: number
+  skipped: number
+}
+
+/** Only inside the transaction that `holdReplay` began: prolongs the lease too. */
+export async function advanceReplay(
+  trx: Transaction<DB>,
+  job: ReplayJob,
+  { cursor, scanned, queued, skipped }: Progress,
+  leaseMs: number,
+): Promise<void> {
+  await trx
+    .updateTable('replays')
+    .set((eb) => ({
+      cursor_event_id: cursor,
+      scanned: eb('scanned', '+', scanned),
+      queued: eb('queued', '+', queued),
+      skipped: eb('skipped', '+', skipped),
+      lease_until: leaseEnd(leaseMs),
+    }))
+    .where('tenant_id', '=', job.tenantId)
+    .where('id', '=', job.id)
+    .execute()
+}
+
+/** @returns false if it is no longer this worker's */
+export async function finishReplay(
+  db: Kysely<DB>,
+  job: ReplayJob,
+  status: 'completed' | 'cancelled' | 'failed',
+  error: string | null,
+): Promise<boolean> {
+  const finished = await ofHolder(db, job)
+    .set({ status, error, finished_at: sql<Date>`now()`, lease_until: null })
+    .returning('id')
+    .executeTakeFirst()
+  return finished !== undefined
+}
+
+/** Gives it back: free at once, or after a pause. */
+export async function releaseReplay(db: Kysely<DB>, job: ReplayJob, pauseMs: number): Promise<void> {
+  await ofHolder(db, job)
+    .set({ lease_until: pauseMs === 0 ? null : leaseEnd(pauseMs) })
+    .execute()
+}
+
+function ofHolder(db: Kysely<DB>, job: ReplayJob) {
+  return db
+    .updateTable('replays')
+    .where('tenant_id', '=', job.tenantId)
+    .where('id', '=', job.id)
+    .where('lease_token', '=', job.leaseToken)
+    .where('status', '=', 'running')
+}
+
+function leaseEnd(ms: number) {
+  return sql<Date>`clock_timestamp() + ${ms} * interval '1 millisecond'`
+}
+
+function anyOf(ids: readonly string[]) {
+  return sql<string>`any(${ids}::uuid[])`
+}

@@ -1,0 +1,137 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB, DeliveryStatus, StoredSubscription } from '../../../db/schema.ts'
+import type { Replay } from './schemas.ts'
+
+export interface ReplayPlugin {
+  id: string
+  slug: string
+  subscriptions: StoredSubscription[]
+}
+
+export async function findPlugin(
+  db: Kysely<DB>,
+  tenantId: string,
+  slug: string,
+): Promise<ReplayPlugin | undefined> {
+  return db
+    .selectFrom('plugins')
+    .select(['id', 'slug', 'subscriptions'])
+    .where('tenant_id', '=', tenantId)
+    .where('slug', '=', slug)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
+}
+
+/**
+ * Where "until now" ends: above every event that was acknowledged before, on whole milliseconds, which is what
+ * a Date can carry. A later time than that is this one.
+ */
+export async function resolveUntil(db: Kysely<DB>, asked: Date | null): Promise<Date> {
+  const { rows } = await sql<{ until: Date }>`
+    select least(${asked}::timestamptz, date_trunc('milliseconds', clock_timestamp()) + interval '1 millisecond')
+      as until
+  `.execute(db)
+  const [row] = rows
+  if (row === undefined) throw new Error('a query without a table gave no row')
+  return row.until
+}
+
+/** Makes the others that open a replay for this tenant wait, so that the count stays true until the commit. */
+export async function countOpenReplays(trx: Transaction<DB>, tenantId: string): Promise<number> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`replays:${tenantId}`}, 0))`.execute(trx)
+  const { open } = await trx
+    .selectFrom('replays')
+    .select((eb) => eb.fn.countAll<number>().as('open'))
+    .where('tenant_id', '=', tenantId)
+    .where('status', 'in', ['queued', 'running'])
+    .executeTakeFirstOrThrow()
+  return open
+}
+
+export async function insertReplay(
+  trx: Transaction<DB>,
+  row: {
+    id: string
+    tenant_id: string
+    plugin_id: string
+    since: Date | null
+    until: Date
+    event: string | null
+    delivery_status: DeliveryStatus | null
+  },
+): Promise<void> {
+  await trx.insertInto('replays').values(row).execute()
+}
+
+export interface ReplayFilter {
+  /** Null: of every plugin. */
+  pluginId: string | null
+  slug: string | null
+  before: string | null
+  limit: number
+}
+
+/** Newest first. */
+export async function selectReplays(
+  db: Kysely<DB>,
+  tenantId: string,
+  filter: ReplayFilter,
+): Promise<Replay[]> {
+  return selectReplay(db, tenantId)
+    .$if(filter.pluginId !== null, (query) => query.where('replay.plugin_id', '=', filter.pluginId))
+    .$if(filter.slug !== null, (query) => query.where('plugin.slug', '=', filter.slug))
+    .$if(filter.before !== null, (query) => query.where('replay.id', '<', filter.before))
+    .orderBy('replay.id', 'desc')
+    .limit(filter.limit)
+    .execute()
+}
+
+/** @param pluginId null: of every plugin */
+export async function findReplay(
+  db: Kysely<DB>,
+  tenantId: string,
+  id: string,
+  pluginId: string | null,
+): Promise<Replay | undefined> {
+  return selectReplay(db, tenantId)
+    .where('replay.id', '=', id)
+    .$if(pluginId !== null, (query) => query.where('replay.plugin_id', '=', pluginId))
+    .executeTakeFirst()
+}
+
+/** What it has queued stays queued. @returns false if it is not open (any more) */
+export async function cancelReplayRow(trx: Transaction<DB>, tenantId: string, id: string): Promise<boolean> {
+  const cancelled = await trx
+    .updateTable('replays')
+    .set({ status: 'cancelled', finished_at: sql<Date>`now()`, lease_until: null })
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', id)
+    .where('status', 'in', ['queued', 'running'])
+    .returning('id')
+    .executeTakeFirst()
+  return cancelled !== undefined
+}
+
+function selectReplay(db: Kysely<DB>, tenantId: string) {
+  return db
+    .selectFrom('replays as replay')
+    .innerJoin('plugins as plugin', (join) =>
+      join.onRef('plugin.id', '=', 'replay.plugin_id').onRef('plugin.tenant_id', '=', 'replay.tenant_id'),
+    )
+    .select([
+      'replay.id',
+      'plugin.slug as plugin',
+      'replay.status',
+      'replay.since',
+      'replay.until',
+      'replay.event',
+      'replay.delivery_status',
+      'replay.scanned',
+      'replay.queued',
+      'replay.skipped',
+      'replay.error',
+      'replay.created_at',
+      'replay.finished_at',
+    ])
+    .where('replay.tenant_id', '=', tenantId)
+}

@@ -1,0 +1,120 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { AUTH_PROBLEMS } from '../../infra/auth.ts'
+import {
+  databaseUnavailable,
+  invalidCursor,
+  invalidJson,
+  invalidRequest,
+  payloadTooLarge,
+  unsupportedMediaType,
+} from '../../infra/problems.ts'
+import { problems, ref } from '../../lib/schema.ts'
+import { pluginNotFound } from '../plugin/index.ts'
+import { replayFinished, replayNotFound, tooManyReplays } from './errors.ts'
+import {
+  NewReplay,
+  PluginSlugParams,
+  Replay,
+  ReplayEstimate,
+  ReplayPage,
+  ReplayParams,
+  ReplayQuery,
+} from './schemas.ts'
+import {
+  cancelReplay,
+  createReplay,
+  estimateReplay,
+  listReplays,
+  readReplay,
+  type ReplayContext,
+} from './service.ts'
+
+const tags = ['replays']
+const change = { role: 'editor', plugin: true } as const
+const read = { role: 'viewer', plugin: true } as const
+const COMMON_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable]
+
+export function replayRoutes(app: FastifyInstance, ctx: ReplayContext): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+
+  api.post(
+    '/api/plugins/:slug/replays',
+    {
+      config: { access: change },
+      schema: {
+        operationId: 'createReplay',
+        tags,
+        summary: "Deliver a plugin's events again",
+        description:
+          'Without `status`, every event of the time range that the plugin subscribes to now is delivered again, ' +
+          'also events from before it was registered or while it was off. With `status`, deliveries of that status. ' +
+          'What is waiting already becomes due at once and is not queued twice. `dry_run` answers with the count. ' +
+          'A replay is a durable job: it goes on where it was after any crash. While the plugin is paused the ' +
+          'deliveries wait; with 50,000 of them waiting the replay pauses until there are fewer.',
+        params: PluginSlugParams,
+        body: ref(NewReplay),
+        response: {
+          200: ref(ReplayEstimate),
+          202: ref(Replay),
+          ...problems(...COMMON_PROBLEMS, invalidJson, payloadTooLarge, unsupportedMediaType),
+          ...problems(pluginNotFound, tooManyReplays),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { actor, tenantId, body } = request
+      const { slug } = request.params
+      if (body.dry_run) return estimateReplay(ctx, actor, tenantId, slug, body)
+      const replay = await createReplay(ctx, actor, tenantId, slug, body)
+      return reply.code(202).header('location', `/api/replays/${replay.id}`).send(replay)
+    },
+  )
+
+  api.get(
+    '/api/replays',
+    {
+      config: { access: read },
+      schema: {
+        operationId: 'listReplays',
+        tags,
+        summary: 'List replays, newest first',
+        querystring: ReplayQuery,
+        response: { 200: ref(ReplayPage), ...problems(...COMMON_PROBLEMS, invalidCursor) },
+      },
+    },
+    async (request) => listReplays(ctx, request.actor, request.tenantId, request.query),
+  )
+
+  api.get(
+    '/api/replays/:id',
+    {
+      config: { access: read },
+      schema: {
+        operationId: 'getReplay',
+        tags,
+        summary: 'Read a replay and how far it is',
+        params: ReplayParams,
+        response: { 200: ref(Replay), ...problems(...COMMON_PROBLEMS, replayNotFound) },
+      },
+    },
+    async (request) => readReplay(ctx, request.actor, request.tenantId, request.params.id),
+  )
+
+  api.post(
+    '/api/replays/:id/cancel',
+    {
+      config: { access: change },
+      schema: {
+        operationId: 'cancelReplay',
+        tags,
+        summary: 'Stop a replay',
+        description:
+          'Deliveries that it has queued already stay queued. Cancelling it again changes nothing.',
+        params: ReplayParams,
+        response: { 200: ref(Replay), ...problems(...COMMON_PROBLEMS, replayNotFound, replayFinished) },
+      },
+    },
+    async (request) => cancelReplay(ctx, request.actor, request.tenantId, request.params.id),
+  )
+}

@@ -1,0 +1,68 @@
+import { Buffer } from 'node:buffer'
+import type { DeliveryStatus, StoredSubscription } from '../../../db/schema.ts'
+import { evaluateCondition } from '../../lib/condition.ts'
+import { matchesPattern } from '../../lib/event-pattern.ts'
+import { parseJson } from '../../lib/json.ts'
+
+/** What a replay asks for. */
+export interface Criteria {
+  since: Date | null
+  until: Date
+  /** Event pattern. */
+  event: string | null
+  deliveryStatus: DeliveryStatus | null
+}
+
+export interface Candidate {
+  event: string
+  received_at: Date
+  in_range: boolean
+  has_body: boolean
+  /** Null also when it was not asked for. */
+  body: string | null
+  /** Of the delivery to the plugin; null: there is none. */
+  delivery_status: DeliveryStatus | null
+}
+
+/** `gone`: it fits, but its body is no longer there. */
+export type Choice = 'take' | 'leave' | 'gone'
+
+/** The one place that decides what a replay delivers: for the job as for its dry run. */
+export interface Selection {
+  readonly needsBodies: boolean
+  choose(candidate: Candidate): Choice
+}
+
+/**
+ * With a delivery status: deliveries of that status, whatever the plugin subscribes to by now. Without: events
+ * that the plugin's subscriptions take, with their filters, whether or not there was ever a delivery.
+ */
+export function createSelection(criteria: Criteria, subscriptions: readonly StoredSubscription[]): Selection {
+  const { event: pattern, deliveryStatus } = criteria
+  const needsBodies = deliveryStatus === null && subscriptions.some(({ filter }) => filter != null)
+
+  function choose(candidate: Candidate): Choice {
+    const { event } = candidate
+    if (!candidate.in_range || (pattern !== null && !matchesPattern(pattern, event))) return 'leave'
+    if (deliveryStatus !== null) {
+      if (candidate.delivery_status !== deliveryStatus) return 'leave'
+      return candidate.has_body ? 'take' : 'gone'
+    }
+    const matching = subscriptions.filter((subscription) => matchesPattern(subscription.event, event))
+    if (matching.length === 0) return 'leave'
+    // What a filter would have said of a body that is gone cannot be known.
+    if (!candidate.has_body) return 'gone'
+    if (matching.some(({ filter }) => filter == null)) return 'take'
+    return meetsAny(matching, candidate) ? 'take' : 'leave'
+  }
+
+  return { needsBodies, choose }
+}
+
+/** Filters see the time at which the event came, so that an hour later they say the same. */
+function meetsAny(subscriptions: readonly StoredSubscription[], candidate: Candidate): boolean {
+  if (candidate.body === null) return false
+  const { data } = parseJson(Buffer.from(candidate.body)) as { data: unknown }
+  const context = { now: candidate.received_at }
+  return subscriptions.some(({ filter }) => evaluateCondition(filter, data, context).result)
+}

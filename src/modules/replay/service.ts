@@ -1,0 +1,179 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import { audit } from '../../infra/audit.ts'
+import type { Actor } from '../../infra/auth.ts'
+import { invalidCursor, invalidRequest } from '../../infra/problems.ts'
+import type { Signals } from '../../infra/signals.ts'
+import { decodeCursor, page } from '../../lib/cursor.ts'
+import { isEventPattern } from '../../lib/event-pattern.ts'
+import { newId } from '../../lib/ids.ts'
+import type { FieldError } from '../../lib/problem.ts'
+import { parseTime } from '../../lib/time.ts'
+import { pluginNotFound } from '../plugin/index.ts'
+import { replayFinished, replayNotFound, tooManyReplays } from './errors.ts'
+import { readBatch } from './job-repository.ts'
+import {
+  cancelReplayRow,
+  countOpenReplays,
+  findPlugin,
+  findReplay,
+  insertReplay,
+  type ReplayPlugin,
+  resolveUntil,
+  selectReplays,
+} from './repository.ts'
+import type { NewReplay, Replay, ReplayEstimate, ReplayQuery } from './schemas.ts'
+import { type Criteria, createSelection } from './selection.ts'
+import { BATCH_SIZE, batchQuery, choose } from './worker.ts'
+
+export interface ReplayContext {
+  db: Kysely<DB>
+  signals: Pick<Signals, 'publish'>
+}
+
+const MAX_OPEN_REPLAYS = 10
+/** A request answers in time, with what it has counted by then. */
+const ESTIMATE_MS = 4_000
+/** Without bodies an event is some 100 bytes. */
+const ESTIMATE_BATCH_SIZE = 5_000
+
+/** @throws `plugin_not_found`, `invalid_request`, `too_many_replays` */
+export async function createReplay(
+  ctx: ReplayContext,
+  actor: Actor,
+  tenantId: string,
+  slug: string,
+  input: NewReplay,
+): Promise<Replay> {
+  const { plugin, criteria } = await readRequest(ctx, actor, tenantId, slug, input)
+  const id = newId()
+  const replay = await ctx.db.transaction().execute(async (trx) => {
+    if ((await countOpenReplays(trx, tenantId)) >= MAX_OPEN_REPLAYS) throw tooManyReplays()
+    const { since, until, event, deliveryStatus: delivery_status } = criteria
+    const asked = { since, until, event, delivery_status }
+    await insertReplay(trx, { id, tenant_id: tenantId, plugin_id: plugin.id, ...asked })
+    await audit(trx, actor, {
+      tenantId,
+      action: 'replay.created',
+      targetKind: 'replay',
+      targetId: id,
+      detail: { plugin: slug, ...asked },
+    })
+    return findReplay(trx, tenantId, id, null)
+  })
+  if (replay === undefined) throw replayNotFound()
+  ctx.signals.publish('jobs_due', [id])
+  return replay
+}
+
+/** What `createReplay` with the same input would queue now, by the same rules; nothing is written. */
+export async function estimateReplay(
+  ctx: ReplayContext,
+  actor: Actor,
+  tenantId: string,
+  slug: string,
+  input: NewReplay,
+): Promise<ReplayEstimate> {
+  const { plugin, criteria } = await readRequest(ctx, actor, tenantId, slug, input)
+  const selection = createSelection(criteria, plugin.subscriptions)
+  const scope = { ...criteria, tenantId, pluginId: plugin.id }
+  const limit = selection.needsBodies ? BATCH_SIZE : ESTIMATE_BATCH_SIZE
+  const estimate = { count: 0, skipped: 0, scanned: 0, complete: false }
+  const deadline = performance.now() + ESTIMATE_MS
+  for (let after: string | null = null; performance.now() < deadline;) {
+    const events = await readBatch(ctx.db, batchQuery(scope, selection, after, limit))
+    const { take, gone } = choose(selection, events)
+    estimate.count += take.length
+    estimate.skipped += gone
+    estimate.scanned += events.length
+    const last = events.at(-1)
+    if (last === undefined) return { ...estimate, complete: true }
+    after = last.id
+  }
+  return estimate
+}
+
+export async function listReplays(
+  ctx: ReplayContext,
+  actor: Actor,
+  tenantId: string,
+  query: ReplayQuery,
+): Promise<{ data: Replay[]; next_cursor: string | null }> {
+  const before = query.cursor === undefined ? null : decodeCursor(query.cursor, ['uuid'])?.[0]
+  if (before === undefined) throw invalidCursor()
+  const rows = await selectReplays(ctx.db, tenantId, {
+    pluginId: actor.pluginId,
+    slug: query.plugin ?? null,
+    before: before as string | null,
+    limit: query.limit + 1,
+  })
+  return page(rows, query.limit, (row) => [row.id])
+}
+
+export async function readReplay(
+  ctx: ReplayContext,
+  actor: Actor,
+  tenantId: string,
+  id: string,
+): Promise<Replay> {
+  const replay = await findReplay(ctx.db, tenantId, id, actor.pluginId)
+  if (replay === undefined) throw replayNotFound()
+  return replay
+}
+
+/** A cancelled replay stays as it is. @throws `replay_finished` if it ended otherwise */
+export async function cancelReplay(
+  ctx: ReplayContext,
+  actor: Actor,
+  tenantId: string,
+  id: string,
+): Promise<Replay> {
+  return ctx.db.transaction().execute(async (trx) => {
+    const inside = { ...ctx, db: trx }
+    const { plugin } = await readReplay(inside, actor, tenantId, id)
+    if (await cancelReplayRow(trx, tenantId, id)) {
+      const target = { tenantId, targetKind: 'replay', targetId: id, detail: { plugin } }
+      await audit(trx, actor, { action: 'replay.cancelled', ...target })
+    }
+    const replay = await readReplay(inside, actor, tenantId, id)
+    if (replay.status !== 'cancelled') throw replayFinished()
+    return replay
+  })
+}
+
+async function readRequest(
+  ctx: ReplayContext,
+  actor: Actor,
+  tenantId: string,
+  slug: string,
+  input: NewReplay,
+): Promise<{ plugin: ReplayPlugin; criteria: Criteria }> {
+  const errors: FieldError[] = []
+  const since = timeOf('/since', input.since, errors)
+  const asked = timeOf('/until', input.until, errors)
+  if (input.event !== undefined && !isEventPattern(input.event)) {
+    errors.push({ pointer: '/event', detail: 'must be an event type, a prefix such as `order.*`, or `*`' })
+  }
+  if (errors.length > 0) throw invalidRequest(undefined, { errors })
+  const plugin = await findPlugin(ctx.db, tenantId, slug)
+  // A plugin's key is remembered for seconds, and by then its slug may be another plugin's.
+  if (plugin === undefined || (actor.pluginId !== null && actor.pluginId !== plugin.id))
+    throw pluginNotFound()
+  const until = await resolveUntil(ctx.db, asked)
+  if (since !== null && since >= until) {
+    const detail = 'must be before until, and not in the future'
+    throw invalidRequest(undefined, { errors: [{ pointer: '/since', detail }] })
+  }
+  return {
+    plugin,
+    criteria: { since, until, event: input.event ?? null, deliveryStatus: input.status ?? null },
+  }
+}
+
+function timeOf(pointer: string, text: string | undefined, errors: FieldError[]): Date | null {
+  if (text === undefined) return null
+  const time = parseTime(text)
+  if (time !== null) return new Date(time)
+  errors.push({ pointer, detail: 'must be an ISO 8601 time' })
+  return null
+}
