@@ -1,0 +1,48 @@
+/**
+ * Erasures: forgetting one customer's data in what is kept of events. An erasure is a durable job that walks the
+ * tenant's events by id and reads their bodies.
+ *
+ * What always holds:
+ * - A completed erasure has seen every event that was acknowledged before it was asked for: the walk begins when
+ *   the transactions that stand before it in the feed have ended. Later events are left alone.
+ * - The erased bodies of a batch and the cursor behind it are one transaction, and every write of a worker names
+ *   its lease token.
+ * - The value is nowhere in the clear: sealed while the job is open, then only its salted hash; never in the audit
+ *   log, the answers or the log.
+ * - An erased event keeps its id, type and source_id, so that sending it again is still a duplicate.
+ */
+import type { FastifyInstance } from 'fastify'
+import type { Config } from '../../config.ts'
+import { JobLoop } from '../../lib/job-loop.ts'
+import { erasureRoutes } from './routes.ts'
+import { Erasure, ErasurePage, NewErasure } from './schemas.ts'
+import { BATCH_SIZE, runErasureTurn } from './worker.ts'
+
+export { runErasureTurn, type ErasureWorkerContext } from './worker.ts'
+
+/** Backs up the signal. One statement each time, so that an idle service stays idle. */
+const POLL_MS = 5_000
+
+export default async function erasureModule(
+  app: FastifyInstance,
+  { config }: { config: Config },
+): Promise<void> {
+  for (const schema of [NewErasure, Erasure, ErasurePage]) app.addSchema(schema)
+  const { secretBox } = app
+  erasureRoutes(app, { db: app.db, secretBox, signals: app.signals })
+
+  if (!config.roles.worker) return
+  const ctx = { db: app.workerDb, secretBox, leaseMs: config.delivery.leaseMs, batchSize: BATCH_SIZE }
+  const loop = new JobLoop({
+    pass: async (signal) => {
+      const result = await runErasureTurn(ctx, signal)
+      if (result === 'more') app.metrics.claims.inc({ kind: 'erasure' })
+      return result
+    },
+    intervalMs: () => POLL_MS,
+    onError: (error) => app.log.warn({ err: error }, 'erasure: stopped for now, it goes on at the next look'),
+  })
+  app.signals.subscribe('jobs_due', () => loop.wake())
+  app.addHook('onReady', async () => loop.start())
+  app.addHook('preClose', () => loop.stop())
+}

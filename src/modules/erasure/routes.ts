@@ -1,0 +1,86 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { AUTH_PROBLEMS } from '../../infra/auth.ts'
+import {
+  databaseUnavailable,
+  invalidCursor,
+  invalidJson,
+  invalidRequest,
+  payloadTooLarge,
+  unsupportedMediaType,
+} from '../../infra/problems.ts'
+import { problems, ref } from '../../lib/schema.ts'
+import { erasureNotFound, tooManyErasures } from './errors.ts'
+import { Erasure, ErasurePage, ErasureParams, ErasureQuery, NewErasure } from './schemas.ts'
+import { createErasure, type ErasureContext, listErasures, readErasure } from './service.ts'
+
+const access = { role: 'admin' } as const
+const tags = ['erasures']
+const COMMON_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable]
+
+export function erasureRoutes(app: FastifyInstance, ctx: ErasureContext): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+
+  api.post(
+    '/api/erasures',
+    {
+      config: { access },
+      schema: {
+        operationId: 'createErasure',
+        tags,
+        summary: "Forget one customer's data",
+        description:
+          'Erases the bodies of all events whose data has this value at this path, and the answers of plugins to ' +
+          'them; deliveries of them that still wait become `failed` with reason `erased`. The events stay in the ' +
+          'feed without a body, and their own ids stay taken. It covers every event that was accepted before this ' +
+          'request: events that come later are delivered as ever. A durable job: it goes on after any crash. The ' +
+          'value is kept encrypted while the job runs and removed at its end.',
+        body: ref(NewErasure),
+        response: {
+          202: ref(Erasure),
+          ...problems(
+            ...COMMON_PROBLEMS,
+            invalidJson,
+            payloadTooLarge,
+            unsupportedMediaType,
+            tooManyErasures,
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const erasure = await createErasure(ctx, request.actor, request.tenantId, request.body)
+      return reply.code(202).header('location', `/api/erasures/${erasure.id}`).send(erasure)
+    },
+  )
+
+  api.get(
+    '/api/erasures',
+    {
+      config: { access },
+      schema: {
+        operationId: 'listErasures',
+        tags,
+        summary: 'List erasures, newest first',
+        querystring: ErasureQuery,
+        response: { 200: ref(ErasurePage), ...problems(...COMMON_PROBLEMS, invalidCursor) },
+      },
+    },
+    async (request) => listErasures(ctx, request.tenantId, request.query),
+  )
+
+  api.get(
+    '/api/erasures/:id',
+    {
+      config: { access },
+      schema: {
+        operationId: 'getErasure',
+        tags,
+        summary: 'Read an erasure and how far it is',
+        params: ErasureParams,
+        response: { 200: ref(Erasure), ...problems(...COMMON_PROBLEMS, erasureNotFound) },
+      },
+    },
+    async (request) => readErasure(ctx, request.tenantId, request.params.id),
+  )
+}
