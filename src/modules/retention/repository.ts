@@ -1,0 +1,218 @@
+import { type Kysely, sql } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+
+/** Retention alone works above all tenants: it asks which have something to age out, then goes one by one. */
+
+const RETENTION_LOCK = 5_047_193_288_112_010n
+
+/** Held by the session, so that it ends with the connection that the run works on. */
+export async function tryLock(db: Kysely<DB>): Promise<boolean> {
+  const { rows } = await sql<{ locked: boolean }>`
+    select pg_try_advisory_lock(${RETENTION_LOCK}) as locked
+  `.execute(db)
+  return rows[0]?.locked === true
+}
+
+export async function unlock(db: Kysely<DB>): Promise<void> {
+  await sql`select pg_advisory_unlock(${RETENTION_LOCK})`.execute(db)
+}
+
+export async function readClock(db: Kysely<DB>): Promise<Date> {
+  const { rows } = await sql<{ now: Date }>`select now()`.execute(db)
+  const [row] = rows
+  if (row === undefined) throw new Error('a query without a table gave no row')
+  return row.now
+}
+
+/** What is aged out: events that still have a body, or all. */
+export type Subject = 'bodies' | 'events'
+
+/** Tenants whose oldest subject is below the id. Hops over the index: one probe a tenant, however many rows it has. */
+export async function tenantsWithOld(db: Kysely<DB>, subject: Subject, beforeId: string): Promise<string[]> {
+  const { rows } = await sql<{ tenant_id: string }>`
+    with recursive oldest as (
+      (select tenant_id, id from events where ${isSubject(subject)} order by tenant_id, id limit 1)
+      union all
+      select next.tenant_id, next.id from oldest cross join lateral (
+        select tenant_id, id from events where tenant_id > oldest.tenant_id and ${isSubject(subject)}
+        order by tenant_id, id limit 1
+      ) next
+    )
+    select tenant_id from oldest where id < ${beforeId}
+  `.execute(db)
+  return rows.map((row) => row.tenant_id)
+}
+
+export interface OldRange {
+  afterId: string
+  beforeId: string
+  /** The database's own time decides too: a host whose clock was wrong has minted wrong ids. */
+  before: Date
+  limit: number
+}
+
+/** A tenant's old events in order of age; `waiting` ones have a delivery that is still to be made. */
+export async function selectOld(
+  db: Kysely<DB>,
+  tenantId: string,
+  subject: Subject,
+  { afterId, beforeId, before, limit }: OldRange,
+): Promise<{ id: string; waiting: boolean }[]> {
+  const { rows } = await sql<{ id: string; waiting: boolean }>`
+    select e.id, ${hasWaiting('e')} as waiting from events e
+    where e.tenant_id = ${tenantId} and e.id > ${afterId} and e.id < ${beforeId}
+      and e.received_at < ${before} and ${isSubject(subject)}
+    order by e.id limit ${limit}
+  `.execute(db)
+  return rows
+}
+
+/** The answers of plugins to these events, at most `limit`. @returns how many were cleared */
+export async function clearResponses(
+  db: Kysely<DB>,
+  tenantId: string,
+  eventIds: readonly string[],
+  limit: number,
+): Promise<number> {
+  return short(
+    db,
+    sql`
+      update delivery_attempts set response_body = null
+      where tenant_id = ${tenantId} and (delivery_id, number) in (
+        select a.delivery_id, a.number
+        from deliveries d join delivery_attempts a on a.delivery_id = d.id and a.tenant_id = d.tenant_id
+        where d.tenant_id = ${tenantId} and d.event_id = any(${eventIds}::uuid[]) and a.response_body is not null
+        limit ${limit}
+      )`,
+  )
+}
+
+/** A delivery that was queued again meanwhile keeps the body. */
+export async function expireBodies(
+  db: Kysely<DB>,
+  tenantId: string,
+  eventIds: readonly string[],
+): Promise<number> {
+  return short(
+    db,
+    sql`
+      update events e set body = null, body_gone = 'expired'
+      where e.tenant_id = ${tenantId} and e.id = any(${eventIds}::uuid[]) and e.body is not null
+        and not ${hasWaiting('e')}`,
+  )
+}
+
+export async function deleteAttempts(
+  db: Kysely<DB>,
+  tenantId: string,
+  eventIds: readonly string[],
+  limit: number,
+): Promise<number> {
+  return short(
+    db,
+    sql`
+      delete from delivery_attempts
+      where tenant_id = ${tenantId} and (delivery_id, number) in (
+        select a.delivery_id, a.number
+        from deliveries d join delivery_attempts a on a.delivery_id = d.id and a.tenant_id = d.tenant_id
+        where d.tenant_id = ${tenantId} and d.event_id = any(${eventIds}::uuid[]) and d.status in ('sent', 'failed')
+        limit ${limit}
+      )`,
+  )
+}
+
+export async function deleteDeliveries(
+  db: Kysely<DB>,
+  tenantId: string,
+  eventIds: readonly string[],
+  limit: number,
+): Promise<number> {
+  // The status stands outside too: only there is it looked at again when the row has changed meanwhile.
+  return short(
+    db,
+    sql`
+      delete from deliveries
+      where tenant_id = ${tenantId} and status in ('sent', 'failed') and id in (
+        select id from deliveries
+        where tenant_id = ${tenantId} and event_id = any(${eventIds}::uuid[]) and status in ('sent', 'failed')
+        limit ${limit}
+      )`,
+  )
+}
+
+/** An event whose delivery was queued again meanwhile stays. */
+export async function deleteEvents(
+  db: Kysely<DB>,
+  tenantId: string,
+  eventIds: readonly string[],
+): Promise<number> {
+  return short(
+    db,
+    sql`
+      delete from events e
+      where e.tenant_id = ${tenantId} and e.id = any(${eventIds}::uuid[])
+        and not ${hasDelivery('e')}`,
+  )
+}
+
+export type JobTable = 'replays' | 'erasures'
+
+/** Jobs that ended before then. Their ids are in the order of their making, and none ends before it is made. */
+export async function deleteJobs(
+  db: Kysely<DB>,
+  table: JobTable,
+  beforeId: string,
+  before: Date,
+  limit: number,
+): Promise<number> {
+  return short(
+    db,
+    sql`
+      delete from ${sql.table(table)} where id in (
+        select id from ${sql.table(table)}
+        where id < ${beforeId} and finished_at < ${before} order by id limit ${limit}
+      )`,
+  )
+}
+
+export async function deleteRevokedKeys(db: Kysely<DB>, before: Date, limit: number): Promise<number> {
+  return short(
+    db,
+    sql`
+      delete from api_keys where id in (
+        select id from api_keys where revoked_at < ${before} limit ${limit}
+      )`,
+  )
+}
+
+const LOCK_TIMEOUT = '500ms'
+
+/** A transaction of one statement that rather gives up than keeps others waiting. @returns rows affected */
+async function short(db: Kysely<DB>, statement: ReturnType<typeof sql>): Promise<number> {
+  return db.transaction().execute(async (trx) => {
+    await sql`set local lock_timeout = ${sql.lit(LOCK_TIMEOUT)}`.execute(trx)
+    const { numAffectedRows } = await statement.execute(trx)
+    return Number(numAffectedRows ?? 0)
+  })
+}
+
+function isSubject(subject: Subject) {
+  return subject === 'bodies' ? sql`body is not null` : sql`true`
+}
+
+/**
+ * One probe for each event. A plain `exists` may be planned as a hash of all that waits, anew for every batch: a
+ * subquery with a limit cannot. And `not in ('sent', 'failed')` keeps the planner from the queue's partial index,
+ * which looks cheap while its statistics say that the queue is empty.
+ */
+function hasDelivery(event: string, condition = sql`true`) {
+  return sql<boolean>`coalesce((
+    select true from deliveries d
+    where d.event_id = ${sql.ref(`${event}.id`)} and d.tenant_id = ${sql.ref(`${event}.tenant_id`)} and ${condition}
+    limit 1
+  ), false)`
+}
+
+function hasWaiting(event: string) {
+  return hasDelivery(event, sql`d.status not in ('sent', 'failed')`)
+}
