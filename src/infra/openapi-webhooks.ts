@@ -1,4 +1,163 @@
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+
+type Document = NonNullable<FastifyDynamicSwaggerOptions['openapi']>
+type Webhooks = NonNullable<Extract<Document, { webhooks?: unknown }>['webhooks']>
+
+const TENANT_ID = '11111111-1111-1111-1111-111111111111'
+const TIMESTAMP = '2026-03-01T09:30:00.000Z'
+
+const HEADERS = [
+  {
+    name: 'webhook-id',
+    description: "The event's id, the same over all attempts and replays: what to be idempotent by",
+    schema: { type: 'string', format: 'uuid' },
+    example: '0196f1d2-6b1c-7c3e-9a57-3f0b1c2d4e5f',
+  },
+  {
+    name: 'webhook-timestamp',
+    description:
+      'When this attempt was made, in seconds since 1970. Refuse what is off by more than five minutes',
+    schema: { type: 'string', pattern: '^\\d+$' },
+    example: '1772357400',
+  },
+  {
+    name: 'webhook-signature',
+    description:
+      'One signature for each live secret, separated by spaces: `v1,` and the base64 of the HMAC-SHA256 of ' +
+      '`{webhook-id}.{webhook-timestamp}.{body}`',
+    schema: { type: 'string' },
+    example: 'v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=',
+  },
+].map((header) => ({ ...header, in: 'header', required: true }))
+
+const RESPONSES = {
+  '2XX': { description: 'The delivery is done. Answer before you work on it' },
+  '410': { description: 'No more, ever: the delivery has failed and the plugin is disabled' },
+  '429': {
+    description: 'Too many: tried again, not before Retry-After (seconds or a date, at most one hour)',
+  },
+  '503': {
+    description: 'Not now: tried again, not before Retry-After (seconds or a date, at most one hour)',
+  },
+  default: {
+    description:
+      "Any other answer (a redirect, too) or none in time: tried again by the plugin's retry schedule",
+  },
+}
+
+const HEALTH = {
+  plugin: 'email-marketing',
+  plugin_id: '0196f1d2-0a4e-7d31-8f11-6c0d5b7a9e20',
+  consecutive_failures: 5,
+  last_error_class: 'connect_refused',
+}
+
+const HEALTH_SCHEMA = {
+  type: 'object',
+  properties: {
+    plugin: { type: 'string', description: "The plugin's slug" },
+    plugin_id: { type: 'string', format: 'uuid' },
+    consecutive_failures: { type: 'integer' },
+    last_error_class: { type: ['string', 'null'], description: 'What went wrong last, see docs/webhooks.md' },
+  },
+  required: ['plugin', 'plugin_id', 'consecutive_failures', 'last_error_class'],
+}
+
 /** The `webhooks` section of the OpenAPI document: what a plugin receives. */
-export function webhookDocuments(): Record<string, never> {
-  return {}
+export function webhookDocuments(): Webhooks {
+  return {
+    delivery: webhook({
+      operationId: 'receiveEvent',
+      summary: 'An event that the plugin subscribes to',
+      description:
+        'Signed by Standard Webhooks 1.0. `data` is as it came in at POST /api/events; GET /api/event-types has ' +
+        'a sample and a schema for each type. Order is best effort, and the same event may come more than once.',
+      event: { type: 'string', pattern: '^[a-z0-9_]+(\\.[a-z0-9_]+)*$', maxLength: 128 },
+      data: { type: 'object', additionalProperties: true },
+      example: ['product.created', { id: 'prod_8Qk2Zt', title: 'Linen apron', price: 39.9, currency: 'EUR' }],
+    }),
+    'plugin.test': webhook({
+      operationId: 'receivePluginTest',
+      summary: 'A test of the endpoint',
+      description: 'Sent once by POST /api/plugins/{slug}/test, whatever the plugin subscribes to.',
+      data: {
+        type: 'object',
+        properties: { plugin: { type: 'string' }, message: { type: 'string' } },
+        required: ['plugin', 'message'],
+      },
+      example: [
+        'plugin.test',
+        { plugin: HEALTH.plugin, message: 'This is a test of your webhook endpoint.' },
+      ],
+    }),
+    'plugin.failing': webhook({
+      operationId: 'receivePluginFailing',
+      summary: 'Deliveries to a plugin keep failing',
+      description: 'Told once, after five failures in a row. They are retried.',
+      data: HEALTH_SCHEMA,
+      example: ['plugin.failing', HEALTH],
+    }),
+    'plugin.disabled': webhook({
+      operationId: 'receivePluginDisabled',
+      summary: 'A plugin was disabled',
+      description: 'Its deliveries wait until somebody resumes it.',
+      data: {
+        ...HEALTH_SCHEMA,
+        properties: {
+          ...HEALTH_SCHEMA.properties,
+          reason: { enum: ['failing', 'gone'], description: 'gone: it answered 410' },
+        },
+        required: [...HEALTH_SCHEMA.required, 'reason'],
+      },
+      example: ['plugin.disabled', { ...HEALTH, consecutive_failures: 214, reason: 'failing' }],
+    }),
+    'plugin.recovered': webhook({
+      operationId: 'receivePluginRecovered',
+      summary: 'A plugin that was failing takes deliveries again',
+      description: 'Told once, after `plugin.failing`.',
+      data: HEALTH_SCHEMA,
+      example: ['plugin.recovered', { ...HEALTH, consecutive_failures: 0 }],
+    }),
+  }
+}
+
+interface Webhook {
+  operationId: string
+  summary: string
+  description: string
+  /** Schema of the body's `event`. Default: the example's, as a constant. */
+  event?: object
+  data: object
+  example: [event: string, data: object]
+}
+
+function webhook({ event, data, example, ...operation }: Webhook): object {
+  const [type, exampleData] = example
+  return {
+    post: {
+      ...operation,
+      tags: ['deliveries'],
+      security: [],
+      parameters: HEADERS,
+      requestBody: {
+        required: true,
+        content: {
+          'application/json': {
+            schema: {
+              type: 'object',
+              properties: {
+                event: event ?? { const: type },
+                tenant_id: { type: 'string', format: 'uuid', description: 'The shop' },
+                timestamp: { type: 'string', format: 'date-time', description: 'When it happened' },
+                data,
+              },
+              required: ['event', 'tenant_id', 'timestamp', 'data'],
+            },
+            example: { event: type, tenant_id: TENANT_ID, timestamp: TIMESTAMP, data: exampleData },
+          },
+        },
+      },
+      responses: RESPONSES,
+    },
+  }
 }
