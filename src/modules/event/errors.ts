@@ -30,3 +30,45 @@ export const eventSchemaMismatch = defineProblem(
   "The event's data does not match its type's schema",
   'See errors, and GET /api/event-types/{name} for the schema.',
 )
+export const eventNotFound = defineProblem(
+  'event_not_found',
+  404,
+  'There is no such event',
+  'Check the id: it is the one that intake answered, or your own. Events are kept for RETENTION_DAYS.',
+)
+export const eventBodyGone = defineProblem(
+  'event_body_gone',
+  409,
+  "The event's body is gone",
+  'It was aged out or erased, so it cannot be delivered again.',
+)
+export const pluginNotSubscribed = defineProblem(
+  'plugin_not_subscribed',
+  409,
+  'No such plugin is subscribed to the event',
+  "Check the slug, and that one of the plugin's subscriptions matches the event.",
+)
+export const eventTypeNotFound = defineProblem(
+  'event_type_not_found',
+  404,
+  'There is no such event type',
+  'See GET /api/event-types.',
+)
+export const eventTypeTaken = defineProblem(
+  'event_type_taken',
+  409,
+  'The event type is not yours to change',
+  'It belongs to the platform or to a plugin. Choose another name.',
+)
+export const tooManyEventTypes = defineProblem(
+  'too_many_event_types',
+  409,
+  'There are too many event types',
+  'A tenant declares at most 1,000. Delete one first.',
+)
+export const eventTypeInvalid = defineProblem(
+  'event_type_invalid',
+  422,
+  'The schema or the sample cannot be used',
+  'See errors. Schemas use a subset of JSON Schema, and the sample has to match.',
+)

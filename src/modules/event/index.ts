@@ -12,23 +12,19 @@
  */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { isUnavailable } from '../../../db/connection.ts'
 import { emitEvent } from './emit.ts'
+import { eventRoutes } from './event-routes.ts'
 import { ensureFeedEpoch } from './feed-epoch.ts'
+import { FEED_SCHEMAS } from './feed-schemas.ts'
 import { Intake } from './intake.ts'
 import { intakeRoutes } from './intake-routes.ts'
-import {
-  AcceptedEvent,
-  AutomationWebhook,
-  CloudEvent,
-  EventBatchInput,
-  EventBatchResult,
-  EventInput,
-} from './intake-schemas.ts'
+import { INTAKE_SCHEMAS } from './intake-schemas.ts'
+import { typeRoutes } from './type-routes.ts'
+import { TYPE_SCHEMAS } from './type-schemas.ts'
 import type { EventService } from './types.ts'
 
 export type { EventService, IntakeResult, NewEvent, StoredEvent } from './types.ts'
-
-const SCHEMAS = [AcceptedEvent, AutomationWebhook, CloudEvent, EventInput, EventBatchInput, EventBatchResult]
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -38,13 +34,18 @@ declare module 'fastify' {
 
 export default fp(
   async (app: FastifyInstance) => {
-    let epoch: Promise<void> | null = null
-    const ready = (): Promise<void> =>
-      (epoch ??= ensureFeedEpoch(app.db).catch((error: unknown) => {
-        epoch = null
-        throw error
-      }))
-    app.addHook('onReady', ready)
+    const ready = onceItSucceeds(() => ensureFeedEpoch(app.db))
+    app.addHook('onReady', async () => {
+      try {
+        await ready()
+      } catch (error) {
+        if (!isUnavailable(error)) throw error
+        app.log.warn(
+          { err: (error as Error).message },
+          'events: no database yet, intake starts when it is there',
+        )
+      }
+    })
     const intake = new Intake({
       db: app.db,
       pool: app.pools.api,
@@ -60,8 +61,20 @@ export default fp(
       },
     }
     app.decorate('events', events)
-    for (const schema of SCHEMAS) app.addSchema(schema)
+    for (const schema of [...INTAKE_SCHEMAS, ...FEED_SCHEMAS, ...TYPE_SCHEMAS]) app.addSchema(schema)
     await app.register(intakeRoutes, { events })
+    eventRoutes(app, { db: app.db, signals: app.signals })
+    typeRoutes(app, { db: app.db })
   },
   { name: 'events', dependencies: ['db', 'signals', 'metrics', 'auth'] },
 )
+
+/** Shares one success; a failure is everybody's who waits for it, and the next caller tries again. */
+function onceItSucceeds(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | null = null
+  return () =>
+    (done ??= work().catch((error: unknown) => {
+      done = null
+      throw error
+    }))
+}

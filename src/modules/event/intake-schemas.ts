@@ -97,3 +97,12 @@ export const EventBatchResult = Type.Object(
   { $id: 'EventBatchResult' },
 )
 export type EventBatchResult = Static<typeof EventBatchResult>
+
+export const INTAKE_SCHEMAS = [
+  AcceptedEvent,
+  AutomationWebhook,
+  CloudEvent,
+  EventInput,
+  EventBatchInput,
+  EventBatchResult,
+] as const

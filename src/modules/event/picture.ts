@@ -56,6 +56,11 @@ export class TenantPicture {
     return plugins
   }
 
+  /** Whether any event of the type may go to a plugin; its filter, if any, has not been asked. */
+  isWanted(event: string): boolean {
+    return this.#targetsOf(event).length > 0
+  }
+
   /** Remembered by type: a tenant with 5,000 plugins pays for looking through them once, not for every event. */
   #targetsOf(event: string): readonly Target[] {
     let targets = this.#targets.get(event)

@@ -53,10 +53,7 @@ t.test(
     t.equal(found[2]?.id, found[1]?.id)
     t.strictSame(found[4]?.problem?.errors?.[0]?.pointer, '/events/4/data')
     t.strictSame(found[5]?.problem?.errors?.[0]?.pointer, '/events/5')
-    t.equal(
-      found[4].problem.request_id,
-      response.json<{ request_id?: string }>().request_id ?? found[5]?.problem?.request_id,
-    )
+    t.type(found[4]?.problem?.request_id, 'string')
     t.strictSame(
       found.map(({ deliveries }) => deliveries),
       [1, 1, 1, undefined, undefined, undefined, undefined, 0],

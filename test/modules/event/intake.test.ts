@@ -46,7 +46,7 @@ t.test('the body is the text that attempts will send, with every number as it ca
     event?.body,
     `{"event":"shop.counted","tenant_id":"${tenant.id}","timestamp":"${timestamp}","data":${data.replace('\\u2028', '\u2028')}}`,
   )
-  t.equal(event.occurred_at.toISOString(), '2026-03-01T09:00:00.123Z')
+  t.equal(event?.occurred_at.toISOString(), '2026-03-01T09:00:00.123Z')
 })
 
 t.test('an event without a timestamp happened now', async (t) => {

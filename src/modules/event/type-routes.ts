@@ -1,0 +1,110 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import { AUTH_PROBLEMS } from '../../infra/auth.ts'
+import {
+  databaseUnavailable,
+  invalidCursor,
+  invalidJson,
+  invalidRequest,
+  payloadTooLarge,
+  unsupportedMediaType,
+} from '../../infra/problems.ts'
+import { problems, ref } from '../../lib/schema.ts'
+import { eventTypeInvalid, eventTypeNotFound, eventTypeTaken, tooManyEventTypes } from './errors.ts'
+import { EventType, EventTypeInput, EventTypePage, EventTypeParams, EventTypeQuery } from './type-schemas.ts'
+import { listTypes, putType, readType, removeType, type TypeContext } from './type-service.ts'
+
+const tags = ['events']
+const COMMON_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable]
+const BODY_PROBLEMS = [invalidJson, payloadTooLarge, unsupportedMediaType]
+
+export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+
+  api.get(
+    '/api/event-types',
+    {
+      config: { access: { role: 'viewer' } },
+      schema: {
+        operationId: 'listEventTypes',
+        tags,
+        summary: 'List event types, by name',
+        description: "The platform's catalogue, the tenant's own types and those that its plugins declared.",
+        querystring: EventTypeQuery,
+        response: { 200: ref(EventTypePage), ...problems(...COMMON_PROBLEMS, invalidCursor) },
+      },
+    },
+    async (request) => listTypes(ctx, request.tenantId, request.query),
+  )
+
+  api.get(
+    '/api/event-types/:name',
+    {
+      config: { access: { role: 'viewer' } },
+      schema: {
+        operationId: 'getEventType',
+        tags,
+        summary: 'Read an event type',
+        params: EventTypeParams,
+        response: { 200: ref(EventType), ...problems(...COMMON_PROBLEMS, eventTypeNotFound) },
+      },
+    },
+    async (request) => readType(ctx, request.tenantId, request.params.name),
+  )
+
+  api.put(
+    '/api/event-types/:name',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'putEventType',
+        tags,
+        summary: 'Declare an event type, or replace its declaration',
+        description:
+          'Events of types that nobody declared are taken too, unless the tenant is strict (PATCH /api/tenant). ' +
+          "A schema marks events that do not match it; a strict tenant's are refused.",
+        params: EventTypeParams,
+        body: ref(EventTypeInput),
+        response: {
+          200: ref(EventType),
+          201: ref(EventType),
+          ...problems(
+            ...COMMON_PROBLEMS,
+            ...BODY_PROBLEMS,
+            eventTypeTaken,
+            tooManyEventTypes,
+            eventTypeInvalid,
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { actor, tenantId, params, body } = request
+      const { created, type } = await putType(ctx, actor, tenantId, params.name, body)
+      return reply.code(created ? 201 : 200).send(type)
+    },
+  )
+
+  api.delete(
+    '/api/event-types/:name',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'deleteEventType',
+        tags,
+        summary: "Delete an event type of the tenant's own",
+        description: 'Events of the type stay, and more of them may come.',
+        params: EventTypeParams,
+        response: {
+          204: Type.Null({ description: 'The declaration is gone' }),
+          ...problems(...COMMON_PROBLEMS, eventTypeNotFound, eventTypeTaken),
+        },
+      },
+    },
+    async (request, reply) => {
+      await removeType(ctx, request.actor, request.tenantId, request.params.name)
+      return reply.code(204).send(null)
+    },
+  )
+}
