@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
+import { clientWithDeadline } from './deadline-client.ts'
 
 export interface PoolOptions {
   readonly max: number
@@ -10,6 +11,8 @@ export interface PoolOptions {
   readonly idleInTransactionTimeoutMs: number
   /** How long a caller waits for a connection, be the server away or the pool busy. */
   readonly connectionTimeoutMs: number
+  /** A connection on which a statement is not answered for so long is given up. Default: wait for ever. */
+  readonly answerTimeoutMs?: number
   /** false: a commit does not wait for the disk. A server crash may then lose the last half second of commits. */
   readonly synchronousCommit?: boolean
   /** Told of every connection that breaks; whoever used it gets its own rejection besides. */
@@ -37,6 +40,9 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
     types,
+    ...(options.answerTimeoutMs !== undefined && {
+      Client: clientWithDeadline(options.answerTimeoutMs),
+    }),
     ...(options.synchronousCommit === false && { options: '-c synchronous_commit=off' }),
   })
   const onError = options.onConnectionError ?? (() => undefined)

@@ -19,6 +19,8 @@ const API_POOL_SIZE = 10
 const WORKER_POOL_SIZE = 6
 const API_STATEMENT_TIMEOUT_MS = 5_000
 const WORKER_STATEMENT_TIMEOUT_MS = 30_000
+/** Beyond its statement timeout a server that is there has answered. */
+const ANSWER_MARGIN_MS = 1_000
 const LOCK_TIMEOUT_MS = 2_000
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 /** With Postgres away a request must have its 503 within 2 s. */
@@ -30,6 +32,7 @@ export default fp(
       max: API_POOL_SIZE,
       applicationName: 'bcs-api',
       statementTimeoutMs: API_STATEMENT_TIMEOUT_MS,
+      answerTimeoutMs: API_STATEMENT_TIMEOUT_MS + ANSWER_MARGIN_MS,
       lockTimeoutMs: LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       connectionTimeoutMs: CONNECT_TIMEOUT_MS,
@@ -38,6 +41,7 @@ export default fp(
       max: WORKER_POOL_SIZE,
       applicationName: 'bcs-worker',
       statementTimeoutMs: WORKER_STATEMENT_TIMEOUT_MS,
+      answerTimeoutMs: WORKER_STATEMENT_TIMEOUT_MS + ANSWER_MARGIN_MS,
       lockTimeoutMs: LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       connectionTimeoutMs: CONNECT_TIMEOUT_MS,

@@ -31,6 +31,7 @@ const COALESCE_MS = 3
 /** A payload is at most 8,000 bytes; a UUID takes 39 of them. */
 const MAX_IDS_PER_SIGNAL = 180
 const RECONNECT_MS = 1_000
+const KEEP_ALIVE_DELAY_MS = 10_000
 
 interface Message {
   from: string
@@ -78,7 +79,9 @@ export class SignalHub implements Signals {
     const client = new pg.Client({
       connectionString: this.#url,
       application_name: 'bcs-listen',
+      // An ear on a dead connection hears nothing and does not know it.
       keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
       connectionTimeoutMillis: 2_000,
     })
     const lost = (error?: Error): void => {

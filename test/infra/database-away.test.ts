@@ -1,0 +1,123 @@
+import { connect, createServer, type Socket } from 'node:net'
+import type { LightMyRequestResponse } from 'fastify'
+import t from 'tap'
+import type { App } from '../../src/app.ts'
+import { TEST_PLATFORM_KEY } from '../support/app.ts'
+import { appOn, migratedPrivatePostgres, until } from './app-on.ts'
+
+const KEY = { authorization: `Bearer ${TEST_PLATFORM_KEY}`, 'x-tenant-id': crypto.randomUUID() }
+
+async function postEvent(app: App): Promise<LightMyRequestResponse & { ms: number }> {
+  const started = performance.now()
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/api/events',
+    headers: KEY,
+    payload: { event: 'product.created', data: { id: 1 } },
+  })
+  return Object.assign(answer, { ms: performance.now() - started })
+}
+
+t.test(
+  'with Postgres away requests get a 503 within 2 s, and all is well 5 s after it is back',
+  async (t) => {
+    const postgres = await migratedPrivatePostgres(t)
+    const app = await appOn(t, postgres.url, { env: { ROLES: 'api,worker' } })
+    t.equal((await postEvent(app)).statusCode, 202)
+
+    await postgres.stop('immediate')
+    for (const answer of await Promise.all(Array.from({ length: 30 }, () => postEvent(app)))) {
+      t.equal(answer.statusCode, 503, answer.body)
+      t.equal(answer.json<{ code: string }>().code, 'database_unavailable')
+      t.ok(Number(answer.headers['retry-after']) > 0)
+      t.ok(answer.ms < 2_000, `${answer.ms} ms`)
+    }
+
+    await postgres.start()
+    const back = performance.now()
+    await until(
+      async () => (await app.inject('/health/ready')).statusCode,
+      (status) => status === 200,
+      5_000,
+    )
+    const answer = await postEvent(app)
+    t.equal(answer.statusCode, 202, answer.body)
+    t.ok(performance.now() - back < 5_000)
+  },
+)
+
+t.test('ended sessions cost at most the requests that were using them', async (t) => {
+  const postgres = await migratedPrivatePostgres(t)
+  const app = await appOn(t, postgres.url)
+  t.equal((await postEvent(app)).statusCode, 202)
+  for (let round = 0; round < 3; round++) {
+    const during = Array.from({ length: 20 }, () => postEvent(app))
+    await postgres.terminateBackends()
+    for (const { statusCode, body } of await Promise.all(during)) {
+      t.ok(statusCode === 202 || statusCode === 503, `${statusCode} ${body}`)
+    }
+  }
+  await until(
+    async () => (await postEvent(app)).statusCode,
+    (status) => status === 202,
+    5_000,
+  )
+})
+
+t.test('a network that swallows everything is a 503 as well, and health says so in time', async (t) => {
+  const postgres = await migratedPrivatePostgres(t)
+  const proxy = await startProxy(Number(new URL(postgres.url).port))
+  t.teardown(() => proxy.close())
+  const url = new URL(postgres.url)
+  url.port = String(proxy.port)
+  const app = await appOn(t, url.href)
+  t.equal((await postEvent(app)).statusCode, 202)
+
+  proxy.swallow(true)
+  const started = performance.now()
+  t.equal((await app.inject('/health/ready')).statusCode, 503)
+  t.ok(performance.now() - started < 2_000)
+  const answer = await postEvent(app)
+  t.equal(answer.statusCode, 503, answer.body)
+  t.ok(answer.ms < 10_000, `${answer.ms} ms`)
+
+  proxy.swallow(false)
+  await until(
+    async () => (await postEvent(app)).statusCode,
+    (status) => status === 202,
+    5_000,
+  )
+})
+
+/** Passes bytes on to a port, or keeps connections open and passes nothing on. */
+async function startProxy(
+  target: number,
+): Promise<{ port: number; swallow(on: boolean): void; close(): Promise<void> }> {
+  const sockets = new Set<Socket>()
+  let swallowing = false
+  const server = createServer((incoming) => {
+    const outgoing = connect(target, '127.0.0.1')
+    for (const socket of [incoming, outgoing]) {
+      sockets.add(socket)
+      socket.on('close', () => sockets.delete(socket))
+      socket.on('error', () => undefined)
+    }
+    const pass = (to: Socket) => (bytes: Buffer) => {
+      if (!swallowing) to.write(bytes)
+    }
+    incoming.on('data', pass(outgoing)).on('close', () => outgoing.destroy())
+    outgoing.on('data', pass(incoming)).on('close', () => incoming.destroy())
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const address = server.address()
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    swallow: (on) => {
+      swallowing = on
+    },
+    close: async () => {
+      for (const socket of sockets) socket.destroy()
+      await new Promise<void>((done) => server.close(() => done()))
+    },
+  }
+}
