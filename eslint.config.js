@@ -38,6 +38,9 @@ function restrictImports(paths, patterns = []) {
 const MODULE_IMPORTS = [
   { from: '!(event)', to: 'event' },
   { from: 'plugin', to: 'webhook-delivery' },
+  { from: '{replay,registry,capability}', to: 'plugin' },
+  { from: 'capability', to: 'registry' },
+  { from: 'dispatcher', to: '{registry,platform,webhook-delivery}' },
 ]
 
 /** @param {string} type */

@@ -3,6 +3,7 @@ import addFormats from 'ajv-formats'
 import type { FastifyRequest, FastifySchemaCompiler, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
 import { JsonInputError, parseJson } from '../lib/json.ts'
+import { isUuid } from '../lib/ids.ts'
 import { invalidJson, invalidRequest } from './problems.ts'
 
 /** One error is enough to mend a request by, and collecting all of them is a way to burn memory. */
@@ -14,9 +15,16 @@ const STRICT = { allErrors: false, useDefaults: true, removeAdditional: false, s
  */
 export function buildValidator(sharedSchemas: unknown): FastifySchemaCompiler<FastifySchema> {
   const schemas = Object.values(sharedSchemas as Record<string, AnySchemaObject>)
-  const body = addFormats.default(new Ajv({ ...STRICT, coerceTypes: false, schemas }))
-  const text = addFormats.default(new Ajv({ ...STRICT, coerceTypes: true, schemas }))
+  const body = withFormats(new Ajv({ ...STRICT, coerceTypes: false, schemas }))
+  const text = withFormats(new Ajv({ ...STRICT, coerceTypes: true, schemas }))
   return ({ schema, httpPart }) => (httpPart === 'body' ? body : text).compile(schema as AnySchemaObject)
+}
+
+/** The usual `uuid` format takes `urn:uuid:…` too, which Postgres does not. */
+function withFormats(ajv: Ajv): Ajv {
+  addFormats.default(ajv)
+  ajv.addFormat('uuid', { type: 'string', validate: isUuid })
+  return ajv
 }
 
 /** The border that every request crosses: JSON only, decided on its bytes (lib/json.ts). */

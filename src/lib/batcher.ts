@@ -1,0 +1,59 @@
+export interface BatcherOptions<Item, Result> {
+  /** Items that one flush takes. */
+  max: number
+  /** Flushes under way at once. */
+  concurrency: number
+  /** One result for each item, in order; a rejection is every item's. */
+  flush: (items: readonly Item[]) => Promise<readonly Result[]>
+}
+
+interface Waiting<Item, Result> {
+  item: Item
+  resolve: (result: Result) => void
+  reject: (error: unknown) => void
+}
+
+/**
+ * Gathers what many callers want of one statement. Nothing waits for company: an item that finds a free slot
+ * leaves with the event loop's current turn, and what arrives while flushes are under way travels together.
+ */
+export class Batcher<Item, Result> {
+  readonly #options: BatcherOptions<Item, Result>
+  readonly #waiting: Waiting<Item, Result>[] = []
+  #flushes = 0
+  #scheduled = false
+
+  constructor(options: BatcherOptions<Item, Result>) {
+    this.#options = options
+  }
+
+  add(item: Item): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ item, resolve, reject })
+      this.#schedule()
+    })
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#waiting.length === 0 || this.#flushes >= this.#options.concurrency) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      void this.#flush(this.#waiting.splice(0, this.#options.max))
+      this.#schedule()
+    })
+  }
+
+  async #flush(batch: readonly Waiting<Item, Result>[]): Promise<void> {
+    this.#flushes++
+    try {
+      const results = await this.#options.flush(batch.map(({ item }) => item))
+      batch.forEach(({ resolve }, index) => resolve(results[index] as Result))
+    } catch (error) {
+      for (const { reject } of batch) reject(error)
+    } finally {
+      this.#flushes--
+      this.#schedule()
+    }
+  }
+}

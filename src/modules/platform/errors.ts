@@ -1,0 +1,8 @@
+import { defineProblem } from '../../lib/problem.ts'
+
+export const platformUrlRefused = defineProblem(
+  'platform_url_refused',
+  422,
+  'The platform URL cannot be used',
+  'Give an http or https URL with a public address.',
+)

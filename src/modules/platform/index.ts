@@ -1,0 +1,57 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Config } from '../../config.ts'
+import { createEgress } from '../../infra/egress.ts'
+import type { ActionCallResult } from '../../lib/action-call.ts'
+import { type PlatformCall, PlatformConnector } from './connector.ts'
+import { platformRoutes } from './routes.ts'
+import { PlatformSettings, PlatformSettingsInput } from './schemas.ts'
+import { callPlatform, type PlatformContext } from './service.ts'
+
+/**
+ * The connector to the platform's own API: PLATFORM_URL with PLATFORM_TOKEN, or what a tenant has instead.
+ *
+ * What always holds: the token is in no result, log or error; a platform that is down is asked again only after a
+ * pause (a breaker for each origin and process); every call carries an Idempotency-Key.
+ */
+export interface PlatformService {
+  call(tenantId: string, call: PlatformCall): Promise<ActionCallResult>
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    platform: PlatformService
+  }
+}
+
+export default fp(
+  async (app: FastifyInstance, { config }: { config: Config }) => {
+    const ownEgress = createEgress({
+      allow: platformAddress(config.platform.url),
+      dnsServers: config.egress.dns,
+      httpsOnly: false,
+    })
+    app.addHook('onClose', () => ownEgress.close())
+    const ctx: PlatformContext = {
+      db: app.db,
+      secretBox: app.secretBox,
+      connector: new PlatformConnector(),
+      egress: app.egress,
+      ownEgress,
+      platform: config.platform,
+    }
+    app.decorate('platform', {
+      call: (tenantId, call) => callPlatform(ctx, tenantId, call),
+    } satisfies PlatformService)
+    for (const schema of [PlatformSettings, PlatformSettingsInput]) app.addSchema(schema)
+    await app.register(async (routes) => platformRoutes(routes, ctx))
+  },
+  { name: 'platform', dependencies: ['db', 'secrets', 'egress'] },
+)
+
+/** The operator named this address: it is allowed, whatever network it is in. */
+function platformAddress(url: string | null): { host: string; port?: number }[] {
+  if (url === null) return []
+  const { hostname, port, protocol } = new URL(url)
+  return [{ host: hostname, port: Number(port) || (protocol === 'https:' ? 443 : 80) }]
+}

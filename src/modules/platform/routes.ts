@@ -1,0 +1,59 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { AUTH_PROBLEMS } from '../../infra/auth.ts'
+import {
+  databaseUnavailable,
+  invalidJson,
+  invalidRequest,
+  payloadTooLarge,
+  unsupportedMediaType,
+} from '../../infra/problems.ts'
+import { problems, ref } from '../../lib/schema.ts'
+import { platformUrlRefused } from './errors.ts'
+import { PlatformSettings, PlatformSettingsInput } from './schemas.ts'
+import { changePlatformSettings, type PlatformContext, readPlatformSettings } from './service.ts'
+
+export function platformRoutes(app: FastifyInstance, ctx: PlatformContext): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+
+  api.get(
+    '/api/tenant/platform',
+    {
+      config: { access: { role: 'admin' } },
+      schema: {
+        operationId: 'getPlatformSettings',
+        tags: ['tenant'],
+        summary: "Where this tenant's platform actions are sent",
+        response: { 200: ref(PlatformSettings), ...problems(...AUTH_PROBLEMS, databaseUnavailable) },
+      },
+    },
+    async (request) => readPlatformSettings(ctx, request.tenantId),
+  )
+
+  api.put(
+    '/api/tenant/platform',
+    {
+      config: { access: { role: 'platform' } },
+      schema: {
+        operationId: 'setPlatformSettings',
+        tags: ['tenant'],
+        summary: "Send this tenant's platform actions elsewhere",
+        description: 'The token is sealed at rest and never given back.',
+        body: ref(PlatformSettingsInput),
+        response: {
+          200: ref(PlatformSettings),
+          ...problems(
+            ...AUTH_PROBLEMS,
+            invalidRequest,
+            invalidJson,
+            payloadTooLarge,
+            unsupportedMediaType,
+            platformUrlRefused,
+            databaseUnavailable,
+          ),
+        },
+      },
+    },
+    async (request) => changePlatformSettings(ctx, request.actor, request.tenantId, request.body),
+  )
+}

@@ -1,0 +1,115 @@
+import { type Kysely, sql } from 'kysely'
+import type { Config } from '../../config.ts'
+import type { DB } from '../../../db/schema.ts'
+import { audit } from '../../infra/audit.ts'
+import type { Actor } from '../../infra/auth.ts'
+import type { Egress } from '../../infra/egress.ts'
+import { secretContext } from '../../infra/secrets.ts'
+import type { ActionCallResult } from '../../lib/action-call.ts'
+import type { SecretBox } from '../../lib/secret-box.ts'
+import {
+  type PlatformCall,
+  type PlatformConnector,
+  type PlatformEndpoint,
+  platformNotConfigured,
+} from './connector.ts'
+import { platformUrlRefused } from './errors.ts'
+import type { PlatformSettings, PlatformSettingsInput } from './schemas.ts'
+
+export interface PlatformContext {
+  db: Kysely<DB>
+  secretBox: SecretBox
+  connector: PlatformConnector
+  /** For addresses that tenants gave. */
+  egress: Egress
+  /** For the operator's own PLATFORM_URL. */
+  ownEgress: Egress
+  platform: Config['platform']
+}
+
+/** One look at the database for each call: an override that was changed holds at once, on every replica. */
+export async function callPlatform(
+  ctx: PlatformContext,
+  tenantId: string,
+  call: PlatformCall,
+): Promise<ActionCallResult> {
+  const endpoint = await endpointOf(ctx, tenantId)
+  return endpoint === null ? platformNotConfigured() : ctx.connector.call(tenantId, endpoint, call)
+}
+
+export async function readPlatformSettings(
+  ctx: PlatformContext,
+  tenantId: string,
+): Promise<PlatformSettings> {
+  const row = await findOverride(ctx.db, tenantId)
+  if (row !== undefined) {
+    return { url: row.platform_url, has_token: row.platform_token_sealed !== null, source: 'tenant' }
+  }
+  const { url, token } = ctx.platform
+  return { url, has_token: token !== null, source: url === null ? 'none' : 'service' }
+}
+
+export async function changePlatformSettings(
+  ctx: PlatformContext,
+  actor: Actor,
+  tenantId: string,
+  input: PlatformSettingsInput,
+): Promise<PlatformSettings> {
+  if (input.url !== null) {
+    const refusal = await ctx.egress.check(input.url)
+    if (refusal !== null) {
+      throw platformUrlRefused(refusal.detail, { errors: [{ pointer: '/url', detail: refusal.detail }] })
+    }
+  }
+  const token = input.url === null ? null : (input.token ?? null)
+  await ctx.db.transaction().execute(async (trx) => {
+    await trx
+      .updateTable('tenants')
+      .set({
+        platform_url: input.url,
+        platform_token_sealed: token === null ? null : ctx.secretBox.seal(token, tokenContext(tenantId)),
+        updated_at: sql<Date>`now()`,
+      })
+      .where('id', '=', tenantId)
+      .execute()
+    await audit(trx, actor, {
+      tenantId,
+      action: 'tenant.platform_changed',
+      targetKind: 'tenant',
+      targetId: tenantId,
+      detail: { url: input.url, has_token: token !== null },
+    })
+  })
+  return readPlatformSettings(ctx, tenantId)
+}
+
+async function endpointOf(ctx: PlatformContext, tenantId: string): Promise<PlatformEndpoint | null> {
+  const row = await findOverride(ctx.db, tenantId)
+  if (row !== undefined) {
+    const { platform_url: url, platform_token_sealed: sealed } = row
+    return {
+      url,
+      token: sealed === null ? null : ctx.secretBox.open(sealed, tokenContext(tenantId)),
+      egress: ctx.egress,
+    }
+  }
+  const { url, token } = ctx.platform
+  return url === null ? null : { url, token, egress: ctx.ownEgress }
+}
+
+async function findOverride(
+  db: Kysely<DB>,
+  tenantId: string,
+): Promise<{ platform_url: string; platform_token_sealed: Buffer | null } | undefined> {
+  const row = await db
+    .selectFrom('tenants')
+    .select(['platform_url', 'platform_token_sealed'])
+    .where('id', '=', tenantId)
+    .executeTakeFirst()
+  if (row === undefined || row.platform_url === null) return undefined
+  return { platform_url: row.platform_url, platform_token_sealed: row.platform_token_sealed }
+}
+
+function tokenContext(tenantId: string): string {
+  return secretContext(tenantId, tenantId, 'platform_token')
+}
