@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import { type App, buildApp } from './app.ts'
 import { type Config, ConfigError, describeEnvironment, loadConfig } from './config.ts'
 import { type Database, openDatabase } from './database.ts'
-import { parseEgressAllow } from './infra/egress.ts'
+import { type EgressAllowRule, parseEgressAllow } from './infra/egress.ts'
 import { createLogger } from './infra/logger.ts'
 import { resolveMasterKey } from './infra/master-key.ts'
 import { createSecretBox } from './lib/secret-box.ts'
@@ -58,7 +58,7 @@ async function start(config: Config, log: Logger, running: Running): Promise<voi
     databaseUrl: database.url,
     secretBox: createSecretBox(masterKey, config.previousMasterKeys),
     egress: {
-      allow: parseEgressAllow([config.egress.allow, open ? OPEN_MODE_EGRESS : ''].filter(Boolean).join(',')),
+      allow: egressAllow(config.egress.allow, open),
       dnsServers: config.egress.dns,
       httpsOnly: config.egress.httpsOnly,
     },
@@ -71,6 +71,14 @@ async function start(config: Config, log: Logger, running: Running): Promise<voi
     listenTextResolver: (address) => `listening on ${address}`,
   })
   if (open) announceOpenMode(log, config.defaultTenantId, url)
+}
+
+function egressAllow(given: string, open: boolean): EgressAllowRule[] {
+  try {
+    return parseEgressAllow(open ? `${given},${OPEN_MODE_EGRESS}` : given)
+  } catch (error) {
+    throw new ConfigError([`EGRESS_ALLOW: ${(error as Error).message}`])
+  }
 }
 
 function announceOpenMode(log: Logger, tenant: string, url: string): void {
