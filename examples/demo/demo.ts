@@ -1,0 +1,144 @@
+/**
+ * `npm run demo`: the service, a receiver and three plugins, of which one works, one fails at first and one is dead.
+ * Posts events, watches them arrive, and checks its own claims. Exit code 0: all of them hold; 1: one does not, or
+ * something broke; 130: interrupted. Leaves nothing behind.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Account, isSettled, takeAccount } from './account.ts'
+import { type Api, createApi, type Plugin } from './api.ts'
+import type { Arrival } from './arrival.ts'
+import { checkClaims } from './claims.ts'
+import { catalogueEvents, githubEvents, type PostedEvent, postInBatches, postSingly } from './events.ts'
+import { DEAD_URL, PLUGINS, wants } from './plugins.ts'
+import { startReceiver, startService } from './processes.ts'
+import { Progress } from './progress.ts'
+import { explain, renderTable } from './report.ts'
+
+const DEADLINE_MS = 50_000
+const LOOK_MS = 150
+/** Seconds: the show has to end. */
+const RETRY_SCHEDULE = '1,2,3'
+const EXIT_INTERRUPTED = 130
+
+const progress = new Progress(process.stdout)
+
+async function main(signal: AbortSignal): Promise<boolean> {
+  await using cleanup = new AsyncDisposableStack()
+  const directory = await mkdtemp(join(tmpdir(), 'bcs-demo-'))
+  cleanup.defer(() => rm(directory, { recursive: true, force: true }))
+
+  progress.line('Starting the service on a Postgres of its own, and a receiver ...')
+  const url = await startService(directory, { RETRY_SCHEDULE }, { cleanup, signal })
+  const arrivals: Arrival[] = []
+  const receiver = await startReceiver((arrival) => arrivals.push(arrival), { cleanup, signal })
+  const api = createApi(url, signal)
+
+  progress.line(`The service listens on ${url} and keeps its data in ${directory}. Registering plugins:`)
+  await registerPlugins(api, receiver)
+  const posted = await postEvents(api)
+  const account = await watch(api, posted, arrivals, signal)
+  return await report(api, account)
+}
+
+async function registerPlugins(api: Api, receiver: Awaited<ReturnType<typeof startReceiver>>): Promise<void> {
+  for (const { slug, events, endpoint, failures } of PLUGINS) {
+    const webhook_url = `${failures === null ? DEAD_URL : receiver.url}/${slug}`
+    const { secret } = await api.post<{ secret: string }>('/api/plugins', { name: slug, webhook_url, events })
+    if (failures !== null) receiver.expect({ plugin: slug, secret, failures })
+    progress.line(`  ${slug.padEnd(9)}  ${endpoint.padEnd(17)}  ${events.join(', ')}`)
+  }
+}
+
+async function postEvents(api: Api): Promise<PostedEvent[]> {
+  const samples = await catalogueEvents(api)
+  const payloads = githubEvents()
+  progress.line(
+    `Posting ${samples.length} samples of the catalogue, then ${payloads.length} payloads of GitHub:`,
+  )
+  const started = performance.now()
+  const posted = await postSingly(api, samples)
+  const batched = await postInBatches(api, payloads, (count) => {
+    progress.update(`  ${samples.length + count} of ${samples.length + payloads.length}`)
+  })
+  const seconds = ((performance.now() - started) / 1000).toFixed(1)
+  progress.line(`  stored, with their deliveries, in ${seconds} s`)
+  return [...posted, ...batched]
+}
+
+/** Follows the deliveries until all is quiet. @throws when that takes too long */
+async function watch(
+  api: Api,
+  posted: readonly PostedEvent[],
+  arrivals: readonly Arrival[],
+  signal: AbortSignal,
+): Promise<Account> {
+  progress.line('Delivering:')
+  for (;;) {
+    const arrived = await showArrivals(api, posted, arrivals)
+    if (arrived) {
+      const account = await takeAccount(api, posted, arrivals)
+      if (isSettled(account)) return account
+    }
+    await delay(LOOK_MS, undefined, { signal })
+  }
+}
+
+/** @returns whether each plugin that works has accepted what was posted for it */
+async function showArrivals(
+  api: Api,
+  posted: readonly PostedEvent[],
+  arrivals: readonly Arrival[],
+): Promise<boolean> {
+  const postedIds = new Set(posted.map(({ id }) => id))
+  let complete = true
+  const parts: string[] = []
+  for (const plugin of PLUGINS) {
+    const { slug, failures } = plugin
+    const expected = posted.filter(({ event }) => wants(plugin, event)).length
+    if (failures === null) {
+      const { health } = await api.get<Plugin>(`/api/plugins/${slug}`)
+      parts.push(`${slug} 0 of ${expected} (breaker ${health.breaker})`)
+    } else {
+      const accepted = arrivals.filter(
+        (arrival) => arrival.plugin === slug && arrival.status < 300 && postedIds.has(arrival.eventId),
+      ).length
+      if (accepted < expected) complete = false
+      parts.push(`${slug} ${accepted} of ${expected}`)
+    }
+  }
+  progress.update(`  ${parts.join(', ')}`)
+  return complete
+}
+
+/** @returns whether every claim holds */
+async function report(api: Api, account: Account): Promise<boolean> {
+  progress.line('')
+  for (const line of renderTable(account)) progress.line(line)
+  progress.line('')
+  for (const each of account.plugins.filter(({ plugin }) => plugin.failures === null)) {
+    for (const line of await explain(api, each)) progress.line(line)
+  }
+  progress.line('')
+  const claims = checkClaims(account)
+  for (const { text, holds } of claims) progress.line(`${holds ? 'ok    ' : 'FALSE '} ${text}`)
+  return claims.every(({ holds }) => holds)
+}
+
+const interrupted = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interrupted.abort())
+const deadline = AbortSignal.timeout(DEADLINE_MS)
+
+try {
+  process.exitCode = (await main(AbortSignal.any([interrupted.signal, deadline]))) ? 0 : 1
+} catch (error) {
+  if (interrupted.signal.aborted) {
+    progress.line('interrupted')
+    process.exitCode = EXIT_INTERRUPTED
+  } else {
+    progress.line(deadline.aborted ? `did not get done within ${DEADLINE_MS / 1000} s` : String(error))
+    process.exitCode = 1
+  }
+}

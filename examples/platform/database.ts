@@ -1,0 +1,115 @@
+import { DatabaseSync } from 'node:sqlite'
+
+/** Every table names its tenant; money is whole cents; what is JSON is text. */
+const SCHEMA = `
+  create table if not exists products (
+    tenant_id text not null, id text not null, title text not null, description text, sku text,
+    status text not null, price_cents integer not null, currency text not null,
+    stock integer, tags text not null, created_at text not null, updated_at text not null,
+    primary key (tenant_id, id), unique (tenant_id, sku)
+  ) strict;
+  create table if not exists customers (
+    tenant_id text not null, id text not null, email text not null collate nocase, name text, phone text,
+    accepts_marketing integer not null, tags text not null, created_at text not null, updated_at text not null,
+    primary key (tenant_id, id), unique (tenant_id, email)
+  ) strict;
+  create table if not exists orders (
+    tenant_id text not null, id text not null, number integer not null, customer_id text not null,
+    status text not null, total_cents integer not null, currency text not null, details text not null,
+    created_at text not null, updated_at text not null,
+    primary key (tenant_id, id), unique (tenant_id, number),
+    foreign key (tenant_id, customer_id) references customers (tenant_id, id)
+  ) strict;
+  -- Title and price are those of the day, and outlive the product.
+  create table if not exists order_items (
+    tenant_id text not null, order_id text not null, position integer not null, product_id text not null,
+    title text not null, quantity integer not null, unit_price_cents integer not null,
+    primary key (tenant_id, order_id, position),
+    foreign key (tenant_id, order_id) references orders (tenant_id, id)
+  ) strict;
+  create table if not exists notifications (
+    tenant_id text not null, id text not null, channel text not null, recipient text, subject text,
+    content text not null, created_at text not null,
+    primary key (tenant_id, id)
+  ) strict;
+  create table if not exists tasks (
+    tenant_id text not null, id text not null, title text not null, description text, due_date text,
+    priority text not null, status text not null, assignee text, created_at text not null,
+    updated_at text not null,
+    primary key (tenant_id, id)
+  ) strict;
+  -- Events that the automation service has not acknowledged yet, and those that it refused.
+  create table if not exists outbox (
+    seq integer primary key autoincrement, id text not null unique, tenant_id text not null,
+    event text not null, data text not null, happened_at text not null, refusal text
+  ) strict;
+  -- What was answered under each Idempotency-Key.
+  create table if not exists answers (
+    tenant_id text not null, key text not null, fingerprint text not null, status integer not null,
+    body text not null, created_at text not null,
+    primary key (tenant_id, key)
+  ) strict;
+`
+
+/** @param file `:memory:` for a database that ends with the process */
+export function openDatabase(file: string): Database {
+  return new Database(file)
+}
+
+type Value = string | number | null
+
+/** SQLite works within the call: what runs in `transaction` is never interleaved with anything else. */
+export class Database {
+  readonly #sqlite: DatabaseSync
+
+  constructor(file: string) {
+    this.#sqlite = new DatabaseSync(file)
+    this.#sqlite.exec('pragma journal_mode = wal; pragma foreign_keys = on;')
+    this.#sqlite.exec(SCHEMA)
+  }
+
+  all<Row>(statement: string, ...values: Value[]): Row[] {
+    return this.#sqlite.prepare(statement).all(...values) as Row[]
+  }
+
+  get<Row>(statement: string, ...values: Value[]): Row | undefined {
+    return this.#sqlite.prepare(statement).get(...values) as Row | undefined
+  }
+
+  /** @returns how many rows it changed */
+  run(statement: string, ...values: Value[]): number {
+    return Number(this.#sqlite.prepare(statement).run(...values).changes)
+  }
+
+  insert(table: string, row: Record<string, Value>): void {
+    const names = Object.keys(row)
+    const places = names.map(() => '?').join(', ')
+    this.run(`insert into ${table} (${names.join(', ')}) values (${places})`, ...Object.values(row))
+  }
+
+  update(table: string, tenantId: string, id: string, changes: Record<string, Value>): void {
+    const sets = Object.keys(changes).map((name) => `${name} = ?`)
+    this.run(
+      `update ${table} set ${sets.join(', ')} where tenant_id = ? and id = ?`,
+      ...Object.values(changes),
+      tenantId,
+      id,
+    )
+  }
+
+  transaction<Result>(work: () => Result): Result {
+    this.#sqlite.exec('begin immediate')
+    try {
+      const result = work()
+      this.#sqlite.exec('commit')
+      return result
+    } catch (error) {
+      this.#sqlite.exec('rollback')
+      throw error
+    }
+  }
+
+  close(): void {
+    this.#sqlite.close()
+  }
+}

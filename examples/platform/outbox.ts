@@ -1,0 +1,175 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Database } from './database.ts'
+
+/** Where events go: the automation service, and the platform key to show there. */
+export interface Intake {
+  url: string
+  /** Null: the service is in open mode. */
+  key: string | null
+}
+
+export interface OutboxEntry {
+  seq: number
+  id: string
+  tenant_id: string
+  event: string
+  data: string
+  happened_at: string
+  refusal: string | null
+}
+
+const BATCH_SIZE = 100
+const TIMEOUT_MS = 10_000
+const FIRST_PAUSE_MS = 200
+const LAST_PAUSE_MS = 30_000
+
+/**
+ * Events leave the platform by way of a table: written in the transaction of the change that they tell of, sent in
+ * order, and removed only when the service has acknowledged them. What is sent twice carries the same id, so that
+ * the service takes it once.
+ */
+export class Outbox {
+  readonly #db: Database
+  readonly #log: FastifyBaseLogger
+  readonly #closing = new AbortController()
+  #intake: Intake | null
+  #pause = new AbortController()
+  #running: Promise<void> | null = null
+
+  constructor(db: Database, intake: Intake | null, log: FastifyBaseLogger) {
+    this.#db = db
+    this.#intake = intake
+    this.#log = log
+  }
+
+  /** Call it inside the transaction, and `wake` after its commit. */
+  add(tenantId: string, event: string, data: object, happenedAt: string): void {
+    this.#db.insert('outbox', {
+      id: `evt_${randomUUID()}`,
+      tenant_id: tenantId,
+      event,
+      data: JSON.stringify(data),
+      happened_at: happenedAt,
+    })
+  }
+
+  /** What is waiting, and what was refused, oldest first. */
+  entries(tenantId: string): OutboxEntry[] {
+    return this.#db.all('select * from outbox where tenant_id = ? order by seq limit 100', tenantId)
+  }
+
+  sendTo(intake: Intake): void {
+    this.#intake = intake
+    this.#pause.abort()
+    this.wake()
+  }
+
+  wake(): void {
+    if (this.#closing.signal.aborted || this.#intake === null) return
+    this.#running ??= this.#drain()
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    this.#pause.abort()
+    await this.#running
+  }
+
+  async #drain(): Promise<void> {
+    let pauseMs = FIRST_PAUSE_MS
+    while (!this.#closing.signal.aborted) {
+      const batch = this.#nextBatch()
+      if (batch.length === 0) break
+      const failure = await this.#send(batch)
+      if (failure === null) {
+        pauseMs = FIRST_PAUSE_MS
+        continue
+      }
+      if (this.#closing.signal.aborted) break
+      const waitMs = Math.max(pauseMs * (0.8 + Math.random() * 0.4), failure.retryAfterMs)
+      this.#log.warn({ reason: failure.reason, events: batch.length, waitMs }, 'events wait in the outbox')
+      this.#pause = new AbortController()
+      await sleep(waitMs, undefined, { signal: this.#pause.signal }).catch(() => undefined)
+      pauseMs = Math.min(pauseMs * 2, LAST_PAUSE_MS)
+    }
+    this.#running = null
+  }
+
+  /** The oldest events of the tenant whose turn it is. */
+  #nextBatch(): OutboxEntry[] {
+    return this.#db.all(
+      `select * from outbox where refusal is null and tenant_id =
+         (select tenant_id from outbox where refusal is null order by seq limit 1)
+       order by seq limit ?`,
+      BATCH_SIZE,
+    )
+  }
+
+  /** @returns null when every event was acknowledged or refused for good */
+  async #send(batch: OutboxEntry[]): Promise<{ reason: string; retryAfterMs: number } | null> {
+    let response: Response
+    let text: string
+    try {
+      response = await this.#post(batch)
+      text = await response.text()
+    } catch (error) {
+      const { message, cause } = error as Error
+      return { reason: cause instanceof Error ? `${message}: ${cause.message}` : message, retryAfterMs: 0 }
+    }
+    if (response.status !== 202) {
+      const retryAfterMs = (Number(response.headers.get('retry-after')) || 0) * 1000
+      return { reason: `answered ${response.status}: ${text}`, retryAfterMs }
+    }
+    const { results } = JSON.parse(text) as { results: IntakeResult[] }
+    return this.#settle(batch, results)
+  }
+
+  async #post(batch: OutboxEntry[]): Promise<Response> {
+    const [first] = batch
+    if (this.#intake === null || first === undefined) throw new Error('There is nowhere to send events to.')
+    const { url, key } = this.#intake
+    return fetch(`${url.replace(/\/+$/, '')}/api/events`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        'x-tenant-id': first.tenant_id,
+        ...(key !== null && { authorization: `Bearer ${key}` }),
+      },
+      body: JSON.stringify({
+        events: batch.map(({ id, event, data, happened_at }) => ({
+          id,
+          event,
+          timestamp: happened_at,
+          data: JSON.parse(data) as unknown,
+        })),
+      }),
+      signal: AbortSignal.any([this.#closing.signal, AbortSignal.timeout(TIMEOUT_MS)]),
+    })
+  }
+
+  #settle(batch: OutboxEntry[], results: IntakeResult[]): { reason: string; retryAfterMs: number } | null {
+    let reason: string | null = null
+    this.#db.transaction(() => {
+      for (const [index, { seq, id, event }] of batch.entries()) {
+        const result = results[index]
+        if (result?.status === 'accepted' || result?.status === 'duplicate') {
+          this.#db.run('delete from outbox where seq = ?', seq)
+        } else if (result?.problem !== undefined && result.problem.status < 500) {
+          // Sending it again would not help: kept for a person to look at, in nobody's way.
+          this.#db.run('update outbox set refusal = ? where seq = ?', result.problem.code, seq)
+          this.#log.error({ id, event, code: result.problem.code }, 'the event was refused')
+        } else {
+          reason = `no result for event ${id}`
+        }
+      }
+    })
+    return reason === null ? null : { reason, retryAfterMs: 0 }
+  }
+}
+
+interface IntakeResult {
+  status: 'accepted' | 'duplicate' | 'rejected'
+  problem?: { code: string; status: number }
+}

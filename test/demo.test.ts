@@ -1,0 +1,98 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import t, { type Test } from 'tap'
+
+const DEMO = resolve(import.meta.dirname, '../examples/demo/demo.ts')
+
+interface Show {
+  /** All that it has written so far. */
+  text(): string
+  written(pattern: RegExp): Promise<void>
+  kill(signal: NodeJS.Signals): void
+  ended: Promise<number | null>
+  /** What lies in its directory for temporary files. */
+  leftovers(): Promise<string[]>
+}
+
+async function startDemo(t: Test): Promise<Show> {
+  const directory = await mkdtemp(join(tmpdir(), 'bcs-demo-test-'))
+  const child = spawn(process.execPath, [DEMO], {
+    env: { PATH: process.env['PATH'], TMPDIR: directory },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let text = ''
+  const closed = once(child, 'close')
+  const ended = closed.then(([code]) => code as number | null)
+  const waiting = new Set<() => void>()
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk
+      for (const look of waiting) look()
+    })
+  }
+  t.teardown(async () => {
+    child.kill('SIGTERM')
+    await closed
+    await rm(directory, { recursive: true, force: true })
+  })
+  return {
+    text: () => text,
+    written: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = (): void => {
+          if (pattern.test(text)) resolve()
+        }
+        waiting.add(look)
+        look()
+        void ended.then(() => reject(new Error(`it ended without ${pattern}:\n${text}`)))
+      }),
+    kill: (signal) => void child.kill(signal),
+    ended,
+    leftovers: () => readdir(directory),
+  }
+}
+
+t.test('the demo shows three plugins, finds its own claims to hold, and leaves nothing behind', async (t) => {
+  const show = await startDemo(t)
+  const started = performance.now()
+  t.equal(await show.ended, 0, show.text())
+  t.ok(performance.now() - started < 60_000)
+
+  const rows = new Map(
+    show
+      .text()
+      .split('\n')
+      .map((line) => line.split(/ {2,}/))
+      .filter((cells) => cells.length === 11)
+      .map(([plugin = '', _endpoint, ...figures]) => [plugin, figures]),
+  )
+  const counts = (plugin: string): number[] => (rows.get(plugin) ?? []).slice(0, 6).map(Number)
+  const [events = 0] = counts('mailer')
+  t.ok(events > 329)
+  t.strictSame(counts('mailer'), [events, events, 0, 0, 0, events])
+  t.match(rows.get('mailer')?.slice(6), [/^\d+$/, /^\d+$/, `${events}/${events}`])
+  const [crmEvents = 0] = counts('crm')
+  t.strictSame(counts('crm'), [crmEvents, crmEvents, 0, 0, 0, crmEvents + 2], 'it failed twice')
+  const [deadEvents = 0, sent, retry = 0, pending = 0, failed = 0, attempts = 0] = counts('warehouse')
+  t.equal(sent, 0)
+  t.equal(retry + pending + failed, deadEvents)
+  t.ok(attempts > 0)
+  t.match(show.text(), /What went wrong for warehouse:\n.*connect_refused/)
+  t.equal(show.text().match(/^ok /gm)?.length, 8)
+  t.notMatch(show.text(), /^FALSE/m)
+  t.strictSame(await show.leftovers(), [])
+})
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  t.test(`${signal} ends the demo at once, and nothing is left behind`, async (t) => {
+    const show = await startDemo(t)
+    await show.written(/Posting/)
+    show.kill(signal)
+    t.equal(await show.ended, 130, show.text())
+    t.match(show.text(), /interrupted/)
+    t.strictSame(await show.leftovers(), [])
+  })
+}
