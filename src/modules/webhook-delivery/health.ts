@@ -49,12 +49,14 @@ export interface AttemptResult {
 export function afterAttempt(health: Health, result: AttemptResult, now: number): Health {
   if (result.ok) {
     if (isUnblemished(health)) return health
+    // Another answer may have asked for patience while this one was under way: that still holds.
+    const patient = health.holdReason === 'retry_after'
     return {
       ...health,
       breaker: 'closed',
       opens: 0,
-      holdUntil: null,
-      holdReason: null,
+      holdUntil: patient ? health.holdUntil : null,
+      holdReason: patient ? health.holdReason : null,
       consecutiveFailures: 0,
       failingSince: null,
       failingAttempts: 0,
