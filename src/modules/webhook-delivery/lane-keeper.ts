@@ -81,6 +81,11 @@ export class LaneKeeper {
     if (!this.#candidates.has(pluginId)) this.#candidates.set(pluginId, 'proven')
   }
 
+  /** Plugins with work for whose lanes there was no room yet. */
+  get crowded(): boolean {
+    return this.#candidates.size > 0
+  }
+
   forgetCandidates(): void {
     this.#candidates.clear()
   }
@@ -101,7 +106,12 @@ export class LaneKeeper {
 
   /** Takes what it can of the candidates. @returns true if some had to be left for another claim */
   async claim(): Promise<boolean> {
-    const chosen = this.#choose()
+    let chosen = this.#choose()
+    if (chosen.length < Math.min(this.#candidates.size, CLAIM_MAX)) {
+      // Lanes that linger are in the way of those that have work.
+      await this.release([...this.#held.values()].filter((lane) => lane.idle))
+      chosen = this.#choose()
+    }
     if (chosen.length === 0) return false
     const now = performance.now()
     const claims = await claimLanes(this.#ctx.pool, {
@@ -116,14 +126,28 @@ export class LaneKeeper {
       this.#refused.set(pluginId, now + REFUSED_MS)
     }
     for (const claim of claims) this.#refused.delete(claim.plugin_id)
-    if (claims.length > 0) await this.#take(claims, now)
+    if (claims.length > 0) {
+      try {
+        await this.#take(claims, now)
+      } catch (error) {
+        const untaken = claims.filter(
+          (claim) => !this.#held.has(claim.plugin_id) && claim.skip_before === null,
+        )
+        await this.#giveBack(untaken.map(holdOf))
+        throw error
+      }
+    }
     return chosen.length === CLAIM_MAX && this.#candidates.size > 0
   }
 
   /** Gives a lane back whose work is all done. */
   async release(lanes: readonly Lane[]): Promise<void> {
     if (lanes.length === 0) return
-    for (const lane of lanes) this.#held.delete(lane.id)
+    for (const lane of lanes) {
+      // What was just found for it is not to be attempted any more.
+      lane.close()
+      this.#held.delete(lane.id)
+    }
     await this.#giveBack(
       lanes.map((lane) => ({ pluginId: lane.id, leaseToken: lane.token, rateTokens: lane.tokensLeft })),
     )
@@ -195,7 +219,7 @@ export class LaneKeeper {
     )
     const unusable: LaneHold[] = []
     for (const claim of claims) {
-      const hold = { pluginId: claim.plugin_id, leaseToken: claim.lease_token, rateTokens: claim.rate_tokens }
+      const hold = holdOf(claim)
       if (claim.skip_before !== null) {
         this.#skip(hold, claim.skip_before)
         continue
@@ -247,6 +271,10 @@ export class LaneKeeper {
       this.#ctx.log.warn({ err: (error as Error).message }, 'lanes not given back: their leases run out')
     })
   }
+}
+
+function holdOf(claim: LaneClaim): LaneHold {
+  return { pluginId: claim.plugin_id, leaseToken: claim.lease_token, rateTokens: claim.rate_tokens }
 }
 
 interface LaneHold {

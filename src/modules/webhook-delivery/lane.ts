@@ -19,6 +19,8 @@ export type LaneClass = 'proven' | 'unproven' | 'failing'
 /** Deliveries fetched at once for one lane: it starts low and doubles while the lane stays full. */
 const FETCH_MIN = 16
 const FETCH_MAX = 256
+/** Bodies in hand beyond which a lane fetches no more, in characters: few receivers get so many so fast. */
+const LANE_BODIES_MAX_CHARS = 4 * 1024 * 1024
 /** A rate limit may use up this much of a second at once. */
 const BURST_SECONDS = 0.1
 
@@ -30,8 +32,10 @@ export class Lane {
   readonly target: DeliveryTarget
   readonly token: number
   readonly queue: Job[] = []
-  /** Deliveries that are queued, under way or not yet recorded: not to be fetched again. */
-  readonly inHand = new Set<string>()
+  /** Deliveries that are queued, under way or not yet recorded, with their bodies' size: not to be fetched again. */
+  readonly inHand = new Map<string, number>()
+  /** Size of the bodies in hand. */
+  bodyChars = 0
   health: Health
   inFlight = 0
   /** There may be more due than is in hand. */
@@ -43,6 +47,8 @@ export class Lane {
   closing = false
   /** Closing because another worker is to have it. */
   handingOver = false
+  /** Given up on with attempts under way: whatever their outcome, it is not recorded. */
+  abandoned = false
   leaseUntil: number
   idleSince: number
   rateTimer: NodeJS.Timeout | null = null
@@ -96,24 +102,32 @@ export class Lane {
   }
 
   wantsFetch(): boolean {
-    return this.more && !this.closing && this.queue.length < this.fetchSize / 2
+    return this.more && !this.closing && !this.full && this.queue.length < this.fetchSize / 2
+  }
+
+  get full(): boolean {
+    return this.bodyChars >= LANE_BODIES_MAX_CHARS
   }
 
   /** After a fetch of `fetchSize` that gave `count`; `hints` as it was when the fetch began. */
   fetched(count: number, hints: number): void {
     const full = count >= this.fetchSize
     this.more = full || this.hints !== hints
+    // Not to be given back as idle before the bodies have been read, too.
+    if (count > 0) this.idleSince = performance.now()
     this.fetchSize = full ? Math.min(this.fetchSize * 2, FETCH_MAX) : Math.max(this.fetchSize / 2, FETCH_MIN)
   }
 
   enqueue(job: Job): void {
-    this.inHand.add(job.deliveryId)
+    const chars = job.body?.length ?? 0
+    this.inHand.set(job.deliveryId, chars)
+    this.bodyChars += chars
     this.queue.push(job)
   }
 
   /** A delivery is recorded, or is let go of unrecorded. */
   done(deliveryId: string, now: number): void {
-    this.inHand.delete(deliveryId)
+    this.#drop(deliveryId)
     if (this.inHand.size === 0) this.idleSince = now
   }
 
@@ -125,7 +139,7 @@ export class Lane {
   /** Gives up what was not started yet: it stays due in the database. */
   close(): void {
     this.closing = true
-    for (const job of this.queue.splice(0)) this.inHand.delete(job.deliveryId)
+    for (const job of this.queue.splice(0)) this.#drop(job.deliveryId)
     if (this.rateTimer !== null) clearTimeout(this.rateTimer)
     this.rateTimer = null
   }
@@ -202,6 +216,11 @@ export class Lane {
     this.#succeeded = this.#failed = false
     this.#recordedHealth = health
     return update
+  }
+
+  #drop(deliveryId: string): void {
+    this.bodyChars -= this.inHand.get(deliveryId) ?? 0
+    this.inHand.delete(deliveryId)
   }
 
   #burst(): number {

@@ -1,13 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
 import type { FastifyBaseLogger } from 'fastify'
-import { isUnavailable } from '../../../db/connection.ts'
+import { isSerialisationConflict, isUnavailable } from '../../../db/connection.ts'
+import type { HealthEffect } from './health.ts'
 import type { Lane } from './lane.ts'
 import { type LaneUpdate, type Outcome, recordOutcomes } from './lane-repository.ts'
 
 export interface Recorded {
   lane: Lane
   outcome: Outcome
+  /** What is to be done about the plugin's health, if the outcome counts. */
+  effects: readonly (HealthEffect | 'gone')[]
 }
 
 /** Outcomes written at once. While one batch is being written the next one gathers. */
@@ -25,6 +28,7 @@ export class OutcomeWriter {
   readonly #onRecorded: (recorded: readonly Recorded[], counted: ReadonlySet<string>) => void
   #waiting: Recorded[] = []
   #writing: Promise<void> | null = null
+  #finishing = false
 
   constructor(options: {
     pool: pg.Pool
@@ -44,9 +48,11 @@ export class OutcomeWriter {
     this.#writing ??= this.#write()
   }
 
-  /** Resolves once everything pushed so far is written or given up. */
-  async flushed(): Promise<void> {
+  /** Resolves once everything pushed so far is written. With Postgres away it is given up without waiting. */
+  async finish(): Promise<void> {
+    this.#finishing = true
     while (this.#writing !== null) await this.#writing
+    this.#finishing = false
   }
 
   async #write(): Promise<void> {
@@ -54,14 +60,12 @@ export class OutcomeWriter {
     await new Promise((resolve) => setImmediate(resolve))
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, BATCH_MAX)
-      this.#onRecorded(batch, await this.#record(batch))
+      this.#onRecorded(batch, await this.#record(batch, laneUpdates(batch)))
     }
     this.#writing = null
   }
 
-  async #record(batch: readonly Recorded[]): Promise<Set<string>> {
-    const lanes = new Set(batch.map(({ lane }) => lane))
-    const updates = laneUpdates(lanes)
+  async #record(batch: readonly Recorded[], updates: readonly LaneUpdate[]): Promise<Set<string>> {
     for (;;) {
       try {
         return await recordOutcomes(
@@ -73,18 +77,42 @@ export class OutcomeWriter {
       } catch (error) {
         const { message, code } = error as Error & { code?: string }
         this.#log.error({ err: { message, code }, outcomes: batch.length }, 'outcomes not written')
+        if (!isPassing(error)) return this.#recordApart(batch, updates)
         const now = performance.now()
-        if (!isUnavailable(error) || ![...lanes].some((lane) => lane.leaseUntil > now)) return new Set()
+        if (this.#finishing || !batch.some(({ lane }) => lane.leaseUntil > now)) return new Set()
       }
       await delay(RETRY_MS)
     }
   }
+
+  /** What is wrong with one outcome must not cost the others theirs: by halves, until that one is alone. */
+  async #recordApart(batch: readonly Recorded[], updates: readonly LaneUpdate[]): Promise<Set<string>> {
+    const counted = new Set<string>()
+    if (batch.length === 1) return counted
+    const middle = Math.ceil(batch.length / 2)
+    for (const half of [batch.slice(0, middle), batch.slice(middle)]) {
+      const lanes = new Set(half.map(({ lane }) => lane.id))
+      const theirs = updates.filter(({ pluginId }) => lanes.has(pluginId))
+      for (const id of await this.#record(half, theirs)) counted.add(id)
+    }
+    return counted
+  }
 }
 
-function laneUpdates(lanes: Iterable<Lane>): LaneUpdate[] {
+/** Whether the same may be written a moment later: Postgres is away, or a lock was in the way. */
+function isPassing(error: unknown): boolean {
+  if (isUnavailable(error) || isSerialisationConflict(error)) return true
+  const { code } = error as Error & { code?: string }
+  return code === LOCK_NOT_AVAILABLE || code === QUERY_CANCELED
+}
+
+const LOCK_NOT_AVAILABLE = '55P03'
+const QUERY_CANCELED = '57014'
+
+function laneUpdates(batch: readonly Recorded[]): LaneUpdate[] {
   const now = performance.now()
   const updates: LaneUpdate[] = []
-  for (const lane of lanes) {
+  for (const lane of new Set(batch.map((recorded) => recorded.lane))) {
     const update = lane.update(now)
     if (update !== null) updates.push(update)
   }

@@ -9,7 +9,7 @@ const CLASS_SHARE: Record<LaneClass, number> = { proven: 1, unproven: 0.8, faili
 
 export const CLASSES_BEST_FIRST: readonly LaneClass[] = ['proven', 'unproven', 'failing']
 
-/** Places for attempts (or for lanes, which need one place each), by class. */
+/** Places by class: for attempts, for lanes, which need one each, or for the characters of their bodies. */
 export class Room {
   readonly #places: number
   readonly #taken: Record<LaneClass, number> = { proven: 0, unproven: 0, failing: 0 }
@@ -18,8 +18,8 @@ export class Room {
     this.#places = places
   }
 
-  take(laneClass: LaneClass): void {
-    this.#taken[laneClass]++
+  take(laneClass: LaneClass, places = 1): void {
+    this.#taken[laneClass] += places
   }
 
   leave(laneClass: LaneClass): void {

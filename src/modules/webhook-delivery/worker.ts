@@ -46,8 +46,15 @@ export interface DeliveryCounts {
 }
 
 const MAINTENANCE_MS = 250
-/** Starts nothing so close to the end of a lease: the outcome would come too late to count. */
+/** Starts nothing so close to the end of a lease (a quarter of a short one): its outcome might come too late. */
 const LEASE_MARGIN_MS = 1_000
+/**
+ * Attempts under way may take so long to end when the worker stops; they have up to 30 s otherwise, and an
+ * orchestrator kills after 10 s. What has not ended by then stays due and goes out again.
+ */
+const STOP_GRACE_MS = 5_000
+/** Draining ends when so many looks in a row have brought nothing: what is due then is out of reach. */
+const DRAIN_IDLE_ROUNDS = 2
 const DATABASE_RETRY_MS = 500
 
 /**
@@ -72,6 +79,8 @@ export class DeliveryWorker {
   #mustShare = false
   /** Some lane waits for room that other lanes have taken. */
   #crowded = false
+  /** Some lane waits for memory that other lanes' bodies have taken. */
+  #starved = false
   #refilling: Promise<void> | null = null
   #maintaining: Promise<void> | null = null
   #pollTimer: NodeJS.Timeout | null = null
@@ -109,8 +118,11 @@ export class DeliveryWorker {
     this.#poll()
   }
 
-  /** Starts nothing more, waits for what is under way, records it and gives the lanes back. Tolerates twice. */
-  async stop(): Promise<void> {
+  /**
+   * Starts nothing more, waits for what is under way, records it and gives the lanes back. Tolerates twice.
+   * @param graceMs what is still under way by then is abandoned
+   */
+  async stop(graceMs = STOP_GRACE_MS): Promise<void> {
     this.#running = false
     for (const timer of [this.#pollTimer, this.#retryTimer]) if (timer !== null) clearTimeout(timer)
     this.#pollTimer = this.#retryTimer = null
@@ -118,7 +130,9 @@ export class DeliveryWorker {
     for (const lane of this.#keeper.lanes()) lane.close()
     await this.#refilling
     for (const lane of this.#keeper.lanes()) lane.close()
-    await this.#settled(Infinity)
+    await this.#settled(performance.now() + graceMs)
+    await this.#writer.finish()
+    for (const lane of this.#keeper.lanes()) lane.abandoned = true
     if (this.#maintenanceTimer !== null) clearInterval(this.#maintenanceTimer)
     this.#maintenanceTimer = null
     await this.#maintaining
@@ -133,17 +147,21 @@ export class DeliveryWorker {
   async drain(deadlineMs: number): Promise<DeliveryCounts> {
     const end = performance.now() + deadlineMs
     this.#running = true
-    let before = -1
-    while (performance.now() < end) {
-      const found = await this.#keeper.discover()
-      if (found === 0 && this.#counts.processed === before) break
-      before = this.#counts.processed
-      for (const lane of this.#keeper.lanes()) lane.more = true
-      this.#kick()
-      await this.#settled(end)
-      await this.#keeper.skipped()
+    try {
+      for (let idle = 0; idle < DRAIN_IDLE_ROUNDS && performance.now() < end; idle++) {
+        const before = this.#counts.processed
+        const found = await this.#keeper.discover()
+        for (const lane of this.#keeper.lanes()) lane.more = true
+        this.#kick()
+        await this.#settled(end)
+        const skipped = this.#keeper.skipping
+        await this.#keeper.skipped()
+        if (this.#counts.processed > before || skipped) idle = -1
+        else if (found === 0) break
+      }
+    } finally {
+      await this.stop(Infinity)
     }
-    await this.stop()
     return { ...this.#counts }
   }
 
@@ -202,8 +220,12 @@ export class DeliveryWorker {
         }
         if (await this.#keeper.claim()) this.#again = true
         this.#keepMaintained()
-        const { filled, changed, more } = await this.#reader.fill(this.#keeper.lanes(), this.#clock())
+        const { filled, changed, more, starved } = await this.#reader.fill(
+          this.#keeper.lanes(),
+          this.#clock(),
+        )
         if (more) this.#again = true
+        if (starved) this.#starved = true
         for (const lane of changed) this.#close(lane)
         for (const lane of filled) this.#startAttempts(lane)
       }
@@ -222,7 +244,8 @@ export class DeliveryWorker {
   /** Starts what the lane, its class and the worker have room for. */
   #startAttempts(lane: Lane): void {
     const now = performance.now()
-    while (lane.canStart() && now < lane.leaseUntil - LEASE_MARGIN_MS) {
+    const margin = Math.min(LEASE_MARGIN_MS, this.#options.leaseMs / 4)
+    while (lane.canStart() && now < lane.leaseUntil - margin) {
       if (this.#room.free(lane.class) <= 0) {
         this.#crowded = true
         break
@@ -243,10 +266,11 @@ export class DeliveryWorker {
     lane.inFlight++
     this.#room.take(laneClass)
     try {
-      if (job.body === null) this.#writer.push({ lane, outcome: bodyGone(lane, job) })
+      if (job.body === null) this.#writer.push({ lane, outcome: bodyGone(lane, job), effects: [] })
       else {
         const message = { id: job.eventId, body: job.body }
-        this.#conclude(lane, job, await attempt(this.#ctx.egress, lane.target, message))
+        const result = await attempt(this.#ctx.egress, lane.target, message)
+        if (!lane.abandoned) this.#conclude(lane, job, result)
       }
     } catch (error) {
       // The delivery stays due; letting go of the lane brings it back through the front door.
@@ -279,24 +303,38 @@ export class DeliveryWorker {
       ),
     )
     this.#ctx.metrics.attemptDuration.observe({ outcome: verdict.status }, result.durationMs / 1000)
-    this.#writer.push({ lane, outcome: outcomeOf(lane, job, result, verdict) })
-    for (const effect of effectsOf(lane.health, this.#options, now)) this.#apply(lane, effect)
-    if (verdict.gone) this.#apply(lane, 'gone')
+    const effects: (HealthEffect | 'gone')[] = effectsOf(lane.health, this.#options, now)
+    if (verdict.gone) effects.push('gone')
+    this.#writer.push({ lane, outcome: outcomeOf(lane, job, result, verdict), effects })
+    for (const effect of effects) {
+      if (effect === 'failing' || effect === 'recovered') lane.announced(effect === 'failing')
+      else lane.close()
+    }
     if (lane.health.holdUntil !== null) lane.close()
   }
 
   #recorded(recorded: readonly Recorded[], counted: ReadonlySet<string>): void {
-    const now = performance.now()
-    for (const { lane, outcome } of recorded) {
-      lane.done(outcome.deliveryId, now)
+    for (const { lane, outcome, effects } of recorded) {
       if (counted.has(outcome.deliveryId)) this.#count(lane, outcome)
       else {
         this.#ctx.metrics.fencedOutcomes.inc()
         lane.close()
       }
-      if (lane.closing) this.#letGo(lane)
+      if (effects.length === 0 || !counted.has(outcome.deliveryId)) this.#finish(lane, outcome)
+      // Kept in hand meanwhile: a lane that is to be disabled must not be taken again before it is.
+      else this.#doAside(this.#apply(lane, effects).finally(() => this.#finish(lane, outcome)))
+    }
+    if (this.#starved) {
+      this.#starved = false
+      this.#kick()
     }
     this.#checkSettled()
+  }
+
+  #finish(lane: Lane, outcome: Outcome): void {
+    lane.done(outcome.deliveryId, performance.now())
+    if (lane.closing) this.#letGo(lane)
+    else if (lane.idle && this.#keeper.crowded) this.#kick()
   }
 
   #count(lane: Lane, outcome: Outcome): void {
@@ -318,18 +356,15 @@ export class DeliveryWorker {
     else this.#ctx.log.warn({ ...line, outcome: outcome.status, reason: outcome.reason }, 'webhook failed')
   }
 
-  #apply(lane: Lane, effect: HealthEffect | 'gone'): void {
-    if (effect === 'failing' || effect === 'recovered') lane.announced(effect === 'failing')
-    else lane.close()
-    this.#doAside(
-      this.#writer
-        .flushed()
-        .then(() => this.#ctx.applyEffect(lane, effect))
-        .catch((error: unknown) => {
-          const err = (error as Error).message
-          this.#ctx.log.error({ err, plugin: lane.target.slug, effect }, 'health effect not applied')
-        }),
-    )
+  async #apply(lane: Lane, effects: readonly (HealthEffect | 'gone')[]): Promise<void> {
+    for (const effect of effects) {
+      try {
+        await this.#ctx.applyEffect(lane, effect)
+      } catch (error) {
+        const err = (error as Error).message
+        this.#ctx.log.error({ err, plugin: lane.target.slug, effect }, 'health effect not applied')
+      }
+    }
   }
 
   #close(lane: Lane): void {
@@ -375,7 +410,11 @@ export class DeliveryWorker {
 
   async #maintain(): Promise<void> {
     await this.#keeper.maintain()
-    for (const lane of this.#keeper.lanes()) if (lane.closing) this.#letGo(lane)
+    for (const lane of this.#keeper.lanes()) {
+      if (lane.closing) this.#letGo(lane)
+      // Held back by a lease that was about to end and has been renewed since.
+      else if (lane.canStart()) this.#startAttempts(lane)
+    }
     if (this.#keeper.size > 0 || this.#maintenanceTimer === null) return
     clearInterval(this.#maintenanceTimer)
     this.#maintenanceTimer = null
@@ -406,7 +445,6 @@ export class DeliveryWorker {
         this.#settledWaiters.add(wake)
       })
     }
-    await this.#writer.flushed()
   }
 
   #checkSettled(): void {
