@@ -44,7 +44,10 @@ export function change(
   const { status, body, replayed } = db.transaction(() => {
     if (key === undefined) return { ...doWork(), replayed: false }
     if (typeof key !== 'string' || key.length === 0 || key.length > KEY_MAX_CHARS) {
-      throw unprocessable('invalid_idempotency_key', `Give an Idempotency-Key of 1 to ${KEY_MAX_CHARS} characters.`)
+      throw unprocessable(
+        'invalid_idempotency_key',
+        `Give an Idempotency-Key of 1 to ${KEY_MAX_CHARS} characters.`,
+      )
     }
     return once(db, { tenantId, key, now, fingerprint: fingerprintOf(request) }, doWork)
   })

@@ -73,7 +73,7 @@ export class Database {
   }
 
   get<Row>(statement: string, ...values: Value[]): Row | undefined {
-    return this.#sqlite.prepare(statement).get(...values) as Row | undefined
+    return this.all<Row>(statement, ...values)[0]
   }
 
   /** @returns how many rows it changed */

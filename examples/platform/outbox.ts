@@ -73,7 +73,6 @@ export class Outbox {
 
   async close(): Promise<void> {
     this.#closing.abort()
-    this.#pause.abort()
     await this.#running
   }
 
@@ -87,11 +86,11 @@ export class Outbox {
         pauseMs = FIRST_PAUSE_MS
         continue
       }
-      if (this.#closing.signal.aborted) break
       const waitMs = Math.max(pauseMs * (0.8 + Math.random() * 0.4), failure.retryAfterMs)
       this.#log.warn({ reason: failure.reason, events: batch.length, waitMs }, 'events wait in the outbox')
       this.#pause = new AbortController()
-      await sleep(waitMs, undefined, { signal: this.#pause.signal }).catch(() => undefined)
+      const signal = AbortSignal.any([this.#pause.signal, this.#closing.signal])
+      await sleep(waitMs, undefined, { signal }).catch(() => undefined)
       pauseMs = Math.min(pauseMs * 2, LAST_PAUSE_MS)
     }
     this.#running = null
@@ -150,7 +149,7 @@ export class Outbox {
   }
 
   #settle(batch: OutboxEntry[], results: IntakeResult[]): { reason: string; retryAfterMs: number } | null {
-    let reason: string | null = null
+    const unsettled: string[] = []
     this.#db.transaction(() => {
       for (const [index, { seq, id, event }] of batch.entries()) {
         const result = results[index]
@@ -161,11 +160,11 @@ export class Outbox {
           this.#db.run('update outbox set refusal = ? where seq = ?', result.problem.code, seq)
           this.#log.error({ id, event, code: result.problem.code }, 'the event was refused')
         } else {
-          reason = `no result for event ${id}`
+          unsettled.push(id)
         }
       }
     })
-    return reason === null ? null : { reason, retryAfterMs: 0 }
+    return unsettled.length === 0 ? null : { reason: `not taken: ${unsettled.join(', ')}`, retryAfterMs: 0 }
   }
 }
 

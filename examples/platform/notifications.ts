@@ -1,0 +1,98 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { type Change, change, newId, type Shop } from './change.ts'
+import { AnyObject, type App, CLOSED, Email, Line, ListQuery, Text } from './routes.ts'
+import { unprocessable } from './errors.ts'
+
+const CONTENT = {
+  text: Type.Optional(Text()),
+  html: Type.Optional(Text()),
+  body: Type.Optional(Text()),
+  template: Type.Optional(Line(128)),
+  variables: Type.Optional(AnyObject()),
+}
+const EmailInput = Type.Object({ to: Email(), subject: Line(), ...CONTENT }, CLOSED)
+const SmsInput = Type.Object(
+  {
+    to: Type.String({ pattern: '^\\+?[0-9 ()-]{5,32}$' }),
+    message: Type.String({ minLength: 1, maxLength: 1600 }),
+  },
+  CLOSED,
+)
+const NotificationInput = Type.Object(
+  {
+    title: Line(),
+    message: Text(),
+    user_id: Type.Optional(Line(64)),
+    level: Type.Optional(Type.Union(['info', 'warning', 'error'].map((level) => Type.Literal(level)))),
+    data: Type.Optional(AnyObject()),
+  },
+  CLOSED,
+)
+
+interface NotificationRow {
+  id: string
+  channel: string
+  recipient: string | null
+  subject: string | null
+  content: string
+  created_at: string
+}
+
+/** Keeps what it is asked to send. A real platform would hand it on to its providers here. */
+export function notificationRoutes(app: App, shop: Shop): void {
+  app.get('/api/notifications', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
+    data: shop.db
+      .all<NotificationRow>(
+        `select id, channel, recipient, subject, content, created_at from notifications
+         where tenant_id = ? order by rowid desc limit ?`,
+        tenantId,
+        query.limit,
+      )
+      .map(viewOf),
+  }))
+  app.post('/api/notifications/email', { schema: { body: EmailInput } }, (request, reply) =>
+    change(shop, request, reply, (trx) => ({ status: 201, body: keepEmail(trx, request.body) })),
+  )
+  app.post('/api/notifications/sms', { schema: { body: SmsInput } }, (request, reply) =>
+    change(shop, request, reply, (trx) => {
+      const { to, ...content } = request.body
+      return { status: 201, body: keep(trx, 'sms', to, null, content) }
+    }),
+  )
+  app.post('/api/notifications', { schema: { body: NotificationInput } }, (request, reply) =>
+    change(shop, request, reply, (trx) => {
+      const { user_id, title, ...content } = request.body
+      return { status: 201, body: keep(trx, 'notification', user_id ?? null, title, content) }
+    }),
+  )
+}
+
+function keepEmail(trx: Change, { to, subject, ...content }: Static<typeof EmailInput>): object {
+  if ([content.text, content.html, content.body, content.template].every((part) => part === undefined)) {
+    throw unprocessable('nothing_to_say', 'Give one of text, html, body or template.')
+  }
+  return keep(trx, 'email', to, subject, content)
+}
+
+function keep(
+  { db, tenantId, now }: Change,
+  channel: string,
+  recipient: string | null,
+  subject: string | null,
+  content: object,
+): object {
+  const row = {
+    id: newId('ntf'),
+    channel,
+    recipient,
+    subject,
+    content: JSON.stringify(content),
+    created_at: now,
+  }
+  db.insert('notifications', { tenant_id: tenantId, ...row })
+  return viewOf(row)
+}
+
+function viewOf({ content, ...row }: NotificationRow): object {
+  return { ...row, ...(JSON.parse(content) as object) }
+}

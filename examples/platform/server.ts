@@ -1,0 +1,19 @@
+/** The reference platform as a process of its own. See README.md for its variables. */
+import { startPlatform } from './platform.ts'
+
+const { env } = process
+
+const platform = await startPlatform({
+  host: env['HOST'] ?? '127.0.0.1',
+  port: Number(env['PORT'] ?? 4000),
+  token: env['PLATFORM_TOKEN'] ?? 'platform-dev-token',
+  tenantId: env['TENANT_ID'] ?? '11111111-1111-1111-1111-111111111111',
+  intakeUrl: env['AUTOMATION_URL'] ?? 'http://127.0.0.1:3000',
+  intakeKey: env['AUTOMATION_KEY'] ?? null,
+  databaseFile: env['DATABASE_FILE'] ?? ':memory:',
+  logLevel: env['LOG_LEVEL'] ?? 'info',
+})
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void platform.close().then(() => process.exit(0)))
+}
