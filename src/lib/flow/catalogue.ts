@@ -1,0 +1,43 @@
+import type { SafeSchema } from '../safe-schema.ts'
+
+/** What a tenant has, as the compiler needs to know it. Given from outside, so that compiling asks nobody. */
+export interface FlowCatalogue {
+  eventTypes: ReadonlyMap<string, CatalogueEventType>
+  /** @param pluginRef a plugin's UUID or slug, or `platform`; null: whoever alone has the action */
+  resolveAction(actionType: string, pluginRef: string | null): ActionResolution
+  /** Null: the tenant has no such plugin. Never asked for `platform`. */
+  resolvePlugin(pluginRef: string): CataloguePlugin | null
+}
+
+export interface CatalogueEventType {
+  /** Of the event's data; null: not declared. */
+  schema: SafeSchema | null
+  /** Whose type it is; null: the platform's or the tenant's. */
+  plugin_id: string | null
+}
+
+export interface CataloguePlugin {
+  id: string
+  slug: string
+  active: boolean
+}
+
+export interface CatalogueAction {
+  action_type: string
+  /** Null: an action of the platform. */
+  plugin_id: string | null
+  required_fields: readonly string[]
+  optional_fields: readonly string[]
+  input_schema: SafeSchema | null
+  output_schema: SafeSchema | null
+  /** Event types that running it causes. */
+  emits: readonly string[]
+}
+
+export type ActionResolution =
+  | { action: CatalogueAction }
+  | {
+      problem: 'unknown_action' | 'unknown_plugin' | 'plugin_inactive' | 'ambiguous_action'
+      message: string
+      candidates?: readonly string[]
+    }

@@ -1,0 +1,46 @@
+/** What templates and conditions start from. The engine builds it, the compiler knows its names. */
+export interface FlowScope {
+  /** The event's data, the manual input, the webhook's body, or `{ scheduled_at }`. */
+  trigger: unknown
+  /** Of steps that succeeded, by id. */
+  steps: Record<string, { output: unknown }>
+  variables: Record<string, unknown>
+  /** In the body of a `for_each`. */
+  item?: unknown
+  event: EventScope | null
+  execution: ExecutionScope
+  tenant: { id: string }
+}
+
+/** The event that started the execution; in the filter of a wait, the one that arrived. */
+export interface EventScope {
+  id: string
+  type: string
+  timestamp: string
+  source: string
+  data: unknown
+}
+
+export interface ExecutionScope {
+  id: string
+  flow_id: string
+  flow_name: string
+  version: number
+  started_at: string
+  /** In error handlers: what went wrong. */
+  error: { step_id: string; code: string; message: string } | null
+}
+
+/** Members that `event`, `execution` and `tenant` have. */
+export const SCOPE_FIELDS: Readonly<Record<'event' | 'execution' | 'tenant', readonly string[]>> = {
+  event: ['id', 'type', 'timestamp', 'source', 'data'],
+  execution: ['id', 'flow_id', 'flow_name', 'version', 'started_at', 'error'],
+  tenant: ['id'],
+}
+
+export const ROOTS = ['trigger', 'steps', 'variables', 'item', 'event', 'execution', 'tenant', 'now'] as const
+export type Root = (typeof ROOTS)[number]
+
+export function isRoot(name: unknown): name is Root {
+  return ROOTS.includes(name as Root)
+}
