@@ -96,6 +96,125 @@ export interface AutomationEventLog {
   tenant_id: string;
 }
 
+export interface AutomationExecutions {
+  causation_depth: Generated<number>;
+  created_at: Generated<Timestamp>;
+  due_at: Timestamp | null;
+  error: Json | null;
+  event_id: string | null;
+  expires_at: Timestamp;
+  finished_at: Timestamp | null;
+  flow_id: string;
+  handled: Generated<boolean>;
+  id: string;
+  key: string | null;
+  lease_token: Generated<Int8>;
+  lease_until: Timestamp | null;
+  reason: string | null;
+  retry_of: string | null;
+  started_at: Timestamp | null;
+  state: Json;
+  status: string;
+  step_count: Generated<number>;
+  tenant_id: string;
+  trigger: Json;
+  trigger_kind: string;
+  version: number;
+}
+
+export interface AutomationFlows {
+  automation: Json | null;
+  consecutive_failures: Generated<number>;
+  created_at: Generated<Timestamp>;
+  definition: string;
+  deleted_at: Timestamp | null;
+  description: string | null;
+  id: string;
+  last_triggered_at: Timestamp | null;
+  layout: string | null;
+  name: string;
+  published_version: number | null;
+  revision: Generated<Int8>;
+  status: Generated<string>;
+  status_reason: string | null;
+  template_id: string | null;
+  tenant_id: string;
+  times_triggered: Generated<Int8>;
+  updated_at: Generated<Timestamp>;
+}
+
+export interface AutomationFlowVersions {
+  created_at: Generated<Timestamp>;
+  definition: string;
+  flow: Json;
+  flow_id: string;
+  tenant_id: string;
+  version: number;
+}
+
+export interface AutomationInlets {
+  created_at: Generated<Timestamp>;
+  flow_id: string;
+  tenant_id: string;
+  token_hash: Buffer;
+  trigger_index: number;
+}
+
+export interface AutomationMessages {
+  body: string;
+  channel: string;
+  created_at: Generated<Timestamp>;
+  execution_id: string | null;
+  fallback_reason: string | null;
+  id: string;
+  model: string | null;
+  recipient: string | null;
+  source: string;
+  subject: string | null;
+  tenant_id: string;
+}
+
+export interface AutomationSchedules {
+  catch_up: string;
+  cron: string;
+  flow_id: string;
+  next_fire_at: Timestamp;
+  tenant_id: string;
+  time_zone: string;
+  trigger_index: number;
+}
+
+export interface AutomationSteps {
+  attempts: Generated<number>;
+  duration_ms: number;
+  error: Json | null;
+  execution_id: string;
+  input: Json | null;
+  iteration: Generated<string>;
+  note: string | null;
+  number: number;
+  output: Json | null;
+  port: string | null;
+  started_at: Timestamp;
+  status: string;
+  step_id: string;
+  tenant_id: string;
+  type: string;
+}
+
+export interface AutomationWaits {
+  alternative: number;
+  created_at: Generated<Timestamp>;
+  event: string;
+  execution_id: string;
+  filter: Json | null;
+  match_hash: Buffer;
+  paths: string;
+  purpose: string;
+  step_id: string;
+  tenant_id: string;
+}
+
 export interface Deliveries {
   attempt_count: Generated<number>;
   created_at: Generated<Timestamp>;
@@ -210,6 +329,14 @@ export interface FeedEpochs {
   system_identifier: string;
 }
 
+export interface FlowCursors {
+  event_id: string;
+  flows_version: Generated<Int8>;
+  halted_at: Timestamp | null;
+  position: Int8;
+  tenant_id: string;
+}
+
 export interface PluginCapabilities {
   consecutive_failures: Generated<number>;
   etag: string | null;
@@ -295,6 +422,14 @@ export interface DB {
   api_keys: ApiKeys;
   audit_log: AuditLog;
   automation_event_log: AutomationEventLog;
+  automation_executions: AutomationExecutions;
+  automation_flow_versions: AutomationFlowVersions;
+  automation_flows: AutomationFlows;
+  automation_inlets: AutomationInlets;
+  automation_messages: AutomationMessages;
+  automation_schedules: AutomationSchedules;
+  automation_steps: AutomationSteps;
+  automation_waits: AutomationWaits;
   deliveries: Deliveries;
   delivery_attempts: DeliveryAttempts;
   delivery_lanes: DeliveryLanes;
@@ -303,6 +438,7 @@ export interface DB {
   event_types: EventTypes;
   events: Events;
   feed_epochs: FeedEpochs;
+  flow_cursors: FlowCursors;
   plugin_capabilities: PluginCapabilities;
   plugin_secrets: PluginSecrets;
   plugins: Plugins;

@@ -20,6 +20,46 @@ export interface DB {
       status: Exclude<InvocationStatus, 'running'>
     }
   >
+  automation_executions: Narrow<
+    Raw.AutomationExecutions,
+    {
+      status: ExecutionStatus
+      trigger_kind: TriggerKind
+      trigger: Json<Record<string, unknown>>
+      state: Json<Record<string, unknown>>
+      lease_token: DefaultTo<number>
+      error: Json<{ code: string; message: string; step_id?: string }> | null
+    }
+  >
+  automation_flow_versions: Narrow<Raw.AutomationFlowVersions, { flow: Json<Record<string, unknown>> }>
+  automation_flows: Narrow<
+    Raw.AutomationFlows,
+    {
+      status: DefaultTo<FlowStatus>
+      revision: DefaultTo<number>
+      times_triggered: DefaultTo<number>
+      automation: Json<Record<string, unknown>> | null
+    }
+  >
+  automation_inlets: Raw.AutomationInlets
+  automation_messages: Narrow<
+    Raw.AutomationMessages,
+    { channel: 'email' | 'sms' | 'notification'; source: 'template' | 'ai' }
+  >
+  automation_schedules: Narrow<Raw.AutomationSchedules, { catch_up: 'skip' | 'once' }>
+  automation_steps: Narrow<
+    Raw.AutomationSteps,
+    {
+      status: StepStatus
+      input: Json<unknown> | null
+      output: Json<unknown> | null
+      error: Json<{ code: string; message: string }> | null
+    }
+  >
+  automation_waits: Narrow<
+    Raw.AutomationWaits,
+    { purpose: 'resume' | 'cancel'; filter: Json<unknown> | null }
+  >
   deliveries: Narrow<
     Raw.Deliveries,
     { status: DefaultTo<DeliveryStatus>; last_error_class: ErrorClass | null }
@@ -64,6 +104,7 @@ export interface DB {
       schema_problems: Json<{ pointer: string; detail: string }[]> | null
     }
   >
+  flow_cursors: Narrow<Raw.FlowCursors, { position: number; flows_version: DefaultTo<number> }>
   feed_epochs: Raw.FeedEpochs
   plugin_capabilities: Narrow<
     Raw.PluginCapabilities,
@@ -117,6 +158,11 @@ export type ErrorClass =
   | 'http_4xx'
   | 'http_5xx'
 export type EventSource = 'api' | 'platform' | 'cloudevents' | 'plugin' | 'system'
+export type FlowStatus = 'draft' | 'active' | 'inactive' | 'paused'
+export type ExecutionStatus =
+  'queued' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled' | 'timed_out' | 'skipped'
+export type StepStatus = 'succeeded' | 'failed' | 'skipped' | 'simulated'
+export type TriggerKind = 'event' | 'schedule' | 'manual' | 'webhook'
 export type InvocationStatus = 'running' | 'accepted' | 'succeeded' | 'failed'
 export type KeyKind = 'platform' | 'tenant' | 'plugin'
 export type TenantRole = 'admin' | 'editor' | 'viewer'

@@ -1,0 +1,174 @@
+-- Automation flows: definitions, versions, executions, steps, waits.
+
+create table automation_flows (
+  tenant_id uuid not null references tenants (id),
+  id uuid not null,
+  name text not null,
+  description text,
+  status text not null default 'draft' check (status in ('draft', 'active', 'inactive', 'paused')),
+  -- Why the service itself paused it: failing, self_triggering …
+  status_reason text,
+  -- The draft exactly as it was sent, and the positions of the builder's boxes, which are no part of a version.
+  definition text not null,
+  layout text,
+  -- What is running; null until the first publication.
+  published_version integer,
+  revision bigint not null default 1,
+  consecutive_failures integer not null default 0,
+  times_triggered bigint not null default 0,
+  last_triggered_at timestamptz,
+  -- Set when it came from a ready-made template, or from the CRM's automations.
+  template_id text,
+  automation jsonb,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  deleted_at timestamptz,
+  primary key (tenant_id, id)
+);
+
+create table automation_flow_versions (
+  tenant_id uuid not null,
+  flow_id uuid not null,
+  version integer not null,
+  definition text not null,
+  -- The canonical form that the compiler made of it.
+  flow jsonb not null,
+  created_at timestamptz not null default now(),
+  primary key (tenant_id, flow_id, version)
+);
+
+-- Tenants with flows, and how far their events have been matched. The matcher reads the gap-free feed from here:
+-- executions and received waits are written in the transaction that moves the cursor on.
+create table flow_cursors (
+  tenant_id uuid primary key references tenants (id),
+  position bigint not null,
+  event_id uuid not null,
+  -- Raised by every change to what is active: matchers hold the triggers in memory.
+  flows_version bigint not null default 1,
+  -- Set: nothing starts or goes on for this tenant.
+  halted_at timestamptz
+);
+
+create table automation_schedules (
+  tenant_id uuid not null,
+  flow_id uuid not null,
+  trigger_index integer not null,
+  cron text not null,
+  time_zone text not null,
+  catch_up text not null check (catch_up in ('skip', 'once')),
+  next_fire_at timestamptz not null,
+  primary key (tenant_id, flow_id, trigger_index)
+);
+
+create index automation_schedules_next_fire_at_idx on automation_schedules (next_fire_at);
+
+create table automation_inlets (
+  -- SHA-256 of the token in the inlet's URL.
+  token_hash bytea primary key,
+  tenant_id uuid not null,
+  flow_id uuid not null,
+  trigger_index integer not null,
+  created_at timestamptz not null default now()
+);
+
+create table automation_executions (
+  tenant_id uuid not null,
+  id uuid not null,
+  flow_id uuid not null,
+  version integer not null,
+  status text not null check (status in
+    ('queued', 'running', 'waiting', 'completed', 'failed', 'cancelled', 'timed_out', 'skipped')),
+  -- Waiting: delay, event, retry, completion. Ended: done, filtered, stopped, causation_depth, cap …
+  reason text,
+  -- Of a failed one: an error handler has dealt with it.
+  handled boolean not null default false,
+  -- What started it: the event, or null for manual, schedule and webhook starts.
+  event_id uuid,
+  trigger_kind text not null check (trigger_kind in ('event', 'schedule', 'manual', 'webhook')),
+  trigger jsonb not null,
+  -- Enrolment key; null: none.
+  key text,
+  -- Where it stands: current step, loop and handler stack, variables, outputs of steps. Owned by the engine.
+  state jsonb not null,
+  -- When it goes on. Null: it has ended, or waits for something else than time.
+  due_at timestamptz,
+  lease_token bigint not null default 0,
+  lease_until timestamptz,
+  -- Of the event that started it, plus one for what it causes.
+  causation_depth smallint not null default 0,
+  expires_at timestamptz not null,
+  error jsonb,
+  -- Steps written so far; the next one's number.
+  step_count integer not null default 0,
+  -- Retried from which execution.
+  retry_of uuid,
+  created_at timestamptz not null default now(),
+  started_at timestamptz,
+  finished_at timestamptz,
+  primary key (tenant_id, id)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+
+-- One execution for each flow and event, whatever is repeated.
+create unique index automation_executions_flow_id_event_id_key
+  on automation_executions (flow_id, event_id) where event_id is not null and retry_of is null;
+-- The queue: what waits for something else than time is not in it.
+create index automation_executions_due_at_idx on automation_executions (due_at) where due_at is not null;
+create index automation_executions_flow_id_id_idx on automation_executions (flow_id, id);
+-- Enrolment: who is active under a key; and what cancel_on looks for.
+create index automation_executions_flow_id_key_idx on automation_executions (flow_id, key, id) where key is not null;
+
+create table automation_steps (
+  tenant_id uuid not null,
+  execution_id uuid not null,
+  number integer not null,
+  step_id text not null,
+  iteration text not null default '',
+  type text not null,
+  status text not null check (status in ('succeeded', 'failed', 'skipped', 'simulated')),
+  -- The port that was taken.
+  port text,
+  input jsonb,
+  output jsonb,
+  error jsonb,
+  attempts integer not null default 1,
+  note text,
+  started_at timestamptz not null,
+  duration_ms integer not null,
+  primary key (execution_id, number)
+);
+
+-- What waits for an event. `match_hash` is of (event type, paths, values): an arriving event looks itself up.
+create table automation_waits (
+  tenant_id uuid not null,
+  execution_id uuid not null,
+  -- Which of the step's alternatives.
+  alternative integer not null,
+  step_id text not null,
+  event text not null,
+  -- Paths in the event's data, sorted and joined: matchers hash an event once for each distinct list.
+  paths text not null,
+  match_hash bytea not null,
+  filter jsonb,
+  -- resume: the step's wait; cancel: the flow's cancel_on.
+  purpose text not null check (purpose in ('resume', 'cancel')),
+  created_at timestamptz not null default now(),
+  primary key (execution_id, purpose, alternative)
+);
+
+create index automation_waits_match_idx on automation_waits (tenant_id, event, match_hash);
+
+create table automation_messages (
+  tenant_id uuid not null,
+  id uuid not null,
+  execution_id uuid,
+  channel text not null check (channel in ('email', 'sms', 'notification')),
+  recipient text,
+  subject text,
+  body text not null,
+  -- template, or ai with the model's name; and why the template was used instead.
+  source text not null check (source in ('template', 'ai')),
+  model text,
+  fallback_reason text,
+  created_at timestamptz not null default now(),
+  primary key (tenant_id, id)
+);
