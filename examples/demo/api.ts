@@ -1,3 +1,5 @@
+import { Agent, fetch } from 'undici'
+
 export interface EventType {
   name: string
   sample: Record<string, unknown> | null
@@ -34,7 +36,7 @@ export interface Plugin {
   }
 }
 
-export interface Api {
+export interface Api extends AsyncDisposable {
   get<T>(path: string): Promise<T>
   post<T>(path: string, body: unknown): Promise<T>
   /** Every entry of a list, page by page. */
@@ -45,10 +47,12 @@ const PAGE_SIZE = 200
 
 /** @throws with the problem's own words when the answer is not 2xx */
 export function createApi(url: string, signal: AbortSignal): Api {
+  const agent = new Agent()
   const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
     const response = await fetch(url + path, {
       method,
       signal,
+      dispatcher: agent,
       ...(body !== undefined && {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(body),
@@ -59,6 +63,8 @@ export function createApi(url: string, signal: AbortSignal): Api {
     return JSON.parse(text)
   }
   return {
+    // A connection that stays open without a request would hold up the service's closing.
+    [Symbol.asyncDispose]: () => agent.destroy(),
     get: async <T>(path: string) => (await call('GET', path)) as T,
     post: async <T>(path: string, body: unknown) => (await call('POST', path, body)) as T,
     all: async <T>(path: string) => {

@@ -34,7 +34,7 @@ async function main(signal: AbortSignal): Promise<boolean> {
   const url = await startService(directory, { RETRY_SCHEDULE }, { cleanup, signal })
   const arrivals: Arrival[] = []
   const receiver = await startReceiver((arrival) => arrivals.push(arrival), { cleanup, signal })
-  const api = createApi(url, signal)
+  const api = cleanup.use(createApi(url, signal))
 
   progress.line(`The service listens on ${url} and keeps its data in ${directory}. Registering plugins:`)
   await registerPlugins(api, receiver)
