@@ -3,7 +3,6 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { isUnavailable } from '../../db/connection.ts'
 import { defineProblem, type FieldError, Problem } from '../lib/problem.ts'
 import { Problem as ProblemSchema } from '../lib/schema.ts'
-import { serializeError } from './logger.ts'
 
 export const invalidRequest = defineProblem(
   'invalid_request',
@@ -186,5 +185,5 @@ function escapePointer(name: string): string {
 }
 
 function logServerError(request: FastifyRequest, error: unknown, problem: Problem): void {
-  request.log.error({ err: serializeError(error), problem: problem.code }, 'request failed')
+  request.log.error({ err: error, problem: problem.code }, 'request failed')
 }
