@@ -72,6 +72,7 @@ export class Database {
     return this.#sqlite.prepare(statement).all(...values) as Row[]
   }
 
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- who selects the columns names their type
   get<Row>(statement: string, ...values: Value[]): Row | undefined {
     return this.all<Row>(statement, ...values)[0]
   }
