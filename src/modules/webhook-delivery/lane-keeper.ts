@@ -81,6 +81,11 @@ export class LaneKeeper {
     if (!this.#candidates.has(pluginId)) this.#candidates.set(pluginId, 'proven')
   }
 
+  /** What kept these plugins' lanes from being taken may be over. */
+  reconsider(pluginIds: readonly string[]): void {
+    for (const pluginId of pluginIds) this.#refused.delete(pluginId)
+  }
+
   /** Plugins with work for whose lanes there was no room yet. */
   get crowded(): boolean {
     return this.#candidates.size > 0

@@ -47,6 +47,8 @@ export class Lane {
   closing = false
   /** Closing because another worker is to have it. */
   handingOver = false
+  /** An outcome of it did not count: whoever takes it again should not do so at once. */
+  lost = false
   /** Given up on with attempts under way: whatever their outcome, it is not recorded. */
   abandoned = false
   leaseUntil: number

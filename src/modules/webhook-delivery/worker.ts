@@ -179,6 +179,7 @@ export class DeliveryWorker {
 
   /** Signal `plugin_changed`: lets go of the lane, to take it up again with the new settings. */
   pluginChanged(pluginIds: readonly string[]): void {
+    this.#keeper.reconsider(pluginIds)
     const lanes =
       pluginIds.length === 0
         ? [...this.#keeper.lanes()]
@@ -318,6 +319,7 @@ export class DeliveryWorker {
       if (counted.has(outcome.deliveryId)) this.#count(lane, outcome)
       else {
         this.#ctx.metrics.fencedOutcomes.inc()
+        lane.lost = true
         lane.close()
       }
       if (effects.length === 0 || !counted.has(outcome.deliveryId)) this.#finish(lane, outcome)
@@ -384,7 +386,7 @@ export class DeliveryWorker {
     this.#doAside(
       this.#keeper.release([lane]).then(() => {
         if (lane.handingOver) this.#ctx.announceFree(lane.id)
-        else if (lane.health.holdUntil === null) this.hint([lane.id])
+        else if (lane.health.holdUntil === null && !lane.lost) this.hint([lane.id])
       }),
     )
   }
