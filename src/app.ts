@@ -21,10 +21,13 @@ import signals from './infra/signals.ts'
 import { bearerKey } from './lib/api-key.ts'
 import type { SecretBox } from './lib/secret-box.ts'
 import auditModule from './modules/audit/index.ts'
+import dispatcherModule from './modules/dispatcher/index.ts'
 import erasureModule from './modules/erasure/index.ts'
 import eventModule from './modules/event/index.ts'
 import keyModule from './modules/key/index.ts'
+import platformModule from './modules/platform/index.ts'
 import pluginModule from './modules/plugin/index.ts'
+import registryModule from './modules/registry/index.ts'
 import replayModule from './modules/replay/index.ts'
 import retentionModule from './modules/retention/index.ts'
 import tenantModule from './modules/tenant/index.ts'
@@ -122,6 +125,9 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(eventModule)
   await app.register(webhookDeliveryModule, { config })
   await app.register(pluginModule, { config })
+  await app.register(registryModule)
+  await app.register(platformModule, { config })
+  await app.register(dispatcherModule, { config })
   await app.register(replayModule, { config })
   await app.register(erasureModule, { config })
   await app.register(retentionModule, { config })

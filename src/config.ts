@@ -30,6 +30,7 @@ export interface Config {
     readonly maxInFlightPerPlugin: number
     readonly disableAfterHours: number
   }
+  readonly actionCompletionSeconds: number
   readonly retention: { readonly days: number; readonly bodyDays: number }
   readonly trustProxy: readonly string[]
   readonly logLevel: string
@@ -124,6 +125,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
       maxInFlightPerPlugin: values.MAX_IN_FLIGHT_PER_PLUGIN,
       disableAfterHours: values.DISABLE_AFTER_HOURS,
     },
+    actionCompletionSeconds: values.ACTION_COMPLETION_SECONDS,
     retention: { days: values.RETENTION_DAYS, bodyDays: values.BODY_RETENTION_DAYS },
     trustProxy: list(values.TRUST_PROXY),
     logLevel: values.LOG_LEVEL,

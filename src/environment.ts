@@ -84,6 +84,12 @@ const Environment = Type.Object({
     maximum: 8_760,
     description: 'A plugin that failed for so long, and at least 20 times, is disabled',
   }),
+  ACTION_COMPLETION_SECONDS: Type.Integer({
+    default: 3_600,
+    minimum: 1,
+    maximum: 604_800,
+    description: 'How long a plugin that answered an action with 202 has to complete it',
+  }),
   RETENTION_DAYS: Type.Integer({
     default: 90,
     minimum: 1,

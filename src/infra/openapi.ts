@@ -29,6 +29,7 @@ export default fp(
           { name: 'events', description: 'Intake, the feed and the catalogue of event types' },
           { name: 'replays', description: 'Delivering again, as durable jobs' },
           { name: 'erasures', description: "Forgetting one customer's data" },
+          { name: 'actions', description: 'What can be done, by the platform or a plugin, and doing it' },
           { name: 'keys', description: 'Who may call' },
           { name: 'audit', description: 'Who changed what' },
           { name: 'tenant', description: "A shop's own settings" },

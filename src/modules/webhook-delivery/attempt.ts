@@ -8,7 +8,10 @@ export interface DeliveryTarget {
   slug: string
   revision: number
   active: boolean
+  /** Where webhooks go. */
   url: string
+  /** What endpoints of actions are below. */
+  baseUrl: string
   /** The plugin's own request headers. */
   headers: Readonly<Record<string, string>>
   /** Live signing keys, the current one first; `expiresAt` in epoch milliseconds. */
@@ -53,7 +56,8 @@ export async function attempt(
   return { ...response, startedAt }
 }
 
-function signedHeaders(
+/** The headers of a signed request to a plugin, by Standard Webhooks 1.0. */
+export function signedHeaders(
   target: DeliveryTarget,
   message: WebhookMessage,
   nowMs: number,

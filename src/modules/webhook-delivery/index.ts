@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../../config.ts'
+import { type DeliveryTarget, signedHeaders, type WebhookMessage } from './attempt.ts'
 import { applyEffect } from './effects.ts'
 import { deliveryRoutes } from './routes.ts'
-import { type DeliveryContext, sendTest, type TestResult } from './service.ts'
+import { type DeliveryContext, findTarget, sendTest, type TestResult } from './service.ts'
 import { TargetCache } from './targets.ts'
 import { DeliveryWorker } from './worker.ts'
 
@@ -24,9 +25,14 @@ import { DeliveryWorker } from './worker.ts'
 export interface DeliveryService {
   /** `POST /api/plugins/{slug}/test`. @returns undefined if there is no such plugin */
   sendTest(tenantId: string, pluginId: string): Promise<TestResult | undefined>
+  /** A plugin as a target of signed requests; undefined if it is not there. */
+  target(tenantId: string, pluginId: string): Promise<DeliveryTarget | undefined>
+  signedHeaders(target: DeliveryTarget, message: WebhookMessage): Record<string, string>
   /** For tests and tools: a worker, not started; `now` replaces the database's clock. */
   createWorker(options: { tenantId: string | null; now?: () => Date }): DeliveryWorker
 }
+
+export type { DeliveryTarget, WebhookMessage } from './attempt.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -36,7 +42,7 @@ declare module 'fastify' {
 
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
-    const targets = new TargetCache(app.workerDb, app.secretBox, config.delivery)
+    const targets = new TargetCache(app.workerDb, app.secretBox, config.delivery, app.log)
     const effects = { db: app.workerDb, events: app.events, signals: app.signals }
     const createWorker: DeliveryService['createWorker'] = ({ tenantId, now }) =>
       new DeliveryWorker(
@@ -66,6 +72,8 @@ export default fp(
       createWorker: (tenantId) => createWorker({ tenantId }),
     }
     app.decorate('deliveries', {
+      target: (tenantId, pluginId) => findTarget(ctx, tenantId, pluginId),
+      signedHeaders: (target, message) => signedHeaders(target, message, Date.now()),
       sendTest: (tenantId, pluginId) => sendTest(ctx, tenantId, pluginId),
       createWorker,
     } satisfies DeliveryService)

@@ -7,7 +7,7 @@ import { invalidCursor } from '../../infra/problems.ts'
 import type { Signals } from '../../infra/signals.ts'
 import { decodeCursor, page } from '../../lib/cursor.ts'
 import { newId } from '../../lib/ids.ts'
-import { attempt } from './attempt.ts'
+import { attempt, type DeliveryTarget } from './attempt.ts'
 import { deliveryNotFound, deliveryNotRetryable } from './errors.ts'
 import { findDelivery, findPluginRevision, listDeliveries, requeueDelivery } from './repository.ts'
 import type { DeliveryQuery } from './schemas.ts'
@@ -70,6 +70,17 @@ export async function processDue(ctx: DeliveryContext, tenantId: string): Promis
   return ctx.createWorker(tenantId).drain(PROCESS_DEADLINE_MS)
 }
 
+/** A plugin as it is now, its secrets opened; undefined if it is not there. */
+export async function findTarget(
+  ctx: Pick<DeliveryContext, 'db' | 'targets'>,
+  tenantId: string,
+  pluginId: string,
+): Promise<DeliveryTarget | undefined> {
+  const revision = await findPluginRevision(ctx.db, tenantId, pluginId)
+  if (revision === undefined) return undefined
+  return (await ctx.targets.get([{ tenantId, pluginId, revision }])).get(pluginId)
+}
+
 export interface TestResult {
   delivered: boolean
   response_status: number | null
@@ -88,9 +99,7 @@ export async function sendTest(
   tenantId: string,
   pluginId: string,
 ): Promise<TestResult | undefined> {
-  const revision = await findPluginRevision(ctx.db, tenantId, pluginId)
-  if (revision === undefined) return undefined
-  const target = (await ctx.targets.get([{ tenantId, pluginId, revision }])).get(pluginId)
+  const target = await findTarget(ctx, tenantId, pluginId)
   if (target === undefined) return undefined
   const body = JSON.stringify({
     event: 'plugin.test',

@@ -1,3 +1,4 @@
+import type { FastifyBaseLogger } from 'fastify'
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import { secretContext } from '../../infra/secrets.ts'
@@ -20,14 +21,19 @@ export class TargetCache {
   readonly #db: Kysely<DB>
   readonly #secretBox: SecretBox
   readonly #defaults: DeliveryDefaults
+  readonly #log: FastifyBaseLogger
 
-  constructor(db: Kysely<DB>, secretBox: SecretBox, defaults: DeliveryDefaults) {
+  constructor(db: Kysely<DB>, secretBox: SecretBox, defaults: DeliveryDefaults, log: FastifyBaseLogger) {
+    this.#log = log
     this.#db = db
     this.#secretBox = secretBox
     this.#defaults = defaults
   }
 
-  /** The targets of these plugins at (or after) these revisions; a deleted plugin is missing from the answer. */
+  /**
+   * The targets of these plugins at (or after) these revisions. Missing from the answer: a deleted plugin, and one
+   * whose secrets do not open, which is logged and must not be in the way of the others.
+   */
   async get(
     wanted: readonly { tenantId: string; pluginId: string; revision: number }[],
   ): Promise<Map<string, DeliveryTarget>> {
@@ -51,6 +57,7 @@ export class TargetCache {
         'p.revision',
         'p.status',
         'p.webhook_url',
+        'p.base_url',
         'p.headers_sealed',
         'p.retry_schedule',
         'p.timeout_ms',
@@ -82,30 +89,52 @@ export class TargetCache {
     for (const { pluginId } of plugins) this.#targets.delete(pluginId)
     if (this.#targets.size + rows.length > CACHE_MAX) this.#targets.clear()
     for (const row of rows) {
-      const open = (sealed: Buffer, id: string, field: string): string =>
-        this.#secretBox.open(sealed, secretContext(row.tenant_id, id, field))
-      this.#targets.set(row.id, {
-        pluginId: row.id,
-        tenantId: row.tenant_id,
-        slug: row.slug,
-        revision: row.revision,
-        active: row.status === 'active',
-        url: row.webhook_url,
-        headers:
-          row.headers_sealed === null
-            ? {}
-            : (JSON.parse(open(row.headers_sealed, row.id, 'headers')) as Record<string, string>),
-        keys: (row.secrets ?? []).map((secret) => ({
-          key: parseSecret(open(Buffer.from(secret.sealed, 'base64'), secret.id, 'secret')),
-          expiresAt: secret.expires_at === null ? null : Date.parse(secret.expires_at),
-        })),
-        retrySchedule: row.retry_schedule ?? this.#defaults.retrySchedule,
-        timeoutMs: row.timeout_ms ?? this.#defaults.timeoutMs,
-        ratePerSecond: row.rate_limit_per_second,
-        maxInFlight: row.max_in_flight ?? this.#defaults.maxInFlightPerPlugin,
-      })
+      try {
+        this.#targets.set(row.id, {
+          pluginId: row.id,
+          tenantId: row.tenant_id,
+          slug: row.slug,
+          revision: row.revision,
+          active: row.status === 'active',
+          url: row.webhook_url,
+          baseUrl: row.base_url,
+          ...this.#open(row),
+          retrySchedule: row.retry_schedule ?? this.#defaults.retrySchedule,
+          timeoutMs: row.timeout_ms ?? this.#defaults.timeoutMs,
+          ratePerSecond: row.rate_limit_per_second,
+          maxInFlight: row.max_in_flight ?? this.#defaults.maxInFlightPerPlugin,
+        })
+      } catch (error) {
+        this.#log.error(
+          { err: (error as Error).message, plugin_id: row.id },
+          'a plugin cannot be opened with the master keys that are configured: its deliveries wait',
+        )
+      }
     }
   }
+
+  /** @throws {SecretBoxError} sealed under another master key, or changed */
+  #open(row: SealedSettings): Pick<DeliveryTarget, 'headers' | 'keys'> {
+    const open = (sealed: Buffer, id: string, field: string): string =>
+      this.#secretBox.open(sealed, secretContext(row.tenant_id, id, field))
+    return {
+      headers:
+        row.headers_sealed === null
+          ? {}
+          : (JSON.parse(open(row.headers_sealed, row.id, 'headers')) as Record<string, string>),
+      keys: (row.secrets ?? []).map((secret) => ({
+        key: parseSecret(open(Buffer.from(secret.sealed, 'base64'), secret.id, 'secret')),
+        expiresAt: secret.expires_at === null ? null : Date.parse(secret.expires_at),
+      })),
+    }
+  }
+}
+
+interface SealedSettings {
+  id: string
+  tenant_id: string
+  headers_sealed: Buffer | null
+  secrets: SealedSecret[] | null
 }
 
 interface SealedSecret {

@@ -1,0 +1,107 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  ACTION_RESPONSE_MAX_BYTES,
+  type ActionCallResult,
+  readActionResponse,
+} from '../../lib/action-call.ts'
+import { resolveEndpoint } from '../../lib/endpoint.ts'
+import { newCompletionToken } from './completion-token.ts'
+import { pathFields } from './plan.ts'
+import type { DispatcherContext, PlannedAction } from './types.ts'
+
+/** How one action's call ended, over all its attempts. */
+export interface CallOutcome {
+  result: ActionCallResult
+  attempts: number
+}
+
+const DEFAULT_TIMEOUT_MS = 10_000
+const DEFAULT_RETRIES = 2
+const RETRY_BASE_MS = 250
+/** A caller waits for the answer: a longer Retry-After is its business, or the flow engine's. */
+const RETRY_MAX_MS = 5_000
+
+/**
+ * Calls an action until it answers for good. It is called again only where that cannot do it twice: the action is
+ * idempotent, or no byte of the request had left. Every attempt carries the same Idempotency-Key.
+ */
+export async function callAction(
+  ctx: DispatcherContext,
+  tenantId: string,
+  invocationId: string,
+  planned: PlannedAction,
+): Promise<CallOutcome> {
+  const maxRetries = planned.request.maxRetries ?? DEFAULT_RETRIES
+  for (let attempts = 1; ; attempts++) {
+    const result = await callOnce(ctx, tenantId, invocationId, planned)
+    if (result.ok || attempts > maxRetries || !result.transient) return { result, attempts }
+    if (!planned.action.idempotent && result.bytesSent) return { result, attempts }
+    const pause = Math.max(
+      RETRY_BASE_MS * 2 ** (attempts - 1) * (0.8 + 0.4 * Math.random()),
+      result.retryAfterMs ?? 0,
+    )
+    if (pause > RETRY_MAX_MS) return { result, attempts }
+    await delay(pause)
+  }
+}
+
+async function callOnce(
+  ctx: DispatcherContext,
+  tenantId: string,
+  invocationId: string,
+  planned: PlannedAction,
+): Promise<ActionCallResult> {
+  const { action, request, idempotencyKey } = planned
+  const timeoutMs = request.timeoutMs ?? action.timeout_ms ?? DEFAULT_TIMEOUT_MS
+  if (action.source === 'plugin') return callPlugin(ctx, tenantId, invocationId, planned, timeoutMs)
+  const taken = new Set(pathFields(action))
+  const path = (action.path ?? '').replaceAll(/:([a-z_]+)/g, (_match: string, field: string) =>
+    encodeURIComponent(asText(request.payload[field])),
+  )
+  const body = Object.fromEntries(Object.entries(request.payload).filter(([field]) => !taken.has(field)))
+  return ctx.platform.call(tenantId, { method: action.method, path, body, idempotencyKey, timeoutMs })
+}
+
+async function callPlugin(
+  ctx: DispatcherContext,
+  tenantId: string,
+  invocationId: string,
+  { action, request, idempotencyKey }: PlannedAction,
+  timeoutMs: number,
+): Promise<ActionCallResult> {
+  const target =
+    action.plugin_id === null ? undefined : await ctx.deliveries.target(tenantId, action.plugin_id)
+  if (target === undefined) return refusal('unknown_plugin', 'The plugin was removed meanwhile.')
+  if (!target.active) return refusal('plugin_inactive', `The plugin ${target.slug} is not active.`)
+  const url = action.endpoint === null ? target.url : resolveEndpoint(target.baseUrl, action.endpoint)
+  if (url === null) return refusal('blocked', 'The endpoint leaves the origin that the plugin registered.')
+  const body = JSON.stringify({
+    action_type: action.action_type,
+    tenant_id: tenantId,
+    flow_execution_id: request.flowExecutionId,
+    invocation_id: invocationId,
+    payload: request.payload,
+  })
+  const response = await ctx.egress.request({
+    method: action.method,
+    url,
+    headers: {
+      ...ctx.deliveries.signedHeaders(target, { id: invocationId, body }),
+      accept: 'application/json',
+      'idempotency-key': idempotencyKey,
+      'x-completion-token': newCompletionToken(ctx.secretBox, tenantId, invocationId),
+    },
+    body,
+    timeoutMs,
+    maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
+  })
+  return readActionResponse(response)
+}
+
+function refusal(code: string, message: string): ActionCallResult {
+  return { ok: false, status: null, code, message, transient: false, bytesSent: false, retryAfterMs: null }
+}
+
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}

@@ -1,0 +1,43 @@
+import { defineProblem } from '../../lib/problem.ts'
+
+export const invocationNotFound = defineProblem(
+  'invocation_not_found',
+  404,
+  'There is no such invocation to complete',
+  'Use the id and the token that came with the action; a token completes its invocation once.',
+)
+export const invocationNotAccepted = defineProblem(
+  'invocation_not_accepted',
+  409,
+  'The invocation does not wait for completion',
+  'Only what was answered with 202 is completed, once, before its deadline.',
+)
+
+/** What an action's result can say went wrong, beside the egress door's error classes. See docs/platform.md. */
+export const ACTION_ERROR_CODES = [
+  'unknown_action',
+  'unknown_plugin',
+  'plugin_inactive',
+  'ambiguous_action',
+  'missing_field',
+  'invalid_payload',
+  'event_key_conflict',
+  'in_progress',
+  'invalid_response',
+  'breaker_open',
+  'platform_not_configured',
+  'completion_timeout',
+  'reported_failure',
+  'dns_error',
+  'blocked',
+  'connect_refused',
+  'connect_timeout',
+  'tls_error',
+  'timeout',
+  'reset',
+  'protocol_error',
+  'response_too_large',
+  'redirect',
+  'http_4xx',
+  'http_5xx',
+] as const

@@ -1,0 +1,92 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Config } from '../../config.ts'
+import { JobLoop } from '../../lib/job-loop.ts'
+import { InvocationStore } from './invocation-store.ts'
+import { expireInvocations } from './log-repository.ts'
+import { dispatcherRoutes } from './routes.ts'
+import {
+  Completion,
+  CompletionInput,
+  DispatchedAction,
+  DispatchInput,
+  DispatchResult,
+  EventLogEntry,
+  EventLogPage,
+} from './schemas.ts'
+import { dispatch, runAction } from './service.ts'
+import type { ActionRequest, ActionResult, DispatcherContext } from './types.ts'
+
+/**
+ * The dispatcher: does lists of actions, platform's and plugins' mixed, and keeps the log of them.
+ *
+ * What always holds:
+ * - (flow_execution_id, event_key) is one action of one tenant: what succeeded is never done again, only the call
+ *   under way when a process died may repeat, with the same Idempotency-Key.
+ * - A result is written only under the lease token that its action was run with.
+ * - A plugin's action goes to the origin that the plugin registered, signed like a delivery.
+ * - Every action asked for is in automation_event_log, secrets redacted.
+ */
+export interface DispatcherService {
+  dispatch(tenantId: string, input: DispatchInput): Promise<DispatchResult>
+  /** One action, safe to repeat by the same flowExecutionId and eventKey. */
+  runAction(tenantId: string, request: ActionRequest): Promise<ActionResult>
+}
+
+export type { ActionRequest, ActionResult } from './types.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    dispatcher: DispatcherService
+  }
+}
+
+/** How often accepted actions are looked through for those never completed. */
+const EXPIRE_INTERVAL_MS = 10_000
+
+export default fp(
+  async (app: FastifyInstance, { config }: { config: Config }) => {
+    const store = new InvocationStore(app.pools.worker, app.log)
+    const ctx: DispatcherContext = {
+      db: app.db,
+      registry: app.registry,
+      platform: app.platform,
+      deliveries: app.deliveries,
+      egress: app.egress,
+      secretBox: app.secretBox,
+      store,
+      completionSeconds: config.actionCompletionSeconds,
+    }
+    app.decorate('dispatcher', {
+      dispatch: (tenantId, input) => dispatch(ctx, tenantId, input),
+      runAction: (tenantId, request) => runAction(ctx, tenantId, request),
+    } satisfies DispatcherService)
+    for (const schema of [
+      DispatchInput,
+      DispatchedAction,
+      DispatchResult,
+      EventLogEntry,
+      EventLogPage,
+      CompletionInput,
+      Completion,
+    ]) {
+      app.addSchema(schema)
+    }
+    await app.register(async (routes) => dispatcherRoutes(routes, ctx))
+    app.addHook('onClose', async () => store.stop())
+
+    if (!config.roles.worker) return
+    const expiry = new JobLoop({
+      pass: async () => ((await expireInvocations(app.workerDb)) > 0 ? 'more' : 'idle'),
+      intervalMs: () => EXPIRE_INTERVAL_MS,
+      onError: (error) =>
+        app.log.warn({ err: (error as Error).message }, 'accepted actions not looked through'),
+    })
+    app.addHook('onReady', async () => expiry.start())
+    app.addHook('preClose', () => expiry.stop())
+  },
+  {
+    name: 'dispatcher',
+    dependencies: ['db', 'registry', 'platform', 'webhook-delivery', 'egress', 'secrets'],
+  },
+)

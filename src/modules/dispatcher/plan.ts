@@ -1,0 +1,90 @@
+import { createHash } from 'node:crypto'
+import { validate } from '../../lib/safe-schema.ts'
+import type { RegistryAction } from '../registry/index.ts'
+import type { ActionRequest, ActionResult, DispatcherContext, PlannedAction } from './types.ts'
+
+export type Plan = { planned: PlannedAction } | { refused: ActionResult }
+
+const HEADER_SAFE = /^[\x21-\x7e]{1,200}$/
+const VIOLATIONS_SHOWN = 3
+
+/** Resolves an action and checks its payload, before anything runs. */
+export async function planAction(
+  ctx: Pick<DispatcherContext, 'registry'>,
+  tenantId: string,
+  request: ActionRequest,
+): Promise<Plan> {
+  const resolved = await ctx.registry.resolve(tenantId, request.actionType, request.pluginRef)
+  if ('problem' in resolved) {
+    return {
+      refused: failed(
+        request,
+        resolved.problem,
+        resolved.message,
+        resolved.candidates && { candidates: resolved.candidates },
+      ),
+    }
+  }
+  const { action } = resolved
+  const problem = payloadProblem(action, request.payload)
+  if (problem !== null) return { refused: failed(request, problem.code, problem.message) }
+  return { planned: { request, action, idempotencyKey: idempotencyKey(request) } }
+}
+
+/** A result without a call: refused, conflicting or still being done elsewhere. */
+export function failed(
+  request: ActionRequest,
+  code: string,
+  message: string,
+  extra: { candidates?: string[] } = {},
+): ActionResult {
+  return {
+    actionType: request.actionType,
+    success: false,
+    status: 'failed',
+    data: null,
+    error: { code, message, ...extra },
+    responseStatus: null,
+    durationMs: 0,
+    attempts: 0,
+    replayed: false,
+    invocationId: null,
+  }
+}
+
+/** SHA-256 over what is asked for: the same event_key with another fingerprint is another request. */
+export function fingerprintOf(request: ActionRequest): Buffer {
+  return createHash('sha256')
+    .update(JSON.stringify([request.actionType, request.pluginRef, request.payload]))
+    .digest()
+}
+
+function payloadProblem(
+  action: RegistryAction,
+  payload: Record<string, unknown>,
+): { code: string; message: string } | null {
+  const missing = [...action.required_fields, ...pathFields(action)].filter(
+    (field) => !Object.hasOwn(payload, field) || payload[field] === null || payload[field] === '',
+  )
+  if (missing.length > 0) {
+    return { code: 'missing_field', message: `The payload lacks: ${[...new Set(missing)].join(', ')}.` }
+  }
+  if (action.input_schema === null) return null
+  const violations = validate(action.input_schema, payload)
+  if (violations.length === 0) return null
+  const shown = violations
+    .slice(0, VIOLATIONS_SHOWN)
+    .map(({ pointer, detail }) => `${pointer || '/'}: ${detail}`)
+  return { code: 'invalid_payload', message: shown.join('; ') }
+}
+
+/** Fields that the action's path takes out of the payload: `/api/products/:id` takes `id`. */
+export function pathFields(action: RegistryAction): string[] {
+  return [...(action.path ?? '').matchAll(/:([a-z_]+)/g)].map(([, field]) => field as string)
+}
+
+/** The same over all attempts and repetitions, and fit for a header. */
+function idempotencyKey({ flowExecutionId, eventKey }: ActionRequest): string {
+  const key = `${flowExecutionId}:${eventKey}`
+  return HEADER_SAFE.test(key) ? key : createHash('sha256').update(key).digest('base64url')
+}

@@ -1,0 +1,114 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { AUTH_PROBLEMS } from '../../infra/auth.ts'
+import {
+  databaseUnavailable,
+  invalidCursor,
+  invalidJson,
+  invalidRequest,
+  payloadTooLarge,
+  unsupportedMediaType,
+} from '../../infra/problems.ts'
+import { problems, ref } from '../../lib/schema.ts'
+import { invocationNotAccepted, invocationNotFound } from './errors.ts'
+import {
+  Completion,
+  CompletionHeaders,
+  CompletionInput,
+  CompletionParams,
+  DispatchInput,
+  DispatchResult,
+  EventLogPage,
+  EventLogQuery,
+} from './schemas.ts'
+import { complete, dispatch, getEventLog } from './service.ts'
+import type { DispatcherContext } from './types.ts'
+
+const BODY_PROBLEMS = [invalidRequest, invalidJson, payloadTooLarge, unsupportedMediaType] as const
+
+export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherContext): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+
+  const dispatchSchema = {
+    tags: ['actions'],
+    description:
+      'Every action is checked before anything runs; what is wrong with one is its own result, and the others still ' +
+      'run. The same request again (flow_execution_id and event_key or position) returns what succeeded as recorded ' +
+      'and does only the rest. What was accepted goes on if the caller disconnects.',
+    body: ref(DispatchInput),
+    response: {
+      200: ref(DispatchResult),
+      ...problems(...BODY_PROBLEMS, ...AUTH_PROBLEMS, databaseUnavailable),
+    },
+  }
+  const handle = async (request: FastifyRequest): Promise<DispatchResult> => {
+    const input = request.body as DispatchInput
+    return dispatch(ctx, request.tenantFor(input.tenant_id), input)
+  }
+  api.post(
+    '/api/plugins/events/automation',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        ...dispatchSchema,
+        operationId: 'dispatchActions',
+        summary: 'Do a list of platform and plugin actions',
+      },
+    },
+    handle,
+  )
+  api.post(
+    '/api/events/automation',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        ...dispatchSchema,
+        operationId: 'dispatchActionsAlias',
+        summary: 'Do a list of platform and plugin actions (alias)',
+      },
+    },
+    handle,
+  )
+
+  api.get(
+    '/api/automation/event-log',
+    {
+      config: { access: { role: 'viewer' } },
+      schema: {
+        operationId: 'listEventLog',
+        tags: ['actions'],
+        summary: 'Every action that was asked for and what became of it, newest first',
+        querystring: EventLogQuery,
+        response: {
+          200: ref(EventLogPage),
+          ...problems(invalidRequest, invalidCursor, ...AUTH_PROBLEMS, databaseUnavailable),
+        },
+      },
+    },
+    async (request) => getEventLog(ctx, request.tenantId, request.query),
+  )
+
+  api.post(
+    '/api/actions/:invocation_id/complete',
+    {
+      config: { access: { role: 'public' } },
+      schema: {
+        operationId: 'completeAction',
+        tags: ['actions'],
+        summary: 'Complete an action that was answered with 202',
+        description:
+          'No key is needed: the token that came with the action as X-Completion-Token is enough, once.',
+        security: [],
+        params: CompletionParams,
+        headers: CompletionHeaders,
+        body: ref(CompletionInput),
+        response: {
+          200: ref(Completion),
+          ...problems(...BODY_PROBLEMS, invocationNotFound, invocationNotAccepted, databaseUnavailable),
+        },
+      },
+    },
+    async (request) =>
+      complete(ctx, request.params.invocation_id, request.headers['x-completion-token'], request.body),
+  )
+}

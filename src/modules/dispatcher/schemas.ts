@@ -1,0 +1,167 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
+import { ACTION_ERROR_CODES } from './errors.ts'
+
+export const DISPATCH_MAX_ACTIONS = 100
+
+const ActionInput = Type.Object(
+  {
+    action_type: Type.String({ minLength: 1, maxLength: 128, examples: ['send_welcome_email'] }),
+    payload: Type.Record(Type.String(), Type.Unknown(), { description: "The action's input" }),
+    plugin_id: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 64,
+        description: "A plugin's UUID or slug, or `platform`. Needed when several plugins have the action",
+      }),
+    ),
+    event_key: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 128,
+        pattern: '^[^#\\s][^\\s]*$',
+        description: 'Unique within the execution. Without it the position counts',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+export const DispatchInput = Type.Object(
+  {
+    flow_execution_id: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        description: 'What makes the request safe to repeat: with it, what succeeded is not done again',
+      }),
+    ),
+    events: Type.Array(ActionInput, { minItems: 1, maxItems: DISPATCH_MAX_ACTIONS }),
+    mode: Type.Optional(StringEnum(['sequential', 'parallel'], { default: 'sequential' })),
+    tenant_id: Type.Optional(Type.String({ format: 'uuid' })),
+  },
+  {
+    $id: 'DispatchInput',
+    additionalProperties: false,
+    examples: [
+      {
+        flow_execution_id: 'flow_123',
+        events: [
+          { action_type: 'create_customer', payload: { email: 'ada@example.com', name: 'Ada' } },
+          {
+            action_type: 'send_welcome_email',
+            plugin_id: '0190f2a4-5b7e-7c3d-9a41-2f6f0c1d8e55',
+            payload: { to: 'ada@example.com', template: 'welcome' },
+          },
+        ],
+      },
+    ],
+  },
+)
+export type DispatchInput = Static<typeof DispatchInput>
+
+const ActionError = Type.Object({
+  code: Type.String({
+    description: `One of: ${ACTION_ERROR_CODES.join(', ')}, or the plugin's own`,
+    examples: ['missing_field'],
+  }),
+  message: Type.String(),
+  candidates: Type.Optional(Type.Array(Type.String(), { description: 'Plugins that have the action' })),
+})
+
+export const DispatchedAction = Type.Object(
+  {
+    action_type: Type.String(),
+    success: Type.Boolean(),
+    status: StringEnum(['succeeded', 'failed', 'accepted'], {
+      description: 'accepted: the plugin answered 202 and completes it later',
+    }),
+    data: Type.Optional(Type.Unknown({ description: "The action's answer; absent on failure" })),
+    error: Type.Optional(ActionError),
+    response_status: Nullable(Type.Integer()),
+    duration_ms: Type.Integer(),
+    attempts: Type.Integer(),
+    replayed: Type.Boolean({ description: 'Done by an earlier request with the same flow_execution_id' }),
+    invocation_id: Nullable(Type.String({ format: 'uuid' })),
+  },
+  { $id: 'DispatchedAction' },
+)
+
+export const DispatchResult = Type.Object(
+  {
+    flow_execution_id: Type.String(),
+    results: Type.Array(ref(DispatchedAction), { description: 'In the order asked for' }),
+    summary: Type.Object({ total: Type.Integer(), succeeded: Type.Integer(), failed: Type.Integer() }),
+  },
+  { $id: 'DispatchResult' },
+)
+export type DispatchResult = Static<typeof DispatchResult>
+
+export const EventLogQuery = Type.Object({
+  ...PageQuery,
+  execution: Type.Optional(Type.String({ maxLength: 255, description: 'flow_execution_id' })),
+  action: Type.Optional(Type.String({ maxLength: 128, description: 'action_type' })),
+  success: Type.Optional(Type.Boolean()),
+  since: Type.Optional(Type.String({ format: 'date-time' })),
+})
+export type EventLogQuery = Static<typeof EventLogQuery>
+
+export const EventLogEntry = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    flow_execution_id: Type.String(),
+    event_key: Type.String(),
+    action_type: Type.String(),
+    plugin: Nullable(Type.String()),
+    payload: Type.Unknown({ description: 'Secrets redacted' }),
+    result: Type.Unknown({ description: 'The answer or the error; secrets redacted' }),
+    success: Type.Boolean(),
+    status: StringEnum(['succeeded', 'failed', 'accepted']),
+    error_code: Nullable(Type.String()),
+    response_status: Nullable(Type.Integer()),
+    attempts: Type.Integer(),
+    duration_ms: Type.Integer(),
+    invocation_id: Nullable(Type.String({ format: 'uuid' })),
+    created_at: Timestamp,
+  },
+  { $id: 'EventLogEntry' },
+)
+
+export const EventLogPage = Page(ref(EventLogEntry), 'EventLogPage')
+
+export const CompletionParams = Type.Object({ invocation_id: Type.String({ format: 'uuid' }) })
+
+export const CompletionHeaders = Type.Object({
+  'x-completion-token': Type.String({
+    minLength: 1,
+    maxLength: 512,
+    description: 'As it came with the action',
+  }),
+})
+
+export const CompletionInput = Type.Object(
+  {
+    success: Type.Boolean(),
+    data: Type.Optional(Type.Unknown()),
+    error: Type.Optional(
+      Type.Object(
+        {
+          code: Type.Optional(Type.String({ pattern: '^[a-z][a-z0-9_]{0,63}$' })),
+          message: Type.String({ maxLength: 500 }),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+  },
+  {
+    $id: 'CompletionInput',
+    additionalProperties: false,
+    examples: [{ success: true, data: { message_id: 'm_1' } }],
+  },
+)
+export type CompletionInput = Static<typeof CompletionInput>
+
+export const Completion = Type.Object(
+  { invocation_id: Type.String({ format: 'uuid' }), status: StringEnum(['succeeded', 'failed']) },
+  { $id: 'Completion' },
+)

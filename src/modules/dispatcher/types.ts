@@ -1,0 +1,57 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import type { Egress } from '../../infra/egress.ts'
+import type { SecretBox } from '../../lib/secret-box.ts'
+import type { PlatformService } from '../platform/index.ts'
+import type { RegistryAction, RegistryService } from '../registry/index.ts'
+import type { DeliveryService } from '../webhook-delivery/index.ts'
+import type { InvocationStore } from './invocation-store.ts'
+
+/** One action that is asked for. */
+export interface ActionRequest {
+  flowExecutionId: string
+  /** Unique within the execution: what makes doing it again safe. */
+  eventKey: string
+  actionType: string
+  /** UUID, slug or `platform`; null: whoever alone has the action. */
+  pluginRef: string | null
+  payload: Record<string, unknown>
+  /** Milliseconds for each attempt; null: the action's own, or the service's. */
+  timeoutMs: number | null
+  /** Further attempts after the first, where repeating is safe; null: the default. */
+  maxRetries: number | null
+}
+
+/** What became of it. */
+export interface ActionResult {
+  actionType: string
+  success: boolean
+  /** Accepted: the plugin answered 202 and completes it later. */
+  status: 'succeeded' | 'failed' | 'accepted'
+  data: unknown
+  error: { code: string; message: string; candidates?: string[] } | null
+  responseStatus: number | null
+  durationMs: number
+  attempts: number
+  /** Recorded by an earlier run of the same request, not done now. */
+  replayed: boolean
+  invocationId: string | null
+}
+
+/** An action that was resolved and whose payload is good. */
+export interface PlannedAction {
+  request: ActionRequest
+  action: RegistryAction
+  idempotencyKey: string
+}
+
+export interface DispatcherContext {
+  db: Kysely<DB>
+  registry: RegistryService
+  platform: PlatformService
+  deliveries: DeliveryService
+  egress: Egress
+  secretBox: SecretBox
+  store: InvocationStore
+  completionSeconds: number
+}

@@ -1,0 +1,107 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import { type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
+import { PLATFORM_ACTIONS } from './platform-actions.ts'
+import { type PluginHead, selectPluginActions, selectPluginHeads } from './repository.ts'
+import type { Picture } from './version-cache.ts'
+
+export interface IndexedPlugin extends PluginHead {
+  readonly byType: ReadonlyMap<string, RegistryAction>
+  /** Bytes of its actions as text. */
+  readonly bytes: number
+}
+
+export const ACTION_ORDERS = ['action', 'plugin', 'category'] as const
+export type ActionOrder = (typeof ACTION_ORDERS)[number]
+
+const PLUGIN_WEIGHT = 500
+
+/** Every action that a tenant can use, to look up and to walk in an order. Never changed once it is made. */
+export class ActionIndex implements Picture {
+  readonly plugins: ReadonlyMap<string, IndexedPlugin>
+  readonly weight: number
+  readonly #bySlug: ReadonlyMap<string, IndexedPlugin>
+  readonly #byType: ReadonlyMap<string, RegistryAction[]>
+  readonly #ordered = new Map<ActionOrder, readonly RegistryAction[]>()
+
+  constructor(plugins: readonly IndexedPlugin[]) {
+    this.plugins = new Map(plugins.map((plugin) => [plugin.id, plugin]))
+    this.weight = plugins.reduce((sum, { bytes }) => sum + bytes + PLUGIN_WEIGHT, 0)
+    this.#bySlug = new Map(plugins.map((plugin) => [plugin.slug, plugin]))
+    this.#byType = Map.groupBy(
+      plugins.flatMap((plugin) => [...plugin.byType.values()]),
+      (action) => action.action_type,
+    )
+  }
+
+  /** By id or slug: no slug looks like an id. */
+  plugin(ref: string): IndexedPlugin | undefined {
+    return this.#bySlug.get(ref) ?? this.plugins.get(ref.toLowerCase())
+  }
+
+  /** Of all plugins that have it. */
+  actionsOfType(actionType: string): readonly RegistryAction[] {
+    return this.#byType.get(actionType) ?? []
+  }
+
+  /** The platform's and the plugins' actions by their order keys. */
+  inOrder(order: ActionOrder): readonly RegistryAction[] {
+    let actions = this.#ordered.get(order)
+    if (actions === undefined) {
+      actions = [...PLATFORM_ACTIONS, ...[...this.#byType.values()].flat()]
+        .map((action) => ({ action, key: orderKey(order, action) }))
+        .sort((a, b) => compareKeys(a.key, b.key))
+        .map(({ action }) => action)
+      this.#ordered.set(order, actions)
+    }
+    return actions
+  }
+}
+
+export type OrderKey = readonly [string, string, string]
+
+/** Unique among the actions of a tenant. The platform, whose slug is empty, comes first. */
+export function orderKey(order: ActionOrder, action: RegistryAction): OrderKey {
+  const { action_type: type, plugin, category } = action
+  if (order === 'plugin') return [plugin ?? '', type, '']
+  return order === 'category' ? [category, type, plugin ?? ''] : [type, plugin ?? '', '']
+}
+
+export function compareKeys(a: OrderKey, b: OrderKey): number {
+  for (const [at, part] of a.entries()) {
+    const other = b[at] ?? ''
+    if (part !== other) return part < other ? -1 : 1
+  }
+  return 0
+}
+
+/** Reads only plugins whose rows have changed: one of a thousand plugins that registers costs one to read. */
+export async function loadActionIndex(
+  db: Kysely<DB>,
+  tenantId: string,
+  stale: ActionIndex | undefined,
+): Promise<ActionIndex> {
+  const heads = await selectPluginHeads(db, tenantId)
+  const kept = heads.flatMap(({ id, mark }) => {
+    const known = stale?.plugins.get(id)
+    return known?.mark === mark ? [known] : []
+  })
+  const keptIds = new Set(kept.map(({ id }) => id))
+  const changed = heads.filter(({ id }) => !keptIds.has(id)).map(({ id }) => id)
+  if (changed.length === 0) return new ActionIndex(kept)
+  const rows = await selectPluginActions(db, tenantId, changed)
+  return new ActionIndex([...kept, ...rows.map(({ actions, ...row }) => indexPlugin(row, actions))])
+}
+
+function indexPlugin(
+  { id, slug, status, mark, bytes }: PluginHead & { bytes: number },
+  stored: readonly StoredAction[],
+): IndexedPlugin {
+  const plugin = { id, slug, active: status === 'active' }
+  // What was registered says more than the manifest about an action that is in both.
+  const preferred = stored.toSorted(
+    (a, b) => Number(a.origin === 'registered') - Number(b.origin === 'registered'),
+  )
+  const byType = new Map(preferred.map((each) => [each.action_type, toRegistryAction(each, plugin)]))
+  return { id, slug, status, mark, bytes, byType }
+}

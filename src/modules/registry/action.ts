@@ -1,0 +1,63 @@
+import type { SafeSchema } from '../../lib/safe-schema.ts'
+
+/** Something that can be done, by the platform or a plugin: as discovery shows it and the dispatcher needs it. */
+export interface RegistryAction {
+  readonly action_type: string
+  /** Further names that a dispatch may use. */
+  readonly aliases: readonly string[]
+  readonly title: string
+  readonly description: string
+  readonly category: string
+  readonly source: 'platform' | 'plugin'
+  readonly plugin_id: string | null
+  /** The plugin's slug. */
+  readonly plugin: string | null
+  readonly plugin_active: boolean
+  readonly required_fields: readonly string[]
+  readonly optional_fields: readonly string[]
+  readonly input_schema: SafeSchema | null
+  readonly output_schema: SafeSchema | null
+  /** Doing it twice is as good as once: it may be repeated after a failure whose effect is unknown. */
+  readonly idempotent: boolean
+  readonly method: string
+  /** Of the platform: `/api/products/:id`, with `:id` taken from the payload. */
+  readonly path: string | null
+  /** Of a plugin: the path below its base_url; null: its webhook_url. */
+  readonly endpoint: string | null
+  readonly timeout_ms: number | null
+}
+
+/** An action as `plugins.registered_actions` keeps it. */
+export interface StoredAction {
+  action_type: string
+  title: string
+  description: string
+  category: string
+  required_fields: string[]
+  optional_fields: string[]
+  input_schema: SafeSchema | null
+  output_schema: SafeSchema | null
+  endpoint: string | null
+  method: string
+  timeout_ms: number | null
+  idempotent: boolean
+  origin: ActionOrigin
+}
+
+/** Who said so: `register-actions`, or the plugin's capability manifest. */
+export type ActionOrigin = 'registered' | 'manifest'
+
+export function toRegistryAction(
+  { origin: _origin, ...action }: StoredAction,
+  plugin: { id: string; slug: string; active: boolean },
+): RegistryAction {
+  return {
+    ...action,
+    aliases: [],
+    source: 'plugin',
+    plugin_id: plugin.id,
+    plugin: plugin.slug,
+    plugin_active: plugin.active,
+    path: null,
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * The registry: everything that can be done, by the platform or by a plugin.
+ *
+ * Owns the table of platform actions and `plugins.registered_actions`. What always holds:
+ *
+ * - A plugin's actions change all at once or not at all, and only after all of them were checked.
+ * - Every change raises the tenant's `actions_version` in its transaction. Replicas hold a tenant's actions in
+ *   memory and look at the version whenever they are asked, so that a change is seen everywhere at once.
+ * - An action of the platform's name is the platform's. Plugins of a tenant may share one: then a caller says whose.
+ */
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { RegistryAction } from './action.ts'
+import { type ActionIndex, loadActionIndex } from './action-index.ts'
+import { PLATFORM_ACTIONS } from './platform-actions.ts'
+import { readActionsVersion } from './repository.ts'
+import { type Resolution, resolveAction } from './resolve.ts'
+import { VersionCache } from './version-cache.ts'
+
+export type { RegistryAction } from './action.ts'
+export type { Resolution } from './resolve.ts'
+
+export interface RegistryService {
+  /** `pluginRef`: a plugin's UUID or slug, `platform`, or null for whoever alone has the action. */
+  resolve(tenantId: string, actionType: string, pluginRef: string | null): Promise<Resolution>
+  platformActions: readonly RegistryAction[]
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    registry: RegistryService
+  }
+}
+
+/** Bytes of JSON text; in memory it takes some times as much. */
+const CACHE_MAX_BYTES = 64 * 1024 * 1024
+
+export default fp(
+  async (app: FastifyInstance) => {
+    const cache = new VersionCache<ActionIndex>({
+      readVersion: (tenantId) => readActionsVersion(app.db, tenantId),
+      load: (tenantId, stale) => loadActionIndex(app.db, tenantId, stale),
+      maxWeight: CACHE_MAX_BYTES,
+    })
+    app.decorate('registry', {
+      resolve: (tenantId, actionType, pluginRef) => resolveAction(cache, tenantId, actionType, pluginRef),
+      platformActions: PLATFORM_ACTIONS,
+    } satisfies RegistryService)
+  },
+  { name: 'registry', dependencies: ['db'] },
+)

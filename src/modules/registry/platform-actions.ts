@@ -1,0 +1,200 @@
+import type { SafeSchema } from '../../lib/safe-schema.ts'
+import type { RegistryAction } from './action.ts'
+
+const text: SafeSchema = { type: 'string', minLength: 1 }
+const longText: SafeSchema = { type: 'string' }
+/** Ids are the platform's: numbers or text. */
+const id: SafeSchema = { type: ['string', 'integer'], minLength: 1 }
+const email: SafeSchema = { type: 'string', format: 'email' }
+/** Of money: a number, or a decimal as text. */
+const amount: SafeSchema = { type: ['number', 'string'], minimum: 0, minLength: 1 }
+const currency: SafeSchema = { type: 'string', minLength: 3, maxLength: 3, description: 'ISO 4217' }
+const tags: SafeSchema = { type: 'array', items: text }
+const open: SafeSchema = { type: 'object' }
+const time: SafeSchema = { type: 'string', description: 'A day or a time, ISO 8601' }
+
+const PRODUCT = {
+  title: text,
+  price: amount,
+  description: longText,
+  sku: text,
+  currency,
+  stock: { type: 'integer' },
+  status: text,
+  tags,
+} satisfies Fields
+const CUSTOMER = {
+  email,
+  name: text,
+  phone: text,
+  accepts_marketing: { type: 'boolean' },
+  tags,
+} satisfies Fields
+const PRODUCT_OUT: Fields = { id, title: text, price: amount }
+const CUSTOMER_OUT: Fields = { id, email }
+const ORDER_OUT: Fields = { id, status: text, total: amount }
+const NOTIFICATION_OUT: Fields = { id, channel: text }
+const TASK_OUT: Fields = { id, title: text, status: text }
+
+type Fields = Record<string, SafeSchema>
+
+/** The platform's own actions. A new one is a row here. */
+export const PLATFORM_ACTIONS: readonly RegistryAction[] = [
+  action('create_product', 'Create a product', 'Adds a product to the shop.', {
+    category: 'products',
+    call: 'POST /api/products',
+    required: ['title', 'price'],
+    fields: PRODUCT,
+    out: PRODUCT_OUT,
+  }),
+  action('update_product', 'Update a product', 'Changes the fields that are given.', {
+    category: 'products',
+    call: 'PUT /api/products/:id',
+    required: ['id'],
+    fields: { id, ...PRODUCT },
+    out: PRODUCT_OUT,
+  }),
+  action('delete_product', 'Delete a product', 'Removes a product from the shop.', {
+    category: 'products',
+    call: 'DELETE /api/products/:id',
+    required: ['id'],
+    fields: { id },
+    out: {},
+  }),
+  action('create_customer', 'Create a customer', 'Adds a customer to the shop.', {
+    category: 'customers',
+    call: 'POST /api/customers',
+    required: ['email'],
+    fields: CUSTOMER,
+    out: CUSTOMER_OUT,
+  }),
+  action('update_customer', 'Update a customer', 'Changes the fields that are given.', {
+    category: 'customers',
+    call: 'PUT /api/customers/:id',
+    required: ['id'],
+    fields: { id, ...CUSTOMER },
+    out: CUSTOMER_OUT,
+  }),
+  action('create_order', 'Create an order', 'Places an order for a customer.', {
+    category: 'orders',
+    call: 'POST /api/orders',
+    required: ['customer_id', 'items'],
+    out: ORDER_OUT,
+    fields: {
+      customer_id: id,
+      items: {
+        type: 'array',
+        minItems: 1,
+        items: {
+          type: 'object',
+          required: ['product_id', 'quantity'],
+          properties: { product_id: id, quantity: { type: 'integer', minimum: 1 } },
+        },
+      },
+    },
+  }),
+  action(
+    'update_order_status',
+    "Update an order's status",
+    'Moves an order on: paid, shipped, delivered, cancelled.',
+    {
+      category: 'orders',
+      call: 'PUT /api/orders/:id/status',
+      required: ['id', 'status'],
+      out: ORDER_OUT,
+      fields: { id, status: text, payment: open, shipment: open, cancelled_by: text, reason: text },
+    },
+  ),
+  action('send_email', 'Send an email', 'Sends an email from the shop: text, html, body or a template.', {
+    category: 'notifications',
+    call: 'POST /api/notifications/email',
+    required: ['to', 'subject'],
+    out: NOTIFICATION_OUT,
+    fields: {
+      to: email,
+      subject: text,
+      text: longText,
+      html: longText,
+      body: longText,
+      template: text,
+      variables: open,
+    },
+  }),
+  action('send_sms', 'Send a text message', 'Sends a text message to a phone.', {
+    category: 'notifications',
+    call: 'POST /api/notifications/sms',
+    required: ['to', 'message'],
+    out: NOTIFICATION_OUT,
+    fields: { to: text, message: text },
+  }),
+  action('create_notification', 'Notify the team', 'Shows a notification to the people who run the shop.', {
+    category: 'notifications',
+    call: 'POST /api/notifications',
+    required: ['title', 'message'],
+    out: NOTIFICATION_OUT,
+    aliases: ['send_notification'],
+    fields: { title: text, message: text, user_id: id, level: text, data: open },
+  }),
+  action('create_task', 'Create a task', 'Adds a task for the people who run the shop.', {
+    category: 'tasks',
+    call: 'POST /api/tasks',
+    required: ['title'],
+    out: TASK_OUT,
+    fields: { title: text, description: longText, due_date: time, priority: text, assignee: id },
+  }),
+  action('assign_task', 'Assign a task', 'Gives a task to somebody.', {
+    category: 'tasks',
+    call: 'PUT /api/tasks/:id/assign',
+    required: ['id', 'assignee'],
+    fields: { id, assignee: id },
+    out: TASK_OUT,
+  }),
+]
+
+const BY_NAME: ReadonlyMap<string, RegistryAction> = new Map(
+  PLATFORM_ACTIONS.flatMap((each) =>
+    [each.action_type, ...each.aliases].map((name) => [name, each] as const),
+  ),
+)
+
+/** By its name or an alias. */
+export function platformAction(name: string): RegistryAction | undefined {
+  return BY_NAME.get(name)
+}
+
+/** Repeating a PUT or DELETE leaves what one left; a POST may do it again. Members beyond the fields are passed on. */
+function action(
+  actionType: string,
+  title: string,
+  description: string,
+  row: {
+    category: string
+    call: string
+    required: string[]
+    fields: Fields
+    out: Fields
+    aliases?: string[]
+  },
+): RegistryAction {
+  const [method = '', path = ''] = row.call.split(' ')
+  return {
+    action_type: actionType,
+    aliases: row.aliases ?? [],
+    title,
+    description,
+    category: row.category,
+    source: 'platform',
+    plugin_id: null,
+    plugin: null,
+    plugin_active: true,
+    required_fields: row.required,
+    optional_fields: Object.keys(row.fields).filter((field) => !row.required.includes(field)),
+    input_schema: { type: 'object', properties: row.fields, required: row.required },
+    output_schema: { type: 'object', properties: row.out },
+    idempotent: method !== 'POST',
+    method,
+    path,
+    endpoint: null,
+    timeout_ms: null,
+  }
+}

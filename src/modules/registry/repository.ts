@@ -1,0 +1,57 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB, PluginStatus } from '../../../db/schema.ts'
+import type { StoredAction } from './action.ts'
+
+export interface PluginHead {
+  id: string
+  slug: string
+  status: PluginStatus
+  /** Another one after every change of the row. */
+  mark: string
+}
+
+/** 0 for a tenant that is not there. */
+export async function readActionsVersion(db: Kysely<DB>, tenantId: string): Promise<number> {
+  const row = await db
+    .selectFrom('tenants')
+    .select('actions_version')
+    .where('id', '=', tenantId)
+    .executeTakeFirst()
+  return row?.actions_version ?? 0
+}
+
+/** Makes every replica read the tenant's actions again. It also locks the tenant's row until the transaction ends. */
+export async function bumpActionsVersion(trx: Transaction<DB>, tenantId: string): Promise<void> {
+  await trx
+    .updateTable('tenants')
+    .set((eb) => ({ actions_version: eb('actions_version', '+', 1) }))
+    .where('id', '=', tenantId)
+    .execute()
+}
+
+export async function selectPluginHeads(db: Kysely<DB>, tenantId: string): Promise<PluginHead[]> {
+  return pluginsOf(db, tenantId).execute()
+}
+
+/** With the actions, and how many bytes of text they are. */
+export async function selectPluginActions(
+  db: Kysely<DB>,
+  tenantId: string,
+  pluginIds: readonly string[],
+): Promise<(PluginHead & { actions: StoredAction[]; bytes: number })[]> {
+  return pluginsOf(db, tenantId)
+    .select((eb) => [
+      eb.ref('registered_actions').$castTo<StoredAction[]>().as('actions'),
+      sql<number>`octet_length(registered_actions::text)`.as('bytes'),
+    ])
+    .where(sql<boolean>`id = any(${pluginIds}::uuid[])`)
+    .execute()
+}
+
+function pluginsOf(db: Kysely<DB>, tenantId: string) {
+  return db
+    .selectFrom('plugins')
+    .select(['id', 'slug', 'status', sql<string>`xmin::text`.as('mark')])
+    .where('tenant_id', '=', tenantId)
+    .where('deleted_at', 'is', null)
+}

@@ -1,0 +1,60 @@
+import type { RegistryAction } from './action.ts'
+import type { ActionIndex } from './action-index.ts'
+import { platformAction } from './platform-actions.ts'
+import type { VersionCache } from './version-cache.ts'
+
+export type Resolution =
+  | { action: RegistryAction }
+  | {
+      problem: 'unknown_action' | 'unknown_plugin' | 'plugin_inactive' | 'ambiguous_action'
+      message: string
+      /** Slugs of the plugins that have it, when it must be said which. */
+      candidates?: string[]
+    }
+
+const PLATFORM_REF = 'platform'
+const NAMED_MAX_CHARS = 128
+
+/** The action that a dispatch means, or why there is none. Never rejects for what the caller says. */
+export async function resolveAction(
+  cache: VersionCache<ActionIndex>,
+  tenantId: string,
+  actionType: string,
+  pluginRef: string | null,
+): Promise<Resolution> {
+  const ofPlatform = platformAction(actionType)
+  if (ofPlatform !== undefined && (pluginRef === null || pluginRef === PLATFORM_REF))
+    return { action: ofPlatform }
+  const name = actionType.slice(0, NAMED_MAX_CHARS)
+  if (pluginRef === PLATFORM_REF) return unknownAction(`The platform has no action "${name}".`)
+
+  const index = await cache.get(tenantId)
+  if (pluginRef !== null) {
+    const plugin = index.plugin(pluginRef)
+    if (plugin === undefined)
+      return { problem: 'unknown_plugin', message: 'There is no such plugin: give its UUID or slug.' }
+    const action = plugin.byType.get(actionType)
+    if (action !== undefined) return ifActive(action)
+    const hint = ofPlatform === undefined ? '' : " It is the platform's: leave plugin_id out."
+    return unknownAction(`The plugin "${plugin.slug}" has no action "${name}".${hint}`)
+  }
+  const [action, ...others] = index.actionsOfType(actionType)
+  if (action === undefined)
+    return unknownAction(`There is no action "${name}": see GET /api/plugins/actions.`)
+  if (others.length === 0) return ifActive(action)
+  const candidates = [action, ...others].map(({ plugin }) => plugin ?? '').sort()
+  return {
+    problem: 'ambiguous_action',
+    message: `Several plugins have the action "${name}": name one of them as plugin_id.`,
+    candidates,
+  }
+}
+
+function ifActive(action: RegistryAction): Resolution {
+  if (action.plugin_active) return { action }
+  return { problem: 'plugin_inactive', message: `The plugin "${action.plugin ?? ''}" is not active.` }
+}
+
+function unknownAction(message: string): Resolution {
+  return { problem: 'unknown_action', message }
+}
