@@ -97,6 +97,7 @@ export interface AutomationEventLog {
 }
 
 export interface AutomationExecutions {
+  cancel_requested: Generated<boolean>;
   causation_depth: Generated<number>;
   created_at: Generated<Timestamp>;
   due_at: Timestamp | null;
@@ -111,6 +112,7 @@ export interface AutomationExecutions {
   lease_token: Generated<Int8>;
   lease_until: Timestamp | null;
   reason: string | null;
+  received: Generated<number>;
   retry_of: string | null;
   started_at: Timestamp | null;
   state: Json;
@@ -208,9 +210,11 @@ export interface AutomationWaits {
   event: string;
   execution_id: string;
   filter: Json | null;
+  iteration: Generated<string>;
   match_hash: Buffer;
   paths: string;
   purpose: string;
+  received_event_id: string | null;
   step_id: string;
   tenant_id: string;
 }

@@ -100,6 +100,10 @@ create table automation_executions (
   error jsonb,
   -- Steps written so far; the next one's number.
   step_count integer not null default 0,
+  -- Raised by every event that a wait of it receives. A worker that read an older count must look again.
+  received integer not null default 0,
+  -- Asked for while a worker has it: it ends at the next step boundary.
+  cancel_requested boolean not null default false,
   -- Retried from which execution.
   retry_of uuid,
   created_at timestamptz not null default now(),
@@ -111,8 +115,10 @@ create table automation_executions (
 -- One execution for each flow and event, whatever is repeated.
 create unique index automation_executions_flow_id_event_id_key
   on automation_executions (flow_id, event_id) where event_id is not null and retry_of is null;
--- The queue: what waits for something else than time is not in it.
-create index automation_executions_due_at_idx on automation_executions (due_at) where due_at is not null;
+-- The queue, by tenant first: one tenant's backlog is never in another's way. What waits for something else than
+-- time is not in it; what is being run stands at the end of its lease.
+create index automation_executions_tenant_id_due_at_idx
+  on automation_executions (tenant_id, due_at) where due_at is not null;
 create index automation_executions_flow_id_id_idx on automation_executions (flow_id, id);
 -- Enrolment: who is active under a key; and what cancel_on looks for.
 create index automation_executions_flow_id_key_idx on automation_executions (flow_id, key, id) where key is not null;
@@ -144,6 +150,8 @@ create table automation_waits (
   -- Which of the step's alternatives.
   alternative integer not null,
   step_id text not null,
+  -- The loop item that waits; empty outside of loops.
+  iteration text not null default '',
   event text not null,
   -- Paths in the event's data, sorted and joined: matchers hash an event once for each distinct list.
   paths text not null,
@@ -151,11 +159,13 @@ create table automation_waits (
   filter jsonb,
   -- resume: the step's wait; cancel: the flow's cancel_on.
   purpose text not null check (purpose in ('resume', 'cancel')),
+  -- The event that came. The row stays until the execution has taken it up.
+  received_event_id uuid,
   created_at timestamptz not null default now(),
-  primary key (execution_id, purpose, alternative)
+  primary key (execution_id, purpose, iteration, alternative)
 );
 
-create index automation_waits_match_idx on automation_waits (tenant_id, event, match_hash);
+create index automation_waits_match_idx on automation_waits (tenant_id, event, match_hash) where received_event_id is null;
 
 create table automation_messages (
   tenant_id uuid not null,
