@@ -200,8 +200,7 @@ export class LaneKeeper {
   /** The lanes to ask for next: the better class first, each within its share of the room. */
   #choose(): string[] {
     if (this.#candidates.size === 0) return []
-    const room = new Room(this.#options.maxLanes)
-    for (const lane of this.#held.values()) room.take(lane.class)
+    const room = this.#roomForLanes()
     const chosen: string[] = []
     for (const wanted of CLASSES_BEST_FIRST) {
       for (const [pluginId, laneClass] of this.#candidates) {
@@ -214,6 +213,12 @@ export class LaneKeeper {
     return chosen
   }
 
+  #roomForLanes(): Room {
+    const room = new Room(this.#options.maxLanes)
+    for (const lane of this.#held.values()) room.take(lane.class)
+    return room
+  }
+
   async #take(claims: readonly LaneClaim[], now: number): Promise<void> {
     const targets = await this.#ctx.targets.get(
       claims.map((claim) => ({
@@ -223,6 +228,7 @@ export class LaneKeeper {
       })),
     )
     const unusable: LaneHold[] = []
+    const room = this.#roomForLanes()
     for (const claim of claims) {
       const hold = holdOf(claim)
       if (claim.skip_before !== null) {
@@ -230,9 +236,19 @@ export class LaneKeeper {
         continue
       }
       const target = targets.get(claim.plugin_id)
-      if (target?.active === true) {
-        this.#held.set(claim.plugin_id, new Lane(claim, target, now, this.#options.leaseMs))
-      } else unusable.push(hold)
+      if (target?.active !== true) {
+        unusable.push(hold)
+        continue
+      }
+      const lane = new Lane(claim, target, now, this.#options.leaseMs)
+      if (room.free(lane.class) > 0) {
+        room.take(lane.class)
+        this.#held.set(lane.id, lane)
+      } else {
+        // Suggested without its class being known, it got in ahead of the better ones.
+        this.#candidates.set(lane.id, lane.class)
+        unusable.push(hold)
+      }
     }
     await this.#giveBack(unusable)
   }

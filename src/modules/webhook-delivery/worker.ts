@@ -336,7 +336,7 @@ export class DeliveryWorker {
   #finish(lane: Lane, outcome: Outcome): void {
     lane.done(outcome.deliveryId, performance.now())
     if (lane.closing) this.#letGo(lane)
-    else if (lane.idle && this.#keeper.crowded) this.#kick()
+    else if (lane.wantsFetch() || (lane.idle && this.#keeper.crowded)) this.#kick()
   }
 
   #count(lane: Lane, outcome: Outcome): void {
