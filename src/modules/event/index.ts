@@ -24,6 +24,8 @@ import { typeRoutes } from './type-routes.ts'
 import { TYPE_SCHEMAS } from './type-schemas.ts'
 import type { EventService } from './types.ts'
 
+export { CATALOGUE } from './catalogue/index.ts'
+export { type PluginType, removePluginTypes, replacePluginTypes, type TypeRefusal } from './plugin-types.ts'
 export type { EventService, IntakeResult, NewEvent, StoredEvent } from './types.ts'
 
 declare module 'fastify' {

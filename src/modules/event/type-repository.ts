@@ -84,3 +84,48 @@ export async function raiseVersion(trx: Transaction<DB>, tenantId: string): Prom
     .where('id', '=', tenantId)
     .execute()
 }
+
+/** Types of the tenant that are not this plugin's. */
+export async function selectOthersTypes(
+  trx: Transaction<DB>,
+  tenantId: string,
+  pluginId: string,
+): Promise<{ name: string; plugin_id: string | null }[]> {
+  return trx
+    .selectFrom('event_types')
+    .select(['name', 'plugin_id'])
+    .where('tenant_id', '=', tenantId)
+    .where((eb) => eb.or([eb('plugin_id', 'is', null), eb('plugin_id', '<>', pluginId)]))
+    .execute()
+}
+
+/** Those whose names are not kept. */
+export async function deletePluginTypes(
+  trx: Transaction<DB>,
+  tenantId: string,
+  pluginId: string,
+  keptNames: readonly string[],
+): Promise<void> {
+  await trx
+    .deleteFrom('event_types')
+    .where('tenant_id', '=', tenantId)
+    .where('plugin_id', '=', pluginId)
+    .where(sql<boolean>`name <> all(${keptNames}::text[])`)
+    .execute()
+}
+
+export async function upsertPluginTypes(
+  trx: Transaction<DB>,
+  { tenantId, pluginId }: { tenantId: string; pluginId: string },
+  types: readonly { name: string; description: string; schema: object | null }[],
+): Promise<void> {
+  await sql`
+    insert into event_types (tenant_id, name, description, schema, plugin_id)
+    select ${tenantId}, t.name, t.description, t.schema, ${pluginId}
+    from jsonb_to_recordset(${JSON.stringify(types)}::jsonb) as t (name text, description text, schema jsonb)
+    on conflict (tenant_id, name) do update set
+      description = excluded.description, schema = excluded.schema, updated_at = now()
+    where (event_types.description, event_types.schema) is distinct from (excluded.description, excluded.schema)`.execute(
+    trx,
+  )
+}

@@ -24,7 +24,7 @@ export interface TypeContext {
 }
 
 /** Intake keeps a tenant's types in memory. */
-const MAX_TYPES = 1_000
+export const MAX_TYPES = 1_000
 const MAX_SAMPLE_BYTES = 64 * 1024
 
 /** The platform's types and the tenant's own, by name. */

@@ -7,6 +7,7 @@ import { headersNeeded, refuseInvalid, revisionConflict } from './errors.ts'
 import { resetLane } from './lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
 import {
+  bumpActionsVersion,
   bumpSubscriptionsVersion,
   findPlugin,
   lockPlugin,
@@ -82,6 +83,7 @@ async function changePlugin(
       // What failed was the old endpoint, or is over by a person's word.
       if (startsAfresh(fields, status)) await resetLane(trx, tenantId, row.id)
       if (fields.includes('events')) await bumpSubscriptionsVersion(trx, tenantId)
+      if (fields.includes('status')) await bumpActionsVersion(trx, tenantId)
       await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields })
     }
     const now = found(await findPlugin(trx, tenantId, slug), actor)

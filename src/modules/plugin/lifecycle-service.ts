@@ -3,7 +3,7 @@ import type { Plugin } from './answer-schemas.ts'
 import { found, type PluginContext, transact } from './context.ts'
 import { giveUpWaiting, resetLane } from './lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
-import { findPlugin, lockPlugin, updatePlugin } from './repository.ts'
+import { bumpActionsVersion, findPlugin, lockPlugin, updatePlugin } from './repository.ts'
 import type { Resumption } from './schemas.ts'
 import { isSlug } from './slug.ts'
 import { chosenStatus } from './status.ts'
@@ -20,6 +20,7 @@ export async function pausePlugin(
     const row = found(isSlug(slug) ? await lockPlugin(trx, tenantId, slug) : undefined, actor)
     if (row.status !== 'paused') {
       await updatePlugin(trx, tenantId, row.id, chosenStatus('paused'))
+      await bumpActionsVersion(trx, tenantId)
       await auditPlugin(trx, actor, 'plugin.paused', row, { from: row.status })
     }
     return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
@@ -44,6 +45,7 @@ export async function resumePlugin(
     await updatePlugin(trx, tenantId, row.id, chosenStatus('active'))
     await resetLane(trx, tenantId, row.id)
     if (backlog === 'skip') await giveUpWaiting(trx, tenantId, row.id, 'skipped')
+    if (row.status !== 'active') await bumpActionsVersion(trx, tenantId)
     await auditPlugin(trx, actor, 'plugin.resumed', row, { from: row.status, backlog })
     return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
   })

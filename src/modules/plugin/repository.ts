@@ -115,7 +115,20 @@ export async function markPluginDeleted(trx: Transaction<DB>, tenantId: string, 
       config_sealed: null,
       headers_sealed: null,
       subscriptions: '[]',
+      registered_actions: '[]',
     })
+    .execute()
+}
+
+export async function deleteCapabilities(
+  trx: Transaction<DB>,
+  tenantId: string,
+  pluginId: string,
+): Promise<void> {
+  await trx
+    .deleteFrom('plugin_capabilities')
+    .where('tenant_id', '=', tenantId)
+    .where('plugin_id', '=', pluginId)
     .execute()
 }
 
@@ -141,6 +154,15 @@ export async function bumpSubscriptionsVersion(trx: Transaction<DB>, tenantId: s
   await trx
     .updateTable('tenants')
     .set((eb) => ({ subscriptions_version: eb('subscriptions_version', '+', 1) }))
+    .where('id', '=', tenantId)
+    .execute()
+}
+
+/** Makes the registry everywhere look again which plugins there are and which are active. */
+export async function bumpActionsVersion(trx: Transaction<DB>, tenantId: string): Promise<void> {
+  await trx
+    .updateTable('tenants')
+    .set((eb) => ({ actions_version: eb('actions_version', '+', 1) }))
     .where('id', '=', tenantId)
     .execute()
 }

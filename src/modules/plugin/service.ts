@@ -6,6 +6,7 @@ import { decodeCursor, page } from '../../lib/cursor.ts'
 import { isEventType } from '../../lib/event-pattern.ts'
 import { newId } from '../../lib/ids.ts'
 import { generateSecret } from '../../lib/signature.ts'
+import { removePluginTypes } from '../event/index.ts'
 import type { Plugin, TestResult } from './answer-schemas.ts'
 import { checkChanges, checkSecret } from './check-changes.ts'
 import { checkUrls } from './check-urls.ts'
@@ -14,7 +15,9 @@ import { pluginExists, pluginNotFound, refuseInvalid } from './errors.ts'
 import { giveUpWaiting, insertLane, resetLane } from './lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
 import {
+  bumpActionsVersion,
   bumpSubscriptionsVersion,
+  deleteCapabilities,
   findPlugin,
   insertPlugin,
   listPlugins as listPluginRows,
@@ -58,6 +61,7 @@ export async function registerPlugin(
     await insertSecret(trx, { id: secretId, tenant_id: tenantId, plugin_id: id, sealed })
     await insertLane(trx, tenantId, id)
     await bumpSubscriptionsVersion(trx, tenantId)
+    await bumpActionsVersion(trx, tenantId)
     await auditPlugin(trx, actor, 'plugin.created', { tenant_id: tenantId, id, slug }, { name: input.name })
     return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
   }).catch((error: unknown) => {
@@ -115,10 +119,13 @@ export async function deletePlugin(
     const row = found(isSlug(slug) ? await lockPlugin(trx, tenantId, slug) : undefined, actor)
     await markPluginDeleted(trx, tenantId, row.id)
     await deleteSecrets(trx, tenantId, row.id)
+    await deleteCapabilities(trx, tenantId, row.id)
+    await removePluginTypes(trx, tenantId, row.id)
     const revoked = await revokePluginKeys(trx, tenantId, row.id)
     await resetLane(trx, tenantId, row.id)
     await giveUpWaiting(trx, tenantId, row.id, 'plugin_deleted')
     await bumpSubscriptionsVersion(trx, tenantId)
+    await bumpActionsVersion(trx, tenantId)
     await auditPlugin(trx, actor, 'plugin.deleted', row, { revoked_keys: revoked.length })
     return { id: row.id, keyIds: revoked }
   })

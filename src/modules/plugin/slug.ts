@@ -4,8 +4,8 @@ import type { FieldError } from '../../lib/problem.ts'
 const SLUG = /^[a-z0-9][a-z0-9-]{0,62}$/
 const SLUG_MAX_CHARS = 63
 
-/** Paths below /api/plugins that are not plugins. */
-const RESERVED_SLUGS: ReadonlySet<string> = new Set(['actions', 'events'])
+/** Paths below /api/plugins that are not plugins, and what stands for the platform where a plugin is named. */
+const RESERVED_SLUGS: ReadonlySet<string> = new Set(['actions', 'events', 'platform'])
 
 /** Whether a plugin may have this slug in its path; anything else needs no look into the database. */
 export function isSlug(text: string): boolean {

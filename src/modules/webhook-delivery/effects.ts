@@ -72,6 +72,12 @@ async function disable(
     .where('status', '=', 'active')
     .executeTakeFirst()
   if (changed.numUpdatedRows === 0n) return []
+  // The registry shows which plugins are active.
+  await trx
+    .updateTable('tenants')
+    .set({ actions_version: sql<number>`actions_version + 1` })
+    .where('id', '=', lane.target.tenantId)
+    .execute()
   await audit(trx, SYSTEM_ACTOR, {
     tenantId: lane.target.tenantId,
     action: 'plugin.disabled',
