@@ -37,10 +37,3 @@ export const SCOPE_FIELDS: Readonly<Record<'event' | 'execution' | 'tenant', rea
   execution: ['id', 'flow_id', 'flow_name', 'version', 'started_at', 'error'],
   tenant: ['id'],
 }
-
-export const ROOTS = ['trigger', 'steps', 'variables', 'item', 'event', 'execution', 'tenant', 'now'] as const
-export type Root = (typeof ROOTS)[number]
-
-export function isRoot(name: unknown): name is Root {
-  return ROOTS.includes(name as Root)
-}

@@ -13,8 +13,9 @@ export type TemplateText = string
 export type TemplateTree = unknown
 
 export type StepId = string
-/** Where a port leads. In a loop's body `end` ends the item, elsewhere the execution. */
-export type Target = StepId | 'end'
+/** Where a port leads: a step, or `end`, which in a loop's body ends the item and elsewhere the execution. */
+export type Target = string
+export const END = 'end'
 
 /** A flow as the engine runs it: plain JSON, ids checked, defaults written out, every target exists. */
 export interface CanonicalFlow {

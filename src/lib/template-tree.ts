@@ -1,0 +1,138 @@
+import { toPointer } from './json-error.ts'
+import { isRawNumber } from './raw-number.ts'
+import { measureJson } from './template-filter.ts'
+import { parseTemplate } from './template-parse.ts'
+import type { Expression, Operand, PathOperand, Template, TemplateProblem } from './template-syntax.ts'
+import { exactExpression } from './template-syntax.ts'
+
+/** A payload whose texts are compiled; what holds no template is kept as it came. */
+export type TemplateNode =
+  | { readonly kind: 'literal'; readonly value: unknown; readonly bytes: number }
+  | { readonly kind: 'template'; readonly template: Template }
+  | { readonly kind: 'list'; readonly items: readonly TemplateNode[] }
+  | { readonly kind: 'object'; readonly members: readonly (readonly [name: string, node: TemplateNode])[] }
+
+export interface TreeProblem extends TemplateProblem {
+  /** Of the text, in the tree. */
+  pointer: string
+}
+
+/** A path that a template reads. */
+export interface TemplateReference {
+  /** Of the text, in the tree. */
+  pointer: string
+  operand: PathOperand
+  /** A `default` stands in for it when it is missing. */
+  hasDefault: boolean
+  /** The whole expression, for messages. */
+  source: string
+}
+
+/** Of the node that is being visited: grows and shrinks with the depth. */
+type Path = (string | number)[]
+
+const MAX_DEPTH = 64
+const MAX_PROBLEMS = 50
+
+/** Compiles all that can be, and lists what cannot: broken texts stand in the tree as they are. */
+export function parseTree(value: unknown): { tree: TemplateNode; problems: TreeProblem[] } {
+  const problems: TreeProblem[] = []
+  const tree = parseNode(value, [], problems)
+  return { tree, problems }
+}
+
+/** Every path that the tree reads, in document order. */
+export function templateReferences(tree: TemplateNode): TemplateReference[] {
+  const references: TemplateReference[] = []
+  visitTemplates(tree, (template, path) => {
+    const pointer = toPointer(path)
+    for (const part of template.parts) {
+      if (typeof part === 'object') references.push(...expressionReferences(part, pointer))
+    }
+  })
+  return references
+}
+
+/** Calls `visit` for every text with an expression in it. */
+export function visitTemplates(
+  tree: TemplateNode,
+  visit: (template: Template, path: readonly (string | number)[]) => void,
+  path: Path = [],
+): void {
+  if (tree.kind === 'template') visit(tree.template, path)
+  else if (tree.kind === 'list') {
+    for (const [index, item] of tree.items.entries())
+      below(path, index, () => visitTemplates(item, visit, path))
+  } else if (tree.kind === 'object') {
+    for (const [name, node] of tree.members) below(path, name, () => visitTemplates(node, visit, path))
+  }
+}
+
+function parseNode(value: unknown, path: Path, problems: TreeProblem[]): TemplateNode {
+  if (typeof value === 'string')
+    return value.includes('{{') ? parseText(value, path, problems) : literal(value)
+  if (typeof value !== 'object' || value === null || isRawNumber(value)) return literal(value)
+  if (path.length === MAX_DEPTH) {
+    report(problems, path, {
+      code: 'template_too_large',
+      message: `Nest at most ${MAX_DEPTH} lists and objects.`,
+      at: 0,
+    })
+    return literal(null)
+  }
+  if (Array.isArray(value)) {
+    const items = value.map((item, index) => below(path, index, () => parseNode(item, path, problems)))
+    return items.every((item) => item.kind === 'literal') ? literal(value) : { kind: 'list', items }
+  }
+  const members = Object.entries(value).map(
+    ([name, member]) => [name, below(path, name, () => parseNode(member, path, problems))] as const,
+  )
+  return members.every(([, node]) => node.kind === 'literal') ? literal(value) : { kind: 'object', members }
+}
+
+function parseText(text: string, path: Path, problems: TreeProblem[]): TemplateNode {
+  const parsed = parseTemplate(text)
+  if ('template' in parsed) return { kind: 'template', template: parsed.template }
+  for (const problem of parsed.problems) report(problems, path, problem)
+  return literal(text)
+}
+
+/** The size of a literal is measured once, not at every rendering; it may well be nested in another literal. */
+function literal(value: unknown): TemplateNode {
+  let bytes = -1
+  return {
+    kind: 'literal',
+    value,
+    get bytes() {
+      if (bytes < 0) bytes = measureJson(value, Number.POSITIVE_INFINITY)
+      return bytes
+    },
+  }
+}
+
+function expressionReferences(expression: Expression, pointer: string): TemplateReference[] {
+  const { operand, filters, source } = expression
+  const hasDefault = filters.some(({ filter }) => filter.name === 'default')
+  const args = filters.flatMap((call) => call.args)
+  const isPath = (each: Operand): each is PathOperand => each.kind === 'path'
+  return [
+    ...[operand].filter(isPath).map((path) => ({ pointer, operand: path, hasDefault, source })),
+    ...args.filter(isPath).map((path) => ({ pointer, operand: path, hasDefault: false, source })),
+  ]
+}
+
+/** The one expression a node consists of, whose value keeps its type. */
+export function exactNode(node: TemplateNode): Expression | null {
+  return node.kind === 'template' ? exactExpression(node.template) : null
+}
+
+function below<Result>(path: Path, segment: string | number, visit: () => Result): Result {
+  path.push(segment)
+  const result = visit()
+  path.pop()
+  return result
+}
+
+function report(problems: TreeProblem[], path: Path, problem: TemplateProblem): void {
+  if (problems.length < MAX_PROBLEMS) problems.push({ ...problem, pointer: toPointer(path) })
+}
