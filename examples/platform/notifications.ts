@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { type Change, change, newId, type Shop } from './change.ts'
-import { AnyObject, type App, CLOSED, Email, Line, ListQuery, Text } from './routes.ts'
+import { AnyObject, type App, CLOSED, Email, Line, ListQuery, PersonId, Text } from './routes.ts'
 import { unprocessable } from './errors.ts'
 
 const CONTENT = {
@@ -22,7 +22,7 @@ const NotificationInput = Type.Object(
   {
     title: Line(),
     message: Text(),
-    user_id: Type.Optional(Line(64)),
+    user_id: Type.Optional(PersonId()),
     level: Type.Optional(Type.Union(['info', 'warning', 'error'].map((level) => Type.Literal(level)))),
     data: Type.Optional(AnyObject()),
   },
@@ -62,7 +62,10 @@ export function notificationRoutes(app: App, shop: Shop): void {
   app.post('/api/notifications', { schema: { body: NotificationInput } }, (request, reply) =>
     change(shop, request, reply, (trx) => {
       const { user_id, title, ...content } = request.body
-      return { status: 201, body: keep(trx, 'notification', user_id ?? null, title, content) }
+      return {
+        status: 201,
+        body: keep(trx, 'notification', user_id === undefined ? null : String(user_id), title, content),
+      }
     }),
   )
 }

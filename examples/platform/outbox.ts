@@ -36,7 +36,8 @@ export class Outbox {
   readonly #closing = new AbortController()
   #intake: Intake | null
   #pause = new AbortController()
-  #running: Promise<void> | null = null
+  #draining = false
+  #drained = Promise.resolve()
 
   constructor(db: Database, intake: Intake | null, log: FastifyBaseLogger) {
     this.#db = db
@@ -67,13 +68,14 @@ export class Outbox {
   }
 
   wake(): void {
-    if (this.#closing.signal.aborted || this.#intake === null) return
-    this.#running ??= this.#drain()
+    if (this.#draining || this.#closing.signal.aborted || this.#intake === null) return
+    this.#draining = true
+    this.#drained = this.#drain()
   }
 
   async close(): Promise<void> {
     this.#closing.abort()
-    await this.#running
+    await this.#drained
   }
 
   async #drain(): Promise<void> {
@@ -93,7 +95,7 @@ export class Outbox {
       await sleep(waitMs, undefined, { signal }).catch(() => undefined)
       pauseMs = Math.min(pauseMs * 2, LAST_PAUSE_MS)
     }
-    this.#running = null
+    this.#draining = false
   }
 
   /** The oldest events of the tenant whose turn it is. */
@@ -108,21 +110,18 @@ export class Outbox {
 
   /** @returns null when every event was acknowledged or refused for good */
   async #send(batch: OutboxEntry[]): Promise<{ reason: string; retryAfterMs: number } | null> {
-    let response: Response
-    let text: string
     try {
-      response = await this.#post(batch)
-      text = await response.text()
+      const response = await this.#post(batch)
+      const text = await response.text()
+      if (response.status === 202) {
+        return this.#settle(batch, (JSON.parse(text) as { results: IntakeResult[] }).results)
+      }
+      const retryAfterMs = (Number(response.headers.get('retry-after')) || 0) * 1000
+      return { reason: `answered ${response.status}: ${text}`, retryAfterMs }
     } catch (error) {
       const { message, cause } = error as Error
       return { reason: cause instanceof Error ? `${message}: ${cause.message}` : message, retryAfterMs: 0 }
     }
-    if (response.status !== 202) {
-      const retryAfterMs = (Number(response.headers.get('retry-after')) || 0) * 1000
-      return { reason: `answered ${response.status}: ${text}`, retryAfterMs }
-    }
-    const { results } = JSON.parse(text) as { results: IntakeResult[] }
-    return this.#settle(batch, results)
   }
 
   async #post(batch: OutboxEntry[]): Promise<Response> {

@@ -49,7 +49,9 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
   const app = Fastify({
     logger: { level: options.logLevel ?? 'silent' },
     // What has the wrong type or no place is refused, not bent or dropped.
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true } },
+    ajv: {
+      customOptions: { coerceTypes: false, removeAdditional: false, allErrors: true, allowUnionTypes: true },
+    },
     forceCloseConnections: true,
   }).withTypeProvider<TypeBoxTypeProvider>() as App
   const db = openDatabase(options.databaseFile ?? ':memory:')

@@ -25,13 +25,22 @@ export const Line = (maxLength = 200) => Type.String({ minLength: 1, maxLength, 
 export const Text = () => Type.String({ maxLength: 10_000 })
 export const Email = () => Type.String({ format: 'email', maxLength: 254 })
 export const Tags = () => Type.Array(Line(64), { maxItems: 100 })
-/** Of money, in the currency's unit: 39.9. */
-export const Amount = () => Type.Number({ minimum: 0, maximum: 1_000_000_000 })
+/** Of money, in the currency's unit: 39.9, or "39.90". */
+export const Amount = () =>
+  Type.Unsafe<number | string>({
+    type: ['number', 'string'],
+    minimum: 0,
+    maximum: 1_000_000_000,
+    pattern: '^\\d{1,9}(\\.\\d{1,2})?$',
+  })
+/** Of people, whose ids come from elsewhere. */
+export const PersonId = () =>
+  Type.Unsafe<string | number>({ type: ['string', 'integer'], minLength: 1, maxLength: 254 })
 export const Currency = () => Type.String({ pattern: '^[A-Z]{3}$' })
 export const Count = () => Type.Integer({ minimum: 0, maximum: 1_000_000_000 })
 export const AnyObject = () => Type.Record(Type.String(), Type.Unknown())
 
-export const toCents = (amount: number): number => Math.round(amount * 100)
+export const toCents = (amount: number | string): number => Math.round(Number(amount) * 100)
 export const fromCents = (cents: number): number => cents / 100
 
 /** Fields that were given and differ from what is there. */

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { type Change, change, newId, type Shop } from './change.ts'
 import type { Database } from './database.ts'
 import { notFound } from './errors.ts'
-import { type App, CLOSED, Line, ListQuery, Params, Text } from './routes.ts'
+import { type App, CLOSED, Line, ListQuery, Params, PersonId, Text } from './routes.ts'
 
 const TaskInput = Type.Object(
   {
@@ -12,11 +12,11 @@ const TaskInput = Type.Object(
       Type.Union([Type.String({ format: 'date' }), Type.String({ format: 'date-time' })]),
     ),
     priority: Type.Optional(Type.Union(['low', 'normal', 'high'].map((priority) => Type.Literal(priority)))),
-    assignee: Type.Optional(Line(254)),
+    assignee: Type.Optional(PersonId()),
   },
   CLOSED,
 )
-const Assignment = Type.Object({ assignee: Line(254) }, CLOSED)
+const Assignment = Type.Object({ assignee: PersonId() }, CLOSED)
 
 interface TaskRow {
   id: string
@@ -49,7 +49,10 @@ export function taskRoutes(app: App, shop: Shop): void {
   app.put('/api/tasks/:id/assign', { schema: { params: Params, body: Assignment } }, (request, reply) =>
     change(shop, request, reply, (trx) => {
       getTask(shop.db, trx.tenantId, request.params.id)
-      trx.db.update('tasks', trx.tenantId, request.params.id, { ...request.body, updated_at: trx.now })
+      trx.db.update('tasks', trx.tenantId, request.params.id, {
+        assignee: String(request.body.assignee),
+        updated_at: trx.now,
+      })
       return { status: 200, body: getTask(shop.db, trx.tenantId, request.params.id) }
     }),
   )
@@ -65,7 +68,7 @@ function createTask({ db, tenantId, now }: Change, input: Static<typeof TaskInpu
     due_date: input.due_date ?? null,
     priority: input.priority ?? 'normal',
     status: 'open',
-    assignee: input.assignee ?? null,
+    assignee: input.assignee === undefined ? null : String(input.assignee),
     created_at: now,
     updated_at: now,
   })
