@@ -1,4 +1,6 @@
 const PLAIN_INTERVAL_MS = 1_000
+/** Of terminals that do not say how wide they are. */
+const USUAL_COLUMNS = 80
 
 /** A line that is written anew while something goes on; without a terminal, a line a second. */
 export class Progress {
@@ -12,7 +14,7 @@ export class Progress {
 
   update(text: string): void {
     if (this.#out.isTTY) {
-      this.#out.write(`\r\u001b[2K${text.slice(0, this.#out.columns - 1)}`)
+      this.#out.write(`\r\u001b[2K${text.slice(0, (this.#out.columns || USUAL_COLUMNS) - 1)}`)
       this.#open = true
     } else if (performance.now() - this.#writtenAt >= PLAIN_INTERVAL_MS) {
       this.#out.write(`${text}\n`)
