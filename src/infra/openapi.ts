@@ -48,7 +48,8 @@ export default fp(
         webhooks: webhookDocuments(),
       },
       refResolver: {
-        buildLocalReference: (json, _base, _fragment, index) => String(json['$id'] ?? `def-${index}`),
+        buildLocalReference: ({ $id }, _base, _fragment, index) =>
+          typeof $id === 'string' ? $id : `def-${index}`,
       },
     })
     await app.register(swaggerUi, {
