@@ -17,6 +17,7 @@ import { emitEvent } from './emit.ts'
 import { eventRoutes } from './event-routes.ts'
 import { ensureFeedEpoch } from './feed-epoch.ts'
 import { FEED_SCHEMAS } from './feed-schemas.ts'
+import { IntakeLog } from './intake-log.ts'
 import { Intake } from './intake.ts'
 import { intakeRoutes } from './intake-routes.ts'
 import { INTAKE_SCHEMAS } from './intake-schemas.ts'
@@ -54,6 +55,7 @@ export default fp(
       signals: app.signals,
       ready,
       count: (result, source) => app.metrics.intakeEvents.inc({ result, source }),
+      log: new IntakeLog(app.log),
     })
     const events: EventService = {
       accept: (events, log = app.log) => intake.accept(events, log),

@@ -5,14 +5,16 @@ import { isSerialisationConflict, isUnavailable } from '../../../db/connection.t
 import type { DB } from '../../../db/schema.ts'
 import { overloaded } from '../../infra/problems.ts'
 import type { Signals } from '../../infra/signals.ts'
+import type { Problem } from '../../lib/problem.ts'
 import { type ComposedEvent, composeEvent } from './compose.ts'
 import { eventConflict } from './errors.ts'
 import { selectBySourceIds, type TakenSourceId } from './event-repository.ts'
 import { type RunStatement, writeEvents } from './event-writer.ts'
-import { logResult } from './intake-log.ts'
+import type { IntakeLog } from './intake-log.ts'
 import { IntakeQueue, type Submission } from './intake-queue.ts'
 import { isProblem, type MatchedEvent, matchEvent } from './match.ts'
 import { PictureCache } from './picture-cache.ts'
+import type { TenantPicture } from './picture.ts'
 import { loadPicture } from './picture-repository.ts'
 import type { IntakeResult, NewEvent } from './types.ts'
 
@@ -23,6 +25,7 @@ export interface IntakeContext {
   /** Resolves when the feed's positions can be trusted. */
   ready: () => Promise<void>
   count: (result: IntakeResult['status'], source: NewEvent['source']) => void
+  log: IntakeLog
 }
 
 const LIMITS = { batch: 500, flushes: 2, events: 20_000, bytes: 64 * 1024 * 1024 } as const
@@ -38,8 +41,9 @@ interface Batch extends Submission {
 /**
  * The intake's engine: composes, matches and gathers events, and has them written.
  *
- * Concurrent calls share a statement: measured on two cores, one statement for every event reaches a third of the
- * throughput, because a commit and a round trip cost the same for one row and for a hundred.
+ * Concurrent calls share a statement: a commit, a flush to disk and a round trip cost the same for one row as for many.
+ * Measured beside one client, with one delivery for each event: 0.4 ms of statement for one event, 1.2 ms for 32,
+ * 17 ms for 500; the flush comes on top. Two statements under way keep Postgres busy while one waits for its flush.
  */
 export class Intake {
   readonly #ctx: IntakeContext
@@ -60,13 +64,15 @@ export class Intake {
     const results = new Map<string, IntakeResult>()
     const matched: MatchedEvent[] = []
     let bytes = 0
+    const reloaded = new Map<string, TenantPicture>()
     for (const event of composed) {
       if (isProblem(event)) continue
-      const known = this.#pictures.get(event.tenantId)
+      const known = reloaded.get(event.tenantId) ?? this.#pictures.get(event.tenantId)
       const match = matchEvent(event, known instanceof Promise ? await known : known)
-      if (isProblem(match)) results.set(event.id, { status: 'rejected', problem: match })
+      const sure = isProblem(match) ? await this.#matchSurely(event, match, reloaded) : match
+      if (isProblem(sure)) results.set(event.id, { status: 'rejected', problem: sure })
       else {
-        matched.push(match)
+        matched.push(sure)
         bytes += event.body.length
       }
     }
@@ -78,9 +84,21 @@ export class Intake {
         ? ({ status: 'rejected', problem: event } as const)
         : resultOf(results, event)
       this.#ctx.count(result.status, (events[index] as NewEvent).source)
-      logResult(log, events[index] as NewEvent, result)
+      this.#ctx.log.add(log, events[index] as NewEvent, result)
       return result
     })
+  }
+
+  /** What is refused is not written, so that no guard would notice that its tenant's types had changed. */
+  async #matchSurely(
+    event: ComposedEvent,
+    problem: Problem,
+    reloaded: Map<string, TenantPicture>,
+  ): Promise<MatchedEvent | Problem> {
+    if (reloaded.has(event.tenantId)) return problem
+    const picture = await this.#pictures.reload(event.tenantId)
+    reloaded.set(event.tenantId, picture)
+    return matchEvent(event, picture)
   }
 
   /** How each batch ended: null, or why something of it was not written. */

@@ -35,26 +35,31 @@ export class PictureCache {
   }
 
   /** One that is not `stale`, which somebody found to be out of date. */
-  fresh(tenantId: string, stale: TenantPicture): TenantPicture | Promise<TenantPicture> {
+  async fresh(tenantId: string, stale: TenantPicture): Promise<TenantPicture> {
     const entry = this.#entries.get(tenantId)
     return entry !== undefined && entry.picture.version > stale.version
       ? entry.picture
-      : this.#loadOnce(tenantId)
+      : this.reload(tenantId)
+  }
+
+  /** As it is now: a reading that was under way before the call is not good enough. */
+  async reload(tenantId: string): Promise<TenantPicture> {
+    return this.#keep(tenantId, await this.#load(tenantId))
   }
 
   /** Callers that ask while it is being read share the answer. */
   #loadOnce(tenantId: string): Promise<TenantPicture> {
     let loading = this.#loading.get(tenantId)
     if (loading === undefined) {
-      loading = this.#load(tenantId)
-        .then((picture) => this.#keep(tenantId, picture))
-        .finally(() => this.#loading.delete(tenantId))
+      loading = this.reload(tenantId).finally(() => this.#loading.delete(tenantId))
       this.#loading.set(tenantId, loading)
     }
     return loading
   }
 
   #keep(tenantId: string, picture: TenantPicture): TenantPicture {
+    const known = this.#entries.get(tenantId)
+    if (known !== undefined && known.picture.version > picture.version) return picture
     this.#forget(tenantId)
     this.#entries.set(tenantId, { picture, loadedAt: performance.now() })
     this.#weight += picture.weight
