@@ -41,6 +41,10 @@ const MODULE_IMPORTS = [
   { from: '{replay,registry,capability}', to: 'plugin' },
   { from: 'capability', to: 'registry' },
   { from: 'dispatcher', to: '{registry,platform,webhook-delivery}' },
+  { from: 'flow-engine', to: 'dispatcher' },
+  { from: 'flow', to: '{flow-engine,registry,plugin}' },
+  { from: 'flow-template', to: 'flow' },
+  { from: 'automation', to: '{flow,flow-template,flow-engine,platform,dispatcher}' },
 ]
 
 /** @param {string} type */

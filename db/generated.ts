@@ -219,6 +219,12 @@ export interface AutomationWaits {
   tenant_id: string;
 }
 
+export interface AutomationWaitShapes {
+  event: string;
+  paths: string;
+  tenant_id: string;
+}
+
 export interface Deliveries {
   attempt_count: Generated<number>;
   created_at: Generated<Timestamp>;
@@ -433,6 +439,7 @@ export interface DB {
   automation_messages: AutomationMessages;
   automation_schedules: AutomationSchedules;
   automation_steps: AutomationSteps;
+  automation_wait_shapes: AutomationWaitShapes;
   automation_waits: AutomationWaits;
   deliveries: Deliveries;
   delivery_attempts: DeliveryAttempts;

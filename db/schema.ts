@@ -56,6 +56,7 @@ export interface DB {
       error: Json<{ code: string; message: string }> | null
     }
   >
+  automation_wait_shapes: Raw.AutomationWaitShapes
   automation_waits: Narrow<
     Raw.AutomationWaits,
     { purpose: 'resume' | 'cancel'; filter: Json<unknown> | null }

@@ -31,6 +31,7 @@ export interface Config {
     readonly disableAfterHours: number
   }
   readonly actionCompletionSeconds: number
+  readonly flow: { readonly maxStartsPerMinute: number }
   readonly retention: { readonly days: number; readonly bodyDays: number }
   readonly trustProxy: readonly string[]
   readonly logLevel: string
@@ -126,6 +127,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
       disableAfterHours: values.DISABLE_AFTER_HOURS,
     },
     actionCompletionSeconds: values.ACTION_COMPLETION_SECONDS,
+    flow: { maxStartsPerMinute: values.FLOW_MAX_STARTS_PER_MINUTE },
     retention: { days: values.RETENTION_DAYS, bodyDays: values.BODY_RETENTION_DAYS },
     trustProxy: list(values.TRUST_PROXY),
     logLevel: values.LOG_LEVEL,

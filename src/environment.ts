@@ -90,6 +90,13 @@ const Environment = Type.Object({
     maximum: 604_800,
     description: 'How long a plugin that answered an action with 202 has to complete it',
   }),
+  FLOW_MAX_STARTS_PER_MINUTE: Type.Integer({
+    default: 10_000,
+    minimum: 1,
+    maximum: 10_000_000,
+    description:
+      'Executions that events may start of one flow within a minute; the rest is skipped and says so',
+  }),
   RETENTION_DAYS: Type.Integer({
     default: 90,
     minimum: 1,

@@ -156,6 +156,7 @@ create table automation_waits (
   -- Paths in the event's data, sorted and joined: matchers hash an event once for each distinct list.
   paths text not null,
   match_hash bytea not null,
+  -- { condition, scope }: what is tested beside the hash, and what its paths start from.
   filter jsonb,
   -- resume: the step's wait; cancel: the flow's cancel_on.
   purpose text not null check (purpose in ('resume', 'cancel')),
@@ -166,6 +167,15 @@ create table automation_waits (
 );
 
 create index automation_waits_match_idx on automation_waits (tenant_id, event, match_hash) where received_event_id is null;
+
+-- The path lists that a tenant's waits have for a type: how a matcher hashes an arriving event. A handful for each
+-- flow, however many wait; never removed, as a list that nobody waits by costs one hash.
+create table automation_wait_shapes (
+  tenant_id uuid not null,
+  event text not null,
+  paths text not null,
+  primary key (tenant_id, event, paths)
+);
 
 create table automation_messages (
   tenant_id uuid not null,

@@ -10,7 +10,8 @@ import pg from 'pg'
  * that notifies takes a lock over the whole server at commit, so that all intake would commit one by one.
  * Ids published within COALESCE_MS travel together.
  */
-export type SignalChannel = 'deliveries_due' | 'plugin_changed' | 'key_changed' | 'jobs_due'
+export type SignalChannel =
+  'deliveries_due' | 'plugin_changed' | 'key_changed' | 'jobs_due' | 'events_stored' | 'executions_due'
 
 export interface Signals {
   /** Wakes subscribers here at once and those of other processes within a few milliseconds. */

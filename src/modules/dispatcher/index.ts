@@ -14,7 +14,7 @@ import {
   EventLogEntry,
   EventLogPage,
 } from './schemas.ts'
-import { dispatch, runAction } from './service.ts'
+import { dispatch, findResult, runAction } from './service.ts'
 import type { ActionRequest, ActionResult, DispatcherContext } from './types.ts'
 
 /**
@@ -31,6 +31,8 @@ export interface DispatcherService {
   dispatch(tenantId: string, input: DispatchInput): Promise<DispatchResult>
   /** One action, safe to repeat by the same flowExecutionId and eventKey. */
   runAction(tenantId: string, request: ActionRequest): Promise<ActionResult>
+  /** What is recorded of an action; null: nothing, or it is still being done. */
+  findResult(tenantId: string, flowExecutionId: string, eventKey: string): Promise<ActionResult | null>
 }
 
 export type { ActionRequest, ActionResult } from './types.ts'
@@ -60,6 +62,8 @@ export default fp(
     app.decorate('dispatcher', {
       dispatch: (tenantId, input) => dispatch(ctx, tenantId, input),
       runAction: (tenantId, request) => runAction(ctx, tenantId, request),
+      findResult: (tenantId, flowExecutionId, eventKey) =>
+        findResult(ctx, tenantId, flowExecutionId, eventKey),
     } satisfies DispatcherService)
     for (const schema of [
       DispatchInput,

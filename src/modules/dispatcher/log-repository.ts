@@ -42,6 +42,26 @@ export function listEventLog(db: Kysely<DB>, filter: EventLogFilter) {
   return query.execute()
 }
 
+export function findInvocation(db: Kysely<DB>, tenantId: string, flowExecutionId: string, eventKey: string) {
+  return db
+    .selectFrom('action_invocations')
+    .select([
+      'id',
+      'action_type',
+      'status',
+      'data',
+      'error_code',
+      'error_message',
+      'response_status',
+      'duration_ms',
+      'attempts',
+    ])
+    .where('tenant_id', '=', tenantId)
+    .where('flow_execution_id', '=', flowExecutionId)
+    .where('event_key', '=', eventKey)
+    .executeTakeFirst()
+}
+
 export async function findInvocationStatus(
   db: Kysely<DB>,
   tenantId: string,

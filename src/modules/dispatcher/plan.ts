@@ -49,6 +49,8 @@ export function failed(
     attempts: 0,
     replayed: false,
     invocationId: null,
+    transient: false,
+    retryAfterMs: null,
   }
 }
 

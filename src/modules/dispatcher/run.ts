@@ -113,10 +113,28 @@ function toResult(
   { result, attempts }: CallOutcome,
   durationMs: number,
 ): ActionResult {
-  const common = { actionType: request.actionType, durationMs, attempts, replayed: false, invocationId: id }
+  const common = {
+    actionType: request.actionType,
+    durationMs,
+    attempts,
+    replayed: false,
+    invocationId: id,
+    transient: false,
+    retryAfterMs: null,
+  }
   if (!result.ok) {
     const error = { code: result.code, message: result.message }
-    return { ...common, success: false, status: 'failed', data: null, error, responseStatus: result.status }
+    const { transient, retryAfterMs } = result
+    return {
+      ...common,
+      success: false,
+      status: 'failed',
+      data: null,
+      error,
+      responseStatus: result.status,
+      transient,
+      retryAfterMs,
+    }
   }
   const status = result.status === 202 ? 'accepted' : 'succeeded'
   return { ...common, success: true, status, data: result.data, error: null, responseStatus: result.status }
@@ -135,6 +153,8 @@ function replayed(request: ActionRequest, answer: ClaimAnswer): ActionResult {
     attempts: recorded.attempts,
     replayed: true,
     invocationId: answer.id,
+    transient: false,
+    retryAfterMs: null,
   }
 }
 

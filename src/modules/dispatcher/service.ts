@@ -5,7 +5,7 @@ import { newId } from '../../lib/ids.ts'
 import { redact } from '../../lib/redact.ts'
 import { readCompletionToken } from './completion-token.ts'
 import { invocationNotAccepted, invocationNotFound } from './errors.ts'
-import { completeInvocation, findInvocationStatus, listEventLog } from './log-repository.ts'
+import { completeInvocation, findInvocation, findInvocationStatus, listEventLog } from './log-repository.ts'
 import { planAction } from './plan.ts'
 import { prepareAction, runPrepared } from './run.ts'
 import type { CompletionInput, DispatchInput, DispatchResult, EventLogQuery } from './schemas.ts'
@@ -48,6 +48,31 @@ export async function dispatch(
     flow_execution_id: flowExecutionId,
     results: results.map(toAnswer),
     summary: { total: results.length, succeeded, failed: results.length - succeeded },
+  }
+}
+
+/** What is recorded of an action; null: nothing, or it is still being done. */
+export async function findResult(
+  ctx: DispatcherContext,
+  tenantId: string,
+  flowExecutionId: string,
+  eventKey: string,
+): Promise<ActionResult | null> {
+  const row = await findInvocation(ctx.db, tenantId, flowExecutionId, eventKey)
+  if (row === undefined || row.status === 'running') return null
+  return {
+    actionType: row.action_type,
+    success: row.status !== 'failed',
+    status: row.status,
+    data: row.data,
+    error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
+    responseStatus: row.response_status,
+    durationMs: row.duration_ms ?? 0,
+    attempts: row.attempts,
+    replayed: true,
+    invocationId: row.id,
+    transient: false,
+    retryAfterMs: null,
   }
 }
 
@@ -118,6 +143,7 @@ function toRequests(flowExecutionId: string, input: DispatchInput): ActionReques
       payload: event.payload,
       timeoutMs: null,
       maxRetries: null,
+      causationDepth: 0,
     }
   })
 }

@@ -20,6 +20,8 @@ export interface ActionRequest {
   timeoutMs: number | null
   /** Further attempts after the first, where repeating is safe; null: the default. */
   maxRetries: number | null
+  /** Automations between this action and what a person or system did first; told to whoever is called. */
+  causationDepth: number
 }
 
 /** What became of it. */
@@ -36,6 +38,9 @@ export interface ActionResult {
   /** Recorded by an earlier run of the same request, not done now. */
   replayed: boolean
   invocationId: string | null
+  /** Of a failure: another try may help, and when the other side asked to wait with it. */
+  transient: boolean
+  retryAfterMs: number | null
 }
 
 /** An action that was resolved and whose payload is good. */

@@ -51,6 +51,7 @@ export interface EventRow {
   source_id: string | null
   event: string
   source: EventSource
+  publisher_plugin_id: string | null
   occurred_at: Date
   received_at: Date
   body: string | null
@@ -65,6 +66,7 @@ const EVENT_COLUMNS = [
   'source_id',
   'event',
   'source',
+  'publisher_plugin_id',
   'occurred_at',
   'received_at',
   'body',

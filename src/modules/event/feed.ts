@@ -106,6 +106,7 @@ async function pluginPicture(db: Kysely<DB>, tenantId: string, pluginId: string)
   return new TenantPicture({
     version: 0,
     strict: false,
+    hasFlows: false,
     types: [],
     plugins: [{ id: pluginId, subscriptions }],
   })

@@ -27,6 +27,7 @@ import type { EventService } from './types.ts'
 
 export { CATALOGUE } from './catalogue/index.ts'
 export { type PluginType, removePluginTypes, replacePluginTypes, type TypeRefusal } from './plugin-types.ts'
+export { type EventRow, scanFeed, selectEvents } from './feed-repository.ts'
 export type { EventService, IntakeResult, NewEvent, StoredEvent } from './types.ts'
 
 declare module 'fastify' {

@@ -141,15 +141,18 @@ export class Intake {
     if (!holds) return false
     const written = ids === null ? null : new Set(ids)
     const due = new Set<string>()
+    const flowTenants = new Set<string>()
     for (const batch of batches) {
-      batch.open = batch.open.filter(({ composed: { id, event }, plugins }) => {
+      batch.open = batch.open.filter(({ composed: { id, event, tenantId }, picture, plugins }) => {
         if (written !== null && !written.has(id)) return true
         batch.results.set(id, { status: 'accepted', id, event, deliveries: plugins.length })
         for (const plugin of plugins) due.add(plugin)
+        if (picture.hasFlows) flowTenants.add(tenantId)
         return false
       })
     }
     if (due.size > 0) this.#ctx.signals.publish('deliveries_due', due)
+    if (flowTenants.size > 0) this.#ctx.signals.publish('events_stored', flowTenants)
     if (written === null) return true
     return this.#compareTaken(batches)
   }

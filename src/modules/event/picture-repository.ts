@@ -29,8 +29,15 @@ async function selectPicture(
 ): Promise<TenantPicture | null> {
   const {
     rows: [row],
-  } = await sql<{ version: number; strict: boolean; plugins: string; types: string }>`
+  } = await sql<{
+    version: number
+    strict: boolean
+    has_flows: boolean
+    plugins: string
+    types: string
+  }>`
     select subscriptions_version as version, strict_events as strict,
+      exists (select from flow_cursors where tenant_id = tenants.id) as has_flows,
       (select coalesce(json_agg(json_build_object('id', id, 'subscriptions', subscriptions) order by id), '[]')::text
        from plugins where tenant_id = tenants.id and deleted_at is null) as plugins,
       (select coalesce(json_agg(json_build_object('name', name, 'schema', schema, 'pluginId', plugin_id)), '[]')::text
@@ -40,6 +47,7 @@ async function selectPicture(
   return new TenantPicture({
     version: row.version,
     strict: row.strict,
+    hasFlows: row.has_flows,
     plugins: parseJson(Buffer.from(row.plugins)) as PicturePlugin[],
     types: parseJson(Buffer.from(row.types)) as PictureType[],
   })

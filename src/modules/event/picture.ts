@@ -22,6 +22,8 @@ export interface PictureType {
 export interface PictureContent {
   version: number
   strict: boolean
+  /** Somebody matches this tenant's events against flows, and wants to be told of them. */
+  hasFlows: boolean
   plugins: readonly PicturePlugin[]
   types: readonly PictureType[]
 }
@@ -33,6 +35,7 @@ const MAX_REMEMBERED_TYPES = 1_000
 export class TenantPicture {
   readonly version: number
   readonly strict: boolean
+  readonly hasFlows: boolean
   readonly types: ReadonlyMap<string, PictureType>
   /** Plugins and types, for the cache's bound. */
   readonly weight: number
@@ -42,6 +45,7 @@ export class TenantPicture {
   constructor(content: PictureContent) {
     this.version = content.version
     this.strict = content.strict
+    this.hasFlows = content.hasFlows
     this.types = new Map(content.types.map((type) => [type.name, type]))
     this.#plugins = content.plugins
     this.weight = 1 + content.plugins.length + content.types.length

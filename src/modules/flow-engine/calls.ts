@@ -1,0 +1,141 @@
+import type { Egress } from '../../infra/egress.ts'
+import { readActionResponse } from '../../lib/action-call.ts'
+import type { FlowScope } from '../../lib/flow/scope.ts'
+import type { ActionStep, HttpStep } from '../../lib/flow/types.ts'
+import type { ActionResult, DispatcherService } from '../dispatcher/index.ts'
+import { render, renderText, StepError } from './evaluate.ts'
+import type { Program } from './program.ts'
+
+/** How a call to the outside ended. */
+export type CallResult =
+  | { kind: 'success'; output: unknown }
+  /** The plugin will complete it later. */
+  | { kind: 'accepted' }
+  | { kind: 'failure'; code: string; message: string; transient: boolean; retryAfterMs: number | null }
+
+export interface CallContext {
+  dispatcher: DispatcherService
+  egress: Egress
+}
+
+/** Which call it is: repeated under the same name it is done once. */
+export interface CallName {
+  tenantId: string
+  executionId: string
+  stepId: string
+  iteration: string
+}
+
+/** What a call will send, filled in: it stands in the step's log. */
+export function actionInput(
+  program: Program,
+  step: ActionStep,
+  scope: FlowScope,
+  now: Date,
+): Record<string, unknown> {
+  return render(program, step.config.input, scope, now) as Record<string, unknown>
+}
+
+export async function callAction(
+  ctx: CallContext,
+  name: CallName,
+  step: ActionStep,
+  payload: Record<string, unknown>,
+  causationDepth: number,
+): Promise<CallResult> {
+  const result = await ctx.dispatcher.runAction(name.tenantId, {
+    flowExecutionId: name.executionId,
+    eventKey: eventKey(name),
+    actionType: step.config.action_type,
+    pluginRef: step.config.plugin_id,
+    payload,
+    timeoutMs: step.timeout_ms,
+    // A durable back-off is the engine's own: the process may die while waiting.
+    maxRetries: 0,
+    causationDepth,
+  })
+  return toCallResult(result)
+}
+
+/** Looks after an action that was accepted. Null: it is not completed yet. */
+export async function completedAction(ctx: CallContext, name: CallName): Promise<CallResult | null> {
+  const result = await ctx.dispatcher.findResult(name.tenantId, name.executionId, eventKey(name))
+  return result === null || result.status === 'accepted' ? null : toCallResult(result)
+}
+
+export interface HttpRequestInput {
+  method: string
+  url: string
+  headers: Record<string, string>
+  body: unknown
+}
+
+export function httpInput(program: Program, step: HttpStep, scope: FlowScope, now: Date): HttpRequestInput {
+  const { method, url, headers, body } = step.config
+  const rendered = renderText(program, url, scope, now)
+  if (originOf(rendered) !== originOf(url.replaceAll(/\{\{.*?\}\}/gs, 'x'))) {
+    throw new StepError('blocked', 'The URL left the host that the flow names.')
+  }
+  return {
+    method,
+    url: rendered,
+    headers: Object.fromEntries(
+      Object.entries(headers).map(([header, value]) => [
+        header.toLowerCase(),
+        renderText(program, value, scope, now),
+      ]),
+    ),
+    body: body === null ? null : render(program, body, scope, now),
+  }
+}
+
+const HTTP_RESPONSE_MAX_BYTES = 256 * 1024
+
+export async function callHttp(
+  ctx: CallContext,
+  name: CallName,
+  input: HttpRequestInput,
+  timeoutMs: number,
+): Promise<CallResult> {
+  const { body } = input
+  const response = await ctx.egress.request({
+    method: input.method,
+    url: input.url,
+    headers: {
+      ...(body !== null && { 'content-type': typeof body === 'string' ? 'text/plain' : 'application/json' }),
+      ...input.headers,
+      'idempotency-key': `${name.executionId}:${eventKey(name)}`,
+    },
+    body: body === null ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
+    timeoutMs,
+    maxResponseBytes: HTTP_RESPONSE_MAX_BYTES,
+  })
+  const read = readActionResponse(response)
+  if (read.ok) return { kind: 'success', output: { status: read.status, body: read.data } }
+  // An answer need not be JSON to be a success here.
+  if (read.code === 'invalid_response') {
+    return { kind: 'success', output: { status: response.status, body: response.body.toWellFormed() } }
+  }
+  const { code, message, transient, retryAfterMs } = read
+  return { kind: 'failure', code, message, transient, retryAfterMs }
+}
+
+function toCallResult(result: ActionResult): CallResult {
+  if (result.status === 'accepted') return { kind: 'accepted' }
+  if (result.success) return { kind: 'success', output: result.data }
+  return {
+    kind: 'failure',
+    code: result.error?.code ?? 'action_failed',
+    message: result.error?.message ?? 'The action failed.',
+    transient: result.transient,
+    retryAfterMs: result.retryAfterMs,
+  }
+}
+
+function eventKey({ stepId, iteration }: CallName): string {
+  return iteration === '' ? stepId : `${stepId}:${iteration}`
+}
+
+function originOf(url: string): string | null {
+  return URL.parse(url)?.origin ?? null
+}

@@ -1,0 +1,79 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import type { CanonicalFlow, CanonicalStep, StepId } from '../../lib/flow/types.ts'
+import { compileTemplateTree, type TemplateNode } from '../../lib/template.ts'
+
+/** A published version, ready to run: its templates are compiled once, not for every execution. */
+export class Program {
+  readonly flow: CanonicalFlow
+  readonly flowName: string
+  readonly #templates = new Map<unknown, TemplateNode>()
+
+  constructor(flow: CanonicalFlow, flowName: string) {
+    this.flow = flow
+    this.flowName = flowName
+  }
+
+  step(id: StepId): CanonicalStep {
+    const step = this.flow.steps[id]
+    if (step === undefined) throw new Error(`the published flow has no step ${id}`)
+    return step
+  }
+
+  /** The compiled form of a tree that stands in the flow. The compiler accepted it before it was published. */
+  template(tree: unknown): TemplateNode {
+    let compiled = this.#templates.get(tree)
+    if (compiled === undefined) {
+      const result = compileTemplateTree(tree)
+      if ('problems' in result)
+        throw new Error(`a published template does not compile: ${result.problems[0]?.message ?? ''}`)
+      this.#templates.set(tree, (compiled = result.template))
+    }
+    return compiled
+  }
+}
+
+/** Versions never change, so that what is cached is never wrong; the least recently used go first. */
+const CACHE_MAX = 500
+
+export class ProgramCache {
+  readonly #db: Kysely<DB>
+  readonly #programs = new Map<string, Promise<Program>>()
+
+  constructor(db: Kysely<DB>) {
+    this.#db = db
+  }
+
+  async get(tenantId: string, flowId: string, version: number): Promise<Program> {
+    const key = `${tenantId} ${flowId} ${version}`
+    const known = this.#programs.get(key)
+    this.#programs.delete(key)
+    const program = known ?? loadProgram(this.#db, tenantId, flowId, version)
+    this.#programs.set(key, program)
+    program.catch(() => this.#programs.delete(key))
+    for (const oldest of this.#programs.keys()) {
+      if (this.#programs.size <= CACHE_MAX) break
+      this.#programs.delete(oldest)
+    }
+    return program
+  }
+}
+
+async function loadProgram(
+  db: Kysely<DB>,
+  tenantId: string,
+  flowId: string,
+  version: number,
+): Promise<Program> {
+  const row = await db
+    .selectFrom('automation_flow_versions as v')
+    .innerJoin('automation_flows as f', (join) =>
+      join.onRef('f.tenant_id', '=', 'v.tenant_id').onRef('f.id', '=', 'v.flow_id'),
+    )
+    .select(['v.flow', 'f.name'])
+    .where('v.tenant_id', '=', tenantId)
+    .where('v.flow_id', '=', flowId)
+    .where('v.version', '=', version)
+    .executeTakeFirstOrThrow()
+  return new Program(row.flow as unknown as CanonicalFlow, row.name)
+}
