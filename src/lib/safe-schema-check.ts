@@ -53,7 +53,8 @@ export function checkSchema(schema: unknown): SchemaProblem[] {
   const report: Report = (path, detail) => {
     if (problems.length < MAX_PROBLEMS) problems.push({ pointer: toPointer(path), detail })
   }
-  if (isTooLarge(schema)) report([], `Shorten the schema to ${MAX_SCHEMA_BYTES} bytes of JSON.`)
+  if (isLargerThan(schema, MAX_SCHEMA_BYTES))
+    report([], `Shorten the schema to ${MAX_SCHEMA_BYTES} bytes of JSON.`)
   else visit(schema, [], 1, report)
   return problems
 }
@@ -87,24 +88,24 @@ function visit(schema: unknown, path: Path, depth: number, report: Report): void
 }
 
 /** Bytes as JSON without escapes; stops counting at the limit, so that a hostile value costs no more than that. */
-function isTooLarge(schema: unknown): boolean {
+export function isLargerThan(schema: unknown, maxBytes: number): boolean {
   let bytes = 0
   const open = [schema]
-  while (open.length > 0 && bytes <= MAX_SCHEMA_BYTES) {
+  while (open.length > 0 && bytes <= maxBytes) {
     const current = open.pop()
     bytes += sizeOf(current)
-    if (bytes > MAX_SCHEMA_BYTES) break
+    if (bytes > maxBytes) break
     if (Array.isArray(current)) {
       open.push(...(current as unknown[]))
     } else if (typeof current === 'object' && current !== null && !isRawNumber(current)) {
       for (const key in current) {
         bytes += Buffer.byteLength(key) + 4
-        if (bytes > MAX_SCHEMA_BYTES) break
+        if (bytes > maxBytes) break
         open.push((current as Record<string, unknown>)[key])
       }
     }
   }
-  return bytes > MAX_SCHEMA_BYTES
+  return bytes > maxBytes
 }
 
 function sizeOf(value: unknown): number {

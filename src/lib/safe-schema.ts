@@ -3,7 +3,7 @@
  * foreign schemas (`pattern`, `$ref`, `allOf` …) can be stalled for seconds. `normaliseSchema` writes shorthand out,
  * `checkSchema` says what is outside of the subset, `validate` applies a checked schema in linear time.
  */
-export { checkSchema, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH } from './safe-schema-check.ts'
+export { checkSchema, isLargerThan, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH } from './safe-schema-check.ts'
 export type { SchemaProblem } from './safe-schema-check.ts'
 export { normaliseSchema } from './safe-schema-normalise.ts'
 export type { SafeSchema, SchemaFormat, SchemaType } from './safe-schema-shape.ts'

@@ -15,6 +15,8 @@ import { type ActionIndex, loadActionIndex } from './action-index.ts'
 import { PLATFORM_ACTIONS } from './platform-actions.ts'
 import { readActionsVersion } from './repository.ts'
 import { type Resolution, resolveAction } from './resolve.ts'
+import { registryRoutes } from './routes.ts'
+import { NAMED } from './schemas.ts'
 import { VersionCache } from './version-cache.ts'
 
 export type { RegistryAction } from './action.ts'
@@ -46,6 +48,8 @@ export default fp(
       resolve: (tenantId, actionType, pluginRef) => resolveAction(cache, tenantId, actionType, pluginRef),
       platformActions: PLATFORM_ACTIONS,
     } satisfies RegistryService)
+    for (const schema of NAMED) app.addSchema(schema)
+    await app.register(async (routes) => registryRoutes(routes, { db: app.db }, cache))
   },
-  { name: 'registry', dependencies: ['db'] },
+  { name: 'registry', dependencies: ['db', 'auth'] },
 )

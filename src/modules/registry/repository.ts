@@ -55,3 +55,58 @@ function pluginsOf(db: Kysely<DB>, tenantId: string) {
     .where('tenant_id', '=', tenantId)
     .where('deleted_at', 'is', null)
 }
+
+export interface LockedPlugin {
+  id: string
+  slug: string
+  active: boolean
+  base_url: string
+  actions: StoredAction[]
+}
+
+/** Nobody else changes the plugin before the transaction ends. */
+export async function lockPlugin(
+  trx: Transaction<DB>,
+  tenantId: string,
+  slug: string,
+): Promise<LockedPlugin | undefined> {
+  return trx
+    .selectFrom('plugins')
+    .select((eb) => [
+      'id',
+      'slug',
+      eb('status', '=', 'active').$castTo<boolean>().as('active'),
+      'base_url',
+      eb.ref('registered_actions').$castTo<StoredAction[]>().as('actions'),
+    ])
+    .where('tenant_id', '=', tenantId)
+    .where('slug', '=', slug)
+    .where('deleted_at', 'is', null)
+    .forNoKeyUpdate()
+    .executeTakeFirst()
+}
+
+export async function updateActions(
+  trx: Transaction<DB>,
+  tenantId: string,
+  pluginId: string,
+  actions: readonly StoredAction[],
+): Promise<void> {
+  await trx
+    .updateTable('plugins')
+    .set({ registered_actions: JSON.stringify(actions) })
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', pluginId)
+    .execute()
+}
+
+/** Of all actions of the tenant's plugins, as text. */
+export async function countActionBytes(trx: Transaction<DB>, tenantId: string): Promise<number> {
+  const { bytes } = await trx
+    .selectFrom('plugins')
+    .select(sql<number>`coalesce(sum(octet_length(registered_actions::text)), 0)`.as('bytes'))
+    .where('tenant_id', '=', tenantId)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return bytes
+}

@@ -47,7 +47,11 @@ export class VersionCache<T extends Picture> {
   }
 
   async get(tenantId: string): Promise<T> {
-    const version = await this.version(tenantId)
+    return this.at(tenantId, await this.version(tenantId))
+  }
+
+  /** The picture of this version or a later one. */
+  async at(tenantId: string, version: number): Promise<T> {
     const entry = this.#entries.get(tenantId)
     if (entry === undefined || entry.version < version) return this.#loadOnce(tenantId, version)
     this.#entries.delete(tenantId)

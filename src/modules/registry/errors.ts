@@ -1,0 +1,32 @@
+import { AUTH_PROBLEMS } from '../../infra/auth.ts'
+import {
+  databaseUnavailable,
+  invalidJson,
+  invalidRequest,
+  overloaded,
+  payloadTooLarge,
+  unsupportedMediaType,
+} from '../../infra/problems.ts'
+import { defineProblem } from '../../lib/problem.ts'
+
+export const actionsInvalid = defineProblem(
+  'actions_invalid',
+  422,
+  'The actions cannot be registered',
+  'See errors: each names the action and the field. Nothing was changed.',
+)
+export const tooManyActions = defineProblem(
+  'too_many_actions',
+  409,
+  'The actions of this tenant take too much space',
+  "All plugins' actions together are at most 32 MiB of JSON. Remove some first.",
+)
+
+export const READ_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable] as const
+export const WRITE_PROBLEMS = [
+  ...READ_PROBLEMS,
+  invalidJson,
+  payloadTooLarge,
+  unsupportedMediaType,
+  overloaded,
+] as const

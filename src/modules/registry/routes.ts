@@ -1,0 +1,110 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { invalidCursor } from '../../infra/problems.ts'
+import { problems, ref } from '../../lib/schema.ts'
+import { pluginNotFound } from '../plugin/index.ts'
+import type { ActionIndex } from './action-index.ts'
+import { listActions, listPluginActions, type Question, type TaggedList } from './discovery.ts'
+import { actionsInvalid, READ_PROBLEMS, tooManyActions, WRITE_PROBLEMS } from './errors.ts'
+import {
+  ActionDeclarations,
+  ActionPage,
+  ActionQuery,
+  IfNoneMatch,
+  PluginActionQuery,
+  PluginParams,
+  RegisteredActions,
+} from './schemas.ts'
+import { registerActions, type RegistryContext } from './service.ts'
+import type { VersionCache } from './version-cache.ts'
+
+const tags = ['actions']
+const NotModified = Type.Null({ description: 'What the ETag stands for still holds' })
+
+export function registryRoutes(
+  app: FastifyInstance,
+  ctx: RegistryContext,
+  cache: VersionCache<ActionIndex>,
+): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+
+  api.get(
+    '/api/plugins/actions',
+    {
+      config: { access: { role: 'viewer', plugin: true } },
+      schema: {
+        operationId: 'listActions',
+        tags,
+        summary: 'Discover actions',
+        description:
+          'Those of the platform and of every plugin, by action type; with `group`, by plugin or category. ' +
+          "A plugin's own key sees the platform's and its own.",
+        querystring: ActionQuery,
+        headers: IfNoneMatch,
+        response: { 200: ref(ActionPage), 304: NotModified, ...problems(...READ_PROBLEMS, invalidCursor) },
+      },
+    },
+    async (request, reply) => answer(reply, await listActions(cache, questionOf(request), request.query)),
+  )
+
+  api.get(
+    '/api/plugins/:slug/actions',
+    {
+      config: { access: { role: 'viewer', plugin: true } },
+      schema: {
+        operationId: 'listPluginActions',
+        tags,
+        summary: "Discover a plugin's actions",
+        description: 'What it registered, and what its manifest declares besides.',
+        params: PluginParams,
+        querystring: PluginActionQuery,
+        headers: IfNoneMatch,
+        response: {
+          200: ref(ActionPage),
+          304: NotModified,
+          ...problems(...READ_PROBLEMS, invalidCursor, pluginNotFound),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { slug } = request.params
+      return answer(reply, await listPluginActions(cache, questionOf(request), slug, request.query))
+    },
+  )
+
+  api.post(
+    '/api/plugins/:slug/register-actions',
+    {
+      config: { access: { role: 'editor', plugin: true } },
+      schema: {
+        operationId: 'registerActions',
+        tags,
+        summary: "Register a plugin's actions",
+        description:
+          'Replaces what the plugin registered before, all at once: nothing changes unless every action is good. ' +
+          'Registering the same again changes nothing, so that a plugin may do it whenever it starts.',
+        params: PluginParams,
+        body: ref(ActionDeclarations),
+        response: {
+          200: ref(RegisteredActions),
+          ...problems(...WRITE_PROBLEMS, pluginNotFound, actionsInvalid, tooManyActions),
+        },
+      },
+    },
+    async (request) => {
+      const { actor, tenantId, params, body } = request
+      return registerActions(ctx, actor, tenantId, params.slug, body.actions)
+    },
+  )
+}
+
+function questionOf(request: FastifyRequest): Question {
+  const { actor, tenantId, url, headers } = request
+  return { actor, tenantId, url, known: headers['if-none-match'] }
+}
+
+function answer(reply: FastifyReply, { etag, list }: TaggedList): FastifyReply {
+  void reply.headers({ etag, 'cache-control': 'private, no-cache' })
+  return list === null ? reply.code(304).send() : reply.send(list)
+}

@@ -1,0 +1,112 @@
+import type { Kysely, Transaction } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import { audit } from '../../infra/audit.ts'
+import type { Actor } from '../../infra/auth.ts'
+import { overloaded } from '../../infra/problems.ts'
+import { isLockNotAvailable } from '../../lib/lock-retry.ts'
+import { pluginNotFound } from '../plugin/index.ts'
+import { type ActionOrigin, type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
+import { readActions } from './declaration.ts'
+import { type Difference, differenceOf, isEmptyDifference } from './difference.ts'
+import { actionsInvalid, tooManyActions } from './errors.ts'
+import {
+  bumpActionsVersion,
+  countActionBytes,
+  type LockedPlugin,
+  lockPlugin,
+  updateActions,
+} from './repository.ts'
+import type { ActionDeclaration } from './schemas.ts'
+
+export interface RegistryContext {
+  db: Kysely<DB>
+}
+
+/** Of all plugins of a tenant together, as text: what a replica may have to hold for it. */
+const MAX_TENANT_BYTES = 32 * 1024 * 1024
+
+export interface Registered extends Difference {
+  plugin: string
+  plugin_id: string
+  actions: RegistryAction[]
+}
+
+/**
+ * Replaces what the plugin has registered; what its manifest declares stays. Saying the same again changes nothing.
+ * @throws `plugin_not_found`, `actions_invalid`, `too_many_actions`
+ */
+export async function registerActions(
+  ctx: RegistryContext,
+  actor: Actor,
+  tenantId: string,
+  slug: string,
+  declarations: readonly ActionDeclaration[],
+): Promise<Registered> {
+  return withPlugin(ctx, actor, tenantId, slug, async (trx, plugin) => {
+    const { actions, errors } = readActions(declarations, {
+      origin: 'registered',
+      baseUrl: plugin.base_url,
+      at: '/actions',
+      nameField: 'action_type',
+    })
+    if (errors.length > 0) throw actionsInvalid(undefined, { errors })
+    const difference = await replaceActions(trx, tenantId, plugin, 'registered', actions)
+    if (!isEmptyDifference(difference)) {
+      await audit(trx, actor, {
+        tenantId,
+        action: 'plugin.actions_registered',
+        targetKind: 'plugin',
+        targetId: plugin.id,
+        detail: { slug: plugin.slug, ...difference },
+      })
+    }
+    const registered = actions.map((action) => toRegistryAction(action, plugin))
+    return { plugin: plugin.slug, plugin_id: plugin.id, actions: registered, ...difference }
+  })
+}
+
+/**
+ * Makes these the plugin's actions of this origin.
+ * @throws `too_many_actions`
+ */
+export async function replaceActions(
+  trx: Transaction<DB>,
+  tenantId: string,
+  plugin: Pick<LockedPlugin, 'id' | 'actions'>,
+  origin: ActionOrigin,
+  actions: readonly StoredAction[],
+): Promise<Difference> {
+  const before = plugin.actions.filter((action) => action.origin === origin)
+  const others = plugin.actions.filter((action) => action.origin !== origin)
+  const difference = differenceOf(before, actions, (action) => action.action_type)
+  if (isEmptyDifference(difference)) return difference
+  await updateActions(trx, tenantId, plugin.id, [...others, ...actions])
+  await bumpActionsVersion(trx, tenantId)
+  if ((await countActionBytes(trx, tenantId)) > MAX_TENANT_BYTES) throw tooManyActions()
+  return difference
+}
+
+/**
+ * Works on a plugin that nobody else changes meanwhile. A plugin's key is remembered by its slug for some seconds
+ * after it was revoked, and the slug may be another plugin's by then.
+ * @throws `plugin_not_found`, `overloaded` when the row stays locked for longer than a request waits
+ */
+export async function withPlugin<T>(
+  ctx: RegistryContext,
+  actor: Actor,
+  tenantId: string,
+  slug: string,
+  work: (trx: Transaction<DB>, plugin: LockedPlugin) => Promise<T>,
+): Promise<T> {
+  try {
+    return await ctx.db.transaction().execute(async (trx) => {
+      const plugin = await lockPlugin(trx, tenantId, slug)
+      if (plugin === undefined || (actor.pluginId !== null && actor.pluginId !== plugin.id))
+        throw pluginNotFound()
+      return work(trx, plugin)
+    })
+  } catch (error) {
+    if (isLockNotAvailable(error)) throw overloaded(undefined, { cause: error })
+    throw error
+  }
+}
