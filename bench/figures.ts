@@ -1,0 +1,23 @@
+import { deadEndpoints } from './figures/dead-endpoints.ts'
+import { delivery } from './figures/delivery.ts'
+import { discovery } from './figures/discovery.ts'
+import { intakeBatch } from './figures/intake-batch.ts'
+import { intakeSingle } from './figures/intake-single.ts'
+import { latency } from './figures/latency.ts'
+import { memory } from './figures/memory.ts'
+import { noisyTenant } from './figures/noisy-tenant.ts'
+import { statements } from './figures/statements.ts'
+import type { Figure } from './support/figure.ts'
+
+/** In the order of the table. */
+export const FIGURES: readonly Figure[] = [
+  intakeSingle,
+  intakeBatch,
+  delivery,
+  latency,
+  deadEndpoints,
+  noisyTenant,
+  statements,
+  memory,
+  discovery,
+]
