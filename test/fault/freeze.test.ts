@@ -12,7 +12,7 @@ import {
 import { startService, TEST_MASTER_KEY } from '../support/service-process.ts'
 import { startCountingReceiver } from './counting-receiver.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const LEASE_MS = 2_000
 const EVENTS = 24

@@ -4,7 +4,7 @@ import { eventually } from '../support/deliveries.ts'
 import { startService, TEST_MASTER_KEY } from '../support/service-process.ts'
 import { startCountingReceiver } from './counting-receiver.ts'
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 const EVENTS = 10_000
 const PLUGINS = 10

@@ -5,7 +5,7 @@ import { startService } from '../support/service-process.ts'
 import { startCountingReceiver } from './counting-receiver.ts'
 import { EventSender, registerAt } from './load.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const EVENTS = 20
 /** What is promised with the lease as it is by default. */

@@ -5,7 +5,7 @@ import { type ServiceProcess, startService } from '../support/service-process.ts
 import { startCountingReceiver } from './counting-receiver.ts'
 import { EventSender, registerAt } from './load.ts'
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 const EVENTS = 5_000
 const KILLS = 10

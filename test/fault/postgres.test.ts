@@ -8,7 +8,7 @@ import { isReady, startService } from '../support/service-process.ts'
 import { startCountingReceiver } from './counting-receiver.ts'
 import { EventSender, registerAt } from './load.ts'
 
-t.setTimeout(180_000)
+t.setTimeout(300_000)
 
 /** An answer within 2 s is promised; the rest is for a machine that runs Postgres, service, sender and receiver. */
 const ANSWER_MS = 2_000 + 500

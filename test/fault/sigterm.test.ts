@@ -7,7 +7,7 @@ import { startService, TEST_MASTER_KEY } from '../support/service-process.ts'
 import { startCountingReceiver } from './counting-receiver.ts'
 import { EventSender, registerAt } from './load.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 /** Whoever had to wait for a lease to run out would be noticed. */
 const LEASE_MS = 120_000

@@ -20,7 +20,7 @@ export interface LaneKeeperContext {
   targets: TargetCache
   metrics: Metrics
   log: FastifyBaseLogger
-  /** A lane that was busy giving up its backlog can be taken now. */
+  /** A lane with work, which was being given back or was giving up its backlog, can be taken now. */
   onFree(pluginId: string): void
 }
 
@@ -51,6 +51,8 @@ export class LaneKeeper {
   readonly #held = new Map<string, Lane>()
   readonly #candidates = new Map<string, LaneClass>()
   readonly #refused = new Map<string, number>()
+  /** Lanes that are being given back; true: they have been suggested again meanwhile. */
+  readonly #releasing = new Map<string, boolean>()
   readonly #skips = new Set<Promise<void>>()
   #renewedAt = performance.now()
 
@@ -77,6 +79,10 @@ export class LaneKeeper {
 
   /** Somebody said that these plugins have work; whether their lanes are free, the claim finds out. */
   suggest(pluginId: string): void {
+    if (this.#releasing.has(pluginId)) {
+      this.#releasing.set(pluginId, true)
+      return
+    }
     if ((this.#refused.get(pluginId) ?? 0) > performance.now()) return
     if (!this.#candidates.has(pluginId)) this.#candidates.set(pluginId, 'proven')
   }
@@ -152,10 +158,16 @@ export class LaneKeeper {
       // What was just found for it is not to be attempted any more.
       lane.close()
       this.#held.delete(lane.id)
+      this.#releasing.set(lane.id, false)
     }
     await this.#giveBack(
       lanes.map((lane) => ({ pluginId: lane.id, leaseToken: lane.token, rateTokens: lane.tokensLeft })),
     )
+    for (const { id } of lanes) {
+      const suggested = this.#releasing.get(id)
+      this.#releasing.delete(id)
+      if (suggested === true) this.#ctx.onFree(id)
+    }
   }
 
   /**

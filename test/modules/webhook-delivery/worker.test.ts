@@ -183,7 +183,36 @@ t.test('many large bodies for receivers that do not answer do not fill the memor
   await receiver.close()
 })
 
-t.test('a hint for a lane that is about to be given back is not lost', async (t) => {
+t.test('a hint for a lane that is just being given back is kept until it is free', async (t) => {
+  const patient = await startApp(t, { env: { POLL_MS: '60000' } })
+  const tenant = patient.tenant()
+  const receiver = await startReceiver(t)
+  const { id } = await registerPlugin(tenant, receiver.url)
+  await sendEvent(tenant)
+  const worker = patient.app.deliveries.createWorker({ tenantId: tenant.id })
+  t.teardown(() => worker.stop())
+  worker.start()
+  await receiver.waitFor(1)
+  await eventually('it is recorded', async () => (await onlyDelivery(patient.db, id)).status === 'sent')
+  await patient.db.transaction().execute(async (trx) => {
+    await trx
+      .selectFrom('delivery_lanes')
+      .select('plugin_id')
+      .where('plugin_id', '=', id)
+      .forUpdate()
+      .execute()
+    worker.pluginChanged([id])
+    await sendEvent(tenant)
+    worker.hint([id])
+    await eventually('the lane is being given back', async () => {
+      const { rows } = await sql`select 1 from pg_locks where not granted`.execute(patient.db)
+      return rows.length > 0
+    })
+  })
+  await receiver.waitFor(2)
+})
+
+t.test('a hint for a lane that was given back is not lost', async (t) => {
   const tenant = service.tenant()
   const receiver = await startReceiver(t)
   const { id } = await registerPlugin(tenant, receiver.url)
