@@ -28,6 +28,8 @@ export const ACTIONS = [
     endpoint: '/actions/send-welcome-email',
     method: 'POST',
     timeout_ms: 10_000,
+    // The same Idempotency-Key sends one mail (handled.ts), so that the service may ask again after a failure.
+    idempotent: true,
   },
 ] as const
 

@@ -31,7 +31,7 @@ export function readConfig(env: NodeJS.ProcessEnv): PluginConfig {
   }
   const smtpUrl = env['SMTP_URL'] ?? 'smtp://127.0.0.1:1025'
   if (!/^smtps?:\/\//.test(smtpUrl)) problems.push('SMTP_URL: give smtp://user:password@host:port')
-  const port = Number(env['PORT'] ?? 5000)
+  const port = Number(env['PORT'] ?? 4100)
   if (!Number.isInteger(port) || port < 0 || port > 65_535) problems.push('PORT: give 0 to 65535')
   if (problems.length > 0) throw new Error(`The configuration is not usable:\n  ${problems.join('\n  ')}`)
   return {

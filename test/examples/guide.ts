@@ -1,0 +1,123 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Test } from 'tap'
+
+/** A fenced block of a page: what a reader runs, saves, or compares with what he sees. */
+export interface Block {
+  language: string
+  /** What stands behind the language: where it runs, or the file that it is. */
+  name: string
+  text: string
+}
+
+export function blocksOf(markdown: string): Block[] {
+  return [...markdown.matchAll(/^```(\w+)(?: (\S+))?\n([\s\S]*?)^```$/gm)].map(
+    ([, language = '', name = '', text = '']) => ({ language, name, text }),
+  )
+}
+
+/** A terminal: folder and variables last from one block to the next. */
+export interface Terminal {
+  /** Runs the lines as they stand. @returns what they print @throws when one of them fails */
+  run(lines: string): Promise<string>
+}
+
+export function openTerminal(t: Test, cwd: string, env: Record<string, string>): Terminal {
+  const shell = spawn('sh', [], {
+    cwd,
+    env: { PATH: process.env['PATH'], HOME: cwd, ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  const closed = once(shell, 'close')
+  t.teardown(async () => {
+    shell.kill('SIGKILL')
+    await closed
+  })
+  let printed = ''
+  let complaints = ''
+  let look: () => void = () => undefined
+  shell.stdout.setEncoding('utf8').on('data', (text: string) => {
+    printed += text
+    look()
+  })
+  shell.stderr.setEncoding('utf8').on('data', (text: string) => (complaints += text))
+  shell.once('close', () => look())
+  return {
+    run: async (lines) => {
+      printed = ''
+      complaints = ''
+      const end = `-- ${crypto.randomUUID()}`
+      const finished = new Promise<string>((resolve, reject) => {
+        look = () => {
+          const at = printed.indexOf(end)
+          if (at >= 0) resolve(printed.slice(0, at))
+          else if (shell.exitCode !== null) reject(new Error(`${lines}\n${printed}${complaints}`))
+        }
+      })
+      shell.stdin.write(`set -e\n${lines}\nset +e\nprintf '%s\\n' '${end}'\n`)
+      return finished
+    },
+  }
+}
+
+/**
+ * What a page shows of an answer is in the answer: `…` stands for anything.
+ * @returns the first difference, or null
+ */
+export function differenceFrom(shown: unknown, found: unknown, at = ''): string | null {
+  if (typeof shown === 'string' && shown.includes('…')) {
+    const parts = shown.split('…').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+    if (typeof found === 'string' && new RegExp(`^${parts.join('.+')}$`, 's').test(found)) return null
+  } else if (Array.isArray(shown)) {
+    if (Array.isArray(found) && found.length === shown.length) {
+      return firstOf(shown.map((part, index) => differenceFrom(part, found[index], `${at}/${index}`)))
+    }
+  } else if (typeof shown === 'object' && shown !== null) {
+    if (typeof found === 'object' && found !== null) {
+      const members = found as Record<string, unknown>
+      return firstOf(
+        Object.entries(shown).map(([name, part]) => differenceFrom(part, members[name], `${at}/${name}`)),
+      )
+    }
+  } else if (shown === found) return null
+  return `${at}: shown ${JSON.stringify(shown)}, found ${JSON.stringify(found)}`
+}
+
+function firstOf(differences: (string | null)[]): string | null {
+  return differences.find((difference) => difference !== null) ?? null
+}
+
+const LOOKS = 100
+const LOOK_MS = 100
+
+/**
+ * Runs the blocks of a page as a reader would, one after the other, and compares what they print with what the page
+ * shows below them. Blocks with a name are the caller's.
+ */
+export async function walkThrough(
+  t: Test,
+  blocks: readonly Block[],
+  { terminal, named }: { terminal: Terminal; named: (block: Block) => Promise<void> },
+): Promise<void> {
+  for (const [index, block] of blocks.entries()) {
+    if (block.name !== '') await named(block)
+    if (block.language !== 'sh' || block.name !== '') continue
+    const next = blocks[index + 1]
+    if (next?.language !== 'json') {
+      await terminal.run(block.text)
+      continue
+    }
+    const shown: unknown = JSON.parse(next.text)
+    // Who only looks may look again, as a reader would while something is on its way.
+    const looks = /-X|-d /.test(block.text) ? 1 : LOOKS
+    let difference: string | null = null
+    for (let look = 0; look < looks; look++) {
+      if (look > 0) await delay(LOOK_MS)
+      const printed = await terminal.run(block.text)
+      difference = differenceFrom(shown, JSON.parse(printed))
+      if (difference === null) break
+    }
+    t.equal(difference, null, block.text)
+  }
+}
