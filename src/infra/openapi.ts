@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
@@ -52,6 +53,11 @@ export default fp(
           typeof $id === 'string' ? $id : `def-${index}`,
       },
     })
+    // A page needs the browser's protections; setting all of them on every answer took 9 % of intake's CPU.
+    app.addHook('onRoute', (route) => {
+      if (route.url.startsWith('/docs')) route.helmet = { contentSecurityPolicy: false }
+    })
+    await app.register(helmet, { global: false })
     await app.register(swaggerUi, {
       routePrefix: '/docs',
       uiConfig: { deepLinking: true, persistAuthorization: true },
