@@ -1,7 +1,7 @@
 import t from 'tap'
 import { manifest } from '../../examples/email-plugin/capabilities.ts'
 import { readConfig } from '../../examples/email-plugin/config.ts'
-import { startMailbox } from './mailbox.ts'
+import { startMailbox, UNKNOWN_DOMAIN } from './mailbox.ts'
 import { sign, startPlugin } from './mailer-plugin.ts'
 
 const NOWHERE = 'http://127.0.0.1:1'
@@ -79,7 +79,7 @@ t.test(
 t.test('what the mail server refuses, and what has no address, is the action that is wrong', async (t) => {
   const mailbox = await startMailbox(t)
   const { post } = await startPlugin(t, { smtpUrl: mailbox.url, automationUrl: NOWHERE })
-  const refused = await post(ACTION, callFor(`ana@${mailbox.unknownDomain}`), { 'idempotency-key': 'a' })
+  const refused = await post(ACTION, callFor(`ana@${UNKNOWN_DOMAIN}`), { 'idempotency-key': 'a' })
   t.equal(refused.status, 422)
   t.match(await refused.json(), { error: /No such mailbox/ })
   const lame = await post(ACTION, callFor('nobody'), { 'idempotency-key': 'b' })
