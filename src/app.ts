@@ -13,6 +13,7 @@ import health from './infra/health.ts'
 import loadShedding from './infra/load-shedding.ts'
 import metrics from './infra/metrics.ts'
 import openapi from './infra/openapi.ts'
+import problemPage from './infra/problem-page.ts'
 import problems, { rateLimited, routeNotFound, sendProblem, toProblem } from './infra/problems.ts'
 import requestLog from './infra/request-log.ts'
 import secrets from './infra/secrets.ts'
@@ -20,6 +21,7 @@ import signals from './infra/signals.ts'
 import { bearerKey } from './lib/api-key.ts'
 import type { SecretBox } from './lib/secret-box.ts'
 import auditModule from './modules/audit/index.ts'
+import capabilityModule from './modules/capability/index.ts'
 import dispatcherModule from './modules/dispatcher/index.ts'
 import erasureModule from './modules/erasure/index.ts'
 import eventModule from './modules/event/index.ts'
@@ -100,6 +102,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   }
   await app.register(loadShedding, {})
   await app.register(openapi)
+  await app.register(problemPage)
   await app.register(db, { databaseUrl: deps.databaseUrl })
   await app.register(signals, { databaseUrl: deps.databaseUrl })
   await app.register(secrets, { secretBox: deps.secretBox })
@@ -125,6 +128,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(webhookDeliveryModule, { config })
   await app.register(pluginModule, { config })
   await app.register(registryModule)
+  await app.register(capabilityModule, { config })
   await app.register(platformModule, { config })
   await app.register(dispatcherModule, { config })
   await app.register(flowEngineModule, { config })

@@ -4,6 +4,7 @@ import t from 'tap'
 import problems, { toProblem } from '../../src/infra/problems.ts'
 import { createLogger } from '../../src/infra/logger.ts'
 import { defineProblem } from '../../src/lib/problem.ts'
+import { startApp } from '../support/app.ts'
 
 const outOfTea = defineProblem('out_of_tea', 503, 'There is no tea', 'Come back later.')
 
@@ -128,4 +129,15 @@ t.test('each field that is wrong is named by a pointer', async (t) => {
   ])
   t.match(await errorsOf('/1', { name: 'x', 'a/b': {} }), [{ pointer: '/a~1b' }])
   t.match(await errorsOf('/x', { name: 'x' }), [{ pointer: '/params/id' }])
+})
+
+t.test("a problem's type is an address where its meaning is found", async (t) => {
+  const { app } = await startApp(t)
+  const problem = (await app.inject('/nowhere')).json<{ type: string; code: string }>()
+  const [path = '', anchor = ''] = problem.type.split('#')
+  const page = await app.inject(path)
+  t.equal(page.statusCode, 200)
+  t.match(page.headers['content-type'], /^text\/html/)
+  t.match(page.body, `id="${anchor}"`)
+  t.equal(anchor, problem.code)
 })
