@@ -49,17 +49,18 @@ export function manifest(slug: string): object {
           output_schema: { message_id: 'string', to: 'string' },
         },
       ],
-      actions: ACTIONS.map(
-        ({ action_type, title, description, endpoint, method, input_schema, output_schema }) => ({
-          id: action_type,
-          name: title,
-          description,
-          endpoint,
-          method,
-          input_schema,
-          output_schema,
-        }),
-      ),
+      actions: ACTIONS.map((action) => ({
+        id: action.action_type,
+        name: action.title,
+        description: action.description,
+        category: action.category,
+        endpoint: action.endpoint,
+        method: action.method,
+        input_schema: action.input_schema,
+        output_schema: action.output_schema,
+        timeout_ms: action.timeout_ms,
+        idempotent: action.idempotent,
+      })),
       conditions: [
         {
           id: 'customer_subscribed',

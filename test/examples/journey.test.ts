@@ -37,7 +37,7 @@ async function startPlace(t: Test): Promise<Place> {
     'content-type': 'application/json',
   }
   const post: Tenant['post'] = (path, body) =>
-    service.app.inject({ method: 'POST', url: path, headers, payload: JSON.stringify(body) })
+    service.app.inject({ method: 'POST', url: path, headers, payload: JSON.stringify(body ?? {}) })
   return {
     url,
     tenant: { ...tenant, post },
@@ -81,6 +81,12 @@ t.test('a customer in the platform, a mail in the mailbox, an event at the subsc
     headers: { authorization: `Bearer ${key.key}` },
   })
   const { id: plugin_id } = (await plugins.json()) as { id: string }
+
+  const refreshed = await place.tenant.post('/api/plugins/email-marketing/capabilities/refresh')
+  t.match(refreshed.json(), {
+    added: { triggers: ['email_sent'], conditions: ['customer_subscribed'] },
+    capabilities: { health: 'healthy', version: '1.0.0' },
+  })
 
   const request = {
     flow_execution_id: 'flow_123',
