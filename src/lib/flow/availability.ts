@@ -1,0 +1,102 @@
+import type { Edge, FlowGraph } from './links.ts'
+import type { Structure } from './structure.ts'
+
+/** What certainly holds when a step starts: the steps that have succeeded and the variables that are set. */
+export interface Availability {
+  hasStep(at: string, id: string): boolean
+  hasVariable(at: string, name: string): boolean
+  /** Whether some step sets it at all. */
+  isSetSomewhere(name: string): boolean
+}
+
+/** Ports by which a step leaves without a result. */
+const WITHOUT_RESULT = ['error', 'timeout', 'body']
+const BITS = 32
+
+/**
+ * Goes through the steps once: what holds at a step is what holds at the end of all ways to it. A loop's body passes
+ * nothing on.
+ *
+ * @param order every step before its targets
+ * @param entries where nothing has happened yet
+ */
+export function findAvailability(
+  graph: FlowGraph,
+  structure: Structure,
+  order: readonly string[],
+  entries: readonly string[],
+): Availability {
+  const facts = new Map<string, number>()
+  const indexOf = (fact: string): number => {
+    const known = facts.get(fact) ?? facts.size
+    facts.set(fact, known)
+    return known
+  }
+  for (const [id, step] of graph.steps) {
+    indexOf(stepFact(id))
+    for (const name of variablesOf(step)) indexOf(variableFact(name))
+  }
+  const words = Math.ceil(facts.size / BITS)
+  const at = new Map<string, Uint32Array>(entries.map((id) => [id, new Uint32Array(words)]))
+  for (const id of order) {
+    const holds = at.get(id)
+    if (!holds || !structure.reachable.has(id)) continue
+    for (const edge of graph.edges.get(id) ?? []) {
+      merge(at, edge.to, after(holds, edge, graph, indexOf))
+    }
+  }
+  const has = (step: string, fact: string): boolean => {
+    const index = facts.get(fact)
+    const holds = at.get(step)
+    return index !== undefined && holds !== undefined && isSet(holds, index)
+  }
+  return {
+    hasStep: (step, id) => has(step, stepFact(id)),
+    hasVariable: (step, name) => has(step, variableFact(name)),
+    isSetSomewhere: (name) => facts.has(variableFact(name)),
+  }
+}
+
+function after(
+  holds: Uint32Array,
+  { from, port }: Edge,
+  graph: FlowGraph,
+  indexOf: (fact: string) => number,
+): Uint32Array {
+  const result = holds.slice()
+  if (WITHOUT_RESULT.includes(port)) return result
+  set(result, indexOf(stepFact(from)))
+  for (const name of variablesOf(graph.steps.get(from))) set(result, indexOf(variableFact(name)))
+  return result
+}
+
+function merge(at: Map<string, Uint32Array>, id: string, coming: Uint32Array): void {
+  const known = at.get(id)
+  if (!known) {
+    at.set(id, coming)
+    return
+  }
+  for (const [index, word] of coming.entries()) known[index] = (known[index] ?? 0) & word
+}
+
+function variablesOf(step: { type: string; config: object | null } | undefined): string[] {
+  if (step?.type !== 'set' || !step.config) return []
+  return Object.keys((step.config as { variables: object }).variables)
+}
+
+function stepFact(id: string): string {
+  return `step ${id}`
+}
+
+function variableFact(name: string): string {
+  return `variable ${name}`
+}
+
+function set(words: Uint32Array, index: number): void {
+  const word = Math.floor(index / BITS)
+  words[word] = (words[word] ?? 0) | (1 << (index % BITS))
+}
+
+function isSet(words: Uint32Array, index: number): boolean {
+  return ((words[Math.floor(index / BITS)] ?? 0) & (1 << (index % BITS))) !== 0
+}

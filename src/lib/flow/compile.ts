@@ -1,0 +1,179 @@
+import { isPlainObject } from '../safe-schema-shape.ts'
+import { findAvailability } from './availability.ts'
+import type { FlowCatalogue } from './catalogue.ts'
+import { orderSteps } from './cycles.ts'
+import { collectSteps } from './drafts.ts'
+import type { FlowGraph } from './links.ts'
+import { linkSteps } from './links.ts'
+import type { FlowProblem } from './problems.ts'
+import { ProblemList } from './problems.ts'
+import type { Compilation } from './reading.ts'
+import { DEFAULT_RETRY, DEFAULT_TIMEOUT_MS, readSettings } from './settings.ts'
+import type { FlowSource, Part } from './source.ts'
+import { readSource } from './source.ts'
+import type { ReadStep } from './steps.ts'
+import { readStep } from './steps.ts'
+import type { Structure } from './structure.ts'
+import { checkStructure } from './structure.ts'
+import { readTriggers } from './triggers.ts'
+import type { CanonicalFlow, CanonicalStep, FlowSettings, Trigger } from './types.ts'
+import { FLOW_SCHEMA_VERSION } from './types.ts'
+import { checkUses } from './uses.ts'
+
+export interface CompileResult {
+  /** Null as soon as one of the problems is an error. */
+  flow: CanonicalFlow | null
+  /** At most 200. */
+  problems: FlowProblem[]
+}
+
+/** As deep as a request body may be. */
+const MAX_DEPTH = 64
+
+/**
+ * Compiles a definition in either format. Pure: everything about the tenant comes from the catalogue. Never throws,
+ * whatever was sent, and takes time in proportion to it; a definition of more than 500 steps is refused unread.
+ */
+export function compileFlow(definition: unknown, catalogue: FlowCatalogue): CompileResult {
+  const problems = new ProblemList(definition)
+  if (isDeep(definition)) {
+    problems.report('too_large', [], `Nest at most ${MAX_DEPTH} lists and objects.`, null)
+    return { flow: null, problems: problems.problems }
+  }
+  const source = readSource(definition, problems)
+  const flow = source && compileSource(source, catalogue, problems)
+  return { flow: problems.hasErrors ? null : flow, problems: problems.problems }
+}
+
+function compileSource(
+  source: FlowSource,
+  catalogue: FlowCatalogue,
+  problems: ProblemList,
+): CanonicalFlow | null {
+  const drafts = collectSteps(source, problems)
+  if (problems.problems.some(({ code }) => code === 'too_many_steps')) return null
+  const compilation: Compilation = {
+    catalogue,
+    problems,
+    uses: [],
+    schemas: { trigger: [], steps: new Map() },
+    typeChecks: [],
+    expressions: 0,
+    defaults: { retry: DEFAULT_RETRY, timeoutMs: DEFAULT_TIMEOUT_MS },
+  }
+  const triggers = readTriggers(compilation, source.triggers, source.triggerFilter)
+  const settings = readSettings(compilation, source.settings)
+  compilation.defaults.retry = settings.retry
+  compilation.defaults.timeoutMs = settings.timeout_ms
+  const variables = readInitialVariables(compilation, source.variables)
+
+  const steps = new Map<string, ReadStep>()
+  for (const draft of drafts) {
+    if (problems.isFull) return null
+    steps.set(draft.id, readStep(compilation, draft))
+  }
+  const graph = linkSteps(compilation, steps)
+  const start = readStart(compilation, source, graph)
+  if (start === null) return null
+  const handlers = drafts.filter(({ isHandler }) => isHandler).map(({ id }) => id)
+  const structure = checkStructure(compilation, graph, start, handlers)
+  const { order, hasCycle } = orderSteps(compilation, graph)
+  const entries = [start, ...handlers.slice(0, 1)]
+  const availability = hasCycle ? null : findAvailability(graph, structure, order, entries)
+  checkUses({ compilation, graph, structure, availability, variables })
+  for (const check of compilation.typeChecks) {
+    if (problems.isFull) break
+    check()
+  }
+  reportSelfTriggers(compilation, graph, triggers)
+  if (problems.hasErrors) return null
+  const layout = readLayout(source.layout, graph)
+  return assemble({ graph, structure, start, handlers, triggers, settings, variables, layout })
+}
+
+function isDeep(definition: unknown): boolean {
+  let level: unknown[] = [definition]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) return true
+    const below: unknown[] = []
+    for (const value of level) {
+      if (typeof value !== 'object' || value === null) continue
+      for (const member of Object.values(value)) {
+        if (typeof member === 'object' && member !== null) below.push(member)
+      }
+    }
+    level = below
+  }
+  return false
+}
+
+function readInitialVariables(compilation: Compilation, part: Part | null): Record<string, unknown> {
+  if (part === null) return {}
+  if (isPlainObject(part.value)) return part.value
+  compilation.problems.report('malformed', part.path, 'Give "variables" an object.', null)
+  return {}
+}
+
+function readStart(compilation: Compilation, source: FlowSource, graph: FlowGraph): string | null {
+  const first = [...graph.steps.values()].find(({ draft }) => !draft.isHandler)?.draft.id ?? null
+  if (source.start === null) return first
+  const start = source.start.value
+  const step = typeof start === 'string' ? graph.steps.get(start) : undefined
+  if (step && !step.draft.isHandler) return step.draft.id
+  compilation.problems.report('unknown_target', source.start.path, 'Give "start" the id of a step.', null)
+  return first
+}
+
+function reportSelfTriggers(compilation: Compilation, graph: FlowGraph, triggers: readonly Trigger[]): void {
+  const types = new Set(triggers.flatMap((trigger) => (trigger.type === 'event' ? trigger.event_types : [])))
+  for (const [id, { type, config, draft }] of graph.steps) {
+    if (type !== 'action' || !config) continue
+    const { action_type: actionType, plugin_id: pluginId } = config as {
+      action_type: string
+      plugin_id: string
+    }
+    const resolution = compilation.catalogue.resolveAction(actionType, pluginId)
+    const emitted =
+      'action' in resolution ? resolution.action.emits.find((event) => types.has(event)) : undefined
+    if (emitted === undefined) continue
+    const message = `This causes "${emitted}", which starts the flow again: add a filter to the trigger that tells its own events.`
+    compilation.problems.report('self_trigger', draft.path, message, id)
+  }
+}
+
+function readLayout(part: Part | null, graph: FlowGraph): Record<string, unknown> {
+  const layout = isPlainObject(part?.value) ? part.value : {}
+  const positions = [...graph.steps.values()].flatMap(({ draft }) =>
+    Object.hasOwn(draft.members, 'position') ? [[draft.id, draft.members['position']] as const] : [],
+  )
+  return positions.length === 0 ? layout : { ...layout, positions: Object.fromEntries(positions) }
+}
+
+interface Parts {
+  graph: FlowGraph
+  structure: Structure
+  start: string
+  handlers: string[]
+  triggers: Trigger[]
+  settings: FlowSettings
+  variables: Record<string, unknown>
+  layout: Record<string, unknown>
+}
+
+function assemble({ graph, structure, ...parts }: Parts): CanonicalFlow {
+  const steps = [...graph.steps].map(([id, { type, config, step }]) => [
+    id,
+    {
+      type,
+      ...step,
+      config,
+      next: graph.next.get(id) ?? {},
+      loop: structure.loops.get(id) ?? null,
+    } as CanonicalStep,
+  ])
+  return {
+    schema_version: FLOW_SCHEMA_VERSION,
+    ...parts,
+    steps: Object.fromEntries(steps) as Record<string, CanonicalStep>,
+  }
+}

@@ -1,0 +1,65 @@
+import type { SafeSchema, SchemaType } from '../safe-schema.ts'
+import { validate } from '../safe-schema.ts'
+import { isPlainObject } from '../safe-schema-shape.ts'
+import { typesOfExpression } from './expression-types.ts'
+import { splitPointer } from './pointer.ts'
+import type { Path } from './problems.ts'
+import type { Reader } from './reading.ts'
+import { report } from './reading.ts'
+import { exactText } from './read-template.ts'
+import { typesOf } from './schemas.ts'
+
+/** Compares a payload with the schema of what takes it; what templates make is judged by its declared type. */
+export function checkPayload(reader: Reader, schema: SafeSchema, value: unknown, path: Path): void {
+  if (reader.compilation.problems.isFull) return
+  if (typeof value === 'string' && value.includes('{{')) {
+    checkTemplate(reader, schema, value, path)
+  } else if (isPlainObject(value) && (typesOf(schema)?.has('object') ?? true)) {
+    for (const name of schema.required ?? []) {
+      if (Object.hasOwn(value, name)) continue
+      report(reader, 'missing_field', path, `Add "${name}": the action needs it.`)
+    }
+    for (const [name, member] of Object.entries(value)) {
+      const property =
+        schema.properties && Object.hasOwn(schema.properties, name) ? schema.properties[name] : undefined
+      if (property) checkPayload(reader, property, member, [...path, name])
+      else if (schema.properties || schema.additionalProperties === false) {
+        const isClosed = schema.additionalProperties === false
+        const names = Object.keys(schema.properties ?? {}).slice(0, 30)
+        const message = `The action has no field "${name.slice(0, 64)}": it takes ${names.join(', ') || 'none'}.`
+        report(reader, 'unknown_field', [...path, name], message, isClosed ? 'error' : 'warning')
+      }
+    }
+  } else if (Array.isArray(value) && (typesOf(schema)?.has('array') ?? true)) {
+    const { items: itemSchema, ...own } = schema
+    reportViolations(reader, own, value, path)
+    if (!itemSchema) return
+    for (const [index, item] of value.entries()) checkPayload(reader, itemSchema, item, [...path, index])
+  } else reportViolations(reader, schema, value, path)
+}
+
+function checkTemplate(reader: Reader, schema: SafeSchema, text: string, path: Path): void {
+  const exact = exactText(text)
+  const types = exact ? typesOfExpression(reader, exact) : new Set<SchemaType>(['string'])
+  const wanted = typesOf(schema)
+  if (!types || !wanted || [...types].some((type) => isAccepted(type, wanted))) return
+  const made = exact
+    ? `{{${exact.source.slice(0, 80)}}} is ${[...types].join(' or ')}`
+    : 'text with a template in it is string'
+  report(reader, 'wrong_type', path, `Give ${[...wanted].join(' or ')} here: ${made}.`)
+}
+
+/** A number may well be whole. */
+function isAccepted(type: SchemaType, wanted: ReadonlySet<SchemaType>): boolean {
+  return (
+    wanted.has(type) ||
+    (type === 'integer' && wanted.has('number')) ||
+    (type === 'number' && wanted.has('integer'))
+  )
+}
+
+function reportViolations(reader: Reader, schema: SafeSchema, value: unknown, path: Path): void {
+  for (const { pointer, detail } of validate(schema, value)) {
+    report(reader, 'wrong_type', [...path, ...splitPointer(pointer)], detail)
+  }
+}

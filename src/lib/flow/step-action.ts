@@ -1,0 +1,94 @@
+import { isPlainObject } from '../safe-schema-shape.ts'
+import type { ActionResolution, CatalogueAction } from './catalogue.ts'
+import { checkPayload } from './payload-types.ts'
+import { PLATFORM } from './plugin-ref.ts'
+import type { Path } from './problems.ts'
+import type { Reader } from './reading.ts'
+import { at, has, report, take } from './reading.ts'
+import { readTree } from './read-template.ts'
+import type { ActionConfig } from './types.ts'
+
+/** The linear format's name for the input first, then the graph's. */
+const INPUT_NAMES = ['payload_template', 'input', 'config'] as const
+
+/** Reads an action, whose input is compared with what the action takes once all steps are known. */
+export function readAction(reader: Reader): ActionConfig | null {
+  const name = has(reader, 'action_type') ? 'action_type' : 'action_id'
+  const actionType = take(reader, name)
+  const input = readInput(reader)
+  const pluginRef = take(reader, 'plugin_id')
+  if (typeof actionType !== 'string' || actionType === '') {
+    report(reader, 'missing_property', at(reader, name), 'Add "action_type", such as "send_email".')
+    return null
+  }
+  if (pluginRef !== undefined && typeof pluginRef !== 'string') {
+    const message = 'Give "plugin_id" the slug or UUID of a plugin, or "platform".'
+    report(reader, 'unknown_plugin', at(reader, 'plugin_id'), message)
+    return null
+  }
+  const resolution = reader.compilation.catalogue.resolveAction(actionType, pluginRef ?? null)
+  if ('problem' in resolution) {
+    reportUnresolved(reader, resolution, at(reader, name))
+    return null
+  }
+  const { action } = resolution
+  if (action.output_schema && reader.stepId !== null) {
+    reader.compilation.schemas.steps.set(reader.stepId, action.output_schema)
+  }
+  reader.compilation.typeChecks.push(() => {
+    checkInput(reader, action, input.value, input.path)
+  })
+  return { action_type: action.action_type, plugin_id: action.plugin_id ?? PLATFORM, input: input.value }
+}
+
+function readInput(reader: Reader): { value: Record<string, unknown>; path: Path } {
+  const given = INPUT_NAMES.filter((name) => has(reader, name))
+  const name = given[0] ?? 'input'
+  const path = at(reader, name)
+  if (given.length > 1) {
+    report(reader, 'malformed', path, `Give the input once, not as ${given.join(' and ')}.`)
+  }
+  const value = take(reader, name) ?? {}
+  if (!isPlainObject(value)) {
+    report(reader, 'malformed', path, `Give "${name}" an object.`)
+    return { value: {}, path }
+  }
+  readTree(reader, value, path)
+  return { value, path }
+}
+
+function reportUnresolved(
+  reader: Reader,
+  { problem, message, candidates }: Extract<ActionResolution, { problem: string }>,
+  path: Path,
+): void {
+  const isAboutPlugin = problem === 'unknown_plugin' || problem === 'plugin_inactive'
+  const advice = candidates?.length ? ` There are: ${candidates.slice(0, 10).join(', ')}.` : ''
+  report(reader, problem, isAboutPlugin ? at(reader, 'plugin_id') : path, `${message}${advice}`)
+}
+
+function checkInput(
+  reader: Reader,
+  action: CatalogueAction,
+  input: Record<string, unknown>,
+  path: Path,
+): void {
+  const required = new Set(action.required_fields)
+  for (const name of action.input_schema?.required ?? []) required.delete(name)
+  for (const name of required) {
+    if (input[name] === undefined || input[name] === null || input[name] === '') {
+      report(reader, 'missing_field', path, `Add "${name}": ${action.action_type} needs it.`)
+    }
+  }
+  if (action.input_schema) {
+    checkPayload(reader, action.input_schema, input, path)
+    return
+  }
+  const known = [...action.required_fields, ...action.optional_fields]
+  if (known.length === 0) return
+  for (const name of Object.keys(input)) {
+    if (known.includes(name)) continue
+    const message = `${action.action_type} has no field "${name.slice(0, 64)}": it takes ${known.join(', ')}.`
+    report(reader, 'unknown_field', [...path, name], message)
+  }
+}
