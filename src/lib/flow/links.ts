@@ -18,11 +18,13 @@ export interface FlowGraph {
   /** Targets of every port; an error that goes to the flow's handlers has none. */
   next: Map<string, Record<string, string>>
   edges: Map<string, Edge[]>
+  /** A port names a step that does not exist: what cannot be reached is not known. */
+  hasUnknownTarget: boolean
 }
 
 /** Resolves every port to a step or `end`, with defaults for those that are left out. */
 export function linkSteps(compilation: Compilation, steps: ReadonlyMap<string, ReadStep>): FlowGraph {
-  const graph: FlowGraph = { steps, next: new Map(), edges: new Map() }
+  const graph: FlowGraph = { steps, next: new Map(), edges: new Map(), hasUnknownTarget: false }
   // What follows a loop depends on where its body ends, hence loops last.
   const loops = [...steps.values()].filter(({ type }) => type === 'for_each')
   const others = [...steps.values()].filter(({ type }) => type !== 'for_each')
@@ -66,6 +68,7 @@ function reportUnknown(
   member: string,
   target: unknown,
 ): void {
+  graph.hasUnknownTarget = true
   const name = typeof target === 'string' ? target : ''
   const near = suggest(name, graph.steps.keys())
   const advice = near === null ? 'give the id of a step, or "end"' : `did you mean "${near}"?`

@@ -20,7 +20,7 @@ export function checkStructure(
   const loops = checkBodies(compilation, graph, start)
   checkHandlerTargets(compilation, graph)
   const reachable = reachableFrom(graph, [start, ...handlers.slice(0, 1)])
-  reportUnreached(compilation, graph, reachable)
+  if (!graph.hasUnknownTarget) reportUnreached(compilation, graph, reachable)
   if (![...reachable].some((id) => isCall(graph.steps.get(id)))) {
     const message = 'Add an action or an http step: no path of this flow does anything.'
     const first = graph.steps.get(start)
