@@ -39,7 +39,7 @@ const MODULE_IMPORTS = [
   { from: '!(event)', to: 'event' },
   { from: 'plugin', to: 'webhook-delivery' },
   { from: '{replay,registry,capability}', to: 'plugin' },
-  { from: 'capability', to: 'registry' },
+  { from: 'capability', to: '{registry,webhook-delivery}' },
   { from: 'dispatcher', to: '{registry,platform,webhook-delivery}' },
   { from: 'flow-engine', to: 'dispatcher' },
   { from: 'flow', to: '{flow-engine,registry,plugin}' },

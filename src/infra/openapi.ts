@@ -31,6 +31,10 @@ export default fp(
           { name: 'replays', description: 'Delivering again, as durable jobs' },
           { name: 'erasures', description: "Forgetting one customer's data" },
           { name: 'actions', description: 'What can be done, by the platform or a plugin, and doing it' },
+          {
+            name: 'capabilities',
+            description: 'What plugins bring to automations: triggers, actions, conditions',
+          },
           { name: 'keys', description: 'Who may call' },
           { name: 'audit', description: 'Who changed what' },
           { name: 'tenant', description: "A shop's own settings" },

@@ -32,7 +32,7 @@ export async function appOn(
   const app = await buildApp(config, {
     logger: options.logger ?? pino({ level: 'silent' }),
     databaseUrl,
-    secretBox: createSecretBox(randomBytes(32)),
+    secretBox: createSecretBox(config.masterKey ?? randomBytes(32)),
     egress: { allow: parseEgressAllow('127.0.0.0/8'), dnsServers: [], httpsOnly: false },
     openTenantId: options.openTenantId ?? null,
     ...(options.limits !== undefined && { limits: options.limits }),

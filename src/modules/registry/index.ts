@@ -19,12 +19,22 @@ import { registryRoutes } from './routes.ts'
 import { NAMED } from './schemas.ts'
 import { VersionCache } from './version-cache.ts'
 
-export type { RegistryAction } from './action.ts'
+export type { RegistryAction, StoredAction } from './action.ts'
+export { readActions, readSchema, type Report } from './declaration.ts'
+export { type Difference, differenceOf, isEmptyDifference } from './difference.ts'
+export { etagOf, isNamed } from './discovery.ts'
+export { tooManyActions } from './errors.ts'
+export { bumpActionsVersion, type LockedPlugin, readActionsVersion } from './repository.ts'
 export type { Resolution } from './resolve.ts'
+export { ACTION_DETAILS, ActionType, RegistryAction as RegistryActionSchema } from './schemas.ts'
+export { replaceActions, withPlugin } from './service.ts'
+export { type Picture, VersionCache } from './version-cache.ts'
 
 export interface RegistryService {
   /** `pluginRef`: a plugin's UUID or slug, `platform`, or null for whoever alone has the action. */
   resolve(tenantId: string, actionType: string, pluginRef: string | null): Promise<Resolution>
+  /** All that the tenant can use: the platform's first, then by plugin, each by action type. */
+  actions(tenantId: string): Promise<readonly RegistryAction[]>
   platformActions: readonly RegistryAction[]
 }
 
@@ -46,6 +56,7 @@ export default fp(
     })
     app.decorate('registry', {
       resolve: (tenantId, actionType, pluginRef) => resolveAction(cache, tenantId, actionType, pluginRef),
+      actions: async (tenantId) => (await cache.get(tenantId)).inOrder('plugin'),
       platformActions: PLATFORM_ACTIONS,
     } satisfies RegistryService)
     for (const schema of NAMED) app.addSchema(schema)

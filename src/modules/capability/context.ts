@@ -1,0 +1,14 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import type { Egress } from '../../infra/egress.ts'
+import type { FieldError } from '../../lib/problem.ts'
+import type { DeliveryService } from '../webhook-delivery/index.ts'
+
+/** What the module's services work with. */
+export interface CapabilityContext {
+  db: Kysely<DB>
+  egress: Pick<Egress, 'request'>
+  deliveries: Pick<DeliveryService, 'target' | 'signedHeaders'>
+  /** What is wrong with the shape of a manifest; empty when it is a CapabilityManifest. */
+  checkShape: (value: unknown) => readonly FieldError[]
+}

@@ -1,0 +1,27 @@
+import { AUTH_PROBLEMS } from '../../infra/auth.ts'
+import {
+  databaseUnavailable,
+  invalidJson,
+  invalidRequest,
+  overloaded,
+  payloadTooLarge,
+  unsupportedMediaType,
+} from '../../infra/problems.ts'
+import { defineProblem } from '../../lib/problem.ts'
+
+export const manifestInvalid = defineProblem(
+  'manifest_invalid',
+  422,
+  'The capability manifest cannot be used',
+  'See errors: each points into the manifest. Nothing was changed.',
+)
+export const capabilitiesUnavailable = defineProblem(
+  'capabilities_unavailable',
+  502,
+  'The plugin did not give its capabilities',
+  'The plugin has to answer GET /api/capabilities below its base_url with its manifest. What it gave last stays.',
+)
+
+export const READ_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable] as const
+export const WRITE_PROBLEMS = [...READ_PROBLEMS, overloaded] as const
+export const BODY_PROBLEMS = [invalidJson, payloadTooLarge, unsupportedMediaType] as const

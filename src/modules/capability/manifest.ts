@@ -1,0 +1,172 @@
+import { isDeepStrictEqual } from 'node:util'
+import { findOperator } from '../../lib/operators.ts'
+import { parsePath } from '../../lib/path.ts'
+import type { FieldError } from '../../lib/problem.ts'
+import type { SafeSchema } from '../../lib/safe-schema.ts'
+import type { PluginType, TypeRefusal } from '../event/index.ts'
+import {
+  type Difference,
+  differenceOf,
+  readActions,
+  readSchema,
+  type StoredAction,
+} from '../registry/index.ts'
+import type { CapabilityManifest, VALUE_TYPES } from './schemas.ts'
+
+/** A manifest as it is kept: checked, with everything written out. */
+export interface Manifest {
+  name: string
+  slug: string | null
+  version: string | null
+  description: string
+  capabilities: { triggers: Trigger[]; actions: Action[]; conditions: Condition[] }
+}
+
+export interface Trigger {
+  id: string
+  name: string
+  description: string
+  event_types: string[]
+  output_schema: SafeSchema | null
+}
+
+export interface Condition {
+  id: string
+  name: string
+  description: string
+  path: string
+  operators: string[]
+  value_type: (typeof VALUE_TYPES)[number]
+}
+
+type Action = { id: string; name: string } & Omit<StoredAction, 'action_type' | 'title' | 'origin'>
+
+export interface ReadManifest {
+  manifest: Manifest
+  actions: StoredAction[]
+  errors: FieldError[]
+}
+
+const MAX_ERRORS = 20
+
+/** Reads a manifest of the right shape: what the shape cannot say is checked, and pointed to. */
+export function readManifest(input: CapabilityManifest, baseUrl: string): ReadManifest {
+  const { triggers = [], actions: declared = [], conditions = [] } = input.capabilities
+  const { actions, errors: actionErrors } = readActions(
+    declared.map(({ id, name, ...details }) => ({ action_type: id, title: name, ...details })),
+    { origin: 'manifest', baseUrl, at: '/capabilities/actions', nameField: 'id' },
+  )
+  const errors: FieldError[] = [...actionErrors]
+  const report = (pointer: string, detail: string): void => {
+    errors.push({ pointer: `/capabilities${pointer}`, detail })
+  }
+  const manifest: Manifest = {
+    name: input.name,
+    slug: input.slug ?? null,
+    version: input.version ?? null,
+    description: input.description ?? '',
+    capabilities: {
+      triggers: triggers.map((trigger, index) => ({
+        id: trigger.id,
+        name: trigger.name,
+        description: trigger.description ?? '',
+        event_types: trigger.event_types,
+        output_schema: readSchema('output_schema', trigger.output_schema, (pointer, detail) =>
+          report(`/triggers/${index}${pointer}`, detail),
+        ),
+      })),
+      actions: actions.map(({ action_type, title, origin: _origin, ...details }) => ({
+        id: action_type,
+        name: title,
+        ...details,
+      })),
+      conditions: conditions.map(({ description = '', ...condition }) => ({ ...condition, description })),
+    },
+  }
+  checkTriggers(manifest.capabilities.triggers, report)
+  checkConditions(manifest.capabilities.conditions, report)
+  return { manifest, actions, errors: errors.slice(0, MAX_ERRORS) }
+}
+
+type Report = (pointer: string, detail: string) => void
+
+function checkTriggers(triggers: readonly Trigger[], report: Report): void {
+  checkIds('triggers', triggers, report)
+  const byType = new Map<string, Trigger>()
+  for (const [index, trigger] of triggers.entries()) {
+    for (const [at, type] of trigger.event_types.entries()) {
+      const first = byType.get(type)
+      if (first === undefined) byType.set(type, trigger)
+      else if (!isDeepStrictEqual(first.output_schema, trigger.output_schema)) {
+        const detail = `has another output_schema in "${first.id}": an event type has one`
+        report(`/triggers/${index}/event_types/${at}`, detail)
+      }
+    }
+  }
+}
+
+function checkConditions(conditions: readonly Condition[], report: Report): void {
+  checkIds('conditions', conditions, report)
+  for (const [index, { path, operators }] of conditions.entries()) {
+    if (parsePath(path) === null)
+      report(`/conditions/${index}/path`, 'must be a path such as customer.points')
+    for (const [at, operator] of operators.entries()) {
+      if (findOperator(operator) === undefined)
+        report(`/conditions/${index}/operators/${at}`, 'is no known operator')
+    }
+  }
+}
+
+function checkIds(kind: string, items: readonly { id: string }[], report: Report): void {
+  const seen = new Set<string>()
+  for (const [index, { id }] of items.entries()) {
+    if (seen.has(id)) report(`/${kind}/${index}/id`, `"${id}" is there twice`)
+    seen.add(id)
+  }
+}
+
+/** The event types that the triggers stand for. */
+export function typesOf(manifest: Manifest | null): PluginType[] {
+  const types = (manifest?.capabilities.triggers ?? []).flatMap(
+    ({ event_types, description, name, output_schema }) =>
+      event_types.map(
+        (type) => [type, { name: type, description: description || name, schema: output_schema }] as const,
+      ),
+  )
+  return [...new Map(types.toReversed()).values()].toReversed()
+}
+
+/** Where in the manifest it stands what the catalogue refused. */
+export function pointToTypes(manifest: Manifest, refusals: readonly TypeRefusal[]): FieldError[] {
+  const reasons = new Map(refusals.map(({ name, detail }) => [name, detail]))
+  const general = reasons.get(null)
+  const errors = manifest.capabilities.triggers.flatMap(({ event_types }, index) =>
+    event_types.flatMap((type, at) => {
+      const detail = reasons.get(type)
+      return detail === undefined
+        ? []
+        : [{ pointer: `/capabilities/triggers/${index}/event_types/${at}`, detail }]
+    }),
+  )
+  if (general !== undefined) errors.push({ pointer: '/capabilities/triggers', detail: general })
+  return errors.slice(0, MAX_ERRORS)
+}
+
+type Names = Record<keyof Manifest['capabilities'], string[]>
+export type ManifestDifference = Record<keyof Difference, Names>
+
+export function compareManifests(before: Manifest | null, after: Manifest): ManifestDifference {
+  const differenceIn = (kind: keyof Names): Difference => {
+    const earlier: readonly { id: string }[] = before?.capabilities[kind] ?? []
+    return differenceOf(earlier, after.capabilities[kind], ({ id }) => id)
+  }
+  const triggers = differenceIn('triggers')
+  const actions = differenceIn('actions')
+  const conditions = differenceIn('conditions')
+  const names = (how: keyof Difference): Names => ({
+    triggers: triggers[how],
+    actions: actions[how],
+    conditions: conditions[how],
+  })
+  return { added: names('added'), changed: names('changed'), removed: names('removed') }
+}

@@ -1,0 +1,141 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import { invalidCursor } from '../../infra/problems.ts'
+import { problems, ref } from '../../lib/schema.ts'
+import { pluginNotFound } from '../plugin/index.ts'
+import { type RegistryAction, tooManyActions, type VersionCache } from '../registry/index.ts'
+import type { CapabilityContext } from './context.ts'
+import {
+  BODY_PROBLEMS,
+  capabilitiesUnavailable,
+  manifestInvalid,
+  READ_PROBLEMS,
+  WRITE_PROBLEMS,
+} from './errors.ts'
+import { MANIFEST_MAX_BYTES } from './fetch.ts'
+import { type CapabilityPicture, listCapabilities } from './merged.ts'
+import { refreshCapabilities } from './refresh.ts'
+import {
+  CapabilityManifest,
+  CapabilityPage,
+  CapabilityQuery,
+  CapabilityUpdate,
+  IfNoneMatch,
+  PluginCapabilities,
+  PluginParams,
+} from './schemas.ts'
+import { pushManifest, readCapabilities } from './service.ts'
+
+const tags = ['capabilities']
+
+export interface CapabilityRouteOptions {
+  ctx: CapabilityContext
+  cache: VersionCache<CapabilityPicture>
+  actionsOf: (tenantId: string) => Promise<readonly RegistryAction[]>
+}
+
+export function capabilityRoutes(
+  app: FastifyInstance,
+  { ctx, cache, actionsOf }: CapabilityRouteOptions,
+): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+
+  api.get(
+    '/api/capabilities',
+    {
+      config: { access: { role: 'viewer' } },
+      schema: {
+        operationId: 'listCapabilities',
+        tags,
+        summary: 'See what automations can be made of',
+        description:
+          'Triggers, actions and conditions of the platform and of every plugin. The platform comes first, then ' +
+          'the plugins by slug.',
+        querystring: CapabilityQuery,
+        headers: IfNoneMatch,
+        response: {
+          200: ref(CapabilityPage),
+          304: Type.Null({ description: 'What the ETag stands for still holds' }),
+          ...problems(...READ_PROBLEMS, invalidCursor),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { tenantId, url, headers } = request
+      const question = { tenantId, url, known: headers['if-none-match'] }
+      const { etag, page } = await listCapabilities(cache, actionsOf, question, request.query)
+      void reply.headers({ etag, 'cache-control': 'private, no-cache' })
+      return page === null ? reply.code(304).send(null) : reply.send(page)
+    },
+  )
+
+  api.get(
+    '/api/plugins/:slug/capabilities',
+    {
+      config: { access: { role: 'viewer', plugin: true } },
+      schema: {
+        operationId: 'getPluginCapabilities',
+        tags,
+        summary: "Read a plugin's capability manifest",
+        description: 'With when it last changed, when it was last looked at and how that went.',
+        params: PluginParams,
+        response: { 200: ref(PluginCapabilities), ...problems(...READ_PROBLEMS, pluginNotFound) },
+      },
+    },
+    async (request) => readCapabilities(ctx, request.actor, request.tenantId, request.params.slug),
+  )
+
+  api.put(
+    '/api/plugins/:slug/manifest',
+    {
+      bodyLimit: MANIFEST_MAX_BYTES,
+      config: { access: { role: 'editor', plugin: true } },
+      schema: {
+        operationId: 'putManifest',
+        tags,
+        summary: "Give a plugin's capability manifest",
+        description:
+          'All of it or nothing: its triggers become event types that the plugin may publish, its actions enter ' +
+          'the registry, its conditions can be used in flows. From then on it is not fetched by itself.',
+        params: PluginParams,
+        body: ref(CapabilityManifest),
+        response: {
+          200: ref(CapabilityUpdate),
+          ...problems(...WRITE_PROBLEMS, ...BODY_PROBLEMS, pluginNotFound, manifestInvalid, tooManyActions),
+        },
+      },
+    },
+    async (request) => {
+      const { actor, tenantId, params, body } = request
+      return pushManifest(ctx, actor, tenantId, params.slug, body)
+    },
+  )
+
+  api.post(
+    '/api/plugins/:slug/capabilities/refresh',
+    {
+      config: { access: { role: 'editor', plugin: true } },
+      schema: {
+        operationId: 'refreshCapabilities',
+        tags,
+        summary: "Fetch a plugin's capability manifest",
+        description:
+          'By a signed GET of /api/capabilities below its base_url, now, and from then on about every hour. What ' +
+          'it gave last stays when it gives nothing or something that cannot be used.',
+        params: PluginParams,
+        response: {
+          200: ref(CapabilityUpdate),
+          ...problems(
+            ...WRITE_PROBLEMS,
+            pluginNotFound,
+            manifestInvalid,
+            tooManyActions,
+            capabilitiesUnavailable,
+          ),
+        },
+      },
+    },
+    async (request) => refreshCapabilities(ctx, request.actor, request.tenantId, request.params.slug),
+  )
+}

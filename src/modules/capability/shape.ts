@@ -1,0 +1,20 @@
+import { buildValidator } from '../../infra/edge.ts'
+import { toProblem } from '../../infra/problems.ts'
+import type { FieldError } from '../../lib/problem.ts'
+import type { CapabilityContext } from './context.ts'
+import { CapabilityManifest } from './schemas.ts'
+
+/** What comes from a plugin is held to the same shape, with the same errors, as what comes to PUT. */
+export function createShapeCheck(): CapabilityContext['checkShape'] {
+  const validate = buildValidator({})({
+    schema: CapabilityManifest,
+    httpPart: 'body',
+    method: 'PUT',
+    url: '',
+  })
+  return (value): readonly FieldError[] => {
+    if (validate(value) === true) return []
+    const { errors = [] } = toProblem({ validation: validate.errors, validationContext: 'body' })
+    return errors
+  }
+}
