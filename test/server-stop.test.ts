@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { newId } from '../src/lib/ids.ts'
-import { migratedPrivatePostgres } from './infra/app-on.ts'
+import { migratedPrivatePostgres, until } from './infra/app-on.ts'
 import { TEST_PLATFORM_KEY } from './support/app.ts'
 import { createTestDatabase } from './support/database.ts'
 import { startReceiver } from './support/receiver.ts'
@@ -36,7 +36,7 @@ t.test('told to stop, it finishes what is in flight and takes nothing new', asyn
   const { url } = await createTestDatabase(t)
   const receiver = await startReceiver(t)
   receiver.answer((_received, response) => {
-    setTimeout(() => response.writeHead(204).end(), 1_000)
+    setTimeout(() => response.writeHead(204).end(), 2_000)
   })
   const server = await serve(t, {
     DATABASE_URL: url,
@@ -64,7 +64,11 @@ t.test('told to stop, it finishes what is in flight and takes nothing new', asyn
   await receiver.waitFor(1)
   server.process.kill('SIGTERM')
   await server.line(/^closing/)
-  await t.rejects(fetch(`${address}/health/live`, { headers: { connection: 'close' } }), 'it accepts no more')
+  await until(
+    () => isRefused(Number(new URL(address).port)),
+    (refused) => refused,
+    5_000,
+  )
   const answer = await inFlight
   t.equal(answer.status, 200)
   t.match(await answer.json(), { delivered: true })
@@ -106,3 +110,16 @@ t.test('an error that nobody handled is logged, and ends the process in an order
   t.match(await server.line(/nobody handled/), { level: 'fatal', err: { message: 'a bug' } })
   t.ok(server.log().some(({ msg }) => msg === 'closed'))
 })
+
+/** Whether nobody listens on a port any more. */
+async function isRefused(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return false
+  } catch {
+    return true
+  } finally {
+    socket.destroy()
+  }
+}

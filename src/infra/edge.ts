@@ -6,8 +6,16 @@ import { JsonInputError, parseJson } from '../lib/json.ts'
 import { isUuid } from '../lib/ids.ts'
 import { invalidJson, invalidRequest } from './problems.ts'
 
-/** One error is enough to mend a request by, and collecting all of them is a way to burn memory. */
-const STRICT = { allErrors: false, useDefaults: true, removeAdditional: false, strict: false } as const
+const STRICT = {
+  // One error is enough to mend a request by, and collecting all of them is a way to burn memory.
+  allErrors: false,
+  useDefaults: true,
+  removeAdditional: false,
+  strict: false,
+  // The schemas are our own and checked with the OpenAPI document. Here each of a dozen modules would compile the
+  // metaschema anew: a second of every start.
+  validateSchema: false,
+} as const
 
 /**
  * Fastify's `schemaController.compilersFactory.buildValidator`: nothing in a body is coerced or dropped. Query,
@@ -30,10 +38,9 @@ function withFormats(ajv: Ajv): Ajv {
 /** The border that every request crosses: JSON only, decided on its bytes (lib/json.ts). */
 export default fp(
   async (app) => {
-    // Postgres has no NUL in text. In bodies lib/json.ts refuses it; undecoded it cannot pass Node's parser.
     app.addHook('onRequest', async (request, reply) => {
       void reply.header('x-content-type-options', 'nosniff')
-      if (request.url.includes('%00')) throw invalidRequest('The URL contains NUL (%00).')
+      if (request.url.includes('%00')) refuseNul(request)
     })
     app.removeAllContentTypeParsers()
     app.addContentTypeParser(
@@ -44,6 +51,17 @@ export default fp(
   },
   { name: 'edge', dependencies: ['problems'] },
 )
+
+/**
+ * Postgres has no NUL in text. In bodies lib/json.ts refuses it; undecoded it cannot pass Node's parser. In a query it
+ * is refused; a path that has one names nothing that exists, which the route says best itself.
+ */
+function refuseNul({ url, params }: FastifyRequest): void {
+  const query = url.indexOf('?')
+  if (query !== -1 && url.includes('%00', query)) throw invalidRequest('The query contains NUL (%00).')
+  const named = params as Record<string, string>
+  for (const [name, value] of Object.entries(named)) named[name] = value.replaceAll('\0', '\ufffd')
+}
 
 /** @throws the problem `invalid_json`, with a pointer where one is known */
 export function readJson(bytes: Buffer): unknown {
