@@ -48,6 +48,8 @@ export class Batcher<Item, Result> {
     this.#flushes++
     try {
       const results = await this.#options.flush(batch.map(({ item }) => item))
+      if (results.length !== batch.length)
+        throw new Error(`${results.length} results for ${batch.length} items`)
       batch.forEach(({ resolve }, index) => resolve(results[index] as Result))
     } catch (error) {
       for (const { reject } of batch) reject(error)

@@ -2,6 +2,18 @@ import { breakerOpenMs } from './backoff.ts'
 
 /** Failures in a row that open it. */
 const THRESHOLD = 5
+/** Who is refused because another call is just trying asks again after this. */
+const TRIAL_WAIT_MS = 1_000
+/** A trial that never said how it ended stands in nobody's way for longer; no call takes so long. */
+const TRIAL_MAX_MS = 120_000
+
+/** What a call tells of the counterpart's health. `unknown`: nothing, whatever became of the call. */
+export type Health = 'well' | 'ill' | 'unknown'
+
+/** Leave for one call, which has to say how it ended. */
+export interface Pass {
+  readonly trial: boolean
+}
 
 /**
  * A circuit breaker in memory, for one counterpart of this process: open, it refuses at once instead of making
@@ -11,26 +23,27 @@ export class Breaker {
   #failures = 0
   #opens = 0
   #openUntil = 0
-  #trying = false
+  #trialUntil = 0
 
-  /** @param now milliseconds of any steady clock. @returns 0 if the call may go, else how long to wait */
-  waitMs(now: number): number {
-    if (this.#opens === 0) return 0
+  /** @param now milliseconds of any steady clock. @returns a pass, or for how many milliseconds there is none */
+  enter(now: number): Pass | number {
+    if (this.#opens === 0) return { trial: false }
     if (now < this.#openUntil) return Math.ceil(this.#openUntil - now)
-    if (this.#trying) return 1_000
-    this.#trying = true
-    return 0
+    if (now < this.#trialUntil) return TRIAL_WAIT_MS
+    this.#trialUntil = now + TRIAL_MAX_MS
+    return { trial: true }
   }
 
-  succeeded(): void {
-    this.#failures = this.#opens = 0
-    this.#trying = false
+  left({ trial }: Pass, health: Health, now: number): void {
+    if (trial) this.#trialUntil = 0
+    if (health === 'well') this.#failures = this.#opens = 0
+    if (health === 'ill') this.#fail(trial, now)
   }
 
-  failed(now: number): void {
+  /** Calls that had begun before it opened say nothing new. */
+  #fail(trial: boolean, now: number): void {
     this.#failures++
-    if (!this.#trying && (this.#opens > 0 || this.#failures < THRESHOLD)) return
-    this.#trying = false
+    if (!trial && (this.#opens > 0 || this.#failures < THRESHOLD)) return
     this.#opens++
     this.#openUntil = now + breakerOpenMs(this.#opens)
   }

@@ -5,14 +5,21 @@ import {
   readActionResponse,
 } from '../../lib/action-call.ts'
 import { resolveEndpoint } from '../../lib/endpoint.ts'
+import type { Lease } from './claim-repository.ts'
 import { newCompletionToken } from './completion-token.ts'
-import { pathFields } from './plan.ts'
+import { platformPath, withoutPathFields } from './platform-path.ts'
 import type { DispatcherContext, PlannedAction } from './types.ts'
 
 /** How one action's call ended, over all its attempts. */
 export interface CallOutcome {
   result: ActionCallResult
   attempts: number
+}
+
+/** Under what an action is called. */
+export interface CallClaim {
+  lease: Lease
+  claimedAt: number
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000
@@ -27,13 +34,12 @@ const RETRY_MAX_MS = 5_000
  */
 export async function callAction(
   ctx: DispatcherContext,
-  tenantId: string,
-  invocationId: string,
+  claim: CallClaim,
   planned: PlannedAction,
 ): Promise<CallOutcome> {
   const maxRetries = planned.request.maxRetries ?? DEFAULT_RETRIES
   for (let attempts = 1; ; attempts++) {
-    const result = await callOnce(ctx, tenantId, invocationId, planned)
+    const result = await callOnce(ctx, claim, planned)
     if (result.ok || attempts > maxRetries || !result.transient) return { result, attempts }
     if (!planned.action.idempotent && result.bytesSent) return { result, attempts }
     const pause = Math.max(
@@ -42,37 +48,40 @@ export async function callAction(
     )
     if (pause > RETRY_MAX_MS) return { result, attempts }
     await delay(pause)
+    if (!(await ctx.store.isHeld(claim.lease))) return { result, attempts }
   }
 }
 
 async function callOnce(
   ctx: DispatcherContext,
-  tenantId: string,
-  invocationId: string,
+  claim: CallClaim,
   planned: PlannedAction,
 ): Promise<ActionCallResult> {
   const { action, request, idempotencyKey } = planned
   const timeoutMs = request.timeoutMs ?? action.timeout_ms ?? DEFAULT_TIMEOUT_MS
-  if (action.source === 'plugin') return callPlugin(ctx, tenantId, invocationId, planned, timeoutMs)
-  const taken = new Set(pathFields(action))
-  const path = (action.path ?? '').replaceAll(/:([a-z_]+)/g, (_match: string, field: string) =>
-    encodeURIComponent(asText(request.payload[field])),
-  )
-  const body = Object.fromEntries(Object.entries(request.payload).filter(([field]) => !taken.has(field)))
-  return ctx.platform.call(tenantId, { method: action.method, path, body, idempotencyKey, timeoutMs })
+  if (action.source === 'plugin') return callPlugin(ctx, claim, planned, timeoutMs)
+  return ctx.platform.call(claim.lease.tenantId, {
+    method: action.method,
+    path: platformPath(action, request.payload),
+    body: withoutPathFields(action, request.payload),
+    idempotencyKey,
+    causationDepth: request.causationDepth,
+    timeoutMs,
+  })
 }
 
 async function callPlugin(
   ctx: DispatcherContext,
-  tenantId: string,
-  invocationId: string,
+  { lease, claimedAt }: CallClaim,
   { action, request, idempotencyKey }: PlannedAction,
   timeoutMs: number,
 ): Promise<ActionCallResult> {
-  const target =
-    action.plugin_id === null ? undefined : await ctx.deliveries.target(tenantId, action.plugin_id)
-  if (target === undefined) return refusal('unknown_plugin', 'The plugin was removed meanwhile.')
-  if (!target.active) return refusal('plugin_inactive', `The plugin ${target.slug} is not active.`)
+  const { tenantId, id: invocationId } = lease
+  const target = action.plugin_id === null ? undefined : await ctx.targets.get(tenantId, action.plugin_id)
+  if (target === undefined) {
+    return refusal('unknown_plugin', 'The plugin was removed meanwhile, or its secrets cannot be opened.')
+  }
+  if (!target.active) return refusal('plugin_inactive', `The plugin "${target.slug}" is not active.`)
   const url = action.endpoint === null ? target.url : resolveEndpoint(target.baseUrl, action.endpoint)
   if (url === null) return refusal('blocked', 'The endpoint leaves the origin that the plugin registered.')
   const body = JSON.stringify({
@@ -89,7 +98,8 @@ async function callPlugin(
       ...ctx.deliveries.signedHeaders(target, { id: invocationId, body }),
       accept: 'application/json',
       'idempotency-key': idempotencyKey,
-      'x-completion-token': newCompletionToken(ctx.secretBox, tenantId, invocationId),
+      'x-completion-token': newCompletionToken(ctx.secretBox, { tenantId, invocationId, claimedAt }),
+      ...(request.causationDepth > 0 && { 'x-causation-depth': String(request.causationDepth) }),
     },
     body,
     timeoutMs,
@@ -100,8 +110,4 @@ async function callPlugin(
 
 function refusal(code: string, message: string): ActionCallResult {
   return { ok: false, status: null, code, message, transient: false, bytesSent: false, retryAfterMs: null }
-}
-
-function asText(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value)
 }

@@ -23,6 +23,7 @@ export const ACTION_ERROR_CODES = [
   'invalid_payload',
   'event_key_conflict',
   'in_progress',
+  'interrupted',
   'invalid_response',
   'breaker_open',
   'platform_not_configured',

@@ -3,7 +3,8 @@ import fp from 'fastify-plugin'
 import type { Config } from '../../config.ts'
 import { JobLoop } from '../../lib/job-loop.ts'
 import { InvocationStore } from './invocation-store.ts'
-import { expireInvocations } from './log-repository.ts'
+import { expireInvocations } from './completion-repository.ts'
+import { Running } from './running.ts'
 import { dispatcherRoutes } from './routes.ts'
 import {
   Completion,
@@ -15,6 +16,7 @@ import {
   EventLogPage,
 } from './schemas.ts'
 import { dispatch, findResult, runAction } from './service.ts'
+import { TargetReader } from './target-reader.ts'
 import type { ActionRequest, ActionResult, DispatcherContext } from './types.ts'
 
 /**
@@ -48,23 +50,27 @@ const EXPIRE_INTERVAL_MS = 10_000
 
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
-    const store = new InvocationStore(app.pools.worker, app.log)
+    const store = new InvocationStore({ worker: app.pools.worker, durable: app.pools.api }, app.log)
+    const running = new Running(app.draining)
     const ctx: DispatcherContext = {
       db: app.db,
       registry: app.registry,
       platform: app.platform,
       deliveries: app.deliveries,
+      targets: new TargetReader(app.deliveries),
       egress: app.egress,
       secretBox: app.secretBox,
       store,
       completionSeconds: config.actionCompletionSeconds,
+      isStopping: () => running.isStopping(),
     }
-    app.decorate('dispatcher', {
-      dispatch: (tenantId, input) => dispatch(ctx, tenantId, input),
-      runAction: (tenantId, request) => runAction(ctx, tenantId, request),
+    const service: DispatcherService = {
+      dispatch: (tenantId, input) => running.track(dispatch(ctx, tenantId, input)),
+      runAction: (tenantId, request) => running.track(runAction(ctx, tenantId, request)),
       findResult: (tenantId, flowExecutionId, eventKey) =>
         findResult(ctx, tenantId, flowExecutionId, eventKey),
-    } satisfies DispatcherService)
+    }
+    app.decorate('dispatcher', service)
     for (const schema of [
       DispatchInput,
       DispatchedAction,
@@ -76,8 +82,13 @@ export default fp(
     ]) {
       app.addSchema(schema)
     }
-    await app.register(async (routes) => dispatcherRoutes(routes, ctx))
-    app.addHook('onClose', async () => store.stop())
+    await app.register(async (routes) =>
+      dispatcherRoutes(routes, { ...ctx, dispatch: service.dispatch.bind(service) }),
+    )
+    app.addHook('onClose', async () => {
+      await running.end()
+      store.stop()
+    })
 
     if (!config.roles.worker) return
     const expiry = new JobLoop({
@@ -91,6 +102,6 @@ export default fp(
   },
   {
     name: 'dispatcher',
-    dependencies: ['db', 'registry', 'platform', 'webhook-delivery', 'egress', 'secrets'],
+    dependencies: ['db', 'health', 'registry', 'platform', 'webhook-delivery', 'egress', 'secrets'],
   },
 )

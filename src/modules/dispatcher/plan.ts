@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto'
+import { isRawNumber } from '../../lib/json.ts'
 import { validate } from '../../lib/safe-schema.ts'
 import type { RegistryAction } from '../registry/index.ts'
+import { isPathSegment, pathFields } from './platform-path.ts'
 import type { ActionRequest, ActionResult, DispatcherContext, PlannedAction } from './types.ts'
 
 export type Plan = { planned: PlannedAction } | { refused: ActionResult }
 
-const HEADER_SAFE = /^[\x21-\x7e]{1,200}$/
+const IDEMPOTENCY_KEY_MAX_CHARS = 200
 const VIOLATIONS_SHOWN = 3
 
 /** Resolves an action and checks its payload, before anything runs. */
@@ -57,8 +59,16 @@ export function failed(
 /** SHA-256 over what is asked for: the same event_key with another fingerprint is another request. */
 export function fingerprintOf(request: ActionRequest): Buffer {
   return createHash('sha256')
-    .update(JSON.stringify([request.actionType, request.pluginRef, request.payload]))
+    .update(JSON.stringify(inOrder([request.actionType, request.pluginRef, request.payload])))
     .digest()
+}
+
+/** Members by name: callers whose JSON writers shuffle them ask for the same thing. */
+function inOrder(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || isRawNumber(value)) return value
+  if (Array.isArray(value)) return value.map(inOrder)
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return Object.fromEntries(entries.map(([name, member]) => [name, inOrder(member)]))
 }
 
 function payloadProblem(
@@ -71,6 +81,8 @@ function payloadProblem(
   if (missing.length > 0) {
     return { code: 'missing_field', message: `The payload lacks: ${[...new Set(missing)].join(', ')}.` }
   }
+  const step = pathFields(action).find((field) => !isPathSegment(payload[field]))
+  if (step !== undefined) return { code: 'invalid_payload', message: `/${step}: Must not be a dot or two.` }
   if (action.input_schema === null) return null
   const violations = validate(action.input_schema, payload)
   if (violations.length === 0) return null
@@ -80,13 +92,13 @@ function payloadProblem(
   return { code: 'invalid_payload', message: shown.join('; ') }
 }
 
-/** Fields that the action's path takes out of the payload: `/api/products/:id` takes `id`. */
-export function pathFields(action: RegistryAction): string[] {
-  return [...(action.path ?? '').matchAll(/:([a-z_]+)/g)].map(([, field]) => field as string)
+/** `execution:event_key`, the same over all attempts and repetitions, fit for a header, and no other action's. */
+export function idempotencyKey({ flowExecutionId, eventKey }: ActionRequest): string {
+  const key = `${encodeURIComponent(flowExecutionId.toWellFormed())}:${printable(eventKey)}`
+  if (key.length <= IDEMPOTENCY_KEY_MAX_CHARS) return key
+  return createHash('sha256').update(key).digest('base64url')
 }
 
-/** The same over all attempts and repetitions, and fit for a header. */
-function idempotencyKey({ flowExecutionId, eventKey }: ActionRequest): string {
-  const key = `${flowExecutionId}:${eventKey}`
-  return HEADER_SAFE.test(key) ? key : createHash('sha256').update(key).digest('base64url')
+function printable(text: string): string {
+  return text.toWellFormed().replaceAll(/[^\x21-\x7e]|%/gu, encodeURIComponent)
 }

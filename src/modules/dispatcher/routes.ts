@@ -10,6 +10,7 @@ import {
   unsupportedMediaType,
 } from '../../infra/problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
+import { complete } from './completion.ts'
 import { invocationNotAccepted, invocationNotFound } from './errors.ts'
 import {
   Completion,
@@ -21,12 +22,16 @@ import {
   EventLogPage,
   EventLogQuery,
 } from './schemas.ts'
-import { complete, dispatch, getEventLog } from './service.ts'
+import { getEventLog } from './service.ts'
 import type { DispatcherContext } from './types.ts'
+
+export interface DispatcherRoutesContext extends DispatcherContext {
+  dispatch: (tenantId: string, input: DispatchInput) => Promise<DispatchResult>
+}
 
 const BODY_PROBLEMS = [invalidRequest, invalidJson, payloadTooLarge, unsupportedMediaType] as const
 
-export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherContext): void {
+export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
 
   const dispatchSchema = {
@@ -43,7 +48,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherContext): 
   }
   const handle = async (request: FastifyRequest): Promise<DispatchResult> => {
     const input = request.body as DispatchInput
-    return dispatch(ctx, request.tenantFor(input.tenant_id), input)
+    return ctx.dispatch(request.tenantFor(input.tenant_id), input)
   }
   api.post(
     '/api/plugins/events/automation',

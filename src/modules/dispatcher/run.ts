@@ -1,23 +1,24 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { newId } from '../../lib/ids.ts'
-import { redact } from '../../lib/redact.ts'
 import { callAction, type CallOutcome } from './call.ts'
-import type { ClaimAnswer, RecordedInvocation, ResultRecord } from './invocation-repository.ts'
+import type { ClaimAnswer, Lease, RecordedInvocation } from './claim-repository.ts'
+import { logOnly, toRecord } from './log-entry.ts'
+import { findInvocation } from './log-repository.ts'
 import { failed, fingerprintOf, type Plan } from './plan.ts'
+import { fromRecorded } from './recorded.ts'
 import type { ActionRequest, ActionResult, DispatcherContext, PlannedAction } from './types.ts'
 
-/** A logged payload or result is cut beyond this. */
-const LOGGED_MAX_CHARS = 32 * 1024
 /** How long a repeated request waits for the run that is under way elsewhere. */
 const BUSY_WAIT_MS = 30_000
 const BUSY_LOOK_MS = 200
 
 /** An action on its way: claimed before anything of its dispatch runs, so that nothing runs twice. */
-export interface Prepared {
-  request: ActionRequest
-  plan: Plan
-  claim: ClaimAnswer | null
-}
+export type Prepared =
+  | { request: ActionRequest; refused: ActionResult }
+  | { request: ActionRequest; recorded: RecordedInvocation }
+  | { request: ActionRequest; planned: PlannedAction; claim: ClaimAnswer }
+
+type Claimed = Extract<ClaimAnswer, { state: 'run' }>
 
 export async function prepareAction(
   ctx: DispatcherContext,
@@ -25,8 +26,20 @@ export async function prepareAction(
   request: ActionRequest,
   plan: Plan,
 ): Promise<Prepared> {
-  if ('refused' in plan) return { request, plan, claim: null }
-  return { request, plan, claim: await claim(ctx, tenantId, plan.planned) }
+  if ('planned' in plan) {
+    const { planned } = plan
+    return { request, planned, claim: await claim(ctx, tenantId, planned) }
+  }
+  // What succeeded stays so, whatever became of the plugin or the action's schema since.
+  const row = await findInvocation(ctx.db, tenantId, request)
+  const done = row?.status === 'succeeded' || row?.status === 'accepted'
+  if (done && row.fingerprint.equals(fingerprintOf(request))) return { request, recorded: row }
+  return { request, refused: plan.refused }
+}
+
+/** What is ours to run by this. */
+export function leaseOf(prepared: Prepared): Lease | null {
+  return 'claim' in prepared && prepared.claim.state === 'run' ? prepared.claim.lease : null
 }
 
 /** Does what was prepared, or returns what is recorded of it. Never throws for what the other side does. */
@@ -35,44 +48,63 @@ export async function runPrepared(
   tenantId: string,
   prepared: Prepared,
 ): Promise<ActionResult> {
-  const { request, plan } = prepared
-  if ('refused' in plan) {
-    await ctx.store.record(logOnly(tenantId, request, plan.refused))
-    return plan.refused
-  }
-  const answer = await settleClaim(ctx, tenantId, plan.planned, prepared.claim)
+  const { request } = prepared
+  if ('recorded' in prepared) return fromRecorded(request.actionType, prepared.recorded)
+  if ('refused' in prepared) return refuse(ctx, tenantId, request, prepared.refused)
+  const { planned } = prepared
+  const answer = await settleClaim(ctx, tenantId, planned, prepared.claim)
   switch (answer.state) {
-    case 'run':
-      return run(ctx, tenantId, plan.planned, answer)
+    case 'run': {
+      if (!ctx.isStopping()) return run(ctx, planned, answer)
+      await ctx.store.release([answer.lease])
+      const message = 'The service is shutting down: send the request again.'
+      return refuse(ctx, tenantId, request, { ...failed(request, 'interrupted', message), transient: true })
+    }
     case 'recorded':
-      return replayed(request, answer)
+      return fromRecorded(request.actionType, answer.recorded)
     case 'conflict': {
       const message = 'This event_key was used for another action or payload in this execution.'
-      return refuse(ctx, tenantId, request, 'event_key_conflict', message)
+      return refuse(ctx, tenantId, request, failed(request, 'event_key_conflict', message))
     }
-    case 'busy':
-      return refuse(
-        ctx,
-        tenantId,
-        request,
-        'in_progress',
-        'An earlier request is still doing this. Ask again later.',
-      )
+    case 'busy': {
+      const message = 'An earlier request is still doing this. Ask again later.'
+      return refuse(ctx, tenantId, request, { ...failed(request, 'in_progress', message), transient: true })
+    }
   }
 }
 
 async function run(
   ctx: DispatcherContext,
-  tenantId: string,
   planned: PlannedAction,
-  answer: ClaimAnswer,
+  { lease, claimedAt }: Claimed,
 ): Promise<ActionResult> {
   const startedAt = performance.now()
-  const outcome = await callAction(ctx, tenantId, answer.id, planned)
-  const result = toResult(planned.request, answer.id, outcome, Math.round(performance.now() - startedAt))
-  const counted = await ctx.store.record(toRecord(ctx, tenantId, planned, answer.token, result))
-  if (counted) return result
-  return failed(planned.request, 'in_progress', 'Another request has taken this over. Ask again later.')
+  const outcome = await callAction(ctx, { lease, claimedAt }, planned)
+  const result = toResult(planned, lease.id, outcome, Math.round(performance.now() - startedAt))
+  const record = toRecord(lease.tenantId, planned, lease, result, ctx.completionSeconds)
+  if (await ctx.store.record(record)) return result
+  return endedElsewhere(ctx, planned, lease, result)
+}
+
+/** The row was no longer ours: the plugin has completed the action before it answered, or another request took it. */
+async function endedElsewhere(
+  ctx: DispatcherContext,
+  planned: PlannedAction,
+  { tenantId, id, token }: Lease,
+  own: ActionResult,
+): Promise<ActionResult> {
+  const { request } = planned
+  const { attempts, durationMs } = own
+  const row = await findInvocation(ctx.db, tenantId, request)
+  if (row?.lease_token === token && (row.status === 'succeeded' || row.status === 'failed')) {
+    const result = { ...fromRecorded(request.actionType, row), attempts, durationMs, replayed: false }
+    await ctx.store.record(toRecord(tenantId, planned, null, result, ctx.completionSeconds))
+    return result
+  }
+  const message = 'Another request has taken this over. Ask again later.'
+  const result = { ...failed(request, 'in_progress', message), attempts, durationMs, invocationId: id }
+  await ctx.store.record(toRecord(tenantId, planned, null, result, ctx.completionSeconds))
+  return { ...result, transient: true }
 }
 
 function claim(
@@ -96,11 +128,15 @@ async function settleClaim(
   ctx: DispatcherContext,
   tenantId: string,
   planned: PlannedAction,
-  first: ClaimAnswer | null,
+  first: ClaimAnswer,
 ): Promise<ClaimAnswer> {
   const end = performance.now() + BUSY_WAIT_MS
-  let answer = first ?? (await claim(ctx, tenantId, planned))
-  while (answer.state === 'busy' && performance.now() < end) {
+  let answer = first
+  // A frozen process that wakes up may have lost what it had claimed.
+  if (answer.state === 'run' && !(await ctx.store.isHeld(answer.lease))) answer = { state: 'busy' }
+  // Others of this dispatch ran in the meantime, so that the first answer is old: ask again before waiting.
+  if (answer.state === 'busy') answer = await claim(ctx, tenantId, planned)
+  while (answer.state === 'busy' && performance.now() < end && !ctx.isStopping()) {
     await delay(BUSY_LOOK_MS)
     answer = await claim(ctx, tenantId, planned)
   }
@@ -108,7 +144,7 @@ async function settleClaim(
 }
 
 function toResult(
-  request: ActionRequest,
+  { request, action }: PlannedAction,
   id: string,
   { result, attempts }: CallOutcome,
   durationMs: number,
@@ -119,102 +155,25 @@ function toResult(
     attempts,
     replayed: false,
     invocationId: id,
-    transient: false,
-    retryAfterMs: null,
+    responseStatus: result.status,
   }
   if (!result.ok) {
-    const error = { code: result.code, message: result.message }
-    const { transient, retryAfterMs } = result
-    return {
-      ...common,
-      success: false,
-      status: 'failed',
-      data: null,
-      error,
-      responseStatus: result.status,
-      transient,
-      retryAfterMs,
-    }
+    const { code, message, transient, retryAfterMs } = result
+    const error = { code, message }
+    return { ...common, success: false, status: 'failed', data: null, error, transient, retryAfterMs }
   }
-  const status = result.status === 202 ? 'accepted' : 'succeeded'
-  return { ...common, success: true, status, data: result.data, error: null, responseStatus: result.status }
-}
-
-function replayed(request: ActionRequest, answer: ClaimAnswer): ActionResult {
-  const recorded = answer.recorded as RecordedInvocation
-  return {
-    actionType: request.actionType,
-    success: true,
-    status: recorded.status === 'accepted' ? 'accepted' : 'succeeded',
-    data: recorded.data,
-    error: null,
-    responseStatus: recorded.response_status,
-    durationMs: recorded.duration_ms ?? 0,
-    attempts: recorded.attempts,
-    replayed: true,
-    invocationId: answer.id,
-    transient: false,
-    retryAfterMs: null,
-  }
+  // Only plugins have a token to complete it with.
+  const status = result.status === 202 && action.source === 'plugin' ? 'accepted' : 'succeeded'
+  const { data } = result
+  return { ...common, success: true, status, data, error: null, transient: false, retryAfterMs: null }
 }
 
 async function refuse(
   ctx: DispatcherContext,
   tenantId: string,
   request: ActionRequest,
-  code: string,
-  message: string,
+  result: ActionResult,
 ): Promise<ActionResult> {
-  const result = failed(request, code, message)
   await ctx.store.record(logOnly(tenantId, request, result))
   return result
-}
-
-function toRecord(
-  ctx: DispatcherContext,
-  tenantId: string,
-  { request, action }: PlannedAction,
-  token: number,
-  result: ActionResult,
-): ResultRecord {
-  return {
-    ...logOnly(tenantId, request, result),
-    invocationId: result.invocationId,
-    token,
-    pluginId: action.plugin_id,
-    plugin: action.plugin,
-    data: result.data === null ? null : JSON.stringify(result.data),
-    completeSeconds: result.status === 'accepted' ? ctx.completionSeconds : null,
-  }
-}
-
-function logOnly(tenantId: string, request: ActionRequest, result: ActionResult): ResultRecord {
-  return {
-    tenantId,
-    invocationId: null,
-    token: 0,
-    logId: newId(),
-    flowExecutionId: request.flowExecutionId,
-    eventKey: request.eventKey,
-    actionType: request.actionType,
-    pluginId: null,
-    plugin: null,
-    payload: logged(request.payload) ?? '{}',
-    status: result.status,
-    responseStatus: result.responseStatus,
-    data: null,
-    loggedResult: logged(result.error ?? result.data),
-    errorCode: result.error?.code ?? null,
-    errorMessage: result.error?.message ?? null,
-    attempts: result.attempts,
-    durationMs: result.durationMs,
-    completeSeconds: null,
-  }
-}
-
-/** As JSON with secrets redacted, or a note of its size when it is too large for a log. */
-function logged(value: unknown): string | null {
-  if (value === null) return null
-  const text = JSON.stringify(redact(value))
-  return text.length <= LOGGED_MAX_CHARS ? text : JSON.stringify({ truncated: true, characters: text.length })
 }

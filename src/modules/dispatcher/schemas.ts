@@ -165,3 +165,4 @@ export const Completion = Type.Object(
   { invocation_id: Type.String({ format: 'uuid' }), status: StringEnum(['succeeded', 'failed']) },
   { $id: 'Completion' },
 )
+export type Completion = Static<typeof Completion>

@@ -1,21 +1,16 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { invalidCursor, invalidRequest } from '../../infra/problems.ts'
 import { decodeCursor, page } from '../../lib/cursor.ts'
 import { newId } from '../../lib/ids.ts'
-import { redact } from '../../lib/redact.ts'
-import { readCompletionToken } from './completion-token.ts'
-import { invocationNotAccepted, invocationNotFound } from './errors.ts'
-import { completeInvocation, findInvocation, findInvocationStatus, listEventLog } from './log-repository.ts'
+import { parseTime } from '../../lib/time.ts'
+import { findInvocation, listEventLog } from './log-repository.ts'
 import { planAction } from './plan.ts'
-import { prepareAction, runPrepared } from './run.ts'
-import type { CompletionInput, DispatchInput, DispatchResult, EventLogQuery } from './schemas.ts'
+import { fromRecorded } from './recorded.ts'
+import { leaseOf, prepareAction, runPrepared } from './run.ts'
+import type { DispatchInput, DispatchResult, EventLogQuery } from './schemas.ts'
 import type { ActionRequest, ActionResult, DispatcherContext } from './types.ts'
 
 /** Actions of one dispatch under way at once in parallel mode. */
 const PARALLEL_MAX = 10
-/** A plugin may complete faster than its own 202 is recorded. */
-const COMPLETION_WAIT_MS = 3_000
-const COMPLETION_LOOK_MS = 50
 
 /** Does one action, safely repeated by the same (flowExecutionId, eventKey): what flow steps call. */
 export async function runAction(
@@ -23,8 +18,9 @@ export async function runAction(
   tenantId: string,
   request: ActionRequest,
 ): Promise<ActionResult> {
-  const plan = await planAction(ctx, tenantId, request)
-  return runPrepared(ctx, tenantId, await prepareAction(ctx, tenantId, request, plan))
+  // When the process stops, the flow engine decides what begins; for its execution a refusal would be a failure.
+  const [result] = await runAll({ ...ctx, isStopping: () => false }, tenantId, [request], 1)
+  return result as ActionResult
 }
 
 /** Does a list of actions: all are checked and claimed before the first one runs; one result for each, in order. */
@@ -34,20 +30,38 @@ export async function dispatch(
   input: DispatchInput,
 ): Promise<DispatchResult> {
   const flowExecutionId = input.flow_execution_id ?? newId()
-  const requests = toRequests(flowExecutionId, input)
-  const plans = await Promise.all(requests.map((request) => planAction(ctx, tenantId, request)))
-  const prepared = await Promise.all(
-    requests.map((request, index) =>
-      prepareAction(ctx, tenantId, request, plans[index] as (typeof plans)[number]),
-    ),
-  )
   const atOnce = input.mode === 'parallel' ? PARALLEL_MAX : 1
-  const results = await inTurn(prepared, atOnce, (one) => runPrepared(ctx, tenantId, one))
+  const results = await runAll(ctx, tenantId, toRequests(flowExecutionId, input), atOnce)
+  // Who got an answer will not ask again: not even a crash of the database may forget it.
+  if (results.some(({ attempts, replayed }) => attempts > 0 && !replayed)) await ctx.store.makeDurable()
   const succeeded = results.filter((result) => result.success).length
   return {
     flow_execution_id: flowExecutionId,
     results: results.map(toAnswer),
     summary: { total: results.length, succeeded, failed: results.length - succeeded },
+  }
+}
+
+async function runAll(
+  ctx: DispatcherContext,
+  tenantId: string,
+  requests: readonly ActionRequest[],
+  atOnce: number,
+): Promise<ActionResult[]> {
+  const plans = await Promise.all(requests.map((request) => planAction(ctx, tenantId, request)))
+  const settled = await Promise.allSettled(
+    requests.map((request, index) =>
+      prepareAction(ctx, tenantId, request, plans[index] as (typeof plans)[number]),
+    ),
+  )
+  const prepared = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+  try {
+    const failure = settled.find((each) => each.status === 'rejected')
+    if (failure !== undefined) throw failure.reason
+    return await inTurn(prepared, atOnce, (one) => runPrepared(ctx, tenantId, one))
+  } finally {
+    // What was not come to is nobody's: the next request may do it at once.
+    await ctx.store.release(prepared.map(leaseOf).filter((lease) => lease !== null))
   }
 }
 
@@ -58,72 +72,25 @@ export async function findResult(
   flowExecutionId: string,
   eventKey: string,
 ): Promise<ActionResult | null> {
-  const row = await findInvocation(ctx.db, tenantId, flowExecutionId, eventKey)
-  if (row === undefined || row.status === 'running') return null
-  return {
-    actionType: row.action_type,
-    success: row.status !== 'failed',
-    status: row.status,
-    data: row.data,
-    error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
-    responseStatus: row.response_status,
-    durationMs: row.duration_ms ?? 0,
-    attempts: row.attempts,
-    replayed: true,
-    invocationId: row.id,
-    transient: false,
-    retryAfterMs: null,
-  }
+  const row = await findInvocation(ctx.db, tenantId, { flowExecutionId, eventKey })
+  return row === undefined || row.status === 'running' ? null : fromRecorded(row.action_type, row)
 }
 
 export async function getEventLog(ctx: DispatcherContext, tenantId: string, query: EventLogQuery) {
   const before = query.cursor === undefined ? [null] : decodeCursor(query.cursor, ['uuid'])
   if (before === null) throw invalidCursor()
+  const since = query.since === undefined ? null : parseTime(query.since)
+  if (query.since !== undefined && since === null) throw invalidRequest('`since` is not a time.')
   const rows = await listEventLog(ctx.db, {
     tenantId,
     execution: query.execution ?? null,
     action: query.action ?? null,
     success: query.success ?? null,
-    since: query.since === undefined ? null : new Date(query.since),
+    since: since === null ? null : new Date(since),
     beforeId: before[0] as string | null,
     limit: query.limit + 1,
   })
   return page(rows, query.limit, (row) => [row.id])
-}
-
-/** Ends an action that its plugin answered with 202. The token is the authorisation. */
-export async function complete(
-  ctx: DispatcherContext,
-  invocationId: string,
-  token: string,
-  input: CompletionInput,
-) {
-  const claim = readCompletionToken(ctx.secretBox, token)
-  if (claim?.invocationId !== invocationId.toLowerCase()) throw invocationNotFound()
-  const end = performance.now() + COMPLETION_WAIT_MS
-  let status = await findInvocationStatus(ctx.db, claim.tenantId, claim.invocationId)
-  while (status === 'running' && performance.now() < end) {
-    await delay(COMPLETION_LOOK_MS)
-    status = await findInvocationStatus(ctx.db, claim.tenantId, claim.invocationId)
-  }
-  if (status === undefined) throw invocationNotFound()
-  const error = input.success
-    ? null
-    : { code: 'reported_failure', message: 'The plugin reported a failure.', ...input.error }
-  const counted = await completeInvocation(ctx.db, {
-    tenantId: claim.tenantId,
-    id: claim.invocationId,
-    success: input.success,
-    data: input.success && input.data !== undefined ? JSON.stringify(input.data) : null,
-    loggedResult: JSON.stringify(redact(error ?? input.data ?? null)),
-    errorCode: error?.code ?? null,
-    errorMessage: error?.message ?? null,
-  })
-  if (!counted) throw invocationNotAccepted()
-  return {
-    invocation_id: claim.invocationId,
-    status: input.success ? ('succeeded' as const) : ('failed' as const),
-  }
 }
 
 function toRequests(flowExecutionId: string, input: DispatchInput): ActionRequest[] {
@@ -162,7 +129,7 @@ function toAnswer(result: ActionResult): DispatchResult['results'][number] {
   }
 }
 
-/** Results in order, with at most `atOnce` under way; the next one starts when one has ended. */
+/** Results in order, with at most `atOnce` under way; after a failure none is begun, and all have ended. */
 async function inTurn<T, R>(
   items: readonly T[],
   atOnce: number,
@@ -170,9 +137,20 @@ async function inTurn<T, R>(
 ): Promise<R[]> {
   const results = new Array<R>(items.length)
   const entries = items.entries()
+  let failed = false
   const take = async (): Promise<void> => {
-    for (const [index, item] of entries) results[index] = await work(item)
+    for (const [index, item] of entries) {
+      if (failed) return
+      try {
+        results[index] = await work(item)
+      } catch (error) {
+        failed = true
+        throw error
+      }
+    }
   }
-  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, take))
+  const ends = await Promise.allSettled(Array.from({ length: Math.min(atOnce, items.length) }, take))
+  const failure = ends.find((end) => end.status === 'rejected')
+  if (failure !== undefined) throw failure.reason
   return results
 }

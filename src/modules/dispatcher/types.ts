@@ -6,6 +6,7 @@ import type { PlatformService } from '../platform/index.ts'
 import type { RegistryAction, RegistryService } from '../registry/index.ts'
 import type { DeliveryService } from '../webhook-delivery/index.ts'
 import type { InvocationStore } from './invocation-store.ts'
+import type { TargetReader } from './target-reader.ts'
 
 /** One action that is asked for. */
 export interface ActionRequest {
@@ -55,8 +56,11 @@ export interface DispatcherContext {
   registry: RegistryService
   platform: PlatformService
   deliveries: DeliveryService
+  targets: TargetReader
   egress: Egress
   secretBox: SecretBox
   store: InvocationStore
   completionSeconds: number
+  /** Whether actions that have not begun are left to the next process. */
+  isStopping(): boolean
 }

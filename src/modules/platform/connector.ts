@@ -1,11 +1,13 @@
-import type { Egress } from '../../infra/egress.ts'
+import type { Egress, EgressResponse } from '../../infra/egress.ts'
 import {
   ACTION_RESPONSE_MAX_BYTES,
   type ActionCallFailure,
   type ActionCallResult,
   readActionResponse,
 } from '../../lib/action-call.ts'
-import { Breaker } from '../../lib/breaker.ts'
+import { Breaker, type Health } from '../../lib/breaker.ts'
+import { isRawNumber } from '../../lib/json.ts'
+import { REDACTED } from '../../lib/redact.ts'
 
 export interface PlatformCall {
   method: string
@@ -13,6 +15,8 @@ export interface PlatformCall {
   path: string
   body: unknown
   idempotencyKey: string
+  /** Automations between this call and what a person or system did first; nothing is sent for 0. */
+  causationDepth?: number
   timeoutMs?: number | undefined
   signal?: AbortSignal | undefined
 }
@@ -26,34 +30,42 @@ export interface PlatformEndpoint {
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000
+/** A platform that is slower than a caller's own, shorter limit need not be ill: others may wait longer. */
+const ILL_TIMEOUT_MS = 5_000
 const BREAKERS_MAX = 1_000
+/** The platform itself does not answer. A 500 is an answer, perhaps to one tenant's payload alone. */
+const ILL_STATUS = new Set([502, 503, 504])
 
 /** Calls the platform's API; its errors become readable results, and its token stays here. */
 export class PlatformConnector {
   readonly #breakers = new Map<string, Breaker>()
 
   async call(tenantId: string, endpoint: PlatformEndpoint, call: PlatformCall): Promise<ActionCallResult> {
-    const breaker = this.#breakerOf(new URL(endpoint.url).origin)
-    const waitMs = breaker.waitMs(performance.now())
-    if (waitMs > 0) return breakerOpen(waitMs)
+    const url = platformUrl(endpoint.url, call.path)
+    if (url === null) return failure('blocked', "The path leaves the platform's API.", null)
+    const timeoutMs = call.timeoutMs ?? DEFAULT_TIMEOUT_MS
+    const body = JSON.stringify(call.body)
+    const breaker = this.#breakerOf(url.origin)
+    const pass = breaker.enter(performance.now())
+    if (typeof pass === 'number') return breakerOpen(pass)
     const response = await endpoint.egress.request({
       method: call.method,
-      url: endpoint.url.replace(/\/+$/, '') + call.path,
+      url: url.href,
       headers: {
         accept: 'application/json',
         'content-type': 'application/json',
         'x-tenant-id': tenantId,
         'idempotency-key': call.idempotencyKey,
+        ...((call.causationDepth ?? 0) > 0 && { 'x-causation-depth': String(call.causationDepth) }),
         ...(endpoint.token !== null && { authorization: `Bearer ${endpoint.token}` }),
       },
-      body: JSON.stringify(call.body),
-      timeoutMs: call.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      body,
+      timeoutMs,
       maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
       signal: call.signal,
     })
-    if (response.status === null || response.status >= 500) breaker.failed(performance.now())
-    else breaker.succeeded()
-    return withoutToken(readActionResponse(response), endpoint.token)
+    breaker.left(pass, healthOf(response, timeoutMs), performance.now())
+    return readWithoutToken(response, endpoint.token)
   }
 
   #breakerOf(origin: string): Breaker {
@@ -66,27 +78,52 @@ export class PlatformConnector {
   }
 }
 
-export function platformNotConfigured(): ActionCallFailure {
-  return failure(
-    'platform_not_configured',
-    'Set PLATFORM_URL, or PUT /api/tenant/platform for this tenant.',
-    null,
-  )
+/** The platform's URL with the path below it; null if it would be anywhere else. */
+function platformUrl(base: string, path: string): URL | null {
+  const { origin, pathname } = new URL(base)
+  const wanted = pathname.replace(/\/+$/, '') + path
+  const url = URL.parse(origin + wanted)
+  return url?.origin === origin && url.pathname === wanted ? url : null
+}
+
+function healthOf({ status, errorClass }: EgressResponse, timeoutMs: number): Health {
+  if (errorClass === 'blocked') return 'unknown'
+  if (errorClass === 'timeout' || errorClass === 'connect_timeout') {
+    return timeoutMs >= ILL_TIMEOUT_MS ? 'ill' : 'unknown'
+  }
+  return status === null || ILL_STATUS.has(status) ? 'ill' : 'well'
+}
+
+export function platformNotConfigured(message: string): ActionCallFailure {
+  return { ...failure('platform_not_configured', message, null), transient: false }
 }
 
 function breakerOpen(waitMs: number): ActionCallFailure {
-  return failure('breaker_open', 'The platform has been failing: it is given a pause.', waitMs)
+  return {
+    ...failure('breaker_open', 'The platform has been failing: it is given a pause.', waitMs),
+    transient: true,
+  }
 }
 
 function failure(code: string, message: string, retryAfterMs: number | null): ActionCallFailure {
-  return { ok: false, status: null, code, message, transient: true, bytesSent: false, retryAfterMs }
+  return { ok: false, status: null, code, message, transient: false, bytesSent: false, retryAfterMs }
 }
 
 /** A platform that echoes its caller's headers must not make the token part of a result. */
-function withoutToken(result: ActionCallResult, token: string | null): ActionCallResult {
-  if (token === null || token === '') return result
-  if (!result.ok) return { ...result, message: result.message.replaceAll(token, '[redacted]') }
-  const text = JSON.stringify(result.data)
-  if (!text.includes(token)) return result
-  return { ...result, data: JSON.parse(text.replaceAll(token, '[redacted]')) as unknown }
+function readWithoutToken(response: EgressResponse, token: string | null): ActionCallResult {
+  if (token === null || token === '') return readActionResponse(response)
+  const clean = (text: string): string => text.replaceAll(token, REDACTED)
+  const result = readActionResponse(response, clean)
+  return result.ok ? { ...result, data: cleanValue(result.data, token, clean) } : result
+}
+
+function cleanValue(value: unknown, token: string, clean: (text: string) => string): unknown {
+  if (typeof value === 'string') return clean(value)
+  if (typeof value === 'number') return String(value) === token ? REDACTED : value
+  if (isRawNumber(value)) return value.rawJSON === token ? REDACTED : value
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map((item) => cleanValue(item, token, clean))
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => [clean(name), cleanValue(member, token, clean)]),
+  )
 }

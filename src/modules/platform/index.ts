@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../../config.ts'
-import { createEgress } from '../../infra/egress.ts'
+import { createEgress, type EgressAllowRule, parseEgressAllow } from '../../infra/egress.ts'
 import type { ActionCallResult } from '../../lib/action-call.ts'
 import { type PlatformCall, PlatformConnector } from './connector.ts'
 import { platformRoutes } from './routes.ts'
@@ -50,8 +50,8 @@ export default fp(
 )
 
 /** The operator named this address: it is allowed, whatever network it is in. */
-function platformAddress(url: string | null): { host: string; port?: number }[] {
+function platformAddress(url: string | null): EgressAllowRule[] {
   if (url === null) return []
   const { hostname, port, protocol } = new URL(url)
-  return [{ host: hostname, port: Number(port) || (protocol === 'https:' ? 443 : 80) }]
+  return parseEgressAllow(`${hostname}:${port || (protocol === 'https:' ? 443 : 80)}`)
 }

@@ -6,7 +6,7 @@ import type { Actor } from '../../infra/auth.ts'
 import type { Egress } from '../../infra/egress.ts'
 import { secretContext } from '../../infra/secrets.ts'
 import type { ActionCallResult } from '../../lib/action-call.ts'
-import type { SecretBox } from '../../lib/secret-box.ts'
+import { type SecretBox, SecretBoxError } from '../../lib/secret-box.ts'
 import {
   type PlatformCall,
   type PlatformConnector,
@@ -33,8 +33,16 @@ export async function callPlatform(
   tenantId: string,
   call: PlatformCall,
 ): Promise<ActionCallResult> {
-  const endpoint = await endpointOf(ctx, tenantId)
-  return endpoint === null ? platformNotConfigured() : ctx.connector.call(tenantId, endpoint, call)
+  try {
+    const endpoint = await endpointOf(ctx, tenantId)
+    if (endpoint !== null) return await ctx.connector.call(tenantId, endpoint, call)
+    return platformNotConfigured('Set PLATFORM_URL, or PUT /api/tenant/platform for this tenant.')
+  } catch (error) {
+    if (!(error instanceof SecretBoxError)) throw error
+    return platformNotConfigured(
+      "The tenant's platform token cannot be opened: PUT /api/tenant/platform again.",
+    )
+  }
 }
 
 export async function readPlatformSettings(
@@ -45,8 +53,8 @@ export async function readPlatformSettings(
   if (row !== undefined) {
     return { url: row.platform_url, has_token: row.platform_token_sealed !== null, source: 'tenant' }
   }
-  const { url, token } = ctx.platform
-  return { url, has_token: token !== null, source: url === null ? 'none' : 'service' }
+  // Where the operator's own platform is inside of a network is no tenant's business.
+  return { url: null, has_token: false, source: ctx.platform.url === null ? 'none' : 'service' }
 }
 
 export async function changePlatformSettings(
@@ -55,12 +63,8 @@ export async function changePlatformSettings(
   tenantId: string,
   input: PlatformSettingsInput,
 ): Promise<PlatformSettings> {
-  if (input.url !== null) {
-    const refusal = await ctx.egress.check(input.url)
-    if (refusal !== null) {
-      throw platformUrlRefused(refusal.detail, { errors: [{ pointer: '/url', detail: refusal.detail }] })
-    }
-  }
+  const fault = input.url === null ? null : await urlFault(ctx, input.url)
+  if (fault !== null) throw platformUrlRefused(fault, { errors: [{ pointer: '/url', detail: fault }] })
   const token = input.url === null ? null : (input.token ?? null)
   await ctx.db.transaction().execute(async (trx) => {
     await trx
@@ -81,6 +85,14 @@ export async function changePlatformSettings(
     })
   })
   return readPlatformSettings(ctx, tenantId)
+}
+
+/** Why actions cannot be sent below this URL; null if they can. */
+async function urlFault(ctx: PlatformContext, url: string): Promise<string | null> {
+  const refusal = await ctx.egress.check(url)
+  if (refusal !== null) return refusal.detail
+  const { search, hash } = new URL(url)
+  return search + hash === '' ? null : 'The URL has a query or fragment, but paths are put after it'
 }
 
 async function endpointOf(ctx: PlatformContext, tenantId: string): Promise<PlatformEndpoint | null> {
