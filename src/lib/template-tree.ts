@@ -37,7 +37,7 @@ const MAX_PROBLEMS = 50
 /** Compiles all that can be, and lists what cannot: broken texts stand in the tree as they are. */
 export function parseTree(value: unknown): { tree: TemplateNode; problems: TreeProblem[] } {
   const problems: TreeProblem[] = []
-  const tree = parseNode(value, [], problems)
+  const tree = parseNode(value, [], problems) ?? literal(value)
   return { tree, problems }
 }
 
@@ -61,40 +61,64 @@ export function visitTemplates(
 ): void {
   if (tree.kind === 'template') visit(tree.template, path)
   else if (tree.kind === 'list') {
-    for (const [index, item] of tree.items.entries())
-      below(path, index, () => visitTemplates(item, visit, path))
+    for (const [index, item] of tree.items.entries()) visitMember(item, index, visit, path)
   } else if (tree.kind === 'object') {
-    for (const [name, node] of tree.members) below(path, name, () => visitTemplates(node, visit, path))
+    for (const [name, node] of tree.members) visitMember(node, name, visit, path)
   }
 }
 
-function parseNode(value: unknown, path: Path, problems: TreeProblem[]): TemplateNode {
-  if (typeof value === 'string')
-    return value.includes('{{') ? parseText(value, path, problems) : literal(value)
-  if (typeof value !== 'object' || value === null || isRawNumber(value)) return literal(value)
+function visitMember(
+  node: TemplateNode,
+  segment: string | number,
+  visit: (template: Template, path: readonly (string | number)[]) => void,
+  path: Path,
+): void {
+  path.push(segment)
+  visitTemplates(node, visit, path)
+  path.pop()
+}
+
+/** Null: there is no template in it. */
+function parseNode(value: unknown, path: Path, problems: TreeProblem[]): TemplateNode | null {
+  if (typeof value === 'string') return value.includes('{{') ? parseText(value, path, problems) : null
+  if (typeof value !== 'object' || value === null || isRawNumber(value)) return null
   if (path.length === MAX_DEPTH) {
     report(problems, path, {
       code: 'template_too_large',
       message: `Nest at most ${MAX_DEPTH} lists and objects.`,
       at: 0,
     })
-    return literal(null)
+    return null
   }
   if (Array.isArray(value)) {
-    const items = value.map((item, index) => below(path, index, () => parseNode(item, path, problems)))
-    return items.every((item) => item.kind === 'literal') ? literal(value) : { kind: 'list', items }
+    const items = value.map((item, index) => parseMember(item, index, path, problems))
+    if (items.every((item) => item === null)) return null
+    return { kind: 'list', items: items.map((item, index) => item ?? literal(value[index])) }
   }
   const members = Object.entries(value).map(
-    ([name, member]) => [name, below(path, name, () => parseNode(member, path, problems))] as const,
+    ([name, member]) => [name, member as unknown, parseMember(member, name, path, problems)] as const,
   )
-  return members.every(([, node]) => node.kind === 'literal') ? literal(value) : { kind: 'object', members }
+  if (members.every(([, , node]) => node === null)) return null
+  return { kind: 'object', members: members.map(([name, member, node]) => [name, node ?? literal(member)]) }
 }
 
-function parseText(text: string, path: Path, problems: TreeProblem[]): TemplateNode {
+function parseMember(
+  value: unknown,
+  segment: string | number,
+  path: Path,
+  problems: TreeProblem[],
+): TemplateNode | null {
+  path.push(segment)
+  const node = parseNode(value, path, problems)
+  path.pop()
+  return node
+}
+
+function parseText(text: string, path: Path, problems: TreeProblem[]): TemplateNode | null {
   const parsed = parseTemplate(text)
   if ('template' in parsed) return { kind: 'template', template: parsed.template }
   for (const problem of parsed.problems) report(problems, path, problem)
-  return literal(text)
+  return null
 }
 
 /** The size of a literal is measured once, not at every rendering; it may well be nested in another literal. */
@@ -124,13 +148,6 @@ function expressionReferences(expression: Expression, pointer: string): Template
 /** The one expression a node consists of, whose value keeps its type. */
 export function exactNode(node: TemplateNode): Expression | null {
   return node.kind === 'template' ? exactExpression(node.template) : null
-}
-
-function below<Result>(path: Path, segment: string | number, visit: () => Result): Result {
-  path.push(segment)
-  const result = visit()
-  path.pop()
-  return result
 }
 
 function report(problems: TreeProblem[], path: Path, problem: TemplateProblem): void {

@@ -160,6 +160,14 @@ t.test('filters at their edges', (t) => {
     ['{{trigger.starts_at | date: "%d.%m.%Y %H:%M %z", "Asia/Kolkata"}}', '04.07.2026 19:00 +0530'],
     ['{{"2026-01-05" | date: "%-m/%-d/%y %a %b %e %I %p"}}', '1/5/26 Mon Jan 5 12 AM'],
     ['{{trigger.starts_at | date: "100%%"}}', '100%'],
+    [
+      '{{trigger.starts_at | date: "%A %d %B %Y %T %z %s"}}',
+      'Saturday 04 July 2026 13:30:00 +0000 1783171800',
+    ],
+    [
+      '{{trigger.starts_at | date: "%A %d %B %Y %T %z %s", "Etc/UTC"}}',
+      'Saturday 04 July 2026 13:30:00 +0000 1783171800',
+    ],
     ['{{"a b/ç" | url_encode}}', 'a%20b%2F%C3%A7'],
     [`{{"<a href='x'>&" | escape}}`, '&lt;a href=&#39;x&#39;&gt;&amp;'],
     ["{{'it\\'s' | upcase}}", "IT'S"],

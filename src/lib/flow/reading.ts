@@ -1,6 +1,7 @@
 import type { CheckConditionOptions } from '../condition.ts'
 import { checkPattern } from '../pattern.ts'
 import type { TemplateRoot } from '../template.ts'
+import { TEMPLATE_ROOTS } from '../template.ts'
 import type { FlowCatalogue } from './catalogue.ts'
 import type { KnownSchemas } from './schemas.ts'
 import type { Path, FlowProblemCode, ProblemList, Severity } from './problems.ts'
@@ -32,7 +33,7 @@ export interface Place {
 }
 
 export const STEP_PLACE: Place = {
-  roots: ['trigger', 'steps', 'variables', 'item', 'event', 'execution', 'tenant', 'now'],
+  roots: TEMPLATE_ROOTS,
   arriving: null,
 }
 /** Before an execution is there. */
