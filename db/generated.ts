@@ -97,7 +97,7 @@ export interface AutomationEventLog {
 }
 
 export interface AutomationExecutions {
-  cancel_requested: Generated<boolean>;
+  cancel_reason: string | null;
   causation_depth: Generated<number>;
   created_at: Generated<Timestamp>;
   due_at: Timestamp | null;

@@ -38,14 +38,15 @@ create table automation_flow_versions (
 );
 
 -- Tenants with flows, and how far their events have been matched. The matcher reads the gap-free feed from here:
--- executions and received waits are written in the transaction that moves the cursor on.
+-- executions and received waits are written in the transaction that moves the cursor on. A cursor always stands below
+-- the feed's horizon: what lies before it is in sight of whoever registers a wait.
 create table flow_cursors (
   tenant_id uuid primary key references tenants (id),
   position bigint not null,
   event_id uuid not null,
   -- Raised by every change to what is active: matchers hold the triggers in memory.
   flows_version bigint not null default 1,
-  -- Set: nothing starts or goes on for this tenant.
+  -- Set: nothing starts or goes on for this tenant. What waits still receives its events.
   halted_at timestamptz
 );
 
@@ -85,16 +86,18 @@ create table automation_executions (
   -- What started it: the event, or null for manual, schedule and webhook starts.
   event_id uuid,
   trigger_kind text not null check (trigger_kind in ('event', 'schedule', 'manual', 'webhook')),
-  trigger jsonb not null,
+  -- Here and below json, not jsonb: what is read back has its members in the order in which it was written, so that
+  -- a step that is repeated sends the very same text.
+  trigger json not null,
   -- Enrolment key; null: none.
   key text,
   -- Where it stands: current step, loop and handler stack, variables, outputs of steps. Owned by the engine.
-  state jsonb not null,
+  state json not null,
   -- When it goes on. Null: it has ended, or waits for something else than time.
   due_at timestamptz,
   lease_token bigint not null default 0,
   lease_until timestamptz,
-  -- Of the event that started it, plus one for what it causes.
+  -- Of the event that started it; what the execution causes has one more.
   causation_depth smallint not null default 0,
   expires_at timestamptz not null,
   error jsonb,
@@ -102,8 +105,8 @@ create table automation_executions (
   step_count integer not null default 0,
   -- Raised by every event that a wait of it receives. A worker that read an older count must look again.
   received integer not null default 0,
-  -- Asked for while a worker has it: it ends at the next step boundary.
-  cancel_requested boolean not null default false,
+  -- Asked for while a worker has it: it ends at the next step boundary, with this reason.
+  cancel_reason text,
   -- Retried from which execution.
   retry_of uuid,
   created_at timestamptz not null default now(),
@@ -133,8 +136,8 @@ create table automation_steps (
   status text not null check (status in ('succeeded', 'failed', 'skipped', 'simulated')),
   -- The port that was taken.
   port text,
-  input jsonb,
-  output jsonb,
+  input json,
+  output json,
   error jsonb,
   attempts integer not null default 1,
   note text,

@@ -11,6 +11,8 @@ export type CallResult =
   | { kind: 'success'; output: unknown }
   /** The plugin will complete it later. */
   | { kind: 'accepted' }
+  /** An earlier run of the same call, of a process that may have died, has not ended: ask again later. */
+  | { kind: 'busy' }
   | { kind: 'failure'; code: string; message: string; transient: boolean; retryAfterMs: number | null }
 
 export interface CallContext {
@@ -26,22 +28,37 @@ export interface CallName {
   iteration: string
 }
 
-/** What a call will send, filled in: it stands in the step's log. */
-export function actionInput(
-  program: Program,
-  step: ActionStep,
-  scope: FlowScope,
-  now: Date,
-): Record<string, unknown> {
-  return render(program, step.config.input, scope, now) as Record<string, unknown>
+/** A step's call, filled in: what it sends stands in the step's log. */
+export interface Call {
+  input: unknown
+  /** @param eventDepth of the event that started the execution */
+  send(eventDepth: number): Promise<CallResult>
 }
 
-export async function callAction(
+/** @param asOf what `now` is in its templates: the same for every repetition. @throws {StepError} */
+export function callOf(
+  ctx: CallContext,
+  program: Program,
+  step: ActionStep | HttpStep,
+  name: CallName,
+  scope: FlowScope,
+  asOf: Date,
+): Call {
+  if (step.type === 'http') {
+    const input = httpInput(program, step, scope, asOf)
+    const timeoutMs = step.timeout_ms ?? program.flow.settings.timeout_ms
+    return { input, send: () => callHttp(ctx, name, input, timeoutMs) }
+  }
+  const input = render(program, step.config.input, scope, asOf) as Record<string, unknown>
+  return { input, send: (eventDepth) => callAction(ctx, name, step, input, eventDepth) }
+}
+
+async function callAction(
   ctx: CallContext,
   name: CallName,
   step: ActionStep,
   payload: Record<string, unknown>,
-  causationDepth: number,
+  eventDepth: number,
 ): Promise<CallResult> {
   const result = await ctx.dispatcher.runAction(name.tenantId, {
     flowExecutionId: name.executionId,
@@ -52,7 +69,7 @@ export async function callAction(
     timeoutMs: step.timeout_ms,
     // A durable back-off is the engine's own: the process may die while waiting.
     maxRetries: 0,
-    causationDepth,
+    causationDepth: eventDepth + 1,
   })
   return toCallResult(result)
 }
@@ -63,14 +80,14 @@ export async function completedAction(ctx: CallContext, name: CallName): Promise
   return result === null || result.status === 'accepted' ? null : toCallResult(result)
 }
 
-export interface HttpRequestInput {
+interface HttpRequestInput {
   method: string
   url: string
   headers: Record<string, string>
   body: unknown
 }
 
-export function httpInput(program: Program, step: HttpStep, scope: FlowScope, now: Date): HttpRequestInput {
+function httpInput(program: Program, step: HttpStep, scope: FlowScope, now: Date): HttpRequestInput {
   const { method, url, headers, body } = step.config
   const rendered = renderText(program, url, scope, now)
   if (originOf(rendered) !== originOf(url.replaceAll(/\{\{.*?\}\}/gs, 'x'))) {
@@ -91,7 +108,7 @@ export function httpInput(program: Program, step: HttpStep, scope: FlowScope, no
 
 const HTTP_RESPONSE_MAX_BYTES = 256 * 1024
 
-export async function callHttp(
+async function callHttp(
   ctx: CallContext,
   name: CallName,
   input: HttpRequestInput,
@@ -114,7 +131,7 @@ export async function callHttp(
   if (read.ok) return { kind: 'success', output: { status: read.status, body: read.data } }
   // An answer need not be JSON to be a success here.
   if (read.code === 'invalid_response') {
-    return { kind: 'success', output: { status: response.status, body: response.body.toWellFormed() } }
+    return { kind: 'success', output: { status: response.status, body: response.body } }
   }
   const { code, message, transient, retryAfterMs } = read
   return { kind: 'failure', code, message, transient, retryAfterMs }
@@ -123,6 +140,7 @@ export async function callHttp(
 function toCallResult(result: ActionResult): CallResult {
   if (result.status === 'accepted') return { kind: 'accepted' }
   if (result.success) return { kind: 'success', output: result.data }
+  if (result.error?.code === 'in_progress') return { kind: 'busy' }
   return {
     kind: 'failure',
     code: result.error?.code ?? 'action_failed',

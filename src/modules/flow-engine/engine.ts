@@ -2,20 +2,20 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
-import { isUnavailable } from '../../../db/connection.ts'
+import { isSerialisationConflict, isUnavailable } from '../../../db/connection.ts'
 import type { DB } from '../../../db/schema.ts'
 import { Batcher } from '../../lib/batcher.ts'
+import { isLockNotAvailable } from '../../lib/lock-retry.ts'
+import { type Boundary, type BoundaryAnswer, commitBoundaries } from './boundary-repository.ts'
 import type { CallContext } from './calls.ts'
 import {
-  type Boundary,
-  type BoundaryAnswer,
   claimExecutions,
   type ClaimedExecution,
-  commitBoundaries,
   loadOutputs,
   renewExecutions,
 } from './execution-repository.ts'
-import { noteOutcome } from './flow-health.ts'
+import { FlowHealth } from './flow-health.ts'
+import { Ended, Journal, type RunEnd } from './journal.ts'
 import type { ProgramCache } from './program.ts'
 import { Run } from './runner.ts'
 import { ScopeBuilder } from './scope.ts'
@@ -41,6 +41,8 @@ export interface EngineOptions {
 const BATCH_MAX = 200
 const FLUSHES = 2
 const RETRY_MS = 250
+/** What is in hand when the process is to stop has so long for its call; else its lease runs out. */
+const STOP_MS = 5_000
 
 /**
  * Takes due executions and runs them. It holds no timers for waits: a wait is a row that becomes due, found by a
@@ -50,9 +52,11 @@ export class Engine {
   readonly #ctx: EngineContext
   readonly #options: EngineOptions
   readonly #boundaries: Batcher<Boundary, BoundaryAnswer>
-  readonly #held = new Map<string, ClaimedExecution>()
+  readonly #health: FlowHealth
+  readonly #held = new Set<ClaimedExecution>()
   readonly #runs = new Set<Promise<void>>()
   #running = false
+  #stopping = false
   #again = false
   #claiming: Promise<void> | null = null
   #pollTimer: NodeJS.Timeout | null = null
@@ -61,6 +65,7 @@ export class Engine {
   constructor(ctx: EngineContext, options: EngineOptions) {
     this.#ctx = ctx
     this.#options = options
+    this.#health = new FlowHealth(ctx.db)
     this.#boundaries = new Batcher({
       max: BATCH_MAX,
       concurrency: FLUSHES,
@@ -69,20 +74,25 @@ export class Engine {
   }
 
   start(): void {
-    if (this.#running) return
+    if (this.#running || this.#stopping) return
     this.#running = true
     this.#poll()
   }
 
-  /** Takes nothing more and lets what is in hand reach its next boundary. Tolerates twice. */
+  /** Takes nothing more; what is in hand is given back at its next boundary. Tolerates twice. */
   async stop(): Promise<void> {
     this.#running = false
+    this.#stopping = true
     if (this.#pollTimer !== null) clearTimeout(this.#pollTimer)
     this.#pollTimer = null
     await this.#claiming
-    await Promise.all(this.#runs)
-    if (this.#renewTimer !== null) clearInterval(this.#renewTimer)
-    this.#renewTimer = null
+    const giveUp = new AbortController()
+    await Promise.race([
+      Promise.all(this.#runs),
+      delay(STOP_MS, undefined, { signal: giveUp.signal }).catch(() => undefined),
+    ])
+    giveUp.abort()
+    this.#stopRenewing()
   }
 
   /** There may be something due. */
@@ -104,8 +114,13 @@ export class Engine {
       if (claims === 0) break
       await Promise.all(this.#runs)
     }
-    await this.stop()
+    this.#stopRenewing()
     return taken
+  }
+
+  #stopRenewing(): void {
+    if (this.#renewTimer !== null) clearInterval(this.#renewTimer)
+    this.#renewTimer = null
   }
 
   #poll(): void {
@@ -130,47 +145,84 @@ export class Engine {
 
   async #take(limit: number): Promise<number> {
     const startedAt = performance.now()
-    const claims = await claimExecutions(this.#ctx.pool, {
-      limit,
-      leaseMs: this.#options.leaseMs,
-      now: this.#clock(),
-    })
+    const { leaseMs } = this.#options
+    const busy = new Map<string, number>()
+    for (const { tenant_id } of this.#held) busy.set(tenant_id, (busy.get(tenant_id) ?? 0) + 1)
+    const claims = await claimExecutions(this.#ctx.pool, { limit, leaseMs, busy, now: this.#clock() })
     for (const claim of claims) {
-      this.#held.set(claim.id, claim)
+      this.#held.add(claim)
       const run = this.#run(claim, startedAt).finally(() => {
         this.#runs.delete(run)
-        this.#held.delete(claim.id)
-        if (this.#running) this.hint()
+        this.#held.delete(claim)
+        this.hint()
       })
       this.#runs.add(run)
     }
-    if (claims.length > 0)
-      this.#renewTimer ??= setInterval(() => void this.#renew(), this.#options.leaseMs / 3)
+    if (claims.length > 0) this.#renewTimer ??= setInterval(() => void this.#renew(), leaseMs / 3)
     return claims.length
   }
 
   async #run(claim: ClaimedExecution, startedAt: number): Promise<void> {
     const { tenant_id: tenantId, id, flow_id: flowId } = claim
     const log = this.#ctx.log.child({ tenant_id: tenantId, execution_id: id, flow_id: flowId })
+    const { now } = this.#options
+    const clock = (): number =>
+      Math.floor(now?.().getTime() ?? claim.now_ms + (performance.now() - startedAt))
+    const journal = new Journal({
+      claim,
+      commit: (boundary) => this.#commit(boundary),
+      leaseMs: this.#options.leaseMs,
+      clock,
+    })
     try {
-      const program = await this.#ctx.programs.get(tenantId, flowId, claim.version)
-      const outputs = claim.step_count === 0 ? [] : await loadOutputs(this.#ctx.db, tenantId, id)
-      const received =
-        claim.received === 0 ? new Map<string, ReceivedEvent>() : await this.#ctx.waits.received(tenantId, id)
-      const end = await new Run({
-        ctx: { ...this.#ctx, log, commit: (boundary) => this.#commit(boundary) },
-        claim,
-        program,
-        scope: new ScopeBuilder(claim, program, outputs),
-        received,
-        leaseMs: this.#options.leaseMs,
-        clock: () => this.#options.now?.().getTime() ?? claim.now_ms + (performance.now() - startedAt),
-      }).run()
-      if (end.ours) await noteOutcome(this.#ctx.db, tenantId, flowId, end.status)
+      const end = await this.#runClaim(claim, journal, clock, log).catch((error: unknown) =>
+        this.#breakOff(claim, journal, error, log),
+      )
+      if (end !== null) await this.#health.note(tenantId, flowId, end)
     } catch (error) {
-      // What is left is still ours until the lease ends; then it is taken again where its last boundary was.
-      log.error({ err: error }, 'execution broke off')
+      log.warn({ err: error }, 'execution left to its lease')
     }
+  }
+
+  async #runClaim(
+    claim: ClaimedExecution,
+    journal: Journal,
+    clock: () => number,
+    log: FastifyBaseLogger,
+  ): Promise<RunEnd> {
+    const { tenant_id: tenantId, id } = claim
+    const program = await this.#ctx.programs.get(tenantId, claim.flow_id, claim.version)
+    const outputs = claim.step_count === 0 ? [] : await loadOutputs(this.#ctx.db, claim)
+    const received =
+      claim.received === 0 ? new Map<string, ReceivedEvent>() : await this.#ctx.waits.received(tenantId, id)
+    return new Run({
+      ctx: { ...this.#ctx, log },
+      claim,
+      program,
+      journal,
+      scope: new ScopeBuilder(claim, program, outputs),
+      received,
+      clock,
+      isStopping: () => this.#stopping,
+    }).run()
+  }
+
+  /** What passes by itself is left to the lease: taken again where its last boundary was. All else fails for good. */
+  async #breakOff(
+    claim: ClaimedExecution,
+    journal: Journal,
+    error: unknown,
+    log: FastifyBaseLogger,
+  ): Promise<RunEnd | null> {
+    if (error instanceof Ended) return journal.end
+    if (isPassing(error)) throw error
+    log.error({ err: error }, 'execution broke off')
+    claim.state.error = {
+      step_id: claim.state.main.step,
+      code: 'internal_error',
+      message: 'The engine could not go on with this execution.',
+    }
+    return journal.close({ status: 'failed', reason: 'internal_error' })
   }
 
   /** With Postgres away for a moment the boundary is written a moment later. */
@@ -180,27 +232,27 @@ export class Engine {
       try {
         return await this.#boundaries.add(boundary)
       } catch (error) {
-        if (!isUnavailable(error) || performance.now() > end) throw error
+        if (!isPassing(error) || performance.now() > end) throw error
       }
       await delay(RETRY_MS)
     }
   }
 
   async #renew(): Promise<void> {
-    const held = [...this.#held.values()].map((claim) => ({
-      tenantId: claim.tenant_id,
-      id: claim.id,
-      leaseToken: claim.lease_token,
-    }))
-    if (held.length === 0) return
-    await renewExecutions(this.#ctx.pool, held, this.#options.leaseMs, this.#clock()).catch(
-      (error: unknown) => {
-        this.#ctx.log.warn({ err: (error as Error).message }, 'executions not renewed')
-      },
-    )
+    if (this.#held.size === 0) return
+    const { leaseMs } = this.#options
+    await renewExecutions(this.#ctx.pool, [...this.#held], leaseMs, this.#clock()).catch((error: unknown) => {
+      this.#ctx.log.warn({ err: (error as Error).message }, 'executions not renewed')
+    })
   }
 
   #clock(): Date | null {
     return this.#options.now?.() ?? null
   }
+}
+
+/** A statement or connection that did not come through, through no fault of what it carried. */
+function isPassing(error: unknown): boolean {
+  const isCancelled = error instanceof Error && Reflect.get(error, 'code') === '57014'
+  return isUnavailable(error) || isSerialisationConflict(error) || isLockNotAvailable(error) || isCancelled
 }

@@ -1,11 +1,14 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../../config.ts'
-import { JobLoop } from '../../lib/job-loop.ts'
+import { cancelExecutions, haltTenant, resumeTenant } from './cancel.ts'
+import { ensureCursor, lockCursor } from './cursor.ts'
 import { Engine } from './engine.ts'
+import { countRecentStarts, countTriggered } from './flow-starts.ts'
 import { Matcher } from './matcher.ts'
+import { MatcherLoop } from './matcher-loop.ts'
 import { ProgramCache } from './program.ts'
-import { cancelExecutions, startExecution, type StartRequest, type StartResult } from './starts.ts'
+import { startExecution, type StartRequest, type StartResult } from './starts.ts'
 import { Waits } from './waits.ts'
 
 /**
@@ -23,12 +26,20 @@ import { Waits } from './waits.ts'
  */
 export interface FlowEngineService {
   /** Starts an execution that no event starts: by hand, by schedule, by a webhook. */
-  start(request: Omit<StartRequest, 'program' | 'capReached' | 'now'>): Promise<StartResult>
+  start(request: Omit<StartRequest, 'program' | 'refused' | 'now'>): Promise<StartResult>
+  /** @returns how many it concerned: what runs ends at its next boundary, what has ended is left alone */
   cancel(tenantId: string, ids: readonly string[], reason: string): Promise<number>
+  /** Stops all automations of a tenant. @returns how many queued executions were cancelled */
+  halt(tenantId: string): Promise<number>
+  resume(tenantId: string): Promise<void>
   /** For tests and tools: not started; `now` replaces the database's clock. */
   createEngine(now?: () => Date): Engine
   createMatcher(): Matcher
 }
+
+export { ensureCursor } from './cursor.ts'
+export { cancelExecutions } from './cancel.ts'
+export { startExecution, type StartRequest, type StartResult } from './starts.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -37,9 +48,8 @@ declare module 'fastify' {
 }
 
 /** Executions in hand at once: each is a few kilobytes and mostly waits for an answer. */
-const MAX_RUNNING = 256
+const MAX_RUNNING = 512
 const POLL_MS = 1_000
-const MATCH_POLL_MS = 2_000
 
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
@@ -68,36 +78,37 @@ export default fp(
       })
     app.decorate('flowEngine', {
       start: async (request) => {
-        const program = await programs.get(request.tenantId, request.flowId, request.version)
-        const result = await app.db
-          .transaction()
-          .execute((trx) => startExecution(trx, { ...request, program, capReached: false, now: new Date() }))
-        if (result.status === 'queued') app.signals.publish('executions_due', [request.tenantId])
+        const { tenantId, flowId, version } = request
+        const program = await programs.get(tenantId, flowId, version)
+        await ensureCursor(app.db, tenantId)
+        const most = config.flow.maxStartsPerMinute
+        const result = await app.db.transaction().execute(async (trx) => {
+          const cursor = await lockCursor(trx, tenantId, 'hold')
+          const isCapped = (await countRecentStarts(trx, tenantId, flowId, most)) >= most
+          const refused = cursor?.isHalted === true ? 'halted' : isCapped ? 'rate_cap' : null
+          const now = cursor?.now ?? new Date()
+          const started = await startExecution(trx, { ...request, program, refused, now })
+          const count = started.status === 'queued' ? 1 : 0
+          await countTriggered(trx, tenantId, new Map([[flowId, count]]), now)
+          return started
+        })
+        if (result.status === 'queued') app.signals.publish('executions_due', [tenantId])
         return result
       },
       cancel: (tenantId, ids, reason) => cancelExecutions(app.db, tenantId, ids, reason),
+      halt: (tenantId) => haltTenant(app.db, tenantId),
+      resume: async (tenantId) => {
+        await resumeTenant(app.db, tenantId)
+        app.signals.publish('executions_due', [tenantId])
+      },
       createEngine,
       createMatcher,
     } satisfies FlowEngineService)
 
     if (!config.roles.worker) return
     const engine = createEngine()
-    const behind = new Set<string>()
-    const matcher = createMatcher()
-    const matching = new JobLoop({
-      pass: async () => {
-        const named = [...behind]
-        behind.clear()
-        return matcher.pass(named, null)
-      },
-      intervalMs: () => MATCH_POLL_MS,
-      onError: (error) =>
-        app.log.error({ err: (error as Error).message }, 'events not matched against flows'),
-    })
-    app.signals.subscribe('events_stored', (tenantIds) => {
-      for (const tenantId of tenantIds) behind.add(tenantId)
-      matching.wake()
-    })
+    const matching = new MatcherLoop(createMatcher(), app.log)
+    app.signals.subscribe('events_stored', (tenantIds) => matching.wake(tenantIds))
     app.signals.subscribe('executions_due', () => engine.hint())
     app.addHook('onReady', async () => {
       engine.start()

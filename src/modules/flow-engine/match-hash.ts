@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { parsePath, readPath } from '../../lib/path.ts'
+import { isRawNumber } from '../../lib/raw-number.ts'
 
 /** Hash bytes kept: 128 bits, so that two different events never meet by chance. */
 const HASH_BYTES = 16
@@ -32,7 +33,13 @@ export function hashOfEvent(event: string, paths: string, data: unknown): Buffer
 
 function hashOf(event: string, pairs: readonly [string, unknown][]): Buffer {
   return createHash('sha256')
-    .update(JSON.stringify([event, pairs]))
+    .update(JSON.stringify([event, pairs], sortMembers))
     .digest()
     .subarray(0, HASH_BYTES)
+}
+
+/** Objects with the same members are the same, in whatever order those were written. */
+function sortMembers(_name: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || isRawNumber(value)) return value
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
 }

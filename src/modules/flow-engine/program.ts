@@ -38,19 +38,28 @@ const CACHE_MAX = 500
 
 export class ProgramCache {
   readonly #db: Kysely<DB>
-  readonly #programs = new Map<string, Promise<Program>>()
+  readonly #programs = new Map<string, Promise<Program | null>>()
 
   constructor(db: Kysely<DB>) {
     this.#db = db
   }
 
   async get(tenantId: string, flowId: string, version: number): Promise<Program> {
+    const program = await this.find(tenantId, flowId, version)
+    if (program === null) throw new Error(`the flow ${flowId} has no version ${version}`)
+    return program
+  }
+
+  async find(tenantId: string, flowId: string, version: number): Promise<Program | null> {
     const key = `${tenantId} ${flowId} ${version}`
     const known = this.#programs.get(key)
     this.#programs.delete(key)
     const program = known ?? loadProgram(this.#db, tenantId, flowId, version)
     this.#programs.set(key, program)
-    program.catch(() => this.#programs.delete(key))
+    program.then(
+      (found) => found === null && this.#programs.delete(key),
+      () => this.#programs.delete(key),
+    )
     for (const oldest of this.#programs.keys()) {
       if (this.#programs.size <= CACHE_MAX) break
       this.#programs.delete(oldest)
@@ -64,7 +73,7 @@ async function loadProgram(
   tenantId: string,
   flowId: string,
   version: number,
-): Promise<Program> {
+): Promise<Program | null> {
   const row = await db
     .selectFrom('automation_flow_versions as v')
     .innerJoin('automation_flows as f', (join) =>
@@ -74,6 +83,7 @@ async function loadProgram(
     .where('v.tenant_id', '=', tenantId)
     .where('v.flow_id', '=', flowId)
     .where('v.version', '=', version)
-    .executeTakeFirstOrThrow()
+    .executeTakeFirst()
+  if (row === undefined) return null
   return new Program(row.flow as unknown as CanonicalFlow, row.name)
 }

@@ -79,8 +79,7 @@ function delay(program: Program, step: DelayStep, scope: FlowScope, now: Date): 
   const { config } = step
   if (config.kind === 'duration') {
     const ms = config.duration_ms ?? parseDuration(renderText(program, config.duration, scope, now))
-    if (ms === null || ms < 0)
-      throw new StepError('invalid_duration', 'The delay did not come out as a duration.')
+    if (ms === null) throw new StepError('invalid_duration', 'The delay did not come out as a duration.')
     return { kind: 'wait', dueAt: now.getTime() + ms }
   }
   const time = parseTime(renderText(program, config.until, scope, now))

@@ -40,10 +40,9 @@ export class ScopeBuilder {
         error: null,
       },
     }
-    const items = new Set(claim.state.loop?.threads.map(({ iteration }) => iteration))
     for (const { step_id, iteration, output } of outputs) {
       if (iteration === '') this.#main[step_id] = { output }
-      else if (items.has(iteration)) this.#outputsOf(iteration)[step_id] = { output }
+      else this.#outputsOf(iteration)[step_id] = { output }
     }
   }
 

@@ -1,12 +1,15 @@
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { createHash } from 'node:crypto'
+import { sql, type Transaction } from 'kysely'
 import type { DB, TriggerKind } from '../../../db/schema.ts'
 import type { EventScope, FlowScope } from '../../lib/flow/scope.ts'
 import { newId } from '../../lib/ids.ts'
+import { cancelExecutions } from './cancel.ts'
 import { renderText, StepError } from './evaluate.ts'
 import type { Program } from './program.ts'
 import type { StoredTrigger } from './scope.ts'
 import { initialState } from './state.ts'
-import { insertWaits, waitKey } from './waits.ts'
+import { insertWaits, type WaitKey } from './wait-repository.ts'
+import { waitKey } from './waits.ts'
 
 /** Automations that may stand between an event and what a person or system did first. */
 export const MAX_CAUSATION_DEPTH = 8
@@ -21,8 +24,9 @@ export interface StartRequest {
   event: EventScope | null
   /** Of the event; 0 for what a person or system did. */
   causationDepth: number
-  /** The flow has started as often as it may within a minute. */
-  capReached: boolean
+  /** Why it may not start, whatever the enrolment says: rate_cap, halted. */
+  refused: string | null
+  /** The database's clock. */
   now: Date
 }
 
@@ -32,83 +36,89 @@ export interface StartResult {
   reason: string | null
 }
 
+/** Characters of an enrolment key that are kept as they are: an index entry holds no more than 2,700 bytes. */
+const KEY_MAX_CHARS = 500
+
 /**
  * Starts one execution in the caller's transaction, by the flow's enrolment rules. What does not start says so by
  * a row with status skipped and its reason; the same event starts the same flow once.
  */
 export async function startExecution(trx: Transaction<DB>, request: StartRequest): Promise<StartResult> {
   const { program, now } = request
-  const scope = startScope(request)
+  const id = newId()
+  const scope = startScope(request, id)
+  const { enrolment } = program.flow.settings
   let key: string | null = null
-  let reason: string | null = null
+  let keys: WaitKey[] = []
+  let refused: Refusal | null = null
   try {
-    const { enrolment } = program.flow.settings
-    key = enrolment.key === null ? null : renderText(program, enrolment.key, scope, now)
-    reason = await refusal(trx, request, key)
+    if (enrolment.key !== null) key = shortened(renderText(program, enrolment.key, scope, now))
+    keys = enrolment.cancel_on.map((match, index) => waitKey(program, match, index, scope, now))
+    refused = await refusal(trx, request, key)
   } catch (error) {
     if (!(error instanceof StepError)) throw error
-    reason = error.code
+    const { code, message } = error
+    refused = { reason: code, error: { step_id: '', code, message } }
   }
-  const row = executionRow(request, key, reason)
-  const { id } = row
-  const inserted = await insertExecutions(trx, [row])
-  if (inserted === 0) return { id: null, status: 'duplicate', reason: null }
-  if (reason !== null) return { id, status: 'skipped', reason }
-  const cancelOn = program.flow.settings.enrolment.cancel_on
-  await insertWaits(trx, {
-    tenantId: request.tenantId,
-    executionId: id,
-    stepId: '',
-    iteration: '',
-    purpose: 'cancel',
-    keys: cancelOn.map((match, index) =>
-      waitKey(program, match, index, { ...scope, execution: { ...scope.execution, id } }, now),
-    ),
-  })
+  const inserted = await insertExecutions(trx, [executionRow(request, id, key, refused)])
+  if (inserted.length === 0) return { id: null, status: 'duplicate', reason: null }
+  if (refused !== null) return { id, status: 'skipped', reason: refused.reason }
+  const { tenantId } = request
+  await insertWaits(trx, { tenantId, executionId: id, stepId: '', iteration: '', purpose: 'cancel', keys })
   return { id, status: 'queued', reason: null }
 }
 
 /** Whether a start needs to look at nothing but itself: many such are one statement. */
-export function isSimpleStart({ program, causationDepth, capReached }: StartRequest): boolean {
+export function isSimpleStart({ program, causationDepth, refused }: StartRequest): boolean {
   const { key, cancel_on } = program.flow.settings.enrolment
-  return key === null && cancel_on.length === 0 && causationDepth <= MAX_CAUSATION_DEPTH && !capReached
+  return key === null && cancel_on.length === 0 && causationDepth <= MAX_CAUSATION_DEPTH && refused === null
 }
 
-/** @returns how many were not duplicates */
-export async function startSimple(trx: Transaction<DB>, requests: readonly StartRequest[]): Promise<number> {
-  if (requests.length === 0) return 0
+/** @returns the flow of each one that was not a duplicate */
+export async function startSimple(
+  trx: Transaction<DB>,
+  requests: readonly StartRequest[],
+): Promise<string[]> {
+  if (requests.length === 0) return []
   return insertExecutions(
     trx,
-    requests.map((request) => executionRow(request, null, null)),
+    requests.map((request) => executionRow(request, newId(), null, null)),
   )
 }
 
-function executionRow(request: StartRequest, key: string | null, reason: string | null) {
+interface Refusal {
+  reason: string
+  error: { step_id: string; code: string; message: string } | null
+}
+
+function executionRow(request: StartRequest, id: string, key: string | null, refused: Refusal | null) {
   const { program, event, now } = request
   return {
     tenant_id: request.tenantId,
-    id: newId(),
+    id,
     flow_id: request.flowId,
     version: request.version,
-    status: reason === null ? ('queued' as const) : ('skipped' as const),
-    reason,
+    status: refused === null ? ('queued' as const) : ('skipped' as const),
+    reason: refused?.reason ?? null,
+    error: refused?.error == null ? null : JSON.stringify(refused.error),
     event_id: event?.id ?? null,
     trigger_kind: request.kind,
     trigger: JSON.stringify({ data: request.data, event } satisfies StoredTrigger),
     key,
     state: JSON.stringify(initialState(program.flow.start, program.flow.variables)),
-    due_at: reason === null ? now : null,
+    due_at: refused === null ? now : null,
     causation_depth: request.causationDepth,
     expires_at: new Date(now.getTime() + program.flow.settings.lifetime_ms),
-    finished_at: reason === null ? null : now,
+    created_at: now,
+    finished_at: refused === null ? null : now,
   }
 }
 
 async function insertExecutions(
   trx: Transaction<DB>,
   rows: readonly ReturnType<typeof executionRow>[],
-): Promise<number> {
-  const { numInsertedOrUpdatedRows } = await trx
+): Promise<string[]> {
+  const inserted = await trx
     .insertInto('automation_executions')
     .values([...rows])
     .onConflict((conflict) =>
@@ -118,40 +128,28 @@ async function insertExecutions(
         .where('retry_of', 'is', null)
         .doNothing(),
     )
-    .executeTakeFirstOrThrow()
-  return Number(numInsertedOrUpdatedRows)
+    .returning('flow_id')
+    .execute()
+  return inserted.map((row) => row.flow_id)
 }
 
-/** Ends executions that have not ended: at once where they wait, at the next step boundary where they run. */
-export async function cancelExecutions(
-  db: Kysely<DB> | Transaction<DB>,
-  tenantId: string,
-  ids: readonly string[],
-  reason: string,
-): Promise<number> {
-  if (ids.length === 0) return 0
-  const { rows } = await sql<{ id: string }>`
-    with chosen as (
-      select id from automation_executions
-      where tenant_id = ${tenantId} and id = any(${ids}::uuid[]) and status in ('queued', 'waiting', 'running')
-      order by id for update
-    ), ended as (
-      update automation_executions e
-      set status = case when e.status = 'running' then e.status else 'cancelled' end,
-          reason = case when e.status = 'running' then e.reason else ${reason} end,
-          due_at = case when e.status = 'running' then e.due_at end,
-          finished_at = case when e.status = 'running' then null else now() end,
-          cancel_requested = true
-      from chosen where e.tenant_id = ${tenantId} and e.id = chosen.id
-      returning e.id, e.status
-    ), waits as (
-      delete from automation_waits w using ended where w.execution_id = ended.id and ended.status = 'cancelled'
-    )
-    select id from ended`.execute(db)
-  return rows.length
+function shortened(key: string): string {
+  return key.length <= KEY_MAX_CHARS ? key : createHash('sha256').update(key).digest('hex')
 }
 
-function startScope({ program, tenantId, flowId, version, data, event, now }: StartRequest): FlowScope {
+/** @param id of the execution; empty: there is none yet */
+export function startScope(
+  {
+    program,
+    tenantId,
+    flowId,
+    version,
+    data,
+    event,
+    now,
+  }: Omit<StartRequest, 'kind' | 'causationDepth' | 'refused'>,
+  id: string,
+): FlowScope {
   return {
     trigger: data,
     event,
@@ -159,7 +157,7 @@ function startScope({ program, tenantId, flowId, version, data, event, now }: St
     variables: program.flow.variables,
     tenant: { id: tenantId },
     execution: {
-      id: '',
+      id,
       flow_id: flowId,
       flow_name: program.flowName,
       version,
@@ -174,41 +172,47 @@ async function refusal(
   trx: Transaction<DB>,
   request: StartRequest,
   key: string | null,
-): Promise<string | null> {
+): Promise<Refusal | null> {
   const { tenantId, flowId, program, now } = request
-  if (request.causationDepth > MAX_CAUSATION_DEPTH) return 'causation_depth'
-  if (request.capReached) return 'rate_cap'
+  const because = (reason: string): Refusal => ({ reason, error: null })
+  if (request.refused !== null) return because(request.refused)
+  if (request.causationDepth > MAX_CAUSATION_DEPTH) return because('causation_depth')
   if (key === null) return null
-  const { enrolment } = program.flow.settings
+  const { while_active, reenter_after_ms } = program.flow.settings.enrolment
   // Two starts under one key decide one after the other.
   await sql`select pg_advisory_xact_lock(hashtextextended(${`${flowId} ${key}`}, 0))`.execute(trx)
-  const active = await trx
+  if (request.event !== null && (await hasStarted(trx, request.event.id, request))) return null
+  const underKey = trx
     .selectFrom('automation_executions')
     .select('id')
     .where('tenant_id', '=', tenantId)
     .where('flow_id', '=', flowId)
     .where('key', '=', key)
-    .where('status', 'in', ['queued', 'running', 'waiting'])
-    .execute()
-  if (active.length > 0 && enrolment.while_active === 'skip') return 'already_active'
-  if (active.length > 0 && enrolment.while_active === 'restart') {
-    await cancelExecutions(
-      trx,
-      tenantId,
-      active.map(({ id }) => id),
-      'restarted',
-    )
+  if (reenter_after_ms !== null) {
+    const recent = await underKey
+      .where('status', '<>', 'skipped')
+      .where('created_at', '>', new Date(now.getTime() - reenter_after_ms))
+      .limit(1)
+      .execute()
+    if (recent.length > 0) return because('reentered_too_soon')
   }
-  if (enrolment.reenter_after_ms === null) return null
-  const recent = await trx
+  if (while_active === 'allow') return null
+  const active = await underKey.where('status', 'in', ['queued', 'running', 'waiting']).execute()
+  if (active.length === 0) return null
+  if (while_active === 'skip') return because('already_active')
+  const ids = active.map(({ id }) => id)
+  await cancelExecutions(trx, tenantId, ids, 'restarted')
+  return null
+}
+
+async function hasStarted(trx: Transaction<DB>, eventId: string, request: StartRequest): Promise<boolean> {
+  const row = await trx
     .selectFrom('automation_executions')
     .select('id')
-    .where('tenant_id', '=', tenantId)
-    .where('flow_id', '=', flowId)
-    .where('key', '=', key)
-    .where('status', '<>', 'skipped')
-    .where('created_at', '>', new Date(now.getTime() - enrolment.reenter_after_ms))
-    .limit(1)
-    .execute()
-  return recent.length > 0 ? 'reentered_too_soon' : null
+    .where('tenant_id', '=', request.tenantId)
+    .where('flow_id', '=', request.flowId)
+    .where('event_id', '=', eventId)
+    .where('retry_of', 'is', null)
+    .executeTakeFirst()
+  return row !== undefined
 }

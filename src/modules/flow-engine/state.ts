@@ -9,7 +9,7 @@ export interface ExecutionState {
   loop: LoopState | null
   /** What went wrong, once an error handler has been entered: errors inside of it enter none. */
   error: ExecutionError | null
-  /** The last condition was not met: an end that follows is `filtered`. */
+  /** A condition that was not met led to the end. */
   filtered: boolean
 }
 
@@ -32,7 +32,10 @@ export interface Thread {
   due_at: number | null
   /** Attempts of the current step that failed. */
   failures: number
-  /** When the current step began, in epoch milliseconds; null: not begun. */
+  /**
+   * When it came to the current step, in epoch milliseconds; null: with the execution. What a call sends is filled in
+   * as of this moment, so that a repeated call sends the same.
+   */
   since: number | null
   variables: Record<string, unknown>
 }
@@ -46,26 +49,18 @@ export interface LoopState {
   threads: Thread[]
 }
 
-export function newThread(iteration: string, step: Target, variables: Record<string, unknown>): Thread {
-  return { iteration, step, waiting: null, due_at: null, failures: 0, since: null, variables }
-}
-
 export function initialState(start: StepId, variables: Record<string, unknown>): ExecutionState {
-  return { main: newThread('', start, variables), loop: null, error: null, filtered: false }
+  return { main: newThread('', start, variables, null), loop: null, error: null, filtered: false }
 }
 
 /** Moves a thread on; what it waited for is done with. */
-export function moveTo(thread: Thread, step: Target): void {
-  thread.step = step
-  thread.waiting = null
-  thread.due_at = null
-  thread.failures = 0
-  thread.since = null
+export function moveTo(thread: Thread, step: Target, nowMs: number): void {
+  Object.assign(thread, newThread(thread.iteration, step, thread.variables, nowMs))
 }
 
-export function suspend(thread: Thread, reason: WaitReason, dueAt: number | null): void {
+export function suspend(thread: Thread, reason: WaitReason, dueAtMs: number | null): void {
   thread.waiting = reason
-  thread.due_at = dueAt
+  thread.due_at = dueAtMs === null ? null : Math.ceil(dueAtMs)
 }
 
 export function threadsOf(state: ExecutionState): Thread[] {
@@ -78,4 +73,41 @@ export function nextDueAt(state: ExecutionState): number | null {
     waiting !== null && due_at !== null ? [due_at] : [],
   )
   return times.length === 0 ? null : Math.min(...times)
+}
+
+/** Starts a loop's first items; its main line waits until the last one has ended. */
+export function enterLoop(
+  state: ExecutionState,
+  items: unknown[],
+  loop: { body: StepId; places: number },
+  nowMs: number,
+): void {
+  const { main } = state
+  const threads = Array.from({ length: loop.places }, (_, index) =>
+    newThread(String(index), loop.body, { ...main.variables }, nowMs),
+  )
+  state.loop = { step: main.step, items, next: loop.places, succeeded: 0, threads }
+  suspend(main, 'loop', null)
+}
+
+/** An item has ended: its place is the next one's. @returns whether the loop is over */
+export function endItem(state: ExecutionState, thread: Thread, body: StepId, nowMs: number): boolean {
+  const { loop, main } = state
+  if (loop === null) return false
+  loop.succeeded++
+  if (loop.next < loop.items.length) {
+    Object.assign(thread, newThread(String(loop.next++), body, { ...main.variables }, nowMs))
+    return false
+  }
+  loop.threads = loop.threads.filter((other) => other !== thread)
+  return loop.threads.length === 0
+}
+
+function newThread(
+  iteration: string,
+  step: Target,
+  variables: Record<string, unknown>,
+  since: number | null,
+): Thread {
+  return { iteration, step, waiting: null, due_at: null, failures: 0, since, variables }
 }

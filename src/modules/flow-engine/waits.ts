@@ -1,53 +1,45 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
-import { evaluateCondition } from '../../lib/condition.ts'
 import type { EventScope, FlowScope } from '../../lib/flow/scope.ts'
 import type { EventMatch, StepId, WaitEventStep } from '../../lib/flow/types.ts'
-import { lowestIdAt } from '../../lib/id-range.ts'
-import { matchPattern } from '../../lib/pattern.ts'
+import { ID_CLOCK_SLACK_MS, lowestIdAt } from '../../lib/id-range.ts'
 import { type EventRow, selectEvents } from '../event/index.ts'
+import { type FeedKey, lockCursor } from './cursor.ts'
 import { render, StepError } from './evaluate.ts'
-import { loadReceived, removeWaits } from './execution-repository.ts'
+import type { ClaimedExecution } from './execution-repository.ts'
 import { hashOfEvent, hashOfMatch, joinPaths } from './match-hash.ts'
 import type { Program } from './program.ts'
+import { meetsFilter, storedFilter } from './wait-filter.ts'
+import { insertWaits, loadReceived, lockHeld, type WaitKey } from './wait-repository.ts'
 
 /** The event that ended a wait, as the step's output. */
 export interface ReceivedEvent {
   output: { event: EventScope; alternative: number }
 }
 
-/** One alternative of a wait, its templates filled in. */
-export interface WaitKey {
-  alternative: number
-  event: string
-  paths: string
-  hash: Buffer
-  filter: StoredFilter | null
-}
-
-export interface StoredFilter {
-  condition: unknown
-  scope: Partial<FlowScope>
-}
-
 interface Registration {
-  tenantId: string
-  executionId: string
+  claim: ClaimedExecution
   stepId: StepId
   iteration: string
   step: WaitEventStep
   program: Program
   scope: FlowScope
+  /** When the execution came to the step: what has come since then counts, whatever `look_back` is. */
+  sinceMs: number
   now: Date
 }
 
-/** Events that one registration looks back through at most. */
-const LOOK_BACK_MAX_EVENTS = 1_000
+/** Events of its types that a registration looks back through, the latest ones; and how many of them at a time. */
+const LOOK_BACK_MAX_EVENTS = 10_000
+const LOOK_BACK_PAGE = 200
+/** An index entry holds no more. */
+const MAX_PATHS_CHARS = 1_000
+const FIRST: FeedKey = { position: '-1', id: '00000000-0000-0000-0000-000000000000' }
 
 /**
  * Waits for events, without a gap. The matcher takes events from the feed up to its cursor; a registration holds the
- * cursor's row for share, so that it stands still meanwhile. What lies before the cursor the registration looks
- * through itself, what lies behind it the matcher will find with the wait in place.
+ * cursor, so that it stands still meanwhile. What lies before the cursor the registration looks through itself, what
+ * lies behind it the matcher will find with the wait in place.
  */
 export class Waits {
   readonly #db: Kysely<DB>
@@ -56,50 +48,37 @@ export class Waits {
     this.#db = db
   }
 
-  /** @returns the event, if it has come already; null: the wait is in place */
-  async register(registration: Registration): Promise<ReceivedEvent | null> {
-    const { tenantId, step, program, scope, now } = registration
+  /** @returns the event, if it has come already @throws {StepError} */
+  async register(registration: Registration): Promise<ReceivedEvent | 'registered' | 'not_ours'> {
+    const { claim, step, program, scope, now, sinceMs, stepId, iteration } = registration
+    const { tenant_id: tenantId, id: executionId } = claim
     const keys = step.config.any.map((match, index) => waitKey(program, match, index, scope, now))
+    const search = {
+      tenantId,
+      keys,
+      sinceMs: sinceMs - step.config.look_back_ms,
+      seen: seenEvents(scope),
+      now,
+    }
+    // The long part, with nothing held: up to where the cursor is now.
+    const before = await findCursor(this.#db, tenantId)
+    const found = await lookBack(this.#db, search, FIRST, before)
+    if (found !== null) return found
     return this.#db.transaction().execute(async (trx) => {
-      const cursor = await holdCursor(trx, tenantId)
-      const since = now.getTime() - step.config.look_back_ms
-      const found = await lookBack(trx, tenantId, keys, since, cursor, scope.event?.id ?? null)
-      if (found !== null) return found
-      const { executionId, stepId, iteration } = registration
+      const cursor = await lockCursor(trx, tenantId, 'hold')
+      if (cursor === undefined) throw new Error('the tenant of an execution has no cursor')
+      if (!(await lockHeld(trx, claim))) return 'not_ours'
+      const late = await lookBack(trx, search, before, cursor.at)
+      if (late !== null) return late
       await insertWaits(trx, { tenantId, executionId, stepId, iteration, purpose: 'resume', keys })
-      const received = await this.#receivedOf(trx, tenantId, executionId)
-      return received.get(iteration) ?? null
+      const received = await receivedOf(trx, tenantId, executionId)
+      return received.get(iteration) ?? 'registered'
     })
   }
 
   /** Events that came for an execution's waits, by iteration. */
   async received(tenantId: string, executionId: string): Promise<Map<string, ReceivedEvent>> {
-    return this.#receivedOf(this.#db, tenantId, executionId)
-  }
-
-  async remove(tenantId: string, executionId: string, iteration: string): Promise<void> {
-    await removeWaits(this.#db, tenantId, executionId, iteration)
-  }
-
-  async #receivedOf(
-    db: Kysely<DB> | Transaction<DB>,
-    tenantId: string,
-    executionId: string,
-  ): Promise<Map<string, ReceivedEvent>> {
-    const rows = await loadReceived(db, tenantId, executionId)
-    const events = await selectEvents(
-      db,
-      tenantId,
-      rows.map((row) => row.received_event_id),
-    )
-    const byId = new Map(events.map((event) => [event.id, event]))
-    const received = new Map<string, ReceivedEvent>()
-    for (const { iteration, alternative, received_event_id } of rows) {
-      const event = byId.get(received_event_id)
-      if (event !== undefined)
-        received.set(iteration, { output: { event: toEventScope(event), alternative } })
-    }
-    return received
+    return receivedOf(this.#db, tenantId, executionId)
   }
 }
 
@@ -117,16 +96,14 @@ export function waitKey(
     if (value === null) throw new StepError('missing_value', `The wait's ${path} came out empty.`)
     values[path] = value
   }
-  const { trigger, variables, steps, execution, tenant } = scope
+  const paths = joinPaths(values)
+  if (paths.length > MAX_PATHS_CHARS) throw new StepError('match_too_large', 'The match has too many paths.')
   return {
     alternative,
     event: match.event,
-    paths: joinPaths(values),
+    paths,
     hash: hashOfMatch(match.event, values),
-    filter:
-      match.filter === null
-        ? null
-        : { condition: match.filter, scope: { trigger, variables, steps, execution, tenant } },
+    filter: storedFilter(match.filter, scope),
   }
 }
 
@@ -136,104 +113,89 @@ export function toEventScope(row: EventRow): EventScope {
     type: row.event,
     timestamp: row.occurred_at.toISOString(),
     source: row.publisher_plugin_id ?? 'platform',
-    data: dataOf(row),
+    data: row.body === null ? null : (JSON.parse(row.body) as { data: unknown }).data,
   }
 }
 
-export function dataOf(row: EventRow): unknown {
-  return row.body === null ? null : (JSON.parse(row.body) as { data: unknown }).data
+/** Events that started the execution or ended earlier waits of it: none counts twice. */
+function seenEvents(scope: FlowScope): Set<string> {
+  const outputs = Object.values(scope.steps).map(
+    ({ output }) => output as { event?: { id?: unknown } } | null,
+  )
+  const ids = [scope.event?.id, ...outputs.map((output) => output?.event?.id)]
+  return new Set(ids.filter((id) => typeof id === 'string'))
 }
 
-export function meetsFilter(filter: StoredFilter | null, event: EventScope, now: Date): boolean {
-  if (filter === null) return true
-  return evaluateCondition(filter.condition, { ...filter.scope, event }, { now, matchPattern }).result
-}
-
-export async function insertWaits(
-  trx: Transaction<DB>,
-  wait: {
-    tenantId: string
-    executionId: string
-    stepId: string
-    iteration: string
-    purpose: 'resume' | 'cancel'
-    keys: readonly WaitKey[]
-  },
-): Promise<void> {
-  if (wait.keys.length === 0) return
-  await trx
-    .insertInto('automation_wait_shapes')
-    .values(wait.keys.map(({ event, paths }) => ({ tenant_id: wait.tenantId, event, paths })))
-    .onConflict((conflict) => conflict.doNothing())
-    .execute()
-  await trx
-    .insertInto('automation_waits')
-    .values(
-      wait.keys.map((key) => ({
-        tenant_id: wait.tenantId,
-        execution_id: wait.executionId,
-        alternative: key.alternative,
-        step_id: wait.stepId,
-        iteration: wait.iteration,
-        event: key.event,
-        paths: key.paths,
-        match_hash: key.hash,
-        filter: key.filter === null ? null : JSON.stringify(key.filter),
-        purpose: wait.purpose,
-      })),
-    )
-    // A registration that a dying process left behind keeps what it may have received.
-    .onConflict((conflict) =>
-      conflict.columns(['execution_id', 'purpose', 'iteration', 'alternative']).doNothing(),
-    )
-    .execute()
-}
-
-interface Cursor {
-  position: string
-  eventId: string
-}
-
-async function holdCursor(trx: Transaction<DB>, tenantId: string): Promise<Cursor> {
-  const row = await trx
-    .selectFrom('flow_cursors')
-    .select([sql<string>`position::text`.as('position'), 'event_id'])
-    .where('tenant_id', '=', tenantId)
-    .forShare()
-    .executeTakeFirstOrThrow()
-  return { position: row.position, eventId: row.event_id }
-}
-
-async function lookBack(
-  trx: Transaction<DB>,
+async function receivedOf(
+  db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
-  keys: readonly WaitKey[],
-  sinceMs: number,
-  cursor: Cursor,
-  triggerEventId: string | null,
+  executionId: string,
+): Promise<Map<string, ReceivedEvent>> {
+  const waits = await loadReceived(db, tenantId, executionId)
+  const events = await selectEvents(
+    db,
+    tenantId,
+    waits.map(({ eventId }) => eventId),
+  )
+  const byId = new Map(events.map((event) => [event.id, event]))
+  const received = new Map<string, ReceivedEvent>()
+  for (const { iteration, alternative, eventId } of waits) {
+    const event = byId.get(eventId)
+    if (event !== undefined) received.set(iteration, { output: { event: toEventScope(event), alternative } })
+  }
+  return received
+}
+
+async function findCursor(db: Kysely<DB>, tenantId: string): Promise<FeedKey> {
+  const row = await db
+    .selectFrom('flow_cursors')
+    .select([sql<string>`position::text`.as('position'), 'event_id as id'])
+    .where('tenant_id', '=', tenantId)
+    .executeTakeFirst()
+  return row ?? FIRST
+}
+
+interface Search {
+  tenantId: string
+  keys: readonly WaitKey[]
+  sinceMs: number
+  seen: ReadonlySet<string>
+  now: Date
+}
+
+/** The first event behind `after`, up to `until`, that meets one of the keys. */
+async function lookBack(
+  db: Kysely<DB> | Transaction<DB>,
+  { tenantId, keys, sinceMs, seen, now }: Search,
+  after: FeedKey,
+  until: FeedKey,
 ): Promise<ReceivedEvent | null> {
-  const candidates = await trx
+  const latest = await db
     .selectFrom('events')
     .select('id')
     .where('tenant_id', '=', tenantId)
-    .where('id', '>=', lowestIdAt(sinceMs))
+    .where('id', '>=', lowestIdAt(sinceMs - ID_CLOCK_SLACK_MS))
     .where('received_at', '>=', new Date(sinceMs))
     .where('event', 'in', [...new Set(keys.map((key) => key.event))])
-    .where(sql<boolean>`(position, id) <= (${cursor.position}::bigint, ${cursor.eventId}::uuid)`)
+    .where(sql<boolean>`(position, id) > (${after.position}::bigint, ${after.id}::uuid)`)
+    .where(sql<boolean>`(position, id) <= (${until.position}::bigint, ${until.id}::uuid)`)
     .where('body', 'is not', null)
-    .orderBy('id')
+    .orderBy('id', 'desc')
     .limit(LOOK_BACK_MAX_EVENTS)
     .execute()
-  const ids = candidates.map(({ id }) => id).filter((id) => id !== triggerEventId)
-  for (const row of await selectEvents(trx, tenantId, ids)) {
-    const event = toEventScope(row)
-    const key = keys.find(
-      ({ event: type, paths, hash, filter }) =>
-        type === event.type &&
-        hashOfEvent(type, paths, event.data)?.equals(hash) === true &&
-        meetsFilter(filter, event, new Date()),
-    )
-    if (key !== undefined) return { output: { event, alternative: key.alternative } }
+  const ids = latest.map(({ id }) => id).filter((id) => !seen.has(id))
+  ids.reverse()
+  for (let start = 0; start < ids.length; start += LOOK_BACK_PAGE) {
+    for (const row of await selectEvents(db, tenantId, ids.slice(start, start + LOOK_BACK_PAGE))) {
+      const event = toEventScope(row)
+      const key = keys.find(
+        ({ event: type, paths, hash, filter }) =>
+          type === event.type &&
+          hashOfEvent(type, paths, event.data)?.equals(hash) === true &&
+          meetsFilter(filter, event, now),
+      )
+      if (key !== undefined) return { output: { event, alternative: key.alternative } }
+    }
   }
   return null
 }

@@ -1,0 +1,99 @@
+import { type Kysely, type Transaction } from 'kysely'
+import type { FastifyBaseLogger } from 'fastify'
+import type { DB } from '../../../db/schema.ts'
+import type { EventScope } from '../../lib/flow/scope.ts'
+import type { EventTrigger } from '../../lib/flow/types.ts'
+import { StepError, test } from './evaluate.ts'
+import { joinPaths } from './match-hash.ts'
+import type { Program, ProgramCache } from './program.ts'
+import { startScope } from './starts.ts'
+
+export interface ActiveFlow {
+  id: string
+  version: number
+  program: Program
+  triggers: EventTrigger[]
+}
+
+/** What a tenant has active, at one `flows_version`. */
+export interface TenantFlows {
+  version: number
+  flows: ActiveFlow[]
+  /** The types that start one of them. */
+  eventTypes: ReadonlySet<string>
+}
+
+const CACHE_MAX_TENANTS = 10_000
+
+export class ActiveFlows {
+  readonly #programs: ProgramCache
+  readonly #log: FastifyBaseLogger
+  readonly #cache = new Map<string, TenantFlows>()
+
+  constructor(programs: ProgramCache, log: FastifyBaseLogger) {
+    this.#programs = programs
+    this.#log = log
+  }
+
+  async get(trx: Transaction<DB>, tenantId: string, version: number): Promise<TenantFlows> {
+    const known = this.#cache.get(tenantId)
+    if (known?.version === version) return known
+    const flows: ActiveFlow[] = []
+    for (const { id, published_version } of await selectActive(trx, tenantId)) {
+      const flow = await this.#load(tenantId, id, published_version as number)
+      if (flow !== null) flows.push(flow)
+    }
+    const types = flows.flatMap(({ triggers }) => triggers.flatMap(({ event_types }) => event_types))
+    const fresh = { version, flows, eventTypes: new Set(types) }
+    if (this.#cache.size >= CACHE_MAX_TENANTS) this.#cache.clear()
+    this.#cache.set(tenantId, fresh)
+    return fresh
+  }
+
+  /** A flow that cannot be read starts nothing; the tenant's others do. */
+  async #load(tenantId: string, id: string, version: number): Promise<ActiveFlow | null> {
+    const program = await this.#programs.find(tenantId, id, version)
+    if (program === null) {
+      this.#log.error({ tenant_id: tenantId, flow_id: id, version }, 'an active flow has no such version')
+      return null
+    }
+    const triggers = program.flow.triggers.filter((trigger) => trigger.type === 'event')
+    return { id, version, program, triggers }
+  }
+}
+
+/** Path lists by which executions of these flows will look for the events that cancel them. */
+export function cancelShapes(flows: readonly ActiveFlow[]): { event: string; paths: string }[] {
+  return flows.flatMap(({ program }) =>
+    program.flow.settings.enrolment.cancel_on.map(({ event, match }) => ({ event, paths: joinPaths(match) })),
+  )
+}
+
+export function isTriggered(flow: ActiveFlow, event: EventScope, tenantId: string, now: Date): boolean {
+  return flow.triggers.some((trigger) => {
+    if (!trigger.event_types.includes(event.type)) return false
+    if (trigger.plugin_id !== null && trigger.plugin_id !== event.source) return false
+    if (trigger.filter === null) return true
+    const { program, id: flowId, version } = flow
+    const scope = startScope({ tenantId, flowId, version, program, data: event.data, event, now }, '')
+    try {
+      return test(program, trigger.filter, scope, now).result
+    } catch (error) {
+      // A value of the filter is missing in this event: it is not one that the flow is about.
+      if (error instanceof StepError) return false
+      throw error
+    }
+  })
+}
+
+async function selectActive(db: Kysely<DB>, tenantId: string) {
+  return db
+    .selectFrom('automation_flows')
+    .select(['id', 'published_version'])
+    .where('tenant_id', '=', tenantId)
+    .where('status', '=', 'active')
+    .where('deleted_at', 'is', null)
+    .where('published_version', 'is not', null)
+    .orderBy('id')
+    .execute()
+}

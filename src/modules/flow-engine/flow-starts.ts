@@ -1,0 +1,67 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import { lowestIdAt } from '../../lib/id-range.ts'
+
+const CAP_WINDOW_MS = 60_000
+/** A chain is no longer than the depth at which it is cut, and a little for chains that began under another limit. */
+const CHAIN_MAX = 16
+
+/** Executions that a flow has started within the last minute; at most `most` are counted. */
+export async function countRecentStarts(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  flowId: string,
+  most: number,
+): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) as count from (
+      select from automation_executions
+      where tenant_id = ${tenantId} and flow_id = ${flowId} and status <> 'skipped'
+        and id >= ${lowestIdAt(Date.now() - CAP_WINDOW_MS)}
+      limit ${most}
+    ) recent`.execute(db)
+  return rows[0]?.count ?? 0
+}
+
+export async function countTriggered(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  started: ReadonlyMap<string, number>,
+  now: Date,
+): Promise<void> {
+  // In the order of their ids: two transactions never wait for one another.
+  for (const [flowId, count] of [...started].sort()) {
+    if (count === 0) continue
+    await db
+      .updateTable('automation_flows')
+      .set((eb) => ({ times_triggered: eb('times_triggered', '+', count), last_triggered_at: now }))
+      .where('tenant_id', '=', tenantId)
+      .where('id', '=', flowId)
+      .execute()
+  }
+}
+
+/** Pauses a flow that has started before in the chain of events that led to this one: it triggers itself. */
+export async function pauseIfSelfTriggering(
+  trx: Transaction<DB>,
+  tenantId: string,
+  flowId: string,
+  eventId: string,
+): Promise<void> {
+  await sql`
+    with recursive chain (id, causation_id, length) as (
+      select id, causation_id, 1 from events where tenant_id = ${tenantId} and id = ${eventId}
+      union all
+      select e.id, e.causation_id, chain.length + 1 from chain
+      join events e on e.tenant_id = ${tenantId} and e.id = chain.causation_id
+      where chain.length < ${CHAIN_MAX}
+    ), paused as (
+      update automation_flows set status = 'paused', status_reason = 'self_triggering'
+      where tenant_id = ${tenantId} and id = ${flowId} and status = 'active' and exists (
+        select from chain join automation_executions x on x.flow_id = ${flowId} and x.event_id = chain.id
+        where x.tenant_id = ${tenantId} and x.status <> 'skipped')
+      returning id
+    )
+    update flow_cursors set flows_version = flows_version + 1
+    from paused where tenant_id = ${tenantId}`.execute(trx)
+}
