@@ -31,6 +31,20 @@ export async function createResources(tenant: Tenant, webhookUrl: string): Promi
       config: { token: `token-${mark}` },
     }),
   )
+  await made(
+    tenant.post(`/api/plugins/${slug}/register-actions`, {
+      actions: [{ action_type: `do_${mark}`, title: `Do ${mark}`, required_fields: ['to'] }],
+    }),
+  )
+  await made(
+    tenant.put(`/api/plugins/${slug}/manifest`, {
+      name: `Plugin ${mark}`,
+      capabilities: {
+        triggers: [{ id: 'opened', name: `Opened ${mark}`, event_types: [`plugin_${mark}.opened`] }],
+        actions: [{ id: `make_${mark}`, name: `Make ${mark}` }],
+      },
+    }),
+  )
   const event = await made<{ id: string }>(
     tenant.post('/api/events', { event: eventType, data: { customer: { email: `${mark}@example.com` } } }),
   )

@@ -22,7 +22,8 @@ export class ActionIndex implements Picture {
   readonly weight: number
   readonly #bySlug: ReadonlyMap<string, IndexedPlugin>
   readonly #byType: ReadonlyMap<string, RegistryAction[]>
-  readonly #ordered = new Map<ActionOrder, readonly RegistryAction[]>()
+  readonly #ordered = new Map<ActionOrder, readonly OrderedAction[]>()
+  #all: readonly RegistryAction[] | null = null
 
   constructor(plugins: readonly IndexedPlugin[]) {
     this.plugins = new Map(plugins.map((plugin) => [plugin.id, plugin]))
@@ -44,24 +45,43 @@ export class ActionIndex implements Picture {
     return this.#byType.get(actionType) ?? []
   }
 
+  /** The platform's first, then by plugin, each by action type. */
+  get all(): readonly RegistryAction[] {
+    return (this.#all ??= this.inOrder('plugin').map(({ action }) => action))
+  }
+
   /** The platform's and the plugins' actions by their order keys. */
-  inOrder(order: ActionOrder): readonly RegistryAction[] {
+  inOrder(order: ActionOrder): readonly OrderedAction[] {
     let actions = this.#ordered.get(order)
     if (actions === undefined) {
-      actions = [...PLATFORM_ACTIONS, ...[...this.#byType.values()].flat()]
-        .map((action) => ({ action, key: orderKey(order, action) }))
-        .sort((a, b) => compareKeys(a.key, b.key))
-        .map(({ action }) => action)
+      actions = putInOrder(order, [...PLATFORM_ACTIONS, ...[...this.#byType.values()].flat()])
       this.#ordered.set(order, actions)
     }
     return actions
   }
 }
 
+export interface OrderedAction {
+  readonly key: OrderKey
+  readonly action: RegistryAction
+  /** What a search looks into, in lower case. */
+  readonly text: string
+}
+
+export function putInOrder(order: ActionOrder, actions: Iterable<RegistryAction>): OrderedAction[] {
+  return [...actions]
+    .map((action) => ({ key: orderKey(order, action), action, text: searchText(action) }))
+    .sort((a, b) => compareKeys(a.key, b.key))
+}
+
+function searchText({ action_type, aliases, title, description, plugin }: RegistryAction): string {
+  return [action_type, ...aliases, title, description, plugin ?? ''].join('\n').toLowerCase()
+}
+
 export type OrderKey = readonly [string, string, string]
 
 /** Unique among the actions of a tenant. The platform, whose slug is empty, comes first. */
-export function orderKey(order: ActionOrder, action: RegistryAction): OrderKey {
+function orderKey(order: ActionOrder, action: RegistryAction): OrderKey {
   const { action_type: type, plugin, category } = action
   if (order === 'plugin') return [plugin ?? '', type, '']
   return order === 'category' ? [category, type, plugin ?? ''] : [type, plugin ?? '', '']
@@ -90,18 +110,16 @@ export async function loadActionIndex(
   const changed = heads.filter(({ id }) => !keptIds.has(id)).map(({ id }) => id)
   if (changed.length === 0) return new ActionIndex(kept)
   const rows = await selectPluginActions(db, tenantId, changed)
-  return new ActionIndex([...kept, ...rows.map(({ actions, ...row }) => indexPlugin(row, actions))])
+  return new ActionIndex([...kept, ...rows.map(indexPlugin)])
 }
 
-function indexPlugin(
-  { id, slug, status, mark, bytes }: PluginHead & { bytes: number },
-  stored: readonly StoredAction[],
-): IndexedPlugin {
+function indexPlugin({ id, slug, status, mark, actions }: PluginHead & { actions: string }): IndexedPlugin {
   const plugin = { id, slug, active: status === 'active' }
+  const stored = JSON.parse(actions) as StoredAction[]
   // What was registered says more than the manifest about an action that is in both.
   const preferred = stored.toSorted(
     (a, b) => Number(a.origin === 'registered') - Number(b.origin === 'registered'),
   )
   const byType = new Map(preferred.map((each) => [each.action_type, toRegistryAction(each, plugin)]))
-  return { id, slug, status, mark, bytes, byType }
+  return { id, slug, status, mark, bytes: actions.length, byType }
 }

@@ -4,7 +4,14 @@ import { invalidCursor } from '../../infra/problems.ts'
 import { decodeCursor, page } from '../../lib/cursor.ts'
 import { pluginNotFound } from '../plugin/index.ts'
 import type { RegistryAction } from './action.ts'
-import { type ActionIndex, type ActionOrder, compareKeys, type OrderKey, orderKey } from './action-index.ts'
+import {
+  type ActionIndex,
+  type ActionOrder,
+  compareKeys,
+  type OrderedAction,
+  type OrderKey,
+  putInOrder,
+} from './action-index.ts'
 import { PLATFORM_ACTIONS } from './platform-actions.ts'
 import type { ActionQuery } from './schemas.ts'
 import type { VersionCache } from './version-cache.ts'
@@ -42,7 +49,7 @@ export async function listActions(
   return tagged(cache, question, (index) => {
     const { pluginId } = question.actor
     const plugin = query.plugin === undefined ? undefined : pluginIdOf(index, query.plugin)
-    return select(index, query, (action) => {
+    return select(index.inOrder(query.group ?? 'action'), query, (action) => {
       if (pluginId !== null && action.plugin_id !== null && action.plugin_id !== pluginId) return false
       if (query.source !== undefined && action.source !== query.source) return false
       return plugin === undefined || action.plugin_id === plugin.id
@@ -61,7 +68,7 @@ export async function listPluginActions(
     const plugin = index.plugin(slug)
     const { pluginId } = question.actor
     if (plugin?.slug !== slug || (pluginId !== null && pluginId !== plugin.id)) throw pluginNotFound()
-    return select(index, query, (action) => action.plugin_id === plugin.id)
+    return select(putInOrder('action', plugin.byType.values()), query, () => true)
   })
 }
 
@@ -93,33 +100,28 @@ function pluginIdOf(index: ActionIndex, ref: string): { id: string | null } {
 }
 
 function select(
-  index: ActionIndex,
+  actions: readonly OrderedAction[],
   query: Omit<ActionQuery, 'plugin' | 'source'>,
   isAskedFor: (action: RegistryAction) => boolean,
 ): ActionList {
   const order: ActionOrder = query.group ?? 'action'
-  const actions = index.inOrder(order)
   const q = query.q?.toLowerCase()
-  const found: RegistryAction[] = []
-  for (
-    let at = query.cursor === undefined ? 0 : startAfter(actions, order, query.cursor);
-    at < actions.length;
-    at++
-  ) {
-    const action = actions[at] as RegistryAction
-    if (query.category !== undefined && action.category !== query.category) continue
-    if (!isAskedFor(action) || (q !== undefined && !searchText(action).includes(q))) continue
-    found.push(action)
-    if (found.length > query.limit) break
+  const found: OrderedAction[] = []
+  for (let at = query.cursor === undefined ? 0 : startAfter(actions, order, query.cursor); ; at++) {
+    const ordered = actions[at]
+    if (ordered === undefined || found.length > query.limit) break
+    if (query.category !== undefined && ordered.action.category !== query.category) continue
+    if (isAskedFor(ordered.action) && (q === undefined || ordered.text.includes(q))) found.push(ordered)
   }
-  const { data, next_cursor } = page(found, query.limit, (action) => [order, ...orderKey(order, action)])
-  if (query.group === undefined) return { data, next_cursor }
-  const groups = Map.groupBy(data, (action) => (order === 'plugin' ? action.plugin : action.category))
+  const { data, next_cursor } = page(found, query.limit, ({ key }) => [order, ...key])
+  const shown = data.map(({ action }) => action)
+  if (query.group === undefined) return { data: shown, next_cursor }
+  const groups = Map.groupBy(shown, (action) => (order === 'plugin' ? action.plugin : action.category))
   return { groups: [...groups].map(([name, actions]) => ({ name, actions })), next_cursor }
 }
 
 /** Where the first action behind the cursor stands, by halving. */
-function startAfter(actions: readonly RegistryAction[], order: ActionOrder, cursor: string): number {
+function startAfter(actions: readonly OrderedAction[], order: ActionOrder, cursor: string): number {
   const parts = decodeCursor(cursor, ['string', 'string', 'string', 'string'])
   if (parts === null || parts[0] !== order) throw invalidCursor()
   const key = parts.slice(1) as unknown as OrderKey
@@ -127,20 +129,9 @@ function startAfter(actions: readonly RegistryAction[], order: ActionOrder, curs
   let high = actions.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    if (compareKeys(orderKey(order, actions[middle] as RegistryAction), key) <= 0) low = middle + 1
+    const ordered = actions[middle]
+    if (ordered !== undefined && compareKeys(ordered.key, key) <= 0) low = middle + 1
     else high = middle
   }
   return low
-}
-
-const texts = new WeakMap<RegistryAction, string>()
-
-function searchText(action: RegistryAction): string {
-  let text = texts.get(action)
-  if (text === undefined) {
-    const { action_type, aliases, title, description, plugin } = action
-    text = [action_type, ...aliases, title, description, plugin ?? ''].join('\n').toLowerCase()
-    texts.set(action, text)
-  }
-  return text
 }

@@ -56,7 +56,7 @@ export default fp(
     })
     app.decorate('registry', {
       resolve: (tenantId, actionType, pluginRef) => resolveAction(cache, tenantId, actionType, pluginRef),
-      actions: async (tenantId) => (await cache.get(tenantId)).inOrder('plugin'),
+      actions: async (tenantId) => (await cache.get(tenantId)).all,
       platformActions: PLATFORM_ACTIONS,
     } satisfies RegistryService)
     for (const schema of NAMED) app.addSchema(schema)
