@@ -12,6 +12,8 @@ export interface Health {
   holdUntil: number | null
   holdReason: HoldReason | null
   consecutiveFailures: number
+  /** Those of them, counted from the last, that say that the receiver is down: what the breaker counts. */
+  outages: number
   /** Since the last success. */
   failingSince: number | null
   failingAttempts: number
@@ -58,6 +60,7 @@ export function afterAttempt(health: Health, result: AttemptResult, now: number)
       holdUntil: patient ? health.holdUntil : null,
       holdReason: patient ? health.holdReason : null,
       consecutiveFailures: 0,
+      outages: 0,
       failingSince: null,
       failingAttempts: 0,
       proven: true,
@@ -66,13 +69,14 @@ export function afterAttempt(health: Health, result: AttemptResult, now: number)
   const next: Health = {
     ...health,
     consecutiveFailures: health.consecutiveFailures + 1,
+    outages: isOutage(result) ? health.outages + 1 : 0,
     failingSince: health.failingSince ?? now,
     failingAttempts: health.failingAttempts + 1,
     lastErrorClass: result.errorClass,
   }
   if (result.holdMs > 0) hold(next, now + result.holdMs, 'retry_after')
   const halfOpenFailed = health.breaker === 'half_open'
-  const trips = health.breaker === 'closed' && next.consecutiveFailures >= BREAKER_THRESHOLD
+  const trips = health.breaker === 'closed' && next.outages >= BREAKER_THRESHOLD
   if (isOutage(result) && (halfOpenFailed || trips)) {
     next.breaker = 'open'
     next.opens = health.opens + 1

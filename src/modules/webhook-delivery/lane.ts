@@ -73,6 +73,8 @@ export class Lane {
       holdUntil: null,
       holdReason: null,
       consecutiveFailures: claim.consecutive_failures,
+      // Not kept apart in the row: a streak whose last failure was an answer begins anew.
+      outages: claim.last_error_class === 'http_4xx' ? 0 : claim.consecutive_failures,
       failingSince: claim.failing_for_ms === null ? null : now - claim.failing_for_ms,
       failingAttempts: claim.failing_attempts,
       announced: claim.failing_announced,

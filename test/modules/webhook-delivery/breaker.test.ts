@@ -70,6 +70,17 @@ t.test('a receiver that refuses single deliveries by 4xx is up: its breaker stay
   t.match(await laneOf(db, id), { breaker_state: 'closed', hold_until: null, consecutive_failures: 10 })
 })
 
+t.test('refusals do not count towards the breaker, not even when an outage follows them', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  let answers = 0
+  receiver.answer((_received, response) => response.writeHead(++answers <= 4 ? 404 : 500).end())
+  const { id } = await registerPlugin(tenant, receiver.url)
+  await sendEvents(tenant, 8)
+  await deliverDue(service, tenant, new TestClock())
+  t.match(await laneOf(db, id), { breaker_state: 'closed', breaker_opens: 0, consecutive_failures: 8 })
+})
+
 t.test('one plugin in outage does not hold the others of its tenant', async (t) => {
   const tenant = service.tenant()
   const dead = await startReceiver(t)
