@@ -163,8 +163,11 @@ export class Engine {
   }
 
   async #run(claim: ClaimedExecution, startedAt: number): Promise<void> {
-    const { tenant_id: tenantId, id, flow_id: flowId } = claim
-    const log = this.#ctx.log.child({ tenant_id: tenantId, execution_id: id, flow_id: flowId })
+    const log = this.#ctx.log.child({
+      tenant_id: claim.tenant_id,
+      execution_id: claim.id,
+      flow_id: claim.flow_id,
+    })
     const { now } = this.#options
     const clock = (): number =>
       Math.floor(now?.().getTime() ?? claim.now_ms + (performance.now() - startedAt))
@@ -178,10 +181,17 @@ export class Engine {
       const end = await this.#runClaim(claim, journal, clock, log).catch((error: unknown) =>
         this.#breakOff(claim, journal, error, log),
       )
-      if (end !== null) await this.#health.note(tenantId, flowId, end)
+      if (end !== null) await this.#noteHealth(claim, end, log)
     } catch (error) {
       log.warn({ err: error }, 'execution left to its lease')
     }
+  }
+
+  /** The execution has ended: what goes wrong here is no trouble of its own. */
+  async #noteHealth(claim: ClaimedExecution, end: RunEnd, log: FastifyBaseLogger): Promise<void> {
+    await this.#health.note(claim.tenant_id, claim.flow_id, end).catch((error: unknown) => {
+      log.warn({ err: (error as Error).message }, 'outcome of an execution not counted for its flow')
+    })
   }
 
   async #runClaim(

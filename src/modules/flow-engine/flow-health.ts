@@ -33,14 +33,15 @@ export class FlowHealth {
     this.#lookedAt.delete(flowId)
     await sql`
       with before as (
-        select status from automation_flows where tenant_id = ${tenantId} and id = ${flowId} for update
+        select id, status, consecutive_failures + 1 as failures from automation_flows
+        where tenant_id = ${tenantId} and id = ${flowId} for update
       ), counted as (
-        update automation_flows
-        set consecutive_failures = consecutive_failures + 1,
-            status = case when status = 'active' and consecutive_failures + 1 >= ${PAUSE_AFTER_FAILURES} then 'paused' else status end,
-            status_reason = case when status = 'active' and consecutive_failures + 1 >= ${PAUSE_AFTER_FAILURES} then 'failing' else status_reason end
-        from before where tenant_id = ${tenantId} and id = ${flowId}
-        returning automation_flows.status, before.status as previous
+        update automation_flows f
+        set consecutive_failures = b.failures,
+            status = case when b.status = 'active' and b.failures >= ${PAUSE_AFTER_FAILURES} then 'paused' else b.status end,
+            status_reason = case when b.status = 'active' and b.failures >= ${PAUSE_AFTER_FAILURES} then 'failing' else f.status_reason end
+        from before b where f.tenant_id = ${tenantId} and f.id = b.id
+        returning f.status, b.status as previous
       )
       update flow_cursors set flows_version = flows_version + 1
       from counted where tenant_id = ${tenantId} and counted.status = 'paused' and counted.previous = 'active'

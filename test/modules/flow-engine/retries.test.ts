@@ -1,6 +1,14 @@
 import t from 'tap'
-import { registerPlugin } from '../dispatcher/support.ts'
-import { flowOf, MINUTE_MS, outcomes, post, startReceiver, startWorld, step } from './support.ts'
+import {
+  flowOf,
+  MINUTE_MS,
+  outcomes,
+  post,
+  registerMailer,
+  startReceiver,
+  startWorld,
+  step,
+} from './support.ts'
 
 t.setTimeout(120_000)
 const world = await startWorld(t)
@@ -69,7 +77,7 @@ t.test(
   async (t) => {
     const shop = await world.shop()
     const receiver = await startReceiver(t)
-    const plugin_id = await registerPlugin(t, shop.tenant, receiver.url, 'mailer')
+    const plugin_id = await registerMailer(shop, receiver)
     receiver.answer((received, response) => {
       if (received.path === '/first') response.end('{"zulu":1,"a":{"longer":2,"b":3}}')
       else response.writeHead(receiver.received.length < 4 ? 503 : 200).end('{}')
@@ -100,14 +108,14 @@ t.test(
       .filter(({ path }) => path === '/hook')
       .map(({ body }) => JSON.stringify((JSON.parse(body) as { payload: unknown }).payload))
     t.equal(payloads.length, 3)
-    t.equal(new Set(payloads).size, 1, payloads[0])
+    t.equal(new Set(payloads).size, 1, String(payloads[0]))
   },
 )
 
 t.test('an action that its plugin accepts goes on when the plugin completes it', async (t) => {
   const shop = await world.shop()
   const receiver = await startReceiver(t)
-  const plugin_id = await registerPlugin(t, shop.tenant, receiver.url, 'mailer')
+  const plugin_id = await registerMailer(shop, receiver)
   receiver.answer(202)
   const flow = await shop.publish(
     flowOf({
@@ -130,7 +138,7 @@ t.test('an action that its plugin accepts goes on when the plugin completes it',
   const { invocation_id } = JSON.parse(call?.body ?? '{}') as { invocation_id: string }
   const completed = await world.app.inject({
     method: 'POST',
-    url: `/api/invocations/${invocation_id}/complete`,
+    url: `/api/actions/${invocation_id}/complete`,
     headers: { 'x-completion-token': String(call?.headers['x-completion-token']) },
     payload: { success: true, data: { delivered: 1 } },
   })

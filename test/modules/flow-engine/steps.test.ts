@@ -1,6 +1,15 @@
 import t from 'tap'
-import { registerPlugin } from '../dispatcher/support.ts'
-import { flowOf, outcomes, post, startReceiver, startWorld, step, wait, HOUR_MS } from './support.ts'
+import {
+  flowOf,
+  outcomes,
+  post,
+  registerMailer,
+  startReceiver,
+  startWorld,
+  step,
+  wait,
+  HOUR_MS,
+} from './support.ts'
 
 t.setTimeout(120_000)
 const world = await startWorld(t)
@@ -8,13 +17,7 @@ const world = await startWorld(t)
 t.test('a condition and two actions run in order, each call under its own Idempotency-Key', async (t) => {
   const shop = await world.shop()
   const receiver = await startReceiver(t)
-  await registerPlugin(t, shop.tenant, receiver.url, 'mailer')
-  const plugins = await world.db
-    .selectFrom('plugins')
-    .select('id')
-    .where('tenant_id', '=', shop.tenant.id)
-    .execute()
-  const plugin_id = plugins[0]?.id ?? ''
+  const plugin_id = await registerMailer(shop, receiver)
   receiver.answer((_received, response) => response.end('{"sent":true}'))
   const retry = { max_retries: 3, base_ms: 1_000, cap_ms: 900_000 }
   const action = (to: string, next: string) =>

@@ -186,7 +186,10 @@ export async function publishFlow(
 function selectExecutions(db: Kysely<DB>, tenantId: string, flowId?: string) {
   let query = db.selectFrom('automation_executions').selectAll().where('tenant_id', '=', tenantId)
   if (flowId !== undefined) query = query.where('flow_id', '=', flowId)
-  return query.orderBy('id').execute()
+  return query
+    .orderBy(sql`coalesce(event_id, id)`)
+    .orderBy('id')
+    .execute()
 }
 
 function selectSteps(db: Kysely<DB>, executionId: string) {
@@ -198,7 +201,23 @@ function selectSteps(db: Kysely<DB>, executionId: string) {
     .execute()
 }
 
-/** What a test looks at most: statuses with their reasons, in the order in which the executions started. */
+/** What a test looks at most: statuses with their reasons, in the order of the events. */
 export function outcomes(executions: readonly Execution[]): string[] {
   return executions.map(({ status, reason }) => (reason === null ? status : `${status}/${reason}`))
+}
+
+/** Registers a plugin with the action `send_welcome_email`, which comes to `/hook`. @returns its id */
+export async function registerMailer(shop: Shop, receiver: Receiver): Promise<string> {
+  const body = { name: 'mailer', slug: 'mailer', webhook_url: `${receiver.url}/hook`, events: [] }
+  const registered = await shop.tenant.post('/api/plugins', body)
+  const action = {
+    action_type: 'send_welcome_email',
+    title: 'Send welcome mail',
+    description: 'Sends the welcome mail',
+    category: 'email',
+    required_fields: ['to', 'template'],
+  }
+  const actions = await shop.tenant.post('/api/plugins/mailer/register-actions', { actions: [action] })
+  if (registered.statusCode !== 201 || actions.statusCode !== 200) throw new Error(actions.body)
+  return registered.json<{ id: string }>().id
 }
