@@ -7,7 +7,7 @@ import type { Config } from './config.ts'
 import auth from './infra/auth.ts'
 import { answerClientError } from './infra/client-error.ts'
 import db from './infra/db.ts'
-import edge, { buildValidator } from './infra/edge.ts'
+import edge, { buildSerializer, buildValidator } from './infra/edge.ts'
 import egress, { type EgressOptions } from './infra/egress.ts'
 import health from './infra/health.ts'
 import loadShedding from './infra/load-shedding.ts'
@@ -88,7 +88,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => void sendProblem(reply, toProblem(error), request.id),
     routerOptions: { maxParamLength: 256, ignoreTrailingSlash: false },
-    schemaController: { compilersFactory: { buildValidator: buildValidator as never } },
+    schemaController: {
+      compilersFactory: {
+        buildValidator: buildValidator as never,
+        buildSerializer: buildSerializer as never,
+      },
+    },
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   await app.register(problems)

@@ -1,9 +1,12 @@
+import SerializerSelector from '@fastify/fast-json-stringify-compiler'
 import { Ajv, type AnySchemaObject } from 'ajv'
 import addFormats from 'ajv-formats'
-import type { FastifyRequest, FastifySchemaCompiler, FastifySchema } from 'fastify'
+import type { FastifyRequest, FastifySchema, FastifySchemaCompiler } from 'fastify'
+import type { FastifySerializerCompiler } from 'fastify/types/schema.js'
 import fp from 'fastify-plugin'
 import { JsonInputError, parseJson } from '../lib/json.ts'
 import { isUuid } from '../lib/ids.ts'
+import { lazySerializer, lazyValidator } from './lazy-compilers.ts'
 import { invalidJson, invalidRequest } from './problems.ts'
 
 const STRICT = {
@@ -23,9 +26,30 @@ const STRICT = {
  */
 export function buildValidator(sharedSchemas: unknown): FastifySchemaCompiler<FastifySchema> {
   const schemas = Object.values(sharedSchemas as Record<string, AnySchemaObject>)
-  const body = withFormats(new Ajv({ ...STRICT, coerceTypes: false, schemas }))
-  const text = withFormats(new Ajv({ ...STRICT, coerceTypes: true, schemas }))
-  return ({ schema, httpPart }) => (httpPart === 'body' ? body : text).compile(schema as AnySchemaObject)
+  const validators = new Map<boolean, Ajv>()
+  const ajvOf = (coerceTypes: boolean): Ajv => {
+    let ajv = validators.get(coerceTypes)
+    if (ajv === undefined) {
+      ajv = withFormats(new Ajv({ ...STRICT, coerceTypes, schemas }))
+      validators.set(coerceTypes, ajv)
+    }
+    return ajv
+  }
+  return ({ schema, httpPart }) =>
+    lazyValidator(() => ajvOf(httpPart !== 'body').compile(schema as AnySchemaObject))
+}
+
+/** Fastify's `schemaController.compilersFactory.buildSerializer`. */
+export function buildSerializer(
+  sharedSchemas: unknown,
+  options: object,
+): FastifySerializerCompiler<FastifySchema> {
+  let compiler: SerializerSelector.SerializerCompiler | undefined
+  return (route) =>
+    lazySerializer(() => {
+      compiler ??= SerializerSelector()(sharedSchemas, options)
+      return compiler(route as SerializerSelector.RouteDefinition)
+    })
 }
 
 /** The usual `uuid` format takes `urn:uuid:…` too, which Postgres does not. */
