@@ -132,6 +132,10 @@ async function writeResults(report: Report, options: Options): Promise<void> {
   await mkdir(dirname(options.jsonPath), { recursive: true })
   await writeFile(options.jsonPath, `${JSON.stringify(report, null, 2)}\n`)
   if (!options.writeDocs) return
+  if (report.failed.length > 0) {
+    say('docs/performance.md is left as it was: some figures are missing')
+    return
+  }
   const text = documentOf(report, options.figures)
   await writeFile(
     DOCUMENT,

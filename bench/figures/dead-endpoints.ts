@@ -1,5 +1,6 @@
 import { findFreePort } from '../../db/embedded/postmaster.ts'
 import type { Commands as Steady } from '../processes/steady.ts'
+import { CpuMeter } from '../support/cpu-meter.ts'
 import type { Figure, Row } from '../support/figure.ts'
 import { bodyOf, seedPlugins, seedQueue, setStatus } from '../support/seed.ts'
 import { measureSteadily } from '../support/steady-run.ts'
@@ -65,9 +66,14 @@ export const deadEndpoints: Figure = {
       })
     await measure(stage.pick(2, 0.5))
     const before = await measure(stage.pick(5, 1))
+    const cpu = new CpuMeter(stage.bed, { service: service.pid })
     await setStatus(database.pool, deadPlugins, 'active')
     stage.say(`${dead} dead plugins released`)
-    const beside = await measure(stage.pick(30, 4))
+    const seconds = stage.pick(30, 4)
+    const beside = await cpu.during(
+      () => measure(seconds),
+      () => seconds,
+    )
     const { rows } = await database.pool.query<{ attempts: number; fewest: number }>(
       `select (select count(*)::int from delivery_attempts a join deliveries d on d.tenant_id = a.tenant_id
                  and d.id = a.delivery_id where d.tenant_id = $1) as attempts,
@@ -75,7 +81,11 @@ export const deadEndpoints: Figure = {
             where tenant_id = $1 and status in ('pending', 'retry') group by plugin_id) each) as fewest`,
       [deadTenantId],
     )
-    const detail = { failed_attempts: rows[0]?.attempts, fewest_waiting_at_the_end: rows[0]?.fewest }
+    const detail = {
+      failed_attempts: rows[0]?.attempts,
+      fewest_waiting_at_the_end: rows[0]?.fewest,
+      cpu_micros_a_second: cpu.costs(),
+    }
     return (['p50', 'p99'] as const).map((p): Row => ({
       name: `live ones beside ${dead.toLocaleString('en')} dead, ${p}`,
       ours: beside[p],

@@ -18,15 +18,15 @@ export class CpuMeter {
     this.#pids = pids
   }
 
-  /** @returns what `work` returns: a rate, which is that of `itemsOf(rate)` items */
-  async during(work: () => Promise<number>, itemsOf: (perSecond: number) => number): Promise<number> {
+  /** @returns what `work` returns, in the course of which there were `itemsOf` it items */
+  async during<T>(work: () => Promise<T>, itemsOf: (result: T) => number): Promise<T> {
     const before = await this.#read()
-    const perSecond = await work()
+    const result = await work()
     for (const [name, seconds] of await this.#read()) {
       this.#seconds.set(name, (this.#seconds.get(name) ?? 0) + seconds - (before.get(name) ?? 0))
     }
-    this.#items += itemsOf(perSecond)
-    return perSecond
+    this.#items += itemsOf(result)
+    return result
   }
 
   /** Microseconds an item; empty on a machine without /proc. */
