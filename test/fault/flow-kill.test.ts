@@ -45,7 +45,7 @@ t.test(
         .where('flow_id', '=', flow)
         .where('status', 'in', statuses)
         .executeTakeFirstOrThrow()
-      return Number(n)
+      return n
     }
     const sender = new EventSender(() => service, tenantId)
     const sent = sender.send(EXECUTIONS, 8)

@@ -108,7 +108,7 @@ export class Engine {
   /** Runs all that is due now, until nothing is. @returns how many executions were taken */
   async drain(): Promise<number> {
     let taken = 0
-    for (;;) {
+    while (!this.#stopping) {
       const claims = await this.#take(this.#options.maxRunning)
       taken += claims
       if (claims === 0) break

@@ -41,7 +41,7 @@ export function flowOf(
     triggers: [
       { id: 'trigger_1', type: 'event', event_types: ['order.created'], filter: null, plugin_id: null },
     ],
-    start: Object.keys(steps)[0] as string,
+    start: Object.keys(steps)[0] ?? 'end',
     steps,
     handlers: Object.keys(steps).filter((id) => steps[id]?.handler === true),
     variables: {},
@@ -56,7 +56,7 @@ type Partly<Step> = Step extends CanonicalStep
   : never
 
 export function step(given: Partly<CanonicalStep>): CanonicalStep {
-  return { name: null, retry: null, timeout_ms: null, handler: false, loop: null, ...given } as CanonicalStep
+  return { name: null, retry: null, timeout_ms: null, handler: false, loop: null, ...given }
 }
 
 /** A step that sends `body` to the receiver's path. */
@@ -113,8 +113,8 @@ export async function startWorld(t: Test, env: Record<string, string> = {}): Pro
 
 export { startReceiver }
 
-async function openShop({ app, db, tenant: newTenant }: TestApp): Promise<Shop> {
-  const tenant = newTenant()
+async function openShop({ app, db, ...rest }: TestApp): Promise<Shop> {
+  const tenant = rest.tenant()
   await sql`insert into tenants (id) values (${tenant.id}) on conflict do nothing`.execute(db)
   let shiftMs = 0
   const now = (): Date => new Date(Date.now() + shiftMs)
