@@ -58,6 +58,15 @@ export async function createResources(tenant: Tenant, webhookUrl: string): Promi
   const erasure = await made<{ id: string }>(
     tenant.post('/api/erasures', { path: 'customer.email', value: `other-${mark}@example.com` }),
   )
+  // Without a platform to send it to.
+  const dispatched = await made<{ results: { invocation_id: string }[] }>(
+    tenant.post('/api/plugins/events/automation', {
+      flow_execution_id: `execution-${mark}`,
+      events: [{ action_type: 'create_task', payload: { title: `Task ${mark}` } }],
+    }),
+  )
+  const invocation = dispatched.results[0]
+  if (invocation === undefined) throw new Error('the action has no result')
   return {
     '/api/plugins/{slug}': {
       value: slug,
@@ -76,6 +85,7 @@ export async function createResources(tenant: Tenant, webhookUrl: string): Promi
     '/api/keys/{id}': minted(key.id),
     '/api/replays/{id}': { ...minted(replay.id), ofPlugin: true },
     '/api/erasures/{id}': minted(erasure.id),
+    '/api/actions/{invocation_id}': { ...minted(invocation.invocation_id), ofPlugin: true },
   }
 }
 

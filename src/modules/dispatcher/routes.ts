@@ -114,6 +114,6 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
       },
     },
     async (request) =>
-      complete(ctx, request.params.invocation_id, request.headers['x-completion-token'], request.body),
+      complete(ctx, request.params.invocation_id, request.headers['x-completion-token'] ?? '', request.body),
   )
 }

@@ -132,11 +132,12 @@ export const EventLogPage = Page(ref(EventLogEntry), 'EventLogPage')
 export const CompletionParams = Type.Object({ invocation_id: Type.String({ format: 'uuid' }) })
 
 export const CompletionHeaders = Type.Object({
-  'x-completion-token': Type.String({
-    minLength: 1,
-    maxLength: 512,
-    description: 'As it came with the action',
-  }),
+  'x-completion-token': Type.Optional(
+    Type.String({
+      maxLength: 512,
+      description: 'As it came with the action: without it there is nothing to find',
+    }),
+  ),
 })
 
 export const CompletionInput = Type.Object(

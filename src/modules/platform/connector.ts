@@ -39,6 +39,12 @@ const ILL_STATUS = new Set([502, 503, 504])
 /** Calls the platform's API; its errors become readable results, and its token stays here. */
 export class PlatformConnector {
   readonly #breakers = new Map<string, Breaker>()
+  readonly #now: () => number
+
+  /** @param now milliseconds of a steady clock, for the breakers */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now
+  }
 
   async call(tenantId: string, endpoint: PlatformEndpoint, call: PlatformCall): Promise<ActionCallResult> {
     const url = platformUrl(endpoint.url, call.path)
@@ -46,7 +52,7 @@ export class PlatformConnector {
     const timeoutMs = call.timeoutMs ?? DEFAULT_TIMEOUT_MS
     const body = JSON.stringify(call.body)
     const breaker = this.#breakerOf(url.origin)
-    const pass = breaker.enter(performance.now())
+    const pass = breaker.enter(this.#now())
     if (typeof pass === 'number') return breakerOpen(pass)
     const response = await endpoint.egress.request({
       method: call.method,
@@ -64,7 +70,7 @@ export class PlatformConnector {
       maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
       signal: call.signal,
     })
-    breaker.left(pass, healthOf(response, timeoutMs), performance.now())
+    breaker.left(pass, healthOf(response, timeoutMs), this.#now())
     return readWithoutToken(response, endpoint.token)
   }
 
@@ -83,7 +89,7 @@ function platformUrl(base: string, path: string): URL | null {
   const { origin, pathname } = new URL(base)
   const wanted = pathname.replace(/\/+$/, '') + path
   const url = URL.parse(origin + wanted)
-  return url?.origin === origin && url.pathname === wanted ? url : null
+  return path.startsWith('/') && url?.origin === origin && url.pathname === wanted ? url : null
 }
 
 function healthOf({ status, errorClass }: EgressResponse, timeoutMs: number): Health {

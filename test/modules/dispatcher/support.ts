@@ -1,21 +1,107 @@
+import type { ServerResponse } from 'node:http'
 import type { Test } from 'tap'
+import type { Static } from '@sinclair/typebox'
+import type {
+  DispatchedAction,
+  DispatchInput,
+  DispatchResult,
+} from '../../../src/modules/dispatcher/schemas.ts'
+import type { EventLogPage } from '../../../src/modules/dispatcher/schemas.ts'
 import type { Tenant } from '../../support/app.ts'
+import { type Received, type Receiver, startReceiver } from '../../support/receiver.ts'
 
-/** Registers a plugin with the action `send_welcome_email`. @returns its id */
-export async function registerPlugin(t: Test, shop: Tenant, url: string, slug: string): Promise<string> {
-  const registered = await shop.post('/api/plugins', { name: slug, slug, webhook_url: `${url}/hook`, events: [] })
-  t.equal(registered.statusCode, 201, registered.body)
-  const actions = await shop.post(`/api/plugins/${slug}/register-actions`, {
-    actions: [
-      {
-        action_type: 'send_welcome_email',
-        title: 'Send welcome mail',
-        description: 'Sends the welcome mail',
-        category: 'email',
-        required_fields: ['to', 'template'],
-      },
-    ],
+export type Result = Static<typeof DispatchedAction>
+export type LogEntry = Static<typeof EventLogPage>['data'][number]
+export type Action = DispatchInput['events'][number]
+
+export const WELCOME = {
+  action_type: 'send_welcome_email',
+  title: 'Send welcome email',
+  description: 'Sends a welcome email to a new customer',
+  category: 'email',
+  required_fields: ['to', 'template'],
+}
+
+export interface RegisteredPlugin {
+  id: string
+  slug: string
+  secret: string
+}
+
+/** Registers a plugin and its actions. @throws {Error} when that is refused */
+export async function registerPlugin(
+  shop: Tenant,
+  url: string,
+  slug = 'email-marketing',
+  actions: object[] = [WELCOME],
+): Promise<RegisteredPlugin> {
+  const registered = await shop.post('/api/plugins', {
+    name: slug,
+    slug,
+    webhook_url: `${url}/hook`,
+    events: [],
   })
-  t.equal(actions.statusCode, 200, actions.body)
-  return registered.json<{ id: string }>().id
+  if (registered.statusCode !== 201) throw new Error(registered.body)
+  const answer = await shop.post(`/api/plugins/${slug}/register-actions`, { actions })
+  if (answer.statusCode !== 200) throw new Error(answer.body)
+  return registered.json<RegisteredPlugin>()
+}
+
+/** An action at the path of its own name. */
+export function actionAt(name: string, fields: object = {}): object {
+  return { action_type: name, title: name, description: name, endpoint: `/${name}`, ...fields }
+}
+
+/** @throws {Error} when it is not answered with 200 */
+export async function dispatch(
+  shop: Tenant,
+  events: Action[],
+  fields: { flow_execution_id?: string; mode?: 'parallel' | 'sequential' } = {},
+): Promise<DispatchResult> {
+  const answer = await shop.post('/api/plugins/events/automation', { ...fields, events })
+  if (answer.statusCode !== 200) throw new Error(answer.body)
+  return answer.json()
+}
+
+/** The whole log, newest first, or what the query finds. */
+export async function readLog(shop: Tenant, query = ''): Promise<LogEntry[]> {
+  const answer = await shop.get(`/api/automation/event-log?limit=200&${query}`)
+  if (answer.statusCode !== 200) throw new Error(answer.body)
+  return answer.json<{ data: LogEntry[] }>().data
+}
+
+export interface PluginServer extends Receiver {
+  /** Requests to a path, or all. */
+  calls(path?: string): Received[]
+}
+
+type Behaviour = (response: ServerResponse, received: Received) => void
+
+/** A plugin that answers each path as it is told; 200 with `{"done":true}` else. */
+export async function startPlugin(
+  t: Test,
+  behaviours: Record<string, Behaviour> = {},
+): Promise<PluginServer> {
+  const receiver = await startReceiver(t)
+  receiver.answer((received, response) => {
+    const behaviour = behaviours[received.path.split('?')[0] ?? '']
+    if (behaviour === undefined) json(200, { done: true })(response)
+    else behaviour(response, received)
+  })
+  return {
+    ...receiver,
+    calls: (path) => receiver.received.filter((each) => path === undefined || each.path === path),
+  }
+}
+
+export function json(status: number, body: unknown, headers: Record<string, string> = {}) {
+  return (response: ServerResponse): void => {
+    response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body))
+  }
+}
+
+/** A gate that a behaviour waits at. */
+export function gate(): { opened: Promise<void>; open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<undefined>()
+  return { opened: promise, open: () => resolve(undefined) }
 }
