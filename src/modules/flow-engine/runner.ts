@@ -227,6 +227,8 @@ export class Run {
       suspend(thread, 'retry', now + BUSY_LOOK_MS)
     } else if (result.kind === 'success') {
       this.#leave(thread, stepId, step, { port: 'success', input, output: result.output })
+      // The last boundary follows at once.
+      if (thread === this.#state.main && thread.step === 'end') return
       return this.#journal.boundary()
     } else {
       thread.failures++
