@@ -49,7 +49,8 @@ declare module 'fastify' {
 
 /** Executions in hand at once: each is a few kilobytes and mostly waits for an answer. */
 const MAX_RUNNING = 512
-const POLL_MS = 1_000
+/** A wait is to end within 2 s of being due. */
+const POLL_MS = 1_500
 
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {

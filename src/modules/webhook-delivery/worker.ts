@@ -56,6 +56,8 @@ const STOP_GRACE_MS = 5_000
 /** Draining ends when so many looks in a row have brought nothing: what is due then is out of reach. */
 const DRAIN_IDLE_ROUNDS = 2
 const DATABASE_RETRY_MS = 500
+/** Lanes are shared out at every second poll: idle is to cost few statements, and nobody waits for it. */
+const POLLS_PER_SHARE = 2
 
 /**
  * Delivers what is due. It finds plugins with due deliveries (told by signals, and by itself every `pollMs`),
@@ -77,6 +79,7 @@ export class DeliveryWorker {
   #again = false
   #mustDiscover = false
   #mustShare = false
+  #polls = 0
   /** Some lane waits for room that other lanes have taken. */
   #crowded = false
   /** Some lane waits for memory that other lanes' bodies have taken. */
@@ -190,7 +193,8 @@ export class DeliveryWorker {
   #poll(): void {
     if (!this.#running) return
     this.#pollTimer = setTimeout(() => this.#poll(), this.#options.pollMs)
-    this.#mustDiscover = this.#mustShare = true
+    this.#mustDiscover = true
+    this.#mustShare ||= this.#polls++ % POLLS_PER_SHARE === 0
     for (const lane of this.#keeper.lanes()) lane.more = true
     this.#kick()
   }
