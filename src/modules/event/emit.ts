@@ -3,6 +3,7 @@ import type { DB } from '../../../db/schema.ts'
 import { composeEvent } from './compose.ts'
 import { writeEvents } from './event-writer.ts'
 import { isProblem } from './match.ts'
+import type { TenantPicture } from './picture.ts'
 import { loadPicture } from './picture-repository.ts'
 import type { NewEvent } from './types.ts'
 
@@ -10,22 +11,28 @@ import type { NewEvent } from './types.ts'
 const MAX_WRITES = 10
 
 /**
- * Writes one event of the service's own in the caller's transaction, with a picture of its own: what the
- * transaction itself has changed counts, and must not get into the cache before its commit.
+ * Writes one event of the service's own in the caller's transaction. The remembered picture is tried first (reading
+ * one of 5,000 plugins takes 60 ms). If it is out of date, the transaction reads its own: what it has changed itself
+ * counts, and must not get into the cache before its commit.
  *
  * @returns the plugins that have a new delivery
  */
-export async function emitEvent(trx: Transaction<DB>, event: NewEvent): Promise<string[]> {
+export async function emitEvent(
+  trx: Transaction<DB>,
+  event: NewEvent,
+  remembered: TenantPicture,
+): Promise<string[]> {
   const composed = composeEvent(event)
   if (isProblem(composed)) throw composed
+  let picture = remembered
   for (let attempt = 0; attempt < MAX_WRITES; attempt++) {
-    const picture = await loadPicture(trx, event.tenantId)
     const plugins = picture.pluginsFor(composed.event, composed.data)
     const { holds, ids } = await writeEvents(
       async (text, values) => (await trx.executeQuery(CompiledQuery.raw(text, [...values]))).rows,
       [{ composed, picture, plugins, schemaProblems: null }],
     )
     if (holds) return ids === null ? plugins : []
+    picture = await loadPicture(trx, event.tenantId)
   }
   throw new Error('the subscriptions change faster than an event can be written')
 }

@@ -62,7 +62,7 @@ export default fp(
       accept: (events, log = app.log) => intake.accept(events, log),
       emitIn: async (trx, event) => {
         await ready()
-        return emitEvent(trx, event)
+        return emitEvent(trx, event, await intake.picture(event.tenantId))
       },
     }
     app.decorate('events', events)

@@ -59,6 +59,11 @@ export class Intake {
       (await ctx.pool.query<object>({ name: 'write_events', text, values: [...values] })).rows
   }
 
+  /** What is remembered of a tenant; whoever writes by it is told if it is out of date. */
+  async picture(tenantId: string): Promise<TenantPicture> {
+    return this.#pictures.get(tenantId)
+  }
+
   async accept(events: readonly NewEvent[], log: FastifyBaseLogger): Promise<IntakeResult[]> {
     const composed = events.map((event) => composeEvent(event))
     const results = new Map<string, IntakeResult>()

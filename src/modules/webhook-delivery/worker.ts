@@ -79,6 +79,7 @@ export class DeliveryWorker {
   #again = false
   #mustDiscover = false
   #mustShare = false
+  #applying: Promise<void> = Promise.resolve()
   #polls = 0
   /** Some lane waits for room that other lanes have taken. */
   #crowded = false
@@ -362,7 +363,13 @@ export class DeliveryWorker {
     else this.#ctx.log.warn({ ...line, outcome: outcome.status, reason: outcome.reason }, 'webhook failed')
   }
 
-  async #apply(lane: Lane, effects: readonly (HealthEffect | 'gone')[]): Promise<void> {
+  /** One after the other: when thousands of plugins fail at once, their telling must not take the pool from the rest. */
+  #apply(lane: Lane, effects: readonly (HealthEffect | 'gone')[]): Promise<void> {
+    this.#applying = this.#applying.then(() => this.#applyNow(lane, effects))
+    return this.#applying
+  }
+
+  async #applyNow(lane: Lane, effects: readonly (HealthEffect | 'gone')[]): Promise<void> {
     for (const effect of effects) {
       try {
         await this.#ctx.applyEffect(lane, effect)
