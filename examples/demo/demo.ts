@@ -1,6 +1,7 @@
 /**
  * `npm run demo`: the service, a receiver and three plugins, of which one works, one fails at first and one is dead.
- * Posts events, watches them arrive, and checks its own claims. Exit code 0: all of them hold; 1: one does not, or
+ * Posts events, watches them arrive; then one request has the platform create a customer and a plugin mail to them.
+ * Checks its own claims. Exit code 0: all of them hold; 1: one does not, or
  * something broke; 130: interrupted. Leaves nothing behind.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -11,6 +12,7 @@ import { type Account, isSettled, takeAccount } from './account.ts'
 import { type Api, createApi, type Plugin } from './api.ts'
 import type { Arrival } from './arrival.ts'
 import { checkClaims } from './claims.ts'
+import { setStage, showDispatch } from './dispatch.ts'
 import { catalogueEvents, githubEvents, type PostedEvent, postInBatches, postSingly } from './events.ts'
 import { DEAD_URL, PLUGINS, wants } from './plugins.ts'
 import { startReceiver, startService } from './processes.ts'
@@ -22,6 +24,8 @@ const LOOK_MS = 150
 /** Seconds: the show has to end. */
 const RETRY_SCHEDULE = '1,2,3'
 const EXIT_INTERRUPTED = 130
+/** What the service works for when nobody has a key. */
+const TENANT_ID = '11111111-1111-1111-1111-111111111111'
 
 const progress = new Progress(process.stdout)
 
@@ -30,8 +34,9 @@ async function main(signal: AbortSignal): Promise<boolean> {
   const directory = await mkdtemp(join(tmpdir(), 'bcs-demo-'))
   cleanup.defer(() => rm(directory, { recursive: true, force: true }))
 
-  progress.line('Starting the service on a Postgres of its own, and a receiver ...')
-  const url = await startService(directory, { RETRY_SCHEDULE }, { cleanup, signal })
+  progress.line('Starting the service on a Postgres of its own, a platform, a mailbox and a receiver ...')
+  const stage = await setStage(TENANT_ID, cleanup)
+  const url = await startService(directory, { RETRY_SCHEDULE, ...stage.environment }, { cleanup, signal })
   const arrivals: Arrival[] = []
   const receiver = await startReceiver((arrival) => arrivals.push(arrival), { cleanup, signal })
   const api = cleanup.use(createApi(url, signal))
@@ -40,7 +45,11 @@ async function main(signal: AbortSignal): Promise<boolean> {
   await registerPlugins(api, receiver)
   const posted = await postEvents(api)
   const account = await watch(api, posted, arrivals, signal)
-  return await report(api, account)
+  const delivered = await report(api, account)
+  progress.line('')
+  const line = (text: string): void => progress.line(text)
+  const dispatched = showClaims(await showDispatch({ stage, api, url, line, cleanup, signal }))
+  return delivered && dispatched
 }
 
 async function registerPlugins(api: Api, receiver: Awaited<ReturnType<typeof startReceiver>>): Promise<void> {
@@ -122,7 +131,11 @@ async function report(api: Api, account: Account): Promise<boolean> {
     for (const line of await explain(api, each)) progress.line(line)
   }
   progress.line('')
-  const claims = checkClaims(account)
+  return showClaims(checkClaims(account))
+}
+
+/** @returns whether all of them hold */
+function showClaims(claims: readonly { text: string; holds: boolean }[]): boolean {
   for (const { text, holds } of claims) progress.line(`${holds ? 'ok    ' : 'FALSE '} ${text}`)
   return claims.every(({ holds }) => holds)
 }
