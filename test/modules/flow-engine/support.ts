@@ -4,6 +4,7 @@ import type { DB } from '../../../db/schema.ts'
 import { newId } from '../../../src/lib/ids.ts'
 import type { CanonicalFlow, CanonicalStep, FlowSettings } from '../../../src/lib/flow/types.ts'
 import type { Engine } from '../../../src/modules/flow-engine/engine.ts'
+import { feedSettled } from '../event/setup.ts'
 import { startApp, type Tenant, type TestApp } from '../../support/app.ts'
 import { type Receiver, startReceiver } from '../../support/receiver.ts'
 
@@ -131,6 +132,7 @@ async function openShop({ app, db, ...rest }: TestApp): Promise<Shop> {
     engine: () => engine,
     pass: (ms) => void (shiftMs += ms),
     run: async () => {
+      await feedSettled({ db })
       await match()
       await engine.drain()
     },
