@@ -1,8 +1,8 @@
 import type { ValidateFunction } from 'ajv'
 
 /**
- * Schemas are compiled when their route is first used: compiling all of them took most of a start (2 s of CPU for
- * 75 operations), and a worker uses none of them. That every schema compiles, the tests show by using every route.
+ * Schemas are compiled when their route is first used: the response schemas alone took 0.9 s of CPU at every start,
+ * and a worker uses none of them. That every schema compiles, the tests show by using every route.
  */
 export function lazyValidator(compile: () => ValidateFunction): ValidateFunction {
   let compiled: ValidateFunction | undefined
