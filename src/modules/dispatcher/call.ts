@@ -8,6 +8,7 @@ import { resolveEndpoint } from '../../lib/endpoint.ts'
 import type { Lease } from './claim-repository.ts'
 import { newCompletionToken } from './completion-token.ts'
 import { platformPath, withoutPathFields } from './platform-path.ts'
+import type { DeliveryTarget } from '../webhook-delivery/index.ts'
 import type { DispatcherContext, PlannedAction } from './types.ts'
 
 /** How one action's call ended, over all its attempts. */
@@ -73,11 +74,12 @@ async function callOnce(
 async function callPlugin(
   ctx: DispatcherContext,
   { lease, claimedAt }: CallClaim,
-  { action, request, idempotencyKey }: PlannedAction,
+  planned: PlannedAction,
   timeoutMs: number,
 ): Promise<ActionCallResult> {
+  const { action, request, idempotencyKey } = planned
   const { tenantId, id: invocationId } = lease
-  const target = action.plugin_id === null ? undefined : await ctx.targets.get(tenantId, action.plugin_id)
+  const target = await targetOf(ctx, tenantId, planned)
   if (target === undefined) {
     return refusal('unknown_plugin', 'The plugin was removed meanwhile, or its secrets cannot be opened.')
   }
@@ -106,6 +108,27 @@ async function callPlugin(
     maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
   })
   return readActionResponse(response)
+}
+
+/** Asks for the plugin ahead of its call, while something else is waited for. */
+export function lookAhead(ctx: DispatcherContext, tenantId: string, planned: PlannedAction): void {
+  const { plugin_id: pluginId } = planned.action
+  if (pluginId === null) return
+  planned.target = ctx.targets.get(`${tenantId} ${pluginId}`, () => ctx.deliveries.target(tenantId, pluginId))
+  // Nobody may come to want it.
+  planned.target.catch(() => undefined)
+}
+
+/** As of after the call before it, or of now for a further attempt. */
+async function targetOf(
+  ctx: DispatcherContext,
+  tenantId: string,
+  planned: PlannedAction,
+): Promise<DeliveryTarget | undefined> {
+  if (planned.target === null) lookAhead(ctx, tenantId, planned)
+  const { target } = planned
+  planned.target = null
+  return target ?? undefined
 }
 
 function refusal(code: string, message: string): ActionCallResult {

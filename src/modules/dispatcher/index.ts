@@ -5,6 +5,7 @@ import { JobLoop } from '../../lib/job-loop.ts'
 import { InvocationStore } from './invocation-store.ts'
 import { expireInvocations } from './completion-repository.ts'
 import { Running } from './running.ts'
+import { Planner } from './planner.ts'
 import { dispatcherRoutes } from './routes.ts'
 import {
   Completion,
@@ -16,7 +17,7 @@ import {
   EventLogPage,
 } from './schemas.ts'
 import { dispatch, findResult, runAction } from './service.ts'
-import { TargetReader } from './target-reader.ts'
+import { NextLook } from './next-look.ts'
 import type { ActionRequest, ActionResult, DispatcherContext } from './types.ts'
 
 /**
@@ -54,10 +55,10 @@ export default fp(
     const running = new Running(app.draining)
     const ctx: DispatcherContext = {
       db: app.db,
-      registry: app.registry,
+      planner: new Planner(app.registry),
       platform: app.platform,
       deliveries: app.deliveries,
-      targets: new TargetReader(app.deliveries),
+      targets: new NextLook(),
       egress: app.egress,
       secretBox: app.secretBox,
       store,

@@ -17,8 +17,11 @@ import { recordResults, type ResultRecord } from './result-repository.ts'
 
 /** Rows that one statement takes. */
 const BATCH_MAX = 200
-/** Statements of one kind under way at once. */
-const CONCURRENCY = 2
+/**
+ * Statements of one kind under way at once. With two the batches are smaller: 392 µs of CPU an action in this process
+ * and Postgres instead of 351 (as in planner.ts), and no action is done sooner.
+ */
+const CONCURRENCY = 1
 /** A lease with less than this left is looked at again before anything is done under it. */
 const LEASE_MARGIN_MS = 2_000
 /** An action was done, and the database is away: how long the process keeps trying to write that down. */

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { isRawNumber } from '../../lib/json.ts'
 import { validate } from '../../lib/safe-schema.ts'
-import type { RegistryAction } from '../registry/index.ts'
+import type { RegistryAction, RegistryService } from '../registry/index.ts'
 import { isPathSegment, pathFields } from './platform-path.ts'
-import type { ActionRequest, ActionResult, DispatcherContext, PlannedAction } from './types.ts'
+import type { ActionRequest, ActionResult, PlannedAction } from './types.ts'
 
 export type Plan = { planned: PlannedAction } | { refused: ActionResult }
 
@@ -12,11 +12,11 @@ const VIOLATIONS_SHOWN = 3
 
 /** Resolves an action and checks its payload, before anything runs. */
 export async function planAction(
-  ctx: Pick<DispatcherContext, 'registry'>,
+  registry: Pick<RegistryService, 'resolve'>,
   tenantId: string,
   request: ActionRequest,
 ): Promise<Plan> {
-  const resolved = await ctx.registry.resolve(tenantId, request.actionType, request.pluginRef)
+  const resolved = await registry.resolve(tenantId, request.actionType, request.pluginRef)
   if ('problem' in resolved) {
     return {
       refused: failed(
@@ -30,7 +30,7 @@ export async function planAction(
   const { action } = resolved
   const problem = payloadProblem(action, request.payload)
   if (problem !== null) return { refused: failed(request, problem.code, problem.message) }
-  return { planned: { request, action, idempotencyKey: idempotencyKey(request) } }
+  return { planned: { request, action, idempotencyKey: idempotencyKey(request), target: null } }
 }
 
 /** A result without a call: refused, conflicting or still being done elsewhere. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { newId } from '../../lib/ids.ts'
-import { callAction, type CallOutcome } from './call.ts'
+import { callAction, type CallOutcome, lookAhead } from './call.ts'
 import type { ClaimAnswer, Lease, RecordedInvocation } from './claim-repository.ts'
 import { logOnly, toRecord } from './log-entry.ts'
 import { findInvocation } from './log-repository.ts'
@@ -42,11 +42,16 @@ export function leaseOf(prepared: Prepared): Lease | null {
   return 'claim' in prepared && prepared.claim.state === 'run' ? prepared.claim.lease : null
 }
 
-/** Does what was prepared, or returns what is recorded of it. Never throws for what the other side does. */
+/**
+ * Does what was prepared, or returns what is recorded of it. Never throws for what the other side does.
+ *
+ * @param next what follows as soon as this is recorded
+ */
 export async function runPrepared(
   ctx: DispatcherContext,
   tenantId: string,
   prepared: Prepared,
+  next: Prepared | undefined,
 ): Promise<ActionResult> {
   const { request } = prepared
   if ('recorded' in prepared) return fromRecorded(request.actionType, prepared.recorded)
@@ -55,7 +60,7 @@ export async function runPrepared(
   const answer = await settleClaim(ctx, tenantId, planned, prepared.claim)
   switch (answer.state) {
     case 'run': {
-      if (!ctx.isStopping()) return run(ctx, planned, answer)
+      if (!ctx.isStopping()) return run(ctx, planned, answer, next)
       await ctx.store.release([answer.lease])
       const message = 'The service is shutting down: send the request again.'
       return refuse(ctx, tenantId, request, { ...failed(request, 'interrupted', message), transient: true })
@@ -77,11 +82,13 @@ async function run(
   ctx: DispatcherContext,
   planned: PlannedAction,
   { lease, claimedAt }: Claimed,
+  next: Prepared | undefined,
 ): Promise<ActionResult> {
   const startedAt = performance.now()
   const outcome = await callAction(ctx, { lease, claimedAt }, planned)
   const result = toResult(planned, lease.id, outcome, Math.round(performance.now() - startedAt))
   const record = toRecord(lease.tenantId, planned, lease, result, ctx.completionSeconds)
+  if (next !== undefined && 'planned' in next) lookAhead(ctx, lease.tenantId, next.planned)
   if (await ctx.store.record(record)) return result
   return endedElsewhere(ctx, planned, lease, result)
 }
@@ -137,6 +144,7 @@ async function settleClaim(
   // Others of this dispatch ran in the meantime, so that the first answer is old: ask again before waiting.
   if (answer.state === 'busy') answer = await claim(ctx, tenantId, planned)
   while (answer.state === 'busy' && performance.now() < end && !ctx.isStopping()) {
+    planned.target = null
     await delay(BUSY_LOOK_MS)
     answer = await claim(ctx, tenantId, planned)
   }

@@ -3,7 +3,7 @@ import { decodeCursor, page } from '../../lib/cursor.ts'
 import { newId } from '../../lib/ids.ts'
 import { parseTime } from '../../lib/time.ts'
 import { findInvocation, listEventLog } from './log-repository.ts'
-import { planAction } from './plan.ts'
+import type { Plan } from './plan.ts'
 import { fromRecorded } from './recorded.ts'
 import { leaseOf, prepareAction, runPrepared } from './run.ts'
 import type { DispatchInput, DispatchResult, EventLogQuery } from './schemas.ts'
@@ -48,17 +48,17 @@ async function runAll(
   requests: readonly ActionRequest[],
   atOnce: number,
 ): Promise<ActionResult[]> {
-  const plans = await Promise.all(requests.map((request) => planAction(ctx, tenantId, request)))
+  const plans = await ctx.planner.plan(tenantId, requests)
   const settled = await Promise.allSettled(
-    requests.map((request, index) =>
-      prepareAction(ctx, tenantId, request, plans[index] as (typeof plans)[number]),
-    ),
+    requests.map((request, index) => prepareAction(ctx, tenantId, request, plans[index] as Plan)),
   )
   const prepared = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
   try {
     const failure = settled.find((each) => each.status === 'rejected')
     if (failure !== undefined) throw failure.reason
-    return await inTurn(prepared, atOnce, (one) => runPrepared(ctx, tenantId, one))
+    return await inTurn(prepared, atOnce, (one, index) =>
+      runPrepared(ctx, tenantId, one, atOnce === 1 ? prepared[index + 1] : undefined),
+    )
   } finally {
     // What was not come to is nobody's: the next request may do it at once.
     await ctx.store.release(prepared.map(leaseOf).filter((lease) => lease !== null))
@@ -133,7 +133,7 @@ function toAnswer(result: ActionResult): DispatchResult['results'][number] {
 async function inTurn<T, R>(
   items: readonly T[],
   atOnce: number,
-  work: (item: T) => Promise<R>,
+  work: (item: T, index: number) => Promise<R>,
 ): Promise<R[]> {
   const results = new Array<R>(items.length)
   const entries = items.entries()
@@ -142,7 +142,7 @@ async function inTurn<T, R>(
     for (const [index, item] of entries) {
       if (failed) return
       try {
-        results[index] = await work(item)
+        results[index] = await work(item, index)
       } catch (error) {
         failed = true
         throw error

@@ -3,10 +3,11 @@ import type { DB } from '../../../db/schema.ts'
 import type { Egress } from '../../infra/egress.ts'
 import type { SecretBox } from '../../lib/secret-box.ts'
 import type { PlatformService } from '../platform/index.ts'
-import type { RegistryAction, RegistryService } from '../registry/index.ts'
-import type { DeliveryService } from '../webhook-delivery/index.ts'
+import type { RegistryAction } from '../registry/index.ts'
+import type { DeliveryService, DeliveryTarget } from '../webhook-delivery/index.ts'
 import type { InvocationStore } from './invocation-store.ts'
-import type { TargetReader } from './target-reader.ts'
+import type { Planner } from './planner.ts'
+import type { NextLook } from './next-look.ts'
 
 /** One action that is asked for. */
 export interface ActionRequest {
@@ -49,14 +50,17 @@ export interface PlannedAction {
   request: ActionRequest
   action: RegistryAction
   idempotencyKey: string
+  /** Its plugin, asked for ahead of the call; null: not yet, or used up. */
+  target: Promise<DeliveryTarget | undefined> | null
 }
 
 export interface DispatcherContext {
   db: Kysely<DB>
-  registry: RegistryService
+  planner: Planner
   platform: PlatformService
   deliveries: DeliveryService
-  targets: TargetReader
+  /** Of plugins, by tenant and id. */
+  targets: NextLook<DeliveryTarget | undefined>
   egress: Egress
   secretBox: SecretBox
   store: InvocationStore
