@@ -1,5 +1,7 @@
+import { actionDiscovery } from './figures/action-discovery.ts'
 import { deadEndpoints } from './figures/dead-endpoints.ts'
 import { delivery } from './figures/delivery.ts'
+import { dispatch } from './figures/dispatch.ts'
 import { discovery } from './figures/discovery.ts'
 import { intakeBatch } from './figures/intake-batch.ts'
 import { intakeSingle } from './figures/intake-single.ts'
@@ -20,4 +22,6 @@ export const FIGURES: readonly Figure[] = [
   statements,
   memory,
   discovery,
+  dispatch,
+  actionDiscovery,
 ]
