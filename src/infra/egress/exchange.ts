@@ -139,7 +139,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#settled) return
     const connection = this.#connection
     const stale = this.#sent && !this.#responding && connection !== null && connection.served > 0
-    if (stale && !this.#retried && isClosedByPeer(error)) {
+    if (stale && !this.#retried && this.#request.resend !== false && isClosedByPeer(error)) {
       this.#retried = true
       this.#connection = null
       this.#pool.resend(this, connection)

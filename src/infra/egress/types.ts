@@ -43,6 +43,11 @@ export interface EgressRequest {
   timeoutMs: number
   /** How much of the response's body is kept. Default 16 KiB. */
   maxResponseBytes?: number | undefined
+  /**
+   * Whether the request may go out again when a kept connection turns out to be closed, though the peer may have had
+   * it. Default true; false for what must not be done twice.
+   */
+  resend?: boolean | undefined
   /** Gives up early. Reported like the deadline: `connect_timeout` or `timeout`. */
   signal?: AbortSignal | undefined
 }

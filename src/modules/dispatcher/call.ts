@@ -67,6 +67,7 @@ async function callOnce(
     body: withoutPathFields(action, request.payload),
     idempotencyKey,
     causationDepth: request.causationDepth,
+    idempotent: action.idempotent,
     timeoutMs,
   })
 }
@@ -105,6 +106,7 @@ async function callPlugin(
     },
     body,
     timeoutMs,
+    resend: action.idempotent,
     maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
   })
   return readActionResponse(response)

@@ -17,6 +17,8 @@ export interface PlatformCall {
   idempotencyKey: string
   /** Automations between this call and what a person or system did first; nothing is sent for 0. */
   causationDepth?: number
+  /** Whether a doubt about its arrival may be settled by sending it again. Default: no. */
+  idempotent?: boolean
   timeoutMs?: number | undefined
   signal?: AbortSignal | undefined
 }
@@ -67,6 +69,7 @@ export class PlatformConnector {
       },
       body,
       timeoutMs,
+      resend: call.idempotent === true,
       maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
       signal: call.signal,
     })

@@ -126,6 +126,8 @@ t.test(
         return [action.action_type, code === null, code]
       }),
     )
+    const resets = kinds.filter(({ ends }) => ends === 'reset').length
+    t.equal(plugin.calls('/reset').length, resets, 'what may have been done is not sent twice')
     t.match(byKey.get('#20')?.result, { code: 'completion_timeout' })
   },
 )
