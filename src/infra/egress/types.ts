@@ -1,16 +1,7 @@
-export type EgressErrorClass =
-  | 'dns_error'
-  | 'blocked'
-  | 'connect_refused'
-  | 'connect_timeout'
-  | 'tls_error'
-  | 'timeout'
-  | 'reset'
-  | 'protocol_error'
-  | 'response_too_large'
-  | 'redirect'
-  | 'http_4xx'
-  | 'http_5xx'
+import type { ErrorClass } from '../../../db/schema.ts'
+
+/** What can go wrong with a request, as it is stored with attempts. */
+export type EgressErrorClass = ErrorClass
 
 /** A target that may be reached although it is not public. Without a port: on every port. */
 export interface EgressAllowRule {
