@@ -4,6 +4,7 @@ import type { FlowScope } from '../../lib/flow/scope.ts'
 import type { ActionStep, HttpStep } from '../../lib/flow/types.ts'
 import type { ActionResult, DispatcherService } from '../dispatcher/index.ts'
 import { render, renderText, StepError } from './evaluate.ts'
+import type { RunCalls } from './ports.ts'
 import type { Program } from './program.ts'
 
 /** How a call to the outside ended. */
@@ -28,29 +29,37 @@ export interface CallName {
   iteration: string
 }
 
+export type CallStep = ActionStep | HttpStep
+
 /** A step's call, filled in: what it sends stands in the step's log. */
 export interface Call {
+  name: CallName
+  step: CallStep
   input: unknown
   /** @param eventDepth of the event that started the execution */
-  send(eventDepth: number): Promise<CallResult>
+  send(ctx: CallContext, eventDepth: number): Promise<CallResult>
 }
 
-/** @param asOf what `now` is in its templates: the same for every repetition. @throws {StepError} */
-export function callOf(
-  ctx: CallContext,
-  program: Program,
-  step: ActionStep | HttpStep,
-  name: CallName,
-  scope: FlowScope,
-  asOf: Date,
-): Call {
+/** The outside, as calls reach it. */
+export function callsOf(ctx: CallContext): RunCalls {
+  return {
+    send: (call, eventDepth) => call.send(ctx, eventDepth),
+    completed: (name) => completedAction(ctx, name),
+  }
+}
+
+/**
+ * Fills a call in, and asks nobody. @param asOf what `now` is in its templates: the same for every repetition.
+ * @throws {StepError}
+ */
+export function callOf(program: Program, step: CallStep, name: CallName, scope: FlowScope, asOf: Date): Call {
   if (step.type === 'http') {
     const input = httpInput(program, step, scope, asOf)
     const timeoutMs = step.timeout_ms ?? program.flow.settings.timeout_ms
-    return { input, send: () => callHttp(ctx, name, input, timeoutMs) }
+    return { name, step, input, send: (ctx) => callHttp(ctx, name, input, timeoutMs) }
   }
   const input = render(program, step.config.input, scope, asOf) as Record<string, unknown>
-  return { input, send: (eventDepth) => callAction(ctx, name, step, input, eventDepth) }
+  return { name, step, input, send: (ctx, eventDepth) => callAction(ctx, name, step, input, eventDepth) }
 }
 
 async function callAction(
@@ -75,7 +84,7 @@ async function callAction(
 }
 
 /** Looks after an action that was accepted. Null: it is not completed yet. */
-export async function completedAction(ctx: CallContext, name: CallName): Promise<CallResult | null> {
+async function completedAction(ctx: CallContext, name: CallName): Promise<CallResult | null> {
   const result = await ctx.dispatcher.findResult(name.tenantId, name.executionId, eventKey(name))
   return result === null || result.status === 'accepted' ? null : toCallResult(result)
 }

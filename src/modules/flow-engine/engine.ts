@@ -7,7 +7,7 @@ import type { DB } from '../../../db/schema.ts'
 import { Batcher } from '../../lib/batcher.ts'
 import { isLockNotAvailable } from '../../lib/lock-retry.ts'
 import { type Boundary, type BoundaryAnswer, commitBoundaries } from './boundary-repository.ts'
-import type { CallContext } from './calls.ts'
+import { type CallContext, callsOf } from './calls.ts'
 import {
   claimExecutions,
   type ClaimedExecution,
@@ -178,7 +178,7 @@ export class Engine {
       clock,
     })
     try {
-      const end = await this.#runClaim(claim, journal, clock, log).catch((error: unknown) =>
+      const end = await this.#runClaim(claim, journal, clock).catch((error: unknown) =>
         this.#breakOff(claim, journal, error, log),
       )
       if (end !== null) await this.#noteHealth(claim, end, log)
@@ -194,22 +194,18 @@ export class Engine {
     })
   }
 
-  async #runClaim(
-    claim: ClaimedExecution,
-    journal: Journal,
-    clock: () => number,
-    log: FastifyBaseLogger,
-  ): Promise<RunEnd> {
+  async #runClaim(claim: ClaimedExecution, journal: Journal, clock: () => number): Promise<RunEnd> {
     const { tenant_id: tenantId, id } = claim
     const program = await this.#ctx.programs.get(tenantId, claim.flow_id, claim.version)
     const outputs = claim.step_count === 0 ? [] : await loadOutputs(this.#ctx.db, claim)
     const received =
       claim.received === 0 ? new Map<string, ReceivedEvent>() : await this.#ctx.waits.received(tenantId, id)
     return new Run({
-      ctx: { ...this.#ctx, log },
       claim,
       program,
       journal,
+      calls: callsOf(this.#ctx),
+      waits: this.#ctx.waits,
       scope: new ScopeBuilder(claim, program, outputs),
       received,
       clock,

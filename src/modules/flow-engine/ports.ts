@@ -1,0 +1,20 @@
+import type { Call, CallName, CallResult } from './calls.ts'
+import type { Journal } from './journal.ts'
+import type { Waits } from './waits.ts'
+
+/** Where a run writes what it did. */
+export type RunJournal = Pick<
+  Journal,
+  'end' | 'isHalted' | 'record' | 'touch' | 'closeWait' | 'settle' | 'boundary' | 'close'
+>
+
+/** How a run asks others. */
+export interface RunCalls {
+  /** @param eventDepth of the event that started the execution */
+  send(call: Call, eventDepth: number): Promise<CallResult>
+  /** Looks after a call that was accepted. Null: it is not completed yet. */
+  completed(name: CallName): Promise<CallResult | null>
+}
+
+/** How a run waits for events. */
+export type RunWaits = Pick<Waits, 'register'>

@@ -1,0 +1,50 @@
+import { type CallResult, callOf, type CallStep } from './calls.ts'
+import type { Frame, Position } from './frame.ts'
+import { retryPauseMs } from './retry.ts'
+import { suspend } from './state.ts'
+
+/** An accepted action is looked after at first, and then after a tenth of the time that it has taken so far. */
+const COMPLETION_LOOK_MS = 2_000
+const COMPLETION_LOOK_MAX_MS = 60_000
+/** A call that somebody else still has under way is asked about again. */
+const BUSY_LOOK_MS = 5_000
+
+/**
+ * A step that asks others. There is a boundary before the call and one after it, so that only the call under way when
+ * the process dies may repeat. @throws {StepError}
+ */
+export async function doCall(frame: Frame, at: Position<CallStep>): Promise<void> {
+  const { thread, stepId, step } = at
+  const { claim, journal, state } = frame
+  const name = { tenantId: claim.tenant_id, executionId: claim.id, stepId, iteration: thread.iteration }
+  const asOf = new Date(thread.since ?? claim.created_at_ms)
+  const call = callOf(frame.program, step, name, frame.scopeOf(thread), asOf)
+  let result: CallResult | null
+  if (thread.waiting === 'completion') result = await frame.calls.completed(name)
+  else {
+    thread.waiting = thread.due_at = null
+    await journal.settle()
+    if (!frame.isCurrent(thread)) return
+    result = await frame.calls.send(call, claim.causation_depth)
+  }
+  const { input } = call
+  const now = frame.clock()
+  if (result === null || result.kind === 'accepted') {
+    const look = Math.max(COMPLETION_LOOK_MS, (now - asOf.getTime()) / 10)
+    suspend(thread, 'completion', now + Math.min(look, COMPLETION_LOOK_MAX_MS))
+  } else if (result.kind === 'busy') {
+    suspend(thread, 'retry', now + BUSY_LOOK_MS)
+  } else if (result.kind === 'success') {
+    frame.leave(at, { port: 'success', input, output: result.output })
+    // The last boundary follows at once.
+    if (thread === state.main && thread.step === 'end') return
+    return journal.boundary()
+  } else {
+    thread.failures++
+    const pause = retryPauseMs(step.retry, thread.failures, result)
+    if (pause === null) return frame.fail(at, result, input)
+    suspend(thread, 'retry', now + pause)
+  }
+  // Other lines may go on for long before the execution pauses.
+  if (state.loop !== null) await journal.boundary()
+}

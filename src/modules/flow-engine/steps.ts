@@ -1,0 +1,23 @@
+import type { Frame, Position } from './frame.ts'
+import { isPure } from './run-step.ts'
+import { doCall } from './step-call.ts'
+import { doLoop } from './step-loop.ts'
+import { doPure } from './step-pure.ts'
+import { doWait } from './step-wait.ts'
+
+/** Does the step at which a line is. @throws {StepError} when it cannot, and nothing says so yet */
+export async function doStep(frame: Frame, { thread, stepId, step }: Position): Promise<void> {
+  if (isPure(step)) {
+    doPure(frame, { thread, stepId, step })
+    return
+  }
+  switch (step.type) {
+    case 'action':
+    case 'http':
+      return doCall(frame, { thread, stepId, step })
+    case 'wait_event':
+      return doWait(frame, { thread, stepId, step })
+    case 'for_each':
+      doLoop(frame, { thread, stepId, step })
+  }
+}
