@@ -29,7 +29,6 @@ export interface ActionInvocations {
   action_type: string;
   attempts: Generated<number>;
   complete_until: Timestamp | null;
-  completion_hash: Buffer | null;
   created_at: Generated<Timestamp>;
   data: Json | null;
   duration_ms: number | null;
@@ -98,6 +97,7 @@ export interface AutomationEventLog {
 
 export interface AutomationExecutions {
   cancel_reason: string | null;
+  carried_steps: Generated<number>;
   causation_depth: Generated<number>;
   created_at: Generated<Timestamp>;
   due_at: Timestamp | null;
@@ -114,6 +114,7 @@ export interface AutomationExecutions {
   reason: string | null;
   received: Generated<number>;
   retry_of: string | null;
+  start_key: string | null;
   started_at: Timestamp | null;
   state: Json;
   status: string;
@@ -142,6 +143,7 @@ export interface AutomationFlows {
   template_id: string | null;
   tenant_id: string;
   times_triggered: Generated<Int8>;
+  triggers: Generated<Json>;
   updated_at: Generated<Timestamp>;
 }
 
@@ -157,9 +159,11 @@ export interface AutomationFlowVersions {
 export interface AutomationInlets {
   created_at: Generated<Timestamp>;
   flow_id: string;
+  rotated_at: Timestamp | null;
   tenant_id: string;
   token_hash: Buffer;
-  trigger_index: number;
+  token_sealed: Buffer;
+  trigger_id: string;
 }
 
 export interface AutomationMessages {
@@ -179,11 +183,13 @@ export interface AutomationMessages {
 export interface AutomationSchedules {
   catch_up: string;
   cron: string;
+  due_at: Timestamp;
   flow_id: string;
+  last_fired_at: Timestamp | null;
   next_fire_at: Timestamp;
   tenant_id: string;
   time_zone: string;
-  trigger_index: number;
+  trigger_id: string;
 }
 
 export interface AutomationSteps {

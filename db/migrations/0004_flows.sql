@@ -11,6 +11,8 @@ create table automation_flows (
   -- The draft exactly as it was sent, and the positions of the builder's boxes, which are no part of a version.
   definition text not null,
   layout text,
+  -- What the draft says of how it starts, to list flows by: [{ type, event_types? }].
+  triggers jsonb not null default '[]',
   -- What is running; null until the first publication.
   published_version integer,
   revision bigint not null default 1,
@@ -31,8 +33,8 @@ create table automation_flow_versions (
   flow_id uuid not null,
   version integer not null,
   definition text not null,
-  -- The canonical form that the compiler made of it.
-  flow jsonb not null,
+  -- The canonical form that the compiler made of it. Json keeps the order in which inputs were written.
+  flow json not null,
   created_at timestamptz not null default now(),
   primary key (tenant_id, flow_id, version)
 );
@@ -50,26 +52,38 @@ create table flow_cursors (
   halted_at timestamptz
 );
 
+-- One row for each schedule of an active flow; what is switched off has none.
 create table automation_schedules (
   tenant_id uuid not null,
   flow_id uuid not null,
-  trigger_index integer not null,
+  trigger_id text not null,
   cron text not null,
   time_zone text not null,
   catch_up text not null check (catch_up in ('skip', 'once')),
+  -- The first firing that has not been dealt with.
   next_fire_at timestamptz not null,
-  primary key (tenant_id, flow_id, trigger_index)
+  -- When a worker looks at it: then, or later after a firing that failed.
+  due_at timestamptz not null,
+  last_fired_at timestamptz,
+  primary key (tenant_id, flow_id, trigger_id)
 );
 
-create index automation_schedules_next_fire_at_idx on automation_schedules (next_fire_at);
+create index automation_schedules_due_at_idx on automation_schedules (due_at);
 
+-- The addresses of webhook triggers. A row says nothing of whether requests start something: that is so while the flow
+-- is active and its published version has the trigger. A flow that is switched off and on again keeps its addresses.
 create table automation_inlets (
-  -- SHA-256 of the token in the inlet's URL.
-  token_hash bytea primary key,
   tenant_id uuid not null,
   flow_id uuid not null,
-  trigger_index integer not null,
-  created_at timestamptz not null default now()
+  trigger_id text not null,
+  -- SHA-256 of the token in the inlet's URL, by which it is found.
+  token_hash bytea not null,
+  -- The token itself, so that editors can see the URL again.
+  token_sealed bytea not null,
+  created_at timestamptz not null default now(),
+  rotated_at timestamptz,
+  primary key (tenant_id, flow_id, trigger_id),
+  constraint automation_inlets_token_hash_key unique (token_hash)
 );
 
 create table automation_executions (
@@ -91,6 +105,8 @@ create table automation_executions (
   trigger json not null,
   -- Enrolment key; null: none.
   key text,
+  -- What makes a start that no event makes happen once: a schedule's firing, a webhook's Idempotency-Key.
+  start_key text,
   -- Where it stands: current step, loop and handler stack, variables, outputs of steps. Owned by the engine.
   state json not null,
   -- When it goes on. Null: it has ended, or waits for something else than time.
@@ -107,8 +123,9 @@ create table automation_executions (
   received integer not null default 0,
   -- Asked for while a worker has it: it ends at the next step boundary, with this reason.
   cancel_reason text,
-  -- Retried from which execution.
+  -- Retried from which execution, and how many of its steps are copies of that one's: they ran there.
   retry_of uuid,
+  carried_steps integer not null default 0,
   created_at timestamptz not null default now(),
   started_at timestamptz,
   finished_at timestamptz,
@@ -118,13 +135,22 @@ create table automation_executions (
 -- One execution for each flow and event, whatever is repeated.
 create unique index automation_executions_flow_id_event_id_key
   on automation_executions (flow_id, event_id) where event_id is not null and retry_of is null;
+create unique index automation_executions_flow_id_start_key_key
+  on automation_executions (flow_id, start_key) where start_key is not null;
 -- The queue, by tenant first: one tenant's backlog is never in another's way. What waits for something else than
 -- time is not in it; what is being run stands at the end of its lease.
 create index automation_executions_tenant_id_due_at_idx
   on automation_executions (tenant_id, due_at) where due_at is not null;
 create index automation_executions_flow_id_id_idx on automation_executions (flow_id, id);
--- Enrolment: who is active under a key; and what cancel_on looks for.
-create index automation_executions_flow_id_key_idx on automation_executions (flow_id, key, id) where key is not null;
+-- Enrolment: who is active under a key; and all that a shop's automations did for one customer or order.
+create index automation_executions_key_idx on automation_executions (tenant_id, key, flow_id, id) where key is not null;
+-- Lists and bulk changes by status. Without the two that every execution goes through: an entry for each boundary
+-- would cost all of them, and what runs is found by due_at.
+create index automation_executions_status_idx
+  on automation_executions (tenant_id, status, id) where status not in ('running', 'completed');
+-- Whether it was retried already.
+create index automation_executions_retry_of_idx
+  on automation_executions (tenant_id, retry_of) where retry_of is not null;
 
 create table automation_steps (
   tenant_id uuid not null,
