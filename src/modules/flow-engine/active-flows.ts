@@ -1,12 +1,12 @@
 import { type Kysely, type Transaction } from 'kysely'
 import type { FastifyBaseLogger } from 'fastify'
 import type { DB } from '../../../db/schema.ts'
-import type { EventScope } from '../../lib/flow/scope.ts'
+import type { EventScope, FlowScope } from '../../lib/flow/scope.ts'
 import type { EventTrigger } from '../../lib/flow/types.ts'
-import { StepError, test } from './evaluate.ts'
 import { joinPaths } from './match-hash.ts'
 import type { Program, ProgramCache } from './program.ts'
 import { startScope } from './starts.ts'
+import { triggerRefusal } from './trigger.ts'
 
 export interface ActiveFlow {
   id: string
@@ -70,20 +70,10 @@ export function cancelShapes(flows: readonly ActiveFlow[]): { event: string; pat
 }
 
 export function isTriggered(flow: ActiveFlow, event: EventScope, tenantId: string, now: Date): boolean {
-  return flow.triggers.some((trigger) => {
-    if (!trigger.event_types.includes(event.type)) return false
-    if (trigger.plugin_id !== null && trigger.plugin_id !== event.source) return false
-    if (trigger.filter === null) return true
-    const { program, id: flowId, version } = flow
-    const scope = startScope({ tenantId, flowId, version, program, data: event.data, event, now }, '')
-    try {
-      return test(program, trigger.filter, scope, now).result
-    } catch (error) {
-      // A value of the filter is missing in this event: it is not one that the flow is about.
-      if (error instanceof StepError) return false
-      throw error
-    }
-  })
+  const { program, id: flowId, version } = flow
+  const scope = (): FlowScope =>
+    startScope({ tenantId, flowId, version, program, data: event.data, event, now }, '')
+  return flow.triggers.some((trigger) => triggerRefusal(program, trigger, event, scope, now) === null)
 }
 
 async function selectActive(db: Kysely<DB>, tenantId: string) {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { StepError } from './evaluate.ts'
 import { Frame, type FrameOptions } from './frame.ts'
 import { Ended, type RunEnd } from './journal.ts'
@@ -10,6 +11,9 @@ export interface RunOptions extends FrameOptions {
   isStopping: () => boolean
 }
 
+/** Steps that ask nobody may be many, and each may test thousands of values: others get their turn in between. */
+const TURN_MS = 20
+
 /**
  * Runs one claimed execution until it ends or has to wait: schedules its lines. What a step does is in `steps.ts`.
  *
@@ -20,6 +24,8 @@ export class Run {
   readonly #frame: Frame
   readonly #isStopping: () => boolean
   readonly #active = new Map<Thread, Promise<void>>()
+  #turnEndsAt = performance.now() + TURN_MS
+  #pause: Promise<void> | null = null
 
   constructor(options: RunOptions) {
     this.#frame = new Frame(options)
@@ -93,7 +99,14 @@ export class Run {
         if (!(error instanceof StepError)) throw error
         await frame.fail(at, { code: error.code, message: error.message })
       }
+      if (performance.now() >= this.#turnEndsAt) await (this.#pause ??= this.#giveWay())
     }
+  }
+
+  async #giveWay(): Promise<void> {
+    await setImmediate()
+    this.#pause = null
+    this.#turnEndsAt = performance.now() + TURN_MS
   }
 
   /** A line has come to its end: an item's makes room for the next one, the main one ends the execution. */

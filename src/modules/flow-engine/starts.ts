@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import { sql, type Transaction } from 'kysely'
 import type { DB, TriggerKind } from '../../../db/schema.ts'
 import type { EventScope, FlowScope } from '../../lib/flow/scope.ts'
 import { newId } from '../../lib/ids.ts'
 import { cancelExecutions } from './cancel.ts'
-import { renderText, StepError } from './evaluate.ts'
+import { decideEnrolment, enrolmentKey, hasStarted } from './enrolment.ts'
+import { StepError } from './evaluate.ts'
 import type { Program } from './program.ts'
 import type { StoredTrigger } from './scope.ts'
 import { initialState } from './state.ts'
@@ -36,9 +36,6 @@ export interface StartResult {
   reason: string | null
 }
 
-/** Characters of an enrolment key that are kept as they are: an index entry holds no more than 2,700 bytes. */
-const KEY_MAX_CHARS = 500
-
 /**
  * Starts one execution in the caller's transaction, by the flow's enrolment rules. What does not start says so by
  * a row with status skipped and its reason; the same event starts the same flow once.
@@ -47,13 +44,13 @@ export async function startExecution(trx: Transaction<DB>, request: StartRequest
   const { program, now } = request
   const id = newId()
   const scope = startScope(request, id)
-  const { enrolment } = program.flow.settings
+  const { cancel_on } = program.flow.settings.enrolment
   let key: string | null = null
   let keys: WaitKey[] = []
   let refused: Refusal | null = null
   try {
-    if (enrolment.key !== null) key = shortened(renderText(program, enrolment.key, scope, now))
-    keys = enrolment.cancel_on.map((match, index) => waitKey(program, match, index, scope, now))
+    key = enrolmentKey(program, scope, now)
+    keys = cancel_on.map((match, index) => waitKey(program, match, index, scope, now))
     refused = await refusal(trx, request, key)
   } catch (error) {
     if (!(error instanceof StepError)) throw error
@@ -133,10 +130,6 @@ async function insertExecutions(
   return inserted.map((row) => row.flow_id)
 }
 
-function shortened(key: string): string {
-  return key.length <= KEY_MAX_CHARS ? key : createHash('sha256').update(key).digest('hex')
-}
-
 /** @param id of the execution; empty: there is none yet */
 export function startScope(
   {
@@ -173,46 +166,16 @@ async function refusal(
   request: StartRequest,
   key: string | null,
 ): Promise<Refusal | null> {
-  const { tenantId, flowId, program, now } = request
+  const { tenantId, flowId } = request
   const because = (reason: string): Refusal => ({ reason, error: null })
   if (request.refused !== null) return because(request.refused)
   if (request.causationDepth > MAX_CAUSATION_DEPTH) return because('causation_depth')
   if (key === null) return null
-  const { while_active, reenter_after_ms } = program.flow.settings.enrolment
   // Two starts under one key decide one after the other.
   await sql`select pg_advisory_xact_lock(hashtextextended(${`${flowId} ${key}`}, 0))`.execute(trx)
-  if (request.event !== null && (await hasStarted(trx, request.event.id, request))) return null
-  const underKey = trx
-    .selectFrom('automation_executions')
-    .select('id')
-    .where('tenant_id', '=', tenantId)
-    .where('flow_id', '=', flowId)
-    .where('key', '=', key)
-  if (reenter_after_ms !== null) {
-    const recent = await underKey
-      .where('status', '<>', 'skipped')
-      .where('created_at', '>', new Date(now.getTime() - reenter_after_ms))
-      .limit(1)
-      .execute()
-    if (recent.length > 0) return because('reentered_too_soon')
-  }
-  if (while_active === 'allow') return null
-  const active = await underKey.where('status', 'in', ['queued', 'running', 'waiting']).execute()
-  if (active.length === 0) return null
-  if (while_active === 'skip') return because('already_active')
-  const ids = active.map(({ id }) => id)
-  await cancelExecutions(trx, tenantId, ids, 'restarted')
-  return null
-}
-
-async function hasStarted(trx: Transaction<DB>, eventId: string, request: StartRequest): Promise<boolean> {
-  const row = await trx
-    .selectFrom('automation_executions')
-    .select('id')
-    .where('tenant_id', '=', request.tenantId)
-    .where('flow_id', '=', request.flowId)
-    .where('event_id', '=', eventId)
-    .where('retry_of', 'is', null)
-    .executeTakeFirst()
-  return row !== undefined
+  const eventId = request.event?.id
+  if (eventId !== undefined && (await hasStarted(trx, { tenantId, flowId, eventId }))) return null
+  const { reason, restarts } = await decideEnrolment(trx, request, key)
+  if (restarts.length > 0) await cancelExecutions(trx, tenantId, restarts, 'restarted')
+  return reason === null ? null : because(reason)
 }

@@ -90,12 +90,7 @@ export function waitKey(
   scope: FlowScope,
   now: Date,
 ): WaitKey {
-  const values: Record<string, unknown> = {}
-  for (const [path, template] of Object.entries(match.match)) {
-    const value = render(program, template, scope, now)
-    if (value === null) throw new StepError('missing_value', `The wait's ${path} came out empty.`)
-    values[path] = value
-  }
+  const values = matchValues(program, match, scope, now)
   const paths = joinPaths(values)
   if (paths.length > MAX_PATHS_CHARS) throw new StepError('match_too_large', 'The match has too many paths.')
   return {
@@ -105,6 +100,32 @@ export function waitKey(
     hash: hashOfMatch(match.event, values),
     filter: storedFilter(match.filter, scope),
   }
+}
+
+/** The values that an event must have, by path. @throws {StepError} */
+export function matchValues(
+  program: Program,
+  match: EventMatch,
+  scope: FlowScope,
+  now: Date,
+): Record<string, unknown> {
+  const values: Record<string, unknown> = {}
+  for (const [path, template] of Object.entries(match.match)) {
+    const value = render(program, template, scope, now)
+    if (value === null) throw new StepError('missing_value', `The wait's ${path} came out empty.`)
+    values[path] = value
+  }
+  return values
+}
+
+/** The first alternative that an event meets. */
+export function metKey(keys: readonly WaitKey[], event: EventScope, now: Date): WaitKey | undefined {
+  return keys.find(
+    ({ event: type, paths, hash, filter }) =>
+      type === event.type &&
+      hashOfEvent(type, paths, event.data)?.equals(hash) === true &&
+      meetsFilter(filter, event, now),
+  )
 }
 
 export function toEventScope(row: EventRow): EventScope {
@@ -188,12 +209,7 @@ async function lookBack(
   for (let start = 0; start < ids.length; start += LOOK_BACK_PAGE) {
     for (const row of await selectEvents(db, tenantId, ids.slice(start, start + LOOK_BACK_PAGE))) {
       const event = toEventScope(row)
-      const key = keys.find(
-        ({ event: type, paths, hash, filter }) =>
-          type === event.type &&
-          hashOfEvent(type, paths, event.data)?.equals(hash) === true &&
-          meetsFilter(filter, event, now),
-      )
+      const key = metKey(keys, event, now)
       if (key !== undefined) return { output: { event, alternative: key.alternative } }
     }
   }

@@ -1,0 +1,32 @@
+import type { EventScope, FlowScope } from '../../lib/flow/scope.ts'
+import type { EventTrigger } from '../../lib/flow/types.ts'
+import { StepError, type Templates, test } from './evaluate.ts'
+
+export interface TriggerRefusal {
+  reason: 'event_type' | 'source' | 'filter'
+  /** What kept the filter from being tested, if something did. */
+  note: string | null
+}
+
+/** Why an event does not start the flow by this trigger; null: it does. @param scope asked for only by a filter */
+export function triggerRefusal(
+  program: Templates,
+  trigger: EventTrigger,
+  event: EventScope,
+  scope: () => FlowScope,
+  now: Date,
+): TriggerRefusal | null {
+  if (!trigger.event_types.includes(event.type)) return { reason: 'event_type', note: null }
+  if (trigger.plugin_id !== null && trigger.plugin_id !== event.source) {
+    return { reason: 'source', note: null }
+  }
+  if (trigger.filter === null) return null
+  try {
+    const { result, note } = test(program, trigger.filter, scope(), now)
+    return result ? null : { reason: 'filter', note }
+  } catch (error) {
+    // A value of the filter is missing in this event: it is not one that the flow is about.
+    if (error instanceof StepError) return { reason: 'filter', note: error.message }
+    throw error
+  }
+}
