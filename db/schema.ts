@@ -38,6 +38,7 @@ export interface DB {
       status: DefaultTo<FlowStatus>
       revision: DefaultTo<number>
       times_triggered: DefaultTo<number>
+      triggers: Json<Record<string, unknown>[]>
       automation: Json<Record<string, unknown>> | null
     }
   >

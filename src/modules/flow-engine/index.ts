@@ -37,7 +37,7 @@ export interface FlowEngineService {
   createMatcher(): Matcher
 }
 
-export { ensureCursor } from './cursor.ts'
+export { ensureCursor, lockCursor } from './cursor.ts'
 export { cancelExecutions } from './cancel.ts'
 export { startExecution, type StartRequest, type StartResult } from './starts.ts'
 

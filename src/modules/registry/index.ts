@@ -14,7 +14,7 @@ import type { RegistryAction } from './action.ts'
 import { type ActionIndex, loadActionIndex } from './action-index.ts'
 import { PLATFORM_ACTIONS } from './platform-actions.ts'
 import { readActionsVersion } from './repository.ts'
-import { type Resolution, resolveAction } from './resolve.ts'
+import { type Resolution, resolveAction, resolveIn } from './resolve.ts'
 import { registryRoutes } from './routes.ts'
 import { NAMED } from './schemas.ts'
 import { VersionCache } from './version-cache.ts'
@@ -35,7 +35,15 @@ export interface RegistryService {
   resolve(tenantId: string, actionType: string, pluginRef: string | null): Promise<Resolution>
   /** All that the tenant can use: the platform's first, then by plugin, each by action type. */
   actions(tenantId: string): Promise<readonly RegistryAction[]>
+  /** The tenant's actions and plugins as of now, to ask many questions of. */
+  snapshot(tenantId: string): Promise<RegistrySnapshot>
   platformActions: readonly RegistryAction[]
+}
+
+export interface RegistrySnapshot {
+  resolve(actionType: string, pluginRef: string | null): Resolution
+  /** By UUID or slug. */
+  plugin(ref: string): { id: string; slug: string; active: boolean } | null
 }
 
 declare module 'fastify' {
@@ -57,6 +65,16 @@ export default fp(
     app.decorate('registry', {
       resolve: (tenantId, actionType, pluginRef) => resolveAction(cache, tenantId, actionType, pluginRef),
       actions: async (tenantId) => (await cache.get(tenantId)).all,
+      snapshot: async (tenantId) => {
+        const index = await cache.get(tenantId)
+        return {
+          resolve: (actionType, pluginRef) => resolveIn(index, actionType, pluginRef),
+          plugin: (ref) => {
+            const found = index.plugin(ref)
+            return found ? { id: found.id, slug: found.slug, active: found.status === 'active' } : null
+          },
+        }
+      },
       platformActions: PLATFORM_ACTIONS,
     } satisfies RegistryService)
     for (const schema of NAMED) app.addSchema(schema)

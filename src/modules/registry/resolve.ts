@@ -22,20 +22,23 @@ export async function resolveAction(
   actionType: string,
   pluginRef: string | null,
 ): Promise<Resolution> {
-  const ofPlatform = platformAction(actionType)
-  if (ofPlatform !== undefined && (pluginRef === null || pluginRef === PLATFORM_REF))
-    return { action: ofPlatform }
-  const name = actionType.slice(0, NAMED_MAX_CHARS)
-  if (pluginRef === PLATFORM_REF) return unknownAction(`The platform has no action "${name}".`)
+  return (
+    resolveOfPlatform(actionType, pluginRef) ?? resolveIn(await cache.get(tenantId), actionType, pluginRef)
+  )
+}
 
-  const index = await cache.get(tenantId)
+/** The same, among actions that have been read already. */
+export function resolveIn(index: ActionIndex, actionType: string, pluginRef: string | null): Resolution {
+  const atOnce = resolveOfPlatform(actionType, pluginRef)
+  if (atOnce !== null) return atOnce
+  const name = actionType.slice(0, NAMED_MAX_CHARS)
   if (pluginRef !== null) {
     const plugin = index.plugin(pluginRef)
     if (plugin === undefined)
       return { problem: 'unknown_plugin', message: 'There is no such plugin: give its UUID or slug.' }
     const action = plugin.byType.get(actionType)
     if (action !== undefined) return ifActive(action)
-    const hint = ofPlatform === undefined ? '' : " It is the platform's: leave plugin_id out."
+    const hint = platformAction(actionType) === undefined ? '' : " It is the platform's: leave plugin_id out."
     return unknownAction(`The plugin "${plugin.slug}" has no action "${name}".${hint}`)
   }
   const [action, ...others] = index.actionsOfType(actionType)
@@ -48,6 +51,14 @@ export async function resolveAction(
     message: `Several plugins have the action "${name}": name one of them as plugin_id.`,
     candidates,
   }
+}
+
+/** What needs no look at the tenant's plugins; null: it does. */
+function resolveOfPlatform(actionType: string, pluginRef: string | null): Resolution | null {
+  const action = platformAction(actionType)
+  if (action !== undefined && (pluginRef === null || pluginRef === PLATFORM_REF)) return { action }
+  if (pluginRef !== PLATFORM_REF) return null
+  return unknownAction(`The platform has no action "${actionType.slice(0, NAMED_MAX_CHARS)}".`)
 }
 
 function ifActive(action: RegistryAction): Resolution {
