@@ -42,6 +42,8 @@ const MODULE_IMPORTS = [
   { from: 'capability', to: '{registry,webhook-delivery}' },
   { from: 'dispatcher', to: '{registry,platform,webhook-delivery}' },
   { from: 'flow-engine', to: 'dispatcher' },
+  { from: 'flow-trigger', to: 'flow-engine' },
+  { from: 'flow', to: 'flow-trigger' },
   { from: 'flow', to: '{flow-engine,registry,plugin}' },
   { from: 'flow-template', to: 'flow' },
   { from: 'automation', to: '{flow,flow-template,flow-engine,platform,dispatcher}' },

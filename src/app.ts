@@ -26,6 +26,7 @@ import dispatcherModule from './modules/dispatcher/index.ts'
 import erasureModule from './modules/erasure/index.ts'
 import eventModule from './modules/event/index.ts'
 import flowEngineModule from './modules/flow-engine/index.ts'
+import flowTriggerModule from './modules/flow-trigger/index.ts'
 import keyModule from './modules/key/index.ts'
 import platformModule from './modules/platform/index.ts'
 import pluginModule from './modules/plugin/index.ts'
@@ -137,6 +138,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(platformModule, { config })
   await app.register(dispatcherModule, { config })
   await app.register(flowEngineModule, { config })
+  await app.register(flowTriggerModule, { config })
   await app.register(replayModule, { config })
   await app.register(erasureModule, { config })
   await app.register(retentionModule, { config })

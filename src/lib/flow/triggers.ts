@@ -1,4 +1,4 @@
-import { Cron } from 'croner'
+import { parseSchedule } from '../cron.ts'
 import { isEventType } from '../event-pattern.ts'
 import type { SafeSchema } from '../safe-schema.ts'
 import { checkSchema, normaliseSchema } from '../safe-schema.ts'
@@ -175,8 +175,7 @@ function readCron(reader: Reader): string {
 
 function cronFault(text: string): string | null {
   try {
-    const next = new Cron(text, { mode: '5-part', timezone: 'UTC', paused: true }).nextRun()
-    return next === null ? 'this one never comes due' : null
+    return parseSchedule(text, 'UTC').next(new Date()) === null ? 'this one never comes due' : null
   } catch (error) {
     return (error as Error).message.replace(/^CronPattern: /, '').replace(/\.$/, '')
   }

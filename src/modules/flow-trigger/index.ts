@@ -1,0 +1,67 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Kysely, Transaction } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import type { Config } from '../../config.ts'
+import type { Trigger } from '../../lib/flow/types.ts'
+import {
+  describeTriggers,
+  type FlowTriggerContext,
+  removeTriggers,
+  reserveInlets,
+  syncTriggers,
+  type TriggerStates,
+} from './service.ts'
+
+/**
+ * What starts flows beside events: schedules and webhook inlets.
+ *
+ * Owns `automation_schedules` and `automation_inlets`. What always holds:
+ * - A firing's execution and the schedule's next time are one transaction, and a firing has one execution, however
+ *   many workers look for it.
+ * - A schedule has a row only while its flow is active. A flow that the service has paused lets its times pass.
+ * - An inlet has its URL from the first time that its trigger is active until the flow is deleted or the URL is
+ *   rotated; requests start something while the flow is active and its published version has the trigger.
+ */
+export interface FlowTriggerService {
+  /**
+   * Makes the triggers of the version that is active be what starts the flow; none: it was switched off. Schedules
+   * that come due at the same times as before keep their place, inlets their URLs.
+   * @param now the database's clock
+   */
+  sync(
+    trx: Transaction<DB>,
+    tenantId: string,
+    flowId: string,
+    triggers: readonly Trigger[],
+    now: Date,
+  ): Promise<void>
+  /** Gives webhook triggers their URLs before the flow is active, so that they can be entered elsewhere first. */
+  reserve(trx: Transaction<DB>, tenantId: string, flowId: string, triggers: readonly Trigger[]): Promise<void>
+  /** For a flow that is deleted: its URLs go with it. */
+  remove(trx: Transaction<DB>, tenantId: string, flowId: string): Promise<void>
+  /** By flow; every flow that was asked for has an entry. */
+  describe(db: Kysely<DB>, tenantId: string, flowIds: readonly string[]): Promise<Map<string, TriggerStates>>
+}
+
+export type { TriggerStates } from './service.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    flowTriggers: FlowTriggerService
+  }
+}
+
+export default fp(
+  async (app: FastifyInstance, _options: { config: Config }) => {
+    const ctx: FlowTriggerContext = { db: app.db, secretBox: app.secretBox, publicUrl: null }
+    app.decorate('flowTriggers', {
+      sync: (trx, tenantId, flowId, triggers, now) => syncTriggers(ctx, trx, tenantId, flowId, triggers, now),
+      reserve: (trx, tenantId, flowId, triggers) =>
+        reserveInlets(ctx.secretBox, trx, tenantId, flowId, triggers),
+      remove: removeTriggers,
+      describe: (db, tenantId, flowIds) => describeTriggers(ctx, db, tenantId, flowIds),
+    } satisfies FlowTriggerService)
+  },
+  { name: 'flow-trigger', dependencies: ['db', 'secrets', 'flow-engine'] },
+)
