@@ -16,7 +16,14 @@ import { readStep } from './steps.ts'
 import type { Structure } from './structure.ts'
 import { checkStructure } from './structure.ts'
 import { readTriggers } from './triggers.ts'
-import type { CanonicalFlow, CanonicalStep, FlowSettings, Trigger } from './types.ts'
+import type {
+  ActionConfig,
+  CanonicalFlow,
+  CanonicalStep,
+  FlowSettings,
+  MessageConfig,
+  Trigger,
+} from './types.ts'
 import { FLOW_SCHEMA_VERSION } from './types.ts'
 import { checkUses } from './uses.ts'
 
@@ -127,11 +134,9 @@ function readStart(compilation: Compilation, source: FlowSource, graph: FlowGrap
 function reportSelfTriggers(compilation: Compilation, graph: FlowGraph, triggers: readonly Trigger[]): void {
   const types = new Set(triggers.flatMap((trigger) => (trigger.type === 'event' ? trigger.event_types : [])))
   for (const [id, { type, config, draft }] of graph.steps) {
-    if (type !== 'action' || !config) continue
-    const { action_type: actionType, plugin_id: pluginId } = config as {
-      action_type: string
-      plugin_id: string
-    }
+    if (!config || (type !== 'action' && type !== 'message')) continue
+    const called = type === 'action' ? config : (config as MessageConfig).send_with
+    const { action_type: actionType, plugin_id: pluginId } = called as ActionConfig
     const resolution = compilation.catalogue.resolveAction(actionType, pluginId)
     const emitted =
       'action' in resolution ? resolution.action.emits.find((event) => types.has(event)) : undefined

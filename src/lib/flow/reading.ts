@@ -30,6 +30,8 @@ export interface Place {
   roots: readonly TemplateRoot[]
   /** In the filter of a wait, what `event` is; null elsewhere. */
   arriving: string | null
+  /** The step's own output is there: where a message is handed to what sends it. */
+  ownOutput?: boolean
 }
 
 export const STEP_PLACE: Place = {

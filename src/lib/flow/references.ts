@@ -1,4 +1,5 @@
 import { collectSteps } from './drafts.ts'
+import { messageAction } from './message-send.ts'
 import { ProblemList } from './problems.ts'
 import { readSource } from './source.ts'
 
@@ -17,11 +18,18 @@ export function actionReferences(definition: unknown): ActionReference[] {
   const source = readSource(definition, problems)
   const references = new Map<string, ActionReference>()
   for (const { members } of source ? collectSteps(source, problems) : []) {
-    const actionType = members['action_type'] ?? members['action_id']
-    const pluginRef = members['plugin_id'] ?? null
-    if (members['type'] !== 'action' || typeof actionType !== 'string') continue
-    if (pluginRef !== null && typeof pluginRef !== 'string') continue
+    const { actionType, pluginRef } = namedAction(members) ?? {}
+    if (typeof actionType !== 'string' || (pluginRef !== null && typeof pluginRef !== 'string')) continue
     references.set(JSON.stringify([actionType, pluginRef]), { actionType, pluginRef })
   }
   return [...references.values()]
+}
+
+function namedAction(members: Record<string, unknown>): { actionType: unknown; pluginRef: unknown } | null {
+  if (members['type'] === 'message') return messageAction(members)
+  if (members['type'] !== 'action') return null
+  return {
+    actionType: members['action_type'] ?? members['action_id'],
+    pluginRef: members['plugin_id'] ?? null,
+  }
 }

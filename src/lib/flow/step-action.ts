@@ -57,7 +57,8 @@ function readInput(reader: Reader): { value: Record<string, unknown>; path: Path
   return { value, path }
 }
 
-function reportUnresolved(
+/** Reports that the catalogue has no such action; `path` is of its name. */
+export function reportUnresolved(
   reader: Reader,
   { problem, message, candidates }: Extract<ActionResolution, { problem: string }>,
   path: Path,

@@ -7,6 +7,7 @@ import { typesOfExpression } from './expression-types.ts'
 import { readRetry, readTimeout } from './settings.ts'
 import { readAction } from './step-action.ts'
 import { readHttp } from './step-http.ts'
+import { readMessage } from './step-message.ts'
 import { readCases, readStepCondition, readStop, readVariables } from './step-logic.ts'
 import { readDelay, readWait } from './step-time.ts'
 import { suggest } from './suggest.ts'
@@ -41,6 +42,7 @@ export const STEP_TYPES: Readonly<Record<StepType, StepTypeRules>> = {
   for_each: rules(readForEach, ['done'], ['done']),
   set: rules(readVariables, ['next'], ['next']),
   http: { ...rules(readHttp, ['success', 'error'], ['success']), calls: true },
+  message: { ...rules(readMessage, ['success', 'error'], ['success']), calls: true },
   stop: rules(readStop, NO_PORTS, NO_PORTS),
 }
 

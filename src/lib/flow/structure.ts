@@ -22,7 +22,7 @@ export function checkStructure(
   const reachable = reachableFrom(graph, [start, ...handlers.slice(0, 1)])
   if (!graph.hasUnknownTarget) reportUnreached(compilation, graph, reachable)
   if (![...reachable].some((id) => isCall(graph.steps.get(id)))) {
-    const message = 'Add an action or an http step: no path of this flow does anything.'
+    const message = 'Add an action, a message or an http step: no path of this flow does anything.'
     const first = graph.steps.get(start)
     compilation.problems.report('no_action', first?.draft.path.slice(0, -1) ?? [], message, null)
   }
@@ -87,5 +87,5 @@ function reportUnreached(compilation: Compilation, graph: FlowGraph, reachable: 
 }
 
 function isCall(step: ReadStep | undefined): boolean {
-  return step?.type === 'action' || step?.type === 'http'
+  return step?.type === 'action' || step?.type === 'message' || step?.type === 'http'
 }

@@ -196,6 +196,29 @@ export interface HttpConfig {
 }
 export type HttpStep = StepBase<'http', HttpConfig, 'success' | 'error'>
 
+export const MESSAGE_CHANNELS = ['email', 'sms', 'notification'] as const
+export type MessageChannel = (typeof MESSAGE_CHANNELS)[number]
+
+/** What an OpenAI-compatible endpoint is asked to write. */
+export interface MessagePrompt {
+  prompt: TemplateText
+  /** Null: the operator's. */
+  model: string | null
+  max_tokens: number
+}
+export interface MessageConfig {
+  channel: MessageChannel
+  /** Null, of a notification alone: everybody who gets the shop's notifications. */
+  to: TemplateText | null
+  subject: TemplateText | null
+  /** With `ai`, what is sent when it cannot be asked or does not answer well. */
+  body: TemplateText
+  ai: MessagePrompt | null
+  /** What sends it. In its input the finished message is the step's own output. */
+  send_with: ActionConfig
+}
+export type MessageStep = StepBase<'message', MessageConfig, 'success' | 'error'>
+
 export type StopOutcome = 'done' | 'filtered' | 'stopped' | 'failed'
 export type StopStep = StepBase<'stop', { outcome: StopOutcome; reason: TemplateText | null }, never>
 
@@ -208,6 +231,7 @@ export type CanonicalStep =
   | ForEachStep
   | SetStep
   | HttpStep
+  | MessageStep
   | StopStep
 
 export type StepType = CanonicalStep['type']

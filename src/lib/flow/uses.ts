@@ -71,7 +71,7 @@ function checkStepUse(context: UseContext, use: Use): void {
   const schema = context.compilation.schemas.steps.get(id)
   if (schema) checkDeclared(context, use, [schema], use.below.slice(2))
   if (use.stepId === null || use.mayBeMissing || !availability || !structure.reachable.has(use.stepId)) return
-  if (availability.hasStep(use.stepId, id)) return
+  if (availability.hasStep(use.stepId, id) || (id === use.stepId && use.place.ownOutput)) return
   const loop = structure.loops.get(id)
   const message =
     id === use.stepId

@@ -23,12 +23,15 @@ const ACTIONS: CatalogueAction[] = [
       properties: {
         to: { type: 'string' },
         subject: { type: 'string' },
+        body: { type: 'string' },
         template: { type: 'string' },
         priority: { type: 'integer' },
         tags: { type: 'array', items: { type: 'string' } },
       },
     },
   }),
+  action('send_sms', { required_fields: ['to', 'message'] }),
+  action('create_notification', { required_fields: ['title', 'message'], optional_fields: ['user_id'] }),
   action('create_task', { required_fields: ['title'], optional_fields: ['due_date'] }),
   action('update_customer', { emits: ['customer.updated'] }),
   action('find_customer', {
@@ -40,6 +43,12 @@ const ACTIONS: CatalogueAction[] = [
   }),
   action('anything', {}),
   action('send_welcome_email', { plugin_id: 'email-marketing-id' }),
+  action('send_campaign', {
+    plugin_id: 'email-marketing-id',
+    required_fields: ['recipient', 'copy', 'list'],
+    output_schema: { type: 'object', properties: { queued: { type: 'boolean' } } },
+    emits: ['customer.updated'],
+  }),
   action('log_error', { plugin_id: 'logging-plugin-id' }),
 ]
 
