@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Database } from './database.ts'
 import { unprocessable } from './errors.ts'
-import type { Outbox } from './outbox.ts'
+import { causationOf, type Outbox } from './outbox.ts'
 
 export interface Shop {
   db: Database
@@ -15,6 +15,8 @@ export interface Change {
   tenantId: string
   /** RFC 3339. */
   now: string
+  /** The caller acts for an automation, not for a person. */
+  automated: boolean
   emit(event: string, data: object): void
 }
 
@@ -39,8 +41,10 @@ export function change(
   const { tenantId } = request
   const key = request.headers['idempotency-key']
   const now = new Date().toISOString()
-  const doWork = (): Answer =>
-    work({ db, tenantId, now, emit: (event, data) => outbox.add(tenantId, event, data, now) })
+  const causation = causationOf(request.headers)
+  const automated = causation !== null && causation.depth > 0
+  const emit = (event: string, data: object): void => outbox.add({ tenantId, event, data, now, causation })
+  const doWork = (): Answer => work({ db, tenantId, now, automated, emit })
   const { status, body, replayed } = db.transaction(() => {
     if (key === undefined) return { ...doWork(), replayed: false }
     if (typeof key !== 'string' || key.length === 0 || key.length > KEY_MAX_CHARS) {

@@ -38,10 +38,31 @@ const SCHEMA = `
     updated_at text not null,
     primary key (tenant_id, id)
   ) strict;
+  create table if not exists leads (
+    tenant_id text not null, id text not null, name text, email text collate nocase, phone text, source text,
+    status text not null, assigned_to text, created_at text not null, updated_at text not null,
+    primary key (tenant_id, id)
+  ) strict;
+  create table if not exists bookings (
+    tenant_id text not null, id text not null, service text not null, customer_id text not null, staff text,
+    status text not null, starts_at text not null, ends_at text not null, time_zone text not null,
+    details text not null, created_at text not null, updated_at text not null,
+    primary key (tenant_id, id),
+    foreign key (tenant_id, customer_id) references customers (tenant_id, id)
+  ) strict;
+  -- What was said between the shop and people. Of one that an automation sent, automated is 1.
+  create table if not exists messages (
+    tenant_id text not null, id text not null, direction text not null, channel text not null,
+    sender text not null, recipient text not null, subject text, text text not null, automated integer not null,
+    customer_id text, lead_id text, created_at text not null,
+    primary key (tenant_id, id)
+  ) strict;
   -- Events that the automation service has not acknowledged yet, and those that it refused.
   create table if not exists outbox (
     seq integer primary key autoincrement, id text not null unique, tenant_id text not null,
-    event text not null, data text not null, happened_at text not null, refusal text
+    event text not null, data text not null, happened_at text not null, refusal text,
+    -- What the action was called with that the event is a consequence of.
+    causation_id text, causation_depth integer
   ) strict;
   -- What was answered under each Idempotency-Key.
   create table if not exists answers (

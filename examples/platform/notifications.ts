@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { type Change, change, newId, type Shop } from './change.ts'
+import { recordMessage, SHOP_EMAIL, SHOP_PHONE } from './messages.ts'
 import { AnyObject, type App, CLOSED, Email, Line, ListQuery, PersonId, Text } from './routes.ts'
 import { unprocessable } from './errors.ts'
 
@@ -56,6 +57,8 @@ export function notificationRoutes(app: App, shop: Shop): void {
   app.post('/api/notifications/sms', { schema: { body: SmsInput } }, (request, reply) =>
     change(shop, request, reply, (trx) => {
       const { to, ...content } = request.body
+      const said = { channel: 'sms', from: SHOP_PHONE, to, subject: null, text: content.message }
+      recordMessage(trx, 'outbound', said)
       return { status: 201, body: keep(trx, 'sms', to, null, content) }
     }),
   )
@@ -74,6 +77,8 @@ function keepEmail(trx: Change, { to, subject, ...content }: Static<typeof Email
   if ([content.text, content.html, content.body, content.template].every((part) => part === undefined)) {
     throw unprocessable('nothing_to_say', 'Give one of text, html, body or template.')
   }
+  const text = content.text ?? content.body ?? content.html ?? ''
+  recordMessage(trx, 'outbound', { channel: 'email', from: SHOP_EMAIL, to, subject, text })
   return keep(trx, 'email', to, subject, content)
 }
 

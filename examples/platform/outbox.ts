@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Database } from './database.ts'
@@ -18,6 +19,33 @@ export interface OutboxEntry {
   data: string
   happened_at: string
   refusal: string | null
+  causation_id: string | null
+  causation_depth: number | null
+}
+
+export interface NewEntry {
+  tenantId: string
+  event: string
+  data: object
+  /** When it happened, RFC 3339. */
+  now: string
+  causation: Causation | null
+}
+
+/** What an action's call says of how it came about: its events hand it back, so that loops of automations end. */
+export interface Causation {
+  id: string | null
+  depth: number
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+const DEPTH = /^\d{1,3}$/
+
+/** Null: a person or another system asked for the change. */
+export function causationOf(headers: IncomingHttpHeaders): Causation | null {
+  const { 'x-causation-id': id, 'x-causation-depth': depth } = headers
+  if (typeof depth !== 'string' || !DEPTH.test(depth)) return null
+  return { id: typeof id === 'string' && UUID.test(id) ? id : null, depth: Number(depth) }
 }
 
 const BATCH_SIZE = 100
@@ -46,13 +74,15 @@ export class Outbox {
   }
 
   /** Call it inside the transaction, and `wake` after its commit. */
-  add(tenantId: string, event: string, data: object, happenedAt: string): void {
+  add({ tenantId, event, data, now, causation }: NewEntry): void {
     this.#db.insert('outbox', {
       id: `evt_${randomUUID()}`,
       tenant_id: tenantId,
       event,
       data: JSON.stringify(data),
-      happened_at: happenedAt,
+      happened_at: now,
+      causation_id: causation?.id ?? null,
+      causation_depth: causation?.depth ?? null,
     })
   }
 
@@ -136,11 +166,12 @@ export class Outbox {
         ...(key !== null && { authorization: `Bearer ${key}` }),
       },
       body: JSON.stringify({
-        events: batch.map(({ id, event, data, happened_at }) => ({
+        events: batch.map(({ id, event, data, happened_at, causation_id, causation_depth }) => ({
           id,
           event,
           timestamp: happened_at,
           data: JSON.parse(data) as unknown,
+          ...(causation_depth !== null && { causation: { id: causation_id, depth: causation_depth } }),
         })),
       }),
       signal: AbortSignal.any([this.#closing.signal, AbortSignal.timeout(TIMEOUT_MS)]),

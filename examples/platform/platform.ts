@@ -1,10 +1,13 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyError, type FastifyRequest } from 'fastify'
+import { bookingRoutes } from './bookings.ts'
 import { type Shop } from './change.ts'
 import { customerRoutes } from './customers.ts'
 import { openDatabase } from './database.ts'
 import { PlatformError } from './errors.ts'
+import { leadRoutes } from './leads.ts'
+import { messageRoutes } from './messages.ts'
 import { notificationRoutes } from './notifications.ts'
 import { orderRoutes } from './orders.ts'
 import { type Intake, Outbox } from './outbox.ts'
@@ -94,6 +97,9 @@ function registerRoutes(app: App, shop: Shop): void {
   orderRoutes(app, shop)
   notificationRoutes(app, shop)
   taskRoutes(app, shop)
+  leadRoutes(app, shop)
+  bookingRoutes(app, shop)
+  messageRoutes(app, shop)
 }
 
 function checkToken({ headers }: FastifyRequest, token: string): void {

@@ -3,7 +3,7 @@ import { type CatalogueType, email, id, listOf, nullable, object, text, time } f
 const PROPERTIES = {
   id,
   service: object({ id, name: text }, ['name']),
-  customer: object({ id, name: text, email: nullable(email) }, ['id']),
+  customer: object({ id, name: text, email: nullable(email), phone: nullable(text) }, ['id']),
   staff: nullable(text),
   status: text,
   starts_at: time,
@@ -15,7 +15,7 @@ const REQUIRED = ['id', 'status', 'starts_at', 'ends_at']
 const SAMPLE = {
   id: 'book_Ym20Qs',
   service: { id: 'srv_11', name: 'Fitting' },
-  customer: { id: 'cus_Lw81Pd', name: 'Ana Sousa', email: 'ana@example.com' },
+  customer: { id: 'cus_Lw81Pd', name: 'Ana Sousa', email: 'ana@example.com', phone: '+351912345678' },
   staff: 'Rita',
   status: 'confirmed',
   starts_at: '2026-03-12T10:00:00Z',

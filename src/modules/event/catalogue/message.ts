@@ -9,6 +9,7 @@ const PROPERTIES = {
   subject: nullable(text),
   text,
   customer_id: nullable(id),
+  lead_id: nullable(id),
 }
 const REQUIRED = ['id', 'channel', 'from', 'to']
 
@@ -21,6 +22,7 @@ const SAMPLE = {
   subject: null,
   text: 'Is the apron back in stock?',
   customer_id: 'cus_Lw81Pd',
+  lead_id: null,
 } as const
 
 export const MESSAGE_TYPES: readonly CatalogueType[] = [
@@ -32,15 +34,16 @@ export const MESSAGE_TYPES: readonly CatalogueType[] = [
   },
   {
     name: 'message.sent',
-    description: 'The shop wrote to a customer.',
+    description: 'The shop wrote to a customer; `automated` says whether an automation did, or a person.',
     sample: {
       ...SAMPLE,
       id: 'msg_0uVh3a',
       from: '+351210000000',
       to: '+351912345678',
       text: 'It is, since this morning.',
+      automated: false,
       sent_at: '2026-03-08T12:35:40Z',
     },
-    schema: object({ ...PROPERTIES, sent_at: time }, REQUIRED),
+    schema: object({ ...PROPERTIES, automated: { type: 'boolean' }, sent_at: time }, REQUIRED),
   },
 ]
