@@ -6,7 +6,7 @@ const CAP_WINDOW_MS = 60_000
 /** A chain is no longer than the depth at which it is cut, and a little for chains that began under another limit. */
 const CHAIN_MAX = 16
 
-/** Executions that a flow has started within the last minute; at most `most` are counted. */
+/** Executions that a flow has started within the last minute, without retries; at most `most` are counted. */
 export async function countRecentStarts(
   db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
@@ -16,11 +16,53 @@ export async function countRecentStarts(
   const { rows } = await sql<{ count: number }>`
     select count(*) as count from (
       select from automation_executions
-      where tenant_id = ${tenantId} and flow_id = ${flowId} and status <> 'skipped'
+      where tenant_id = ${tenantId} and flow_id = ${flowId} and status <> 'skipped' and retry_of is null
         and id >= ${lowestIdAt(Date.now() - CAP_WINDOW_MS)}
       limit ${most}
     ) recent`.execute(db)
   return rows[0]?.count ?? 0
+}
+
+/** What has started under a start key. `trigger` is the text of the row: what was given to the start. */
+export async function findStart(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  flowId: string,
+  startKey: string,
+): Promise<{ id: string; isSkipped: boolean; reason: string | null; trigger: string } | undefined> {
+  const row = await db
+    .selectFrom('automation_executions')
+    .select(['id', 'status', 'reason', sql<string>`trigger::text`.as('trigger')])
+    .where('tenant_id', '=', tenantId)
+    .where('flow_id', '=', flowId)
+    .where('start_key', '=', startKey)
+    .executeTakeFirst()
+  if (row === undefined) return undefined
+  const isSkipped = row.status === 'skipped'
+  return { id: row.id, isSkipped, reason: isSkipped ? row.reason : null, trigger: row.trigger }
+}
+
+/** Flows that may not start now, whatever their enrolment says, by id. */
+export async function selectRefused(
+  db: Kysely<DB> | Transaction<DB>,
+  flows: readonly { tenantId: string; flowId: string }[],
+  most: number,
+): Promise<Map<string, 'halted' | 'rate_cap'>> {
+  const { rows } = await sql<{ flow_id: string; halted: boolean }>`
+    select w.flow_id, c.halted_at is not null as halted
+    from unnest(${flows.map(({ tenantId }) => tenantId)}::uuid[], ${flows.map(({ flowId }) => flowId)}::uuid[])
+      as w (tenant_id, flow_id)
+    left join flow_cursors c on c.tenant_id = w.tenant_id
+    cross join lateral (
+      select count(*) as count from (
+        select from automation_executions e
+        where e.tenant_id = w.tenant_id and e.flow_id = w.flow_id and e.status <> 'skipped'
+          and e.id >= ${lowestIdAt(Date.now() - CAP_WINDOW_MS)}
+        limit ${most}
+      ) recent
+    ) counted
+    where c.halted_at is not null or counted.count >= ${most}`.execute(db)
+  return new Map(rows.map((row) => [row.flow_id, row.halted ? 'halted' : 'rate_cap']))
 }
 
 export async function countTriggered(

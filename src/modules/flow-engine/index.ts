@@ -1,14 +1,15 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../../config.ts'
-import { cancelExecutions, haltTenant, resumeTenant } from './cancel.ts'
-import { ensureCursor, lockCursor } from './cursor.ts'
+import { cancelExecutions, cancelQueued, haltTenant, resumeTenant } from './cancel.ts'
+import { ensureCursor } from './cursor.ts'
 import { Engine } from './engine.ts'
-import { countRecentStarts, countTriggered } from './flow-starts.ts'
+import { countTriggered } from './flow-starts.ts'
 import { Matcher } from './matcher.ts'
 import { MatcherLoop } from './matcher-loop.ts'
-import { ProgramCache } from './program.ts'
-import { startExecution, type StartRequest, type StartResult } from './starts.ts'
+import { type Program, ProgramCache } from './program.ts'
+import { startChecked, type UncheckedStart } from './start-service.ts'
+import type { StartResult } from './starts.ts'
 import { Waits } from './waits.ts'
 
 /**
@@ -26,7 +27,9 @@ import { Waits } from './waits.ts'
  */
 export interface FlowEngineService {
   /** Starts an execution that no event starts: by hand, by schedule, by a webhook. */
-  start(request: Omit<StartRequest, 'program' | 'refused' | 'now'>): Promise<StartResult>
+  start(request: Omit<UncheckedStart, 'program'>): Promise<StartResult>
+  /** A published version, compiled; null: there is none. */
+  findProgram(tenantId: string, flowId: string, version: number): Promise<Program | null>
   /** @returns how many it concerned: what runs ends at its next boundary, what has ended is left alone */
   cancel(tenantId: string, ids: readonly string[], reason: string): Promise<number>
   /** Stops all automations of a tenant. @returns how many queued executions were cancelled */
@@ -38,8 +41,12 @@ export interface FlowEngineService {
 }
 
 export { ensureCursor, lockCursor } from './cursor.ts'
-export { cancelExecutions } from './cancel.ts'
-export { startExecution, type StartRequest, type StartResult } from './starts.ts'
+export { cancelExecutions, cancelQueued, haltTenant, resumeTenant } from './cancel.ts'
+export { countTriggered, findStart } from './flow-starts.ts'
+export type { Program } from './program.ts'
+export { isPlainStart, startChecked, startTogether, type UncheckedStart } from './start-service.ts'
+export { startExecution, type StartRequest, type StartResult, startScope } from './starts.ts'
+export { filterRefusal } from './trigger.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -84,20 +91,20 @@ export default fp(
         await ensureCursor(app.db, tenantId)
         const most = config.flow.maxStartsPerMinute
         const result = await app.db.transaction().execute(async (trx) => {
-          const cursor = await lockCursor(trx, tenantId, 'hold')
-          const isCapped = (await countRecentStarts(trx, tenantId, flowId, most)) >= most
-          const refused = cursor?.isHalted === true ? 'halted' : isCapped ? 'rate_cap' : null
-          const now = cursor?.now ?? new Date()
-          const started = await startExecution(trx, { ...request, program, refused, now })
+          const started = await startChecked(trx, { ...request, program }, most)
           const count = started.status === 'queued' ? 1 : 0
-          await countTriggered(trx, tenantId, new Map([[flowId, count]]), now)
+          await countTriggered(trx, tenantId, new Map([[flowId, count]]), started.at)
           return started
         })
         if (result.status === 'queued') app.signals.publish('executions_due', [tenantId])
         return result
       },
+      findProgram: (tenantId, flowId, version) => programs.find(tenantId, flowId, version),
       cancel: (tenantId, ids, reason) => cancelExecutions(app.db, tenantId, ids, reason),
-      halt: (tenantId) => haltTenant(app.db, tenantId),
+      halt: async (tenantId) => {
+        await haltTenant(app.db, tenantId)
+        return (await cancelQueued(app.db, tenantId)).cancelled
+      },
       resume: async (tenantId) => {
         await resumeTenant(app.db, tenantId)
         app.signals.publish('executions_due', [tenantId])

@@ -1,10 +1,11 @@
-import { sql, type Transaction } from 'kysely'
+import type { Transaction } from 'kysely'
 import type { DB, TriggerKind } from '../../../db/schema.ts'
 import type { EventScope, FlowScope } from '../../lib/flow/scope.ts'
 import { newId } from '../../lib/ids.ts'
 import { cancelExecutions } from './cancel.ts'
-import { decideEnrolment, enrolmentKey, hasStarted } from './enrolment.ts'
+import { decideEnrolment, enrolmentKey, hasStarted, lockKey } from './enrolment.ts'
 import { StepError } from './evaluate.ts'
+import { findStart } from './flow-starts.ts'
 import type { Program } from './program.ts'
 import type { StoredTrigger } from './scope.ts'
 import { initialState } from './state.ts'
@@ -22,6 +23,8 @@ export interface StartRequest {
   kind: TriggerKind
   data: unknown
   event: EventScope | null
+  /** Makes a start without an event happen once in its flow: of two with the same key one is a duplicate. */
+  startKey?: string | null
   /** Of the event; 0 for what a person or system did. */
   causationDepth: number
   /** Why it may not start, whatever the enrolment says: rate_cap, halted. */
@@ -88,7 +91,8 @@ interface Refusal {
   error: { step_id: string; code: string; message: string } | null
 }
 
-function executionRow(request: StartRequest, id: string, key: string | null, refused: Refusal | null) {
+/** What a start stores. @param refused why it does not start; null: it does */
+export function executionRow(request: StartRequest, id: string, key: string | null, refused: Refusal | null) {
   const { program, event, now } = request
   return {
     tenant_id: request.tenantId,
@@ -102,6 +106,7 @@ function executionRow(request: StartRequest, id: string, key: string | null, ref
     trigger_kind: request.kind,
     trigger: JSON.stringify({ data: request.data, event } satisfies StoredTrigger),
     key,
+    start_key: request.startKey ?? null,
     state: JSON.stringify(initialState(program.flow.start, program.flow.variables)),
     due_at: refused === null ? now : null,
     causation_depth: request.causationDepth,
@@ -118,13 +123,8 @@ async function insertExecutions(
   const inserted = await trx
     .insertInto('automation_executions')
     .values([...rows])
-    .onConflict((conflict) =>
-      conflict
-        .columns(['flow_id', 'event_id'])
-        .where('event_id', 'is not', null)
-        .where('retry_of', 'is', null)
-        .doNothing(),
-    )
+    // By flow and event, or by flow and start key.
+    .onConflict((conflict) => conflict.doNothing())
     .returning('flow_id')
     .execute()
   return inserted.map((row) => row.flow_id)
@@ -171,10 +171,10 @@ async function refusal(
   if (request.refused !== null) return because(request.refused)
   if (request.causationDepth > MAX_CAUSATION_DEPTH) return because('causation_depth')
   if (key === null) return null
-  // Two starts under one key decide one after the other.
-  await sql`select pg_advisory_xact_lock(hashtextextended(${`${flowId} ${key}`}, 0))`.execute(trx)
+  await lockKey(trx, flowId, key)
   const eventId = request.event?.id
   if (eventId !== undefined && (await hasStarted(trx, { tenantId, flowId, eventId }))) return null
+  if (request.startKey != null && (await findStart(trx, tenantId, flowId, request.startKey))) return null
   const { reason, restarts } = await decideEnrolment(trx, request, key)
   if (restarts.length > 0) await cancelExecutions(trx, tenantId, restarts, 'restarted')
   return reason === null ? null : because(reason)

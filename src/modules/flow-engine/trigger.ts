@@ -1,3 +1,4 @@
+import type { Condition } from '../../lib/condition.ts'
 import type { EventScope, FlowScope } from '../../lib/flow/scope.ts'
 import type { EventTrigger } from '../../lib/flow/types.ts'
 import { StepError, type Templates, test } from './evaluate.ts'
@@ -20,12 +21,21 @@ export function triggerRefusal(
   if (trigger.plugin_id !== null && trigger.plugin_id !== event.source) {
     return { reason: 'source', note: null }
   }
-  if (trigger.filter === null) return null
+  return trigger.filter === null ? null : filterRefusal(program, trigger.filter, scope(), now)
+}
+
+/** Why what came does not pass a trigger's filter; null: it does. */
+export function filterRefusal(
+  program: Templates,
+  filter: Condition,
+  scope: FlowScope,
+  now: Date,
+): TriggerRefusal | null {
   try {
-    const { result, note } = test(program, trigger.filter, scope(), now)
+    const { result, note } = test(program, filter, scope, now)
     return result ? null : { reason: 'filter', note }
   } catch (error) {
-    // A value of the filter is missing in this event: it is not one that the flow is about.
+    // A value of the filter is missing in what came: it is not something that the flow is about.
     if (error instanceof StepError) return { reason: 'filter', note: error.message }
     throw error
   }
