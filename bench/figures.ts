@@ -3,6 +3,7 @@ import { deadEndpoints } from './figures/dead-endpoints.ts'
 import { delivery } from './figures/delivery.ts'
 import { dispatch } from './figures/dispatch.ts'
 import { discovery } from './figures/discovery.ts'
+import { flowThroughput } from './figures/flow-throughput.ts'
 import { intakeBatch } from './figures/intake-batch.ts'
 import { intakeSingle } from './figures/intake-single.ts'
 import { latency } from './figures/latency.ts'
@@ -24,4 +25,5 @@ export const FIGURES: readonly Figure[] = [
   discovery,
   dispatch,
   actionDiscovery,
+  flowThroughput,
 ]

@@ -41,9 +41,12 @@ server.keepAliveTimeout = 60_000
 
 function noteLatency(group: string, chunks: readonly Buffer[]): void {
   const now = clockMicros()
-  const { data } = JSON.parse(Buffer.concat(chunks).toString()) as { data: { sent_at: number } }
+  // An event's data, or what a flow made of it for an action.
+  const { data, payload } = JSON.parse(Buffer.concat(chunks).toString()) as Partial<
+    Record<'data' | 'payload', { sent_at: number }>
+  >
   const values = latencies.get(group) ?? []
-  values.push((now - data.sent_at) / 1_000)
+  values.push((now - (data ?? payload ?? { sent_at: now }).sent_at) / 1_000)
   latencies.set(group, values)
 }
 

@@ -54,9 +54,14 @@ export class Stage implements AsyncDisposable {
     return { name, url, pool }
   }
 
-  async service(options: Pick<ServiceOptions, 'databaseUrl' | 'roles'>): Promise<Service> {
+  /** @param options `env` where the figure differs from the defaults */
+  async service(
+    options: Pick<ServiceOptions, 'databaseUrl' | 'roles'> & Partial<Pick<ServiceOptions, 'env'>>,
+  ): Promise<Service> {
     const { profileFolder, env } = this.#options
-    return this.#undo.use(await startService(this.bed, { ...options, profileFolder, env }))
+    return this.#undo.use(
+      await startService(this.bed, { ...options, profileFolder, env: { ...options.env, ...env } }),
+    )
   }
 
   async helper<C extends Commands>(name: string): Promise<Helper<C>> {

@@ -33,7 +33,8 @@ export interface Boundary {
   state: string
   /** When a waiting one goes on. */
   dueAtMs: number | null
-  leaseMs: number
+  /** Null: the lease is fresh and stays as it is, so that no index has to be written (a heap-only update). */
+  leaseMs: number | null
   stepCount: number
   /** Events it knows to have received: if there are more by now, it is due at once. */
   received: number
@@ -72,12 +73,15 @@ with boundary as (
       handled = b.handled, error = b.error, state = b.state, step_count = b.step_count,
       due_at = case
         when l.is_cancelled then null
+        when b.status = 'running' and b.lease_ms is null then e.due_at
         when b.status = 'running' then coalesce($15::timestamptz, clock_timestamp()) + b.lease_ms * interval '1 millisecond'
         when b.status = 'queued' or (b.status = 'waiting' and l.received <> b.received)
           then coalesce($15::timestamptz, clock_timestamp())
         when b.status = 'waiting' then to_timestamp(b.due_at_ms / 1000) end,
-      lease_until = case when b.status = 'running' and not l.is_cancelled
-        then clock_timestamp() + b.lease_ms * interval '1 millisecond' end,
+      lease_until = case
+        when l.is_cancelled or b.status <> 'running' then null
+        when b.lease_ms is null then e.lease_until
+        else clock_timestamp() + b.lease_ms * interval '1 millisecond' end,
       finished_at = case when l.is_cancelled or b.status not in ('running', 'waiting', 'queued')
         then coalesce($15::timestamptz, clock_timestamp()) end
   from boundary b join locked l on l.tenant_id = b.tenant_id and l.id = b.id

@@ -13,6 +13,7 @@ import {
   type ClaimedExecution,
   loadOutputs,
   renewExecutions,
+  TENANT_MAX_RUNNING,
 } from './execution-repository.ts'
 import { FlowHealth } from './flow-health.ts'
 import { Ended, Journal, type RunEnd } from './journal.ts'
@@ -41,6 +42,8 @@ export interface EngineOptions {
 const BATCH_MAX = 200
 const FLUSHES = 2
 const RETRY_MS = 250
+/** Executions that end within this time make room together. */
+const FREED_MS = 5
 /** What is in hand when the process is to stop has so long for its call; else its lease runs out. */
 const STOP_MS = 5_000
 
@@ -59,6 +62,9 @@ export class Engine {
   #stopping = false
   #again = false
   #claiming: Promise<void> | null = null
+  /** Somebody had to be left behind for want of room. */
+  #crowded = false
+  #freedTimer: NodeJS.Timeout | null = null
   #pollTimer: NodeJS.Timeout | null = null
   #renewTimer: NodeJS.Timeout | null = null
 
@@ -85,6 +91,8 @@ export class Engine {
     this.#stopping = true
     if (this.#pollTimer !== null) clearTimeout(this.#pollTimer)
     this.#pollTimer = null
+    if (this.#freedTimer !== null) clearTimeout(this.#freedTimer)
+    this.#freedTimer = null
     await this.#claiming
     const giveUp = new AbortController()
     await Promise.race([
@@ -143,21 +151,30 @@ export class Engine {
     }
   }
 
+  /** Room has become free for those who were left behind: taken up together, as a claim costs the same for one. */
+  #freed(): void {
+    if (!this.#crowded || !this.#running) return
+    this.#freedTimer ??= setTimeout(() => {
+      this.#freedTimer = null
+      this.hint()
+    }, FREED_MS)
+  }
+
   async #take(limit: number): Promise<number> {
     const startedAt = performance.now()
-    const { leaseMs } = this.#options
-    const busy = new Map<string, number>()
-    for (const { tenant_id } of this.#held) busy.set(tenant_id, (busy.get(tenant_id) ?? 0) + 1)
+    const { leaseMs, maxRunning } = this.#options
+    const busy = countByTenant(this.#held)
     const claims = await claimExecutions(this.#ctx.pool, { limit, leaseMs, busy, now: this.#clock() })
     for (const claim of claims) {
       this.#held.add(claim)
       const run = this.#run(claim, startedAt).finally(() => {
         this.#runs.delete(run)
         this.#held.delete(claim)
-        this.hint()
+        this.#freed()
       })
       this.#runs.add(run)
     }
+    this.#crowded = this.#runs.size >= maxRunning || isAnyCrowded(this.#held)
     if (claims.length > 0) this.#renewTimer ??= setInterval(() => void this.#renew(), leaseMs / 3)
     return claims.length
   }
@@ -255,6 +272,17 @@ export class Engine {
   #clock(): Date | null {
     return this.#options.now?.() ?? null
   }
+}
+
+function countByTenant(held: Iterable<ClaimedExecution>): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const { tenant_id } of held) counts.set(tenant_id, (counts.get(tenant_id) ?? 0) + 1)
+  return counts
+}
+
+/** Whether some tenant has as many in hand as it may. */
+function isAnyCrowded(held: Iterable<ClaimedExecution>): boolean {
+  return [...countByTenant(held).values()].some((count) => count >= TENANT_MAX_RUNNING)
 }
 
 /** A statement or connection that did not come through, through no fault of what it carried. */

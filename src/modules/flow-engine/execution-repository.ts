@@ -22,11 +22,13 @@ export interface ClaimedExecution {
   received: number
   expires_at_ms: number
   created_at_ms: number
+  /** When it was first taken up: the same for whoever takes it up again. */
+  started_at_ms: number
   now_ms: number
 }
 
 /** Executions of one tenant in one process's hands at most: its slow endpoints keep nobody else waiting. */
-const TENANT_MAX_RUNNING = 128
+export const TENANT_MAX_RUNNING = 128
 
 /**
  * From tenant to tenant through the index, whatever waits in each; those that have been due longest first, an equal
@@ -69,6 +71,7 @@ returning e.tenant_id, e.id, e.flow_id, e.version, e.trigger_kind, e.trigger, e.
   e.causation_depth, e.step_count, e.received,
   (extract(epoch from e.expires_at) * 1000)::float8 as expires_at_ms,
   (extract(epoch from e.created_at) * 1000)::float8 as created_at_ms,
+  floor(extract(epoch from e.started_at) * 1000)::float8 as started_at_ms,
   (extract(epoch from coalesce($4::timestamptz, clock_timestamp())) * 1000)::float8 as now_ms`
 
 /** Takes due executions, tenant by tenant; one that is not given back becomes due again when its lease ends. */

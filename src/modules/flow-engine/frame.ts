@@ -69,6 +69,14 @@ export class Frame {
     return this.#ending === null && threadsOf(this.state).includes(thread)
   }
 
+  /**
+   * What `now` is for steps, in epoch milliseconds: until the first boundary the moment at which the execution was
+   * taken up, so that steps before the first call need no boundary of their own. Done again, they come to the same.
+   */
+  now(): number {
+    return this.journal.isFresh ? this.claim.started_at_ms : this.clock()
+  }
+
   scopeOf(thread: Thread): FlowScope {
     return this.scope.of(thread, this.state)
   }
@@ -81,7 +89,7 @@ export class Frame {
     this.journal.record(thread, step, { stepId, status: 'succeeded', ...done })
     if (!this.isCurrent(thread)) return
     this.scope.setOutput(thread, stepId, done.output)
-    moveTo(thread, targetOf(step, done.port), this.clock())
+    moveTo(thread, targetOf(step, done.port), this.now())
   }
 
   /** The step's error port, else the flow's handlers, else the execution fails. */

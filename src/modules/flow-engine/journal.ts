@@ -2,7 +2,7 @@ import type { ExecutionStatus } from '../../../db/schema.ts'
 import type { CanonicalStep } from '../../lib/flow/types.ts'
 import type { Boundary, BoundaryAnswer, StepRecord } from './boundary-repository.ts'
 import type { ClaimedExecution } from './execution-repository.ts'
-import type { ExecutionState, Thread } from './state.ts'
+import { type ExecutionState, isInitial, type Thread } from './state.ts'
 
 /** How one hold of an execution ended. */
 export interface RunEnd {
@@ -12,6 +12,9 @@ export interface RunEnd {
   /** False: somebody else has it by now. */
   ours: boolean
 }
+
+/** A boundary renews the lease when so much of it is gone; those of one hold within that time write no index. */
+const LEASE_PARTS = 2
 
 /** The execution has ended, is cancelled, or belongs to somebody else: every line of it stops. */
 export class Ended extends Error {}
@@ -38,13 +41,15 @@ export class Journal {
   #isDirty = false
   #writing: Promise<void> | null = null
   #next: Promise<void> | null = null
-  #writtenAt = performance.now()
+  #renewedAt = performance.now()
   #end: RunEnd | null = null
   #isHalted = false
+  #isFresh: boolean
 
   constructor(options: JournalOptions) {
     this.#options = options
     this.#state = options.claim.state
+    this.#isFresh = isInitial(this.#state)
     this.#stepCount = options.claim.step_count
   }
 
@@ -55,6 +60,14 @@ export class Journal {
   /** The tenant was stopped. */
   get isHalted(): boolean {
     return this.#isHalted
+  }
+
+  /**
+   * Nothing of the execution is written yet but that it was taken up: whoever takes it up again does the same, as long
+   * as the same time is now (see `Frame.now`).
+   */
+  get isFresh(): boolean {
+    return this.#isFresh
   }
 
   get stepCount(): number {
@@ -95,10 +108,14 @@ export class Journal {
     this.#closedWaits.push(iteration)
   }
 
-  /** Before a call: what was done so far is durable, and the execution is still ours. */
+  /** Before a call: what was done so far is durable or comes out the same again, and the execution is still ours. */
+  async beforeCall(): Promise<void> {
+    if (!this.#isFresh || this.#isOld() || this.#end !== null) await this.settle()
+  }
+
+  /** What was done so far is durable, and the execution is still ours. */
   async settle(): Promise<void> {
-    const isOld = performance.now() - this.#writtenAt > this.#options.leaseMs / 2
-    if (this.#isDirty || isOld || this.#end !== null) await this.boundary()
+    if (this.#isDirty || this.#isOld() || this.#end !== null) await this.boundary()
   }
 
   /** Resolves once everything recorded so far is durable. @throws {Ended} */
@@ -125,6 +142,11 @@ export class Journal {
     return this.#end
   }
 
+  /** The lease needs looking after, and with it whether the execution is still ours. */
+  #isOld(): boolean {
+    return performance.now() - this.#renewedAt > this.#options.leaseMs / LEASE_PARTS
+  }
+
   async #inTurn(boundary: { status: ExecutionStatus; reason: string | null }): Promise<void> {
     // Leaves in a later turn, so that lines that go on in this one travel along.
     do await this.#writing?.catch(() => undefined)
@@ -146,7 +168,8 @@ export class Journal {
     dueAtMs?: number
   }): Promise<void> {
     if (this.#end !== null) throw new Ended()
-    const { claim, commit, leaseMs } = this.#options
+    const { claim, commit } = this.#options
+    const leaseMs = this.#isOld() ? this.#options.leaseMs : null
     this.#isDirty = false
     const answer = await commit({
       tenantId: claim.tenant_id,
@@ -164,7 +187,8 @@ export class Journal {
       closedWaits: this.#closedWaits.splice(0),
       steps: this.#records.splice(0),
     })
-    this.#writtenAt = performance.now()
+    this.#isFresh = false
+    if (leaseMs !== null) this.#renewedAt = performance.now()
     this.#isHalted = answer.isHalted
     if (answer.status === boundary.status) return
     this.#end = {

@@ -5,7 +5,16 @@ import type { Waits } from './waits.ts'
 /** Where a run writes what it did. */
 export type RunJournal = Pick<
   Journal,
-  'end' | 'isHalted' | 'record' | 'touch' | 'closeWait' | 'settle' | 'boundary' | 'close'
+  | 'end'
+  | 'isHalted'
+  | 'isFresh'
+  | 'beforeCall'
+  | 'record'
+  | 'touch'
+  | 'closeWait'
+  | 'settle'
+  | 'boundary'
+  | 'close'
 >
 
 /** How a run asks others. */

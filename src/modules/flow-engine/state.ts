@@ -53,6 +53,13 @@ export function initialState(start: StepId, variables: Record<string, unknown>):
   return { main: newThread('', start, variables, null), loop: null, error: null, filtered: false }
 }
 
+/** Whether nothing has been done yet. */
+export function isInitial({ main, loop, error }: ExecutionState): boolean {
+  return (
+    main.since === null && main.waiting === null && main.failures === 0 && loop === null && error === null
+  )
+}
+
 /** Moves a thread on; what it waited for is done with. */
 export function moveTo(thread: Thread, step: Target, nowMs: number): void {
   Object.assign(thread, newThread(thread.iteration, step, thread.variables, nowMs))

@@ -10,8 +10,8 @@ const COMPLETION_LOOK_MAX_MS = 60_000
 const BUSY_LOOK_MS = 5_000
 
 /**
- * A step that asks others. There is a boundary before the call and one after it, so that only the call under way when
- * the process dies may repeat. @throws {StepError}
+ * A step that asks others. What was done before the call is durable or comes out the same again, and a boundary follows
+ * it: only the call under way when the process dies may repeat. @throws {StepError}
  */
 export async function doCall(frame: Frame, at: Position<CallStep>): Promise<void> {
   const { thread, stepId, step } = at
@@ -23,7 +23,7 @@ export async function doCall(frame: Frame, at: Position<CallStep>): Promise<void
   if (thread.waiting === 'completion') result = await frame.calls.completed(name)
   else {
     thread.waiting = thread.due_at = null
-    await journal.settle()
+    await journal.beforeCall()
     if (!frame.isCurrent(thread)) return
     result = await frame.calls.send(call, claim.causation_depth)
   }

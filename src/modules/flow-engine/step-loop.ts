@@ -6,7 +6,7 @@ import { endItem, enterLoop, type Thread } from './state.ts'
 /** Starts the first items' lines; the main line waits for the last one. @throws {StepError} */
 export function doLoop(frame: Frame, at: Position<ForEachStep>): void {
   const { list: tree, max_items, concurrency, body } = at.step.config
-  const now = frame.clock()
+  const now = frame.now()
   const list = render(frame.program, tree, frame.scopeOf(at.thread), new Date(now))
   if (!Array.isArray(list)) {
     throw new StepError('not_a_list', 'The list of the loop did not come out as a list.')
@@ -30,7 +30,7 @@ export function endLoopItem(frame: Frame, thread: Thread): void {
   const step = frame.program.step(loop.step) as ForEachStep
   frame.scope.forget(thread.iteration)
   frame.journal.touch()
-  if (!endItem(frame.state, thread, step.config.body, frame.clock())) return
+  if (!endItem(frame.state, thread, step.config.body, frame.now())) return
   frame.state.loop = null
   frame.leave({ thread: main, stepId: loop.step, step }, { port: 'done', output: { count: loop.succeeded } })
 }

@@ -11,7 +11,7 @@ export function doPure(frame: Frame, at: Position<PureStep>): void {
     frame.leave(at, { port: 'next', output })
     return
   }
-  const result = runPure(frame.program, step, frame.scopeOf(thread), new Date(frame.clock()))
+  const result = runPure(frame.program, step, frame.scopeOf(thread), new Date(frame.now()))
   switch (result.kind) {
     case 'go': {
       const { port, output, note, variables } = result
@@ -28,7 +28,7 @@ export function doPure(frame: Frame, at: Position<PureStep>): void {
     case 'skip':
       journal.record(thread, step, { stepId, status: 'skipped', port: null, note: result.reason })
       if (thread === state.main) state.filtered = true
-      moveTo(thread, 'end', frame.clock())
+      moveTo(thread, 'end', frame.now())
       return
     case 'stop':
       journal.record(thread, step, { stepId, status: 'succeeded', port: null, note: result.reason })
