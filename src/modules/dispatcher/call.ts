@@ -67,6 +67,7 @@ async function callOnce(
     body: withoutPathFields(action, request.payload),
     idempotencyKey,
     causationDepth: request.causationDepth,
+    causationId: request.causationId,
     idempotent: action.idempotent,
     timeoutMs,
   })
@@ -103,6 +104,7 @@ async function callPlugin(
       'idempotency-key': idempotencyKey,
       'x-completion-token': newCompletionToken(ctx.secretBox, { tenantId, invocationId, claimedAt }),
       ...(request.causationDepth > 0 && { 'x-causation-depth': String(request.causationDepth) }),
+      ...(request.causationId !== null && { 'x-causation-id': request.causationId }),
     },
     body,
     timeoutMs,

@@ -111,6 +111,7 @@ function toRequests(flowExecutionId: string, input: DispatchInput): ActionReques
       timeoutMs: null,
       maxRetries: null,
       causationDepth: 0,
+      causationId: null,
     }
   })
 }

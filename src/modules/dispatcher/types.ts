@@ -24,6 +24,8 @@ export interface ActionRequest {
   maxRetries: number | null
   /** Automations between this action and what a person or system did first; told to whoever is called. */
   causationDepth: number
+  /** The event that led to it; null: none did. Told, too. */
+  causationId: string | null
 }
 
 /** What became of it. */

@@ -5,6 +5,7 @@ import { newId } from '../../lib/ids.ts'
 import { isRawNumber } from '../../lib/json.ts'
 import type { Problem } from '../../lib/problem.ts'
 import { parseTime } from '../../lib/time.ts'
+import type { Causation } from './causation.ts'
 import { eventTooLarge } from './errors.ts'
 import type { NewEvent } from './types.ts'
 
@@ -22,7 +23,7 @@ export interface ComposedEvent {
   readonly occurredAtMs: number
   /** The exact text that every attempt sends and signs. */
   readonly body: string
-  readonly causation: { readonly id: string; readonly depth: number } | null
+  readonly causation: Readonly<Causation> | null
 }
 
 /** Receivers commonly refuse more, and every attempt holds one body in memory. */

@@ -19,7 +19,9 @@ const fields = {
   ),
   causation: Type.Optional(
     Type.Object({
-      event_id: Type.String({ format: 'uuid', description: 'The event that caused this one' }),
+      event_id: Nullable(
+        Type.String({ format: 'uuid', description: 'The event that caused this one, if one did' }),
+      ),
       depth: Type.Integer({ description: 'Automations between this event and a person or system' }),
     }),
   ),

@@ -3,6 +3,7 @@ import { isUuid } from '../../lib/ids.ts'
 import { isRawNumber, toPointer } from '../../lib/json.ts'
 import type { FieldError } from '../../lib/problem.ts'
 import { parseTime } from '../../lib/time.ts'
+import { type Causation, readCausation } from './causation.ts'
 import { isSourceId } from './compose.ts'
 
 /** One event as a caller gives it, checked. */
@@ -12,6 +13,7 @@ export interface GivenEvent {
   id: string | null
   timestamp: string | null
   tenantId: string | undefined
+  causation: Causation | null
 }
 
 /**
@@ -24,6 +26,7 @@ export interface EventShape {
   id?: string
   timestamp?: string
   tenantId?: string
+  causation?: string
 }
 
 export const EVENT_SHAPE: Required<EventShape> = {
@@ -32,6 +35,7 @@ export const EVENT_SHAPE: Required<EventShape> = {
   id: 'id',
   timestamp: 'timestamp',
   tenantId: 'tenant_id',
+  causation: 'causation',
 }
 /** The platform's own webhook. */
 export const AUTOMATION_SHAPE: EventShape = {
@@ -66,6 +70,8 @@ export function readEvent(value: unknown, shape: EventShape, base: string): Give
   if (tenantId !== null && (typeof tenantId !== 'string' || !isUuid(tenantId))) {
     wrong(shape.tenantId ?? '', 'must be a UUID')
   }
+  const causation = causationOf(optional(value, shape.causation), base + toPointer([shape.causation ?? '']))
+  if (Array.isArray(causation)) errors.push(...causation)
   const known = Object.values(shape) as string[]
   for (const name in value) if (!known.includes(name)) wrong(name, 'is not a known property: remove it')
 
@@ -76,6 +82,7 @@ export function readEvent(value: unknown, shape: EventShape, base: string): Give
     id: id as string | null,
     timestamp: timestamp as string | null,
     tenantId: (tenantId as string | null) ?? undefined,
+    causation: causation as Causation | null,
   }
 }
 
@@ -93,6 +100,18 @@ export function isEventTime(value: unknown): boolean {
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !isRawNumber(value)
+}
+
+function causationOf(value: unknown, base: string): Causation | null | FieldError[] {
+  if (value === null) return null
+  if (!isObject(value)) return [{ pointer: base, detail: 'must be object' }]
+  const { id, depth, ...others } = value
+  const unknown = Object.keys(others).map((name) => ({
+    pointer: base + toPointer([name]),
+    detail: 'is not a known property: remove it',
+  }))
+  if (unknown.length > 0) return unknown
+  return readCausation(id, depth, { id: `${base}/id`, depth: `${base}/depth` })
 }
 
 /** Absent and null are the same. */

@@ -8,6 +8,7 @@ import {
   readCloudEvent,
   STRUCTURED,
 } from './cloudevents.ts'
+import { readCausationHeaders } from './causation.ts'
 import { isSourceId } from './compose.ts'
 import { EVENT_SHAPE, type GivenEvent, isObject, readEvent, SOURCE_ID_RULE } from './intake-parse.ts'
 import { MAX_BATCH_EVENTS } from './intake-schemas.ts'
@@ -24,6 +25,12 @@ export interface GivenEvents {
 
 /** @throws `invalid_request` when the request as a whole makes no sense */
 export function readEvents(headers: FastifyRequest['headers'], body: unknown): GivenEvents {
+  const given = readGiven(headers, body)
+  const events = withCausation(headers, given.events)
+  return { ...given, events }
+}
+
+function readGiven(headers: FastifyRequest['headers'], body: unknown): GivenEvents {
   const contentType = headers['content-type'] ?? ''
   if (STRUCTURED.test(contentType)) {
     return { format: 'cloudevents', single: true, events: [readCloudEvent(body, '')] }
@@ -39,6 +46,15 @@ export function readEvents(headers: FastifyRequest['headers'], body: unknown): G
     return { format: 'json', single: false, events: readBatch(headers, body) }
   }
   return { format: 'json', single: true, events: [withKey(headers, readEvent(body, EVENT_SHAPE, ''))] }
+}
+
+/** The request's causation for events without one of their own. @throws `invalid_request` */
+export function withCausation(headers: FastifyRequest['headers'], events: readonly Read[]): Read[] {
+  const causation = readCausationHeaders(headers)
+  if (causation === null) return [...events]
+  return events.map((event) =>
+    Array.isArray(event) || event.causation !== null ? event : { ...event, causation },
+  )
 }
 
 /** The event of a request, with its Idempotency-Key as its id unless it has one. */

@@ -19,7 +19,7 @@ import {
   eventTypeUnknown,
 } from './errors.ts'
 import { AUTOMATION_SHAPE, readEvent } from './intake-parse.ts'
-import { readEvents, withKey } from './intake-request.ts'
+import { readEvents, withCausation, withKey } from './intake-request.ts'
 import {
   AcceptedEvent,
   AutomationWebhook,
@@ -75,7 +75,10 @@ export async function intakeRoutes(app: FastifyInstance, options: { events: Even
         description:
           'Answered once the event and its deliveries are stored. One event of a batch that is refused does not ' +
           'affect the others, which are stored together. An `id` (or, for a single event, the header ' +
-          'Idempotency-Key) makes sending again safe. CloudEvents 1.0 are taken in structured, batch and binary mode.',
+          'Idempotency-Key) makes sending again safe. CloudEvents 1.0 are taken in structured, batch and binary mode. ' +
+          'For events that an action caused, echo the `x-causation-id` and `x-causation-depth` that it was called ' +
+          'with, as headers, as `causation` of an event or as the CloudEvents attributes `causationid` and ' +
+          '`causationdepth`: automations that trigger each other end by it.',
         body: {
           content: {
             'application/json': { schema: { anyOf: [ref(EventInput), ref(EventBatchInput)] } },
@@ -113,9 +116,10 @@ export async function intakeRoutes(app: FastifyInstance, options: { events: Even
       },
     },
     async (request, reply) => {
-      const given = withKey(request.headers, readEvent(request.body, AUTOMATION_SHAPE, ''))
+      const { headers, body } = request
+      const [given] = withCausation(headers, [withKey(headers, readEvent(body, AUTOMATION_SHAPE, ''))])
       reply.code(202)
-      return submitOne(events, submitterOf(request, 'platform'), given)
+      return submitOne(events, submitterOf(request, 'platform'), given ?? [])
     },
   )
 }

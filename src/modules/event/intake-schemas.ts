@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Nullable, Problem, ref, StringEnum } from '../../lib/schema.ts'
+import { MAX_STORED_DEPTH } from './causation.ts'
 
 const OpenObject = (description: string) =>
   Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true, description })
@@ -19,6 +20,26 @@ const tenant_id = Type.String({
   description: 'Default: the tenant of the key or of X-Tenant-Id',
 })
 
+const causation = Type.Object(
+  {
+    id: Type.Optional(
+      Nullable(
+        Type.String({ format: 'uuid', description: 'The `x-causation-id` that the action was called with' }),
+      ),
+    ),
+    depth: Type.Integer({
+      minimum: 0,
+      maximum: MAX_STORED_DEPTH,
+      description: 'The `x-causation-depth` that the action was called with',
+    }),
+  },
+  {
+    additionalProperties: false,
+    description:
+      'Of an event that an action caused; beside it, headers of these names stand for all events of a request',
+  },
+)
+
 /** The bodies are described by these and checked by intake-parse.ts. */
 export const EventInput = Type.Object(
   {
@@ -34,6 +55,7 @@ export const EventInput = Type.Object(
     ),
     timestamp: Type.Optional(timestamp),
     tenant_id: Type.Optional(tenant_id),
+    causation: Type.Optional(causation),
   },
   { $id: 'EventInput', additionalProperties: false },
 )
@@ -54,6 +76,10 @@ export const CloudEvent = Type.Object(
     time: Type.Optional(timestamp),
     datacontenttype: Type.Optional(Type.String({ description: 'A JSON type, if any' })),
     data: Type.Optional(OpenObject("The event's data; {} by default")),
+    causationid: Type.Optional(Type.String({ format: 'uuid', description: 'As `x-causation-id`' })),
+    causationdepth: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: MAX_STORED_DEPTH, description: 'As `x-causation-depth`' }),
+    ),
   },
   { $id: 'CloudEvent', additionalProperties: true, description: 'CloudEvents 1.0, JSON format' },
 )

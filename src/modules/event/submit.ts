@@ -76,5 +76,6 @@ function newEvent(submitter: Submitter, given: GivenEvent): NewEvent {
     timestamp: given.timestamp,
     source: submitter.source,
     publisherPluginId: submitter.pluginId,
+    causation: given.causation,
   }
 }

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Transaction } from 'kysely'
 import type { DB, EventSource } from '../../../db/schema.ts'
 import type { Problem } from '../../lib/problem.ts'
+import type { Causation } from './causation.ts'
 
 /** Something that happened, as it comes in: from a request, from the platform or from this service itself. */
 export interface NewEvent {
@@ -16,8 +17,7 @@ export interface NewEvent {
   source: EventSource
   /** Set for a plugin's own key, which may publish only the types that its plugin declared. */
   publisherPluginId?: string | null
-  /** The event that caused this one, and how many automations stand between it and a person or system. */
-  causation?: { id: string; depth: number } | null
+  causation?: Causation | null
 }
 
 export interface StoredEvent {

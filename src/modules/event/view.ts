@@ -15,7 +15,7 @@ export function viewEvent(row: EventRow): FeedEvent {
     received_at: row.received_at,
     ...(body === null ? { body_gone: row.body_gone } : { data: body.data }),
     ...(row.schema_problems !== null && { schema_problems: row.schema_problems }),
-    ...(row.causation_id !== null && {
+    ...((row.causation_id !== null || row.causation_depth > 0) && {
       causation: { event_id: row.causation_id, depth: row.causation_depth },
     }),
   }

@@ -29,6 +29,14 @@ export interface CallName {
   iteration: string
 }
 
+/** Told to whoever is called, to be handed back with the events that come of it. */
+interface Causation {
+  /** The event that started the execution; null: none did. */
+  id: string | null
+  /** Automations between the call and what a person or system did first. */
+  depth: number
+}
+
 export type CallStep = ActionStep | HttpStep
 
 /** A step's call, filled in: what it sends stands in the step's log. */
@@ -53,13 +61,25 @@ export function callsOf(ctx: CallContext): RunCalls {
  * @throws {StepError}
  */
 export function callOf(program: Program, step: CallStep, name: CallName, scope: FlowScope, asOf: Date): Call {
+  const eventId = scope.event?.id ?? null
   if (step.type === 'http') {
     const input = httpInput(program, step, scope, asOf)
     const timeoutMs = step.timeout_ms ?? program.flow.settings.timeout_ms
-    return { name, step, input, send: (ctx) => callHttp(ctx, name, input, timeoutMs) }
+    return {
+      name,
+      step,
+      input,
+      send: (ctx, eventDepth) =>
+        callHttp(ctx, name, input, timeoutMs, { id: eventId, depth: eventDepth + 1 }),
+    }
   }
   const input = render(program, step.config.input, scope, asOf) as Record<string, unknown>
-  return { name, step, input, send: (ctx, eventDepth) => callAction(ctx, name, step, input, eventDepth) }
+  return {
+    name,
+    step,
+    input,
+    send: (ctx, eventDepth) => callAction(ctx, name, step, input, { id: eventId, depth: eventDepth + 1 }),
+  }
 }
 
 async function callAction(
@@ -67,7 +87,7 @@ async function callAction(
   name: CallName,
   step: ActionStep,
   payload: Record<string, unknown>,
-  eventDepth: number,
+  causation: Causation,
 ): Promise<CallResult> {
   const result = await ctx.dispatcher.runAction(name.tenantId, {
     flowExecutionId: name.executionId,
@@ -78,7 +98,8 @@ async function callAction(
     timeoutMs: step.timeout_ms,
     // A durable back-off is the engine's own: the process may die while waiting.
     maxRetries: 0,
-    causationDepth: eventDepth + 1,
+    causationDepth: causation.depth,
+    causationId: causation.id,
   })
   return toCallResult(result)
 }
@@ -122,6 +143,7 @@ async function callHttp(
   name: CallName,
   input: HttpRequestInput,
   timeoutMs: number,
+  causation: Causation,
 ): Promise<CallResult> {
   const { body } = input
   const response = await ctx.egress.request({
@@ -131,6 +153,8 @@ async function callHttp(
       ...(body !== null && { 'content-type': typeof body === 'string' ? 'text/plain' : 'application/json' }),
       ...input.headers,
       'idempotency-key': `${name.executionId}:${eventKey(name)}`,
+      'x-causation-depth': String(causation.depth),
+      ...(causation.id !== null && { 'x-causation-id': causation.id }),
     },
     body: body === null ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
     timeoutMs,

@@ -17,6 +17,8 @@ export interface PlatformCall {
   idempotencyKey: string
   /** Automations between this call and what a person or system did first; nothing is sent for 0. */
   causationDepth?: number
+  /** The event that led to it, for the events that it causes. */
+  causationId?: string | null
   /** Whether a doubt about its arrival may be settled by sending it again. Default: no. */
   idempotent?: boolean
   timeoutMs?: number | undefined
@@ -65,6 +67,7 @@ export class PlatformConnector {
         'x-tenant-id': tenantId,
         'idempotency-key': call.idempotencyKey,
         ...((call.causationDepth ?? 0) > 0 && { 'x-causation-depth': String(call.causationDepth) }),
+        ...(call.causationId != null && { 'x-causation-id': call.causationId }),
         ...(endpoint.token !== null && { authorization: `Bearer ${endpoint.token}` }),
       },
       body,
