@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
+import { ensureCursor } from './cursor.ts'
 
 /**
  * Ends executions that have not ended: at once where they wait, at the next step boundary where they run.
@@ -37,19 +38,28 @@ export async function cancelExecutions(
 /** Cancelled in one statement by a halt. */
 const HALT_BATCH = 1_000
 
-/**
- * Stops a tenant's automations: nothing starts, what is queued is cancelled, what runs is held at its next boundary,
- * and what waits goes on waiting, for events too, until `resumeTenant`.
- * @returns how many queued executions were cancelled
- */
-export async function haltTenant(db: Kysely<DB>, tenantId: string): Promise<number> {
+/** Nothing starts for the tenant, and what runs is held at its next boundary, until `resumeTenant`. */
+export async function haltTenant(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<void> {
+  await ensureCursor(db, tenantId)
   await db
     .updateTable('flow_cursors')
     .set({ halted_at: sql<Date>`coalesce(halted_at, now())` })
     .where('tenant_id', '=', tenantId)
     .execute()
+}
+
+/**
+ * Drains what a halted tenant has queued, as far as it gets; what waits goes on waiting, for events too.
+ * @param deadline by `performance.now()`
+ * @returns how many were cancelled, and whether there were no more
+ */
+export async function cancelQueued(
+  db: Kysely<DB>,
+  tenantId: string,
+  deadline = Infinity,
+): Promise<{ cancelled: number; complete: boolean }> {
   let cancelled = 0
-  for (;;) {
+  while (performance.now() < deadline) {
     const queued = await db
       .selectFrom('automation_executions')
       .select('id')
@@ -59,12 +69,13 @@ export async function haltTenant(db: Kysely<DB>, tenantId: string): Promise<numb
       .where('due_at', 'is not', null)
       .limit(HALT_BATCH)
       .execute()
-    if (queued.length === 0) return cancelled
+    if (queued.length === 0) return { cancelled, complete: true }
     const ids = queued.map(({ id }) => id)
     cancelled += await cancelExecutions(db, tenantId, ids, 'halted')
   }
+  return { cancelled, complete: false }
 }
 
-export async function resumeTenant(db: Kysely<DB>, tenantId: string): Promise<void> {
+export async function resumeTenant(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<void> {
   await db.updateTable('flow_cursors').set({ halted_at: null }).where('tenant_id', '=', tenantId).execute()
 }

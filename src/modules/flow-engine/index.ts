@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Transaction } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
 import type { Config } from '../../config.ts'
 import { cancelExecutions, cancelQueued, haltTenant, resumeTenant } from './cancel.ts'
 import { ensureCursor } from './cursor.ts'
@@ -8,6 +10,7 @@ import { countTriggered } from './flow-starts.ts'
 import { Matcher } from './matcher.ts'
 import { MatcherLoop } from './matcher-loop.ts'
 import { type Program, ProgramCache } from './program.ts'
+import { type Retried, retryExecution, type RetryRefusal, type RetryRequest } from './retry-start.ts'
 import { startChecked, type UncheckedStart } from './start-service.ts'
 import type { StartResult } from './starts.ts'
 import { Waits } from './waits.ts'
@@ -35,6 +38,11 @@ export interface FlowEngineService {
   /** Stops all automations of a tenant. @returns how many queued executions were cancelled */
   halt(tenantId: string): Promise<number>
   resume(tenantId: string): Promise<void>
+  /**
+   * Does again what an execution that has ended did not come to, as a new one. Whoever commits the transaction
+   * publishes `executions_due` after it.
+   */
+  retry(trx: Transaction<DB>, request: RetryRequest): Promise<Retried | RetryRefusal>
   /** For tests and tools: not started; `now` replaces the database's clock. */
   createEngine(now?: () => Date): Engine
   createMatcher(): Matcher
@@ -45,6 +53,7 @@ export { cancelExecutions, cancelQueued, haltTenant, resumeTenant } from './canc
 export { countTriggered, findStart } from './flow-starts.ts'
 export type { Program } from './program.ts'
 export { isPlainStart, startChecked, startTogether, type UncheckedStart } from './start-service.ts'
+export type { Retried, RetryRefusal, RetryRequest } from './retry-start.ts'
 export { startExecution, type StartRequest, type StartResult, startScope } from './starts.ts'
 export { filterRefusal } from './trigger.ts'
 
@@ -109,6 +118,7 @@ export default fp(
         await resumeTenant(app.db, tenantId)
         app.signals.publish('executions_due', [tenantId])
       },
+      retry: (trx, request) => retryExecution(trx, programs, request),
       createEngine,
       createMatcher,
     } satisfies FlowEngineService)
