@@ -1,8 +1,8 @@
 import { createPool } from '../../db/connection.ts'
+import { fetchDue } from '../../src/modules/webhook-delivery/due-repository.ts'
 import {
   claimLanes,
   discoverLanes,
-  fetchDue,
   releaseLanes,
 } from '../../src/modules/webhook-delivery/lane-repository.ts'
 import type { Figure, Row } from '../support/figure.ts'

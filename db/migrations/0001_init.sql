@@ -188,7 +188,8 @@ create table delivery_attempts (
   response_status smallint,
   error_class text,
   error_detail text,
-  response_headers jsonb,
+  -- Only ever read as a whole: json is kept as it comes.
+  response_headers json,
   response_body text,
   response_truncated boolean not null default false,
   primary key (delivery_id, number)

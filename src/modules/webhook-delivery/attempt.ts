@@ -31,7 +31,8 @@ export interface WebhookMessage {
 }
 
 export interface Attempt extends EgressResponse {
-  startedAt: Date
+  /** Epoch milliseconds. */
+  startedAtMs: number
 }
 
 /** At most this much of an answer is kept. */
@@ -44,16 +45,16 @@ export async function attempt(
   target: DeliveryTarget,
   message: WebhookMessage,
 ): Promise<Attempt> {
-  const startedAt = new Date()
+  const startedAtMs = Date.now()
   const response = await egress.request({
     method: 'POST',
     url: target.url,
-    headers: signedHeaders(target, message, startedAt.getTime()),
+    headers: signedHeaders(target, message, startedAtMs),
     body: message.body,
     timeoutMs: target.timeoutMs,
     maxResponseBytes: RESPONSE_BODY_MAX_BYTES,
   })
-  return { ...response, startedAt }
+  return Object.assign(response, { startedAtMs })
 }
 
 /** The headers of a signed request to a plugin, by Standard Webhooks 1.0. */

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { BodyCache } from './body-cache.ts'
+import { type DueDelivery, fetchBodies, fetchDue } from './due-repository.ts'
 import type { Job, Lane } from './lane.ts'
-import { type DueDelivery, fetchBodies, fetchDue } from './lane-repository.ts'
 import { Room } from './room.ts'
 
 type Due = DueDelivery & { id: string; event_id: string; event: string }

@@ -2,18 +2,11 @@ import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import type { Metrics } from '../../infra/metrics.ts'
 import { Lane, type LaneClass } from './lane.ts'
-import {
-  checkIn,
-  checkOut,
-  claimLanes,
-  discoverLanes,
-  giveUpSkipped,
-  type LaneClaim,
-  releaseLanes,
-  renewLeases,
-} from './lane-repository.ts'
+import { claimLanes, discoverLanes, type LaneClaim, releaseLanes, renewLeases } from './lane-repository.ts'
 import { CLASSES_BEST_FIRST, Room } from './room.ts'
+import { giveUpSkipped } from './skip-repository.ts'
 import type { TargetCache } from './targets.ts'
+import { checkIn, checkOut } from './worker-repository.ts'
 
 export interface LaneKeeperContext {
   pool: pg.Pool
@@ -161,7 +154,11 @@ export class LaneKeeper {
       this.#releasing.set(lane.id, false)
     }
     await this.#giveBack(
-      lanes.map((lane) => ({ pluginId: lane.id, leaseToken: lane.token, rateTokens: lane.tokensLeft })),
+      lanes.map((lane) => ({
+        pluginId: lane.id,
+        leaseToken: lane.hold.leaseToken,
+        rateTokens: lane.tokensLeft,
+      })),
     )
     for (const { id } of lanes) {
       const suggested = this.#releasing.get(id)
@@ -287,7 +284,7 @@ export class LaneKeeper {
 
   async #renew(lanes: readonly Lane[], now: number): Promise<void> {
     try {
-      const holds = lanes.map((lane) => ({ pluginId: lane.id, leaseToken: lane.token }))
+      const holds = lanes.map((lane) => ({ pluginId: lane.id, leaseToken: lane.hold.leaseToken }))
       const renewed = await renewLeases(this.#ctx.pool, holds, this.#options.leaseMs)
       for (const lane of lanes) {
         if (renewed.has(lane.id)) lane.leaseUntil = now + this.#options.leaseMs

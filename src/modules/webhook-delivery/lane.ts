@@ -1,6 +1,7 @@
 import type { DeliveryTarget } from './attempt.ts'
 import { afterHold, type Health } from './health.ts'
-import type { LaneClaim, LaneUpdate } from './lane-repository.ts'
+import type { LaneClaim } from './lane-repository.ts'
+import type { LaneHold, LaneUpdate } from './outcome-repository.ts'
 
 /** A due delivery that a worker has in hand. */
 export interface Job {
@@ -30,7 +31,7 @@ const BURST_SECONDS = 0.1
  */
 export class Lane {
   readonly target: DeliveryTarget
-  readonly token: number
+  readonly hold: LaneHold
   readonly queue: Job[] = []
   /** Deliveries that are queued, under way or not yet recorded, with their bodies' size: not to be fetched again. */
   readonly inHand = new Map<string, number>()
@@ -63,7 +64,7 @@ export class Lane {
 
   constructor(claim: LaneClaim, target: DeliveryTarget, now: number, leaseMs: number) {
     this.target = target
-    this.token = claim.lease_token
+    this.hold = { tenantId: target.tenantId, pluginId: target.pluginId, leaseToken: claim.lease_token }
     this.leaseUntil = now + leaseMs
     this.idleSince = now
     const health: Health = {
@@ -202,7 +203,7 @@ export class Lane {
     const { health } = this
     const update: LaneUpdate = {
       pluginId: this.id,
-      leaseToken: this.token,
+      leaseToken: this.hold.leaseToken,
       healthVersion: health.version,
       breakerState: health.breaker,
       breakerOpens: health.opens,

@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { isSerialisationConflict, isUnavailable } from '../../../db/connection.ts'
 import type { HealthEffect } from './health.ts'
 import type { Lane } from './lane.ts'
-import { type LaneUpdate, type Outcome, recordOutcomes } from './lane-repository.ts'
+import { type LaneUpdate, type Outcome, recordOutcomes } from './outcome-repository.ts'
 
 export interface Recorded {
   lane: Lane

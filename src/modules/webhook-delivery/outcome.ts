@@ -1,6 +1,6 @@
 import type { Attempt } from './attempt.ts'
 import type { Job, Lane } from './lane.ts'
-import type { Outcome } from './lane-repository.ts'
+import type { Outcome } from './outcome-repository.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What an attempt leaves to be written. */
@@ -11,8 +11,8 @@ export function outcomeOf(lane: Lane, job: Job, result: Attempt, verdict: Verdic
     status: verdict.status,
     reason: verdict.reason,
     delayMs: verdict.delayMs,
-    startedAt: result.startedAt,
-    durationMs: Math.round(result.durationMs),
+    startedAtMs: result.startedAtMs,
+    durationMs: result.durationMs,
     responseStatus: result.status,
     errorClass: result.errorClass,
     errorDetail: result.errorDetail,
@@ -30,25 +30,20 @@ export function bodyGone(lane: Lane, job: Job): Outcome {
     status: 'failed',
     reason: 'body_gone',
     delayMs: null,
-    startedAt: new Date(),
+    startedAtMs: Date.now(),
     durationMs: 0,
     responseStatus: null,
     errorClass: null,
     errorDetail: null,
     responseHeaders: null,
-    responseBody: null,
+    responseBody: '',
     responseTruncated: false,
   }
 }
 
-function placeOf(
-  lane: Lane,
-  job: Job,
-): Pick<Outcome, 'tenantId' | 'pluginId' | 'leaseToken' | 'deliveryId' | 'previousAttempts'> {
+function placeOf(lane: Lane, job: Job): Pick<Outcome, 'hold' | 'deliveryId' | 'previousAttempts'> {
   return {
-    tenantId: lane.target.tenantId,
-    pluginId: lane.id,
-    leaseToken: lane.token,
+    hold: lane.hold,
     deliveryId: job.deliveryId,
     previousAttempts: job.attemptCount,
   }

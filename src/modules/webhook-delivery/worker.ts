@@ -8,8 +8,8 @@ import { DueReader } from './due-reader.ts'
 import { afterAttempt, effectsOf, type HealthEffect } from './health.ts'
 import type { Job, Lane } from './lane.ts'
 import { LaneKeeper } from './lane-keeper.ts'
-import type { Outcome } from './lane-repository.ts'
 import { bodyGone, outcomeOf } from './outcome.ts'
+import type { Outcome } from './outcome-repository.ts'
 import { OutcomeWriter, type Recorded } from './outcome-writer.ts'
 import { Room } from './room.ts'
 import type { TargetCache } from './targets.ts'
@@ -351,7 +351,7 @@ export class DeliveryWorker {
     else this.#counts.failed++
     this.#ctx.metrics.deliveryAttempts.inc({ outcome: outcome.status, error_class: outcome.errorClass ?? '' })
     const line = {
-      tenant_id: outcome.tenantId,
+      tenant_id: lane.target.tenantId,
       delivery_id: outcome.deliveryId,
       plugin: lane.target.slug,
       attempt: outcome.previousAttempts + 1,

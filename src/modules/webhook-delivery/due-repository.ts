@@ -1,0 +1,69 @@
+import type pg from 'pg'
+
+export interface DueDelivery {
+  plugin_id: string
+  revision: number
+  /** The rest is null where the plugin has nothing due. */
+  id: string | null
+  event_id: string | null
+  event: string | null
+  attempt_count: number
+  round_failures: number
+}
+
+const FETCH = `
+select want.plugin_id, p.revision, due.id, due.event_id, due.event, due.attempt_count, due.round_failures
+from unnest($1::uuid[], $2::int[]) want (plugin_id, most)
+join plugins p on p.id = want.plugin_id
+left join lateral (
+  select d.id, d.event_id, d.event, d.attempt_count, d.round_failures from deliveries d
+  where d.plugin_id = want.plugin_id and d.tenant_id = p.tenant_id and d.status in ('pending', 'retry')
+    and d.due_at <= coalesce($4::timestamptz, clock_timestamp()) and d.id <> all ($3::uuid[])
+  order by d.due_at, d.id limit want.most
+) due on true`
+
+/**
+ * What is due in lanes that the caller holds, oldest first; at least one row for each lane (with null ids where
+ * nothing is due), so that a changed plugin is noticed. Takes nothing: the lane's lease is what makes it ours.
+ */
+export async function fetchDue(
+  pool: pg.Pool,
+  wants: readonly { pluginId: string; most: number }[],
+  exceptIds: readonly string[],
+  now: Date | null,
+): Promise<DueDelivery[]> {
+  const { rows } = await pool.query<DueDelivery>({
+    name: 'fetch_due',
+    text: FETCH,
+    values: [wants.map((want) => want.pluginId), wants.map((want) => want.most), exceptIds, now],
+  })
+  return rows
+}
+
+export interface EventBody {
+  id: string
+  /** Null: it has aged out or was erased, or `over_budget`. */
+  body: string | null
+  over_budget: boolean
+}
+
+/**
+ * The bodies of these events, in the order asked for, up to `maxBytes` in all but at least one: a batch of the
+ * largest bodies must not be the worker's memory. (octet_length reads a stored body's size without unpacking it.)
+ */
+export async function fetchBodies(
+  pool: pg.Pool,
+  events: readonly { tenantId: string; eventId: string }[],
+  maxBytes: number,
+): Promise<EventBody[]> {
+  const { rows } = await pool.query<EventBody>({
+    name: 'fetch_bodies',
+    text: `select id, case when not over_budget then body end as body, over_budget from (
+             select e.id, e.body, place > 1 and sum(octet_length(e.body)) over (order by place) > $3 as over_budget
+             from unnest($1::uuid[], $2::uuid[]) with ordinality want (tenant_id, id, place)
+             join events e on e.tenant_id = want.tenant_id and e.id = want.id
+           ) found`,
+    values: [events.map((event) => event.tenantId), events.map((event) => event.eventId), maxBytes],
+  })
+  return rows
+}
