@@ -1,4 +1,5 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import { actionCallDocument } from './openapi-action-call.ts'
 
 type Document = NonNullable<FastifyDynamicSwaggerOptions['openapi']>
 type Webhooks = NonNullable<Extract<Document, { webhooks?: unknown }>['webhooks']>
@@ -76,6 +77,7 @@ export function webhookDocuments(): Webhooks {
       data: { type: 'object', additionalProperties: true },
       example: ['product.created', { id: 'prod_8Qk2Zt', title: 'Linen apron', price: 39.9, currency: 'EUR' }],
     }),
+    action: actionCallDocument(HEADERS),
     'plugin.test': webhook({
       operationId: 'receivePluginTest',
       summary: 'A test of the endpoint',

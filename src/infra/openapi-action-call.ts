@@ -1,0 +1,133 @@
+/** How an action's call is described beside the webhooks: signed like them, but answered with its result. */
+
+const INVOCATION_ID = '0196f1d2-7f30-7b52-b0c4-51a7c3f0e8d6'
+const EVENT_ID = '0196f1d2-6b1c-7c3e-9a57-3f0b1c2d4e5f'
+const EXECUTION_ID = '0196f1d2-7e11-7a90-8d35-2b9f4c6a1e07'
+
+interface Header {
+  name: string
+  in: string
+  required: boolean
+  description: string
+  schema: object
+  example: string
+}
+
+const header = (name: string, required: boolean, description: string, schema: object, example: string) =>
+  ({ name, in: 'header', required, description, schema, example }) satisfies Header
+
+const OWN_HEADERS: Header[] = [
+  header(
+    'idempotency-key',
+    true,
+    'The same over all attempts at one action, unique within a tenant: what to do it once by',
+    { type: 'string', maxLength: 200 },
+    `${EXECUTION_ID}:welcome`,
+  ),
+  header(
+    'x-completion-token',
+    true,
+    'What to complete the action with, at POST /api/actions/{invocation_id}/complete, after an answer of 202',
+    { type: 'string' },
+    'eyJ2IjoxfQ',
+  ),
+  header(
+    'x-causation-id',
+    false,
+    'The event that started the flow. Hand it back with the events that you publish because of this call',
+    { type: 'string', format: 'uuid' },
+    EVENT_ID,
+  ),
+  header(
+    'x-causation-depth',
+    false,
+    'Automations between this call and what a person or system did first. Hand it back like the id',
+    { type: 'string', pattern: '^\\d+$' },
+    '1',
+  ),
+]
+
+const MESSAGE = {
+  type: 'object',
+  properties: {
+    error: {
+      description: 'What people read: a text, or an object with the message',
+      anyOf: [
+        { type: 'string' },
+        { type: 'object', properties: { code: { type: 'string' }, message: { type: 'string' } } },
+      ],
+    },
+    message: { type: 'string', description: 'Read where there is no `error`' },
+  },
+}
+
+const RESPONSES = {
+  '200': {
+    description: "Done. The JSON, at most 256 KB, is the action's `data`; any other 2xx says the same",
+    content: { 'application/json': { schema: {}, example: { message_id: 'm_83hf' } } },
+  },
+  '202': {
+    description: 'Accepted: done later, and told by POST /api/actions/{invocation_id}/complete',
+    content: { 'application/json': { schema: {}, example: { queued: true } } },
+  },
+  '4XX': {
+    description: 'It cannot be done: failed at once, except 408, 425 and 429',
+    content: { 'application/json': { schema: MESSAGE, example: { error: 'There is no such list.' } } },
+  },
+  default: {
+    description:
+      'A 408, 425, 429, 5xx or no answer in time: asked again where the action is `idempotent`, or where the request ' +
+      'cannot have arrived; `Retry-After` counts. A redirect is a failure',
+  },
+}
+
+/** @param signature the headers of a signed webhook */
+export function actionCallDocument(signature: readonly Header[]): object {
+  const [id, ...others] = signature
+  return {
+    post: {
+      operationId: 'receiveAction',
+      summary: 'An action that the plugin has registered',
+      description:
+        "Sent to the action's `endpoint` below the plugin's `base_url` (default: the `webhook_url`) by its `method`, " +
+        'when a flow or a dispatch asks for it. Signed by Standard Webhooks 1.0, like events.',
+      tags: ['actions'],
+      security: [],
+      parameters: [
+        { ...id, description: "The invocation's id, as in the body", example: INVOCATION_ID },
+        ...others,
+        ...OWN_HEADERS,
+      ],
+      requestBody: {
+        required: true,
+        content: {
+          'application/json': {
+            schema: {
+              type: 'object',
+              properties: {
+                action_type: { type: 'string' },
+                tenant_id: { type: 'string', format: 'uuid', description: 'The shop' },
+                flow_execution_id: { type: 'string', description: 'What it belongs to' },
+                invocation_id: { type: 'string', format: 'uuid' },
+                payload: {
+                  type: 'object',
+                  additionalProperties: true,
+                  description: "Checked against the action's `input_schema`",
+                },
+              },
+              required: ['action_type', 'tenant_id', 'flow_execution_id', 'invocation_id', 'payload'],
+            },
+            example: {
+              action_type: 'send_welcome_email',
+              tenant_id: '11111111-1111-1111-1111-111111111111',
+              flow_execution_id: EXECUTION_ID,
+              invocation_id: INVOCATION_ID,
+              payload: { to: 'ada@example.com', name: 'Ada' },
+            },
+          },
+        },
+      },
+      responses: RESPONSES,
+    },
+  }
+}
