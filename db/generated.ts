@@ -134,7 +134,6 @@ export interface AutomationFlows {
   description: string | null;
   id: string;
   last_triggered_at: Timestamp | null;
-  layout: string | null;
   name: string;
   published_version: number | null;
   revision: Generated<Int8>;

@@ -38,7 +38,7 @@ export interface DB {
       status: DefaultTo<FlowStatus>
       revision: DefaultTo<number>
       times_triggered: DefaultTo<number>
-      triggers: Json<Record<string, unknown>[]>
+      triggers: Json<{ type: string; event_types?: string[] }[]>
       automation: Json<Record<string, unknown>> | null
     }
   >

@@ -25,6 +25,7 @@ import capabilityModule from './modules/capability/index.ts'
 import dispatcherModule from './modules/dispatcher/index.ts'
 import erasureModule from './modules/erasure/index.ts'
 import eventModule from './modules/event/index.ts'
+import flowModule from './modules/flow/index.ts'
 import flowEngineModule from './modules/flow-engine/index.ts'
 import flowTriggerModule from './modules/flow-trigger/index.ts'
 import keyModule from './modules/key/index.ts'
@@ -139,6 +140,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(dispatcherModule, { config })
   await app.register(flowEngineModule, { config })
   await app.register(flowTriggerModule, { config })
+  await app.register(flowModule)
   await app.register(replayModule, { config })
   await app.register(erasureModule, { config })
   await app.register(retentionModule, { config })

@@ -8,9 +8,8 @@ create table automation_flows (
   status text not null default 'draft' check (status in ('draft', 'active', 'inactive', 'paused')),
   -- Why the service itself paused it: failing, self_triggering …
   status_reason text,
-  -- The draft exactly as it was sent, and the positions of the builder's boxes, which are no part of a version.
+  -- The draft, exactly as it was sent.
   definition text not null,
-  layout text,
   -- What the draft says of how it starts, to list flows by: [{ type, event_types? }].
   triggers jsonb not null default '[]',
   -- What is running; null until the first publication.

@@ -35,6 +35,7 @@ export default fp(
             name: 'capabilities',
             description: 'What plugins bring to automations: triggers, actions, conditions',
           },
+          { name: 'flows', description: 'Automations: triggers, steps, versions' },
           { name: 'keys', description: 'Who may call' },
           { name: 'audit', description: 'Who changed what' },
           { name: 'tenant', description: "A shop's own settings" },

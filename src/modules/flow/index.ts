@@ -1,0 +1,128 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { readJson } from '../../infra/edge.ts'
+import type { Actor } from '../../infra/auth.ts'
+import type { CompileResult, FlowCatalogue } from '../../lib/flow/index.ts'
+import { loadCatalogue } from './catalogue.ts'
+import { compile } from './compile.ts'
+import type { FlowContext } from './context.ts'
+import { definitionOf } from './definition.ts'
+import {
+  activateFlow,
+  type Deactivated,
+  deactivateFlow,
+  type Published,
+  publishFlow,
+} from './lifecycle-service.ts'
+import { flowRoutes } from './routes.ts'
+import { etagOf } from './revision.ts'
+import { type FlowQuery, type FlowSummary, NAMED } from './schemas.ts'
+import { createFlow, deleteFlow, type FlowOrigin, listFlows, readFlow, replaceFlow } from './service.ts'
+import type { Flow } from './view.ts'
+
+/**
+ * Flows: automations as people write them.
+ *
+ * Owns `automation_flows` and `automation_flow_versions`. What always holds:
+ * - A definition is kept as the text that was sent, and given back as that text.
+ * - A draft may be wrong; what is published has compiled without errors against what the tenant had then.
+ * - A version never changes. Publishing makes a new one, unless it would run just as the last one does.
+ * - What is active changes under the tenant's cursor (activation.ts): once the answer is sent, no event starts what
+ *   was active before.
+ * - Changing a flow raises its revision; whoever names an older one changes nothing.
+ */
+export interface FlowService {
+  /** By the definition's own `status`, or the default of its format. @throws `invalid_request`, `flow_invalid` */
+  create(actor: Actor, tenantId: string, definition: unknown, origin?: FlowOrigin): Promise<Flow>
+  /** Replaces the draft. @throws `flow_not_found`, `flow_changed`, `invalid_request`, `flow_invalid` */
+  update(
+    actor: Actor,
+    tenantId: string,
+    id: string,
+    definition: unknown,
+    options?: { revision?: number; publish?: boolean },
+  ): Promise<Flow>
+  publish(
+    actor: Actor,
+    tenantId: string,
+    id: string,
+    options?: { activate?: boolean; cancelRunning?: boolean },
+  ): Promise<Published>
+  activate(actor: Actor, tenantId: string, id: string): Promise<Flow>
+  deactivate(
+    actor: Actor,
+    tenantId: string,
+    id: string,
+    options?: { cancelRunning?: boolean },
+  ): Promise<Deactivated>
+  remove(actor: Actor, tenantId: string, id: string): Promise<void>
+  get(actor: Actor, tenantId: string, id: string): Promise<Flow>
+  list(tenantId: string, query: FlowQuery): Promise<{ data: FlowSummary[]; next_cursor: string | null }>
+  /** What flows of the tenant can use, as of now. */
+  catalogue(tenantId: string): Promise<FlowCatalogue>
+  compile(tenantId: string, definition: unknown): Promise<CompileResult>
+}
+
+export { flowInvalid, flowNotFound, tooManyFlows } from './errors.ts'
+export type { Deactivated, Published } from './lifecycle-service.ts'
+export type { FlowQuery, FlowSummary } from './schemas.ts'
+export type { FlowOrigin } from './service.ts'
+export { type Flow, flowBody } from './view.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    flows: FlowService
+  }
+  interface FastifyRequest {
+    /** The body as it was sent, on routes whose module keeps it. */
+    bodyText: string | null
+  }
+}
+
+export default fp(
+  async (app: FastifyInstance) => {
+    const { db, signals, registry, flowEngine: engine, flowTriggers: triggers } = app
+    const ctx: FlowContext = { db, signals, registry, engine, triggers }
+    app.decorate('flows', serviceOf(ctx))
+    for (const schema of NAMED) app.addSchema(schema)
+    app.decorateRequest('bodyText', null)
+    await app.register(async (routes) => {
+      keepBodyText(routes)
+      flowRoutes(routes, ctx)
+    })
+  },
+  { name: 'flow', dependencies: ['db', 'auth', 'signals', 'registry', 'flow-engine', 'flow-trigger'] },
+)
+
+function serviceOf(ctx: FlowContext): FlowService {
+  return {
+    create: (actor, tenantId, definition, origin) =>
+      createFlow(ctx, actor, tenantId, definitionOf(definition), origin),
+    update: (actor, tenantId, id, definition, { revision, publish } = {}) => {
+      const ifMatch = revision === undefined ? undefined : etagOf(revision)
+      return replaceFlow(ctx, actor, { tenantId, id, ifMatch }, definitionOf(definition), { publish })
+    },
+    publish: (actor, tenantId, id, options) => publishFlow(ctx, actor, { tenantId, id }, options),
+    activate: (actor, tenantId, id) => activateFlow(ctx, actor, { tenantId, id }),
+    deactivate: (actor, tenantId, id, options) => deactivateFlow(ctx, actor, { tenantId, id }, options),
+    remove: (actor, tenantId, id) => deleteFlow(ctx, actor, { tenantId, id }),
+    get: (actor, tenantId, id) => readFlow(ctx, actor, { tenantId, id }),
+    list: (tenantId, query) => listFlows(ctx, tenantId, query),
+    catalogue: (tenantId) => loadCatalogue(ctx, tenantId),
+    compile: (tenantId, definition) => compile(ctx, tenantId, definition),
+  }
+}
+
+/** Reads bodies like everywhere else (infra/edge.ts), and keeps their text. */
+function keepBodyText(routes: FastifyInstance): void {
+  routes.removeAllContentTypeParsers()
+  routes.addContentTypeParser(
+    /^application\/json(?:\s*;|$)/i,
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, bytes: Buffer) => {
+      const body = readJson(bytes)
+      request.bodyText = bytes.toString()
+      return body
+    },
+  )
+}

@@ -1,0 +1,200 @@
+import type { Transaction } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import { audit } from '../../infra/audit.ts'
+import type { Actor } from '../../infra/auth.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { decodeCursor, page } from '../../lib/cursor.ts'
+import type { CompileResult } from '../../lib/flow/index.ts'
+import { newId } from '../../lib/ids.ts'
+import { cancelLive, changeActive, compileToRun, putInForce } from './activation.ts'
+import { compile } from './compile.ts'
+import type { FlowContext } from './context.ts'
+import { type Definition, parseDefinition, readEnvelope, summariseTriggers } from './definition.ts'
+import { tooManyFlows } from './errors.ts'
+import {
+  countFlows,
+  findFlow,
+  type FlowRow,
+  insertFlow,
+  markDeleted,
+  selectFlows,
+  updateFlow,
+} from './repository.ts'
+import { found, type Target, withUnchanged } from './revision.ts'
+import type { FlowQuery, FlowSummary } from './schemas.ts'
+import { type Flow, viewFlow, viewHead } from './view.ts'
+
+/** Their definitions may be 1 MiB each, and matchers hold what is active in memory. */
+const MAX_FLOWS = 2_000
+
+export interface FlowOrigin {
+  /** The ready-made template that it came from. */
+  templateId?: string | null
+  /** What the CRM keeps with it. */
+  automation?: unknown
+}
+
+/** @throws `invalid_request`, `flow_invalid` if it is to be active, `too_many_flows` */
+export async function createFlow(
+  ctx: FlowContext,
+  actor: Actor,
+  tenantId: string,
+  definition: Definition,
+  origin: FlowOrigin = {},
+): Promise<Flow> {
+  const { name, description, status } = readEnvelope(definition)
+  const id = newId()
+  const insert = async (trx: Transaction<DB>): Promise<FlowRow> => {
+    if ((await countFlows(trx, tenantId)) >= MAX_FLOWS) throw tooManyFlows()
+    const row = await insertFlow(trx, {
+      tenant_id: tenantId,
+      id,
+      name,
+      description,
+      status: status === 'active' ? 'draft' : status,
+      definition: definition.text,
+      triggers: JSON.stringify(summariseTriggers(definition)),
+      template_id: origin.templateId ?? null,
+      automation: origin.automation == null ? null : JSON.stringify(origin.automation),
+    })
+    await auditFlow(trx, actor, row, 'flow.created', { name, status, template_id: row.template_id })
+    return row
+  }
+  if (status === 'active') {
+    const runnable = await compileToRun(ctx, tenantId, definition)
+    const row = await changeActive(ctx, tenantId, async (trx, now) =>
+      putInForce(ctx, trx, await insert(trx), runnable, { activate: true, now }),
+    )
+    return viewFlow(ctx, actor, row, runnable)
+  }
+  const compiled = await compile(ctx, tenantId, definition.value)
+  const row = await ctx.db.transaction().execute(async (trx) => {
+    const inserted = await insert(trx)
+    await reserveInlets(ctx, trx, inserted, compiled)
+    return inserted
+  })
+  return viewFlow(ctx, actor, row, compiled)
+}
+
+/**
+ * Replaces the draft; what is published runs on.
+ * @param publish makes it run at once, and stores nothing if it cannot
+ * @throws `flow_not_found`, `flow_changed`, `invalid_request`, `flow_invalid`
+ */
+export async function replaceFlow(
+  ctx: FlowContext,
+  actor: Actor,
+  target: Target,
+  definition: Definition,
+  { publish = false }: { publish?: boolean | undefined } = {},
+): Promise<Flow> {
+  const { tenantId } = target
+  const { name, description } = readEnvelope(definition)
+  const write = async (trx: Transaction<DB>, before: FlowRow): Promise<FlowRow> => {
+    const triggers = JSON.stringify(summariseTriggers(definition))
+    const row = await updateFlow(trx, before, { name, description, definition: definition.text, triggers })
+    await auditFlow(trx, actor, row, 'flow.updated', { name, revision: row.revision })
+    return row
+  }
+  if (publish) {
+    const runnable = await compileToRun(ctx, tenantId, definition)
+    const row = await withUnchanged(ctx, actor, target, noPreparation, (lock) =>
+      changeActive(ctx, tenantId, async (trx, now) => {
+        const written = await write(trx, await lock(trx))
+        const after = await putInForce(ctx, trx, written, runnable, { activate: true, now })
+        await auditFlow(trx, actor, after, 'flow.published', { version: after.published_version })
+        return after
+      }),
+    )
+    return viewFlow(ctx, actor, row, runnable)
+  }
+  const compiled = await compile(ctx, tenantId, definition.value)
+  const row = await withUnchanged(ctx, actor, target, noPreparation, (lock) =>
+    ctx.db.transaction().execute(async (trx) => {
+      const written = await write(trx, await lock(trx))
+      await reserveInlets(ctx, trx, written, compiled)
+      return written
+    }),
+  )
+  return viewFlow(ctx, actor, row, compiled)
+}
+
+/** What it has under way is cancelled: nobody could look after it any more. */
+export async function deleteFlow(ctx: FlowContext, actor: Actor, target: Target): Promise<void> {
+  const { tenantId } = target
+  await withUnchanged(ctx, actor, target, noPreparation, (lock) =>
+    changeActive(ctx, tenantId, async (trx) => {
+      const row = await lock(trx)
+      await ctx.triggers.remove(trx, tenantId, row.id)
+      await markDeleted(trx, row)
+      await auditFlow(trx, actor, row, 'flow.deleted', { name: row.name })
+    }),
+  )
+  await cancelLive(ctx, target, { reason: 'flow_deleted' })
+}
+
+export async function readFlow(ctx: FlowContext, actor: Actor, { tenantId, id }: Target): Promise<Flow> {
+  return viewFlow(ctx, actor, found(await findFlow(ctx.db, tenantId, id)))
+}
+
+export async function listFlows(
+  ctx: FlowContext,
+  tenantId: string,
+  query: FlowQuery,
+): Promise<{ data: FlowSummary[]; next_cursor: string | null }> {
+  const before = query.cursor === undefined ? null : decodeCursor(query.cursor, ['uuid'])?.[0]
+  if (before === undefined) throw invalidCursor()
+  const rows = await selectFlows(ctx.db, tenantId, {
+    status: query.status ?? null,
+    q: query.q ?? null,
+    event: query.event ?? null,
+    trigger: query.trigger ?? null,
+    templateId: query.template_id ?? null,
+    before: before as string | null,
+    limit: query.limit + 1,
+  })
+  return page(rows.map(viewHead), query.limit, ({ id }) => [id])
+}
+
+/** A draft with another name, and none of the original's versions. */
+export async function duplicateFlow(
+  ctx: FlowContext,
+  actor: Actor,
+  { tenantId, id }: Target,
+  name: string | undefined,
+): Promise<Flow> {
+  const { name: originalName, definition } = found(await findFlow(ctx.db, tenantId, id))
+  const { value } = parseDefinition(definition)
+  const copy = { ...value, name: name ?? copyName(originalName), status: 'draft' }
+  return createFlow(ctx, actor, tenantId, { value: copy, text: JSON.stringify(copy) })
+}
+
+export async function auditFlow(
+  trx: Transaction<DB>,
+  actor: Actor,
+  { tenant_id: tenantId, id: targetId }: Pick<FlowRow, 'tenant_id' | 'id'>,
+  action: string,
+  detail: Record<string, unknown>,
+): Promise<void> {
+  await audit(trx, actor, { tenantId, action, targetKind: 'flow', targetId, detail })
+}
+
+async function reserveInlets(
+  ctx: FlowContext,
+  trx: Transaction<DB>,
+  { tenant_id, id }: FlowRow,
+  { flow }: CompileResult,
+): Promise<void> {
+  if (flow !== null) await ctx.triggers.reserve(trx, tenant_id, id, flow.triggers)
+}
+
+async function noPreparation(): Promise<null> {
+  return null
+}
+
+const COPY_SUFFIX = ' (copy)'
+const NAME_KEPT_CHARS = 180
+
+function copyName(name: string): string {
+  return name.slice(0, NAME_KEPT_CHARS).toWellFormed() + COPY_SUFFIX
+}

@@ -1,0 +1,110 @@
+import type { LightMyRequestResponse } from 'fastify'
+import type { Tenant } from '../../support/app.ts'
+
+export const FLOWS = '/api/automation/flows'
+
+/** As the platform's simple automations send it. */
+export const LINEAR = {
+  name: 'Welcome New Customer',
+  trigger_event: 'customer.created',
+  flow_definition: {
+    steps: [
+      { id: 'condition_1', type: 'condition', field: 'email', operator: 'exists' },
+      {
+        id: 'action_1',
+        type: 'action',
+        action_type: 'send_email',
+        payload_template: {
+          to: '{{trigger.email}}',
+          subject: 'Welcome {{trigger.name}}!',
+          template: 'welcome_email',
+        },
+      },
+      {
+        id: 'action_2',
+        type: 'action',
+        action_type: 'create_task',
+        payload_template: { title: 'Follow up with {{trigger.name}}', due_date: '{{now + 3 days}}' },
+      },
+    ],
+  },
+}
+
+/** As the visual builder sends it. */
+export const GRAPH = {
+  name: 'Welcome New Customers',
+  status: 'active',
+  trigger: { type: 'event', event_types: ['customer.created'], plugin_id: 'platform' },
+  steps: [
+    {
+      id: 'condition_1',
+      type: 'condition',
+      condition: { field: 'location.country', operator: 'equals', value: 'US' },
+      on_true: 'action_1',
+      on_false: 'end',
+    },
+    {
+      id: 'action_1',
+      type: 'action',
+      plugin_id: 'email-marketing',
+      action_id: 'send_welcome_email',
+      config: {
+        template: 'welcome_template',
+        variables: { customer_name: '{{trigger.customer_name}}' },
+      },
+      on_success: 'end',
+      on_error: 'error_handler_1',
+    },
+  ],
+  error_handlers: [
+    { id: 'error_handler_1', type: 'action', plugin_id: 'logging-plugin', action_id: 'log_error' },
+  ],
+  variables: {},
+  settings: { timeout: 30000, retry_count: 3, retry_delay: 1000 },
+}
+
+/** A graph that makes a task; with `rest` in place of its members. */
+export function taskFlow(rest: Record<string, unknown> = {}): Record<string, unknown> {
+  return {
+    name: 'Make a task',
+    trigger: { type: 'event', event_types: ['order.created'] },
+    steps: [{ id: 'task', type: 'action', action_type: 'create_task', input: { title: 'Look' } }],
+    ...rest,
+  }
+}
+
+export interface FlowAnswer {
+  id: string
+  name: string
+  status: string
+  revision: number
+  published_version: number | null
+  has_unpublished_changes: boolean
+  problems: { code: string; severity: string; pointer: string; step_id: string | null }[]
+  definition: Record<string, unknown>
+}
+
+export async function created(
+  tenant: Tenant,
+  definition: unknown,
+  path = FLOWS,
+): Promise<FlowAnswer> {
+  return answerOf(await tenant.post(path, definition), 201)
+}
+
+export function answerOf<T = FlowAnswer>(response: LightMyRequestResponse, status = 200): T {
+  if (response.statusCode !== status) throw new Error(`${response.statusCode}: ${response.body}`)
+  return response.json<T>()
+}
+
+/** The plugins that the graph example names, with their actions. */
+export async function installPlugins(tenant: Tenant, url: string): Promise<void> {
+  for (const [slug, actionType] of [
+    ['email-marketing', 'send_welcome_email'],
+    ['logging-plugin', 'log_error'],
+  ]) {
+    answerOf(await tenant.post('/api/plugins', { slug, name: slug, webhook_url: url }), 201)
+    const actions = [{ action_type: actionType, title: actionType }]
+    answerOf(await tenant.post(`/api/plugins/${slug}/register-actions`, { actions }))
+  }
+}
