@@ -1,0 +1,39 @@
+import type { FieldError } from '../../lib/problem.ts'
+import { isTimeZone } from '../../lib/template-filter.ts'
+import { SHOP_NAME } from './message.ts'
+import { text } from './parameter.ts'
+import { pointerTo } from './read-parameters.ts'
+import type { Step } from './template.ts'
+
+/** For bookings that do not say in which time zone they are. */
+export const BOOKING_VARIABLES = {
+  shop_name: SHOP_NAME,
+  time_zone: text('Time zone', 'For appointments that do not name theirs, such as Europe/Lisbon.', 'UTC'),
+}
+
+export function bookingVariables(values: { shop_name: string; time_zone: string }): Record<string, string> {
+  const { shop_name, time_zone } = values
+  return { shop_name, time_zone }
+}
+
+export function checkTimeZone({ time_zone }: { time_zone: string }): FieldError[] {
+  if (isTimeZone(time_zone)) return []
+  return [{ pointer: pointerTo('time_zone'), detail: 'must be an IANA time zone such as Europe/Lisbon' }]
+}
+
+/** Gives `variables.zone`, in which `BOOKING_TIME` is written. */
+export function bookingZone(next: string): Step {
+  return {
+    id: 'zone',
+    type: 'set',
+    variables: { zone: '{{trigger.time_zone | default: variables.time_zone}}' },
+    next,
+  }
+}
+
+export const BOOKING_TIME =
+  '{{trigger.service.name | default: "appointment"}}, ' +
+  '{{trigger.starts_at | date: "%A %-d %B %Y, %H:%M", variables.zone}}'
+
+/** What is over, or entered after the fact, is no news to anybody. */
+export const isAhead = { field: 'trigger.starts_at', operator: 'after', value: '{{now}}' }

@@ -1,0 +1,63 @@
+import type { FieldError } from '../../lib/problem.ts'
+import type { Parameters, ValuesOf } from './parameter.ts'
+import type { Values } from './read-parameters.ts'
+
+export const CATEGORIES = ['customers', 'orders', 'inventory', 'leads', 'bookings'] as const
+export type Category = (typeof CATEGORIES)[number]
+
+/** A flow in the graph format, without its name and status. */
+export interface Definition {
+  triggers: EventTrigger[]
+  variables?: Record<string, string | number>
+  steps: Step[]
+  settings?: { enrolment: Record<string, unknown> }
+}
+
+export interface EventTrigger {
+  type: 'event'
+  event_types: string[]
+  filter?: object
+}
+
+export interface Step {
+  id: string
+  type: string
+  [member: string]: unknown
+}
+
+/** A ready-made flow: what a merchant may choose, and the definition that it makes of that. */
+export interface FlowTemplate {
+  readonly id: string
+  readonly title: string
+  readonly description: string
+  readonly category: Category
+  readonly parameters: Parameters
+  /** What is wrong with values that are fine one by one. */
+  readonly check: (values: Values) => FieldError[]
+  /** Pure: the same values make the same definition. */
+  readonly build: (values: Values) => Definition
+}
+
+interface Given<Ps extends Parameters> {
+  id: string
+  title: string
+  description: string
+  category: Category
+  parameters: Ps
+  check?: (values: ValuesOf<Ps>) => FieldError[]
+  build: (values: ValuesOf<Ps>) => Definition
+}
+
+/** Lets `build` see its own parameters' types; values come from `readParameters`, which has checked them. */
+export function defineTemplate<const Ps extends Parameters>(given: Given<Ps>): FlowTemplate {
+  const { check, build, ...rest } = given
+  return {
+    ...rest,
+    check: (values) => check?.(values as ValuesOf<Ps>) ?? [],
+    build: (values) => build(values as ValuesOf<Ps>),
+  }
+}
+
+export function onEvent(type: string, filter?: object): EventTrigger {
+  return { type: 'event', event_types: [type], ...(filter !== undefined && { filter }) }
+}

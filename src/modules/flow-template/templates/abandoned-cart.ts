@@ -1,0 +1,62 @@
+import {
+  AI_PROMPT,
+  body,
+  CUSTOMER_ADDRESS,
+  isReachable,
+  messageStep,
+  SHOP_NAME,
+  subject,
+} from '../message.ts'
+import { integer } from '../parameter.ts'
+import { defineTemplate, onEvent } from '../template.ts'
+
+const SETTLED = ['paid', 'shipped', 'delivered', 'cancelled']
+const SAME_ORDER = { id: '{{trigger.id}}' }
+
+export const abandonedCart = defineTemplate({
+  id: 'abandoned_cart',
+  title: 'Remind of unpaid orders',
+  description:
+    'Writes to the customer of an order that is neither paid nor cancelled some hours after it was placed.',
+  category: 'orders',
+  parameters: {
+    hours: integer('Hours', 'How long to wait for the payment.', { default: 4, minimum: 1, maximum: 720 }),
+    subject: subject('Your order {{trigger.number | default: ""}} is waiting for you'),
+    body: body(
+      'Hello {{trigger.customer.name | default: "there"}},\n\nyour order over ' +
+        '{{trigger.total | money: trigger.currency}} is not paid yet. We keep it for you: you can still complete ' +
+        'it.\n\n{{variables.shop_name}}',
+    ),
+    ai_prompt: AI_PROMPT,
+    shop_name: SHOP_NAME,
+  },
+  build: (values) => ({
+    triggers: [onEvent('order.created', { field: 'status', operator: 'not_in', value: SETTLED })],
+    variables: { shop_name: values.shop_name },
+    steps: [
+      {
+        id: 'payment',
+        type: 'wait_event',
+        any: [
+          { event: 'order.paid', match: SAME_ORDER },
+          { event: 'order.cancelled', match: SAME_ORDER },
+        ],
+        timeout: `${values.hours} hours`,
+        // An order that is paid at once may be told of together with its payment, in either order.
+        look_back: '1 minute',
+        on_received: 'settled',
+        on_timeout: 'reachable',
+      },
+      {
+        id: 'reachable',
+        type: 'condition',
+        condition: isReachable('email', CUSTOMER_ADDRESS),
+        on_true: 'reminder',
+        on_false: 'end',
+      },
+      messageStep('reminder', { ...values, channel: 'email' }, CUSTOMER_ADDRESS),
+      { id: 'settled', type: 'stop', outcome: 'stopped', reason: 'The order was paid or cancelled in time.' },
+    ],
+    settings: { enrolment: { key: '{{trigger.id}}', reenter_after: '366 days' } },
+  }),
+})

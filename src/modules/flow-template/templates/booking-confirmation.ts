@@ -1,0 +1,57 @@
+import {
+  BOOKING_TIME,
+  BOOKING_VARIABLES,
+  bookingVariables,
+  bookingZone,
+  checkTimeZone,
+  isAhead,
+} from '../booking.ts'
+import { AI_PROMPT, body, CHANNEL, CUSTOMER_ADDRESS, isReachable, messageStep, subject } from '../message.ts'
+import { defineTemplate, onEvent } from '../template.ts'
+
+export const bookingConfirmation = defineTemplate({
+  id: 'booking_confirmation',
+  title: 'Confirm bookings',
+  description:
+    'Writes to the customer when an appointment is made, or as soon as a requested one is confirmed.',
+  category: 'bookings',
+  parameters: {
+    channel: CHANNEL,
+    subject: subject('Your appointment is confirmed'),
+    body: body(
+      `Hello {{trigger.customer.name | default: "there"}},\n\nyour appointment is confirmed: ${BOOKING_TIME}.\n\n` +
+        'If you cannot come, please tell us early.\n\n{{variables.shop_name}}',
+    ),
+    ai_prompt: AI_PROMPT,
+    ...BOOKING_VARIABLES,
+  },
+  check: checkTimeZone,
+  build: (values) => ({
+    triggers: [
+      onEvent('booking.created', {
+        field: 'status',
+        operator: 'not_in',
+        value: ['pending', 'cancelled', 'completed'],
+      }),
+      onEvent('booking.updated', {
+        all: [
+          { field: 'status', operator: 'equals', value: 'confirmed' },
+          { field: 'changes', operator: 'contains', value: 'status' },
+        ],
+      }),
+    ],
+    variables: bookingVariables(values),
+    steps: [
+      {
+        id: 'ahead',
+        type: 'condition',
+        condition: { all: [isAhead, isReachable(values.channel, CUSTOMER_ADDRESS)] },
+        on_true: 'zone',
+        on_false: 'end',
+      },
+      bookingZone('confirmation'),
+      messageStep('confirmation', values, CUSTOMER_ADDRESS),
+    ],
+    settings: { enrolment: { key: '{{trigger.id}}', reenter_after: '366 days' } },
+  }),
+})

@@ -1,0 +1,103 @@
+import { pointerTo } from '../read-parameters.ts'
+import {
+  ADDRESS,
+  AI_PROMPT,
+  body,
+  CHANNEL,
+  isReachable,
+  messageStep,
+  SHOP_NAME,
+  subject,
+} from '../message.ts'
+import { integer } from '../parameter.ts'
+import { defineTemplate, onEvent } from '../template.ts'
+
+/** A lead without an address has none that a message could be from. */
+const EMAIL = '{{trigger.email | default: "none"}}'
+const PHONE = '{{trigger.phone | default: "none"}}'
+const BY_HAND = { field: 'automated', operator: 'is_false' }
+
+/** Somebody wrote, in either direction; what automations send does not count. Or somebody dealt with the lead. */
+const CONTACT = [
+  ...[{ lead_id: '{{trigger.id}}' }, { from: EMAIL }, { from: PHONE }].map((match) => ({
+    event: 'message.received',
+    match,
+  })),
+  ...[{ lead_id: '{{trigger.id}}' }, { to: EMAIL }, { to: PHONE }].map((match) => ({
+    event: 'message.sent',
+    match,
+    filter: BY_HAND,
+  })),
+  { event: 'lead.status_changed', match: { id: '{{trigger.id}}' } },
+]
+
+export const leadFollowUp = defineTemplate({
+  id: 'lead_follow_up',
+  title: 'Follow up on quiet leads',
+  description:
+    'Writes to a lead some days after it came, and a second time, unless there was contact: the lead wrote, ' +
+    "somebody of the shop wrote, or its status changed. Automations' own messages are no contact.",
+  category: 'leads',
+  parameters: {
+    first_days: integer('First after days', 'Days without contact before the first message.', {
+      default: 3,
+      minimum: 1,
+      maximum: 180,
+    }),
+    second_days: integer('Second after days', 'Days without contact before the second message.', {
+      default: 7,
+      minimum: 2,
+      maximum: 365,
+    }),
+    channel: CHANNEL,
+    first_subject: subject('Do you have any questions?'),
+    first_body: body(
+      'Hello {{trigger.name | default: "there"}},\n\nyou asked us something a few days ago. Is there anything that ' +
+        'we can help you with?\n\n{{variables.shop_name}}',
+    ),
+    second_subject: subject('Are you still interested?'),
+    second_body: body(
+      'Hello {{trigger.name | default: "there"}},\n\nwe have not heard from you, so this is our last message for ' +
+        'now. Whenever you like, just answer it.\n\n{{variables.shop_name}}',
+    ),
+    ai_prompt: AI_PROMPT,
+    shop_name: SHOP_NAME,
+  },
+  check: ({ first_days, second_days }) =>
+    second_days > first_days
+      ? []
+      : [
+          {
+            pointer: pointerTo('second_days'),
+            detail: `must be more than first_days, which is ${first_days}`,
+          },
+        ],
+  build: (values) => ({
+    triggers: [onEvent('lead.created')],
+    variables: { shop_name: values.shop_name },
+    steps: [
+      {
+        id: 'reachable',
+        type: 'condition',
+        condition: isReachable(values.channel, ADDRESS),
+        on_true: 'first_wait',
+        on_false: 'end',
+      },
+      { id: 'first_wait', type: 'delay', duration: `${values.first_days} days`, next: 'first' },
+      messageStep(
+        'first',
+        { ...values, subject: values.first_subject, body: values.first_body },
+        ADDRESS,
+        'second_wait',
+      ),
+      {
+        id: 'second_wait',
+        type: 'delay',
+        duration: `${values.second_days - values.first_days} days`,
+        next: 'second',
+      },
+      messageStep('second', { ...values, subject: values.second_subject, body: values.second_body }, ADDRESS),
+    ],
+    settings: { enrolment: { key: '{{trigger.id}}', reenter_after: '366 days', cancel_on: CONTACT } },
+  }),
+})

@@ -1,0 +1,43 @@
+import {
+  AI_PROMPT,
+  body,
+  CUSTOMER_ADDRESS,
+  isReachable,
+  messageStep,
+  SHOP_NAME,
+  subject,
+} from '../message.ts'
+import { defineTemplate, onEvent } from '../template.ts'
+
+export const orderShipped = defineTemplate({
+  id: 'order_shipped',
+  title: 'Tell that an order is on its way',
+  description: 'Writes to the customer when an order leaves the warehouse, with the tracking number.',
+  category: 'orders',
+  parameters: {
+    subject: subject('Your order {{trigger.number | default: ""}} is on its way'),
+    body: body(
+      'Hello {{trigger.customer.name | default: "there"}},\n\nyour order has left our warehouse.\nCarrier: ' +
+        '{{trigger.shipment.carrier | default: "not known"}}\nTracking number: ' +
+        '{{trigger.shipment.tracking_number | default: "none"}}\n{{trigger.shipment.tracking_url | default: ""}}\n\n' +
+        '{{variables.shop_name}}',
+    ),
+    ai_prompt: AI_PROMPT,
+    shop_name: SHOP_NAME,
+  },
+  build: (values) => ({
+    triggers: [onEvent('order.shipped')],
+    variables: { shop_name: values.shop_name },
+    steps: [
+      {
+        id: 'reachable',
+        type: 'condition',
+        condition: isReachable('email', CUSTOMER_ADDRESS),
+        on_true: 'notice',
+        on_false: 'end',
+      },
+      messageStep('notice', { ...values, channel: 'email' }, CUSTOMER_ADDRESS),
+    ],
+    settings: { enrolment: { key: '{{trigger.id}}', reenter_after: '366 days' } },
+  }),
+})

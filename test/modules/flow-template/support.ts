@@ -1,0 +1,103 @@
+import type { Test } from 'tap'
+import { compile } from '../../../src/modules/flow/compile.ts'
+import { readParameters } from '../../../src/modules/flow-template/read-parameters.ts'
+import { TEMPLATES } from '../../../src/modules/flow-template/templates/index.ts'
+import { TEST_PLATFORM_KEY } from '../../support/app.ts'
+import { PLATFORM_TOKEN, type Shop as PlatformShop, shopOf, startShop } from '../../examples/shop.ts'
+import { eventually } from '../../examples/until.ts'
+import { outcomes, type Shop, startWorld, type World } from '../flow-engine/support.ts'
+
+export { DAY_MS, HOUR_MS, MINUTE_MS, outcomes } from '../flow-engine/support.ts'
+
+export interface Sent {
+  channel: string
+  recipient: string | null
+  subject: string | null
+  body?: string
+  message?: string
+}
+
+/** A shop on the reference platform, and its automations. */
+export interface PlatformAutomation extends Shop {
+  /** Asks the platform; what it tells of has reached the service when this returns. */
+  ask(method: string, path: string, body?: unknown): Promise<Record<string, unknown>>
+  /** Rows of the platform, oldest first. */
+  rows<Row = Record<string, unknown>>(table: string): Promise<Row[]>
+  /** Runs what has come and what is due, and what follows from that. */
+  settle(): Promise<void>
+  /** Moves the clock on, and runs what is due then. */
+  after(ms: number): Promise<void>
+  /** Emails, text messages and notifications that went out, oldest first. */
+  sent(): Promise<Sent[]>
+  /** How the executions of a flow stand, in the order of their events. */
+  outcomes(flowId: string): Promise<string[]>
+  install(template: string, parameters?: Record<string, unknown>): Promise<string>
+  /** A time so far from the shop's now, RFC 3339. */
+  at(ms: number): string
+}
+
+export interface PlatformWorld {
+  world: World
+  platform: PlatformShop['platform']
+  open(): Promise<PlatformAutomation>
+}
+
+export async function startPlatformWorld(t: Test): Promise<PlatformWorld> {
+  const { platform } = await startShop(t, crypto.randomUUID())
+  const world = await startWorld(t, { PLATFORM_URL: platform.url, PLATFORM_TOKEN })
+  const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
+  platform.sendEventsTo({ url, key: TEST_PLATFORM_KEY })
+  return { world, platform, open: async () => openAutomation(world, await world.shop(), platform) }
+}
+
+function openAutomation(world: World, shop: Shop, platform: PlatformShop['platform']): PlatformAutomation {
+  const { call } = shopOf(platform, shop.tenant.id)
+  const rows = async <Row>(table: string): Promise<Row[]> => {
+    const { status, body } = await call('GET', `/api/${table}`)
+    if (status !== 200) throw new Error(JSON.stringify(body))
+    return (body['data'] as Row[]).toReversed()
+  }
+  const told = () =>
+    eventually('an empty outbox', async () => ((await rows('outbox')).length === 0 ? true : null))
+  const settle = async (): Promise<void> => {
+    // What an automation does is told of, and may start or end another one.
+    for (let round = 0; round < 2; round++) {
+      await told()
+      await shop.run()
+    }
+    await told()
+  }
+  return {
+    ...shop,
+    ask: async (method, path, body) => {
+      const answer = await call(method, path, body)
+      if (answer.status >= 300) throw new Error(JSON.stringify(answer.body))
+      await told()
+      return answer.body
+    },
+    rows,
+    settle,
+    after: async (ms) => {
+      await settle()
+      shop.pass(ms)
+      await settle()
+    },
+    sent: () => rows<Sent>('notifications'),
+    outcomes: async (flowId) => outcomes(await shop.executions(flowId)),
+    install: async (id, parameters = {}) => {
+      const template = TEMPLATES.find((each) => each.id === id)
+      if (template === undefined) throw new Error(`no template ${id}`)
+      const read = readParameters(template.parameters, parameters)
+      if ('errors' in read) throw new Error(JSON.stringify(read.errors))
+      const definition = { name: id, ...template.build(read.values) }
+      const { flow, problems } = await compile(
+        { db: world.db, registry: world.app.registry },
+        shop.tenant.id,
+        definition,
+      )
+      if (flow === null) throw new Error(JSON.stringify(problems, null, 2))
+      return shop.publish(flow)
+    },
+    at: (ms) => new Date(shop.now().getTime() + ms).toISOString(),
+  }
+}
