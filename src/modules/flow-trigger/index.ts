@@ -4,6 +4,8 @@ import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import type { Config } from '../../config.ts'
 import type { Trigger } from '../../lib/flow/types.ts'
+import { JobLoop } from '../../lib/job-loop.ts'
+import { Firer, LOOK_MS } from './firer.ts'
 import {
   describeTriggers,
   type FlowTriggerContext,
@@ -42,6 +44,8 @@ export interface FlowTriggerService {
   remove(trx: Transaction<DB>, tenantId: string, flowId: string): Promise<void>
   /** By flow; every flow that was asked for has an entry. */
   describe(db: Kysely<DB>, tenantId: string, flowIds: readonly string[]): Promise<Map<string, TriggerStates>>
+  /** For tests and tools: not started. */
+  createFirer(): Firer
 }
 
 export type { TriggerStates } from './service.ts'
@@ -53,15 +57,41 @@ declare module 'fastify' {
 }
 
 export default fp(
-  async (app: FastifyInstance, _options: { config: Config }) => {
+  async (app: FastifyInstance, { config }: { config: Config }) => {
     const ctx: FlowTriggerContext = { db: app.db, secretBox: app.secretBox, publicUrl: null }
+    const createFirer = (): Firer =>
+      new Firer({
+        db: app.workerDb,
+        findProgram: (tenantId, flowId, version) => app.flowEngine.findProgram(tenantId, flowId, version),
+        maxStartsPerMinute: config.flow.maxStartsPerMinute,
+        onStarted: (tenantIds) => app.signals.publish('executions_due', tenantIds),
+        log: app.log,
+      })
     app.decorate('flowTriggers', {
       sync: (trx, tenantId, flowId, triggers, now) => syncTriggers(ctx, trx, tenantId, flowId, triggers, now),
       reserve: (trx, tenantId, flowId, triggers) =>
         reserveInlets(ctx.secretBox, trx, tenantId, flowId, triggers),
       remove: removeTriggers,
       describe: (db, tenantId, flowIds) => describeTriggers(ctx, db, tenantId, flowIds),
+      createFirer,
     } satisfies FlowTriggerService)
+
+    if (!config.roles.worker) return
+    const firer = createFirer()
+    let waitMs = LOOK_MS
+    const loop = new JobLoop({
+      pass: async () => {
+        waitMs = LOOK_MS
+        const passed = await firer.pass()
+        waitMs = passed.waitMs
+        return passed.result
+      },
+      // Never longer than a look: a timer of more than 24 days would fire at once.
+      intervalMs: () => waitMs,
+      onError: (error) => app.log.error({ err: error }, 'schedules not fired'),
+    })
+    app.addHook('onReady', async () => loop.start())
+    app.addHook('preClose', () => loop.stop())
   },
-  { name: 'flow-trigger', dependencies: ['db', 'secrets', 'flow-engine'] },
+  { name: 'flow-trigger', dependencies: ['db', 'secrets', 'signals', 'flow-engine'] },
 )
