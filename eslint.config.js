@@ -41,7 +41,7 @@ const MODULE_IMPORTS = [
   { from: '{replay,registry,capability}', to: 'plugin' },
   { from: 'capability', to: '{registry,webhook-delivery}' },
   { from: 'dispatcher', to: '{registry,platform,webhook-delivery}' },
-  { from: 'flow-engine', to: 'dispatcher' },
+  { from: 'flow-engine', to: '{dispatcher,message}' },
   { from: 'flow-trigger', to: 'flow-engine' },
   { from: 'flow', to: 'flow-trigger' },
   { from: 'flow', to: '{flow-engine,registry,plugin}' },

@@ -169,12 +169,14 @@ export interface AutomationMessages {
   body: string;
   channel: string;
   created_at: Generated<Timestamp>;
-  execution_id: string | null;
+  execution_id: string;
   fallback_reason: string | null;
   id: string;
+  iteration: Generated<string>;
   model: string | null;
   recipient: string | null;
   source: string;
+  step_id: string;
   subject: string | null;
   tenant_id: string;
 }

@@ -20,6 +20,7 @@ export interface Config {
   readonly defaultTenantId: string
   readonly egress: { readonly allow: string; readonly dns: readonly string[]; readonly httpsOnly: boolean }
   readonly platform: { readonly url: string | null; readonly token: string | null }
+  readonly ai: AiConfig
   readonly delivery: {
     readonly timeoutMs: number
     /** Seconds. */
@@ -37,6 +38,15 @@ export interface Config {
   readonly logLevel: string
   readonly rateLimitPerMinute: number
   readonly corsOrigins: readonly string[]
+}
+
+/** What writes messages; `baseUrl` null: nothing is asked. */
+export interface AiConfig {
+  readonly baseUrl: string | null
+  readonly apiKey: string | null
+  /** Those that may be asked; the first is the default. Not empty if there is a `baseUrl`. */
+  readonly models: readonly string[]
+  readonly timeoutMs: number
 }
 
 export class ConfigError extends Error {
@@ -91,6 +101,19 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     'PLATFORM_URL: give an http or https URL',
   )
   check(
+    values.AI_BASE_URL === '' || isPlainUrl(values.AI_BASE_URL),
+    'AI_BASE_URL: give an http or https URL without user and password, such as https://api.openai.com/v1',
+  )
+  const models = list(values.AI_MODEL)
+  check(
+    values.AI_BASE_URL === '' || models.length > 0,
+    'AI_MODEL: give the name of a model of the API at AI_BASE_URL',
+  )
+  check(
+    /^[\x21-\x7e]*$/.test(values.AI_API_KEY),
+    'AI_API_KEY: give printable ASCII characters without spaces',
+  )
+  check(
     list(values.TRUST_PROXY).every(isAddressOrCidr),
     'TRUST_PROXY: give addresses or CIDRs, comma separated',
   )
@@ -117,6 +140,12 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     defaultTenantId: values.DEFAULT_TENANT_ID.toLowerCase(),
     egress: { allow: values.EGRESS_ALLOW, dns: list(values.EGRESS_DNS), httpsOnly: values.HTTPS_ONLY },
     platform: { url: orNull(values.PLATFORM_URL), token: orNull(values.PLATFORM_TOKEN) },
+    ai: {
+      baseUrl: orNull(values.AI_BASE_URL),
+      apiKey: orNull(values.AI_API_KEY),
+      models,
+      timeoutMs: values.AI_TIMEOUT_MS,
+    },
     delivery: {
       timeoutMs: values.DELIVERY_TIMEOUT_MS,
       retrySchedule: schedule,
@@ -171,6 +200,11 @@ function isLoopback(host: string): boolean {
 function isUrl(text: string, protocols: readonly string[]): boolean {
   const url = URL.parse(text)
   return url !== null && protocols.includes(url.protocol)
+}
+
+function isPlainUrl(text: string): boolean {
+  const url = URL.parse(text)
+  return isUrl(text, ['http:', 'https:']) && url?.username === '' && url.password === ''
 }
 
 function isAddressOrCidr(text: string): boolean {

@@ -44,6 +44,23 @@ const Environment = Type.Object({
   HTTPS_ONLY: Type.Boolean({ default: false, description: 'Refuse http URLs of plugins' }),
   PLATFORM_URL: Type.String({ default: '', description: "The platform's API" }),
   PLATFORM_TOKEN: Type.String({ default: '', description: "Token for the platform's API" }),
+  AI_BASE_URL: Type.String({
+    default: '',
+    description:
+      'An OpenAI-compatible API, such as https://api.openai.com/v1, that writes messages. Empty: they are written by their templates',
+  }),
+  AI_API_KEY: Type.String({ default: '', description: 'Key for that API' }),
+  AI_MODEL: Type.String({
+    default: '',
+    description:
+      'Models that messages may be written by, comma separated; the first is for steps that name none. Needed with AI_BASE_URL',
+  }),
+  AI_TIMEOUT_MS: Type.Integer({
+    default: 20_000,
+    minimum: 1_000,
+    maximum: 60_000,
+    description: 'Total deadline for one answer of that API, after which the template is used',
+  }),
   DELIVERY_TIMEOUT_MS: Type.Integer({
     default: 10_000,
     minimum: 1_000,
@@ -137,6 +154,7 @@ const SECRET_VARIABLES = new Set<keyof Environment>([
   'MASTER_KEY_PREVIOUS',
   'PLATFORM_KEY',
   'PLATFORM_TOKEN',
+  'AI_API_KEY',
 ])
 
 /** The variables as they were understood, secrets and the database's password replaced: for the start-up line. */
@@ -207,7 +225,7 @@ function withoutCredentials(text: string): string {
     url.password = ''
   }
   for (const name of url.searchParams.keys()) {
-    if (/password|token|secret/i.test(name)) url.searchParams.set(name, 'redacted')
+    if (/password|token|secret|key/i.test(name)) url.searchParams.set(name, 'redacted')
   }
   return url.href
 }

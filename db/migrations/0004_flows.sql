@@ -205,10 +205,14 @@ create table automation_wait_shapes (
   primary key (tenant_id, event, paths)
 );
 
+-- What flows said to somebody. A row is there before its message is sent, and sending again sends what it holds: an
+-- AI that was asked twice would have written something else. Whether it was sent stands in automation_steps.
 create table automation_messages (
   tenant_id uuid not null,
   id uuid not null,
-  execution_id uuid,
+  execution_id uuid not null,
+  step_id text not null,
+  iteration text not null default '',
   channel text not null check (channel in ('email', 'sms', 'notification')),
   recipient text,
   subject text,
@@ -218,5 +222,6 @@ create table automation_messages (
   model text,
   fallback_reason text,
   created_at timestamptz not null default now(),
-  primary key (tenant_id, id)
+  primary key (tenant_id, id),
+  unique (tenant_id, execution_id, step_id, iteration)
 );

@@ -11,7 +11,7 @@ import { createNameResolver } from './egress/resolve.ts'
 import { createTargetReader, isRefusal, type Target } from './egress/target.ts'
 import type { Egress, EgressOptions } from './egress/types.ts'
 
-export { parseEgressAllow } from './egress/allow.ts'
+export { allowOrigin, parseEgressAllow } from './egress/allow.ts'
 export type * from './egress/types.ts'
 
 const DEFAULT_MAX_CONNECTIONS_PER_ORIGIN = 128

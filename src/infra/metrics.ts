@@ -19,6 +19,8 @@ export interface Metrics {
   readonly claims: Counter<'kind'>
   /** Outcomes that were not written because another worker had taken over meanwhile. */
   readonly fencedOutcomes: Counter
+  /** Messages of flows, by what wrote them; `fallback_reason` is empty unless a template stood in for the AI. */
+  readonly messages: Counter<'source' | 'fallback_reason'>
   readonly httpRequestDuration: Histogram<'method' | 'route' | 'status'>
 }
 
@@ -103,6 +105,12 @@ function createInstruments(registry: Registry): Metrics {
     fencedOutcomes: new Counter({
       name: 'bcs_fenced_outcomes_total',
       help: 'Outcomes dropped because another worker held the work by then',
+      registers,
+    }),
+    messages: new Counter({
+      name: 'bcs_messages_total',
+      help: 'Messages that flows composed, by source (template, ai) and why a template stood in for the AI',
+      labelNames: ['source', 'fallback_reason'],
       registers,
     }),
     httpRequestDuration: new Histogram({

@@ -36,6 +36,7 @@ export default fp(
             description: 'What plugins bring to automations: triggers, actions, conditions',
           },
           { name: 'flows', description: 'Automations: triggers, steps, versions' },
+          { name: 'messages', description: 'What automations wrote to customers and to the shop' },
           { name: 'keys', description: 'Who may call' },
           { name: 'audit', description: 'Who changed what' },
           { name: 'tenant', description: "A shop's own settings" },

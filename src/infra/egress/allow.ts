@@ -15,6 +15,12 @@ export function parseEgressAllow(text: string): EgressAllowRule[] {
     .map(parseEntry)
 }
 
+/** The origin of a URL that the operator configured: it is allowed, whatever network it is in. */
+export function allowOrigin(url: string): EgressAllowRule[] {
+  const { hostname, port, protocol } = new URL(url)
+  return parseEgressAllow(`${hostname}:${port || (protocol === 'https:' ? 443 : 80)}`)
+}
+
 function parseEntry(entry: string): EgressAllowRule {
   const { subject, port: portText } = splitPort(entry)
   const port = portText === null ? null : Number(portText)

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../../config.ts'
-import { createEgress, type EgressAllowRule, parseEgressAllow } from '../../infra/egress.ts'
+import { allowOrigin, createEgress } from '../../infra/egress.ts'
 import type { ActionCallResult } from '../../lib/action-call.ts'
 import { type PlatformCall, PlatformConnector } from './connector.ts'
 import { platformRoutes } from './routes.ts'
@@ -27,7 +27,7 @@ declare module 'fastify' {
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
     const ownEgress = createEgress({
-      allow: platformAddress(config.platform.url),
+      allow: config.platform.url === null ? [] : allowOrigin(config.platform.url),
       dnsServers: config.egress.dns,
       httpsOnly: false,
     })
@@ -48,10 +48,3 @@ export default fp(
   },
   { name: 'platform', dependencies: ['db', 'secrets', 'egress'] },
 )
-
-/** The operator named this address: it is allowed, whatever network it is in. */
-function platformAddress(url: string | null): EgressAllowRule[] {
-  if (url === null) return []
-  const { hostname, port, protocol } = new URL(url)
-  return parseEgressAllow(`${hostname}:${port || (protocol === 'https:' ? 443 : 80)}`)
-}

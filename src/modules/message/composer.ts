@@ -1,0 +1,98 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Kysely } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import type { Metrics } from '../../infra/metrics.ts'
+import type { MessageChannel } from '../../lib/flow/types.ts'
+import { redactText } from '../../lib/redact.ts'
+import type { AiClient } from './ai-client.ts'
+import { type Fallback, fallback } from './fallback.ts'
+import { type PromptSource, writePrompt } from './prompt.ts'
+import { findMessage, type MessageKey, type RecordedMessage, recordMessage } from './repository.ts'
+
+export interface ComposerContext {
+  db: Kysely<DB>
+  /** Null: there is no AI_BASE_URL. */
+  ai: AiClient | null
+  /** Those that may be asked, the default first. */
+  models: readonly string[]
+  /** What this service is configured with and nobody may read. */
+  secrets: readonly string[]
+  metrics: Metrics
+  log: FastifyBaseLogger
+}
+
+export interface PromptDraft extends Omit<PromptSource, 'channel'> {
+  /** Null: the default. */
+  model: string | null
+  maxTokens: number
+}
+
+/** A message by its templates, filled in. */
+export interface MessageDraft {
+  channel: MessageChannel
+  to: string | null
+  subject: string | null
+  /** With `ai`, what stands in for its text. */
+  body: string
+  ai: PromptDraft | null
+}
+
+/** In characters. An SMS of this length is sent in ten parts. */
+const TEXT_MAX_CHARS: Readonly<Record<MessageChannel, number>> = {
+  email: 32_768,
+  sms: 1_530,
+  notification: 4_000,
+}
+
+/** The message under this key: as it was recorded, else written and recorded now. Throws only if Postgres does. */
+export async function composeMessage(
+  ctx: ComposerContext,
+  key: MessageKey,
+  draft: MessageDraft,
+): Promise<RecordedMessage> {
+  const { channel, to, subject } = draft
+  if (draft.ai !== null) {
+    const known = await findMessage(ctx.db, key)
+    if (known !== null) return known
+  }
+  const written = await write(ctx, key, draft)
+  const { message, isNew } = await recordMessage(ctx.db, key, { channel, to, subject, ...written })
+  if (isNew) {
+    ctx.metrics.messages.inc({ source: message.source, fallback_reason: message.fallback_reason ?? '' })
+  }
+  return message
+}
+
+type Written = Pick<RecordedMessage, 'body' | 'source' | 'model' | 'fallback_reason'>
+
+async function write(ctx: ComposerContext, key: MessageKey, draft: MessageDraft): Promise<Written> {
+  const template = { body: draft.body, source: 'template' as const, model: null }
+  if (draft.ai === null) return { ...template, fallback_reason: null }
+  const model = draft.ai.model ?? ctx.models[0] ?? ''
+  const answer = await ask(ctx, key, draft.channel, draft.ai, model)
+  if ('text' in answer) return { body: answer.text, source: 'ai', model, fallback_reason: null }
+  const { reason, detail } = answer
+  if (reason !== 'not_configured') {
+    const { tenantId: tenant, executionId: execution, stepId: step } = key
+    ctx.log.warn({ tenant, execution, step, reason, detail }, 'message written by its template')
+  }
+  return { ...template, fallback_reason: reason }
+}
+
+async function ask(
+  ctx: ComposerContext,
+  { tenantId }: MessageKey,
+  channel: MessageChannel,
+  { maxTokens, ...draft }: PromptDraft,
+  model: string,
+): Promise<{ text: string } | Fallback> {
+  if (ctx.ai === null) return fallback('not_configured', 'there is no AI_BASE_URL')
+  if (!ctx.models.includes(model)) return fallback('model_not_allowed', 'AI_MODEL does not list the model')
+  const prompt = writePrompt({ channel, ...draft }, ctx.secrets)
+  if (prompt === null) return fallback('invalid_prompt', 'a value is missing, or the prompt is too long')
+  const answer = await ctx.ai.ask({ tenantId, model, maxTokens, prompt })
+  if (!('text' in answer)) return answer
+  const text = redactText(answer.text, ctx.secrets)
+  if (text.length > TEXT_MAX_CHARS[channel]) return fallback('too_long', `${text.length} characters`)
+  return { text }
+}

@@ -1,0 +1,66 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Config } from '../../config.ts'
+import { allowOrigin, createEgress } from '../../infra/egress.ts'
+import { AiClient } from './ai-client.ts'
+import { type ComposerContext, composeMessage, type MessageDraft } from './composer.ts'
+import { findMessage, type MessageKey, type RecordedMessage } from './repository.ts'
+import { messageRoutes } from './routes.ts'
+import { Message, MessagePage } from './schemas.ts'
+
+/**
+ * The messages that flows write: to customers, or to the people who run the shop.
+ *
+ * Owns `automation_messages` and the connection to AI_BASE_URL. What always holds:
+ * - A message is composed once and recorded before anybody sends it: composing it again gives what is recorded.
+ * - An AI that is not there, is slow or answers badly costs the message nothing but its wording: its template is used,
+ *   and the message says why.
+ * - No prompt holds what stands under a secret-looking name, a key of ours, or what configures this service in secret.
+ */
+export interface MessageService {
+  compose(key: MessageKey, draft: MessageDraft): Promise<RecordedMessage>
+  /** What was recorded; null: nothing. */
+  find(key: MessageKey): Promise<RecordedMessage | null>
+}
+
+export type { MessageDraft, PromptDraft } from './composer.ts'
+export type { MessageKey, RecordedMessage } from './repository.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    messages: MessageService
+  }
+}
+
+export default fp(
+  async (app: FastifyInstance, { config }: { config: Config }) => {
+    const ctx: ComposerContext = {
+      // Not the workers' pool: what was sent must be known even if Postgres itself breaks down.
+      db: app.db,
+      ai: createClient(app, config),
+      models: config.ai.models,
+      secrets: [config.ai.apiKey, config.platform.token, config.platformKey].filter((each) => each !== null),
+      metrics: app.metrics,
+      log: app.log,
+    }
+    app.decorate('messages', {
+      compose: (key, draft) => composeMessage(ctx, key, draft),
+      find: (key) => findMessage(app.db, key),
+    } satisfies MessageService)
+    for (const schema of [Message, MessagePage]) app.addSchema(schema)
+    await app.register(async (routes) => messageRoutes(routes, { db: app.db }))
+  },
+  { name: 'message', dependencies: ['db', 'metrics'] },
+)
+
+/** The operator named the address: that one origin may be internal, and nothing else is reached by this door. */
+function createClient(app: FastifyInstance, { ai, egress }: Config): AiClient | null {
+  if (ai.baseUrl === null) return null
+  const door = createEgress({
+    allow: allowOrigin(ai.baseUrl),
+    dnsServers: egress.dns,
+    httpsOnly: false,
+  })
+  app.addHook('onClose', () => door.close())
+  return new AiClient(door, { baseUrl: ai.baseUrl, apiKey: ai.apiKey, timeoutMs: ai.timeoutMs })
+}

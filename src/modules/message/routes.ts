@@ -1,0 +1,46 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { AUTH_PROBLEMS } from '../../infra/auth.ts'
+import { databaseUnavailable, invalidCursor, invalidRequest } from '../../infra/problems.ts'
+import { problems, ref } from '../../lib/schema.ts'
+import { messageNotFound } from './errors.ts'
+import { Message, MessagePage, MessageParams, MessageQuery } from './schemas.ts'
+import { getMessage, getMessages, type MessageContext } from './service.ts'
+
+export function messageRoutes(app: FastifyInstance, ctx: MessageContext): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+  api.get(
+    '/api/automation/messages',
+    {
+      config: { access: { role: 'viewer' } },
+      schema: {
+        operationId: 'listMessages',
+        tags: ['messages'],
+        summary: 'The messages that automations wrote, newest first',
+        querystring: MessageQuery,
+        response: {
+          200: ref(MessagePage),
+          ...problems(...AUTH_PROBLEMS, invalidRequest, invalidCursor, databaseUnavailable),
+        },
+      },
+    },
+    async (request) => getMessages(ctx, request.tenantId, request.query),
+  )
+  api.get(
+    '/api/automation/messages/:id',
+    {
+      config: { access: { role: 'viewer' } },
+      schema: {
+        operationId: 'getMessage',
+        tags: ['messages'],
+        summary: 'One message',
+        params: MessageParams,
+        response: {
+          200: ref(Message),
+          ...problems(...AUTH_PROBLEMS, invalidRequest, messageNotFound, databaseUnavailable),
+        },
+      },
+    },
+    async (request) => getMessage(ctx, request.tenantId, request.params.id),
+  )
+}
