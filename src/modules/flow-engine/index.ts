@@ -13,6 +13,8 @@ import { type Program, ProgramCache } from './program.ts'
 import { type Retried, retryExecution, type RetryRefusal, type RetryRequest } from './retry-start.ts'
 import { startChecked, type UncheckedStart } from './start-service.ts'
 import type { StartResult } from './starts.ts'
+import { simulate } from './simulate.ts'
+import type { Simulation, SimulationRequest } from './simulate-types.ts'
 import { Waits } from './waits.ts'
 
 /**
@@ -43,6 +45,8 @@ export interface FlowEngineService {
    * publishes `executions_due` after it.
    */
   retry(trx: Transaction<DB>, request: RetryRequest): Promise<Retried | RetryRefusal>
+  /** What a flow would do: nothing is called, nothing is written, no time passes. */
+  simulate(request: SimulationRequest): Promise<Simulation>
   /** For tests and tools: not started; `now` replaces the database's clock. */
   createEngine(now?: () => Date): Engine
   createMatcher(): Matcher
@@ -55,6 +59,7 @@ export type { Program } from './program.ts'
 export { isPlainStart, startChecked, startTogether, type UncheckedStart } from './start-service.ts'
 export type { Retried, RetryRefusal, RetryRequest } from './retry-start.ts'
 export { startExecution, type StartRequest, type StartResult, startScope } from './starts.ts'
+export type { Mock, SimulatedStep, Simulation, SimulationRequest } from './simulate-types.ts'
 export { filterRefusal } from './trigger.ts'
 
 declare module 'fastify' {
@@ -119,6 +124,7 @@ export default fp(
         app.signals.publish('executions_due', [tenantId])
       },
       retry: (trx, request) => retryExecution(trx, programs, request),
+      simulate: (request) => simulate(app.db, request),
       createEngine,
       createMatcher,
     } satisfies FlowEngineService)

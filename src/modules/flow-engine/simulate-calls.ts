@@ -1,0 +1,58 @@
+import { sampleOf } from '../../lib/sample-schema.ts'
+import type { Call, CallResult } from './calls.ts'
+import type { RunCalls } from './ports.ts'
+import type { SimulatedJournal } from './simulate-journal.ts'
+import type { Mocks } from './simulate-mocks.ts'
+import type { SimulationRequest, Would } from './simulate-types.ts'
+
+/** Answers calls by what was given for them, and sends none. */
+export function simulatedCalls(
+  mocks: Mocks,
+  journal: SimulatedJournal,
+  outputSchemaOf: SimulationRequest['outputSchemaOf'],
+): RunCalls {
+  return {
+    send: (call) => Promise.resolve(answer(call, mocks, journal, outputSchemaOf)),
+    completed: () => Promise.resolve(null),
+  }
+}
+
+function answer(
+  call: Call,
+  mocks: Mocks,
+  journal: SimulatedJournal,
+  outputSchemaOf: SimulationRequest['outputSchemaOf'],
+): CallResult {
+  const { stepId, iteration } = call.name
+  const would = wouldOf(call)
+  const error = mocks.find(stepId, iteration, 'error')
+  if (error !== undefined) {
+    journal.remark(call.name, { would, note: 'the error was given' })
+    return { kind: 'failure', ...error, transient: false, retryAfterMs: null }
+  }
+  const given = mocks.find(stepId, iteration, 'output')
+  if (given !== undefined) {
+    journal.remark(call.name, { would, note: 'the output was given' })
+    return { kind: 'success', output: given }
+  }
+  if (would.kind === 'http') {
+    journal.remark(call.name, { would, note: 'the output is made up' })
+    return { kind: 'success', output: { status: 200, body: {} } }
+  }
+  const schema = would.kind === 'action' ? outputSchemaOf(would.action_type, would.plugin_id) : null
+  const note =
+    schema === null
+      ? 'the output is empty: the action declares none'
+      : 'the output is made up from the action’s output_schema'
+  journal.remark(call.name, { would, note })
+  return { kind: 'success', output: schema === null ? {} : sampleOf(schema) }
+}
+
+function wouldOf({ step, input }: Call): Would {
+  if (step.type === 'http') {
+    const { method, url } = input as { method: string; url: string }
+    return { kind: 'http', method, url }
+  }
+  const { action_type, plugin_id } = step.config
+  return { kind: 'action', action_type, plugin_id }
+}

@@ -1,0 +1,61 @@
+import type { Test } from 'tap'
+import type { CanonicalFlow } from '../../../src/lib/flow/types.ts'
+import type { Simulation, SimulationRequest } from '../../../src/modules/flow-engine/index.ts'
+import { newId } from '../../../src/lib/ids.ts'
+import { snapshotTenant } from '../../support/tenant-snapshot.ts'
+import type { Shop, World } from './support.ts'
+
+export const NOW = new Date('2030-01-01T12:00:00Z')
+
+export type Given = Partial<Omit<SimulationRequest, 'flow' | 'trigger'>> & {
+  data?: unknown
+  event?: string
+  trigger?: Partial<SimulationRequest['trigger']>
+}
+
+/** Starts the flow by an `order.created` unless told otherwise. */
+export function requestOf(tenantId: string, flow: CanonicalFlow, given: Given = {}): SimulationRequest {
+  const { data = {}, event = 'order.created', trigger, ...rest } = given
+  return {
+    tenantId,
+    flowId: null,
+    flowName: 'flow',
+    version: 1,
+    flow,
+    startAnyway: false,
+    now: NOW,
+    mocks: {},
+    outputSchemaOf: () => null,
+    ...rest,
+    trigger: {
+      kind: 'event',
+      id: null,
+      data,
+      event: { id: newId(), type: event, timestamp: NOW.toISOString(), source: 'platform', data },
+      causationDepth: 0,
+      ...trigger,
+    },
+  }
+}
+
+/** Simulates, and makes sure that no row of the tenant is another one afterwards. */
+export async function simulateUnchanged(
+  t: Test,
+  world: World,
+  shop: Shop,
+  flow: CanonicalFlow,
+  given: Given = {},
+): Promise<Simulation> {
+  const before = await snapshotTenant(shop.db, shop.tenant.id)
+  const simulation = await world.app.flowEngine.simulate(requestOf(shop.tenant.id, flow, given))
+  t.strictSame(await snapshotTenant(shop.db, shop.tenant.id), before, 'no row has changed')
+  return simulation
+}
+
+/** Steps as `id port`, those of items as `id:index port`. */
+export function path({ steps }: Simulation): string[] {
+  return steps.map(
+    ({ step_id, iteration, port, status }) =>
+      `${step_id}${iteration === '' ? '' : `:${iteration}`} ${port ?? status}`,
+  )
+}
