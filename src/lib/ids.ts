@@ -1,4 +1,4 @@
-import { randomUUIDv7 } from 'node:crypto'
+import { hash, randomUUIDv7 } from 'node:crypto'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 /** Where the version digit stands in a UUID's text. */
@@ -7,6 +7,12 @@ const VERSION_AT = 14
 /** A UUIDv7: ids minted in a later millisecond sort later; within one millisecond the order is random. */
 export function newId(): string {
   return randomUUIDv7()
+}
+
+/** A UUIDv8 (RFC 9562) made of 118 bits of the name's SHA-256: the same name, the same id. */
+export function derivedId(name: string): string {
+  const hex = hash('sha256', name, 'hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
 /** Any UUID in its 8-4-4-4-12 form, of any version. */

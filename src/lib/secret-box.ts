@@ -1,5 +1,12 @@
 import { Buffer } from 'node:buffer'
-import { createCipheriv, createDecipheriv, hash, randomBytes } from 'node:crypto'
+import {
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  hash,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto'
 
 /**
  * Layout of a box: version (1 byte) | key id (4) | nonce (12) | tag (16) | ciphertext. The key id is the start of
@@ -14,6 +21,7 @@ const CIPHERTEXT_AT = 33
 const ALGORITHM = 'aes-256-gcm'
 const KEY_BYTES = 32
 const NONCE_BYTES = 12
+const NONCES_DRAWN = 256
 
 /** A box that cannot be opened: changed, moved to another row, or sealed under a key that is not configured. */
 export class SecretBoxError extends Error {
@@ -33,25 +41,29 @@ export interface SecretBox {
 
 /** `masterKey` seals; it and the `previous` ones open. Each is 32 bytes, else RangeError. */
 export function createSecretBox(masterKey: Buffer, previous: readonly Buffer[] = []): SecretBox {
-  const keys = new Map<number, Buffer>()
-  for (const key of [masterKey, ...previous]) {
-    if (key.length !== KEY_BYTES)
-      throw new RangeError(`a master key has ${KEY_BYTES} bytes, not ${key.length}`)
-    const id = keyId(key)
+  // Key objects: made once, not for every box.
+  const keys = new Map<number, KeyObject>()
+  for (const bytes of [masterKey, ...previous]) {
+    if (bytes.length !== KEY_BYTES)
+      throw new RangeError(`a master key has ${KEY_BYTES} bytes, not ${bytes.length}`)
+    const key = createSecretKey(bytes)
+    const id = keyId(bytes)
     const known = keys.get(id)
     if (known && !known.equals(key)) throw new RangeError('two master keys share a key id: generate another')
     keys.set(id, key)
   }
+  const current = createSecretKey(masterKey)
   const currentId = keyId(masterKey)
+  const nextNonce = createNonces()
 
   return {
     seal(plaintext, context) {
       const box = Buffer.alloc(CIPHERTEXT_AT + Buffer.byteLength(plaintext))
       box.writeUInt8(VERSION)
       box.writeUInt32BE(currentId, KEY_ID_AT)
-      const nonce = randomBytes(NONCE_BYTES)
+      const nonce = nextNonce()
       nonce.copy(box, NONCE_AT)
-      const cipher = createCipheriv(ALGORITHM, masterKey, nonce).setAAD(additionalData(box, context))
+      const cipher = createCipheriv(ALGORITHM, current, nonce).setAAD(additionalData(box, context))
       cipher.update(plaintext, 'utf8').copy(box, CIPHERTEXT_AT)
       cipher.final()
       cipher.getAuthTag().copy(box, TAG_AT)
@@ -74,6 +86,17 @@ export function createSecretBox(masterKey: Buffer, previous: readonly Buffer[] =
     },
 
     needsReseal: (box) => readKeyId(box) !== currentId,
+  }
+}
+
+/** Random bytes cost by the call, not by the byte: many nonces are drawn at once, and each is given out once. */
+function createNonces(): () => Buffer {
+  let drawn = Buffer.alloc(0)
+  return () => {
+    if (drawn.length < NONCE_BYTES) drawn = randomBytes(NONCE_BYTES * NONCES_DRAWN)
+    const nonce = drawn.subarray(0, NONCE_BYTES)
+    drawn = drawn.subarray(NONCE_BYTES)
+    return nonce
   }
 }
 

@@ -19,9 +19,16 @@ export interface CallOutcome {
 
 /** Under what an action is called. */
 export interface CallClaim {
-  lease: Lease
+  tenantId: string
+  invocationId: string
+  /** Microseconds of the database's clock. */
   claimedAt: number
+  /** Null: its caller answers for it, and there is no row before the answer. */
+  lease: Lease | null
 }
+
+/** Clocks of the processes that call and that hear of the completion may differ by so much. */
+const CLOCK_SLACK_MS = 60_000
 
 const DEFAULT_TIMEOUT_MS = 10_000
 const DEFAULT_RETRIES = 2
@@ -49,7 +56,7 @@ export async function callAction(
     )
     if (pause > RETRY_MAX_MS) return { result, attempts }
     await delay(pause)
-    if (!(await ctx.store.isHeld(claim.lease))) return { result, attempts }
+    if (claim.lease !== null && !(await ctx.store.isHeld(claim.lease))) return { result, attempts }
   }
 }
 
@@ -61,7 +68,7 @@ async function callOnce(
   const { action, request, idempotencyKey } = planned
   const timeoutMs = request.timeoutMs ?? action.timeout_ms ?? DEFAULT_TIMEOUT_MS
   if (action.source === 'plugin') return callPlugin(ctx, claim, planned, timeoutMs)
-  return ctx.platform.call(claim.lease.tenantId, {
+  return ctx.platform.call(claim.tenantId, {
     method: action.method,
     path: platformPath(action, request.payload),
     body: withoutPathFields(action, request.payload),
@@ -75,12 +82,11 @@ async function callOnce(
 
 async function callPlugin(
   ctx: DispatcherContext,
-  { lease, claimedAt }: CallClaim,
+  { tenantId, invocationId, claimedAt, lease }: CallClaim,
   planned: PlannedAction,
   timeoutMs: number,
 ): Promise<ActionCallResult> {
   const { action, request, idempotencyKey } = planned
-  const { tenantId, id: invocationId } = lease
   const target = await targetOf(ctx, tenantId, planned)
   if (target === undefined) {
     return refusal('unknown_plugin', 'The plugin was removed meanwhile, or its secrets cannot be opened.')
@@ -102,7 +108,21 @@ async function callPlugin(
       ...ctx.deliveries.signedHeaders(target, { id: invocationId, body }),
       accept: 'application/json',
       'idempotency-key': idempotencyKey,
-      'x-completion-token': newCompletionToken(ctx.secretBox, { tenantId, invocationId, claimedAt }),
+      'x-completion-token': newCompletionToken(ctx.secretBox, {
+        tenantId,
+        invocationId,
+        claimedAt,
+        early:
+          lease === null
+            ? {
+                until: Date.now() + timeoutMs + CLOCK_SLACK_MS,
+                flowExecutionId: request.flowExecutionId,
+                eventKey: request.eventKey,
+                actionType: request.actionType,
+                pluginId: action.plugin_id,
+              }
+            : null,
+      }),
       ...(request.causationDepth > 0 && { 'x-causation-depth': String(request.causationDepth) }),
       ...(request.causationId !== null && { 'x-causation-id': request.causationId }),
     },

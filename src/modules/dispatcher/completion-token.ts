@@ -1,5 +1,4 @@
 import { secretContext } from '../../infra/secrets.ts'
-import { isUuid } from '../../lib/ids.ts'
 import { type SecretBox, SecretBoxError } from '../../lib/secret-box.ts'
 
 /** What a completion token stands for. */
@@ -8,6 +7,18 @@ export interface CompletionClaim {
   invocationId: string
   /** When the action was claimed, in microseconds of the database's clock. */
   claimedAt: number
+  /** For an action that has no row before its answer; null: it has one. */
+  early: EarlyCompletion | null
+}
+
+/** What makes a row of an action that is completed before its call is answered. */
+export interface EarlyCompletion {
+  /** Epoch milliseconds: until then its call may be under way. */
+  until: number
+  flowExecutionId: string
+  eventKey: string
+  actionType: string
+  pluginId: string | null
 }
 
 const CONTEXT = secretContext('dispatcher', 'invocation', 'completion')
@@ -18,15 +29,13 @@ const CONTEXT = secretContext('dispatcher', 'invocation', 'completion')
  * works once: completing ends the invocation, and tokens from before an end are void when it is done again.
  */
 export function newCompletionToken(box: SecretBox, claim: CompletionClaim): string {
-  return box.seal(`${claim.tenantId}/${claim.invocationId}/${claim.claimedAt}`, CONTEXT).toString('base64url')
+  return box.seal(JSON.stringify(claim), CONTEXT).toString('base64url')
 }
 
 export function readCompletionToken(box: SecretBox, token: string): CompletionClaim | null {
   try {
-    const text = box.open(Buffer.from(token, 'base64url'), CONTEXT)
-    const [tenantId = '', invocationId = '', claimedAt = ''] = text.split('/')
-    if (!isUuid(tenantId) || !isUuid(invocationId)) return null
-    return { tenantId, invocationId, claimedAt: Number(claimedAt) }
+    // What opens was sealed here.
+    return JSON.parse(box.open(Buffer.from(token, 'base64url'), CONTEXT)) as CompletionClaim
   } catch (error) {
     if (error instanceof SecretBoxError) return null
     throw error

@@ -1,6 +1,7 @@
 import { invalidRequest } from '../../infra/problems.ts'
 import { hasHugeNumber } from '../../lib/action-call.ts'
 import { newId } from '../../lib/ids.ts'
+import { completeEarly } from './accept-repository.ts'
 import { addLogEntry, completeInvocation, completeLogEntry, lockInvocation } from './completion-repository.ts'
 import { readCompletionToken } from './completion-token.ts'
 import { invocationNotAccepted, invocationNotFound } from './errors.ts'
@@ -26,21 +27,25 @@ export async function complete(
   const error = input.success
     ? null
     : { code: 'reported_failure', message: 'The plugin reported a failure.', ...input.error }
+  const outcome = {
+    success: input.success,
+    data: error === null && input.data !== undefined ? JSON.stringify(input.data) : null,
+    loggedResult: logged(error ?? input.data ?? null),
+    errorCode: error?.code ?? null,
+    errorMessage: error?.message ?? null,
+  }
   await ctx.db.transaction().execute(async (trx) => {
-    const found = await lockInvocation(trx, claim)
+    const { early, tenantId, invocationId: id } = claim
+    let found = await lockInvocation(trx, claim)
+    if (found === undefined && early !== null) {
+      if (early.until < Date.now()) throw invocationNotAccepted()
+      if (await completeEarly(trx, claim, early, outcome)) return
+      found = await lockInvocation(trx, claim)
+    }
     if (found === undefined) throw invocationNotFound()
     const waits = found.status === 'running' || (found.status === 'accepted' && found.in_time)
     if (!waits || !found.current) throw invocationNotAccepted()
-    const completed = {
-      tenantId: claim.tenantId,
-      id: claim.invocationId,
-      flowExecutionId: found.flow_execution_id,
-      success: input.success,
-      data: error === null && input.data !== undefined ? JSON.stringify(input.data) : null,
-      loggedResult: logged(error ?? input.data ?? null),
-      errorCode: error?.code ?? null,
-      errorMessage: error?.message ?? null,
-    }
+    const completed = { ...outcome, tenantId, id, flowExecutionId: found.flow_execution_id }
     await completeInvocation(trx, completed)
     if (found.status === 'accepted') await completeLogEntry(trx, completed)
     else if (found.abandoned) await addLogEntry(trx, newId(), completed)

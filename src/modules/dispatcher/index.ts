@@ -16,9 +16,10 @@ import {
   EventLogEntry,
   EventLogPage,
 } from './schemas.ts'
-import { dispatch, findResult, runAction } from './service.ts'
+import { dispatch, findResult } from './service.ts'
 import { NextLook } from './next-look.ts'
-import type { ActionRequest, ActionResult, DispatcherContext } from './types.ts'
+import { runStepAction } from './step-action.ts'
+import type { ActionResult, DispatcherContext, StepActionRequest } from './types.ts'
 
 /**
  * The dispatcher: does lists of actions, platform's and plugins' mixed, and keeps the log of them.
@@ -32,13 +33,13 @@ import type { ActionRequest, ActionResult, DispatcherContext } from './types.ts'
  */
 export interface DispatcherService {
   dispatch(tenantId: string, input: DispatchInput): Promise<DispatchResult>
-  /** One action, safe to repeat by the same flowExecutionId and eventKey. */
-  runAction(tenantId: string, request: ActionRequest): Promise<ActionResult>
+  /** The action of a flow's step: see step-action.ts. */
+  runAction(tenantId: string, request: StepActionRequest): Promise<ActionResult>
   /** What is recorded of an action; null: nothing, or it is still being done. */
   findResult(tenantId: string, flowExecutionId: string, eventKey: string): Promise<ActionResult | null>
 }
 
-export type { ActionRequest, ActionResult } from './types.ts'
+export type { ActionResult, StepActionRequest } from './types.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -67,7 +68,7 @@ export default fp(
     }
     const service: DispatcherService = {
       dispatch: (tenantId, input) => running.track(dispatch(ctx, tenantId, input)),
-      runAction: (tenantId, request) => running.track(runAction(ctx, tenantId, request)),
+      runAction: (tenantId, request) => running.track(runStepAction(ctx, tenantId, request)),
       findResult: (tenantId, flowExecutionId, eventKey) =>
         findResult(ctx, tenantId, flowExecutionId, eventKey),
     }

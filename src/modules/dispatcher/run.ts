@@ -85,7 +85,8 @@ async function run(
   next: Prepared | undefined,
 ): Promise<ActionResult> {
   const startedAt = performance.now()
-  const outcome = await callAction(ctx, { lease, claimedAt }, planned)
+  const { tenantId, id: invocationId } = lease
+  const outcome = await callAction(ctx, { tenantId, invocationId, claimedAt, lease }, planned)
   const result = toResult(planned, lease.id, outcome, Math.round(performance.now() - startedAt))
   const record = toRecord(lease.tenantId, planned, lease, result, ctx.completionSeconds)
   if (next !== undefined && 'planned' in next) lookAhead(ctx, lease.tenantId, next.planned)
@@ -151,7 +152,7 @@ async function settleClaim(
   return answer
 }
 
-function toResult(
+export function toResult(
   { request, action }: PlannedAction,
   id: string,
   { result, attempts }: CallOutcome,

@@ -12,17 +12,6 @@ import type { ActionRequest, ActionResult, DispatcherContext } from './types.ts'
 /** Actions of one dispatch under way at once in parallel mode. */
 const PARALLEL_MAX = 10
 
-/** Does one action, safely repeated by the same (flowExecutionId, eventKey): what flow steps call. */
-export async function runAction(
-  ctx: DispatcherContext,
-  tenantId: string,
-  request: ActionRequest,
-): Promise<ActionResult> {
-  // When the process stops, the flow engine decides what begins; for its execution a refusal would be a failure.
-  const [result] = await runAll({ ...ctx, isStopping: () => false }, tenantId, [request], 1)
-  return result as ActionResult
-}
-
 /** Does a list of actions: all are checked and claimed before the first one runs; one result for each, in order. */
 export async function dispatch(
   ctx: DispatcherContext,

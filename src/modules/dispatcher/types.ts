@@ -28,6 +28,12 @@ export interface ActionRequest {
   causationId: string | null
 }
 
+/** The action of a flow's step: its caller has the execution under a lease, and writes what became of it. */
+export interface StepActionRequest extends ActionRequest {
+  /** An earlier attempt may have got through: what is known of it is looked up first. */
+  mayHaveRun: boolean
+}
+
 /** What became of it. */
 export interface ActionResult {
   actionType: string

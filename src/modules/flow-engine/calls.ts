@@ -1,9 +1,11 @@
 import type { Egress } from '../../infra/egress.ts'
 import { readActionResponse } from '../../lib/action-call.ts'
 import type { FlowScope } from '../../lib/flow/scope.ts'
-import type { ActionStep, HttpStep } from '../../lib/flow/types.ts'
+import type { ActionStep, HttpStep, MessageStep } from '../../lib/flow/types.ts'
 import type { ActionResult, DispatcherService } from '../dispatcher/index.ts'
+import type { MessageService } from '../message/index.ts'
 import { render, renderText, StepError } from './evaluate.ts'
+import { messageCall } from './message-call.ts'
 import type { RunCalls } from './ports.ts'
 import type { Program } from './program.ts'
 
@@ -12,13 +14,12 @@ export type CallResult =
   | { kind: 'success'; output: unknown }
   /** The plugin will complete it later. */
   | { kind: 'accepted' }
-  /** An earlier run of the same call, of a process that may have died, has not ended: ask again later. */
-  | { kind: 'busy' }
   | { kind: 'failure'; code: string; message: string; transient: boolean; retryAfterMs: number | null }
 
 export interface CallContext {
   dispatcher: DispatcherService
   egress: Egress
+  messages: MessageService
 }
 
 /** Which call it is: repeated under the same name it is done once. */
@@ -37,22 +38,30 @@ interface Causation {
   depth: number
 }
 
-export type CallStep = ActionStep | HttpStep
+export type CallStep = ActionStep | HttpStep | MessageStep
 
 /** A step's call, filled in: what it sends stands in the step's log. */
 export interface Call {
   name: CallName
   step: CallStep
   input: unknown
-  /** @param eventDepth of the event that started the execution */
-  send(ctx: CallContext, eventDepth: number): Promise<CallResult>
+  /**
+   * @param eventDepth of the event that started the execution
+   * @param mayHaveRun an earlier attempt may have got through
+   */
+  send(ctx: CallContext, eventDepth: number, mayHaveRun: boolean): Promise<CallResult>
+  /** What a result that was completed later is to the step. Left out: as it is. */
+  conclude?(ctx: CallContext, result: CallResult): Promise<CallResult>
 }
 
 /** The outside, as calls reach it. */
 export function callsOf(ctx: CallContext): RunCalls {
   return {
-    send: (call, eventDepth) => call.send(ctx, eventDepth),
-    completed: (name) => completedAction(ctx, name),
+    send: (call, eventDepth, mayHaveRun) => call.send(ctx, eventDepth, mayHaveRun),
+    completed: async (call) => {
+      const result = await completedAction(ctx, call.name)
+      return result === null || call.conclude === undefined ? result : call.conclude(ctx, result)
+    },
   }
 }
 
@@ -73,21 +82,29 @@ export function callOf(program: Program, step: CallStep, name: CallName, scope: 
         callHttp(ctx, name, input, timeoutMs, { id: eventId, depth: eventDepth + 1 }),
     }
   }
+  if (step.type === 'message') {
+    const action = { config: step.config.send_with, timeout_ms: step.timeout_ms }
+    return messageCall(program, step, name, scope, asOf, (ctx, payload, eventDepth, mayHaveRun) =>
+      callAction(ctx, name, action, payload, { id: eventId, depth: eventDepth + 1 }, mayHaveRun),
+    )
+  }
   const input = render(program, step.config.input, scope, asOf) as Record<string, unknown>
   return {
     name,
     step,
     input,
-    send: (ctx, eventDepth) => callAction(ctx, name, step, input, { id: eventId, depth: eventDepth + 1 }),
+    send: (ctx, eventDepth, mayHaveRun) =>
+      callAction(ctx, name, step, input, { id: eventId, depth: eventDepth + 1 }, mayHaveRun),
   }
 }
 
 async function callAction(
   ctx: CallContext,
   name: CallName,
-  step: ActionStep,
+  step: Pick<ActionStep, 'config' | 'timeout_ms'>,
   payload: Record<string, unknown>,
   causation: Causation,
+  mayHaveRun: boolean,
 ): Promise<CallResult> {
   const result = await ctx.dispatcher.runAction(name.tenantId, {
     flowExecutionId: name.executionId,
@@ -100,6 +117,7 @@ async function callAction(
     maxRetries: 0,
     causationDepth: causation.depth,
     causationId: causation.id,
+    mayHaveRun,
   })
   return toCallResult(result)
 }
@@ -173,7 +191,6 @@ async function callHttp(
 function toCallResult(result: ActionResult): CallResult {
   if (result.status === 'accepted') return { kind: 'accepted' }
   if (result.success) return { kind: 'success', output: result.data }
-  if (result.error?.code === 'in_progress') return { kind: 'busy' }
   return {
     kind: 'failure',
     code: result.error?.code ?? 'action_failed',

@@ -19,6 +19,8 @@ export interface ClaimedExecution {
   lease_token: number
   causation_depth: number
   step_count: number
+  /** Whoever had it last did not give it back. */
+  was_running: boolean
   received: number
   expires_at_ms: number
   created_at_ms: number
@@ -53,9 +55,9 @@ with recursive clock as (
       select from flow_cursors c where c.tenant_id = tenants.tenant_id and c.halted_at is not null)
   order by tenants.due_at limit $1::bigint
 ), due as (
-  select chosen.tenant_id, chosen.id
+  select chosen.tenant_id, chosen.id, chosen.status
   from ready, clock, lateral (
-    select e.tenant_id, e.id from automation_executions e
+    select e.tenant_id, e.id, e.status from automation_executions e
     where e.tenant_id = ready.tenant_id and e.due_at <= clock.now
     order by e.due_at limit ready.room for update skip locked
   ) chosen
@@ -68,7 +70,7 @@ set status = 'running', reason = null, lease_token = e.lease_token + 1,
     due_at = coalesce($4::timestamptz, clock_timestamp()) + $3::float8 * interval '1 millisecond'
 from due where e.tenant_id = due.tenant_id and e.id = due.id
 returning e.tenant_id, e.id, e.flow_id, e.version, e.trigger_kind, e.trigger, e.event_id, e.state, e.lease_token,
-  e.causation_depth, e.step_count, e.received,
+  e.causation_depth, e.step_count, e.received, due.status = 'running' as was_running,
   (extract(epoch from e.expires_at) * 1000)::float8 as expires_at_ms,
   (extract(epoch from e.created_at) * 1000)::float8 as created_at_ms,
   floor(extract(epoch from e.started_at) * 1000)::float8 as started_at_ms,

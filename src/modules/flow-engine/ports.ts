@@ -1,4 +1,4 @@
-import type { Call, CallName, CallResult } from './calls.ts'
+import type { Call, CallResult } from './calls.ts'
 import type { Journal } from './journal.ts'
 import type { Waits } from './waits.ts'
 
@@ -19,10 +19,13 @@ export type RunJournal = Pick<
 
 /** How a run asks others. */
 export interface RunCalls {
-  /** @param eventDepth of the event that started the execution */
-  send(call: Call, eventDepth: number): Promise<CallResult>
+  /**
+   * @param eventDepth of the event that started the execution
+   * @param mayHaveRun an earlier attempt may have got through
+   */
+  send(call: Call, eventDepth: number, mayHaveRun: boolean): Promise<CallResult>
   /** Looks after a call that was accepted. Null: it is not completed yet. */
-  completed(name: CallName): Promise<CallResult | null>
+  completed(call: Call): Promise<CallResult | null>
 }
 
 /** How a run waits for events. */

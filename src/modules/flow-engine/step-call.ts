@@ -6,8 +6,6 @@ import { suspend } from './state.ts'
 /** An accepted action is looked after at first, and then after a tenth of the time that it has taken so far. */
 const COMPLETION_LOOK_MS = 2_000
 const COMPLETION_LOOK_MAX_MS = 60_000
-/** A call that somebody else still has under way is asked about again. */
-const BUSY_LOOK_MS = 5_000
 
 /**
  * A step that asks others. What was done before the call is durable or comes out the same again, and a boundary follows
@@ -20,20 +18,19 @@ export async function doCall(frame: Frame, at: Position<CallStep>): Promise<void
   const asOf = new Date(thread.since ?? claim.created_at_ms)
   const call = callOf(frame.program, step, name, frame.scopeOf(thread), asOf)
   let result: CallResult | null
-  if (thread.waiting === 'completion') result = await frame.calls.completed(name)
+  if (thread.waiting === 'completion') result = await frame.calls.completed(call)
   else {
     thread.waiting = thread.due_at = null
     await journal.beforeCall()
     if (!frame.isCurrent(thread)) return
-    result = await frame.calls.send(call, claim.causation_depth)
+    const mayHaveRun = thread.failures > 0 || claim.was_running
+    result = await frame.calls.send(call, claim.causation_depth, mayHaveRun)
   }
   const { input } = call
   const now = frame.clock()
   if (result === null || result.kind === 'accepted') {
     const look = Math.max(COMPLETION_LOOK_MS, (now - asOf.getTime()) / 10)
     suspend(thread, 'completion', now + Math.min(look, COMPLETION_LOOK_MAX_MS))
-  } else if (result.kind === 'busy') {
-    suspend(thread, 'retry', now + BUSY_LOOK_MS)
   } else if (result.kind === 'success') {
     frame.leave(at, { port: 'success', input, output: result.output })
     // The last boundary follows at once.

@@ -201,5 +201,10 @@ function complete(id: string, token: string, body: unknown) {
 
 /** Sealed as it should be, but under another master key. */
 function tokenOfAnother(tenantId: string, invocationId: string): string {
-  return newCompletionToken(createSecretBox(randomBytes(32)), { tenantId, invocationId, claimedAt: 1 })
+  return newCompletionToken(createSecretBox(randomBytes(32)), {
+    tenantId,
+    invocationId,
+    claimedAt: 1,
+    early: null,
+  })
 }

@@ -29,12 +29,14 @@ t.test('what a plugin is called with is what the OpenAPI document says', async (
   await service.app.dispatcher.runAction(shop.id, {
     ...call,
     eventKey: 'of a flow',
+    mayHaveRun: false,
     causationDepth: 1,
     causationId: newId(),
   })
   await service.app.dispatcher.runAction(shop.id, {
     ...call,
     eventKey: 'of a dispatch',
+    mayHaveRun: false,
     causationDepth: 0,
     causationId: null,
   })
