@@ -1,37 +1,24 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
+import { advanceJob, claimJob, finishJob, type HeldJob } from '../../infra/durable-jobs.ts'
 
-/** An erasure that a worker holds; `leaseToken` stands in every write. */
-export interface ErasureJob {
-  id: string
-  tenantId: string
+/** An erasure that a worker holds. */
+export interface ErasureJob extends HeldJob {
   path: string
   valueSealed: Buffer
   position: number
   createdAt: Date
-  leaseToken: number
   cursor: string | null
 }
 
 /**
- * Takes the open erasure that was worked on least often, once every transaction that stands before it in the feed
- * has ended: an event that is still being committed then would be behind the cursor later.
+ * Not before every transaction that stands before it in the feed has ended: an event that is still being committed
+ * then would be behind the cursor later.
  */
 export async function claimErasure(db: Kysely<DB>, leaseMs: number): Promise<ErasureJob | null> {
-  const { rows } = await sql<ErasureJob>`
-    update erasures e
-    set status = 'running', lease_token = e.lease_token + 1, lease_until = ${leaseEnd(leaseMs)}
-    from (
-      select id from erasures
-      where status in ('queued', 'running') and (lease_until is null or lease_until <= clock_timestamp())
-        and position < feed_horizon()
-      order by lease_token, id for update skip locked limit 1
-    ) free
-    where e.id = free.id
-    returning e.id, e.tenant_id as "tenantId", e.path, e.value_sealed as "valueSealed", e.position,
-      e.created_at as "createdAt", e.lease_token as "leaseToken", e.cursor_event_id as cursor
-  `.execute(db)
-  return rows[0] ?? null
+  const columns = sql`j.path, j.value_sealed as "valueSealed", j.position, j.created_at as "createdAt",
+    j.cursor_event_id as cursor`
+  return claimJob<ErasureJob>(db, 'erasures', { leaseMs, columns, ready: sql`position < feed_horizon()` })
 }
 
 export interface ScannedEvent {
@@ -62,20 +49,6 @@ export async function readBatch(
     order by id
   `.execute(db)
   return rows
-}
-
-/** Locks the job for the transaction. @returns false if it is no longer this worker's */
-export async function holdErasure(trx: Transaction<DB>, job: ErasureJob): Promise<boolean> {
-  const held = await trx
-    .selectFrom('erasures')
-    .select('id')
-    .where('tenant_id', '=', job.tenantId)
-    .where('id', '=', job.id)
-    .where('lease_token', '=', job.leaseToken)
-    .where('status', '=', 'running')
-    .forUpdate()
-    .executeTakeFirst()
-  return held !== undefined
 }
 
 /**
@@ -110,24 +83,16 @@ export async function eraseEvents(
   `.execute(trx)
 }
 
-/** Only inside the transaction that `holdErasure` began: prolongs the lease too. */
+/** Only inside the transaction that holds the job. */
 export async function advanceErasure(
   trx: Transaction<DB>,
   job: ErasureJob,
   progress: { cursor: string; scanned: number; erased: number },
   leaseMs: number,
 ): Promise<void> {
-  await trx
-    .updateTable('erasures')
-    .set((eb) => ({
-      cursor_event_id: progress.cursor,
-      scanned: eb('scanned', '+', progress.scanned),
-      erased: eb('erased', '+', progress.erased),
-      lease_until: leaseEnd(leaseMs),
-    }))
-    .where('tenant_id', '=', job.tenantId)
-    .where('id', '=', job.id)
-    .execute()
+  const { cursor, scanned, erased } = progress
+  const changes = sql`cursor_event_id = ${cursor}, scanned = scanned + ${scanned}, erased = erased + ${erased}`
+  await advanceJob(trx, 'erasures', job, { changes, leaseMs })
 }
 
 /** The value that was looked for goes with the end of the job, however it ended. */
@@ -137,25 +102,5 @@ export async function finishErasure(
   status: 'completed' | 'failed',
   error: string | null,
 ): Promise<void> {
-  await ofHolder(db, job)
-    .set({ status, error, value_sealed: null, finished_at: sql<Date>`now()`, lease_until: null })
-    .execute()
-}
-
-/** Gives it back before it is finished. */
-export async function releaseErasure(db: Kysely<DB>, job: ErasureJob): Promise<void> {
-  await ofHolder(db, job).set({ lease_until: null }).execute()
-}
-
-function ofHolder(db: Kysely<DB>, job: ErasureJob) {
-  return db
-    .updateTable('erasures')
-    .where('tenant_id', '=', job.tenantId)
-    .where('id', '=', job.id)
-    .where('lease_token', '=', job.leaseToken)
-    .where('status', '=', 'running')
-}
-
-function leaseEnd(ms: number) {
-  return sql<Date>`clock_timestamp() + ${ms} * interval '1 millisecond'`
+  await finishJob(db, 'erasures', job, { status, error, changes: sql`value_sealed = null` })
 }

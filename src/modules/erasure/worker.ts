@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
+import { holdJob, releaseJob } from '../../infra/durable-jobs.ts'
 import { secretContext } from '../../infra/secrets.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '../../lib/id-range.ts'
 import type { PassResult } from '../../lib/job-loop.ts'
@@ -13,9 +14,7 @@ import {
   type ErasureJob,
   eraseEvents,
   finishErasure,
-  holdErasure,
   readBatch,
-  releaseErasure,
 } from './job-repository.ts'
 import { bodyHas, type ErasureValue } from './value.ts'
 
@@ -39,7 +38,7 @@ export async function runErasureTurn(ctx: ErasureWorkerContext, signal?: AbortSi
   for (let batch = 0; batch < BATCHES_A_TURN && signal?.aborted !== true; batch++) {
     if ((await runErasureBatch(ctx, job)) === 'ended') return 'more'
   }
-  await releaseErasure(ctx.db, job)
+  await releaseJob(ctx.db, 'erasures', job)
   return 'more'
 }
 
@@ -68,7 +67,7 @@ export async function runErasureBatch(ctx: ErasureWorkerContext, job: ErasureJob
   }
   const held = await retryWhileLocked(() =>
     ctx.db.transaction().execute(async (trx) => {
-      if (!(await holdErasure(trx, job))) return false
+      if (!(await holdJob(trx, 'erasures', job))) return false
       if (found.length > 0) await eraseEvents(trx, job.tenantId, found)
       const progress = { cursor: last.id, scanned: events.length, erased: found.length }
       await advanceErasure(trx, job, progress, ctx.leaseMs)

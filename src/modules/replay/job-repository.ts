@@ -1,35 +1,19 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB, DeliveryStatus, StoredSubscription } from '../../../db/schema.ts'
+import { advanceJob, claimJob, type HeldJob } from '../../infra/durable-jobs.ts'
 import { newId } from '../../lib/ids.ts'
 import type { Candidate, Criteria } from './selection.ts'
 
-/** A replay that a worker holds; `leaseToken` stands in every write. */
-export interface ReplayJob extends Criteria {
-  id: string
-  tenantId: string
+/** A replay that a worker holds. */
+export interface ReplayJob extends Criteria, HeldJob {
   pluginId: string
-  leaseToken: number
   cursor: string | null
 }
 
-/**
- * Takes the open replay that was worked on least often, so that a long one does not keep the others waiting.
- * One whose lease has passed is free: its worker is gone or has given it back.
- */
 export async function claimReplay(db: Kysely<DB>, leaseMs: number): Promise<ReplayJob | null> {
-  const { rows } = await sql<ReplayJob>`
-    update replays r
-    set status = 'running', lease_token = r.lease_token + 1, lease_until = ${leaseEnd(leaseMs)}
-    from (
-      select id from replays
-      where status in ('queued', 'running') and (lease_until is null or lease_until <= clock_timestamp())
-      order by lease_token, id for update skip locked limit 1
-    ) free
-    where r.id = free.id
-    returning r.id, r.tenant_id as "tenantId", r.plugin_id as "pluginId", r.lease_token as "leaseToken",
-      r.cursor_event_id as cursor, r.since, r.until, r.event, r.delivery_status as "deliveryStatus"
-  `.execute(db)
-  return rows[0] ?? null
+  const columns = sql`j.plugin_id as "pluginId", j.cursor_event_id as cursor, j.since, j.until, j.event,
+    j.delivery_status as "deliveryStatus"`
+  return claimJob<ReplayJob>(db, 'replays', { leaseMs, columns })
 }
 
 /** Null: the plugin was deleted. */
@@ -100,20 +84,6 @@ export async function readBatch(db: Kysely<DB>, query: BatchQuery): Promise<Scan
     order by e.id
   `.execute(db)
   return rows
-}
-
-/** Locks the job for the transaction. @returns false if it is no longer this worker's, or was cancelled */
-export async function holdReplay(trx: Transaction<DB>, job: ReplayJob): Promise<boolean> {
-  const held = await trx
-    .selectFrom('replays')
-    .select('id')
-    .where('tenant_id', '=', job.tenantId)
-    .where('id', '=', job.id)
-    .where('lease_token', '=', job.leaseToken)
-    .where('status', '=', 'running')
-    .forUpdate()
-    .executeTakeFirst()
-  return held !== undefined
 }
 
 /**
@@ -199,59 +169,16 @@ export interface Progress {
   skipped: number
 }
 
-/** Only inside the transaction that `holdReplay` began: prolongs the lease too. */
+/** Only inside the transaction that holds the job. */
 export async function advanceReplay(
   trx: Transaction<DB>,
   job: ReplayJob,
   { cursor, scanned, queued, skipped }: Progress,
   leaseMs: number,
 ): Promise<void> {
-  await trx
-    .updateTable('replays')
-    .set((eb) => ({
-      cursor_event_id: cursor,
-      scanned: eb('scanned', '+', scanned),
-      queued: eb('queued', '+', queued),
-      skipped: eb('skipped', '+', skipped),
-      lease_until: leaseEnd(leaseMs),
-    }))
-    .where('tenant_id', '=', job.tenantId)
-    .where('id', '=', job.id)
-    .execute()
-}
-
-/** @returns false if it is no longer this worker's */
-export async function finishReplay(
-  db: Kysely<DB>,
-  job: ReplayJob,
-  status: 'completed' | 'cancelled' | 'failed',
-  error: string | null,
-): Promise<boolean> {
-  const finished = await ofHolder(db, job)
-    .set({ status, error, finished_at: sql<Date>`now()`, lease_until: null })
-    .returning('id')
-    .executeTakeFirst()
-  return finished !== undefined
-}
-
-/** Gives it back: free at once, or after a pause. */
-export async function releaseReplay(db: Kysely<DB>, job: ReplayJob, pauseMs: number): Promise<void> {
-  await ofHolder(db, job)
-    .set({ lease_until: pauseMs === 0 ? null : leaseEnd(pauseMs) })
-    .execute()
-}
-
-function ofHolder(db: Kysely<DB>, job: ReplayJob) {
-  return db
-    .updateTable('replays')
-    .where('tenant_id', '=', job.tenantId)
-    .where('id', '=', job.id)
-    .where('lease_token', '=', job.leaseToken)
-    .where('status', '=', 'running')
-}
-
-function leaseEnd(ms: number) {
-  return sql<Date>`clock_timestamp() + ${ms} * interval '1 millisecond'`
+  const changes = sql`cursor_event_id = ${cursor}, scanned = scanned + ${scanned}, queued = queued + ${queued},
+    skipped = skipped + ${skipped}`
+  await advanceJob(trx, 'replays', job, { changes, leaseMs })
 }
 
 function anyOf(ids: readonly string[]) {

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
+import { finishJob, holdJob, releaseJob } from '../../infra/durable-jobs.ts'
 import type { Signals } from '../../infra/signals.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '../../lib/id-range.ts'
 import type { PassResult } from '../../lib/job-loop.ts'
@@ -10,12 +11,9 @@ import {
   type BatchQuery,
   claimReplay,
   countWaiting,
-  finishReplay,
-  holdReplay,
   queueDeliveries,
   readBatch,
   readSubscriptions,
-  releaseReplay,
   type ReplayJob,
   type ScannedEvent,
 } from './job-repository.ts'
@@ -52,14 +50,14 @@ async function workOn(ctx: ReplayWorkerContext, job: ReplayJob, signal?: AbortSi
   for (let batch = 0; batch < BATCHES_A_TURN && signal?.aborted !== true; batch++) {
     if (room <= 0) room = ctx.maxWaiting - (await countWaiting(ctx.db, job, ctx.maxWaiting))
     if (room <= 0) {
-      await releaseReplay(ctx.db, job, PAUSE_MS)
+      await releaseJob(ctx.db, 'replays', job, PAUSE_MS)
       return
     }
     const result = await runReplayBatch(ctx, job)
     if (result === 'ended') return
     room -= result.queued
   }
-  await releaseReplay(ctx.db, job, 0)
+  await releaseJob(ctx.db, 'replays', job)
 }
 
 /**
@@ -91,7 +89,7 @@ export async function runReplayBatch(
   }
   const queued = await retryWhileLocked(() =>
     ctx.db.transaction().execute(async (trx) => {
-      if (!(await holdReplay(trx, job))) return null
+      if (!(await holdJob(trx, 'replays', job))) return null
       const count = chosen.take.length === 0 ? 0 : await queueDeliveries(trx, job, chosen.take)
       const progress = { cursor: last.id, scanned: events.length, queued: count, skipped: chosen.gone }
       await advanceReplay(trx, job, progress, ctx.leaseMs)
@@ -110,7 +108,7 @@ async function finish(
   status: 'completed' | 'cancelled' | 'failed',
   error: string | null,
 ): Promise<'ended'> {
-  await finishReplay(ctx.db, job, status, error)
+  await finishJob(ctx.db, 'replays', job, { status, error })
   return 'ended'
 }
 
