@@ -25,10 +25,13 @@ import capabilityModule from './modules/capability/index.ts'
 import dispatcherModule from './modules/dispatcher/index.ts'
 import erasureModule from './modules/erasure/index.ts'
 import eventModule from './modules/event/index.ts'
-import flowModule from './modules/flow/index.ts'
+import executionModule from './modules/execution/index.ts'
 import flowEngineModule from './modules/flow-engine/index.ts'
+import flowModule from './modules/flow/index.ts'
+import flowTemplateModule from './modules/flow-template/index.ts'
 import flowTriggerModule from './modules/flow-trigger/index.ts'
 import keyModule from './modules/key/index.ts'
+import messageModule from './modules/message/index.ts'
 import platformModule from './modules/platform/index.ts'
 import pluginModule from './modules/plugin/index.ts'
 import registryModule from './modules/registry/index.ts'
@@ -138,9 +141,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(capabilityModule, { config })
   await app.register(platformModule, { config })
   await app.register(dispatcherModule, { config })
+  await app.register(messageModule, { config })
   await app.register(flowEngineModule, { config })
   await app.register(flowTriggerModule, { config })
   await app.register(flowModule)
+  await app.register(executionModule)
+  await app.register(flowTemplateModule)
   await app.register(replayModule, { config })
   await app.register(erasureModule, { config })
   await app.register(retentionModule, { config })

@@ -61,6 +61,7 @@ export type { Retried, RetryRefusal, RetryRequest } from './retry-start.ts'
 export { startExecution, type StartRequest, type StartResult, startScope } from './starts.ts'
 export type { Mock, SimulatedStep, Simulation, SimulationRequest } from './simulate-types.ts'
 export { filterRefusal } from './trigger.ts'
+export { toEventScope } from './waits.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -87,6 +88,7 @@ export default fp(
           log: app.log,
           dispatcher: app.dispatcher,
           egress: app.egress,
+          messages: app.messages,
         },
         { leaseMs: config.delivery.leaseMs, pollMs: POLL_MS, maxRunning: MAX_RUNNING, now: now ?? null },
       )
@@ -143,5 +145,5 @@ export default fp(
       await engine.stop()
     })
   },
-  { name: 'flow-engine', dependencies: ['db', 'signals', 'events', 'dispatcher', 'egress'] },
+  { name: 'flow-engine', dependencies: ['db', 'signals', 'events', 'dispatcher', 'egress', 'message'] },
 )

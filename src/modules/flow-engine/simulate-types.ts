@@ -50,6 +50,15 @@ export interface AwaitedEvent {
 export type Would =
   | { kind: 'action'; action_type: string; plugin_id: string }
   | { kind: 'http'; method: string; url: string }
+  /** `asks_ai`: in truth an AI would be asked for the text; here it is the template's. */
+  | {
+      kind: 'message'
+      channel: string
+      to: string | null
+      asks_ai: boolean
+      action_type: string
+      plugin_id: string
+    }
   | { kind: 'wait'; until: string; events: AwaitedEvent[] }
 
 export interface SimulatedStep {

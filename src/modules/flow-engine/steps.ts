@@ -14,6 +14,7 @@ export async function doStep(frame: Frame, { thread, stepId, step }: Position): 
   switch (step.type) {
     case 'action':
     case 'http':
+    case 'message':
       return doCall(frame, { thread, stepId, step })
     case 'wait_event':
       return doWait(frame, { thread, stepId, step })
