@@ -18,6 +18,8 @@ export interface Config {
   readonly previousMasterKeys: readonly Buffer[]
   readonly platformKey: string | null
   readonly defaultTenantId: string
+  /** Without a slash at its end. */
+  readonly publicUrl: string | null
   readonly egress: { readonly allow: string; readonly dns: readonly string[]; readonly httpsOnly: boolean }
   readonly platform: { readonly url: string | null; readonly token: string | null }
   readonly ai: AiConfig
@@ -97,6 +99,10 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     `RETRY_SCHEDULE: give at most ${RETRY_SCHEDULE_MAX_ENTRIES} whole numbers of seconds, each 1 to ${RETRY_DELAY_MAX_SECONDS}`,
   )
   check(
+    values.PUBLIC_URL === '' || isPublicUrl(values.PUBLIC_URL),
+    'PUBLIC_URL: give an http or https URL without a query, such as https://automation.example.com',
+  )
+  check(
     values.PLATFORM_URL === '' || isUrl(values.PLATFORM_URL, ['http:', 'https:']),
     'PLATFORM_URL: give an http or https URL',
   )
@@ -138,6 +144,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     previousMasterKeys,
     platformKey: orNull(values.PLATFORM_KEY),
     defaultTenantId: values.DEFAULT_TENANT_ID.toLowerCase(),
+    publicUrl: orNull(values.PUBLIC_URL.replace(/\/+$/, '')),
     egress: { allow: values.EGRESS_ALLOW, dns: list(values.EGRESS_DNS), httpsOnly: values.HTTPS_ONLY },
     platform: { url: orNull(values.PLATFORM_URL), token: orNull(values.PLATFORM_TOKEN) },
     ai: {
@@ -205,6 +212,11 @@ function isUrl(text: string, protocols: readonly string[]): boolean {
 function isPlainUrl(text: string): boolean {
   const url = URL.parse(text)
   return isUrl(text, ['http:', 'https:']) && url?.username === '' && url.password === ''
+}
+
+/** URLs are made by putting a path behind it. */
+function isPublicUrl(text: string): boolean {
+  return isUrl(text, ['http:', 'https:']) && !/[?#\s]/.test(text)
 }
 
 function isAddressOrCidr(text: string): boolean {

@@ -8,6 +8,11 @@ import { Value } from '@sinclair/typebox/value'
 const Environment = Type.Object({
   HOST: Type.String({ default: '127.0.0.1', minLength: 1, description: 'Address to listen on' }),
   PORT: Type.Integer({ default: 3000, minimum: 0, maximum: 65535, description: 'Port to listen on' }),
+  PUBLIC_URL: Type.String({
+    default: '',
+    description:
+      'What the outside reaches this service by, for URLs that it gives out. Empty: they are paths',
+  }),
   DATABASE_URL: Type.String({
     default: '',
     description: 'Postgres 15 or newer. Empty: embedded Postgres in DATA_DIR',

@@ -6,6 +6,8 @@ import type { Config } from '../../config.ts'
 import type { Trigger } from '../../lib/flow/types.ts'
 import { JobLoop } from '../../lib/job-loop.ts'
 import { Firer, LOOK_MS } from './firer.ts'
+import { flowTriggerRoutes } from './routes.ts'
+import { HookReceipt, Inlet } from './schemas.ts'
 import {
   describeTriggers,
   type FlowTriggerContext,
@@ -58,7 +60,9 @@ declare module 'fastify' {
 
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
-    const ctx: FlowTriggerContext = { db: app.db, secretBox: app.secretBox, publicUrl: null }
+    const ctx: FlowTriggerContext = { db: app.db, secretBox: app.secretBox, publicUrl: config.publicUrl }
+    for (const schema of [HookReceipt, Inlet]) app.addSchema(schema)
+    await app.register(flowTriggerRoutes, { ...ctx, flowEngine: app.flowEngine })
     const createFirer = (): Firer =>
       new Firer({
         db: app.workerDb,
@@ -93,5 +97,5 @@ export default fp(
     app.addHook('onReady', async () => loop.start())
     app.addHook('preClose', () => loop.stop())
   },
-  { name: 'flow-trigger', dependencies: ['db', 'secrets', 'signals', 'flow-engine'] },
+  { name: 'flow-trigger', dependencies: ['db', 'auth', 'secrets', 'signals', 'flow-engine'] },
 )
