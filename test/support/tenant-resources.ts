@@ -65,6 +65,14 @@ export async function createResources(tenant: Tenant, webhookUrl: string): Promi
       events: [{ action_type: 'create_task', payload: { title: `Task ${mark}` } }],
     }),
   )
+  const flow = await made<{ id: string }>(
+    tenant.post('/api/automation/flows', {
+      name: `Flow ${mark}`,
+      status: 'active',
+      triggers: [{ type: 'event', event_types: [eventType] }, { type: 'manual' }],
+      steps: [{ id: 'task', type: 'action', action_type: 'create_task', input: { title: `Task ${mark}` } }],
+    }),
+  )
   const invocation = dispatched.results[0]
   if (invocation === undefined) throw new Error('the action has no result')
   return {
@@ -80,6 +88,13 @@ export async function createResources(tenant: Tenant, webhookUrl: string): Promi
       value: eventType,
       unknown: () => `shop_${randomName()}.opened`,
       named: true,
+      ofPlugin: false,
+    },
+    '/api/automation/flows/{id}': minted(flow.id),
+    '/api/automation/flows/{id}/versions/{version}': {
+      value: '1',
+      unknown: () => '9',
+      named: false,
       ofPlugin: false,
     },
     '/api/keys/{id}': minted(key.id),

@@ -51,6 +51,12 @@ export const flowInputInvalid = defineProblem(
   'The input is not what the flow takes',
   "See errors: each entry names a place in the input. The manual trigger's input_schema says what it must be.",
 )
+export const flowRunConflict = defineProblem(
+  'flow_run_conflict',
+  409,
+  'Another run has this Idempotency-Key',
+  'A key stands for one run with one input. Send the same input again, or another key.',
+)
 export const tooManyFlows = defineProblem(
   'too_many_flows',
   409,

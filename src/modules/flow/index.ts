@@ -14,6 +14,10 @@ import {
   type Published,
   publishFlow,
 } from './lifecycle-service.ts'
+import { lifecycleRoutes } from './lifecycle-routes.ts'
+import { OPERATOR_SCHEMAS, operatorRoutes } from './operator-routes.ts'
+import { transferRoutes } from './transfer-routes.ts'
+import { FlowExport, ImportedFlow } from './transfer-schemas.ts'
 import { flowRoutes } from './routes.ts'
 import { etagOf } from './revision.ts'
 import { type FlowQuery, type FlowSummary, NAMED } from './schemas.ts'
@@ -65,6 +69,7 @@ export interface FlowService {
 
 export { flowInvalid, flowNotFound, tooManyFlows } from './errors.ts'
 export type { Deactivated, Published } from './lifecycle-service.ts'
+export { Flow as FlowSchema } from './schemas.ts'
 export type { FlowQuery, FlowSummary } from './schemas.ts'
 export type { FlowOrigin } from './service.ts'
 export { type Flow, flowBody } from './view.ts'
@@ -84,12 +89,17 @@ export default fp(
     const { db, signals, registry, flowEngine: engine, flowTriggers: triggers } = app
     const ctx: FlowContext = { db, signals, registry, engine, triggers }
     app.decorate('flows', serviceOf(ctx))
-    for (const schema of NAMED) app.addSchema(schema)
+    for (const schema of [...NAMED, ...OPERATOR_SCHEMAS, FlowExport, ImportedFlow]) app.addSchema(schema)
     app.decorateRequest('bodyText', null)
     await app.register(async (routes) => {
       keepBodyText(routes)
       flowRoutes(routes, ctx)
     })
+    await app.register(async (routes) => {
+      lifecycleRoutes(routes, ctx)
+      transferRoutes(routes, ctx)
+    })
+    operatorRoutes(app)
   },
   { name: 'flow', dependencies: ['db', 'auth', 'signals', 'registry', 'flow-engine', 'flow-trigger'] },
 )

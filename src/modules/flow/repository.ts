@@ -175,8 +175,8 @@ export async function announceFirstFlow(trx: Transaction<DB>, tenantId: string):
     .updateTable('tenants')
     .set((eb) => ({ subscriptions_version: eb('subscriptions_version', '+', 1) }))
     .where('id', '=', tenantId)
-    .where(({ not, exists, selectFrom }) =>
-      not(exists(selectFrom('flow_cursors').select('tenant_id').where('tenant_id', '=', tenantId))),
+    .where((eb) =>
+      eb.not(eb.exists(eb.selectFrom('flow_cursors').select('tenant_id').where('tenant_id', '=', tenantId))),
     )
     .execute()
 }
@@ -191,5 +191,5 @@ export async function selectEventTypes(
     .select(['name', 'schema', 'plugin_id'])
     .where('tenant_id', '=', tenantId)
     .execute()
-  return rows.map(({ schema, ...row }) => ({ ...row, schema: schema as SafeSchema | null }))
+  return rows.map(({ schema, ...row }) => ({ ...row, schema }))
 }

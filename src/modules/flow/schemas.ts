@@ -304,6 +304,11 @@ export const RunRequest = Type.Object(
     examples: [{ input: { customer_id: 'cus_1' } }],
   },
 )
+export const RunHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({ minLength: 1, maxLength: 200, description: 'The same key starts the flow once' }),
+  ),
+})
 export const StartedRun = Type.Object(
   {
     execution_id: Nullable(Uuid),

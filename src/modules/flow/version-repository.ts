@@ -15,12 +15,13 @@ export async function insertVersion(
 ): Promise<number> {
   const { version } = await trx
     .insertInto('automation_flow_versions')
-    .values(({ selectFrom }) => ({
+    .values((eb) => ({
       tenant_id,
       flow_id: id,
       definition,
       flow,
-      version: selectFrom('automation_flow_versions')
+      version: eb
+        .selectFrom('automation_flow_versions')
         .select(sql<number>`coalesce(max(version), 0) + 1`.as('version'))
         .where('tenant_id', '=', tenant_id)
         .where('flow_id', '=', id),

@@ -1,0 +1,75 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { type Static, Type } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import { describeOperators } from '../../lib/operators.ts'
+import { matchPattern } from '../../lib/pattern.ts'
+import { Nullable, problems, ref } from '../../lib/schema.ts'
+import { describeFilters } from '../../lib/template-filters.ts'
+import { READ_PROBLEMS } from './errors.ts'
+
+const ConditionOperator = Type.Object(
+  {
+    name: Type.String(),
+    subjects: Type.Array(Type.String(), {
+      description:
+        'Types of field that it tests: text, number, boolean, time, list, object; `any` alone: all',
+    }),
+    operand: Nullable(Type.String({ description: 'The type of its `value`; null: it takes none' })),
+    operands: Type.Integer({ description: 'How many values that is: 0, 1, or 2 for a range' }),
+    when_missing: Type.Boolean({ description: 'What it is when the field is missing' }),
+    description: Type.String(),
+    example: Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true }),
+  },
+  { $id: 'ConditionOperator' },
+)
+
+const TemplateFilter = Type.Object(
+  {
+    name: Type.String(),
+    input: Type.Array(Type.String(), { description: 'Types of value that it takes' }),
+    args: Type.Array(Type.Object({ name: Type.String(), type: Type.String(), optional: Type.Boolean() }), {
+      description: 'What follows the colon, in order',
+    }),
+    returns: Type.String(),
+    description: Type.String(),
+    example: Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true }),
+  },
+  { $id: 'TemplateFilter' },
+)
+
+const FlowVocabulary = Type.Object(
+  { operators: Type.Array(ref(ConditionOperator)), filters: Type.Array(ref(TemplateFilter)) },
+  { $id: 'FlowVocabulary', description: 'What conditions and templates are made of' },
+)
+
+export const OPERATOR_SCHEMAS = [ConditionOperator, TemplateFilter, FlowVocabulary]
+
+/** The tables never change while the service runs. */
+const vocabulary: Static<typeof FlowVocabulary> = {
+  operators: describeOperators({ matchPattern }).map((operator) => ({
+    ...operator,
+    subjects: operator.subjects === 'any' ? ['any'] : [...operator.subjects],
+  })),
+  filters: describeFilters().map(({ input, args, ...filter }) => ({
+    ...filter,
+    input: [...input],
+    args: args.map(({ name, type, optional = false }) => ({ name, type, optional })),
+  })),
+}
+
+export function operatorRoutes(app: FastifyInstance): void {
+  app.withTypeProvider<TypeBoxTypeProvider>().get(
+    '/api/automation/operators',
+    {
+      config: { access: { role: 'viewer' } },
+      schema: {
+        operationId: 'listOperators',
+        tags: ['flows'],
+        summary: 'See the operators of conditions and the filters of templates',
+        description: 'The very tables that the compiler and the engine read, for builders.',
+        response: { 200: ref(FlowVocabulary), ...problems(...READ_PROBLEMS) },
+      },
+    },
+    async (_request, reply) => reply.header('cache-control', 'private, max-age=3600').send(vocabulary),
+  )
+}
