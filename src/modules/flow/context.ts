@@ -10,6 +10,6 @@ export interface FlowContext {
   db: Kysely<DB>
   signals: Pick<Signals, 'publish'>
   registry: Pick<RegistryService, 'snapshot'>
-  engine: Pick<FlowEngineService, 'start' | 'cancel'>
+  engine: Pick<FlowEngineService, 'start' | 'cancel' | 'simulate'>
   triggers: FlowTriggerService
 }

@@ -22,6 +22,7 @@ import { flowRoutes } from './routes.ts'
 import { etagOf } from './revision.ts'
 import { type FlowQuery, type FlowSummary, NAMED } from './schemas.ts'
 import { createFlow, deleteFlow, type FlowOrigin, listFlows, readFlow, replaceFlow } from './service.ts'
+import { testRoutes } from './test-routes.ts'
 import type { Flow } from './view.ts'
 
 /**
@@ -95,6 +96,7 @@ export default fp(
       keepBodyText(routes)
       flowRoutes(routes, ctx)
     })
+    testRoutes(app, ctx)
     await app.register(async (routes) => {
       lifecycleRoutes(routes, ctx)
       transferRoutes(routes, ctx)
