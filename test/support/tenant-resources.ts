@@ -11,6 +11,8 @@ export interface Resource {
   named: boolean
   /** It belongs to a plugin, and is no business of the tenant's other plugins. */
   ofPlugin: boolean
+  /** It is the same for every tenant, and nobody's secret. */
+  shared?: boolean
 }
 
 /** By the path up to the parameter that names the resource. */
@@ -100,6 +102,13 @@ export async function createResources(tenant: Tenant, webhookUrl: string): Promi
     '/api/keys/{id}': minted(key.id),
     '/api/replays/{id}': { ...minted(replay.id), ofPlugin: true },
     '/api/erasures/{id}': minted(erasure.id),
+    '/api/automation/templates/{id}': {
+      value: 'abandoned_cart',
+      unknown: () => `template_${randomName()}`,
+      named: false,
+      ofPlugin: false,
+      shared: true,
+    },
     '/api/actions/{invocation_id}': { ...minted(invocation.invocation_id), ofPlugin: true },
   }
 }

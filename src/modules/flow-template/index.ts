@@ -1,0 +1,46 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Actor } from '../../infra/auth.ts'
+import type { Flow } from '../flow/index.ts'
+import { flowTemplateRoutes } from './routes.ts'
+import { NAMED } from './schemas.ts'
+import { defineFlow, type Installation, installTemplate } from './service.ts'
+
+/**
+ * Ready-made flows, to be installed.
+ *
+ * Owns no table: what is installed is a flow like any other, and says by `template_id` where it came from. What
+ * always holds:
+ * - A template is a pure function of its parameters. The same values make the same definition.
+ * - With its defaults it compiles without errors and warnings for every tenant, and active it does what it says on
+ *   the reference platform.
+ * - Plain text that was given goes into the flow's variables, where nothing is read as a template.
+ */
+export interface FlowTemplateService {
+  /** @throws `flow_template_not_found`, `invalid_request`, `flow_invalid` if it is to be active */
+  install(actor: Actor, tenantId: string, id: string, installation: Installation): Promise<Flow>
+  /** The definition that installing makes. @throws `flow_template_not_found`, `invalid_request` */
+  define(id: string, installation: Omit<Installation, 'automation'>): Record<string, unknown>
+}
+
+export type { Installation } from './service.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    flowTemplates: FlowTemplateService
+  }
+}
+
+export default fp(
+  async (app: FastifyInstance) => {
+    const { flows } = app
+    app.decorate('flowTemplates', {
+      install: (actor, tenantId, id, installation) =>
+        installTemplate(flows, actor, tenantId, id, installation),
+      define: defineFlow,
+    } satisfies FlowTemplateService)
+    for (const schema of NAMED) app.addSchema(schema)
+    await app.register(async (routes) => flowTemplateRoutes(routes, flows))
+  },
+  { name: 'flow-template', dependencies: ['auth', 'flow'] },
+)

@@ -1,0 +1,77 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { problems, ref } from '../../lib/schema.ts'
+import { flowBody, flowInvalid, FlowSchema, type FlowService, tooManyFlows } from '../flow/index.ts'
+import { flowTemplateNotFound, READ_PROBLEMS, WRITE_PROBLEMS } from './errors.ts'
+import {
+  FlowTemplateList,
+  FlowTemplateView,
+  InstallTemplateRequest,
+  TemplateParams,
+  TemplateQuery,
+} from './schemas.ts'
+import { installTemplate, listTemplates, readTemplate } from './service.ts'
+
+const tags = ['flows']
+
+export function flowTemplateRoutes(app: FastifyInstance, flows: FlowService): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+
+  api.get(
+    '/api/automation/templates',
+    {
+      config: { access: { role: 'viewer' } },
+      schema: {
+        operationId: 'listFlowTemplates',
+        tags,
+        summary: 'List the ready-made flows',
+        querystring: TemplateQuery,
+        response: { 200: ref(FlowTemplateList), ...problems(...READ_PROBLEMS) },
+      },
+    },
+    async (request) => ({ data: listTemplates(request.query) }),
+  )
+
+  api.get(
+    '/api/automation/templates/:id',
+    {
+      config: { access: { role: 'viewer' } },
+      schema: {
+        operationId: 'getFlowTemplate',
+        tags,
+        summary: 'Read a ready-made flow',
+        description: 'With its parameters, and with what it is when none of them is given.',
+        params: TemplateParams,
+        response: { 200: ref(FlowTemplateView), ...problems(...READ_PROBLEMS, flowTemplateNotFound) },
+      },
+    },
+    async (request) => readTemplate(request.params.id),
+  )
+
+  api.post(
+    '/api/automation/templates/:id/install',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'installFlowTemplate',
+        tags,
+        summary: 'Make a flow of a ready-made one',
+        description:
+          'The flow is the shop’s own from then on: it can be changed like any other, and the template may be ' +
+          'installed again. Parameters become values of the flow; only those of the type `template` may hold templates.',
+        params: TemplateParams,
+        body: ref(InstallTemplateRequest),
+        response: {
+          201: ref(FlowSchema),
+          ...problems(...WRITE_PROBLEMS, flowTemplateNotFound, flowInvalid, tooManyFlows),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { actor, tenantId, params, body } = request
+      const flow = await installTemplate(flows, actor, tenantId, params.id, body)
+      void reply.header('location', `/api/automation/flows/${flow.id}`)
+      return reply.code(201).send(flowBody(flow) as never)
+    },
+  )
+}
