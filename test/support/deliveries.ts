@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '../../db/schema.ts'
 import { newId } from '../../src/lib/ids.ts'
-import type { DeliveryCounts } from '../../src/modules/webhook-delivery/worker.ts'
+import type { DeliveryCounts } from '../../src/modules/webhook-delivery/tally.ts'
 import type { Tenant, TestApp } from './app.ts'
 
 export interface RegisteredPlugin {

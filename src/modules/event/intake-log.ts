@@ -1,43 +1,24 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { LineBudget } from '../../lib/line-budget.ts'
 import type { IntakeResult, NewEvent } from './types.ts'
 
-/**
- * At thousands a second a line for each event would be most of what the log says, and a tenth of what storing the
- * event costs: beyond this many, events are logged one by one at `debug` only, and counted in one line at `info`.
- */
+/** Beyond this many, events are logged one by one at `debug` only, and counted in one line at `info`. */
 const MAX_LINES_PER_SECOND = 100
-const WINDOW_MS = 1_000
 
 /** Tells the log what came in; never the data. */
 export class IntakeLog {
-  readonly #log: FastifyBaseLogger
-  #lines = 0
-  #untold = 0
-  #window: NodeJS.Timeout | null = null
+  readonly #budget: LineBudget
 
   constructor(log: FastifyBaseLogger) {
-    this.#log = log
+    this.#budget = new LineBudget(MAX_LINES_PER_SECOND, (events) =>
+      log.info({ events }, 'more events came in than are logged one by one'),
+    )
   }
 
   /** @param log of the request, so that its id stands in the line */
   add(log: FastifyBaseLogger, event: NewEvent, result: IntakeResult): void {
-    this.#window ??= setTimeout(() => this.#close(), WINDOW_MS).unref()
-    if (this.#lines < MAX_LINES_PER_SECOND) {
-      this.#lines++
-      log.info(...lineOf(event, result))
-    } else {
-      this.#untold++
-      if (log.level === 'debug' || log.level === 'trace') log.debug(...lineOf(event, result))
-    }
-  }
-
-  #close(): void {
-    this.#window = null
-    this.#lines = 0
-    if (this.#untold > 0) {
-      this.#log.info({ events: this.#untold }, 'more events came in than are logged one by one')
-    }
-    this.#untold = 0
+    if (this.#budget.take()) log.info(...lineOf(event, result))
+    else if (log.level === 'debug' || log.level === 'trace') log.debug(...lineOf(event, result))
   }
 }
 

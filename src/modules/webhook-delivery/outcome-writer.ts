@@ -25,7 +25,7 @@ export class OutcomeWriter {
   readonly #pool: pg.Pool
   readonly #log: FastifyBaseLogger
   readonly #now: () => Date | null
-  readonly #onRecorded: (recorded: readonly Recorded[], counted: ReadonlySet<string>) => void
+  readonly #onRecorded: (recorded: readonly Recorded[], lost: ReadonlySet<string>) => void
   #waiting: Recorded[] = []
   #writing: Promise<void> | null = null
   #finishing = false
@@ -35,7 +35,8 @@ export class OutcomeWriter {
     log: FastifyBaseLogger
     /** The clock that tests move; null: the database's. */
     now: () => Date | null
-    onRecorded: (recorded: readonly Recorded[], counted: ReadonlySet<string>) => void
+    /** `lost`: the ids of those deliveries whose outcome did not count. */
+    onRecorded: (recorded: readonly Recorded[], lost: ReadonlySet<string>) => void
   }) {
     this.#pool = options.pool
     this.#log = options.log
@@ -65,7 +66,7 @@ export class OutcomeWriter {
     this.#writing = null
   }
 
-  async #record(batch: readonly Recorded[], updates: readonly LaneUpdate[]): Promise<Set<string>> {
+  async #record(batch: readonly Recorded[], updates: readonly LaneUpdate[]): Promise<ReadonlySet<string>> {
     for (;;) {
       try {
         return await recordOutcomes(
@@ -79,24 +80,31 @@ export class OutcomeWriter {
         this.#log.error({ err: { message, code }, outcomes: batch.length }, 'outcomes not written')
         if (!isPassing(error)) return this.#recordApart(batch, updates)
         const now = performance.now()
-        if (this.#finishing || !batch.some(({ lane }) => lane.leaseUntil > now)) return new Set()
+        if (this.#finishing || !batch.some(({ lane }) => lane.leaseUntil > now)) return idsOf(batch)
       }
       await delay(RETRY_MS)
     }
   }
 
   /** What is wrong with one outcome must not cost the others theirs: by halves, until that one is alone. */
-  async #recordApart(batch: readonly Recorded[], updates: readonly LaneUpdate[]): Promise<Set<string>> {
-    const counted = new Set<string>()
-    if (batch.length === 1) return counted
+  async #recordApart(
+    batch: readonly Recorded[],
+    updates: readonly LaneUpdate[],
+  ): Promise<ReadonlySet<string>> {
+    if (batch.length === 1) return idsOf(batch)
+    const lost = new Set<string>()
     const middle = Math.ceil(batch.length / 2)
     for (const half of [batch.slice(0, middle), batch.slice(middle)]) {
       const lanes = new Set(half.map(({ lane }) => lane.id))
       const theirs = updates.filter(({ pluginId }) => lanes.has(pluginId))
-      for (const id of await this.#record(half, theirs)) counted.add(id)
+      for (const id of await this.#record(half, theirs)) lost.add(id)
     }
-    return counted
+    return lost
   }
+}
+
+function idsOf(batch: readonly Recorded[]): ReadonlySet<string> {
+  return new Set(batch.map(({ outcome }) => outcome.deliveryId))
 }
 
 /** Whether the same may be written a moment later: Postgres is away, or a lock was in the way. */

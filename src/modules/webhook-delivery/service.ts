@@ -12,7 +12,8 @@ import { deliveryNotFound, deliveryNotRetryable } from './errors.ts'
 import { findDelivery, findPluginRevision, listDeliveries, requeueDelivery } from './repository.ts'
 import type { DeliveryQuery } from './schemas.ts'
 import type { TargetCache } from './targets.ts'
-import type { DeliveryCounts, DeliveryWorker } from './worker.ts'
+import type { DeliveryCounts } from './tally.ts'
+import type { DeliveryWorker } from './worker.ts'
 
 export interface DeliveryContext {
   db: Kysely<DB>

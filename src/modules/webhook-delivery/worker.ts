@@ -12,6 +12,7 @@ import { bodyGone, outcomeOf } from './outcome.ts'
 import type { Outcome } from './outcome-repository.ts'
 import { OutcomeWriter, type Recorded } from './outcome-writer.ts'
 import { Room } from './room.ts'
+import { type DeliveryCounts, Tally } from './tally.ts'
 import type { TargetCache } from './targets.ts'
 import { judge } from './verdict.ts'
 
@@ -36,13 +37,6 @@ export interface WorkerOptions {
   tenantId: string | null
   /** What is due is decided by this clock instead of the database's: for tests. */
   now: (() => Date) | null
-}
-
-export interface DeliveryCounts {
-  processed: number
-  sent: number
-  retried: number
-  failed: number
 }
 
 const MAINTENANCE_MS = 250
@@ -71,7 +65,7 @@ export class DeliveryWorker {
   readonly #reader: DueReader
   readonly #writer: OutcomeWriter
   readonly #room: Room
-  readonly #counts: DeliveryCounts = { processed: 0, sent: 0, retried: 0, failed: 0 }
+  readonly #tally: Tally
   /** Work on the side that stopping waits for. */
   readonly #aside = new Set<Promise<void>>()
   readonly #settledWaiters = new Set<() => void>()
@@ -107,11 +101,12 @@ export class DeliveryWorker {
     )
     this.#reader = new DueReader(ctx.pool)
     this.#room = new Room(options.maxInFlight)
+    this.#tally = new Tally(ctx.log, ctx.metrics)
     this.#writer = new OutcomeWriter({
       pool: ctx.pool,
       log: ctx.log,
       now,
-      onRecorded: (recorded, counted) => this.#recorded(recorded, counted),
+      onRecorded: (recorded, lost) => this.#recorded(recorded, lost),
     })
   }
 
@@ -153,20 +148,20 @@ export class DeliveryWorker {
     this.#running = true
     try {
       for (let idle = 0; idle < DRAIN_IDLE_ROUNDS && performance.now() < end; idle++) {
-        const before = this.#counts.processed
+        const before = this.#tally.counts.processed
         const found = await this.#keeper.discover()
         for (const lane of this.#keeper.lanes()) lane.more = true
         this.#kick()
         await this.#settled(end)
         const skipped = this.#keeper.skipping
         await this.#keeper.skipped()
-        if (this.#counts.processed > before || skipped) idle = -1
+        if (this.#tally.counts.processed > before || skipped) idle = -1
         else if (found === 0) break
       }
     } finally {
       await this.stop(Infinity)
     }
-    return { ...this.#counts }
+    return { ...this.#tally.counts }
   }
 
   /** Signal `deliveries_due`: these plugins (none named: any) have new work. */
@@ -319,18 +314,20 @@ export class DeliveryWorker {
     if (lane.health.holdUntil !== null) lane.close()
   }
 
-  #recorded(recorded: readonly Recorded[], counted: ReadonlySet<string>): void {
+  #recorded(recorded: readonly Recorded[], lost: ReadonlySet<string>): void {
     for (const { lane, outcome, effects } of recorded) {
-      if (counted.has(outcome.deliveryId)) this.#count(lane, outcome)
+      const counts = lost.size === 0 || !lost.has(outcome.deliveryId)
+      if (counts) this.#tally.add(lane, outcome)
       else {
         this.#ctx.metrics.fencedOutcomes.inc()
         lane.lost = true
         lane.close()
       }
-      if (effects.length === 0 || !counted.has(outcome.deliveryId)) this.#finish(lane, outcome)
+      if (effects.length === 0 || !counts) this.#finish(lane, outcome)
       // Kept in hand meanwhile: a lane that is to be disabled must not be taken again before it is.
       else this.#doAside(this.#apply(lane, effects).finally(() => this.#finish(lane, outcome)))
     }
+    this.#tally.flush()
     if (this.#starved) {
       this.#starved = false
       this.#kick()
@@ -342,25 +339,6 @@ export class DeliveryWorker {
     lane.done(outcome.deliveryId, performance.now())
     if (lane.closing) this.#letGo(lane)
     else if (lane.wantsFetch() || (lane.idle && this.#keeper.crowded)) this.#kick()
-  }
-
-  #count(lane: Lane, outcome: Outcome): void {
-    this.#counts.processed++
-    if (outcome.status === 'sent') this.#counts.sent++
-    else if (outcome.status === 'retry') this.#counts.retried++
-    else this.#counts.failed++
-    this.#ctx.metrics.deliveryAttempts.inc({ outcome: outcome.status, error_class: outcome.errorClass ?? '' })
-    const line = {
-      tenant_id: lane.target.tenantId,
-      delivery_id: outcome.deliveryId,
-      plugin: lane.target.slug,
-      attempt: outcome.previousAttempts + 1,
-      status: outcome.responseStatus,
-      error_class: outcome.errorClass,
-      duration_ms: outcome.durationMs,
-    }
-    if (outcome.status === 'sent') this.#ctx.log.info(line, 'webhook sent')
-    else this.#ctx.log.warn({ ...line, outcome: outcome.status, reason: outcome.reason }, 'webhook failed')
   }
 
   /** One after the other: when thousands of plugins fail at once, their telling must not take the pool from the rest. */
