@@ -37,6 +37,10 @@ export default fp(
           },
           { name: 'flows', description: 'Automations: triggers, steps, versions' },
           { name: 'messages', description: 'What automations wrote to customers and to the shop' },
+          {
+            name: 'executions',
+            description: 'Runs of flows: looking at them, cancelling, retrying, halting',
+          },
           { name: 'keys', description: 'Who may call' },
           { name: 'audit', description: 'Who changed what' },
           { name: 'tenant', description: "A shop's own settings" },

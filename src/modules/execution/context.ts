@@ -1,0 +1,10 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import type { Signals } from '../../infra/signals.ts'
+import type { FlowEngineService } from '../flow-engine/index.ts'
+
+export interface ExecutionContext {
+  db: Kysely<DB>
+  signals: Pick<Signals, 'publish'>
+  flowEngine: Pick<FlowEngineService, 'retry'>
+}

@@ -1,0 +1,47 @@
+/**
+ * Executions as people look at them and act on them: lists, one with its steps, live, figures by day, cancelling,
+ * retrying, and the switch that stops a tenant's automations. Running them is the flow engine's.
+ *
+ * What always holds:
+ * - Secrets in what steps sent and got are redacted in every answer.
+ * - A retry is an execution of its own: what it retries stays as it ended.
+ * - Nothing here holds many rows locked: bulk changes are small transactions, and answer with what is left.
+ * - Open streams share one poller (execution-streams.ts), cost no memory beyond a buffer each, and end before the
+ *   server closes.
+ */
+import type { FastifyInstance } from 'fastify'
+import { bulkRoutes } from './bulk-routes.ts'
+import { BulkCancelInput, BulkCancelResult, BulkRetryInput, BulkRetryResult } from './bulk-schemas.ts'
+import type { ExecutionContext } from './context.ts'
+import { ExecutionStreams } from './execution-streams.ts'
+import { HaltResult, HaltState } from './halt-schemas.ts'
+import { executionRoutes } from './routes.ts'
+import { Execution, ExecutionDetail, ExecutionPage, ExecutionStep, RetryInput } from './schemas.ts'
+import { FlowStats } from './stats-schemas.ts'
+import { streamRoutes } from './stream-routes.ts'
+
+const SCHEMAS = [
+  Execution,
+  ExecutionPage,
+  ExecutionStep,
+  ExecutionDetail,
+  RetryInput,
+  BulkCancelInput,
+  BulkCancelResult,
+  BulkRetryInput,
+  BulkRetryResult,
+  HaltState,
+  HaltResult,
+  FlowStats,
+]
+
+export default async function executionModule(app: FastifyInstance): Promise<void> {
+  for (const schema of SCHEMAS) app.addSchema(schema)
+  const ctx: ExecutionContext = { db: app.db, signals: app.signals, flowEngine: app.flowEngine }
+  const streams = new ExecutionStreams({ db: app.db, log: app.log })
+  executionRoutes(app, ctx)
+  bulkRoutes(app, ctx)
+  streamRoutes(app, ctx, streams)
+  app.signals.subscribe('executions_due', (tenantIds) => streams.look(tenantIds))
+  app.addHook('preClose', () => streams.close())
+}
