@@ -1,7 +1,4 @@
 import type { Test } from 'tap'
-import { compile } from '../../../src/modules/flow/compile.ts'
-import { readParameters } from '../../../src/modules/flow-template/read-parameters.ts'
-import { TEMPLATES } from '../../../src/modules/flow-template/templates/index.ts'
 import { TEST_PLATFORM_KEY } from '../../support/app.ts'
 import { PLATFORM_TOKEN, type Shop as PlatformShop, shopOf, startShop } from '../../examples/shop.ts'
 import { eventually } from '../../examples/until.ts'
@@ -31,6 +28,7 @@ export interface PlatformAutomation extends Shop {
   sent(): Promise<Sent[]>
   /** How the executions of a flow stand, in the order of their events. */
   outcomes(flowId: string): Promise<string[]>
+  /** Installs a template, active. @returns the flow's id */
   install(template: string, parameters?: Record<string, unknown>): Promise<string>
   /** A time so far from the shop's now, RFC 3339. */
   at(ms: number): string
@@ -47,10 +45,10 @@ export async function startPlatformWorld(t: Test): Promise<PlatformWorld> {
   const world = await startWorld(t, { PLATFORM_URL: platform.url, PLATFORM_TOKEN })
   const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
   platform.sendEventsTo({ url, key: TEST_PLATFORM_KEY })
-  return { world, platform, open: async () => openAutomation(world, await world.shop(), platform) }
+  return { world, platform, open: async () => openAutomation(await world.shop(), platform) }
 }
 
-function openAutomation(world: World, shop: Shop, platform: PlatformShop['platform']): PlatformAutomation {
+function openAutomation(shop: Shop, platform: PlatformShop['platform']): PlatformAutomation {
   const { call } = shopOf(platform, shop.tenant.id)
   const rows = async <Row>(table: string): Promise<Row[]> => {
     const { status, body } = await call('GET', `/api/${table}`)
@@ -85,18 +83,10 @@ function openAutomation(world: World, shop: Shop, platform: PlatformShop['platfo
     sent: () => rows<Sent>('notifications'),
     outcomes: async (flowId) => outcomes(await shop.executions(flowId)),
     install: async (id, parameters = {}) => {
-      const template = TEMPLATES.find((each) => each.id === id)
-      if (template === undefined) throw new Error(`no template ${id}`)
-      const read = readParameters(template.parameters, parameters)
-      if ('errors' in read) throw new Error(JSON.stringify(read.errors))
-      const definition = { name: id, ...template.build(read.values) }
-      const { flow, problems } = await compile(
-        { db: world.db, registry: world.app.registry },
-        shop.tenant.id,
-        definition,
-      )
-      if (flow === null) throw new Error(JSON.stringify(problems, null, 2))
-      return shop.publish(flow)
+      const url = `/api/automation/templates/${id}/install`
+      const answer = await shop.tenant.post(url, { status: 'active', parameters })
+      if (answer.statusCode !== 201) throw new Error(answer.body)
+      return answer.json<{ id: string }>().id
     },
     at: (ms) => new Date(shop.now().getTime() + ms).toISOString(),
   }

@@ -1,0 +1,102 @@
+import t from 'tap'
+import { HOUR_MS, MINUTE_MS, type PlatformAutomation, startPlatformWorld } from './support.ts'
+
+const world = await startPlatformWorld(t)
+
+async function placeOrder(shop: PlatformAutomation): Promise<Record<string, unknown>> {
+  const mark = crypto.randomUUID().slice(0, 8)
+  const customer = await shop.ask('POST', '/api/customers', { email: `${mark}@example.com`, name: 'Ana' })
+  const product = await shop.ask('POST', '/api/products', { title: 'Apron', price: 39.9 })
+  const items = [{ product_id: product['id'], quantity: 2 }]
+  return shop.ask('POST', '/api/orders', { customer_id: customer['id'], items })
+}
+
+function setStatus(shop: PlatformAutomation, order: Record<string, unknown>, body: object) {
+  return shop.ask('PUT', `/api/orders/${order['id'] as string}/status`, body)
+}
+
+t.test('the customer of an order that is not paid in time is reminded, once', async (t) => {
+  const shop = await world.open()
+  const flow = await shop.install('abandoned_cart', { hours: 6, shop_name: 'Linen & Co' })
+  const order = await placeOrder(shop)
+  await shop.after(6 * HOUR_MS - MINUTE_MS)
+  t.same(await shop.sent(), [], 'not before')
+  await shop.after(MINUTE_MS + 1_000)
+  t.match(await shop.sent(), [
+    {
+      channel: 'email',
+      recipient: (order['customer'] as { email: string }).email,
+      subject: 'Your order 1001 is waiting for you',
+      body: /your order over €79\.80 is not paid yet[^]*Linen & Co$/,
+    },
+  ])
+  t.same(await shop.outcomes(flow), ['completed/done'])
+
+  await shop.send('order.created', order)
+  await shop.after(7 * HOUR_MS)
+  t.equal((await shop.sent()).length, 1, 'the same order told of twice')
+  t.same(await shop.outcomes(flow), ['completed/done', 'skipped/reentered_too_soon'])
+})
+
+t.test('who pays or cancels in time is not reminded, and others are', async (t) => {
+  const shop = await world.open()
+  const flow = await shop.install('abandoned_cart')
+  const [paid, cancelled, open] = [await placeOrder(shop), await placeOrder(shop), await placeOrder(shop)]
+  await shop.after(3 * HOUR_MS)
+  await setStatus(shop, paid, { status: 'paid' })
+  await setStatus(shop, cancelled, { status: 'cancelled' })
+  await shop.after(2 * HOUR_MS)
+  t.match(await shop.sent(), [{ subject: `Your order ${open['number'] as string} is waiting for you` }])
+  t.same(await shop.outcomes(flow), ['completed/stopped', 'completed/stopped', 'completed/done'])
+})
+
+t.test('an order that is paid at once is not reminded of, in whichever order that is told', async (t) => {
+  const shop = await world.open()
+  const flow = await shop.install('abandoned_cart')
+  const order = await placeOrder(shop)
+  await setStatus(shop, order, { status: 'paid' })
+  const early = { ...order, id: 'ord_early' }
+  await shop.send('order.paid', { ...early, status: 'paid', payment: { method: 'card', reference: '' } })
+  await shop.send('order.created', early)
+  await shop.send('order.created', { ...order, id: 'ord_till', status: 'paid' })
+  await shop.after(5 * HOUR_MS)
+  t.same(await shop.sent(), [])
+  t.same(await shop.outcomes(flow), ['completed/stopped', 'completed/stopped'])
+})
+
+t.test('the customer learns that an order is on its way, once and with its tracking number', async (t) => {
+  const shop = await world.open()
+  const flow = await shop.install('order_shipped')
+  const order = await placeOrder(shop)
+  await setStatus(shop, order, { status: 'paid' })
+  await shop.settle()
+  t.same(await shop.sent(), [], 'nothing while it is packed')
+  const shipment = {
+    carrier: 'DHL',
+    tracking_number: '00340434',
+    tracking_url: 'https://dhl.example/00340434',
+  }
+  const shipped = await setStatus(shop, order, { status: 'shipped', shipment })
+  await shop.settle()
+  t.match(await shop.sent(), [
+    {
+      recipient: (order['customer'] as { email: string }).email,
+      subject: 'Your order 1001 is on its way',
+      body: /Carrier: DHL\nTracking number: 00340434\nhttps:\/\/dhl\.example\/00340434\n/,
+    },
+  ])
+  await shop.send('order.shipped', shipped)
+  await shop.settle()
+  t.equal((await shop.sent()).length, 1, 'the same order told of twice')
+  t.same(await shop.outcomes(flow), ['completed/done', 'skipped/reentered_too_soon'])
+})
+
+t.test('an order that is shipped without tracking says so', async (t) => {
+  const shop = await world.open()
+  await shop.install('order_shipped')
+  const order = await placeOrder(shop)
+  await setStatus(shop, order, { status: 'paid' })
+  await setStatus(shop, order, { status: 'shipped' })
+  await shop.settle()
+  t.match(await shop.sent(), [{ body: /Carrier: not known\nTracking number: none\n/ }])
+})
