@@ -46,6 +46,8 @@ const MODULE_IMPORTS = [
   { from: 'flow', to: 'flow-trigger' },
   { from: 'flow', to: '{flow-engine,registry,plugin}' },
   { from: 'flow-template', to: 'flow' },
+  { from: 'execution', to: '{flow,flow-engine}' },
+  { from: 'erasure', to: 'flow-engine' },
   { from: 'automation', to: '{flow,flow-template,flow-engine,platform,dispatcher}' },
 ]
 

@@ -75,6 +75,13 @@ export async function createResources(tenant: Tenant, webhookUrl: string): Promi
       steps: [{ id: 'task', type: 'action', action_type: 'create_task', input: { title: `Task ${mark}` } }],
     }),
   )
+  // One that ends at once: halted automations start nothing.
+  await made(tenant.post('/api/automation/halt'))
+  await made(tenant.post(`/api/automation/flows/${flow.id}/run`, { input: { mark } }))
+  await made(tenant.post('/api/automation/resume'))
+  const executions = await made<{ data: { id: string }[] }>(tenant.get('/api/automation/executions'))
+  const execution = executions.data[0]
+  if (execution === undefined) throw new Error('the flow left no execution')
   const invocation = dispatched.results[0]
   if (invocation === undefined) throw new Error('the action has no result')
   return {
@@ -99,6 +106,7 @@ export async function createResources(tenant: Tenant, webhookUrl: string): Promi
       named: false,
       ofPlugin: false,
     },
+    '/api/automation/executions/{id}': minted(execution.id),
     '/api/keys/{id}': minted(key.id),
     '/api/replays/{id}': { ...minted(replay.id), ofPlugin: true },
     '/api/erasures/{id}': minted(erasure.id),
