@@ -77,7 +77,7 @@ export function isSimpleStart({ program, causationDepth, refused }: StartRequest
 /**
  * In columns: a statement with a parameter for each value takes Postgres several times as long to parse as to carry out.
  *
- * @param requests of one tenant, by one clock
+ * @param requests by one clock, of any tenants and kinds
  * @returns the flow of each one that was not a duplicate
  */
 export async function startSimple(
@@ -90,14 +90,16 @@ export async function startSimple(
   const column = <Name extends keyof ExecutionRow>(name: Name): ExecutionRow[Name][] =>
     rows.map((row) => row[name])
   const { rows: inserted } = await sql<{ flow_id: string }>`
-    insert into automation_executions (tenant_id, id, flow_id, version, status, event_id, trigger_kind, trigger, state,
-      due_at, causation_depth, expires_at, created_at)
-    select ${first.tenantId}, s.id, s.flow_id, s.version, 'queued', s.event_id, 'event', s.trigger, s.state,
-      ${first.now}::timestamptz, s.causation_depth, s.expires_at, ${first.now}::timestamptz
-    from unnest(${column('id')}::uuid[], ${column('flow_id')}::uuid[], ${column('version')}::int[],
-      ${column('event_id')}::uuid[], ${column('trigger')}::json[], ${column('state')}::json[],
+    insert into automation_executions (tenant_id, id, flow_id, version, status, event_id, start_key, trigger_kind,
+      trigger, state, due_at, causation_depth, expires_at, created_at)
+    select s.tenant_id, s.id, s.flow_id, s.version, 'queued', s.event_id, s.start_key, s.trigger_kind, s.trigger,
+      s.state, ${first.now}::timestamptz, s.causation_depth, s.expires_at, ${first.now}::timestamptz
+    from unnest(${column('tenant_id')}::uuid[], ${column('id')}::uuid[], ${column('flow_id')}::uuid[],
+      ${column('version')}::int[], ${column('event_id')}::uuid[], ${column('start_key')}::text[],
+      ${column('trigger_kind')}::text[], ${column('trigger')}::json[], ${column('state')}::json[],
       ${column('causation_depth')}::smallint[], ${column('expires_at')}::timestamptz[])
-      as s (id, flow_id, version, event_id, trigger, state, causation_depth, expires_at)
+      as s (tenant_id, id, flow_id, version, event_id, start_key, trigger_kind, trigger, state, causation_depth,
+        expires_at)
     on conflict do nothing returning flow_id`.execute(trx)
   return inserted.map((row) => row.flow_id)
 }

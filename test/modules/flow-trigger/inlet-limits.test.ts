@@ -25,10 +25,10 @@ t.test(
     t.match(busy, /^\/hooks\//, 'without a public URL they are paths')
     t.equal((await post(calm)).statusCode, 202)
     for (let n = 0; n < 600; n += 20) {
-    const answers = await Promise.all(Array.from({ length: 20 }, () => post(busy)))
-    t.ok(answers.every(({ statusCode }) => statusCode === 202))
-  }
-  const refused = await post(busy)
+      const answers = await Promise.all(Array.from({ length: 20 }, () => post(busy)))
+      t.ok(answers.every(({ statusCode }) => statusCode === 202))
+    }
+    const refused = await post(busy)
     t.equal(refused.statusCode, 429)
     t.match(refused.headers['retry-after'], /^[1-9]\d?$/)
     t.equal((await post(calm)).statusCode, 202, 'each for itself')

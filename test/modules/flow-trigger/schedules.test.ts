@@ -285,6 +285,22 @@ t.test('hundreds that come due together are fired in batches', async (t) => {
   t.equal((await shop.executions()).length, 300)
 })
 
+t.test('schedules of several tenants that come due together start each its own', async (t) => {
+  const shops = [await world.shop(), await world.shop(), await world.shop()]
+  for (const shop of shops) await activate(world, shop, [schedule('0 9 * * *')], MORNING)
+  const { dealtWith } = await firer.pass(at('2026-06-01T09:00:00Z'))
+  t.equal(dealtWith, 3, 'in one batch')
+  for (const shop of shops) {
+    t.match(await shop.executions(), [
+      {
+        tenant_id: shop.tenant.id,
+        trigger_kind: 'schedule',
+        start_key: 'schedule trigger_1 2026-06-01T09:00:00.000Z',
+      },
+    ])
+  }
+})
+
 t.test('idle, a look says when the next one is due and never waits longer than a look', async (t) => {
   const shop = await world.shop()
   t.match(await firer.pass(MORNING), { result: 'idle', dealtWith: 0, waitMs: 5_000 })
