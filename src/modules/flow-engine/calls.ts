@@ -52,6 +52,11 @@ export interface Call {
   send(ctx: CallContext, eventDepth: number, mayHaveRun: boolean): Promise<CallResult>
   /** What a result that was completed later is to the step. Left out: as it is. */
   conclude?(ctx: CallContext, result: CallResult): Promise<CallResult>
+  /**
+   * What it would send and give if the action gave `result`, without asking anybody. Left out: its input, and `result`.
+   * @throws {StepError}
+   */
+  rehearse?(result: unknown): { input: unknown; output: unknown }
 }
 
 /** The outside, as calls reach it. */

@@ -110,12 +110,16 @@ export function messageCall(
       call.input = messagePayload(program, step, name.stepId, output, scope, asOf)
       return withMessage(output, result)
     },
+    rehearse(result) {
+      const output = templateOutput(template, result)
+      return { input: messagePayload(program, step, name.stepId, output, scope, asOf), output }
+    },
   }
   return call
 }
 
 /** What the step would give with the template's text, if sending it gave `result`. */
-export function templateOutput(message: TemplateMessage, result: unknown): MessageOutput {
+function templateOutput(message: TemplateMessage, result: unknown): MessageOutput {
   return { message_id: null, ...message, source: 'template', model: null, fallback_reason: null, result }
 }
 

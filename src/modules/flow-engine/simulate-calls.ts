@@ -1,6 +1,7 @@
+import { isPlainObject } from '../../lib/safe-schema-shape.ts'
 import { sampleOf } from '../../lib/sample-schema.ts'
 import type { Call, CallResult } from './calls.ts'
-import { type TemplateMessage, templateOutput } from './message-call.ts'
+import type { TemplateMessage } from './message-call.ts'
 import type { RunCalls } from './ports.ts'
 import type { SimulatedJournal } from './simulate-journal.ts'
 import type { Mocks } from './simulate-mocks.ts'
@@ -13,46 +14,55 @@ export function simulatedCalls(
   outputSchemaOf: SimulationRequest['outputSchemaOf'],
 ): RunCalls {
   return {
-    send: (call) => Promise.resolve(answer(call, mocks, journal, outputSchemaOf)),
+    send: async (call) => {
+      const { stepId, iteration } = call.name
+      const would = wouldOf(call)
+      const { output: madeUp, note } = makeUp(call, would, outputSchemaOf)
+      const error = mocks.find(stepId, iteration, 'error')
+      if (error !== undefined) {
+        journal.remark(call.name, { would, note: 'the error was given' })
+        return { kind: 'failure', ...error, transient: false, retryAfterMs: null }
+      }
+      const given = mocks.find(stepId, iteration, 'output')
+      journal.remark(call.name, { would, note: given === undefined ? note : 'the output was given' })
+      return success(would, given, madeUp)
+    },
     completed: () => Promise.resolve(null),
   }
 }
 
-function answer(
+/** Of a message, what is given stands in for parts of it: only the text of an AI, say. */
+function success(would: Would, given: unknown, madeUp: unknown): CallResult {
+  if (given === undefined) return { kind: 'success', output: madeUp }
+  const isPart = would.kind === 'message' && isPlainObject(given) && isPlainObject(madeUp)
+  return { kind: 'success', output: isPart ? { ...madeUp, ...given } : given }
+}
+
+/** An output for a call that is not made; what it would have sent stands in its input. @throws {StepError} */
+function makeUp(
   call: Call,
-  mocks: Mocks,
-  journal: SimulatedJournal,
+  would: Would,
   outputSchemaOf: SimulationRequest['outputSchemaOf'],
-): CallResult {
-  const { stepId, iteration } = call.name
-  const would = wouldOf(call)
-  const error = mocks.find(stepId, iteration, 'error')
-  if (error !== undefined) {
-    journal.remark(call.name, { would, note: 'the error was given' })
-    return { kind: 'failure', ...error, transient: false, retryAfterMs: null }
+): { output: unknown; note: string } {
+  if (would.kind === 'wait' || would.kind === 'http') {
+    return { output: { status: 200, body: {} }, note: 'the output is made up' }
   }
-  const given = mocks.find(stepId, iteration, 'output')
-  if (given !== undefined) {
-    journal.remark(call.name, { would, note: 'the output was given' })
-    return { kind: 'success', output: given }
-  }
-  if (would.kind === 'http') {
-    journal.remark(call.name, { would, note: 'the output is made up' })
-    return { kind: 'success', output: { status: 200, body: {} } }
-  }
-  const schema = would.kind === 'wait' ? null : outputSchemaOf(would.action_type, would.plugin_id)
+  const schema = outputSchemaOf(would.action_type, would.plugin_id)
   const result = schema === null ? {} : sampleOf(schema)
-  if (would.kind === 'message') {
-    const note = would.asks_ai ? 'the text is the template’s: no AI was asked' : 'the message was not sent'
-    journal.remark(call.name, { would, note })
-    return { kind: 'success', output: templateOutput(call.input as TemplateMessage, result) }
+  if (call.rehearse !== undefined) {
+    const { input, output } = call.rehearse(result)
+    call.input = input
+    const asksAi = would.kind === 'message' && would.asks_ai
+    return {
+      output,
+      note: asksAi ? 'the text is the template’s: no AI was asked' : 'the message was not sent',
+    }
   }
   const note =
     schema === null
       ? 'the output is empty: the action declares none'
       : 'the output is made up from the action’s output_schema'
-  journal.remark(call.name, { would, note })
-  return { kind: 'success', output: result }
+  return { output: result, note }
 }
 
 function wouldOf({ step, input }: Call): Would {

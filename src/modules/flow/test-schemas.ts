@@ -132,6 +132,10 @@ const Would = Type.Object(
     action_type: Type.Optional(Type.String()),
     plugin_id: Type.Optional(Type.String({ description: 'A plugin’s UUID or `platform`' })),
     channel: Type.Optional(Type.String()),
+    to: Type.Optional(Nullable(Type.String())),
+    asks_ai: Type.Optional(
+      Type.Boolean({ description: 'An AI would be asked for the text; here it is the template’s' }),
+    ),
     method: Type.Optional(Type.String()),
     url: Type.Optional(Type.String()),
     until: Type.Optional(Timestamp),

@@ -226,6 +226,43 @@ t.test(
   },
 )
 
+t.test('a message is written by its template, and shows what would be sent', async (t) => {
+  const shop = await world.shop()
+  const text = (id: string) => ({ to: `{{steps.${id}.output.to}}`, text: `{{steps.${id}.output.body}}` })
+  const message = (id: string, next: string): CanonicalStep =>
+    step({
+      type: 'message',
+      config: {
+        channel: 'sms',
+        to: '{{trigger.phone}}',
+        subject: null,
+        body: 'Hello {{trigger.name}}',
+        ai: { prompt: 'Greet {{trigger.name}}', model: null, max_tokens: 100 },
+        send_with: { action_type: 'send_sms', plugin_id: 'platform', input: text(id) },
+      },
+      next: { success: next },
+    })
+  const { steps } = await simulateUnchanged(
+    t,
+    world,
+    shop,
+    flowOf({ first: message('first', 'second'), second: message('second', 'end') }),
+    {
+      data: { phone: '+491701234567', name: 'Ann' },
+      mocks: { second: { output: { body: 'Dear Ann', source: 'ai' } } },
+    },
+  )
+  t.match(steps, [
+    {
+      input: { to: '+491701234567', text: 'Hello Ann' },
+      output: { message_id: null, channel: 'sms', body: 'Hello Ann', source: 'template', result: {} },
+      would: { kind: 'message', channel: 'sms', to: '+491701234567', asks_ai: true, action_type: 'send_sms' },
+      note: /no AI was asked/,
+    },
+    { output: { channel: 'sms', to: '+491701234567', body: 'Dear Ann', source: 'ai' } },
+  ])
+})
+
 t.test('an error that is given takes the error port, else the handlers, else the flow fails', async (t) => {
   const shop = await world.shop()
   const receiver = await startReceiver(t)
