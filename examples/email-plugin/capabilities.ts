@@ -5,8 +5,9 @@ export const ACTIONS = [
     title: 'Send welcome email',
     description: 'Greets a new customer by email.',
     category: 'email',
-    required_fields: ['to'],
-    optional_fields: ['name', 'template', 'variables'],
+    // Without "to" it writes to whom the flow is about (recipient.ts).
+    required_fields: [],
+    optional_fields: ['to', 'name', 'template', 'variables'],
     input_schema: {
       type: 'object',
       properties: {
@@ -18,7 +19,6 @@ export const ACTIONS = [
           properties: { customer_name: { type: 'string', maxLength: 200 } },
         },
       },
-      required: ['to'],
     },
     output_schema: {
       type: 'object',

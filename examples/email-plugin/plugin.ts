@@ -5,6 +5,7 @@ import { manifest } from './capabilities.ts'
 import type { PluginConfig } from './config.ts'
 import { Handled } from './handled.ts'
 import { createMailer, type Mailer, MailRefused } from './mailer.ts'
+import { recipientOf } from './recipient.ts'
 import { register } from './registration.ts'
 import { requireSignature } from './signed.ts'
 
@@ -27,11 +28,14 @@ const Delivery = Type.Object({
 const WelcomeCall = Type.Object({
   tenant_id: Type.String(),
   payload: Type.Object({
-    to: Type.String({ format: 'email' }),
+    to: Type.Optional(Type.String({ format: 'email' })),
     name: Type.Optional(Type.String()),
     template: Type.Optional(Type.String()),
     variables: Type.Optional(Type.Object({ customer_name: Type.Optional(Type.String()) })),
   }),
+  context: Type.Optional(
+    Type.Object({ trigger: Type.Optional(Type.Object({ data: Type.Optional(Type.Unknown()) })) }),
+  ),
 })
 
 const WebhookHeaders = Type.Object({ 'webhook-id': Type.String() })
@@ -101,11 +105,13 @@ function actionRoute(app: FastifyInstance, handled: Handled, mailer: Mailer): vo
       '/actions/send-welcome-email',
       { schema: { headers: ActionHeaders, body: WelcomeCall } },
       async (request, reply) => {
-        const { tenant_id, payload } = request.body
+        const { tenant_id, payload, context } = request.body
+        const to = recipientOf(payload.to, context)
+        if (to === null) return reply.code(422).send({ error: 'Say by "to" whom to write to.' })
         // Keys are unique within a tenant.
         const key = `${tenant_id} ${request.headers['idempotency-key']}`
         try {
-          return await handled.once(`action ${key}`, () => mailer.sendWelcome(payload, key))
+          return await handled.once(`action ${key}`, () => mailer.sendWelcome({ ...payload, to }, key))
         } catch (error) {
           if (error instanceof MailRefused) return reply.code(422).send({ error: error.message })
           request.log.error({ err: error }, 'the mail server is away')

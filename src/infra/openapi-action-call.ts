@@ -61,6 +61,30 @@ const MESSAGE = {
   },
 }
 
+const nullable = (type: string, description: string) => ({ type: [type, 'null'], description })
+
+const CONTEXT = {
+  type: 'object',
+  description: 'Of an action that a flow does: where it stands, and what started the flow',
+  properties: {
+    flow_id: { type: 'string', format: 'uuid' },
+    flow_version: { type: 'integer' },
+    step_id: { type: 'string' },
+    iteration: nullable('integer', "The item's number in a loop, from 0"),
+    trigger: {
+      type: 'object',
+      properties: {
+        event: nullable('string', 'The type of the event; null: no event started the flow'),
+        event_id: nullable('string', 'To read it by, at GET /api/events/{id}'),
+        data: { description: "The event's data, the input or the webhook's body; null above 64 KB" },
+        data_omitted: { type: 'boolean', description: 'It is above 64 KB' },
+      },
+      required: ['event', 'event_id', 'data', 'data_omitted'],
+    },
+  },
+  required: ['flow_id', 'flow_version', 'step_id', 'iteration', 'trigger'],
+}
+
 const RESPONSES = {
   '200': {
     description: "Done. The JSON, at most 256 KB, is the action's `data`; any other 2xx says the same",
@@ -114,6 +138,7 @@ export function actionCallDocument(signature: readonly Header[]): object {
                   additionalProperties: true,
                   description: "Checked against the action's `input_schema`",
                 },
+                context: CONTEXT,
               },
               required: ['action_type', 'tenant_id', 'flow_execution_id', 'invocation_id', 'payload'],
             },

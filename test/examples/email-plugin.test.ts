@@ -92,6 +92,33 @@ t.test('what the mail server refuses, and what has no address, is the action tha
   t.equal(mailbox.mails[0]?.bcc, undefined, 'a name cannot become a header')
 })
 
+t.test('without a recipient it writes to the customer whom the flow is about', async (t) => {
+  const mailbox = await startMailbox(t)
+  const { post } = await startPlugin(t, { smtpUrl: mailbox.url, automationUrl: NOWHERE })
+  const call = (data: unknown, key: string) =>
+    post(
+      ACTION,
+      { tenant_id: 'tenant_1', payload: { template: 'welcome_template' }, context: { trigger: { data } } },
+      { 'idempotency-key': key },
+    )
+  t.equal((await call({ email: 'ana@example.com' }, 'a')).status, 200)
+  t.equal((await call({ id: 'ord_1', customer: { email: 'bo@example.com' } }, 'b')).status, 200)
+  t.same(
+    mailbox.mails.map(({ to }) => (to as { address: string }[])[0]?.address),
+    ['ana@example.com', 'bo@example.com'],
+  )
+  for (const [key, data] of [
+    ['c', { id: 'prd_1' }],
+    ['d', null],
+    ['e', { email: 'ana@example.com\r\nBcc: eve@example.com' }],
+  ] as const) {
+    const answer = await call(data, key)
+    t.equal(answer.status, 422, key)
+    t.match(await answer.json(), { error: /"to"/ })
+  }
+  t.equal(mailbox.mails.length, 2)
+})
+
 t.test('a delivery that comes twice is seen once', async (t) => {
   const { plugin, secret, log } = await startPlugin(t, { automationUrl: NOWHERE })
   const body = JSON.stringify({

@@ -100,6 +100,7 @@ async function callPlugin(
     flow_execution_id: request.flowExecutionId,
     invocation_id: invocationId,
     payload: request.payload,
+    ...(request.context && { context: request.context }),
   })
   const response = await ctx.egress.request({
     method: action.method,

@@ -39,7 +39,7 @@ export interface DispatcherService {
   findResult(tenantId: string, flowExecutionId: string, eventKey: string): Promise<ActionResult | null>
 }
 
-export type { ActionResult, StepActionRequest } from './types.ts'
+export type { ActionContext, ActionResult, StepActionRequest } from './types.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -26,6 +26,25 @@ export interface ActionRequest {
   causationDepth: number
   /** The event that led to it; null: none did. Told, too. */
   causationId: string | null
+  /** Of a flow's action: told to the plugin. */
+  context?: ActionContext | null
+}
+
+/** Where a flow's action stands, and what started the flow: as plugins get it, beside the payload. */
+export interface ActionContext {
+  flow_id: string
+  flow_version: number
+  step_id: string
+  /** The item's number in a loop, from 0; null: outside of loops. */
+  iteration: number | null
+  trigger: {
+    /** Type and id of the event; null: no event started the flow. */
+    event: string | null
+    event_id: string | null
+    /** What `trigger` is in the flow; null where it is too large. */
+    data: unknown
+    data_omitted: boolean
+  }
 }
 
 /** The action of a flow's step: its caller has the execution under a lease, and writes what became of it. */

@@ -4,10 +4,13 @@ import type { FlowScope } from '../../lib/flow/scope.ts'
 import type { ActionStep, HttpStep, MessageStep } from '../../lib/flow/types.ts'
 import type { ActionResult, DispatcherService } from '../dispatcher/index.ts'
 import type { MessageService } from '../message/index.ts'
+import { actionContext } from './action-context.ts'
 import { render, renderText, StepError } from './evaluate.ts'
 import { messageCall } from './message-call.ts'
 import type { RunCalls } from './ports.ts'
 import type { Program } from './program.ts'
+
+const PLATFORM = 'platform'
 
 /** How a call to the outside ended. */
 export type CallResult =
@@ -90,7 +93,7 @@ export function callOf(program: Program, step: CallStep, name: CallName, scope: 
   if (step.type === 'message') {
     const action = { config: step.config.send_with, timeout_ms: step.timeout_ms }
     return messageCall(program, step, name, scope, asOf, (ctx, payload, eventDepth, mayHaveRun) =>
-      callAction(ctx, name, action, payload, { id: eventId, depth: eventDepth + 1 }, mayHaveRun),
+      callAction(ctx, name, action, payload, { scope, eventDepth }, mayHaveRun),
     )
   }
   const input = render(program, step.config.input, scope, asOf) as Record<string, unknown>
@@ -99,7 +102,7 @@ export function callOf(program: Program, step: CallStep, name: CallName, scope: 
     step,
     input,
     send: (ctx, eventDepth, mayHaveRun) =>
-      callAction(ctx, name, step, input, { id: eventId, depth: eventDepth + 1 }, mayHaveRun),
+      callAction(ctx, name, step, input, { scope, eventDepth }, mayHaveRun),
   }
 }
 
@@ -108,7 +111,7 @@ async function callAction(
   name: CallName,
   step: Pick<ActionStep, 'config' | 'timeout_ms'>,
   payload: Record<string, unknown>,
-  causation: Causation,
+  { scope, eventDepth }: { scope: FlowScope; eventDepth: number },
   mayHaveRun: boolean,
 ): Promise<CallResult> {
   const result = await ctx.dispatcher.runAction(name.tenantId, {
@@ -120,8 +123,9 @@ async function callAction(
     timeoutMs: step.timeout_ms,
     // A durable back-off is the engine's own: the process may die while waiting.
     maxRetries: 0,
-    causationDepth: causation.depth,
-    causationId: causation.id,
+    causationDepth: eventDepth + 1,
+    causationId: scope.event?.id ?? null,
+    context: step.config.plugin_id === PLATFORM ? null : actionContext(name, scope),
     mayHaveRun,
   })
   return toCallResult(result)
