@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { newId } from '../../src/lib/ids.ts'
+import type { MessageService } from '../../src/modules/message/index.ts'
 import type { Tenant } from './app.ts'
 
 export interface Resource {
@@ -19,7 +20,11 @@ export interface Resource {
 export type Resources = Record<string, Resource>
 
 /** One of everything that a path can name, in the tenant. */
-export async function createResources(tenant: Tenant, webhookUrl: string): Promise<Resources> {
+export async function createResources(
+  tenant: Tenant,
+  webhookUrl: string,
+  messages: MessageService,
+): Promise<Resources> {
   const mark = randomName()
   const slug = `plugin-${mark}`
   const eventType = `shop_${mark}.opened`
@@ -71,9 +76,28 @@ export async function createResources(tenant: Tenant, webhookUrl: string): Promi
     tenant.post('/api/automation/flows', {
       name: `Flow ${mark}`,
       status: 'active',
-      triggers: [{ type: 'event', event_types: [eventType] }, { type: 'manual' }],
+      triggers: [
+        { type: 'event', event_types: [eventType] },
+        { type: 'manual' },
+        { id: `hook_${mark}`, type: 'webhook' },
+      ],
       steps: [{ id: 'task', type: 'action', action_type: 'create_task', input: { title: `Task ${mark}` } }],
     }),
+  )
+  // Whoever knows an inlet's URL may start its flow, so that only one that is off is like one that never was.
+  const draft = await made<{ inlets: { url: string }[] }>(
+    tenant.post('/api/automation/flows', {
+      name: `Draft ${mark}`,
+      triggers: [{ type: 'webhook' }],
+      steps: [{ id: 'task', type: 'action', action_type: 'create_task', input: { title: `Task ${mark}` } }],
+    }),
+  )
+  const inlet = draft.inlets[0]
+  if (inlet === undefined) throw new Error('the draft has no inlet')
+  // As an engine would: none runs here.
+  const message = await messages.compose(
+    { tenantId: tenant.id, executionId: newId(), stepId: 'mail', iteration: '' },
+    { channel: 'email', to: `${mark}@example.com`, subject: 'Hello', body: `Hello ${mark}`, ai: null },
   )
   // One that ends at once: halted automations start nothing.
   await made(tenant.post('/api/automation/halt'))
@@ -100,6 +124,19 @@ export async function createResources(tenant: Tenant, webhookUrl: string): Promi
       ofPlugin: false,
     },
     '/api/automation/flows/{id}': minted(flow.id),
+    '/api/automation/messages/{id}': minted(message.id),
+    '/api/automation/flows/{id}/inlets/{trigger_id}': {
+      value: `hook_${mark}`,
+      unknown: () => `hook_${randomName()}`,
+      named: false,
+      ofPlugin: false,
+    },
+    '/hooks/{token}': {
+      value: inlet.url.slice('/hooks/'.length),
+      unknown: () => randomBytes(32).toString('base64url'),
+      named: false,
+      ofPlugin: false,
+    },
     '/api/automation/flows/{id}/versions/{version}': {
       value: '1',
       unknown: () => '9',
