@@ -3,7 +3,10 @@ import { deadEndpoints } from './figures/dead-endpoints.ts'
 import { delivery } from './figures/delivery.ts'
 import { dispatch } from './figures/dispatch.ts'
 import { discovery } from './figures/discovery.ts'
+import { flowLatency } from './figures/flow-latency.ts'
+import { flowLength } from './figures/flow-length.ts'
 import { flowThroughput } from './figures/flow-throughput.ts'
+import { flowWaiting } from './figures/flow-waiting.ts'
 import { intakeBatch } from './figures/intake-batch.ts'
 import { intakeSingle } from './figures/intake-single.ts'
 import { latency } from './figures/latency.ts'
@@ -26,4 +29,7 @@ export const FIGURES: readonly Figure[] = [
   dispatch,
   actionDiscovery,
   flowThroughput,
+  flowLatency,
+  flowLength,
+  flowWaiting,
 ]

@@ -41,20 +41,16 @@ export async function seedActor(
   return id
 }
 
-/** An action of the seeded plugin whose payload is filled in from the event. */
-export function actionStep(pluginId: string, to: StepId): ActionStep {
+/** An action of the seeded plugin, by default with a payload that is filled in from the event. */
+export function actionStep(
+  pluginId: string,
+  to: StepId,
+  input: Record<string, unknown> = { total: '{{trigger.total}}', text: 'Order of {{trigger.text}}' },
+): ActionStep {
   return {
     ...BASE,
     type: 'action',
-    config: {
-      action_type: 'do',
-      plugin_id: pluginId,
-      input: {
-        total: '{{trigger.total}}',
-        text: 'Order of {{trigger.text}}',
-        sent_at: '{{trigger.sent_at}}',
-      },
-    },
+    config: { action_type: 'do', plugin_id: pluginId, input },
     retry: { max_retries: 3, base_ms: 1_000, cap_ms: 900_000 },
     next: { success: to },
   }
@@ -116,7 +112,7 @@ export async function runRate(
     event: EVENT,
     tenant_id: tenantId,
     timestamp: new Date().toISOString(),
-    data: { total: 42, text: 'x'.repeat(150), sent_at: 0 },
+    data: { total: 42, text: 'x'.repeat(150) },
   })
   await pool.query(
     `insert into events (tenant_id, id, fingerprint, event, source, occurred_at, position, body)
