@@ -1,17 +1,54 @@
 import t from 'tap'
-import { compile } from '../../../src/modules/flow/compile.ts'
-import { readParameters } from '../../../src/modules/flow-template/read-parameters.ts'
-import { TEMPLATES } from '../../../src/modules/flow-template/templates/index.ts'
 import { startApp } from '../../support/app.ts'
+import type { Parameter } from '../../../src/modules/flow-template/parameter.ts'
+import { TEMPLATES } from '../../../src/modules/flow-template/templates/index.ts'
+
+/** Values that are as far from the defaults as they may be. */
+function extremes(parameter: Parameter): (string | number)[] {
+  switch (parameter.type) {
+    case 'integer':
+      return [parameter.minimum, parameter.maximum]
+    case 'choice':
+      return [...parameter.choices]
+    case 'text':
+      return ['x'.repeat(parameter.max_length), '{{trigger.id}}', ...(parameter.default === '' ? [''] : [])]
+    case 'template':
+      return ['{{trigger | json}}', ...(parameter.default === '' ? [''] : [])]
+  }
+}
 
 t.test('every template compiles without errors and warnings for a fresh tenant', async (t) => {
-  const { app, db, ...rest } = await startApp(t)
-  for (const template of TEMPLATES) {
-    const read = readParameters(template.parameters, {})
-    if ('errors' in read) throw new Error(JSON.stringify(read.errors))
-    const definition = { name: template.title, ...template.build(read.values) }
-    const { flow, problems } = await compile({ db, registry: app.registry }, rest.tenant().id, definition)
-    t.same(problems, [], template.id)
-    t.ok(flow, template.id)
+  const { app, ...service } = await startApp(t)
+  for (const { id } of TEMPLATES) {
+    const { flow, problems } = await app.flows.compile(service.tenant().id, app.flowTemplates.define(id, {}))
+    t.same(problems, [], id)
+    t.ok(flow, id)
+  }
+})
+
+t.test('and so it does with whatever may be chosen', async (t) => {
+  const { app, ...service } = await startApp(t)
+  const { id: tenantId } = service.tenant()
+  for (const { id, parameters } of TEMPLATES) {
+    for (const [name, parameter] of Object.entries(parameters)) {
+      for (const value of extremes(parameter)) {
+        if (name === 'time_zone') continue
+        const rest =
+          name === 'first_days' ? { second_days: 365 } : name === 'second_days' ? { first_days: 1 } : {}
+        const definition = app.flowTemplates.define(id, { parameters: { ...rest, [name]: value } })
+        const { problems } = await app.flows.compile(tenantId, definition)
+        t.same(problems, [], `${id}, ${name}: ${String(value).slice(0, 40)}`)
+      }
+    }
+  }
+})
+
+t.test('the same parameters make the same definition, and touch no other', async (t) => {
+  const { app } = await startApp(t)
+  for (const { id } of TEMPLATES) {
+    const first = app.flowTemplates.define(id, {})
+    const text = JSON.stringify(first)
+    ;(first['steps'] as unknown[]).length = 0
+    t.equal(JSON.stringify(app.flowTemplates.define(id, {})), text, id)
   }
 })

@@ -44,7 +44,7 @@ t.test('a lead without contact gets one message after three days and another aft
   await shop.after(60 * DAY_MS)
   t.same(await subjects(shop), [FIRST, SECOND], 'and then no more')
   t.match(await shop.sent(), [{ recipient: MIGUEL.email }, { recipient: MIGUEL.email }])
-  t.same(await shop.outcomes(flow), ['completed/done', 'skipped/already_active'])
+  t.same(await shop.outcomes(flow), ['completed/done', 'skipped/reentered_too_soon'])
 })
 
 t.test('a lead that replied before the first message gets none', async (t) => {
