@@ -1,0 +1,139 @@
+import t, { type Test } from 'tap'
+import { createPool } from '../../../db/connection.ts'
+import { flowOf, outcomes, post, startReceiver, step, startWorld } from './support.ts'
+import { lastStep, waitEvent, waitsLeft } from './waiting.ts'
+
+t.setTimeout(120_000)
+const world = await startWorld(t)
+
+t.test('an event that was matched before the wait was registered is found, look_back or not', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(flowOf({ paid: waitEvent({}) }))
+  await shop.send('order.created', { id: 1 })
+  await shop.match()
+  await shop.send('order.paid', { id: 1 })
+  await shop.match()
+  t.strictSame(outcomes(await shop.executions(flow)), ['queued'])
+  await shop.engine().drain()
+  t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+})
+
+t.test('an event whose transaction is open while the wait is registered is not missed', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(flowOf({ paid: waitEvent({}) }))
+  await shop.send('order.created', { id: 1 })
+  await shop.match()
+  const client = await openEvent(t, shop.tenant.id, 'order.paid', { id: 1 })
+  await shop.engine().drain()
+  t.strictSame(outcomes(await shop.executions(flow)), ['waiting/event'])
+  await client.commit()
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+})
+
+t.test(
+  'a registration that meets the matcher at work waits for it, and sees what it went past',
+  async (t) => {
+    const shop = await world.shop()
+    const flow = await shop.publish(flowOf({ paid: waitEvent({}) }))
+    await shop.send('order.created', { id: 1 })
+    await shop.match()
+    const paid = await shop.send('order.paid', { id: 1 })
+    const matcher = await openMatcher(t, shop.tenant.id)
+    const drained = shop.engine().drain()
+    await matcher.blocks()
+    // The matcher has gone past the event without a wait in sight; the registration must look again.
+    await matcher.moveTo(paid)
+    await drained
+    t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+    t.match(await lastStep(shop, flow), { output: { event: { id: paid } } })
+  },
+)
+
+t.test('an event that arrives while the execution that waits for it is running is taken up', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  // One item waits for the event while another one's call is under way.
+  receiver.answer((_received, response) => {
+    void shop
+      .send('order.paid', { id: 1 })
+      .then(() => shop.match())
+      .then(() => response.end())
+  })
+  const flow = await shop.publish(
+    flowOf({
+      loop: step({
+        type: 'for_each',
+        config: { list: [1, 2], body: 'which', max_items: 10, concurrency: 2 },
+        next: { done: 'end' },
+      }),
+      which: step({
+        type: 'condition',
+        config: { condition: { field: 'item', operator: 'equals', value: 1 } },
+        next: { true: 'paid', false: 'call' },
+        loop: 'loop',
+      }),
+      paid: waitEvent({}, { loop: 'loop' }),
+      call: post(receiver, '/a', 'end', { loop: 'loop' }),
+    }),
+  )
+  await shop.send('order.created', { id: 1 })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+  t.equal(await waitsLeft(shop), 0)
+})
+
+/** A client of its own that has stored an event and not committed it. */
+async function openEvent(t: Test, tenantId: string, event: string, data: unknown) {
+  const client = await connect(t)
+  await client.query('begin')
+  await client.query(
+    `insert into events (tenant_id, id, fingerprint, event, source, occurred_at, body)
+     values ($1, $2, '', $3, 'api', now(), $4)`,
+    [tenantId, crypto.randomUUID(), event, JSON.stringify({ event, tenant_id: tenantId, data })],
+  )
+  return { commit: () => client.query('commit') }
+}
+
+/** A matcher in the middle of its work, as another process has it. */
+async function openMatcher(t: Test, tenantId: string) {
+  const client = await connect(t)
+  await client.query('begin')
+  await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`flow_cursor ${tenantId}`])
+  return {
+    blocks: async () => {
+      for (;;) {
+        const { rows } = await client.query<{ waiting: boolean }>(
+          `select exists (select from pg_locks where locktype = 'advisory' and not granted
+             and database = (select oid from pg_database where datname = current_database())) as waiting`,
+        )
+        if (rows[0]?.waiting === true) return
+      }
+    },
+    moveTo: async (eventId: string) => {
+      await client.query(
+        `update flow_cursors c set position = e.position, event_id = e.id from events e
+         where c.tenant_id = $1 and e.tenant_id = $1 and e.id = $2`,
+        [tenantId, eventId],
+      )
+      await client.query('commit')
+    },
+  }
+}
+
+async function connect(t: Test) {
+  const pool = createPool(world.databaseUrl, {
+    max: 1,
+    applicationName: 'bcs-test',
+    statementTimeoutMs: 30_000,
+    lockTimeoutMs: 10_000,
+    idleInTransactionTimeoutMs: 30_000,
+    connectionTimeoutMs: 10_000,
+  })
+  const client = await pool.connect()
+  t.teardown(async () => {
+    client.release()
+    await pool.end()
+  })
+  return client
+}
