@@ -85,7 +85,7 @@ export interface AutomationEventLog {
   flow_execution_id: string;
   id: string;
   invocation_id: string | null;
-  payload: Json;
+  payload: Json | null;
   plugin: string | null;
   plugin_id: string | null;
   response_status: number | null;
@@ -96,6 +96,7 @@ export interface AutomationEventLog {
 }
 
 export interface AutomationExecutions {
+  body_gone: string | null;
   cancel_reason: string | null;
   carried_steps: Generated<number>;
   causation_depth: Generated<number>;
@@ -295,7 +296,7 @@ export interface DeliveryWorkers {
 
 export interface Erasures {
   created_at: Generated<Timestamp>;
-  cursor_event_id: string | null;
+  cursor_id: string | null;
   erased: Generated<Int8>;
   error: string | null;
   finished_at: Timestamp | null;
@@ -303,6 +304,8 @@ export interface Erasures {
   lease_token: Generated<Int8>;
   lease_until: Timestamp | null;
   path: string;
+  phase: Generated<string>;
+  phase_started_at: Generated<Timestamp>;
   position: Generated<Int8>;
   scanned: Generated<Int8>;
   status: Generated<string>;

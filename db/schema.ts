@@ -15,7 +15,7 @@ export interface DB {
   automation_event_log: Narrow<
     Raw.AutomationEventLog,
     {
-      payload: Json<unknown>
+      payload: Json<unknown> | null
       result: Json<unknown> | null
       status: Exclude<InvocationStatus, 'running'>
     }
@@ -29,6 +29,7 @@ export interface DB {
       state: Json<Record<string, unknown>>
       lease_token: DefaultTo<number>
       error: Json<{ code: string; message: string; step_id?: string }> | null
+      body_gone: BodyGone | null
     }
   >
   automation_flow_versions: Narrow<Raw.AutomationFlowVersions, { flow: Json<Record<string, unknown>> }>
@@ -87,6 +88,7 @@ export interface DB {
     Raw.Erasures,
     {
       status: DefaultTo<'queued' | 'running' | 'completed' | 'failed'>
+      phase: DefaultTo<ErasurePhase>
       scanned: DefaultTo<number>
       erased: DefaultTo<number>
       lease_token: DefaultTo<number>
@@ -101,7 +103,7 @@ export interface DB {
     Raw.Events,
     {
       source: EventSource
-      body_gone: 'expired' | 'erased' | null
+      body_gone: BodyGone | null
       position: DefaultTo<number>
       schema_problems: Json<{ pointer: string; detail: string }[]> | null
     }
@@ -160,6 +162,9 @@ export type ErrorClass =
   | 'http_4xx'
   | 'http_5xx'
 export type EventSource = 'api' | 'platform' | 'cloudevents' | 'plugin' | 'system'
+/** Why what a record was about is no longer in it: its days were over, or somebody asked for it. */
+export type BodyGone = 'expired' | 'erased'
+export type ErasurePhase = 'events' | 'executions' | 'log' | 'invocations' | 'messages'
 export type FlowStatus = 'draft' | 'active' | 'inactive' | 'paused'
 export type ExecutionStatus =
   'queued' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled' | 'timed_out' | 'skipped'

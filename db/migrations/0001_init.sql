@@ -282,7 +282,11 @@ create table erasures (
   value_hash bytea not null,
   value_sealed bytea,
   status text not null default 'queued' check (status in ('queued', 'running', 'completed', 'failed')),
-  cursor_event_id uuid,
+  -- What is being walked, and since when: each kind of record after all events, which others are made of.
+  phase text not null default 'events' check (phase in ('events', 'executions', 'log', 'invocations', 'messages')),
+  phase_started_at timestamptz not null default now(),
+  -- The last record that was looked at.
+  cursor_id uuid,
   scanned bigint not null default 0,
   erased bigint not null default 0,
   lease_token bigint not null default 0,

@@ -73,7 +73,8 @@ create table automation_event_log (
   action_type text not null,
   plugin_id uuid,
   plugin text,
-  payload jsonb not null,
+  -- Null, like the result, once it was aged out or erased.
+  payload jsonb,
   result jsonb,
   success boolean not null,
   status text not null check (status in ('succeeded', 'failed', 'accepted')),

@@ -116,6 +116,8 @@ create table automation_executions (
   causation_depth smallint not null default 0,
   expires_at timestamptz not null,
   error jsonb,
+  -- Set: the trigger, the state and what its steps took and gave are empty.
+  body_gone text check (body_gone in ('expired', 'erased')),
   -- Steps written so far; the next one's number.
   step_count integer not null default 0,
   -- Raised by every event that a wait of it receives. A worker that read an older count must look again.

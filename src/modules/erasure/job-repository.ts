@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
+import type { DB, ErasurePhase } from '../../../db/schema.ts'
 import { advanceJob, claimJob, finishJob, type HeldJob } from '../../infra/durable-jobs.ts'
 
 /** An erasure that a worker holds. */
@@ -7,17 +7,28 @@ export interface ErasureJob extends HeldJob {
   path: string
   valueSealed: Buffer
   position: number
-  createdAt: Date
+  phase: ErasurePhase
+  phaseStartedAt: Date
+  /** The last record of the phase that was looked at. */
   cursor: string | null
 }
 
+/** In this order: executions are made of events, and what they did is found by them. */
+export const ERASURE_PHASES: readonly ErasurePhase[] = [
+  'events',
+  'executions',
+  'log',
+  'invocations',
+  'messages',
+]
+
 /**
- * Not before every transaction that stands before it in the feed has ended: an event that is still being committed
- * then would be behind the cursor later.
+ * Not before every transaction that stands before its phase has ended: an event or execution that is still being
+ * committed then would be behind the cursor later.
  */
 export async function claimErasure(db: Kysely<DB>, leaseMs: number): Promise<ErasureJob | null> {
-  const columns = sql`j.path, j.value_sealed as "valueSealed", j.position, j.created_at as "createdAt",
-    j.cursor_event_id as cursor`
+  const columns = sql`j.path, j.value_sealed as "valueSealed", j.position, j.phase,
+    j.phase_started_at as "phaseStartedAt", j.cursor_id as cursor`
   return claimJob<ErasureJob>(db, 'erasures', { leaseMs, columns, ready: sql`position < feed_horizon()` })
 }
 
@@ -83,16 +94,40 @@ export async function eraseEvents(
   `.execute(trx)
 }
 
+export interface Progress {
+  cursor: string
+  scanned: number
+  erased: number
+}
+
 /** Only inside the transaction that holds the job. */
 export async function advanceErasure(
   trx: Transaction<DB>,
   job: ErasureJob,
-  progress: { cursor: string; scanned: number; erased: number },
+  progress: Progress,
   leaseMs: number,
 ): Promise<void> {
   const { cursor, scanned, erased } = progress
-  const changes = sql`cursor_event_id = ${cursor}, scanned = scanned + ${scanned}, erased = erased + ${erased}`
+  const changes = sql`cursor_id = ${cursor}, scanned = scanned + ${scanned}, erased = erased + ${erased}`
   await advanceJob(trx, 'erasures', job, { changes, leaseMs })
+}
+
+/** Gives the job back for its next phase, which begins when all transactions of now have ended. */
+export async function enterPhase(db: Kysely<DB>, job: ErasureJob, phase: ErasurePhase): Promise<void> {
+  await db
+    .updateTable('erasures')
+    .set({
+      phase,
+      phase_started_at: sql<Date>`clock_timestamp()`,
+      position: sql<number>`feed_position()`,
+      cursor_id: null,
+      lease_until: null,
+    })
+    .where('tenant_id', '=', job.tenantId)
+    .where('id', '=', job.id)
+    .where('lease_token', '=', job.leaseToken)
+    .where('status', '=', 'running')
+    .execute()
 }
 
 /** The value that was looked for goes with the end of the job, however it ended. */

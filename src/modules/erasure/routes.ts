@@ -32,7 +32,10 @@ export function erasureRoutes(app: FastifyInstance, ctx: ErasureContext): void {
         description:
           'Erases the bodies of all events whose data has this value at this path, and the answers of plugins to ' +
           'them; deliveries of them that still wait become `failed` with reason `erased`. The events stay in the ' +
-          'feed without a body, and their own ids stay taken. It covers every event that was accepted before this ' +
+          'feed without a body, and their own ids stay taken. Executions of flows that were started by such data, or ' +
+          'whose steps took or gave it, are emptied with their steps, actions and messages; what still runs or waits ' +
+          'is cancelled with reason `erased`. In the log of actions the payload and the result go where they have the ' +
+          'value at the path: where your dispatches have it at another, as `to`, ask for that one, too. It covers every event that was accepted before this ' +
           'request: events that come later are delivered as ever. A durable job: it goes on after any crash. The ' +
           'value is kept encrypted while the job runs and removed at its end.',
         body: ref(NewErasure),

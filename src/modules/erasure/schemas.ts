@@ -6,7 +6,8 @@ const Uuid = Type.String({ format: 'uuid', maxLength: 36 })
 const path = Type.String({
   minLength: 1,
   maxLength: 256,
-  description: "Where the value stands in an event's data: `customer.email`, `items[0].sku`",
+  description:
+    "Where the value stands in an event's data or an action's payload: `customer.email`, `items[0].sku`",
 })
 
 export const NewErasure = Type.Object(
@@ -14,7 +15,7 @@ export const NewErasure = Type.Object(
     path,
     value: Type.Union([Type.String({ maxLength: 4096 }), Type.Number(), Type.Boolean()], {
       description:
-        'Events whose data has exactly this value there are erased: `"42"` is not `42`, and case counts',
+        'Events and automations whose data has exactly this value there are erased: `"42"` is not `42`, and case counts',
     }),
   },
   {
@@ -30,8 +31,12 @@ export const Erasure = Type.Object(
     id: Uuid,
     status: StringEnum(['queued', 'running', 'completed', 'failed']),
     path,
-    scanned: Type.Integer({ description: 'Events that were looked at so far' }),
-    erased: Type.Integer({ description: 'Events whose bodies were erased so far' }),
+    scanned: Type.Integer({
+      description: 'Records that were looked at so far: events, executions, log entries, messages',
+    }),
+    erased: Type.Integer({
+      description: 'Records that were erased so far; what hangs on one counts with it',
+    }),
     error: Nullable(Type.String({ description: 'Why it did not complete' })),
     created_at: Timestamp,
     finished_at: Nullable(Timestamp),

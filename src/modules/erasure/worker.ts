@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import { holdJob, releaseJob } from '../../infra/durable-jobs.ts'
 import { secretContext } from '../../infra/secrets.ts'
@@ -6,16 +6,22 @@ import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '../../lib/id-range.ts'
 import type { PassResult } from '../../lib/job-loop.ts'
 import { JsonInputError } from '../../lib/json.ts'
 import { retryWhileLocked } from '../../lib/lock-retry.ts'
-import { parsePath, type Path } from '../../lib/path.ts'
+import { parsePath } from '../../lib/path.ts'
 import { type SecretBox, SecretBoxError } from '../../lib/secret-box.ts'
+import { eraseExecutionBatch } from './execution-batch.ts'
 import {
   advanceErasure,
   claimErasure,
+  enterPhase,
   type ErasureJob,
+  ERASURE_PHASES,
   eraseEvents,
   finishErasure,
+  type Progress,
   readBatch,
 } from './job-repository.ts'
+import type { Wanted } from './match.ts'
+import { eraseRecords, type Range } from './record-repository.ts'
 import { bodyHas, type ErasureValue } from './value.ts'
 
 export interface ErasureWorkerContext {
@@ -23,13 +29,15 @@ export interface ErasureWorkerContext {
   secretBox: SecretBox
   /** How long a worker that stopped answering keeps an erasure; each batch prolongs it. */
   leaseMs: number
-  /** Events a batch. */
+  /** Records a batch. */
   batchSize: number
 }
 
 export const BATCH_SIZE = 500
 /** Then the next erasure has its turn. */
 const BATCHES_A_TURN = 50
+/** For executions that run to end at their next step boundary. */
+const PAUSE_MS = 1_000
 
 /** Works on one erasure for one turn. */
 export async function runErasureTurn(ctx: ErasureWorkerContext, signal?: AbortSignal): Promise<PassResult> {
@@ -42,47 +50,85 @@ export async function runErasureTurn(ctx: ErasureWorkerContext, signal?: AbortSi
   return 'more'
 }
 
-/** One batch: erases what fits, and moves the cursor behind it, in one transaction. */
-export async function runErasureBatch(ctx: ErasureWorkerContext, job: ErasureJob): Promise<'ended' | 'more'> {
-  const events = await readBatch(ctx.db, job, {
-    after: job.cursor ?? LOWEST_ID,
-    before: lowestIdAt(job.createdAt.getTime() + ID_CLOCK_SLACK_MS),
-    limit: ctx.batchSize,
-  })
-  const last = events.at(-1)
-  if (last === undefined) {
-    await finishErasure(ctx.db, job, 'completed', null)
-    return 'ended'
-  }
+/** What a batch came to: null when nothing is left to look at, `wait` when something has to end first. */
+type BatchResult = Progress | 'wait' | null
 
-  let found: string[]
+/**
+ * One batch: erases what fits, and moves the cursor behind it, in one transaction.
+ * @returns ended: this worker has it no longer
+ */
+export async function runErasureBatch(ctx: ErasureWorkerContext, job: ErasureJob): Promise<'ended' | 'more'> {
+  let result: BatchResult | 'lost'
   try {
-    const [path, value] = openJob(ctx.secretBox, job)
-    found = events.filter(({ body }) => body !== null && bodyHas(body, path, value)).map(({ id }) => id)
+    const wanted = openJob(ctx.secretBox, job)
+    result = await doBatch(ctx, job, wanted)
   } catch (error) {
     const reason = unworkable(error, job)
     if (reason === null) throw error
     await finishErasure(ctx.db, job, 'failed', reason)
     return 'ended'
   }
-  const held = await retryWhileLocked(() =>
-    ctx.db.transaction().execute(async (trx) => {
-      if (!(await holdJob(trx, 'erasures', job))) return false
-      if (found.length > 0) await eraseEvents(trx, job.tenantId, found)
-      const progress = { cursor: last.id, scanned: events.length, erased: found.length }
-      await advanceErasure(trx, job, progress, ctx.leaseMs)
-      return true
-    }),
-  )
-  if (!held) return 'ended'
-  job.cursor = last.id
+  if (result === 'lost') return 'ended'
+  if (result === 'wait') {
+    await releaseJob(ctx.db, 'erasures', job, PAUSE_MS)
+    return 'ended'
+  }
+  if (result === null) {
+    const next = ERASURE_PHASES[ERASURE_PHASES.indexOf(job.phase) + 1]
+    if (next === undefined) await finishErasure(ctx.db, job, 'completed', null)
+    else await enterPhase(ctx.db, job, next)
+    return 'ended'
+  }
+  job.cursor = result.cursor
   return 'more'
 }
 
-function openJob(secretBox: SecretBox, job: ErasureJob): [Path, ErasureValue] {
+async function doBatch(
+  ctx: ErasureWorkerContext,
+  job: ErasureJob,
+  wanted: Wanted,
+): Promise<BatchResult | 'lost'> {
+  const range = {
+    after: job.cursor ?? LOWEST_ID,
+    before: lowestIdAt(job.phaseStartedAt.getTime() + ID_CLOCK_SLACK_MS),
+    limit: ctx.batchSize,
+  }
+  const work = await workOf(ctx, job, wanted, range)
+  return retryWhileLocked(() =>
+    ctx.db.transaction().execute(async (trx) => {
+      if (!(await holdJob(trx, 'erasures', job))) return 'lost'
+      const result = await work(trx)
+      if (result !== null && result !== 'wait') await advanceErasure(trx, job, result, ctx.leaseMs)
+      return result
+    }),
+  )
+}
+
+/** What the batch does in its transaction, after what can be read before it. */
+async function workOf(
+  ctx: ErasureWorkerContext,
+  job: ErasureJob,
+  wanted: Wanted,
+  range: Range,
+): Promise<(trx: Transaction<DB>) => Promise<BatchResult>> {
+  const { tenantId, phase } = job
+  if (phase === 'executions') return (trx) => eraseExecutionBatch(trx, tenantId, wanted, range)
+  if (phase !== 'events') return (trx) => eraseRecords(trx, tenantId, phase, wanted, range)
+  const events = await readBatch(ctx.db, job, range)
+  const last = events.at(-1)
+  if (last === undefined) return async () => null
+  const found = events.filter(({ body }) => body !== null && bodyHas(body, wanted.path, wanted.value))
+  return async (trx) => {
+    const ids = found.map(({ id }) => id)
+    if (ids.length > 0) await eraseEvents(trx, tenantId, ids)
+    return { cursor: last.id, scanned: events.length, erased: ids.length }
+  }
+}
+
+function openJob(secretBox: SecretBox, job: ErasureJob): Wanted {
   const context = secretContext(job.tenantId, job.id, 'value')
   const value = JSON.parse(secretBox.open(job.valueSealed, context)) as ErasureValue
-  return [parsePath(job.path) ?? [], value]
+  return { path: parsePath(job.path) ?? [], value }
 }
 
 /** Why trying again would not help, without anything of the data; null: it may. */

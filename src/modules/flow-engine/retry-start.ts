@@ -1,5 +1,5 @@
 import { sql, type Transaction } from 'kysely'
-import type { DB, ExecutionStatus, TriggerKind } from '../../../db/schema.ts'
+import type { BodyGone, DB, ExecutionStatus, TriggerKind } from '../../../db/schema.ts'
 import { END, type StepId } from '../../lib/flow/types.ts'
 import { newId } from '../../lib/ids.ts'
 import { type SchemaViolation, validate } from '../../lib/safe-schema.ts'
@@ -72,6 +72,9 @@ export async function retryExecution(
   const chosen = await chooseVersion(trx, programs, request, original)
   if ('reason' in chosen) return chosen
   const { program } = chosen
+  if (original.body_gone !== null) {
+    return { reason: 'outputs_missing', step: program.flow.start, missing: ['trigger'] }
+  }
   const from = stepToStartAt(request, original, program)
   if (from === null) return { reason: 'nothing_failed' }
   const plan = planRetry(program.flow, from, await doneSteps(trx, tenantId, executionId))
@@ -148,6 +151,7 @@ interface Original {
   trigger_text: string
   state: ExecutionState
   causation_depth: number
+  body_gone: BodyGone | null
 }
 
 async function lockOriginal(
@@ -157,7 +161,17 @@ async function lockOriginal(
 ): Promise<Original | undefined> {
   const row = await trx
     .selectFrom('automation_executions')
-    .select(['id', 'flow_id', 'version', 'status', 'trigger_kind', 'trigger', 'state', 'causation_depth'])
+    .select([
+      'id',
+      'flow_id',
+      'version',
+      'status',
+      'trigger_kind',
+      'trigger',
+      'state',
+      'causation_depth',
+      'body_gone',
+    ])
     .select(sql<string>`trigger::text`.as('trigger_text'))
     .where('tenant_id', '=', tenantId)
     .where('id', '=', id)
