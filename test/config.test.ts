@@ -54,6 +54,11 @@ const unusable: [env: Record<string, string>, mentions: RegExp][] = [
   [{ RETRY_SCHEDULE: '30,-1' }, /^RETRY_SCHEDULE: /],
   [{ RETRY_SCHEDULE: Array(21).fill('1').join(',') }, /^RETRY_SCHEDULE: /],
   [{ PLATFORM_URL: 'ftp://platform.example' }, /^PLATFORM_URL: /],
+  [{ AI_BASE_URL: 'localhost:11434', AI_MODEL: 'small' }, /^AI_BASE_URL: give an http or https URL/],
+  [{ AI_BASE_URL: 'https://me:pw@ai.example/v1', AI_MODEL: 'small' }, /^AI_BASE_URL: .*without user/],
+  [{ AI_BASE_URL: 'https://ai.example/v1' }, /^AI_MODEL: /],
+  [{ AI_API_KEY: 'sk-one sk-two' }, /^AI_API_KEY: /],
+  [{ AI_TIMEOUT_MS: '100' }, /^AI_TIMEOUT_MS: give a whole number from 1000 to 60000$/],
   [{ TRUST_PROXY: '10.0.0.0/33' }, /^TRUST_PROXY: /],
   [{ TRUST_PROXY: 'everybody' }, /^TRUST_PROXY: /],
   [{ CORS_ORIGINS: 'https://console.example/path' }, /^CORS_ORIGINS: /],
@@ -115,13 +120,15 @@ t.test('the start-up line carries no secret', async (t) => {
         MASTER_KEY_PREVIOUS: secret,
         PLATFORM_KEY: `bcs_${'k'.repeat(32)}`,
         PLATFORM_TOKEN: 'tok-en',
+        AI_API_KEY: 'sk-secret',
+        AI_BASE_URL: 'https://ai.example/v1?key=pass-word',
         PLATFORM_URL: 'https://user:pass-word@platform.example/api',
         DATABASE_URL: 'postgres://someone:pass-word@db.example/shop?sslmode=require&password=pass-word',
       },
       null,
     ),
   )
-  for (const part of [secret, 'kkkk', 'tok-en', 'pass-word', 'someone']) t.notMatch(line, part)
+  for (const part of [secret, 'kkkk', 'tok-en', 'sk-secret', 'pass-word', 'someone']) t.notMatch(line, part)
   t.match(line, 'db.example/shop')
   t.match(line, 'platform.example/api')
 })

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { parseJson } from '../../src/lib/json.ts'
-import { redact, redactUrl } from '../../src/lib/redact.ts'
+import { redact, redactText, redactUrl, secretValues } from '../../src/lib/redact.ts'
 import { generateSecret } from '../../src/lib/signature.ts'
 
 /** Generous, since other tests run at the same time; work that is not linear takes minutes. */
@@ -81,6 +81,28 @@ t.test('no secret survives, wherever in a value it stands', (t) => {
       t.notOk(text.includes(secret) || text.includes('hunter2'))
     }),
   )
+  t.end()
+})
+
+t.test('what stands under secret names is found, and taken out of other text', (t) => {
+  const value = {
+    name: 'Ann',
+    password: 'hunter2',
+    secrets: [{ first: 'alpha-one' }, 12_345_678],
+    headers: { authorization: 'Bearer opaque-1' },
+    pin_token: '1234',
+    has_token: true,
+  }
+  const found = secretValues(value)
+  t.same([...found].sort(), ['12345678', 'Bearer opaque-1', 'alpha-one', 'hunter2', 'opaque-1'])
+  t.equal(
+    redactText('Ann: hunter2, alpha-one 12345678, Bearer opaque-1; opaque-1 1234 true', found),
+    'Ann: [redacted], [redacted] [redacted], [redacted]; [redacted] 1234 true',
+  )
+  t.equal(redactText('longer-hunter2', ['hunter2', 'longer-hunter2', '']), '[redacted]')
+  const loop: Record<string, unknown> = { token: 'in-a-loop' }
+  loop['self'] = loop
+  t.same([...secretValues(loop)], ['in-a-loop'])
   t.end()
 })
 
