@@ -1,5 +1,8 @@
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import t from 'tap'
 import { startApp } from '../../support/app.ts'
+import { tableRows } from '../../support/markdown.ts'
 import type { Parameter } from '../../../src/modules/flow-template/parameter.ts'
 import { TEMPLATES } from '../../../src/modules/flow-template/templates/index.ts'
 
@@ -51,4 +54,18 @@ t.test('the same parameters make the same definition, and touch no other', async
     ;(first['steps'] as unknown[]).length = 0
     t.equal(JSON.stringify(app.flowTemplates.define(id, {})), text, id)
   }
+})
+
+t.test('the table in the docs names every template and what starts it', async (t) => {
+  const service = await startApp(t)
+  const page = await readFile(resolve(import.meta.dirname, '../../../docs/flow-templates.md'), 'utf8')
+  const { data } = (await service.tenant().get('/api/automation/templates')).json<{
+    data: { id: string; triggers: string[] }[]
+  }>()
+  t.same(
+    tableRows(page)
+      .slice(1)
+      .map(([id = '', triggers = '']) => [id.trim(), triggers.trim()]),
+    data.map(({ id, triggers }) => [`\`${id}\``, triggers.map((type) => `\`${type}\``).join(', ')]),
+  )
 })
