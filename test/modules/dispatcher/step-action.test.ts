@@ -51,7 +51,7 @@ t.test('a plugin that completes before it answers has completed', async (t) => {
   const plugin = await startPlugin(t, {
     '/work': (response, received) => {
       void complete(received, { success: true, data: { early: true } }).then(({ statusCode }) => {
-        json(202, { completed: statusCode })(response, received)
+        json(202, { completed: statusCode })(response)
       })
     },
   })
@@ -76,7 +76,7 @@ t.test('what failed and is called again may be accepted then', async (t) => {
   const plugin = await startPlugin(t, {
     '/work': (response, received) => {
       const answer = calls++ === 0 ? json(202, {}) : json(202, { again: true })
-      answer(response, received)
+      answer(response)
     },
   })
   const { run, find } = await shopWith(plugin.url)
