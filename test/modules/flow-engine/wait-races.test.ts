@@ -83,6 +83,39 @@ t.test('an event that arrives while the execution that waits for it is running i
   t.equal(await waitsLeft(shop), 0)
 })
 
+t.test('events that come while their waits are registered and matched all arrive, each once', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const flow = await shop.publish(
+    flowOf({
+      paid: waitEvent({}, { received: 'call' }),
+      call: post(receiver, '/paid', 'end', { body: '{{steps.paid.output.event.data.id | json}}' }),
+    }),
+  )
+  const ids = Array.from({ length: 60 }, (_, index) => String(index))
+  for (const id of ids) await shop.send('order.created', { id })
+  await shop.match()
+  const other = world.app.flowEngine.createMatcher()
+  let isOver = false
+  const matching = [
+    async () => {
+      while (!isOver) await shop.match()
+    },
+    async () => {
+      while (!isOver) await other.pass([shop.tenant.id], shop.now())
+    },
+  ].map((match) => match())
+  const running = shop.engine().drain()
+  for (const id of ids.toReversed()) await shop.send('order.paid', { id })
+  await running
+  isOver = true
+  await Promise.all(matching)
+  await shop.run()
+  t.strictSame(new Set(outcomes(await shop.executions(flow))), new Set(['completed/done']))
+  t.strictSame(receiver.received.map(({ body }) => body).sort(), ids.map((id) => JSON.stringify(id)).sort())
+  t.equal(await waitsLeft(shop), 0)
+})
+
 /** A client of its own that has stored an event and not committed it. */
 async function openEvent(t: Test, tenantId: string, event: string, data: unknown) {
   const client = await connect(t)
