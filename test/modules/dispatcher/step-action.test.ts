@@ -74,7 +74,7 @@ t.test('who takes over a call finds what the plugin said of it meanwhile', async
 t.test('what failed and is called again may be accepted then', async (t) => {
   let calls = 0
   const plugin = await startPlugin(t, {
-    '/work': (response, received) => {
+    '/work': (response) => {
       const answer = calls++ === 0 ? json(202, {}) : json(202, { again: true })
       answer(response)
     },
