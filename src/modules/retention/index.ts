@@ -1,10 +1,14 @@
 /**
- * Retention: what is old goes. Bodies of events and of plugins' answers after BODY_RETENTION_DAYS, events with
- * their deliveries and attempts, ended jobs and revoked keys after RETENTION_DAYS.
+ * Retention: what is old goes. Bodies of events, of plugins' answers and of what automations did after
+ * BODY_RETENTION_DAYS; events with their deliveries and attempts, ended executions with their steps and messages,
+ * actions and their log, versions and deleted flows that nothing refers to, ended jobs and revoked keys after
+ * RETENTION_DAYS.
  *
  * What always holds:
  * - A delivery that is still to be made stays, and so do its event and the body, however old they are.
  * - A delivery goes with its event, never before or after it. Attempts go first, then deliveries, then the event.
+ * - An execution that runs or waits stays as it is: its days count from its end. What was passed over for that is
+ *   looked after again once a day, so that it goes at most a day late.
  * - Statements touch at most 1,000 rows, each in a transaction of its own that waits for a lock half a second at
  *   most. Nothing is scanned: old rows are found at the left edge of (tenant_id, id).
  * - One replica at a time does it, by a lock of its database session.
@@ -27,7 +31,7 @@ export default async function retentionModule(
   { config }: { config: Config },
 ): Promise<void> {
   if (!config.roles.worker) return
-  const ctx = { db: app.workerDb, ...config.retention, pauseMs: PAUSE_MS }
+  const ctx = { db: app.workerDb, ...config.retention, pauseMs: PAUSE_MS, memory: new Map() }
   const loop = new JobLoop({
     pass: async (signal) => {
       const counts = await runRetention(ctx, { signal })

@@ -1,5 +1,6 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
+import { short } from './short.ts'
 
 /** Retention alone works above all tenants: it asks which have something to age out, then goes one by one. */
 
@@ -78,12 +79,7 @@ export async function clearResponses(
     db,
     sql`
       update delivery_attempts set response_body = null
-      where tenant_id = ${tenantId} and (delivery_id, number) in (
-        select a.delivery_id, a.number
-        from deliveries d join delivery_attempts a on a.delivery_id = d.id and a.tenant_id = d.tenant_id
-        where d.tenant_id = ${tenantId} and d.event_id = any(${eventIds}::uuid[]) and a.response_body is not null
-        limit ${limit}
-      )`,
+      where ${isAttemptOf(tenantId, eventIds, sql`a.response_body is not null`, limit)}`,
   )
 }
 
@@ -112,12 +108,7 @@ export async function deleteAttempts(
     db,
     sql`
       delete from delivery_attempts
-      where tenant_id = ${tenantId} and (delivery_id, number) in (
-        select a.delivery_id, a.number
-        from deliveries d join delivery_attempts a on a.delivery_id = d.id and a.tenant_id = d.tenant_id
-        where d.tenant_id = ${tenantId} and d.event_id = any(${eventIds}::uuid[]) and d.status in ('sent', 'failed')
-        limit ${limit}
-      )`,
+      where ${isAttemptOf(tenantId, eventIds, sql`d.status in ('sent', 'failed')`, limit)}`,
   )
 }
 
@@ -185,15 +176,18 @@ export async function deleteRevokedKeys(db: Kysely<DB>, before: Date, limit: num
   )
 }
 
-const LOCK_TIMEOUT = '500ms'
-
-/** A transaction of one statement that rather gives up than keeps others waiting. @returns rows affected */
-async function short(db: Kysely<DB>, statement: ReturnType<typeof sql>): Promise<number> {
-  return db.transaction().execute(async (trx) => {
-    await sql`set local lock_timeout = ${sql.lit(LOCK_TIMEOUT)}`.execute(trx)
-    const { numAffectedRows } = await statement.execute(trx)
-    return Number(numAffectedRows ?? 0)
-  })
+function isAttemptOf(
+  tenantId: string,
+  eventIds: readonly string[],
+  condition: RawBuilder<unknown>,
+  limit: number,
+) {
+  return sql`tenant_id = ${tenantId} and (delivery_id, number) in (
+    select a.delivery_id, a.number
+    from deliveries d join delivery_attempts a on a.delivery_id = d.id and a.tenant_id = d.tenant_id
+    where d.tenant_id = ${tenantId} and d.event_id = any(${eventIds}::uuid[]) and ${condition}
+    limit ${limit}
+  )`
 }
 
 function isSubject(subject: Subject) {

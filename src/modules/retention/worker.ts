@@ -1,8 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '../../lib/id-range.ts'
-import { isLockNotAvailable } from '../../lib/lock-retry.ts'
+import { ageAutomations } from './automations.ts'
 import {
   clearResponses,
   deleteAttempts,
@@ -18,33 +16,21 @@ import {
   tryLock,
   unlock,
 } from './repository.ts'
+import {
+  DAY_MS,
+  noCounts,
+  type Place,
+  postponeIfLocked,
+  type RetentionContext,
+  type RetentionCounts,
+  type Run,
+  untilNone,
+} from './run.ts'
 
-export interface RetentionContext {
-  db: Kysely<DB>
-  /** How long events, deliveries, ended jobs and revoked keys are kept. */
-  days: number
-  /** How long bodies of events and of plugins' answers are kept. */
-  bodyDays: number
-  /** Between batches, so that deleting never is most of what the database does. */
-  pauseMs: number
-}
+export type { RetentionContext, RetentionCounts } from './run.ts'
 
-export interface RetentionCounts {
-  bodies: number
-  responses: number
-  events: number
-  deliveries: number
-  attempts: number
-  jobs: number
-  keys: number
-  /** Batches that were left for the next run because somebody held a lock. */
-  postponed: number
-}
-
-const DAY_MS = 86_400_000
-/** Events a batch; their children go in statements of at most ROWS_A_STATEMENT. */
+/** Events a batch; their children go in statements of their own. */
 const EVENTS_A_BATCH = 500
-const ROWS_A_STATEMENT = 1_000
 export const PAUSE_MS = 50
 
 /**
@@ -67,32 +53,20 @@ export async function runRetention(
   })
 }
 
-interface Run extends RetentionContext {
-  counts: RetentionCounts
-  signal: AbortSignal | undefined
-}
-
 async function ageOut(
   ctx: RetentionContext,
   now: Date,
   signal: AbortSignal | undefined,
 ): Promise<RetentionCounts> {
-  const counts = {
-    bodies: 0,
-    responses: 0,
-    events: 0,
-    deliveries: 0,
-    attempts: 0,
-    jobs: 0,
-    keys: 0,
-    postponed: 0,
-  }
-  const run: Run = { ...ctx, counts, signal }
+  const counts = noCounts()
+  const memory = ctx.memory ?? new Map<string, Place>()
+  const run: Run = { ...ctx, counts, signal, memory, now: now.getTime() }
   const before = new Date(now.getTime() - ctx.days * DAY_MS)
   const bodiesBefore = new Date(now.getTime() - ctx.bodyDays * DAY_MS)
   // First what goes as a whole: its body need not be taken out of it any more.
   await eachOldBatch(run, 'events', before, (tenantId, ids) => deleteBatch(run, tenantId, ids))
   await eachOldBatch(run, 'bodies', bodiesBefore, (tenantId, ids) => expireBatch(run, tenantId, ids))
+  await ageAutomations(run, before, bodiesBefore)
   const beforeId = lowestIdAt(before.getTime() + ID_CLOCK_SLACK_MS)
   for (const table of ['replays', 'erasures'] as const) {
     counts.jobs += await untilNone(run, (limit) => deleteJobs(run.db, table, beforeId, before, limit))
@@ -134,23 +108,4 @@ async function deleteBatch(run: Run, tenantId: string, ids: readonly string[]): 
   counts.attempts += await untilNone(run, (limit) => deleteAttempts(db, tenantId, ids, limit))
   counts.deliveries += await untilNone(run, (limit) => deleteDeliveries(db, tenantId, ids, limit))
   counts.events += await deleteEvents(db, tenantId, ids)
-}
-
-async function untilNone(run: Run, work: (limit: number) => Promise<number>): Promise<number> {
-  let total = 0
-  for (;;) {
-    const affected = await work(ROWS_A_STATEMENT)
-    total += affected
-    if (affected < ROWS_A_STATEMENT || run.signal?.aborted === true) return total
-    await delay(run.pauseMs)
-  }
-}
-
-async function postponeIfLocked(run: Run, work: () => Promise<void>): Promise<void> {
-  try {
-    await work()
-  } catch (error) {
-    if (!isLockNotAvailable(error)) throw error
-    run.counts.postponed++
-  }
 }

@@ -1,0 +1,50 @@
+import { type Kysely, sql } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import { short } from './short.ts'
+
+/** Deleted flows without executions, with their versions. @returns how many flows */
+export async function deleteFlows(db: Kysely<DB>, before: Date, limit: number): Promise<number> {
+  return short(
+    db,
+    sql`
+      with gone as materialized (
+        select f.tenant_id, f.id from automation_flows f
+        where f.deleted_at < ${before} and not ${hasExecution(sql`e.flow_id = f.id and e.tenant_id = f.tenant_id`)}
+        limit ${limit}
+      ), versions as (
+        delete from automation_flow_versions v using gone
+        where v.tenant_id = gone.tenant_id and v.flow_id = gone.id
+      )
+      delete from automation_flows f using gone where f.tenant_id = gone.tenant_id and f.id = gone.id`,
+  )
+}
+
+/**
+ * Versions that another one replaced before then, that are not published, and that no execution has run. The newest
+ * stays in any case: the next one's number follows from it.
+ */
+export async function deleteVersions(db: Kysely<DB>, before: Date, limit: number): Promise<number> {
+  return short(
+    db,
+    sql`
+      delete from automation_flow_versions d using (
+        select v.tenant_id, v.flow_id, v.version
+        from automation_flow_versions v
+        join automation_flows f on f.tenant_id = v.tenant_id and f.id = v.flow_id
+        where v.version is distinct from f.published_version
+          and exists (
+            select from automation_flow_versions n where n.tenant_id = v.tenant_id and n.flow_id = v.flow_id
+              and n.version > v.version and n.created_at < ${before})
+          and not ${hasExecution(
+            sql`e.flow_id = v.flow_id and e.tenant_id = v.tenant_id and e.version = v.version`,
+          )}
+        limit ${limit}
+      ) old
+      where d.tenant_id = old.tenant_id and d.flow_id = old.flow_id and d.version = old.version`,
+  )
+}
+
+/** One probe for each flow: a plain `exists` may be planned as a hash of all executions. */
+function hasExecution(condition: ReturnType<typeof sql>) {
+  return sql<boolean>`coalesce((select true from automation_executions e where ${condition} limit 1), false)`
+}
