@@ -1,16 +1,20 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
+import type { Batcher } from '../../lib/batcher.ts'
 import type { Metrics } from '../../infra/metrics.ts'
 import type { MessageChannel } from '../../lib/flow/types.ts'
 import { redactText } from '../../lib/redact.ts'
 import type { AiClient } from './ai-client.ts'
 import { type Fallback, fallback } from './fallback.ts'
 import { type PromptSource, writePrompt } from './prompt.ts'
-import { findMessage, type MessageKey, type RecordedMessage, recordMessage } from './repository.ts'
+import { findMessage, type MessageKey, type NewMessage, type RecordedMessage } from './repository.ts'
 
 export interface ComposerContext {
+  /** To look whether it is recorded already. */
   db: Kysely<DB>
+  /** Gathers what is recorded at the same time, durably: it is about to be sent. */
+  records: Batcher<NewMessage, { message: RecordedMessage; isNew: boolean }>
   /** Null: there is no AI_BASE_URL. */
   ai: AiClient | null
   /** Those that may be asked, the default first. */
@@ -56,7 +60,10 @@ export async function composeMessage(
     if (known !== null) return known
   }
   const written = await write(ctx, key, draft)
-  const { message, isNew } = await recordMessage(ctx.db, key, { channel, to, subject, ...written })
+  const { message, isNew } = await ctx.records.add({
+    key,
+    message: { channel, to, subject, ...written },
+  })
   if (isNew) {
     ctx.metrics.messages.inc({ source: message.source, fallback_reason: message.fallback_reason ?? '' })
   }

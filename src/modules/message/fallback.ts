@@ -1,4 +1,4 @@
-/** Why a message that an AI was to write was written by its template. docs/flows-messages.md says what to do. */
+/** Why a message that an AI was to write was written by its template. docs/messages.md says what to do. */
 export const FALLBACK_REASONS = [
   /** There is no AI_BASE_URL. */
   'not_configured',

@@ -2,9 +2,10 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '../../config.ts'
 import { allowOrigin, createEgress } from '../../infra/egress.ts'
+import { Batcher } from '../../lib/batcher.ts'
 import { AiClient } from './ai-client.ts'
 import { type ComposerContext, composeMessage, type MessageDraft } from './composer.ts'
-import { findMessage, type MessageKey, type RecordedMessage } from './repository.ts'
+import { findMessage, type MessageKey, type RecordedMessage, recordMessages } from './repository.ts'
 import { messageRoutes } from './routes.ts'
 import { Message, MessagePage } from './schemas.ts'
 
@@ -32,11 +33,20 @@ declare module 'fastify' {
   }
 }
 
+/** Messages that one statement records: a text may have 256 KB. */
+const RECORD_MAX = 50
+
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
     const ctx: ComposerContext = {
-      // Not the workers' pool: what was sent must be known even if Postgres itself breaks down.
-      db: app.db,
+      db: app.workerDb,
+      // Not by the workers' pool, whose commits do not wait for the disk: what was sent must be known even if Postgres
+      // itself breaks down. One statement at a time takes one connection from the requests, however many are written.
+      records: new Batcher({
+        max: RECORD_MAX,
+        concurrency: 1,
+        flush: (records) => recordMessages(app.db, records),
+      }),
       ai: createClient(app, config),
       models: config.ai.models,
       secrets: [config.ai.apiKey, config.platform.token, config.platformKey].filter((each) => each !== null),
@@ -45,7 +55,7 @@ export default fp(
     }
     app.decorate('messages', {
       compose: (key, draft) => composeMessage(ctx, key, draft),
-      find: (key) => findMessage(app.db, key),
+      find: (key) => findMessage(app.workerDb, key),
     } satisfies MessageService)
     for (const schema of [Message, MessagePage]) app.addSchema(schema)
     await app.register(async (routes) => messageRoutes(routes, { db: app.db }))

@@ -26,6 +26,7 @@ export interface RecordedMessage {
   fallback_reason: string | null
 }
 
+const KEY = ['tenant_id', 'execution_id', 'step_id', 'iteration'] as const
 const MESSAGE = [
   'id',
   'channel',
@@ -50,32 +51,66 @@ export async function findMessage(db: Kysely<DB>, key: MessageKey): Promise<Reco
   return row ?? null
 }
 
-/** The first to record it decides what it says: of two workers that hold the same step, both send that. */
-export async function recordMessage(
+export interface NewMessage {
+  key: MessageKey
+  message: Omit<RecordedMessage, 'id'>
+}
+
+/**
+ * Records many at once. The first to record a message decides what it says: of two workers that hold the same step,
+ * both send that. Returned in order.
+ */
+export async function recordMessages(
   db: Kysely<DB>,
-  key: MessageKey,
-  { to, ...message }: Omit<RecordedMessage, 'id'>,
-): Promise<{ message: RecordedMessage; isNew: boolean }> {
-  const inserted = await db
+  records: readonly NewMessage[],
+): Promise<{ message: RecordedMessage; isNew: boolean }[]> {
+  const rows = await db
     .insertInto('automation_messages')
-    .values({
-      tenant_id: key.tenantId,
-      id: newId(),
-      execution_id: key.executionId,
-      step_id: key.stepId,
-      iteration: key.iteration,
-      recipient: to,
-      ...message,
-    })
-    .onConflict((conflict) =>
-      conflict.columns(['tenant_id', 'execution_id', 'step_id', 'iteration']).doNothing(),
+    .values(records.map(toRow))
+    .onConflict((conflict) => conflict.columns(KEY).doNothing())
+    .returning([...KEY, ...MESSAGE])
+    .execute()
+  const inserted = new Map(rows.map((row) => [keyText(row), row]))
+  const others = records.map(({ key }) => toKey(key)).filter((key) => !inserted.has(keyText(key)))
+  const earlier = others.length === 0 ? [] : await selectByKeys(db, others)
+  const known = new Map([...inserted, ...earlier.map((row) => [keyText(row), row] as const)])
+  return records.map(({ key }) => {
+    const text = keyText(toKey(key))
+    const row = known.get(text)
+    if (row === undefined) throw new Error('a message was removed while it was recorded')
+    const { id, channel, to, subject, body, source, model, fallback_reason } = row
+    // Asked for twice in one batch, it is new once.
+    const isNew = inserted.delete(text)
+    return { message: { id, channel, to, subject, body, source, model, fallback_reason }, isNew }
+  })
+}
+
+function selectByKeys(db: Kysely<DB>, keys: readonly KeyColumns[]) {
+  return db
+    .selectFrom('automation_messages')
+    .select([...KEY, ...MESSAGE])
+    .where((eb) =>
+      eb(
+        eb.refTuple('tenant_id', 'execution_id', 'step_id', 'iteration'),
+        'in',
+        keys.map((key) => eb.tuple(key.tenant_id, key.execution_id, key.step_id, key.iteration)),
+      ),
     )
-    .returning(MESSAGE)
-    .executeTakeFirst()
-  if (inserted !== undefined) return { message: inserted, isNew: true }
-  const known = await findMessage(db, key)
-  if (known === null) throw new Error('the message was removed while it was recorded')
-  return { message: known, isNew: false }
+    .execute()
+}
+
+function toRow({ key, message: { to, ...message } }: NewMessage) {
+  return { ...toKey(key), id: newId(), recipient: to, ...message }
+}
+
+type KeyColumns = Record<(typeof KEY)[number], string>
+
+function toKey({ tenantId, executionId, stepId, iteration }: MessageKey): KeyColumns {
+  return { tenant_id: tenantId, execution_id: executionId, step_id: stepId, iteration }
+}
+
+function keyText(key: KeyColumns): string {
+  return KEY.map((column) => key[column]).join(' ')
 }
 
 export interface MessageFilter {

@@ -329,7 +329,7 @@ t.test('a test of the flow shows the template’s text; nothing is asked, record
       status: 'simulated',
       input: { to: 'ann@example.com', subject: 'Thank you, Ann', body: 'Hello Ann' },
       output: { source: 'template', body: 'Hello Ann', message_id: null },
-      would: { kind: 'message', channel: 'email' },
+      would: { kind: 'message', channel: 'email', to: 'ann@example.com', asks_ai: true },
     },
   ])
   t.strictSame(await messages(shop), [])

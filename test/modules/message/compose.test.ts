@@ -110,6 +110,20 @@ t.test('with an AI', async (t) => {
     t.strictSame(one, other)
   })
 
+  t.test('of many that are recorded together, each says its own', async (t) => {
+    const tenantId = service.tenant().id
+    const keys = Array.from({ length: 120 }, (_, index) => keyOf(tenantId, `m${index}`))
+    const written = (key: MessageKey): Promise<RecordedMessage> =>
+      service.app.messages.compose(key, draft({ ai: null, body: `Text of ${key.stepId}` }))
+    await Promise.all(keys.slice(0, 10).map(written))
+    const all = await Promise.all(keys.map(written))
+    t.strictSame(
+      all.map(({ body }) => body),
+      keys.map(({ stepId }) => `Text of ${stepId}`),
+    )
+    t.equal(new Set(all.map(({ id }) => id)).size, keys.length)
+  })
+
   t.test('a message without a prompt asks nobody and is no fallback', async (t) => {
     ai.received.length = 0
     t.match(await compose(service, draft({ ai: null })), { source: 'template', fallback_reason: null })
