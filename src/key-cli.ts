@@ -5,13 +5,13 @@
  * 2: the command line or the configuration is not usable.
  */
 import { parseArgs } from 'node:util'
-import type pg from 'pg'
 import { pino } from 'pino'
 import { createKysely, createPool } from '../db/connection.ts'
 import type { DB, KeyKind, TenantRole } from '../db/schema.ts'
 import { ConfigError, loadConfig } from './config.ts'
 import { openDatabase } from './database.ts'
 import { type Actor, SYSTEM_ACTOR } from './infra/auth.ts'
+import { notifyOnce } from './infra/signals.ts'
 import { isUuid } from './lib/ids.ts'
 import { Problem } from './lib/problem.ts'
 import { createKey, type KeyContext, listKeys, type NewApiKey, revokeKey } from './modules/key/index.ts'
@@ -140,17 +140,11 @@ async function run(command: Command): Promise<void> {
       db: createKysely<DB>(pool),
       signals: { publish: (_channel, ids) => [...ids].forEach((id) => changed.add(id)) },
     })
-    if (changed.size > 0) await notify(pool, [...changed])
+    if (changed.size > 0) await notifyOnce(pool, 'key_changed', 'key-cli', [...changed])
   } finally {
     await pool.end()
     await database.stop()
   }
-}
-
-/** A signal as infra/signals reads it. */
-async function notify(pool: pg.Pool, ids: string[]): Promise<void> {
-  const message = { from: 'key-cli', channel: 'key_changed', ids }
-  await pool.query('select pg_notify($1, $2)', ['bcs_signals', JSON.stringify(message)])
 }
 
 function explain(error: unknown): { text: string; exitCode: number } {

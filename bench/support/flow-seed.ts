@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
 import type { ActionStep, CanonicalFlow, CanonicalStep, StepId } from '../../src/lib/flow/types.ts'
+import { notifyOnce } from '../../src/infra/signals.ts'
 import { newId } from '../../src/lib/ids.ts'
 import { seedPlugins } from './seed.ts'
 
@@ -120,9 +121,7 @@ export async function runRate(
     [tenantId, count, body],
   )
   const startedAt = performance.now()
-  await pool.query(`select pg_notify('bcs_signals', $1)`, [
-    JSON.stringify({ from: 'bench', channel: 'events_stored', ids: [tenantId] }),
-  ])
+  await notifyOnce(pool, 'events_stored', 'bench', [tenantId])
   let seconds = 0
   for (let ended = 0; ended < before + count;) {
     await delay(POLL_MS)

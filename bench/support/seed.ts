@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { notifyOnce } from '../../src/infra/signals.ts'
 import { secretContext } from '../../src/infra/secrets.ts'
 import { newId } from '../../src/lib/ids.ts'
 import { createSecretBox } from '../../src/lib/secret-box.ts'
@@ -101,10 +102,8 @@ export async function setStatus(
     plugins,
     status,
   ])
-  for (const channel of ['plugin_changed', 'deliveries_due']) {
-    await pool.query(`select pg_notify('bcs_signals', $1)`, [
-      JSON.stringify({ from: 'bench', channel, ids: [] }),
-    ])
+  for (const channel of ['plugin_changed', 'deliveries_due'] as const) {
+    await notifyOnce(pool, channel, 'bench', [])
   }
 }
 

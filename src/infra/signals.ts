@@ -34,6 +34,17 @@ const MAX_IDS_PER_SIGNAL = 180
 const RECONNECT_MS = 1_000
 const KEEP_ALIVE_DELAY_MS = 10_000
 
+/** As a process sends it that runs no hub of its own. @param from not the name of a hub: none hears itself */
+export async function notifyOnce(
+  pool: pg.Pool,
+  channel: SignalChannel,
+  from: string,
+  ids: string[],
+): Promise<void> {
+  const message: Message = { from, channel, ids }
+  await pool.query('select pg_notify($1, $2)', [PG_CHANNEL, JSON.stringify(message)])
+}
+
 interface Message {
   from: string
   channel: SignalChannel

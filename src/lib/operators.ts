@@ -350,8 +350,8 @@ function matches(subject: string, pattern: string, context: OperatorContext): bo
     return refuse(context, 'looks at text of more than 8 KB')
   try {
     return context.matchPattern(pattern, subject)
-  } catch {
-    return refuse(context, 'has a pattern that is not a regular expression in RE2 syntax')
+  } catch (error) {
+    return refuse(context, `cannot be tested: ${(error as Error).message}`)
   }
 }
 
