@@ -1,5 +1,6 @@
 import type { LightMyRequestResponse } from 'fastify'
-import type { Tenant } from '../../support/app.ts'
+import type { Tenant, TestApp } from '../../support/app.ts'
+import { feedSettled } from '../event/setup.ts'
 
 export const FLOWS = '/api/automation/flows'
 
@@ -101,6 +102,17 @@ export function bodyOf(response: LightMyRequestResponse, status = 200): Record<s
 
 export function codeOf(response: LightMyRequestResponse): string {
   return `${response.statusCode} ${response.json<{ code: string }>().code}`
+}
+
+/** Matches the shop's events and runs what is due, by a matcher and an engine of the test's own. */
+export function runnerOf({ app, db }: Pick<TestApp, 'app' | 'db'>): (shop: Tenant) => Promise<void> {
+  const matcher = app.flowEngine.createMatcher()
+  const engine = app.flowEngine.createEngine()
+  return async (shop) => {
+    await feedSettled({ db })
+    while ((await matcher.pass([shop.id], null)) === 'more' || matcher.behind.size > 0);
+    await engine.drain()
+  }
 }
 
 /** The plugins that the graph example names, with their actions. */
