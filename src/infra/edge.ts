@@ -62,15 +62,23 @@ function withFormats(ajv: Ajv): Ajv {
 /** The border that every request crosses: JSON only, decided on its bytes (lib/json.ts). */
 export default fp(
   async (app) => {
-    app.addHook('onRequest', async (request, reply) => {
+    // With `done` instead of a promise, as all that every request passes through: a promise a hook costs it 1 µs.
+    app.addHook('onRequest', (request, reply, done) => {
       void reply.header('x-content-type-options', 'nosniff')
       if (request.url.includes('%00')) refuseNul(request)
+      done()
     })
     app.removeAllContentTypeParsers()
     app.addContentTypeParser(
       /^application\/json(?:\s*;|$)/i,
       { parseAs: 'buffer' },
-      async (_request: FastifyRequest, bytes: Buffer) => readJson(bytes),
+      (_request: FastifyRequest, bytes: Buffer, done) => {
+        try {
+          done(null, readJson(bytes))
+        } catch (error) {
+          done(error as Error)
+        }
+      },
     )
   },
   { name: 'edge', dependencies: ['problems'] },

@@ -26,12 +26,18 @@ export class KeyCache<T extends object> {
     return { live: this.#live.size, unknown: this.#unknown.size }
   }
 
-  /** The key of this hash, or null if there is none; a failed look-up rejects and is not remembered. */
-  async get(hash: string, load: () => Promise<T | null>): Promise<T | null> {
+  /** The key of this hash as far as it is remembered: null, there is none; undefined, it has to be looked up. */
+  known(hash: string): T | null | undefined {
     const now = performance.now()
     const live = this.#live.get(hash)
     if (live !== undefined && live.until > now) return live.key
-    if ((this.#unknown.get(hash) ?? 0) > now) return null
+    return (this.#unknown.get(hash) ?? 0) > now ? null : undefined
+  }
+
+  /** The key of this hash, or null if there is none; a failed look-up rejects and is not remembered. */
+  async get(hash: string, load: () => Promise<T | null>): Promise<T | null> {
+    const known = this.known(hash)
+    if (known !== undefined) return known
     const pending = this.#pending.get(hash)
     if (pending !== undefined) return pending
     const loading = this.#load(hash, load)

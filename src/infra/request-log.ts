@@ -11,16 +11,19 @@ const SLOW_MS = 1_000
 export default fp(
   async (app) => {
     const { httpRequestDuration } = app.metrics
+    const logsSuccess = app.log.level === 'debug' || app.log.level === 'trace'
     app.addHook('onResponse', (request, reply, done) => {
       const ms = reply.elapsedTime
       const status = reply.statusCode
       const route = request.routeOptions.url ?? 'none'
       httpRequestDuration.observe({ method: request.method, route, status }, ms / 1_000)
       const level = status >= 400 || ms > SLOW_MS ? 'info' : 'debug'
-      request.log[level](
-        { tenant: tenantOf(request), method: request.method, route, status, ms: Math.round(ms * 10) / 10 },
-        'request',
-      )
+      if (level === 'info' || logsSuccess) {
+        request.log[level](
+          { tenant: tenantOf(request), method: request.method, route, status, ms: Math.round(ms * 10) / 10 },
+          'request',
+        )
+      }
       done()
     })
   },

@@ -1,4 +1,4 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 
 export const API_KEY_PREFIX = 'bcs_'
 /** Characters of a key that are kept in clear, to recognise it by. */
@@ -11,7 +11,7 @@ export function generateApiKey(): string {
 
 /** SHA-256: a key has 256 random bits, so a slow password hash would protect nothing. */
 export function hashApiKey(key: string): Buffer {
-  return createHash('sha256').update(key).digest()
+  return hash('sha256', key, 'buffer')
 }
 
 export function apiKeyPrefix(key: string): string {
