@@ -13,6 +13,8 @@ export interface QueueLimits {
   batch: number
   /** Statements under way at once. */
   flushes: number
+  /** Events that must be waiting for a further statement to join those under way. */
+  company: number
   /** Events and bytes that may wait or be under way. Beyond it callers are told to come again. */
   events: number
   bytes: number
@@ -25,8 +27,9 @@ interface Waiting<S> {
 }
 
 /**
- * Gathers what arrives while earlier flushes are under way. Nothing waits for company: a submission that finds a
- * free slot leaves with the event loop's current turn.
+ * Gathers what arrives while earlier flushes are under way. Nothing waits while none is: a submission that finds all
+ * slots free leaves with the event loop's current turn. Beside another flush it leaves with enough company, or when that
+ * one has ended.
  */
 export class IntakeQueue<S extends Submission> {
   readonly #limits: QueueLimits
@@ -34,6 +37,7 @@ export class IntakeQueue<S extends Submission> {
   readonly #flush: (submissions: readonly S[]) => Promise<readonly (Error | null)[]>
   #waiting: Waiting<S>[] = []
   #flushes = 0
+  #waitingEvents = 0
   #events = 0
   #bytes = 0
   #scheduled = false
@@ -53,12 +57,14 @@ export class IntakeQueue<S extends Submission> {
     this.#bytes += submission.bytes
     return new Promise((resolve, reject) => {
       this.#waiting.push({ submission, resolve, reject })
+      this.#waitingEvents += submission.count
       this.#schedule()
     })
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#flushes >= this.#limits.flushes || this.#waiting.length === 0) return
+    if (this.#scheduled || this.#waiting.length === 0 || this.#flushes >= this.#limits.flushes) return
+    if (this.#flushes > 0 && this.#waitingEvents < this.#limits.company) return
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
@@ -70,9 +76,11 @@ export class IntakeQueue<S extends Submission> {
   #take(): Waiting<S>[] {
     let count = 0
     const end = this.#waiting.findIndex(({ submission }, index) => {
+      if (index > 0 && count + submission.count > this.#limits.batch) return true
       count += submission.count
-      return index > 0 && count > this.#limits.batch
+      return false
     })
+    this.#waitingEvents -= count
     return this.#waiting.splice(0, end === -1 ? this.#waiting.length : end)
   }
 

@@ -28,7 +28,7 @@ export interface IntakeContext {
   log: IntakeLog
 }
 
-const LIMITS = { batch: 500, flushes: 2, events: 20_000, bytes: 64 * 1024 * 1024 } as const
+const LIMITS = { batch: 500, flushes: 2, company: 24, events: 20_000, bytes: 64 * 1024 * 1024 } as const
 /** A tenant whose subscriptions change faster than its events can be matched is told to come again. */
 const MAX_WRITES = 10
 
@@ -43,7 +43,10 @@ interface Batch extends Submission {
  *
  * Concurrent calls share a statement: a commit, a flush to disk and a round trip cost the same for one row as for many.
  * Measured beside one client, with one delivery for each event: 0.4 ms of statement for one event, 1.2 ms for 32,
- * 17 ms for 500; the flush comes on top. Two statements under way keep Postgres busy while one waits for its flush.
+ * 17 ms for 500; the flush comes on top. Two statements under way keep Postgres busy while one waits for its flush; the
+ * second waits until it has some company. With 64 connections that makes 32 events a statement instead of 22, and
+ * Postgres' CPU for an event a quarter to a third less (55 µs instead of 70, on a busy machine): 130 to 150 µs of a
+ * backend's and the flush are the same for a statement of one event and of many.
  */
 export class Intake {
   readonly #ctx: IntakeContext
