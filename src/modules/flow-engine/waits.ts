@@ -3,6 +3,7 @@ import type { DB } from '../../../db/schema.ts'
 import type { EventScope, FlowScope } from '../../lib/flow/scope.ts'
 import type { EventMatch, StepId, WaitEventStep } from '../../lib/flow/types.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt } from '../../lib/id-range.ts'
+import { Turns } from '../../lib/turns.ts'
 import { type EventRow, selectEvents } from '../event/index.ts'
 import { type FeedKey, lockCursor } from './cursor.ts'
 import { render, StepError } from './evaluate.ts'
@@ -29,6 +30,11 @@ interface Registration {
   now: Date
 }
 
+/**
+ * Registrations of one process at once. The pool has six connections and gives up on who waits for one for 1.5 s: then
+ * the execution is left to its lease. With more of them, a rush of waits also kept boundaries from being written.
+ */
+const REGISTRATIONS = 3
 /** Events of its types that a registration looks back through, the latest ones; and how many of them at a time. */
 const LOOK_BACK_MAX_EVENTS = 10_000
 const LOOK_BACK_PAGE = 200
@@ -43,6 +49,7 @@ const FIRST: FeedKey = { position: '-1', id: '00000000-0000-0000-0000-0000000000
  */
 export class Waits {
   readonly #db: Kysely<DB>
+  readonly #turns = new Turns(REGISTRATIONS)
 
   constructor(db: Kysely<DB>) {
     this.#db = db
@@ -50,9 +57,16 @@ export class Waits {
 
   /** @returns the event, if it has come already @throws {StepError} */
   async register(registration: Registration): Promise<ReceivedEvent | 'registered' | 'not_ours'> {
-    const { claim, step, program, scope, now, sinceMs, stepId, iteration } = registration
-    const { tenant_id: tenantId, id: executionId } = claim
+    const { step, program, scope, now } = registration
     const keys = step.config.any.map((match, index) => waitKey(program, match, index, scope, now))
+    return this.#turns.run(() => this.#register(registration, keys))
+  }
+
+  async #register(
+    { claim, step, scope, now, sinceMs, stepId, iteration }: Registration,
+    keys: readonly WaitKey[],
+  ): Promise<ReceivedEvent | 'registered' | 'not_ours'> {
+    const { tenant_id: tenantId, id: executionId } = claim
     const search = {
       tenantId,
       keys,
