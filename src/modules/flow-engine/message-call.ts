@@ -99,6 +99,9 @@ export function messageCall(
     input: template,
     async send(ctx, eventDepth, mayHaveRun) {
       const output = toOutput(await ctx.messages.compose(name, draft))
+      // None is recorded without a text: an erasure came between two attempts.
+      if (output.body === '')
+        throw new StepError('message_erased', 'The message was erased before it was sent.')
       const payload = messagePayload(program, step, name.stepId, output, scope, asOf)
       call.input = payload
       return withMessage(output, await send(ctx, payload, eventDepth, mayHaveRun))

@@ -193,6 +193,21 @@ t.test('after a crash between recording and sending, what was recorded is sent',
   t.equal((await messages(shop)).length, 1)
 })
 
+t.test('a message that was erased between two attempts is sent to nobody', async (t) => {
+  platform.answer(503)
+  const { shop, id } = await runOnce([{ ...MAIL, retry: { max_retries: 1, base_ms: 1_000 } }])
+  await shop.db
+    .updateTable('automation_messages')
+    .set({ body: '', recipient: null })
+    .where('execution_id', '=', id)
+    .execute()
+  platform.received.length = 0
+  shop.pass(HOUR_MS)
+  await shop.run()
+  t.match(await shop.steps(id), [{ status: 'failed', error: { code: 'message_erased' } }])
+  t.equal(platform.received.length, 0)
+})
+
 t.test('a plugin’s action sends it, with the fields that the flow gives it', async (t) => {
   const shop = await world.shop()
   const plugin = await startReceiver(t)
