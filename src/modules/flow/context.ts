@@ -1,6 +1,5 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
-import type { Signals } from '../../infra/signals.ts'
 import type { FlowEngineService } from '../flow-engine/index.ts'
 import type { FlowTriggerService } from '../flow-trigger/index.ts'
 import type { RegistryService } from '../registry/index.ts'
@@ -8,7 +7,6 @@ import type { RegistryService } from '../registry/index.ts'
 /** What the module's services work with. */
 export interface FlowContext {
   db: Kysely<DB>
-  signals: Pick<Signals, 'publish'>
   registry: Pick<RegistryService, 'snapshot'>
   engine: Pick<FlowEngineService, 'start' | 'cancel' | 'simulate'>
   triggers: FlowTriggerService

@@ -14,6 +14,7 @@ import {
   type Published,
   publishFlow,
 } from './lifecycle-service.ts'
+import { LIFECYCLE_SCHEMAS } from './lifecycle-schemas.ts'
 import { lifecycleRoutes } from './lifecycle-routes.ts'
 import { OPERATOR_SCHEMAS, operatorRoutes } from './operator-routes.ts'
 import { transferRoutes } from './transfer-routes.ts'
@@ -87,10 +88,11 @@ declare module 'fastify' {
 
 export default fp(
   async (app: FastifyInstance) => {
-    const { db, signals, registry, flowEngine: engine, flowTriggers: triggers } = app
-    const ctx: FlowContext = { db, signals, registry, engine, triggers }
+    const { db, registry, flowEngine: engine, flowTriggers: triggers } = app
+    const ctx: FlowContext = { db, registry, engine, triggers }
     app.decorate('flows', serviceOf(ctx))
-    for (const schema of [...NAMED, ...OPERATOR_SCHEMAS, FlowExport, ImportedFlow]) app.addSchema(schema)
+    for (const schema of [...NAMED, ...LIFECYCLE_SCHEMAS, ...OPERATOR_SCHEMAS, FlowExport, ImportedFlow])
+      app.addSchema(schema)
     app.decorateRequest('bodyText', null)
     await app.register(async (routes) => {
       keepBodyText(routes)
@@ -103,7 +105,7 @@ export default fp(
     })
     operatorRoutes(app)
   },
-  { name: 'flow', dependencies: ['db', 'auth', 'signals', 'registry', 'flow-engine', 'flow-trigger'] },
+  { name: 'flow', dependencies: ['db', 'auth', 'registry', 'flow-engine', 'flow-trigger'] },
 )
 
 function serviceOf(ctx: FlowContext): FlowService {

@@ -16,26 +16,24 @@ import {
   READ_PROBLEMS,
   WRITE_PROBLEMS,
 } from './errors.ts'
-import { activateFlow, deactivateFlow, publishFlow } from './lifecycle-service.ts'
-import { etagOf } from './revision.ts'
-import { FLOW_TAGS as tags, targetOf } from './routes.ts'
-import { runFlow } from './run.ts'
 import {
   DeactivatedFlow,
   DeactivateRequest,
-  Flow,
-  FlowParams,
   FlowVersion,
   FlowVersionPage,
   FlowVersionParams,
-  IfMatch,
   PublishedFlow,
   PublishRequest,
   RunHeaders,
   RunRequest,
   StartedRun,
   VersionQuery,
-} from './schemas.ts'
+} from './lifecycle-schemas.ts'
+import { activateFlow, deactivateFlow, publishFlow } from './lifecycle-service.ts'
+import { etagOf } from './revision.ts'
+import { FLOW_TAGS as tags, targetOf } from './routes.ts'
+import { runFlow } from './run.ts'
+import { Flow, FlowParams, IfMatch } from './schemas.ts'
 import { listVersions, readVersion } from './version-service.ts'
 
 export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
