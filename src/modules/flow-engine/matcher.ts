@@ -84,9 +84,11 @@ export class Matcher {
   async #match(trx: Transaction<DB>, tenantId: string, testNow: Date | null): Promise<number> {
     const cursor = await lockCursor(trx, tenantId, 'move')
     if (cursor === undefined) return 0
+    // Asked before the scan: what comes into sight between the two is scanned, or else asked for again.
+    const isBehind = await hasUnseen(trx, tenantId)
     const { events: scanned } = await scanFeed(trx, tenantId, cursor.at, BATCH_EVENTS)
     const last = scanned.at(-1)
-    if (scanned.length < BATCH_EVENTS && (await hasUnseen(trx, tenantId))) this.#behind.add(tenantId)
+    if (isBehind && scanned.length < BATCH_EVENTS) this.#behind.add(tenantId)
     if (last === undefined) return 0
     const active = cursor.isHalted ? null : await this.#active.get(trx, tenantId, cursor.flowsVersion)
     const flows = active?.flows ?? []
