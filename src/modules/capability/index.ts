@@ -45,6 +45,7 @@ export default async function capabilityModule(
     ctx: { db: app.db, egress, deliveries, checkShape },
     cache,
     actionsOf: (tenantId) => registry.actions(tenantId),
+    breaksOf: (tenantId, plugin, removed) => registry.breaksOf(tenantId, plugin, removed),
   })
 
   if (!config.roles.worker) return

@@ -1,10 +1,17 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { invalidCursor } from '../../infra/problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { pluginNotFound } from '../plugin/index.ts'
-import { type RegistryAction, tooManyActions, type VersionCache } from '../registry/index.ts'
+import {
+  type ActionBreak,
+  breaksFor,
+  type RegistryAction,
+  type RegistryService,
+  tooManyActions,
+  type VersionCache,
+} from '../registry/index.ts'
 import type { CapabilityContext } from './context.ts'
 import {
   BODY_PROBLEMS,
@@ -25,7 +32,7 @@ import {
   PluginCapabilities,
   PluginParams,
 } from './schemas.ts'
-import { pushManifest, readCapabilities } from './service.ts'
+import { type CapabilityUpdate as Updated, pushManifest, readCapabilities } from './service.ts'
 
 const tags = ['capabilities']
 
@@ -33,13 +40,22 @@ export interface CapabilityRouteOptions {
   ctx: CapabilityContext
   cache: VersionCache<CapabilityPicture>
   actionsOf: (tenantId: string) => Promise<readonly RegistryAction[]>
+  breaksOf: RegistryService['breaksOf']
 }
 
 export function capabilityRoutes(
   app: FastifyInstance,
-  { ctx, cache, actionsOf }: CapabilityRouteOptions,
+  { ctx, cache, actionsOf, breaksOf }: CapabilityRouteOptions,
 ): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
+  const withBreaks = async (
+    { actor, tenantId }: Pick<FastifyRequest, 'actor' | 'tenantId'>,
+    update: Updated,
+  ): Promise<Updated & { breaks: ActionBreak[] }> => {
+    const { plugin_id: id, plugin: slug } = update.capabilities
+    const breaks = await breaksOf(tenantId, { id, slug }, update.removed.actions)
+    return { ...update, breaks: breaksFor(actor, breaks) }
+  }
 
   api.get(
     '/api/capabilities',
@@ -108,7 +124,7 @@ export function capabilityRoutes(
     },
     async (request) => {
       const { actor, tenantId, params, body } = request
-      return pushManifest(ctx, actor, tenantId, params.slug, body)
+      return withBreaks(request, await pushManifest(ctx, actor, tenantId, params.slug, body))
     },
   )
 
@@ -136,6 +152,9 @@ export function capabilityRoutes(
         },
       },
     },
-    async (request) => refreshCapabilities(ctx, request.actor, request.tenantId, request.params.slug),
+    async (request) => {
+      const { actor, tenantId, params } = request
+      return withBreaks(request, await refreshCapabilities(ctx, actor, tenantId, params.slug))
+    },
   )
 }

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { SafeSchema } from '../../lib/safe-schema.ts'
 import { Nullable, PageQuery, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
-import { ACTION_DETAILS, ActionType, RegistryActionSchema } from '../registry/index.ts'
+import { ACTION_DETAILS, ActionBreakSchema, ActionType, RegistryActionSchema } from '../registry/index.ts'
 
 export const VALUE_TYPES = ['string', 'number', 'integer', 'boolean', 'date-time', 'array', 'object'] as const
 
@@ -167,6 +167,7 @@ export const CapabilityUpdate = Type.Object(
     added: Names,
     changed: Names,
     removed: Names,
+    breaks: Type.Array(ref(ActionBreakSchema), { description: 'Removed actions that flows use' }),
     capabilities: ref(PluginCapabilities),
   },
   { $id: 'CapabilityUpdate', description: 'What is different from the manifest before, by id' },

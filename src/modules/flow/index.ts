@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import { readJson } from '../../infra/edge.ts'
 import type { Actor } from '../../infra/auth.ts'
 import type { CompileResult, FlowCatalogue } from '../../lib/flow/index.ts'
+import { findActionUsage } from './action-usage.ts'
 import { loadCatalogue } from './catalogue.ts'
 import { compile } from './compile.ts'
 import type { FlowContext } from './context.ts'
@@ -90,6 +91,7 @@ export default fp(
   async (app: FastifyInstance) => {
     const { db, registry, flowEngine: engine, flowTriggers: triggers } = app
     const ctx: FlowContext = { db, registry, engine, triggers }
+    registry.onUsage((tenantId, gone) => findActionUsage(db, tenantId, gone))
     app.decorate('flows', serviceOf(ctx))
     for (const schema of [...NAMED, ...LIFECYCLE_SCHEMAS, ...OPERATOR_SCHEMAS, FlowExport, ImportedFlow])
       app.addSchema(schema)

@@ -12,6 +12,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { RegistryAction } from './action.ts'
 import { type ActionIndex, loadActionIndex } from './action-index.ts'
+import { type BreaksOf, goneActions, type UsageLookup } from './breaks.ts'
 import { PLATFORM_ACTIONS } from './platform-actions.ts'
 import { readActionsVersion } from './repository.ts'
 import { type Resolution, resolveAction, resolveIn } from './resolve.ts'
@@ -21,11 +22,13 @@ import { VersionCache } from './version-cache.ts'
 
 export type { RegistryAction, StoredAction } from './action.ts'
 export { readActions, readSchema, type Report } from './declaration.ts'
+export type { ActionBreak, GoneAction } from './breaks.ts'
 export { type Difference, differenceOf, isEmptyDifference } from './difference.ts'
 export { etagOf, isNamed } from './discovery.ts'
 export { tooManyActions } from './errors.ts'
 export { bumpActionsVersion, type LockedPlugin, readActionsVersion } from './repository.ts'
 export type { Resolution } from './resolve.ts'
+export { ActionBreak as ActionBreakSchema, breaksFor } from './breaks.ts'
 export { ACTION_DETAILS, ActionType, RegistryAction as RegistryActionSchema } from './schemas.ts'
 export { replaceActions, withPlugin } from './service.ts'
 export { type Picture, VersionCache } from './version-cache.ts'
@@ -38,6 +41,9 @@ export interface RegistryService {
   /** The tenant's actions and plugins as of now, to ask many questions of. */
   snapshot(tenantId: string): Promise<RegistrySnapshot>
   platformActions: readonly RegistryAction[]
+  /** For the module that knows who uses actions, which may not be asked from here. */
+  onUsage(lookup: UsageLookup): void
+  breaksOf: BreaksOf
 }
 
 export interface RegistrySnapshot {
@@ -62,6 +68,12 @@ export default fp(
       load: (tenantId, stale) => loadActionIndex(app.db, tenantId, stale),
       maxWeight: CACHE_MAX_BYTES,
     })
+    let lookUpUsage: UsageLookup | null = null
+    const breaksOf: BreaksOf = async (tenantId, plugin, removed) => {
+      if (removed.length === 0 || lookUpUsage === null) return []
+      const gone = goneActions(await cache.get(tenantId), plugin, removed)
+      return gone.length === 0 ? [] : lookUpUsage(tenantId, gone)
+    }
     app.decorate('registry', {
       resolve: (tenantId, actionType, pluginRef) => resolveAction(cache, tenantId, actionType, pluginRef),
       actions: async (tenantId) => (await cache.get(tenantId)).all,
@@ -76,9 +88,11 @@ export default fp(
         }
       },
       platformActions: PLATFORM_ACTIONS,
+      onUsage: (lookup) => void (lookUpUsage = lookup),
+      breaksOf,
     } satisfies RegistryService)
     for (const schema of NAMED) app.addSchema(schema)
-    await app.register(async (routes) => registryRoutes(routes, { db: app.db }, cache))
+    await app.register(async (routes) => registryRoutes(routes, { db: app.db }, cache, breaksOf))
   },
   { name: 'registry', dependencies: ['db', 'auth'] },
 )

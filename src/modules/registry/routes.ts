@@ -5,6 +5,7 @@ import { invalidCursor } from '../../infra/problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { pluginNotFound } from '../plugin/index.ts'
 import type { ActionIndex } from './action-index.ts'
+import { breaksFor, type BreaksOf } from './breaks.ts'
 import { listActions, listPluginActions, type Question, type TaggedList } from './discovery.ts'
 import { actionsInvalid, READ_PROBLEMS, tooManyActions, WRITE_PROBLEMS } from './errors.ts'
 import {
@@ -26,6 +27,7 @@ export function registryRoutes(
   app: FastifyInstance,
   ctx: RegistryContext,
   cache: VersionCache<ActionIndex>,
+  breaksOf: BreaksOf,
 ): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
 
@@ -94,7 +96,10 @@ export function registryRoutes(
     },
     async (request) => {
       const { actor, tenantId, params, body } = request
-      return registerActions(ctx, actor, tenantId, params.slug, body.actions)
+      const registered = await registerActions(ctx, actor, tenantId, params.slug, body.actions)
+      const { plugin_id: id, plugin: slug, removed } = registered
+      const breaks = await breaksOf(tenantId, { id, slug }, removed)
+      return { ...registered, breaks: breaksFor(actor, breaks) }
     },
   )
 }

@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { ENDPOINT_MAX_CHARS } from '../../lib/endpoint.ts'
 import type { SafeSchema } from '../../lib/safe-schema.ts'
 import { Nullable, PageQuery, ref, StringEnum } from '../../lib/schema.ts'
+import { ActionBreak } from './breaks.ts'
 
 export const MAX_ACTIONS = 200
 
@@ -142,6 +143,7 @@ export const RegisteredActions = Type.Object(
     added: Names('Action types that were not registered before'),
     changed: Names('Action types of which something is different now'),
     removed: Names('Action types that are registered no longer'),
+    breaks: Type.Array(ref(ActionBreak), { description: 'Removed actions that flows use' }),
   },
   { $id: 'RegisteredActions' },
 )
@@ -202,4 +204,11 @@ export const PluginParams = Type.Object({
   slug: Type.String({ description: "The plugin's slug", examples: ['email-marketing'] }),
 })
 
-export const NAMED = [ActionDeclaration, ActionDeclarations, RegistryAction, RegisteredActions, ActionPage]
+export const NAMED = [
+  ActionBreak,
+  ActionDeclaration,
+  ActionDeclarations,
+  RegistryAction,
+  RegisteredActions,
+  ActionPage,
+]
