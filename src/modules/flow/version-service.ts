@@ -13,6 +13,8 @@ export interface VersionSummary {
   created_at: Date
 }
 
+const MAX_VERSION = 2 ** 31 - 1
+
 export async function listVersions(
   ctx: FlowContext,
   { tenantId, id }: Target,
@@ -21,7 +23,7 @@ export async function listVersions(
   const before = cursor === undefined ? null : decodeCursor(cursor, ['integer'])?.[0]
   if (before === undefined) throw invalidCursor()
   const { published_version } = found(await findFlow(ctx.db, tenantId, id))
-  const asked = { before: before as number | null, limit: limit + 1 }
+  const asked = { before: before === null ? null : toVersion(before as number), limit: limit + 1 }
   const rows = await selectVersions(ctx.db, tenantId, id, asked)
   const live = new Map((await countLive(ctx.db, tenantId, id)).map(({ version, count }) => [version, count]))
   const versions = rows.map(({ version, created_at }) => ({
@@ -31,6 +33,11 @@ export async function listVersions(
     created_at,
   }))
   return page(versions, limit, ({ version }) => [version])
+}
+
+/** The nearest number that a version can have: a cursor may hold any. */
+function toVersion(number: number): number {
+  return Math.max(0, Math.min(number, MAX_VERSION))
 }
 
 /** @throws `flow_not_found`, `flow_version_not_found` */

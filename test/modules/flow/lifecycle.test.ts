@@ -121,6 +121,10 @@ t.test('what is published runs on until the draft is published', async (t) => {
   const first = bodyOf(await shop.get(`${url}/versions?limit=1`))
   const rest = await shop.get(`${url}/versions?limit=1&cursor=${String(first['next_cursor'])}`)
   t.match(bodyOf(rest), { data: [{ version: 1 }], next_cursor: null })
+  for (const number of [2 ** 53 - 1, -(2 ** 53 - 1)]) {
+    const cursor = Buffer.from(JSON.stringify([number])).toString('base64url')
+    t.equal((await shop.get(`${url}/versions?cursor=${cursor}`)).statusCode, 200, 'no cursor is too large')
+  }
 
   await put(shop, url, waiting({ variables: { edition: 3 } }))
   const third = bodyOf(await shop.post(`${url}/publish`, { cancel_running: true }))
