@@ -46,7 +46,7 @@ function toCancel(db: Kysely<DB>, tenantId: string, filter: ExecutionFilter) {
   return chosen(db, tenantId, filter).select('e.id').where('e.cancel_reason', 'is', null)
 }
 
-/** A retry that was retried or not: each execution has one retry of this kind, so that calling again goes on. */
+/** What has not been retried yet, so that calling again goes on. */
 function toRetry(db: Kysely<DB>, tenantId: string, filter: ExecutionFilter, after: string | null) {
   return chosen(db, tenantId, filter)
     .select('e.id')

@@ -41,7 +41,7 @@ export async function findExecution(db: Kysely<DB> | Transaction<DB>, tenantId: 
       join.onRef('f.tenant_id', '=', 'e.tenant_id').onRef('f.id', '=', 'e.flow_id'),
     )
     .select(COLUMNS)
-    .select(['f.name as flow_name', 'e.trigger', 'e.state', 'e.expires_at'])
+    .select(['f.name as flow_name', 'e.trigger', 'e.state', 'e.expires_at', 'e.body_gone'])
     .where('e.tenant_id', '=', tenantId)
     .where('e.id', '=', id)
     .executeTakeFirst()

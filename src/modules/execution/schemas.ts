@@ -113,6 +113,11 @@ export const ExecutionDetail = Type.Object(
   {
     ...fields,
     trigger: Type.Unknown({ description: 'What started it, as `trigger` in templates; secrets redacted' }),
+    body_gone: Nullable(
+      StringEnum(['expired', 'erased'], {
+        description: 'Why trigger, inputs and outputs are empty: aged out, or a customer was forgotten',
+      }),
+    ),
     expires_at: Timestamp,
     waiting_for: Type.Array(WaitingFor, { description: 'What it waits for; in a loop, each item' }),
     cancelled_by: Type.Array(Type.String(), { description: 'Event types that would cancel it' }),

@@ -47,11 +47,12 @@ export async function readExecution(
   const waits = await selectWaits(db, tenantId, id)
   const retries = await selectRetries(db, tenantId, id)
   const steps = await selectSteps(db, tenantId, id, { from, limit: query.limit })
-  const { trigger, state, expires_at, ...head } = row
+  const { trigger, state, expires_at, body_gone, ...head } = row
   const next = (steps.at(-1)?.number ?? from - 1) + 1
   return {
     ...toExecution(head),
     trigger: redact(trigger['data']),
+    body_gone,
     expires_at,
     waiting_for: waitingFor({ status: row.status, state, expires_at }, waits),
     cancelled_by: waits.filter(({ purpose }) => purpose === 'cancel').map(({ event }) => event),

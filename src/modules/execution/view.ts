@@ -8,7 +8,7 @@ export function toExecution({ cancel_reason, ...row }: ExecutionRow): Execution 
   const { error, status, created_at, finished_at } = row
   return {
     ...row,
-    error: error && { code: error.code, message: error.message, step_id: error.step_id || null },
+    error: error && redacted({ code: error.code, message: error.message, step_id: error.step_id || null }),
     cancel_requested: cancel_reason !== null && isActive(status),
     duration_ms: finished_at && finished_at.getTime() - created_at.getTime(),
   }
@@ -19,9 +19,16 @@ export function toStep(row: StepRow, carriedSteps: number): ExecutionStep {
     ...row,
     input: redact(row.input),
     output: redact(row.output),
+    error: redacted(row.error),
+    note: redacted(row.note),
     finished_at: new Date(row.started_at.getTime() + row.duration_ms),
     carried_over: row.number < carriedSteps,
   }
+}
+
+/** Of the same shape: it has no members that are secret by their name. */
+function redacted<T>(value: T): T {
+  return redact(value) as T
 }
 
 /** As much of what the engine keeps (flow-engine/state.ts) as tells what an execution waits for. */

@@ -34,6 +34,7 @@ t.test('an execution is read with its steps, their input, output, port and times
     event_id: event,
     step_count: 1,
     trigger: { name: 'Ada', api_key: '[redacted]' },
+    body_gone: null,
     waiting_for: [],
     retries: [],
     next_cursor: null,
@@ -51,6 +52,37 @@ t.test('an execution is read with its steps, their input, output, port and times
     carried_over: false,
   })
   t.ok(Date.parse(String(call?.finished_at)) >= Date.parse(String(call?.started_at)))
+})
+
+t.test('what a failure says is shown without secrets', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
+  const [id = ''] = await seedExecutions(shop.db, shop.tenant.id, flow, [{ status: 'failed' }])
+  const message = `no such key: Bearer ${'s3cret'.repeat(8)}`
+  const error = JSON.stringify({ step_id: 'call', code: 'http_4xx', message })
+  await shop.db
+    .updateTable('automation_executions')
+    .set({ error, step_count: 1 })
+    .where('id', '=', id)
+    .execute()
+  await shop.db
+    .insertInto('automation_steps')
+    .values({
+      tenant_id: shop.tenant.id,
+      execution_id: id,
+      number: 0,
+      step_id: 'call',
+      type: 'http',
+      status: 'failed',
+      error,
+      started_at: new Date(),
+      duration_ms: 1,
+    })
+    .execute()
+  const answer = await shop.tenant.get(`/api/automation/executions/${id}`)
+  t.match(answer.json(), { error: { code: 'http_4xx', step_id: 'call', message: 'no such key: [redacted]' } })
+  t.notMatch(answer.body, /s3cret/)
+  t.notMatch((await shop.tenant.get('/api/automation/executions')).body, /s3cret/)
 })
 
 t.test('what waits says for what, and until when', async (t) => {
