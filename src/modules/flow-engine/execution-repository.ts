@@ -35,6 +35,9 @@ export const TENANT_MAX_RUNNING = 128
 /**
  * From tenant to tenant through the index, whatever waits in each; those that have been due longest first, an equal
  * share to each. What a small backlog leaves over is the next claim's.
+ *
+ * What waits does not go on because of the time while an event that came before then has not been matched: it may be
+ * the one that was waited for, or that cancels. After a downtime the backlog of events comes before that of waits.
  */
 const CLAIM = `
 with recursive clock as (
@@ -48,7 +51,11 @@ with recursive clock as (
   ) next
 ), ready as (
   select tenants.tenant_id,
-    least(${TENANT_MAX_RUNNING} - coalesce(busy.count, 0), greatest(1, $1::bigint / count(*) over ())) as room
+    least(${TENANT_MAX_RUNNING} - coalesce(busy.count, 0), greatest(1, $1::bigint / count(*) over ())) as room,
+    (select next.received_at from flow_cursors c cross join lateral (
+       select received_at from events where tenant_id = c.tenant_id and (position, id) > (c.position, c.event_id)
+       order by position, id limit 1
+     ) next where c.tenant_id = tenants.tenant_id) as unmatched_since
   from clock, tenants left join unnest($5::uuid[], $6::int[]) as busy (tenant_id, count) using (tenant_id)
   where tenants.due_at <= clock.now and coalesce(busy.count, 0) < ${TENANT_MAX_RUNNING}
     and not exists (
@@ -59,7 +66,11 @@ with recursive clock as (
   from ready, clock, lateral (
     select e.tenant_id, e.id, e.status from automation_executions e
     where e.tenant_id = ready.tenant_id and e.due_at <= clock.now
-    order by e.due_at limit ready.room for update skip locked
+      and (e.status <> 'waiting' or ready.unmatched_since is null or e.due_at < ready.unmatched_since
+        -- A scalar, as an exists may be answered by reading everybody's waits.
+        or (select true from automation_waits w
+            where w.execution_id = e.id and w.received_event_id is not null limit 1))
+    order by e.due_at limit ready.room for update of e skip locked
   ) chosen
   limit $1::bigint
 )

@@ -59,6 +59,21 @@ t.test('a lead that replied before the first message gets none', async (t) => {
   t.same(await shop.outcomes(flow), ['cancelled/cancel_on'])
 })
 
+t.test('a reply that is matched only after the follow-up fell due still stops it', async (t) => {
+  const shop = await world.open()
+  const flow = await shop.install('lead_follow_up')
+  await newLead(shop)
+  await shop.settle()
+  const reply = { direction: 'inbound', channel: 'email', from: MIGUEL.email, to: 'shop@example.com' }
+  await shop.ask('POST', '/api/messages', { ...reply, text: 'When do you open?' })
+  // The service was away, and looks at what is due first.
+  shop.pass(4 * DAY_MS)
+  await shop.engine().drain()
+  await shop.settle()
+  t.same(await shop.sent(), [])
+  t.same(await shop.outcomes(flow), ['cancelled/cancel_on'])
+})
+
 t.test('a lead that replied to the first message gets no second one', async (t) => {
   const shop = await world.open()
   const flow = await shop.install('lead_follow_up')
