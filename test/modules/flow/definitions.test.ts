@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import t from 'tap'
 import { SYSTEM_ACTOR } from '../../../src/infra/auth.ts'
 import { startApp } from '../../support/app.ts'
@@ -225,6 +226,19 @@ t.test('flows are found by status, text, event, trigger and template, page by pa
   t.equal(codeOf(await shop.get(`${FLOWS}?cursor=abc`)), '400 invalid_cursor')
   t.equal(codeOf(await shop.get(`${FLOWS}?status=archived`)), '400 invalid_request')
   t.strictSame(bodyOf(await service.tenant().get(FLOWS))['data'], [], 'others see none of it')
+})
+
+t.test('a tenant has at most 2,000 flows, of which deleted ones are none', async (t) => {
+  const shop = service.tenant()
+  const first = await created(shop, taskFlow())
+  await sql`
+    insert into automation_flows (tenant_id, id, name, definition)
+    select ${shop.id}, gen_random_uuid(), 'Many', '{}' from generate_series(1, 1999)`.execute(service.db)
+  t.equal(codeOf(await shop.post(FLOWS, taskFlow())), '409 too_many_flows')
+  t.equal(codeOf(await shop.post(FLOWS, taskFlow({ status: 'active' }))), '409 too_many_flows')
+  t.equal(codeOf(await shop.post(`${FLOWS}/${first.id}/duplicate`)), '409 too_many_flows')
+  t.equal((await shop.delete(`${FLOWS}/${first.id}`)).statusCode, 204)
+  t.equal((await shop.post(FLOWS, taskFlow())).statusCode, 201)
 })
 
 t.test('builders get the operators and filters that the engine reads', async (t) => {
