@@ -37,3 +37,33 @@ export const BOOKING_TIME =
 
 /** What is over, or entered after the fact, is no news to anybody. */
 export const isAhead = { field: 'trigger.starts_at', operator: 'after', value: '{{now}}' }
+
+export const IS_OPEN = { field: 'status', operator: 'not_in', value: ['cancelled', 'completed'] }
+/** Of `booking.created`: made, and not only asked for. */
+export const IS_BOOKED = { field: 'status', operator: 'not_in', value: ['pending', 'cancelled', 'completed'] }
+/** Of `booking.updated`: what was asked for is granted. */
+export const IS_CONFIRMED = {
+  all: [
+    { field: 'status', operator: 'equals', value: 'confirmed' },
+    { field: 'changes', operator: 'contains', value: 'status' },
+  ],
+}
+/** Of `booking.updated`. */
+export const IS_MOVED = { field: 'changes', operator: 'contains', value: 'starts_at' }
+export const SAME_BOOKING = { id: '{{trigger.id}}' }
+
+/**
+ * Waits until so long before the appointment.
+ * @param ahead a duration such as `24 hours`
+ * @param ifPast what becomes of an appointment that is nearer than that
+ */
+export function waitUntilBefore(id: string, ahead: string, next: string, ifPast: 'run_now' | 'skip'): Step {
+  return {
+    id,
+    type: 'delay',
+    until: '{{trigger.starts_at}}',
+    offset: `-${ahead}`,
+    if_past: ifPast,
+    next,
+  }
+}

@@ -24,6 +24,23 @@ export interface FlowTemplateService {
 }
 
 export type { Installation } from './service.ts'
+/** What ready-made flows are made of, for those who build flows of the same kind. */
+export {
+  BOOKING_TIME,
+  bookingVariables,
+  bookingZone,
+  IS_BOOKED,
+  IS_CONFIRMED,
+  IS_MOVED,
+  IS_OPEN,
+  isAhead,
+  SAME_BOOKING,
+  waitUntilBefore,
+} from './booking.ts'
+export { BY_HAND, LEAD_CONTACT } from './lead.ts'
+export { ADDRESS, CUSTOMER_ADDRESS, isReachable, messageStep, type PersonChannel } from './message.ts'
+export { defineFlow } from './service.ts'
+export { type Definition, type EventTrigger, onEvent, type Step } from './template.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

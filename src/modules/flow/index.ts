@@ -24,7 +24,10 @@ import { flowRoutes } from './routes.ts'
 import { etagOf } from './revision.ts'
 import { type FlowQuery, type FlowSummary, NAMED } from './schemas.ts'
 import { createFlow, deleteFlow, type FlowOrigin, listFlows, readFlow, replaceFlow } from './service.ts'
+import { runFlow, type StartedRun } from './run.ts'
 import { testRoutes } from './test-routes.ts'
+import type { FlowTest, FlowTestRequest } from './test-schemas.ts'
+import { testFlow } from './test-service.ts'
 import type { Flow } from './view.ts'
 
 /**
@@ -47,7 +50,7 @@ export interface FlowService {
     tenantId: string,
     id: string,
     definition: unknown,
-    options?: { revision?: number; publish?: boolean },
+    options?: { revision?: number; publish?: boolean; automation?: unknown },
   ): Promise<Flow>
   publish(
     actor: Actor,
@@ -68,9 +71,30 @@ export interface FlowService {
   /** What flows of the tenant can use, as of now. */
   catalogue(tenantId: string): Promise<FlowCatalogue>
   compile(tenantId: string, definition: unknown): Promise<CompileResult>
+  /** By hand. @throws `flow_not_found`, `flow_not_active`, `flow_not_manual`, `flow_input_invalid`, `flow_run_conflict` */
+  run(
+    actor: Actor,
+    tenantId: string,
+    id: string,
+    start: { input: Record<string, unknown>; key: string | null },
+  ): Promise<StartedRun>
+  /** What it would do. @throws `flow_not_found`, `event_not_found`, `flow_invalid`, `invalid_request` */
+  test(tenantId: string, id: string, request: FlowTestRequest): Promise<FlowTest>
 }
 
-export { flowInvalid, flowNotFound, tooManyFlows } from './errors.ts'
+export {
+  flowChanged,
+  flowInputInvalid,
+  flowInvalid,
+  flowNotActive,
+  flowNotFound,
+  flowNotManual,
+  flowRunConflict,
+  tooManyFlows,
+} from './errors.ts'
+export { RunHeaders, StartedRun as StartedRunSchema } from './lifecycle-schemas.ts'
+export type { StartedRun } from './run.ts'
+export { FlowTest, type FlowTestRequest, TEST_START } from './test-schemas.ts'
 export type { Deactivated, Published } from './lifecycle-service.ts'
 export { Flow as FlowSchema } from './schemas.ts'
 export type { FlowQuery, FlowSummary } from './schemas.ts'
@@ -114,9 +138,12 @@ function serviceOf(ctx: FlowContext): FlowService {
   return {
     create: (actor, tenantId, definition, origin) =>
       createFlow(ctx, actor, tenantId, definitionOf(definition), origin),
-    update: (actor, tenantId, id, definition, { revision, publish } = {}) => {
+    update: (actor, tenantId, id, definition, { revision, publish, automation } = {}) => {
       const ifMatch = revision === undefined ? undefined : etagOf(revision)
-      return replaceFlow(ctx, actor, { tenantId, id, ifMatch }, definitionOf(definition), { publish })
+      return replaceFlow(ctx, actor, { tenantId, id, ifMatch }, definitionOf(definition), {
+        publish,
+        automation,
+      })
     },
     publish: (actor, tenantId, id, options) => publishFlow(ctx, actor, { tenantId, id }, options),
     activate: (actor, tenantId, id) => activateFlow(ctx, actor, { tenantId, id }),
@@ -126,6 +153,8 @@ function serviceOf(ctx: FlowContext): FlowService {
     list: (tenantId, query) => listFlows(ctx, tenantId, query),
     catalogue: (tenantId) => loadCatalogue(ctx, tenantId),
     compile: (tenantId, definition) => compile(ctx, tenantId, definition),
+    run: (actor, tenantId, id, start) => runFlow(ctx, actor, { tenantId, id }, start),
+    test: (tenantId, id, request) => testFlow(ctx, tenantId, id, request),
   }
 }
 

@@ -74,6 +74,7 @@ export interface FlowChange {
   status_reason?: string | null
   published_version?: number
   consecutive_failures?: number
+  automation?: string
 }
 
 /** Every change raises the revision. */

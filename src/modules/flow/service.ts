@@ -34,6 +34,13 @@ export interface FlowOrigin {
   automation?: unknown
 }
 
+export interface FlowReplacement {
+  /** Makes it run at once; nothing is stored if it cannot. */
+  publish?: boolean | undefined
+  /** In place of what the CRM keeps with it. */
+  automation?: unknown
+}
+
 /** @throws `invalid_request`, `flow_invalid` if it is to be active, `too_many_flows` */
 export async function createFlow(
   ctx: FlowContext,
@@ -78,7 +85,6 @@ export async function createFlow(
 
 /**
  * Replaces the draft; what is published runs on.
- * @param publish makes it run at once, and stores nothing if it cannot
  * @throws `flow_not_found`, `flow_changed`, `invalid_request`, `flow_invalid`
  */
 export async function replaceFlow(
@@ -86,13 +92,19 @@ export async function replaceFlow(
   actor: Actor,
   target: Target,
   definition: Definition,
-  { publish = false }: { publish?: boolean | undefined } = {},
+  { publish = false, automation }: FlowReplacement = {},
 ): Promise<Flow> {
   const { tenantId } = target
   const { name, description } = readEnvelope(definition)
   const write = async (trx: Transaction<DB>, before: FlowRow): Promise<FlowRow> => {
     const triggers = JSON.stringify(summariseTriggers(definition))
-    const row = await updateFlow(trx, before, { name, description, definition: definition.text, triggers })
+    const row = await updateFlow(trx, before, {
+      name,
+      description,
+      definition: definition.text,
+      triggers,
+      ...(automation !== undefined && { automation: JSON.stringify(automation) }),
+    })
     await auditFlow(trx, actor, row, 'flow.updated', { name, revision: row.revision })
     return row
   }

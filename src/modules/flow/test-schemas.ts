@@ -37,7 +37,8 @@ const Mock = Type.Object(
   { additionalProperties: false },
 )
 
-const START = {
+/** What a test starts with. */
+export const TEST_START = {
   event_id: Type.Optional({
     ...Uuid,
     description: 'A past event that starts it, instead of sample data',
@@ -105,14 +106,14 @@ export const FlowTestRequest = Type.Object(
     version: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 2_147_483_647, description: 'Tested in place of the draft' }),
     ),
-    ...START,
+    ...TEST_START,
   },
   { $id: 'FlowTestRequest', additionalProperties: false, default: {}, examples: [EXAMPLE] },
 )
 export type FlowTestRequest = Static<typeof FlowTestRequest>
 
 export const DefinitionTestRequest = Type.Object(
-  { definition: Definition, ...START },
+  { definition: Definition, ...TEST_START },
   { $id: 'DefinitionTestRequest', additionalProperties: false },
 )
 

@@ -4,6 +4,8 @@ import {
   bookingVariables,
   bookingZone,
   checkTimeZone,
+  IS_BOOKED,
+  IS_CONFIRMED,
   isAhead,
 } from '../booking.ts'
 import { AI_PROMPT, body, CHANNEL, CUSTOMER_ADDRESS, isReachable, messageStep, subject } from '../message.ts'
@@ -27,19 +29,7 @@ export const bookingConfirmation = defineTemplate({
   },
   check: checkTimeZone,
   build: (values) => ({
-    triggers: [
-      onEvent('booking.created', {
-        field: 'status',
-        operator: 'not_in',
-        value: ['pending', 'cancelled', 'completed'],
-      }),
-      onEvent('booking.updated', {
-        all: [
-          { field: 'status', operator: 'equals', value: 'confirmed' },
-          { field: 'changes', operator: 'contains', value: 'status' },
-        ],
-      }),
-    ],
+    triggers: [onEvent('booking.created', IS_BOOKED), onEvent('booking.updated', IS_CONFIRMED)],
     variables: bookingVariables(values),
     steps: [
       {

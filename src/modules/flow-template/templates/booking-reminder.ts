@@ -4,14 +4,15 @@ import {
   bookingVariables,
   bookingZone,
   checkTimeZone,
+  IS_MOVED,
+  IS_OPEN,
   isAhead,
+  SAME_BOOKING,
+  waitUntilBefore,
 } from '../booking.ts'
 import { AI_PROMPT, body, CHANNEL, CUSTOMER_ADDRESS, isReachable, messageStep, subject } from '../message.ts'
 import { integer } from '../parameter.ts'
 import { defineTemplate, onEvent } from '../template.ts'
-
-const IS_OPEN = { field: 'status', operator: 'not_in', value: ['cancelled', 'completed'] }
-const SAME_BOOKING = { id: '{{trigger.id}}' }
 
 /**
  * Who books within the last hours knows of it: no reminder follows on the heels of the booking. Who is moved to
@@ -41,12 +42,7 @@ export const bookingReminder = defineTemplate({
   },
   check: checkTimeZone,
   build: (values) => ({
-    triggers: [
-      onEvent('booking.created', IS_OPEN),
-      onEvent('booking.updated', {
-        all: [IS_OPEN, { field: 'changes', operator: 'contains', value: 'starts_at' }],
-      }),
-    ],
+    triggers: [onEvent('booking.created', IS_OPEN), onEvent('booking.updated', { all: [IS_OPEN, IS_MOVED] })],
     variables: bookingVariables(values),
     steps: [
       {
@@ -56,8 +52,8 @@ export const bookingReminder = defineTemplate({
         on_true: 'wait_moved',
         on_false: 'wait_booked',
       },
-      waitUntilBefore('wait_moved', values.hours, 'run_now'),
-      waitUntilBefore('wait_booked', values.hours, 'skip'),
+      waitUntilBefore('wait_moved', `${values.hours} hours`, 'ahead', 'run_now'),
+      waitUntilBefore('wait_booked', `${values.hours} hours`, 'ahead', 'skip'),
       {
         id: 'ahead',
         type: 'condition',
@@ -80,14 +76,3 @@ export const bookingReminder = defineTemplate({
     },
   }),
 })
-
-function waitUntilBefore(id: string, hours: number, ifPast: 'run_now' | 'skip') {
-  return {
-    id,
-    type: 'delay',
-    until: '{{trigger.starts_at}}',
-    offset: `-${hours} hours`,
-    if_past: ifPast,
-    next: 'ahead',
-  }
-}

@@ -1,3 +1,4 @@
+import { LEAD_CONTACT } from '../lead.ts'
 import { pointerTo } from '../read-parameters.ts'
 import {
   ADDRESS,
@@ -11,25 +12,6 @@ import {
 } from '../message.ts'
 import { integer } from '../parameter.ts'
 import { defineTemplate, onEvent } from '../template.ts'
-
-/** A lead without an address has none that a message could be from. */
-const EMAIL = '{{trigger.email | default: "none"}}'
-const PHONE = '{{trigger.phone | default: "none"}}'
-const BY_HAND = { field: 'automated', operator: 'is_false' }
-
-/** Somebody wrote, in either direction; what automations send does not count. Or somebody dealt with the lead. */
-const CONTACT = [
-  ...[{ lead_id: '{{trigger.id}}' }, { from: EMAIL }, { from: PHONE }].map((match) => ({
-    event: 'message.received',
-    match,
-  })),
-  ...[{ lead_id: '{{trigger.id}}' }, { to: EMAIL }, { to: PHONE }].map((match) => ({
-    event: 'message.sent',
-    match,
-    filter: BY_HAND,
-  })),
-  { event: 'lead.status_changed', match: { id: '{{trigger.id}}' } },
-]
 
 export const leadFollowUp = defineTemplate({
   id: 'lead_follow_up',
@@ -98,6 +80,6 @@ export const leadFollowUp = defineTemplate({
       },
       messageStep('second', { ...values, subject: values.second_subject, body: values.second_body }, ADDRESS),
     ],
-    settings: { enrolment: { key: '{{trigger.id}}', reenter_after: '366 days', cancel_on: CONTACT } },
+    settings: { enrolment: { key: '{{trigger.id}}', reenter_after: '366 days', cancel_on: LEAD_CONTACT } },
   }),
 })
