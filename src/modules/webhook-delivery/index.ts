@@ -14,13 +14,13 @@ import { DeliveryWorker } from './worker.ts'
  *
  * What always holds:
  * - A delivery's outcome is written only by the worker that holds its plugin's lane (`delivery_lanes`): lease and
- *   fencing token stand in the statement's `where` (lane-repository.ts). A worker that lost its lane writes nothing.
+ *   fencing token stand in the statement's `where` (outcome-repository.ts). A worker that lost its lane writes nothing.
  * - A delivery leaves `pending` and `retry` only by an outcome, by being given up (skip, delete, erase) or not at all.
  * - Every attempt of a delivery carries the event's id as `webhook-id` and the bytes decided at intake.
  * - No database connection is held during an attempt.
  *
- * Where is a delivery retried? `verdict.ts` decides, `lane-repository.ts` writes when it is due, `worker.ts` finds
- * it when it is.
+ * Where is a delivery retried? `verdict.ts` decides, `outcome-repository.ts` writes when it is due, `due-reader.ts`
+ * finds it when it is.
  */
 export interface DeliveryService {
   /** `POST /api/plugins/{slug}/test`. @returns undefined if there is no such plugin */

@@ -3,18 +3,16 @@ import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import type { Egress } from '../../infra/egress.ts'
 import type { Metrics } from '../../infra/metrics.ts'
-import { type Attempt, attempt } from './attempt.ts'
 import { DueReader } from './due-reader.ts'
-import { afterAttempt, effectsOf, type HealthEffect } from './health.ts'
-import type { Job, Lane } from './lane.ts'
+import { EffectQueue } from './effect-queue.ts'
+import type { HealthEffect } from './health.ts'
+import type { Lane } from './lane.ts'
 import { LaneKeeper } from './lane-keeper.ts'
-import { bodyGone, outcomeOf } from './outcome.ts'
 import type { Outcome } from './outcome-repository.ts'
 import { OutcomeWriter, type Recorded } from './outcome-writer.ts'
-import { Room } from './room.ts'
+import { Sender } from './sender.ts'
 import { type DeliveryCounts, Tally } from './tally.ts'
 import type { TargetCache } from './targets.ts'
-import { judge } from './verdict.ts'
 
 export interface WorkerContext {
   pool: pg.Pool
@@ -40,8 +38,6 @@ export interface WorkerOptions {
 }
 
 const MAINTENANCE_MS = 250
-/** Starts nothing so close to the end of a lease (a quarter of a short one): its outcome might come too late. */
-const LEASE_MARGIN_MS = 1_000
 /**
  * Attempts under way may take so long to end when the worker stops; they have up to 30 s otherwise, and an
  * orchestrator kills after 10 s. What has not ended by then stays due and goes out again.
@@ -55,8 +51,8 @@ const POLLS_PER_SHARE = 2
 
 /**
  * Delivers what is due. It finds plugins with due deliveries (told by signals, and by itself every `pollMs`),
- * leases their lanes (lane-keeper.ts), fetches what is due in them (due-reader.ts), attempts it, and has the
- * outcomes recorded in batches (outcome-writer.ts). No database connection is held during an attempt.
+ * leases their lanes (lane-keeper.ts), fetches what is due in them (due-reader.ts), attempts it (sender.ts), and has
+ * the outcomes recorded in batches (outcome-writer.ts). No database connection is held during an attempt.
  */
 export class DeliveryWorker {
   readonly #ctx: WorkerContext
@@ -64,7 +60,8 @@ export class DeliveryWorker {
   readonly #keeper: LaneKeeper
   readonly #reader: DueReader
   readonly #writer: OutcomeWriter
-  readonly #room: Room
+  readonly #sender: Sender
+  readonly #effects: EffectQueue
   readonly #tally: Tally
   /** Work on the side that stopping waits for. */
   readonly #aside = new Set<Promise<void>>()
@@ -73,10 +70,7 @@ export class DeliveryWorker {
   #again = false
   #mustDiscover = false
   #mustShare = false
-  #applying: Promise<void> = Promise.resolve()
   #polls = 0
-  /** Some lane waits for room that other lanes have taken. */
-  #crowded = false
   /** Some lane waits for memory that other lanes' bodies have taken. */
   #starved = false
   #refilling: Promise<void> | null = null
@@ -100,7 +94,13 @@ export class DeliveryWorker {
       },
     )
     this.#reader = new DueReader(ctx.pool)
-    this.#room = new Room(options.maxInFlight)
+    this.#sender = new Sender(ctx, options, {
+      lanes: () => this.#keeper.lanes(),
+      concluded: (recorded) => this.#writer.push(recorded),
+      wantsMore: () => this.#kick(),
+      closed: (lane) => this.#letGo(lane),
+    })
+    this.#effects = new EffectQueue(ctx)
     this.#tally = new Tally(ctx.log, ctx.metrics)
     this.#writer = new OutcomeWriter({
       pool: ctx.pool,
@@ -228,7 +228,7 @@ export class DeliveryWorker {
         if (more) this.#again = true
         if (starved) this.#starved = true
         for (const lane of changed) this.#close(lane)
-        for (const lane of filled) this.#startAttempts(lane)
+        for (const lane of filled) this.#sender.start(lane)
       }
     } catch (error) {
       this.#again = this.#mustDiscover = true
@@ -242,78 +242,6 @@ export class DeliveryWorker {
     }
   }
 
-  /** Starts what the lane, its class and the worker have room for. */
-  #startAttempts(lane: Lane): void {
-    const now = performance.now()
-    const margin = Math.min(LEASE_MARGIN_MS, this.#options.leaseMs / 4)
-    while (lane.canStart() && now < lane.leaseUntil - margin) {
-      if (this.#room.free(lane.class) <= 0) {
-        this.#crowded = true
-        break
-      }
-      const waitMs = lane.takeToken(now)
-      if (waitMs > 0) {
-        lane.startLater(waitMs, () => this.#startAttempts(lane))
-        break
-      }
-      const job = lane.queue.shift()
-      if (job !== undefined) void this.#deliver(lane, job)
-    }
-    if (lane.wantsFetch()) this.#kick()
-  }
-
-  async #deliver(lane: Lane, job: Job): Promise<void> {
-    const laneClass = lane.class
-    lane.inFlight++
-    this.#room.take(laneClass)
-    try {
-      if (job.body === null) this.#writer.push({ lane, outcome: bodyGone(lane, job), effects: [] })
-      else {
-        const message = { id: job.eventId, body: job.body }
-        const result = await attempt(this.#ctx.egress, lane.target, message)
-        if (!lane.abandoned) this.#conclude(lane, job, result)
-      }
-    } catch (error) {
-      // The delivery stays due; letting go of the lane brings it back through the front door.
-      this.#ctx.log.error({ err: error, delivery_id: job.deliveryId }, 'delivery attempt broke')
-      lane.done(job.deliveryId, performance.now())
-      lane.close()
-    }
-    lane.inFlight--
-    this.#room.leave(laneClass)
-    if (lane.closing) this.#letGo(lane)
-    else this.#startAttempts(lane)
-    if (this.#crowded) this.#startWaiting()
-  }
-
-  /** Room has become free: whoever waits for it may start, in turn. */
-  #startWaiting(): void {
-    this.#crowded = false
-    for (const lane of this.#keeper.lanes()) if (lane.canStart()) this.#startAttempts(lane)
-  }
-
-  #conclude(lane: Lane, job: Job, result: Attempt): void {
-    const now = performance.now()
-    const verdict = judge(result, lane.target.retrySchedule, job.roundFailures + (result.ok ? 0 : 1))
-    lane.noteResult(
-      result.ok,
-      afterAttempt(
-        lane.health,
-        { ok: result.ok, status: result.status, errorClass: result.errorClass, holdMs: verdict.holdMs },
-        now,
-      ),
-    )
-    this.#ctx.metrics.attemptDuration.observe({ outcome: verdict.status }, result.durationMs / 1000)
-    const effects: (HealthEffect | 'gone')[] = effectsOf(lane.health, this.#options, now)
-    if (verdict.gone) effects.push('gone')
-    this.#writer.push({ lane, outcome: outcomeOf(lane, job, result, verdict), effects })
-    for (const effect of effects) {
-      if (effect === 'failing' || effect === 'recovered') lane.announced(effect === 'failing')
-      else lane.close()
-    }
-    if (lane.health.holdUntil !== null) lane.close()
-  }
-
   #recorded(recorded: readonly Recorded[], lost: ReadonlySet<string>): void {
     for (const { lane, outcome, effects } of recorded) {
       const counts = lost.size === 0 || !lost.has(outcome.deliveryId)
@@ -325,7 +253,7 @@ export class DeliveryWorker {
       }
       if (effects.length === 0 || !counts) this.#finish(lane, outcome)
       // Kept in hand meanwhile: a lane that is to be disabled must not be taken again before it is.
-      else this.#doAside(this.#apply(lane, effects).finally(() => this.#finish(lane, outcome)))
+      else this.#doAside(this.#effects.apply(lane, effects).finally(() => this.#finish(lane, outcome)))
     }
     this.#tally.flush()
     if (this.#starved) {
@@ -339,23 +267,6 @@ export class DeliveryWorker {
     lane.done(outcome.deliveryId, performance.now())
     if (lane.closing) this.#letGo(lane)
     else if (lane.wantsFetch() || (lane.idle && this.#keeper.crowded)) this.#kick()
-  }
-
-  /** One after the other: when thousands of plugins fail at once, their telling must not take the pool from the rest. */
-  #apply(lane: Lane, effects: readonly (HealthEffect | 'gone')[]): Promise<void> {
-    this.#applying = this.#applying.then(() => this.#applyNow(lane, effects))
-    return this.#applying
-  }
-
-  async #applyNow(lane: Lane, effects: readonly (HealthEffect | 'gone')[]): Promise<void> {
-    for (const effect of effects) {
-      try {
-        await this.#ctx.applyEffect(lane, effect)
-      } catch (error) {
-        const err = (error as Error).message
-        this.#ctx.log.error({ err, plugin: lane.target.slug, effect }, 'health effect not applied')
-      }
-    }
   }
 
   #close(lane: Lane): void {
@@ -404,7 +315,7 @@ export class DeliveryWorker {
     for (const lane of this.#keeper.lanes()) {
       if (lane.closing) this.#letGo(lane)
       // Held back by a lease that was about to end and has been renewed since.
-      else if (lane.canStart()) this.#startAttempts(lane)
+      else if (lane.canStart()) this.#sender.start(lane)
     }
     if (this.#keeper.size > 0 || this.#maintenanceTimer === null) return
     clearInterval(this.#maintenanceTimer)
