@@ -71,6 +71,11 @@ const CONTEXT = {
     flow_version: { type: 'integer' },
     step_id: { type: 'string' },
     iteration: nullable('integer', "The item's number in a loop, from 0"),
+    error: {
+      type: ['object', 'null'],
+      description: 'After an error port and in error handlers: what went wrong',
+      properties: { step_id: { type: 'string' }, code: { type: 'string' }, message: { type: 'string' } },
+    },
     trigger: {
       type: 'object',
       properties: {
@@ -82,7 +87,7 @@ const CONTEXT = {
       required: ['event', 'event_id', 'data', 'data_omitted'],
     },
   },
-  required: ['flow_id', 'flow_version', 'step_id', 'iteration', 'trigger'],
+  required: ['flow_id', 'flow_version', 'step_id', 'iteration', 'error', 'trigger'],
 }
 
 const RESPONSES = {

@@ -27,7 +27,7 @@ export interface ExecutionScope {
   flow_name: string
   version: number
   started_at: string
-  /** In error handlers: what went wrong. */
+  /** After an error port and in error handlers: what went wrong. */
   error: { step_id: string; code: string; message: string } | null
 }
 

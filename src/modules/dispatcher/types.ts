@@ -37,6 +37,8 @@ export interface ActionContext {
   step_id: string
   /** The item's number in a loop, from 0; null: outside of loops. */
   iteration: number | null
+  /** After an error port and in error handlers: what went wrong. */
+  error: { step_id: string; code: string; message: string } | null
   trigger: {
     /** Type and id of the event; null: no event started the flow. */
     event: string | null

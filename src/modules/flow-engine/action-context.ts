@@ -16,6 +16,7 @@ export function actionContext({ stepId, iteration }: CallName, scope: FlowScope)
     flow_version: execution.version,
     step_id: stepId,
     iteration: iteration === '' ? null : Number(iteration),
+    error: execution.error,
     trigger: {
       event: event?.type ?? null,
       event_id: event?.id ?? null,

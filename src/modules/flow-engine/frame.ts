@@ -105,15 +105,17 @@ export class Frame {
     if (!this.isCurrent(thread)) return
     if (port !== null) {
       this.scope.setOutput(thread, stepId, output)
+      thread.caught = { step_id: stepId, ...error }
       moveTo(thread, targetOf(step, port), this.clock())
       return this.journal.boundary()
     }
-    return this.#enterHandlers({ step_id: stepId, ...error })
+    return this.#enterHandlers({ step_id: stepId, ...error }, step.handler)
   }
 
-  async #enterHandlers(error: NonNullable<ExecutionState['error']>): Promise<void> {
+  async #enterHandlers(error: NonNullable<ExecutionState['error']>, isHandler: boolean): Promise<void> {
     const [handler] = this.program.flow.handlers
-    const isInHandler = this.state.error !== null
+    // An error port leads to a handler without the flow having failed.
+    const isInHandler = isHandler || this.state.error !== null
     this.state.error ??= error
     if (handler === undefined || isInHandler) {
       this.endWith('failed', isInHandler ? 'handler_failed' : null)

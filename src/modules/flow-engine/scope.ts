@@ -49,7 +49,7 @@ export class ScopeBuilder {
   of(thread: Thread, state: ExecutionState): FlowScope {
     const scope: FlowScope = {
       ...this.#base,
-      execution: { ...this.#base.execution, error: state.error },
+      execution: { ...this.#base.execution, error: state.error ?? thread.caught ?? null },
       steps: thread.iteration === '' ? this.#main : this.#outputsOf(thread.iteration),
       variables: thread.variables,
     }

@@ -38,6 +38,8 @@ export interface Thread {
    */
   since: number | null
   variables: Record<string, unknown>
+  /** What went wrong last on this line and was taken up by an error port; left out: nothing was. */
+  caught?: ExecutionError | null
 }
 
 export interface LoopState {
@@ -103,7 +105,9 @@ export function endItem(state: ExecutionState, thread: Thread, body: StepId, now
   if (loop === null) return false
   loop.succeeded++
   if (loop.next < loop.items.length) {
-    Object.assign(thread, newThread(String(loop.next++), body, { ...main.variables }, nowMs))
+    Object.assign(thread, newThread(String(loop.next++), body, { ...main.variables }, nowMs), {
+      caught: null,
+    })
     return false
   }
   loop.threads = loop.threads.filter((other) => other !== thread)

@@ -210,6 +210,30 @@ t.test('an error inside a handler enters no handler again', async (t) => {
   )
 })
 
+t.test('a handler that an error port leads to knows the error, and is not entered by its own', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  receiver.answer(400)
+  const flow = await shop.publish(
+    flowOf({
+      bad: post(receiver, '/bad', 'end', { error: 'log' }),
+      log: post(receiver, '/log', 'end', { handler: true, body: '{{execution.error.step_id}}' }),
+    }),
+  )
+  await shop.send('order.created', {})
+  await shop.run()
+  t.match(await shop.executions(flow), [
+    { status: 'failed', handled: false, reason: 'handler_failed', error: { step_id: 'log' } },
+  ])
+  t.strictSame(
+    receiver.received.map(({ path, body }) => [path, body]),
+    [
+      ['/bad', ''],
+      ['/log', 'bad'],
+    ],
+  )
+})
+
 t.test('a template without its value is an error of its step', async (t) => {
   const shop = await world.shop()
   const receiver = await startReceiver(t)
