@@ -4,12 +4,18 @@ import type { Database } from './database.ts'
 import { conflict, notFound } from './errors.ts'
 import { type App, changedFields, CLOSED, Email, Line, ListQuery, Params, Tags } from './routes.ts'
 
+/** Where a customer lives; the country by its two letters. */
+const Location = Type.Object(
+  { country: Type.String({ pattern: '^[A-Z]{2}$' }), city: Type.Optional(Line()) },
+  CLOSED,
+)
 const FIELDS = {
   email: Email(),
   name: Type.Optional(Line()),
   phone: Type.Optional(Line(32)),
   accepts_marketing: Type.Optional(Type.Boolean()),
   tags: Type.Optional(Tags()),
+  location: Type.Optional(Location),
 }
 const CustomerInput = Type.Object(FIELDS, CLOSED)
 const CustomerPatch = Type.Partial(Type.Object(FIELDS), { ...CLOSED, minProperties: 1 })
@@ -21,11 +27,12 @@ interface CustomerRow {
   phone: string | null
   accepts_marketing: number
   tags: string
+  location: string | null
   created_at: string
   updated_at: string
 }
 
-const COLUMNS = 'id, email, name, phone, accepts_marketing, tags, created_at, updated_at'
+const COLUMNS = 'id, email, name, phone, accepts_marketing, tags, location, created_at, updated_at'
 
 export function customerRoutes(app: App, shop: Shop): void {
   app.get('/api/customers', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
@@ -72,11 +79,12 @@ function createCustomer(trx: Change, input: Static<typeof CustomerInput>): objec
     phone: input.phone ?? null,
     accepts_marketing: Number(input.accepts_marketing ?? false),
     tags: JSON.stringify(input.tags ?? []),
+    location: input.location === undefined ? null : JSON.stringify(input.location),
     created_at: trx.now,
     updated_at: trx.now,
   })
   const customer = getCustomer(trx.db, trx.tenantId, id)
-  trx.emit('customer.created', customer)
+  trx.emit('customer.created', factsOf(customer))
   return customer
 }
 
@@ -85,15 +93,16 @@ function updateCustomer(trx: Change, id: string, input: Static<typeof CustomerPa
   const changes = changedFields(before, input)
   if (changes.length === 0) return before
   if (input.email !== undefined) checkEmail(trx, input.email, id)
-  const { accepts_marketing, tags, ...plain } = input
+  const { accepts_marketing, tags, location, ...plain } = input
   trx.db.update('customers', trx.tenantId, id, {
     ...plain,
     ...(accepts_marketing !== undefined && { accepts_marketing: Number(accepts_marketing) }),
     ...(tags !== undefined && { tags: JSON.stringify(tags) }),
+    ...(location !== undefined && { location: JSON.stringify(location) }),
     updated_at: trx.now,
   })
   const customer = getCustomer(trx.db, trx.tenantId, id)
-  trx.emit('customer.updated', { ...customer, changes })
+  trx.emit('customer.updated', { ...factsOf(customer), changes })
   return customer
 }
 
@@ -112,5 +121,11 @@ function viewOf(row: CustomerRow) {
     ...row,
     accepts_marketing: row.accepts_marketing === 1,
     tags: JSON.parse(row.tags) as string[],
+    location: JSON.parse(row.location ?? 'null') as Static<typeof Location> | null,
   }
+}
+
+/** As events tell of a customer: templates of the visual builder say `customer_name`. */
+function factsOf(customer: ReturnType<typeof viewOf>) {
+  return { ...customer, customer_name: customer.name }
 }

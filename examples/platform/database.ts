@@ -10,7 +10,8 @@ const SCHEMA = `
   ) strict;
   create table if not exists customers (
     tenant_id text not null, id text not null, email text not null collate nocase, name text, phone text,
-    accepts_marketing integer not null, tags text not null, created_at text not null, updated_at text not null,
+    accepts_marketing integer not null, tags text not null, location text,
+    created_at text not null, updated_at text not null,
     primary key (tenant_id, id), unique (tenant_id, email)
   ) strict;
   create table if not exists orders (

@@ -4,9 +4,13 @@ const PROPERTIES = {
   id,
   email: nullable(email),
   name: nullable(text),
+  customer_name: { ...nullable(text), description: 'The same as name' },
   phone: nullable(text),
   accepts_marketing: { type: 'boolean' },
   tags: listOf(text),
+  location: nullable(
+    object({ country: { ...text, description: 'ISO 3166-1 alpha-2' }, city: nullable(text) }, ['country']),
+  ),
   created_at: time,
   updated_at: time,
 } as const
@@ -15,9 +19,11 @@ const SAMPLE = {
   id: 'cus_Lw81Pd',
   email: 'ana@example.com',
   name: 'Ana Sousa',
+  customer_name: 'Ana Sousa',
   phone: '+351912345678',
   accepts_marketing: true,
   tags: ['newsletter'],
+  location: { country: 'PT', city: 'Porto' },
   created_at: '2026-03-02T14:01:12Z',
   updated_at: '2026-03-02T14:01:12Z',
 } as const
