@@ -4,7 +4,7 @@
  * makes databases of its own on that server. Exit code 0: every figure was taken (whether or not it meets its
  * target); 1: not; 2: the command line is not usable.
  */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { format, resolveConfig } from 'prettier'
@@ -25,6 +25,8 @@ const USAGE = `Usage: npm run bench -- [options]
 
 const ROOT = join(import.meta.dirname, '..')
 const DOCUMENT = join(ROOT, 'docs/performance.md')
+/** Written by hand, from profiles: the end of the page. */
+const PROFILE = join(ROOT, 'bench/where-the-time-goes.md')
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
 /** A machine so slow, or a process so stuck, that the figures would say nothing. */
@@ -136,7 +138,7 @@ async function writeResults(report: Report, options: Options): Promise<void> {
     say('docs/performance.md is left as it was: some figures are missing')
     return
   }
-  const text = documentOf(report, options.figures)
+  const text = `${documentOf(report, options.figures)}\n${await readFile(PROFILE, 'utf8')}`
   await writeFile(
     DOCUMENT,
     await format(text, { ...(await resolveConfig(DOCUMENT)), parser: 'markdown', proseWrap: 'preserve' }),
