@@ -4,9 +4,26 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 /** Where the version digit stands in a UUID's text. */
 const VERSION_AT = 14
 
-/** A UUIDv7: ids minted in a later millisecond sort later; within one millisecond the order is random. */
+let last = ''
+
+/** A UUIDv7. Ids of one process sort in the order in which they were minted; those of several only by millisecond. */
 export function newId(): string {
-  return randomUUIDv7()
+  const id = randomUUIDv7()
+  last = id > last ? id : successorOf(last)
+  return last
+}
+
+/** Where the last group of a UUID's text begins: 48 random bits. */
+const TAIL_AT = 24
+const TAIL_MAX = 2 ** 48 - 1
+
+/** RFC 9562 §6.2, method 2: the random part counts on. */
+function successorOf(id: string): string {
+  const tail = Number.parseInt(id.slice(TAIL_AT), 16)
+  if (tail < TAIL_MAX) return id.slice(0, TAIL_AT) + (tail + 1).toString(16).padStart(12, '0')
+  let next = randomUUIDv7()
+  while (next <= id) next = randomUUIDv7()
+  return next
 }
 
 /** A UUIDv8 (RFC 9562) made of 118 bits of the name's SHA-256: the same name, the same id. */

@@ -1,14 +1,19 @@
 import t from 'tap'
-import { isUuid, newId, uuidTime } from '../../src/lib/ids.ts'
+import { derivedId, isUuid, newId, uuidTime } from '../../src/lib/ids.ts'
 
-t.test('ids minted in a later millisecond sort later', (t) => {
-  const ids = [newId()]
-  while (ids.length < 5) {
-    const id = newId()
-    if (uuidTime(id) > uuidTime(ids.at(-1) ?? '')) ids.push(id)
-  }
+t.test('ids sort in the order in which they were minted, also within a millisecond', (t) => {
+  const ids = Array.from({ length: 50_000 }, newId)
   t.same([...ids].sort(), ids)
+  t.equal(new Set(ids).size, ids.length)
   t.ok(ids.every(isUuid))
+  t.ok(new Set(ids.map((id) => uuidTime(id).getTime())).size < ids.length, 'many are of one millisecond')
+  t.end()
+})
+
+t.test('a derived id is the same for the same name, and another for another', (t) => {
+  t.match(derivedId('a'), /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/)
+  t.equal(derivedId('a'), derivedId('a'))
+  t.not(derivedId('a'), derivedId('b'))
   t.end()
 })
 

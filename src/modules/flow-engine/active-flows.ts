@@ -40,7 +40,7 @@ export class ActiveFlows {
     if (known?.version === version) return known
     const flows: ActiveFlow[] = []
     for (const { id, published_version } of await selectActive(trx, tenantId)) {
-      const flow = await this.#load(tenantId, id, published_version as number)
+      const flow = await this.#load(trx, tenantId, id, published_version as number)
       if (flow !== null) flows.push(flow)
     }
     const types = flows.flatMap(({ triggers }) => triggers.flatMap(({ event_types }) => event_types))
@@ -51,8 +51,13 @@ export class ActiveFlows {
   }
 
   /** A flow that cannot be read starts nothing; the tenant's others do. */
-  async #load(tenantId: string, id: string, version: number): Promise<ActiveFlow | null> {
-    const program = await this.#programs.find(tenantId, id, version)
+  async #load(
+    trx: Transaction<DB>,
+    tenantId: string,
+    id: string,
+    version: number,
+  ): Promise<ActiveFlow | null> {
+    const program = await this.#programs.find(tenantId, id, version, trx)
     if (program === null) {
       this.#log.error({ tenant_id: tenantId, flow_id: id, version }, 'an active flow has no such version')
       return null

@@ -11,16 +11,16 @@ import { type CallContext, callsOf } from './calls.ts'
 import {
   claimExecutions,
   type ClaimedExecution,
-  loadOutputs,
   renewExecutions,
   TENANT_MAX_RUNNING,
 } from './execution-repository.ts'
 import { FlowHealth } from './flow-health.ts'
 import { Ended, Journal, type RunEnd } from './journal.ts'
 import type { ProgramCache } from './program.ts'
+import { ResumeLoader } from './resume-loader.ts'
 import { Run } from './runner.ts'
 import { ScopeBuilder } from './scope.ts'
-import type { ReceivedEvent, Waits } from './waits.ts'
+import type { Waits } from './waits.ts'
 
 export interface EngineContext extends CallContext {
   db: Kysely<DB>
@@ -56,6 +56,7 @@ export class Engine {
   readonly #options: EngineOptions
   readonly #boundaries: Batcher<Boundary, BoundaryAnswer>
   readonly #health: FlowHealth
+  readonly #loader: ResumeLoader
   readonly #held = new Set<ClaimedExecution>()
   readonly #runs = new Set<Promise<void>>()
   #running = false
@@ -72,6 +73,7 @@ export class Engine {
     this.#ctx = ctx
     this.#options = options
     this.#health = new FlowHealth(ctx.db)
+    this.#loader = new ResumeLoader(ctx.db)
     this.#boundaries = new Batcher({
       max: BATCH_MAX,
       concurrency: FLUSHES,
@@ -212,11 +214,9 @@ export class Engine {
   }
 
   async #runClaim(claim: ClaimedExecution, journal: Journal, clock: () => number): Promise<RunEnd> {
-    const { tenant_id: tenantId, id } = claim
-    const program = await this.#ctx.programs.get(tenantId, claim.flow_id, claim.version)
-    const outputs = claim.step_count === 0 ? [] : await loadOutputs(this.#ctx.db, claim)
-    const received =
-      claim.received === 0 ? new Map<string, ReceivedEvent>() : await this.#ctx.waits.received(tenantId, id)
+    const program = await this.#ctx.programs.get(claim.tenant_id, claim.flow_id, claim.version)
+    const outputs = await this.#loader.outputs(claim)
+    const received = await this.#loader.received(claim)
     return new Run({
       claim,
       program,

@@ -1,6 +1,5 @@
-import type { Kysely } from 'kysely'
 import type pg from 'pg'
-import type { DB, TriggerKind } from '../../../db/schema.ts'
+import type { TriggerKind } from '../../../db/schema.ts'
 import type { ExecutionState } from './state.ts'
 
 /**
@@ -129,21 +128,4 @@ export async function renewExecutions(
       now,
     ],
   })
-}
-
-/** What an execution's steps gave, those of loops only for the items that are under way. */
-export async function loadOutputs(
-  db: Kysely<DB>,
-  { tenant_id: tenantId, id, state }: ClaimedExecution,
-): Promise<{ step_id: string; iteration: string; output: unknown }[]> {
-  const iterations = state.loop?.threads.map(({ iteration }) => iteration) ?? []
-  return db
-    .selectFrom('automation_steps')
-    .select(['step_id', 'iteration', 'output'])
-    .where('tenant_id', '=', tenantId)
-    .where('execution_id', '=', id)
-    .where('iteration', 'in', ['', ...iterations])
-    .where((eb) => eb.or([eb('status', '=', 'succeeded'), eb('port', '=', 'error')]))
-    .orderBy('number')
-    .execute()
 }

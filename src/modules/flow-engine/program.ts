@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import type { CanonicalFlow, CanonicalStep, StepId } from '../../lib/flow/types.ts'
 import { compileTemplateTree, type TemplateNode } from '../../lib/template.ts'
@@ -50,11 +50,17 @@ export class ProgramCache {
     return program
   }
 
-  async find(tenantId: string, flowId: string, version: number): Promise<Program | null> {
+  /** @param db where to load it from: a transaction's own connection for who holds one, and locks with it */
+  async find(
+    tenantId: string,
+    flowId: string,
+    version: number,
+    db: Kysely<DB> | Transaction<DB> = this.#db,
+  ): Promise<Program | null> {
     const key = `${tenantId} ${flowId} ${version}`
     const known = this.#programs.get(key)
     this.#programs.delete(key)
-    const program = known ?? loadProgram(this.#db, tenantId, flowId, version)
+    const program = known ?? loadProgram(db, tenantId, flowId, version)
     this.#programs.set(key, program)
     program.then(
       (found) => found === null && this.#programs.delete(key),
@@ -69,7 +75,7 @@ export class ProgramCache {
 }
 
 async function loadProgram(
-  db: Kysely<DB>,
+  db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
   flowId: string,
   version: number,

@@ -54,19 +54,20 @@ export async function insertWaits(trx: Transaction<DB>, wait: NewWait): Promise<
 
 /** Waits of an execution that an event has come for. */
 export async function loadReceived(
-  db: Kysely<DB>,
+  db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
-  executionId: string,
-): Promise<{ iteration: string; alternative: number; eventId: string }[]> {
+  executionIds: readonly string[],
+): Promise<{ executionId: string; iteration: string; alternative: number; eventId: string }[]> {
   const rows = await db
     .selectFrom('automation_waits')
-    .select(['iteration', 'alternative', 'received_event_id'])
+    .select(['execution_id', 'iteration', 'alternative', 'received_event_id'])
     .where('tenant_id', '=', tenantId)
-    .where('execution_id', '=', executionId)
+    .where('execution_id', 'in', executionIds)
     .where('purpose', '=', 'resume')
     .where('received_event_id', 'is not', null)
     .execute()
-  return rows.map(({ iteration, alternative, received_event_id }) => ({
+  return rows.map(({ execution_id, iteration, alternative, received_event_id }) => ({
+    executionId: execution_id,
     iteration,
     alternative,
     eventId: received_event_id as string,

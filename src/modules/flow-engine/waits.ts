@@ -85,14 +85,9 @@ export class Waits {
       const late = await lookBack(trx, search, before, cursor.at)
       if (late !== null) return late
       await insertWaits(trx, { tenantId, executionId, stepId, iteration, purpose: 'resume', keys })
-      const received = await receivedOf(trx, tenantId, executionId)
-      return received.get(iteration) ?? 'registered'
+      const received = await receivedOf(trx, tenantId, [executionId])
+      return received.get(executionId)?.get(iteration) ?? 'registered'
     })
-  }
-
-  /** Events that came for an execution's waits, by iteration. */
-  async received(tenantId: string, executionId: string): Promise<Map<string, ReceivedEvent>> {
-    return receivedOf(this.#db, tenantId, executionId)
   }
 }
 
@@ -161,22 +156,26 @@ function seenEvents(scope: FlowScope): Set<string> {
   return new Set(ids.filter((id) => typeof id === 'string'))
 }
 
-async function receivedOf(
+/** Events that came for executions' waits, by execution and iteration. */
+export async function receivedOf(
   db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
-  executionId: string,
-): Promise<Map<string, ReceivedEvent>> {
-  const waits = await loadReceived(db, tenantId, executionId)
+  executionIds: readonly string[],
+): Promise<Map<string, Map<string, ReceivedEvent>>> {
+  const waits = await loadReceived(db, tenantId, executionIds)
   const events = await selectEvents(
     db,
     tenantId,
     waits.map(({ eventId }) => eventId),
   )
   const byId = new Map(events.map((event) => [event.id, event]))
-  const received = new Map<string, ReceivedEvent>()
-  for (const { iteration, alternative, eventId } of waits) {
+  const received = new Map<string, Map<string, ReceivedEvent>>()
+  for (const { executionId, iteration, alternative, eventId } of waits) {
     const event = byId.get(eventId)
-    if (event !== undefined) received.set(iteration, { output: { event: toEventScope(event), alternative } })
+    if (event === undefined) continue
+    let ofExecution = received.get(executionId)
+    if (ofExecution === undefined) received.set(executionId, (ofExecution = new Map<string, ReceivedEvent>()))
+    ofExecution.set(iteration, { output: { event: toEventScope(event), alternative } })
   }
   return received
 }
