@@ -82,7 +82,15 @@ t.test('the demo shows three plugins, finds its own claims to hold, and leaves n
   t.ok(attempts > 0)
   t.match(show.text(), /What went wrong for warehouse:\n.*connect_refused/)
   t.match(show.text(), /mail +to ada@example\.com: Welcome, Ada!/)
-  t.equal(show.text().match(/^ok /gm)?.length, 12)
+  const flow = show.text().slice(show.text().indexOf('A flow: '))
+  t.match(
+    flow,
+    /Eva Lund.*\n {2}in_portugal .*"true"\n {2}welcome .*"success"\n {2}follow_up .*"success"\n {2}completed: done/,
+  )
+  t.match(flow, /Tom Hill.*\n {2}in_portugal .*"false"\n {2}completed: filtered/)
+  t.match(flow, /mail +to eva@example\.com: Welcome, Eva Lund!/)
+  t.match(flow, /task +Call Eva Lund, due \d{4}-/)
+  t.equal(show.text().match(/^ok /gm)?.length, 16)
   t.notMatch(show.text(), /^FALSE/m)
   t.strictSame(await show.leftovers(), [])
 })

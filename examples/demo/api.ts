@@ -1,4 +1,4 @@
-import { Agent, fetch } from 'undici'
+import { Agent, fetch, type Response } from 'undici'
 
 export interface EventType {
   name: string
@@ -41,6 +41,8 @@ export interface Api extends AsyncDisposable {
   post<T>(path: string, body: unknown): Promise<T>
   /** Every entry of a list, page by page. */
   all<T>(path: string): Promise<T[]>
+  /** Server-sent events, until the service or the reader ends them. */
+  follow(path: string): AsyncGenerator<{ event: string; data: unknown }>
 }
 
 const PAGE_SIZE = 200
@@ -48,7 +50,7 @@ const PAGE_SIZE = 200
 /** @throws with the problem's own words when the answer is not 2xx */
 export function createApi(url: string, signal: AbortSignal): Api {
   const agent = new Agent()
-  const call = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+  const request = async (method: string, path: string, body?: unknown): Promise<Response> => {
     const response = await fetch(url + path, {
       method,
       signal,
@@ -58,10 +60,11 @@ export function createApi(url: string, signal: AbortSignal): Api {
         body: JSON.stringify(body),
       }),
     })
-    const text = await response.text()
-    if (!response.ok) throw new Error(`${method} ${path} was answered ${response.status}: ${text}`)
-    return JSON.parse(text)
+    if (response.ok) return response
+    throw new Error(`${method} ${path} was answered ${response.status}: ${await response.text()}`)
   }
+  const call = async (method: string, path: string, body?: unknown): Promise<unknown> =>
+    (await request(method, path, body)).json()
   return {
     // A connection that stays open without a request would hold up the service's closing.
     [Symbol.asyncDispose]: () => agent.destroy(),
@@ -78,6 +81,10 @@ export function createApi(url: string, signal: AbortSignal): Api {
         cursor = `&cursor=${encodeURIComponent(page.next_cursor)}`
       }
     },
+    follow: async function* (path: string) {
+      const { body } = await request('GET', path)
+      if (body !== null) yield* eventsOf(body.pipeThrough(new TextDecoderStream()))
+    },
   }
 }
 
@@ -85,4 +92,18 @@ interface Page<T> {
   data: T[]
   next_cursor: string | null
   has_more?: boolean
+}
+
+/** Comments and `retry` are left out. */
+async function* eventsOf(chunks: AsyncIterable<string>): AsyncGenerator<{ event: string; data: unknown }> {
+  let text = ''
+  for await (const chunk of chunks) {
+    const blocks = (text + chunk).split('\n\n')
+    text = blocks.pop() ?? ''
+    for (const block of blocks) {
+      const [, event = ''] = /^event: (.*)$/m.exec(block) ?? []
+      const [, data = ''] = /^data: (.*)$/m.exec(block) ?? []
+      if (event !== '') yield { event, data: JSON.parse(data) as unknown }
+    }
+  }
 }

@@ -1,8 +1,8 @@
 /**
  * `npm run demo`: the service, a receiver and three plugins, of which one works, one fails at first and one is dead.
- * Posts events, watches them arrive; then one request has the platform create a customer and a plugin mail to them.
- * Checks its own claims. Exit code 0: all of them hold; 1: one does not, or
- * something broke; 130: interrupted. Leaves nothing behind.
+ * Posts events, watches them arrive; then one request has the platform create a customer and a plugin mail to them;
+ * then a flow does as much by itself, whenever a customer signs up. Checks its own claims. Exit code 0: all of them
+ * hold; 1: one does not, or something broke; 130: interrupted. Leaves nothing behind.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -15,6 +15,7 @@ import { checkClaims } from './claims.ts'
 import { setStage, showDispatch } from './dispatch.ts'
 import { catalogueEvents, githubEvents, type PostedEvent, postInBatches, postSingly } from './events.ts'
 import { DEAD_URL, PLUGINS, wants } from './plugins.ts'
+import { showFlow } from './flow.ts'
 import { startReceiver, startService } from './processes.ts'
 import { Progress } from './progress.ts'
 import { explain, renderTable } from './report.ts'
@@ -49,7 +50,9 @@ async function main(signal: AbortSignal): Promise<boolean> {
   progress.line('')
   const line = (text: string): void => progress.line(text)
   const dispatched = showClaims(await showDispatch({ stage, api, url, line, cleanup, signal }))
-  return delivered && dispatched
+  progress.line('')
+  const flowed = showClaims(await showFlow({ stage, api, line, signal }))
+  return delivered && dispatched && flowed
 }
 
 async function registerPlugins(api: Api, receiver: Awaited<ReturnType<typeof startReceiver>>): Promise<void> {
