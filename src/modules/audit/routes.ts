@@ -1,7 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import { databaseUnavailable, invalidCursor, invalidRequest } from '../../infra/problems.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { AuditLogPage, AuditLogQuery } from './schemas.ts'
 import { type AuditContext, listAuditLog } from './service.ts'
@@ -21,7 +21,7 @@ export function auditRoutes(app: FastifyInstance, ctx: AuditContext): void {
         querystring: AuditLogQuery,
         response: {
           200: ref(AuditLogPage),
-          ...problems(...AUTH_PROBLEMS, invalidRequest, invalidCursor, databaseUnavailable),
+          ...problems(...READ_PROBLEMS, invalidCursor),
         },
       },
     },

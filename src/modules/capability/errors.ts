@@ -1,12 +1,3 @@
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidJson,
-  invalidRequest,
-  overloaded,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
 import { defineProblem } from '../../lib/problem.ts'
 
 export const manifestInvalid = defineProblem(
@@ -21,7 +12,3 @@ export const capabilitiesUnavailable = defineProblem(
   'The plugin did not give its capabilities',
   'The plugin has to answer GET /api/capabilities below its base_url with its manifest. What it gave last stays.',
 )
-
-export const READ_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable] as const
-export const WRITE_PROBLEMS = [...READ_PROBLEMS, overloaded] as const
-export const BODY_PROBLEMS = [invalidJson, payloadTooLarge, unsupportedMediaType] as const

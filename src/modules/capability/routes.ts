@@ -2,6 +2,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { pluginNotFound } from '../plugin/index.ts'
 import {
@@ -13,13 +14,7 @@ import {
   type VersionCache,
 } from '../registry/index.ts'
 import type { CapabilityContext } from './context.ts'
-import {
-  BODY_PROBLEMS,
-  capabilitiesUnavailable,
-  manifestInvalid,
-  READ_PROBLEMS,
-  WRITE_PROBLEMS,
-} from './errors.ts'
+import { capabilitiesUnavailable, manifestInvalid } from './errors.ts'
 import { MANIFEST_MAX_BYTES } from './fetch.ts'
 import { type CapabilityPicture, listCapabilities } from './merged.ts'
 import { refreshCapabilities } from './refresh.ts'
@@ -118,7 +113,7 @@ export function capabilityRoutes(
         body: ref(CapabilityManifest),
         response: {
           200: ref(CapabilityUpdate),
-          ...problems(...WRITE_PROBLEMS, ...BODY_PROBLEMS, pluginNotFound, manifestInvalid, tooManyActions),
+          ...problems(...WRITE_PROBLEMS, pluginNotFound, manifestInvalid, tooManyActions),
         },
       },
     },

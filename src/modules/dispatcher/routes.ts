@@ -1,14 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidCursor,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { BODY_PROBLEMS, OPEN_PROBLEMS, READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { complete } from './completion.ts'
 import { invocationNotAccepted, invocationNotFound } from './errors.ts'
@@ -29,8 +22,6 @@ export interface DispatcherRoutesContext extends DispatcherContext {
   dispatch: (tenantId: string, input: DispatchInput) => Promise<DispatchResult>
 }
 
-const BODY_PROBLEMS = [invalidRequest, invalidJson, payloadTooLarge, unsupportedMediaType] as const
-
 export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
 
@@ -43,7 +34,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
     body: ref(DispatchInput),
     response: {
       200: ref(DispatchResult),
-      ...problems(...BODY_PROBLEMS, ...AUTH_PROBLEMS, databaseUnavailable),
+      ...problems(...WRITE_PROBLEMS),
     },
   }
   const handle = async (request: FastifyRequest): Promise<DispatchResult> => {
@@ -86,7 +77,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
         querystring: EventLogQuery,
         response: {
           200: ref(EventLogPage),
-          ...problems(invalidRequest, invalidCursor, ...AUTH_PROBLEMS, databaseUnavailable),
+          ...problems(...READ_PROBLEMS, invalidCursor),
         },
       },
     },
@@ -109,7 +100,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
         body: ref(CompletionInput),
         response: {
           200: ref(Completion),
-          ...problems(...BODY_PROBLEMS, invocationNotFound, invocationNotAccepted, databaseUnavailable),
+          ...problems(...OPEN_PROBLEMS, ...BODY_PROBLEMS, invocationNotFound, invocationNotAccepted),
         },
       },
     },

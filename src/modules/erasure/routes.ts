@@ -1,14 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidCursor,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { erasureNotFound, tooManyErasures } from './errors.ts'
 import { Erasure, ErasurePage, ErasureParams, ErasureQuery, NewErasure } from './schemas.ts'
@@ -16,7 +9,6 @@ import { createErasure, type ErasureContext, listErasures, readErasure } from '.
 
 const access = { role: 'admin' } as const
 const tags = ['erasures']
-const COMMON_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable]
 
 export function erasureRoutes(app: FastifyInstance, ctx: ErasureContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
@@ -41,13 +33,7 @@ export function erasureRoutes(app: FastifyInstance, ctx: ErasureContext): void {
         body: ref(NewErasure),
         response: {
           202: ref(Erasure),
-          ...problems(
-            ...COMMON_PROBLEMS,
-            invalidJson,
-            payloadTooLarge,
-            unsupportedMediaType,
-            tooManyErasures,
-          ),
+          ...problems(...WRITE_PROBLEMS, tooManyErasures),
         },
       },
     },
@@ -66,7 +52,7 @@ export function erasureRoutes(app: FastifyInstance, ctx: ErasureContext): void {
         tags,
         summary: 'List erasures, newest first',
         querystring: ErasureQuery,
-        response: { 200: ref(ErasurePage), ...problems(...COMMON_PROBLEMS, invalidCursor) },
+        response: { 200: ref(ErasurePage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
     },
     async (request) => listErasures(ctx, request.tenantId, request.query),
@@ -81,7 +67,7 @@ export function erasureRoutes(app: FastifyInstance, ctx: ErasureContext): void {
         tags,
         summary: 'Read an erasure and how far it is',
         params: ErasureParams,
-        response: { 200: ref(Erasure), ...problems(...COMMON_PROBLEMS, erasureNotFound) },
+        response: { 200: ref(Erasure), ...problems(...READ_PROBLEMS, erasureNotFound) },
       },
     },
     async (request) => readErasure(ctx, request.tenantId, request.params.id),

@@ -1,14 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidCursor,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { Nullable, problems, ref } from '../../lib/schema.ts'
 import { eventBodyGone, eventNotFound, pluginNotSubscribed } from './errors.ts'
 import { type EventContext, readEvent, replayEvent } from './event-service.ts'
@@ -24,7 +17,6 @@ import { readFeed } from './feed.ts'
 
 const tags = ['events']
 const READ = { access: { role: 'viewer', plugin: true } } as const
-const COMMON_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable]
 
 export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
@@ -42,7 +34,7 @@ export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
           'out, although transactions end in any order. A page may be short, or empty, while `has_more` is true. ' +
           "A plugin's key sees the events that the plugin is subscribed to.",
         querystring: FeedQuery,
-        response: { 200: ref(EventPage), ...problems(...COMMON_PROBLEMS, invalidCursor) },
+        response: { 200: ref(EventPage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
     },
     async (request) => readFeed(ctx, request.tenantId, request.actor.pluginId, request.query),
@@ -58,7 +50,7 @@ export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
         summary: 'Read an event with its deliveries',
         description: "A plugin's key sees the events that went to the plugin, with that delivery alone.",
         params: EventParams,
-        response: { 200: ref(EventDetail), ...problems(...COMMON_PROBLEMS, eventNotFound) },
+        response: { 200: ref(EventDetail), ...problems(...READ_PROBLEMS, eventNotFound) },
       },
     },
     async (request) => readEvent(ctx, request.tenantId, request.actor.pluginId, request.params.id),
@@ -79,15 +71,7 @@ export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
         body: Nullable(ref(EventReplay)),
         response: {
           202: ref(EventReplayResult),
-          ...problems(
-            ...COMMON_PROBLEMS,
-            invalidJson,
-            payloadTooLarge,
-            unsupportedMediaType,
-            eventNotFound,
-            eventBodyGone,
-            pluginNotSubscribed,
-          ),
+          ...problems(...WRITE_PROBLEMS, eventNotFound, eventBodyGone, pluginNotSubscribed),
         },
       },
     },

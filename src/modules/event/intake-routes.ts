@@ -1,14 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
 import { readJson } from '../../infra/edge.ts'
-import {
-  databaseUnavailable,
-  invalidJson,
-  invalidRequest,
-  overloaded,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
+import { WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { BATCHED, STRUCTURED } from './cloudevents.ts'
 import {
@@ -34,18 +26,12 @@ import type { EventService } from './types.ts'
 /** 1,000 events of 8 KiB. */
 const BATCH_BODY_LIMIT = 8 * 1024 * 1024
 const INTAKE_PROBLEMS = [
-  ...AUTH_PROBLEMS,
-  invalidRequest,
-  invalidJson,
+  ...WRITE_PROBLEMS,
   eventTypeForbidden,
   eventConflict,
-  payloadTooLarge,
   eventTooLarge,
-  unsupportedMediaType,
   eventTypeUnknown,
   eventSchemaMismatch,
-  databaseUnavailable,
-  overloaded,
 ]
 /** The schemas are for the document: intake-parse.ts checks the bodies, event by event. */
 const validatorCompiler = () => () => true

@@ -1,23 +1,14 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidCursor,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { eventTypeInvalid, eventTypeNotFound, eventTypeTaken, tooManyEventTypes } from './errors.ts'
 import { EventType, EventTypeInput, EventTypePage, EventTypeParams, EventTypeQuery } from './type-schemas.ts'
 import { listTypes, putType, readType, removeType, type TypeContext } from './type-service.ts'
 
 const tags = ['events']
-const COMMON_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable]
-const BODY_PROBLEMS = [invalidJson, payloadTooLarge, unsupportedMediaType]
 
 export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
@@ -32,7 +23,7 @@ export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
         summary: 'List event types, by name',
         description: "The platform's catalogue, the tenant's own types and those that its plugins declared.",
         querystring: EventTypeQuery,
-        response: { 200: ref(EventTypePage), ...problems(...COMMON_PROBLEMS, invalidCursor) },
+        response: { 200: ref(EventTypePage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
     },
     async (request) => listTypes(ctx, request.tenantId, request.query),
@@ -47,7 +38,7 @@ export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
         tags,
         summary: 'Read an event type',
         params: EventTypeParams,
-        response: { 200: ref(EventType), ...problems(...COMMON_PROBLEMS, eventTypeNotFound) },
+        response: { 200: ref(EventType), ...problems(...READ_PROBLEMS, eventTypeNotFound) },
       },
     },
     async (request) => readType(ctx, request.tenantId, request.params.name),
@@ -69,13 +60,7 @@ export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
         response: {
           200: ref(EventType),
           201: ref(EventType),
-          ...problems(
-            ...COMMON_PROBLEMS,
-            ...BODY_PROBLEMS,
-            eventTypeTaken,
-            tooManyEventTypes,
-            eventTypeInvalid,
-          ),
+          ...problems(...WRITE_PROBLEMS, eventTypeTaken, tooManyEventTypes, eventTypeInvalid),
         },
       },
     },
@@ -98,7 +83,7 @@ export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
         params: EventTypeParams,
         response: {
           204: Type.Null({ description: 'The declaration is gone' }),
-          ...problems(...COMMON_PROBLEMS, eventTypeNotFound, eventTypeTaken),
+          ...problems(...WRITE_PROBLEMS, eventTypeNotFound, eventTypeTaken),
         },
       },
     },

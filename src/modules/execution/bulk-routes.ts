@@ -1,14 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidCursor,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { BulkCancelInput, BulkCancelResult, BulkRetryInput, BulkRetryResult } from './bulk-schemas.ts'
 import { cancelMany, retryMany } from './bulk-service.ts'
@@ -17,7 +10,6 @@ import { HaltResult, HaltState } from './halt-schemas.ts'
 import { halt, readHalt, resume } from './halt-service.ts'
 
 const tags = ['executions']
-const BODY_PROBLEMS = [invalidJson, payloadTooLarge, unsupportedMediaType]
 
 /** What concerns many executions of a tenant, or all. */
 export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
@@ -37,7 +29,7 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
         body: ref(BulkCancelInput),
         response: {
           200: ref(BulkCancelResult),
-          ...problems(...AUTH_PROBLEMS, invalidRequest, ...BODY_PROBLEMS, databaseUnavailable),
+          ...problems(...WRITE_PROBLEMS),
         },
       },
     },
@@ -59,7 +51,7 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
         body: ref(BulkRetryInput),
         response: {
           200: ref(BulkRetryResult),
-          ...problems(...AUTH_PROBLEMS, invalidRequest, invalidCursor, ...BODY_PROBLEMS, databaseUnavailable),
+          ...problems(...WRITE_PROBLEMS, invalidCursor),
         },
       },
     },
@@ -74,7 +66,7 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
         operationId: 'getHaltState',
         tags,
         summary: 'Whether all automations are halted',
-        response: { 200: ref(HaltState), ...problems(...AUTH_PROBLEMS, databaseUnavailable) },
+        response: { 200: ref(HaltState), ...problems(...READ_PROBLEMS) },
       },
     },
     async (request) => readHalt(ctx.db, request.tenantId),
@@ -91,7 +83,7 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
         description:
           'Nothing starts any more, what is queued is cancelled, what runs is held at its next step, and what waits ' +
           'goes on waiting, for events too, until automations are resumed.',
-        response: { 200: ref(HaltResult), ...problems(...AUTH_PROBLEMS, databaseUnavailable) },
+        response: { 200: ref(HaltResult), ...problems(...WRITE_PROBLEMS) },
       },
     },
     async (request) => halt(ctx, request.actor, request.tenantId),
@@ -105,7 +97,7 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
         operationId: 'resumeAutomations',
         tags,
         summary: 'Let automations go on',
-        response: { 200: ref(HaltState), ...problems(...AUTH_PROBLEMS, databaseUnavailable) },
+        response: { 200: ref(HaltState), ...problems(...WRITE_PROBLEMS) },
       },
     },
     async (request) => resume(ctx, request.actor, request.tenantId),

@@ -1,14 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidCursor,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { flowNotFound } from '../flow/index.ts'
 import type { ExecutionContext } from './context.ts'
@@ -42,7 +35,6 @@ import { readFlowStats } from './stats-service.ts'
 const tags = ['executions']
 const read = { role: 'viewer' } as const
 const change = { role: 'editor' } as const
-const COMMON_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable]
 
 export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
@@ -56,7 +48,7 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
         tags,
         summary: 'List executions of flows, newest first',
         querystring: ExecutionQuery,
-        response: { 200: ref(ExecutionPage), ...problems(...COMMON_PROBLEMS, invalidCursor) },
+        response: { 200: ref(ExecutionPage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
     },
     async (request) => listExecutions(ctx, request.tenantId, request.query),
@@ -77,7 +69,7 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
         querystring: ExecutionDetailQuery,
         response: {
           200: ref(ExecutionDetail),
-          ...problems(...COMMON_PROBLEMS, invalidCursor, executionNotFound),
+          ...problems(...READ_PROBLEMS, invalidCursor, executionNotFound),
         },
       },
     },
@@ -98,7 +90,7 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
         params: ExecutionParams,
         response: {
           200: ref(Execution),
-          ...problems(...COMMON_PROBLEMS, executionNotFound, executionEnded),
+          ...problems(...WRITE_PROBLEMS, executionNotFound, executionEnded),
         },
       },
     },
@@ -121,17 +113,19 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
         body: ref(RetryInput),
         response: {
           201: ref(Execution),
-          ...problems(...COMMON_PROBLEMS, invalidJson, payloadTooLarge, unsupportedMediaType),
-          ...problems(executionNotFound),
           ...problems(
+            ...WRITE_PROBLEMS,
+            executionNotFound,
             executionNotEnded,
             retryUnderWay,
             nothingToRetry,
             retryRefused,
             flowVersionMissing,
             automationsHalted,
+            retryStepUnknown,
+            retryStepInside,
+            retryOutputsMissing,
           ),
-          ...problems(retryStepUnknown, retryStepInside, retryOutputsMissing),
         },
       },
     },
@@ -152,7 +146,7 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
         summary: "Count a flow's executions by day",
         params: FlowStatsParams,
         querystring: FlowStatsQuery,
-        response: { 200: ref(FlowStats), ...problems(...COMMON_PROBLEMS, flowNotFound) },
+        response: { 200: ref(FlowStats), ...problems(...READ_PROBLEMS, flowNotFound) },
       },
     },
     async (request) => readFlowStats(ctx, request.tenantId, request.params.id, request.query),

@@ -1,8 +1,7 @@
+import { READ_PROBLEMS } from '../../infra/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { type TSchema, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import { databaseUnavailable, invalidRequest } from '../../infra/problems.ts'
 import { problems } from '../../lib/schema.ts'
 import type { ExecutionContext } from './context.ts'
 import { executionNotFound, tooManyStreams } from './errors.ts'
@@ -46,13 +45,7 @@ export function streamRoutes(app: FastifyInstance, ctx: ExecutionContext, stream
             content: { 'text/event-stream': { schema: Type.String() } },
           } as unknown as TSchema,
           204: Type.Null({ description: 'The caller has seen its end' }),
-          ...problems(
-            ...AUTH_PROBLEMS,
-            invalidRequest,
-            executionNotFound,
-            tooManyStreams,
-            databaseUnavailable,
-          ),
+          ...problems(...READ_PROBLEMS, executionNotFound, tooManyStreams),
         },
       },
     },

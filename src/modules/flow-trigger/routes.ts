@@ -1,14 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  rateLimited,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
+import { rateLimited } from '../../infra/problems.ts'
+import { BODY_PROBLEMS, OPEN_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { Problem } from '../../lib/problem.ts'
 import { RateWindow } from '../../lib/rate-window.ts'
 import { problems, ref } from '../../lib/schema.ts'
@@ -62,8 +55,7 @@ export async function flowTriggerRoutes(app: FastifyInstance, ctx: FlowTriggerRo
         body: HookBody,
         response: {
           202: ref(HookReceipt),
-          ...problems(inletNotFound, inletConflict, invalidRequest, invalidJson, payloadTooLarge),
-          ...problems(unsupportedMediaType, rateLimited, databaseUnavailable),
+          ...problems(...OPEN_PROBLEMS, ...BODY_PROBLEMS, inletNotFound, inletConflict, rateLimited),
         },
       },
     },
@@ -85,7 +77,7 @@ export async function flowTriggerRoutes(app: FastifyInstance, ctx: FlowTriggerRo
         params: InletParams,
         response: {
           200: ref(Inlet),
-          ...problems(...AUTH_PROBLEMS, invalidRequest, databaseUnavailable, inletNotFound),
+          ...problems(...WRITE_PROBLEMS, inletNotFound),
         },
       },
     },

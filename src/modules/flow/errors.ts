@@ -1,11 +1,3 @@
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
 import type { FlowProblem } from '../../lib/flow/index.ts'
 import { defineProblem, type Problem } from '../../lib/problem.ts'
 
@@ -69,10 +61,6 @@ export const flowExportUnknown = defineProblem(
   'This is not an exported flow that can be read here',
   'Send what GET /api/automation/flows/{id}/export answered, unchanged, from a service that is not newer than this one.',
 )
-
-/** What any route may answer, and what one with a body may answer besides. */
-export const READ_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable] as const
-export const WRITE_PROBLEMS = [...READ_PROBLEMS, invalidJson, payloadTooLarge, unsupportedMediaType] as const
 
 /** @param problems all that compiling found, warnings too */
 export function invalidFlow(problems: readonly FlowProblem[]): Problem {

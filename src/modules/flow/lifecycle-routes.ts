@@ -1,6 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { sendWithDefinition } from './answer.ts'
 import type { FlowContext } from './context.ts'
@@ -13,8 +14,6 @@ import {
   flowNotManual,
   flowRunConflict,
   flowVersionNotFound,
-  READ_PROBLEMS,
-  WRITE_PROBLEMS,
 } from './errors.ts'
 import {
   DeactivatedFlow,
@@ -83,7 +82,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
           'that the service has paused.',
         params: FlowParams,
         headers: IfMatch,
-        response: { 200: ref(Flow), ...problems(...READ_PROBLEMS, flowNotFound, flowChanged, flowInvalid) },
+        response: { 200: ref(Flow), ...problems(...WRITE_PROBLEMS, flowNotFound, flowChanged, flowInvalid) },
       },
     },
     async (request, reply) => {

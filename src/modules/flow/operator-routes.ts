@@ -1,3 +1,4 @@
+import { READ_PROBLEMS } from '../../infra/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
@@ -5,7 +6,6 @@ import { describeOperators } from '../../lib/operators.ts'
 import { matchPattern } from '../../lib/pattern.ts'
 import { Nullable, problems, ref } from '../../lib/schema.ts'
 import { describeFilters } from '../../lib/template-filters.ts'
-import { READ_PROBLEMS } from './errors.ts'
 
 const ConditionOperator = Type.Object(
   {

@@ -2,19 +2,13 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { sendWithDefinition } from './answer.ts'
 import { compile } from './compile.ts'
 import type { FlowContext } from './context.ts'
 import type { Definition } from './definition.ts'
-import {
-  flowChanged,
-  flowInvalid,
-  flowNotFound,
-  READ_PROBLEMS,
-  tooManyFlows,
-  WRITE_PROBLEMS,
-} from './errors.ts'
+import { flowChanged, flowInvalid, flowNotFound, tooManyFlows } from './errors.ts'
 import { etagOf, type Target } from './revision.ts'
 import {
   Flow,
@@ -157,7 +151,7 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
         headers: IfMatch,
         response: {
           204: Type.Null({ description: 'The flow is deleted' }),
-          ...problems(...READ_PROBLEMS, flowNotFound, flowChanged),
+          ...problems(...WRITE_PROBLEMS, flowNotFound, flowChanged),
         },
       },
     },

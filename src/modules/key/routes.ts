@@ -1,15 +1,8 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidCursor,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { PageQuery, problems, ref } from '../../lib/schema.ts'
 import { keyNotFound } from './errors.ts'
 import { ApiKey, ApiKeyPage, ApiKeyParams, ApiKeyWithSecret, NewApiKey } from './schemas.ts'
@@ -17,8 +10,6 @@ import { createKey, type KeyContext, listKeys, readKey, revokeKey } from './serv
 
 const access = { role: 'admin', tenant: 'optional' } as const
 const tags = ['keys']
-const COMMON_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable]
-const BODY_PROBLEMS = [invalidJson, payloadTooLarge, unsupportedMediaType]
 const SCOPE =
   "Works on the tenant's keys; for a platform key that sends no X-Tenant-Id, on the platform's own keys."
 
@@ -37,7 +28,7 @@ export function keyRoutes(app: FastifyInstance, ctx: KeyContext): void {
           'The answer shows the key once; only its hash is stored. A `tenant` key needs `role`, a `plugin` key ' +
           'needs `plugin`. Only a platform key makes `platform` keys, without X-Tenant-Id.',
         body: ref(NewApiKey),
-        response: { 201: ref(ApiKeyWithSecret), ...problems(...COMMON_PROBLEMS, ...BODY_PROBLEMS) },
+        response: { 201: ref(ApiKeyWithSecret), ...problems(...WRITE_PROBLEMS) },
       },
     },
     async (request, reply) => {
@@ -56,7 +47,7 @@ export function keyRoutes(app: FastifyInstance, ctx: KeyContext): void {
         summary: 'List keys, newest first',
         description: `${SCOPE} Revoked and expired keys are listed too.`,
         querystring: Type.Object(PageQuery, { additionalProperties: false }),
-        response: { 200: ref(ApiKeyPage), ...problems(...COMMON_PROBLEMS, invalidCursor) },
+        response: { 200: ref(ApiKeyPage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
     },
     async (request) => listKeys(ctx, request.tenantScope, request.query),
@@ -72,7 +63,7 @@ export function keyRoutes(app: FastifyInstance, ctx: KeyContext): void {
         summary: 'Read a key',
         description: SCOPE,
         params: ApiKeyParams,
-        response: { 200: ref(ApiKey), ...problems(...COMMON_PROBLEMS, keyNotFound) },
+        response: { 200: ref(ApiKey), ...problems(...READ_PROBLEMS, keyNotFound) },
       },
     },
     async (request) => readKey(ctx, request.tenantScope, request.params.id),
@@ -90,7 +81,7 @@ export function keyRoutes(app: FastifyInstance, ctx: KeyContext): void {
         params: ApiKeyParams,
         response: {
           204: Type.Null({ description: 'The key is revoked' }),
-          ...problems(...COMMON_PROBLEMS, keyNotFound),
+          ...problems(...WRITE_PROBLEMS, keyNotFound),
         },
       },
     },

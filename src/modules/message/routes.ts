@@ -1,7 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import { databaseUnavailable, invalidCursor, invalidRequest } from '../../infra/problems.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { messageNotFound } from './errors.ts'
 import { Message, MessagePage, MessageParams, MessageQuery } from './schemas.ts'
@@ -20,7 +20,7 @@ export function messageRoutes(app: FastifyInstance, ctx: MessageContext): void {
         querystring: MessageQuery,
         response: {
           200: ref(MessagePage),
-          ...problems(...AUTH_PROBLEMS, invalidRequest, invalidCursor, databaseUnavailable),
+          ...problems(...READ_PROBLEMS, invalidCursor),
         },
       },
     },
@@ -37,7 +37,7 @@ export function messageRoutes(app: FastifyInstance, ctx: MessageContext): void {
         params: MessageParams,
         response: {
           200: ref(Message),
-          ...problems(...AUTH_PROBLEMS, invalidRequest, messageNotFound, databaseUnavailable),
+          ...problems(...READ_PROBLEMS, messageNotFound),
         },
       },
     },

@@ -1,13 +1,6 @@
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { platformUrlRefused } from './errors.ts'
 import { PlatformSettings, PlatformSettingsInput } from './schemas.ts'
@@ -24,7 +17,7 @@ export function platformRoutes(app: FastifyInstance, ctx: PlatformContext): void
         operationId: 'getPlatformSettings',
         tags: ['tenant'],
         summary: "Where this tenant's platform actions are sent",
-        response: { 200: ref(PlatformSettings), ...problems(...AUTH_PROBLEMS, databaseUnavailable) },
+        response: { 200: ref(PlatformSettings), ...problems(...READ_PROBLEMS) },
       },
     },
     async (request) => readPlatformSettings(ctx, request.tenantId),
@@ -42,15 +35,7 @@ export function platformRoutes(app: FastifyInstance, ctx: PlatformContext): void
         body: ref(PlatformSettingsInput),
         response: {
           200: ref(PlatformSettings),
-          ...problems(
-            ...AUTH_PROBLEMS,
-            invalidRequest,
-            invalidJson,
-            payloadTooLarge,
-            unsupportedMediaType,
-            platformUrlRefused,
-            databaseUnavailable,
-          ),
+          ...problems(...WRITE_PROBLEMS, platformUrlRefused),
         },
       },
     },

@@ -1,12 +1,4 @@
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidJson,
-  invalidRequest,
-  overloaded,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
+import { invalidRequest } from '../../infra/problems.ts'
 import { defineProblem, type FieldError } from '../../lib/problem.ts'
 
 export const pluginNotFound = defineProblem(
@@ -45,16 +37,6 @@ export const tooManySecrets = defineProblem(
   'Too many signing secrets are live',
   'Wait until one expires, or retire them all by overlap_seconds 0.',
 )
-
-/** What any route may answer, and what one that changes something may answer besides. */
-export const READ_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable] as const
-export const WRITE_PROBLEMS = [
-  ...READ_PROBLEMS,
-  invalidJson,
-  payloadTooLarge,
-  unsupportedMediaType,
-  overloaded,
-] as const
 
 const MAX_FIELD_ERRORS = 20
 

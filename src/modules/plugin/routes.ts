@@ -2,19 +2,12 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { Plugin, PluginPage, RegisteredPlugin } from './answer-schemas.ts'
 import { etagOf, patchPlugin, replacePlugin } from './change-service.ts'
 import type { PluginContext } from './context.ts'
-import {
-  headersNeeded,
-  pluginExists,
-  pluginNotFound,
-  READ_PROBLEMS,
-  revisionConflict,
-  webhookUrlRefused,
-  WRITE_PROBLEMS,
-} from './errors.ts'
+import { headersNeeded, pluginExists, pluginNotFound, revisionConflict, webhookUrlRefused } from './errors.ts'
 import { IfMatch, PluginInput, PluginParams, PluginPatch, PluginQuery, PluginReplacement } from './schemas.ts'
 import { deletePlugin, listPlugins, readPlugin, registerPlugin } from './service.ts'
 

@@ -1,12 +1,3 @@
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidJson,
-  invalidRequest,
-  overloaded,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
 import { defineProblem } from '../../lib/problem.ts'
 
 export const actionsInvalid = defineProblem(
@@ -21,12 +12,3 @@ export const tooManyActions = defineProblem(
   'The actions of this tenant take too much space',
   "All plugins' actions together are at most 32 MiB of JSON. Remove some first.",
 )
-
-export const READ_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable] as const
-export const WRITE_PROBLEMS = [
-  ...READ_PROBLEMS,
-  invalidJson,
-  payloadTooLarge,
-  unsupportedMediaType,
-  overloaded,
-] as const

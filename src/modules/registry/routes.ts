@@ -2,12 +2,13 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { pluginNotFound } from '../plugin/index.ts'
 import type { ActionIndex } from './action-index.ts'
 import { breaksFor, type BreaksOf } from './breaks.ts'
 import { listActions, listPluginActions, type Question, type TaggedList } from './discovery.ts'
-import { actionsInvalid, READ_PROBLEMS, tooManyActions, WRITE_PROBLEMS } from './errors.ts'
+import { actionsInvalid, tooManyActions } from './errors.ts'
 import {
   ActionDeclarations,
   ActionPage,

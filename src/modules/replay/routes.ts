@@ -1,14 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidCursor,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { pluginNotFound } from '../plugin/index.ts'
 import { replayFinished, replayNotFound, tooManyReplays } from './errors.ts'
@@ -33,7 +26,6 @@ import {
 const tags = ['replays']
 const change = { role: 'editor', plugin: true } as const
 const read = { role: 'viewer', plugin: true } as const
-const COMMON_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable]
 
 export function replayRoutes(app: FastifyInstance, ctx: ReplayContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
@@ -57,8 +49,7 @@ export function replayRoutes(app: FastifyInstance, ctx: ReplayContext): void {
         response: {
           200: ref(ReplayEstimate),
           202: ref(Replay),
-          ...problems(...COMMON_PROBLEMS, invalidJson, payloadTooLarge, unsupportedMediaType),
-          ...problems(pluginNotFound, tooManyReplays),
+          ...problems(...WRITE_PROBLEMS, pluginNotFound, tooManyReplays),
         },
       },
     },
@@ -80,7 +71,7 @@ export function replayRoutes(app: FastifyInstance, ctx: ReplayContext): void {
         tags,
         summary: 'List replays, newest first',
         querystring: ReplayQuery,
-        response: { 200: ref(ReplayPage), ...problems(...COMMON_PROBLEMS, invalidCursor) },
+        response: { 200: ref(ReplayPage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
     },
     async (request) => listReplays(ctx, request.actor, request.tenantId, request.query),
@@ -95,7 +86,7 @@ export function replayRoutes(app: FastifyInstance, ctx: ReplayContext): void {
         tags,
         summary: 'Read a replay and how far it is',
         params: ReplayParams,
-        response: { 200: ref(Replay), ...problems(...COMMON_PROBLEMS, replayNotFound) },
+        response: { 200: ref(Replay), ...problems(...READ_PROBLEMS, replayNotFound) },
       },
     },
     async (request) => readReplay(ctx, request.actor, request.tenantId, request.params.id),
@@ -112,7 +103,7 @@ export function replayRoutes(app: FastifyInstance, ctx: ReplayContext): void {
         description:
           'Deliveries that it has queued already stay queued. Cancelling it again changes nothing.',
         params: ReplayParams,
-        response: { 200: ref(Replay), ...problems(...COMMON_PROBLEMS, replayNotFound, replayFinished) },
+        response: { 200: ref(Replay), ...problems(...WRITE_PROBLEMS, replayNotFound, replayFinished) },
       },
     },
     async (request) => cancelReplay(ctx, request.actor, request.tenantId, request.params.id),

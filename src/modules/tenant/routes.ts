@@ -1,13 +1,6 @@
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { Tenant, TenantChange } from './schemas.ts'
 import { changeTenant, readTenant, type TenantContext } from './service.ts'
@@ -26,7 +19,7 @@ export function tenantRoutes(app: FastifyInstance, ctx: TenantContext): void {
         tags,
         summary: "Read the tenant's settings",
         description: 'A tenant that nothing was changed for yet answers with the defaults.',
-        response: { 200: ref(Tenant), ...problems(...AUTH_PROBLEMS, databaseUnavailable) },
+        response: { 200: ref(Tenant), ...problems(...READ_PROBLEMS) },
       },
     },
     async (request) => readTenant(ctx, request.tenantId),
@@ -43,14 +36,7 @@ export function tenantRoutes(app: FastifyInstance, ctx: TenantContext): void {
         body: ref(TenantChange),
         response: {
           200: ref(Tenant),
-          ...problems(
-            ...AUTH_PROBLEMS,
-            invalidRequest,
-            invalidJson,
-            payloadTooLarge,
-            unsupportedMediaType,
-            databaseUnavailable,
-          ),
+          ...problems(...WRITE_PROBLEMS),
         },
       },
     },

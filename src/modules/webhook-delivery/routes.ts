@@ -1,7 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import { databaseUnavailable, invalidCursor, invalidRequest } from '../../infra/problems.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { deliveryNotFound, deliveryNotRetryable } from './errors.ts'
 import {
@@ -33,7 +33,7 @@ export async function deliveryRoutes(app: FastifyInstance, options: { ctx: Deliv
         querystring: DeliveryQuery,
         response: {
           200: ref(DeliveryPage),
-          ...problems(invalidRequest, invalidCursor, ...AUTH_PROBLEMS, databaseUnavailable),
+          ...problems(...READ_PROBLEMS, invalidCursor),
         },
       },
     },
@@ -52,7 +52,7 @@ export async function deliveryRoutes(app: FastifyInstance, options: { ctx: Deliv
           'Workers do this by themselves. Counts what this call did; what workers have in hand is theirs.',
         response: {
           200: ref(ProcessedCounts),
-          ...problems(invalidRequest, ...AUTH_PROBLEMS, databaseUnavailable),
+          ...problems(...WRITE_PROBLEMS),
         },
       },
     },
@@ -70,7 +70,7 @@ export async function deliveryRoutes(app: FastifyInstance, options: { ctx: Deliv
         params: DeliveryParams,
         response: {
           200: ref(DeliveryDetail),
-          ...problems(invalidRequest, ...AUTH_PROBLEMS, deliveryNotFound, databaseUnavailable),
+          ...problems(...READ_PROBLEMS, deliveryNotFound),
         },
       },
     },
@@ -89,13 +89,7 @@ export async function deliveryRoutes(app: FastifyInstance, options: { ctx: Deliv
         params: DeliveryParams,
         response: {
           202: ref(DeliveryDetail),
-          ...problems(
-            invalidRequest,
-            ...AUTH_PROBLEMS,
-            deliveryNotFound,
-            deliveryNotRetryable,
-            databaseUnavailable,
-          ),
+          ...problems(...WRITE_PROBLEMS, deliveryNotFound, deliveryNotRetryable),
         },
       },
     },
