@@ -143,7 +143,7 @@ t.test('the queue gathers what arrives, keeps submissions whole and says no when
   const flushes: number[][] = []
   const gate = Promise.withResolvers<undefined>()
   const queue = new IntakeQueue<{ count: number; bytes: number }>(
-    { batch: 10, flushes: 1, events: 30, bytes: 1_000 },
+    { batch: 10, flushes: 1, company: 1, events: 30, bytes: 1_000 },
     async (submissions) => {
       flushes.push(submissions.map(({ count }) => count))
       await gate.promise
@@ -165,3 +165,42 @@ t.test('the queue gathers what arrives, keeps submissions whole and says no when
   await queue.submit({ count: 50, bytes: 5_000 })
   t.strictSame(flushes.at(-1), [50], 'an idle queue takes even what is larger than its limits')
 })
+
+t.test(
+  'beside another flush submissions leave with enough company, or when that one has ended',
+  async (t) => {
+    const flushes: { counts: number[]; end: () => void }[] = []
+    const queue = new IntakeQueue<{ count: number; bytes: number }>(
+      { batch: 10, flushes: 2, company: 3, events: 30, bytes: 1_000 },
+      async (submissions) => {
+        const { promise, resolve } = Promise.withResolvers<undefined>()
+        flushes.push({ counts: submissions.map(({ count }) => count), end: () => resolve(undefined) })
+        await promise
+        return submissions.map(() => null)
+      },
+    )
+    const submit = (): Promise<void> => queue.submit({ count: 1, bytes: 1 })
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    const all = [submit()]
+    await turn()
+    all.push(submit(), submit())
+    await turn()
+    t.strictSame(
+      flushes.map(({ counts }) => counts),
+      [[1]],
+      'two are not enough to join the one under way',
+    )
+    all.push(submit())
+    await turn()
+    t.strictSame(
+      flushes.map(({ counts }) => counts),
+      [[1], [1, 1, 1]],
+    )
+    all.push(submit())
+    for (const { end } of flushes) end()
+    await until(async () => flushes.length === 3)
+    t.strictSame(flushes[2]?.counts, [1], 'a single one leaves once nothing is under way')
+    flushes[2]?.end()
+    await Promise.all(all)
+  },
+)
