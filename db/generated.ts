@@ -196,7 +196,7 @@ export interface AutomationSchedules {
 
 export interface AutomationSteps {
   attempts: Generated<number>;
-  duration_ms: number;
+  duration_ms: Int8;
   error: Json | null;
   execution_id: string;
   input: Json | null;

@@ -53,6 +53,7 @@ export interface DB {
     Raw.AutomationSteps,
     {
       status: StepStatus
+      duration_ms: number
       input: Json<unknown> | null
       output: Json<unknown> | null
       error: Json<{ code: string; message: string }> | null

@@ -169,7 +169,8 @@ create table automation_steps (
   attempts integer not null default 1,
   note text,
   started_at timestamptz not null,
-  duration_ms integer not null,
+  -- Waits included: an integer would end after 24 days.
+  duration_ms bigint not null,
   primary key (execution_id, number)
 );
 

@@ -93,7 +93,7 @@ with boundary as (
   select s.tenant_id, s.execution_id, s.number, s.step_id, s.iteration, s.type, s.status, s.port, s.input, s.output,
     s.error, s.attempts, s.note, to_timestamp(s.started_at_ms / 1000), s.duration_ms
   from unnest($16::uuid[], $17::uuid[], $18::int[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[],
-    $24::json[], $25::json[], $26::jsonb[], $27::int[], $28::text[], $29::float8[], $30::int[])
+    $24::json[], $25::json[], $26::jsonb[], $27::int[], $28::text[], $29::float8[], $30::bigint[])
     as s (tenant_id, execution_id, number, step_id, iteration, type, status, port, input, output, error, attempts,
       note, started_at_ms, duration_ms)
   join done on done.tenant_id = s.tenant_id and done.id = s.execution_id

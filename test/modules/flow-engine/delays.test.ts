@@ -1,5 +1,5 @@
 import t from 'tap'
-import { DAY_MS, flowOf, HOUR_MS, outcomes, post, startReceiver, step, startWorld } from './support.ts'
+import { DAY_MS, flowOf, HOUR_MS, outcomes, post, startReceiver, startWorld, step, wait } from './support.ts'
 import { lastStep } from './waiting.ts'
 
 t.setTimeout(120_000)
@@ -36,4 +36,17 @@ t.test('a delay until a time with an offset waits, or if that has passed runs or
   shop.pass(DAY_MS)
   await shop.run()
   t.strictSame(outcomes(await shop.executions(skip)), ['completed/filtered', 'completed/done'])
+})
+
+t.test('a step may take months, as many milliseconds as those are', async (t) => {
+  const shop = await world.shop()
+  await shop.publish(flowOf({ delay_1: wait(60 * DAY_MS, 'end') }))
+  await shop.send('order.created', {})
+  await shop.run()
+  shop.pass(60 * DAY_MS)
+  await shop.run()
+  const [execution] = await shop.executions()
+  t.match(execution, { status: 'completed', reason: 'done', error: null })
+  const [step] = await shop.steps(execution?.id ?? '')
+  t.ok((step?.duration_ms ?? 0) >= 60 * DAY_MS)
 })
