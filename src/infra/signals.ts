@@ -169,7 +169,12 @@ export default fp(
   async (app, options: { databaseUrl: string }) => {
     const hub = new SignalHub({
       url: options.databaseUrl,
-      send: (payload) => app.pools.worker.query('select pg_notify($1, $2)', [PG_CHANNEL, payload]),
+      send: (payload) =>
+        app.pools.worker.query({
+          name: 'notify',
+          text: 'select pg_notify($1, $2)',
+          values: [PG_CHANNEL, payload],
+        }),
       log: app.log,
     })
     app.decorate('signals', hub)
