@@ -12,6 +12,7 @@ import { createTargetReader, isRefusal, type Target } from './egress/target.ts'
 import type { Egress, EgressOptions } from './egress/types.ts'
 
 export { allowOrigin, parseEgressAllow } from './egress/allow.ts'
+export { EGRESS_ERROR_CLASSES } from './egress/error-classes.ts'
 export type * from './egress/types.ts'
 
 const DEFAULT_MAX_CONNECTIONS_PER_ORIGIN = 128

@@ -1,3 +1,4 @@
+import { EGRESS_ERROR_CLASSES } from '../../infra/egress.ts'
 import { defineProblem } from '../../lib/problem.ts'
 
 export const invocationNotFound = defineProblem(
@@ -29,16 +30,5 @@ export const ACTION_ERROR_CODES = [
   'platform_not_configured',
   'completion_timeout',
   'reported_failure',
-  'dns_error',
-  'blocked',
-  'connect_refused',
-  'connect_timeout',
-  'tls_error',
-  'timeout',
-  'reset',
-  'protocol_error',
-  'response_too_large',
-  'redirect',
-  'http_4xx',
-  'http_5xx',
+  ...EGRESS_ERROR_CLASSES,
 ] as const

@@ -1,26 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { EGRESS_ERROR_CLASSES } from '../../infra/egress.ts'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
 
 export const DELIVERY_STATUSES = ['pending', 'sent', 'retry', 'failed'] as const
 
 const ErrorClass = Nullable(
-  StringEnum(
-    [
-      'dns_error',
-      'blocked',
-      'connect_refused',
-      'connect_timeout',
-      'tls_error',
-      'timeout',
-      'reset',
-      'protocol_error',
-      'response_too_large',
-      'redirect',
-      'http_4xx',
-      'http_5xx',
-    ],
-    { description: 'What went wrong, see docs/webhooks.md' },
-  ),
+  StringEnum(EGRESS_ERROR_CLASSES, { description: 'What went wrong, see docs/webhooks.md' }),
 )
 
 const deliveryFields = {

@@ -1,0 +1,17 @@
+import type { ErrorClass } from '../../../db/schema.ts'
+
+/** What can go wrong with a request that goes out, in the order in which it does. */
+export const EGRESS_ERROR_CLASSES = [
+  'dns_error',
+  'blocked',
+  'connect_refused',
+  'connect_timeout',
+  'tls_error',
+  'timeout',
+  'reset',
+  'protocol_error',
+  'response_too_large',
+  'redirect',
+  'http_4xx',
+  'http_5xx',
+] as const satisfies readonly ErrorClass[]
