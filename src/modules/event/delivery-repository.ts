@@ -1,43 +1,18 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import { newId } from '../../lib/ids.ts'
+import { deliveryView } from './delivery-view.ts'
 
 /** Deliveries shown with an event; the delivery log has all of them. */
 const MAX_SHOWN = 1_000
 
-/** Why a delivery waits is told by its plugin and lane as they are now. */
 export async function selectDeliveries(
   db: Kysely<DB>,
   tenantId: string,
   eventId: string,
   pluginId: string | null,
 ) {
-  let query = db
-    .selectFrom('deliveries as d')
-    .innerJoin('plugins as p', (join) =>
-      join.onRef('p.id', '=', 'd.plugin_id').onRef('p.tenant_id', '=', 'd.tenant_id'),
-    )
-    .leftJoin('delivery_lanes as l', 'l.plugin_id', 'd.plugin_id')
-    .select([
-      'd.id',
-      'p.slug as plugin',
-      'd.status',
-      'd.attempt_count',
-      'd.due_at as next_attempt_at',
-      'd.created_at',
-      'd.sent_at',
-      'd.last_response_status',
-      'd.last_error_class',
-      sql<string | null>`case
-        when d.status not in ('pending', 'retry') then d.reason
-        when p.status <> 'active' then 'plugin_' || p.status
-        when l.hold_until > now() then l.hold_reason
-        else d.reason end`.as('reason'),
-    ])
-    .where('d.tenant_id', '=', tenantId)
-    .where('d.event_id', '=', eventId)
-    .orderBy('d.id')
-    .limit(MAX_SHOWN)
+  let query = deliveryView(db, tenantId).where('d.event_id', '=', eventId).orderBy('d.id').limit(MAX_SHOWN)
   if (pluginId !== null) query = query.where('d.plugin_id', '=', pluginId)
   return query.execute()
 }

@@ -26,6 +26,7 @@ import { TYPE_SCHEMAS } from './type-schemas.ts'
 import type { EventService } from './types.ts'
 
 export { CATALOGUE } from './catalogue/index.ts'
+export { deliveryView } from './delivery-view.ts'
 export { eventNotFound } from './errors.ts'
 export { type PluginType, removePluginTypes, replacePluginTypes, type TypeRefusal } from './plugin-types.ts'
 export { type EventRow, scanFeed, selectEvents } from './feed-repository.ts'

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB, DeliveryStatus } from '../../../db/schema.ts'
+import { deliveryView } from '../event/index.ts'
 
 export interface DeliveryFilter {
   tenantId: string
@@ -14,9 +15,9 @@ export interface DeliveryFilter {
 /** Attempts shown with a delivery. */
 const ATTEMPTS_SHOWN = 100
 
-/** The delivery log, newest first. Why a delivery waits is told by its plugin and lane as they are now. */
+/** The delivery log, newest first. */
 export function listDeliveries(db: Kysely<DB>, filter: DeliveryFilter) {
-  let query = deliveries(db, filter.tenantId).orderBy('d.id', 'desc').limit(filter.limit)
+  let query = deliveryView(db, filter.tenantId).orderBy('d.id', 'desc').limit(filter.limit)
   if (filter.pluginId !== null) query = query.where('d.plugin_id', '=', filter.pluginId)
   if (filter.pluginSlug !== null) {
     query = query.where('d.plugin_id', 'in', (eb) =>
@@ -34,7 +35,7 @@ export function listDeliveries(db: Kysely<DB>, filter: DeliveryFilter) {
 }
 
 export async function findDelivery(db: Kysely<DB>, tenantId: string, id: string, pluginId: string | null) {
-  let query = deliveries(db, tenantId).where('d.id', '=', id)
+  let query = deliveryView(db, tenantId).where('d.id', '=', id)
   if (pluginId !== null) query = query.where('d.plugin_id', '=', pluginId)
   const delivery = await query.executeTakeFirst()
   if (delivery === undefined) return undefined
@@ -116,32 +117,4 @@ export async function findPluginRevision(
     .where('deleted_at', 'is', null)
     .executeTakeFirst()
   return row?.revision
-}
-
-function deliveries(db: Kysely<DB>, tenantId: string) {
-  return db
-    .selectFrom('deliveries as d')
-    .innerJoin('plugins as p', (join) =>
-      join.onRef('p.id', '=', 'd.plugin_id').onRef('p.tenant_id', '=', 'd.tenant_id'),
-    )
-    .leftJoin('delivery_lanes as l', 'l.plugin_id', 'd.plugin_id')
-    .select([
-      'd.id',
-      'd.event_id',
-      'd.event',
-      'p.slug as plugin',
-      'd.status',
-      'd.attempt_count',
-      'd.due_at as next_attempt_at',
-      'd.created_at',
-      'd.sent_at',
-      'd.last_response_status',
-      'd.last_error_class',
-      sql<string | null>`case
-        when d.status not in ('pending', 'retry') then d.reason
-        when p.status <> 'active' then 'plugin_' || p.status
-        when l.hold_until > now() then l.hold_reason
-        else d.reason end`.as('reason'),
-    ])
-    .where('d.tenant_id', '=', tenantId)
 }
