@@ -85,11 +85,12 @@ export class Frame {
   leave(
     { thread, stepId, step }: Position,
     done: { port: string; output: unknown; input?: unknown; note?: string | null },
+    now = this.now(),
   ): void {
     this.journal.record(thread, step, { stepId, status: 'succeeded', ...done })
     if (!this.isCurrent(thread)) return
     this.scope.setOutput(thread, stepId, done.output)
-    moveTo(thread, targetOf(step, done.port), this.now())
+    moveTo(thread, targetOf(step, done.port), now)
   }
 
   /** The step's error port, else the flow's handlers, else the execution fails. */

@@ -24,6 +24,8 @@ export interface JournalOptions {
   /** Writes a boundary; resolves when it is durable. */
   commit: (boundary: Boundary) => Promise<BoundaryAnswer>
   leaseMs: number
+  /** When the execution was asked for, by `performance.now()`: its lease is no older. */
+  takenAt: number
   /** Epoch milliseconds of the database's clock. */
   clock: () => number
 }
@@ -41,7 +43,7 @@ export class Journal {
   #isDirty = false
   #writing: Promise<void> | null = null
   #next: Promise<void> | null = null
-  #renewedAt = performance.now()
+  #renewedAt: number
   #end: RunEnd | null = null
   #isHalted = false
   #isFresh: boolean
@@ -49,6 +51,7 @@ export class Journal {
   constructor(options: JournalOptions) {
     this.#options = options
     this.#state = options.claim.state
+    this.#renewedAt = options.takenAt
     this.#isFresh = isInitial(this.#state)
     this.#stepCount = options.claim.step_count
   }
@@ -80,7 +83,7 @@ export class Journal {
     done: Partial<StepRecord> & Pick<StepRecord, 'status' | 'port' | 'stepId'>,
   ): void {
     const now = this.#options.clock()
-    const startedAtMs = thread.since ?? this.#options.claim.created_at_ms
+    const startedAtMs = thread.since ?? this.#options.claim.started_at_ms
     this.#isDirty = true
     this.#records.push({
       number: this.#stepCount++,
@@ -116,6 +119,8 @@ export class Journal {
   /** What was done so far is durable, and the execution is still ours. */
   async settle(): Promise<void> {
     if (this.#isDirty || this.#isOld() || this.#end !== null) await this.boundary()
+    // What another line has sent may hold this one's news.
+    else await this.#writing
   }
 
   /** Resolves once everything recorded so far is durable. @throws {Ended} */
@@ -170,7 +175,10 @@ export class Journal {
     if (this.#end !== null) throw new Ended()
     const { claim, commit } = this.#options
     const leaseMs = this.#isOld() ? this.#options.leaseMs : null
+    const askedAt = performance.now()
     this.#isDirty = false
+    // Not only when it is answered: other lines go on meanwhile, and what they do is no part of it.
+    this.#isFresh = false
     const answer = await commit({
       tenantId: claim.tenant_id,
       id: claim.id,
@@ -187,8 +195,7 @@ export class Journal {
       closedWaits: this.#closedWaits.splice(0),
       steps: this.#records.splice(0),
     })
-    this.#isFresh = false
-    if (leaseMs !== null) this.#renewedAt = performance.now()
+    if (leaseMs !== null) this.#renewedAt = askedAt
     this.#isHalted = answer.isHalted
     if (answer.status === boundary.status) return
     this.#end = {

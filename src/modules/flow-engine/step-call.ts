@@ -32,7 +32,8 @@ export async function doCall(frame: Frame, at: Position<CallStep>): Promise<void
     const look = Math.max(COMPLETION_LOOK_MS, (now - asOf.getTime()) / 10)
     suspend(thread, 'completion', now + Math.min(look, COMPLETION_LOOK_MAX_MS))
   } else if (result.kind === 'success') {
-    frame.leave(at, { port: 'success', input, output: result.output })
+    // Its boundary keeps this moment: what follows starts now, also after the very first call.
+    frame.leave(at, { port: 'success', input, output: result.output }, now)
     // The last boundary follows at once.
     if (thread === state.main && thread.step === 'end') return
     return journal.boundary()

@@ -69,6 +69,41 @@ t.test('a condition and two actions run in order, each call under its own Idempo
   t.match(steps[1], { input: { to: 'ann@example.com' }, output: { sent: true } })
 })
 
+t.test('the log’s times follow one another: a call’s time is not that of the step after it', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  receiver.answer((_received, response) => {
+    shop.pass(HOUR_MS)
+    response.end()
+  })
+  const flow = await shop.publish(
+    flowOf({
+      check: step({
+        type: 'condition',
+        config: { condition: { field: 'trigger.vip', operator: 'is_true' } },
+        next: { true: 'first', false: 'end' },
+      }),
+      first: post(receiver, '/a', 'second'),
+      second: post(receiver, '/b', 'end', { body: '{{now}}' }),
+    }),
+  )
+  await shop.send('order.created', { vip: true })
+  const before = shop.now().getTime()
+  await shop.run()
+  const [execution] = await shop.executions(flow)
+  const steps = await shop.steps(execution?.id ?? '')
+  t.strictSame(
+    steps.map(({ duration_ms }) => Math.round(duration_ms / HOUR_MS)),
+    [0, 1, 1],
+  )
+  t.strictSame(
+    steps.map(({ started_at }) => Math.round((started_at.getTime() - before) / HOUR_MS)),
+    [0, 0, 1],
+  )
+  const sentAt = Date.parse(receiver.received[1]?.body ?? '')
+  t.equal(Math.round((sentAt - before) / HOUR_MS), 1)
+})
+
 t.test('a condition that is not met and leads to the end completes as filtered', async (t) => {
   const shop = await world.shop()
   const receiver = await startReceiver(t)
