@@ -2,11 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
-import { isSerialisationConflict, isUnavailable } from '../../../db/connection.ts'
 import type { DB } from '../../../db/schema.ts'
-import { Batcher } from '../../lib/batcher.ts'
-import { isLockNotAvailable } from '../../lib/lock-retry.ts'
-import { type Boundary, type BoundaryAnswer, commitBoundaries } from './boundary-repository.ts'
+import { BoundaryWriter, isPassing } from './boundary-writer.ts'
 import { type CallContext, callsOf } from './calls.ts'
 import {
   claimExecutions,
@@ -39,9 +36,6 @@ export interface EngineOptions {
   now: (() => Date) | null
 }
 
-const BATCH_MAX = 200
-const FLUSHES = 2
-const RETRY_MS = 250
 /** Executions that end within this time make room together. */
 const FREED_MS = 5
 /** What is in hand when the process is to stop has so long for its call; else its lease runs out. */
@@ -54,7 +48,7 @@ const STOP_MS = 5_000
 export class Engine {
   readonly #ctx: EngineContext
   readonly #options: EngineOptions
-  readonly #boundaries: Batcher<Boundary, BoundaryAnswer>
+  readonly #boundaries: BoundaryWriter
   readonly #health: FlowHealth
   readonly #loader: ResumeLoader
   readonly #held = new Set<ClaimedExecution>()
@@ -74,11 +68,7 @@ export class Engine {
     this.#options = options
     this.#health = new FlowHealth(ctx.db)
     this.#loader = new ResumeLoader(ctx.db)
-    this.#boundaries = new Batcher({
-      max: BATCH_MAX,
-      concurrency: FLUSHES,
-      flush: (boundaries) => commitBoundaries(ctx.pool, boundaries, this.#clock()),
-    })
+    this.#boundaries = new BoundaryWriter(ctx.pool, options.leaseMs, () => this.#clock())
   }
 
   start(): void {
@@ -192,8 +182,9 @@ export class Engine {
       Math.floor(now?.().getTime() ?? claim.now_ms + (performance.now() - startedAt))
     const journal = new Journal({
       claim,
-      commit: (boundary) => this.#commit(boundary),
+      commit: (boundary) => this.#boundaries.commit(boundary),
       leaseMs: this.#options.leaseMs,
+      takenAt: startedAt,
       clock,
     })
     try {
@@ -248,19 +239,6 @@ export class Engine {
     return journal.close({ status: 'failed', reason: 'internal_error' })
   }
 
-  /** With Postgres away for a moment the boundary is written a moment later. */
-  async #commit(boundary: Boundary): Promise<BoundaryAnswer> {
-    const end = performance.now() + this.#options.leaseMs
-    for (;;) {
-      try {
-        return await this.#boundaries.add(boundary)
-      } catch (error) {
-        if (!isPassing(error) || performance.now() > end) throw error
-      }
-      await delay(RETRY_MS)
-    }
-  }
-
   async #renew(): Promise<void> {
     if (this.#held.size === 0) return
     const { leaseMs } = this.#options
@@ -283,10 +261,4 @@ function countByTenant(held: Iterable<ClaimedExecution>): Map<string, number> {
 /** Whether some tenant has as many in hand as it may. */
 function isAnyCrowded(held: Iterable<ClaimedExecution>): boolean {
   return [...countByTenant(held).values()].some((count) => count >= TENANT_MAX_RUNNING)
-}
-
-/** A statement or connection that did not come through, through no fault of what it carried. */
-function isPassing(error: unknown): boolean {
-  const isCancelled = error instanceof Error && Reflect.get(error, 'code') === '57014'
-  return isUnavailable(error) || isSerialisationConflict(error) || isLockNotAvailable(error) || isCancelled
 }

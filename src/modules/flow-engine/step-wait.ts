@@ -35,4 +35,6 @@ export async function doWait(frame: Frame, at: Position<WaitEventStep>): Promise
   journal.closeWait(iteration)
   const port = received === null ? 'timeout' : 'received'
   frame.leave(at, { port, output: received?.output ?? null })
+  // Asked for once more, the feed might show another event.
+  if (journal.isFresh) await journal.boundary()
 }

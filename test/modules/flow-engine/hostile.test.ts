@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import t from 'tap'
 import type { CanonicalStep } from '../../../src/lib/flow/types.ts'
 import { flowOf, outcomes, post, type Shop, startReceiver, startWorld, step } from './support.ts'
@@ -132,4 +133,23 @@ t.test('five hundred steps are one execution like any other', async (t) => {
   t.match(execution, { status: 'completed', reason: 'done', step_count: 500 })
   t.equal(done.length, 500)
   t.strictSame(done.at(-1)?.output, { last: 499 })
+})
+
+t.test('what the database refuses of one execution fails that one alone', async (t) => {
+  const shop = await world.shop()
+  await sql`alter table automation_steps add constraint refused check (step_id <> 'refused')`.execute(
+    world.db,
+  )
+  t.teardown(() => sql`alter table automation_steps drop constraint refused`.execute(world.db))
+  await shop.publish(flowOf({ first: set({ a: 1 }) }))
+  const refused = await shop.publish(flowOf({ refused: set({ a: 1 }) }))
+  await shop.publish(flowOf({ last: set({ a: 1 }) }))
+  await shop.send('order.created', {})
+  await shop.run()
+  const executions = await shop.executions()
+  t.equal(executions.length, 3)
+  for (const execution of executions) {
+    const failed = { status: 'failed', reason: 'internal_error', error: { code: 'internal_error' } }
+    t.match(execution, execution.flow_id === refused ? failed : { status: 'completed', error: null })
+  }
 })

@@ -170,3 +170,23 @@ async function connect(t: Test) {
   })
   return client
 }
+
+t.test('what a wait found by looking back is written before anything follows from it', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const paid = waitEvent({ look_back_ms: 60_000 }, { received: 'call' })
+  const flow = await shop.publish(flowOf({ paid, call: post(receiver, '/paid', 'end') }))
+  await shop.send('order.created', { id: 1 })
+  await shop.match()
+  const event = await shop.send('order.paid', { id: 1 })
+  await shop.match()
+  const written: unknown[] = []
+  receiver.answer((_received, response) => {
+    void lastStep(shop, flow).then((step) => {
+      written.push(step)
+      response.end()
+    })
+  })
+  await shop.run()
+  t.match(written, [{ step_id: 'paid', output: { event: { id: event } } }])
+})
