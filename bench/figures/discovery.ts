@@ -1,4 +1,3 @@
-import { createPool } from '../../db/connection.ts'
 import { fetchDue } from '../../src/modules/webhook-delivery/due-repository.ts'
 import {
   claimLanes,
@@ -8,11 +7,11 @@ import {
 import type { Figure, Row } from '../support/figure.ts'
 import { bodyOf, seedPlugins, seedQueue } from '../support/seed.ts'
 import { median } from '../support/stats.ts'
+import { createWorkerPool } from '../support/worker-pool.ts'
 
 const CLAIMED = 100
 const FETCHED_EACH = 16
 const REPEATS = 11
-const TIMEOUT_MS = 60_000
 
 export const discovery: Figure = {
   name: 'discovery',
@@ -31,15 +30,7 @@ export const discovery: Figure = {
     })
     const claimed = ids.slice(0, CLAIMED)
     const rest = ids.slice(CLAIMED)
-    const pool = createPool(database.url, {
-      max: 1,
-      applicationName: 'bench-worker',
-      statementTimeoutMs: TIMEOUT_MS,
-      lockTimeoutMs: TIMEOUT_MS,
-      idleInTransactionTimeoutMs: TIMEOUT_MS,
-      connectionTimeoutMs: TIMEOUT_MS,
-      synchronousCommit: false,
-    })
+    const pool = createWorkerPool(database.url)
     try {
       const take = (): Promise<number> => medianMs(() => takeAndGiveBack(pool, claimed))
       const few = await seedQueue(database.pool, {
@@ -90,7 +81,7 @@ export const discovery: Figure = {
   },
 }
 
-type Pool = ReturnType<typeof createPool>
+type Pool = ReturnType<typeof createWorkerPool>
 
 async function takeAndGiveBack(pool: Pool, pluginIds: readonly string[]): Promise<void> {
   const claims = await claimLanes(pool, { pluginIds, owner: 'bench', leaseMs: 30_000, now: null })

@@ -1,7 +1,6 @@
-import type { Commands as Steady } from '../processes/steady.ts'
-import type { Figure, Row } from '../support/figure.ts'
+import type { Figure } from '../support/figure.ts'
 import { actionStep, seedActor, seedFlow } from '../support/flow-seed.ts'
-import { measureSteadily, type SteadyRun } from '../support/steady-run.ts'
+import { measureLatency } from '../support/latency-rows.ts'
 
 const PER_SECOND = 100
 
@@ -10,7 +9,6 @@ export const flowLatency: Figure = {
   title: 'From event to first action',
   about: `${PER_SECOND} events a second, each its own request, each starting a flow; the time from just before the event is posted to the arrival of the flow's first action at the receiver, by one clock (\`ROLES=api,worker\`, one process). Ceiling: the same load posted straight to the receiver.`,
   async measure(stage) {
-    const seconds = stage.pick(20, 3)
     const tenantId = crypto.randomUUID()
     const database = await stage.database()
     const receiver = await stage.receiver()
@@ -25,28 +23,14 @@ export const flowLatency: Figure = {
       roles: 'api,worker',
       env: { FLOW_MAX_STARTS_PER_MINUTE: '1000000' },
     })
-    const steady = await stage.helper<Steady>('steady')
-    const run = (to: string, group: string, forSeconds: number): SteadyRun => ({
-      steady,
+    return measureLatency(stage, {
+      name: 'event to first action',
+      tenantId,
+      serviceUrl: service.url,
       receiver,
       pool: database.pool,
-      group,
-      load: {
-        url: to,
-        senders: [{ headers: stage.headers(tenantId), event: 'order.created' }],
-        perSecond: PER_SECOND,
-        seconds: forSeconds,
-      },
+      perSecond: PER_SECOND,
+      atMost: 30,
     })
-    await measureSteadily(run(`${service.url}/api/events`, 'ours', stage.pick(2, 1)))
-    const direct = await measureSteadily(run(`${receiver.url}/latency/direct`, 'direct', stage.pick(5, 1)))
-    const ours = await measureSteadily(run(`${service.url}/api/events`, 'ours', seconds))
-    return (['p50', 'p95', 'p99'] as const).map((p): Row => ({
-      name: `event to first action at ${PER_SECOND} events/s, ${p}`,
-      ours: ours[p],
-      ceiling: direct[p],
-      unit: 'ms',
-      target: p === 'p95' ? { of: 'ours', atMost: 30 } : null,
-    }))
   },
 }

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
-import { createPool } from '../../db/connection.ts'
 import { claimExecutions } from '../../src/modules/flow-engine/execution-repository.ts'
 import type { Figure } from '../support/figure.ts'
 import { BASE, seedFlow } from '../support/flow-seed.ts'
 import type { FigureDatabase, Stage } from '../support/stage.ts'
 import { median } from '../support/stats.ts'
 import { residentMb } from '../support/usage.ts'
+import { createWorkerPool } from '../support/worker-pool.ts'
 
 const TENANTS = 10
 /** Claimed at once, and how often. */
@@ -130,15 +130,7 @@ async function measureStart(
 
 /** Milliseconds to claim what is due among those that wait. */
 async function measureClaim(database: FigureDatabase): Promise<number> {
-  const pool = createPool(database.url, {
-    max: 1,
-    applicationName: 'bench-worker',
-    statementTimeoutMs: TIMEOUT_MS,
-    lockTimeoutMs: TIMEOUT_MS,
-    idleInTransactionTimeoutMs: TIMEOUT_MS,
-    connectionTimeoutMs: TIMEOUT_MS,
-    synchronousCommit: false,
-  })
+  const pool = createWorkerPool(database.url)
   try {
     const times: number[] = []
     for (let repeat = 0; repeat < REPEATS; repeat++) {
