@@ -1,7 +1,7 @@
 import { MAX_CONDITION_DEPTH } from './condition-shape.ts'
 import type { OperatorContext } from './operators.ts'
 import { findOperator } from './operators.ts'
-import { parsePath, readPath } from './path.ts'
+import { parsePath, type Path, readPath } from './path.ts'
 
 export { checkCondition } from './condition-check.ts'
 export type { CheckConditionOptions, ConditionProblem, ConditionProblemCode } from './condition-check.ts'
@@ -16,8 +16,8 @@ const MAX_STEPS = 100_000
 const MAX_NOTES = 20
 
 export interface ConditionContext extends Pick<OperatorContext, 'now' | 'matchPattern'> {
-  /** Earlier values for `changed`, in the root's shape; a field that is not in it did not change. */
-  readonly previous?: unknown
+  /** A field's value before the event, for `changed`; undefined: the event does not tell. */
+  readonly earlier?: ((field: Path) => { readonly value: unknown } | undefined) | undefined
 }
 
 export interface ConditionResult {
@@ -86,11 +86,10 @@ function evaluateTest(
 
   const isItem = scope.length > 0 && path[0] === ITEM_ROOT
   const subject = isItem ? readPath(scope[0], path.slice(1)) : readPath(evaluation.root, path)
-  const earlier = isItem ? undefined : readPath(evaluation.context.previous, path)
   return operator.evaluate(subject, value, {
     now: evaluation.context.now,
     matchPattern: evaluation.context.matchPattern,
-    previous: earlier === undefined ? undefined : { value: earlier },
+    previous: isItem || !operator.needsEarlier ? undefined : evaluation.context.earlier?.(path),
     testItem: (condition, item) => evaluate(condition, evaluation, [item], depth + 1),
     note: (text) => void refuse(evaluation, `${String(field)} ${operator.name}`, text),
     spend: (steps) => spend(evaluation, steps),

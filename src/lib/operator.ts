@@ -37,6 +37,8 @@ export interface OperatorDefinition<Name extends string = string> {
   /** The result when the subject is missing, or null where null is not a value to compare with. */
   readonly whenMissing: boolean
   readonly needsPatternEngine: boolean
+  /** Compares with the value before the event. */
+  readonly needsEarlier: boolean
   readonly description: string
   readonly example: { field: string; operator: Name; value?: unknown }
   /** Never throws of its own accord: what does not fit is false, with a note. */
@@ -53,6 +55,7 @@ export interface OperatorSpec {
   /** null reaches the test as a value instead of counting as missing. */
   takesNull?: boolean
   needsPatternEngine?: boolean
+  needsEarlier?: boolean
   test: (subject: never, operand: never, context: OperatorContext) => boolean
 }
 
@@ -71,6 +74,7 @@ export function defineOperator<Name extends string>(
     operands: operandType === null ? 0 : operandType === 'range' ? 2 : 1,
     whenMissing,
     needsPatternEngine: spec.needsPatternEngine ?? false,
+    needsEarlier: spec.needsEarlier ?? false,
     description: spec.description,
     example: { field, operator: name, ...(value !== undefined && { value }) },
     evaluate(subject: unknown, operand: unknown, context: OperatorContext): boolean {

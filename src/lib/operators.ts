@@ -233,6 +233,7 @@ const SPECS = {
     subjects: 'any',
     operand: null,
     takesNull: true,
+    needsEarlier: true,
     description: 'Has another value than before the event, which has to tell the earlier one.',
     example: ['trigger.price'],
     test: hasChanged,
@@ -241,6 +242,7 @@ const SPECS = {
     subjects: 'any',
     operand: 'any',
     takesNull: true,
+    needsEarlier: true,
     description: 'Has this value now and had another before the event.',
     example: ['trigger.status', 'shipped'],
     test: (subject, operand, context) =>

@@ -3,6 +3,7 @@ import t from 'tap'
 import type { ConditionContext } from '../../src/lib/condition.ts'
 import { checkCondition, evaluateCondition } from '../../src/lib/condition.ts'
 import { OPERATORS } from '../../src/lib/operators.ts'
+import type { Path } from '../../src/lib/path.ts'
 
 /** Generous, since other tests run at the same time; work that is not linear takes minutes. */
 const MAX_MS = 5000
@@ -67,11 +68,14 @@ t.test('items of a list are tested by name, beside the rest of the data', (t) =>
   t.end()
 })
 
-t.test('changed reads the earlier values from the context', (t) => {
+t.test('changed asks the context for the earlier value', (t) => {
   const changed = { field: 'trigger.country', operator: 'changed_to', value: 'US' }
-  t.equal(holds(changed, { previous: { trigger: { country: 'DE' } } }), true)
-  t.equal(holds(changed, { previous: { trigger: { country: 'US' } } }), false)
-  t.equal(holds(changed, { previous: { trigger: { total: 1 } } }), false)
+  const before = (value: string) => ({
+    earlier: (path: Path) => (path.join('.') === 'trigger.country' ? { value } : undefined),
+  })
+  t.equal(holds(changed, before('DE')), true)
+  t.equal(holds(changed, before('US')), false)
+  t.equal(holds({ ...changed, field: 'trigger.total', value: 100 }, before('DE')), false)
   t.equal(holds(changed), false)
   t.end()
 })

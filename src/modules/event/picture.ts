@@ -1,4 +1,6 @@
 import { evaluateCondition } from '../../lib/condition.ts'
+import { earlierValue } from '../../lib/earlier-value.ts'
+import type { Path } from '../../lib/path.ts'
 import { matchesPattern } from '../../lib/event-pattern.ts'
 import type { SafeSchema } from '../../lib/safe-schema.ts'
 
@@ -85,5 +87,6 @@ function targetOf(plugin: PicturePlugin, event: string): Target[] {
 }
 
 function meets(filter: unknown, data: unknown): boolean {
-  return evaluateCondition(filter, data, { now: new Date() }).result
+  const earlier = (field: Path) => earlierValue(data, field)
+  return evaluateCondition(filter, data, { now: new Date(), earlier }).result
 }

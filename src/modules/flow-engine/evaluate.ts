@@ -1,4 +1,5 @@
 import { type Condition, evaluateCondition } from '../../lib/condition.ts'
+import { earlierValue } from '../../lib/earlier-value.ts'
 import type { FlowScope } from '../../lib/flow/scope.ts'
 import { matchPattern } from '../../lib/pattern.ts'
 import { renderTemplate, type TemplateNode } from '../../lib/template.ts'
@@ -40,6 +41,12 @@ export function test(
   const { result, notes } = evaluateCondition(withValues(program, condition, scope, now), scope, {
     now,
     matchPattern,
+    earlier: ([root, ...below]) => {
+      if (root === 'trigger') return earlierValue(scope.trigger, below)
+      return root === 'event' && below[0] === 'data'
+        ? earlierValue(scope.event?.data, below.slice(1))
+        : undefined
+    },
   })
   return { result, note: notes.length === 0 ? null : notes.join('; ') }
 }

@@ -1,6 +1,8 @@
 import { Buffer } from 'node:buffer'
 import type { DeliveryStatus, StoredSubscription } from '../../../db/schema.ts'
 import { evaluateCondition } from '../../lib/condition.ts'
+import { earlierValue } from '../../lib/earlier-value.ts'
+import type { Path } from '../../lib/path.ts'
 import { matchesPattern } from '../../lib/event-pattern.ts'
 import { parseJson } from '../../lib/json.ts'
 
@@ -63,6 +65,6 @@ export function createSelection(criteria: Criteria, subscriptions: readonly Stor
 function meetsAny(subscriptions: readonly StoredSubscription[], candidate: Candidate): boolean {
   if (candidate.body === null) return false
   const { data } = parseJson(Buffer.from(candidate.body)) as { data: unknown }
-  const context = { now: candidate.received_at }
+  const context = { now: candidate.received_at, earlier: (field: Path) => earlierValue(data, field) }
   return subscriptions.some(({ filter }) => evaluateCondition(filter, data, context).result)
 }

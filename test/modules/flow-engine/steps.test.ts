@@ -104,6 +104,27 @@ t.test('the log’s times follow one another: a call’s time is not that of the
   t.equal(Math.round((sentAt - before) / HOUR_MS), 1)
 })
 
+t.test('a condition knows what the event says of a field’s earlier value', async (t) => {
+  const shop = await world.shop()
+  const condition = (field: string) =>
+    step({
+      type: 'condition',
+      config: { condition: { field, operator: 'changed_to', value: 'won' } },
+      next: { true: 'end', false: 'end' },
+    })
+  const flow = await shop.publish(
+    flowOf({
+      trigger: { ...condition('trigger.status'), next: { true: 'event', false: 'end' } },
+      event: condition('event.data.status'),
+    }),
+  )
+  await shop.send('order.created', { status: 'won', previous_status: 'new' })
+  await shop.send('order.created', { status: 'won', previous_status: 'won' })
+  await shop.run()
+  const counts = (await shop.executions(flow)).map(({ step_count }) => step_count)
+  t.strictSame(counts.sort(), [1, 2])
+})
+
 t.test('a condition that is not met and leads to the end completes as filtered', async (t) => {
   const shop = await world.shop()
   const receiver = await startReceiver(t)
