@@ -34,6 +34,8 @@ export interface EngineOptions {
   maxRunning: number
   /** Replaces the database's clock: for tests. */
   now: (() => Date) | null
+  /** Takes only this tenant's. */
+  tenantId: string | null
 }
 
 /** Executions that end within this time make room together. */
@@ -59,6 +61,7 @@ export class Engine {
   #claiming: Promise<void> | null = null
   /** Somebody had to be left behind for want of room. */
   #crowded = false
+  #taken = 0
   #freedTimer: NodeJS.Timeout | null = null
   #pollTimer: NodeJS.Timeout | null = null
   #renewTimer: NodeJS.Timeout | null = null
@@ -69,6 +72,11 @@ export class Engine {
     this.#health = new FlowHealth(ctx.db)
     this.#loader = new ResumeLoader(ctx.db)
     this.#boundaries = new BoundaryWriter(ctx.pool, options.leaseMs, () => this.#clock())
+  }
+
+  /** Executions taken so far. */
+  get taken(): number {
+    return this.#taken
   }
 
   start(): void {
@@ -154,9 +162,16 @@ export class Engine {
 
   async #take(limit: number): Promise<number> {
     const startedAt = performance.now()
-    const { leaseMs, maxRunning } = this.#options
+    const { leaseMs, maxRunning, tenantId } = this.#options
     const busy = countByTenant(this.#held)
-    const claims = await claimExecutions(this.#ctx.pool, { limit, leaseMs, busy, now: this.#clock() })
+    const claims = await claimExecutions(this.#ctx.pool, {
+      limit,
+      leaseMs,
+      busy,
+      now: this.#clock(),
+      tenantId,
+    })
+    this.#taken += claims.length
     for (const claim of claims) {
       this.#held.add(claim)
       const run = this.#run(claim, startedAt).finally(() => {

@@ -57,6 +57,7 @@ with recursive clock as (
      ) next where c.tenant_id = tenants.tenant_id) as unmatched_since
   from clock, tenants left join unnest($5::uuid[], $6::int[]) as busy (tenant_id, count) using (tenant_id)
   where tenants.due_at <= clock.now and coalesce(busy.count, 0) < ${TENANT_MAX_RUNNING}
+    and ($7::uuid is null or tenants.tenant_id = $7)
     and not exists (
       select from flow_cursors c where c.tenant_id = tenants.tenant_id and c.halted_at is not null)
   order by tenants.due_at limit $1::bigint
@@ -86,16 +87,25 @@ returning e.tenant_id, e.id, e.flow_id, e.version, e.trigger_kind, e.trigger, e.
   floor(extract(epoch from e.started_at) * 1000)::float8 as started_at_ms,
   (extract(epoch from coalesce($4::timestamptz, clock_timestamp())) * 1000)::float8 as now_ms`
 
-/** Takes due executions, tenant by tenant; one that is not given back becomes due again when its lease ends. */
+/**
+ * Takes due executions, tenant by tenant; one that is not given back becomes due again when its lease ends.
+ * @param options `tenantId`: only that tenant's
+ */
 export async function claimExecutions(
   pool: pg.Pool,
-  options: { limit: number; leaseMs: number; busy: ReadonlyMap<string, number>; now: Date | null },
+  options: {
+    limit: number
+    leaseMs: number
+    busy: ReadonlyMap<string, number>
+    now: Date | null
+    tenantId?: string | null
+  },
 ): Promise<ClaimedExecution[]> {
-  const { limit, leaseMs, busy, now } = options
+  const { limit, leaseMs, busy, now, tenantId = null } = options
   const { rows } = await pool.query<ClaimedExecution>({
     name: 'claim_executions',
     text: CLAIM,
-    values: [limit, leaseMs, leaseMs, now, [...busy.keys()], [...busy.values()]],
+    values: [limit, leaseMs, leaseMs, now, [...busy.keys()], [...busy.values()], tenantId],
   })
   return rows
 }

@@ -47,8 +47,8 @@ export interface FlowEngineService {
   retry(trx: Transaction<DB>, request: RetryRequest): Promise<Retried | RetryRefusal>
   /** What a flow would do: nothing is called, nothing is written, no time passes. */
   simulate(request: SimulationRequest): Promise<Simulation>
-  /** For tests and tools: not started; `now` replaces the database's clock. */
-  createEngine(now?: () => Date): Engine
+  /** One that is not started; `now` replaces the database's clock, `tenantId` limits it to one tenant's executions. */
+  createEngine(now?: () => Date, tenantId?: string): Engine
   createMatcher(): Matcher
 }
 
@@ -78,7 +78,7 @@ export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
     const programs = new ProgramCache(app.workerDb)
     const waits = new Waits(app.workerDb)
-    const createEngine = (now?: () => Date): Engine =>
+    const createEngine = (now?: () => Date, tenantId?: string): Engine =>
       new Engine(
         {
           db: app.workerDb,
@@ -90,7 +90,13 @@ export default fp(
           egress: app.egress,
           messages: app.messages,
         },
-        { leaseMs: config.delivery.leaseMs, pollMs: POLL_MS, maxRunning: MAX_RUNNING, now: now ?? null },
+        {
+          leaseMs: config.delivery.leaseMs,
+          pollMs: POLL_MS,
+          maxRunning: MAX_RUNNING,
+          now: now ?? null,
+          tenantId: tenantId ?? null,
+        },
       )
     const createMatcher = (): Matcher =>
       new Matcher({

@@ -41,6 +41,7 @@ export class Matcher {
   readonly #ctx: MatcherContext
   readonly #active: ActiveFlows
   #behind = new Set<string>()
+  #matched = 0
 
   constructor(ctx: MatcherContext) {
     this.#ctx = ctx
@@ -52,6 +53,11 @@ export class Matcher {
     return this.#behind
   }
 
+  /** Events gone through so far. */
+  get matched(): number {
+    return this.#matched
+  }
+
   /** Matches what has come for these tenants; none named: for all that have something new. */
   async pass(tenantIds: readonly string[], now: Date | null): Promise<PassResult> {
     const tenants = tenantIds.length > 0 ? tenantIds : await findBehind(this.#ctx.db)
@@ -60,6 +66,7 @@ export class Matcher {
     for (const tenantId of tenants) {
       const matched = await this.#matchOne(tenantId, now)
       if (matched === 0) continue
+      this.#matched += matched
       this.#ctx.signals.publish('executions_due', [tenantId])
       if (matched === BATCH_EVENTS || tenants.length === LOOK_TENANTS) hasMore = true
     }
