@@ -56,3 +56,18 @@ export function isReachable(
 ): { field: string; operator: 'is_not_empty' } {
   return { field: address[channel], operator: 'is_not_empty' }
 }
+
+/** Goes on to the next step with who is reachable, and ends for everybody else. */
+export function reachableStep(
+  channel: PersonChannel,
+  address: Readonly<Record<PersonChannel, string>>,
+  next: string,
+): Step {
+  return {
+    id: 'reachable',
+    type: 'condition',
+    condition: isReachable(channel, address),
+    on_true: next,
+    on_false: 'end',
+  }
+}

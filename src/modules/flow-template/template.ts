@@ -61,3 +61,6 @@ export function defineTemplate<const Ps extends Parameters>(given: Given<Ps>): F
 export function onEvent(type: string, filter?: object): EventTrigger {
   return { type: 'event', event_types: [type], ...(filter !== undefined && { filter }) }
 }
+
+/** Runs once for each customer, order or whatever else the trigger tells of: the longest time is remembered. */
+export const ONCE_EACH = { key: '{{trigger.id}}', reenter_after: '366 days' } as const

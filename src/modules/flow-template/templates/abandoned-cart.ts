@@ -2,13 +2,13 @@ import {
   AI_PROMPT,
   body,
   CUSTOMER_ADDRESS,
-  isReachable,
   messageStep,
+  reachableStep,
   SHOP_NAME,
   subject,
 } from '../message.ts'
 import { integer } from '../parameter.ts'
-import { defineTemplate, onEvent } from '../template.ts'
+import { defineTemplate, ONCE_EACH, onEvent } from '../template.ts'
 
 const SETTLED = ['paid', 'shipped', 'delivered', 'cancelled']
 const SAME_ORDER = { id: '{{trigger.id}}' }
@@ -47,16 +47,10 @@ export const abandonedCart = defineTemplate({
         on_received: 'settled',
         on_timeout: 'reachable',
       },
-      {
-        id: 'reachable',
-        type: 'condition',
-        condition: isReachable('email', CUSTOMER_ADDRESS),
-        on_true: 'reminder',
-        on_false: 'end',
-      },
+      reachableStep('email', CUSTOMER_ADDRESS, 'reminder'),
       messageStep('reminder', { ...values, channel: 'email' }, CUSTOMER_ADDRESS),
       { id: 'settled', type: 'stop', outcome: 'stopped', reason: 'The order was paid or cancelled in time.' },
     ],
-    settings: { enrolment: { key: '{{trigger.id}}', reenter_after: '366 days' } },
+    settings: { enrolment: ONCE_EACH },
   }),
 })

@@ -5,13 +5,13 @@ import {
   AI_PROMPT,
   body,
   CHANNEL,
-  isReachable,
   messageStep,
+  reachableStep,
   SHOP_NAME,
   subject,
 } from '../message.ts'
 import { integer } from '../parameter.ts'
-import { defineTemplate, onEvent } from '../template.ts'
+import { defineTemplate, ONCE_EACH, onEvent } from '../template.ts'
 
 export const leadFollowUp = defineTemplate({
   id: 'lead_follow_up',
@@ -58,13 +58,7 @@ export const leadFollowUp = defineTemplate({
     triggers: [onEvent('lead.created')],
     variables: { shop_name: values.shop_name },
     steps: [
-      {
-        id: 'reachable',
-        type: 'condition',
-        condition: isReachable(values.channel, ADDRESS),
-        on_true: 'first_wait',
-        on_false: 'end',
-      },
+      reachableStep(values.channel, ADDRESS, 'first_wait'),
       { id: 'first_wait', type: 'delay', duration: `${values.first_days} days`, next: 'first' },
       messageStep(
         'first',
@@ -80,6 +74,6 @@ export const leadFollowUp = defineTemplate({
       },
       messageStep('second', { ...values, subject: values.second_subject, body: values.second_body }, ADDRESS),
     ],
-    settings: { enrolment: { key: '{{trigger.id}}', reenter_after: '366 days', cancel_on: LEAD_CONTACT } },
+    settings: { enrolment: { ...ONCE_EACH, cancel_on: LEAD_CONTACT } },
   }),
 })

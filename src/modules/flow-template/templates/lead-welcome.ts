@@ -3,12 +3,12 @@ import {
   AI_PROMPT,
   body,
   CHANNEL,
-  isReachable,
   messageStep,
+  reachableStep,
   SHOP_NAME,
   subject,
 } from '../message.ts'
-import { defineTemplate, onEvent } from '../template.ts'
+import { defineTemplate, ONCE_EACH, onEvent } from '../template.ts'
 
 export const leadWelcome = defineTemplate({
   id: 'lead_welcome',
@@ -28,16 +28,7 @@ export const leadWelcome = defineTemplate({
   build: (values) => ({
     triggers: [onEvent('lead.created')],
     variables: { shop_name: values.shop_name },
-    steps: [
-      {
-        id: 'reachable',
-        type: 'condition',
-        condition: isReachable(values.channel, ADDRESS),
-        on_true: 'welcome',
-        on_false: 'end',
-      },
-      messageStep('welcome', values, ADDRESS),
-    ],
-    settings: { enrolment: { key: '{{trigger.id}}', reenter_after: '366 days' } },
+    steps: [reachableStep(values.channel, ADDRESS, 'welcome'), messageStep('welcome', values, ADDRESS)],
+    settings: { enrolment: ONCE_EACH },
   }),
 })

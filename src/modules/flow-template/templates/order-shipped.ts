@@ -2,12 +2,12 @@ import {
   AI_PROMPT,
   body,
   CUSTOMER_ADDRESS,
-  isReachable,
   messageStep,
+  reachableStep,
   SHOP_NAME,
   subject,
 } from '../message.ts'
-import { defineTemplate, onEvent } from '../template.ts'
+import { defineTemplate, ONCE_EACH, onEvent } from '../template.ts'
 
 export const orderShipped = defineTemplate({
   id: 'order_shipped',
@@ -29,15 +29,9 @@ export const orderShipped = defineTemplate({
     triggers: [onEvent('order.shipped')],
     variables: { shop_name: values.shop_name },
     steps: [
-      {
-        id: 'reachable',
-        type: 'condition',
-        condition: isReachable('email', CUSTOMER_ADDRESS),
-        on_true: 'notice',
-        on_false: 'end',
-      },
+      reachableStep('email', CUSTOMER_ADDRESS, 'notice'),
       messageStep('notice', { ...values, channel: 'email' }, CUSTOMER_ADDRESS),
     ],
-    settings: { enrolment: { key: '{{trigger.id}}', reenter_after: '366 days' } },
+    settings: { enrolment: ONCE_EACH },
   }),
 })

@@ -3,13 +3,13 @@ import {
   body,
   CHANNEL,
   CUSTOMER_ADDRESS,
-  isReachable,
   messageStep,
+  reachableStep,
   SHOP_NAME,
   subject,
 } from '../message.ts'
 import { integer } from '../parameter.ts'
-import { defineTemplate, onEvent } from '../template.ts'
+import { defineTemplate, ONCE_EACH, onEvent } from '../template.ts'
 
 export const postSession = defineTemplate({
   id: 'post_session',
@@ -35,16 +35,10 @@ export const postSession = defineTemplate({
     triggers: [onEvent('booking.completed')],
     variables: { shop_name: values.shop_name },
     steps: [
-      {
-        id: 'reachable',
-        type: 'condition',
-        condition: isReachable(values.channel, CUSTOMER_ADDRESS),
-        on_true: 'pause',
-        on_false: 'end',
-      },
+      reachableStep(values.channel, CUSTOMER_ADDRESS, 'pause'),
       { id: 'pause', type: 'delay', duration: `${values.hours} hours`, next: 'question' },
       messageStep('question', values, CUSTOMER_ADDRESS),
     ],
-    settings: { enrolment: { key: '{{trigger.id}}', reenter_after: '366 days' } },
+    settings: { enrolment: ONCE_EACH },
   }),
 })

@@ -3,12 +3,12 @@ import {
   AI_PROMPT,
   body,
   CHANNEL,
-  isReachable,
   messageStep,
+  reachableStep,
   SHOP_NAME,
   subject,
 } from '../message.ts'
-import { defineTemplate, onEvent } from '../template.ts'
+import { defineTemplate, ONCE_EACH, onEvent } from '../template.ts'
 
 export const welcomeCustomer = defineTemplate({
   id: 'welcome_customer',
@@ -28,16 +28,7 @@ export const welcomeCustomer = defineTemplate({
   build: (values) => ({
     triggers: [onEvent('customer.created')],
     variables: { shop_name: values.shop_name },
-    steps: [
-      {
-        id: 'reachable',
-        type: 'condition',
-        condition: isReachable(values.channel, ADDRESS),
-        on_true: 'welcome',
-        on_false: 'end',
-      },
-      messageStep('welcome', values, ADDRESS),
-    ],
-    settings: { enrolment: { key: '{{trigger.id}}', reenter_after: '366 days' } },
+    steps: [reachableStep(values.channel, ADDRESS, 'welcome'), messageStep('welcome', values, ADDRESS)],
+    settings: { enrolment: ONCE_EACH },
   }),
 })
