@@ -21,6 +21,7 @@ import signals from './infra/signals.ts'
 import { bearerKey } from './lib/api-key.ts'
 import type { SecretBox } from './lib/secret-box.ts'
 import auditModule from './modules/audit/index.ts'
+import automationModule from './modules/automation/index.ts'
 import capabilityModule from './modules/capability/index.ts'
 import dispatcherModule from './modules/dispatcher/index.ts'
 import erasureModule from './modules/erasure/index.ts'
@@ -147,6 +148,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(flowModule)
   await app.register(executionModule)
   await app.register(flowTemplateModule)
+  await app.register(automationModule)
   await app.register(replayModule, { config })
   await app.register(erasureModule, { config })
   await app.register(retentionModule, { config })

@@ -27,6 +27,10 @@ create table automation_flows (
   primary key (tenant_id, id)
 );
 
+-- The CRM's automations that the service ships are installed once, whoever asks at the same time.
+create unique index automation_flows_tenant_id_preset_key on automation_flows (tenant_id, (automation->>'preset'))
+  where deleted_at is null and automation->>'preset' is not null;
+
 create table automation_flow_versions (
   tenant_id uuid not null,
   flow_id uuid not null,

@@ -36,6 +36,7 @@ export default fp(
             description: 'What plugins bring to automations: triggers, actions, conditions',
           },
           { name: 'flows', description: 'Automations: triggers, steps, versions' },
+          { name: 'automations', description: 'Automations of leads and bookings as the CRM knows them' },
           { name: 'messages', description: 'What automations wrote to customers and to the shop' },
           {
             name: 'executions',

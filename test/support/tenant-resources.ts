@@ -84,6 +84,14 @@ export async function createResources(
       steps: [{ id: 'task', type: 'action', action_type: 'create_task', input: { title: `Task ${mark}` } }],
     }),
   )
+  const automation = await made<{ id: string }>(
+    tenant.post('/api/automations', {
+      name: `Automation ${mark}`,
+      type: 'lead_followup',
+      trigger: 'new_lead',
+      template: `Hello from ${mark}`,
+    }),
+  )
   // Whoever knows an inlet's URL may start its flow, so that only one that is off is like one that never was.
   const draft = await made<{ inlets: { url: string }[] }>(
     tenant.post('/api/automation/flows', {
@@ -124,6 +132,7 @@ export async function createResources(
       ofPlugin: false,
     },
     '/api/automation/flows/{id}': minted(flow.id),
+    '/api/automations/{id}': minted(automation.id),
     '/api/automation/messages/{id}': minted(message.id),
     '/api/automation/flows/{id}/inlets/{trigger_id}': {
       value: `hook_${mark}`,

@@ -1,0 +1,120 @@
+import type { Actor } from '../../infra/auth.ts'
+import { type FieldError, Problem } from '../../lib/problem.ts'
+import { flowChanged } from '../flow/index.ts'
+import { checkFlow } from './check.ts'
+import type { AutomationContext } from './context.ts'
+import { buildFlow } from './definition.ts'
+import { automationBusy, automationCustomised } from './errors.ts'
+import type { AutomationFields } from './fields.ts'
+import { readFields } from './read-fields.ts'
+import type { AutomationRow } from './repository.ts'
+import type { Automation, AutomationInput, AutomationPatch, ToggleRequest } from './schemas.ts'
+import { found } from './service.ts'
+import { fieldsOf, storedAutomation } from './stored.ts'
+import { isCustomised, isEnabled, viewAutomation } from './view.ts'
+
+/** Which automation, and who changes it. */
+export interface Target {
+  actor: Actor
+  tenantId: string
+  id: string
+}
+
+/** @throws `automation_not_found`, `automation_customised`, `invalid_request`, `automation_invalid` */
+export async function replaceAutomation(
+  ctx: AutomationContext,
+  target: Target,
+  input: AutomationInput,
+): Promise<Automation> {
+  return change(ctx, target, () => readFields(input), input.enabled)
+}
+
+/** Members that are left out stay as they are. @throws as `replaceAutomation` */
+export async function patchAutomation(
+  ctx: AutomationContext,
+  target: Target,
+  { enabled, ...patch }: AutomationPatch,
+): Promise<Automation> {
+  if (enabled !== undefined && Object.keys(patch).length === 0) {
+    return toggleAutomation(ctx, target, { enabled, cancel_running: false })
+  }
+  return change(ctx, target, (before) => readFields({ ...before, ...patch }), enabled)
+}
+
+/** Makes the flow of its fields again, whatever was edited. @throws `automation_not_found`, `automation_invalid` */
+export async function resetAutomation(ctx: AutomationContext, target: Target): Promise<Automation> {
+  return change(ctx, target, (before) => before, undefined, { isReset: true })
+}
+
+/** @throws `automation_not_found`, `flow_invalid` */
+export async function toggleAutomation(
+  ctx: AutomationContext,
+  target: Target,
+  { enabled, cancel_running }: ToggleRequest,
+): Promise<Automation> {
+  const { tenantId, id } = target
+  const row = await found(ctx, tenantId, id)
+  const wanted = enabled ?? !isEnabled(row)
+  if (wanted !== isEnabled(row))
+    await (wanted ? switchOn(ctx, target, row) : switchOff(ctx, target, cancel_running))
+  return viewAutomation(await found(ctx, tenantId, id))
+}
+
+/** What was changed while it was off is what is to run; of a flow edited by hand, what its editor has published. */
+async function switchOn(
+  { flows }: AutomationContext,
+  { actor, tenantId, id }: Target,
+  row: AutomationRow,
+): Promise<void> {
+  if (isCustomised(row)) await flows.activate(actor, tenantId, id)
+  else await flows.publish(actor, tenantId, id)
+}
+
+async function switchOff(
+  { flows }: AutomationContext,
+  { actor, tenantId, id }: Target,
+  cancelRunning: boolean,
+): Promise<void> {
+  await flows.deactivate(actor, tenantId, id, { cancelRunning })
+}
+
+/** Changes of others that may come between before the caller is told. */
+const ATTEMPTS = 5
+
+async function change(
+  ctx: AutomationContext,
+  target: Target,
+  changed: (before: AutomationFields) => AutomationFields,
+  enabled: boolean | undefined,
+  { isReset = false } = {},
+): Promise<Automation> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const row = await found(ctx, target.tenantId, target.id)
+    if (isCustomised(row) && !isReset) throw automationCustomised()
+    const warnings = await write(ctx, target, row, changed(fieldsOf(row.automation)), enabled)
+    if (warnings !== null) return viewAutomation(await found(ctx, target.tenantId, target.id), warnings)
+  }
+  throw automationBusy()
+}
+
+/** @returns warnings, or null if the flow has moved on meanwhile */
+async function write(
+  ctx: AutomationContext,
+  { actor, tenantId, id }: Target,
+  row: AutomationRow,
+  fields: AutomationFields,
+  enabled = isEnabled(row),
+): Promise<FieldError[] | null> {
+  const built = buildFlow(fields, enabled)
+  const warnings = await checkFlow(ctx, tenantId, built)
+  const automation = storedAutomation(fields, row.automation.preset, built.definition)
+  const { revision } = row
+  try {
+    await ctx.flows.update(actor, tenantId, id, built.definition, { revision, publish: enabled, automation })
+  } catch (error) {
+    if (error instanceof Problem && error.code === flowChanged.code) return null
+    throw error
+  }
+  if (!enabled && isEnabled(row)) await ctx.flows.deactivate(actor, tenantId, id)
+  return warnings
+}

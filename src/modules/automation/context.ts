@@ -1,0 +1,9 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '../../../db/schema.ts'
+import type { FlowService } from '../flow/index.ts'
+
+/** What the module's services work with. */
+export interface AutomationContext {
+  db: Kysely<DB>
+  flows: FlowService
+}

@@ -1,0 +1,52 @@
+import { type Definition, defineFlow, type Step } from '../flow-template/index.ts'
+import { type AutomationFields, isOfBooking } from './fields.ts'
+import { sayStep } from './say.ts'
+import type { Addresses } from './start.ts'
+
+/** The step with which the team is told; the ready-made flow calls its own so, too. */
+const TELL_TEAM = 'tell_team'
+
+/**
+ * What a CRM update does: its action, or what is ready-made for its trigger; then the team is told, if there is
+ * something to say.
+ */
+export function crmSteps(fields: AutomationFields, addresses: Addresses): Step[] {
+  const isSaid = fields.template !== null || fields.ai_prompt !== null
+  const said = isSaid ? [sayStep(TELL_TEAM, fields, addresses)] : []
+  if (isReadyMade(fields)) {
+    const { steps } = readyMade()
+    return isSaid ? [...steps.filter(({ id }) => id !== TELL_TEAM), ...said] : steps
+  }
+  const { action_type, plugin_id, input } = fields.action ?? {
+    action_type: 'create_task',
+    plugin_id: 'platform',
+    input: { title: taskTitle(fields) },
+  }
+  const action: Step = {
+    id: 'action',
+    type: 'action',
+    ...(plugin_id !== undefined && { plugin_id }),
+    action_type,
+    input,
+    on_success: isSaid ? TELL_TEAM : 'end',
+  }
+  return [action, ...said]
+}
+
+export function crmVariables(fields: AutomationFields): Record<string, unknown> {
+  return fields.type === 'crm_update' && isReadyMade(fields) ? { ...readyMade().variables } : {}
+}
+
+function isReadyMade({ trigger, action }: AutomationFields): boolean {
+  return trigger === 'status_changed' && action === null
+}
+
+function readyMade(): Definition {
+  return defineFlow('crm_update', {}) as unknown as Definition
+}
+
+function taskTitle({ trigger }: AutomationFields): string {
+  if (trigger === 'message_received') return 'Answer {{trigger.from}}'
+  if (isOfBooking(trigger)) return 'Appointment with {{trigger.customer.name | default: "a customer"}}'
+  return 'Look after {{trigger.name | default: trigger.id}}'
+}

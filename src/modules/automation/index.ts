@@ -1,0 +1,30 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { AutomationContext } from './context.ts'
+import { DueWork } from './due-work.ts'
+import { operationRoutes } from './operation-routes.ts'
+import { automationRoutes } from './routes.ts'
+import { NAMED } from './schemas.ts'
+
+/**
+ * Automations as the platform's CRM knows them: a few fields in place of a flow.
+ *
+ * Owns no table: an automation is a flow whose row keeps the fields beside the definition that was made of them. What
+ * always holds:
+ * - The definition is a pure function of the fields (definition.ts), and both change in one transaction.
+ * - A flow that was edited by hand is not overwritten: the automation says that it is customised, and its fields change
+ *   again after a reset.
+ * - What an automation says does not work is said of its own fields, never of a step that the caller has not written.
+ */
+export default fp(
+  async (app: FastifyInstance) => {
+    const ctx: AutomationContext = { db: app.db, flows: app.flows }
+    const dueWork = new DueWork(app.flowEngine)
+    for (const schema of NAMED) app.addSchema(schema)
+    await app.register(async (routes) => {
+      automationRoutes(routes, ctx)
+      operationRoutes(routes, ctx, dueWork)
+    })
+  },
+  { name: 'automation', dependencies: ['db', 'auth', 'flow', 'flow-template', 'flow-engine'] },
+)

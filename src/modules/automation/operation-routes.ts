@@ -1,0 +1,139 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { problems, ref } from '../../lib/schema.ts'
+import { eventNotFound } from '../event/index.ts'
+import {
+  flowInvalid,
+  flowNotActive,
+  flowNotManual,
+  flowRunConflict,
+  RunHeaders,
+  StartedRunSchema,
+  tooManyFlows,
+} from '../flow/index.ts'
+import { toggleAutomation } from './change-service.ts'
+import type { AutomationContext } from './context.ts'
+import { installDefaults } from './defaults.ts'
+import type { DueWork } from './due-work.ts'
+import { automationInvalid, automationNotFound, READ_PROBLEMS, WRITE_PROBLEMS } from './errors.ts'
+import { AUTOMATION_TAGS as tags } from './routes.ts'
+import {
+  Automation,
+  AutomationDefaults,
+  AutomationParams,
+  AutomationRun,
+  DefaultsRequest,
+  FlowTest,
+  TestRequest,
+  ToggleRequest,
+  TriggerRequest,
+} from './schemas.ts'
+import { testAutomation, triggerAutomation } from './try-service.ts'
+
+export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, dueWork: DueWork): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+
+  api.post(
+    '/api/automations/:id/toggle',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'toggleAutomation',
+        tags,
+        summary: 'Switch an automation on or off',
+        description: 'Switched off, nothing starts it; what waits finishes unless it is to be cancelled.',
+        params: AutomationParams,
+        body: ref(ToggleRequest),
+        response: { 200: ref(Automation), ...problems(...WRITE_PROBLEMS, automationNotFound, flowInvalid) },
+      },
+    },
+    async ({ actor, tenantId, params, body }) =>
+      toggleAutomation(ctx, { actor, tenantId, id: params.id }, body),
+  )
+
+  api.post(
+    '/api/automations/:id/test',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'testAutomation',
+        tags,
+        summary: 'See what an automation would do',
+        description:
+          'For a made-up lead, message or booking, or a past event. Nothing is sent and nothing is counted: every step ' +
+          'says what it would do, and the message is there to be read.',
+        params: AutomationParams,
+        body: ref(TestRequest),
+        response: {
+          200: ref(FlowTest),
+          ...problems(...WRITE_PROBLEMS, automationNotFound, eventNotFound, flowInvalid),
+        },
+      },
+    },
+    async ({ tenantId, params, body }) => testAutomation(ctx, tenantId, params.id, body),
+  )
+
+  api.post(
+    '/api/automations/:id/trigger',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'triggerAutomation',
+        tags,
+        summary: 'Start an automation by hand',
+        description:
+          'For one lead, message or booking: at once, without its delay, and whether or not the conditions hold or it ' +
+          'started for it before. An Idempotency-Key makes sending it again safe.',
+        params: AutomationParams,
+        headers: RunHeaders,
+        body: ref(TriggerRequest),
+        response: {
+          202: ref(StartedRunSchema),
+          ...problems(...WRITE_PROBLEMS, automationNotFound, flowNotActive, flowNotManual, flowRunConflict),
+        },
+      },
+    },
+    async ({ actor, tenantId, params, body, headers }, reply) => {
+      const start = { input: body.input, key: headers['idempotency-key'] ?? null }
+      return reply.code(202).send(await triggerAutomation(ctx, actor, { tenantId, id: params.id }, start))
+    },
+  )
+
+  api.post(
+    '/api/automations/run',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'runAutomations',
+        tags,
+        summary: 'Do what is due now',
+        description:
+          "Looks at the shop's new events and goes on with what is due, of automations and of other flows, within " +
+          '10 seconds. Workers do this by themselves; beside them it does no harm.',
+        response: { 200: ref(AutomationRun), ...problems(...READ_PROBLEMS) },
+      },
+    },
+    async (request) => dueWork.run(request.tenantId),
+  )
+
+  api.post(
+    '/api/automations/defaults',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'installDefaultAutomations',
+        tags,
+        summary: 'Install the automations that every shop starts with',
+        description:
+          'Welcomes new leads, follows up on quiet ones, confirms bookings and reminds of them. Each is installed once: ' +
+          'what is there is left as it is.',
+        body: ref(DefaultsRequest),
+        response: {
+          200: ref(AutomationDefaults),
+          ...problems(...WRITE_PROBLEMS, automationInvalid, tooManyFlows),
+        },
+      },
+    },
+    async ({ actor, tenantId, body }) => installDefaults(ctx, actor, tenantId, body),
+  )
+}

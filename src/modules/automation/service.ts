@@ -1,0 +1,73 @@
+import type { Actor } from '../../infra/auth.ts'
+import { invalidCursor } from '../../infra/problems.ts'
+import { decodeCursor, page } from '../../lib/cursor.ts'
+import type { AutomationContext } from './context.ts'
+import { checkFlow } from './check.ts'
+import { buildFlow } from './definition.ts'
+import { automationNotFound } from './errors.ts'
+import { readFields } from './read-fields.ts'
+import { type AutomationRow, findAutomation, selectAutomations } from './repository.ts'
+import type { Automation, AutomationInput, AutomationQuery } from './schemas.ts'
+import { storedAutomation } from './stored.ts'
+import { viewAutomation } from './view.ts'
+
+/** @throws `invalid_request`, `automation_invalid`, `too_many_flows` */
+export async function createAutomation(
+  ctx: AutomationContext,
+  actor: Actor,
+  tenantId: string,
+  input: AutomationInput,
+  preset: string | null = null,
+): Promise<Automation> {
+  const fields = readFields(input)
+  const built = buildFlow(fields, input.enabled ?? true)
+  const warnings = await checkFlow(ctx, tenantId, built)
+  const automation = storedAutomation(fields, preset, built.definition)
+  const { id } = await ctx.flows.create(actor, tenantId, built.definition, { automation })
+  return viewAutomation(await found(ctx, tenantId, id), warnings)
+}
+
+/** @throws `automation_not_found` */
+export async function readAutomation(
+  ctx: AutomationContext,
+  tenantId: string,
+  id: string,
+): Promise<Automation> {
+  return viewAutomation(await found(ctx, tenantId, id))
+}
+
+export async function listAutomations(
+  ctx: AutomationContext,
+  tenantId: string,
+  query: AutomationQuery,
+): Promise<{ data: Automation[]; next_cursor: string | null }> {
+  const before = query.cursor === undefined ? null : decodeCursor(query.cursor, ['uuid'])?.[0]
+  if (before === undefined) throw invalidCursor()
+  const rows = await selectAutomations(ctx.db, tenantId, {
+    type: query.type ?? null,
+    trigger: query.trigger ?? null,
+    enabled: query.enabled ?? null,
+    before: before as string | null,
+    limit: query.limit + 1,
+  })
+  const automations = rows.map((row) => viewAutomation(row))
+  return page(automations, query.limit, ({ id }) => [id])
+}
+
+/** @throws `automation_not_found` */
+export async function deleteAutomation(
+  ctx: AutomationContext,
+  actor: Actor,
+  tenantId: string,
+  id: string,
+): Promise<void> {
+  await found(ctx, tenantId, id)
+  await ctx.flows.remove(actor, tenantId, id)
+}
+
+/** @throws `automation_not_found` */
+export async function found(ctx: AutomationContext, tenantId: string, id: string): Promise<AutomationRow> {
+  const row = await findAutomation(ctx.db, tenantId, id)
+  if (row === undefined) throw automationNotFound()
+  return row
+}
