@@ -22,10 +22,9 @@ export async function acceptInvocation(
         ${record.responseStatus}, ${record.data}::jsonb, ${record.durationMs},
         clock_timestamp() + ${record.completeSeconds ?? 0} * interval '1 second')
       on conflict (tenant_id, flow_execution_id, event_key) do update
-      set status = 'accepted', attempts = a.attempts + excluded.attempts, response_status = excluded.response_status,
-          data = excluded.data, duration_ms = excluded.duration_ms, complete_until = excluded.complete_until,
-          error_code = null, error_message = null, finished_at = null
-      where a.id = excluded.id and a.status in ('failed', 'accepted')
+      set attempts = a.attempts + excluded.attempts, response_status = excluded.response_status,
+          data = excluded.data, duration_ms = excluded.duration_ms, complete_until = excluded.complete_until
+      where a.id = excluded.id and a.status = 'accepted'
       returning a.id
     ), logged as (
       insert into automation_event_log (tenant_id, id, invocation_id, flow_execution_id, event_key, action_type,

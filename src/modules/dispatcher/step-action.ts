@@ -1,9 +1,10 @@
 import { derivedId, newId } from '../../lib/ids.ts'
 import { acceptInvocation } from './accept-repository.ts'
 import { callAction } from './call.ts'
+import type { RecordedInvocation } from './claim-repository.ts'
 import { logOnly, toRecord } from './log-entry.ts'
 import { findInvocation } from './log-repository.ts'
-import { fingerprintOf } from './plan.ts'
+import { fingerprintOf, type Plan } from './plan.ts'
 import { fromRecorded } from './recorded.ts'
 import { toResult } from './run.ts'
 import type { ActionResult, DispatcherContext, PlannedAction, StepActionRequest } from './types.ts'
@@ -25,9 +26,7 @@ export async function runStepAction(
   const [plan] = await ctx.planner.plan(tenantId, [request])
   if (request.mayHaveRun) {
     const row = await findInvocation(ctx.db, tenantId, request)
-    if (row?.status === 'succeeded' || row?.status === 'accepted') {
-      return fromRecorded(request.actionType, row)
-    }
+    if (row !== undefined && row.status !== 'running') return takeUp(ctx, tenantId, request, row, plan)
   }
   if (plan === undefined || 'refused' in plan) {
     const refused = plan?.refused as ActionResult
@@ -45,6 +44,25 @@ export async function runStepAction(
   const result = toResult(planned, id, outcome, Math.round(performance.now() - startedAt))
   if (result.status === 'accepted') return accept(ctx, tenantId, planned, result)
   await ctx.store.record(toRecord(tenantId, planned, null, result, ctx.completionSeconds))
+  return result
+}
+
+/** What the plugin has said of it stays so, a failure, too: it would not say it again under the same Idempotency-Key. */
+async function takeUp(
+  ctx: DispatcherContext,
+  tenantId: string,
+  request: StepActionRequest,
+  row: RecordedInvocation,
+  plan: Plan | undefined,
+): Promise<ActionResult> {
+  const result = fromRecorded(request.actionType, row)
+  if (row.response_status !== null) return result
+  // It was completed before its call was answered, and nobody was left to log that.
+  const record =
+    plan !== undefined && 'planned' in plan
+      ? toRecord(tenantId, plan.planned, null, result, 0)
+      : logOnly(tenantId, request, result)
+  await ctx.store.record(record)
   return result
 }
 

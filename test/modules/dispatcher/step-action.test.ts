@@ -6,6 +6,7 @@ import type { Received } from '../../support/receiver.ts'
 import { actionAt, json, readLog, registerPlugin, startPlugin } from './support.ts'
 
 const service = await startApp(t)
+const FAILURE = { success: false, error: { code: 'busy', message: 'Later.' } }
 
 t.test('an action of a step is called under its name, and the log alone tells of it', async (t) => {
   const plugin = await startPlugin(t)
@@ -71,21 +72,39 @@ t.test('who takes over a call finds what the plugin said of it meanwhile', async
   t.equal(plugin.received.length, calls)
 })
 
-t.test('what failed and is called again may be accepted then', async (t) => {
-  let calls = 0
+t.test('a failure that a plugin tells of before it answers is what counts', async (t) => {
   const plugin = await startPlugin(t, {
-    '/work': (response) => {
-      const answer = calls++ === 0 ? json(202, {}) : json(202, { again: true })
-      answer(response)
+    '/work': (response, received) => {
+      void complete(received, FAILURE).then(({ statusCode }) =>
+        json(202, { completed: statusCode })(response),
+      )
     },
   })
+  const { shop, run, find } = await shopWith(plugin.url)
+  t.match(await run(), { success: false, status: 'failed', error: { code: 'busy' }, transient: false })
+  t.match(await find(), { status: 'failed', error: { code: 'busy' } })
+  t.match(await readLog(shop), [{ success: false, error_code: 'busy' }])
+})
+
+t.test('what a plugin has reported as failed is not called again by who takes it over', async (t) => {
+  const plugin = await startPlugin(t, { '/work': json(202, {}) })
   const { run, find } = await shopWith(plugin.url)
   await run()
-  await complete(plugin.received[0], { success: false, error: { code: 'busy', message: 'Later.' } })
+  t.equal((await complete(plugin.received[0], FAILURE)).statusCode, 200)
+  t.match(await run({ mayHaveRun: true }), { status: 'failed', error: { code: 'busy' }, transient: false })
   t.match(await find(), { status: 'failed' })
-  t.match(await run({ mayHaveRun: true }), { status: 'accepted', data: { again: true } })
-  t.equal((await complete(plugin.received[1], { success: true, data: { n: 2 } })).statusCode, 200)
-  t.match(await find(), { status: 'succeeded', data: { n: 2 }, error: null })
+  t.equal(plugin.received.length, 1)
+})
+
+t.test('an action that was completed in its process’s last moments is in the log', async (t) => {
+  // The process died with its call: nobody but who takes it over can log it.
+  const plugin = await startPlugin(t, { '/work': (response) => response.destroy() })
+  const { shop, run } = await shopWith(plugin.url)
+  await run()
+  await complete(plugin.received[0], { success: true, data: { late: true } })
+  await run({ mayHaveRun: true })
+  const [last] = await readLog(shop)
+  t.match(last, { success: true, status: 'succeeded', result: { late: true }, payload: { a: 1 } })
 })
 
 async function shopWith(url: string) {
