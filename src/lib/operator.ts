@@ -95,6 +95,12 @@ export function defineOperator<Name extends string>(
   })
 }
 
+/** Is false, and says why. */
+export function refuse(context: OperatorContext, note: string): false {
+  context.note?.(note)
+  return false
+}
+
 /** Whether a value can stand in a test's `value`; the conditions in `condition` and `count` are checked elsewhere. */
 export function isOperand(value: unknown, type: OperandType): boolean {
   switch (type) {
