@@ -21,10 +21,8 @@ export default fp(
     const ctx: AutomationContext = { db: app.db, flows: app.flows }
     const dueWork = new DueWork(app.flowEngine)
     for (const schema of NAMED) app.addSchema(schema)
-    await app.register(async (routes) => {
-      automationRoutes(routes, ctx)
-      operationRoutes(routes, ctx, dueWork)
-    })
+    await app.register(async (routes) => automationRoutes(routes, ctx))
+    await app.register(async (routes) => operationRoutes(routes, ctx, dueWork))
   },
   { name: 'automation', dependencies: ['db', 'auth', 'flow', 'flow-template', 'flow-engine'] },
 )
