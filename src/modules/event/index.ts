@@ -29,7 +29,7 @@ export { CATALOGUE } from './catalogue/index.ts'
 export { deliveryView } from './delivery-view.ts'
 export { eventNotFound } from './errors.ts'
 export { type PluginType, removePluginTypes, replacePluginTypes, type TypeRefusal } from './plugin-types.ts'
-export { type EventRow, scanFeed, selectEvents } from './feed-repository.ts'
+export { type EventRow, scanFeed, type ScannedEvent, selectEvents } from './feed-repository.ts'
 export type { EventService, IntakeResult, NewEvent, StoredEvent } from './types.ts'
 
 declare module 'fastify' {

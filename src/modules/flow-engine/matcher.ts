@@ -6,7 +6,7 @@ import type { Signals } from '../../infra/signals.ts'
 import type { EventScope } from '../../lib/flow/scope.ts'
 import type { PassResult } from '../../lib/job-loop.ts'
 import { isLockNotAvailable } from '../../lib/lock-retry.ts'
-import { type EventRow, scanFeed, selectEvents } from '../event/index.ts'
+import { type EventRow, scanFeed, type ScannedEvent, selectEvents } from '../event/index.ts'
 import { type ActiveFlow, ActiveFlows, cancelShapes, isTriggered } from './active-flows.ts'
 import { cancelExecutions } from './cancel.ts'
 import { lockCursor, moveCursor } from './cursor.ts'
@@ -29,8 +29,19 @@ export interface MatcherContext {
 
 /** Events matched in one transaction. */
 const BATCH_EVENTS = 500
+/** Bodies of a batch together, unless the first alone is larger: what a matcher has in memory. */
+const BATCH_BYTES = 16 * 1024 * 1024
 /** Tenants that one look at all cursors finds. */
 const LOOK_TENANTS = 100
+
+interface Matched {
+  /** Events that were gone through. */
+  matched: number
+  /** There are more that can be seen. */
+  isFull: boolean
+}
+
+const NOTHING: Matched = { matched: 0, isFull: false }
 
 /**
  * Reads tenants' event feeds and lets events start, wake and cancel executions. For each tenant there is one cursor;
@@ -64,51 +75,52 @@ export class Matcher {
     this.#behind = new Set()
     let hasMore = false
     for (const tenantId of tenants) {
-      const matched = await this.#matchOne(tenantId, now)
+      const { matched, isFull } = await this.#matchOne(tenantId, now)
       if (matched === 0) continue
       this.#matched += matched
       this.#ctx.signals.publish('executions_due', [tenantId])
-      if (matched === BATCH_EVENTS || tenants.length === LOOK_TENANTS) hasMore = true
+      if (isFull) this.#behind.add(tenantId)
+      if (isFull || tenants.length === LOOK_TENANTS) hasMore = true
     }
     return hasMore ? 'more' : 'idle'
   }
 
   /** One tenant's trouble is not the others'. */
-  async #matchOne(tenantId: string, now: Date | null): Promise<number> {
+  async #matchOne(tenantId: string, now: Date | null): Promise<Matched> {
     try {
       return await this.#ctx.db.transaction().execute((trx) => this.#match(trx, tenantId, now))
     } catch (error) {
       if (isLockNotAvailable(error) || isSerialisationConflict(error)) {
         this.#behind.add(tenantId)
-        return 0
+        return NOTHING
       }
       this.#ctx.log.error({ err: error, tenant_id: tenantId }, 'events not matched against flows')
-      return 0
+      return NOTHING
     }
   }
 
-  /** @returns how many events were gone through */
-  async #match(trx: Transaction<DB>, tenantId: string, testNow: Date | null): Promise<number> {
+  async #match(trx: Transaction<DB>, tenantId: string, testNow: Date | null): Promise<Matched> {
     const cursor = await lockCursor(trx, tenantId, 'move')
-    if (cursor === undefined) return 0
+    if (cursor === undefined) return NOTHING
     // Asked before the scan: what comes into sight between the two is scanned, or else asked for again.
     const isBehind = await hasUnseen(trx, tenantId)
     const { events: scanned } = await scanFeed(trx, tenantId, cursor.at, BATCH_EVENTS)
-    const last = scanned.at(-1)
-    if (isBehind && scanned.length < BATCH_EVENTS) this.#behind.add(tenantId)
-    if (last === undefined) return 0
+    if (isBehind) this.#behind.add(tenantId)
+    if (scanned.length === 0) return NOTHING
     const active = cursor.isHalted ? null : await this.#active.get(trx, tenantId, cursor.flowsVersion)
     const flows = active?.flows ?? []
     const shapes = await loadShapes(trx, tenantId, cancelShapes(flows))
-    const ids = scanned
-      .filter(
-        ({ event, size }) => size !== null && (active?.eventTypes.has(event) === true || shapes.has(event)),
-      )
-      .map(({ id }) => id)
+    const isWanted = ({ event, size }: ScannedEvent): boolean =>
+      size !== null && (active?.eventTypes.has(event) === true || shapes.has(event))
+    const batch = withinBytes(scanned, isWanted)
+    const ids = batch.filter(isWanted).map(({ id }) => id)
     const rows = await selectEvents(trx, tenantId, ids)
     await this.#apply(trx, tenantId, flows, shapes, rows, testNow ?? cursor.now)
-    await moveCursor(trx, tenantId, last)
-    return scanned.length
+    await moveCursor(trx, tenantId, batch.at(-1) as ScannedEvent)
+    return {
+      matched: batch.length,
+      isFull: batch.length === BATCH_EVENTS || batch.length < scanned.length,
+    }
   }
 
   async #apply(
@@ -163,6 +175,19 @@ export class Matcher {
     await flush()
     await countTriggered(trx, tenantId, started, now)
   }
+}
+
+/** The first of them whose wanted bodies fit into memory together. */
+function withinBytes(
+  scanned: readonly ScannedEvent[],
+  isWanted: (event: ScannedEvent) => boolean,
+): readonly ScannedEvent[] {
+  let bytes = 0
+  const end = scanned.findIndex((event, index) => {
+    if (isWanted(event)) bytes += event.size ?? 0
+    return index > 0 && bytes > BATCH_BYTES
+  })
+  return end === -1 ? scanned : scanned.slice(0, end)
 }
 
 /** Tenants whose feed has gone on: one probe of the feed's index for each tenant with flows. */

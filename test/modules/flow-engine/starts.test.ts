@@ -2,6 +2,7 @@ import t from 'tap'
 import { sql } from 'kysely'
 import { newId } from '../../../src/lib/ids.ts'
 import type { Enrolment } from '../../../src/lib/flow/types.ts'
+import { feedSettled } from '../event/setup.ts'
 import {
   DAY_MS,
   flowOf,
@@ -327,3 +328,22 @@ t.test('an execution does not outlive its lifetime', async (t) => {
   await shop.run()
   t.match(await shop.executions(flow), [{ status: 'timed_out', reason: 'lifetime', due_at: null }])
 })
+
+t.test(
+  'events whose bodies do not fit into memory together are matched one lot after the other',
+  async (t) => {
+    const shop = await world.shop()
+    const flow = await shop.publish(
+      flowOf({ set_1: step({ type: 'set', config: { variables: {} }, next: {} }) }),
+    )
+    const sent: string[] = []
+    for (let n = 0; n < 20; n++) sent.push(await shop.send('order.created', { text: 'x'.repeat(900_000) }))
+    await feedSettled({ db: shop.db })
+    const matcher = world.app.flowEngine.createMatcher()
+    t.equal(await matcher.pass([shop.tenant.id], shop.now()), 'more')
+    t.ok(matcher.matched > 1 && matcher.matched < 20)
+    t.ok(matcher.behind.has(shop.tenant.id), 'not left to the next look at all tenants')
+    await shop.match()
+    t.strictSame((await shop.executions(flow)).map(({ event_id }) => event_id).sort(), sent.sort())
+  },
+)
