@@ -13,7 +13,10 @@ export interface ScannedExecution {
 /** Where steps have what came from outside: at the top, or as the data of an event and the body of an answer. */
 const STEP_PLACES = [[], ['data'], ['body']]
 
-/** The tenant's next executions; one has the value if what started it has, or anything that its steps took or gave. */
+/**
+ * The tenant's next executions; one has the value if what started it has, or anything that its steps took or gave.
+ * Retries are looked at whenever they came: what they start from is an earlier one's.
+ */
 export async function readExecutions(
   db: Kysely<DB>,
   tenantId: string,
@@ -30,7 +33,8 @@ export async function readExecutions(
         )
       ) as found
     from automation_executions e
-    where e.tenant_id = ${tenantId} and e.id > ${range.after} and e.id < ${range.before}
+    where e.tenant_id = ${tenantId} and e.id > ${range.after}
+      and (e.id < ${range.before} or e.retry_of is not null)
     order by e.id limit ${range.limit}
   `.execute(db)
   return rows

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import type { Erasure } from '../../../src/modules/erasure/schemas.ts'
 import { type ErasureWorkerContext, runErasureTurn } from '../../../src/modules/erasure/worker.ts'
+import { lowestIdAt } from '../../../src/lib/id-range.ts'
 import { newId } from '../../../src/lib/ids.ts'
 import {
   DAY_MS,
@@ -186,4 +187,26 @@ t.test('numbers are compared as numbers, and only where the path leads', async (
     executions.map(({ body_gone }) => body_gone),
     ['erased', null, null, null],
   )
+})
+
+t.test('what is done again while the erasure is at work is found, too', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(telling)
+  await shop.send('order.created', { customer: { email: JANE } })
+  await shop.run()
+  const [told] = await shop.executions(flow)
+  const id = lowestIdAt(Date.now() - 2 * DAY_MS)
+  await sql`update automation_executions set id = ${id} where id = ${told?.id}`.execute(db)
+  await sql`update automation_steps set execution_id = ${id} where execution_id = ${told?.id}`.execute(db)
+
+  const erasure = await erase(shop, JANE)
+  const row = () =>
+    db.selectFrom('erasures').select('phase').where('id', '=', erasure.id).executeTakeFirstOrThrow()
+  await until(shop, erasure, async () => (await row()).phase === 'executions')
+  const began = new Date(Date.now() - DAY_MS)
+  await db.updateTable('erasures').set({ phase_started_at: began }).where('id', '=', erasure.id).execute()
+  const retried = await shop.tenant.post(`/api/automation/executions/${id}/retry`, { from: 'start' })
+  t.equal(retried.statusCode, 201, retried.body)
+  await completed(shop, erasure)
+  t.strictSame(await tablesWith(shop, JANE), [])
 })
