@@ -3,8 +3,10 @@ import { isUnavailable } from '../db/connection.ts'
 import { type App, buildApp } from '../src/app.ts'
 import { loadConfig } from '../src/config.ts'
 import { parseEgressAllow } from '../src/infra/egress.ts'
+import { describeFlowProblems } from '../src/lib/flow/index.ts'
 import { problemCatalogue } from '../src/lib/problem.ts'
 import { createSecretBox } from '../src/lib/secret-box.ts'
+import { renderFlowProblems } from './flow-problems.ts'
 import { renderProblems } from './problems.ts'
 
 /** Nobody listens there: routes and schemas need no database, and pools connect when they are first used. */
@@ -24,6 +26,7 @@ export async function generateDocuments(): Promise<Record<string, string>> {
     return {
       'openapi/openapi.json': `${JSON.stringify(inStableOrder(app.swagger()), null, 2)}\n`,
       'docs/problems.md': renderProblems(problemCatalogue()),
+      'docs/flow-problems.md': renderFlowProblems(describeFlowProblems()),
     }
   } finally {
     await app.close()

@@ -1,6 +1,6 @@
 /**
- * `npm run openapi`: writes openapi/openapi.json and docs/problems.md from the code. With `--check` it writes
- * nothing, and exits with 1 when one of them is not what the code says.
+ * `npm run openapi`: writes openapi/openapi.json, docs/problems.md and docs/flow-problems.md from the code. With
+ * `--check` it writes nothing, and exits with 1 when one of them is not what the code says.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'

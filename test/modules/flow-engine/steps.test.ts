@@ -106,16 +106,16 @@ t.test('the log’s times follow one another: a call’s time is not that of the
 
 t.test('a condition knows what the event says of a field’s earlier value', async (t) => {
   const shop = await world.shop()
-  const condition = (field: string) =>
+  const condition = (field: string, yes: string) =>
     step({
       type: 'condition',
       config: { condition: { field, operator: 'changed_to', value: 'won' } },
-      next: { true: 'end', false: 'end' },
+      next: { true: yes, false: 'end' },
     })
   const flow = await shop.publish(
     flowOf({
-      trigger: { ...condition('trigger.status'), next: { true: 'event', false: 'end' } },
-      event: condition('event.data.status'),
+      trigger: condition('trigger.status', 'event'),
+      event: condition('event.data.status', 'end'),
     }),
   )
   await shop.send('order.created', { status: 'won', previous_status: 'new' })
