@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { findFreePort } from '../../db/embedded/postmaster.ts'
-import { GRAPH, LINEAR } from '../modules/flow/support.ts'
+import { GRAPH, LINEAR } from '../support/flow-examples.ts'
 import { createTestDatabase } from '../support/database.ts'
 import { type Receiver, startReceiver } from '../support/receiver.ts'
 import { serve } from '../support/serve.ts'
