@@ -69,6 +69,7 @@ export class Run {
     if (ending !== null) return journal.close(ending)
     const threads = threadsOf(state)
     if (threads.some((thread) => this.#isReady(thread))) {
+      if (claim.was_running) state.cut_off = true
       return journal.close({ status: 'queued', reason: journal.isHalted ? 'halted' : null })
     }
     const first = threads.find(({ waiting }) => waiting !== null && waiting !== 'loop')

@@ -11,6 +11,8 @@ export interface ExecutionState {
   error: ExecutionError | null
   /** A condition that was not met led to the end. */
   filtered: boolean
+  /** A hold of it was cut off, and the one after it had to give it back: a call may have got through. */
+  cut_off?: true
 }
 
 export interface ExecutionError {

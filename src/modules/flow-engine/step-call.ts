@@ -23,7 +23,7 @@ export async function doCall(frame: Frame, at: Position<CallStep>): Promise<void
     thread.waiting = thread.due_at = null
     await journal.beforeCall()
     if (!frame.isCurrent(thread)) return
-    const mayHaveRun = thread.failures > 0 || claim.was_running
+    const mayHaveRun = thread.failures > 0 || claim.was_running || state.cut_off === true
     result = await frame.calls.send(call, claim.causation_depth, mayHaveRun)
   }
   const { input } = call

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { feedSettled } from '../event/setup.ts'
 import {
   flowOf,
   MINUTE_MS,
@@ -148,6 +149,38 @@ t.test('an action that its plugin accepts goes on when the plugin completes it',
   const [execution] = await shop.executions(flow)
   t.match(execution, { status: 'completed' })
   t.match(await shop.steps(execution?.id ?? ''), [{ status: 'succeeded', output: { delivered: 1 } }])
+  t.equal(receiver.received.length, 1)
+})
+
+t.test('what was cut off and given back at once is not called again once it was accepted', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const plugin_id = await registerMailer(shop, receiver)
+  receiver.answer(202)
+  const mail = step({
+    type: 'action',
+    config: { action_type: 'send_welcome_email', plugin_id, input: { to: 'a', template: 'x' } },
+    next: { success: 'end' },
+  })
+  const flow = await shop.publish(flowOf({ mail }))
+  await shop.send('order.created', {})
+  await feedSettled({ db: shop.db })
+  await shop.match()
+  const [before] = await shop.executions(flow)
+  await shop.engine().drain()
+  t.strictSame(outcomes(await shop.executions(flow)), ['waiting/completion'])
+  // As a process leaves it that dies between the plugin's answer and the boundary.
+  await shop.db
+    .updateTable('automation_executions')
+    .set({ status: 'running', reason: null, state: JSON.stringify(before?.state), due_at: new Date(0) })
+    .where('id', '=', before?.id ?? '')
+    .execute()
+  const stopping = world.app.flowEngine.createEngine(() => shop.now())
+  stopping.start()
+  await stopping.stop()
+  t.strictSame(outcomes(await shop.executions(flow)), ['queued'])
+  await shop.engine().drain()
+  t.strictSame(outcomes(await shop.executions(flow)), ['waiting/completion'])
   t.equal(receiver.received.length, 1)
 })
 
