@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { apiKeyPrefix, generateApiKey, hashApiKey } from '../../../src/lib/api-key.ts'
 import type { TestApp } from '../../support/app.ts'
+import { seedPlugin } from '../../support/plugin-row.ts'
 
 export interface SubscribedPlugin {
   id: string
@@ -16,32 +17,11 @@ export async function subscribe(
   events: readonly (string | { event: string; filter: unknown })[],
   slug = `p-${randomUUID().slice(0, 8)}`,
 ): Promise<SubscribedPlugin> {
-  const id = randomUUID()
-  const subscriptions = events.map((entry) =>
-    typeof entry === 'string' ? { event: entry, filter: null } : entry,
-  )
-  await db.transaction().execute(async (trx) => {
-    await trx
-      .insertInto('tenants')
-      .values({ id: tenantId })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute()
-    await trx
-      .insertInto('plugins')
-      .values({
-        id,
-        tenant_id: tenantId,
-        slug,
-        name: slug,
-        webhook_url: 'http://127.0.0.1:9/',
-        base_url: 'http://127.0.0.1:9/',
-        subscriptions: JSON.stringify(subscriptions),
-      })
-      .execute()
-    await trx.insertInto('delivery_lanes').values({ plugin_id: id, tenant_id: tenantId }).execute()
+  return db.transaction().execute(async (trx) => {
+    const plugin = await seedPlugin(trx, tenantId, { slug, subscriptions: events })
     await raiseVersion(trx, tenantId)
+    return plugin
   })
-  return { id, slug }
 }
 
 export async function raiseVersion(db: TestApp['db'], tenantId: string): Promise<void> {

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { Kysely } from 'kysely'
-import type { DB, DeliveryStatus, PluginStatus, StoredSubscription } from '../../../db/schema.ts'
+import type { DB, DeliveryStatus } from '../../../db/schema.ts'
 import { lowestIdAt } from '../../../src/lib/id-range.ts'
-import { newId } from '../../../src/lib/ids.ts'
+
+export { seedPlugin } from '../../support/plugin-row.ts'
 
 /** Rows as intake and delivery leave them, at any age: what only the database's clock would make otherwise. */
 
@@ -16,38 +17,6 @@ export function hoursAgo(hours: number, from = new Date()): Date {
 export function idAt(at: Date): string {
   const tail = randomBytes(8).toString('hex')
   return `${lowestIdAt(at.getTime()).slice(0, 14)}7${tail.slice(0, 3)}-a${tail.slice(3, 6)}-${tail.slice(4, 16)}`
-}
-
-export async function seedPlugin(
-  db: Kysely<DB>,
-  tenantId: string,
-  options: { slug?: string; subscriptions?: (string | StoredSubscription)[]; status?: PluginStatus } = {},
-): Promise<{ id: string; slug: string }> {
-  const id = newId()
-  const slug = options.slug ?? `plugin-${randomBytes(4).toString('hex')}`
-  const subscriptions = (options.subscriptions ?? ['*']).map((entry) =>
-    typeof entry === 'string' ? { event: entry, filter: null } : entry,
-  )
-  await db
-    .insertInto('tenants')
-    .values({ id: tenantId })
-    .onConflict((conflict) => conflict.doNothing())
-    .execute()
-  await db
-    .insertInto('plugins')
-    .values({
-      id,
-      tenant_id: tenantId,
-      slug,
-      name: slug,
-      webhook_url: 'http://127.0.0.1:9/',
-      base_url: 'http://127.0.0.1:9',
-      subscriptions: JSON.stringify(subscriptions),
-      status: options.status ?? 'active',
-    })
-    .execute()
-  await db.insertInto('delivery_lanes').values({ plugin_id: id, tenant_id: tenantId }).execute()
-  return { id, slug }
 }
 
 export async function seedEvent(
