@@ -7,6 +7,7 @@ import {
   type PersonChannel,
   type Step,
 } from '../flow-template/index.ts'
+import { manualTrigger } from './by-hand.ts'
 import { crmSteps, crmVariables } from './crm.ts'
 import { type AutomationFields, type AutomationTrigger, isOfBooking } from './fields.ts'
 import { sayStep } from './say.ts'
@@ -40,7 +41,7 @@ export function buildFlow(fields: AutomationFields, enabled: boolean): BuiltFlow
       name,
       description: descriptionOf(fields),
       status: enabled ? 'active' : 'inactive',
-      triggers: [...triggers, { id: 'by_hand', type: 'manual' }],
+      triggers: [...triggers, manualTrigger(fields.trigger, triggers[0]?.event_types[0])],
       variables: { ...variables, ...crmVariables(fields) },
       steps,
       settings: { enrolment: start.enrolment },

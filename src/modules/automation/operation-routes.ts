@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { problems, ref } from '../../lib/schema.ts'
 import { eventNotFound } from '../event/index.ts'
 import {
+  flowInputInvalid,
   flowInvalid,
   flowNotActive,
   flowNotManual,
@@ -94,6 +95,7 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
         response: {
           202: ref(StartedRunSchema),
           ...problems(...WRITE_PROBLEMS, automationNotFound, flowNotActive, flowNotManual, flowRunConflict),
+          ...problems(flowInputInvalid),
         },
       },
     },

@@ -24,7 +24,7 @@ export async function testAutomation(
 
 /**
  * Starts it by hand, at once, for one lead, message or booking.
- * @throws `automation_not_found`, `flow_not_active`, `flow_not_manual`, `flow_run_conflict`
+ * @throws `automation_not_found`, `flow_not_active`, `flow_not_manual`, `flow_input_invalid`, `flow_run_conflict`
  */
 export async function triggerAutomation(
   ctx: AutomationContext,

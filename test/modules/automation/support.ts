@@ -48,7 +48,7 @@ export async function made<T>(answer: ReturnType<Tenant['get']>): Promise<T> {
   return (body === '' ? null : JSON.parse(body)) as T
 }
 
-function crmOf(shop: PlatformAutomation): CrmShop {
+export function crmOf(shop: PlatformAutomation): CrmShop {
   const times = (aheadMs: number) => ({ starts_at: shop.at(aheadMs), ends_at: shop.at(aheadMs + 3_600_000) })
   const path = (booking: Record<string, unknown>): string => `/api/bookings/${booking['id'] as string}`
   return {
