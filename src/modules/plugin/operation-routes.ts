@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { Plugin, RotatedSecret, TestResult } from './answer-schemas.ts'
-import { etagOf } from './change-service.ts'
+import { withEtag } from './conditional-request.ts'
 import type { PluginContext } from './context.ts'
 import { pluginNotFound, tooManySecrets } from './errors.ts'
 import { pausePlugin, resumePlugin } from './lifecycle-service.ts'
@@ -72,10 +72,8 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
         response: { 200: ref(Plugin), ...problems(...PROBLEMS) },
       },
     },
-    async (request, reply) => {
-      const plugin = await pausePlugin(ctx, request.actor, request.tenantId, request.params.slug)
-      return reply.header('etag', etagOf(plugin.revision)).send(plugin)
-    },
+    async (request, reply) =>
+      withEtag(reply, await pausePlugin(ctx, request.actor, request.tenantId, request.params.slug)),
   )
 
   api.post(
@@ -94,15 +92,10 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
         response: { 200: ref(Plugin), ...problems(...PROBLEMS) },
       },
     },
-    async (request, reply) => {
-      const plugin = await resumePlugin(
-        ctx,
-        request.actor,
-        request.tenantId,
-        request.params.slug,
-        request.body,
-      )
-      return reply.header('etag', etagOf(plugin.revision)).send(plugin)
-    },
+    async (request, reply) =>
+      withEtag(
+        reply,
+        await resumePlugin(ctx, request.actor, request.tenantId, request.params.slug, request.body),
+      ),
   )
 }

@@ -6,6 +6,7 @@ import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { Plugin, PluginPage, RegisteredPlugin } from './answer-schemas.ts'
 import { etagOf, patchPlugin, replacePlugin } from './change-service.ts'
+import { targetOf, withEtag } from './conditional-request.ts'
 import type { PluginContext } from './context.ts'
 import { headersNeeded, pluginExists, pluginNotFound, revisionConflict, webhookUrlRefused } from './errors.ts'
 import { IfMatch, PluginInput, PluginParams, PluginPatch, PluginQuery, PluginReplacement } from './schemas.ts'
@@ -81,10 +82,8 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
         response: { 200: ref(Plugin), ...problems(...READ_PROBLEMS, pluginNotFound) },
       },
     },
-    async (request, reply) => {
-      const plugin = await readPlugin(ctx, request.actor, request.tenantId, request.params.slug)
-      return reply.header('etag', etagOf(plugin.revision)).send(plugin)
-    },
+    async (request, reply) =>
+      withEtag(reply, await readPlugin(ctx, request.actor, request.tenantId, request.params.slug)),
   )
 
   api.put(
@@ -105,15 +104,8 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
         response: { 200: ref(Plugin), ...problems(...CHANGE_PROBLEMS) },
       },
     },
-    async (request, reply) => {
-      const target = {
-        tenantId: request.tenantId,
-        slug: request.params.slug,
-        ifMatch: request.headers['if-match'],
-      }
-      const plugin = await replacePlugin(ctx, request.actor, target, request.body)
-      return reply.header('etag', etagOf(plugin.revision)).send(plugin)
-    },
+    async (request, reply) =>
+      withEtag(reply, await replacePlugin(ctx, request.actor, targetOf(request), request.body)),
   )
 
   api.patch(
@@ -131,15 +123,8 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
         response: { 200: ref(Plugin), ...problems(...CHANGE_PROBLEMS) },
       },
     },
-    async (request, reply) => {
-      const target = {
-        tenantId: request.tenantId,
-        slug: request.params.slug,
-        ifMatch: request.headers['if-match'],
-      }
-      const plugin = await patchPlugin(ctx, request.actor, target, request.body)
-      return reply.header('etag', etagOf(plugin.revision)).send(plugin)
-    },
+    async (request, reply) =>
+      withEtag(reply, await patchPlugin(ctx, request.actor, targetOf(request), request.body)),
   )
 
   api.delete(
