@@ -245,4 +245,27 @@ t.test('both example flows run as they are printed, and their log tells what eac
       })
     },
   )
+
+  await t.test(
+    'graph: while the mail server is away the step is tried again, and the log counts it',
+    async (t) => {
+      await place.mailbox.close()
+      const location = { country: 'US' }
+      const id = await place.newCustomer({ email: 'mia@example.com', name: 'Mia', location })
+      await eventually('the pause before the next attempt', async () => {
+        const page = await place.get(`/api/automation/executions?flow=${String(graph['id'])}&status=waiting`)
+        return (page['data'] as Json[]).some(({ reason }) => reason === 'retry') || null
+      })
+      const mailbox = await startMailbox(t, place.mailbox.port)
+      const run = await runAbout(place, graph['id'], id)
+      t.match(run, { status: 'completed', reason: 'done' })
+      const [mail] = await mailbox.waitFor(1)
+      t.match(run.steps, [
+        tested(true),
+        { step_id: 'action_1', status: 'succeeded', error: null, output: { message_id: mail?.messageId } },
+      ])
+      t.ok(Number(run.steps[1]?.['attempts']) > 1)
+      t.equal(mailbox.mails.length, 1)
+    },
+  )
 })
