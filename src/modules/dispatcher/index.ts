@@ -25,9 +25,10 @@ import type { ActionResult, DispatcherContext, StepActionRequest } from './types
  * The dispatcher: does lists of actions, platform's and plugins' mixed, and keeps the log of them.
  *
  * What always holds:
- * - (flow_execution_id, event_key) is one action of one tenant: what succeeded is never done again, only the call
- *   under way when a process died may repeat, with the same Idempotency-Key.
- * - A result is written only under the lease token that its action was run with.
+ * - (flow_execution_id, event_key) is one action of one tenant, with one Idempotency-Key. Of a dispatch, what succeeded is
+ *   never done again: only the call under way when a process died may repeat.
+ * - A dispatch's result is written only under the lease token that its action was run with. A flow's action has no lease
+ *   here: its execution has one, and keeps what came of it (step-action.ts, docs/adr/0009).
  * - A plugin's action goes to the origin that the plugin registered, signed like a delivery.
  * - Every action asked for is in automation_event_log, secrets redacted.
  */

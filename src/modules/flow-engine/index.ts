@@ -24,7 +24,7 @@ import { Waits } from './waits.ts'
  * What always holds:
  * - An execution runs the version that it started with.
  * - A step that completed never runs again: its result, the next position and the lease's fence are one statement,
- *   written before anything that follows (execution-repository.ts). Only the call under way when a process dies may
+ *   written before anything that follows (boundary-repository.ts). Only the call under way when a process dies may
  *   repeat, with the same Idempotency-Key.
  * - A wait is a row. Nothing that waits is held in memory.
  * - An event is matched once, by whoever holds its tenant's cursor (matcher.ts), and a wait that is being registered
