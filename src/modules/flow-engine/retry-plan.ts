@@ -1,5 +1,6 @@
 import { type CanonicalFlow, type CanonicalStep, END, type StepId } from '../../lib/flow/types.ts'
 import { compileTemplateTree, templateReferences } from '../../lib/template.ts'
+import type { ExecutionError } from './state.ts'
 
 /** A step that the execution has done on its main line and left by a port. */
 export interface DoneStep {
@@ -8,6 +9,8 @@ export interface DoneStep {
   type: string
   /** Of `set` steps: the variables. */
   output: unknown
+  /** What its error port took up. */
+  error: { code: string; message: string } | null
 }
 
 export interface RetryPlan {
@@ -15,6 +18,8 @@ export interface RetryPlan {
   /** Numbers of the steps that are carried over, in order. */
   carried: number[]
   variables: Record<string, unknown>
+  /** What went wrong last on the way there. */
+  caught: ExecutionError | null
 }
 
 export type PlanRefusal =
@@ -49,7 +54,9 @@ export function planRetry(
   for (const { type, output } of carried) if (type === 'set') Object.assign(variables, output)
   const missing = missingFor(flow, from, carried, variables)
   if (missing.length > 0) return { reason: 'outputs_missing', step: from, missing }
-  return { start: from, carried: carried.map(({ number }) => number), variables }
+  const failed = carried.findLast(({ error }) => error !== null)
+  const caught = failed?.error ? { step_id: failed.step_id, ...failed.error } : null
+  return { start: from, carried: carried.map(({ number }) => number), variables, caught }
 }
 
 function missingFor(

@@ -130,7 +130,7 @@ async function startAt(
       ...row,
       // As text: numbers that JavaScript cannot hold stay what they are.
       ...(sameTrigger && { trigger: original.trigger_text }),
-      state: JSON.stringify(initialState(plan.start, plan.variables)),
+      state: JSON.stringify(initialState(plan.start, plan.variables, plan.caught)),
       step_count: carried,
       carried_steps: carried,
       retry_of: original.id,
@@ -249,6 +249,7 @@ async function doneSteps(trx: Transaction<DB>, tenantId: string, executionId: st
       'step_id',
       'type',
       eb.case().when('type', '=', 'set').then(eb.ref('output')).else(null).end().as('output'),
+      'error',
     ])
     .where('tenant_id', '=', tenantId)
     .where('execution_id', '=', executionId)

@@ -53,8 +53,13 @@ export interface LoopState {
   threads: Thread[]
 }
 
-export function initialState(start: StepId, variables: Record<string, unknown>): ExecutionState {
-  return { main: newThread('', start, variables, null), loop: null, error: null, filtered: false }
+export function initialState(
+  start: StepId,
+  variables: Record<string, unknown>,
+  caught: ExecutionError | null = null,
+): ExecutionState {
+  const main = newThread('', start, variables, null)
+  return { main: caught === null ? main : { ...main, caught }, loop: null, error: null, filtered: false }
 }
 
 /** Whether nothing has been done yet. */

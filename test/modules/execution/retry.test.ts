@@ -103,6 +103,32 @@ t.test('an event that has been retried starts nothing anew, and can be retried a
   t.strictSame(outcomes(await shop.executions()).sort(), ['completed/done', 'completed/done', 'failed'])
 })
 
+t.test('behind an error port a retry still knows what went wrong before', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  answering(receiver, ['/bad', '/log'])
+  await shop.publish(
+    flowOf({
+      bad: post(receiver, '/bad', 'end', { error: 'log' }),
+      log: post(receiver, '/log', 'end', { body: '{{execution.error.step_id}} {{execution.error.code}}' }),
+    }),
+  )
+  await shop.send('order.created', {})
+  await shop.run()
+  answering(receiver, [])
+  const made = await retry(shop, (await latest(shop)).id)
+  await shop.run()
+  t.match(await read(shop, made.id), { status: 'completed', error: null, carried_steps: 1 })
+  t.strictSame(
+    receiver.received.map(({ path, body }) => [path, body]),
+    [
+      ['/bad', ''],
+      ['/log', 'bad http_4xx'],
+      ['/log', 'bad http_4xx'],
+    ],
+  )
+})
+
 t.test('from the start, with an edited trigger, all runs again', async (t) => {
   const { shop, receiver, id } = await failedAtUse(t)
   const made = await retry(shop, id, { from: 'start', trigger: { name: 'Grace' } })
