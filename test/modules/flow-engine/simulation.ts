@@ -1,9 +1,9 @@
 import type { Test } from 'tap'
-import type { CanonicalFlow } from '../../../src/lib/flow/types.ts'
+import type { CanonicalFlow, CanonicalStep } from '../../../src/lib/flow/types.ts'
 import type { Simulation, SimulationRequest } from '../../../src/modules/flow-engine/index.ts'
 import { newId } from '../../../src/lib/ids.ts'
 import { snapshotTenant } from '../../support/tenant-snapshot.ts'
-import type { Shop, World } from './support.ts'
+import { DAY_MS, type Shop, step, type World } from './support.ts'
 
 export const NOW = new Date('2030-01-01T12:00:00Z')
 
@@ -58,4 +58,19 @@ export function path({ steps }: Simulation): string[] {
     ({ step_id, iteration, port, status }) =>
       `${step_id}${iteration === '' ? '' : `:${iteration}`} ${port ?? status}`,
   )
+}
+
+export function stop(reason: string | null = null): CanonicalStep {
+  return step({ type: 'stop', config: { outcome: 'stopped', reason }, next: {} })
+}
+
+/** Waits a day for the payment of what the trigger names. */
+export function waitPaid(received: string, timeout: string, loop: string | null = null): CanonicalStep {
+  const any = [{ event: 'order.paid', match: { id: '{{trigger.id}}' }, filter: null }]
+  return step({
+    type: 'wait_event',
+    config: { any, timeout_ms: DAY_MS, look_back_ms: 0 },
+    next: { received, timeout },
+    loop,
+  })
 }
