@@ -1,82 +1,10 @@
 import t from 'tap'
 import { newId } from '../../../src/lib/ids.ts'
-import { completion, startAi } from '../message/ai-server.ts'
-import { registerMailer, type Shop, startReceiver, startWorld, HOUR_MS } from './support.ts'
+import { ANN, MAIL, messages, publish, startMessaging, WRITTEN } from './messaging.ts'
+import { HOUR_MS, registerMailer, startReceiver, startWorld } from './support.ts'
 
 t.setTimeout(120_000)
-const platform = await startReceiver(t)
-const ai = await startAi(t)
-const world = await startWorld(t, {
-  PLATFORM_URL: platform.url,
-  PLATFORM_TOKEN: 'the-token-of-the-platform',
-  AI_BASE_URL: ai.baseUrl,
-  AI_API_KEY: 'sk-operators-own-key-000000',
-  AI_MODEL: 'small',
-})
-
-const MAIL = {
-  id: 'mail',
-  type: 'message',
-  channel: 'email',
-  to: '{{trigger.email}}',
-  subject: 'Thank you,\n{{trigger.name}}',
-  body: 'Hello {{trigger.name}}',
-}
-const WRITTEN = { ...MAIL, ai: { prompt: 'Thank {{trigger.name}} for the order' } }
-const ANN = { name: 'Ann', email: 'ann@example.com' }
-
-t.beforeEach(() => {
-  platform.received.length = ai.received.length = 0
-  platform.answer((_received, response) => response.end('{"id":"n_1"}'))
-  ai.say('Dear Ann, thank you!')
-})
-
-/** Publishes these steps behind `order.created`. @returns the flow's id */
-async function publish(shop: Shop, steps: object[], rest: object = {}): Promise<string> {
-  const trigger = { type: 'event', event_types: ['order.created'] }
-  const answer = await shop.tenant.post('/api/automation/flows', {
-    name: 'Thanks',
-    status: 'active',
-    trigger,
-    steps,
-    ...rest,
-  })
-  if (answer.statusCode !== 201) throw new Error(answer.body)
-  return answer.json<{ id: string }>().id
-}
-
-async function runOnce(steps: object[], data: object = ANN): Promise<{ shop: Shop; id: string }> {
-  const shop = await world.shop()
-  const flow = await publish(shop, steps)
-  await shop.send('order.created', data)
-  await shop.run()
-  const [execution] = await shop.executions(flow)
-  if (execution === undefined) throw new Error('nothing was started')
-  return { shop, id: execution.id }
-}
-
-interface Message {
-  id: string
-  step_id: string
-  iteration: string
-  to: string
-  body: string
-  status: string
-  channel: string
-}
-
-async function messages(shop: Shop, query = ''): Promise<Message[]> {
-  const answer = await shop.tenant.get(`/api/automation/messages?${query}`)
-  if (answer.statusCode !== 200) throw new Error(answer.body)
-  return answer.json<{ data: Message[] }>().data
-}
-
-function sent(): { path: string; body: Record<string, unknown> }[] {
-  return platform.received.map(({ path, body }) => ({
-    path,
-    body: JSON.parse(body) as Record<string, unknown>,
-  }))
-}
+const { platform, ai, world, runOnce, sent } = await startMessaging(t)
 
 t.test('an email is filled in, recorded and sent by the platform', async (t) => {
   const { shop, id } = await runOnce([
@@ -151,63 +79,6 @@ t.test('without AI_BASE_URL the template is sent, and the step says so', async (
   t.match(sent(), [{ body: { body: 'Hello Ann' } }])
 })
 
-t.test('a message that has to be sent again says the same, and nobody is asked twice', async (t) => {
-  let answers = 0
-  ai.answer((_received, response) => void response.end(completion(`Answer ${++answers}`)))
-  platform.answer(503)
-  const { shop } = await runOnce([{ ...WRITTEN, retry: { max_retries: 3, base_ms: 1_000 } }])
-  t.match(await messages(shop), [{ status: 'pending', body: 'Answer 1' }])
-  platform.answer((_received, response) => response.end('{}'))
-  shop.pass(HOUR_MS)
-  await shop.run()
-  t.ok(sent().length >= 2)
-  t.strictSame([...new Set(platform.received.map(({ body }) => body))].length, 1)
-  t.strictSame([...new Set(platform.received.map(({ headers }) => headers['idempotency-key']))].length, 1)
-  t.equal(answers, 1)
-  t.match(await messages(shop), [{ status: 'sent', body: 'Answer 1' }])
-})
-
-t.test('after a crash between recording and sending, what was recorded is sent', async (t) => {
-  const shop = await world.shop()
-  const flow = await publish(shop, [{ id: 'later', type: 'delay', duration: '1 hour' }, WRITTEN])
-  await shop.send('order.created', ANN)
-  await shop.run()
-  const [execution] = await shop.executions(flow)
-  // As the worker that died left it: recorded, and neither sent nor in the execution.
-  await world.app.messages.compose(
-    { tenantId: shop.tenant.id, executionId: execution?.id ?? '', stepId: 'mail', iteration: '' },
-    {
-      channel: 'email',
-      to: 'ann@example.com',
-      subject: 'Before the crash',
-      body: 'Written before the crash',
-      ai: null,
-    },
-  )
-  shop.pass(2 * HOUR_MS)
-  await shop.run()
-  t.match(sent(), [{ body: { subject: 'Before the crash', body: 'Written before the crash' } }])
-  t.equal(ai.received.length, 0)
-  const [, step] = await shop.steps(execution?.id ?? '')
-  t.match(step, { input: { body: 'Written before the crash' }, output: { body: 'Written before the crash' } })
-  t.equal((await messages(shop)).length, 1)
-})
-
-t.test('a message that was erased between two attempts is sent to nobody', async (t) => {
-  platform.answer(503)
-  const { shop, id } = await runOnce([{ ...MAIL, retry: { max_retries: 1, base_ms: 1_000 } }])
-  await shop.db
-    .updateTable('automation_messages')
-    .set({ body: '', recipient: null })
-    .where('execution_id', '=', id)
-    .execute()
-  platform.received.length = 0
-  shop.pass(HOUR_MS)
-  await shop.run()
-  t.match(await shop.steps(id), [{ status: 'failed', error: { code: 'message_erased' } }])
-  t.equal(platform.received.length, 0)
-})
-
 t.test('a plugin’s action sends it, with the fields that the flow gives it', async (t) => {
   const shop = await world.shop()
   const plugin = await startReceiver(t)
@@ -268,37 +139,6 @@ t.test('a plugin that completes later completes the message', async (t) => {
   t.match(await messages(shop), [{ status: 'sent' }])
 })
 
-t.test('a message that is refused goes to the error port and stays in the list as failed', async (t) => {
-  platform.answer((_received, response) => response.writeHead(422).end('{"error":"unsubscribed"}'))
-  const { shop, id } = await runOnce([
-    { ...MAIL, on_error: 'told' },
-    {
-      id: 'told',
-      type: 'set',
-      variables: { code: '{{steps.mail.output.error.code | default: "none"}}' },
-    },
-  ])
-  const [step] = await shop.steps(id)
-  t.match(step, { status: 'failed', port: 'error', error: { code: 'http_4xx' } })
-  t.match(await messages(shop), [{ status: 'failed', body: 'Hello Ann' }])
-})
-
-t.test('a message to nobody, to more than one line or without text is not written', async (t) => {
-  const cases: [data: object, code: string][] = [
-    [{ name: 'Ann', email: ' ' }, 'missing_recipient'],
-    [{ name: 'Ann', email: 'ann@example.com\r\nBcc: all@example.com' }, 'invalid_recipient'],
-    [{ name: 'Ann' }, 'template_error'],
-  ]
-  for (const [data, code] of cases) {
-    const { shop, id } = await runOnce([WRITTEN], data)
-    t.match(await shop.steps(id), [{ status: 'failed', error: { code } }], code)
-    t.strictSame(await messages(shop), [])
-  }
-  const { shop, id } = await runOnce([{ ...WRITTEN, body: '{{trigger.text}}' }], { ...ANN, text: '\n' })
-  t.match(await shop.steps(id), [{ status: 'failed', error: { code: 'empty_message' } }])
-  t.equal(ai.received.length + platform.received.length, 0)
-})
-
 t.test('each item of a loop has a message of its own', async (t) => {
   const body = [{ ...WRITTEN, to: '{{item}}', body: 'For {{item}}' }]
   const people = ['ann@example.com', 'bob@example.com', 'cy@example.com']
@@ -310,28 +150,6 @@ t.test('each item of a loop has a message of its own', async (t) => {
   t.strictSame(all.map(({ to }) => to).sort(), people)
   t.strictSame(all.map(({ iteration }) => iteration).sort(), ['0', '1', '2'])
   t.equal(platform.received.length, 3)
-})
-
-t.test('no secret reaches the AI, be it of the event, the operator or another step', async (t) => {
-  const prompt = 'Write about {{trigger}} and {{trigger.note}} {{steps.look.output}}'
-  platform.answer((_received, response) => response.end('{"id":"n_1","session_token":"tok-of-the-answer"}'))
-  await runOnce(
-    [
-      { id: 'look', type: 'action', action_type: 'create_task', input: { title: 'x' } },
-      { ...WRITTEN, ai: { prompt } },
-    ],
-    {
-      ...ANN,
-      password: 'correct-horse-battery',
-      note: 'it is correct-horse-battery, the-token-of-the-platform, sk-operators-own-key-000000',
-    },
-  )
-  t.equal(ai.received.length, 1)
-  t.match(ai.requests()[0]?.messages[1]?.content, /ann@example\.com/)
-  const bodies = ai.received.map(({ body }) => body).join()
-  for (const secret of ['correct-horse', 'tok-of-the-answer', 'the-token-of', 'sk-operators']) {
-    t.notMatch(bodies, secret)
-  }
 })
 
 t.test('a test of the flow shows the template’s text; nothing is asked, recorded or sent', async (t) => {
