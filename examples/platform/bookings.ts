@@ -54,11 +54,7 @@ const COLUMNS =
 export function bookingRoutes(app: App, shop: Shop): void {
   app.get('/api/bookings', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
     data: shop.db
-      .all<{ id: string }>(
-        'select id from bookings where tenant_id = ? order by rowid desc limit ?',
-        tenantId,
-        query.limit,
-      )
+      .newest<{ id: string }>('bookings', 'id', tenantId, query.limit)
       .map(({ id }) => getBooking(shop.db, tenantId, id)),
   }))
   app.get('/api/bookings/:id', { schema: { params: Params } }, async ({ tenantId, params }) =>
@@ -148,11 +144,7 @@ function checkTimes({ starts_at, ends_at }: { starts_at: string; ends_at: string
 }
 
 function getBooking(db: Database, tenantId: string, id: string) {
-  const row = db.get<BookingRow>(
-    `select ${COLUMNS} from bookings where tenant_id = ? and id = ?`,
-    tenantId,
-    id,
-  )
+  const row = db.find<BookingRow>('bookings', COLUMNS, tenantId, id)
   if (row === undefined) throw notFound('booking')
   const { service, customer_id, details, ...booking } = row
   const { name, email, phone } = getCustomer(db, tenantId, customer_id)

@@ -36,13 +36,7 @@ const COLUMNS = 'id, email, name, phone, accepts_marketing, tags, location, crea
 
 export function customerRoutes(app: App, shop: Shop): void {
   app.get('/api/customers', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
-    data: shop.db
-      .all<CustomerRow>(
-        `select ${COLUMNS} from customers where tenant_id = ? order by rowid desc limit ?`,
-        tenantId,
-        query.limit,
-      )
-      .map(viewOf),
+    data: shop.db.newest<CustomerRow>('customers', COLUMNS, tenantId, query.limit).map(viewOf),
   }))
   app.get('/api/customers/:id', { schema: { params: Params } }, async ({ tenantId, params }) =>
     getCustomer(shop.db, tenantId, params.id),
@@ -59,11 +53,7 @@ export function customerRoutes(app: App, shop: Shop): void {
 }
 
 export function getCustomer(db: Database, tenantId: string, id: string): ReturnType<typeof viewOf> {
-  const row = db.get<CustomerRow>(
-    `select ${COLUMNS} from customers where tenant_id = ? and id = ?`,
-    tenantId,
-    id,
-  )
+  const row = db.find<CustomerRow>('customers', COLUMNS, tenantId, id)
   if (row === undefined) throw notFound('customer')
   return viewOf(row)
 }

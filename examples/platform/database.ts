@@ -99,6 +99,21 @@ export class Database {
     return this.all<Row>(statement, ...values)[0]
   }
 
+  /** The tenant's rows, those that were added last first. */
+  newest<Row>(table: string, columns: string, tenantId: string, limit: number): Row[] {
+    return this.all<Row>(
+      `select ${columns} from ${table} where tenant_id = ? order by rowid desc limit ?`,
+      tenantId,
+      limit,
+    )
+  }
+
+  /** One row of the tenant's. */
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- as in get
+  find<Row>(table: string, columns: string, tenantId: string, id: string): Row | undefined {
+    return this.get<Row>(`select ${columns} from ${table} where tenant_id = ? and id = ?`, tenantId, id)
+  }
+
   /** @returns how many rows it changed */
   run(statement: string, ...values: Value[]): number {
     return Number(this.#sqlite.prepare(statement).run(...values).changes)

@@ -36,11 +36,7 @@ const COLUMNS = 'id, name, email, phone, source, status, assigned_to, created_at
 
 export function leadRoutes(app: App, shop: Shop): void {
   app.get('/api/leads', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
-    data: shop.db.all<LeadRow>(
-      `select ${COLUMNS} from leads where tenant_id = ? order by rowid desc limit ?`,
-      tenantId,
-      query.limit,
-    ),
+    data: shop.db.newest<LeadRow>('leads', COLUMNS, tenantId, query.limit),
   }))
   app.get('/api/leads/:id', { schema: { params: Params } }, async ({ tenantId, params }) =>
     getLead(shop.db, tenantId, params.id),
@@ -93,7 +89,7 @@ function updateLead(trx: Change, id: string, input: Static<typeof LeadPatch>): o
 }
 
 function getLead(db: Database, tenantId: string, id: string): LeadRow {
-  const row = db.get<LeadRow>(`select ${COLUMNS} from leads where tenant_id = ? and id = ?`, tenantId, id)
+  const row = db.find<LeadRow>('leads', COLUMNS, tenantId, id)
   if (row === undefined) throw notFound('lead')
   return row
 }

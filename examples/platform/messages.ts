@@ -46,10 +46,9 @@ const MessageInput = Type.Object(
 export function messageRoutes(app: App, shop: Shop): void {
   app.get('/api/messages', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
     data: shop.db
-      .all<MessageRow>(
-        `select id, direction, channel, sender, recipient, subject, text, automated, customer_id, lead_id,
-           created_at
-         from messages where tenant_id = ? order by rowid desc limit ?`,
+      .newest<MessageRow>(
+        'messages',
+        'id, direction, channel, sender, recipient, subject, text, automated, customer_id, lead_id, created_at',
         tenantId,
         query.limit,
       )

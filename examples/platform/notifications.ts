@@ -43,9 +43,9 @@ interface NotificationRow {
 export function notificationRoutes(app: App, shop: Shop): void {
   app.get('/api/notifications', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
     data: shop.db
-      .all<NotificationRow>(
-        `select id, channel, recipient, subject, content, created_at from notifications
-         where tenant_id = ? order by rowid desc limit ?`,
+      .newest<NotificationRow>(
+        'notifications',
+        'id, channel, recipient, subject, content, created_at',
         tenantId,
         query.limit,
       )

@@ -70,11 +70,7 @@ interface ItemRow {
 export function orderRoutes(app: App, shop: Shop): void {
   app.get('/api/orders', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
     data: shop.db
-      .all<{ id: string }>(
-        'select id from orders where tenant_id = ? order by rowid desc limit ?',
-        tenantId,
-        query.limit,
-      )
+      .newest<{ id: string }>('orders', 'id', tenantId, query.limit)
       .map(({ id }) => getOrder(shop.db, tenantId, id)),
   }))
   app.get('/api/orders/:id', { schema: { params: Params } }, async ({ tenantId, params }) =>
@@ -153,11 +149,7 @@ function setStatus(trx: Change, id: string, input: Static<typeof OrderStatusInpu
   }
   const { status, ...details } = input
   const said = { ...DETAILS[status], ...details, [`${status}_at`]: trx.now }
-  const kept = trx.db.get<{ details: string }>(
-    'select details from orders where tenant_id = ? and id = ?',
-    trx.tenantId,
-    id,
-  )
+  const kept = trx.db.find<{ details: string }>('orders', 'details', trx.tenantId, id)
   trx.db.update('orders', trx.tenantId, id, {
     status,
     details: JSON.stringify({ ...(JSON.parse(kept?.details ?? '{}') as object), ...said }),
@@ -179,9 +171,9 @@ const DETAILS: Record<string, object> = {
 }
 
 function getOrder(db: Database, tenantId: string, id: string) {
-  const row = db.get<OrderRow>(
-    `select id, number, customer_id, status, total_cents, currency, details, created_at, updated_at
-     from orders where tenant_id = ? and id = ?`,
+  const row = db.find<OrderRow>(
+    'orders',
+    'id, number, customer_id, status, total_cents, currency, details, created_at, updated_at',
     tenantId,
     id,
   )

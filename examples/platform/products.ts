@@ -55,13 +55,7 @@ const COLUMNS =
 
 export function productRoutes(app: App, shop: Shop): void {
   app.get('/api/products', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
-    data: shop.db
-      .all<ProductRow>(
-        `select ${COLUMNS} from products where tenant_id = ? order by rowid desc limit ?`,
-        tenantId,
-        query.limit,
-      )
-      .map(viewOf),
+    data: shop.db.newest<ProductRow>('products', COLUMNS, tenantId, query.limit).map(viewOf),
   }))
   app.get('/api/products/:id', { schema: { params: Params } }, async ({ tenantId, params }) =>
     viewOf(getProduct(shop.db, tenantId, params.id)),
@@ -81,11 +75,7 @@ export function productRoutes(app: App, shop: Shop): void {
 }
 
 export function getProduct(db: Database, tenantId: string, id: string): ProductRow {
-  const row = db.get<ProductRow>(
-    `select ${COLUMNS} from products where tenant_id = ? and id = ?`,
-    tenantId,
-    id,
-  )
+  const row = db.find<ProductRow>('products', COLUMNS, tenantId, id)
   if (row === undefined) throw notFound('product')
   return row
 }

@@ -47,9 +47,5 @@ export function returnStock(trx: Change, productId: string, quantity: number): v
 }
 
 function stockOf({ db, tenantId }: Change, productId: string): StockRow | undefined {
-  return db.get<StockRow>(
-    'select sku, title, stock from products where tenant_id = ? and id = ?',
-    tenantId,
-    productId,
-  )
+  return db.find<StockRow>('products', 'sku, title, stock', tenantId, productId)
 }

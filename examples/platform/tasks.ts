@@ -34,11 +34,7 @@ const COLUMNS = 'id, title, description, due_date, priority, status, assignee, c
 
 export function taskRoutes(app: App, shop: Shop): void {
   app.get('/api/tasks', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
-    data: shop.db.all<TaskRow>(
-      `select ${COLUMNS} from tasks where tenant_id = ? order by rowid desc limit ?`,
-      tenantId,
-      query.limit,
-    ),
+    data: shop.db.newest<TaskRow>('tasks', COLUMNS, tenantId, query.limit),
   }))
   app.get('/api/tasks/:id', { schema: { params: Params } }, async ({ tenantId, params }) =>
     getTask(shop.db, tenantId, params.id),
@@ -76,7 +72,7 @@ function createTask({ db, tenantId, now }: Change, input: Static<typeof TaskInpu
 }
 
 function getTask(db: Database, tenantId: string, id: string): TaskRow {
-  const row = db.get<TaskRow>(`select ${COLUMNS} from tasks where tenant_id = ? and id = ?`, tenantId, id)
+  const row = db.find<TaskRow>('tasks', COLUMNS, tenantId, id)
   if (row === undefined) throw notFound('task')
   return row
 }
