@@ -58,6 +58,8 @@ export class Engine {
   #running = false
   #stopping = false
   #again = false
+  /** Tenants to look at; null: all. */
+  #wanted: Set<string> | null = new Set()
   #claiming: Promise<void> | null = null
   /** Somebody had to be left behind for want of room. */
   #crowded = false
@@ -103,21 +105,35 @@ export class Engine {
     this.#stopRenewing()
   }
 
-  /** There may be something due. */
-  hint(): void {
+  /** There may be something due. @param tenantIds none: anywhere */
+  hint(tenantIds: readonly string[] = []): void {
     if (!this.#running) return
+    this.#want(tenantIds.length === 0 ? null : tenantIds)
+    this.#look()
+  }
+
+  #want(tenantIds: Iterable<string> | null): void {
     this.#again = true
+    if (tenantIds === null) this.#wanted = null
+    else for (const tenantId of tenantIds) this.#wanted?.add(tenantId)
+  }
+
+  #look(): void {
     this.#claiming ??= this.#claim().finally(() => {
       this.#claiming = null
-      if (this.#again) this.hint()
+      if (this.#again && this.#running) this.#look()
     })
   }
 
-  /** Runs all that is due now, until nothing is. @returns how many executions were taken */
-  async drain(): Promise<number> {
+  /**
+   * Runs all that is due now, until nothing is.
+   * @param until takes nothing more from then on, by `performance.now()`; what is in hand goes on
+   * @returns how many executions were taken
+   */
+  async drain(until = Infinity): Promise<number> {
     let taken = 0
-    while (!this.#stopping) {
-      const claims = await this.#take(this.#options.maxRunning)
+    while (!this.#stopping && performance.now() < until) {
+      const claims = await this.#take(this.#options.maxRunning, null)
       taken += claims
       if (claims === 0) break
       await Promise.all(this.#runs)
@@ -141,9 +157,12 @@ export class Engine {
     try {
       while (this.#again && this.#running) {
         this.#again = false
+        const wanted = this.#wanted
+        this.#wanted = new Set()
         const free = this.#options.maxRunning - this.#runs.size
+        // Whoever ends makes room for everybody.
         if (free <= 0) return
-        if ((await this.#take(free)) > 0) this.#again = true
+        if ((await this.#take(free, wanted)) > 0) this.#want(wanted)
       }
     } catch (error) {
       this.#again = false
@@ -160,7 +179,7 @@ export class Engine {
     }, FREED_MS)
   }
 
-  async #take(limit: number): Promise<number> {
+  async #take(limit: number, wanted: ReadonlySet<string> | null): Promise<number> {
     const startedAt = performance.now()
     const { leaseMs, maxRunning, tenantId } = this.#options
     const busy = countByTenant(this.#held)
@@ -169,7 +188,7 @@ export class Engine {
       leaseMs,
       busy,
       now: this.#clock(),
-      tenantId,
+      tenantIds: tenantId === null ? wanted && [...wanted] : [tenantId],
     })
     this.#taken += claims.length
     for (const claim of claims) {

@@ -33,7 +33,8 @@ export const TENANT_MAX_RUNNING = 128
 
 /**
  * From tenant to tenant through the index, whatever waits in each; those that have been due longest first, an equal
- * share to each. What a small backlog leaves over is the next claim's.
+ * share to each. What a small backlog leaves over is the next claim's. With 20,000 tenants of whom nothing is due that
+ * takes 0.2 s, so that who knows the tenants names them.
  *
  * What waits does not go on because of the time while an event that came before then has not been matched: it may be
  * the one that was waited for, or that cancels. After a downtime the backlog of events comes before that of waits.
@@ -41,13 +42,20 @@ export const TENANT_MAX_RUNNING = 128
 const CLAIM = `
 with recursive clock as (
   select coalesce($4::timestamptz, clock_timestamp()) as now
-), tenants as (
-  (select tenant_id, due_at from automation_executions where due_at is not null order by tenant_id, due_at limit 1)
+), everybody as (
+  (select tenant_id, due_at from automation_executions where $7::uuid[] is null and due_at is not null
+   order by tenant_id, due_at limit 1)
   union all
-  select next.tenant_id, next.due_at from tenants cross join lateral (
+  select next.tenant_id, next.due_at from everybody cross join lateral (
     select tenant_id, due_at from automation_executions
-    where due_at is not null and tenant_id > tenants.tenant_id order by tenant_id, due_at limit 1
+    where due_at is not null and tenant_id > everybody.tenant_id order by tenant_id, due_at limit 1
   ) next
+), tenants as (
+  select tenant_id, due_at from everybody
+  union all
+  select named.id, first.due_at from unnest($7::uuid[]) as named (id) cross join lateral (
+    select due_at from automation_executions where tenant_id = named.id and due_at is not null order by due_at limit 1
+  ) first
 ), ready as (
   select tenants.tenant_id,
     least(${TENANT_MAX_RUNNING} - coalesce(busy.count, 0), greatest(1, $1::bigint / count(*) over ())) as room,
@@ -57,7 +65,6 @@ with recursive clock as (
      ) next where c.tenant_id = tenants.tenant_id) as unmatched_since
   from clock, tenants left join unnest($5::uuid[], $6::int[]) as busy (tenant_id, count) using (tenant_id)
   where tenants.due_at <= clock.now and coalesce(busy.count, 0) < ${TENANT_MAX_RUNNING}
-    and ($7::uuid is null or tenants.tenant_id = $7)
     and not exists (
       select from flow_cursors c where c.tenant_id = tenants.tenant_id and c.halted_at is not null)
   order by tenants.due_at limit $1::bigint
@@ -89,7 +96,7 @@ returning e.tenant_id, e.id, e.flow_id, e.version, e.trigger_kind, e.trigger, e.
 
 /**
  * Takes due executions, tenant by tenant; one that is not given back becomes due again when its lease ends.
- * @param options `tenantId`: only that tenant's
+ * @param options `tenantIds`: only theirs
  */
 export async function claimExecutions(
   pool: pg.Pool,
@@ -98,14 +105,14 @@ export async function claimExecutions(
     leaseMs: number
     busy: ReadonlyMap<string, number>
     now: Date | null
-    tenantId?: string | null
+    tenantIds?: readonly string[] | null
   },
 ): Promise<ClaimedExecution[]> {
-  const { limit, leaseMs, busy, now, tenantId = null } = options
+  const { limit, leaseMs, busy, now, tenantIds = null } = options
   const { rows } = await pool.query<ClaimedExecution>({
     name: 'claim_executions',
     text: CLAIM,
-    values: [limit, leaseMs, leaseMs, now, [...busy.keys()], [...busy.values()], tenantId],
+    values: [limit, leaseMs, leaseMs, now, [...busy.keys()], [...busy.values()], tenantIds],
   })
   return rows
 }

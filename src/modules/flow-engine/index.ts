@@ -141,7 +141,7 @@ export default fp(
     const engine = createEngine()
     const matching = new MatcherLoop(createMatcher(), app.log)
     app.signals.subscribe('events_stored', (tenantIds) => matching.wake(tenantIds))
-    app.signals.subscribe('executions_due', () => engine.hint())
+    app.signals.subscribe('executions_due', (tenantIds) => engine.hint(tenantIds))
     app.addHook('onReady', async () => {
       engine.start()
       matching.start()

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { commitBoundaries, type Boundary } from '../../../src/modules/flow-engine/boundary-repository.ts'
 import { claimExecutions } from '../../../src/modules/flow-engine/execution-repository.ts'
+import { feedSettled } from '../event/setup.ts'
 import {
   DAY_MS,
   flowOf,
@@ -97,6 +98,23 @@ t.test('an execution whose worker is gone is taken again when its lease ends, wh
   const [late] = await commitBoundaries(pool, [boundaryOf(held, { status: 'failed' })], shop.now())
   t.match(late, { status: null }, 'a worker that wakes up late writes nothing')
   t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+})
+
+t.test('who names tenants takes up theirs, and who names none everybody’s', async (t) => {
+  const [named, other, idle] = [await world.shop(), await world.shop(), await world.shop()]
+  for (const shop of [named, other]) {
+    await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
+    await shop.send('order.created', {})
+    await feedSettled({ db: shop.db })
+    await shop.match()
+  }
+  const take = async (tenantIds: string[] | null): Promise<string[]> => {
+    const options = { limit: 512, leaseMs: LEASE_MS, busy: new Map<string, number>(), now: named.now() }
+    return (await claimExecutions(pool, { ...options, tenantIds })).map(({ tenant_id }) => tenant_id)
+  }
+  t.strictSame(await take([idle.tenant.id, named.tenant.id]), [named.tenant.id])
+  t.strictSame(await take([named.tenant.id]), [])
+  t.ok((await take(null)).includes(other.tenant.id))
 })
 
 t.test('a stale worker’s boundary in the same batch as its successor’s does not count', async (t) => {
