@@ -51,7 +51,7 @@ export function buildFlow(fields: AutomationFields, enabled: boolean): BuiltFlow
 }
 
 function descriptionOf({ type, trigger }: AutomationFields): string {
-  return `An automation of the CRM: ${type} by ${trigger}. Changed there, it is made anew.`
+  return `Made of an automation of the CRM: ${type} by ${trigger}.`
 }
 
 /** Somebody who starts it by hand means now. */

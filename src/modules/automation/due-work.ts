@@ -14,50 +14,68 @@ const MAX_MS = 10_000
 const BEHIND_MS = 1_000
 const LOOK_MS = 20
 
+type Engines = Pick<FlowEngineService, 'createEngine' | 'createMatcher'>
+type Worker = ReturnType<Engines['createEngine']>
+
 /**
  * Works off what a tenant's automations have to do now, as a worker would, whether or not one is there: both claim what
  * they take. For one tenant one call works at a time in a process; another one shares its answer.
  */
 export class DueWork {
-  readonly #engine: Pick<FlowEngineService, 'createEngine' | 'createMatcher'>
+  readonly #engines: Engines
+  readonly #maxMs: number
   readonly #running = new Map<string, Promise<DueWorkReport>>()
+  readonly #workers = new Set<Worker>()
 
-  constructor(engine: Pick<FlowEngineService, 'createEngine' | 'createMatcher'>) {
-    this.#engine = engine
+  constructor(engines: Engines, { maxMs = MAX_MS } = {}) {
+    this.#engines = engines
+    this.#maxMs = maxMs
   }
 
   async run(tenantId: string): Promise<DueWorkReport> {
-    const running = this.#running.get(tenantId) ?? this.#run(tenantId)
+    const running =
+      this.#running.get(tenantId) ?? this.#run(tenantId).finally(() => this.#running.delete(tenantId))
     this.#running.set(tenantId, running)
     return running
   }
 
+  /** What is in hand is given back at its next boundary. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#workers].map((worker) => worker.stop()))
+  }
+
   async #run(tenantId: string): Promise<DueWorkReport> {
-    const end = performance.now() + MAX_MS
-    const matcher = this.#engine.createMatcher()
-    const worker = this.#engine.createEngine(undefined, tenantId)
-    const timer = setTimeout(() => void worker.stop(), MAX_MS)
-    try {
-      for (;;) {
-        const allMatched = await matchAll(matcher, tenantId, end)
-        const isOver = performance.now() >= end
-        const taken = isOver ? 0 : await Promise.race([worker.drain(), delay(end - performance.now(), null)])
-        if (taken === null || isOver) return report(false)
-        if (taken === 0) return report(allMatched)
-      }
-    } finally {
-      clearTimeout(timer)
-      this.#running.delete(tenantId)
-      await worker.stop()
-    }
-    function report(complete: boolean): DueWorkReport {
+    const end = performance.now() + this.#maxMs
+    const matcher = this.#engines.createMatcher()
+    const worker = this.#engines.createEngine(undefined, tenantId)
+    const report = (complete: boolean): DueWorkReport => {
       return { events: matcher.matched, executions: worker.taken, complete }
+    }
+    for (;;) {
+      const allMatched = await matchAll(matcher, tenantId, end)
+      const taken = await Promise.race([this.#drain(worker, end), timeout(end)])
+      if (taken === null || performance.now() >= end) return report(false)
+      if (taken === 0) return report(allMatched)
+    }
+  }
+
+  /** A call that takes longer than the caller waits goes on, and its execution is kept meanwhile. */
+  async #drain(worker: Worker, end: number): Promise<number> {
+    this.#workers.add(worker)
+    try {
+      return await worker.drain(end)
+    } finally {
+      this.#workers.delete(worker)
     }
   }
 }
 
+async function timeout(end: number): Promise<null> {
+  return delay(Math.max(0, end - performance.now()), null, { ref: false })
+}
+
 async function matchAll(
-  matcher: ReturnType<FlowEngineService['createMatcher']>,
+  matcher: ReturnType<Engines['createMatcher']>,
   tenantId: string,
   end: number,
 ): Promise<boolean> {

@@ -20,6 +20,7 @@ export default fp(
   async (app: FastifyInstance) => {
     const ctx: AutomationContext = { db: app.db, flows: app.flows }
     const dueWork = new DueWork(app.flowEngine)
+    app.addHook('preClose', () => dueWork.stop())
     for (const schema of NAMED) app.addSchema(schema)
     await app.register(async (routes) => automationRoutes(routes, ctx))
     await app.register(async (routes) => operationRoutes(routes, ctx, dueWork))

@@ -1,5 +1,8 @@
+import type { ServerResponse } from 'node:http'
 import t from 'tap'
+import { DueWork } from '../../../src/modules/automation/due-work.ts'
 import { clientFor } from '../../support/app.ts'
+import { startReceiver } from '../../support/receiver.ts'
 import { eventually } from '../../examples/until.ts'
 import { startPlatformWorld } from '../flow-template/support.ts'
 import { type Automation, crmOf, DAY_MS, HOUR_MS, made, MIGUEL } from './support.ts'
@@ -264,4 +267,33 @@ t.test('other shops see, change and start nothing', async (t) => {
   await shop.after(HOUR_MS)
   t.match(await shop.read(id), { enabled: true, times_triggered: 0, name: 'Welcome' })
   t.same(await stranger.sent(), [])
+})
+
+t.test('what takes longer than the caller waits goes on, and is done once', async (t) => {
+  const shop = await open()
+  const slow = await startReceiver(t)
+  const asked = Promise.withResolvers<ServerResponse>()
+  slow.answer((_received, response) => asked.resolve(response))
+  await made(
+    shop.tenant.post('/api/automation/flows', {
+      name: 'Slow',
+      status: 'active',
+      trigger: { type: 'event', event_types: ['lead.created'] },
+      steps: [{ id: 'call', type: 'http', method: 'POST', url: `${slow.url}/slow`, body: {} }],
+    }),
+  )
+  await shop.send('lead.created', { id: 'lead_1', status: 'new' })
+  const dueWork = new DueWork(platform.world.app.flowEngine, { maxMs: 1_500 })
+  const report = await eventually('the execution taken up', async () => {
+    const report = await dueWork.run(shop.tenant.id)
+    return report.executions > 0 ? report : null
+  })
+  t.match(report, { executions: 1, complete: false })
+  t.match(await dueWork.run(shop.tenant.id), { executions: 0 }, 'it is in hand')
+  const response = await asked.promise
+  response.writeHead(204).end()
+  await eventually('its end', async () =>
+    (await shop.executions())[0]?.status === 'completed' ? true : null,
+  )
+  t.equal(slow.received.length, 1)
 })
