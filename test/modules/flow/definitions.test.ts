@@ -27,13 +27,15 @@ t.test('the linear format is created active, the graph format as it says', async
 
   await installPlugins(shop, NOWHERE)
   const graph = await created(shop, GRAPH)
-  t.match(graph, { status: 'active', format: 'graph', published_version: 1 })
+  t.match(graph, { status: 'active', format: 'graph', published_version: 1, problems: [] })
+
+  const [first, ...others] = GRAPH.steps
+  const condition = { field: 'location.contry', operator: 'equals', value: 'US' }
+  const misspelt = await created(shop, { ...GRAPH, steps: [{ ...first, condition }, ...others] })
+  t.match(misspelt, { status: 'active', published_version: 1 })
   t.strictSame(
-    graph.problems.map(({ severity, code, pointer }) => [severity, code, pointer]),
-    [
-      ['warning', 'unknown_path', '/steps/0/condition/field'],
-      ['warning', 'unknown_path', '/steps/1/config/variables/customer_name'],
-    ],
+    misspelt.problems.map(({ severity, code, pointer }) => [severity, code, pointer]),
+    [['warning', 'unknown_path', '/steps/0/condition/field']],
   )
 
   const silent = { ...GRAPH, status: undefined }
@@ -105,6 +107,7 @@ t.test('a definition is given back as the very text that was sent', async (t) =>
     await shop.post(`${FLOWS}/${id}/publish`),
   ]) {
     t.ok(answer.body.endsWith(`,"definition":${text}}`), answer.body)
+    t.equal(answer.body.split('"definition":').length, 2, 'and once')
     t.doesNotThrow(() => answer.json<unknown>())
   }
 })
