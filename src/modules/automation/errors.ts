@@ -1,12 +1,6 @@
-import { AUTH_PROBLEMS } from '../../infra/auth.ts'
-import {
-  databaseUnavailable,
-  invalidJson,
-  invalidRequest,
-  payloadTooLarge,
-  unsupportedMediaType,
-} from '../../infra/problems.ts'
 import { defineProblem } from '../../lib/problem.ts'
+
+export { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 
 export const automationNotFound = defineProblem(
   'automation_not_found',
@@ -32,7 +26,3 @@ export const automationBusy = defineProblem(
   'The automation is being changed by somebody else',
   'Send the change again.',
 )
-
-/** What any route may answer, and what one with a body may answer besides. */
-export const READ_PROBLEMS = [...AUTH_PROBLEMS, invalidRequest, databaseUnavailable] as const
-export const WRITE_PROBLEMS = [...READ_PROBLEMS, invalidJson, payloadTooLarge, unsupportedMediaType] as const
