@@ -61,8 +61,8 @@ export class Engine {
   /** Tenants to look at; null: all. */
   #wanted: Set<string> | null = new Set()
   #claiming: Promise<void> | null = null
-  /** Somebody had to be left behind for want of room. */
-  #crowded = false
+  /** Tenants of whom something may have been left behind for want of room; null: anybody. */
+  #leftBehind: Set<string> | null = new Set()
   #taken = 0
   #freedTimer: NodeJS.Timeout | null = null
   #pollTimer: NodeJS.Timeout | null = null
@@ -172,11 +172,19 @@ export class Engine {
 
   /** Room has become free for those who were left behind: taken up together, as a claim costs the same for one. */
   #freed(): void {
-    if (!this.#crowded || !this.#running) return
+    if (this.#leftBehind?.size === 0 || !this.#running) return
     this.#freedTimer ??= setTimeout(() => {
       this.#freedTimer = null
-      this.hint()
+      this.#want(this.#leftBehind)
+      this.#look()
     }, FREED_MS)
+  }
+
+  /** There was room for all that these tenants have, but for those who have as many in hand as they may. */
+  #seen(tenantIds: ReadonlySet<string> | null): void {
+    if (tenantIds === null) this.#leftBehind = new Set()
+    for (const tenantId of tenantIds ?? []) this.#leftBehind?.delete(tenantId)
+    for (const tenantId of crowdedTenants(this.#held)) this.#leftBehind?.add(tenantId)
   }
 
   async #take(limit: number, wanted: ReadonlySet<string> | null): Promise<number> {
@@ -200,7 +208,8 @@ export class Engine {
       })
       this.#runs.add(run)
     }
-    this.#crowded = this.#runs.size >= maxRunning || isAnyCrowded(this.#held)
+    if (this.#runs.size >= maxRunning) this.#leftBehind = null
+    else this.#seen(wanted)
     if (claims.length > 0) this.#renewTimer ??= setInterval(() => void this.#renew(), leaseMs / 3)
     return claims.length
   }
@@ -292,7 +301,8 @@ function countByTenant(held: Iterable<ClaimedExecution>): Map<string, number> {
   return counts
 }
 
-/** Whether some tenant has as many in hand as it may. */
-function isAnyCrowded(held: Iterable<ClaimedExecution>): boolean {
-  return [...countByTenant(held).values()].some((count) => count >= TENANT_MAX_RUNNING)
+/** Tenants that have as many in hand as they may. */
+function crowdedTenants(held: Iterable<ClaimedExecution>): Set<string> {
+  const crowded = [...countByTenant(held)].filter(([, count]) => count >= TENANT_MAX_RUNNING)
+  return new Set(crowded.map(([tenantId]) => tenantId))
 }
