@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { AutomationContext } from './context.ts'
 import { DueWork } from './due-work.ts'
+import { OPERATION_SCHEMAS } from './operation-schemas.ts'
 import { operationRoutes } from './operation-routes.ts'
 import { automationRoutes } from './routes.ts'
 import { NAMED } from './schemas.ts'
@@ -21,7 +22,7 @@ export default fp(
     const ctx: AutomationContext = { db: app.db, flows: app.flows }
     const dueWork = new DueWork(app.flowEngine)
     app.addHook('preClose', () => dueWork.stop())
-    for (const schema of NAMED) app.addSchema(schema)
+    for (const schema of [...NAMED, ...OPERATION_SCHEMAS]) app.addSchema(schema)
     await app.register(async (routes) => automationRoutes(routes, ctx))
     await app.register(async (routes) => operationRoutes(routes, ctx, dueWork))
   },

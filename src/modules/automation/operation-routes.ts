@@ -8,6 +8,7 @@ import {
   flowNotActive,
   flowNotManual,
   flowRunConflict,
+  FlowTest,
   RunHeaders,
   StartedRunSchema,
   tooManyFlows,
@@ -17,18 +18,16 @@ import type { AutomationContext } from './context.ts'
 import { installDefaults } from './defaults.ts'
 import type { DueWork } from './due-work.ts'
 import { automationInvalid, automationNotFound, READ_PROBLEMS, WRITE_PROBLEMS } from './errors.ts'
-import { AUTOMATION_TAGS as tags } from './routes.ts'
 import {
-  Automation,
   AutomationDefaults,
-  AutomationParams,
   AutomationRun,
   DefaultsRequest,
-  FlowTest,
   TestRequest,
   ToggleRequest,
   TriggerRequest,
-} from './schemas.ts'
+} from './operation-schemas.ts'
+import { AUTOMATION_TAGS as tags } from './routes.ts'
+import { Automation, AutomationParams } from './schemas.ts'
 import { testAutomation, triggerAutomation } from './try-service.ts'
 
 export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, dueWork: DueWork): void {

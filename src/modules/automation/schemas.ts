@@ -1,6 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
-import { FlowTest, TEST_START } from '../flow/index.ts'
 import { AUTOMATION_TRIGGERS, AUTOMATION_TYPES, CHANNELS, MAX_DELAY_HOURS } from './fields.ts'
 
 /** ajv's format also takes `urn:uuid:…`, which Postgres does not: hence the length. */
@@ -14,7 +13,7 @@ const MAX_CONDITIONS = 100
 const written = (maxLength: number, description: string) =>
   Nullable(Type.String({ minLength: 1, maxLength, pattern: '\\S', description }))
 
-const AnObject = (description: string) =>
+export const AnObject = (description: string) =>
   Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true, description })
 
 const CrmAction = Type.Object(
@@ -68,7 +67,7 @@ const ChannelField = StringEnum(CHANNELS, {
 })
 const Enabled = Type.Boolean({ description: 'Whether events start it' })
 
-const TEXTS = {
+export const TEXTS = {
   subject: written(
     LINE_MAX_CHARS,
     'Of an email, or the title of a notification; a template. Null: ready-made',
@@ -189,101 +188,4 @@ export const AutomationQuery = Type.Object(
 export type AutomationQuery = Static<typeof AutomationQuery>
 export const AutomationPage = Page(ref(Automation), 'AutomationPage')
 
-export const ToggleRequest = Type.Object(
-  {
-    enabled: Type.Optional(Type.Boolean({ description: 'Left out: the other of what it is' })),
-    cancel_running: Type.Boolean({
-      default: false,
-      description: 'Switching it off: end what waits, instead of letting it finish',
-    }),
-  },
-  { $id: 'AutomationToggle', additionalProperties: false, default: {} },
-)
-export type ToggleRequest = Static<typeof ToggleRequest>
-
-export const TestRequest = Type.Object(
-  {
-    event_id: TEST_START.event_id,
-    data: Type.Optional(
-      AnObject('Members that take the place of those of a made-up lead, message or booking'),
-    ),
-    now: TEST_START.now,
-    start_anyway: Type.Boolean({
-      default: true,
-      description: 'Take the steps also if the conditions or an earlier start are against it',
-    }),
-    mocks: TEST_START.mocks,
-  },
-  {
-    $id: 'AutomationTest',
-    additionalProperties: false,
-    default: {},
-    examples: [{ data: { name: 'Ana', email: 'ana@example.com' } }],
-  },
-)
-export type TestRequest = Static<typeof TestRequest>
-export { FlowTest }
-
-export const TriggerRequest = Type.Object(
-  {
-    input: Type.Unsafe<Record<string, unknown> & { id: string }>({
-      type: 'object',
-      additionalProperties: true,
-      required: ['id'],
-      properties: { id: { type: 'string', minLength: 1, maxLength: 200 } },
-      description: 'The lead, message or booking, in the form that its events have',
-    }),
-  },
-  {
-    $id: 'AutomationStart',
-    additionalProperties: false,
-    examples: [{ input: { id: 'lead_1', name: 'Ana', email: 'ana@example.com', status: 'new' } }],
-  },
-)
-
-export const AutomationRun = Type.Object(
-  {
-    events: Type.Integer({ description: 'Events that were looked at' }),
-    executions: Type.Integer({ description: 'Executions that were taken up' }),
-    complete: Type.Boolean({
-      description:
-        'False: time ran out, or others are at it; the rest goes on by itself, or with the next call',
-    }),
-  },
-  { $id: 'AutomationRun' },
-)
-
-export const DefaultsRequest = Type.Object(
-  {
-    enabled: Type.Boolean({ default: true }),
-    shop_name: Type.Optional(TEXTS.shop_name),
-    time_zone: Type.Optional(TEXTS.time_zone),
-  },
-  {
-    $id: 'AutomationDefaultsRequest',
-    additionalProperties: false,
-    default: {},
-    examples: [{ shop_name: 'Linen & Co', time_zone: 'Europe/Lisbon' }],
-  },
-)
-export type DefaultsRequest = Static<typeof DefaultsRequest>
-export const AutomationDefaults = Type.Object(
-  {
-    installed: Type.Array(ref(Automation)),
-    existing: Type.Array(ref(Automation), { description: 'Were there already, and are as they were' }),
-  },
-  { $id: 'AutomationDefaults' },
-)
-
-export const NAMED = [
-  AutomationInput,
-  AutomationPatch,
-  Automation,
-  AutomationPage,
-  ToggleRequest,
-  TestRequest,
-  TriggerRequest,
-  AutomationRun,
-  DefaultsRequest,
-  AutomationDefaults,
-]
+export const NAMED = [AutomationInput, AutomationPatch, Automation, AutomationPage]

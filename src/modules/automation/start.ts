@@ -48,7 +48,10 @@ const ANSWERED = [
 
 const CANCELLED = { event: 'booking.cancelled', match: SAME_BOOKING }
 const COMPLETED = { event: 'booking.completed', match: SAME_BOOKING }
-/** Beside starting anew: the booking may no longer meet the conditions at its new time. */
+/**
+ * What waits to tell of the old time is not to. A reminder starts anew by the same event, unless the booking no longer
+ * meets the conditions at its new time.
+ */
 const MOVED = {
   event: 'booking.updated',
   match: SAME_BOOKING,
@@ -93,7 +96,7 @@ export function startOf(fields: AutomationFields, next: string): Start {
             ? [onEvent('booking.created', IS_BOOKED), onEvent('booking.updated', IS_CONFIRMED)]
             : [onEvent('booking.completed')],
         waits,
-        enrolment: { ...once, ...(type === 'booking_confirmation' && until([CANCELLED])) },
+        enrolment: { ...once, ...(type === 'booking_confirmation' && until([CANCELLED, MOVED])) },
       }
   }
 }

@@ -4,7 +4,7 @@ import { CATALOGUE } from '../event/index.ts'
 import type { FlowTest, StartedRun } from '../flow/index.ts'
 import type { AutomationContext } from './context.ts'
 import { type AutomationFields, isOfBooking } from './fields.ts'
-import type { TestRequest } from './schemas.ts'
+import type { TestRequest } from './operation-schemas.ts'
 import { found } from './service.ts'
 import { startOf } from './start.ts'
 

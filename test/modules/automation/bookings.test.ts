@@ -65,10 +65,14 @@ t.test('a booking is confirmed once, and later only if it still stands', async (
   t.same(await shop.subjects(), ['Your appointment is confirmed'])
   await shop.after(HOUR_MS)
   await shop.end(booking, 'cancelled')
+  const moved = await shop.book(3 * DAY_MS, { email: 'bo@example.com' })
+  await shop.settle()
+  await shop.move(moved, 4 * DAY_MS)
   await shop.after(3 * HOUR_MS)
-  t.same(await shop.subjects(), ['Your appointment is confirmed'])
-  t.same(await shop.outcomes(atOnce.id), ['completed/done'])
-  t.same(await shop.outcomes(later.id), ['cancelled/cancel_on'])
+  const confirmed = 'Your appointment is confirmed'
+  t.same(await shop.subjects(), [confirmed, confirmed], 'nobody is told of a time that no longer holds')
+  t.same(await shop.outcomes(atOnce.id), ['completed/done', 'completed/done'])
+  t.same(await shop.outcomes(later.id), ['cancelled/cancel_on', 'cancelled/cancel_on'])
 })
 
 t.test('the customer is asked how it was, after the appointment', async (t) => {
