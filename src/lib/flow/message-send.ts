@@ -8,7 +8,7 @@ import { PLATFORM } from './plugin-ref.ts'
 import type { Reader } from './reading.ts'
 import { at, createReader, finish, has, report, STEP_PLACE, take } from './reading.ts'
 import { readTree } from './read-template.ts'
-import { reportUnresolved } from './step-action.ts'
+import { resolveNamed } from './step-action.ts'
 import type { ActionConfig, MessageChannel } from './types.ts'
 import { MESSAGE_CHANNELS } from './types.ts'
 
@@ -96,30 +96,14 @@ export function resolveSender(
   const actionType = members === null ? PLATFORM_ACTION[channel] : take(reader, name)
   const pluginRef = members === null ? PLATFORM : take(reader, 'plugin_id')
   finish(reader)
-  if (typeof actionType !== 'string' || actionType === '') {
-    report(
-      reader,
-      'missing_property',
-      at(reader, name),
-      'Add "action_id", the action that sends the message.',
-    )
-    return null
-  }
-  if (pluginRef !== undefined && typeof pluginRef !== 'string') {
-    const message = 'Give "plugin_id" the slug or UUID of a plugin, or "platform".'
-    report(reader, 'unknown_plugin', at(reader, 'plugin_id'), message)
-    return null
-  }
-  const resolution = reader.compilation.catalogue.resolveAction(actionType, pluginRef ?? null)
-  if ('problem' in resolution) {
-    reportUnresolved(reader, resolution, at(reader, name))
-    return null
-  }
+  const hint = 'Add "action_id", the action that sends the message.'
+  const action = resolveNamed(reader, { name, actionType, pluginRef }, hint)
+  if (action === null) return null
   if (step.stepId !== null) {
-    const properties = { ...MESSAGE_OUTPUT, result: resolution.action.output_schema ?? {} }
+    const properties = { ...MESSAGE_OUTPUT, result: action.output_schema ?? {} }
     step.compilation.schemas.steps.set(step.stepId, { type: 'object', properties })
   }
-  return resolution.action
+  return action
 }
 
 /** What the action is given: the message's parts in the fields that it has for them, and `input` over them. */

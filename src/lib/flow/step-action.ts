@@ -17,8 +17,36 @@ export function readAction(reader: Reader): ActionConfig | null {
   const actionType = take(reader, name)
   const input = readInput(reader)
   const pluginRef = take(reader, 'plugin_id')
+  const action = resolveNamed(
+    reader,
+    { name, actionType, pluginRef },
+    'Add "action_type", such as "send_email".',
+  )
+  if (action === null) return null
+  if (action.output_schema && reader.stepId !== null) {
+    reader.compilation.schemas.steps.set(reader.stepId, action.output_schema)
+  }
+  reader.compilation.typeChecks.push(() => {
+    checkInput(reader, action, input.value, input.path)
+  })
+  return { action_type: action.action_type, plugin_id: action.plugin_id ?? PLATFORM, input: input.value }
+}
+
+/** What a step names its action by, as it was given: `name` is the member that does. */
+interface NamedAction {
+  name: 'action_type' | 'action_id'
+  actionType: unknown
+  pluginRef: unknown
+}
+
+/** The action of that name; null when there is none, which is reported. @param hint what to do without a name */
+export function resolveNamed(
+  reader: Reader,
+  { name, actionType, pluginRef }: NamedAction,
+  hint: string,
+): CatalogueAction | null {
   if (typeof actionType !== 'string' || actionType === '') {
-    report(reader, 'missing_property', at(reader, name), 'Add "action_type", such as "send_email".')
+    report(reader, 'missing_property', at(reader, name), hint)
     return null
   }
   if (pluginRef !== undefined && typeof pluginRef !== 'string') {
@@ -27,18 +55,9 @@ export function readAction(reader: Reader): ActionConfig | null {
     return null
   }
   const resolution = reader.compilation.catalogue.resolveAction(actionType, pluginRef ?? null)
-  if ('problem' in resolution) {
-    reportUnresolved(reader, resolution, at(reader, name))
-    return null
-  }
-  const { action } = resolution
-  if (action.output_schema && reader.stepId !== null) {
-    reader.compilation.schemas.steps.set(reader.stepId, action.output_schema)
-  }
-  reader.compilation.typeChecks.push(() => {
-    checkInput(reader, action, input.value, input.path)
-  })
-  return { action_type: action.action_type, plugin_id: action.plugin_id ?? PLATFORM, input: input.value }
+  if (!('problem' in resolution)) return resolution.action
+  reportUnresolved(reader, resolution, at(reader, name))
+  return null
 }
 
 function readInput(reader: Reader): { value: Record<string, unknown>; path: Path } {
@@ -58,7 +77,7 @@ function readInput(reader: Reader): { value: Record<string, unknown>; path: Path
 }
 
 /** Reports that the catalogue has no such action; `path` is of its name. */
-export function reportUnresolved(
+function reportUnresolved(
   reader: Reader,
   { problem, message, candidates }: Extract<ActionResolution, { problem: string }>,
   path: Path,
