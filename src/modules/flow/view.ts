@@ -25,8 +25,9 @@ export async function viewFlow(
   row: FlowRow,
   compiled?: CompileResult,
 ): Promise<Flow> {
-  const { tenant_id: tenantId, id, published_version: version } = row
-  const definition = parseDefinition(row.definition)
+  const { definition: definitionText, ...head } = row
+  const { tenant_id: tenantId, id, published_version: version } = head
+  const definition = parseDefinition(definitionText)
   const [{ flow, problems }, published, states] = await Promise.all([
     compiled ?? compile(ctx, tenantId, definition.value),
     version === null ? undefined : findVersion(ctx.db, tenantId, id, version),
@@ -34,14 +35,14 @@ export async function viewFlow(
   ])
   const { schedules, inlets } = states.get(id) ?? { schedules: [], inlets: [] }
   return {
-    ...viewHead(row),
+    ...viewHead(head),
     format: definitionFormat(definition.value),
     has_unpublished_changes:
       published !== undefined && (flow === null || !isSameVersion(flow, published.flow)),
     problems,
     schedules,
     inlets: mayEdit(actor) ? inlets : inlets.map((inlet) => ({ ...inlet, url: null })),
-    definitionText: row.definition,
+    definitionText,
   }
 }
 
