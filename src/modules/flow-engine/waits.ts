@@ -38,8 +38,8 @@ const REGISTRATIONS = 3
 /** Events of its types that a registration looks back through, the latest ones; and how many of them at a time. */
 const LOOK_BACK_MAX_EVENTS = 10_000
 const LOOK_BACK_PAGE = 200
-/** An index entry holds no more. */
-const MAX_PATHS_CHARS = 1_000
+/** An index entry holds no more than 2,700, with the event's type. */
+const MAX_PATHS_BYTES = 2_000
 const FIRST: FeedKey = { position: '-1', id: '00000000-0000-0000-0000-000000000000' }
 
 /**
@@ -101,7 +101,8 @@ export function waitKey(
 ): WaitKey {
   const values = matchValues(program, match, scope, now)
   const paths = joinPaths(values)
-  if (paths.length > MAX_PATHS_CHARS) throw new StepError('match_too_large', 'The match has too many paths.')
+  if (Buffer.byteLength(paths) > MAX_PATHS_BYTES)
+    throw new StepError('match_too_large', 'The paths of the match are too long.')
   return {
     alternative,
     event: match.event,

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import type { CanonicalStep } from '../../../src/lib/flow/types.ts'
-import { flowOf, outcomes, post, type Shop, startReceiver, startWorld, step } from './support.ts'
+import { flowOf, outcomes, post, settings, type Shop, startReceiver, startWorld, step } from './support.ts'
 
 t.setTimeout(120_000)
 const world = await startWorld(t)
@@ -152,4 +152,19 @@ t.test('what the database refuses of one execution fails that one alone', async 
     const failed = { status: 'failed', reason: 'internal_error', error: { code: 'internal_error' } }
     t.match(execution, execution.flow_id === refused ? failed : { status: 'completed', error: null })
   }
+})
+
+t.test('a path that no index can hold keeps its own flow from starting, and no other', async (t) => {
+  const shop = await world.shop()
+  const path = Array.from({ length: 990 }, (_, n) =>
+    String.fromCodePoint(0x4e00 + ((n * 7_919) % 20_000)),
+  ).join('')
+  const cancel_on = [{ event: 'order.paid', match: { [path]: '{{trigger.id}}' }, filter: null }]
+  const enrolment = { enrolment: { cancel_on } }
+  const wide = await shop.publish(flowOf({ first: set({ a: 1 }) }, { settings: settings(enrolment) }))
+  const plain = await shop.publish(flowOf({ first: set({ a: 1 }) }))
+  await shop.send('order.created', { id: 1 })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(wide)), ['skipped/match_too_large'])
+  t.strictSame(outcomes(await shop.executions(plain)), ['completed/done'])
 })
