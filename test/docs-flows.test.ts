@@ -41,6 +41,20 @@ t.test('every definition, step, trigger, condition and setting compiles against 
   t.equal(seen.get('steps'), Object.keys(STEP_TYPES).length, 'one for each type')
 })
 
+t.test('the message of docs/messages.md compiles, also with what sends it there', async (t) => {
+  const service = await startApp(t)
+  const shop = service.tenant()
+  await installPlugins(shop, 'http://127.0.0.1:9')
+  const messages = await readFile(resolve(import.meta.dirname, '../docs/messages.md'), 'utf8')
+  const [step = {}, sending = {}] = blocksOf(messages).map(({ text }) => JSON.parse(text) as object)
+  const action = { send_with: { plugin_id: 'email-marketing', action_id: 'send_welcome_email' } }
+  t.match(sending, { send_with: { plugin_id: 'email-marketing' } })
+  for (const each of [step, { ...step, ...sending, ...action }]) {
+    const flow = { name: 'Example', trigger: { type: 'manual' }, steps: [each] }
+    t.strictSame((await service.app.flows.compile(shop.id, flow)).problems, [])
+  }
+})
+
 /** What the page's part stands in. */
 function definitionOf(kind: string, part: unknown): unknown {
   const task = { id: 'task', type: 'action', action_type: 'create_task', input: { title: 'Look' } }
