@@ -50,6 +50,34 @@ t.test(
   },
 )
 
+t.test('a matcher that meets a registration at work lets it finish, and then finds its wait', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(flowOf({ paid: waitEvent({}) }))
+  await shop.send('order.created', { id: 1 })
+  await shop.match()
+  // The registration has looked back, holds the cursor, and cannot write its wait yet.
+  const client = await connect(t)
+  await client.query('begin')
+  await client.query('lock table automation_waits in share mode')
+  const drained = shop.engine().drain()
+  for (;;) {
+    const { rows } = await client.query<{ waiting: boolean }>(
+      `select exists (select from pg_locks where relation = 'automation_waits'::regclass and not granted) as waiting`,
+    )
+    if (rows[0]?.waiting === true) break
+  }
+  const paid = await shop.send('order.paid', { id: 1 })
+  const matcher = world.app.flowEngine.createMatcher()
+  await matcher.pass([shop.tenant.id], shop.now())
+  t.ok(matcher.behind.has(shop.tenant.id), 'the event is left for later')
+  await client.query('commit')
+  await drained
+  t.strictSame(outcomes(await shop.executions(flow)), ['waiting/event'])
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+  t.match(await lastStep(shop, flow), { output: { event: { id: paid } } })
+})
+
 t.test('an event that arrives while the execution that waits for it is running is taken up', async (t) => {
   const shop = await world.shop()
   const receiver = await startReceiver(t)
