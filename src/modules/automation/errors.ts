@@ -1,7 +1,5 @@
 import { defineProblem } from '../../lib/problem.ts'
 
-export { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
-
 export const automationNotFound = defineProblem(
   'automation_not_found',
   404,

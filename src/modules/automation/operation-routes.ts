@@ -17,7 +17,8 @@ import { toggleAutomation } from './change-service.ts'
 import type { AutomationContext } from './context.ts'
 import { installDefaults } from './defaults.ts'
 import type { DueWork } from './due-work.ts'
-import { automationInvalid, automationNotFound, READ_PROBLEMS, WRITE_PROBLEMS } from './errors.ts'
+import { automationInvalid, automationNotFound } from './errors.ts'
+import { WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import {
   AutomationDefaults,
   AutomationRun,
@@ -115,7 +116,7 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
         description:
           "Looks at the shop's new events and goes on with what is due, of automations and of other flows, within " +
           '10 seconds. Workers do this by themselves; beside them it does no harm.',
-        response: { 200: ref(AutomationRun), ...problems(...READ_PROBLEMS) },
+        response: { 200: ref(AutomationRun), ...problems(...WRITE_PROBLEMS) },
       },
     },
     async (request) => dueWork.run(request.tenantId),

@@ -2,18 +2,12 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '../../infra/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { flowInvalid, tooManyFlows } from '../flow/index.ts'
 import { patchAutomation, replaceAutomation, resetAutomation } from './change-service.ts'
 import type { AutomationContext } from './context.ts'
-import {
-  automationBusy,
-  automationCustomised,
-  automationInvalid,
-  automationNotFound,
-  READ_PROBLEMS,
-  WRITE_PROBLEMS,
-} from './errors.ts'
+import { automationBusy, automationCustomised, automationInvalid, automationNotFound } from './errors.ts'
 import {
   Automation,
   AutomationInput,
@@ -142,7 +136,7 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
         params: AutomationParams,
         response: {
           200: ref(Automation),
-          ...problems(...READ_PROBLEMS, automationNotFound, automationBusy, automationInvalid, flowInvalid),
+          ...problems(...WRITE_PROBLEMS, automationNotFound, automationBusy, automationInvalid, flowInvalid),
         },
       },
     },
@@ -161,7 +155,7 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
         params: AutomationParams,
         response: {
           204: Type.Null({ description: 'The automation is deleted' }),
-          ...problems(...READ_PROBLEMS, automationNotFound),
+          ...problems(...WRITE_PROBLEMS, automationNotFound),
         },
       },
     },
