@@ -51,6 +51,7 @@ t.test('hostile templates, patterns and definitions end in a problem or a capped
   for (const { name, definition } of flows) {
     const beganAt = performance.now()
     const { statuses, isRun } = await tryOut(definition)
+    if (isRun && statuses.at(-1) !== 200) broken.push(`${name}: not tested: ${statuses.at(-1)}`)
     if (statuses.some((status) => status >= 500)) broken.push(`${name}: ${statuses.join(', ')}`)
     if (performance.now() - beganAt > SLOW_MS) slow.push(`${name}: ${performance.now() - beganAt} ms`)
     if (isRun) runs++
@@ -160,7 +161,7 @@ async function tryOut(definition: unknown): Promise<{ statuses: number[]; isRun:
   if (answer.id === undefined || response.status !== 201) return { statuses, isRun: false }
   const path = `${FLOWS}/${answer.id}`
   const run = await post(`${path}/run`, JSON.stringify({ input: HOSTILE_INPUT }))
-  statuses.push(run, await post(`${path}/test`, JSON.stringify({ trigger: { data: HOSTILE_INPUT } })))
+  statuses.push(run, await post(`${path}/test`, JSON.stringify({ data: HOSTILE_INPUT, start_anyway: true })))
   return { statuses, isRun: run === 202 }
 }
 

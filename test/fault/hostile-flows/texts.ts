@@ -17,7 +17,7 @@ export function texts(): Hostile[] {
     '{{{{{{now}}}}}}',
     '{{now}}'.repeat(10_000),
   ]
-  const prompt = { prompt: '{{trigger.text}}'.repeat(50), max_tokens: 1e9 }
+  const prompt = { prompt: '{{trigger.text}}'.repeat(50), max_tokens: 4_000 }
   const message = { id: 'mail', type: 'message', channel: 'email', to: 'a@example.com', subject: 's' }
   return [
     ...odd.map((template) => set(`text ${template.slice(0, 20)}`, template)),
