@@ -87,17 +87,8 @@ export class InvocationStore {
 
   /** @returns false if the result does not count: the lease was lost, or the plugin has completed it already */
   async record(record: ResultRecord): Promise<boolean> {
-    const patience = performance.now() + RECORD_PATIENCE_MS
     try {
-      for (let pause = RECORD_PAUSE_MS; ; pause *= 2) {
-        try {
-          return await this.#results.add(record)
-        } catch (error) {
-          const passing = isUnavailable(error) || isSerialisationConflict(error)
-          if (!passing || performance.now() + pause > patience) throw error
-        }
-        await delay(pause)
-      }
+      return await patiently(() => this.#results.add(record))
     } finally {
       if (record.lease !== null) this.#forget(record.lease)
     }
@@ -164,6 +155,20 @@ export class InvocationStore {
   #stopRenewing(): void {
     if (this.#renewal !== null) clearInterval(this.#renewal)
     this.#renewal = null
+  }
+}
+
+/** An action was done: with the database away for a moment, that is written down a moment later. */
+export async function patiently<T>(write: () => Promise<T>): Promise<T> {
+  const patience = performance.now() + RECORD_PATIENCE_MS
+  for (let pause = RECORD_PAUSE_MS; ; pause *= 2) {
+    try {
+      return await write()
+    } catch (error) {
+      const passing = isUnavailable(error) || isSerialisationConflict(error)
+      if (!passing || performance.now() + pause > patience) throw error
+    }
+    await delay(pause)
   }
 }
 

@@ -2,6 +2,7 @@ import { derivedId, newId } from '../../lib/ids.ts'
 import { acceptInvocation } from './accept-repository.ts'
 import { callAction } from './call.ts'
 import type { RecordedInvocation } from './claim-repository.ts'
+import { patiently } from './invocation-store.ts'
 import { logOnly, toRecord } from './log-entry.ts'
 import { findInvocation } from './log-repository.ts'
 import { fingerprintOf, type Plan } from './plan.ts'
@@ -75,7 +76,8 @@ async function accept(
 ): Promise<ActionResult> {
   const { request } = planned
   const record = toRecord(tenantId, planned, null, result, ctx.completionSeconds)
-  if (await acceptInvocation(ctx.db, record, fingerprintOf(request))) return result
+  const fingerprint = fingerprintOf(request)
+  if (await patiently(() => acceptInvocation(ctx.db, record, fingerprint))) return result
   const row = await findInvocation(ctx.db, tenantId, request)
   if (row === undefined || row.status === 'running') return result
   const { attempts, durationMs } = result

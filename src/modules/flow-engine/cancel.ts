@@ -1,6 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
-import { ensureCursor } from './cursor.ts'
+import { isLockNotAvailable } from '../../lib/lock-retry.ts'
+import { ensureCursor, lockCursor } from './cursor.ts'
 
 /**
  * Ends executions that have not ended: at once where they wait, at the next step boundary where they run.
@@ -48,6 +49,15 @@ export async function haltTenant(db: Kysely<DB> | Transaction<DB>, tenantId: str
     .execute()
 }
 
+/** Lets those end that began before a halt and may have started something; who waits for them is not waited for. */
+async function awaitStarts(db: Kysely<DB>, tenantId: string): Promise<void> {
+  try {
+    await db.transaction().execute((trx) => lockCursor(trx, tenantId, 'move'))
+  } catch (error) {
+    if (!isLockNotAvailable(error)) throw error
+  }
+}
+
 /**
  * Drains what a halted tenant has queued, as far as it gets; what waits goes on waiting, for events too.
  * @param deadline by `performance.now()`
@@ -58,6 +68,7 @@ export async function cancelQueued(
   tenantId: string,
   deadline = Infinity,
 ): Promise<{ cancelled: number; complete: boolean }> {
+  await awaitStarts(db, tenantId)
   let cancelled = 0
   while (performance.now() < deadline) {
     const queued = await db

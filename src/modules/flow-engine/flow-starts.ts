@@ -23,6 +23,19 @@ export async function countRecentStarts(
   return rows[0]?.count ?? 0
 }
 
+/** Whether the flow is active; it stays so until the transaction ends. */
+export async function lockActive(trx: Transaction<DB>, tenantId: string, flowId: string): Promise<boolean> {
+  const row = await trx
+    .selectFrom('automation_flows')
+    .select('status')
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', flowId)
+    // The start is counted in this row: a shared lock would have two of them wait for one another.
+    .forNoKeyUpdate()
+    .executeTakeFirst()
+  return row?.status === 'active'
+}
+
 /** What has started under a start key. `trigger` is the text of the row: what was given to the start. */
 export async function findStart(
   db: Kysely<DB> | Transaction<DB>,

@@ -34,6 +34,16 @@ const BATCH_BYTES = 16 * 1024 * 1024
 /** Tenants that one look at all cursors finds. */
 const LOOK_TENANTS = 100
 
+/** How often an event alone is tried. */
+const FAILURES_MAX = 3
+
+interface Trouble {
+  /** Of the event that is next, by itself. */
+  failures: number
+  /** Events that still go alone. */
+  left: number
+}
+
 interface Matched {
   /** Events that were gone through. */
   matched: number
@@ -53,6 +63,8 @@ export class Matcher {
   readonly #active: ActiveFlows
   #behind = new Set<string>()
   #matched = 0
+  /** Tenants whose batches failed: they are gone through event by event until that is over. */
+  readonly #troubled = new Map<string, Trouble>()
 
   constructor(ctx: MatcherContext) {
     this.#ctx = ctx
@@ -95,8 +107,24 @@ export class Matcher {
         return NOTHING
       }
       this.#ctx.log.error({ err: error, tenant_id: tenantId }, 'events not matched against flows')
+      if (isLasting(error)) this.#noteTrouble(tenantId)
       return NOTHING
     }
+  }
+
+  /** What fails by one event must not keep the tenant's others from being matched. */
+  #noteTrouble(tenantId: string): void {
+    const failures = (this.#troubled.get(tenantId)?.failures ?? -1) + 1
+    this.#troubled.set(tenantId, { failures, left: BATCH_EVENTS })
+    // Time is given to what may pass; the first failure was that of a batch.
+    if (failures === 0) this.#behind.add(tenantId)
+  }
+
+  /** An event alone was matched, or is passed over. */
+  #noteProgress(tenantId: string): void {
+    const left = (this.#troubled.get(tenantId)?.left ?? 0) - 1
+    if (left > 0) this.#troubled.set(tenantId, { failures: 0, left })
+    else this.#troubled.delete(tenantId)
   }
 
   async #match(trx: Transaction<DB>, tenantId: string, testNow: Date | null): Promise<Matched> {
@@ -104,9 +132,21 @@ export class Matcher {
     if (cursor === undefined) return NOTHING
     // Asked before the scan: what comes into sight between the two is scanned, or else asked for again.
     const isBehind = await hasUnseen(trx, tenantId)
-    const { events: scanned } = await scanFeed(trx, tenantId, cursor.at, BATCH_EVENTS)
+    const trouble = this.#troubled.get(tenantId)
+    const most = trouble === undefined ? BATCH_EVENTS : 1
+    const { events: scanned } = await scanFeed(trx, tenantId, cursor.at, most)
     if (isBehind) this.#behind.add(tenantId)
-    if (scanned.length === 0) return NOTHING
+    const [next] = scanned
+    if (next === undefined) return NOTHING
+    if (trouble !== undefined && trouble.failures >= FAILURES_MAX) {
+      await moveCursor(trx, tenantId, next)
+      this.#ctx.log.error(
+        { tenant_id: tenantId, event_id: next.id },
+        'event passed over: no flow will see it',
+      )
+      this.#noteProgress(tenantId)
+      return { matched: 1, isFull: true }
+    }
     const active = cursor.isHalted ? null : await this.#active.get(trx, tenantId, cursor.flowsVersion)
     const flows = active?.flows ?? []
     const shapes = await loadShapes(trx, tenantId, cancelShapes(flows))
@@ -117,10 +157,8 @@ export class Matcher {
     const rows = await selectEvents(trx, tenantId, ids)
     await this.#apply(trx, tenantId, flows, shapes, rows, testNow ?? cursor.now)
     await moveCursor(trx, tenantId, batch.at(-1) as ScannedEvent)
-    return {
-      matched: batch.length,
-      isFull: batch.length === BATCH_EVENTS || batch.length < scanned.length,
-    }
+    if (trouble !== undefined) this.#noteProgress(tenantId)
+    return { matched: batch.length, isFull: batch.length === most || batch.length < scanned.length }
   }
 
   async #apply(
@@ -188,6 +226,15 @@ function withinBytes(
     return index > 0 && bytes > BATCH_BYTES
   })
   return end === -1 ? scanned : scanned.slice(0, end)
+}
+
+/**
+ * Whether it comes of what was to be written, and will come again: SQLSTATE classes of data, constraints and limits,
+ * and what the database did not say.
+ */
+function isLasting(error: unknown): boolean {
+  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined
+  return typeof code === 'string' ? /^(21|22|23|54)...$/.test(code) : true
 }
 
 /** Tenants whose feed has gone on: one probe of the feed's index for each tenant with flows. */

@@ -1,16 +1,17 @@
 import type { Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import { lockCursor } from './cursor.ts'
-import { countRecentStarts, countTriggered, selectRefused } from './flow-starts.ts'
+import { countRecentStarts, countTriggered, lockActive, selectRefused } from './flow-starts.ts'
 import { isSimpleStart, startExecution, type StartRequest, type StartResult, startSimple } from './starts.ts'
 
 /** What starts outside of the matcher look at before they start. */
 export type UncheckedStart = Omit<StartRequest, 'refused' | 'now'>
 
 /**
- * Starts an execution that no event starts, in the caller's transaction, unless the tenant is halted or the flow has
- * started too often. Waits for the tenant's cursor and then for the start's enrolment key: the caller must not hold
- * locks on flows or executions.
+ * Starts an execution that no event starts, in the caller's transaction, unless the tenant is halted, the flow is
+ * active no more, or has started too often. Waits for the tenant's cursor, for the flow, so that nothing starts behind
+ * an answer that it is switched off, and then for the start's enrolment key: the caller must not hold locks on flows
+ * or executions.
  *
  * @param testNow in place of the database's clock
  */
@@ -22,8 +23,10 @@ export async function startChecked(
 ): Promise<StartResult & { at: Date }> {
   const { tenantId, flowId } = request
   const cursor = await lockCursor(trx, tenantId, 'hold')
+  const isActive = await lockActive(trx, tenantId, flowId)
   const isCapped = (await countRecentStarts(trx, tenantId, flowId, most)) >= most
-  const refused = cursor?.isHalted === true ? 'halted' : isCapped ? 'rate_cap' : null
+  const refused =
+    cursor?.isHalted === true ? 'halted' : !isActive ? 'not_active' : isCapped ? 'rate_cap' : null
   const now = testNow ?? cursor?.now ?? new Date()
   return { ...(await startExecution(trx, { ...request, refused, now })), at: now }
 }

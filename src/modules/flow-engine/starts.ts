@@ -27,7 +27,7 @@ export interface StartRequest {
   startKey?: string | null
   /** Of the event; 0 for what a person or system did. */
   causationDepth: number
-  /** Why it may not start, whatever the enrolment says: rate_cap, halted. */
+  /** Why it may not start, whatever the enrolment says: rate_cap, halted, not_active. */
   refused: string | null
   /** The database's clock. */
   now: Date

@@ -32,7 +32,7 @@ export interface InletReceipt {
   /** Null: the trigger's filter did not let it pass. */
   execution_id: string | null
   status: 'queued' | 'skipped' | 'filtered'
-  /** Why it was skipped: halted, rate_cap, already_active … */
+  /** Why it was skipped: halted, not_active, rate_cap, already_active … */
   reason: string | null
 }
 

@@ -3,6 +3,7 @@ import { invalidRequest } from '../../infra/problems.ts'
 import { definitionFormat, type FlowFormat } from '../../lib/flow/index.ts'
 import { parseJson } from '../../lib/json.ts'
 import type { FieldError } from '../../lib/problem.ts'
+import { redact } from '../../lib/redact.ts'
 
 export const NAME_MAX_CHARS = 200
 export const DESCRIPTION_MAX_CHARS = 5_000
@@ -35,6 +36,11 @@ export function definitionOf(value: unknown): Definition {
 
 export function parseDefinition(text: string): Definition {
   return { value: parseJson(Buffer.from(text)) as Record<string, unknown>, text }
+}
+
+/** What those may see who may not change it: without the credentials that headers and inputs hold. */
+export function redactedText(text: string): string {
+  return JSON.stringify(redact(parseDefinition(text).value))
 }
 
 /** @throws `invalid_request` */

@@ -140,6 +140,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
         operationId: 'getFlowVersion',
         tags,
         summary: 'Read a version as it was sent',
+        description: 'Keys of the role viewer see it without the credentials that headers and inputs hold.',
         params: FlowVersionParams,
         response: {
           200: ref(FlowVersion),
@@ -148,7 +149,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
       },
     },
     async (request, reply) => {
-      const version = await readVersion(ctx, targetOf(request), request.params.version)
+      const version = await readVersion(ctx, request.actor, targetOf(request), request.params.version)
       return sendWithDefinition(reply, 200, version)
     },
   )

@@ -114,7 +114,8 @@ export const StartedRun = Type.Object(
     status: StringEnum(['queued', 'skipped', 'duplicate']),
     reason: Nullable(
       Type.String({
-        description: 'Why it was skipped: `already_active`, `reentered_too_soon`, `rate_cap`, `halted` …',
+        description:
+          'Why it was skipped: `already_active`, `reentered_too_soon`, `rate_cap`, `halted`, `not_active` …',
       }),
     ),
   },

@@ -95,7 +95,8 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
         tags,
         summary: 'Read a flow',
         description:
-          'Its draft exactly as it was sent, with what is wrong with it as of now. The ETag header is for If-Match.',
+          'Its draft exactly as it was sent, with what is wrong with it as of now; keys of the role viewer see it ' +
+          'without the credentials that headers and inputs hold. The ETag header is for If-Match.',
         params: FlowParams,
         response: { 200: ref(Flow), ...problems(...READ_PROBLEMS, flowNotFound) },
       },

@@ -40,7 +40,7 @@ export function transferRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.get(
     '/api/automation/flows/:id/export',
     {
-      config: { access: { role: 'viewer' } },
+      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'exportFlow',
         tags,

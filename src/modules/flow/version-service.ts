@@ -1,10 +1,13 @@
+import type { Actor } from '../../infra/auth.ts'
 import { invalidCursor } from '../../infra/problems.ts'
 import { decodeCursor, page } from '../../lib/cursor.ts'
 import type { FlowContext } from './context.ts'
+import { redactedText } from './definition.ts'
 import { flowVersionNotFound } from './errors.ts'
 import { findFlow } from './repository.ts'
 import { found, type Target } from './revision.ts'
 import { countLive, findVersion, selectVersions } from './version-repository.ts'
+import { mayEdit } from './view.ts'
 
 export interface VersionSummary {
   version: number
@@ -41,7 +44,7 @@ function toVersion(number: number): number {
 }
 
 /** @throws `flow_not_found`, `flow_version_not_found` */
-export async function readVersion(ctx: FlowContext, { tenantId, id }: Target, version: number) {
+export async function readVersion(ctx: FlowContext, actor: Actor, { tenantId, id }: Target, version: number) {
   const { published_version } = found(await findFlow(ctx.db, tenantId, id))
   const row = await findVersion(ctx.db, tenantId, id, version)
   if (row === undefined) throw flowVersionNotFound()
@@ -50,6 +53,6 @@ export async function readVersion(ctx: FlowContext, { tenantId, id }: Target, ve
     version,
     is_published: version === published_version,
     created_at: row.created_at,
-    definitionText: row.definition,
+    definitionText: mayEdit(actor) ? row.definition : redactedText(row.definition),
   }
 }

@@ -4,7 +4,7 @@ import type { FlowFormat, FlowProblem } from '../../lib/flow/index.ts'
 import type { TriggerStates } from '../flow-trigger/index.ts'
 import { compile, isSameVersion } from './compile.ts'
 import type { FlowContext } from './context.ts'
-import { parseDefinition } from './definition.ts'
+import { parseDefinition, redactedText } from './definition.ts'
 import type { FlowHead, FlowRow } from './repository.ts'
 import type { FlowSummary } from './schemas.ts'
 import { findVersion } from './version-repository.ts'
@@ -42,7 +42,7 @@ export async function viewFlow(
     problems,
     schedules,
     inlets: mayEdit(actor) ? inlets : inlets.map((inlet) => ({ ...inlet, url: null })),
-    definitionText,
+    definitionText: mayEdit(actor) ? definitionText : redactedText(definitionText),
   }
 }
 
@@ -55,6 +55,6 @@ export function flowBody({ definitionText, ...flow }: Flow): Record<string, unkn
   return { ...flow, definition: parseDefinition(definitionText).value }
 }
 
-function mayEdit({ role }: Actor): boolean {
+export function mayEdit({ role }: Actor): boolean {
   return role !== null && role !== 'viewer'
 }

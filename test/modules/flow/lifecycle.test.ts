@@ -279,10 +279,12 @@ t.test('viewers read, editors write, and every change is in the audit log', asyn
       if (headers === viewer) t.equal(codeOf(answer), '403 forbidden', `${method} ${path}`)
       else t.ok(answer.statusCode < 300, `${method} ${path}: ${answer.body}`)
     }
-    for (const path of [FLOWS, url, `${url}/versions`, `${url}/export`]) {
+    for (const path of [FLOWS, url, `${url}/versions`]) {
       const { statusCode } = await app.inject({ url: path, headers })
       t.equal(statusCode, headers === viewer || path === FLOWS ? 200 : 404, path)
     }
+    const exported = await app.inject({ url: `${url}/export`, headers })
+    t.equal(exported.statusCode, headers === viewer ? 403 : 404, 'what can be imported elsewhere is whole')
   }
   const { rows } = await sql<{ action: string }>`
     select action from audit_log where tenant_id = ${shop.id} and target_kind = 'flow' and actor_id is not null
@@ -291,6 +293,32 @@ t.test('viewers read, editors write, and every change is in the audit log', asyn
     rows.map(({ action }) => action.replace('flow.', '')),
     ['created', 'updated', 'published', 'deactivated', 'activated', 'created', 'deleted'],
   )
+})
+
+t.test('viewers see no credentials that stand in a flow', async (t) => {
+  const shop = service.tenant()
+  const viewer = (await shop.post('/api/keys', { kind: 'tenant', role: 'viewer', name: 'v' })).json<{
+    key: string
+  }>()
+  const call = {
+    id: 'call',
+    type: 'http',
+    method: 'POST',
+    url: 'https://example.com/orders',
+    headers: { Authorization: 'Bearer 0123456789abcdef0123456789' },
+    body: { id: '{{trigger.id}}' },
+  }
+  const trigger = { type: 'event', event_types: ['order.created'] }
+  const made = await shop.post(FLOWS, { name: 'Call', status: 'active', trigger, steps: [call] })
+  t.equal(made.statusCode, 201, made.body)
+  const url = `${FLOWS}/${made.json<{ id: string }>().id}`
+  for (const path of [url, `${url}/versions/1`]) {
+    const whole = await shop.get(path)
+    t.match(whole.json(), { definition: { steps: [call] } }, path)
+    const seen = await app.inject({ url: path, headers: { authorization: `Bearer ${viewer.key}` } })
+    t.match(seen.json(), { definition: { steps: [{ id: 'call', headers: { Authorization: /redacted/ } }] } })
+    t.notMatch(seen.body, /0123456789abcdef/, path)
+  }
 })
 
 async function put(shop: Tenant, url: string, definition: unknown, ifMatch?: string) {
