@@ -33,7 +33,9 @@ export const HookReceipt = Type.Object(
     ),
     status: StringEnum(['queued', 'skipped', 'filtered']),
     reason: Nullable(
-      Type.String({ description: 'Why it was skipped: `halted`, `not_active`, `rate_cap`, `already_active` …' }),
+      Type.String({
+        description: 'Why it was skipped: `halted`, `not_active`, `rate_cap`, `already_active` …',
+      }),
     ),
   },
   { $id: 'HookReceipt' },
