@@ -110,7 +110,8 @@ t.test('a service that is told to end amid requests loses none that it acknowled
   sender.stop()
   await sending
   await eventually('everything is delivered', async () => {
-    return (await statusesOf(database.db, plugin.id))['sent'] === receiver.counts.size
+    const arrived = [...sender.acknowledged].every((id) => receiver.counts.has(`/orders ${id}`))
+    return arrived && (await statusesOf(database.db, plugin.id))['sent'] === receiver.counts.size
   })
   t.strictSame(
     [...sender.acknowledged].filter((id) => receiver.counts.get(`/orders ${id}`) !== 1),
