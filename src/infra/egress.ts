@@ -15,7 +15,7 @@ export { allowOrigin, parseEgressAllow } from './egress/allow.ts'
 export { EGRESS_ERROR_CLASSES } from './egress/error-classes.ts'
 export type * from './egress/types.ts'
 
-const DEFAULT_MAX_CONNECTIONS_PER_ORIGIN = 128
+const DEFAULT_MAX_CONNECTIONS_PER_ORIGIN = 256
 /** Origins with open connections; beyond it, those that were idle longest are closed. Busy ones always stay. */
 const MAX_ORIGINS = 2_048
 /** Use within this much counts as now, so that a hot origin is not moved to the end for each request. */

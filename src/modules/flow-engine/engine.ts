@@ -180,11 +180,16 @@ export class Engine {
     }, FREED_MS)
   }
 
-  /** There was room for all that these tenants have, but for those who have as many in hand as they may. */
-  #seen(tenantIds: ReadonlySet<string> | null): void {
+  /**
+   * There was room for all that these tenants have, but for those who had as many in hand as they may.
+   * @param counts in hand as the claim saw it: some have ended since, which is no room that it could have used
+   */
+  #seen(tenantIds: ReadonlySet<string> | null, counts: ReadonlyMap<string, number>): void {
     if (tenantIds === null) this.#leftBehind = new Set()
     for (const tenantId of tenantIds ?? []) this.#leftBehind?.delete(tenantId)
-    for (const tenantId of crowdedTenants(this.#held)) this.#leftBehind?.add(tenantId)
+    for (const [tenantId, count] of counts) {
+      if (count >= TENANT_MAX_RUNNING) this.#leftBehind?.add(tenantId)
+    }
   }
 
   async #take(limit: number, wanted: ReadonlySet<string> | null): Promise<number> {
@@ -200,6 +205,7 @@ export class Engine {
     })
     this.#taken += claims.length
     for (const claim of claims) {
+      busy.set(claim.tenant_id, (busy.get(claim.tenant_id) ?? 0) + 1)
       this.#held.add(claim)
       const run = this.#run(claim, startedAt).finally(() => {
         this.#runs.delete(run)
@@ -209,7 +215,7 @@ export class Engine {
       this.#runs.add(run)
     }
     if (this.#runs.size >= maxRunning) this.#leftBehind = null
-    else this.#seen(wanted)
+    else this.#seen(wanted, busy)
     if (claims.length > 0) this.#renewTimer ??= setInterval(() => void this.#renew(), leaseMs / 3)
     return claims.length
   }
@@ -299,10 +305,4 @@ function countByTenant(held: Iterable<ClaimedExecution>): Map<string, number> {
   const counts = new Map<string, number>()
   for (const { tenant_id } of held) counts.set(tenant_id, (counts.get(tenant_id) ?? 0) + 1)
   return counts
-}
-
-/** Tenants that have as many in hand as they may. */
-function crowdedTenants(held: Iterable<ClaimedExecution>): Set<string> {
-  const crowded = [...countByTenant(held)].filter(([, count]) => count >= TENANT_MAX_RUNNING)
-  return new Set(crowded.map(([tenantId]) => tenantId))
 }

@@ -28,8 +28,12 @@ export interface ClaimedExecution {
   now_ms: number
 }
 
-/** Executions of one tenant in one process's hands at most: its slow endpoints keep nobody else waiting. */
-export const TENANT_MAX_RUNNING = 128
+/**
+ * Executions of one tenant in one process's hands at most: its slow endpoints keep nobody else waiting. As many as there
+ * may be connections to one origin, so that none of them waits for one. With 256 instead of 128 boundaries travel in
+ * larger batches: 2,070 to 2,520 executions/s of `npm run bench -- --only flow-throughput` instead of 1,620 to 2,130.
+ */
+export const TENANT_MAX_RUNNING = 256
 
 /**
  * From tenant to tenant through the index, whatever waits in each; those that have been due longest first, an equal

@@ -70,7 +70,7 @@ declare module 'fastify' {
 }
 
 /** Executions in hand at once: each is a few kilobytes and mostly waits for an answer. */
-const MAX_RUNNING = 512
+const MAX_RUNNING = 1_024
 /** A wait is to end within 2 s of being due. */
 const POLL_MS = 1_500
 

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import { commitBoundaries, type Boundary } from '../../../src/modules/flow-engine/boundary-repository.ts'
-import { claimExecutions } from '../../../src/modules/flow-engine/execution-repository.ts'
+import { claimExecutions, TENANT_MAX_RUNNING } from '../../../src/modules/flow-engine/execution-repository.ts'
 import { feedSettled } from '../event/setup.ts'
 import {
   DAY_MS,
@@ -149,7 +149,7 @@ t.test('a claim shares itself out among tenants, and passes over those whose han
     shops.map((shop) => count(shared, shop)),
     [4, 4, 3],
   )
-  const rest = await claim(large, 100, new Map([[large.tenant.id, 128]]))
+  const rest = await claim(large, 100, new Map([[large.tenant.id, TENANT_MAX_RUNNING]]))
   t.strictSame([count(rest, large), count(rest, other), count(rest, small)], [0, 26, 0])
 })
 
