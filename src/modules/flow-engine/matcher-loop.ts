@@ -3,7 +3,7 @@ import { JobLoop } from '../../lib/job-loop.ts'
 import type { Matcher } from './matcher.ts'
 
 /** Between looks at all tenants: what a lost signal costs. */
-const LOOK_MS = 2_000
+const LOOK_MS = 4_000
 /** Until events that stand behind an open transaction are looked after again. */
 const BEHIND_MS = 10
 
