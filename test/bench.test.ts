@@ -7,7 +7,7 @@ import t from 'tap'
 import { FIGURES } from '../bench/figures.ts'
 import type { Report } from '../bench/support/report.ts'
 
-/** Some 70 s on two idle cores; other tests may run beside it. */
+/** Some 85 s on two idle cores; other tests may run beside it. */
 t.setTimeout(300_000)
 
 t.test('the quick bench takes every figure and ends by itself', async (t) => {
