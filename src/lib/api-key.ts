@@ -1,4 +1,4 @@
-import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 
 export const API_KEY_PREFIX = 'bcs_'
 /** Characters of a key that are kept in clear, to recognise it by. */
@@ -16,10 +16,6 @@ export function hashApiKey(key: string): Buffer {
 
 export function apiKeyPrefix(key: string): string {
   return key.slice(0, SHOWN_CHARS)
-}
-
-export function isSameKey(a: string, b: string): boolean {
-  return timingSafeEqual(hashApiKey(a), hashApiKey(b))
 }
 
 /** The key of an Authorization header, or null when it is not a bearer of one. */

@@ -18,13 +18,3 @@ export function matchesPattern(pattern: string, type: string): boolean {
   if (pattern === '*') return true
   return pattern.endsWith(ANY_BELOW) ? type.startsWith(pattern.slice(0, -1)) : type === pattern
 }
-
-/** The same test for a whole subscription: exact types cost one look-up, however many there are. */
-export function compilePatterns(patterns: readonly string[]): (type: string) => boolean {
-  if (patterns.includes('*')) return () => true
-  const exact = new Set(patterns.filter((pattern) => !pattern.endsWith(ANY_BELOW)))
-  const prefixes = patterns
-    .filter((pattern) => pattern.endsWith(ANY_BELOW))
-    .map((pattern) => pattern.slice(0, -1))
-  return (type) => exact.has(type) || prefixes.some((prefix) => type.startsWith(prefix))
-}

@@ -26,7 +26,7 @@ function successorOf(id: string): string {
   return next
 }
 
-/** A UUIDv8 (RFC 9562) made of 118 bits of the name's SHA-256: the same name, the same id. */
+/** A UUIDv8 (RFC 9562) made of 120 bits of the name's SHA-256: the same name, the same id. */
 export function derivedId(name: string): string {
   const hex = hash('sha256', name, 'hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`

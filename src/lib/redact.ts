@@ -81,18 +81,6 @@ export function redactText(text: string, known: Iterable<string> = []): string {
     .replace(URL_IN_TEXT, (url) => (url.includes('@') ? url.replace(/\/\/[^/?#]*@/, `//${REDACTED}@`) : url))
 }
 
-/** The URL without user, password, query values and fragment; what is no URL is not repeated. */
-export function redactUrl(url: string): string {
-  if (!URL.canParse(url)) return '[invalid url]'
-  const parsed = new URL(url)
-  parsed.username = ''
-  parsed.password = ''
-  parsed.hash = ''
-  const names = [...new Set(parsed.searchParams.keys())]
-  parsed.search = names.map((name) => `${encodeURIComponent(name.toWellFormed())}=redacted`).join('&')
-  return parsed.href
-}
-
 function copy(value: unknown, ancestors: Set<object>): unknown {
   if (typeof value === 'string') return redactText(value)
   if (typeof value !== 'object' || value === null || value instanceof Date || isRawNumber(value)) return value

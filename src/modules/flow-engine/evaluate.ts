@@ -1,7 +1,7 @@
 import { type Condition, evaluateCondition } from '../../lib/condition.ts'
 import { earlierValue } from '../../lib/earlier-value.ts'
 import type { FlowScope } from '../../lib/flow/scope.ts'
-import { matchPattern } from '../../lib/pattern.ts'
+import { createPatternMatcher } from '../../lib/pattern.ts'
 import { renderTemplate, type TemplateNode } from '../../lib/template.ts'
 
 /** Whoever has the compiled forms of a flow's templates. */
@@ -40,7 +40,8 @@ export function test(
 ): { result: boolean; note: string | null } {
   const { result, notes } = evaluateCondition(withValues(program, condition, scope, now), scope, {
     now,
-    matchPattern,
+    // One budget for the whole condition: it may test a list of thousands of texts.
+    matchPattern: createPatternMatcher(),
     earlier: ([root, ...below]) => {
       if (root === 'trigger') return earlierValue(scope.trigger, below)
       return root === 'event' && below[0] === 'data'

@@ -148,7 +148,8 @@ export class Firer {
 
   /**
    * A start whose enrolment looks at other executions may wait for those that decide on the same key. It goes first,
-   * and the schedule and its flow are taken after it: whoever has those never waits for a start.
+   * under its flow's lock, and the schedule is taken after it: whoever has that never waits, as flows that are locked
+   * are passed over.
    */
   async #alone(firing: Firing, now: Date): Promise<number> {
     const { start } = firing

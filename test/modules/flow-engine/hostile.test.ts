@@ -168,3 +168,15 @@ t.test('a path that no index can hold keeps its own flow from starting, and no o
   t.strictSame(outcomes(await shop.executions(wide)), ['skipped/match_too_large'])
   t.strictSame(outcomes(await shop.executions(plain)), ['completed/done'])
 })
+
+t.test('a pattern that is tested on a list has one budget for all of it', async (t) => {
+  const shop = await world.shop()
+  const item = { field: 'item', operator: 'matches', value: '(x+x+)+y' }
+  const condition = { field: 'trigger.texts', operator: 'any', value: item }
+  const flow = flowOf({
+    check: step({ type: 'condition', config: { condition }, next: { true: 'end', false: 'end' } }),
+  })
+  const { execution, steps } = await runOnce(shop, flow, { texts: Array(9_000).fill('x'.repeat(80)) })
+  t.match(execution, { status: 'completed', reason: 'filtered' })
+  t.match(steps, [{ port: 'false', note: /too much text/ }])
+})
