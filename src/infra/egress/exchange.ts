@@ -10,6 +10,8 @@ const DEFAULT_MAX_RESPONSE_BYTES = 16 * 1024
 const DRAIN_BYTES = 64 * 1024
 /** 103 Early Hints comes once or twice; a peer that sends more than this will never answer. */
 const MAX_INFORMATIONAL = 16
+/** They have no body, whatever their headers say (RFC 9110, 15). */
+const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 205, 304])
 
 /**
  * One request and its answer, as undici's handler: an object with methods instead of a stream per response,
@@ -97,15 +99,24 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onHeaders(status: number, rawHeaders: Buffer[]): boolean {
     if (this.#settled) return true
     if (status < 200) {
-      this.#informational += 1
-      if (this.#informational > MAX_INFORMATIONAL) {
-        this.fail(new EgressError('protocol_error', 'The peer sends interim responses without end'))
-      }
+      this.#countInterim()
       return true
     }
     this.#status = status
     this.#headers = readHeaders(rawHeaders)
+    // Frameworks announce a body with them, and some send it: what comes on this connection now is anybody's guess.
+    if (WITHOUT_BODY.has(status) && this.#announcesBody(status)) {
+      this.#settleByStatus()
+      this.#discardConnection()
+    }
     return true
+  }
+
+  /** `100 Continue` came, which undici is not shown. */
+  onContinue(): void {
+    if (this.#settled) return
+    this.#responding = true
+    this.#countInterim()
   }
 
   onData(chunk: Buffer): boolean {
@@ -150,6 +161,20 @@ export class Exchange implements Dispatcher.DispatchHandler {
         ? new EgressError('protocol_error', 'The peer sent only interim responses')
         : exchangeError(error)
     this.fail(failure)
+  }
+
+  #countInterim(): void {
+    this.#informational += 1
+    if (this.#informational > MAX_INFORMATIONAL) {
+      this.fail(new EgressError('protocol_error', 'The peer sends interim responses without end'))
+    }
+  }
+
+  #announcesBody(status: number): boolean {
+    const length = this.#headers['content-length']
+    if (this.#headers['transfer-encoding'] !== undefined) return true
+    // Without a length the parser knows of 204 and 304 that they end here, and takes 205 to last until the close.
+    return length === undefined ? status === 205 : Number(length) !== 0
   }
 
   #giveUp(detail: string): void {

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { Client } from 'undici'
 import { EgressError } from './errors.ts'
 import type { Exchange } from './exchange.ts'
+import { ContinueFilter } from './interim.ts'
 import type { Target } from './target.ts'
 
 /** Idle sockets are closed after this, unless the peer's `Keep-Alive` header says otherwise: Node closes at 5 s. */
@@ -106,6 +107,7 @@ export class Connection {
   readonly #client: Client
   #exchange: Exchange | null = null
   #opening: AbortController | null = null
+  readonly #continues = new ContinueFilter(MAX_RESPONSE_HEADER_BYTES, () => this.#exchange?.onContinue())
   #discarded: Promise<void> | null = null
 
   constructor(pool: OriginPool, open: OpenSocket) {
@@ -127,6 +129,7 @@ export class Connection {
           .then((socket) => {
             // undici would dial again and again if it were given a dead socket.
             if (socket.destroyed) throw new EgressError('reset', 'The connection was closed at once')
+            this.#continues.watch(socket)
             callback(null, socket)
           })
           .catch((error: unknown) => {
@@ -150,6 +153,7 @@ export class Connection {
   send(exchange: Exchange): void {
     this.#exchange = exchange
     exchange.assign(this)
+    this.#continues.expect()
     this.#client.dispatch(exchange.options, exchange)
   }
 
