@@ -161,6 +161,8 @@ function pass(call: FilterCall, value: unknown, expression: Expression, renderin
   }
   return guarded(expression, () => {
     rendering.filters.spend(CALL_COST)
+    // A default that is missing itself leaves the value missing, for the next one.
+    if (filter.name === 'default' && args.some((arg) => read(arg, rendering) === undefined)) return undefined
     const values = args.map((arg) => {
       const given = read(arg, rendering)
       if (given === undefined) throw new TemplateFailure(`gives "${filter.name}" an argument that is missing`)

@@ -95,7 +95,9 @@ t.test('a missing value is an error of the step, unless there is a default', (t)
   t.equal(render('{{trigger.empty | default: 5}}'), 5)
   t.equal(render('{{trigger.note | default: ""}}'), '')
   t.equal(render('{{trigger.paid | default: true}}'), false)
-  t.match(render('{{trigger.phone | default: trigger.mobile}}'), /argument that is missing/)
+  t.match(render('{{trigger.phone | default: trigger.mobile}}'), /is missing: give it a default/)
+  t.equal(render('{{trigger.phone | default: trigger.mobile | default: "x"}}'), 'x')
+  t.equal(render('Hi {{trigger.phone | upcase | default: trigger.mobile | default: "x"}}'), 'Hi x')
   t.match(
     render('{{trigger.name | first | first | split: "x" | first | split: "A" | last | first}}'),
     /missing/,
