@@ -5,9 +5,12 @@ import type { FastifyRequest, FastifySchema, FastifySchemaCompiler } from 'fasti
 import type { FastifySerializerCompiler } from 'fastify/types/schema.js'
 import fp from 'fastify-plugin'
 import { JsonInputError, parseJson } from '../lib/json.ts'
+import { parseJsonBatch } from '../lib/json-batch.ts'
+import type { Problem } from '../lib/problem.ts'
 import { isUuid } from '../lib/ids.ts'
 import { lazySerializer, lazyValidator } from './lazy-compilers.ts'
 import { invalidJson, invalidRequest } from './problems.ts'
+import { dropBody, hasUnreadBody } from './unread-body.ts'
 
 const STRICT = {
   // One error is enough to mend a request by, and collecting all of them is a way to burn memory.
@@ -59,6 +62,8 @@ function withFormats(ajv: Ajv): Ajv {
   return ajv
 }
 
+export const JSON_TYPE = /^application\/json(?:\s*;|$)/i
+
 /** The border that every request crosses: JSON only, decided on its bytes (lib/json.ts). */
 export default fp(
   async (app) => {
@@ -68,9 +73,18 @@ export default fp(
       if (request.url.includes('%00')) refuseNul(request)
       done()
     })
+    // A refusal that comes before the body was read waits until the client can see it.
+    app.addHook('onSend', (request, reply, payload, done) => {
+      if (!hasUnreadBody(request.raw)) {
+        done(null, payload)
+        return
+      }
+      void reply.header('connection', 'close')
+      void dropBody(request.raw).then(() => done(null, payload))
+    })
     app.removeAllContentTypeParsers()
     app.addContentTypeParser(
-      /^application\/json(?:\s*;|$)/i,
+      JSON_TYPE,
       { parseAs: 'buffer' },
       (_request: FastifyRequest, bytes: Buffer, done) => {
         try {
@@ -95,16 +109,32 @@ function refuseNul({ url, params }: FastifyRequest): void {
   for (const [name, value] of Object.entries(named)) named[name] = value.replaceAll('\0', '\ufffd')
 }
 
-/** @throws the problem `invalid_json`, with a pointer where one is known */
+/**
+ * Reads a body; an empty one is none, whatever its type says: clients set the type on every request.
+ * @throws the problem `invalid_json`, with a pointer where one is known
+ */
 export function readJson(bytes: Buffer): unknown {
+  return bytes.length === 0 ? undefined : asProblem(() => parseJson(bytes))
+}
+
+/** Reads a list, or the list in that member, whose unreadable items are JsonInputErrors in their places. */
+export function readJsonBatch(bytes: Buffer, listName: string, maxItems: number): unknown {
+  return bytes.length === 0 ? undefined : asProblem(() => parseJsonBatch(bytes, listName, maxItems))
+}
+
+function asProblem(read: () => unknown): unknown {
   try {
-    return parseJson(bytes)
+    return read()
   } catch (error) {
-    if (!(error instanceof JsonInputError)) throw error
-    throw invalidJson(error.detail, {
-      extensions: { reason: error.code },
-      ...(error.pointer !== null && { errors: [{ pointer: error.pointer, detail: error.detail }] }),
-      cause: error,
-    })
+    throw error instanceof JsonInputError ? jsonProblem(error) : error
   }
+}
+
+/** The problem `invalid_json` for what cannot be read. */
+export function jsonProblem(error: JsonInputError): Problem {
+  return invalidJson(error.detail, {
+    extensions: { reason: error.code },
+    ...(error.pointer !== null && { errors: [{ pointer: error.pointer, detail: error.detail }] }),
+    cause: error,
+  })
 }

@@ -14,7 +14,7 @@ export interface JsonLimits {
   maxDepth?: number
 }
 
-const MAX_DEPTH = 64
+export const MAX_DEPTH = 64
 
 /** Escapes that can make a NUL, a surrogate, or the underscores of `__proto__`. */
 const SUSPICIOUS_ESCAPE = /\\u(?:0000|[dD][89a-fA-F]|005[fF])/

@@ -37,7 +37,7 @@ const event = (data: string): string => `{"event":"product.created","data":${dat
 const invalidJson = { status: 400, code: 'invalid_json' }
 
 const bodies: [what: string, body: string | Buffer, expected: Expected][] = [
-  ['an empty body', '', invalidJson],
+  ['an empty body', '', { status: 400, code: 'invalid_request' }],
   ['half a body', '{"event":', invalidJson],
   ['what is not JSON', 'event=product.created', invalidJson],
   ['a body 100,000 levels deep', event('['.repeat(100_000) + ']'.repeat(100_000)), invalidJson],

@@ -69,10 +69,13 @@ export function composeEvent(event: NewEvent, now = new Date()): ComposedEvent |
   }
 }
 
-/** SHA-256 of what the caller sent. White space and the order of members make no difference. */
+/**
+ * SHA-256 of what the caller sent. White space and the order of members make no difference, and neither does the time:
+ * clients that stamp an event when they build it, as CloudEvents' SDK does, give it another one when they send it again.
+ */
 function fingerprintOf(event: NewEvent): Buffer {
   return createHash('sha256')
-    .update(`${event.event}\n${event.timestamp ?? ''}\n${canonicalJson(event.data)}`)
+    .update(`${event.event}\n${canonicalJson(event.data)}`)
     .digest()
 }
 

@@ -1,6 +1,8 @@
 import type { FastifyRequest } from 'fastify'
+import { jsonProblem } from '../../infra/edge.ts'
 import { invalidRequest } from '../../infra/problems.ts'
-import type { FieldError } from '../../lib/problem.ts'
+import { JsonInputError } from '../../lib/json.ts'
+import { type FieldError, Problem } from '../../lib/problem.ts'
 import {
   BATCHED,
   isBinaryCloudEvent,
@@ -13,7 +15,7 @@ import { isSourceId } from './compose.ts'
 import { EVENT_SHAPE, type GivenEvent, isObject, readEvent, SOURCE_ID_RULE } from './intake-parse.ts'
 import { MAX_BATCH_EVENTS } from './intake-schemas.ts'
 
-type Read = GivenEvent | FieldError[]
+type Read = GivenEvent | FieldError[] | Problem
 
 /** What a request to POST /api/events holds. */
 export interface GivenEvents {
@@ -36,7 +38,9 @@ function readGiven(headers: FastifyRequest['headers'], body: unknown): GivenEven
     return { format: 'cloudevents', single: true, events: [readCloudEvent(body, '')] }
   }
   if (BATCHED.test(contentType)) {
-    const events = checkBatch(body, '').map((event, index) => readCloudEvent(event, `/${index}`))
+    const events = checkBatch(body, '').map((event, index) =>
+      event instanceof JsonInputError ? jsonProblem(event) : readCloudEvent(event, `/${index}`),
+    )
     return { format: 'cloudevents', single: false, events }
   }
   if (isBinaryCloudEvent(headers)) {
@@ -53,14 +57,16 @@ export function withCausation(headers: FastifyRequest['headers'], events: readon
   const causation = readCausationHeaders(headers)
   if (causation === null) return [...events]
   return events.map((event) =>
-    Array.isArray(event) || event.causation !== null ? event : { ...event, causation },
+    Array.isArray(event) || event instanceof Problem || event.causation !== null
+      ? event
+      : { ...event, causation },
   )
 }
 
 /** The event of a request, with its Idempotency-Key as its id unless it has one. */
 export function withKey(headers: FastifyRequest['headers'], event: Read): Read {
   const key = headers['idempotency-key']
-  if (key === undefined || Array.isArray(event) || event.id !== null) return event
+  if (key === undefined || Array.isArray(event) || event instanceof Problem || event.id !== null) return event
   if (typeof key === 'string' && isSourceId(key)) return { ...event, id: key }
   return [{ pointer: '/headers/idempotency-key', detail: SOURCE_ID_RULE }]
 }
@@ -79,7 +85,7 @@ function readBatch(headers: FastifyRequest['headers'], body: Record<string, unkn
   }
   if (errors.length > 0) throw invalidRequest(undefined, { errors })
   return checkBatch(events, '/events').map((event, index) =>
-    readEvent(event, EVENT_SHAPE, `/events/${index}`),
+    event instanceof JsonInputError ? jsonProblem(event) : readEvent(event, EVENT_SHAPE, `/events/${index}`),
   )
 }
 

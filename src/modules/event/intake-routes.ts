@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { readJson } from '../../infra/edge.ts'
+import { JSON_TYPE, readJsonBatch } from '../../infra/edge.ts'
 import { WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { BATCHED, STRUCTURED } from './cloudevents.ts'
@@ -19,6 +19,7 @@ import {
   EventBatchInput,
   EventBatchResult,
   EventInput,
+  MAX_BATCH_EVENTS,
 } from './intake-schemas.ts'
 import { submitBatch, submitOne, type Submitter } from './submit.ts'
 import type { EventService } from './types.ts'
@@ -40,9 +41,10 @@ const serializerCompiler = () => (answer: unknown) => JSON.stringify(answer)
 
 export async function intakeRoutes(app: FastifyInstance, options: { events: EventService }): Promise<void> {
   const { events } = options
-  for (const type of [STRUCTURED, BATCHED]) {
+  app.removeContentTypeParser(JSON_TYPE)
+  for (const type of [JSON_TYPE, STRUCTURED, BATCHED]) {
     app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) =>
-      readJson(bytes),
+      readJsonBatch(bytes, 'events', MAX_BATCH_EVENTS),
     )
   }
 

@@ -108,6 +108,10 @@ export type AcceptedEvent = Static<typeof AcceptedEvent>
 
 export const EventBatchResult = Type.Object(
   {
+    summary: Type.Object(
+      { accepted: Type.Integer(), duplicate: Type.Integer(), rejected: Type.Integer() },
+      { description: 'How many events ended in each way' },
+    ),
     results: Type.Array(
       Type.Object({
         index: Type.Integer(),

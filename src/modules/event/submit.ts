@@ -20,8 +20,9 @@ export interface Submitter {
 export async function submitOne(
   events: EventService,
   submitter: Submitter,
-  given: GivenEvent | FieldError[],
+  given: GivenEvent | FieldError[] | Problem,
 ): Promise<AcceptedEvent> {
+  if (given instanceof Problem) throw given
   if (Array.isArray(given)) throw invalidRequest(undefined, { errors: given })
   const [result] = await events.accept([newEvent(submitter, given)], submitter.log)
   if (result === undefined) throw new Error('intake gave no result')
@@ -34,7 +35,7 @@ export async function submitOne(
 export async function submitBatch(
   events: EventService,
   submitter: Submitter,
-  given: readonly (GivenEvent | FieldError[])[],
+  given: readonly (GivenEvent | FieldError[] | Problem)[],
 ): Promise<EventBatchResult> {
   const read = given.map((each) => newEventOrProblem(submitter, each))
   const accepted = await events.accept(
@@ -42,10 +43,12 @@ export async function submitBatch(
     submitter.log,
   )
   let next = 0
+  const summary = { accepted: 0, duplicate: 0, rejected: 0 }
   const results = read.map((each, index) => {
     const result: IntakeResult | undefined =
       each instanceof Problem ? { status: 'rejected', problem: each } : accepted[next++]
     if (result === undefined) throw new Error('intake gave too few results')
+    summary[result.status] += 1
     if (result.status === 'rejected') {
       const { requestId } = submitter
       return { index, status: result.status, problem: { ...result.problem.toJSON(), request_id: requestId } }
@@ -54,10 +57,14 @@ export async function submitBatch(
     const sourceId = (each as NewEvent).sourceId
     return { index, status, id, ...(sourceId != null && { source_id: sourceId }), deliveries }
   })
-  return { results }
+  return { summary, results }
 }
 
-function newEventOrProblem(submitter: Submitter, given: GivenEvent | FieldError[]): NewEvent | Problem {
+function newEventOrProblem(
+  submitter: Submitter,
+  given: GivenEvent | FieldError[] | Problem,
+): NewEvent | Problem {
+  if (given instanceof Problem) return given
   if (Array.isArray(given)) return invalidRequest(undefined, { errors: given })
   try {
     return newEvent(submitter, given)

@@ -79,11 +79,21 @@ t.test('the same id with other contents is a conflict', async (t) => {
   for (const other of [
     { ...ORDER, event: 'shop.order_paid' },
     { ...ORDER, data: { ...ORDER.data, id: 8 } },
-    { ...ORDER, timestamp: '2026-03-01T10:00:00Z' },
   ]) {
     const response = await tenant.post('/api/events', { ...other, id: 'x' })
     t.equal(response.statusCode, 409)
     t.equal(response.json<{ code: string }>().code, 'event_conflict')
+  }
+  t.equal((await storedEvents(tenant.id)).length, 1)
+})
+
+t.test('the same id with another time is the same event', async (t) => {
+  const tenant = service.tenant()
+  const first = await tenant.post('/api/events', { ...ORDER, id: 'x', timestamp: '2026-03-01T10:00:00Z' })
+  for (const time of [{ timestamp: '2026-03-01T10:00:01Z' }, {}]) {
+    const again = await tenant.post('/api/events', { ...ORDER, id: 'x', ...time })
+    t.equal(again.statusCode, 202)
+    t.strictSame(again.json(), { ...first.json<object>(), duplicate: true })
   }
   t.equal((await storedEvents(tenant.id)).length, 1)
 })
