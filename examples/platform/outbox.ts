@@ -52,6 +52,14 @@ const BATCH_SIZE = 100
 const TIMEOUT_MS = 10_000
 const FIRST_PAUSE_MS = 200
 const LAST_PAUSE_MS = 30_000
+const LOOK_MS = 200
+/** Sending the same again would be answered the same. */
+const REFUSED: ReadonlySet<number> = new Set([400, 409, 413, 422])
+
+interface Failure {
+  reason: string
+  retryAfterMs: number
+}
 
 /**
  * Events leave the platform by way of a table: written in the transaction of the change that they tell of, sent in
@@ -65,6 +73,7 @@ export class Outbox {
   #intake: Intake | null
   #pause = new AbortController()
   #draining = false
+  readonly #held = new Map<string, { pauseMs: number; until: number }>()
   #drained = Promise.resolve()
 
   constructor(db: Database, intake: Intake | null, log: FastifyBaseLogger) {
@@ -109,49 +118,84 @@ export class Outbox {
   }
 
   async #drain(): Promise<void> {
-    let pauseMs = FIRST_PAUSE_MS
     while (!this.#closing.signal.aborted) {
       const batch = this.#nextBatch()
-      if (batch.length === 0) break
-      const failure = await this.#send(batch)
-      if (failure === null) {
-        pauseMs = FIRST_PAUSE_MS
+      const [first] = batch
+      if (first === undefined) {
+        if (!this.#hasWaiting()) break
+        await this.#untilOneMayGo()
         continue
       }
-      const waitMs = Math.max(pauseMs * (0.8 + Math.random() * 0.4), failure.retryAfterMs)
-      this.#log.warn({ reason: failure.reason, events: batch.length, waitMs }, 'events wait in the outbox')
-      this.#pause = new AbortController()
-      const signal = AbortSignal.any([this.#pause.signal, this.#closing.signal])
-      await sleep(waitMs, undefined, { signal }).catch(() => undefined)
-      pauseMs = Math.min(pauseMs * 2, LAST_PAUSE_MS)
+      const failure = await this.#send(batch)
+      if (failure === null) this.#held.delete(first.tenant_id)
+      else this.#hold(first.tenant_id, batch.length, failure)
     }
     this.#draining = false
   }
 
-  /** The oldest events of the tenant whose turn it is. */
+  /** One tenant's trouble is nobody else's: only its own events wait. */
+  #hold(tenantId: string, events: number, { reason, retryAfterMs }: Failure): void {
+    const before = this.#held.get(tenantId)?.pauseMs
+    const pauseMs = before === undefined ? FIRST_PAUSE_MS : Math.min(before * 2, LAST_PAUSE_MS)
+    const waitMs = Math.max(pauseMs * (0.8 + Math.random() * 0.4), retryAfterMs)
+    this.#held.set(tenantId, { pauseMs, until: Date.now() + waitMs })
+    this.#log.warn({ tenantId, reason, events, waitMs }, 'events wait in the outbox')
+  }
+
+  async #untilOneMayGo(): Promise<void> {
+    this.#pause = new AbortController()
+    const signal = AbortSignal.any([this.#pause.signal, this.#closing.signal])
+    // A new event of another tenant may come meanwhile.
+    const waitMs = Math.max(Math.min(...[...this.#held.values()].map(({ until }) => until - Date.now())), 1)
+    await sleep(Math.min(waitMs, LOOK_MS), undefined, { signal }).catch(() => this.#held.clear())
+  }
+
+  #hasWaiting(): boolean {
+    return this.#db.all('select seq from outbox where refusal is null limit 1').length > 0
+  }
+
+  /** The oldest events of the first tenant that may send. */
   #nextBatch(): OutboxEntry[] {
+    const now = Date.now()
+    const held = [...this.#held].filter(([, { until }]) => until > now).map(([tenantId]) => tenantId)
     return this.#db.all(
       `select * from outbox where refusal is null and tenant_id =
-         (select tenant_id from outbox where refusal is null order by seq limit 1)
+         (select tenant_id from outbox where refusal is null and tenant_id not in (select value from json_each(?))
+          order by seq limit 1)
        order by seq limit ?`,
+      JSON.stringify(held),
       BATCH_SIZE,
     )
   }
 
   /** @returns null when every event was acknowledged or refused for good */
-  async #send(batch: OutboxEntry[]): Promise<{ reason: string; retryAfterMs: number } | null> {
+  async #send(batch: OutboxEntry[]): Promise<Failure | null> {
     try {
       const response = await this.#post(batch)
       const text = await response.text()
       if (response.status === 202) {
         return this.#settle(batch, (JSON.parse(text) as { results: IntakeResult[] }).results)
       }
+      if (REFUSED.has(response.status)) return await this.#refused(batch, response.status, text)
       const retryAfterMs = (Number(response.headers.get('retry-after')) || 0) * 1000
       return { reason: `answered ${response.status}: ${text}`, retryAfterMs }
     } catch (error) {
       const { message, cause } = error as Error
       return { reason: cause instanceof Error ? `${message}: ${cause.message}` : message, retryAfterMs: 0 }
     }
+  }
+
+  /** A batch that is refused as a whole goes in halves, until the one event that is to blame stands alone. */
+  async #refused(batch: OutboxEntry[], status: number, text: string): Promise<Failure | null> {
+    if (batch.length > 1) {
+      const half = Math.ceil(batch.length / 2)
+      return (await this.#send(batch.slice(0, half))) ?? (await this.#send(batch.slice(half)))
+    }
+    for (const { seq, id, event } of batch) {
+      this.#db.run('update outbox set refusal = ? where seq = ?', `answered ${status}`, seq)
+      this.#log.error({ id, event, status, text }, 'the event was refused')
+    }
+    return null
   }
 
   async #post(batch: OutboxEntry[]): Promise<Response> {
@@ -178,7 +222,7 @@ export class Outbox {
     })
   }
 
-  #settle(batch: OutboxEntry[], results: IntakeResult[]): { reason: string; retryAfterMs: number } | null {
+  #settle(batch: OutboxEntry[], results: IntakeResult[]): Failure | null {
     const unsettled: string[] = []
     this.#db.transaction(() => {
       for (const [index, { seq, id, event }] of batch.entries()) {
