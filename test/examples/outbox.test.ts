@@ -1,0 +1,47 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t from 'tap'
+import { shopOf, startShop } from './shop.ts'
+import { eventually } from './until.ts'
+
+t.test('a batch refused as a whole goes in halves, and no shop holds up another', async (t) => {
+  const taken: string[] = []
+  const away = crypto.randomUUID()
+  const server = createServer((request, reply) => {
+    let text = ''
+    request.on('data', (chunk: Buffer) => (text += chunk.toString()))
+    request.on('end', () => {
+      const { events } = JSON.parse(text) as { events: { data: { email?: string } }[] }
+      if (request.headers['x-tenant-id'] === away) reply.writeHead(503, { 'retry-after': '60' }).end('{}')
+      else if (text.includes('bad@')) reply.writeHead(400).end('{}')
+      else {
+        taken.push(...events.map(({ data }) => data.email ?? ''))
+        reply.writeHead(202).end(JSON.stringify({ results: events.map(() => ({ status: 'accepted' })) }))
+      }
+    })
+  })
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  t.teardown(() => server.close())
+  const shop = await startShop(t, crypto.randomUUID())
+  const other = shopOf(shop.platform, away)
+  await other.call('POST', '/api/customers', { email: 'first@example.com', name: 'First' })
+  for (const name of ['a', 'b', 'bad', 'c', 'd']) {
+    await shop.call('POST', '/api/customers', { email: `${name}@example.com`, name })
+  }
+  shop.platform.sendEventsTo({
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    key: null,
+  })
+  const left = await eventually('one refused event', async () => {
+    const entries = (await shop.call('GET', '/api/outbox')).body['data'] as { refusal: string | null }[]
+    return entries.length === 1 && entries[0]?.refusal != null ? entries : null
+  })
+  t.match(left, [{ refusal: 'answered 400' }])
+  t.same(
+    taken,
+    ['a', 'b', 'c', 'd'].map((name) => `${name}@example.com`),
+  )
+  t.equal(((await other.call('GET', '/api/outbox')).body['data'] as unknown[]).length, 1, 'it waits')
+})
