@@ -1,7 +1,12 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import type { CompileResult } from '../../lib/flow/index.ts'
-import { type CanonicalFlow, type CanonicalStep, FLOW_SCHEMA_VERSION, type StepId } from '../../lib/flow/types.ts'
+import {
+  type CanonicalFlow,
+  type CanonicalStep,
+  FLOW_SCHEMA_VERSION,
+  type StepId,
+} from '../../lib/flow/types.ts'
 import { compileTemplateTree, type TemplateNode } from '../../lib/template.ts'
 import { flowNewer, flowOutdated } from './errors.ts'
 
