@@ -115,6 +115,7 @@ export interface AutomationExecutions {
   reason: string | null;
   received: Generated<number>;
   retry_of: string | null;
+  schema_version: Generated<number>;
   start_key: string | null;
   started_at: Timestamp | null;
   state: Json;

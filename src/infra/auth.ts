@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 import fp from 'fastify-plugin'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ActorKind, TenantRole } from '../../db/schema.ts'
 import { bearerKey, hashApiKey } from '../lib/api-key.ts'
 import { isUuid } from '../lib/ids.ts'
@@ -84,6 +84,16 @@ declare module 'fastify' {
     /** The same, for a body that may name the tenant. @throws `tenant_mismatch` */
     tenantFor(bodyTenantId: string | undefined): string
   }
+}
+
+/**
+ * Opens the routes that this scope registers from now on, and that do not say themselves who may call them. For what
+ * others wrote: a page, static files.
+ */
+export function openTo(scope: Pick<FastifyInstance, 'addHook'>, role: Access['role']): void {
+  scope.addHook('onRoute', (route) => {
+    route.config = { access: { role }, ...route.config }
+  })
 }
 
 const ROLE_RANK = { viewer: 1, editor: 2, admin: 3, platform: 4 } as const

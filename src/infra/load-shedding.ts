@@ -6,7 +6,7 @@ export interface LoadSheddingOptions {
   /** Mean delay of the event loop over one sample at which requests are refused, in milliseconds. */
   maxEventLoopDelayMs?: number
   sampleMs?: number
-  /** From the start of the process on nothing is refused: compiling all schemas blocks the loop once. */
+  /** Nothing is refused until so long after the process is ready, in milliseconds: starting blocks the loop. */
   warmUpMs?: number
 }
 

@@ -3,6 +3,7 @@ import helmet from '@fastify/helmet'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
+import { openTo } from './auth.ts'
 import { webhookDocuments } from './openapi-webhooks.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -67,6 +68,7 @@ export default fp(
     // A page needs the browser's protections; setting all of them on every answer took 9 % of intake's CPU.
     // In a scope of its own: where helmet is registered it hooks into every request, also where it sets nothing.
     await app.register(async (docs) => {
+      openTo(docs, 'public')
       await docs.register(helmet, { contentSecurityPolicy: false })
       await docs.register(swaggerUi, {
         routePrefix: '/docs',

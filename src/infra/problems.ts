@@ -93,9 +93,11 @@ export default fp(
       return sendProblem(reply, problem, request.id)
     })
     app.setNotFoundHandler((request, reply) => {
+      if (isBrowserAtRoot(request)) return reply.header('vary', 'accept').redirect('/docs')
       const allowed = allowedMethods(request)
+      // A route that knows the method has looked itself: a folder of files without this one.
       const problem =
-        allowed.length > 0
+        allowed.length > 0 && !allowed.includes(request.method)
           ? methodNotAllowed(undefined, { headers: { allow: allowed.join(', ') } })
           : routeNotFound()
       return sendProblem(reply, problem, request.id)
@@ -113,6 +115,12 @@ export default fp(
   },
   { name: 'problems' },
 )
+
+/** Tells a person who opens the service's address from a client, which is told what it did wrong. */
+function isBrowserAtRoot({ method, url, headers }: FastifyRequest): boolean {
+  const isRead = method === 'GET' || method === 'HEAD'
+  return isRead && /^\/(?:\?|$)/.test(url) && /\btext\/html\b/i.test(headers.accept ?? '')
+}
 
 export function sendProblem(reply: FastifyReply, problem: Problem, requestId: string): FastifyReply {
   if (problem.headers) reply.headers(problem.headers)

@@ -67,6 +67,10 @@ export class Problem extends Error {
   }
 }
 
+export function isProblem(error: unknown, { code }: ProblemDefinition): error is Problem {
+  return error instanceof Problem && error.code === code
+}
+
 const catalogue = new Map<string, ProblemDefinition>()
 const CODE = /^[a-z][a-z0-9_]*$/
 

@@ -73,7 +73,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#pool.dispatch(this)
   }
 
-  /** The connection that carries it from now on; null again is only said by a retry. */
+  /** Sets the connection that carries it from now on. */
   assign(connection: Connection): void {
     this.#connection = connection
   }

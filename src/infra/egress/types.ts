@@ -16,7 +16,7 @@ export interface EgressOptions {
   /** Resolvers as `ip[:port]`. Empty: the system's. */
   dnsServers: readonly string[]
   httpsOnly: boolean
-  /** Further requests to that origin wait. Default 128. */
+  /** Further requests to that origin wait. Default 256. */
   maxConnectionsPerOrigin?: number | undefined
   /** PEM of a certificate authority that is trusted beside the usual ones. */
   ca?: string | undefined

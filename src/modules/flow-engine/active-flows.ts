@@ -3,6 +3,8 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { DB } from '../../../db/schema.ts'
 import type { EventScope, FlowScope } from '../../lib/flow/scope.ts'
 import type { EventTrigger } from '../../lib/flow/types.ts'
+import { isProblem } from '../../lib/problem.ts'
+import { flowOutdated } from './errors.ts'
 import { joinPaths } from './match-hash.ts'
 import type { Program, ProgramCache } from './program.ts'
 import { startScope } from './starts.ts'
@@ -35,6 +37,7 @@ export class ActiveFlows {
     this.#log = log
   }
 
+  /** @throws `flow_newer`: only a newer release can tell what the tenant's events start */
   async get(trx: Transaction<DB>, tenantId: string, version: number): Promise<TenantFlows> {
     const known = this.#cache.get(tenantId)
     if (known?.version === version) return known
@@ -57,9 +60,13 @@ export class ActiveFlows {
     id: string,
     version: number,
   ): Promise<ActiveFlow | null> {
-    const program = await this.#programs.find(tenantId, id, version, trx)
-    if (program === null) {
-      this.#log.error({ tenant_id: tenantId, flow_id: id, version }, 'an active flow has no such version')
+    const program = await this.#programs.find(tenantId, id, version, trx).catch((error: unknown) => {
+      if (!isProblem(error, flowOutdated)) throw error
+      return error.title
+    })
+    if (program === null || typeof program === 'string') {
+      const why = program ?? 'there is no such version'
+      this.#log.error({ tenant_id: tenantId, flow_id: id, version, why }, 'an active flow cannot be read')
       return null
     }
     const triggers = program.flow.triggers.filter((trigger) => trigger.type === 'event')

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import type { DB } from '../../../db/schema.ts'
+import { isProblem } from '../../lib/problem.ts'
 import { BoundaryWriter, isPassing } from './boundary-writer.ts'
 import { type CallContext, callsOf } from './calls.ts'
 import {
@@ -11,6 +12,7 @@ import {
   renewExecutions,
   TENANT_MAX_RUNNING,
 } from './execution-repository.ts'
+import { flowNewer, flowOutdated } from './errors.ts'
 import { FlowHealth } from './flow-health.ts'
 import { Ended, Journal, type RunEnd } from './journal.ts'
 import type { ProgramCache } from './program.ts'
@@ -278,14 +280,13 @@ export class Engine {
     log: FastifyBaseLogger,
   ): Promise<RunEnd | null> {
     if (error instanceof Ended) return journal.end
-    if (isPassing(error)) throw error
-    log.error({ err: error }, 'execution broke off')
-    claim.state.error = {
-      step_id: claim.state.main.step,
-      code: 'internal_error',
-      message: 'The engine could not go on with this execution.',
-    }
-    return journal.close({ status: 'failed', reason: 'internal_error' })
+    if (isPassing(error) || isProblem(error, flowNewer)) throw error
+    const known = isProblem(error, flowOutdated) ? flowOutdated : null
+    if (known === null) log.error({ err: error }, 'execution broke off')
+    const code = known?.code ?? 'internal_error'
+    const message = known?.title ?? 'The engine could not go on with this execution'
+    claim.state.error = { step_id: claim.state.main.step, code, message: `${message}.` }
+    return journal.close({ status: 'failed', reason: code })
   }
 
   async #renew(): Promise<void> {

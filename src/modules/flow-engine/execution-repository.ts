@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { TriggerKind } from '../../../db/schema.ts'
+import { FLOW_SCHEMA_VERSION } from '../../lib/flow/types.ts'
 import type { ExecutionState } from './state.ts'
 
 /**
@@ -42,6 +43,8 @@ export const TENANT_MAX_RUNNING = 256
  *
  * What waits does not go on because of the time while an event that came before then has not been matched: it may be
  * the one that was waited for, or that cancels. After a downtime the backlog of events comes before that of waits.
+ *
+ * What a newer release has written is left to it, and whoever has nothing else takes up no place among the tenants.
  */
 const CLAIM = `
 with recursive clock as (
@@ -71,14 +74,16 @@ with recursive clock as (
   where tenants.due_at <= clock.now and coalesce(busy.count, 0) < ${TENANT_MAX_RUNNING}
     and not exists (
       select from flow_cursors c where c.tenant_id = tenants.tenant_id and c.halted_at is not null)
+    -- Scalars here and below, as an exists may be answered by reading everybody's rows.
+    and (select true from automation_executions e where e.tenant_id = tenants.tenant_id and e.due_at <= clock.now
+      and e.schema_version <= ${FLOW_SCHEMA_VERSION} limit 1)
   order by tenants.due_at limit $1::bigint
 ), due as (
   select chosen.tenant_id, chosen.id, chosen.status
   from ready, clock, lateral (
     select e.tenant_id, e.id, e.status from automation_executions e
-    where e.tenant_id = ready.tenant_id and e.due_at <= clock.now
+    where e.tenant_id = ready.tenant_id and e.due_at <= clock.now and e.schema_version <= ${FLOW_SCHEMA_VERSION}
       and (e.status <> 'waiting' or ready.unmatched_since is null or e.due_at < ready.unmatched_since
-        -- A scalar, as an exists may be answered by reading everybody's waits.
         or (select true from automation_waits w
             where w.execution_id = e.id and w.received_event_id is not null limit 1))
     order by e.due_at limit ready.room for update of e skip locked
@@ -86,7 +91,7 @@ with recursive clock as (
   limit $1::bigint
 )
 update automation_executions e
-set status = 'running', reason = null, lease_token = e.lease_token + 1,
+set status = 'running', reason = null, lease_token = e.lease_token + 1, schema_version = ${FLOW_SCHEMA_VERSION},
     started_at = coalesce(e.started_at, $4::timestamptz, clock_timestamp()),
     lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond',
     due_at = coalesce($4::timestamptz, clock_timestamp()) + $3::float8 * interval '1 millisecond'

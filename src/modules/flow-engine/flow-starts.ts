@@ -1,4 +1,4 @@
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import { lowestIdAt } from '../../lib/id-range.ts'
 
@@ -15,12 +15,17 @@ export async function countRecentStarts(
 ): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     select count(*) as count from (
-      select from automation_executions
-      where tenant_id = ${tenantId} and flow_id = ${flowId} and status <> 'skipped' and retry_of is null
-        and id >= ${lowestIdAt(Date.now() - CAP_WINDOW_MS)}
-      limit ${most}
+      ${recentStarts(sql`${tenantId}`, sql`${flowId}`)} limit ${most}
     ) recent`.execute(db)
   return rows[0]?.count ?? 0
+}
+
+/** What counts against the cap, of one flow: whoever does again what failed does not start anew. */
+function recentStarts(tenantId: RawBuilder<unknown>, flowId: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`
+    select from automation_executions
+    where tenant_id = ${tenantId} and flow_id = ${flowId} and status <> 'skipped' and retry_of is null
+      and id >= ${lowestIdAt(Date.now() - CAP_WINDOW_MS)}`
 }
 
 /** Whether the flow is active; it stays so until the transaction ends. */
@@ -68,9 +73,7 @@ export async function selectRefused(
     left join flow_cursors c on c.tenant_id = w.tenant_id
     cross join lateral (
       select count(*) as count from (
-        select from automation_executions e
-        where e.tenant_id = w.tenant_id and e.flow_id = w.flow_id and e.status <> 'skipped'
-          and e.id >= ${lowestIdAt(Date.now() - CAP_WINDOW_MS)}
+        ${recentStarts(sql`w.tenant_id`, sql`w.flow_id`)}
         limit ${most}
       ) recent
     ) counted

@@ -9,7 +9,7 @@ import { Engine } from './engine.ts'
 import { countTriggered } from './flow-starts.ts'
 import { Matcher } from './matcher.ts'
 import { MatcherLoop } from './matcher-loop.ts'
-import { type Program, ProgramCache } from './program.ts'
+import { type CompileDefinition, type Program, ProgramCache } from './program.ts'
 import { type Retried, retryExecution, type RetryRefusal, type RetryRequest } from './retry-start.ts'
 import { startChecked, type UncheckedStart } from './start-service.ts'
 import type { StartResult } from './starts.ts'
@@ -33,7 +33,9 @@ import { Waits } from './waits.ts'
 export interface FlowEngineService {
   /** Starts an execution that no event starts: by hand, by schedule, by a webhook. */
   start(request: Omit<UncheckedStart, 'program'>): Promise<StartResult>
-  /** A published version, compiled; null: there is none. */
+  /** The flow module hands this in: versions that are stored under an older schema are compiled again. */
+  compileWith(compile: CompileDefinition): void
+  /** A published version, compiled; null: there is none. @throws `flow_newer`, `flow_outdated` */
   findProgram(tenantId: string, flowId: string, version: number): Promise<Program | null>
   /** @returns how many it concerned: what runs ends at its next boundary, what has ended is left alone */
   cancel(tenantId: string, ids: readonly string[], reason: string): Promise<number>
@@ -55,7 +57,8 @@ export interface FlowEngineService {
 export { ensureCursor, lockCursor } from './cursor.ts'
 export { cancelExecutions, cancelQueued, haltTenant, resumeTenant } from './cancel.ts'
 export { countTriggered, findStart } from './flow-starts.ts'
-export type { Program } from './program.ts'
+export { flowNewer, flowOutdated } from './errors.ts'
+export type { CompileDefinition, Program } from './program.ts'
 export { isPlainStart, startChecked, startTogether, type UncheckedStart } from './start-service.ts'
 export type { Retried, RetryRefusal, RetryRequest } from './retry-start.ts'
 export { startExecution, type StartRequest, type StartResult, startScope } from './starts.ts'
@@ -121,6 +124,7 @@ export default fp(
         if (result.status === 'queued') app.signals.publish('executions_due', [tenantId])
         return result
       },
+      compileWith: (compile) => programs.compileWith(compile),
       findProgram: (tenantId, flowId, version) => programs.find(tenantId, flowId, version),
       cancel: (tenantId, ids, reason) => cancelExecutions(app.db, tenantId, ids, reason),
       halt: async (tenantId) => {

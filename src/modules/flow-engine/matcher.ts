@@ -5,11 +5,13 @@ import { isSerialisationConflict } from '../../../db/connection.ts'
 import type { Signals } from '../../infra/signals.ts'
 import type { EventScope } from '../../lib/flow/scope.ts'
 import type { PassResult } from '../../lib/job-loop.ts'
+import { isProblem } from '../../lib/problem.ts'
 import { isLockNotAvailable } from '../../lib/lock-retry.ts'
 import { type EventRow, scanFeed, type ScannedEvent, selectEvents } from '../event/index.ts'
 import { type ActiveFlow, ActiveFlows, cancelShapes, isTriggered } from './active-flows.ts'
 import { cancelExecutions } from './cancel.ts'
 import { lockCursor, moveCursor } from './cursor.ts'
+import { flowNewer } from './errors.ts'
 import { countRecentStarts, countTriggered, pauseIfSelfTriggering } from './flow-starts.ts'
 import { hashOfEvent } from './match-hash.ts'
 import type { ProgramCache } from './program.ts'
@@ -104,6 +106,10 @@ export class Matcher {
     } catch (error) {
       if (isLockNotAvailable(error) || isSerialisationConflict(error)) {
         this.#behind.add(tenantId)
+        return NOTHING
+      }
+      if (isProblem(error, flowNewer)) {
+        this.#ctx.log.warn({ tenant_id: tenantId }, 'events left to a newer release: it published a flow')
         return NOTHING
       }
       this.#ctx.log.error({ err: error, tenant_id: tenantId }, 'events not matched against flows')

@@ -33,10 +33,10 @@ export class Run {
   }
 
   async run(): Promise<RunEnd> {
-    const { claim, journal } = this.#frame
+    const { journal } = this.#frame
     try {
       for (;;) {
-        if (this.#frame.clock() >= claim.expires_at_ms) this.#frame.endWith('timed_out', 'lifetime')
+        if (this.#isOver()) this.#frame.endWith('timed_out', 'lifetime')
         for (const thread of this.#goingOn()) this.#active.set(thread, this.#take(thread))
         if (this.#active.size === 0) return await this.#settle()
         await Promise.race(this.#active.values())
@@ -55,6 +55,11 @@ export class Run {
 
   #mustYield(): boolean {
     return this.#isStopping() || this.#frame.journal.isHalted
+  }
+
+  /** Its lifetime is: asked before every step, however many of them need no boundary. */
+  #isOver(): boolean {
+    return this.#frame.clock() >= this.#frame.claim.expires_at_ms
   }
 
   #isReady(thread: Thread): boolean {
@@ -88,7 +93,7 @@ export class Run {
   /** Takes one line as far as it goes: to a wait, to the end of it, or to the end of the execution. */
   async #advance(thread: Thread): Promise<void> {
     const frame = this.#frame
-    while (this.#isReady(thread) && frame.isCurrent(thread) && !this.#mustYield()) {
+    while (this.#isReady(thread) && frame.isCurrent(thread) && !this.#mustYield() && !this.#isOver()) {
       if (thread.step === 'end') {
         this.#arrive(thread)
         continue

@@ -1,6 +1,7 @@
 import { sql, type Transaction } from 'kysely'
 import type { DB, TriggerKind } from '../../../db/schema.ts'
 import type { EventScope, FlowScope } from '../../lib/flow/scope.ts'
+import { FLOW_SCHEMA_VERSION } from '../../lib/flow/types.ts'
 import { newId } from '../../lib/ids.ts'
 import { cancelExecutions } from './cancel.ts'
 import { decideEnrolment, enrolmentKey, hasStarted, lockKey } from './enrolment.ts'
@@ -90,10 +91,10 @@ export async function startSimple(
   const column = <Name extends keyof ExecutionRow>(name: Name): ExecutionRow[Name][] =>
     rows.map((row) => row[name])
   const { rows: inserted } = await sql<{ flow_id: string }>`
-    insert into automation_executions (tenant_id, id, flow_id, version, status, event_id, start_key, trigger_kind,
-      trigger, state, due_at, causation_depth, expires_at, created_at)
-    select s.tenant_id, s.id, s.flow_id, s.version, 'queued', s.event_id, s.start_key, s.trigger_kind, s.trigger,
-      s.state, ${first.now}::timestamptz, s.causation_depth, s.expires_at, ${first.now}::timestamptz
+    insert into automation_executions (tenant_id, id, flow_id, version, schema_version, status, event_id, start_key,
+      trigger_kind, trigger, state, due_at, causation_depth, expires_at, created_at)
+    select s.tenant_id, s.id, s.flow_id, s.version, ${FLOW_SCHEMA_VERSION}, 'queued', s.event_id, s.start_key,
+      s.trigger_kind, s.trigger, s.state, ${first.now}::timestamptz, s.causation_depth, s.expires_at, ${first.now}::timestamptz
     from unnest(${column('tenant_id')}::uuid[], ${column('id')}::uuid[], ${column('flow_id')}::uuid[],
       ${column('version')}::int[], ${column('event_id')}::uuid[], ${column('start_key')}::text[],
       ${column('trigger_kind')}::text[], ${column('trigger')}::json[], ${column('state')}::json[],
@@ -119,6 +120,7 @@ export function executionRow(request: StartRequest, id: string, key: string | nu
     id,
     flow_id: request.flowId,
     version: request.version,
+    schema_version: FLOW_SCHEMA_VERSION,
     status: refused === null ? ('queued' as const) : ('skipped' as const),
     reason: refused?.reason ?? null,
     error: refused?.error == null ? null : JSON.stringify(refused.error),

@@ -1,3 +1,4 @@
+import { StepError } from './evaluate.ts'
 import type { Frame, Position } from './frame.ts'
 import { isPure } from './run-step.ts'
 import { doCall } from './step-call.ts'
@@ -20,5 +21,14 @@ export async function doStep(frame: Frame, { thread, stepId, step }: Position): 
       return doWait(frame, { thread, stepId, step })
     case 'for_each':
       doLoop(frame, { thread, stepId, step })
+      return
+    default:
+      throw unknownStep(step)
   }
+}
+
+/** The compiler's proof that every type is done; what is stored may say otherwise. */
+function unknownStep(step: never): StepError {
+  const { type } = step as { type: unknown }
+  return new StepError('unknown_step', `This release does not know steps of the type ${String(type)}.`)
 }

@@ -5,6 +5,7 @@ import { BODY_PROBLEMS, OPEN_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-
 import { Problem } from '../../lib/problem.ts'
 import { RateWindow } from '../../lib/rate-window.ts'
 import { problems, ref } from '../../lib/schema.ts'
+import { flowNewer, flowOutdated } from '../flow-engine/index.ts'
 import { inletConflict, inletNotFound } from './errors.ts'
 import { type InletContext, type OpenInlet, openInlet, receive } from './inlet-service.ts'
 import { HookBody, HookHeaders, HookParams, HookReceipt, Inlet, InletParams } from './schemas.ts'
@@ -55,7 +56,8 @@ export async function flowTriggerRoutes(app: FastifyInstance, ctx: FlowTriggerRo
         body: HookBody,
         response: {
           202: ref(HookReceipt),
-          ...problems(...OPEN_PROBLEMS, ...BODY_PROBLEMS, inletNotFound, inletConflict, rateLimited),
+          ...problems(...OPEN_PROBLEMS, ...BODY_PROBLEMS, inletNotFound, rateLimited, flowNewer),
+          ...problems(inletConflict, flowOutdated),
         },
       },
     },

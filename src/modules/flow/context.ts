@@ -8,6 +8,6 @@ import type { RegistryService } from '../registry/index.ts'
 export interface FlowContext {
   db: Kysely<DB>
   registry: Pick<RegistryService, 'snapshot'>
-  engine: Pick<FlowEngineService, 'start' | 'cancel' | 'simulate'>
+  engine: Pick<FlowEngineService, 'start' | 'findProgram' | 'cancel' | 'simulate'>
   triggers: FlowTriggerService
 }

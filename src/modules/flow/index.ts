@@ -7,7 +7,7 @@ import { findActionUsage } from './action-usage.ts'
 import { loadCatalogue } from './catalogue.ts'
 import { compile } from './compile.ts'
 import type { FlowContext } from './context.ts'
-import { definitionOf } from './definition.ts'
+import { definitionOf, parseDefinition } from './definition.ts'
 import {
   activateFlow,
   type Deactivated,
@@ -116,6 +116,9 @@ export default fp(
     const { db, registry, flowEngine: engine, flowTriggers: triggers } = app
     const ctx: FlowContext = { db, registry, engine, triggers }
     registry.onUsage((tenantId, gone) => findActionUsage(db, tenantId, gone))
+    engine.compileWith((tenantId, definition, db) =>
+      compile({ db, registry }, tenantId, parseDefinition(definition).value),
+    )
     app.decorate('flows', serviceOf(ctx))
     for (const schema of [...NAMED, ...LIFECYCLE_SCHEMAS, ...OPERATOR_SCHEMAS, FlowExport, ImportedFlow])
       app.addSchema(schema)

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '../../infra/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
+import { flowNewer, flowOutdated } from '../flow-engine/index.ts'
 import { sendWithDefinition } from './answer.ts'
 import type { FlowContext } from './context.ts'
 import {
@@ -170,8 +171,8 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
         body: ref(RunRequest),
         response: {
           202: ref(StartedRun),
-          ...problems(...WRITE_PROBLEMS, flowNotFound),
-          ...problems(flowNotActive, flowNotManual, flowRunConflict),
+          ...problems(...WRITE_PROBLEMS, flowNotFound, flowNewer),
+          ...problems(flowNotActive, flowNotManual, flowRunConflict, flowOutdated),
           ...problems(flowInputInvalid),
         },
       },

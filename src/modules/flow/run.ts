@@ -7,7 +7,6 @@ import type { FlowContext } from './context.ts'
 import { flowInputInvalid, flowNotActive, flowNotManual, flowRunConflict } from './errors.ts'
 import { findFlow } from './repository.ts'
 import { found, type Target } from './revision.ts'
-import { findVersion } from './version-repository.ts'
 
 export interface StartedRun {
   execution_id: string | null
@@ -30,8 +29,8 @@ export async function runFlow(
 ): Promise<StartedRun> {
   const { status, published_version: version } = found(await findFlow(ctx.db, tenantId, id))
   if (status !== 'active' || version === null) throw flowNotActive()
-  const published = await findVersion(ctx.db, tenantId, id, version)
-  checkInput(published?.flow as unknown as CanonicalFlow | undefined, input)
+  const program = await ctx.engine.findProgram(tenantId, id, version)
+  checkInput(program?.flow, input)
 
   const startKey = key === null ? null : `run:${key}`
   const start = { tenantId, flowId: id, version, kind: 'manual', data: input, event: null, startKey } as const

@@ -2,6 +2,7 @@ import { WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { problems, ref } from '../../lib/schema.ts'
+import { flowNewer, flowOutdated } from '../flow-engine/index.ts'
 import { eventNotFound } from '../event/index.ts'
 import type { FlowContext } from './context.ts'
 import { flowInvalid, flowNotFound, flowVersionNotFound } from './errors.ts'
@@ -32,7 +33,15 @@ export function testRoutes(app: FastifyInstance, ctx: FlowContext): void {
         body: ref(FlowTestRequest),
         response: {
           200: ref(FlowTest),
-          ...problems(...WRITE_PROBLEMS, flowNotFound, flowVersionNotFound, eventNotFound, flowInvalid),
+          ...problems(
+            ...WRITE_PROBLEMS,
+            flowNotFound,
+            flowVersionNotFound,
+            eventNotFound,
+            flowInvalid,
+            flowNewer,
+          ),
+          ...problems(flowOutdated),
         },
       },
     },

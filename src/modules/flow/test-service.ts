@@ -13,7 +13,6 @@ import { findFlow } from './repository.ts'
 import { found } from './revision.ts'
 import type { FlowTest, FlowTestRequest } from './test-schemas.ts'
 import { sampleTrigger, type TestTrigger } from './test-trigger.ts'
-import { findVersion } from './version-repository.ts'
 
 /** What is tested. */
 interface Subject {
@@ -62,10 +61,9 @@ async function subjectOf(
   const row = found(await findFlow(ctx.db, tenantId, id))
   const head = { flowId: id, name: row.name }
   if (version !== undefined) {
-    const published = await findVersion(ctx.db, tenantId, id, version)
-    if (published === undefined) throw flowVersionNotFound()
-    const flow = published.flow as unknown as CanonicalFlow
-    return { ...head, version, isPublished: true, flow, problems: [] }
+    const program = await ctx.engine.findProgram(tenantId, id, version)
+    if (program === null) throw flowVersionNotFound()
+    return { ...head, version, isPublished: true, flow: program.flow, problems: [] }
   }
   const draft = definition ?? parseDefinition(row.definition).value
   const compiled = await compiledSubject(ctx, tenantId, draft)

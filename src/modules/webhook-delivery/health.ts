@@ -20,7 +20,7 @@ export interface Health {
   /** `plugin.failing` was published and `plugin.recovered` was not yet. */
   announced: boolean
   lastErrorClass: string | null
-  /** No attempt was ever answered well: first attempts go one at a time. */
+  /** An attempt was answered well once. Until then attempts go one at a time. */
   proven: boolean
 }
 

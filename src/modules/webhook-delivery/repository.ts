@@ -62,7 +62,7 @@ export async function findDelivery(db: Kysely<DB>, tenantId: string, id: string,
 
 /**
  * Makes one delivery due now, with a fresh retry schedule, whatever has become of it.
- * @returns the plugin, or null if there is nothing to send any more
+ * @returns the plugin, or undefined if there is no such delivery or nothing to send any more
  */
 export async function requeueDelivery(
   db: Kysely<DB>,

@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import { pino } from 'pino'
 import t from 'tap'
 import { buildApp } from '../../../src/app.ts'
+import { newId } from '../../../src/lib/ids.ts'
 import { createSecretBox } from '../../../src/lib/secret-box.ts'
 import { MINUTE_MS, outcomes, settings, startWorld } from '../flow-engine/support.ts'
 import { activate, fireAll, firings, schedule, setStatus, sync } from './support.ts'
@@ -244,6 +245,25 @@ t.test('a halted tenant and a flow at its cap skip the firing and say why', asyn
   t.strictSame(outcomes(await halted.executions(flowOfHalted)), ['skipped/halted', 'skipped/halted'])
   const outcomesAtCap = outcomes(await capped.executions(flowAtCap))
   t.equal(outcomesAtCap.filter((outcome) => outcome === 'skipped/rate_cap').length, 25)
+})
+
+t.test('retries do not count against the cap of what schedules start', async (t) => {
+  const shop = await world.shop()
+  const flow = await activate(world, shop, [schedule('* * * * *')], MORNING)
+  await fireAll(firer, new Date(MORNING.getTime() + MINUTE_MS))
+  const [first] = await shop.executions(flow)
+  await sql`
+    insert into automation_executions (tenant_id, id, flow_id, version, status, trigger_kind, trigger, state, expires_at,
+      retry_of)
+    select tenant_id, retry.id, flow_id, version, 'completed', trigger_kind, trigger, state, expires_at, e.id
+    from automation_executions e, unnest(${Array.from({ length: 20 }, () => newId())}::uuid[]) as retry (id)
+    where e.id = ${first?.id}`.execute(db)
+  await fireAll(firer, new Date(MORNING.getTime() + 2 * MINUTE_MS))
+  t.strictSame(outcomes(await shop.executions(flow)).sort(), [
+    ...Array.from({ length: 20 }, () => 'completed'),
+    'queued',
+    'queued',
+  ])
 })
 
 t.test('enrolment holds for schedules, too', async (t) => {
