@@ -29,6 +29,8 @@ export interface ActionInvocations {
   action_type: string;
   attempts: Generated<number>;
   complete_until: Timestamp | null;
+  completed_at: Timestamp | null;
+  completion_hash: Buffer | null;
   created_at: Generated<Timestamp>;
   data: Json | null;
   duration_ms: number | null;

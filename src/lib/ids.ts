@@ -26,10 +26,16 @@ function successorOf(id: string): string {
   return next
 }
 
-/** A UUIDv8 (RFC 9562) made of 120 bits of the name's SHA-256: the same name, the same id. */
-export function derivedId(name: string): string {
+/** Before it stands the time of a UUIDv7. */
+const TIME_END = 13
+
+/**
+ * A UUIDv8 (RFC 9562) made of the name's SHA-256: the same name, the same id. It sorts with the ids of the time of
+ * `base`, a UUIDv7.
+ */
+export function derivedId(name: string, base: string): string {
   const hex = hash('sha256', name, 'hex')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
+  return `${base.slice(0, TIME_END).toLowerCase()}-8${hex.slice(0, 3)}-8${hex.slice(3, 6)}-${hex.slice(6, 18)}`
 }
 
 /** Any UUID in its 8-4-4-4-12 form, of any version. */

@@ -19,16 +19,19 @@ t.test("the plugin authors' guide works word by word", async (t) => {
   })
   const url = await server.url()
   const pluginPort = await findFreePort()
+  const exportsPort = await findFreePort()
   // Somebody else's service may be on the ports that are printed.
   const page = (await readFile(join(ROOT, 'docs/plugin-authors.md'), 'utf8'))
     .replaceAll('http://127.0.0.1:3000', url)
     .replaceAll('4100', String(pluginPort))
+    .replaceAll('4101', String(exportsPort))
   const home = await temporaryFolder(t)
   const terminal = openTerminal(t, home, {
     PATH: `${await npmWithoutNetwork(home)}:${process.env['PATH'] ?? ''}`,
   })
   const folder = join(home, 'my-plugin')
-  let plugin = { output: () => '' }
+  let plugin: Running | null = null
+  const exporters: Running[] = []
 
   await walkThrough(t, blocksOf(page), {
     terminal,
@@ -43,12 +46,24 @@ t.test("the plugin authors' guide works word by word", async (t) => {
             () => null,
           ),
         )
+      } else if (name === 'exports') {
+        // The reader is told to kill it in the middle.
+        await exporters.at(-1)?.kill()
+        const exporter = start(t, folder, text)
+        exporters.push(exporter)
+        await eventually('the exports', () => exporter.output().includes('listening') || null)
       } else {
         await writeFile(join(folder, name), text)
       }
     },
   })
-  const seen = plugin.output()
+  const exported = exporters.map((exporter) => exporter.output().replaceAll('listening\n', ''))
+  t.strictSame(
+    exported,
+    ['export of 2026-06: begun\n', 'export of 2026-06: begun\nexport of 2026-06: done\n'],
+    'killed between accepting and completing, it completes',
+  )
+  const seen = (plugin as Running | null)?.output() ?? ''
   for (const line of ['event plugin.test:', 'event customer.created:', 'action greet: Ada']) {
     t.equal(seen.split(line).length - 1, 1, `${line} is printed once`)
   }
@@ -67,7 +82,12 @@ PATH="\${PATH#*:}" exec npm "$@"
   return folder
 }
 
-function start(t: Test, cwd: string, command: string): { output: () => string } {
+interface Running {
+  output: () => string
+  kill: () => Promise<void>
+}
+
+function start(t: Test, cwd: string, command: string): Running {
   const child = spawn('sh', ['-c', `exec ${command}`], {
     cwd,
     env: { PATH: process.env['PATH'] },
@@ -82,5 +102,11 @@ function start(t: Test, cwd: string, command: string): { output: () => string } 
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (part: string) => (text += part))
   }
-  return { output: () => text }
+  return {
+    output: () => text,
+    kill: async () => {
+      child.kill('SIGKILL')
+      await closed
+    },
+  }
 }

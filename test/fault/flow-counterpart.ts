@@ -49,7 +49,6 @@ export async function startCounterpart(t: Test, service: () => string | null): P
 
   async function complete(key: string, headers: IncomingHttpHeaders, body: string): Promise<void> {
     const { invocation_id: id } = JSON.parse(body) as { invocation_id: string }
-    let wasCutOff = false
     for (;;) {
       const url = service()
       const response =
@@ -65,14 +64,12 @@ export async function startCounterpart(t: Test, service: () => string | null): P
               signal: AbortSignal.timeout(10_000),
             }).catch(() => null)
       const text = await response?.text().catch(() => null)
+      // Also if it had been taken, and the answer was lost with its process.
       if (response?.status === 200) return
-      // It may have been taken, and the answer lost with its process.
-      if (response?.status === 409 && wasCutOff) return
       if (response !== null && response.status < 500) {
         faults.push(`${key}: completion ${response.status} ${text}`)
         return
       }
-      wasCutOff ||= url !== null
       await wait(AGAIN_MS)
     }
   }

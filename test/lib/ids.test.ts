@@ -1,4 +1,5 @@
 import t from 'tap'
+import { lowestIdAt } from '../../src/lib/id-range.ts'
 import { derivedId, isUuid, newId, uuidTime } from '../../src/lib/ids.ts'
 
 t.test('ids sort in the order in which they were minted, also within a millisecond', (t) => {
@@ -11,9 +12,13 @@ t.test('ids sort in the order in which they were minted, also within a milliseco
 })
 
 t.test('a derived id is the same for the same name, and another for another', (t) => {
-  t.match(derivedId('a'), /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/)
-  t.equal(derivedId('a'), derivedId('a'))
-  t.not(derivedId('a'), derivedId('b'))
+  const base = newId()
+  const derived = derivedId('a', base)
+  t.match(derived, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/)
+  t.equal(derivedId('a', base), derived)
+  t.not(derivedId('b', base), derived)
+  t.ok(lowestIdAt(uuidTime(base).getTime()) < derived, 'it sorts by the time of the other')
+  t.ok(derived < lowestIdAt(uuidTime(base).getTime() + 1))
   t.end()
 })
 

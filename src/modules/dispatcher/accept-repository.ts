@@ -47,7 +47,7 @@ export async function completeEarly(
   db: Kysely<DB>,
   { tenantId, invocationId }: CompletionClaim,
   { flowExecutionId, eventKey, actionType, pluginId }: EarlyCompletion,
-  completed: Pick<CompletedInvocation, 'success' | 'data' | 'errorCode' | 'errorMessage'>,
+  completed: Pick<CompletedInvocation, 'success' | 'data' | 'errorCode' | 'errorMessage' | 'hash'>,
 ): Promise<boolean> {
   const inserted = await db
     .insertInto('action_invocations')
@@ -64,7 +64,9 @@ export async function completeEarly(
       error_code: completed.errorCode,
       error_message: completed.errorMessage,
       attempts: 1,
-      finished_at: sql<Date>`clock_timestamp()`,
+      completion_hash: completed.hash,
+      completed_at: sql<Date>`statement_timestamp()`,
+      finished_at: sql<Date>`statement_timestamp()`,
     })
     .onConflict((conflict) => conflict.columns(['tenant_id', 'flow_execution_id', 'event_key']).doNothing())
     .returning('id')

@@ -116,7 +116,7 @@ async function callPlugin(
         early:
           lease === null
             ? {
-                until: Date.now() + timeoutMs + CLOCK_SLACK_MS,
+                until: Date.now() + timeoutMs + ctx.completionSeconds * 1_000 + CLOCK_SLACK_MS,
                 flowExecutionId: request.flowExecutionId,
                 eventKey: request.eventKey,
                 actionType: request.actionType,

@@ -45,7 +45,8 @@ const LEASE_END = `clock_timestamp() + ${INVOCATION_LEASE_MS} * interval '1 mill
 
 /**
  * Inserts come in the order of their keys, and what is retaken is not waited for, so that two claims never wait for
- * each other. `finished_at` stays when a failure is done again: completion tokens from before it are void.
+ * each other. `completed_at` stays when a failure is done again: the same failure, told again with a token from before
+ * it, is not the end of the new run.
  */
 const CLAIM = `
 with want as (

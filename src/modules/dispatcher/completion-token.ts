@@ -13,7 +13,7 @@ export interface CompletionClaim {
 
 /** What makes a row of an action that is completed before its call is answered. */
 export interface EarlyCompletion {
-  /** Epoch milliseconds: until then its call may be under way. */
+  /** Epoch milliseconds: as long as if its call had been answered with 202. */
   until: number
   flowExecutionId: string
   eventKey: string
@@ -24,9 +24,11 @@ export interface EarlyCompletion {
 const CONTEXT = secretContext('dispatcher', 'invocation', 'completion')
 
 /**
- * The token by which a plugin completes an action that it answered with 202: the invocation's name, sealed, so that
- * nothing has to be stored before the plugin is called, and the token of a call that a crash cut off stays good. It
- * works once: completing ends the invocation, and tokens from before an end are void when it is done again.
+ * The token by which a plugin completes an action that it answered with 202: the invocation's name, sealed under the
+ * master key, so that nothing has to be stored before the plugin is called, and nobody can make one up or use it for
+ * another invocation. Every call has another one, and each completes the invocation, also one from before the master key
+ * was rotated (as long as MASTER_KEY_PREVIOUS has that). They end with the invocation: when it has a result, or when
+ * its time is over.
  */
 export function newCompletionToken(box: SecretBox, claim: CompletionClaim): string {
   return box.seal(JSON.stringify(claim), CONTEXT).toString('base64url')

@@ -5,13 +5,19 @@ export const invocationNotFound = defineProblem(
   'invocation_not_found',
   404,
   'There is no such invocation to complete',
-  'Use the id and the token that came with the action; a token completes its invocation once.',
+  'Use the invocation_id and any X-Completion-Token that came with this action.',
 )
-export const invocationNotAccepted = defineProblem(
-  'invocation_not_accepted',
+export const invocationCompleted = defineProblem(
+  'invocation_completed',
   409,
-  'The invocation does not wait for completion',
-  'Only what was answered with 202 is completed, once, before its deadline.',
+  'The invocation is completed already, with another result',
+  'The first result counts. Sending that one again is answered with 200; no other one will be taken.',
+)
+export const invocationExpired = defineProblem(
+  'invocation_expired',
+  409,
+  'The time to complete the invocation is over',
+  'Its deadline has passed and it has failed, or what it belonged to is gone. Do not send it again.',
 )
 
 /** What an action's result can say went wrong, beside the egress door's error classes. See docs/platform.md. */

@@ -63,8 +63,8 @@ export function fingerprintOf(request: ActionRequest): Buffer {
     .digest()
 }
 
-/** Members by name: callers whose JSON writers shuffle them ask for the same thing. */
-function inOrder(value: unknown): unknown {
+/** Members by name: callers whose JSON writers shuffle them say the same thing. */
+export function inOrder(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || isRawNumber(value)) return value
   if (Array.isArray(value)) return value.map(inOrder)
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))

@@ -4,7 +4,7 @@ import { invalidCursor } from '../../infra/problems.ts'
 import { BODY_PROBLEMS, OPEN_PROBLEMS, READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { complete } from './completion.ts'
-import { invocationNotAccepted, invocationNotFound } from './errors.ts'
+import { invocationCompleted, invocationExpired, invocationNotFound } from './errors.ts'
 import {
   Completion,
   CompletionHeaders,
@@ -93,14 +93,22 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
         tags: ['actions'],
         summary: 'Complete an action that was answered with 202',
         description:
-          'No key is needed: the token that came with the action as X-Completion-Token is enough, once.',
+          'No key is needed: any X-Completion-Token that came with the action is enough, also one of an earlier ' +
+          'attempt. The same result again is answered with 200 and changes nothing, so send it until it is answered; ' +
+          'another one is refused with invocation_completed. What the plugin reports counts more than how the call ended.',
         security: [],
         params: CompletionParams,
         headers: CompletionHeaders,
         body: ref(CompletionInput),
         response: {
           200: ref(Completion),
-          ...problems(...OPEN_PROBLEMS, ...BODY_PROBLEMS, invocationNotFound, invocationNotAccepted),
+          ...problems(
+            ...OPEN_PROBLEMS,
+            ...BODY_PROBLEMS,
+            invocationNotFound,
+            invocationCompleted,
+            invocationExpired,
+          ),
         },
       },
     },

@@ -134,8 +134,8 @@ export const CompletionParams = Type.Object({ invocation_id: Type.String({ forma
 export const CompletionHeaders = Type.Object({
   'x-completion-token': Type.Optional(
     Type.String({
-      maxLength: 512,
-      description: 'As it came with the action: without it there is nothing to find',
+      maxLength: 2048,
+      description: 'Any one that came with the action: without it there is nothing to find',
     }),
   ),
 })

@@ -35,7 +35,7 @@ export async function runStepAction(
     return refused
   }
   const { planned } = plan
-  const id = derivedId(`${tenantId} ${planned.idempotencyKey}`)
+  const id = derivedId(`${tenantId} ${planned.idempotencyKey}`, request.flowExecutionId)
   const startedAt = performance.now()
   const outcome = await callAction(
     ctx,
@@ -44,6 +44,8 @@ export async function runStepAction(
   )
   const result = toResult(planned, id, outcome, Math.round(performance.now() - startedAt))
   if (result.status === 'accepted') return accept(ctx, tenantId, planned, result)
+  const told = result.success ? null : await findTold(ctx, tenantId, planned, result)
+  if (told !== null) return told
   await ctx.store.record(toRecord(tenantId, planned, null, result, ctx.completionSeconds))
   return result
 }
@@ -78,10 +80,20 @@ async function accept(
   const record = toRecord(tenantId, planned, null, result, ctx.completionSeconds)
   const fingerprint = fingerprintOf(request)
   if (await patiently(() => acceptInvocation(ctx.db, record, fingerprint))) return result
-  const row = await findInvocation(ctx.db, tenantId, request)
-  if (row === undefined || row.status === 'running') return result
-  const { attempts, durationMs } = result
-  const completed = { ...fromRecorded(request.actionType, row), attempts, durationMs, replayed: false }
-  await ctx.store.record({ ...toRecord(tenantId, planned, null, completed, 0), logId: newId() })
-  return completed
+  return (await findTold(ctx, tenantId, planned, result)) ?? result
+}
+
+/** What the plugin has told of it while it was being called, whatever the call came to. Null: nothing. */
+async function findTold(
+  ctx: DispatcherContext,
+  tenantId: string,
+  planned: PlannedAction,
+  { attempts, durationMs }: ActionResult,
+): Promise<ActionResult | null> {
+  const { request } = planned
+  const row = await patiently(() => findInvocation(ctx.db, tenantId, request))
+  if (row === undefined || row.status === 'running') return null
+  const told = { ...fromRecorded(request.actionType, row), attempts, durationMs, replayed: false }
+  await ctx.store.record({ ...toRecord(tenantId, planned, null, told, 0), logId: newId() })
+  return told
 }

@@ -12,7 +12,7 @@ interface Subject {
 }
 
 export const EMPTY_LOG = sql`payload = null, result = null`
-export const EMPTY_INVOCATION = sql`data = null, error_message = null`
+export const EMPTY_INVOCATION = sql`data = null, error_message = null, completion_hash = null`
 export const EMPTY_MESSAGE = sql`recipient = null, subject = null, body = ''`
 
 const SUBJECTS: Record<RecordPhase, Subject> = {

@@ -45,7 +45,7 @@ export const LOG_ENTRIES: RecordKind = {
 export const INVOCATIONS: RecordKind = {
   table: 'action_invocations',
   isDue: (before) => sql`status <> 'accepted' and coalesce(finished_at, lease_until, created_at) < ${before}`,
-  emptied: sql`data = null`,
+  emptied: sql`data = null, completion_hash = null`,
   hasBody: sql`data is not null`,
   children: [],
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { createSecretBox } from '../../../src/lib/secret-box.ts'
-import { newCompletionToken } from '../../../src/modules/dispatcher/completion-token.ts'
+import { newCompletionToken, readCompletionToken } from '../../../src/modules/dispatcher/completion-token.ts'
 import { expireInvocations } from '../../../src/modules/dispatcher/completion-repository.ts'
 import { startApp, type Tenant } from '../../support/app.ts'
 import type { Received } from '../../support/receiver.ts'
@@ -46,10 +46,18 @@ t.test('an accepted action is completed once, with its own token', async (t) => 
 
   const done = await complete(id, token, { success: true, data: { message_id: 'm_1', password: 'secret' } })
   t.strictSame([done.statusCode, done.json()], [200, { invocation_id: id, status: 'succeeded' }])
-  t.match((await complete(id, token, { success: false })).json(), {
-    status: 409,
-    code: 'invocation_not_accepted',
+  const again = await complete(id, token, {
+    data: { password: 'secret', message_id: 'm_1' },
+    success: true,
   })
+  t.strictSame([again.statusCode, again.json()], [200, done.json()], 'the same result is the same answer')
+  for (const other of [
+    { success: false },
+    { success: true },
+    { success: true, data: { message_id: 'm_2' } },
+  ]) {
+    t.match((await complete(id, token, other)).json(), { status: 409, code: 'invocation_completed' })
+  }
   t.match(await run(), {
     success: true,
     status: 'succeeded',
@@ -84,12 +92,14 @@ t.test(
       plugin.received[1]?.headers['idempotency-key'],
       'the plugin sees that it is the same action',
     )
-    t.equal(
-      (await complete(first.id, first.token, { success: true })).statusCode,
-      409,
-      'the first one is used up',
+    t.equal((await complete(first.id, first.token, { success: false, error })).statusCode, 200)
+    t.match(
+      await run(),
+      { status: 'accepted', replayed: true },
+      'the first failure, told again, is not its end',
     )
     t.equal((await complete(second.id, second.token, { success: false })).statusCode, 200)
+    t.equal((await complete(first.id, first.token, { success: false })).statusCode, 200)
     t.match(await readLog(shop), [{ error_code: 'reported_failure' }, { error_code: 'mailbox_full' }])
   },
 )
@@ -114,6 +124,99 @@ for (const [answer, behaviour] of [
     t.equal(plugin.received.length, 1)
   })
 }
+
+t.test('a plugin that repeats its stored 202 completes with the token that it stored', async (t) => {
+  const plugin = await startPlugin(t, {
+    '/later': (response) => {
+      // The first 202 is lost on its way.
+      if (plugin.received.length === 1) response.destroy()
+      else json(202, { queued: true })(response)
+    },
+  })
+  const { shop, run } = await shopWith(plugin)
+  t.match(await run(), { success: false, status: 'failed', attempts: 1 })
+  t.match(await run(), { status: 'accepted', replayed: false })
+  const [first, second] = plugin.received.map(completionOf)
+  t.equal(first?.id, second?.id)
+  t.equal((await complete(first?.id, first?.token, { success: true, data: 1 })).statusCode, 200)
+  t.equal((await complete(second?.id, second?.token, { success: true, data: 1 })).statusCode, 200)
+  t.match(await run(), { status: 'succeeded', data: 1, replayed: true })
+  t.match(await readLog(shop), [{ status: 'succeeded', result: 1 }, { status: 'failed' }])
+  t.equal(plugin.received.length, 2)
+})
+
+t.test('an idempotent action whose first 202 came too late is accepted once', async (t) => {
+  const plugin = await startPlugin(t, {
+    '/later': (response) => {
+      if (plugin.received.length > 1) json(202, { queued: true })(response)
+    },
+  })
+  const { shop, run } = await shopWith(plugin, { idempotent: true, timeout_ms: 300 })
+  t.match(await run(), { status: 'accepted', attempts: 2 })
+  const [first] = plugin.received.map(completionOf)
+  t.equal((await complete(first?.id, first?.token, { success: true, data: 1 })).statusCode, 200)
+  t.match(await run(), { status: 'succeeded', data: 1, replayed: true })
+  t.match(await readLog(shop), [{ status: 'succeeded', result: 1 }])
+  t.equal((await readLog(shop)).length, 1)
+})
+
+t.test('what a plugin tells counts more than how its call had ended, as long as it is in time', async (t) => {
+  const plugin = await startPlugin(t, { '/later': (response) => response.destroy() })
+  const { shop, run } = await shopWith(plugin)
+  t.match(await run(), { success: false })
+  const { id, token } = completionOf(plugin.received[0])
+  const age = (seconds: number) =>
+    service.db
+      .updateTable('action_invocations')
+      .set({ finished_at: new Date(Date.now() - seconds * 1_000) })
+      .where('tenant_id', '=', shop.id)
+      .execute()
+  await age(service.config.actionCompletionSeconds + 1)
+  t.match((await complete(id, token, { success: true })).json(), { status: 409, code: 'invocation_expired' })
+  await age(service.config.actionCompletionSeconds - 60)
+  t.equal((await complete(id, token, { success: true, data: 1 })).statusCode, 200)
+  t.match(await run(), { success: true, data: 1, replayed: true })
+  t.match(await readLog(shop), [{ success: true, payload: { n: 1 }, result: 1 }, { success: false }])
+  t.equal(plugin.received.length, 1)
+})
+
+t.test('the answer to a call is a result, too', async (t) => {
+  const plugin = await startPlugin(t, { '/later': json(200, { n: 1, m: 12345678901234567890n.toString() }) })
+  const { run } = await shopWith(plugin)
+  t.match(await run(), { status: 'succeeded' })
+  const { id, token } = completionOf(plugin.received[0])
+  const data = { m: '12345678901234567890', n: 1.0 }
+  t.equal((await complete(id, token, { success: true, data })).statusCode, 200, 'told again')
+  t.match((await complete(id, token, { success: true })).json(), { code: 'invocation_completed' })
+})
+
+t.test('of two results at the same moment one counts', async (t) => {
+  const plugin = await startPlugin(t, ACCEPT)
+  const { shop, run } = await shopWith(plugin)
+  await run()
+  const { id, token } = completionOf(plugin.received[0])
+  const told = [1, 2, 1, 2, 1, 2].map((data) => complete(id, token, { success: true, data }))
+  const codes = (await Promise.all(told)).map(({ statusCode }) => statusCode)
+  const { data } = await run()
+  t.strictSame(codes, data === 1 ? [200, 409, 200, 409, 200, 409] : [409, 200, 409, 200, 409, 200])
+  t.equal((await readLog(shop)).length, 1)
+})
+
+t.test('a token is good for its own invocation and tenant, and outlives a rotated master key', async (t) => {
+  const plugin = await startPlugin(t, ACCEPT)
+  const [one, other] = [await shopWith(plugin), await shopWith(plugin)]
+  await one.run()
+  await other.run()
+  const [mine, theirs] = plugin.received.map(completionOf)
+  t.equal((await complete(mine?.id, theirs?.token, { success: true })).statusCode, 404)
+  t.equal((await complete(theirs?.id, mine?.token, { success: true })).statusCode, 404)
+
+  const [old, current] = [randomBytes(32), randomBytes(32)]
+  const claim = { tenantId: one.shop.id, invocationId: crypto.randomUUID(), claimedAt: 1, early: null }
+  const sealed = newCompletionToken(createSecretBox(old), claim)
+  t.strictSame(readCompletionToken(createSecretBox(current, [old]), sealed), claim)
+  t.equal(readCompletionToken(createSecretBox(current), sealed), null)
+})
 
 t.test('what its process left behind can still be completed, and is in the log then', async (t) => {
   const plugin = await startPlugin(t, ACCEPT)
@@ -142,7 +245,8 @@ t.test('after its deadline an accepted action has failed', async (t) => {
     .set({ complete_until: new Date(Date.now() - 1) })
     .where('tenant_id', '=', shop.id)
     .execute()
-  t.equal((await complete(id, token, { success: true })).statusCode, 409, 'even before it was looked through')
+  const expired = { status: 409, code: 'invocation_expired' }
+  t.match((await complete(id, token, { success: true })).json(), expired, 'even before it was looked through')
   t.equal(await expireInvocations(service.db), 1)
   t.equal(await expireInvocations(service.db), 0)
   const message = 'The plugin did not complete it in time.'
@@ -154,8 +258,9 @@ t.test('after its deadline an accepted action has failed', async (t) => {
       result: { code: 'completion_timeout', message },
     },
   ])
-  t.equal((await complete(id, token, { success: true })).statusCode, 409)
+  t.match((await complete(id, token, { success: true })).json(), expired)
   t.match(await run(), { status: 'accepted', replayed: false }, 'asked again, it is done again')
+  t.equal((await complete(id, token, { success: true })).statusCode, 200, 'and any of its tokens is good')
 })
 
 t.test('a completion needs no key, and is bounded', async (t) => {
@@ -171,13 +276,16 @@ t.test('a completion needs no key, and is bounded', async (t) => {
   t.match(await readLog(shop), [{ result: { truncated: true } }])
 })
 
-async function shopWith(plugin: PluginServer): Promise<{ shop: Tenant; run: () => Promise<Result> }> {
+async function shopWith(
+  plugin: PluginServer,
+  fields: object = {},
+): Promise<{ shop: Tenant; run: () => Promise<Result> }> {
   const shop = service.tenant()
-  await registerPlugin(shop, plugin.url, 'p', [actionAt('later')])
+  await registerPlugin(shop, plugin.url, 'p', [actionAt('later', fields)])
   return {
     shop,
     run: async () => {
-      const { results } = await dispatch(shop, [{ action_type: 'later', payload: {} }], {
+      const { results } = await dispatch(shop, [{ action_type: 'later', payload: { n: 1 } }], {
         flow_execution_id: 'f',
       })
       return results[0] as Result
@@ -190,11 +298,11 @@ function completionOf(received: Received | undefined): { id: string; token: stri
   return { id, token: String(received?.headers['x-completion-token']) }
 }
 
-function complete(id: string, token: string, body: unknown) {
+function complete(id: string | undefined, token: string | undefined, body: unknown) {
   return service.app.inject({
     method: 'POST',
-    url: `/api/actions/${id}/complete`,
-    headers: { 'content-type': 'application/json', 'x-completion-token': token },
+    url: `/api/actions/${String(id)}/complete`,
+    headers: { 'content-type': 'application/json', 'x-completion-token': String(token) },
     payload: typeof body === 'string' ? body : JSON.stringify(body),
   })
 }
