@@ -4,7 +4,7 @@ import t from 'tap'
 import { createKysely, createPool } from '../../db/connection.ts'
 import type { DB } from '../../db/schema.ts'
 import type { CanonicalFlow, CanonicalStep } from '../../src/lib/flow/types.ts'
-import { flowOf, publishFlow, step } from '../modules/flow-engine/support.ts'
+import { flowOf, publishFlow, step, wait as pause } from '../modules/flow-engine/support.ts'
 import { eventually } from '../support/deliveries.ts'
 import { startPrivatePostgres } from '../support/postgres-server.ts'
 import { startService } from '../support/service-process.ts'
@@ -56,9 +56,10 @@ for (const [name, crashAt, steps] of [
     {
       loop: step({
         type: 'for_each',
-        config: { list: [1, 2, 3], body: 'item', max_items: 10, concurrency: 1 },
+        config: { list: [1, 2, 3], body: 'pause', max_items: 10, concurrency: 1 },
         next: { done: 'last' },
       }),
+      pause: pause(100, 'item', 'loop'),
       item: http('/item', 'end', 'loop'),
       last: http('/last', 'end'),
     },
