@@ -3,7 +3,7 @@ import { nextToken } from '../../db/fence.ts'
 import type { DB } from '../../db/schema.ts'
 
 /**
- * Jobs that go on after any crash: a row with a lease, and a token that grows with every holder and stands in every
+ * Jobs that go on after any crash: a row with a lease, and a token that is higher for every holder and stands in every
  * write, so that a worker that was frozen writes nothing when it wakes up.
  */
 export type JobTable = 'replays' | 'erasures'

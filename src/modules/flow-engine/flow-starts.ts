@@ -2,22 +2,28 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import { lowestIdAt } from '../../lib/id-range.ts'
 
-const CAP_WINDOW_MS = 60_000
+export const CAP_WINDOW_MS = 60_000
 /** A chain is no longer than the depth at which it is cut, and a little for chains that began under another limit. */
 const CHAIN_MAX = 16
 
-/** Executions that a flow has started within the last minute, without retries; at most `most` are counted. */
+/**
+ * Executions that a flow has started within a minute, without retries; at most `most` are counted. What events and
+ * schedules start counts at their time, however late it is started.
+ *
+ * @param at the end of the minute
+ */
 export async function countRecentStarts(
   db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
   flowId: string,
   most: number,
+  at: Date,
 ): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     select count(*) as count from (
       select from automation_executions
       where tenant_id = ${tenantId} and flow_id = ${flowId} and status <> 'skipped' and retry_of is null
-        and id >= ${lowestIdAt(Date.now() - CAP_WINDOW_MS)}
+        and id >= ${lowestIdAt(at.getTime() - CAP_WINDOW_MS)}
       limit ${most}
     ) recent`.execute(db)
   return rows[0]?.count ?? 0
@@ -60,6 +66,7 @@ export async function selectRefused(
   db: Kysely<DB> | Transaction<DB>,
   flows: readonly { tenantId: string; flowId: string }[],
   most: number,
+  now: Date,
 ): Promise<Map<string, 'halted' | 'rate_cap'>> {
   const { rows } = await sql<{ flow_id: string; halted: boolean }>`
     select w.flow_id, c.halted_at is not null as halted
@@ -70,7 +77,7 @@ export async function selectRefused(
       select count(*) as count from (
         select from automation_executions e
         where e.tenant_id = w.tenant_id and e.flow_id = w.flow_id and e.status <> 'skipped'
-          and e.id >= ${lowestIdAt(Date.now() - CAP_WINDOW_MS)}
+          and e.id >= ${lowestIdAt(now.getTime() - CAP_WINDOW_MS)}
         limit ${most}
       ) recent
     ) counted
