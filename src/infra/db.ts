@@ -45,8 +45,10 @@ export default fp(
       lockTimeoutMs: LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       connectionTimeoutMs: CONNECT_TIMEOUT_MS,
-      // A server crash may forget the outcomes of its last half second. Those deliveries go out again with
-      // the same webhook-id: at-least-once holds, and an outcome costs no flush to disk.
+      // A server crash may forget the last half second, but for what is flushed nevertheless: claims of executions
+      // and lanes, and with them all that was written before, and boundaries (FLUSHED in db/fence.ts). What is
+      // forgotten is outcomes of deliveries, which go out again with the same webhook-id, and work that no call
+      // has left for: an outcome costs no flush to disk.
       synchronousCommit: false,
     })
     app.decorate('pools', { api, worker })

@@ -1,8 +1,9 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
+import { nextToken } from '../../db/fence.ts'
 import type { DB } from '../../db/schema.ts'
 
 /**
- * Jobs that go on after any crash: a row with a lease, and a token that grows with every holder and stands in every
+ * Jobs that go on after any crash: a row with a lease, and a token that is higher for every holder and stands in every
  * write, so that a worker that was frozen writes nothing when it wakes up.
  */
 export type JobTable = 'replays' | 'erasures'
@@ -15,7 +16,7 @@ export interface HeldJob {
 }
 
 /**
- * Takes the open job that was worked on least often, so that a long one does not keep the others waiting. One whose
+ * Takes the open job that has waited longest for a worker, so that a long one does not keep the others waiting. One whose
  * lease has passed is free: its worker is gone or has given it back.
  *
  * @param options.columns what else of the row `j` the job consists of
@@ -29,7 +30,7 @@ export async function claimJob<Job extends HeldJob>(
   const { leaseMs, columns, ready = sql`true` } = options
   const { rows } = await sql<Job>`
     update ${sql.table(table)} j
-    set status = 'running', lease_token = j.lease_token + 1, lease_until = ${leaseEnd(leaseMs)}
+    set status = 'running', lease_token = ${sql.raw(nextToken('j.lease_token'))}, lease_until = ${leaseEnd(leaseMs)}
     from (
       select id from ${sql.table(table)}
       where status in ('queued', 'running') and (lease_until is null or lease_until <= clock_timestamp())

@@ -1,6 +1,12 @@
 /** Ids carry the clock of the host that minted them: a range of ids is cut this much wider than the times asked for. */
 export const ID_CLOCK_SLACK_MS = 3_600_000
 
+/**
+ * An execution's id has the time of its event, or of its schedule's firing: after a downtime it is created long after
+ * that. A range of executions is cut so much wider at its lower end; one that started later than that is found without it.
+ */
+export const LATE_START_MS = 86_400_000
+
 /** Below every id. */
 export const LOWEST_ID = '00000000-0000-0000-0000-000000000000'
 

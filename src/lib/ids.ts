@@ -4,6 +4,9 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 /** Where the version digit stands in a UUID's text. */
 const VERSION_AT = 14
 
+/** How much of a UUIDv7's text is its time, its version, and what orders ids of one millisecond. */
+const TIMED = 18
+
 let last = ''
 
 /** A UUIDv7. Ids of one process sort in the order in which they were minted; those of several only by millisecond. */
@@ -36,6 +39,24 @@ const TIME_END = 13
 export function derivedId(name: string, base: string): string {
   const hex = hash('sha256', name, 'hex')
   return `${base.slice(0, TIME_END).toLowerCase()}-8${hex.slice(0, 3)}-8${hex.slice(3, 6)}-${hex.slice(6, 18)}`
+}
+
+/**
+ * A UUIDv7 with the time and place of another one, the rest of it 62 bits of the name's SHA-256: the same again for the
+ * same two.
+ *
+ * @throws {RangeError} if the other one is no UUIDv7
+ */
+export function derivedIdLike(other: string, name: string): string {
+  uuidTime(other)
+  return `${other.slice(0, TIMED).toLowerCase()}-${derivedId(name, other).slice(TIMED + 1)}`
+}
+
+/** The same for a time, in epoch milliseconds. */
+export function derivedIdAt(ms: number, name: string): string {
+  const hex = Math.trunc(ms).toString(16).padStart(12, '0')
+  const time = `${hex.slice(0, 8)}-${hex.slice(8)}`
+  return derivedIdLike(`${time}-7${derivedId(name, time).slice(VERSION_AT + 1)}`, name)
 }
 
 /** Any UUID in its 8-4-4-4-12 form, of any version. */

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { lowestIdAt } from '../../src/lib/id-range.ts'
-import { derivedId, isUuid, newId, uuidTime } from '../../src/lib/ids.ts'
+import { derivedId, derivedIdAt, derivedIdLike, isUuid, newId, uuidTime } from '../../src/lib/ids.ts'
 
 t.test('ids sort in the order in which they were minted, also within a millisecond', (t) => {
   const ids = Array.from({ length: 50_000 }, newId)
@@ -19,6 +19,22 @@ t.test('a derived id is the same for the same name, and another for another', (t
   t.not(derivedId('b', base), derived)
   t.ok(lowestIdAt(uuidTime(base).getTime()) < derived, 'it sorts by the time of the other')
   t.ok(derived < lowestIdAt(uuidTime(base).getTime() + 1))
+  t.end()
+})
+
+t.test('an id derived from another one has its time and place, and is the same again', (t) => {
+  const other = newId()
+  const id = derivedIdLike(other, 'a')
+  t.ok(isUuid(id))
+  t.equal(id, derivedIdLike(other, 'a'))
+  t.not(id, derivedIdLike(other, 'b'))
+  t.equal(id.slice(0, 18), other.slice(0, 18))
+  t.match(id, /^[^-]{8}-[^-]{4}-7[^-]{3}-8/)
+  t.throws(() => derivedIdLike('f47ac10b-58cc-4372-a567-0e02b2c3d479', 'a'), RangeError)
+  const at = Date.parse('2026-03-01T09:00:00Z')
+  t.equal(uuidTime(derivedIdAt(at, 'a')).getTime(), at)
+  t.equal(derivedIdAt(at, 'a'), derivedIdAt(at, 'a'))
+  t.not(derivedIdAt(at, 'a'), derivedIdAt(at, 'b'))
   t.end()
 })
 

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { nextToken } from '../../../db/fence.ts'
 import type { InvocationStatus } from '../../../db/schema.ts'
 import { parseJson } from '../../lib/json.ts'
 
@@ -54,8 +55,10 @@ with want as (
     with ordinality as w (tenant_id, id, flow_execution_id, event_key, action_type, plugin_id, fingerprint, n)
 ), fresh as (
   insert into action_invocations
-    (tenant_id, id, flow_execution_id, event_key, action_type, plugin_id, fingerprint, status, lease_until)
-  select tenant_id, id, flow_execution_id, event_key, action_type, plugin_id, fingerprint, 'running', ${LEASE_END}
+    (tenant_id, id, flow_execution_id, event_key, action_type, plugin_id, fingerprint, status, lease_token,
+     lease_until)
+  select tenant_id, id, flow_execution_id, event_key, action_type, plugin_id, fingerprint, 'running', ${nextToken('0')},
+    ${LEASE_END}
   from want order by n
   on conflict (tenant_id, flow_execution_id, event_key) do nothing
   returning tenant_id, id, lease_token
@@ -66,7 +69,7 @@ with want as (
   for no key update of a skip locked
 ), retaken as (
   update action_invocations a
-  set status = 'running', lease_token = a.lease_token + 1, error_code = null, error_message = null,
+  set status = 'running', lease_token = ${nextToken('a.lease_token')}, error_code = null, error_message = null,
       lease_until = ${LEASE_END}
   from open o where a.tenant_id = o.tenant_id and a.id = o.id
   returning a.tenant_id, a.id, a.lease_token

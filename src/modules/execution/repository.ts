@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB, ExecutionStatus } from '../../../db/schema.ts'
-import { ID_CLOCK_SLACK_MS, lowestIdAt } from '../../lib/id-range.ts'
+import { ID_CLOCK_SLACK_MS, LATE_START_MS, lowestIdAt } from '../../lib/id-range.ts'
 
 export interface ExecutionFilter {
   flowId: string | null
@@ -87,7 +87,7 @@ export function chosen(db: Kysely<DB> | Transaction<DB>, tenantId: string, filte
   // What has not ended is found by the queue's index, too.
   if (statuses?.every(isActive) === true) query = query.where('e.due_at', 'is not', null)
   if (since !== null) {
-    const from = lowestIdAt(since.getTime() - ID_CLOCK_SLACK_MS)
+    const from = lowestIdAt(since.getTime() - LATE_START_MS)
     query = query.where('e.created_at', '>=', since).where('e.id', '>=', from)
   }
   if (until !== null) {

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
-import { ID_CLOCK_SLACK_MS, lowestIdAt } from '../../lib/id-range.ts'
+import { ID_CLOCK_SLACK_MS, LATE_START_MS, lowestIdAt } from '../../lib/id-range.ts'
 
 const DAY_MS = 24 * 3_600_000
 /** Executions of a flow and day that are looked at. */
@@ -28,7 +28,7 @@ export async function selectDayStats(
   flowId: string,
   dayMs: number,
 ): Promise<DayStats> {
-  const from = lowestIdAt(dayMs - ID_CLOCK_SLACK_MS)
+  const from = lowestIdAt(dayMs - LATE_START_MS)
   const to = lowestIdAt(dayMs + DAY_MS + ID_CLOCK_SLACK_MS)
   const { rows } = await sql<DayStats>`
     select count(*) filter (where status <> 'skipped') as started,

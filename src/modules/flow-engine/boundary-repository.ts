@@ -1,4 +1,5 @@
 import { plainArray, textArray } from '../../../db/array-literal.ts'
+import { FLUSHED } from '../../../db/fence.ts'
 import type pg from 'pg'
 import type { ExecutionStatus, StepStatus } from '../../../db/schema.ts'
 import type { ExecutionError } from './state.ts'
@@ -107,7 +108,7 @@ with boundary as (
         select from unnest($13::uuid[], $14::text[]) as c (id, iteration)
         where c.id = w.execution_id and c.iteration = w.iteration)))
 )
-select id, status, set_config('synchronous_commit', 'on', true) is null as flushed,
+select id, status, ${FLUSHED},
   exists (select from flow_cursors c where c.tenant_id = done.tenant_id and c.halted_at is not null) as is_halted
 from done`
 

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { FLUSHED, nextToken } from '../../../db/fence.ts'
 import type { TriggerKind } from '../../../db/schema.ts'
 import { FLOW_SCHEMA_VERSION } from '../../lib/flow/types.ts'
 import type { ExecutionState } from './state.ts'
@@ -91,7 +92,8 @@ with recursive clock as (
   limit $1::bigint
 )
 update automation_executions e
-set status = 'running', reason = null, lease_token = e.lease_token + 1, schema_version = ${FLOW_SCHEMA_VERSION},
+set status = 'running', reason = null, lease_token = ${nextToken('e.lease_token')},
+    schema_version = ${FLOW_SCHEMA_VERSION},
     started_at = coalesce(e.started_at, $4::timestamptz, clock_timestamp()),
     lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond',
     due_at = coalesce($4::timestamptz, clock_timestamp()) + $3::float8 * interval '1 millisecond'
@@ -101,10 +103,12 @@ returning e.tenant_id, e.id, e.flow_id, e.version, e.trigger_kind, e.trigger, e.
   (extract(epoch from e.expires_at) * 1000)::float8 as expires_at_ms,
   (extract(epoch from e.created_at) * 1000)::float8 as created_at_ms,
   floor(extract(epoch from e.started_at) * 1000)::float8 as started_at_ms,
-  (extract(epoch from coalesce($4::timestamptz, clock_timestamp())) * 1000)::float8 as now_ms`
+  (extract(epoch from coalesce($4::timestamptz, clock_timestamp())) * 1000)::float8 as now_ms,
+  ${FLUSHED}`
 
 /**
- * Takes due executions, tenant by tenant; one that is not given back becomes due again when its lease ends.
+ * Takes due executions, tenant by tenant; one that is not given back becomes due again when its lease ends. With the
+ * claim everything that was written before it is on the disk, the executions themselves among it.
  * @param options `tenantIds`: only theirs
  */
 export async function claimExecutions(

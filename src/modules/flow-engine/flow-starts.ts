@@ -2,30 +2,40 @@ import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import { lowestIdAt } from '../../lib/id-range.ts'
 
-const CAP_WINDOW_MS = 60_000
+export const CAP_WINDOW_MS = 60_000
 /** A chain is no longer than the depth at which it is cut, and a little for chains that began under another limit. */
 const CHAIN_MAX = 16
 
-/** Executions that a flow has started within the last minute, without retries; at most `most` are counted. */
+/**
+ * Executions that a flow has started within a minute, without retries; at most `most` are counted. What events and
+ * schedules start counts at their time, however late it is started.
+ *
+ * @param at the end of the minute
+ */
 export async function countRecentStarts(
   db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
   flowId: string,
   most: number,
+  at: Date,
 ): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     select count(*) as count from (
-      ${recentStarts(sql`${tenantId}`, sql`${flowId}`)} limit ${most}
+      ${recentStarts(sql`${tenantId}`, sql`${flowId}`, at)} limit ${most}
     ) recent`.execute(db)
   return rows[0]?.count ?? 0
 }
 
 /** What counts against the cap, of one flow: whoever does again what failed does not start anew. */
-function recentStarts(tenantId: RawBuilder<unknown>, flowId: RawBuilder<unknown>): RawBuilder<unknown> {
+function recentStarts(
+  tenantId: RawBuilder<unknown>,
+  flowId: RawBuilder<unknown>,
+  at: Date,
+): RawBuilder<unknown> {
   return sql`
     select from automation_executions
     where tenant_id = ${tenantId} and flow_id = ${flowId} and status <> 'skipped' and retry_of is null
-      and id >= ${lowestIdAt(Date.now() - CAP_WINDOW_MS)}`
+      and id >= ${lowestIdAt(at.getTime() - CAP_WINDOW_MS)}`
 }
 
 /** Whether the flow is active; it stays so until the transaction ends. */
@@ -65,6 +75,7 @@ export async function selectRefused(
   db: Kysely<DB> | Transaction<DB>,
   flows: readonly { tenantId: string; flowId: string }[],
   most: number,
+  now: Date,
 ): Promise<Map<string, 'halted' | 'rate_cap'>> {
   const { rows } = await sql<{ flow_id: string; halted: boolean }>`
     select w.flow_id, c.halted_at is not null as halted
@@ -73,7 +84,7 @@ export async function selectRefused(
     left join flow_cursors c on c.tenant_id = w.tenant_id
     cross join lateral (
       select count(*) as count from (
-        ${recentStarts(sql`w.tenant_id`, sql`w.flow_id`)}
+        ${recentStarts(sql`w.tenant_id`, sql`w.flow_id`, now)}
         limit ${most}
       ) recent
     ) counted

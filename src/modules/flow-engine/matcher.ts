@@ -5,6 +5,7 @@ import { isSerialisationConflict } from '../../../db/connection.ts'
 import type { Signals } from '../../infra/signals.ts'
 import type { EventScope } from '../../lib/flow/scope.ts'
 import type { PassResult } from '../../lib/job-loop.ts'
+import { uuidTime } from '../../lib/ids.ts'
 import { isProblem } from '../../lib/problem.ts'
 import { isLockNotAvailable } from '../../lib/lock-retry.ts'
 import { type EventRow, scanFeed, type ScannedEvent, selectEvents } from '../event/index.ts'
@@ -12,7 +13,7 @@ import { type ActiveFlow, ActiveFlows, cancelShapes, isTriggered } from './activ
 import { cancelExecutions } from './cancel.ts'
 import { lockCursor, moveCursor } from './cursor.ts'
 import { flowNewer } from './errors.ts'
-import { countRecentStarts, countTriggered, pauseIfSelfTriggering } from './flow-starts.ts'
+import { CAP_WINDOW_MS, countRecentStarts, countTriggered, pauseIfSelfTriggering } from './flow-starts.ts'
 import { hashOfEvent } from './match-hash.ts'
 import type { ProgramCache } from './program.ts'
 import { isSimpleStart, startExecution, startSimple, type StartRequest } from './starts.ts'
@@ -175,7 +176,7 @@ export class Matcher {
     rows: readonly EventRow[],
     now: Date,
   ): Promise<void> {
-    const recent = new Map<string, number>()
+    const recent = new Map<string, { minute: number; count: number }>()
     const started = new Map<string, number>()
     let simple: StartRequest[] = []
     const flush = async (): Promise<void> => {
@@ -184,12 +185,20 @@ export class Matcher {
     }
     for (const row of rows) {
       const event = toEventScope(row)
+      const cameAt = uuidTime(row.id)
+      const minute = Math.floor(cameAt.getTime() / CAP_WINDOW_MS)
       const paths = shapes.get(event.type)
       if (paths !== undefined) await receive(trx, tenantId, event, paths, now)
       for (const flow of flows) {
         if (!isTriggered(flow, event, tenantId, now)) continue
         const most = this.#ctx.maxStartsPerMinute
-        const count = recent.get(flow.id) ?? (await countRecentStarts(trx, tenantId, flow.id, most))
+        const known = recent.get(flow.id)
+        // What waits in memory is counted only once it is written.
+        if (known !== undefined && known.minute !== minute) await flush()
+        const count =
+          known?.minute === minute
+            ? known.count
+            : await countRecentStarts(trx, tenantId, flow.id, most, cameAt)
         const request: StartRequest = {
           tenantId,
           flowId: flow.id,
@@ -203,12 +212,12 @@ export class Matcher {
           now,
         }
         if (isSimpleStart(request)) {
-          recent.set(flow.id, count + 1)
+          recent.set(flow.id, { minute, count: count + 1 })
           simple.push(request)
           continue
         }
         const result = await startExecution(trx, request)
-        recent.set(flow.id, count + (result.status === 'queued' ? 1 : 0))
+        recent.set(flow.id, { minute, count: count + (result.status === 'queued' ? 1 : 0) })
         if (result.status === 'queued') started.set(flow.id, (started.get(flow.id) ?? 0) + 1)
         if (result.reason === 'causation_depth') {
           await flush()

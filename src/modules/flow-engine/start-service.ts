@@ -24,10 +24,10 @@ export async function startChecked(
   const { tenantId, flowId } = request
   const cursor = await lockCursor(trx, tenantId, 'hold')
   const isActive = await lockActive(trx, tenantId, flowId)
-  const isCapped = (await countRecentStarts(trx, tenantId, flowId, most)) >= most
+  const now = testNow ?? cursor?.now ?? new Date()
+  const isCapped = (await countRecentStarts(trx, tenantId, flowId, most, now)) >= most
   const refused =
     cursor?.isHalted === true ? 'halted' : !isActive ? 'not_active' : isCapped ? 'rate_cap' : null
-  const now = testNow ?? cursor?.now ?? new Date()
   return { ...(await startExecution(trx, { ...request, refused, now })), at: now }
 }
 
@@ -44,7 +44,7 @@ export async function startTogether(
   now: Date,
 ): Promise<void> {
   if (requests.length === 0) return
-  const refused = await selectRefused(trx, requests, most)
+  const refused = await selectRefused(trx, requests, most, now)
   const checked = requests.map((each) => ({ ...each, refused: refused.get(each.flowId) ?? null, now }))
   for (const each of checked) if (each.refused !== null) await startExecution(trx, each)
   const counts = new Map<string, Map<string, number>>()

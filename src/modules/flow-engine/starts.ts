@@ -2,7 +2,7 @@ import { sql, type Transaction } from 'kysely'
 import type { DB, TriggerKind } from '../../../db/schema.ts'
 import type { EventScope, FlowScope } from '../../lib/flow/scope.ts'
 import { FLOW_SCHEMA_VERSION } from '../../lib/flow/types.ts'
-import { newId } from '../../lib/ids.ts'
+import { derivedIdAt, derivedIdLike, newId } from '../../lib/ids.ts'
 import { cancelExecutions } from './cancel.ts'
 import { decideEnrolment, enrolmentKey, hasStarted, lockKey } from './enrolment.ts'
 import { StepError } from './evaluate.ts'
@@ -26,6 +26,8 @@ export interface StartRequest {
   event: EventScope | null
   /** Makes a start without an event happen once in its flow: of two with the same key one is a duplicate. */
   startKey?: string | null
+  /** The schedule's time that starts it. */
+  scheduledAt?: { triggerId: string; ms: number }
   /** Of the event; 0 for what a person or system did. */
   causationDepth: number
   /** Why it may not start, whatever the enrolment says: rate_cap, halted, not_active. */
@@ -46,7 +48,7 @@ export interface StartResult {
  */
 export async function startExecution(trx: Transaction<DB>, request: StartRequest): Promise<StartResult> {
   const { program, now } = request
-  const id = newId()
+  const id = executionId(request)
   const scope = startScope(request, id)
   const { cancel_on } = program.flow.settings.enrolment
   let key: string | null = null
@@ -87,7 +89,7 @@ export async function startSimple(
 ): Promise<string[]> {
   const [first] = requests
   if (first === undefined) return []
-  const rows = requests.map((request) => executionRow(request, newId(), null, null))
+  const rows = requests.map((request) => executionRow(request, executionId(request), null, null))
   const column = <Name extends keyof ExecutionRow>(name: Name): ExecutionRow[Name][] =>
     rows.map((row) => row[name])
   const { rows: inserted } = await sql<{ flow_id: string }>`
@@ -103,6 +105,19 @@ export async function startSimple(
         expires_at)
     on conflict do nothing returning flow_id`.execute(trx)
   return inserted.map((row) => row.flow_id)
+}
+
+/**
+ * What an execution is called, and with it its calls' Idempotency-Keys: what an event or a schedule starts comes back
+ * under the same id if a crash of the database forgets it. A start that somebody asked for is flushed before it is
+ * seen by anybody, so that it is new.
+ */
+function executionId({ tenantId, flowId, event, scheduledAt }: StartRequest): string {
+  const name = `execution ${tenantId} ${flowId}`
+  if (event !== null) return derivedIdLike(event.id, `${name} event ${event.id}`)
+  if (scheduledAt == null) return newId()
+  const { triggerId, ms } = scheduledAt
+  return derivedIdAt(ms, `${name} schedule ${triggerId} ${ms}`)
 }
 
 type ExecutionRow = ReturnType<typeof executionRow>

@@ -107,6 +107,7 @@ export class Firer {
         data: plan.data,
         event: null,
         startKey: `schedule ${trigger_id} ${plan.data.scheduled_at}`,
+        scheduledAt: { triggerId: trigger_id, ms: Date.parse(plan.data.scheduled_at) },
         causationDepth: 0,
       }
       return { ...schedule, ...plan, start, firedAt: now }

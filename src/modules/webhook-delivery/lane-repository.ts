@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { FLUSHED, nextToken } from '../../../db/fence.ts'
 import type { BreakerState } from '../../../db/schema.ts'
 
 /**
@@ -89,7 +90,7 @@ with free as (
   for update of l skip locked
 )
 update delivery_lanes l
-set lease_token = l.lease_token + 1, lease_owner = $2, lease_until = clock_timestamp() + $3 * interval '1 millisecond',
+set lease_token = ${nextToken('l.lease_token')}, lease_owner = $2, lease_until = clock_timestamp() + $3 * interval '1 millisecond',
     served_at = clock_timestamp()
 from free
 where l.plugin_id = free.plugin_id
@@ -98,9 +99,9 @@ returning l.plugin_id, l.tenant_id, l.lease_token, l.health_version, l.breaker_s
   (extract(epoch from coalesce($4::timestamptz, clock_timestamp()) - l.failing_since) * 1000)::float8 as failing_for_ms,
   l.last_success_at is not null as proven,
   l.rate_tokens, (extract(epoch from clock_timestamp() - l.rate_at) * 1000)::float8 as rate_age_ms,
-  l.skip_before::text, free.revision`
+  l.skip_before::text, free.revision, ${FLUSHED}`
 
-/** Takes the free ones among these lanes for `leaseMs`; each taking raises the fencing token. */
+/** Takes the free ones among these lanes for `leaseMs`; each taking raises the fencing token, on the disk. */
 export async function claimLanes(
   pool: pg.Pool,
   options: { pluginIds: readonly string[]; owner: string; leaseMs: number; now: Date | null },

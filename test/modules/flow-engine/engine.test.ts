@@ -61,7 +61,7 @@ t.test('an execution whose worker is gone is taken again when its lease ends, wh
   await shop.send('order.created', {})
   await shop.match()
   const [held] = await claim(shop)
-  t.match(held, { flow_id: flow, lease_token: 1 })
+  t.match(held, { flow_id: flow })
   t.strictSame(await claim(shop), [], 'nobody else has it meanwhile')
   const state = { ...held?.state, main: { ...held?.state.main, step: 'two' } }
   const done = {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { sql } from 'kysely'
-import { newId } from '../../../src/lib/ids.ts'
+import { newId, uuidTime } from '../../../src/lib/ids.ts'
 import type { Enrolment } from '../../../src/lib/flow/types.ts'
 import { feedSettled } from '../event/setup.ts'
 import {
@@ -43,6 +43,27 @@ t.test('one event starts a flow once, also when it is matched again', async (t) 
   t.strictSame(outcomes(await shop.executions(plain)), ['waiting/delay'])
   t.strictSame(outcomes(await shop.executions(keyed)), ['waiting/delay'])
   t.match(await flowRow(shop, plain), { times_triggered: 1, last_triggered_at: Date })
+})
+
+t.test('what is forgotten and matched again has the same id, and another flow another', async (t) => {
+  const shop = await world.shop()
+  const plain = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
+  const keyed = await shop.publish(enrolled({ while_active: 'restart' }))
+  const event = await shop.send('order.created', { customer: 'ann' })
+  await shop.run()
+  const before = (await shop.executions()).map(({ id }) => id)
+  for (const table of ['automation_waits', 'automation_executions'] as const)
+    await shop.db.deleteFrom(table).where('tenant_id', '=', shop.tenant.id).execute()
+  await sql`update flow_cursors set position = 0 where tenant_id = ${shop.tenant.id}`.execute(shop.db)
+  await shop.run()
+  t.strictSame(
+    (await shop.executions()).map(({ id }) => id),
+    before,
+  )
+  t.equal(new Set(before).size, 2)
+  t.ok(before.every((id) => uuidTime(id).getTime() === uuidTime(event).getTime()))
+  t.strictSame(outcomes(await shop.executions(plain)), ['waiting/delay'])
+  t.strictSame(outcomes(await shop.executions(keyed)), ['waiting/delay'])
 })
 
 t.test('only the tenant’s own events of the trigger’s types, source and filter start a flow', async (t) => {

@@ -121,9 +121,24 @@ t.test('every taking of a lane raises its token, and a released lane keeps it', 
   const tenant = service.tenant()
   const receiver = await startReceiver(t)
   const { id } = await registerPlugin(tenant, receiver.url)
-  for (const token of [1, 2, 3]) {
+  let last = (Date.now() - 60_000) * 1_000
+  for (let taking = 0; taking < 3; taking++) {
     await sendEvent(tenant)
     await deliverDue(service, tenant)
-    t.match(await laneOf(db, id), { lease_token: token, lease_until: null, lease_owner: null })
+    const lane = await laneOf(db, id)
+    t.ok(lane.lease_token > last, "the database's clock in microseconds")
+    t.match(lane, { lease_until: null, lease_owner: null })
+    last = lane.lease_token
   }
+})
+
+t.test('a token is never less than the last one, whatever the clock says', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const { id } = await registerPlugin(tenant, receiver.url)
+  const ahead = (Date.now() + 3_600_000) * 1_000
+  await db.updateTable('delivery_lanes').set({ lease_token: ahead }).where('plugin_id', '=', id).execute()
+  await sendEvent(tenant)
+  await deliverDue(service, tenant)
+  t.match(await laneOf(db, id), { lease_token: ahead + 1 })
 })
