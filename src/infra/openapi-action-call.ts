@@ -133,6 +133,9 @@ export function actionCallDocument(signature: readonly Header[]): object {
           'application/json': {
             schema: {
               type: 'object',
+              description:
+                "The payload's members also stand at the top level, unless they are called like one of these",
+              additionalProperties: true,
               properties: {
                 action_type: { type: 'string' },
                 tenant_id: { type: 'string', format: 'uuid', description: 'The shop' },
@@ -153,6 +156,8 @@ export function actionCallDocument(signature: readonly Header[]): object {
               flow_execution_id: EXECUTION_ID,
               invocation_id: INVOCATION_ID,
               payload: { to: 'ada@example.com', name: 'Ada' },
+              to: 'ada@example.com',
+              name: 'Ada',
             },
           },
         },

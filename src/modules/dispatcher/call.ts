@@ -95,12 +95,15 @@ async function callPlugin(
   const url = action.endpoint === null ? target.url : resolveEndpoint(target.baseUrl, action.endpoint)
   if (url === null) return refusal('blocked', 'The endpoint leaves the origin that the plugin registered.')
   const body = JSON.stringify({
+    // For plugins that read the payload's members from the top, as the platform's engine sent them: docs/adr/0012.
+    ...request.payload,
     action_type: action.action_type,
     tenant_id: tenantId,
     flow_execution_id: request.flowExecutionId,
     invocation_id: invocationId,
     payload: request.payload,
-    ...(request.context && { context: request.context }),
+    // Absent where there is none, even if the payload has a member of that name.
+    context: request.context ?? undefined,
   })
   const response = await ctx.egress.request({
     method: action.method,

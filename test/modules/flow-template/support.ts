@@ -40,9 +40,12 @@ export interface PlatformWorld {
   open(): Promise<PlatformAutomation>
 }
 
-export async function startPlatformWorld(t: Test): Promise<PlatformWorld> {
+export async function startPlatformWorld(
+  t: Test,
+  env: Record<string, string> = {},
+): Promise<PlatformWorld> {
   const { platform } = await startShop(t, crypto.randomUUID())
-  const world = await startWorld(t, { PLATFORM_URL: platform.url, PLATFORM_TOKEN })
+  const world = await startWorld(t, { PLATFORM_URL: platform.url, PLATFORM_TOKEN, ...env })
   const url = await world.app.listen({ host: '127.0.0.1', port: 0 })
   platform.sendEventsTo({ url, key: TEST_PLATFORM_KEY })
   return { world, platform, open: async () => openAutomation(await world.shop(), platform) }
