@@ -26,6 +26,8 @@ export interface IntakeContext {
   ready: () => Promise<void>
   count: (result: IntakeResult['status'], source: NewEvent['source']) => void
   log: IntakeLog
+  /** Puts types that nobody has declared into the catalogue. Never rejects. */
+  recordSeen: (events: readonly MatchedEvent[]) => Promise<void>
 }
 
 const LIMITS = { batch: 500, flushes: 2, company: 24, events: 20_000, bytes: 64 * 1024 * 1024 } as const
@@ -86,6 +88,8 @@ export class Intake {
     }
     if (matched.length > 0) {
       await this.#queue.submit({ open: matched, results, count: matched.length, bytes })
+      const seen = matched.filter((event) => isFirstOfItsType(event, results))
+      if (seen.length > 0) await this.#ctx.recordSeen(seen)
     }
     return composed.map((event, index) => {
       const result = isProblem(event)
@@ -190,6 +194,15 @@ export class Intake {
     }
     return batches.every(({ open }) => open.length === 0)
   }
+}
+
+/** True once for each type that its tenant has not declared and this process has not seen. */
+function isFirstOfItsType(
+  { known, composed, picture }: MatchedEvent,
+  results: ReadonlyMap<string, IntakeResult>,
+): boolean {
+  if (known || results.get(composed.id)?.status !== 'accepted') return false
+  return picture.seen.claim(composed.event)
 }
 
 function compareWithFirst(composed: ComposedEvent, first: TakenSourceId): IntakeResult {
