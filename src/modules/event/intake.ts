@@ -38,6 +38,8 @@ interface Batch extends Submission {
   /** Neither written nor refused yet. */
   open: MatchedEvent[]
   readonly results: Map<string, IntakeResult>
+  /** Written, and the first of types that nobody has declared. */
+  readonly seen: MatchedEvent[]
 }
 
 /**
@@ -87,9 +89,9 @@ export class Intake {
       }
     }
     if (matched.length > 0) {
-      await this.#queue.submit({ open: matched, results, count: matched.length, bytes })
-      const seen = matched.filter((event) => isFirstOfItsType(event, results))
-      if (seen.length > 0) await this.#ctx.recordSeen(seen)
+      const batch = { open: matched, results, seen: [], count: matched.length, bytes }
+      await this.#queue.submit(batch)
+      if (batch.seen.length > 0) await this.#ctx.recordSeen(batch.seen)
     }
     return composed.map((event, index) => {
       const result = isProblem(event)
@@ -155,9 +157,12 @@ export class Intake {
     const due = new Set<string>()
     const flowTenants = new Set<string>()
     for (const batch of batches) {
-      batch.open = batch.open.filter(({ composed: { id, event, tenantId }, picture, plugins }) => {
+      batch.open = batch.open.filter((matched) => {
+        const { composed, picture, plugins, known } = matched
+        const { id, event, tenantId } = composed
         if (written !== null && !written.has(id)) return true
         batch.results.set(id, { status: 'accepted', id, event, deliveries: plugins.length })
+        if (!known && picture.seen.claim(event)) batch.seen.push(matched)
         for (const plugin of plugins) due.add(plugin)
         if (picture.hasFlows) flowTenants.add(tenantId)
         return false
@@ -194,15 +199,6 @@ export class Intake {
     }
     return batches.every(({ open }) => open.length === 0)
   }
-}
-
-/** True once for each type that its tenant has not declared and this process has not seen. */
-function isFirstOfItsType(
-  { known, composed, picture }: MatchedEvent,
-  results: ReadonlyMap<string, IntakeResult>,
-): boolean {
-  if (known || results.get(composed.id)?.status !== 'accepted') return false
-  return picture.seen.claim(composed.event)
 }
 
 function compareWithFirst(composed: ComposedEvent, first: TakenSourceId): IntakeResult {
