@@ -429,6 +429,14 @@ export interface Replays {
   until: Timestamp;
 }
 
+export interface SeenEventTypes {
+  created_at: Generated<Timestamp>;
+  name: string;
+  plugin_id: string | null;
+  sample: Json;
+  tenant_id: string;
+}
+
 export interface Tenants {
   actions_version: Generated<Int8>;
   created_at: Generated<Timestamp>;
@@ -467,5 +475,6 @@ export interface DB {
   plugin_secrets: PluginSecrets;
   plugins: Plugins;
   replays: Replays;
+  seen_event_types: SeenEventTypes;
   tenants: Tenants;
 }

@@ -137,6 +137,7 @@ export interface DB {
       lease_token: DefaultTo<number>
     }
   >
+  seen_event_types: Narrow<Raw.SeenEventTypes, { sample: Json<unknown> }>
   tenants: Narrow<
     Raw.Tenants,
     { subscriptions_version: DefaultTo<number>; actions_version: DefaultTo<number> }

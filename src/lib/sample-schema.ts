@@ -4,8 +4,8 @@ import { validate } from './safe-schema.ts'
 /** Values that one sample may hold: nested lists multiply. */
 const MAX_VALUES = 500
 const MAX_TEXT_CHARS = 1_000
-const TEXT = 'text'
-const TEXT_OF_FORMAT = {
+export const TEXT = 'text'
+export const TEXT_OF_FORMAT = {
   'date-time': '2030-01-01T12:00:00Z',
   email: 'someone@example.com',
   uri: 'https://example.com/',

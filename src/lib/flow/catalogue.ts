@@ -2,6 +2,8 @@ import type { SafeSchema } from '../safe-schema.ts'
 
 /** What a tenant has, as the compiler needs to know it. Given from outside, so that compiling asks nobody. */
 export interface FlowCatalogue {
+  /** The tenant takes only types that were declared: a flow on another would never start. */
+  strictEvents: boolean
   eventTypes: ReadonlyMap<string, CatalogueEventType>
   /** @param pluginRef a plugin's UUID or slug, or `platform`; null: whoever alone has the action */
   resolveAction(actionType: string, pluginRef: string | null): ActionResolution
@@ -14,6 +16,8 @@ export interface CatalogueEventType {
   schema: SafeSchema | null
   /** Whose type it is; null: the platform's or the tenant's. */
   plugin_id: string | null
+  /** What the data looks like, where no schema says it. */
+  sample?: unknown
 }
 
 export interface CataloguePlugin {

@@ -31,7 +31,11 @@ export const FLOW_PROBLEMS = {
 
   unknown_trigger_type: define('triggers', 'error', 'There is no such type of trigger'),
   invalid_event_type: define('triggers', 'error', 'The name is not one of an event type'),
-  unknown_event_type: define('triggers', 'error', 'The tenant has no such event type'),
+  unknown_event_type: define(
+    'triggers',
+    'warning',
+    'Nobody has declared such an event type, and none has come; an error in a strict shop',
+  ),
   invalid_cron: define('triggers', 'error', 'The schedule is not a cron expression, or never comes due'),
   schedule_too_frequent: define('triggers', 'error', 'The schedule comes due more than once a minute'),
   invalid_timezone: define('triggers', 'error', 'There is no such time zone'),

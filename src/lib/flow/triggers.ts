@@ -135,7 +135,7 @@ function readEventTypes(reader: Reader, shortPath: Part['path'] | null): string[
   return [...new Set(checked)]
 }
 
-/** Whether it can be one; that the tenant has no such type is reported, too. */
+/** Whether it can be one; that the tenant knows no such type is reported, too. */
 export function checkEventType(reader: Reader, type: unknown, path: Part['path']): type is string {
   if (typeof type !== 'string' || !isEventType(type)) {
     report(
@@ -146,13 +146,23 @@ export function checkEventType(reader: Reader, type: unknown, path: Part['path']
     )
     return false
   }
-  const { eventTypes } = reader.compilation.catalogue
-  if (!eventTypes.has(type)) {
-    const near = suggest(type, eventTypes.keys())
-    const advice = near === null ? 'declare it with PUT /api/event-types/{name}' : `did you mean "${near}"?`
-    report(reader, 'unknown_event_type', path, `There is no event type "${type}": ${advice}`)
-  }
+  if (!reader.compilation.catalogue.eventTypes.has(type)) reportUnknown(reader, type, path)
   return true
+}
+
+/** Only a strict tenant refuses events of types that nobody has declared. */
+function reportUnknown(reader: Reader, type: string, path: Part['path']): void {
+  const { eventTypes, strictEvents } = reader.compilation.catalogue
+  const near = suggest(type, eventTypes.keys())
+  const guess = near === null ? null : `did you mean "${near}"?`
+  if (strictEvents) {
+    const advice = guess ?? 'declare it with PUT /api/event-types/{name}'
+    report(reader, 'unknown_event_type', path, `There is no event type "${type}": ${advice}`, 'error')
+    return
+  }
+  const advice = guess ?? 'check the name, or send the first one.'
+  const message = `No event of the type "${type}" was declared or has come yet: ${advice}`
+  report(reader, 'unknown_event_type', path, message, 'warning')
 }
 
 function readCron(reader: Reader): string {

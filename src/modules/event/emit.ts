@@ -29,7 +29,7 @@ export async function emitEvent(
     const plugins = picture.pluginsFor(composed.event, composed.data)
     const { holds, ids } = await writeEvents(
       async (text, values) => (await trx.executeQuery(CompiledQuery.raw(text, [...values]))).rows,
-      [{ composed, picture, plugins, schemaProblems: null }],
+      [{ composed, picture, plugins, known: true, schemaProblems: null }],
     )
     if (holds) return ids === null ? plugins : []
     picture = await loadPicture(trx, event.tenantId)

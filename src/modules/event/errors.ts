@@ -16,7 +16,7 @@ export const eventTypeForbidden = defineProblem(
   'event_type_forbidden',
   403,
   'The plugin may not publish this event type',
-  "A plugin's key publishes only the event types that its plugin has declared.",
+  "A plugin's key publishes what its plugin has declared and, unless the shop is strict, types that nobody owns.",
 )
 export const eventTypeUnknown = defineProblem(
   'event_type_unknown',

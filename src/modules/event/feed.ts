@@ -108,6 +108,7 @@ async function pluginPicture(db: Kysely<DB>, tenantId: string, pluginId: string)
     strict: false,
     hasFlows: false,
     types: [],
+    seen: [],
     plugins: [{ id: pluginId, subscriptions }],
   })
 }

@@ -1,13 +1,15 @@
 /**
  * Events: intake, catalogue and feed.
  *
- * Owns `events`, `event_types` and `feed_epochs`, and inserts `deliveries`. What always holds:
+ * Owns `events`, `event_types`, `seen_event_types` and `feed_epochs`, and inserts `deliveries`. What always holds:
  *
  * - An event and one delivery for each plugin that is subscribed to it are one transaction, and nobody is told of an
  *   event before its commit.
  * - A plugin whose registration was answered before an event was sent gets it, on any replica (event-writer.ts).
  * - A source id stands for one event of its tenant.
  * - The body is text that is decided once, in compose.ts.
+ * - A type that nobody has declared is put into its tenant's catalogue after its first event is stored, not for it:
+ *   that this fails costs no event (seen-types.ts).
  * - The feed never shows an event behind a cursor that it gave out (feed.ts).
  */
 import type { FastifyInstance } from 'fastify'
@@ -21,6 +23,7 @@ import { IntakeLog } from './intake-log.ts'
 import { Intake } from './intake.ts'
 import { intakeRoutes } from './intake-routes.ts'
 import { INTAKE_SCHEMAS } from './intake-schemas.ts'
+import { recordSeenTypes } from './seen-types.ts'
 import { typeRoutes } from './type-routes.ts'
 import { TYPE_SCHEMAS } from './type-schemas.ts'
 import type { EventService } from './types.ts'
@@ -59,6 +62,7 @@ export default fp(
       ready,
       count: (result, source) => app.metrics.intakeEvents.inc({ result, source }),
       log: new IntakeLog(app.log),
+      recordSeen: (events) => recordSeenTypes({ db: app.db, log: app.log }, events),
     })
     const events: EventService = {
       accept: (events, log = app.log) => intake.accept(events, log),

@@ -27,9 +27,11 @@ export interface EventShape {
   timestamp?: string
   tenantId?: string
   causation?: string
+  /** Members of other names are passed over, not refused. */
+  open?: true
 }
 
-export const EVENT_SHAPE: Required<EventShape> = {
+export const EVENT_SHAPE: Required<Omit<EventShape, 'open'>> = {
   event: 'event',
   data: 'data',
   id: 'id',
@@ -37,12 +39,15 @@ export const EVENT_SHAPE: Required<EventShape> = {
   tenantId: 'tenant_id',
   causation: 'causation',
 }
-/** The platform's own webhook. */
+/** The platform's own webhook. Its senders may add members at any time. */
 export const AUTOMATION_SHAPE: EventShape = {
   event: 'event_type',
   data: 'payload',
+  id: 'id',
   timestamp: 'timestamp',
   tenantId: 'tenant_id',
+  causation: 'causation',
+  open: true,
 }
 
 const RFC3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/
@@ -68,12 +73,14 @@ export function readEvent(value: unknown, shape: EventShape, base: string): Give
   if (timestamp !== null && !isEventTime(timestamp)) wrong(shape.timestamp ?? '', TIMESTAMP_RULE)
   const tenantId = optional(value, shape.tenantId)
   if (tenantId !== null && (typeof tenantId !== 'string' || !isUuid(tenantId))) {
-    wrong(shape.tenantId ?? '', 'must be a UUID')
+    wrong(shape.tenantId ?? '', TENANT_RULE)
   }
   const causation = causationOf(optional(value, shape.causation), base + toPointer([shape.causation ?? '']))
   if (Array.isArray(causation)) errors.push(...causation)
-  const known = Object.values(shape) as string[]
-  for (const name in value) if (!known.includes(name)) wrong(name, 'is not a known property: remove it')
+  if (shape.open !== true) {
+    const known = Object.values(shape) as unknown[]
+    for (const name in value) if (!known.includes(name)) wrong(name, 'is not a known property: remove it')
+  }
 
   if (errors.length > 0) return errors
   return {
@@ -86,6 +93,7 @@ export function readEvent(value: unknown, shape: EventShape, base: string): Give
   }
 }
 
+const TENANT_RULE = "must be a UUID: give the shop's, or leave it out for that of the key or of X-Tenant-Id"
 export const EVENT_TYPE_RULE =
   'must be an event type: lower-case letters, digits and underscores in segments joined by dots, at most 128 characters'
 export const SOURCE_ID_RULE = 'must be 1 to 255 printable characters'

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { jsonProblem } from '../../infra/edge.ts'
 import { invalidRequest } from '../../infra/problems.ts'
+import { isUuid } from '../../lib/ids.ts'
 import { JsonInputError } from '../../lib/json.ts'
 import { type FieldError, Problem } from '../../lib/problem.ts'
 import {
@@ -12,7 +13,14 @@ import {
 } from './cloudevents.ts'
 import { readCausationHeaders } from './causation.ts'
 import { isSourceId } from './compose.ts'
-import { EVENT_SHAPE, type GivenEvent, isObject, readEvent, SOURCE_ID_RULE } from './intake-parse.ts'
+import {
+  AUTOMATION_SHAPE,
+  EVENT_SHAPE,
+  type GivenEvent,
+  isObject,
+  readEvent,
+  SOURCE_ID_RULE,
+} from './intake-parse.ts'
 import { MAX_BATCH_EVENTS } from './intake-schemas.ts'
 
 type Read = GivenEvent | FieldError[] | Problem
@@ -69,6 +77,17 @@ export function withKey(headers: FastifyRequest['headers'], event: Read): Read {
   if (key === undefined || Array.isArray(event) || event instanceof Problem || event.id !== null) return event
   if (typeof key === 'string' && isSourceId(key)) return { ...event, id: key }
   return [{ pointer: '/headers/idempotency-key', detail: SOURCE_ID_RULE }]
+}
+
+/**
+ * The event of the platform's own webhook. The platform's documents name a shop `tenant_123`; where there is one shop
+ * and no key, a name that is no UUID can only mean that one.
+ */
+export function readAutomationEvent(body: unknown, options: { isOpen: boolean }): Read {
+  if (!options.isOpen || !isObject(body)) return readEvent(body, AUTOMATION_SHAPE, '')
+  const { tenant_id: tenantId, ...others } = body
+  const isName = typeof tenantId === 'string' && !isUuid(tenantId)
+  return readEvent(isName ? others : body, AUTOMATION_SHAPE, '')
 }
 
 function readBatch(headers: FastifyRequest['headers'], body: Record<string, unknown>): Read[] {

@@ -10,8 +10,7 @@ import {
   eventTypeForbidden,
   eventTypeUnknown,
 } from './errors.ts'
-import { AUTOMATION_SHAPE, readEvent } from './intake-parse.ts'
-import { readEvents, withCausation, withKey } from './intake-request.ts'
+import { readAutomationEvent, readEvents, withCausation, withKey } from './intake-request.ts'
 import {
   AcceptedEvent,
   AutomationWebhook,
@@ -91,21 +90,24 @@ export async function intakeRoutes(app: FastifyInstance, options: { events: Even
   app.post(
     '/plugins/automation/webhook',
     {
-      config: { access: { role: 'editor', tenant: 'optional' } },
+      config: { access: { role: 'editor', plugin: true, tenant: 'optional' } },
       validatorCompiler,
       serializerCompiler,
       schema: {
         operationId: 'receiveAutomationWebhook',
         tags: ['events'],
         summary: "Take an event in the form of the platform's webhook",
-        description: 'The same intake as POST /api/events, for callers that speak the older form.',
+        description:
+          "The same intake as POST /api/events, for callers that speak the older form. A plugin's key publishes for " +
+          'its own tenant. Members that are not described here are ignored.',
         body: ref(AutomationWebhook),
         response: { 202: ref(AcceptedEvent), ...problems(...INTAKE_PROBLEMS) },
       },
     },
     async (request, reply) => {
-      const { headers, body } = request
-      const [given] = withCausation(headers, [withKey(headers, readEvent(body, AUTOMATION_SHAPE, ''))])
+      const { headers, body, actor } = request
+      const event = readAutomationEvent(body, { isOpen: actor.kind === 'open' })
+      const [given] = withCausation(headers, [withKey(headers, event)])
       reply.code(202)
       return submitOne(events, submitterOf(request, 'platform'), given ?? [])
     },

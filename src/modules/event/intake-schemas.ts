@@ -20,6 +20,13 @@ const tenant_id = Type.String({
   description: 'Default: the tenant of the key or of X-Tenant-Id',
 })
 
+const sourceId = Type.String({
+  minLength: 1,
+  maxLength: 255,
+  description:
+    "The caller's own id, unique within the tenant: the same event again is answered with the first one's result",
+})
+
 const causation = Type.Object(
   {
     id: Type.Optional(
@@ -45,14 +52,7 @@ export const EventInput = Type.Object(
   {
     event,
     data: OpenObject('Delivered as it is: no number and no text is altered'),
-    id: Type.Optional(
-      Type.String({
-        minLength: 1,
-        maxLength: 255,
-        description:
-          "The caller's own id, unique within the tenant: the same event again is answered with the first one's result",
-      }),
-    ),
+    id: Type.Optional(sourceId),
     timestamp: Type.Optional(timestamp),
     tenant_id: Type.Optional(tenant_id),
     causation: Type.Optional(causation),
@@ -88,10 +88,16 @@ export const AutomationWebhook = Type.Object(
   {
     event_type: event,
     payload: OpenObject('What happened'),
-    tenant_id: Type.Optional(tenant_id),
+    id: Type.Optional(sourceId),
     timestamp: Type.Optional(timestamp),
+    tenant_id: Type.Optional(tenant_id),
+    causation: Type.Optional(causation),
   },
-  { $id: 'AutomationWebhook', additionalProperties: false },
+  {
+    $id: 'AutomationWebhook',
+    additionalProperties: true,
+    description: 'Members that are not described here are ignored',
+  },
 )
 
 export const AcceptedEvent = Type.Object(

@@ -26,6 +26,8 @@ export interface IntakeContext {
   ready: () => Promise<void>
   count: (result: IntakeResult['status'], source: NewEvent['source']) => void
   log: IntakeLog
+  /** Puts types that nobody has declared into the catalogue. Never rejects. */
+  recordSeen: (events: readonly MatchedEvent[]) => Promise<void>
 }
 
 const LIMITS = { batch: 500, flushes: 2, company: 24, events: 20_000, bytes: 64 * 1024 * 1024 } as const
@@ -36,6 +38,8 @@ interface Batch extends Submission {
   /** Neither written nor refused yet. */
   open: MatchedEvent[]
   readonly results: Map<string, IntakeResult>
+  /** Written, and the first of types that nobody has declared. */
+  readonly seen: MatchedEvent[]
 }
 
 /**
@@ -85,7 +89,9 @@ export class Intake {
       }
     }
     if (matched.length > 0) {
-      await this.#queue.submit({ open: matched, results, count: matched.length, bytes })
+      const batch = { open: matched, results, seen: [], count: matched.length, bytes }
+      await this.#queue.submit(batch)
+      if (batch.seen.length > 0) await this.#ctx.recordSeen(batch.seen)
     }
     return composed.map((event, index) => {
       const result = isProblem(event)
@@ -151,9 +157,12 @@ export class Intake {
     const due = new Set<string>()
     const flowTenants = new Set<string>()
     for (const batch of batches) {
-      batch.open = batch.open.filter(({ composed: { id, event, tenantId }, picture, plugins }) => {
+      batch.open = batch.open.filter((matched) => {
+        const { composed, picture, plugins, known } = matched
+        const { id, event, tenantId } = composed
         if (written !== null && !written.has(id)) return true
         batch.results.set(id, { status: 'accepted', id, event, deliveries: plugins.length })
+        if (!known && picture.seen.claim(event)) batch.seen.push(matched)
         for (const plugin of plugins) due.add(plugin)
         if (picture.hasFlows) flowTenants.add(tenantId)
         return false

@@ -35,13 +35,15 @@ async function selectPicture(
     has_flows: boolean
     plugins: string
     types: string
+    seen: string[]
   }>`
     select subscriptions_version as version, strict_events as strict,
       exists (select from flow_cursors where tenant_id = tenants.id) as has_flows,
-      (select coalesce(json_agg(json_build_object('id', id, 'subscriptions', subscriptions) order by id), '[]')::text
+      (select coalesce(json_agg(json_build_object('id', id, 'slug', slug, 'subscriptions', subscriptions) order by id), '[]')::text
        from plugins where tenant_id = tenants.id and deleted_at is null) as plugins,
       (select coalesce(json_agg(json_build_object('name', name, 'schema', schema, 'pluginId', plugin_id)), '[]')::text
-       from event_types where tenant_id = tenants.id) as types
+       from event_types where tenant_id = tenants.id) as types,
+      array(select name from seen_event_types where tenant_id = tenants.id) as seen
     from tenants where id = ${tenantId}`.execute(db)
   if (row === undefined) return null
   return new TenantPicture({
@@ -50,5 +52,6 @@ async function selectPicture(
     hasFlows: row.has_flows,
     plugins: parseJson(Buffer.from(row.plugins)) as PicturePlugin[],
     types: parseJson(Buffer.from(row.types)) as PictureType[],
+    seen: row.seen,
   })
 }

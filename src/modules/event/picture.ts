@@ -12,6 +12,8 @@ export interface Target {
 
 export interface PicturePlugin {
   id: string
+  /** Left out where nothing is published. */
+  slug?: string
   subscriptions: readonly { event: string; filter?: unknown }[]
 }
 
@@ -28,10 +30,31 @@ export interface PictureContent {
   hasFlows: boolean
   plugins: readonly PicturePlugin[]
   types: readonly PictureType[]
+  /** Names that came without anybody having declared them. */
+  seen: readonly string[]
 }
 
 /** A tenant that invents types without end must not fill the memory with them. */
 const MAX_REMEMBERED_TYPES = 1_000
+
+/** Types that a tenant's catalogue holds because they came: a tenant that invents types without end fills it once. */
+export const MAX_SEEN_TYPES = 200
+
+/** The names of seen types that need not be written any more. */
+export class SeenNames {
+  readonly #names: Set<string>
+
+  constructor(names: readonly string[]) {
+    this.#names = new Set(names)
+  }
+
+  /** True once for a name that is new while there is space: whoever asked is to write it. */
+  claim(name: string): boolean {
+    if (this.#names.size >= MAX_SEEN_TYPES || this.#names.has(name)) return false
+    this.#names.add(name)
+    return true
+  }
+}
 
 /** What intake must know of a tenant, as it stood at one version of its subscriptions. */
 export class TenantPicture {
@@ -39,9 +62,11 @@ export class TenantPicture {
   readonly strict: boolean
   readonly hasFlows: boolean
   readonly types: ReadonlyMap<string, PictureType>
+  readonly seen: SeenNames
   /** Plugins and types, for the cache's bound. */
   readonly weight: number
   readonly #plugins: readonly PicturePlugin[]
+  #segments: ReadonlyMap<string, string> | null = null
   readonly #targets = new Map<string, readonly Target[]>()
 
   constructor(content: PictureContent) {
@@ -49,8 +74,9 @@ export class TenantPicture {
     this.strict = content.strict
     this.hasFlows = content.hasFlows
     this.types = new Map(content.types.map((type) => [type.name, type]))
+    this.seen = new SeenNames(content.seen)
     this.#plugins = content.plugins
-    this.weight = 1 + content.plugins.length + content.types.length
+    this.weight = 1 + content.plugins.length + content.types.length + content.seen.length
   }
 
   /** The plugins that get an event. */
@@ -65,6 +91,12 @@ export class TenantPicture {
   /** Whether any event of the type may go to a plugin; its filter, if any, has not been asked. */
   isWanted(event: string): boolean {
     return this.#targetsOf(event).length > 0
+  }
+
+  /** The plugin whose slug, with underscores for hyphens, is the first segment of such types. */
+  pluginNamed(segment: string): string | undefined {
+    this.#segments ??= new Map(this.#plugins.map(({ id, slug }) => [slug?.replaceAll('-', '_') ?? id, id]))
+    return this.#segments.get(segment)
   }
 
   /** Remembered by type: a tenant with 5,000 plugins pays for looking through them once, not for every event. */

@@ -2,6 +2,7 @@ import type { Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import type { SafeSchema } from '../../lib/safe-schema.ts'
 import { CATALOGUE } from './catalogue/index.ts'
+import { deleteSeenTypes } from './seen-repository.ts'
 import { deletePluginTypes, raiseVersion, selectOthersTypes, upsertPluginTypes } from './type-repository.ts'
 import { MAX_TYPES } from './type-service.ts'
 
@@ -57,6 +58,11 @@ export async function replacePluginTypes(
     types.map(({ name }) => name),
   )
   if (types.length > 0) await upsertPluginTypes(trx, owner, types)
+  await deleteSeenTypes(
+    trx,
+    owner.tenantId,
+    types.map(({ name }) => name),
+  )
   return []
 }
 

@@ -5,6 +5,7 @@ import { invalidCursor } from '../../infra/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { eventTypeInvalid, eventTypeNotFound, eventTypeTaken, tooManyEventTypes } from './errors.ts'
+import { MAX_SEEN_TYPES } from './picture.ts'
 import { EventType, EventTypeInput, EventTypePage, EventTypeParams, EventTypeQuery } from './type-schemas.ts'
 import { listTypes, putType, readType, removeType, type TypeContext } from './type-service.ts'
 
@@ -21,7 +22,9 @@ export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
         operationId: 'listEventTypes',
         tags,
         summary: 'List event types, by name',
-        description: "The platform's catalogue, the tenant's own types and those that its plugins declared.",
+        description:
+          "The platform's catalogue, the tenant's own types, those that its plugins declared, and as `seen` up to " +
+          `${MAX_SEEN_TYPES} that nobody declared, but events came of.`,
         querystring: EventTypeQuery,
         response: { 200: ref(EventTypePage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
@@ -78,8 +81,8 @@ export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
       schema: {
         operationId: 'deleteEventType',
         tags,
-        summary: "Delete an event type of the tenant's own",
-        description: 'Events of the type stay, and more of them may come.',
+        summary: "Delete an event type of the tenant's own, or one that was seen",
+        description: 'Events of the type stay. More of them may come, and put it back as seen.',
         params: EventTypeParams,
         response: {
           204: Type.Null({ description: 'The declaration is gone' }),

@@ -11,16 +11,29 @@ const name = Type.String({
   examples: ['loyalty.points_earned'],
 })
 
+const SOURCES = ['platform', 'tenant', 'plugin', 'seen'] as const
+
 export const EventType = Type.Object(
   {
     name,
     category: Type.String({ description: "The name's first segment" }),
-    source: StringEnum(['platform', 'tenant', 'plugin'], { description: 'Who declared it' }),
-    plugin: Nullable(Type.String({ description: 'Slug of the plugin that declared it' })),
+    source: StringEnum(SOURCES, {
+      description: 'Who declared it; `seen`: nobody did, but events of the type came',
+    }),
+    plugin: Nullable(
+      Type.String({ description: 'Slug of the plugin that declared it, or that it was first seen from' }),
+    ),
     description: Nullable(Type.String()),
-    sample: Nullable(OpenObject),
+    sample: Nullable(
+      Type.Unsafe<Record<string, unknown>>({
+        type: 'object',
+        additionalProperties: true,
+        description:
+          "What `data` looks like. Of a seen type: the members of the first event's data, with placeholders for values",
+      }),
+    ),
     schema: Nullable(OpenObject),
-    created_at: Nullable(Timestamp),
+    created_at: Nullable({ ...Timestamp, description: 'Of a seen type: when its first event came' }),
     updated_at: Nullable(Timestamp),
   },
   { $id: 'EventType' },
@@ -59,6 +72,7 @@ export const EventTypeQuery = Type.Object(
     ...PageQuery,
     q: Type.Optional(Type.String({ maxLength: 100, description: 'Part of the name or the description' })),
     category: Type.Optional(Type.String({ maxLength: 128, description: "The name's first segment" })),
+    source: Type.Optional(StringEnum(SOURCES, { description: 'Who declared it, or `seen`' })),
   },
   { additionalProperties: false },
 )

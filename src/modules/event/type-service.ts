@@ -8,6 +8,7 @@ import type { FieldError } from '../../lib/problem.ts'
 import { checkSchema, normaliseSchema, type SafeSchema, validate } from '../../lib/safe-schema.ts'
 import { CATALOGUE, type CatalogueType } from './catalogue/index.ts'
 import { eventTypeInvalid, eventTypeNotFound, eventTypeTaken, tooManyEventTypes } from './errors.ts'
+import { deleteSeenTypes, findSeenType, selectSeenTypes, type SeenTypeRow } from './seen-repository.ts'
 import {
   countTypes,
   deleteType,
@@ -27,7 +28,7 @@ export interface TypeContext {
 export const MAX_TYPES = 1_000
 const MAX_SAMPLE_BYTES = 64 * 1024
 
-/** The platform's types and the tenant's own, by name. */
+/** The platform's types, the tenant's own, and those that came undeclared, by name. */
 export async function listTypes(
   ctx: TypeContext,
   tenantId: string,
@@ -35,8 +36,14 @@ export async function listTypes(
 ): Promise<EventTypePage> {
   const after = query.cursor === undefined ? '' : decodeCursor(query.cursor, ['string'])?.[0]
   if (typeof after !== 'string') throw invalidCursor()
-  const own = (await selectTypes(ctx.db, tenantId)).map(viewOwn)
-  const wanted = [...[...CATALOGUE.values()].map(viewCatalogued), ...own]
+  const [own, seen] = await Promise.all([selectTypes(ctx.db, tenantId), selectSeenTypes(ctx.db, tenantId)])
+  // By name: a declaration stands before what was seen, and the platform's before both.
+  const types = new Map(
+    [...seen.map(viewSeen), ...own.map(viewOwn), ...[...CATALOGUE.values()].map(viewCatalogued)].map(
+      (type) => [type.name, type],
+    ),
+  )
+  const wanted = [...types.values()]
     .filter((type) => type.name > after && isAskedFor(type, query))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .slice(0, query.limit + 1)
@@ -47,8 +54,10 @@ export async function readType(ctx: TypeContext, tenantId: string, name: string)
   const catalogued = CATALOGUE.get(name)
   if (catalogued !== undefined) return viewCatalogued(catalogued)
   const row = await findType(ctx.db, tenantId, name)
-  if (row === undefined) throw eventTypeNotFound()
-  return viewOwn(row)
+  if (row !== undefined) return viewOwn(row)
+  const seen = await findSeenType(ctx.db, tenantId, name)
+  if (seen === undefined) throw eventTypeNotFound()
+  return viewSeen(seen)
 }
 
 /** Declares a type of the tenant's own, or replaces it. */
@@ -76,6 +85,7 @@ export async function putType(
       sample: sample === null ? null : JSON.stringify(sample),
       schema: schema === null ? null : JSON.stringify(schema),
     })
+    await deleteSeenTypes(trx, tenantId, [name])
     const created = before === undefined
     await audit(trx, actor, {
       tenantId,
@@ -89,7 +99,7 @@ export async function putType(
   })
 }
 
-/** Events of the type that are stored stay, and more of them may come: it is only no longer known. */
+/** Events of the type that are stored stay. More of them may come, and the first one puts it back as seen. */
 export async function removeType(
   ctx: TypeContext,
   actor: Actor,
@@ -100,9 +110,11 @@ export async function removeType(
   await ctx.db.transaction().execute(async (trx) => {
     await raiseVersion(trx, tenantId)
     const before = await findType(trx, tenantId, name)
-    if (before === undefined) throw eventTypeNotFound()
-    if (before.plugin_id !== null) throw eventTypeTaken()
+    const seen = await findSeenType(trx, tenantId, name)
+    if (before === undefined && seen === undefined) throw eventTypeNotFound()
+    if (before !== undefined && before.plugin_id !== null) throw eventTypeTaken()
     await deleteType(trx, tenantId, name)
+    await deleteSeenTypes(trx, tenantId, [name])
     await audit(trx, actor, {
       tenantId,
       action: 'event_type.deleted',
@@ -127,10 +139,11 @@ function checkType(schema: unknown, sample: Record<string, unknown> | null): Fie
 }
 
 function isAskedFor(
-  { name, category, description }: EventType,
-  { q, category: asked }: EventTypeQuery,
+  { name, category, source, description }: EventType,
+  { q, category: asked, source: from }: EventTypeQuery,
 ): boolean {
   if (asked !== undefined && asked !== category) return false
+  if (from !== undefined && from !== source) return false
   const part = q?.toLowerCase()
   return part === undefined || name.includes(part) || (description ?? '').toLowerCase().includes(part)
 }
@@ -155,6 +168,18 @@ function viewOwn({ plugin_id, sample, ...type }: TypeRow): EventType {
     category: categoryOf(type.name),
     source: plugin_id === null ? 'tenant' : 'plugin',
     sample: sample as EventType['sample'],
+  }
+}
+
+function viewSeen({ sample, ...type }: SeenTypeRow): EventType {
+  return {
+    ...type,
+    category: categoryOf(type.name),
+    source: 'seen',
+    description: null,
+    sample: sample as EventType['sample'],
+    schema: null,
+    updated_at: null,
   }
 }
 

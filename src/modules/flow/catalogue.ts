@@ -1,4 +1,4 @@
-import type { FlowCatalogue } from '../../lib/flow/index.ts'
+import type { CatalogueEventType, FlowCatalogue } from '../../lib/flow/index.ts'
 import { CATALOGUE } from '../event/index.ts'
 import type { RegistryAction } from '../registry/index.ts'
 import type { FlowContext } from './context.ts'
@@ -19,11 +19,15 @@ export async function loadCatalogue(
   { db, registry }: Pick<FlowContext, 'db' | 'registry'>,
   tenantId: string,
 ): Promise<FlowCatalogue> {
-  const [snapshot, own] = await Promise.all([registry.snapshot(tenantId), selectEventTypes(db, tenantId)])
+  const [snapshot, { strict, types }] = await Promise.all([
+    registry.snapshot(tenantId),
+    selectEventTypes(db, tenantId),
+  ])
   const ofPlatform = [...CATALOGUE].map(([name, { schema }]) => [name, { schema, plugin_id: null }] as const)
-  const ofTenant = own.map(({ name, schema, plugin_id }) => [name, { schema, plugin_id }] as const)
+  const ofTenant = types.map(({ name, ...type }) => [name, type] as const)
   return {
-    eventTypes: new Map([...ofTenant, ...ofPlatform]),
+    strictEvents: strict,
+    eventTypes: new Map<string, CatalogueEventType>([...ofTenant, ...ofPlatform]),
     resolvePlugin: (ref) => snapshot.plugin(ref),
     resolveAction: (actionType, pluginRef) => {
       const resolution = snapshot.resolve(actionType, pluginRef)

@@ -182,15 +182,28 @@ export async function announceFirstFlow(trx: Transaction<DB>, tenantId: string):
     .execute()
 }
 
-/** The event types that the tenant and its plugins have declared. */
+export interface KnownEventType {
+  name: string
+  schema: SafeSchema | null
+  sample: unknown
+  plugin_id: string | null
+}
+
+/** The event types that the tenant and its plugins have declared, and in a lenient tenant those that came. */
 export async function selectEventTypes(
   db: Db,
   tenantId: string,
-): Promise<{ name: string; schema: SafeSchema | null; plugin_id: string | null }[]> {
-  const rows = await db
-    .selectFrom('event_types')
-    .select(['name', 'schema', 'plugin_id'])
-    .where('tenant_id', '=', tenantId)
-    .execute()
-  return rows.map(({ schema, ...row }) => ({ ...row, schema }))
+): Promise<{ strict: boolean; types: KnownEventType[] }> {
+  const [tenant, declared, seen] = await Promise.all([
+    db.selectFrom('tenants').select('strict_events').where('id', '=', tenantId).executeTakeFirst(),
+    db
+      .selectFrom('event_types')
+      .select(['name', 'schema', 'sample', 'plugin_id'])
+      .where('tenant_id', '=', tenantId)
+      .execute(),
+    db.selectFrom('seen_event_types').select(['name', 'sample']).where('tenant_id', '=', tenantId).execute(),
+  ])
+  const strict = tenant?.strict_events ?? false
+  const undeclared = strict ? [] : seen.map((type) => ({ ...type, schema: null, plugin_id: null }))
+  return { strict, types: [...undeclared, ...declared] }
 }

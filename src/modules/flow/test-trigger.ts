@@ -31,7 +31,8 @@ export function sampleTrigger(
     default: {
       const type = given.event ?? trigger?.event_types[0] ?? ''
       const source = given.source ?? trigger?.plugin_id ?? 'platform'
-      const sample = data(sampled(catalogue.eventTypes.get(type)?.schema ?? null))
+      const { schema = null, sample: example = null } = catalogue.eventTypes.get(type) ?? {}
+      const sample = data(schema === null ? (example ?? {}) : sampleOf(schema))
       const event = { id: newId(), type, timestamp: now.toISOString(), source, data: sample }
       return { ...without, kind: 'event', data: sample, event }
     }

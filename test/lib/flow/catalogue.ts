@@ -54,6 +54,7 @@ const ACTIONS: CatalogueAction[] = [
 
 /** A tenant with a few of everything. */
 export const catalogue: FlowCatalogue = {
+  strictEvents: false,
   eventTypes: new Map([
     ['customer.created', { schema: null, plugin_id: null }],
     ['customer.updated', { schema: CUSTOMER, plugin_id: null }],

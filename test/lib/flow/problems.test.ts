@@ -104,3 +104,16 @@ t.test('a definition with very many problems is told the first of them', (t) => 
   t.equal(problems.at(-1)?.code, 'too_many_problems')
   t.end()
 })
+
+t.test('an unknown event type is a warning in a lenient shop and an error in a strict one', (t) => {
+  const unknown = flow([act('a')], { trigger: { type: 'event', event_types: ['customer.create'] } })
+  for (const [strictEvents, severity] of [
+    [false, 'warning'],
+    [true, 'error'],
+  ] as const) {
+    const { flow: compiled, problems } = compileFlow(unknown, { ...catalogue, strictEvents })
+    t.match(problems, [{ code: 'unknown_event_type', severity, message: /mean "customer.created"/ }])
+    t.equal(compiled === null, strictEvents)
+  }
+  t.end()
+})

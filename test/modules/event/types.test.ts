@@ -158,7 +158,7 @@ t.test('a strict tenant takes known types with matching data only', async (t) =>
   t.equal((await tenant.post('/api/events', { event: 'never.heard_of', data: {} })).statusCode, 422)
 })
 
-t.test("a plugin's key publishes what its plugin declared and nothing else", async (t) => {
+t.test("a plugin's key publishes what its plugin declared, and nothing of anybody else's", async (t) => {
   const tenant = service.tenant()
   const plugin = await subscribe(service, tenant.id, [])
   await subscribe(service, tenant.id, ['mail.*'])
@@ -174,14 +174,104 @@ t.test("a plugin's key publishes what its plugin declared and nothing else", asy
   t.match(await db.selectFrom('events').selectAll().where('tenant_id', '=', tenant.id).execute(), [
     { source: 'plugin', publisher_plugin_id: plugin.id },
   ])
-  for (const event of ['order.created', 'mail.closed', 'plugin.disabled']) {
+  await tenant.put('/api/event-types/till.opened', {})
+  const other = await subscribe(service, tenant.id, [], `chat-${tenant.id.slice(0, 8)}`)
+  const theirs = `${other.slug.replaceAll('-', '_')}.said`
+  for (const event of ['order.created', 'order.wrapped', 'plugin.disabled', 'till.opened', theirs]) {
     const response = await asPlugin.post('/api/events', { event, data: {} })
     t.equal(response.statusCode, 403)
     t.equal(code(response), 'event_type_forbidden')
   }
-  const webhook = await asPlugin.post('/plugins/automation/webhook', {
-    event_type: 'mail.opened',
-    payload: {},
+  const inlet = { event_type: 'mail.opened', payload: {}, id: 'o1', sent_by: 'us' }
+  t.match((await asPlugin.post('/plugins/automation/webhook', inlet)).json(), { duplicate: false })
+  t.match((await asPlugin.post('/plugins/automation/webhook', inlet)).json(), { duplicate: true })
+  const foreign = { ...inlet, tenant_id: service.tenant().id }
+  t.equal(code(await asPlugin.post('/plugins/automation/webhook', foreign)), 'tenant_mismatch')
+  const named = { ...inlet, tenant_id: 'tenant_123' }
+  t.match((await asPlugin.post('/plugins/automation/webhook', named)).json(), {
+    code: 'invalid_request',
+    errors: [{ pointer: '/tenant_id' }],
   })
-  t.equal(webhook.statusCode, 403)
+})
+
+const EMAIL_SENT = { event_type: 'email.sent', payload: { customer_id: '123', email_id: '456' } }
+
+t.test(
+  'a plugin publishes what nobody owns in a lenient shop, and others may, until it is declared',
+  async (t) => {
+    const tenant = service.tenant()
+    const first = await subscribe(service, tenant.id, [])
+    const second = await subscribe(service, tenant.id, [])
+    const asFirst = clientFor(app, tenant.id, await pluginKey(service, tenant.id, first))
+    const asSecond = clientFor(app, tenant.id, await pluginKey(service, tenant.id, second))
+    t.equal((await asFirst.post('/plugins/automation/webhook', EMAIL_SENT)).statusCode, 202)
+    t.equal((await asSecond.post('/api/events', { event: 'email.sent', data: {} })).statusCode, 202)
+    t.match((await tenant.get('/api/event-types/email.sent')).json(), {
+      name: 'email.sent',
+      category: 'email',
+      source: 'seen',
+      plugin: first.slug,
+      sample: { customer_id: '1', email_id: '1' },
+      schema: null,
+      created_at: String,
+    })
+    await makeStrict(tenant)
+    t.equal(code(await asFirst.post('/plugins/automation/webhook', EMAIL_SENT)), 'event_type_forbidden')
+    t.equal(code(await tenant.post('/plugins/automation/webhook', EMAIL_SENT)), 'event_type_unknown')
+    await tenant.patch('/api/tenant', { strict_events: false })
+    const capabilities = { triggers: [{ id: 'sent', name: 'Sent', event_types: ['email.sent'] }] }
+    const manifest = { name: 'First', slug: first.slug, version: '1.0.0', capabilities }
+    const put = await tenant.put(`/api/plugins/${first.slug}/manifest`, manifest)
+    t.equal(put.statusCode, 200, put.body)
+    t.equal((await asFirst.post('/plugins/automation/webhook', EMAIL_SENT)).statusCode, 202)
+    t.equal(
+      code(await asSecond.post('/api/events', { event: 'email.sent', data: {} })),
+      'event_type_forbidden',
+    )
+    t.match((await tenant.get('/api/event-types/email.sent')).json(), {
+      source: 'plugin',
+      plugin: first.slug,
+    })
+    t.match((await tenant.get('/api/event-types?source=seen')).json(), { data: [] })
+  },
+)
+
+t.test("what came undeclared is seen, becomes the shop's own by PUT, and goes by DELETE", async (t) => {
+  const tenant = service.tenant()
+  const data = {
+    at: '2026-03-01T10:00:00Z',
+    to: 'ana@example.com',
+    who: { name: 'Ana' },
+    by: { 'ana@example.com': 1 },
+  }
+  const send = () => tenant.post('/api/events', { event: 'shop.visited', data })
+  await Promise.all([send(), send(), send()])
+  const seen = (await tenant.get('/api/event-types?source=seen')).json<{ data: object[] }>().data
+  t.match(seen, [{ name: 'shop.visited', source: 'seen', plugin: null, description: null }])
+  t.equal(seen.length, 1)
+  t.notMatch(JSON.stringify(seen), /ana/i, 'nothing that was sent, only its shape')
+  t.equal((await tenant.delete('/api/event-types/shop.visited')).statusCode, 204)
+  t.equal((await tenant.get('/api/event-types/shop.visited')).statusCode, 404)
+  await send()
+  t.match((await tenant.get('/api/event-types/shop.visited')).json(), { source: 'seen' }, 'and comes again')
+  t.equal((await tenant.put('/api/event-types/shop.visited', {})).statusCode, 201)
+  t.match((await tenant.get('/api/event-types/shop.visited')).json(), { source: 'tenant' })
+  await tenant.delete('/api/event-types/shop.visited')
+  t.equal((await tenant.get('/api/event-types/shop.visited')).statusCode, 404)
+})
+
+t.test('a shop that invents types without end has its events stored and 200 types catalogued', async (t) => {
+  const tenant = service.tenant()
+  const events = Array.from({ length: 250 }, (_, index) => ({ event: `visit.no_${index}`, data: {} }))
+  const sent = await tenant.post('/api/events', { events })
+  t.notMatch(sent.body, 'rejected')
+  await tenant.post('/api/events', { event: 'visit.later', data: {} })
+  const { data } = (await tenant.get('/api/event-types?source=seen&limit=200')).json<{ data: object[] }>()
+  const rows = await db
+    .selectFrom('seen_event_types')
+    .select('name')
+    .where('tenant_id', '=', tenant.id)
+    .execute()
+  t.equal(rows.length, 200)
+  t.ok(data.length > 0)
 })
