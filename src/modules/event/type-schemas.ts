@@ -18,6 +18,18 @@ export const EventType = Type.Object(
     source: StringEnum(['platform', 'tenant', 'plugin'], { description: 'Who declared it' }),
     plugin: Nullable(Type.String({ description: 'Slug of the plugin that declared it' })),
     description: Nullable(Type.String()),
+    entity: Nullable(
+      Type.Object(
+        {
+          kind: Type.String({ examples: ['customer'] }),
+          path: Type.String({
+            description: 'The member of `data` that holds its id; flows read it as `trigger.<path>`',
+            examples: ['customer_id'],
+          }),
+        },
+        { description: 'What events of the type tell of. Null for types that tenants and plugins declare' },
+      ),
+    ),
     sample: Nullable(OpenObject),
     schema: Nullable(OpenObject),
     created_at: Nullable(Timestamp),

@@ -135,13 +135,14 @@ function isAskedFor(
   return part === undefined || name.includes(part) || (description ?? '').toLowerCase().includes(part)
 }
 
-function viewCatalogued({ name, description, sample, schema }: CatalogueType): EventType {
+function viewCatalogued({ name, description, entity, sample, schema }: CatalogueType): EventType {
   return {
     name,
     category: categoryOf(name),
     source: 'platform',
     plugin: null,
     description,
+    entity: { ...entity },
     sample,
     schema: { ...schema },
     created_at: null,
@@ -154,6 +155,7 @@ function viewOwn({ plugin_id, sample, ...type }: TypeRow): EventType {
     ...type,
     category: categoryOf(type.name),
     source: plugin_id === null ? 'tenant' : 'plugin',
+    entity: null,
     sample: sample as EventType['sample'],
   }
 }
