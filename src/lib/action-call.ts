@@ -132,7 +132,10 @@ function readError(body: string): ErrorAnswer | null {
   if (typeof parsed !== 'object' || parsed === null) return null
   const own = parsed as Record<string, unknown>
   const { error } = own
-  return { own, nested: typeof error === 'object' && error !== null ? (error as Record<string, unknown>) : {} }
+  return {
+    own,
+    nested: typeof error === 'object' && error !== null ? (error as Record<string, unknown>) : {},
+  }
 }
 
 function errorMessage({ own, nested }: ErrorAnswer, clean: (text: string) => string): string | null {

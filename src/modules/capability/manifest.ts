@@ -105,14 +105,19 @@ type Lists = NonNullable<CapabilityManifest['capabilities']>
 /** The lists of either form, and where they stand: those of plugin.json below `capabilities`. */
 function listsOf(input: CapabilityManifest): { lists: Lists; at: string; errors: FieldError[] } {
   const { capabilities, triggers, actions, conditions } = input
-  const flat = { ...(triggers && { triggers }), ...(actions && { actions }), ...(conditions && { conditions }) }
+  const flat = {
+    ...(triggers && { triggers }),
+    ...(actions && { actions }),
+    ...(conditions && { conditions }),
+  }
   const [first] = Object.keys(flat)
   if (capabilities === undefined) {
     const detail = 'is missing: give triggers, actions and conditions in it'
     return { lists: flat, at: '', errors: first === undefined ? [{ pointer: '/capabilities', detail }] : [] }
   }
   const errors: FieldError[] = []
-  if (input.name === undefined) errors.push({ pointer: '/name', detail: 'is missing: say what people call it' })
+  if (input.name === undefined)
+    errors.push({ pointer: '/name', detail: 'is missing: say what people call it' })
   if (first !== undefined)
     errors.push({ pointer: `/${first}`, detail: 'belongs into capabilities, where the others are' })
   return { lists: capabilities, at: '/capabilities', errors }

@@ -57,7 +57,8 @@ const ConditionInput = Type.Object(
         Type.String({
           minLength: 1,
           maxLength: 512,
-          description: 'Where the value is: customer.points. Left out or null: whoever builds the flow says it',
+          description:
+            'Where the value is: customer.points. Left out or null: whoever builds the flow says it',
         }),
       ),
     ),
@@ -215,7 +216,7 @@ export const CapabilityTrigger = Type.Object(
     event_types: Type.Unsafe<readonly string[]>({ type: 'array', items: { type: 'string' } }),
     event_owners: Type.Record(Type.String(), StringEnum(EVENT_OWNERS), {
       description:
-        'Whose each of the event types is: the platform\'s; the plugin\'s own, which its key may publish; or ' +
+        "Whose each of the event types is: the platform's; the plugin's own, which its key may publish; or " +
         "another's, the shop's or another plugin's",
     }),
     output_schema: Nullable(OpenSchema),
