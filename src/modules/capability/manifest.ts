@@ -172,12 +172,12 @@ export function typesOf(manifest: Manifest): PluginType[] {
   return [...new Map(types.toReversed()).values()].toReversed()
 }
 
+const NO_NEWS = { health: null, last_updated: null }
+
 /** Whether both offer the same: how a plugin is and when it says that it changed is news of another kind. */
 export function isSameOffer(before: Manifest | null, after: Manifest): boolean {
   if (before === null) return false
-  const { health: _health, last_updated: _updated, ...offer } = before
-  const { health: _newHealth, last_updated: _newUpdated, ...newOffer } = after
-  return isDeepStrictEqual(offer, newOffer)
+  return isDeepStrictEqual({ ...before, ...NO_NEWS }, { ...after, ...NO_NEWS })
 }
 
 type Names = Record<keyof Manifest['capabilities'], string[]>

@@ -153,8 +153,7 @@ t.test('the platform’s codes and messages are the result’s', async (t) => {
       json(status, body)(response)
     },
   })
-  const { tenant } = await startApp(t, { env: { PLATFORM_URL: failing.url } })
-  const shop = tenant()
+  const shop = (await startApp(t, { env: { PLATFORM_URL: failing.url } })).tenant()
   const { results } = await dispatch(
     shop,
     answers.map(() => ({ action_type: 'create_product', payload: { name: 'Hat' } })),
@@ -165,11 +164,11 @@ t.test('the platform’s codes and messages are the result’s', async (t) => {
     answers.map(([status, , error]) => [status, error]),
   )
   const log = await readLog(shop, 'execution=codes')
-  t.strictSame(log.map(({ error_code }) => error_code).sort(), answers.map(([, , { code }]) => code).sort())
+  t.strictSame(log.map((entry) => entry.error_code).sort(), answers.map(([, , { code }]) => code).sort())
 })
 
 function sentSince(from: number): [string, unknown][] {
   return platform.received
     .slice(from)
-    .map(({ method, path, body }) => [`${method} ${path}`, JSON.parse(body.toString())])
+    .map(({ method, path, body }) => [`${method} ${path}`, JSON.parse(body) as unknown])
 }

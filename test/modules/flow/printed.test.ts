@@ -50,10 +50,7 @@ t.test('the printed flow runs as printed, with the printed plugin', async (t) =>
     },
   })
   t.strictSame(
-    others.received.map(({ path, body }) => [
-      path,
-      (JSON.parse(String(body)) as { payload: object }).payload,
-    ]),
+    others.received.map(({ path, body }) => [path, (JSON.parse(body) as { payload: object }).payload]),
     [['/create_contact', { source: 'website_signup' }]],
   )
 
@@ -78,7 +75,7 @@ t.test('the printed simple flow runs as printed', async (t) => {
   )
   await run(shop)
   t.match(
-    platform.received.map(({ method, path, body }) => [method, path, JSON.parse(String(body))]),
+    platform.received.map(({ method, path, body }) => [method, path, JSON.parse(body) as unknown]),
     [
       [
         'POST',
