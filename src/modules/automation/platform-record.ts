@@ -1,11 +1,7 @@
 import type { ActionCallFailure } from '../../lib/action-call.ts'
 import { newId } from '../../lib/ids.ts'
 import type { PlatformService } from '../platform/index.ts'
-import {
-  automationPlatformFailed,
-  automationRecordNotFound,
-  automationRecordUnknown,
-} from './errors.ts'
+import { automationPlatformFailed, automationRecordNotFound, automationRecordUnknown } from './errors.ts'
 import { idText, isRecord, isSameId, type RecordData, type RecordIdName, type RecordRef } from './record.ts'
 
 const WHAT: Readonly<Record<RecordIdName, { one: string; path: string }>> = {
@@ -48,7 +44,9 @@ export async function fetchRecord(
   if (record === null) throw untrusted(`The platform's answer is no ${one}.`)
   const found = record[name] ?? record['id'] ?? id
   if (!isSameId(found, id)) {
-    throw untrusted(`The platform answered with the ${one} ${idText(found)?.slice(0, 200) ?? 'without an id'}.`)
+    throw untrusted(
+      `The platform answered with the ${one} ${idText(found)?.slice(0, 200) ?? 'without an id'}.`,
+    )
   }
   return { ...record, [name]: found }
 }
@@ -77,9 +75,12 @@ function problemOf({ status, code, message }: ActionCallFailure, one: string, po
       errors: [{ pointer, detail: `must be the id of a ${one} of the platform, which says: ${message}` }],
     })
   }
-  return automationPlatformFailed(`${code}: ${message} Try again later, or give the ${one}'s data as \`data\`.`, {
-    extensions: { error_class: code, response_status: status },
-  })
+  return automationPlatformFailed(
+    `${code}: ${message} Try again later, or give the ${one}'s data as \`data\`.`,
+    {
+      extensions: { error_class: code, response_status: status },
+    },
+  )
 }
 
 function untrusted(detail: string) {

@@ -107,7 +107,11 @@ async function find(
   sample: RecordData | null,
 ): Promise<StartData> {
   const subject = subjectOf(fields.trigger)
-  if (given !== undefined && idText(idIn(subject, ref.name, given)) !== null && !isAbout(subject, ref, given)) {
+  if (
+    given !== undefined &&
+    idText(idIn(subject, ref.name, given)) !== null &&
+    !isAbout(subject, ref, given)
+  ) {
     const pointer = `/data/${ref.name}`
     throw automationRecordUnfit(undefined, {
       errors: [{ pointer, detail: `must be left out, or the same as ${ref.name}` }],
@@ -190,7 +194,9 @@ function messageOf(
   if (from === undefined) {
     const address = channel === 'sms' ? 'phone number' : channel === 'email' ? 'email address' : 'address'
     throw automationRecordUnfit(undefined, {
-      errors: [{ pointer: `/${name}`, detail: `must be of somebody whom the platform has an ${address} of`.replace('an phone', 'a phone') }],
+      errors: [
+        { pointer: `/${name}`, detail: `must be of somebody of whom the platform has the ${address}` },
+      ],
     })
   }
   return {
@@ -206,7 +212,11 @@ function messageOf(
 }
 
 /** A booking that only names its customer is told with the customer, like those of events. */
-async function withCustomer(ctx: AutomationContext, tenantId: string, booking: RecordData): Promise<RecordData> {
+async function withCustomer(
+  ctx: AutomationContext,
+  tenantId: string,
+  booking: RecordData,
+): Promise<RecordData> {
   const id = booking['customer_id']
   if (isRecord(booking['customer']) || (typeof id !== 'string' && typeof id !== 'number')) return booking
   const customer = await fetchRecord(ctx.platform, tenantId, { name: 'customer_id', id }, '/booking_id')
@@ -215,7 +225,8 @@ async function withCustomer(ctx: AutomationContext, tenantId: string, booking: R
 
 /** @throws `automation_record_unfit` */
 function checkComplete(subject: Subject, ref: RecordRef, { data, source }: StartData): void {
-  const properties = CATALOGUE.get(`${subject}.${subject === 'message' ? 'received' : 'created'}`)?.schema.properties
+  const properties = CATALOGUE.get(`${subject}.${subject === 'message' ? 'received' : 'created'}`)?.schema
+    .properties
   const required = [...NEEDED[subject]]
   const needed = Object.fromEntries(required.map((name) => [name, properties?.[name] ?? {}]))
   const violations = validate({ type: 'object', required, properties: needed }, data)

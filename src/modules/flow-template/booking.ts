@@ -50,7 +50,7 @@ export const IS_CONFIRMED = {
 }
 /** Of `booking.updated`. */
 export const IS_MOVED = { field: 'changes', operator: 'contains', value: 'starts_at' }
-export const SAME_BOOKING = { id: '{{trigger.id}}' }
+export const SAME_BOOKING = { booking_id: '{{trigger.booking_id}}' }
 
 /**
  * Waits until so long before the appointment.

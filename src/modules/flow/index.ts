@@ -156,6 +156,7 @@ function serviceOf(ctx: FlowContext): FlowService {
     catalogue: (tenantId) => loadCatalogue(ctx, tenantId),
     compile: (tenantId, definition) => compile(ctx, tenantId, definition),
     run: (actor, tenantId, id, start) => runFlow(ctx, actor, { tenantId, id }, start),
+    findRun: (tenantId, id, key) => findRun(ctx, { tenantId, id }, key),
     test: (tenantId, id, request) => testFlow(ctx, tenantId, id, request),
   }
 }

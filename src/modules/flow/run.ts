@@ -69,13 +69,16 @@ export async function findRun(
 ): Promise<EarlierRun | undefined> {
   const earlier = await findStart(db, tenantId, id, startKeyOf(key))
   if (earlier === undefined) return undefined
+  const { published_version: version } = found(await findFlow(db, tenantId, id))
   const { data } = JSON.parse(earlier.trigger) as { data: Record<string, unknown> }
-  return { execution_id: earlier.id, reason: earlier.reason, data }
+  return { execution_id: earlier.id, reason: earlier.reason, version: version ?? 0, data }
 }
 
 export interface EarlierRun {
   execution_id: string
   reason: string | null
+  /** Published now. */
+  version: number
   data: Record<string, unknown>
 }
 

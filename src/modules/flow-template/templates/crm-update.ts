@@ -1,7 +1,7 @@
 import { text } from '../parameter.ts'
 import { defineTemplate, onEvent, type Step } from '../template.ts'
 
-const NAME = '{{trigger.name | default: trigger.id}}'
+const NAME = '{{trigger.name | default: trigger.lead_id}}'
 
 export const crmUpdate = defineTemplate({
   id: 'crm_update',
