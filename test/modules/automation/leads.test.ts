@@ -28,9 +28,9 @@ t.test('a new lead is welcomed at once, by the ready-made text, once', async (t)
     { channel: 'email', recipient: MIGUEL.email, subject: 'Thank you for your interest, Miguel' },
   ])
   t.same(await shop.outcomes(id), ['completed/done', 'completed/filtered', 'skipped/reentered_too_soon'])
-  const { times_triggered, last_triggered_at } = await shop.read(id)
+  const { times_triggered, last_triggered } = await shop.read(id)
   t.equal(times_triggered, 2, 'a lead without an address starts it, one told of twice does not')
-  t.ok(Math.abs(Date.parse(String(last_triggered_at)) - shop.now().getTime()) < MINUTE_MS)
+  t.ok(Math.abs(Date.parse(String(last_triggered)) - shop.now().getTime()) < MINUTE_MS)
 })
 
 t.test('a lead without contact is written to when the hours are over, once', async (t) => {

@@ -11,7 +11,7 @@ export interface Automation {
   customised: boolean
   preset: string | null
   times_triggered: number
-  last_triggered_at: string | null
+  last_triggered: string | null
   warnings?: { pointer: string; detail: string }[]
   [field: string]: unknown
 }
