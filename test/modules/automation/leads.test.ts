@@ -1,5 +1,5 @@
 import t from 'tap'
-import { DAY_MS, HOUR_MS, MIGUEL, MINUTE_MS, startCrm } from './support.ts'
+import { DAY_MS, HOUR_MS, idOf, MIGUEL, MINUTE_MS, startCrm } from './support.ts'
 
 const crm = await startCrm(t)
 
@@ -22,7 +22,7 @@ t.test('a new lead is welcomed at once, by the ready-made text, once', async (t)
   t.match(made, { delay_hours: 0, channel: 'email', enabled: true, customised: false, times_triggered: 0 })
   const lead = await shop.ask('POST', '/api/leads', MIGUEL)
   await shop.ask('POST', '/api/leads', { name: 'Nobody' })
-  await shop.send('lead.created', lead)
+  await shop.send('lead.created', { ...lead, lead_id: idOf(lead, 'lead_id') })
   await shop.settle()
   t.match(await shop.sent(), [
     { channel: 'email', recipient: MIGUEL.email, subject: 'Thank you for your interest, Miguel' },
