@@ -20,6 +20,6 @@ function hintOf({ properties = {} }: SafeSchema, exact: readonly string[]): Safe
 }
 
 function nested(schema: SafeSchema): SafeSchema {
-  const { type: _, ...hint } = hintOf(schema, [])
-  return hint
+  const { properties = {} } = hintOf(schema, [])
+  return { properties }
 }
