@@ -144,7 +144,10 @@ function resultOf(
 ): AutomationTestResult {
   const step = test.steps.find(({ type }) => type === 'message')
   const isWritten = step?.status === 'simulated'
-  const { channel, to, subject, body } = (isWritten ? step.output : {}) as Record<string, string | null | undefined>
+  const { channel, to, subject, body } = (isWritten ? step.output : {}) as Record<
+    string,
+    string | null | undefined
+  >
   const asks_ai = step?.would?.asks_ai ?? false
   return {
     ...test,
