@@ -21,8 +21,10 @@ const SmsInput = Type.Object(
 )
 const NotificationInput = Type.Object(
   {
-    title: Line(),
     message: Text(),
+    title: Type.Optional(Line()),
+    /** Where it is shown: slack, say. Left out: in the platform itself. */
+    channel: Type.Optional(Line(64)),
     user_id: Type.Optional(PersonId()),
     level: Type.Optional(Type.Union(['info', 'warning', 'error'].map((level) => Type.Literal(level)))),
     data: Type.Optional(AnyObject()),
@@ -64,11 +66,9 @@ export function notificationRoutes(app: App, shop: Shop): void {
   )
   app.post('/api/notifications', { schema: { body: NotificationInput } }, (request, reply) =>
     change(shop, request, reply, (trx) => {
-      const { user_id, title, ...content } = request.body
-      return {
-        status: 201,
-        body: keep(trx, 'notification', user_id === undefined ? null : String(user_id), title, content),
-      }
+      const { user_id, title = null, channel = 'notification', ...content } = request.body
+      const recipient = user_id === undefined ? null : String(user_id)
+      return { status: 201, body: keep(trx, channel, recipient, title, content) }
     }),
   )
 }

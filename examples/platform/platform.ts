@@ -68,6 +68,12 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     checkToken(request, options.token)
     request.tenantId = tenantOf(request, options.tenantId)
   })
+  // Who updates something may send its id in the body, too: the path says it already.
+  app.addHook('preValidation', async ({ params, body }) => {
+    const { id } = params as { id?: string }
+    if (id === undefined || typeof body !== 'object' || body === null) return
+    if ('id' in body && String(body.id) === id) delete body.id
+  })
   answerErrors(app)
   registerRoutes(app, { db, outbox })
   app.addHook('onClose', async () => {

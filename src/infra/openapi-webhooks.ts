@@ -75,7 +75,10 @@ export function webhookDocuments(): Webhooks {
         'a sample and a schema for each type. Order is best effort, and the same event may come more than once.',
       event: { type: 'string', pattern: '^[a-z0-9_]+(\\.[a-z0-9_]+)*$', maxLength: 128 },
       data: { type: 'object', additionalProperties: true },
-      example: ['product.created', { id: 'prod_8Qk2Zt', title: 'Linen apron', price: 39.9, currency: 'EUR' }],
+      example: [
+        'product.created',
+        { product_id: 'prod_8Qk2Zt', name: 'Linen apron', price: 39.9, status: 'active' },
+      ],
     }),
     action: actionCallDocument(HEADERS),
     'plugin.test': webhook({

@@ -16,6 +16,8 @@ export interface ActionCallFailure {
   status: number | null
   /** An error class of the egress door, or `invalid_response`, `breaker_open`, `platform_not_configured`. */
   code: string
+  /** What the other side itself calls the error, bounded; null: it says nothing that is a code. */
+  reportedCode: string | null
   message: string
   /** Another try may help: no complete answer, 408, 425, 429 or 5xx. */
   transient: boolean
@@ -43,6 +45,8 @@ const TRANSIENT_STATUS = new Set([408, 425, 429])
 /** The same again is not answered better. */
 const LASTING_CODES = new Set(['blocked', 'redirect', 'response_too_large', 'invalid_response'])
 const MESSAGE_MAX_CHARS = 500
+/** A name, fit for a log and a comparison: nothing that a foreign body could hide text in. */
+const REPORTED_CODE = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/
 
 /**
  * Reads the answer to an action: 2xx with JSON or nothing is a success, all else a failure with a code.
@@ -58,6 +62,7 @@ export function readActionResponse(
     ok: false,
     status,
     code,
+    reportedCode: null,
     message,
     transient: isTransient(status, code),
     bytesSent,
@@ -65,8 +70,13 @@ export function readActionResponse(
   })
   if (!response.ok || status === null) {
     const code = response.errorClass ?? 'protocol_error'
-    const said = response.truncated ? null : errorMessage(response.body, clean)
-    return failure(code, said ?? response.errorDetail ?? `The call failed: ${code}.`)
+    const said = response.truncated ? null : readError(response.body)
+    const reportedCode = said && errorCode(said, clean, status)
+    const message = said && errorMessage(said, clean)
+    return {
+      ...failure(code, message ?? response.errorDetail ?? `The call failed: ${code}.`),
+      reportedCode,
+    }
   }
   if (response.truncated) {
     return failure('response_too_large', `The answer is larger than ${ACTION_RESPONSE_MAX_BYTES / 1024} KB.`)
@@ -105,8 +115,14 @@ function isTransient(status: number | null, code: string): boolean {
   return code !== 'http_4xx' || (status !== null && TRANSIENT_STATUS.has(status))
 }
 
-/** The sentence in an error answer, in the shapes that APIs commonly use; null if there is none. */
-function errorMessage(body: string, clean: (text: string) => string): string | null {
+/** An error answer's members, those of a nested `error` apart; null if it has none. */
+interface ErrorAnswer {
+  own: Record<string, unknown>
+  nested: Record<string, unknown>
+}
+
+/** Reads the shapes that APIs commonly use: `{ error: { code, message } }`, problem+json, `{ error: "text" }`. */
+function readError(body: string): ErrorAnswer | null {
   let parsed: unknown
   try {
     parsed = JSON.parse(body)
@@ -114,11 +130,32 @@ function errorMessage(body: string, clean: (text: string) => string): string | n
     return null
   }
   if (typeof parsed !== 'object' || parsed === null) return null
-  const { error, message, detail } = parsed as Record<string, unknown>
-  const nested =
-    typeof error === 'object' && error !== null ? (error as Record<string, unknown>)['message'] : error
-  const found = [detail, message, nested].find((text) => typeof text === 'string' && text !== '')
+  const own = parsed as Record<string, unknown>
+  const { error } = own
+  return {
+    own,
+    nested: typeof error === 'object' && error !== null ? (error as Record<string, unknown>) : {},
+  }
+}
+
+function errorMessage({ own, nested }: ErrorAnswer, clean: (text: string) => string): string | null {
+  const candidates = [own['detail'], own['message'], nested['message'], own['error'], own['title']]
+  const found = candidates.find((text) => typeof text === 'string' && text !== '')
   if (found === undefined) return null
   const text = clean((found as string).toWellFormed().replaceAll('\0', ''))
   return text.slice(0, MESSAGE_MAX_CHARS).toWellFormed()
+}
+
+/** A number that only repeats the status says nothing more. */
+function errorCode(
+  { own, nested }: ErrorAnswer,
+  clean: (text: string) => string,
+  status: number | null,
+): string | null {
+  for (const code of [nested['code'], own['code']]) {
+    const text = Number.isSafeInteger(code) ? String(code) : code
+    if (typeof text !== 'string' || text === String(status)) continue
+    if (REPORTED_CODE.test(text) && clean(text) === text) return text
+  }
+  return null
 }

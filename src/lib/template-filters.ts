@@ -95,7 +95,7 @@ const SPECS: Readonly<Record<string, FilterSpec>> = {
     ],
     returns: 'text',
     description: 'At most so many characters, the ending (default "…") included.',
-    example: ['{{trigger.title | truncate: 9}}', { title: 'Running shoes' }, 'Running …'],
+    example: ['{{trigger.name | truncate: 9}}', { name: 'Running shoes' }, 'Running …'],
     apply: textFilter((text, [length, ending = '…']: [number, unknown?]) =>
       truncate(text, length, scalarText(ending)),
     ),

@@ -151,14 +151,16 @@ t.test('the platform does every action of the registry, with every field that it
     results.set(action_type, answer.results[0]?.data ?? {})
   }
   const product = {
-    title: 'Linen apron',
+    name: 'Linen apron',
     price: '39.90',
     description: 'Washed',
     sku: 'APR-1',
     currency: 'EUR',
     stock: 12,
     status: 'active',
+    images: ['https://example.com/apron.jpg'],
     tags: ['kitchen'],
+    collections: ['linen'],
   }
   const customer = {
     email: 'ada@example.com',
@@ -193,7 +195,14 @@ t.test('the platform does every action of the registry, with every field that it
     variables: { name: 'Ada' },
   })
   await run('send_sms', { to: '+351912345678', message: 'Hello' })
-  const notice = { title: 'New customer', message: 'Ada', user_id: 7, level: 'info', data: { a: 1 } }
+  const notice = {
+    title: 'New customer',
+    message: 'Ada',
+    channel: 'slack',
+    user_id: 7,
+    level: 'info',
+    data: { a: 1 },
+  }
   await run('create_notification', notice)
   await run('send_notification', notice)
   await run('create_task', {
@@ -214,7 +223,7 @@ t.test('the platform does every action of the registry, with every field that it
   const kept = (await place.shop.call('GET', '/api/notifications')).body['data'] as { channel: string }[]
   t.same(
     kept.map(({ channel }) => channel),
-    ['notification', 'notification', 'sms', 'email'],
+    ['slack', 'slack', 'sms', 'email'],
   )
 })
 
@@ -235,9 +244,9 @@ t.test("what the platform refuses is the action's result, with its own words", a
       {
         success: false,
         response_status: 409,
-        error: { code: 'http_4xx', message: /Another customer has this email/ },
+        error: { code: 'email_taken', message: /Another customer has this email/ },
       },
-      { success: false, response_status: 404, error: { code: 'http_4xx', message: /no such product/ } },
+      { success: false, response_status: 404, error: { code: 'not_found', message: /no such product/ } },
       { success: true },
     ],
     summary: { total: 3, succeeded: 1, failed: 2 },

@@ -106,6 +106,43 @@ t.test("the other side's sentence is the message, bounded, in the shapes that ar
   t.end()
 })
 
+t.test("the other side's code is told beside the class of the failure, if it is a name", (t) => {
+  const codeOf = (body: unknown, status = 422, clean?: (text: string) => string) => {
+    const response = { ...ANSWER, ok: false, status, errorClass: 'http_4xx', body: JSON.stringify(body) }
+    const result = readActionResponse(response, clean)
+    t.match(result, { code: 'http_4xx', transient: status === 429 })
+    return result.ok ? undefined : result.reportedCode
+  }
+  t.equal(codeOf({ error: { code: 'sku_taken', message: 'a' }, code: 'outer' }), 'sku_taken')
+  t.equal(codeOf({ type: 'about:blank', code: 'Bad.Price-1', detail: 'd' }), 'Bad.Price-1')
+  t.equal(codeOf({ code: 'slow_down' }, 429), 'slow_down')
+  t.equal(codeOf({ error: { code: 21211 } }), '21211')
+  const none = [
+    '',
+    'two words',
+    'x'.repeat(65),
+    'a\nb',
+    '\u0000',
+    'é',
+    -1,
+    1.5,
+    422,
+    '422',
+    true,
+    null,
+    {},
+    ['a'],
+  ]
+  for (const code of none) t.equal(codeOf({ code, error: { code } }), null, JSON.stringify(code))
+  for (const body of [{ error: 'sku_taken' }, [], 'text', null, 7]) t.equal(codeOf(body), null)
+  t.equal(
+    codeOf({ code: 'secret' }, 422, (text) => text.replaceAll('secret', '*')),
+    null,
+    'nothing that has to be cleaned',
+  )
+  t.end()
+})
+
 t.test('numbers beyond a double are found wherever they are', (t) => {
   for (const text of ['1e999', '[[-1e400]]', '{"a":{"b":[1,1e309]}}'])
     t.ok(hasHugeNumber(parseJson(Buffer.from(text))))

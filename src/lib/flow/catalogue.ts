@@ -30,8 +30,10 @@ export interface CatalogueAction {
   action_type: string
   /** Null: an action of the platform. */
   plugin_id: string | null
+  /** What it cannot be called without; of the platform: what its path takes. */
   required_fields: readonly string[]
   optional_fields: readonly string[]
+  /** Of a plugin: what its input has to be. Of the platform: a hint. */
   input_schema: SafeSchema | null
   output_schema: SafeSchema | null
   /** Event types that running it causes. */

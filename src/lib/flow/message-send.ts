@@ -8,7 +8,7 @@ import { PLATFORM } from './plugin-ref.ts'
 import type { Reader } from './reading.ts'
 import { at, createReader, finish, has, report, STEP_PLACE, take } from './reading.ts'
 import { readTree } from './read-template.ts'
-import { resolveNamed } from './step-action.ts'
+import { checkByHint, resolveNamed } from './step-action.ts'
 import type { ActionConfig, MessageChannel } from './types.ts'
 import { MESSAGE_CHANNELS } from './types.ts'
 
@@ -130,7 +130,9 @@ export function sendConfig(
   const { input_schema: schema } = action
   if (schema) {
     reader.compilation.typeChecks.push(() => {
-      checkPayload(reader, { ...schema, required: [] }, input, at(reader, 'input'))
+      const given = { ...schema, required: [] }
+      if (action.plugin_id === null) checkByHint(reader, action, given, input, at(reader, 'input'))
+      else checkPayload(reader, given, input, at(reader, 'input'))
     })
   }
   return {
@@ -159,7 +161,8 @@ function checkPart(
   if (!schema) return
   step.compilation.typeChecks.push(() => {
     // What a template makes is sent as text.
-    if (text !== null && !text.includes('{{')) checkPayload(step, schema, text, at(step, part))
+    if (text === null || text.includes('{{')) return
+    checkPayload(step, schema, text, at(step, part), action.plugin_id === null ? 'hint' : 'holds')
   })
 }
 
@@ -183,7 +186,8 @@ function checkCovered(step: Reader, action: CatalogueAction, given: Record<strin
     const part = PARTS.find((each) => FIELDS_OF_PART[each].includes(name))
     const fix = part === undefined ? `Add "${name}" to the "input" of "send_with"` : `Add "${part}"`
     const needs = `${action.action_type} needs ${part === name ? 'it' : `"${name}"`}`
-    report(step, 'missing_field', step.path, `${fix}: ${needs}.`)
+    const isHint = action.plugin_id === null && !action.required_fields.includes(name)
+    report(step, 'missing_field', step.path, `${fix}: ${needs}.`, isHint ? 'warning' : undefined)
   }
 }
 

@@ -3,42 +3,76 @@ import { validate } from '../safe-schema.ts'
 import { isPlainObject } from '../safe-schema-shape.ts'
 import { typesOfExpression } from './expression-types.ts'
 import { splitPointer } from './pointer.ts'
-import type { Path } from './problems.ts'
+import type { Path, Severity } from './problems.ts'
 import type { Reader } from './reading.ts'
 import { report } from './reading.ts'
 import { exactText } from './read-template.ts'
 import { typesOf } from './schemas.ts'
 
+/** How a payload is judged: a hint warns where a schema that holds reports an error. */
+export type Strictness = 'holds' | 'hint'
+
 /** Compares a payload with the schema of what takes it; what templates make is judged by its declared type. */
-export function checkPayload(reader: Reader, schema: SafeSchema, value: unknown, path: Path): void {
+export function checkPayload(
+  reader: Reader,
+  schema: SafeSchema,
+  value: unknown,
+  path: Path,
+  strictness: Strictness = 'holds',
+): void {
   if (reader.compilation.problems.isFull) return
+  const severity = severityOf(strictness)
   if (typeof value === 'string' && value.includes('{{')) {
-    checkTemplate(reader, schema, value, path)
+    checkTemplate(reader, schema, value, path, severity)
   } else if (isPlainObject(value) && (typesOf(schema)?.has('object') ?? true)) {
-    for (const name of schema.required ?? []) {
-      if (Object.hasOwn(value, name)) continue
-      report(reader, 'missing_field', path, `Add "${name}": the action needs it.`)
-    }
-    for (const [name, member] of Object.entries(value)) {
-      const property =
-        schema.properties && Object.hasOwn(schema.properties, name) ? schema.properties[name] : undefined
-      if (property) checkPayload(reader, property, member, [...path, name])
-      else if (schema.properties || schema.additionalProperties === false) {
-        const isClosed = schema.additionalProperties === false
-        const names = Object.keys(schema.properties ?? {}).slice(0, 30)
-        const message = `The action has no field "${name.slice(0, 64)}": it takes ${names.join(', ') || 'none'}.`
-        report(reader, 'unknown_field', [...path, name], message, isClosed ? 'error' : 'warning')
-      }
-    }
+    checkMembers(reader, schema, value, path, strictness)
   } else if (Array.isArray(value) && (typesOf(schema)?.has('array') ?? true)) {
     const { items: itemSchema, ...own } = schema
-    reportViolations(reader, own, value, path)
+    reportViolations(reader, own, value, path, severity)
     if (!itemSchema) return
-    for (const [index, item] of value.entries()) checkPayload(reader, itemSchema, item, [...path, index])
-  } else reportViolations(reader, schema, value, path)
+    for (const [index, item] of value.entries())
+      checkPayload(reader, itemSchema, item, [...path, index], strictness)
+  } else reportViolations(reader, schema, value, path, severity)
 }
 
-function checkTemplate(reader: Reader, schema: SafeSchema, text: string, path: Path): void {
+/** Undefined: as the problem's code says. */
+function severityOf(strictness: Strictness): Severity | undefined {
+  return strictness === 'hint' ? 'warning' : undefined
+}
+
+function checkMembers(
+  reader: Reader,
+  schema: SafeSchema,
+  members: Record<string, unknown>,
+  path: Path,
+  strictness: Strictness,
+): void {
+  const severity = severityOf(strictness)
+  for (const name of schema.required ?? []) {
+    if (Object.hasOwn(members, name)) continue
+    const needs = strictness === 'hint' ? 'the action usually has it' : 'the action needs it'
+    report(reader, 'missing_field', path, `Add "${name}": ${needs}.`, severity)
+  }
+  for (const [name, member] of Object.entries(members)) {
+    const property =
+      schema.properties && Object.hasOwn(schema.properties, name) ? schema.properties[name] : undefined
+    if (property) checkPayload(reader, property, member, [...path, name], strictness)
+    else if (schema.properties || schema.additionalProperties === false) {
+      const isClosed = schema.additionalProperties === false
+      const names = Object.keys(schema.properties ?? {}).slice(0, 30)
+      const message = `The action has no field "${name.slice(0, 64)}": it takes ${names.join(', ') || 'none'}.`
+      report(reader, 'unknown_field', [...path, name], message, severity ?? (isClosed ? 'error' : 'warning'))
+    }
+  }
+}
+
+function checkTemplate(
+  reader: Reader,
+  schema: SafeSchema,
+  text: string,
+  path: Path,
+  severity: Severity | undefined,
+): void {
   const exact = exactText(text)
   const types = exact ? typesOfExpression(reader, exact) : new Set<SchemaType>(['string'])
   const wanted = typesOf(schema)
@@ -46,7 +80,7 @@ function checkTemplate(reader: Reader, schema: SafeSchema, text: string, path: P
   const made = exact
     ? `{{${exact.source.slice(0, 80)}}} is ${[...types].join(' or ')}`
     : 'text with a template in it is string'
-  report(reader, 'wrong_type', path, `Give ${[...wanted].join(' or ')} here: ${made}.`)
+  report(reader, 'wrong_type', path, `Give ${[...wanted].join(' or ')} here: ${made}.`, severity)
 }
 
 /** A number may well be whole. */
@@ -58,8 +92,14 @@ function isAccepted(type: SchemaType, wanted: ReadonlySet<SchemaType>): boolean 
   )
 }
 
-function reportViolations(reader: Reader, schema: SafeSchema, value: unknown, path: Path): void {
+function reportViolations(
+  reader: Reader,
+  schema: SafeSchema,
+  value: unknown,
+  path: Path,
+  severity: Severity | undefined,
+): void {
   for (const { pointer, detail } of validate(schema, value)) {
-    report(reader, 'wrong_type', [...path, ...splitPointer(pointer)], detail)
+    report(reader, 'wrong_type', [...path, ...splitPointer(pointer)], detail, severity)
   }
 }

@@ -47,6 +47,7 @@ export const FLOW_PROBLEMS = {
   unknown_action: define('actions', 'error', 'There is no such action'),
   ambiguous_action: define('actions', 'error', 'Several plugins have the action'),
   missing_field: define('actions', 'error', 'The action needs a field that is not given'),
+  field_from_trigger: define('actions', 'warning', 'A needed field is taken from what starts the flow'),
   unknown_field: define('actions', 'warning', 'The action has no such field'),
   wrong_type: define('actions', 'error', 'A value is not what the action takes'),
   invalid_url: define('actions', 'error', 'The URL is not one that may be called'),

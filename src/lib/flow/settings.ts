@@ -90,14 +90,14 @@ function readEnrolment(settings: Reader): Enrolment {
   const sent = take(settings, 'enrolment')
   const path = at(settings, 'enrolment')
   if (sent !== undefined && !isPlainObject(sent)) {
-    report(settings, 'malformed', path, 'Give "enrolment" an object: { "key": "{{trigger.customer.id}}" }.')
+    report(settings, 'malformed', path, 'Give "enrolment" an object: { "key": "{{trigger.customer_id}}" }.')
   }
   const members = isPlainObject(sent) ? sent : {}
   const reader = createReader(settings.compilation, members, path, null, ENTRY_PLACE)
   const key = readTemplateText(reader, 'key')
   for (const rule of ['while_active', 'reenter_after']) {
     if (key === null && has(reader, rule)) {
-      const message = `Add "key", such as "{{trigger.id}}": "${rule}" is about executions with the same key.`
+      const message = `Add "key", such as "{{trigger.customer_id}}": "${rule}" is about executions with the same key.`
       report(reader, 'enrolment_without_key', at(reader, rule), message)
     }
   }

@@ -1,3 +1,4 @@
+import type { SafeSchema } from '../safe-schema.ts'
 import { isPlainObject } from '../safe-schema-shape.ts'
 import type { ActionResolution, CatalogueAction } from './catalogue.ts'
 import { checkPayload } from './payload-types.ts'
@@ -6,10 +7,13 @@ import type { Path } from './problems.ts'
 import type { Reader } from './reading.ts'
 import { at, has, report, take } from './reading.ts'
 import { readTree } from './read-template.ts'
+import { lookUp } from './schemas.ts'
 import type { ActionConfig } from './types.ts'
 
 /** The linear format's name for the input first, then the graph's. */
 const INPUT_NAMES = ['payload_template', 'input', 'config'] as const
+/** A name that a path may have as it is. */
+const MEMBER = /^[A-Za-z][A-Za-z0-9_]*$/
 
 /** Reads an action, whose input is compared with what the action takes once all steps are known. */
 export function readAction(reader: Reader): ActionConfig | null {
@@ -73,7 +77,8 @@ function readInput(reader: Reader): { value: Record<string, unknown>; path: Path
     return { value: {}, path }
   }
   readTree(reader, value, path)
-  return { value, path }
+  // What is filled in belongs to the compiled flow, not to the definition.
+  return { value: { ...value }, path }
 }
 
 /** Reports that the catalogue has no such action; `path` is of its name. */
@@ -93,15 +98,16 @@ function checkInput(
   input: Record<string, unknown>,
   path: Path,
 ): void {
+  if (action.plugin_id !== null) fillFromTrigger(reader, action, input, path)
   const required = new Set(action.required_fields)
-  for (const name of action.input_schema?.required ?? []) required.delete(name)
+  if (action.plugin_id !== null) for (const name of action.input_schema?.required ?? []) required.delete(name)
   for (const name of required) {
-    if (input[name] === undefined || input[name] === null || input[name] === '') {
-      report(reader, 'missing_field', path, `Add "${name}": ${action.action_type} needs it.`)
-    }
+    if (isGiven(input, name)) continue
+    report(reader, 'missing_field', path, `Add "${name}": ${action.action_type} needs it.`)
   }
   if (action.input_schema) {
-    checkPayload(reader, action.input_schema, input, path)
+    if (action.plugin_id === null) checkByHint(reader, action, action.input_schema, input, path)
+    else checkPayload(reader, action.input_schema, input, path)
     return
   }
   const known = [...action.required_fields, ...action.optional_fields]
@@ -111,4 +117,49 @@ function checkInput(
     const message = `${action.action_type} has no field "${name.slice(0, 64)}": it takes ${known.join(', ')}.`
     report(reader, 'unknown_field', [...path, name], message)
   }
+}
+
+/** Judges the input of a platform action: what its path takes has to be good, all else the platform decides. */
+export function checkByHint(
+  reader: Reader,
+  { required_fields: pathFields }: CatalogueAction,
+  schema: SafeSchema,
+  input: Record<string, unknown>,
+  path: Path,
+): void {
+  const properties = { ...schema.properties }
+  for (const name of pathFields) {
+    const property = Object.hasOwn(properties, name) ? properties[name] : undefined
+    if (property && isGiven(input, name)) checkPayload(reader, property, input[name], [...path, name])
+    properties[name] = {}
+  }
+  const required = (schema.required ?? []).filter((name) => !pathFields.includes(name))
+  checkPayload(reader, { ...schema, properties, required }, input, path, 'hint')
+}
+
+/**
+ * Gives a plugin's action a required field that the step leaves out from the trigger's member of that name, if every
+ * way of starting the flow declares it: a builder's welcome email says neither whom it is about nor where it goes.
+ * What is filled in is part of the compiled flow and is reported, so that nothing is sent that nobody could see.
+ */
+function fillFromTrigger(
+  reader: Reader,
+  action: CatalogueAction,
+  input: Record<string, unknown>,
+  path: Path,
+): void {
+  const { trigger } = reader.compilation.schemas
+  if (trigger.length === 0) return
+  for (const name of new Set([...action.required_fields, ...(action.input_schema?.required ?? [])])) {
+    if (Object.hasOwn(input, name) || !MEMBER.test(name)) continue
+    if (!trigger.every((schema) => 'found' in lookUp(schema, [name]))) continue
+    input[name] = `{{trigger.${name}}}`
+    const message = `${action.action_type} needs "${name}", and gets {{trigger.${name}}}: give it a value of its own if that is another.`
+    report(reader, 'field_from_trigger', path, message)
+  }
+}
+
+function isGiven(input: Record<string, unknown>, name: string): boolean {
+  const value = Object.hasOwn(input, name) ? input[name] : undefined
+  return value !== undefined && value !== null && value !== ''
 }

@@ -1,9 +1,11 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import type { FlowService } from '../flow/index.ts'
+import type { PlatformService } from '../platform/index.ts'
 
 /** What the module's services work with. */
 export interface AutomationContext {
   db: Kysely<DB>
   flows: FlowService
+  platform: PlatformService
 }

@@ -14,8 +14,9 @@ export function crmSteps(fields: AutomationFields, addresses: Addresses): Step[]
   const isSaid = fields.template !== null || fields.ai_prompt !== null
   const said = isSaid ? [sayStep(TELL_TEAM, fields, addresses)] : []
   if (isReadyMade(fields)) {
-    const { steps } = readyMade()
-    return isSaid ? [...steps.filter(({ id }) => id !== TELL_TEAM), ...said] : steps
+    // Said as automations say it: who starts it by hand need not know the status before.
+    const tell = sayStep(TELL_TEAM, fields, addresses)
+    return [...readyMade().steps.filter(({ id }) => id !== TELL_TEAM), tell]
   }
   const { action_type, plugin_id, input } = fields.action ?? {
     action_type: 'create_task',
@@ -48,5 +49,5 @@ function readyMade(): Definition {
 function taskTitle({ trigger }: AutomationFields): string {
   if (trigger === 'message_received') return 'Answer {{trigger.from}}'
   if (isOfBooking(trigger)) return 'Appointment with {{trigger.customer.name | default: "a customer"}}'
-  return 'Look after {{trigger.name | default: trigger.id}}'
+  return 'Look after {{trigger.name | default: trigger.lead_id}}'
 }

@@ -11,29 +11,29 @@ type Preset = Pick<AutomationInput, 'name' | 'type' | 'trigger' | 'delay_hours' 
 
 /** What every shop starts with. */
 const PRESETS: Readonly<Record<string, Preset>> = {
-  new_lead_welcome: {
-    name: 'Welcome new leads',
+  welcome_new_leads: {
+    name: 'Welcome New Leads',
     type: 'lead_followup',
     trigger: 'new_lead',
     delay_hours: 0,
     channel: 'email',
   },
-  lead_follow_up: {
-    name: 'Follow up on quiet leads',
+  follow_up_3_days: {
+    name: 'Follow-up After 3 Days',
     type: 'lead_followup',
     trigger: 'no_contact',
     delay_hours: 72,
     channel: 'email',
   },
-  booking_confirmation: {
-    name: 'Confirm bookings',
-    type: 'booking_confirmation',
-    trigger: 'after_booking',
-    delay_hours: 0,
+  follow_up_7_days: {
+    name: 'Follow-up After 7 Days',
+    type: 'lead_followup',
+    trigger: 'no_contact',
+    delay_hours: 168,
     channel: 'email',
   },
-  booking_reminder: {
-    name: 'Remind of bookings',
+  booking_reminder_24h: {
+    name: 'Booking Reminder 24h Before',
     type: 'booking_reminder',
     trigger: 'before_booking',
     delay_hours: 24,

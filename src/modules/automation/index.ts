@@ -19,12 +19,12 @@ import { NAMED } from './schemas.ts'
  */
 export default fp(
   async (app: FastifyInstance) => {
-    const ctx: AutomationContext = { db: app.db, flows: app.flows }
+    const ctx: AutomationContext = { db: app.db, flows: app.flows, platform: app.platform }
     const dueWork = new DueWork(app.flowEngine)
     app.addHook('preClose', () => dueWork.stop())
     for (const schema of [...NAMED, ...OPERATION_SCHEMAS]) app.addSchema(schema)
     await app.register(async (routes) => automationRoutes(routes, ctx))
     await app.register(async (routes) => operationRoutes(routes, ctx, dueWork))
   },
-  { name: 'automation', dependencies: ['db', 'auth', 'flow', 'flow-template', 'flow-engine'] },
+  { name: 'automation', dependencies: ['db', 'auth', 'flow', 'flow-template', 'flow-engine', 'platform'] },
 )

@@ -8,7 +8,6 @@ import {
   flowNotActive,
   flowNotManual,
   flowRunConflict,
-  FlowTest,
   RunHeaders,
   StartedRunSchema,
   tooManyFlows,
@@ -17,11 +16,19 @@ import { toggleAutomation } from './change-service.ts'
 import type { AutomationContext } from './context.ts'
 import { installDefaults } from './defaults.ts'
 import type { DueWork } from './due-work.ts'
-import { automationInvalid, automationNotFound } from './errors.ts'
+import {
+  automationInvalid,
+  automationNotFound,
+  automationPlatformFailed,
+  automationRecordNotFound,
+  automationRecordUnfit,
+  automationRecordUnknown,
+} from './errors.ts'
 import { WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import {
   AutomationDefaults,
   AutomationRun,
+  AutomationTestResult,
   DefaultsRequest,
   TestRequest,
   ToggleRequest,
@@ -30,6 +37,13 @@ import {
 import { AUTOMATION_TAGS as tags } from './routes.ts'
 import { Automation, AutomationParams } from './schemas.ts'
 import { testAutomation, triggerAutomation } from './try-service.ts'
+
+const RECORD_PROBLEMS = [
+  automationRecordUnfit,
+  automationRecordUnknown,
+  automationRecordNotFound,
+  automationPlatformFailed,
+]
 
 export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, dueWork: DueWork): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
@@ -65,13 +79,13 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
         tags,
         summary: 'See what an automation would do',
         description:
-          'For a made-up lead, message or booking, or a past event. Nothing is sent and nothing is counted: every step ' +
-          'says what it would do, and the message is there to be read.',
+          'For a lead, booking or customer of the platform by its id, a made-up one, or a past event. Nothing is sent and ' +
+          'nothing is counted: every step says what it would do, and `message` is what would be written.',
         params: AutomationParams,
         body: ref(TestRequest),
         response: {
-          200: ref(FlowTest),
-          ...problems(...WRITE_PROBLEMS, automationNotFound, eventNotFound, flowInvalid),
+          200: ref(AutomationTestResult),
+          ...problems(...WRITE_PROBLEMS, automationNotFound, eventNotFound, flowInvalid, ...RECORD_PROBLEMS),
         },
       },
     },
@@ -87,20 +101,28 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
         tags,
         summary: 'Start an automation by hand',
         description:
-          'For one lead, message or booking: at once, without its delay, and whether or not the conditions hold or it ' +
+          'For one lead, message or booking, by its id or with its data: at once, without its delay, and whether or not the ' +
+          'conditions hold or it ' +
           'started for it before. An Idempotency-Key makes sending it again safe.',
         params: AutomationParams,
         headers: RunHeaders,
         body: ref(TriggerRequest),
         response: {
           202: ref(StartedRunSchema),
-          ...problems(...WRITE_PROBLEMS, automationNotFound, flowNotActive, flowNotManual, flowRunConflict),
-          ...problems(flowInputInvalid),
+          ...problems(
+            ...WRITE_PROBLEMS,
+            automationNotFound,
+            flowNotActive,
+            flowNotManual,
+            flowRunConflict,
+            flowInputInvalid,
+            ...RECORD_PROBLEMS,
+          ),
         },
       },
     },
     async ({ actor, tenantId, params, body, headers }, reply) => {
-      const start = { input: body.input, key: headers['idempotency-key'] ?? null }
+      const start = { request: body, key: headers['idempotency-key'] ?? null }
       return reply.code(202).send(await triggerAutomation(ctx, actor, { tenantId, id: params.id }, start))
     },
   )
@@ -131,7 +153,8 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
         tags,
         summary: 'Install the automations that every shop starts with',
         description:
-          'Welcomes new leads, follows up on quiet ones, confirms bookings and reminds of them. Each is installed once: ' +
+          'Welcomes new leads, follows up after 3 and 7 days without contact, and reminds of bookings 24 hours before. ' +
+          'Each is installed once: ' +
           'what is there is left as it is.',
         body: ref(DefaultsRequest),
         response: {

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { ref } from '../../lib/schema.ts'
-import { TEST_START } from '../flow/index.ts'
+import { Nullable, ref, StringEnum } from '../../lib/schema.ts'
+import { FlowTest, TEST_START } from '../flow/index.ts'
 import { AnObject, Automation, TEXTS } from './schemas.ts'
 
 export const ToggleRequest = Type.Object(
@@ -15,11 +15,33 @@ export const ToggleRequest = Type.Object(
 )
 export type ToggleRequest = Static<typeof ToggleRequest>
 
+const RecordId = (what: string) =>
+  Type.Optional(
+    Type.Unsafe<string | number>({
+      type: ['string', 'integer'],
+      minLength: 1,
+      maxLength: 200,
+      pattern: '^[^\\u0000-\\u001f\\u007f]+$',
+      description: `${what} Text or a number; one beyond 2^53 as text`,
+    }),
+  )
+
+/** One of them says for what. */
+const IDS = {
+  lead_id: RecordId('The lead; of messages, the one who wrote.'),
+  booking_id: RecordId('The booking.'),
+  customer_id: RecordId('The customer whose the booking is, or who wrote the message.'),
+}
+
 export const TestRequest = Type.Object(
   {
+    ...IDS,
     event_id: TEST_START.event_id,
     data: Type.Optional(
-      AnObject('Members that take the place of those of a made-up lead, message or booking'),
+      AnObject(
+        'Members that take the place of those of a made-up lead, message or booking. Together with an id: the record ' +
+          'itself, for which the platform is not asked',
+      ),
     ),
     now: TEST_START.now,
     start_anyway: Type.Boolean({
@@ -32,27 +54,58 @@ export const TestRequest = Type.Object(
     $id: 'AutomationTest',
     additionalProperties: false,
     default: {},
-    examples: [{ data: { name: 'Ana', email: 'ana@example.com' } }],
+    examples: [{ lead_id: 123 }, { data: { name: 'Ana', email: 'ana@example.com' } }],
   },
 )
 export type TestRequest = Static<typeof TestRequest>
 
+export const AutomationTestResult = Type.Object(
+  {
+    ...FlowTest.properties,
+    message: Nullable(
+      Type.Object(
+        {
+          channel: Type.String(),
+          to: Nullable(Type.String({ description: 'Null: the team' })),
+          subject: Nullable(Type.String()),
+          body: Type.String(),
+          asks_ai: Type.Boolean({ description: 'In truth an AI would be asked for the text' }),
+        },
+        { description: 'What would be written; null: nothing, see notes' },
+      ),
+    ),
+    record: Type.Object({
+      source: StringEnum(['given', 'platform', 'event', 'sample'], {
+        description: 'Where the data is from that it was tested with',
+      }),
+      data: Type.Unknown({ description: 'Secrets redacted' }),
+    }),
+    notes: Type.Array(Type.String(), { description: 'What to know about this test' }),
+  },
+  { $id: 'AutomationTestResult' },
+)
+export type AutomationTestResult = Static<typeof AutomationTestResult>
+
 export const TriggerRequest = Type.Object(
   {
-    input: Type.Unsafe<Record<string, unknown> & { id: string }>({
-      type: 'object',
-      additionalProperties: true,
-      required: ['id'],
-      properties: { id: { type: 'string', minLength: 1, maxLength: 200 } },
-      description: 'The lead, message or booking, in the form that its events have',
-    }),
+    ...IDS,
+    data: Type.Optional(
+      AnObject(
+        'The lead, message or booking, in the form that its events have. Left out: the platform is asked for it',
+      ),
+    ),
   },
   {
     $id: 'AutomationStart',
     additionalProperties: false,
-    examples: [{ input: { id: 'lead_1', name: 'Ana', email: 'ana@example.com', status: 'new' } }],
+    minProperties: 1,
+    examples: [
+      { lead_id: 123 },
+      { data: { lead_id: 'lead_1', name: 'Ana', email: 'ana@example.com', status: 'new' } },
+    ],
   },
 )
+export type TriggerRequest = Static<typeof TriggerRequest>
 
 export const AutomationRun = Type.Object(
   {
@@ -91,6 +144,7 @@ export const AutomationDefaults = Type.Object(
 export const OPERATION_SCHEMAS = [
   ToggleRequest,
   TestRequest,
+  AutomationTestResult,
   TriggerRequest,
   AutomationRun,
   DefaultsRequest,

@@ -163,7 +163,7 @@ export const Automation = Type.Object(
       Type.String({ description: 'Which of those that POST /api/automations/defaults installs' }),
     ),
     times_triggered: Type.Integer({ description: 'How often it started, by events and by hand' }),
-    last_triggered_at: Nullable(Timestamp),
+    last_triggered: Nullable(Timestamp),
     warnings: Type.Optional(
       Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), {
         description: 'Answers of changes only: what will probably not do what was meant',

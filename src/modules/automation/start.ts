@@ -15,6 +15,7 @@ import {
   waitUntilBefore,
 } from '../flow-template/index.ts'
 import { type AutomationFields, type AutomationTrigger, isOfBooking } from './fields.ts'
+import { OWN_ID, subjectOf } from './record.ts'
 
 /** How an automation starts and how long it waits: what its trigger and delay come to. */
 export interface Start {
@@ -57,13 +58,14 @@ const MOVED = {
   match: SAME_BOOKING,
   filter: { field: 'changes', operator: 'contains', value: 'starts_at' },
 }
-const STATUS_CHANGED = { event: 'lead.status_changed', match: { id: '{{trigger.id}}' } }
+const STATUS_CHANGED = { event: 'lead.status_changed', match: { lead_id: '{{trigger.lead_id}}' } }
 
 /** @param next the step that follows when the time has come */
 export function startOf(fields: AutomationFields, next: string): Start {
   const { type, trigger, delay_hours: hours } = fields
   const waits = hours === 0 ? [] : [wait(hours, next)]
-  const once = { key: keyOf('trigger.id'), reenter_after: ONCE }
+  const key = keyOf(`trigger.${OWN_ID[subjectOf(trigger)]}`)
+  const once = { key, reenter_after: ONCE }
   /** Who is to be answered at once is answered, whatever else comes at that moment. */
   const until = (events: object[]) => (hours === 0 ? {} : { cancel_on: events })
   switch (trigger) {
@@ -76,7 +78,7 @@ export function startOf(fields: AutomationFields, next: string): Start {
     case 'status_changed': {
       const enrolment =
         type === 'lead_followup'
-          ? { key: keyOf('trigger.id'), while_active: 'restart', ...until(LEAD_CONTACT) }
+          ? { key, while_active: 'restart', ...until(LEAD_CONTACT) }
           : until([STATUS_CHANGED])
       return { triggers: [onEvent('lead.status_changed')], waits, enrolment }
     }
@@ -118,7 +120,7 @@ function beforeBooking(hours: number, next: string): Start {
       waitUntilBefore('wait_booked', ahead, next, 'skip'),
     ],
     enrolment: {
-      key: keyOf('trigger.id'),
+      key: keyOf(`trigger.${OWN_ID.booking}`),
       while_active: 'restart',
       cancel_on: [CANCELLED, COMPLETED, MOVED],
     },

@@ -20,9 +20,12 @@ export function readyMadeText({ type, trigger, channel, delay_hours }: Automatio
     case 'crm_update':
       if (trigger === 'message_received') return RECEIVED
       if (trigger === 'new_lead' && delay_hours === 0) return textOf('lead_welcome', 'welcome')
-      return textOf('lead_follow_up', 'first')
+      return textOf('lead_follow_up', isLate(delay_hours) ? 'second' : 'first')
   }
 }
+
+/** A week. */
+const LATE_HOURS = 168
 
 const RECEIVED: MessageText = {
   subject: 'We have received your message',
@@ -30,14 +33,14 @@ const RECEIVED: MessageText = {
     'Hello,\n\nthank you for your message. We will come back to you shortly.\n\n' + '{{variables.shop_name}}',
 }
 
-const LEAD = '{{trigger.name | default: trigger.id}}'
+const LEAD = '{{trigger.name | default: trigger.lead_id}}'
 const CUSTOMER = '{{trigger.customer.name | default: "a customer"}}'
 
 const TO_THE_TEAM: Readonly<Record<AutomationTrigger, MessageText>> = {
   new_lead: { subject: `New lead: ${LEAD}`, body: `${LEAD} showed interest.` },
   status_changed: {
-    subject: `Lead ${LEAD}: {{trigger.status}}`,
-    body: `${LEAD} went from {{trigger.previous_status | default: "another status"}} to {{trigger.status}}.`,
+    subject: `Lead ${LEAD}: {{trigger.status | default: "another status"}}`,
+    body: `${LEAD} went from {{trigger.previous_status | default: "another status"}} to {{trigger.status | default: "another"}}.`,
   },
   message_received: {
     subject: 'Message from {{trigger.from}}',
@@ -52,6 +55,11 @@ const TO_THE_TEAM: Readonly<Record<AutomationTrigger, MessageText>> = {
     subject: `Appointment with ${CUSTOMER}`,
     body: `The appointment with ${CUSTOMER}: {{trigger.status | default: "made"}}.`,
   },
+}
+
+/** Who has not been heard of for so long is not asked the same as at first. */
+function isLate(delayHours: number): boolean {
+  return delayHours >= LATE_HOURS
 }
 
 function textOf(template: string, step: string): MessageText {

@@ -4,7 +4,7 @@ import type { Automation } from './schemas.ts'
 import { fieldsOf } from './stored.ts'
 
 export function viewAutomation(row: AutomationRow, warnings?: FieldError[]): Automation {
-  const { automation, name, status, status_reason, times_triggered, last_triggered_at } = row
+  const { automation, name, status, status_reason, times_triggered, last_triggered_at: last_triggered } = row
   return {
     ...fieldsOf(automation),
     id: row.id,
@@ -12,7 +12,7 @@ export function viewAutomation(row: AutomationRow, warnings?: FieldError[]): Aut
     status,
     status_reason,
     times_triggered,
-    last_triggered_at,
+    last_triggered,
     created_at: row.created_at,
     updated_at: row.updated_at,
     enabled: isEnabled(row),

@@ -5,7 +5,8 @@
  *
  * - A manifest counts as a whole or not at all: its event types, its actions and itself change in one transaction.
  *   What was accepted last stays until a better one comes.
- * - A trigger's event types are the plugin's own: nobody else has them, and its key may publish them.
+ * - Event types of triggers that nobody else has are the plugin's own, which its key may publish. Those of the platform,
+ *   the shop and other plugins stay theirs: it only offers what they start.
  * - A manifest that was pushed is never replaced by the background; one that was fetched is looked at about every
  *   hour, ever more seldom while that fails, by one worker at a time, and not while the plugin is paused.
  * - Nobody's database connection waits for a plugin.

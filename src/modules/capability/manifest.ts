@@ -3,7 +3,7 @@ import { findOperator } from '../../lib/operators.ts'
 import { parsePath } from '../../lib/path.ts'
 import type { FieldError } from '../../lib/problem.ts'
 import type { SafeSchema } from '../../lib/safe-schema.ts'
-import type { PluginType, TypeRefusal } from '../event/index.ts'
+import { CATALOGUE, type PluginType } from '../event/index.ts'
 import {
   type Difference,
   differenceOf,
@@ -15,10 +15,14 @@ import type { CapabilityManifest, VALUE_TYPES } from './schemas.ts'
 
 /** A manifest as it is kept: checked, with everything written out. */
 export interface Manifest {
-  name: string
+  /** Null: an answer of /api/capabilities, which has none. */
+  name: string | null
   slug: string | null
   version: string | null
   description: string
+  /** In the plugin's own words; absent: it does not say. */
+  health?: string
+  last_updated?: string
   capabilities: { triggers: Trigger[]; actions: Action[]; conditions: Condition[] }
 }
 
@@ -34,7 +38,8 @@ export interface Condition {
   id: string
   name: string
   description: string
-  path: string
+  /** Null: each flow says in which field the value is. */
+  path: string | null
   operators: string[]
   value_type: (typeof VALUE_TYPES)[number]
 }
@@ -51,20 +56,23 @@ const MAX_ERRORS = 20
 
 /** Reads a manifest of the right shape: what the shape cannot say is checked, and pointed to. */
 export function readManifest(input: CapabilityManifest, baseUrl: string): ReadManifest {
-  const { triggers = [], actions: declared = [], conditions = [] } = input.capabilities
+  const { lists, at, errors: formErrors } = listsOf(input)
+  const { triggers = [], actions: declared = [], conditions = [] } = lists
   const { actions, errors: actionErrors } = readActions(
     declared.map(({ id, name, ...details }) => ({ action_type: id, title: name, ...details })),
-    { origin: 'manifest', baseUrl, at: '/capabilities/actions', nameField: 'id' },
+    { origin: 'manifest', baseUrl, at: `${at}/actions`, nameField: 'id' },
   )
-  const errors: FieldError[] = [...actionErrors]
+  const errors: FieldError[] = [...formErrors, ...actionErrors]
   const report = (pointer: string, detail: string): void => {
-    errors.push({ pointer: `/capabilities${pointer}`, detail })
+    errors.push({ pointer: `${at}${pointer}`, detail })
   }
   const manifest: Manifest = {
-    name: input.name,
+    name: input.name ?? null,
     slug: input.slug ?? null,
     version: input.version ?? null,
     description: input.description ?? '',
+    ...(input.health !== undefined && { health: input.health }),
+    ...(input.last_updated !== undefined && { last_updated: input.last_updated }),
     capabilities: {
       triggers: triggers.map((trigger, index) => ({
         id: trigger.id,
@@ -80,12 +88,39 @@ export function readManifest(input: CapabilityManifest, baseUrl: string): ReadMa
         name: title,
         ...details,
       })),
-      conditions: conditions.map(({ description = '', ...condition }) => ({ ...condition, description })),
+      conditions: conditions.map(({ description = '', path = null, ...condition }) => ({
+        ...condition,
+        path,
+        description,
+      })),
     },
   }
   checkTriggers(manifest.capabilities.triggers, report)
   checkConditions(manifest.capabilities.conditions, report)
   return { manifest, actions, errors: errors.slice(0, MAX_ERRORS) }
+}
+
+type Lists = NonNullable<CapabilityManifest['capabilities']>
+
+/** The lists of either form, and where they stand: those of plugin.json below `capabilities`. */
+function listsOf(input: CapabilityManifest): { lists: Lists; at: string; errors: FieldError[] } {
+  const { capabilities, triggers, actions, conditions } = input
+  const flat = {
+    ...(triggers && { triggers }),
+    ...(actions && { actions }),
+    ...(conditions && { conditions }),
+  }
+  const [first] = Object.keys(flat)
+  if (capabilities === undefined) {
+    const detail = 'is missing: give triggers, actions and conditions in it'
+    return { lists: flat, at: '', errors: first === undefined ? [{ pointer: '/capabilities', detail }] : [] }
+  }
+  const errors: FieldError[] = []
+  if (input.name === undefined)
+    errors.push({ pointer: '/name', detail: 'is missing: say what people call it' })
+  if (first !== undefined)
+    errors.push({ pointer: `/${first}`, detail: 'belongs into capabilities, where the others are' })
+  return { lists: capabilities, at: '/capabilities', errors }
 }
 
 type Report = (pointer: string, detail: string) => void
@@ -95,6 +130,8 @@ function checkTriggers(triggers: readonly Trigger[], report: Report): void {
   const byType = new Map<string, Trigger>()
   for (const [index, trigger] of triggers.entries()) {
     for (const [at, type] of trigger.event_types.entries()) {
+      // The platform says itself what its events are like: a trigger may name a part of it.
+      if (CATALOGUE.has(type)) continue
       const first = byType.get(type)
       if (first === undefined) byType.set(type, trigger)
       else if (!isDeepStrictEqual(first.output_schema, trigger.output_schema)) {
@@ -108,7 +145,7 @@ function checkTriggers(triggers: readonly Trigger[], report: Report): void {
 function checkConditions(conditions: readonly Condition[], report: Report): void {
   checkIds('conditions', conditions, report)
   for (const [index, { path, operators }] of conditions.entries()) {
-    if (parsePath(path) === null)
+    if (path !== null && parsePath(path) === null)
       report(`/conditions/${index}/path`, 'must be a path such as customer.points')
     for (const [at, operator] of operators.entries()) {
       if (findOperator(operator) === undefined)
@@ -125,31 +162,22 @@ function checkIds(kind: string, items: readonly { id: string }[], report: Report
   }
 }
 
-/** The event types that the triggers stand for. */
-export function typesOf(manifest: Manifest | null): PluginType[] {
-  const types = (manifest?.capabilities.triggers ?? []).flatMap(
-    ({ event_types, description, name, output_schema }) =>
-      event_types.map(
-        (type) => [type, { name: type, description: description || name, schema: output_schema }] as const,
-      ),
+/** The event types that the triggers stand for, whoever they are of. */
+export function typesOf(manifest: Manifest): PluginType[] {
+  const types = manifest.capabilities.triggers.flatMap(({ event_types, description, name, output_schema }) =>
+    event_types.map(
+      (type) => [type, { name: type, description: description || name, schema: output_schema }] as const,
+    ),
   )
   return [...new Map(types.toReversed()).values()].toReversed()
 }
 
-/** Where in the manifest it stands what the catalogue refused. */
-export function pointToTypes(manifest: Manifest, refusals: readonly TypeRefusal[]): FieldError[] {
-  const reasons = new Map(refusals.map(({ name, detail }) => [name, detail]))
-  const general = reasons.get(null)
-  const errors = manifest.capabilities.triggers.flatMap(({ event_types }, index) =>
-    event_types.flatMap((type, at) => {
-      const detail = reasons.get(type)
-      return detail === undefined
-        ? []
-        : [{ pointer: `/capabilities/triggers/${index}/event_types/${at}`, detail }]
-    }),
-  )
-  if (general !== undefined) errors.push({ pointer: '/capabilities/triggers', detail: general })
-  return errors.slice(0, MAX_ERRORS)
+const NO_NEWS = { health: null, last_updated: null }
+
+/** Whether both offer the same: how a plugin is and when it says that it changed is news of another kind. */
+export function isSameOffer(before: Manifest | null, after: Manifest): boolean {
+  if (before === null) return false
+  return isDeepStrictEqual({ ...before, ...NO_NEWS }, { ...after, ...NO_NEWS })
 }
 
 type Names = Record<keyof Manifest['capabilities'], string[]>

@@ -32,6 +32,7 @@ const PLATFORM_TRIGGERS: readonly CapabilityTrigger[] = [...CATALOGUE.values()]
     plugin_id: null,
     plugin_active: true,
     event_types: [name],
+    event_owners: { [name]: 'platform' },
     output_schema: schema,
   }))
   .sort((a, b) => (a.id < b.id ? -1 : 1))
@@ -40,9 +41,10 @@ const RELEASE = JSON.stringify(PLATFORM_TRIGGERS)
 
 export async function loadCapabilityPicture(db: Kysely<DB>, tenantId: string): Promise<CapabilityPicture> {
   const rows = await selectManifests(db, tenantId)
-  const triggers = rows.flatMap(({ plugin, plugin_id, plugin_active, manifest }) =>
+  const triggers = rows.flatMap(({ plugin, plugin_id, plugin_active, manifest, own_event_types: own }) =>
     sortById(manifest.capabilities.triggers).map((trigger): CapabilityTrigger => ({
       ...trigger,
+      event_owners: ownersOf(trigger.event_types, own),
       source: 'plugin',
       plugin,
       plugin_id,
@@ -62,6 +64,12 @@ export async function loadCapabilityPicture(db: Kysely<DB>, tenantId: string): P
     conditions,
     weight: rows.reduce((sum, { bytes }) => sum + bytes, 0),
   }
+}
+
+function ownersOf(types: readonly string[], own: readonly string[]): CapabilityTrigger['event_owners'] {
+  return Object.fromEntries(
+    types.map((type) => [type, CATALOGUE.has(type) ? 'platform' : own.includes(type) ? 'plugin' : 'other']),
+  )
 }
 
 export interface Question {

@@ -14,11 +14,16 @@ export interface CapabilityRow {
   last_error: string | null
   consecutive_failures: number
   next_check_at: Date | null
+  own_event_types: string[]
   /** `next_check_at` to the microsecond: what a claim is recognised by. */
   claim: string | null
 }
 
 const now = sql<Date>`now()`
+
+/** Event types that are the plugin's of the row `c`. */
+const ownEventTypes = sql<string[]>`
+  array(select name from event_types e where e.tenant_id = c.tenant_id and e.plugin_id = c.plugin_id order by name)`
 
 export async function findCapabilities(
   db: Kysely<DB>,
@@ -26,7 +31,7 @@ export async function findCapabilities(
   pluginId: string,
 ): Promise<CapabilityRow | undefined> {
   return db
-    .selectFrom('plugin_capabilities')
+    .selectFrom('plugin_capabilities as c')
     .select((eb) => [
       eb.ref('manifest').$castTo<Manifest | null>().as('manifest'),
       'origin',
@@ -37,6 +42,7 @@ export async function findCapabilities(
       'last_error',
       'consecutive_failures',
       'next_check_at',
+      ownEventTypes.as('own_event_types'),
       sql<string | null>`next_check_at::text`.as('claim'),
     ])
     .where('tenant_id', '=', tenantId)
@@ -174,6 +180,7 @@ export interface OwnedManifest {
   plugin: string
   plugin_active: boolean
   manifest: Manifest
+  own_event_types: string[]
   bytes: number
 }
 
@@ -188,6 +195,7 @@ export async function selectManifests(db: Kysely<DB>, tenantId: string): Promise
       'p.slug as plugin',
       eb('p.status', '=', 'active').$castTo<boolean>().as('plugin_active'),
       eb.ref('c.manifest').$castTo<Manifest>().as('manifest'),
+      ownEventTypes.as('own_event_types'),
       sql<number>`octet_length(c.manifest::text)`.as('bytes'),
     ])
     .where('c.tenant_id', '=', tenantId)

@@ -107,8 +107,9 @@ export function capabilityRoutes(
         tags,
         summary: "Give a plugin's capability manifest",
         description:
-          'All of it or nothing: its triggers become event types that the plugin may publish, its actions enter ' +
-          'the registry, its conditions can be used in flows. From then on it is not fetched by itself.',
+          'All of it or nothing: event types of its triggers that nobody else has become types that the plugin may ' +
+          'publish, its actions enter the registry, its conditions can be used in flows. From then on it is not ' +
+          'fetched by itself.',
         params: PluginParams,
         body: ref(CapabilityManifest),
         response: {

@@ -5,6 +5,8 @@ import { ACTION_DETAILS, ActionBreakSchema, ActionType, RegistryActionSchema } f
 
 export const VALUE_TYPES = ['string', 'number', 'integer', 'boolean', 'date-time', 'array', 'object'] as const
 
+export const EVENT_OWNERS = ['platform', 'plugin', 'other'] as const
+
 /** Postgres cannot take NUL as text. */
 const NO_NUL = '^[^\\u0000]*$'
 
@@ -27,7 +29,9 @@ const TriggerInput = Type.Object(
       minItems: 1,
       maxItems: 50,
       uniqueItems: true,
-      description: "Event types of the plugin's own, which its key may publish",
+      description:
+        "Event types that start a flow. Those that nobody else has are the plugin's own, which its key may publish; " +
+        "the platform's, the shop's and other plugins' are only offered",
     }),
     output_schema: Type.Optional(
       Type.Unknown({
@@ -48,7 +52,16 @@ const ConditionInput = Type.Object(
     id,
     name,
     description,
-    path: Type.String({ minLength: 1, maxLength: 512, description: 'Where the value is: customer.points' }),
+    path: Type.Optional(
+      Nullable(
+        Type.String({
+          minLength: 1,
+          maxLength: 512,
+          description:
+            'Where the value is: customer.points. Left out or null: whoever builds the flow says it',
+        }),
+      ),
+    ),
     operators: Type.Array(Type.String({ maxLength: 64 }), {
       minItems: 1,
       maxItems: 50,
@@ -60,25 +73,33 @@ const ConditionInput = Type.Object(
   { additionalProperties: false },
 )
 
+const LISTS = {
+  triggers: Type.Optional(Type.Array(TriggerInput, { maxItems: 100 })),
+  actions: Type.Optional(Type.Array(ActionInput, { maxItems: 200 })),
+  conditions: Type.Optional(Type.Array(ConditionInput, { maxItems: 100 })),
+}
+
 export const CapabilityManifest = Type.Object(
   {
-    name,
+    name: Type.Optional(name),
     slug: Type.Optional(Type.String({ maxLength: 63 })),
     version: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
     description,
-    capabilities: Type.Object(
-      {
-        triggers: Type.Optional(Type.Array(TriggerInput, { maxItems: 100 })),
-        actions: Type.Optional(Type.Array(ActionInput, { maxItems: 200 })),
-        conditions: Type.Optional(Type.Array(ConditionInput, { maxItems: 100 })),
-      },
-      { additionalProperties: false },
+    capabilities: Type.Optional(
+      Type.Object(LISTS, { additionalProperties: false, description: 'As in plugin.json, beside a name' }),
     ),
+    ...LISTS,
+    health: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 64, pattern: NO_NUL, examples: ['healthy'] }),
+    ),
+    last_updated: Type.Optional(Type.String({ format: 'date-time' })),
   },
   {
     $id: 'CapabilityManifest',
     additionalProperties: false,
-    description: "A plugin's plugin.json, at most 256 KiB",
+    description:
+      "A plugin's plugin.json, or what its /api/capabilities answers: the same lists without `capabilities` around " +
+      'them, and no name. At most 256 KiB. `health` and `last_updated` are kept as the plugin says them',
     examples: [
       {
         name: 'Loyalty',
@@ -141,9 +162,15 @@ export const PluginCapabilities = Type.Object(
       Type.Unsafe<object>({
         type: 'object',
         additionalProperties: true,
-        description: 'As it was understood, shorthand written out; null until one was accepted',
+        description:
+          'As it was understood, shorthand written out, with the `health` and `last_updated` that the plugin gave; ' +
+          'null until one was accepted',
       }),
     ),
+    own_event_types: Type.Array(Type.String(), {
+      description:
+        "Of its triggers' event types, those that are the plugin's own: no others may its key publish",
+    }),
     origin: Nullable(
       StringEnum(['pushed', 'fetched'], {
         description:
@@ -187,6 +214,11 @@ export const CapabilityTrigger = Type.Object(
     source: StringEnum(['platform', 'plugin']),
     ...owner,
     event_types: Type.Unsafe<readonly string[]>({ type: 'array', items: { type: 'string' } }),
+    event_owners: Type.Record(Type.String(), StringEnum(EVENT_OWNERS), {
+      description:
+        "Whose each of the event types is: the platform's; the plugin's own, which its key may publish; or " +
+        "another's, the shop's or another plugin's",
+    }),
     output_schema: Nullable(OpenSchema),
   },
   { $id: 'CapabilityTrigger' },
@@ -199,7 +231,9 @@ export const CapabilityCondition = Type.Object(
     name: Type.String(),
     description: Type.String(),
     ...owner,
-    path: Type.String(),
+    path: Nullable(
+      Type.String({ description: 'Null: whoever builds the flow says in which field the value is' }),
+    ),
     operators: Type.Array(Type.String()),
     value_type: StringEnum(VALUE_TYPES),
   },

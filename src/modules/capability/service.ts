@@ -2,13 +2,12 @@ import type { Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import { audit } from '../../infra/audit.ts'
 import type { Actor } from '../../infra/auth.ts'
-import { isDeepStrictEqual } from 'node:util'
 import { replacePluginTypes } from '../event/index.ts'
 import { pluginNotFound } from '../plugin/index.ts'
 import { bumpActionsVersion, type LockedPlugin, replaceActions, withPlugin } from '../registry/index.ts'
 import type { CapabilityContext } from './context.ts'
 import { manifestInvalid } from './errors.ts'
-import { compareManifests, type ManifestDifference, pointToTypes, readManifest, typesOf } from './manifest.ts'
+import { compareManifests, isSameOffer, type ManifestDifference, readManifest, typesOf } from './manifest.ts'
 import {
   type CapabilityRow,
   findCapabilities,
@@ -74,16 +73,16 @@ export async function applyManifest(
   if (errors.length > 0) throw manifestInvalid(undefined, { errors })
   const before = (await findCapabilities(trx, tenantId, plugin.id))?.manifest ?? null
 
-  const types = typesOf(manifest)
-  if (!isDeepStrictEqual(types, typesOf(before))) {
-    const refusals = await replacePluginTypes(trx, { tenantId, pluginId: plugin.id }, types)
-    if (refusals.length > 0) throw manifestInvalid(undefined, { errors: pointToTypes(manifest, refusals) })
+  const types = await replacePluginTypes(trx, { tenantId, pluginId: plugin.id }, typesOf(manifest))
+  if (types.refusal !== null) {
+    const pointer = input.capabilities === undefined ? '/triggers' : '/capabilities/triggers'
+    throw manifestInvalid(undefined, { errors: [{ pointer, detail: types.refusal }] })
   }
   await replaceActions(trx, tenantId, plugin, 'manifest', actions)
   const difference = compareManifests(before, manifest)
-  const changed = !isDeepStrictEqual(before, manifest)
+  const changed = !isSameOffer(before, manifest)
+  if (changed || types.changed) await bumpActionsVersion(trx, tenantId)
   if (changed) {
-    await bumpActionsVersion(trx, tenantId)
     await audit(trx, actor, {
       tenantId,
       action: 'plugin.manifest_changed',
@@ -106,6 +105,7 @@ export function viewCapabilities(
     plugin: plugin.slug,
     plugin_id: plugin.id,
     manifest: row?.manifest ?? null,
+    own_event_types: row?.own_event_types ?? [],
     // A first look that failed has not made it a fetched one yet.
     origin: row === undefined || row.manifest === null ? null : row.origin,
     version: row?.version ?? null,

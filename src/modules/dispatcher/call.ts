@@ -7,7 +7,7 @@ import {
 import { resolveEndpoint } from '../../lib/endpoint.ts'
 import type { Lease } from './claim-repository.ts'
 import { newCompletionToken } from './completion-token.ts'
-import { platformPath, withoutPathFields } from './platform-path.ts'
+import { platformPath } from './platform-path.ts'
 import type { DeliveryTarget } from '../webhook-delivery/index.ts'
 import type { DispatcherContext, PlannedAction } from './types.ts'
 
@@ -71,7 +71,7 @@ async function callOnce(
   return ctx.platform.call(claim.tenantId, {
     method: action.method,
     path: platformPath(action, request.payload),
-    body: withoutPathFields(action, request.payload),
+    body: request.payload,
     idempotencyKey,
     causationDepth: request.causationDepth,
     causationId: request.causationId,
@@ -160,5 +160,14 @@ async function targetOf(
 }
 
 function refusal(code: string, message: string): ActionCallResult {
-  return { ok: false, status: null, code, message, transient: false, bytesSent: false, retryAfterMs: null }
+  return {
+    ok: false,
+    status: null,
+    code,
+    reportedCode: null,
+    message,
+    transient: false,
+    bytesSent: false,
+    retryAfterMs: null,
+  }
 }

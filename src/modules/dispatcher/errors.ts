@@ -38,3 +38,17 @@ export const ACTION_ERROR_CODES = [
   'reported_failure',
   ...EGRESS_ERROR_CLASSES,
 ] as const
+
+const OWN_CODES: ReadonlySet<string> = new Set(ACTION_ERROR_CODES)
+
+/**
+ * The code of a result: what the other side calls its error, or the service's own. A code of the table is always the
+ * service's: where the other side uses the same name, it is told with whose it is, as `platform_timeout`.
+ */
+export function resultCode(
+  { code, reportedCode }: { code: string; reportedCode: string | null },
+  source: 'platform' | 'plugin',
+): string {
+  if (reportedCode === null) return code
+  return OWN_CODES.has(reportedCode) ? `${source}_${reportedCode}` : reportedCode
+}

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { isRawNumber } from '../../lib/json.ts'
 import { validate } from '../../lib/safe-schema.ts'
-import type { RegistryAction, RegistryService } from '../registry/index.ts'
-import { isPathSegment, pathFields } from './platform-path.ts'
+import { pathFields, type RegistryAction, type RegistryService } from '../registry/index.ts'
+import { segmentFault } from './platform-path.ts'
 import type { ActionRequest, ActionResult, PlannedAction } from './types.ts'
 
 export type Plan = { planned: PlannedAction } | { refused: ActionResult }
@@ -71,25 +71,33 @@ export function inOrder(value: unknown): unknown {
   return Object.fromEntries(entries.map(([name, member]) => [name, inOrder(member)]))
 }
 
+/** A platform action needs what its path does: of all else the platform judges, and its answer is the result. */
 function payloadProblem(
   action: RegistryAction,
   payload: Record<string, unknown>,
 ): { code: string; message: string } | null {
-  const missing = [...action.required_fields, ...pathFields(action)].filter(
+  const missing = action.required_fields.filter(
     (field) => !Object.hasOwn(payload, field) || payload[field] === null || payload[field] === '',
   )
   if (missing.length > 0) {
-    return { code: 'missing_field', message: `The payload lacks: ${[...new Set(missing)].join(', ')}.` }
+    return { code: 'missing_field', message: `The payload lacks: ${missing.join(', ')}.` }
   }
-  const step = pathFields(action).find((field) => !isPathSegment(payload[field]))
-  if (step !== undefined) return { code: 'invalid_payload', message: `/${step}: Must not be a dot or two.` }
-  if (action.input_schema === null) return null
-  const violations = validate(action.input_schema, payload)
-  if (violations.length === 0) return null
-  const shown = violations
+  const faults = action.source === 'platform' ? pathFaults(action, payload) : schemaFaults(action, payload)
+  return faults.length === 0 ? null : { code: 'invalid_payload', message: faults.join('; ') }
+}
+
+function pathFaults(action: RegistryAction, payload: Record<string, unknown>): string[] {
+  return pathFields(action).flatMap((field) => {
+    const fault = segmentFault(payload[field])
+    return fault === null ? [] : [`/${field}: ${fault}`]
+  })
+}
+
+function schemaFaults(action: RegistryAction, payload: Record<string, unknown>): string[] {
+  if (action.input_schema === null) return []
+  return validate(action.input_schema, payload)
     .slice(0, VIOLATIONS_SHOWN)
     .map(({ pointer, detail }) => `${pointer || '/'}: ${detail}`)
-  return { code: 'invalid_payload', message: shown.join('; ') }
 }
 
 /** `execution:event_key`, the same over all attempts and repetitions, fit for a header, and no other action's. */

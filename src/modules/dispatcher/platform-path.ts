@@ -1,11 +1,7 @@
+import { isRawNumber } from '../../lib/json.ts'
 import type { RegistryAction } from '../registry/index.ts'
 
 const FIELDS = /:([a-z_]+)/g
-
-/** Fields that the action's path takes out of the payload: `/api/products/:id` takes `id`. */
-export function pathFields({ path }: Pick<RegistryAction, 'path'>): string[] {
-  return [...(path ?? '').matchAll(FIELDS)].map(([, field]) => field as string)
-}
 
 /** The path with its fields filled in, each as one segment. */
 export function platformPath(
@@ -17,17 +13,11 @@ export function platformPath(
   )
 }
 
-/** `.` and `..` are steps through the path, which no encoding makes names. */
-export function isPathSegment(value: unknown): boolean {
-  return !/^\.\.?$/.test(segmentOf(value))
-}
-
-export function withoutPathFields(
-  action: Pick<RegistryAction, 'path'>,
-  payload: Record<string, unknown>,
-): Record<string, unknown> {
-  const taken = new Set(pathFields(action))
-  return Object.fromEntries(Object.entries(payload).filter(([field]) => !taken.has(field)))
+/** What is wrong with a value as a segment of a path; null: nothing. No encoding makes `.` and `..` names. */
+export function segmentFault(value: unknown): string | null {
+  if (typeof value !== 'string' && typeof value !== 'number' && !isRawNumber(value))
+    return 'Must be text or a number, for it is part of the path.'
+  return /^\.\.?$/.test(segmentOf(value)) ? 'Must not be a dot or two.' : null
 }
 
 function segmentOf(value: unknown): string {

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { newId } from '../../lib/ids.ts'
 import { callAction, type CallOutcome, lookAhead } from './call.ts'
 import type { ClaimAnswer, Lease, RecordedInvocation } from './claim-repository.ts'
+import { resultCode } from './errors.ts'
 import { logOnly, toRecord } from './log-entry.ts'
 import { findInvocation } from './log-repository.ts'
 import { failed, fingerprintOf, type Plan } from './plan.ts'
@@ -167,8 +168,8 @@ export function toResult(
     responseStatus: result.status,
   }
   if (!result.ok) {
-    const { code, message, transient, retryAfterMs } = result
-    const error = { code, message }
+    const { message, transient, retryAfterMs } = result
+    const error = { code: resultCode(result, action.source), message }
     return { ...common, success: false, status: 'failed', data: null, error, transient, retryAfterMs }
   }
   // Only plugins have a token to complete it with.

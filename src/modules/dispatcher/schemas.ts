@@ -62,7 +62,9 @@ export type DispatchInput = Static<typeof DispatchInput>
 
 const ActionError = Type.Object({
   code: Type.String({
-    description: `One of: ${ACTION_ERROR_CODES.join(', ')}, or the plugin's own`,
+    description:
+      `One of: ${ACTION_ERROR_CODES.join(', ')}; or what the platform or plugin calls it, with platform_ or plugin_ ` +
+      'before a name that is among these',
     examples: ['missing_field'],
   }),
   message: Type.String(),

@@ -28,10 +28,10 @@ import { typeRoutes } from './type-routes.ts'
 import { TYPE_SCHEMAS } from './type-schemas.ts'
 import type { EventService } from './types.ts'
 
-export { CATALOGUE } from './catalogue/index.ts'
+export { CATALOGUE, type CatalogueEntity, ENTITIES } from './catalogue/index.ts'
 export { deliveryView } from './delivery-view.ts'
 export { eventNotFound } from './errors.ts'
-export { type PluginType, removePluginTypes, replacePluginTypes, type TypeRefusal } from './plugin-types.ts'
+export { type PluginType, removePluginTypes, replacePluginTypes } from './plugin-types.ts'
 export { type EventRow, scanFeed, type ScannedEvent, selectEvents } from './feed-repository.ts'
 export type { EventService, IntakeResult, NewEvent, StoredEvent } from './types.ts'
 

@@ -1,9 +1,16 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
 import type { SafeSchema } from '../../lib/safe-schema.ts'
 import { CATALOGUE } from './catalogue/index.ts'
 import { deleteSeenTypes } from './seen-repository.ts'
-import { deletePluginTypes, raiseVersion, selectOthersTypes, upsertPluginTypes } from './type-repository.ts'
+import {
+  deletePluginTypes,
+  raiseVersion,
+  selectOthersTypes,
+  selectPluginTypes,
+  upsertPluginTypes,
+} from './type-repository.ts'
 import { MAX_TYPES } from './type-service.ts'
 
 /** An event type that a plugin declares in its manifest. */
@@ -13,57 +20,61 @@ export interface PluginType {
   schema: SafeSchema | null
 }
 
-/** Why a plugin may not declare a type; `name` null: why it may not declare so many. */
-export interface TypeRefusal {
-  name: string | null
-  detail: string
+export interface PluginTypesChange {
+  /** Something is different now. */
+  changed: boolean
+  /** Why they cannot be the plugin's, and then the caller rolls its transaction back; null: they are. */
+  refusal: string | null
 }
 
 /**
  * Makes these the plugin's event types, which its key may publish: new ones come, others go. Events that are
- * stored stay.
- *
- * @returns why not, and then the caller rolls its transaction back
+ * stored stay. Types of the platform, of the shop itself and of other plugins remain theirs: a plugin may offer what
+ * they start, but not publish them.
  */
 export async function replacePluginTypes(
   trx: Transaction<DB>,
   owner: { tenantId: string; pluginId: string },
   types: readonly PluginType[],
-): Promise<TypeRefusal[]> {
-  const ofPlatform = types.filter(({ name }) => CATALOGUE.has(name))
-  if (ofPlatform.length > 0) {
-    return ofPlatform.map(({ name }) => ({
-      name,
-      detail: 'is an event type of the platform: choose another name',
-    }))
+): Promise<PluginTypesChange> {
+  const wanted = types.filter(({ name }) => !CATALOGUE.has(name))
+  const before = await selectPluginTypes(trx, owner)
+  if (isDeepStrictEqual(byName(before), byName(await withoutOthers(trx, owner, wanted)))) {
+    return { changed: false, refusal: null }
   }
+  // It locks the tenant's types: only from here on is it certain whose they are.
   await raiseVersion(trx, owner.tenantId)
-  const others = new Map(
-    (await selectOthersTypes(trx, owner.tenantId, owner.pluginId)).map((type) => [type.name, type]),
-  )
-  const refusals = types.flatMap(({ name }) => {
-    const other = others.get(name)
-    if (other === undefined) return []
-    const whose = other.plugin_id === null ? 'the shop itself' : 'another plugin'
-    return [{ name, detail: `is an event type that ${whose} has declared: choose another name` }]
-  })
-  if (refusals.length > 0) return refusals
-  if (others.size + types.length > MAX_TYPES) {
-    return [{ name: null, detail: `makes more than the ${MAX_TYPES} event types that a tenant may have` }]
+  const own = await withoutOthers(trx, owner, wanted)
+  const others = await selectOthersTypes(trx, owner.tenantId, owner.pluginId)
+  if (others.length + own.length > MAX_TYPES) {
+    return { changed: true, refusal: `makes more than the ${MAX_TYPES} event types that a tenant may have` }
   }
   await deletePluginTypes(
     trx,
     owner.tenantId,
     owner.pluginId,
-    types.map(({ name }) => name),
+    own.map(({ name }) => name),
   )
-  if (types.length > 0) await upsertPluginTypes(trx, owner, types)
+  if (own.length > 0) await upsertPluginTypes(trx, owner, own)
   await deleteSeenTypes(
     trx,
     owner.tenantId,
-    types.map(({ name }) => name),
+    own.map(({ name }) => name),
   )
-  return []
+  return { changed: true, refusal: null }
+}
+
+async function withoutOthers(
+  trx: Transaction<DB>,
+  { tenantId, pluginId }: { tenantId: string; pluginId: string },
+  types: readonly PluginType[],
+): Promise<PluginType[]> {
+  const others = new Set((await selectOthersTypes(trx, tenantId, pluginId)).map(({ name }) => name))
+  return types.filter(({ name }) => !others.has(name))
+}
+
+function byName(types: readonly PluginType[]): Map<string, PluginType> {
+  return new Map(types.map((type) => [type.name, type]))
 }
 
 /** For a plugin that is deleted. Intake has to be told by the caller, who raises the tenant's version. */

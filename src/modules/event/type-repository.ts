@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '../../../db/schema.ts'
+import type { SafeSchema } from '../../lib/safe-schema.ts'
 
 export interface TypeRow {
   name: string
@@ -96,6 +97,23 @@ export async function selectOthersTypes(
     .select(['name', 'plugin_id'])
     .where('tenant_id', '=', tenantId)
     .where((eb) => eb.or([eb('plugin_id', 'is', null), eb('plugin_id', '<>', pluginId)]))
+    .execute()
+}
+
+/** Types that the plugin has declared. */
+export async function selectPluginTypes(
+  trx: Transaction<DB>,
+  { tenantId, pluginId }: { tenantId: string; pluginId: string },
+): Promise<{ name: string; description: string; schema: SafeSchema | null }[]> {
+  return trx
+    .selectFrom('event_types')
+    .select((eb) => [
+      'name',
+      eb.ref('description').$castTo<string>().as('description'),
+      eb.ref('schema').$castTo<SafeSchema | null>().as('schema'),
+    ])
+    .where('tenant_id', '=', tenantId)
+    .where('plugin_id', '=', pluginId)
     .execute()
 }
 

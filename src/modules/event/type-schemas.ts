@@ -24,6 +24,18 @@ export const EventType = Type.Object(
       Type.String({ description: 'Slug of the plugin that declared it, or that it was first seen from' }),
     ),
     description: Nullable(Type.String()),
+    entity: Nullable(
+      Type.Object(
+        {
+          kind: Type.String({ examples: ['customer'] }),
+          path: Type.String({
+            description: 'The member of `data` that holds its id; flows read it as `trigger.<path>`',
+            examples: ['customer_id'],
+          }),
+        },
+        { description: 'What events of the type tell of. Null for types that tenants and plugins declare' },
+      ),
+    ),
     sample: Nullable(
       Type.Unsafe<Record<string, unknown>>({
         type: 'object',

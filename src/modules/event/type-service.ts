@@ -148,13 +148,14 @@ function isAskedFor(
   return part === undefined || name.includes(part) || (description ?? '').toLowerCase().includes(part)
 }
 
-function viewCatalogued({ name, description, sample, schema }: CatalogueType): EventType {
+function viewCatalogued({ name, description, entity, sample, schema }: CatalogueType): EventType {
   return {
     name,
     category: categoryOf(name),
     source: 'platform',
     plugin: null,
     description,
+    entity: { ...entity },
     sample,
     schema: { ...schema },
     created_at: null,
@@ -167,6 +168,7 @@ function viewOwn({ plugin_id, sample, ...type }: TypeRow): EventType {
     ...type,
     category: categoryOf(type.name),
     source: plugin_id === null ? 'tenant' : 'plugin',
+    entity: null,
     sample: sample as EventType['sample'],
   }
 }
@@ -176,6 +178,7 @@ function viewSeen({ sample, ...type }: SeenTypeRow): EventType {
     ...type,
     category: categoryOf(type.name),
     source: 'seen',
+    entity: null,
     description: null,
     sample: sample as EventType['sample'],
     schema: null,

@@ -3,7 +3,7 @@ import { isTimeZone } from '../../lib/template-filter.ts'
 import { SHOP_NAME } from './message.ts'
 import { text } from './parameter.ts'
 import { pointerTo } from './read-parameters.ts'
-import type { Step } from './template.ts'
+import { sameAs, type Step } from './template.ts'
 
 /** For bookings that do not say in which time zone they are. */
 export const BOOKING_VARIABLES = {
@@ -50,7 +50,7 @@ export const IS_CONFIRMED = {
 }
 /** Of `booking.updated`. */
 export const IS_MOVED = { field: 'changes', operator: 'contains', value: 'starts_at' }
-export const SAME_BOOKING = { id: '{{trigger.id}}' }
+export const SAME_BOOKING = sameAs('booking')
 
 /**
  * Waits until so long before the appointment.

@@ -1,3 +1,5 @@
+import { sameAs } from './template.ts'
+
 /** A lead without an address has none that a message could be from. */
 const EMAIL = '{{trigger.email | default: "none"}}'
 const PHONE = '{{trigger.phone | default: "none"}}'
@@ -6,14 +8,14 @@ export const BY_HAND = { field: 'automated', operator: 'is_false' }
 
 /** Somebody wrote, in either direction; what automations send does not count. Or somebody dealt with the lead. */
 export const LEAD_CONTACT = [
-  ...[{ lead_id: '{{trigger.id}}' }, { from: EMAIL }, { from: PHONE }].map((match) => ({
+  ...[sameAs('lead'), { from: EMAIL }, { from: PHONE }].map((match) => ({
     event: 'message.received',
     match,
   })),
-  ...[{ lead_id: '{{trigger.id}}' }, { to: EMAIL }, { to: PHONE }].map((match) => ({
+  ...[sameAs('lead'), { to: EMAIL }, { to: PHONE }].map((match) => ({
     event: 'message.sent',
     match,
     filter: BY_HAND,
   })),
-  { event: 'lead.status_changed', match: { id: '{{trigger.id}}' } },
+  { event: 'lead.status_changed', match: sameAs('lead') },
 ]

@@ -1,4 +1,5 @@
 import type { FieldError } from '../../lib/problem.ts'
+import { ENTITIES } from '../event/index.ts'
 import type { Parameters, ValuesOf } from './parameter.ts'
 import type { Values } from './read-parameters.ts'
 
@@ -62,5 +63,17 @@ export function onEvent(type: string, filter?: object): EventTrigger {
   return { type: 'event', event_types: [type], ...(filter !== undefined && { filter }) }
 }
 
+/** Gives the path of the id of what the trigger tells of: `trigger.lead_id`. */
+export function idOf(kind: keyof typeof ENTITIES): string {
+  return `trigger.${ENTITIES[kind].path}`
+}
+
+/** Matches events of the same kind that tell of the same thing as the trigger. */
+export function sameAs(kind: keyof typeof ENTITIES): Record<string, string> {
+  return { [ENTITIES[kind].path]: `{{${idOf(kind)}}}` }
+}
+
 /** Runs once for each customer, order or whatever else the trigger tells of: the longest time is remembered. */
-export const ONCE_EACH = { key: '{{trigger.id}}', reenter_after: '366 days' } as const
+export function onceEach(kind: keyof typeof ENTITIES): { key: string; reenter_after: string } {
+  return { key: `{{${idOf(kind)}}}`, reenter_after: '366 days' }
+}

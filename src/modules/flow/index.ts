@@ -24,7 +24,7 @@ import { flowRoutes } from './routes.ts'
 import { etagOf } from './revision.ts'
 import { type FlowQuery, type FlowSummary, NAMED } from './schemas.ts'
 import { createFlow, deleteFlow, type FlowOrigin, listFlows, readFlow, replaceFlow } from './service.ts'
-import { runFlow, type StartedRun } from './run.ts'
+import { type EarlierRun, findRun, runFlow, type StartedRun } from './run.ts'
 import { testRoutes } from './test-routes.ts'
 import type { FlowTest, FlowTestRequest } from './test-schemas.ts'
 import { testFlow } from './test-service.ts'
@@ -78,6 +78,8 @@ export interface FlowService {
     id: string,
     start: { input: Record<string, unknown>; key: string | null },
   ): Promise<StartedRun>
+  /** What a run by that key started with, however it went on. */
+  findRun(tenantId: string, id: string, key: string): Promise<EarlierRun | undefined>
   /** What it would do. @throws `flow_not_found`, `event_not_found`, `flow_invalid`, `invalid_request` */
   test(tenantId: string, id: string, request: FlowTestRequest): Promise<FlowTest>
 }
@@ -93,7 +95,7 @@ export {
   tooManyFlows,
 } from './errors.ts'
 export { RunHeaders, StartedRun as StartedRunSchema } from './lifecycle-schemas.ts'
-export type { StartedRun } from './run.ts'
+export type { EarlierRun, StartedRun } from './run.ts'
 export { FlowTest, type FlowTestRequest, TEST_START } from './test-schemas.ts'
 export type { Deactivated, Published } from './lifecycle-service.ts'
 export { Flow as FlowSchema } from './schemas.ts'
@@ -157,6 +159,7 @@ function serviceOf(ctx: FlowContext): FlowService {
     catalogue: (tenantId) => loadCatalogue(ctx, tenantId),
     compile: (tenantId, definition) => compile(ctx, tenantId, definition),
     run: (actor, tenantId, id, start) => runFlow(ctx, actor, { tenantId, id }, start),
+    findRun: (tenantId, id, key) => findRun(ctx, { tenantId, id }, key),
     test: (tenantId, id, request) => testFlow(ctx, tenantId, id, request),
   }
 }

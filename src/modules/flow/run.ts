@@ -32,7 +32,7 @@ export async function runFlow(
   const program = await ctx.engine.findProgram(tenantId, id, version)
   checkInput(program?.flow, input)
 
-  const startKey = key === null ? null : `run:${key}`
+  const startKey = key === null ? null : startKeyOf(key)
   const start = { tenantId, flowId: id, version, kind: 'manual', data: input, event: null, startKey } as const
   const started = await ctx.engine.start({ ...start, causationDepth: 0 })
   if (started.status === 'duplicate' && startKey !== null) {
@@ -59,6 +59,29 @@ function checkInput(flow: CanonicalFlow | undefined, input: Record<string, unkno
     errors: violations.map(({ pointer, detail }) => ({ pointer: `/input${pointer}`, detail })),
   })
 }
+
+/** What a run by that key started with. Undefined: there was none. */
+export async function findRun(
+  { db }: Pick<FlowContext, 'db'>,
+  { tenantId, id }: Target,
+  key: string,
+): Promise<EarlierRun | undefined> {
+  const earlier = await findStart(db, tenantId, id, startKeyOf(key))
+  if (earlier === undefined) return undefined
+  const { published_version: version } = found(await findFlow(db, tenantId, id))
+  const { data } = JSON.parse(earlier.trigger) as { data: Record<string, unknown> }
+  return { execution_id: earlier.id, reason: earlier.reason, version: version ?? 0, data }
+}
+
+export interface EarlierRun {
+  execution_id: string
+  reason: string | null
+  /** Published now. */
+  version: number
+  data: Record<string, unknown>
+}
+
+const startKeyOf = (key: string): string => `run:${key}`
 
 async function earlierRun(
   ctx: FlowContext,

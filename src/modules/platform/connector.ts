@@ -118,7 +118,16 @@ function breakerOpen(waitMs: number): ActionCallFailure {
 }
 
 function failure(code: string, message: string, retryAfterMs: number | null): ActionCallFailure {
-  return { ok: false, status: null, code, message, transient: false, bytesSent: false, retryAfterMs }
+  return {
+    ok: false,
+    status: null,
+    code,
+    reportedCode: null,
+    message,
+    transient: false,
+    bytesSent: false,
+    retryAfterMs,
+  }
 }
 
 /** A platform that echoes its caller's headers must not make the token part of a result. */

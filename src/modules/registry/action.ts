@@ -13,8 +13,10 @@ export interface RegistryAction {
   /** The plugin's slug. */
   readonly plugin: string | null
   readonly plugin_active: boolean
+  /** What a dispatch is refused without; of the platform: what its path needs. */
   readonly required_fields: readonly string[]
   readonly optional_fields: readonly string[]
+  /** Of a plugin: what payloads are held to. Of the platform: a hint, for the platform judges its payloads itself. */
   readonly input_schema: SafeSchema | null
   readonly output_schema: SafeSchema | null
   /** Doing it twice is as good as once: it may be repeated after a failure whose effect is unknown. */
@@ -42,6 +44,13 @@ export interface StoredAction {
   timeout_ms: number | null
   idempotent: boolean
   origin: ActionOrigin
+}
+
+const PATH_FIELDS = /:([a-z_]+)/g
+
+/** Fields that a platform action's path takes from the payload: `/api/products/:id` takes `id`. */
+export function pathFields({ path }: Pick<RegistryAction, 'path'>): string[] {
+  return [...(path ?? '').matchAll(PATH_FIELDS)].map(([, field]) => field as string)
 }
 
 /** Who said so: `register-actions`, or the plugin's capability manifest. */

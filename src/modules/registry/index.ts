@@ -20,7 +20,7 @@ import { registryRoutes } from './routes.ts'
 import { NAMED } from './schemas.ts'
 import { VersionCache } from './version-cache.ts'
 
-export type { RegistryAction, StoredAction } from './action.ts'
+export { pathFields, type RegistryAction, type StoredAction } from './action.ts'
 export { readActions, readSchema, type Report } from './declaration.ts'
 export type { ActionBreak, GoneAction } from './breaks.ts'
 export { type Difference, differenceOf, isEmptyDifference } from './difference.ts'

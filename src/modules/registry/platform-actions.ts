@@ -1,5 +1,5 @@
 import type { SafeSchema } from '../../lib/safe-schema.ts'
-import type { RegistryAction } from './action.ts'
+import { pathFields, type RegistryAction } from './action.ts'
 
 const text: SafeSchema = { type: 'string', minLength: 1 }
 const longText: SafeSchema = { type: 'string' }
@@ -14,14 +14,16 @@ const open: SafeSchema = { type: 'object' }
 const time: SafeSchema = { type: 'string', description: 'A day or a time, ISO 8601' }
 
 const PRODUCT = {
-  title: text,
+  name: text,
   price: amount,
   description: longText,
   sku: text,
   currency,
   stock: { type: 'integer' },
   status: text,
+  images: { type: 'array', items: text },
   tags,
+  collections: { type: 'array', items: text },
 } satisfies Fields
 const CUSTOMER = {
   email,
@@ -30,55 +32,58 @@ const CUSTOMER = {
   accepts_marketing: { type: 'boolean' },
   tags,
 } satisfies Fields
-const PRODUCT_OUT: Fields = { id, title: text, price: amount }
-const CUSTOMER_OUT: Fields = { id, email }
-const ORDER_OUT: Fields = { id, status: text, total: amount }
-const NOTIFICATION_OUT: Fields = { id, channel: text }
-const TASK_OUT: Fields = { id, title: text, status: text }
+const PRODUCT_OUT: Fields = { product_id: id, name: text, price: amount }
+const CUSTOMER_OUT: Fields = { customer_id: id, email }
+const ORDER_OUT: Fields = { order_id: id, status: text, total: amount }
+const NOTIFICATION_OUT: Fields = { notification_id: id, channel: text }
+const TASK_OUT: Fields = { task_id: id, title: text, status: text }
 
 type Fields = Record<string, SafeSchema>
 
-/** The platform's own actions. A new one is a row here. */
+/**
+ * The platform's own actions. A new one is a row here. What the path needs is required; the fields, and which of them
+ * an action usually has, are hints for builders and the compiler: whether a payload will do, the platform says itself.
+ */
 export const PLATFORM_ACTIONS: readonly RegistryAction[] = [
   action('create_product', 'Create a product', 'Adds a product to the shop.', {
     category: 'products',
     call: 'POST /api/products',
-    required: ['title', 'price'],
+    usual: ['name', 'price'],
     fields: PRODUCT,
     out: PRODUCT_OUT,
   }),
   action('update_product', 'Update a product', 'Changes the fields that are given.', {
     category: 'products',
     call: 'PUT /api/products/:id',
-    required: ['id'],
+    usual: [],
     fields: { id, ...PRODUCT },
     out: PRODUCT_OUT,
   }),
   action('delete_product', 'Delete a product', 'Removes a product from the shop.', {
     category: 'products',
     call: 'DELETE /api/products/:id',
-    required: ['id'],
+    usual: [],
     fields: { id },
-    out: {},
+    out: { product_id: id },
   }),
   action('create_customer', 'Create a customer', 'Adds a customer to the shop.', {
     category: 'customers',
     call: 'POST /api/customers',
-    required: ['email'],
+    usual: ['email'],
     fields: CUSTOMER,
     out: CUSTOMER_OUT,
   }),
   action('update_customer', 'Update a customer', 'Changes the fields that are given.', {
     category: 'customers',
     call: 'PUT /api/customers/:id',
-    required: ['id'],
+    usual: [],
     fields: { id, ...CUSTOMER },
     out: CUSTOMER_OUT,
   }),
   action('create_order', 'Create an order', 'Places an order for a customer.', {
     category: 'orders',
     call: 'POST /api/orders',
-    required: ['customer_id', 'items'],
+    usual: ['customer_id', 'items'],
     out: ORDER_OUT,
     fields: {
       customer_id: id,
@@ -100,7 +105,7 @@ export const PLATFORM_ACTIONS: readonly RegistryAction[] = [
     {
       category: 'orders',
       call: 'PUT /api/orders/:id/status',
-      required: ['id', 'status'],
+      usual: ['status'],
       out: ORDER_OUT,
       fields: { id, status: text, payment: open, shipment: open, cancelled_by: text, reason: text },
     },
@@ -108,7 +113,7 @@ export const PLATFORM_ACTIONS: readonly RegistryAction[] = [
   action('send_email', 'Send an email', 'Sends an email from the shop: text, html, body or a template.', {
     category: 'notifications',
     call: 'POST /api/notifications/email',
-    required: ['to', 'subject'],
+    usual: ['to', 'subject'],
     out: NOTIFICATION_OUT,
     fields: {
       to: email,
@@ -123,29 +128,29 @@ export const PLATFORM_ACTIONS: readonly RegistryAction[] = [
   action('send_sms', 'Send a text message', 'Sends a text message to a phone.', {
     category: 'notifications',
     call: 'POST /api/notifications/sms',
-    required: ['to', 'message'],
+    usual: ['to', 'message'],
     out: NOTIFICATION_OUT,
     fields: { to: text, message: text },
   }),
   action('create_notification', 'Notify the team', 'Shows a notification to the people who run the shop.', {
     category: 'notifications',
     call: 'POST /api/notifications',
-    required: ['title', 'message'],
+    usual: ['message'],
     out: NOTIFICATION_OUT,
     aliases: ['send_notification'],
-    fields: { title: text, message: text, user_id: id, level: text, data: open },
+    fields: { message: longText, channel: text, title: text, user_id: id, level: text, data: open },
   }),
   action('create_task', 'Create a task', 'Adds a task for the people who run the shop.', {
     category: 'tasks',
     call: 'POST /api/tasks',
-    required: ['title'],
+    usual: ['title'],
     out: TASK_OUT,
     fields: { title: text, description: longText, due_date: time, priority: text, assignee: id },
   }),
   action('assign_task', 'Assign a task', 'Gives a task to somebody.', {
     category: 'tasks',
     call: 'PUT /api/tasks/:id/assign',
-    required: ['id', 'assignee'],
+    usual: ['assignee'],
     fields: { id, assignee: id },
     out: TASK_OUT,
   }),
@@ -162,7 +167,7 @@ export function platformAction(name: string): RegistryAction | undefined {
   return BY_NAME.get(name)
 }
 
-/** Repeating a PUT or DELETE leaves what one left; a POST may do it again. Members beyond the fields are passed on. */
+/** Repeating a PUT or DELETE leaves what one left; a POST may do it again. The payload is passed on as it comes. */
 function action(
   actionType: string,
   title: string,
@@ -170,13 +175,14 @@ function action(
   row: {
     category: string
     call: string
-    required: string[]
+    usual: string[]
     fields: Fields
     out: Fields
     aliases?: string[]
   },
 ): RegistryAction {
   const [method = '', path = ''] = row.call.split(' ')
+  const required = pathFields({ path })
   return {
     action_type: actionType,
     aliases: row.aliases ?? [],
@@ -187,9 +193,9 @@ function action(
     plugin_id: null,
     plugin: null,
     plugin_active: true,
-    required_fields: row.required,
-    optional_fields: Object.keys(row.fields).filter((field) => !row.required.includes(field)),
-    input_schema: { type: 'object', properties: row.fields, required: row.required },
+    required_fields: required,
+    optional_fields: Object.keys(row.fields).filter((field) => !required.includes(field)),
+    input_schema: { type: 'object', properties: row.fields, required: [...required, ...row.usual] },
     output_schema: { type: 'object', properties: row.out },
     idempotent: method !== 'POST',
     method,

@@ -106,7 +106,7 @@ export async function sendTest(
     event: 'plugin.test',
     tenant_id: tenantId,
     timestamp: new Date().toISOString(),
-    data: { plugin: target.slug, message: 'This is a test of your webhook endpoint.' },
+    data: { plugin: target.slug, plugin_id: pluginId, message: 'This is a test of your webhook endpoint.' },
   })
   const result = await attempt(ctx.egress, target, { id: newId(), body })
   return {

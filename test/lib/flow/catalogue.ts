@@ -49,6 +49,14 @@ const ACTIONS: CatalogueAction[] = [
     output_schema: { type: 'object', properties: { queued: { type: 'boolean' } } },
     emits: ['customer.updated'],
   }),
+  action('greet', {
+    plugin_id: 'email-marketing-id',
+    input_schema: {
+      type: 'object',
+      properties: { email: { type: ['string', 'null'] }, template: { type: 'string' } },
+      required: ['email'],
+    },
+  }),
   action('log_error', { plugin_id: 'logging-plugin-id' }),
 ]
 

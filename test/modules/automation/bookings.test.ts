@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ANA, DAY_MS, HOUR_MS, made, startCrm } from './support.ts'
+import { ANA, DAY_MS, HOUR_MS, idOf, made, startCrm } from './support.ts'
 
 const crm = await startCrm(t)
 
@@ -21,7 +21,7 @@ t.test('the reminder goes out so many hours before the appointment, once', async
   t.match(await shop.sent(), [
     { recipient: ANA.email, subject: 'See you soon', body: /^See you at \d\d:\d\d, \{\{ Linen$/ },
   ])
-  await shop.send('booking.created', booking)
+  await shop.send('booking.created', { ...booking, booking_id: idOf(booking, 'booking_id') })
   await shop.after(9 * DAY_MS)
   t.equal((await shop.sent()).length, 1)
   t.equal((await shop.outcomes(id))[0], 'completed/done')

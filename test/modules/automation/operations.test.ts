@@ -40,7 +40,7 @@ t.test('the defaults are installed once, by however many', async (t) => {
     install({ shop_name: 'Linen & Co' }),
     install({ shop_name: 'Linen & Co' }),
   ])
-  const presets = ['booking_confirmation', 'booking_reminder', 'lead_follow_up', 'new_lead_welcome']
+  const presets = ['booking_reminder_24h', 'follow_up_3_days', 'follow_up_7_days', 'welcome_new_leads']
   const names = (automations: Automation[]) => automations.map(({ preset }) => preset).sort()
   t.same(names(answers.flatMap(({ installed }) => installed)), presets)
   t.same(names(answers.flatMap(({ existing }) => existing)).length, 4)
@@ -54,12 +54,7 @@ t.test('the defaults are installed once, by however many', async (t) => {
   await shop.after(2 * DAY_MS)
   t.same(
     new Set(await shop.subjects()),
-    new Set([
-      'Thank you for your interest, Miguel',
-      'Your appointment is confirmed',
-      'See you soon',
-      'Do you have any questions?',
-    ]),
+    new Set(['Thank you for your interest, Miguel', 'See you soon', 'Do you have any questions?']),
   )
 })
 
@@ -93,10 +88,10 @@ t.test('started by hand it acts at once, whatever started before, and counts', a
   const start = (input: object, key?: string) =>
     shop.tenant.post(
       `/api/automations/${id}/trigger`,
-      { input },
+      { data: input },
       key === undefined ? {} : { 'idempotency-key': key },
     )
-  const lead = { id: 'lead_1', ...MIGUEL }
+  const lead = { lead_id: 'lead_1', ...MIGUEL }
   t.match((await start(lead, 'one')).json(), { status: 'queued', reason: null })
   t.match((await start(lead, 'one')).json(), { status: 'duplicate' })
   await shop.settle()
@@ -106,7 +101,11 @@ t.test('started by hand it acts at once, whatever started before, and counts', a
   await shop.settle()
   t.equal((await shop.sent()).length, 2)
   t.equal((await shop.read(id)).times_triggered, 2)
-  t.equal((await start({ email: 'nobody@example.com' })).statusCode, 400, 'a lead has an id')
+  t.match(
+    (await start({ email: 'nobody@example.com' })).json(),
+    { status: 422, errors: [{ pointer: '/data/lead_id' }] },
+    'a lead has an id',
+  )
   await made(shop.tenant.post(`/api/automations/${id}/toggle`))
   t.match((await start(lead)).json(), { code: 'flow_not_active' })
 })
@@ -114,14 +113,14 @@ t.test('started by hand it acts at once, whatever started before, and counts', a
 t.test('a reminder is sent by hand, unless the appointment is over', async (t) => {
   const shop = await open()
   const { id } = await shop.create(REMINDER)
-  const customer = { id: 'cus_1', name: 'Ana', email: 'ana@example.com', phone: null }
+  const customer = { customer_id: 'cus_1', name: 'Ana', email: 'ana@example.com', phone: null }
   for (const ahead of [DAY_MS / 2, -DAY_MS]) {
-    const booking = { id: `book_${ahead}`, customer, status: 'confirmed', starts_at: shop.at(ahead) }
-    await made(shop.tenant.post(`/api/automations/${id}/trigger`, { input: booking }))
+    const booking = { booking_id: `book_${ahead}`, customer, status: 'confirmed', starts_at: shop.at(ahead) }
+    await made(shop.tenant.post(`/api/automations/${id}/trigger`, { data: booking }))
   }
-  const withoutTime = { id: 'book_1', customer, status: 'confirmed' }
-  const refused = await shop.tenant.post(`/api/automations/${id}/trigger`, { input: withoutTime })
-  t.match([refused.statusCode, refused.json()], [422, { errors: [{ pointer: '/input/starts_at' }] }])
+  const withoutTime = { booking_id: 'book_1', customer, status: 'confirmed' }
+  const refused = await shop.tenant.post(`/api/automations/${id}/trigger`, { data: withoutTime })
+  t.match([refused.statusCode, refused.json()], [422, { errors: [{ pointer: '/data/starts_at' }] }])
   await shop.settle()
   t.match(await shop.sent(), [{ recipient: 'ana@example.com', subject: 'See you soon' }])
   t.same(await shop.outcomes(id), ['completed/done', 'completed/filtered'])
@@ -166,11 +165,16 @@ t.test('a test takes data of its own, or a past event', async (t) => {
   t.match(given.steps.at(-1)?.output, { to: 'eva@example.com', body: 'Hello Eva' })
   t.match(given.start, { would_start: false, reason: 'filter' })
   t.match(await test({ start_anyway: false }), { start: { would_start: false }, steps: [] })
-  const event_id = await shop.send('lead.created', { id: 'lead_1', status: 'new', ...MIGUEL, source: 'fair' })
+  const event_id = await shop.send('lead.created', {
+    lead_id: 'lead_1',
+    status: 'new',
+    ...MIGUEL,
+    source: 'fair',
+  })
   const past = await test({ event_id })
   t.match(past.start, { would_start: true })
   t.match(past.steps.at(-1)?.output, { body: 'Hello Miguel' })
-  const both = await shop.tenant.post(`/api/automations/${id}/test`, { event_id, data: { id: 'x' } })
+  const both = await shop.tenant.post(`/api/automations/${id}/test`, { event_id, data: { lead_id: 'x' } })
   t.match([both.statusCode, both.json()], [400, { errors: [{ pointer: '/data' }] }])
 })
 
@@ -258,7 +262,7 @@ t.test('other shops see, change and start nothing', async (t) => {
     await tenant.post(`${url}/toggle`),
     await tenant.post(`${url}/test`),
     await tenant.post(`${url}/reset`),
-    await tenant.post(`${url}/trigger`, { input: { id: 'lead_1' } }),
+    await tenant.post(`${url}/trigger`, { data: { lead_id: 'lead_1' } }),
   ]) {
     t.match([answer.statusCode, answer.json()], [404, { code: 'automation_not_found' }])
   }
@@ -282,7 +286,7 @@ t.test('what takes longer than the caller waits goes on, and is done once', asyn
       steps: [{ id: 'call', type: 'http', method: 'POST', url: `${slow.url}/slow`, body: {} }],
     }),
   )
-  await shop.send('lead.created', { id: 'lead_1', status: 'new' })
+  await shop.send('lead.created', { lead_id: 'lead_1', status: 'new' })
   const dueWork = new DueWork(platform.world.app.flowEngine, { maxMs: 1_500 })
   const report = await eventually('the execution taken up', async () => {
     const report = await dueWork.run(shop.tenant.id)

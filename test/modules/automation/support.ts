@@ -11,7 +11,7 @@ export interface Automation {
   customised: boolean
   preset: string | null
   times_triggered: number
-  last_triggered_at: string | null
+  last_triggered: string | null
   warnings?: { pointer: string; detail: string }[]
   [field: string]: unknown
 }
@@ -48,16 +48,21 @@ export async function made<T>(answer: ReturnType<Tenant['get']>): Promise<T> {
   return (body === '' ? null : JSON.parse(body)) as T
 }
 
+/** Of a record of the reference platform. */
+export function idOf(record: Record<string, unknown>, name: string): string {
+  return (record[name] ?? record['id']) as string
+}
+
 export function crmOf(shop: PlatformAutomation): CrmShop {
   const times = (aheadMs: number) => ({ starts_at: shop.at(aheadMs), ends_at: shop.at(aheadMs + 3_600_000) })
-  const path = (booking: Record<string, unknown>): string => `/api/bookings/${booking['id'] as string}`
+  const path = (booking: Record<string, unknown>): string => `/api/bookings/${idOf(booking, 'booking_id')}`
   return {
     ...shop,
     create: (fields) => made(shop.tenant.post('/api/automations', fields)),
     read: (id) => made(shop.tenant.get(`/api/automations/${id}`)),
-    lead: async (fields = MIGUEL) => (await shop.ask('POST', '/api/leads', fields))['id'] as string,
+    lead: async (fields = MIGUEL) => idOf(await shop.ask('POST', '/api/leads', fields), 'lead_id'),
     book: async (aheadMs, customer = ANA) => {
-      const { id } = await shop.ask('POST', '/api/customers', customer)
+      const id = idOf(await shop.ask('POST', '/api/customers', customer), 'customer_id')
       const service = { id: 'srv_1', name: 'Fitting' }
       return shop.ask('POST', '/api/bookings', { customer_id: id, service, ...times(aheadMs) })
     },

@@ -71,7 +71,7 @@ t.test('what would not work is said of the fields, not of steps', async (t) => {
     ],
     [{ ...REMINDER, conditions: { any: [] } }, '/conditions/any', /./],
     [{ ...UPDATE, action: { action_type: 'update_leads' } }, '/action/action_type', /update_leads/],
-    [{ ...UPDATE, action: { action_type: 'create_task', input: {} } }, '/action/input', /title/],
+    [{ ...UPDATE, action: { action_type: 'assign_task', input: {} } }, '/action/input', /"id"/],
     [
       { ...UPDATE, action: { action_type: 'create_task', plugin_id: 'crm' } },
       '/action/plugin_id',

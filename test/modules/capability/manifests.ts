@@ -7,6 +7,7 @@ export interface CapabilitiesBody {
   plugin: string
   plugin_id: string
   manifest: Manifest | null
+  own_event_types: string[]
   origin: 'pushed' | 'fetched' | null
   version: string | null
   health: 'healthy' | 'failing' | 'unknown'
@@ -27,9 +28,21 @@ export interface UpdateBody {
 }
 
 export interface MergedBody {
-  triggers: { id: string; plugin: string | null; plugin_active: boolean; event_types: string[] }[]
+  triggers: {
+    id: string
+    plugin: string | null
+    plugin_active: boolean
+    event_types: string[]
+    event_owners: Record<string, 'platform' | 'plugin' | 'other'>
+  }[]
   actions: RegistryAction[]
-  conditions: { id: string; plugin: string; plugin_active: boolean; operators: string[] }[]
+  conditions: {
+    id: string
+    plugin: string
+    plugin_active: boolean
+    path: string | null
+    operators: string[]
+  }[]
   next_cursor: string | null
 }
 

@@ -103,7 +103,7 @@ t.test(
         /^manifest_invalid: \/capabilities\/actions\/0\/endpoint /,
       ],
       [
-        manifestOf({ triggers: [{ ...TRIGGER, event_types: ['order.paid'] }] }),
+        manifestOf({ triggers: [{ ...TRIGGER, event_types: ['Order Paid'] }] }),
         422,
         /^manifest_invalid: \/capabilities\/triggers\/0\/event_types\/0 /,
       ],

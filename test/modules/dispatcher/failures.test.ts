@@ -64,7 +64,7 @@ const KINDS: Kind[] = [
   { action: { action_type: 'sleep', payload: {} }, ends: 'plugin_inactive' },
   { action: { action_type: 'shared', payload: {} }, ends: 'ambiguous_action' },
   { action: { action_type: 'required', payload: { to: '' } }, ends: 'missing_field' },
-  { action: { action_type: 'create_customer', payload: {} }, ends: 'missing_field' },
+  { action: { action_type: 'update_customer', payload: { name: 'Ada' } }, ends: 'missing_field' },
   { action: { action_type: 'strict', payload: { n: 'one' } }, ends: 'invalid_payload' },
   {
     action: { action_type: 'create_customer', payload: { email: 'ada@example.com' } },
@@ -74,7 +74,7 @@ const KINDS: Kind[] = [
   { action: { action_type: 'hang', payload: {} }, ends: 'timeout', attempts: 1 },
   { action: { action_type: 'reset', payload: {} }, ends: 'reset', attempts: 1 },
   { action: { action_type: 'call_away', payload: {} }, ends: 'connect_refused', attempts: 3 },
-  { action: { action_type: 'refuse', payload: {} }, ends: 'http_4xx', status: 422, attempts: 1 },
+  { action: { action_type: 'refuse', payload: {} }, ends: 'mailbox_full', status: 422, attempts: 1 },
   { action: { action_type: 'crash', payload: {} }, ends: 'http_5xx', status: 500, attempts: 1 },
   { action: { action_type: 'redirect', payload: {} }, ends: 'redirect', status: 302, attempts: 1 },
   { action: { action_type: 'huge', payload: {} }, ends: 'response_too_large', status: 200, attempts: 1 },
@@ -142,7 +142,7 @@ t.test('a result says what was wrong so that a person can mend it', async (t) =>
   t.match(errorOf('ambiguous_action'), { candidates: ['everything', 'other'] })
   t.match(errorOf('missing_field'), { message: 'The payload lacks: to.' })
   t.match(errorOf('invalid_payload'), { message: /^\/n: / })
-  t.match(errorOf('http_4xx'), { message: 'The mailbox is full.' })
+  t.match(errorOf('mailbox_full'), { message: 'The mailbox is full.' })
   t.match(errorOf('plugin_inactive'), { message: /asleep/ })
   t.match(errorOf('platform_not_configured'), { message: /PLATFORM_URL/ })
   t.notMatch(errorOf('invalid_response')?.message, /It works/, 'what a stranger wrote is not repeated')

@@ -1,9 +1,30 @@
 import type { SafeSchema } from '../../../lib/safe-schema.ts'
 
-/** An event type of the platform: what `data` looks like, by example and by schema. */
+/** Names the thing that events tell of, and the member of `data` that holds its id. */
+export interface CatalogueEntity {
+  readonly kind: string
+  readonly path: string
+}
+
+/**
+ * Says once, for everything that follows one thing through several events (waits, enrolment, ordering, erasure,
+ * templates), by which member the platform identifies it.
+ */
+export const ENTITIES = {
+  product: { kind: 'product', path: 'product_id' },
+  customer: { kind: 'customer', path: 'customer_id' },
+  order: { kind: 'order', path: 'order_id' },
+  booking: { kind: 'booking', path: 'booking_id' },
+  lead: { kind: 'lead', path: 'lead_id' },
+  message: { kind: 'message', path: 'message_id' },
+  plugin: { kind: 'plugin', path: 'plugin_id' },
+} as const satisfies Readonly<Record<string, CatalogueEntity>>
+
+/** An event type of the platform: what `data` looks like, by example and by schema, and of which thing it tells. */
 export interface CatalogueType {
   readonly name: string
   readonly description: string
+  readonly entity: CatalogueEntity
   readonly sample: Readonly<Record<string, unknown>>
   readonly schema: SafeSchema
 }

@@ -1,7 +1,7 @@
-import { type CatalogueType, id, nullable, object, text, time } from './event-type.ts'
+import { type CatalogueType, ENTITIES, id, nullable, object, text, time } from './event-type.ts'
 
 const PROPERTIES = {
-  id,
+  message_id: id,
   conversation_id: nullable(id),
   channel: text,
   from: text,
@@ -11,10 +11,9 @@ const PROPERTIES = {
   customer_id: nullable(id),
   lead_id: nullable(id),
 }
-const REQUIRED = ['id', 'channel', 'from', 'to']
 
 const SAMPLE = {
-  id: 'msg_0uVh2e',
+  message_id: 'msg_0uVh2e',
   conversation_id: 'conv_Zp4410',
   channel: 'whatsapp',
   from: '+351912345678',
@@ -29,21 +28,23 @@ export const MESSAGE_TYPES: readonly CatalogueType[] = [
   {
     name: 'message.received',
     description: 'A customer wrote to the shop.',
+    entity: ENTITIES.message,
     sample: { ...SAMPLE, received_at: '2026-03-08T12:31:09Z' },
-    schema: object({ ...PROPERTIES, received_at: time }, REQUIRED),
+    schema: object({ ...PROPERTIES, received_at: time }, ['message_id', 'from']),
   },
   {
     name: 'message.sent',
     description: 'The shop wrote to a customer; `automated` says whether an automation did, or a person.',
+    entity: ENTITIES.message,
     sample: {
       ...SAMPLE,
-      id: 'msg_0uVh3a',
+      message_id: 'msg_0uVh3a',
       from: '+351210000000',
       to: '+351912345678',
       text: 'It is, since this morning.',
       automated: false,
       sent_at: '2026-03-08T12:35:40Z',
     },
-    schema: object({ ...PROPERTIES, automated: { type: 'boolean' }, sent_at: time }, REQUIRED),
+    schema: object({ ...PROPERTIES, automated: { type: 'boolean' }, sent_at: time }, ['message_id', 'to']),
   },
 ]

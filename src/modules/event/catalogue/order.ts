@@ -3,6 +3,7 @@ import {
   type CatalogueType,
   currency,
   email,
+  ENTITIES,
   id,
   listOf,
   nullable,
@@ -12,27 +13,29 @@ import {
 } from './event-type.ts'
 
 const LINE = object(
-  { product_id: id, title: text, quantity: { type: 'integer', minimum: 1 }, unit_price: amount },
-  ['product_id', 'quantity', 'unit_price'],
+  { product_id: id, name: text, quantity: { type: 'integer', minimum: 1 }, unit_price: amount },
+  ['product_id', 'quantity'],
 )
 const ORDER_PROPERTIES = {
-  id,
+  order_id: id,
+  customer_id: nullable(id),
   number: text,
   status: text,
-  customer: object({ id, email, name: text }, ['id']),
+  customer: nullable(object({ customer_id: id, email: nullable(email), name: nullable(text) }, [])),
   items: listOf(LINE),
   total: amount,
   currency,
   created_at: time,
 }
-const REQUIRED = ['id', 'status', 'total', 'currency']
+const REQUIRED = ['order_id']
 
 const SAMPLE = {
-  id: 'ord_5TqX1m',
+  order_id: 'ord_5TqX1m',
+  customer_id: 'cus_Lw81Pd',
   number: '1042',
   status: 'pending',
-  customer: { id: 'cus_Lw81Pd', email: 'ana@example.com', name: 'Ana Sousa' },
-  items: [{ product_id: 'prod_8Qk2Zt', title: 'Linen apron', quantity: 2, unit_price: 39.9 }],
+  customer: { customer_id: 'cus_Lw81Pd', email: 'ana@example.com', name: 'Ana Sousa' },
+  items: [{ product_id: 'prod_8Qk2Zt', name: 'Linen apron', quantity: 2, unit_price: 39.9 }],
   total: 79.8,
   currency: 'EUR',
   created_at: '2026-03-02T14:05:31Z',
@@ -42,12 +45,14 @@ export const ORDER_TYPES: readonly CatalogueType[] = [
   {
     name: 'order.created',
     description: 'A customer placed an order.',
+    entity: ENTITIES.order,
     sample: SAMPLE,
     schema: object(ORDER_PROPERTIES, REQUIRED),
   },
   {
     name: 'order.paid',
     description: 'An order was paid in full.',
+    entity: ENTITIES.order,
     sample: {
       ...SAMPLE,
       status: 'paid',
@@ -62,6 +67,7 @@ export const ORDER_TYPES: readonly CatalogueType[] = [
   {
     name: 'order.shipped',
     description: 'An order left the warehouse.',
+    entity: ENTITIES.order,
     sample: {
       ...SAMPLE,
       status: 'shipped',
@@ -83,12 +89,14 @@ export const ORDER_TYPES: readonly CatalogueType[] = [
   {
     name: 'order.delivered',
     description: 'An order reached the customer.',
+    entity: ENTITIES.order,
     sample: { ...SAMPLE, status: 'delivered', delivered_at: '2026-03-05T10:40:00Z' },
     schema: object({ ...ORDER_PROPERTIES, delivered_at: time }, REQUIRED),
   },
   {
     name: 'order.cancelled',
     description: 'An order was called off, by the customer or the shop.',
+    entity: ENTITIES.order,
     sample: {
       ...SAMPLE,
       status: 'cancelled',

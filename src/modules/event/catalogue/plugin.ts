@@ -1,4 +1,4 @@
-import { type CatalogueType, count, id, nullable, object, text } from './event-type.ts'
+import { type CatalogueType, count, ENTITIES, id, nullable, object, text } from './event-type.ts'
 
 const PROPERTIES = {
   plugin: text,
@@ -20,13 +20,19 @@ export const PLUGIN_TYPES: readonly CatalogueType[] = [
   {
     name: 'plugin.test',
     description: 'Sent on request to one plugin, to try its endpoint. Not stored, not in the feed.',
-    sample: { plugin: 'mailer', message: 'This is a test of your webhook endpoint.' },
-    schema: object({ plugin: text, message: text }, ['plugin']),
+    entity: ENTITIES.plugin,
+    sample: {
+      plugin: 'mailer',
+      plugin_id: SAMPLE.plugin_id,
+      message: 'This is a test of your webhook endpoint.',
+    },
+    schema: object({ plugin: text, plugin_id: id, message: text }, ['plugin']),
   },
   {
     name: 'plugin.failing',
     description:
       'Deliveries to a plugin keep failing. They are retried, and wait while its circuit breaker is open.',
+    entity: ENTITIES.plugin,
     sample: SAMPLE,
     schema: object(PROPERTIES, REQUIRED),
   },
@@ -34,12 +40,14 @@ export const PLUGIN_TYPES: readonly CatalogueType[] = [
     name: 'plugin.disabled',
     description:
       'A plugin was disabled, because it failed for too long or answered 410. Its deliveries wait.',
+    entity: ENTITIES.plugin,
     sample: { ...SAMPLE, consecutive_failures: 214, reason: 'failing' },
     schema: object({ ...PROPERTIES, reason: text }, REQUIRED),
   },
   {
     name: 'plugin.recovered',
     description: 'A plugin that was failing takes deliveries again.',
+    entity: ENTITIES.plugin,
     sample: { ...SAMPLE, consecutive_failures: 0, last_error_class: null },
     schema: object(PROPERTIES, REQUIRED),
   },

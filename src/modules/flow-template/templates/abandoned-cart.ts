@@ -8,10 +8,10 @@ import {
   subject,
 } from '../message.ts'
 import { integer } from '../parameter.ts'
-import { defineTemplate, ONCE_EACH, onEvent } from '../template.ts'
+import { defineTemplate, onceEach, onEvent, sameAs } from '../template.ts'
 
 const SETTLED = ['paid', 'shipped', 'delivered', 'cancelled']
-const SAME_ORDER = { id: '{{trigger.id}}' }
+const SAME_ORDER = sameAs('order')
 
 export const abandonedCart = defineTemplate({
   id: 'abandoned_cart',
@@ -51,6 +51,6 @@ export const abandonedCart = defineTemplate({
       messageStep('reminder', { ...values, channel: 'email' }, CUSTOMER_ADDRESS),
       { id: 'settled', type: 'stop', outcome: 'stopped', reason: 'The order was paid or cancelled in time.' },
     ],
-    settings: { enrolment: ONCE_EACH },
+    settings: { enrolment: onceEach('order') },
   }),
 })

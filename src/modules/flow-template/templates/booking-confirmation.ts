@@ -9,7 +9,7 @@ import {
   isAhead,
 } from '../booking.ts'
 import { AI_PROMPT, body, CHANNEL, CUSTOMER_ADDRESS, isReachable, messageStep, subject } from '../message.ts'
-import { defineTemplate, ONCE_EACH, onEvent } from '../template.ts'
+import { defineTemplate, onceEach, onEvent } from '../template.ts'
 
 export const bookingConfirmation = defineTemplate({
   id: 'booking_confirmation',
@@ -42,6 +42,6 @@ export const bookingConfirmation = defineTemplate({
       bookingZone('confirmation'),
       messageStep('confirmation', values, CUSTOMER_ADDRESS),
     ],
-    settings: { enrolment: ONCE_EACH },
+    settings: { enrolment: onceEach('booking') },
   }),
 })

@@ -12,7 +12,7 @@ import {
 } from '../booking.ts'
 import { AI_PROMPT, body, CHANNEL, CUSTOMER_ADDRESS, isReachable, messageStep, subject } from '../message.ts'
 import { integer } from '../parameter.ts'
-import { defineTemplate, onEvent } from '../template.ts'
+import { defineTemplate, idOf, onEvent } from '../template.ts'
 
 /**
  * Who books within the last hours knows of it: no reminder follows on the heels of the booking. Who is moved to
@@ -66,7 +66,7 @@ export const bookingReminder = defineTemplate({
     ],
     settings: {
       enrolment: {
-        key: '{{trigger.id}}',
+        key: `{{${idOf('booking')}}}`,
         while_active: 'restart',
         cancel_on: [
           { event: 'booking.cancelled', match: SAME_BOOKING },

@@ -1,7 +1,7 @@
 import { text } from '../parameter.ts'
-import { defineTemplate, onEvent, type Step } from '../template.ts'
+import { defineTemplate, idOf, onEvent, type Step } from '../template.ts'
 
-const NAME = '{{trigger.name | default: trigger.id}}'
+const NAME = `{{trigger.name | default: ${idOf('lead')}}}`
 
 export const crmUpdate = defineTemplate({
   id: 'crm_update',
@@ -59,7 +59,7 @@ export const crmUpdate = defineTemplate({
         type: 'message',
         channel: 'notification',
         subject: `Lead ${NAME}: {{trigger.status}}`,
-        body: `${NAME} went from {{trigger.previous_status}} to {{trigger.status}}.`,
+        body: `${NAME} went from {{trigger.previous_status | default: "an unknown status"}} to {{trigger.status}}.`,
         on_success: 'end',
       },
     ],

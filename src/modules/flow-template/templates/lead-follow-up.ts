@@ -11,7 +11,7 @@ import {
   subject,
 } from '../message.ts'
 import { integer } from '../parameter.ts'
-import { defineTemplate, ONCE_EACH, onEvent } from '../template.ts'
+import { defineTemplate, onceEach, onEvent } from '../template.ts'
 
 export const leadFollowUp = defineTemplate({
   id: 'lead_follow_up',
@@ -74,6 +74,6 @@ export const leadFollowUp = defineTemplate({
       },
       messageStep('second', { ...values, subject: values.second_subject, body: values.second_body }, ADDRESS),
     ],
-    settings: { enrolment: { ...ONCE_EACH, cancel_on: LEAD_CONTACT } },
+    settings: { enrolment: { ...onceEach('lead'), cancel_on: LEAD_CONTACT } },
   }),
 })

@@ -8,7 +8,7 @@ import {
   SHOP_NAME,
   subject,
 } from '../message.ts'
-import { defineTemplate, ONCE_EACH, onEvent } from '../template.ts'
+import { defineTemplate, onceEach, onEvent } from '../template.ts'
 
 export const leadWelcome = defineTemplate({
   id: 'lead_welcome',
@@ -29,6 +29,6 @@ export const leadWelcome = defineTemplate({
     triggers: [onEvent('lead.created')],
     variables: { shop_name: values.shop_name },
     steps: [reachableStep(values.channel, ADDRESS, 'welcome'), messageStep('welcome', values, ADDRESS)],
-    settings: { enrolment: ONCE_EACH },
+    settings: { enrolment: onceEach('lead') },
   }),
 })

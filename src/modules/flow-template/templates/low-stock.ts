@@ -1,5 +1,5 @@
 import { choice, integer, templateLine, text } from '../parameter.ts'
-import { defineTemplate, onEvent } from '../template.ts'
+import { defineTemplate, idOf, onEvent } from '../template.ts'
 
 export const lowStock = defineTemplate({
   id: 'low_stock_task',
@@ -11,7 +11,7 @@ export const lowStock = defineTemplate({
     title: templateLine(
       'Title',
       'What the task is called.',
-      'Reorder {{trigger.sku | default: trigger.product_id}}',
+      `Reorder {{trigger.name | default: trigger.sku | default: ${idOf('product')}}}`,
     ),
     due_days: integer('Due in days', 'By when the task is to be done.', {
       default: 2,
@@ -45,7 +45,7 @@ export const lowStock = defineTemplate({
       },
     ],
     settings: {
-      enrolment: { key: '{{trigger.product_id}}', reenter_after: `${values.quiet_days} days` },
+      enrolment: { key: `{{${idOf('product')}}}`, reenter_after: `${values.quiet_days} days` },
     },
   }),
 })

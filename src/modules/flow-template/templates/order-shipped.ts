@@ -7,7 +7,7 @@ import {
   SHOP_NAME,
   subject,
 } from '../message.ts'
-import { defineTemplate, ONCE_EACH, onEvent } from '../template.ts'
+import { defineTemplate, onceEach, onEvent } from '../template.ts'
 
 export const orderShipped = defineTemplate({
   id: 'order_shipped',
@@ -32,6 +32,6 @@ export const orderShipped = defineTemplate({
       reachableStep('email', CUSTOMER_ADDRESS, 'notice'),
       messageStep('notice', { ...values, channel: 'email' }, CUSTOMER_ADDRESS),
     ],
-    settings: { enrolment: ONCE_EACH },
+    settings: { enrolment: onceEach('order') },
   }),
 })

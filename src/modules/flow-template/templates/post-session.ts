@@ -9,7 +9,7 @@ import {
   subject,
 } from '../message.ts'
 import { integer } from '../parameter.ts'
-import { defineTemplate, ONCE_EACH, onEvent } from '../template.ts'
+import { defineTemplate, onceEach, onEvent } from '../template.ts'
 
 export const postSession = defineTemplate({
   id: 'post_session',
@@ -39,6 +39,6 @@ export const postSession = defineTemplate({
       { id: 'pause', type: 'delay', duration: `${values.hours} hours`, next: 'question' },
       messageStep('question', values, CUSTOMER_ADDRESS),
     ],
-    settings: { enrolment: ONCE_EACH },
+    settings: { enrolment: onceEach('booking') },
   }),
 })

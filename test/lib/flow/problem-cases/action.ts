@@ -1,4 +1,4 @@
-import { act, type Case, flow, http, mail } from './definitions.ts'
+import { act, type Case, declared, flow, http, mail } from './definitions.ts'
 
 export const ACTION_CASES: readonly Case[] = [
   [
@@ -28,6 +28,13 @@ export const ACTION_CASES: readonly Case[] = [
     'missing_field',
     '/steps/0/config',
     /subject/,
+  ],
+  [
+    'a missing field that the trigger has',
+    declared([act('a', { plugin_id: 'email-marketing', action_type: 'greet', input: { template: 'x' } })]),
+    'field_from_trigger',
+    '/steps/0/input',
+    /"email".*trigger\.email/,
   ],
   ['an unknown field', flow([mail({ sujet: 'x' })]), 'unknown_field', '/steps/0/input/sujet', /subject/],
   ['a wrong type', flow([mail({ priority: 'high' })]), 'wrong_type', '/steps/0/input/priority', /integer/],
