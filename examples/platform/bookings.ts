@@ -9,7 +9,7 @@ const Time = () => Type.String({ format: 'date-time' })
 const BookingInput = Type.Object(
   {
     customer_id: Line(64),
-    service: Type.Object({ id: Line(64), name: Line() }, CLOSED),
+    service: Type.Object({ service_id: Line(64), name: Line() }, CLOSED),
     staff: Type.Optional(Line()),
     starts_at: Time(),
     ends_at: Time(),
@@ -146,12 +146,14 @@ function checkTimes({ starts_at, ends_at }: { starts_at: string; ends_at: string
 function getBooking(db: Database, tenantId: string, id: string) {
   const row = db.find<BookingRow>('bookings', COLUMNS, tenantId, id)
   if (row === undefined) throw notFound('booking')
-  const { service, customer_id, details, ...booking } = row
+  const { id: booking_id, service, customer_id, details, ...booking } = row
   const { name, email, phone } = getCustomer(db, tenantId, customer_id)
   return {
+    booking_id,
+    customer_id,
     ...booking,
-    service: JSON.parse(service) as { id: string; name: string },
-    customer: { id: customer_id, name: name ?? '', email, phone },
+    service: JSON.parse(service) as { service_id: string; name: string },
+    customer: { customer_id, name: name ?? '', email, phone },
     ...(JSON.parse(details) as object),
   }
 }

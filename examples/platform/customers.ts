@@ -106,8 +106,9 @@ function checkEmail({ db, tenantId }: Change, email: string, id: string): void {
   if (other !== undefined) throw conflict('email_taken', 'Another customer has this email address.')
 }
 
-function viewOf(row: CustomerRow) {
+function viewOf({ id, ...row }: CustomerRow) {
   return {
+    customer_id: id,
     ...row,
     accepts_marketing: row.accepts_marketing === 1,
     tags: JSON.parse(row.tags) as string[],

@@ -36,7 +36,7 @@ const COLUMNS = 'id, name, email, phone, source, status, assigned_to, created_at
 
 export function leadRoutes(app: App, shop: Shop): void {
   app.get('/api/leads', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
-    data: shop.db.newest<LeadRow>('leads', COLUMNS, tenantId, query.limit),
+    data: shop.db.newest<LeadRow>('leads', COLUMNS, tenantId, query.limit).map(viewOf),
   }))
   app.get('/api/leads/:id', { schema: { params: Params } }, async ({ tenantId, params }) =>
     getLead(shop.db, tenantId, params.id),
@@ -88,8 +88,12 @@ function updateLead(trx: Change, id: string, input: Static<typeof LeadPatch>): o
   return lead
 }
 
-function getLead(db: Database, tenantId: string, id: string): LeadRow {
+function getLead(db: Database, tenantId: string, id: string): ReturnType<typeof viewOf> {
   const row = db.find<LeadRow>('leads', COLUMNS, tenantId, id)
   if (row === undefined) throw notFound('lead')
-  return row
+  return viewOf(row)
+}
+
+function viewOf({ id, ...row }: LeadRow) {
+  return { lead_id: id, ...row }
 }

@@ -52,7 +52,8 @@ export function messageRoutes(app: App, shop: Shop): void {
         tenantId,
         query.limit,
       )
-      .map(({ sender, recipient, automated, ...row }) => ({
+      .map(({ id, sender, recipient, automated, ...row }) => ({
+        message_id: id,
         ...row,
         from: sender,
         to: recipient,
@@ -71,8 +72,8 @@ export function messageRoutes(app: App, shop: Shop): void {
 export function recordMessage(trx: Change, direction: Direction, said: Said): object {
   const { channel, subject, text } = said
   const person = direction === 'inbound' ? said.from : said.to
+  const id = newId('msg')
   const message = {
-    id: newId('msg'),
     channel,
     subject,
     text,
@@ -82,6 +83,7 @@ export function recordMessage(trx: Change, direction: Direction, said: Said): ob
   const automated = direction === 'outbound' && trx.automated
   trx.db.insert('messages', {
     ...message,
+    id,
     tenant_id: trx.tenantId,
     direction,
     sender: said.from,
@@ -89,7 +91,7 @@ export function recordMessage(trx: Change, direction: Direction, said: Said): ob
     automated: Number(automated),
     created_at: trx.now,
   })
-  const facts = { ...message, conversation_id: null, from: said.from, to: said.to }
+  const facts = { message_id: id, ...message, conversation_id: null, from: said.from, to: said.to }
   if (direction === 'inbound') trx.emit('message.received', { ...facts, received_at: trx.now })
   else trx.emit('message.sent', { ...facts, automated, sent_at: trx.now })
   return { ...facts, direction, automated }

@@ -101,6 +101,6 @@ function keep(
   return viewOf(row)
 }
 
-function viewOf({ content, ...row }: NotificationRow): object {
-  return { ...row, ...(JSON.parse(content) as object) }
+function viewOf({ id, content, ...row }: NotificationRow): object {
+  return { notification_id: id, ...row, ...(JSON.parse(content) as object) }
 }

@@ -62,7 +62,7 @@ interface OrderRow {
 
 interface ItemRow {
   product_id: string
-  title: string
+  name: string
   quantity: number
   unit_price_cents: number
 }
@@ -127,7 +127,7 @@ function createOrder(trx: Change, input: Static<typeof OrderInput>): object {
       order_id: id,
       position,
       product_id: line.id,
-      title: line.title,
+      name: line.name,
       quantity: line.quantity,
       unit_price_cents: line.price_cents,
     })
@@ -178,18 +178,20 @@ function getOrder(db: Database, tenantId: string, id: string) {
     id,
   )
   if (row === undefined) throw notFound('order')
-  const { number, customer_id, total_cents, details, ...order } = row
+  const { id: order_id, number, customer_id, total_cents, details, ...order } = row
   const customer = getCustomer(db, tenantId, customer_id)
   const items = db.all<ItemRow>(
-    `select product_id, title, quantity, unit_price_cents from order_items
+    `select product_id, name, quantity, unit_price_cents from order_items
      where tenant_id = ? and order_id = ? order by position`,
     tenantId,
     id,
   )
   return {
+    order_id,
     ...order,
     number: String(number),
-    customer: { id: customer.id, email: customer.email, name: customer.name ?? '' },
+    customer_id,
+    customer: { customer_id, email: customer.email, name: customer.name ?? '' },
     items: items.map(({ unit_price_cents, ...item }) => ({
       ...item,
       unit_price: fromCents(unit_price_cents),

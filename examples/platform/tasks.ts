@@ -34,7 +34,7 @@ const COLUMNS = 'id, title, description, due_date, priority, status, assignee, c
 
 export function taskRoutes(app: App, shop: Shop): void {
   app.get('/api/tasks', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
-    data: shop.db.newest<TaskRow>('tasks', COLUMNS, tenantId, query.limit),
+    data: shop.db.newest<TaskRow>('tasks', COLUMNS, tenantId, query.limit).map(viewOf),
   }))
   app.get('/api/tasks/:id', { schema: { params: Params } }, async ({ tenantId, params }) =>
     getTask(shop.db, tenantId, params.id),
@@ -71,8 +71,12 @@ function createTask({ db, tenantId, now }: Change, input: Static<typeof TaskInpu
   return getTask(db, tenantId, id)
 }
 
-function getTask(db: Database, tenantId: string, id: string): TaskRow {
+function getTask(db: Database, tenantId: string, id: string): ReturnType<typeof viewOf> {
   const row = db.find<TaskRow>('tasks', COLUMNS, tenantId, id)
   if (row === undefined) throw notFound('task')
-  return row
+  return viewOf(row)
+}
+
+function viewOf({ id, ...row }: TaskRow) {
+  return { task_id: id, ...row }
 }

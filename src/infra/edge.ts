@@ -79,8 +79,10 @@ export default fp(
         done(null, payload)
         return
       }
-      void reply.header('connection', 'close')
-      void dropBody(request.raw).then(() => done(null, payload))
+      void dropBody(request.raw).then((isWhole) => {
+        if (!isWhole) void reply.header('connection', 'close')
+        done(null, payload)
+      })
     })
     app.removeAllContentTypeParsers()
     app.addContentTypeParser(

@@ -13,14 +13,16 @@ export function hasUnreadBody({ complete, readableEnded, headers, destroyed }: I
 /**
  * Reads what is left of a request's body and drops it, within bounds. A connection that is closed while the client
  * still writes is reset, and the client sees a broken pipe in place of the answer; it then sends the same again.
+ *
+ * @returns whether all of it came, so that the connection may be used again
  */
-export function dropBody(request: IncomingMessage): Promise<void> {
+export function dropBody(request: IncomingMessage): Promise<boolean> {
   return new Promise((resolve) => {
     let left = MAX_DROPPED_BYTES
     const stop = (): void => {
       clearTimeout(timer)
       request.off('data', count).off('end', stop).off('close', stop).off('error', stop)
-      resolve()
+      resolve(request.readableEnded)
     }
     const count = (chunk: Buffer): void => {
       left -= chunk.length

@@ -3,7 +3,7 @@ import { startApp, type TestApp, TEST_PLATFORM_KEY } from '../support/app.ts'
 import { flowOf, publishFlow, step } from '../modules/flow-engine/support.ts'
 import { ensureCursor } from '../../src/modules/flow-engine/index.ts'
 import { MAX_CAUSATION_DEPTH } from '../../src/modules/flow-engine/starts.ts'
-import { PLATFORM_TOKEN, type Shop, startShop } from './shop.ts'
+import { idOf, PLATFORM_TOKEN, type Shop, startShop } from './shop.ts'
 import { eventually } from './until.ts'
 
 interface Place {
@@ -45,7 +45,7 @@ async function startPlace(t: Test): Promise<Place> {
 
 async function newCustomer(shop: Shop): Promise<string> {
   const { body } = await shop.call('POST', '/api/customers', { email: 'ada@example.com', name: 'Ada' })
-  return body['id'] as string
+  return idOf(body)
 }
 
 /** Once the chain has been cut: its executions in their order. */
@@ -75,12 +75,11 @@ function flowsOf({ db }: TestApp, tenantId: string) {
 t.test('two flows that trigger each other by way of the platform come to an end', async (t) => {
   const { service, shop, answer } = await startPlace(t)
   const customer = await newCustomer(shop)
-  const product = (await shop.call('POST', '/api/products', { title: 'Lamp', price: 39 })).body[
-    'id'
-  ] as string
+  const { body: lamp } = await shop.call('POST', '/api/products', { name: 'Lamp', price: 39 })
+  const product = idOf(lamp)
   const first = await answer('product.updated', 'update_customer', customer, 'name')
-  const second = await answer('customer.updated', 'update_product', product, 'title')
-  await shop.call('PUT', `/api/products/${product}`, { title: 'A brighter lamp' })
+  const second = await answer('customer.updated', 'update_product', product, 'name')
+  await shop.call('PUT', `/api/products/${product}`, { name: 'A brighter lamp' })
 
   const chain = await chainOf(service, shop.tenantId)
   t.strictSame(

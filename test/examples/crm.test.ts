@@ -1,15 +1,15 @@
 import t from 'tap'
 import { startApp, TEST_PLATFORM_KEY } from '../support/app.ts'
-import { feedOf, type Shop, startShop } from './shop.ts'
+import { feedOf, idOf, type Shop, startShop } from './shop.ts'
 
-const FITTING = { id: 'srv_1', name: 'Fitting' }
+const FITTING = { service_id: 'srv_1', name: 'Fitting' }
 const DAY_MS = 24 * 3600 * 1000
 const inDays = (days: number): string => new Date(Date.now() + days * DAY_MS).toISOString()
 
 async function made(shop: Shop, path: string, body: object): Promise<string> {
   const answer = await shop.call('POST', path, body)
   if (answer.status !== 201) throw new Error(JSON.stringify(answer.body))
-  return answer.body['id'] as string
+  return idOf(answer.body)
 }
 
 async function newBooking(shop: Shop): Promise<string> {
@@ -64,7 +64,7 @@ t.test('what happens to leads, bookings and messages is told as the catalogue sa
 
 async function secondBooking(shop: Shop, first: string): Promise<string> {
   const { body } = await shop.call('GET', `/api/bookings/${first}`)
-  const { id: customer_id } = body['customer'] as { id: string }
+  const { customer_id } = body as { customer_id: string }
   const times = { starts_at: inDays(1), ends_at: inDays(1.1) }
   return made(shop, '/api/bookings', { customer_id, service: FITTING, ...times })
 }

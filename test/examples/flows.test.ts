@@ -7,6 +7,7 @@ import { type Receiver, startReceiver } from '../support/receiver.ts'
 import { serve } from '../support/serve.ts'
 import { startMailbox, UNKNOWN_DOMAIN } from './mailbox.ts'
 import { startExample, urlOf } from './processes.ts'
+import { idOf } from './shop.ts'
 import { eventually } from './until.ts'
 
 const TENANT = '11111111-1111-1111-1111-111111111111'
@@ -88,7 +89,7 @@ async function startPlace(t: Test): Promise<Place> {
       return ((await answer.json()) as { data: Json[] }).data
     },
     newCustomer: async (customer) =>
-      (await sent(`${platformUrl}/api/customers`, customer, { authorization }, 201))['id'] as string,
+      idOf(await sent(`${platformUrl}/api/customers`, customer, { authorization }, 201)),
   }
 }
 
@@ -115,7 +116,7 @@ function runAbout({ get }: Place, flow: unknown, customer: string): Promise<Run>
     for (const { id, status } of page['data'] as Run[]) {
       if (['queued', 'running', 'waiting'].includes(status)) continue
       const run = (await get(`/api/automation/executions/${id}`)) as Run
-      if ((run['trigger'] as Json)['id'] === customer) return run
+      if ((run['trigger'] as Json)['customer_id'] === customer) return run
     }
     return null
   })
@@ -161,7 +162,11 @@ t.test('both example flows run as they are printed, and their log tells what eac
           type: 'action',
           port: 'success',
           input: { to: 'eva@example.com', subject: 'Welcome Eva Lund!', template: 'welcome_email' },
-          output: { id: mail?.['id'], channel: 'email', recipient: 'eva@example.com' },
+          output: {
+            notification_id: mail?.['notification_id'],
+            channel: 'email',
+            recipient: 'eva@example.com',
+          },
         },
         {
           ...SUCCEEDED,
@@ -169,7 +174,12 @@ t.test('both example flows run as they are printed, and their log tells what eac
           type: 'action',
           port: 'success',
           input: { title: 'Follow up with Eva Lund', due_date: due },
-          output: { id: task?.['id'], title: 'Follow up with Eva Lund', due_date: due, status: 'open' },
+          output: {
+            task_id: task?.['task_id'],
+            title: 'Follow up with Eva Lund',
+            due_date: due,
+            status: 'open',
+          },
         },
       ])
       t.equal(run.steps.length, 3)
@@ -240,7 +250,7 @@ t.test('both example flows run as they are printed, and their log tells what eac
           flow_id: graph['id'],
           step_id: 'error_handler_1',
           error: { step_id: 'action_1', ...error },
-          trigger: { event: 'customer.created', data: { id, email } },
+          trigger: { event: 'customer.created', data: { customer_id: id, email } },
         },
       })
     },

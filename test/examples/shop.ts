@@ -67,3 +67,10 @@ export function feedOf({ app }: TestApp, tenantId: string, key: string, count: n
     return data.length >= count ? data : null
   })
 }
+
+/** The id of one of the platform's records, which is its first member: `product_id`, `customer_id` … */
+export function idOf(record: Record<string, unknown>): string {
+  const [[name, id] = ['']] = Object.entries(record)
+  if (!name.endsWith('_id') || typeof id !== 'string') throw new Error(`no record: ${JSON.stringify(record)}`)
+  return id
+}

@@ -250,7 +250,6 @@ t.test('hostile bodies are refused, and start nothing', async (t) => {
   const cases: [name: string, body: string | Uint8Array, status: number, headers?: Record<string, string>][] =
     [
       ['no JSON', '{', 400],
-      ['nothing, said to be JSON', '', 400],
       ['prototype', '{"__proto__":{"admin":true}}', 400],
       ['NUL', '{"a":"\\u0000"}', 400],
       ['half a surrogate', '{"a":"\\ud800"}', 400],
@@ -272,6 +271,7 @@ t.test('hostile bodies are refused, and start nothing', async (t) => {
   const template = '{{trigger.b}} {{execution.id}}'
   t.match(await send(path, { a: template, constructor: 1, b: '\u2028' }), { status: 202 })
   t.match(await shop.executions(flow), [{ trigger: { data: { a: template } } }])
+  t.match(await send(path, ''), { status: 202 }, 'nothing, said to be JSON, is no body')
 })
 
 t.test('other methods are not known there', async (t) => {
