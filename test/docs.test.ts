@@ -161,7 +161,7 @@ function signedBy(secrets: readonly string[], offsetSeconds = 0): Signed {
   const message = {
     id: crypto.randomUUID(),
     timestampSeconds: Math.floor(Date.now() / 1000) + offsetSeconds,
-    body: '{"event":"product.created","data":{"title":"Linen apron, naïve"}}',
+    body: '{"event":"product.created","data":{"product_id":"prod_1","name":"Linen apron, naïve"}}',
   }
   return { ...message, signature: signWebhook(message, secrets.map(parseSecret)) }
 }

@@ -59,8 +59,8 @@ t.test('each action that the document lists is there under its path', async (t) 
   const shop = await place.open()
   const answer = await shop.tenant.get('/api/plugins/actions?source=platform')
   expectStatus(t, answer, 200)
-  const found = answer.json<{ data: { action_type: string; endpoint: string }[] }>().data
-  const paths = new Map(found.map(({ action_type, endpoint }) => [action_type, endpoint]))
+  const found = answer.json<{ data: { action_type: string; path: string }[] }>().data
+  const paths = new Map(found.map(({ action_type, path }) => [action_type, path]))
   for (const [action, path] of Object.entries(vector('simplified-architecture.actions'))) {
     t.equal(paths.get(action), path, action)
   }

@@ -227,7 +227,7 @@ t.test("the platform's webhook is the same intake", async (t) => {
   await subscribe(service, tenant.id, ['lead.*'])
   const response = await tenant.post('/plugins/automation/webhook', {
     event_type: 'lead.created',
-    payload: { id: 'l1', status: 'new' },
+    payload: { lead_id: 'l1', status: 'new' },
     tenant_id: tenant.id,
     timestamp: '2026-03-01T10:00:00Z',
   })

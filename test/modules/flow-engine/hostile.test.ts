@@ -159,11 +159,11 @@ t.test('a path that no index can hold keeps its own flow from starting, and no o
   const path = Array.from({ length: 990 }, (_, n) =>
     String.fromCodePoint(0x4e00 + ((n * 7_919) % 20_000)),
   ).join('')
-  const cancel_on = [{ event: 'order.paid', match: { [path]: '{{trigger.id}}' }, filter: null }]
+  const cancel_on = [{ event: 'order.paid', match: { [path]: '{{trigger.order_id}}' }, filter: null }]
   const enrolment = { enrolment: { cancel_on } }
   const wide = await shop.publish(flowOf({ first: set({ a: 1 }) }, { settings: settings(enrolment) }))
   const plain = await shop.publish(flowOf({ first: set({ a: 1 }) }))
-  await shop.send('order.created', { id: 1 })
+  await shop.send('order.created', { order_id: 1 })
   await shop.run()
   t.strictSame(outcomes(await shop.executions(wide)), ['skipped/match_too_large'])
   t.strictSame(outcomes(await shop.executions(plain)), ['completed/done'])

@@ -20,16 +20,16 @@ t.test('an event by which nothing can be started keeps no other from being match
   await sql`create trigger refuse_poison before insert on automation_executions
     for each row execute function refuse_poison()`.execute(world.db)
 
-  await shop.send('order.created', { id: 'before' })
-  await shop.send('order.created', { id: 'poison' })
-  await shop.send('order.created', { id: 'after' })
-  await other.send('order.created', { id: 'elsewhere' })
+  await shop.send('order.created', { order_id: 'before' })
+  await shop.send('order.created', { order_id: 'poison' })
+  await shop.send('order.created', { order_id: 'after' })
+  await other.send('order.created', { order_id: 'elsewhere' })
   for (let tries = 0; tries < 10; tries++) await shop.run()
   await other.run()
 
   t.same(outcomes(await shop.executions()), ['completed/done', 'completed/done'])
   t.same(outcomes(await other.executions()), ['completed/done'])
-  await shop.send('order.created', { id: 'later' })
+  await shop.send('order.created', { order_id: 'later' })
   await shop.run()
   t.equal((await shop.executions()).length, 3)
 })

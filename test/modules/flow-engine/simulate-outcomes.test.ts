@@ -33,16 +33,16 @@ t.test('a wait takes the event that was given if it meets it, else it times out'
   const flow = flowOf({ paid: waitPaid('yes', 'no'), yes: stop(), no: stop() })
   const simulate = (data: unknown, type?: string) =>
     simulateUnchanged(t, world, shop, flow, {
-      data: { id: 7 },
+      data: { order_id: 7 },
       mocks: { paid: { event: { data, ...(type !== undefined && { type }) } } },
     })
-  const met = await simulate({ id: 7, by: 'card' })
+  const met = await simulate({ order_id: 7, by: 'card' })
   t.strictSame(path(met), ['paid received', 'yes simulated'])
   t.match(met.steps[0], {
     output: { event: { type: 'order.paid', data: { by: 'card' } }, alternative: 0 },
     finished_at: '2030-01-01T12:00:00.000Z',
   })
-  for (const other of [await simulate({ id: 8 }), await simulate({ id: 7 }, 'order.refunded')]) {
+  for (const other of [await simulate({ order_id: 8 }), await simulate({ order_id: 7 }, 'order.refunded')]) {
     t.strictSame(path(other), ['paid timeout', 'no simulated'])
     t.match(other.steps[0], { note: 'the event that was given does not meet the wait' })
   }
@@ -60,8 +60,8 @@ t.test('items wait beside one another, and what is given for one item counts for
     late: wait(HOUR_MS, 'end', 'each'),
   })
   const simulation = await simulateUnchanged(t, world, shop, flow, {
-    data: { id: 7 },
-    mocks: { 'paid:1': { event: { data: { id: 7 } } } },
+    data: { order_id: 7 },
+    mocks: { 'paid:1': { event: { data: { order_id: 7 } } } },
   })
   t.strictSame(path(simulation).sort(), [
     'each done',

@@ -75,7 +75,7 @@ t.test('triggers without an event are tested as what starts them does', async (t
 
 t.test('the enrolment decides by what is under way, and keeps it under way', async (t) => {
   const shop = await world.shop()
-  const cancel_on = [{ event: 'order.paid', match: { id: '{{trigger.id}}' }, filter: null }]
+  const cancel_on = [{ event: 'order.paid', match: { order_id: '{{trigger.order_id}}' }, filter: null }]
   const enrol = (while_active: 'skip' | 'restart' | 'allow', reenter_after_ms: number | null = null) =>
     flowOf(
       { later: wait(HOUR_MS, 'end') },
@@ -86,17 +86,17 @@ t.test('the enrolment decides by what is under way, and keeps it under way', asy
       },
     )
   const flowId = await shop.publish(enrol('skip'))
-  const eventId = await shop.send('order.created', { customer: 'ann', id: 7 })
+  const eventId = await shop.send('order.created', { customer: 'ann', order_id: 7 })
   await shop.run()
   const [active] = await shop.executions(flowId)
   t.equal(active?.status, 'waiting')
   const simulate = (flow: ReturnType<typeof enrol>, customer: string | undefined = 'ann', now = shop.now()) =>
-    simulateUnchanged(t, world, shop, flow, { flowId, now, data: { customer, id: 7 } })
+    simulateUnchanged(t, world, shop, flow, { flowId, now, data: { customer, order_id: 7 } })
   t.match((await simulate(enrol('skip'))).start, {
     would_start: false,
     reason: 'already_active',
     key: 'ann',
-    cancel_on: [{ event: 'order.paid', match: { id: 7 }, filtered: false }],
+    cancel_on: [{ event: 'order.paid', match: { order_id: 7 }, filtered: false }],
   })
   t.match((await simulate(enrol('restart'))).start, { would_start: true, would_restart: [active?.id] })
   t.match((await simulate(enrol('allow'))).start, { would_start: true, would_restart: [] })
@@ -110,11 +110,11 @@ t.test('the enrolment decides by what is under way, and keeps it under way', asy
   const again = await simulateUnchanged(t, world, shop, enrol('skip'), {
     flowId,
     trigger: {
-      data: { customer: 'ann', id: 7 },
+      data: { customer: 'ann', order_id: 7 },
       event: { id: eventId, type: 'order.created', timestamp: '', source: 'platform', data: {} },
     },
   })
   t.match(again.start, { would_start: true, already_started: true })
-  const without = await simulateUnchanged(t, world, shop, enrol('skip'), { flowId, data: { id: 7 } })
+  const without = await simulateUnchanged(t, world, shop, enrol('skip'), { flowId, data: { order_id: 7 } })
   t.match(without.start, { would_start: false, reason: 'template_error', message: /trigger\.customer/ })
 })

@@ -44,7 +44,7 @@ t.test('every type of step says what it would do, and none does it', async (t) =
         next: { success: 'later' },
       }),
       later: wait(2 * DAY_MS, 'call'),
-      call: post(receiver, '/orders/{{trigger.id}}', 'paid', { body: { at: '{{now}}' } }),
+      call: post(receiver, '/orders/{{trigger.order_id}}', 'paid', { body: { at: '{{now}}' } }),
       paid: waitPaid('end', 'each'),
       each: step({
         type: 'for_each',
@@ -54,7 +54,7 @@ t.test('every type of step says what it would do, and none does it', async (t) =
       line: post(receiver, '/line', 'end', { body: '{{item.sku}}', loop: 'each' }),
       over: stop('for {{variables.to}}'),
     }),
-    { data: { id: 7, total: 120, email: 'a@b.c', lines: [{ sku: 'x' }, { sku: 'y' }] } },
+    { data: { order_id: 7, total: 120, email: 'a@b.c', lines: [{ sku: 'x' }, { sku: 'y' }] } },
   )
   t.match(simulation, {
     start: { would_start: true, reason: null, trigger: 'trigger_1' },
@@ -93,7 +93,7 @@ t.test('every type of step says what it would do, and none does it', async (t) =
   t.match(paid, {
     would: {
       until: '2030-01-04T12:00:00.000Z',
-      events: [{ event: 'order.paid', match: { id: 7 }, filtered: false }],
+      events: [{ event: 'order.paid', match: { order_id: 7 }, filtered: false }],
     },
     note: 'no event was given',
   })

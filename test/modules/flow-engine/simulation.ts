@@ -66,7 +66,7 @@ export function stop(reason: string | null = null): CanonicalStep {
 
 /** Waits a day for the payment of what the trigger names. */
 export function waitPaid(received: string, timeout: string, loop: string | null = null): CanonicalStep {
-  const any = [{ event: 'order.paid', match: { id: '{{trigger.id}}' }, filter: null }]
+  const any = [{ event: 'order.paid', match: { order_id: '{{trigger.order_id}}' }, filter: null }]
   return step({
     type: 'wait_event',
     config: { any, timeout_ms: DAY_MS, look_back_ms: 0 },

@@ -162,7 +162,7 @@ t.test('reenter_after keeps another one away for so long', async (t) => {
 t.test('a start whose key or cancel_on cannot be filled in is skipped and says why', async (t) => {
   const shop = await world.shop()
   const keyed = await shop.publish(enrolled({}))
-  const cancel_on = [{ event: 'order.paid', match: { id: '{{trigger.id}}' }, filter: null }]
+  const cancel_on = [{ event: 'order.paid', match: { order_id: '{{trigger.order_id}}' }, filter: null }]
   const cancelled = await shop.publish(enrolled({ key: null, cancel_on }))
   await shop.send('order.created', {})
   await shop.run()
@@ -272,7 +272,7 @@ t.test(
         paid: step({
           type: 'wait_event',
           config: {
-            any: [{ event: 'order.paid', match: { id: '{{trigger.id}}' }, filter: null }],
+            any: [{ event: 'order.paid', match: { order_id: '{{trigger.order_id}}' }, filter: null }],
             timeout_ms: DAY_MS,
             look_back_ms: 0,
           },
@@ -281,13 +281,13 @@ t.test(
         call: post(receiver, '/a', 'end'),
       }),
     )
-    await shop.send('order.created', { id: 1 })
+    await shop.send('order.created', { order_id: 1 })
     await shop.run()
-    await shop.send('order.created', { id: 2 })
+    await shop.send('order.created', { order_id: 2 })
     await shop.match()
     t.equal(await world.app.flowEngine.halt(shop.tenant.id), 1)
-    await shop.send('order.created', { id: 3 })
-    await shop.send('order.paid', { id: 1 })
+    await shop.send('order.created', { order_id: 3 })
+    await shop.send('order.paid', { order_id: 1 })
     await shop.run()
     t.strictSame(outcomes(await shop.executions(flow)), ['waiting/event', 'cancelled/halted'])
     t.equal(receiver.received.length, 0)

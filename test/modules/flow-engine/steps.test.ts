@@ -167,7 +167,9 @@ t.test('switch, set and stop decide by what came before them', async (t) => {
         }),
         note: step({
           type: 'set',
-          config: { variables: { text: 'order {{trigger.id}}', double: '{{trigger.total | times: 2}}' } },
+          config: {
+            variables: { text: 'order {{trigger.order_id}}', double: '{{trigger.total | times: 2}}' },
+          },
           next: { next: 'halt' },
         }),
         halt: step({
@@ -179,8 +181,8 @@ t.test('switch, set and stop decide by what came before them', async (t) => {
       { variables: { limit: 100 } },
     ),
   )
-  await shop.send('order.created', { id: 7, total: 100 })
-  await shop.send('order.created', { id: 8, total: 99 })
+  await shop.send('order.created', { order_id: 7, total: 100 })
+  await shop.send('order.created', { order_id: 8, total: 99 })
   await shop.run()
   const [large, small] = await shop.executions(flow)
   t.match(large, { status: 'completed', reason: 'stopped' })

@@ -9,9 +9,9 @@ const world = await startWorld(t)
 t.test('an event that was matched before the wait was registered is found, look_back or not', async (t) => {
   const shop = await world.shop()
   const flow = await shop.publish(flowOf({ paid: waitEvent({}) }))
-  await shop.send('order.created', { id: 1 })
+  await shop.send('order.created', { order_id: 1 })
   await shop.match()
-  await shop.send('order.paid', { id: 1 })
+  await shop.send('order.paid', { order_id: 1 })
   await shop.match()
   t.strictSame(outcomes(await shop.executions(flow)), ['queued'])
   await shop.engine().drain()
@@ -21,9 +21,9 @@ t.test('an event that was matched before the wait was registered is found, look_
 t.test('an event whose transaction is open while the wait is registered is not missed', async (t) => {
   const shop = await world.shop()
   const flow = await shop.publish(flowOf({ paid: waitEvent({}) }))
-  await shop.send('order.created', { id: 1 })
+  await shop.send('order.created', { order_id: 1 })
   await shop.match()
-  const client = await openEvent(t, shop.tenant.id, 'order.paid', { id: 1 })
+  const client = await openEvent(t, shop.tenant.id, 'order.paid', { order_id: 1 })
   await shop.engine().drain()
   t.strictSame(outcomes(await shop.executions(flow)), ['waiting/event'])
   await client.commit()
@@ -36,9 +36,9 @@ t.test(
   async (t) => {
     const shop = await world.shop()
     const flow = await shop.publish(flowOf({ paid: waitEvent({}) }))
-    await shop.send('order.created', { id: 1 })
+    await shop.send('order.created', { order_id: 1 })
     await shop.match()
-    const paid = await shop.send('order.paid', { id: 1 })
+    const paid = await shop.send('order.paid', { order_id: 1 })
     const matcher = await openMatcher(t, shop.tenant.id)
     const drained = shop.engine().drain()
     await matcher.blocks()
@@ -53,7 +53,7 @@ t.test(
 t.test('a matcher that meets a registration at work lets it finish, and then finds its wait', async (t) => {
   const shop = await world.shop()
   const flow = await shop.publish(flowOf({ paid: waitEvent({}) }))
-  await shop.send('order.created', { id: 1 })
+  await shop.send('order.created', { order_id: 1 })
   await shop.match()
   // The registration has looked back, holds the cursor, and cannot write its wait yet.
   const client = await connect(t)
@@ -66,7 +66,7 @@ t.test('a matcher that meets a registration at work lets it finish, and then fin
     )
     if (rows[0]?.waiting === true) break
   }
-  const paid = await shop.send('order.paid', { id: 1 })
+  const paid = await shop.send('order.paid', { order_id: 1 })
   const matcher = world.app.flowEngine.createMatcher()
   await matcher.pass([shop.tenant.id], shop.now())
   t.ok(matcher.behind.has(shop.tenant.id), 'the event is left for later')
@@ -84,7 +84,7 @@ t.test('an event that arrives while the execution that waits for it is running i
   // One item waits for the event while another one's call is under way.
   receiver.answer((_received, response) => {
     void shop
-      .send('order.paid', { id: 1 })
+      .send('order.paid', { order_id: 1 })
       .then(() => shop.match())
       .then(() => response.end())
   })
@@ -105,7 +105,7 @@ t.test('an event that arrives while the execution that waits for it is running i
       call: post(receiver, '/a', 'end', { loop: 'loop' }),
     }),
   )
-  await shop.send('order.created', { id: 1 })
+  await shop.send('order.created', { order_id: 1 })
   await shop.run()
   t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
   t.equal(await waitsLeft(shop), 0)
@@ -117,11 +117,11 @@ t.test('events that come while their waits are registered and matched all arrive
   const flow = await shop.publish(
     flowOf({
       paid: waitEvent({}, { received: 'call' }),
-      call: post(receiver, '/paid', 'end', { body: '{{steps.paid.output.event.data.id | json}}' }),
+      call: post(receiver, '/paid', 'end', { body: '{{steps.paid.output.event.data.order_id | json}}' }),
     }),
   )
   const ids = Array.from({ length: 60 }, (_, index) => String(index))
-  for (const id of ids) await shop.send('order.created', { id })
+  for (const id of ids) await shop.send('order.created', { order_id: id })
   await shop.match()
   const other = world.app.flowEngine.createMatcher()
   let isOver = false
@@ -134,7 +134,7 @@ t.test('events that come while their waits are registered and matched all arrive
     },
   ].map((match) => match())
   const running = shop.engine().drain()
-  for (const id of ids.toReversed()) await shop.send('order.paid', { id })
+  for (const id of ids.toReversed()) await shop.send('order.paid', { order_id: id })
   await running
   isOver = true
   await Promise.all(matching)
@@ -204,9 +204,9 @@ t.test('what a wait found by looking back is written before anything follows fro
   const receiver = await startReceiver(t)
   const paid = waitEvent({ look_back_ms: 60_000 }, { received: 'call' })
   const flow = await shop.publish(flowOf({ paid, call: post(receiver, '/paid', 'end') }))
-  await shop.send('order.created', { id: 1 })
+  await shop.send('order.created', { order_id: 1 })
   await shop.match()
-  const event = await shop.send('order.paid', { id: 1 })
+  const event = await shop.send('order.paid', { order_id: 1 })
   await shop.match()
   const written: unknown[] = []
   receiver.answer((_received, response) => {

@@ -9,7 +9,7 @@ export function waitEvent(
   return step({
     type: 'wait_event',
     config: {
-      any: [{ event: 'order.paid', match: { id: '{{trigger.id}}' }, filter: null }],
+      any: [{ event: 'order.paid', match: { order_id: '{{trigger.order_id}}' }, filter: null }],
       timeout_ms: DAY_MS,
       look_back_ms: 0,
       ...config,

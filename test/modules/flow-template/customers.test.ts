@@ -24,6 +24,29 @@ t.test('a new customer is welcomed, once', async (t) => {
   t.same(await shop.outcomes(flow), ['completed/done', 'skipped/reentered_too_soon'])
 })
 
+t.test("the platform's customer is welcomed, its id being text or a number", async (t) => {
+  for (const customerId of ['cust_123', 123]) {
+    const shop = await world.open()
+    const flow = await shop.install('welcome_customer')
+    const customer = { customer_id: customerId, email: 'john@example.com', name: 'John Doe' }
+    await shop.send('customer.created', customer)
+    await shop.settle()
+    t.match(await shop.sent(), [
+      {
+        channel: 'email',
+        recipient: 'john@example.com',
+        subject: 'Welcome, John Doe!',
+        body: /^Hello John Doe/,
+      },
+    ])
+    t.same(await shop.outcomes(flow), ['completed/done'])
+    await shop.send('customer.created', customer)
+    await shop.settle()
+    t.equal((await shop.sent()).length, 1, `${typeof customerId}: told of twice`)
+    t.same(await shop.outcomes(flow), ['completed/done', 'skipped/reentered_too_soon'])
+  }
+})
+
 t.test('who has no address on the chosen channel is left alone', async (t) => {
   const shop = await world.open()
   const flow = await shop.install('welcome_customer', { channel: 'sms' })
@@ -45,12 +68,12 @@ t.test('a customer without a name is greeted all the same', async (t) => {
 t.test('a name that looks like a template is written as it is', async (t) => {
   const shop = await world.open()
   await shop.install('welcome_customer', { shop_name: '{{trigger.email}} & {{' })
-  await shop.ask('POST', '/api/customers', { email: 'ana@example.com', name: '{{trigger.id}}' })
+  await shop.ask('POST', '/api/customers', { email: 'ana@example.com', name: '{{trigger.customer_id}}' })
   await shop.settle()
   t.match(await shop.sent(), [
     {
-      subject: 'Welcome, {{trigger.id}}!',
-      body: /^Hello \{\{trigger\.id\}\}[^]*\{\{trigger\.email\}\} & \{\{$/,
+      subject: 'Welcome, {{trigger.customer_id}}!',
+      body: /^Hello \{\{trigger\.customer_id\}\}[^]*\{\{trigger\.email\}\} & \{\{$/,
     },
   ])
 })

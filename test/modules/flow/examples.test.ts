@@ -30,14 +30,14 @@ t.test('the builder’s example runs as it is written, with the example plugin',
     bodyOf(await shop.post('/api/events', { event: 'customer.created', data }), 202)
     await run(shop)
   }
-  const customer = { id: 'cus_1', customer_name: 'Ana', email: 'ana@example.com' }
+  const customer = { customer_id: 'cus_1', customer_name: 'Ana', email: 'ana@example.com' }
   await send({ ...customer, location: { country: 'US' } })
   await send({ ...customer, location: { country: 'PT' } })
   t.equal(mailbox.mails.length, 1)
   t.match(mailbox.mails[0], { subject: 'Welcome, Ana!', to: [{ address: 'ana@example.com' }] })
   t.strictSame(log.received, [])
 
-  await send({ id: 'cus_2', customer_name: 'Bo', location: { country: 'US' } })
+  await send({ customer_id: 'cus_2', customer_name: 'Bo', location: { country: 'US' } })
   t.equal(mailbox.mails.length, 1, 'nobody knows where Bo is to be written to')
   const told = JSON.parse(log.received[0]?.body.toString() ?? '{}') as object
   t.match(told, {
@@ -48,7 +48,7 @@ t.test('the builder’s example runs as it is written, with the example plugin',
       flow_version: 1,
       step_id: 'error_handler_1',
       iteration: null,
-      trigger: { event: 'customer.created', data: { id: 'cus_2' }, data_omitted: false },
+      trigger: { event: 'customer.created', data: { customer_id: 'cus_2' }, data_omitted: false },
     },
   })
   const executions = await service.db

@@ -21,7 +21,7 @@ const waiting = (rest: Record<string, unknown> = {}) =>
   })
 
 async function order(shop: Tenant): Promise<void> {
-  bodyOf(await shop.post('/api/events', { event: 'order.created', data: { id: 'ord_1' } }), 202)
+  bodyOf(await shop.post('/api/events', { event: 'order.created', data: { order_id: 'ord_1' } }), 202)
   await feedSettled({ db })
   while ((await matcher.pass([shop.id], null)) === 'more' || matcher.behind.size > 0);
 }
@@ -306,7 +306,7 @@ t.test('viewers see no credentials that stand in a flow', async (t) => {
     method: 'POST',
     url: 'https://example.com/orders',
     headers: { Authorization: 'Bearer 0123456789abcdef0123456789' },
-    body: { id: '{{trigger.id}}' },
+    body: { id: '{{trigger.order_id}}' },
   }
   const trigger = { type: 'event', event_types: ['order.created'] }
   const made = await shop.post(FLOWS, { name: 'Call', status: 'active', trigger, steps: [call] })

@@ -102,9 +102,9 @@ t.test('a past event starts a test again, whatever it has started already', asyn
   const { id } = await created(tenant, taskFlow({ trigger, status: 'active' }))
   const send = async (event: string, data: unknown) =>
     answerOf<{ id: string }>(await tenant.post('/api/events', { event, data }), 202).id
-  const large = await send('order.created', { id: 'o1', total: 120 })
-  const small = await send('order.created', { id: 'o2', total: 20 })
-  const other = await send('order.paid', { id: 'o3', total: 120 })
+  const large = await send('order.created', { order_id: 'o1', total: 120 })
+  const small = await send('order.created', { order_id: 'o2', total: 20 })
+  const other = await send('order.paid', { order_id: 'o3', total: 120 })
   const before = await snapshotTenant(db, tenant.id)
   const started = await test(tenant, `${id}/test`, { event_id: large })
   t.match(started, { start: { would_start: true, already_started: false }, end: { status: 'completed' } })
