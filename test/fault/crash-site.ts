@@ -55,7 +55,7 @@ export async function startCrashSite(
 
   async function complete(headers: IncomingHttpHeaders, body: string): Promise<void> {
     const { invocation_id: id } = JSON.parse(body) as { invocation_id: string }
-    for (let status = 0; status !== 200 && status !== 409; await wait(100)) {
+    for (let status = 0; status !== 200 && status !== 409; ) {
       const response = await fetch(`${service()}/api/actions/${id}/complete`, {
         method: 'POST',
         headers: {
@@ -67,6 +67,7 @@ export async function startCrashSite(
       }).catch(() => null)
       await response?.body?.cancel()
       status = response?.status ?? 0
+      await wait(100)
     }
   }
 
