@@ -10,7 +10,7 @@ async function book(shop: PlatformAutomation, ahead: number, customer: object = 
   const { customer_id } = await shop.ask('POST', '/api/customers', customer)
   return shop.ask('POST', '/api/bookings', {
     customer_id,
-    service: { id: 'srv_1', name: 'Fitting' },
+    service: { service_id: 'srv_1', name: 'Fitting' },
     ...times(shop, ahead),
   })
 }
