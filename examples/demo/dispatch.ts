@@ -35,7 +35,7 @@ interface DispatchAnswer {
     success: boolean
     replayed: boolean
     duration_ms: number
-    data?: { id?: string; message_id?: string }
+    data?: { customer_id?: string; message_id?: string }
     error?: { code: string; message: string }
   }[]
 }
@@ -104,9 +104,9 @@ async function claimsOf(
   const response = await fetch(`${platform.url}/api/customers`, {
     headers: { authorization: `Bearer ${environment.PLATFORM_TOKEN}` },
   })
-  const { data: customers } = (await response.json()) as { data: { id: string; email: string }[] }
+  const { data: customers } = (await response.json()) as { data: { customer_id: string; email: string }[] }
   const [mail] = mailbox.mails
-  line(`  customer  ${customers.map(({ id, email }) => `${id} ${email}`).join(', ')}`)
+  line(`  customer  ${customers.map(({ customer_id, email }) => `${customer_id} ${email}`).join(', ')}`)
   line(`  mail      to ${mail?.to?.map(({ address }) => address).join(', ')}: ${mail?.subject}`)
   line(`  event     ${event.event} to ${event.plugin}: ${event.status}`)
   line('')
@@ -114,7 +114,9 @@ async function claimsOf(
   return [
     {
       text: 'the customer that the dispatch created is in the platform',
-      holds: created?.success === true && customers.some(({ id }) => id === created.data?.id),
+      holds:
+        created?.success === true &&
+        customers.some(({ customer_id }) => customer_id === created.data?.customer_id),
     },
     {
       text: 'the mail that the dispatch sent is in the mailbox',

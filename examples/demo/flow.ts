@@ -107,7 +107,7 @@ export async function showFlow(show: FlowShow): Promise<Claim[]> {
       text: "the flow's task is in the platform, due in three days",
       holds:
         tasks.length === 1 &&
-        task?.id === output('follow_up')?.['id'] &&
+        task?.task_id === output('follow_up')?.['task_id'] &&
         Math.abs(aheadMs - 3 * DAY_MS) < SLACK_MS,
     },
     {
@@ -165,9 +165,9 @@ async function signUp({ stage, line }: FlowShow, customer: typeof EVA): Promise<
 async function listed(
   stage: Stage,
   path: string,
-): Promise<{ id: string; title: string; due_date: string }[]> {
+): Promise<{ task_id: string; title: string; due_date: string }[]> {
   const response = await callPlatform(stage, path)
-  return ((await response.json()) as { data: { id: string; title: string; due_date: string }[] }).data
+  return ((await response.json()) as { data: { task_id: string; title: string; due_date: string }[] }).data
 }
 
 function callPlatform({ platform, environment }: Stage, path: string, body?: object): Promise<Response> {

@@ -90,7 +90,7 @@ function webhookRoute(app: FastifyInstance, handled: Handled): void {
       const { event, data } = request.body
       await handled.once(`delivery ${request.headers['webhook-id']}`, async () => {
         if (event === 'customer.created') {
-          request.log.info({ customer: data['id'], email: data['email'] }, 'a new customer')
+          request.log.info({ customer: data['customer_id'], email: data['email'] }, 'a new customer')
         }
         return null
       })

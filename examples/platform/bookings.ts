@@ -9,7 +9,7 @@ const Time = () => Type.String({ format: 'date-time' })
 const BookingInput = Type.Object(
   {
     customer_id: Line(64),
-    service: Type.Object({ id: Line(64), name: Line() }, CLOSED),
+    service: Type.Object({ service_id: Line(64), name: Line() }, CLOSED),
     staff: Type.Optional(Line()),
     starts_at: Time(),
     ends_at: Time(),
@@ -35,7 +35,7 @@ const BookingStatusInput = Type.Object(
 )
 
 interface BookingRow {
-  id: string
+  booking_id: string
   service: string
   customer_id: string
   staff: string | null
@@ -49,7 +49,7 @@ interface BookingRow {
 }
 
 const COLUMNS =
-  'id, service, customer_id, staff, status, starts_at, ends_at, time_zone, details, created_at, updated_at'
+  'id as booking_id, service, customer_id, staff, status, starts_at, ends_at, time_zone, details, created_at, updated_at'
 
 export function bookingRoutes(app: App, shop: Shop): void {
   app.get('/api/bookings', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
@@ -146,12 +146,12 @@ function checkTimes({ starts_at, ends_at }: { starts_at: string; ends_at: string
 function getBooking(db: Database, tenantId: string, id: string) {
   const row = db.find<BookingRow>('bookings', COLUMNS, tenantId, id)
   if (row === undefined) throw notFound('booking')
-  const { service, customer_id, details, ...booking } = row
-  const { name, email, phone } = getCustomer(db, tenantId, customer_id)
+  const { service, details, ...booking } = row
+  const { name, email, phone } = getCustomer(db, tenantId, booking.customer_id)
   return {
     ...booking,
-    service: JSON.parse(service) as { id: string; name: string },
-    customer: { id: customer_id, name: name ?? '', email, phone },
+    service: JSON.parse(service) as { service_id: string; name: string },
+    customer: { customer_id: booking.customer_id, name: name ?? '', email, phone },
     ...(JSON.parse(details) as object),
   }
 }

@@ -25,12 +25,6 @@ export interface Answer {
   body: object
 }
 
-/** Events name what they tell of by `lead_id`, `booking_id` and so on. */
-function factsOf(event: string, data: object): object {
-  const kind = event.split('.')[0] ?? ''
-  return 'id' in data ? { [`${kind}_id`]: data.id, ...data } : data
-}
-
 const ANSWERS_KEPT_MS = 30 * 24 * 3600 * 1000
 const KEY_MAX_CHARS = 255
 
@@ -49,8 +43,7 @@ export function change(
   const now = new Date().toISOString()
   const causation = causationOf(request.headers)
   const automated = causation !== null && causation.depth > 0
-  const emit = (event: string, data: object): void =>
-    outbox.add({ tenantId, event, data: factsOf(event, data), now, causation })
+  const emit = (event: string, data: object): void => outbox.add({ tenantId, event, data, now, causation })
   const doWork = (): Answer => work({ db, tenantId, now, automated, emit })
   const { status, body, replayed } = db.transaction(() => {
     if (key === undefined) return { ...doWork(), replayed: false }

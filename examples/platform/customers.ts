@@ -21,7 +21,7 @@ const CustomerInput = Type.Object(FIELDS, CLOSED)
 const CustomerPatch = Type.Partial(Type.Object(FIELDS), { ...CLOSED, minProperties: 1 })
 
 interface CustomerRow {
-  id: string
+  customer_id: string
   email: string
   name: string | null
   phone: string | null
@@ -32,7 +32,8 @@ interface CustomerRow {
   updated_at: string
 }
 
-const COLUMNS = 'id, email, name, phone, accepts_marketing, tags, location, created_at, updated_at'
+const COLUMNS =
+  'id as customer_id, email, name, phone, accepts_marketing, tags, location, created_at, updated_at'
 
 export function customerRoutes(app: App, shop: Shop): void {
   app.get('/api/customers', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({

@@ -3,9 +3,9 @@ import { DatabaseSync } from 'node:sqlite'
 /** Every table names its tenant; money is whole cents; what is JSON is text. */
 const SCHEMA = `
   create table if not exists products (
-    tenant_id text not null, id text not null, title text not null, description text, sku text,
+    tenant_id text not null, id text not null, name text not null, description text, sku text,
     status text not null, price_cents integer not null, currency text not null,
-    stock integer, tags text not null, created_at text not null, updated_at text not null,
+    stock integer, images text not null, tags text not null, collections text not null, created_at text not null, updated_at text not null,
     primary key (tenant_id, id), unique (tenant_id, sku)
   ) strict;
   create table if not exists customers (
@@ -21,10 +21,10 @@ const SCHEMA = `
     primary key (tenant_id, id), unique (tenant_id, number),
     foreign key (tenant_id, customer_id) references customers (tenant_id, id)
   ) strict;
-  -- Title and price are those of the day, and outlive the product.
+  -- Name and price are those of the day, and outlive the product.
   create table if not exists order_items (
     tenant_id text not null, order_id text not null, position integer not null, product_id text not null,
-    title text not null, quantity integer not null, unit_price_cents integer not null,
+    name text not null, quantity integer not null, unit_price_cents integer not null,
     primary key (tenant_id, order_id, position),
     foreign key (tenant_id, order_id) references orders (tenant_id, id)
   ) strict;

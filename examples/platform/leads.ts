@@ -21,7 +21,7 @@ const LeadPatch = Type.Object(
 )
 
 interface LeadRow {
-  id: string
+  lead_id: string
   name: string | null
   email: string | null
   phone: string | null
@@ -32,7 +32,7 @@ interface LeadRow {
   updated_at: string
 }
 
-const COLUMNS = 'id, name, email, phone, source, status, assigned_to, created_at, updated_at'
+const COLUMNS = 'id as lead_id, name, email, phone, source, status, assigned_to, created_at, updated_at'
 
 export function leadRoutes(app: App, shop: Shop): void {
   app.get('/api/leads', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({

@@ -17,7 +17,7 @@ interface Said {
 }
 
 interface MessageRow {
-  id: string
+  message_id: string
   direction: Direction
   channel: string
   sender: string
@@ -48,7 +48,7 @@ export function messageRoutes(app: App, shop: Shop): void {
     data: shop.db
       .newest<MessageRow>(
         'messages',
-        'id, direction, channel, sender, recipient, subject, text, automated, customer_id, lead_id, created_at',
+        'id as message_id, direction, channel, sender, recipient, subject, text, automated, customer_id, lead_id, created_at',
         tenantId,
         query.limit,
       )
@@ -71,8 +71,8 @@ export function messageRoutes(app: App, shop: Shop): void {
 export function recordMessage(trx: Change, direction: Direction, said: Said): object {
   const { channel, subject, text } = said
   const person = direction === 'inbound' ? said.from : said.to
+  const id = newId('msg')
   const message = {
-    id: newId('msg'),
     channel,
     subject,
     text,
@@ -83,13 +83,14 @@ export function recordMessage(trx: Change, direction: Direction, said: Said): ob
   trx.db.insert('messages', {
     ...message,
     tenant_id: trx.tenantId,
+    id,
     direction,
     sender: said.from,
     recipient: said.to,
     automated: Number(automated),
     created_at: trx.now,
   })
-  const facts = { ...message, conversation_id: null, from: said.from, to: said.to }
+  const facts = { message_id: id, ...message, conversation_id: null, from: said.from, to: said.to }
   if (direction === 'inbound') trx.emit('message.received', { ...facts, received_at: trx.now })
   else trx.emit('message.sent', { ...facts, automated, sent_at: trx.now })
   return { ...facts, direction, automated }

@@ -33,7 +33,7 @@ const NotificationInput = Type.Object(
 )
 
 interface NotificationRow {
-  id: string
+  notification_id: string
   channel: string
   recipient: string | null
   subject: string | null
@@ -47,7 +47,7 @@ export function notificationRoutes(app: App, shop: Shop): void {
     data: shop.db
       .newest<NotificationRow>(
         'notifications',
-        'id, channel, recipient, subject, content, created_at',
+        'id as notification_id, channel, recipient, subject, content, created_at',
         tenantId,
         query.limit,
       )
@@ -89,16 +89,16 @@ function keep(
   subject: string | null,
   content: object,
 ): object {
+  const id = newId('ntf')
   const row = {
-    id: newId('ntf'),
     channel,
     recipient,
     subject,
     content: JSON.stringify(content),
     created_at: now,
   }
-  db.insert('notifications', { tenant_id: tenantId, ...row })
-  return viewOf(row)
+  db.insert('notifications', { tenant_id: tenantId, id, ...row })
+  return viewOf({ notification_id: id, ...row })
 }
 
 function viewOf({ content, ...row }: NotificationRow): object {

@@ -49,7 +49,7 @@ const OrderStatusInput = Type.Object(
 )
 
 interface OrderRow {
-  id: string
+  order_id: string
   number: number
   customer_id: string
   status: string
@@ -62,7 +62,7 @@ interface OrderRow {
 
 interface ItemRow {
   product_id: string
-  title: string
+  name: string
   quantity: number
   unit_price_cents: number
 }
@@ -126,8 +126,8 @@ function createOrder(trx: Change, input: Static<typeof OrderInput>): object {
       tenant_id: tenantId,
       order_id: id,
       position,
-      product_id: line.id,
-      title: line.title,
+      product_id: line.product_id,
+      name: line.name,
       quantity: line.quantity,
       unit_price_cents: line.price_cents,
     })
@@ -173,15 +173,15 @@ const DETAILS: Record<string, object> = {
 function getOrder(db: Database, tenantId: string, id: string) {
   const row = db.find<OrderRow>(
     'orders',
-    'id, number, customer_id, status, total_cents, currency, details, created_at, updated_at',
+    'id as order_id, number, customer_id, status, total_cents, currency, details, created_at, updated_at',
     tenantId,
     id,
   )
   if (row === undefined) throw notFound('order')
-  const { number, customer_id, total_cents, details, ...order } = row
-  const customer = getCustomer(db, tenantId, customer_id)
+  const { number, total_cents, details, ...order } = row
+  const customer = getCustomer(db, tenantId, order.customer_id)
   const items = db.all<ItemRow>(
-    `select product_id, title, quantity, unit_price_cents from order_items
+    `select product_id, name, quantity, unit_price_cents from order_items
      where tenant_id = ? and order_id = ? order by position`,
     tenantId,
     id,
@@ -189,7 +189,7 @@ function getOrder(db: Database, tenantId: string, id: string) {
   return {
     ...order,
     number: String(number),
-    customer: { id: customer.id, email: customer.email, name: customer.name ?? '' },
+    customer: { customer_id: customer.customer_id, email: customer.email, name: customer.name ?? '' },
     items: items.map(({ unit_price_cents, ...item }) => ({
       ...item,
       unit_price: fromCents(unit_price_cents),

@@ -10,6 +10,7 @@ import {
   Count,
   Currency,
   fromCents,
+  Images,
   Line,
   ListQuery,
   Params,
@@ -28,30 +29,34 @@ const FIELDS = {
   currency: Type.Optional(Currency()),
   /** Left out: not counted. */
   stock: Type.Optional(Count()),
+  images: Type.Optional(Images()),
   tags: Type.Optional(Tags()),
+  collections: Type.Optional(Tags()),
 }
-const ProductInput = Type.Object({ title: Line(), price: Amount(), ...FIELDS }, CLOSED)
-const ProductPatch = Type.Partial(Type.Object({ title: Line(), price: Amount(), ...FIELDS }), {
+const ProductInput = Type.Object({ name: Line(), price: Amount(), ...FIELDS }, CLOSED)
+const ProductPatch = Type.Partial(Type.Object({ name: Line(), price: Amount(), ...FIELDS }), {
   ...CLOSED,
   minProperties: 1,
 })
 
 interface ProductRow {
-  id: string
-  title: string
+  product_id: string
+  name: string
   description: string | null
   sku: string | null
   status: string
   price_cents: number
   currency: string
   stock: number | null
+  images: string
   tags: string
+  collections: string
   created_at: string
   updated_at: string
 }
 
 const COLUMNS =
-  'id, title, description, sku, status, price_cents, currency, stock, tags, created_at, updated_at'
+  'id as product_id, name, description, sku, status, price_cents, currency, stock, images, tags, collections, created_at, updated_at'
 
 export function productRoutes(app: App, shop: Shop): void {
   app.get('/api/products', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
@@ -86,14 +91,16 @@ function createProduct(trx: Change, input: Static<typeof ProductInput>): object 
   trx.db.insert('products', {
     tenant_id: trx.tenantId,
     id,
-    title: input.title,
+    name: input.name,
     description: input.description ?? null,
     sku: input.sku ?? null,
     status: input.status ?? 'active',
     price_cents: toCents(input.price),
     currency: input.currency ?? 'EUR',
     stock: input.stock ?? null,
+    images: JSON.stringify(input.images ?? []),
     tags: JSON.stringify(input.tags ?? []),
+    collections: JSON.stringify(input.collections ?? []),
     created_at: trx.now,
     updated_at: trx.now,
   })
@@ -107,11 +114,13 @@ function updateProduct(trx: Change, id: string, input: Static<typeof ProductPatc
   const changes = changedFields(before, input)
   if (changes.length === 0) return before
   checkSku(trx, input.sku, id)
-  const { price, tags, stock, ...plain } = input
+  const { price, images, tags, collections, stock, ...plain } = input
   trx.db.update('products', trx.tenantId, id, {
     ...plain,
     ...(price !== undefined && { price_cents: toCents(price) }),
+    ...(images !== undefined && { images: JSON.stringify(images) }),
     ...(tags !== undefined && { tags: JSON.stringify(tags) }),
+    ...(collections !== undefined && { collections: JSON.stringify(collections) }),
     updated_at: trx.now,
   })
   if (stock !== undefined) setStock(trx, id, stock)
@@ -121,9 +130,9 @@ function updateProduct(trx: Change, id: string, input: Static<typeof ProductPatc
 }
 
 function deleteProduct(trx: Change, id: string): object {
-  const { sku } = getProduct(trx.db, trx.tenantId, id)
+  const { name, sku } = getProduct(trx.db, trx.tenantId, id)
   trx.db.run('delete from products where tenant_id = ? and id = ?', trx.tenantId, id)
-  const deleted = { id, sku, deleted_at: trx.now }
+  const deleted = { product_id: id, name, sku, deleted_at: trx.now }
   trx.emit('product.deleted', deleted)
   return deleted
 }
@@ -139,12 +148,14 @@ function checkSku({ db, tenantId }: Change, sku: string | undefined, id: string)
   if (other !== undefined) throw conflict('sku_taken', 'Another product has this SKU.')
 }
 
-function viewOf({ price_cents, tags, stock, description, ...row }: ProductRow) {
+function viewOf({ price_cents, images, tags, collections, stock, description, ...row }: ProductRow) {
   return {
     ...row,
     ...(description !== null && { description }),
     price: fromCents(price_cents),
     ...(stock !== null && { stock }),
+    images: JSON.parse(images) as string[],
     tags: JSON.parse(tags) as string[],
+    collections: JSON.parse(collections) as string[],
   }
 }

@@ -25,6 +25,8 @@ export const Line = (maxLength = 200) => Type.String({ minLength: 1, maxLength, 
 export const Text = () => Type.String({ maxLength: 10_000 })
 export const Email = () => Type.String({ format: 'email', maxLength: 254 })
 export const Tags = () => Type.Array(Line(64), { maxItems: 100 })
+/** URLs. */
+export const Images = () => Type.Array(Line(2048), { maxItems: 100 })
 /** Of money, in the currency's unit: 39.9, or "39.90". */
 export const Amount = () =>
   Type.Unsafe<number | string>({

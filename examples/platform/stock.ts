@@ -5,7 +5,7 @@ const LOW_STOCK = 5
 
 interface StockRow {
   sku: string | null
-  title: string
+  name: string
   stock: number | null
 }
 
@@ -16,6 +16,7 @@ export function setStock(trx: Change, productId: string, available: number): voi
   trx.db.update('products', trx.tenantId, productId, { stock: available, updated_at: trx.now })
   const facts = {
     product_id: productId,
+    name: row.name,
     sku: row.sku,
     location: null,
     available,
@@ -35,7 +36,7 @@ export function takeStock(trx: Change, productId: string, quantity: number): voi
   const row = stockOf(trx, productId)
   if (row === undefined || row.stock === null) return
   if (row.stock < quantity) {
-    throw conflict('out_of_stock', `Of “${row.title}” there are ${row.stock} left, not ${quantity}.`)
+    throw conflict('out_of_stock', `Of “${row.name}” there are ${row.stock} left, not ${quantity}.`)
   }
   setStock(trx, productId, row.stock - quantity)
 }
@@ -47,5 +48,5 @@ export function returnStock(trx: Change, productId: string, quantity: number): v
 }
 
 function stockOf({ db, tenantId }: Change, productId: string): StockRow | undefined {
-  return db.find<StockRow>('products', 'sku, title, stock', tenantId, productId)
+  return db.find<StockRow>('products', 'sku, name, stock', tenantId, productId)
 }

@@ -19,7 +19,7 @@ const TaskInput = Type.Object(
 const Assignment = Type.Object({ assignee: PersonId() }, CLOSED)
 
 interface TaskRow {
-  id: string
+  task_id: string
   title: string
   description: string | null
   due_date: string | null
@@ -30,7 +30,8 @@ interface TaskRow {
   updated_at: string
 }
 
-const COLUMNS = 'id, title, description, due_date, priority, status, assignee, created_at, updated_at'
+const COLUMNS =
+  'id as task_id, title, description, due_date, priority, status, assignee, created_at, updated_at'
 
 export function taskRoutes(app: App, shop: Shop): void {
   app.get('/api/tasks', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({

@@ -75,12 +75,12 @@ function flowsOf({ db }: TestApp, tenantId: string) {
 t.test('two flows that trigger each other by way of the platform come to an end', async (t) => {
   const { service, shop, answer } = await startPlace(t)
   const customer = await newCustomer(shop)
-  const product = (await shop.call('POST', '/api/products', { title: 'Lamp', price: 39 })).body[
-    'id'
+  const product = (await shop.call('POST', '/api/products', { name: 'Lamp', price: 39 })).body[
+    'product_id'
   ] as string
   const first = await answer('product.updated', 'update_customer', customer, 'name')
-  const second = await answer('customer.updated', 'update_product', product, 'title')
-  await shop.call('PUT', `/api/products/${product}`, { title: 'A brighter lamp' })
+  const second = await answer('customer.updated', 'update_product', product, 'name')
+  await shop.call('PUT', `/api/products/${product}`, { name: 'A brighter lamp' })
 
   const chain = await chainOf(service, shop.tenantId)
   t.strictSame(

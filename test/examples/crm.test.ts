@@ -2,14 +2,20 @@ import t from 'tap'
 import { startApp, TEST_PLATFORM_KEY } from '../support/app.ts'
 import { feedOf, type Shop, startShop } from './shop.ts'
 
-const FITTING = { id: 'srv_1', name: 'Fitting' }
+const MEMBER_OF: Record<string, string> = {
+  '/api/customers': 'customer_id',
+  '/api/leads': 'lead_id',
+  '/api/bookings': 'booking_id',
+  '/api/messages': 'message_id',
+}
+const FITTING = { service_id: 'srv_1', name: 'Fitting' }
 const DAY_MS = 24 * 3600 * 1000
 const inDays = (days: number): string => new Date(Date.now() + days * DAY_MS).toISOString()
 
 async function made(shop: Shop, path: string, body: object): Promise<string> {
   const answer = await shop.call('POST', path, body)
   if (answer.status !== 201) throw new Error(JSON.stringify(answer.body))
-  return answer.body['id'] as string
+  return answer.body[MEMBER_OF[path] ?? ''] as string
 }
 
 async function newBooking(shop: Shop): Promise<string> {
@@ -64,7 +70,7 @@ t.test('what happens to leads, bookings and messages is told as the catalogue sa
 
 async function secondBooking(shop: Shop, first: string): Promise<string> {
   const { body } = await shop.call('GET', `/api/bookings/${first}`)
-  const { id: customer_id } = body['customer'] as { id: string }
+  const { customer_id } = body['customer'] as { customer_id: string }
   const times = { starts_at: inDays(1), ends_at: inDays(1.1) }
   return made(shop, '/api/bookings', { customer_id, service: FITTING, ...times })
 }

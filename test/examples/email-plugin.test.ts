@@ -102,13 +102,13 @@ t.test('without a recipient it writes to the customer whom the flow is about', a
       { 'idempotency-key': key },
     )
   t.equal((await call({ email: 'ana@example.com' }, 'a')).status, 200)
-  t.equal((await call({ id: 'ord_1', customer: { email: 'bo@example.com' } }, 'b')).status, 200)
+  t.equal((await call({ order_id: 'ord_1', customer: { email: 'bo@example.com' } }, 'b')).status, 200)
   t.same(
     mailbox.mails.map(({ to }) => (to as { address: string }[])[0]?.address),
     ['ana@example.com', 'bo@example.com'],
   )
   for (const [key, data] of [
-    ['c', { id: 'prd_1' }],
+    ['c', { product_id: 'prd_1' }],
     ['d', null],
     ['e', { email: 'ana@example.com\r\nBcc: eve@example.com' }],
   ] as const) {
@@ -125,7 +125,7 @@ t.test('a delivery that comes twice is seen once', async (t) => {
     event: 'customer.created',
     tenant_id: 'tenant_1',
     timestamp: '2026-03-02T14:01:12Z',
-    data: { id: 'cus_1', email: 'ana@example.com' },
+    data: { customer_id: 'cus_1', email: 'ana@example.com' },
   })
   const headers = sign(secret, body)
   for (let time = 0; time < 2; time++) {

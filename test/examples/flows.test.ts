@@ -88,7 +88,7 @@ async function startPlace(t: Test): Promise<Place> {
       return ((await answer.json()) as { data: Json[] }).data
     },
     newCustomer: async (customer) =>
-      (await sent(`${platformUrl}/api/customers`, customer, { authorization }, 201))['id'] as string,
+      (await sent(`${platformUrl}/api/customers`, customer, { authorization }, 201))['customer_id'] as string,
   }
 }
 
@@ -115,7 +115,7 @@ function runAbout({ get }: Place, flow: unknown, customer: string): Promise<Run>
     for (const { id, status } of page['data'] as Run[]) {
       if (['queued', 'running', 'waiting'].includes(status)) continue
       const run = (await get(`/api/automation/executions/${id}`)) as Run
-      if ((run['trigger'] as Json)['id'] === customer) return run
+      if ((run['trigger'] as Json)['customer_id'] === customer) return run
     }
     return null
   })
@@ -161,7 +161,11 @@ t.test('both example flows run as they are printed, and their log tells what eac
           type: 'action',
           port: 'success',
           input: { to: 'eva@example.com', subject: 'Welcome Eva Lund!', template: 'welcome_email' },
-          output: { id: mail?.['id'], channel: 'email', recipient: 'eva@example.com' },
+          output: {
+            notification_id: mail?.['notification_id'],
+            channel: 'email',
+            recipient: 'eva@example.com',
+          },
         },
         {
           ...SUCCEEDED,
@@ -169,7 +173,12 @@ t.test('both example flows run as they are printed, and their log tells what eac
           type: 'action',
           port: 'success',
           input: { title: 'Follow up with Eva Lund', due_date: due },
-          output: { id: task?.['id'], title: 'Follow up with Eva Lund', due_date: due, status: 'open' },
+          output: {
+            task_id: task?.['task_id'],
+            title: 'Follow up with Eva Lund',
+            due_date: due,
+            status: 'open',
+          },
         },
       ])
       t.equal(run.steps.length, 3)

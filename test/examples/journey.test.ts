@@ -110,7 +110,11 @@ t.test('a customer in the platform, a mail in the mailbox, an event at the subsc
 
   const { body } = await place.shop.call('GET', '/api/customers')
   const [customer] = body['data'] as Record<string, unknown>[]
-  t.match(customer, { id: first.results[0]?.data?.['id'], email: 'ada@example.com', name: 'Ada' })
+  t.match(customer, {
+    customer_id: first.results[0]?.data?.['customer_id'],
+    email: 'ada@example.com',
+    name: 'Ada',
+  })
   const [mail] = await mailbox.waitFor(1)
   t.equal(mail?.subject, 'Welcome, Ada!')
   t.match(mail?.to, [{ address: 'ada@example.com' }])
@@ -123,7 +127,9 @@ t.test('a customer in the platform, a mail in the mailbox, an event at the subsc
   )
   t.match(delivered, { event: 'customer.created', tenant_id: place.shop.tenantId, data: customer })
   await eventually('the plugin to see the customer', () =>
-    log.some(({ msg, customer: id }) => msg === 'a new customer' && id === customer?.['id']) ? true : null,
+    log.some(({ msg, customer: id }) => msg === 'a new customer' && id === customer?.['customer_id'])
+      ? true
+      : null,
   )
 
   const again = await place.dispatch(request)
@@ -141,7 +147,7 @@ t.test('a customer in the platform, a mail in the mailbox, an event at the subsc
 t.test('the platform does every action of the registry, with every field that it declares', async (t) => {
   const place = await startPlace(t)
   const results = new Map<string, Record<string, unknown>>()
-  const idOf = (action: string): unknown => results.get(action)?.['id']
+  const idOf = (action: string): unknown => results.get(action)?.[`${action.split('_')[1]}_id`]
   const run = async (action_type: string, payload: object): Promise<void> => {
     const action = place.actions.find((each) => [each.action_type, ...each.aliases].includes(action_type))
     const fields = Object.keys(action?.input_schema?.properties ?? {})
@@ -235,7 +241,7 @@ t.test("what the platform refuses is the action's result, with its own words", a
   const answer = await place.dispatch({
     events: [
       { action_type: 'create_customer', payload: { email: 'ADA@example.com' } },
-      { action_type: 'update_product', payload: { id: 'prod_none', title: 'Apron' } },
+      { action_type: 'update_product', payload: { id: 'prod_none', name: 'Apron' } },
       { action_type: 'create_task', payload: { title: 'Call Ada' } },
     ],
   })

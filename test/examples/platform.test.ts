@@ -8,10 +8,10 @@ import { startApp, TEST_PLATFORM_KEY } from '../support/app.ts'
 import { feedOf, type Shop, startShop } from './shop.ts'
 import { eventually } from './until.ts'
 
-const APRON = { title: 'Linen apron', price: 39.9, stock: 7, sku: 'APR-1' }
+const APRON = { name: 'Linen apron', price: 39.9, stock: 7, sku: 'APR-1' }
 
 async function newCustomer({ call }: Shop, email = 'ana@example.com'): Promise<string> {
-  return (await call('POST', '/api/customers', { email, name: 'Ana' })).body['id'] as string
+  return (await call('POST', '/api/customers', { email, name: 'Ana' })).body['customer_id'] as string
 }
 
 async function waiting({ call }: Shop): Promise<{ event: string }[]> {
@@ -36,7 +36,7 @@ t.test('an Idempotency-Key does a thing once, and belongs to one request', async
   t.equal(again.status, 201)
   t.same(again.body, first.body)
   t.equal(again.headers.get('idempotency-replayed'), 'true')
-  const other = await shop.call('POST', '/api/products', { ...APRON, title: 'Cap' }, headers)
+  const other = await shop.call('POST', '/api/products', { ...APRON, name: 'Cap' }, headers)
   t.equal(other.status, 422)
   t.match(other.body, { error: { code: 'idempotency_key_reused' } })
   t.same((await shop.call('GET', '/api/products')).body, { data: [first.body] })
@@ -49,7 +49,7 @@ t.test('what failed is not kept under its Idempotency-Key', async (t) => {
   const order = { customer_id: await newCustomer(shop), items: [{ product_id: 'none', quantity: 1 }] }
   t.equal((await shop.call('POST', '/api/orders', order, headers)).status, 422)
   const { body: product } = await shop.call('POST', '/api/products', APRON)
-  const better = { ...order, items: [{ product_id: product['id'], quantity: 1 }] }
+  const better = { ...order, items: [{ product_id: product['product_id'], quantity: 1 }] }
   t.equal((await shop.call('POST', '/api/orders', better, headers)).status, 201)
 })
 
@@ -58,19 +58,19 @@ t.test('tenants do not see each other', async (t) => {
   const { body } = await shop.call('POST', '/api/products', APRON, { 'idempotency-key': 'k' })
   const foreign = { 'x-tenant-id': crypto.randomUUID() }
   t.same((await shop.call('GET', '/api/products', undefined, foreign)).body, { data: [] })
-  const path = `/api/products/${body['id'] as string}`
-  t.equal((await shop.call('PUT', path, { title: 'Mine' }, foreign)).status, 404)
+  const path = `/api/products/${body['product_id'] as string}`
+  t.equal((await shop.call('PUT', path, { name: 'Mine' }, foreign)).status, 404)
   t.equal((await shop.call('DELETE', path, undefined, foreign)).status, 404)
   const own = await shop.call('POST', '/api/products', APRON, { ...foreign, 'idempotency-key': 'k' })
   t.equal(own.status, 201, 'SKUs and keys are unique within a tenant')
-  t.not(own.body['id'], body['id'])
+  t.not(own.body['product_id'], body['product_id'])
 })
 
 t.test('what is wrong with a request is named, and nothing is bent or dropped', async (t) => {
   const { call } = await startShop(t, crypto.randomUUID())
   const cases = [
-    ['/api/products', { title: 'A', price: 'free' }, /\/price must match pattern/],
-    ['/api/products', { title: 'A', price: 1, colour: 'red' }, /additional properties: colour/],
+    ['/api/products', { name: 'A', price: 'free' }, /\/price must match pattern/],
+    ['/api/products', { name: 'A', price: 1, colour: 'red' }, /additional properties: colour/],
     ['/api/customers', { email: 'nobody' }, /\/email must match format/],
     ['/api/customers', { name: 'Ana' }, /must have required property 'email'/],
     ['/api/orders', { customer_id: 'c', items: [] }, /\/items must NOT have fewer/],
@@ -85,10 +85,13 @@ t.test('what is wrong with a request is named, and nothing is bent or dropped', 
 t.test('an order takes stock, goes its way and says so', async (t) => {
   const shop = await startShop(t, crypto.randomUUID())
   const { body: product } = await shop.call('POST', '/api/products', APRON)
-  const path = `/api/products/${product['id'] as string}`
+  const path = `/api/products/${product['product_id'] as string}`
   const customer_id = await newCustomer(shop)
   const orderOf = (quantity: number) =>
-    shop.call('POST', '/api/orders', { customer_id, items: [{ product_id: product['id'], quantity }] })
+    shop.call('POST', '/api/orders', {
+      customer_id,
+      items: [{ product_id: product['product_id'], quantity }],
+    })
   const { status, body: order } = await orderOf(2)
   t.equal(status, 201)
   t.match(order, { status: 'pending', total: 79.8, number: '1001', customer: { email: 'ana@example.com' } })
@@ -99,14 +102,14 @@ t.test('an order takes stock, goes its way and says so', async (t) => {
   t.match(tooMuch.body, { error: { code: 'out_of_stock' } })
   t.equal((await shop.call('GET', path)).body['stock'], 5, 'nothing of a refused order stays')
 
-  const statusPath = `/api/orders/${order['id'] as string}/status`
+  const statusPath = `/api/orders/${order['order_id'] as string}/status`
   t.equal((await shop.call('PUT', statusPath, { status: 'shipped' })).status, 409, 'not before it is paid')
   t.match((await shop.call('PUT', statusPath, { status: 'paid' })).body, { status: 'paid' })
   t.match((await shop.call('PUT', statusPath, { status: 'paid' })).body, { status: 'paid' })
 
   const { body: last } = await orderOf(5)
   t.equal((await shop.call('GET', path)).body['stock'], 0)
-  await shop.call('PUT', `/api/orders/${last['id'] as string}/status`, { status: 'cancelled' })
+  await shop.call('PUT', `/api/orders/${last['order_id'] as string}/status`, { status: 'cancelled' })
   t.equal((await shop.call('GET', path)).body['stock'], 5, 'a cancelled order gives back what it took')
 
   t.same(
@@ -177,7 +180,11 @@ t.test('what the service refuses is kept aside and holds nothing up', async (t) 
   const shop = await startShop(t, tenant.id)
   await newCustomer(shop)
   const [taken] = (await shop.call('GET', '/api/outbox')).body['data'] as { id: string }[]
-  await tenant.post('/api/events', { event: 'customer.created', id: taken?.id, data: { id: 'another' } })
+  await tenant.post('/api/events', {
+    event: 'customer.created',
+    id: taken?.id,
+    data: { customer_id: 'another' },
+  })
   shop.platform.sendEventsTo({ url: intakeUrl, key: TEST_PLATFORM_KEY })
   await newCustomer(shop, 'bo@example.com')
   const left = await eventually('one refused event', async () => {
@@ -194,18 +201,21 @@ async function everyEvent(shop: Shop): Promise<string[]> {
   const { call } = shop
   const put = (path: string, body: unknown) => call('PUT', path, body)
   const { body: product } = await call('POST', '/api/products', APRON)
-  const productPath = `/api/products/${product['id'] as string}`
+  const productPath = `/api/products/${product['product_id'] as string}`
   await put(productPath, { price: 34.9 })
   const customerId = await newCustomer(shop)
   await put(`/api/customers/${customerId}`, { phone: '+351912345678' })
-  const order = { customer_id: customerId, items: [{ product_id: product['id'], quantity: 2 }] }
+  const order = { customer_id: customerId, items: [{ product_id: product['product_id'], quantity: 2 }] }
   const { body: first } = await call('POST', '/api/orders', order)
-  const status = `/api/orders/${first['id'] as string}/status`
+  const status = `/api/orders/${first['order_id'] as string}/status`
   await put(status, { status: 'paid', payment: { method: 'card', reference: 'pay_1' } })
   await put(status, { status: 'shipped', shipment: { carrier: 'DHL', tracking_number: '0034' } })
   await put(status, { status: 'delivered' })
   const { body: second } = await call('POST', '/api/orders', order)
-  await put(`/api/orders/${second['id'] as string}/status`, { status: 'cancelled', reason: 'Ordered twice' })
+  await put(`/api/orders/${second['order_id'] as string}/status`, {
+    status: 'cancelled',
+    reason: 'Ordered twice',
+  })
   await put(productPath, { stock: 0 })
   await call('DELETE', productPath)
   return [
