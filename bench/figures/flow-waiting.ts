@@ -100,7 +100,7 @@ async function seedWaiting(pool: pg.Pool, flows: readonly FlowOf[], count: numbe
     variables: {},
   }
   const state = JSON.stringify({ main, loop: null, error: null, filtered: false })
-  const trigger = JSON.stringify({ data: { id: 4711, email: 'ada@example.com' }, event: null })
+  const trigger = JSON.stringify({ data: { customer_id: 4711, email: 'ada@example.com' }, event: null })
   await Promise.all(
     flows.map(({ tenantId, flowId }) =>
       pool.query(

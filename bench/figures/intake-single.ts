@@ -57,7 +57,10 @@ export const intakeSingle: Figure = {
 /** An event as a caller sends it, so that all of it has about `bytes`. */
 export function eventOf(bytes: number): string {
   const of = (text: string): string =>
-    JSON.stringify({ event: 'product.updated', data: { id: 4711, price: 1999, text } })
+    JSON.stringify({
+      event: 'product.updated',
+      data: { product_id: 4711, name: 'Linen apron', price: 1999, text },
+    })
   return of('x'.repeat(Math.max(0, bytes - of('').length)))
 }
 

@@ -55,7 +55,7 @@ export async function startCrashSite(
 
   async function complete(headers: IncomingHttpHeaders, body: string): Promise<void> {
     const { invocation_id: id } = JSON.parse(body) as { invocation_id: string }
-    for (let status = 0; status !== 200 && status !== 409; ) {
+    for (let status = 0; status !== 200 && status !== 409;) {
       const response = await fetch(`${service()}/api/actions/${id}/complete`, {
         method: 'POST',
         headers: {

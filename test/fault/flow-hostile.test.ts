@@ -91,7 +91,7 @@ t.test('a flow that triggers itself through the platform is cut off and paused',
     trigger: { type: 'event', event_types: ['customer.created'] },
     steps: [customer('itself')],
   })
-  await begin('customer.created', { id: '1', email: 'a@example.com' })
+  await begin('customer.created', { customer_id: '1', email: 'a@example.com' })
   await cutOff(t, [id])
 })
 
@@ -106,7 +106,7 @@ t.test('two flows that trigger one another through the platform are cut off and 
         type: 'action',
         plugin_id: 'platform',
         action_type: 'create_product',
-        input: { title: 'p {{execution.id}}', price: 1 },
+        input: { name: 'p {{execution.id}}', price: 1 },
       },
     ],
   })
@@ -124,7 +124,7 @@ t.test('two flows that trigger one another through the platform are cut off and 
       },
     ],
   })
-  await begin('customer.updated', { id: '1', email: 'a@example.com' })
+  await begin('customer.updated', { customer_id: '1', email: 'a@example.com' })
   await cutOff(t, [there, back])
 })
 
@@ -220,7 +220,7 @@ async function platformCustomer(): Promise<unknown> {
     body: JSON.stringify({ email: `${crypto.randomUUID()}@example.com`, name: 'Ana' }),
   })
   if (response.status !== 201) throw new Error(await response.text())
-  return ((await response.json()) as { id: unknown }).id
+  return ((await response.json()) as { customer_id: unknown }).customer_id
 }
 
 async function begin(event: string, data: object): Promise<void> {

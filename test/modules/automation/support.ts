@@ -63,7 +63,7 @@ export function crmOf(shop: PlatformAutomation): CrmShop {
     lead: async (fields = MIGUEL) => idOf(await shop.ask('POST', '/api/leads', fields), 'lead_id'),
     book: async (aheadMs, customer = ANA) => {
       const id = idOf(await shop.ask('POST', '/api/customers', customer), 'customer_id')
-      const service = { id: 'srv_1', name: 'Fitting' }
+      const service = { service_id: 'srv_1', name: 'Fitting' }
       return shop.ask('POST', '/api/bookings', { customer_id: id, service, ...times(aheadMs) })
     },
     move: async (booking, aheadMs) => {

@@ -7,10 +7,10 @@ const ANA = { email: 'ana@example.com', name: 'Ana', phone: '+351912345678' }
 
 /** An appointment that starts so long from the shop's now. */
 async function book(shop: PlatformAutomation, ahead: number, customer: object = ANA) {
-  const { id } = await shop.ask('POST', '/api/customers', customer)
+  const { customer_id } = await shop.ask('POST', '/api/customers', customer)
   return shop.ask('POST', '/api/bookings', {
-    customer_id: id,
-    service: { id: 'srv_1', name: 'Fitting' },
+    customer_id,
+    service: { service_id: 'srv_1', name: 'Fitting' },
     ...times(shop, ahead),
   })
 }
@@ -20,11 +20,11 @@ function times(shop: PlatformAutomation, ahead: number): { starts_at: string; en
 }
 
 function move(shop: PlatformAutomation, booking: Record<string, unknown>, ahead: number) {
-  return shop.ask('PUT', `/api/bookings/${booking['id'] as string}`, times(shop, ahead))
+  return shop.ask('PUT', `/api/bookings/${booking['booking_id'] as string}`, times(shop, ahead))
 }
 
 function end(shop: PlatformAutomation, booking: Record<string, unknown>, status: string) {
-  return shop.ask('PUT', `/api/bookings/${booking['id'] as string}/status`, { status })
+  return shop.ask('PUT', `/api/bookings/${booking['booking_id'] as string}/status`, { status })
 }
 
 /** As the messages write it, in Lisbon. */
@@ -68,14 +68,19 @@ t.test('a requested booking is confirmed when it is, and what is over or cancell
   await shop.install('booking_confirmation', { channel: 'sms' })
   await book(shop, -DAY_MS)
   const { customer } = await book(shop, -2 * DAY_MS, { email: 'bo@example.com' })
-  const request = { id: 'book_1', customer: { ...(customer as object), phone: '+351911111111' } }
+  const request = { booking_id: 'book_1', customer: { ...(customer as object), phone: '+351911111111' } }
   const pending = { ...request, status: 'pending', ...times(shop, 3 * DAY_MS) }
   await shop.send('booking.created', pending)
-  await shop.send('booking.created', { ...pending, id: 'book_2', status: 'cancelled' })
+  await shop.send('booking.created', { ...pending, booking_id: 'book_2', status: 'cancelled' })
   await shop.settle()
   t.same(await shop.sent(), [])
   await shop.send('booking.updated', { ...pending, status: 'confirmed', changes: ['status'] })
-  await shop.send('booking.updated', { ...pending, id: 'book_3', status: 'confirmed', changes: ['staff'] })
+  await shop.send('booking.updated', {
+    ...pending,
+    booking_id: 'book_3',
+    status: 'confirmed',
+    changes: ['staff'],
+  })
   await shop.settle()
   t.match(await shop.sent(), [
     { channel: 'sms', recipient: '+351911111111', message: /confirmed: appointment,/ },
@@ -151,7 +156,7 @@ t.test('another change of a booking neither moves nor repeats its reminder', asy
   const flow = await shop.install('booking_reminder')
   const booking = await book(shop, 2 * DAY_MS)
   await shop.settle()
-  const path = `/api/bookings/${booking['id'] as string}`
+  const path = `/api/bookings/${booking['booking_id'] as string}`
   await shop.ask('PUT', path, { staff: 'Rita' })
   await shop.after(DAY_MS + 1_000)
   await shop.ask('PUT', path, { staff: 'Rui' })

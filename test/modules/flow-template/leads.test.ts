@@ -8,7 +8,7 @@ const FIRST = 'Do you have any questions?'
 const SECOND = 'Are you still interested?'
 
 async function newLead(shop: PlatformAutomation, fields: object = MIGUEL): Promise<string> {
-  return (await shop.ask('POST', '/api/leads', fields))['id'] as string
+  return (await shop.ask('POST', '/api/leads', fields))['lead_id'] as string
 }
 
 async function subjects(shop: PlatformAutomation): Promise<(string | null)[]> {

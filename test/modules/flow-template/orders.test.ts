@@ -6,13 +6,13 @@ const world = await startPlatformWorld(t)
 async function placeOrder(shop: PlatformAutomation): Promise<Record<string, unknown>> {
   const mark = crypto.randomUUID().slice(0, 8)
   const customer = await shop.ask('POST', '/api/customers', { email: `${mark}@example.com`, name: 'Ana' })
-  const product = await shop.ask('POST', '/api/products', { title: 'Apron', price: 39.9 })
-  const items = [{ product_id: product['id'], quantity: 2 }]
-  return shop.ask('POST', '/api/orders', { customer_id: customer['id'], items })
+  const product = await shop.ask('POST', '/api/products', { name: 'Apron', price: 39.9 })
+  const items = [{ product_id: product['product_id'], quantity: 2 }]
+  return shop.ask('POST', '/api/orders', { customer_id: customer['customer_id'], items })
 }
 
 function setStatus(shop: PlatformAutomation, order: Record<string, unknown>, body: object) {
-  return shop.ask('PUT', `/api/orders/${order['id'] as string}/status`, body)
+  return shop.ask('PUT', `/api/orders/${order['order_id'] as string}/status`, body)
 }
 
 t.test('the customer of an order that is not paid in time is reminded, once', async (t) => {
@@ -55,10 +55,10 @@ t.test('an order that is paid at once is not reminded of, in whichever order tha
   const flow = await shop.install('abandoned_cart')
   const order = await placeOrder(shop)
   await setStatus(shop, order, { status: 'paid' })
-  const early = { ...order, id: 'ord_early' }
+  const early = { ...order, order_id: 'ord_early' }
   await shop.send('order.paid', { ...early, status: 'paid', payment: { method: 'card', reference: '' } })
   await shop.send('order.created', early)
-  await shop.send('order.created', { ...order, id: 'ord_till', status: 'paid' })
+  await shop.send('order.created', { ...order, order_id: 'ord_till', status: 'paid' })
   await shop.after(5 * HOUR_MS)
   t.same(await shop.sent(), [])
   t.same(await shop.outcomes(flow), ['completed/stopped', 'completed/stopped'])

@@ -13,12 +13,12 @@ interface Task {
 
 async function newProduct(shop: PlatformAutomation, fields: object): Promise<string> {
   const product = await shop.ask('POST', '/api/products', {
-    title: 'Apron',
+    name: 'Apron',
     price: 39.9,
     stock: 9,
     ...fields,
   })
-  return product['id'] as string
+  return product['product_id'] as string
 }
 
 t.test('a product that runs low makes a task to reorder it', async (t) => {
