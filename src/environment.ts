@@ -117,7 +117,7 @@ const Environment = Type.Object({
     minimum: 1,
     maximum: 10_000_000,
     description:
-      'Executions that events may start of one flow within a minute; the rest is skipped and says so',
+      'Executions that events of one minute may start of one flow; the rest is skipped and says so',
   }),
   RETENTION_DAYS: Type.Integer({
     default: 90,
