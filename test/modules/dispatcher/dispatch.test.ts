@@ -69,6 +69,8 @@ t.test("the platform's documented calls work as they are written", async (t) => 
   const [call] = plugin.received
   t.match(call, { method: 'POST', path: '/hook', headers: { 'idempotency-key': 'flow_123:#1' } })
   t.strictSame(JSON.parse(call?.body ?? ''), {
+    to: 'ada@example.com',
+    template: 'welcome',
     action_type: 'send_welcome_email',
     tenant_id: shop.id,
     flow_execution_id: 'flow_123',

@@ -40,10 +40,7 @@ export interface PlatformWorld {
   open(): Promise<PlatformAutomation>
 }
 
-export async function startPlatformWorld(
-  t: Test,
-  env: Record<string, string> = {},
-): Promise<PlatformWorld> {
+export async function startPlatformWorld(t: Test, env: Record<string, string> = {}): Promise<PlatformWorld> {
   const { platform } = await startShop(t, crypto.randomUUID())
   const world = await startWorld(t, { PLATFORM_URL: platform.url, PLATFORM_TOKEN, ...env })
   const url = await world.app.listen({ host: '127.0.0.1', port: 0 })

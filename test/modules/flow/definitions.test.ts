@@ -170,7 +170,9 @@ t.test('a flow of 512 steps is refused unread, one of 500 is compiled in time', 
       id: `step_${index}`,
       type: 'action',
       action_type: 'create_task',
-      input: { title: `{{trigger.order_id}} {{steps.step_${Math.max(0, index - 1)}.output.id | default: ""}}` },
+      input: {
+        title: `{{trigger.order_id}} {{steps.step_${Math.max(0, index - 1)}.output.id | default: ""}}`,
+      },
     }))
   const began = performance.now()
   t.match(await created(shop, taskFlow({ steps: steps(500), status: 'active' })), { status: 'active' })
