@@ -8,7 +8,7 @@ import type { Test } from 'tap'
 export interface CrashSite {
   readonly url: string
   /** Forgets what has come, and crashes Postgres once the path's call of this number is there. */
-  crashAt(path: string, number: number): void
+  crashAt(path: string, number: number): Promise<void>
   /** Idempotency-Keys, or webhook-ids, that have come since then. */
   keys(): string[]
   /** Those that came more often than they should. */
@@ -18,12 +18,12 @@ export interface CrashSite {
 }
 
 /** Long enough for another worker to take what is free, once the server is there again. */
-const HELD_MS = 2_500
+const HELD_MS = 2_000
 
 /**
  * | path       | answer |
  * | ---------- | ------ |
- * | `/refused` | 503 to the first of each key |
+ * | `/refused…` | 503 to the first of each key |
  * | `/deliver` | 202, completed as soon as the service takes it |
  * | all else   | 200 |
  */
@@ -33,29 +33,23 @@ export async function startCrashSite(
   service: () => string,
 ): Promise<CrashSite> {
   const calls = new Map<string, number>()
+  const refused = new Set<string>()
   let ofPath = 0
   let target = { path: '', number: 0 }
   let crashes = 0
-  let victim = await openVictim(databaseUrl)
+  let victim: { client: pg.Client; pid: number } | null = null
 
   /** The backend's number is known beforehand: nothing is written between the call and the crash. */
-  async function crash(): Promise<void> {
-    crashes++
+  function crash(): void {
+    if (victim === null) throw new Error('nobody to kill')
     process.kill(victim.pid, 'SIGKILL')
-    victim.client.end().catch(() => undefined)
-    for (;;) {
-      const next = await openVictim(databaseUrl).catch(() => null)
-      if (next !== null) {
-        victim = next
-        return
-      }
-      await wait(20)
-    }
+    crashes++
   }
 
   async function complete(headers: IncomingHttpHeaders, body: string): Promise<void> {
     const { invocation_id: id } = JSON.parse(body) as { invocation_id: string }
     for (let status = 0; status !== 200 && status !== 409;) {
+      await wait(100)
       const response = await fetch(`${service()}/api/actions/${id}/complete`, {
         method: 'POST',
         headers: {
@@ -67,7 +61,6 @@ export async function startCrashSite(
       }).catch(() => null)
       await response?.body?.cancel()
       status = response?.status ?? 0
-      await wait(100)
     }
   }
 
@@ -76,11 +69,11 @@ export async function startCrashSite(
     const count = (calls.get(key) ?? 0) + 1
     calls.set(key, count)
     if (path === target.path && ++ofPath === target.number) {
-      const held = wait(HELD_MS)
-      await crash()
-      await held
+      crash()
+      await wait(HELD_MS)
     }
-    const isRefused = path === '/refused' && count === 1
+    const isRefused = path.startsWith('/refused') && count === 1
+    if (isRefused) refused.add(key)
     const status = isRefused ? 503 : path === '/deliver' ? 202 : 200
     response.writeHead(status, { 'content-type': 'application/json' }).end('{}')
     if (path === '/deliver') await complete(headers, body)
@@ -99,17 +92,20 @@ export async function startCrashSite(
   t.teardown(async () => {
     server.closeAllConnections()
     await new Promise<void>((resolve) => server.close(() => resolve()))
-    await victim.client.end().catch(() => undefined)
+    await victim?.client.end().catch(() => undefined)
   })
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    crashAt(path, number) {
+    async crashAt(path, number) {
+      await victim?.client.end().catch(() => undefined)
+      victim = await openVictim(databaseUrl)
       calls.clear()
+      refused.clear()
       target = { path, number }
       ofPath = crashes = 0
     },
     keys: () => [...calls.keys()],
-    repeated: () => [...calls].filter(([key, count]) => count > (/:refused$/.test(key) ? 2 : 1)).map(String),
+    repeated: () => [...calls].filter(([key, count]) => count > (refused.has(key) ? 2 : 1)).map(String),
     crashes: () => crashes,
   }
 }
