@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { createPool } from '../../../db/connection.ts'
+import { newId } from '../../../src/lib/ids.ts'
 import { flowOf, outcomes, post, startReceiver, step, startWorld } from './support.ts'
 import { lastStep, waitEvent, waitsLeft } from './waiting.ts'
 
@@ -151,7 +152,7 @@ async function openEvent(t: Test, tenantId: string, event: string, data: unknown
   await client.query(
     `insert into events (tenant_id, id, fingerprint, event, source, occurred_at, body)
      values ($1, $2, '', $3, 'api', now(), $4)`,
-    [tenantId, crypto.randomUUID(), event, JSON.stringify({ event, tenant_id: tenantId, data })],
+    [tenantId, newId(), event, JSON.stringify({ event, tenant_id: tenantId, data })],
   )
   return { commit: () => client.query('commit') }
 }
