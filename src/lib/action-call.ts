@@ -26,6 +26,24 @@ export interface ActionCallFailure {
   retryAfterMs: number | null
 }
 
+/** A call that was not made: nothing was asked of the other side, and asking again helps nothing unless it is said. */
+export function notAsked(
+  code: string,
+  message: string,
+  { transient = false, retryAfterMs = null }: { transient?: boolean; retryAfterMs?: number | null } = {},
+): ActionCallFailure {
+  return {
+    ok: false,
+    status: null,
+    code,
+    reportedCode: null,
+    message,
+    transient,
+    bytesSent: false,
+    retryAfterMs,
+  }
+}
+
 /** Answers of actions are kept whole, up to this. */
 export const ACTION_RESPONSE_MAX_BYTES = 256 * 1024
 

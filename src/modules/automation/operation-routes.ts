@@ -2,6 +2,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { problems, ref } from '../../lib/schema.ts'
 import { eventNotFound } from '../event/index.ts'
+import { flowNewer, flowOutdated } from '../flow-engine/index.ts'
 import {
   flowInputInvalid,
   flowInvalid,
@@ -86,6 +87,7 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
         response: {
           200: ref(AutomationTestResult),
           ...problems(...WRITE_PROBLEMS, automationNotFound, eventNotFound, flowInvalid, ...RECORD_PROBLEMS),
+          ...problems(flowNewer, flowOutdated),
         },
       },
     },
@@ -117,6 +119,8 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
             flowRunConflict,
             flowInputInvalid,
             ...RECORD_PROBLEMS,
+            flowNewer,
+            flowOutdated,
           ),
         },
       },

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import {
   ACTION_RESPONSE_MAX_BYTES,
   type ActionCallResult,
+  notAsked,
   readActionResponse,
 } from '../../lib/action-call.ts'
 import { resolveEndpoint } from '../../lib/endpoint.ts'
@@ -89,11 +90,11 @@ async function callPlugin(
   const { action, request, idempotencyKey } = planned
   const target = await targetOf(ctx, tenantId, planned)
   if (target === undefined) {
-    return refusal('unknown_plugin', 'The plugin was removed meanwhile, or its secrets cannot be opened.')
+    return notAsked('unknown_plugin', 'The plugin was removed meanwhile, or its secrets cannot be opened.')
   }
-  if (!target.active) return refusal('plugin_inactive', `The plugin "${target.slug}" is not active.`)
+  if (!target.active) return notAsked('plugin_inactive', `The plugin "${target.slug}" is not active.`)
   const url = action.endpoint === null ? target.url : resolveEndpoint(target.baseUrl, action.endpoint)
-  if (url === null) return refusal('blocked', 'The endpoint leaves the origin that the plugin registered.')
+  if (url === null) return notAsked('blocked', 'The endpoint leaves the origin that the plugin registered.')
   const body = JSON.stringify({
     // For plugins that read the payload's members from the top, as the platform's engine sent them: docs/adr/0012.
     ...request.payload,
@@ -157,17 +158,4 @@ async function targetOf(
   const { target } = planned
   planned.target = null
   return target ?? undefined
-}
-
-function refusal(code: string, message: string): ActionCallResult {
-  return {
-    ok: false,
-    status: null,
-    code,
-    reportedCode: null,
-    message,
-    transient: false,
-    bytesSent: false,
-    retryAfterMs: null,
-  }
 }

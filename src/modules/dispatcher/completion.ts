@@ -17,7 +17,7 @@ import {
   lockInvocation,
 } from './completion-repository.ts'
 import { type CompletionClaim, readCompletionToken } from './completion-token.ts'
-import { invocationCompleted, invocationExpired, invocationNotFound } from './errors.ts'
+import { invocationCompleted, invocationExpired, invocationNotFound, resultCode } from './errors.ts'
 import { logged } from './log-entry.ts'
 import { inOrder } from './plan.ts'
 import type { Completion, CompletionInput } from './schemas.ts'
@@ -90,7 +90,11 @@ function isToldAgain(found: CompletableInvocation, given: Told): boolean {
 function toldBy(input: CompletionInput): Told {
   const error = input.success
     ? null
-    : { code: 'reported_failure', message: 'The plugin reported a failure.', ...input.error }
+    : {
+        message: 'The plugin reported a failure.',
+        ...input.error,
+        code: resultCode({ code: 'reported_failure', reportedCode: input.error?.code ?? null }, 'plugin'),
+      }
   const result = {
     success: input.success,
     data: error === null && input.data !== undefined ? JSON.stringify(input.data) : null,

@@ -4,6 +4,7 @@ import { invalidCursor } from '../../infra/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
 import { problems, ref } from '../../lib/schema.ts'
 import { flowNotFound } from '../flow/index.ts'
+import { flowNewer, flowOutdated } from '../flow-engine/index.ts'
 import type { ExecutionContext } from './context.ts'
 import {
   automationsHalted,
@@ -125,6 +126,8 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
             retryStepUnknown,
             retryStepInside,
             retryOutputsMissing,
+            flowNewer,
+            flowOutdated,
           ),
         },
       },

@@ -3,6 +3,7 @@ import {
   ACTION_RESPONSE_MAX_BYTES,
   type ActionCallFailure,
   type ActionCallResult,
+  notAsked,
   readActionResponse,
 } from '../../lib/action-call.ts'
 import { Breaker, type Health } from '../../lib/breaker.ts'
@@ -52,7 +53,7 @@ export class PlatformConnector {
 
   async call(tenantId: string, endpoint: PlatformEndpoint, call: PlatformCall): Promise<ActionCallResult> {
     const url = platformUrl(endpoint.url, call.path)
-    if (url === null) return failure('blocked', "The path leaves the platform's API.", null)
+    if (url === null) return notAsked('blocked', "The path leaves the platform's API.")
     const timeoutMs = call.timeoutMs ?? DEFAULT_TIMEOUT_MS
     const body = JSON.stringify(call.body)
     const breaker = this.#breakerOf(url.origin)
@@ -107,27 +108,14 @@ function healthOf({ status, errorClass }: EgressResponse, timeoutMs: number): He
 }
 
 export function platformNotConfigured(message: string): ActionCallFailure {
-  return { ...failure('platform_not_configured', message, null), transient: false }
+  return notAsked('platform_not_configured', message)
 }
 
 function breakerOpen(waitMs: number): ActionCallFailure {
-  return {
-    ...failure('breaker_open', 'The platform has been failing: it is given a pause.', waitMs),
+  return notAsked('breaker_open', 'The platform has been failing: it is given a pause.', {
     transient: true,
-  }
-}
-
-function failure(code: string, message: string, retryAfterMs: number | null): ActionCallFailure {
-  return {
-    ok: false,
-    status: null,
-    code,
-    reportedCode: null,
-    message,
-    transient: false,
-    bytesSent: false,
-    retryAfterMs,
-  }
+    retryAfterMs: waitMs,
+  })
 }
 
 /** A platform that echoes its caller's headers must not make the token part of a result. */
