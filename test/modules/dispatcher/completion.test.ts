@@ -104,6 +104,16 @@ t.test(
   },
 )
 
+t.test("a failure that the plugin calls like one of the service's is told as the plugin's", async (t) => {
+  const plugin = await startPlugin(t, ACCEPT)
+  const { shop, run } = await shopWith(plugin)
+  await run()
+  const { id, token } = completionOf(plugin.received[0])
+  const error = { code: 'timeout', message: 'The mail server was too slow.' }
+  t.equal((await complete(id, token, { success: false, error })).statusCode, 200)
+  t.match(await readLog(shop), [{ error_code: 'plugin_timeout' }])
+})
+
 for (const [answer, behaviour] of [
   ['its own 202', json(202, {})],
   ['a 500', json(500, {})],
