@@ -1,4 +1,5 @@
 import { isRawNumber } from '../../lib/json.ts'
+import { ENTITIES } from '../event/index.ts'
 import { type AutomationTrigger, isOfBooking } from './fields.ts'
 
 /** By which an automation is tested and started. */
@@ -28,7 +29,11 @@ export const IDS_OF: Readonly<Record<Subject, readonly RecordIdName[]>> = {
 }
 
 /** The id of the subject itself. */
-export const OWN_ID = { lead: 'lead_id', message: 'message_id', booking: 'booking_id' } as const
+export const OWN_ID = {
+  lead: ENTITIES.lead.path,
+  message: ENTITIES.message.path,
+  booking: ENTITIES.booking.path,
+} as const
 
 /** Without which nobody could be told anything. */
 export const NEEDED: Readonly<Record<Subject, readonly string[]>> = {

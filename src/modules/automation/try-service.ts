@@ -1,6 +1,6 @@
 import type { Actor } from '../../infra/auth.ts'
 import { invalidRequest } from '../../infra/problems.ts'
-import { Problem } from '../../lib/problem.ts'
+import { isProblem } from '../../lib/problem.ts'
 import { redact } from '../../lib/redact.ts'
 import { parseTime } from '../../lib/time.ts'
 import { CATALOGUE } from '../event/index.ts'
@@ -75,7 +75,7 @@ export async function triggerAutomation(
   try {
     return await run(ctx, actor, { tenantId, id }, { input, key })
   } catch (error) {
-    if (!isLookedUp || key === null || !isProblem(error, flowRunConflict.code)) throw error
+    if (!isLookedUp || key === null || !isProblem(error, flowRunConflict)) throw error
     // Somebody else came first by the same key, and the record has changed between the two.
     const other = await earlierRun(ctx, { tenantId, id }, row.automation, ref, key)
     if (other === null) throw error
@@ -97,7 +97,7 @@ async function run(
   try {
     return await ctx.flows.run(actor, tenantId, id, start)
   } catch (error) {
-    if (!(error instanceof Problem) || error.code !== flowInputInvalid.code) throw error
+    if (!isProblem(error, flowInputInvalid)) throw error
     const errors = (error.errors ?? []).map(({ pointer, detail }) => ({
       pointer: pointer.replace(/^\/input/, '/data'),
       detail,
@@ -119,10 +119,6 @@ async function earlierRun(
   const { execution_id, reason, version, data } = earlier
   if (!isAbout(subjectOf(trigger), ref, data)) throw flowRunConflict()
   return { execution_id, reason, version, status: 'duplicate' }
-}
-
-function isProblem(error: unknown, code: string): boolean {
-  return error instanceof Problem && error.code === code
 }
 
 /** Members that are undefined are not given. */
