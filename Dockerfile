@@ -9,6 +9,7 @@ ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json ./
 COPY db db
+COPY tools/embedded-postgres tools/embedded-postgres
 COPY src src
 USER node
 EXPOSE 3000

@@ -2,7 +2,7 @@ import boundaries from 'eslint-plugin-boundaries'
 import tseslint from 'typescript-eslint'
 
 /** The only files that may open outgoing HTTP connections (docs/adr/0002-one-door-for-outgoing-http.md). */
-const EGRESS_DOOR = ['src/infra/egress.ts', 'src/infra/egress/**/*.ts']
+const EGRESS_DOOR = ['src/infra/egress/**/*.ts']
 
 const HTTP_CLIENTS = ['http', 'https', 'http2', 'net', 'tls', 'undici']
   .flatMap((name) => [name, `node:${name}`])
@@ -25,13 +25,27 @@ const WEB_FRAMEWORK = ['fastify', 'fastify-plugin'].map((name) => ({
   ...(name === 'fastify' && { allowImportNames: ['FastifyBaseLogger'] }),
 }))
 
+/** Relative paths stay close; what lies further away is named by the import table of package.json. */
+const CLIMBING = {
+  regex: '^(\\.\\./){2}',
+  message: 'Name what lies two folders up or more by its # import (package.json, "imports").',
+}
+
+/** Which package of src/lib may import which other. Files right under src/lib are for all of them. */
+const PACKAGE_IMPORTS = [
+  { from: '{schema,template,condition,secrets,flow}', to: 'json' },
+  { from: 'flow', to: '{schema,template,condition}' },
+]
+
 /**
  * `no-restricted-imports` of a later block replaces that of an earlier one, so each says all that holds for it.
  * @param {{ name: string }[]} paths
  * @param {{ regex: string, message: string }[]} patterns
  */
 function restrictImports(paths, patterns = []) {
-  return { '@typescript-eslint/no-restricted-imports': ['error', { paths, patterns }] }
+  return {
+    '@typescript-eslint/no-restricted-imports': ['error', { paths, patterns: [...patterns, CLIMBING] }],
+  }
 }
 
 /** Who may import which other module, and of that only its index.ts. The graph has no cycles. */
@@ -102,11 +116,15 @@ export default tseslint.config(
   },
   {
     files: ['src/**/*.ts'],
-    ignores: ['src/config.ts'],
+    ignores: ['src/config/config.ts'],
     rules: {
       'no-restricted-properties': [
         'error',
-        { object: 'process', property: 'env', message: 'The environment is read by src/config.ts alone.' },
+        {
+          object: 'process',
+          property: 'env',
+          message: 'The environment is read by src/config/config.ts alone.',
+        },
       ],
     },
   },
@@ -120,7 +138,7 @@ export default tseslint.config(
       [...HTTP_CLIENTS, ...DATABASE_CLIENTS],
       [
         {
-          regex: '(repository|/db/[^/]+)\\.ts$',
+          regex: '(repository|[/#]db/[^/]+)\\.ts$',
           message: 'Routes reach the database through the service only.',
         },
       ],
@@ -131,18 +149,21 @@ export default tseslint.config(
     rules: restrictImports([...HTTP_CLIENTS, ...WEB_FRAMEWORK]),
   },
   {
-    files: ['src/**/*.ts', 'db/**/*.ts'],
+    files: ['src/**/*.ts', 'db/**/*.ts', 'tools/**/*.ts'],
     plugins: { boundaries },
     settings: {
-      'boundaries/include': ['src/**/*.ts', 'db/**/*.ts'],
+      'import/resolver': { './tools/lint/import-table.cjs': {}, node: {} },
+      'boundaries/include': ['src/**/*.ts', 'db/**/*.ts', 'tools/**/*.ts'],
       'boundaries/elements': [
+        { type: 'package', pattern: 'src/lib/*', capture: ['name'], partialMatch: false },
         { type: 'lib', pattern: 'src/lib', partialMatch: false },
         { type: 'infra', pattern: 'src/infra', partialMatch: false },
         { type: 'module', pattern: 'src/modules/*', capture: ['name'], partialMatch: false },
         { type: 'db', pattern: 'db', partialMatch: false },
+        { type: 'tool', pattern: 'tools/*', capture: ['name'], partialMatch: false },
         { type: 'root', pattern: 'src', partialMatch: false },
       ],
-      'boundaries/files': [{ category: 'config', pattern: 'src/config.ts' }],
+      'boundaries/files': [{ category: 'config', pattern: 'src/config/config.ts' }],
     },
     rules: {
       'boundaries/no-unknown-files': 'error',
@@ -151,16 +172,33 @@ export default tseslint.config(
         {
           default: 'disallow',
           message:
-            'lib → lib; infra → infra, lib, db; a module → itself, those, and the index.ts of modules below it.',
+            'a package of lib → itself and those below it; infra → infra, lib, db; a module → itself, those, and the index.ts of modules below it.',
           policies: [
             // Packages and Node's own modules are other rules' business.
             { allow: { to: { module: { origin: ['external', 'core'] } } } },
             { from: element('root'), allow: { to: { element: { type: '*' } } } },
-            { from: element('db'), allow: { to: element('db') } },
-            { from: element('lib'), allow: { to: element('lib') } },
+            { from: element('db'), allow: { to: { element: { type: '{db,tool}' } } } },
+            {
+              from: element('tool'),
+              allow: {
+                to: { element: { type: 'tool', captured: { name: '{{from.element.captured.name}}' } } },
+              },
+            },
+            { from: element('lib'), allow: { to: { element: { type: '{lib,package}' } } } },
+            { from: element('package'), allow: { to: element('lib') } },
+            {
+              from: element('package'),
+              allow: {
+                to: { element: { type: 'package', captured: { name: '{{from.element.captured.name}}' } } },
+              },
+            },
+            ...PACKAGE_IMPORTS.map(({ from, to }) => ({
+              from: { element: { type: 'package', captured: { name: from } } },
+              allow: { to: { element: { type: 'package', captured: { name: to } } } },
+            })),
             {
               from: { element: { type: '{infra,module}' } },
-              allow: { to: { element: { type: '{infra,lib,db}' } } },
+              allow: { to: { element: { type: '{infra,lib,package,db}' } } },
             },
             {
               from: { element: { type: '{infra,module}' } },

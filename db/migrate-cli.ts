@@ -3,7 +3,7 @@
  * DATA_DIR (default .data). Exit code 0: it is current now; 1: it is not, and standard error says why.
  */
 import { loadEnvFile } from 'node:process'
-import { startEmbeddedPostgres } from './embedded.ts'
+import { startEmbeddedPostgres } from '#tools/embedded-postgres/index.ts'
 import { migrate } from './migrate.ts'
 
 const log = { info: () => undefined }

@@ -177,7 +177,7 @@ export type KeyKind = 'platform' | 'tenant' | 'plugin'
 export type TenantRole = 'admin' | 'editor' | 'viewer'
 export type ActorKind = 'open' | KeyKind | 'operator' | 'system'
 
-/** One entry of a plugin's `events`: a pattern and, if it has one, the payload filter (lib/condition.ts). */
+/** One entry of a plugin's `events`: a pattern and, if it has one, the payload filter (lib/condition/index.ts). */
 export interface StoredSubscription {
   event: string
   filter: unknown

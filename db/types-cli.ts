@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Cli } from 'kysely-codegen'
-import { startEmbeddedPostgres } from './embedded.ts'
+import { startEmbeddedPostgres } from '#tools/embedded-postgres/index.ts'
 import { migrate } from './migrate.ts'
 
 const OUTPUT = join(import.meta.dirname, 'generated.ts')

@@ -1,4 +1,4 @@
-import type { describeFlowProblems } from '../src/lib/flow/index.ts'
+import type { describeFlowProblems } from '#lib/flow/index.ts'
 
 const INTRODUCTION = `# What can be wrong with a flow
 

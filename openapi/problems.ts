@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import type { ProblemDefinition } from '../src/lib/problem.ts'
+import type { ProblemDefinition } from '#lib/api/problem.ts'
 
 const INTRODUCTION = `# Problems
 

@@ -6,15 +6,15 @@
  */
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
-import { createKysely, createPool } from '../db/connection.ts'
-import type { DB, KeyKind, TenantRole } from '../db/schema.ts'
-import { ConfigError, loadConfig } from './config.ts'
-import { openDatabase } from './database.ts'
-import { type Actor, SYSTEM_ACTOR } from './infra/auth.ts'
-import { notifyOnce } from './infra/signals.ts'
-import { isUuid } from './lib/ids.ts'
-import { Problem } from './lib/problem.ts'
-import { createKey, type KeyContext, listKeys, type NewApiKey, revokeKey } from './modules/key/index.ts'
+import { createKysely, createPool } from '#db/connection.ts'
+import type { DB, KeyKind, TenantRole } from '#db/schema.ts'
+import { ConfigError, loadConfig } from '#config/config.ts'
+import { openDatabase } from '#config/database.ts'
+import { type Actor, SYSTEM_ACTOR } from '#infra/auth/auth.ts'
+import { notifyOnce } from '#infra/signals.ts'
+import { isUuid } from '#lib/ids.ts'
+import { Problem } from '#lib/api/problem.ts'
+import { createKey, type KeyContext, listKeys, type NewApiKey, revokeKey } from '#modules/key/index.ts'
 
 const USAGE = `Usage:
   npm run key -- create --kind platform --name <name>

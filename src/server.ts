@@ -1,12 +1,12 @@
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
 import { type App, buildApp } from './app.ts'
-import { type Config, ConfigError, describeEnvironment, loadConfig } from './config.ts'
-import { type Database, openDatabase } from './database.ts'
-import { type EgressAllowRule, parseEgressAllow } from './infra/egress.ts'
-import { createLogger } from './infra/logger.ts'
-import { resolveMasterKey } from './infra/master-key.ts'
-import { createSecretBox } from './lib/secret-box.ts'
+import { type Config, ConfigError, describeEnvironment, loadConfig } from '#config/config.ts'
+import { type Database, openDatabase } from '#config/database.ts'
+import { type EgressAllowRule, parseEgressAllow } from '#infra/egress/index.ts'
+import { createLogger } from '#infra/logger.ts'
+import { resolveMasterKey } from '#infra/master-key.ts'
+import { createSecretBox } from '#lib/secrets/secret-box.ts'
 
 /** What was started so far, to be closed in reverse order; filled while starting, so a signal may come at any time. */
 interface Running {

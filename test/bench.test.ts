@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { FIGURES } from '../bench/figures.ts'
-import type { Report } from '../bench/support/report.ts'
+import { FIGURES } from '#bench/figures.ts'
+import type { Report } from '#bench/support/report.ts'
 
 /** Some 85 s on two idle cores; other tests may run beside it. */
 t.setTimeout(300_000)

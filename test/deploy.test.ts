@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
-import { environmentVariables } from '../src/config.ts'
+import { environmentVariables } from '#config/config.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const read = (path: string): Promise<string> => readFile(join(ROOT, path), 'utf8')

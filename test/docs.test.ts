@@ -6,9 +6,9 @@ import type { AddressInfo } from 'node:net'
 import { dirname, join, relative, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { generateSecret, parseSecret, signWebhook } from '../src/lib/signature.ts'
-import { anchors, codeBlocks, commandsOf, linkTargets, tableRows } from './support/markdown.ts'
-import { serve, temporaryFolder } from './support/serve.ts'
+import { generateSecret, parseSecret, signWebhook } from '#lib/secrets/signature.ts'
+import { anchors, codeBlocks, commandsOf, linkTargets, tableRows } from '#test/support/markdown.ts'
+import { serve, temporaryFolder } from '#test/support/serve.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const readme = await readFile(join(ROOT, 'README.md'), 'utf8')

@@ -31,38 +31,52 @@ const BOUNDARIES = ['boundaries/dependencies']
 const IMPORTS = ['@typescript-eslint/no-restricted-imports']
 
 const refused: [sentence: string, file: string, text: string, rules: string[]][] = [
-  ['lib imports infra', 'src/lib/x.ts', `import '../infra/problems.ts'`, BOUNDARIES],
-  ['lib imports db', 'src/lib/x.ts', `import type { DB } from '../../db/schema.ts'`, BOUNDARIES],
-  ['lib imports the configuration', 'src/lib/x.ts', `import '../config.ts'`, BOUNDARIES],
+  ['lib imports infra', 'src/lib/x.ts', `import '#infra/http/problems.ts'`, BOUNDARIES],
+  ['lib imports db', 'src/lib/x.ts', `import type { DB } from '#db/schema.ts'`, BOUNDARIES],
+  ['lib imports the configuration', 'src/lib/x.ts', `import '#config/config.ts'`, BOUNDARIES],
+  [
+    'a package of lib imports one above it',
+    'src/lib/json/x.ts',
+    `import '#lib/template/index.ts'`,
+    BOUNDARIES,
+  ],
+  ['templates import flows', 'src/lib/template/x.ts', `import '#lib/flow/index.ts'`, BOUNDARIES],
+  ['a tool imports the service', 'tools/embedded-postgres/x.ts', `import '#lib/ids.ts'`, BOUNDARIES],
+  ['an import climbs two folders', 'src/modules/key/x.ts', `import '../../x.ts'`, IMPORTS],
   ['lib uses a database driver', 'src/lib/x.ts', `import pg from 'pg'`, IMPORTS],
   ['lib uses Fastify', 'src/lib/x.ts', `import fp from 'fastify-plugin'`, IMPORTS],
-  ['infra imports a module', 'src/infra/x.ts', `import '../modules/tenant/index.ts'`, BOUNDARIES],
-  ['infra imports the composition root', 'src/infra/x.ts', `import '../app.ts'`, BOUNDARIES],
-  ['db imports the service', 'db/x.ts', `import '../src/lib/ids.ts'`, BOUNDARIES],
+  ['infra imports a module', 'src/infra/x.ts', `import '#modules/tenant/index.ts'`, BOUNDARIES],
+  ['infra imports the composition root', 'src/infra/x.ts', `import '#src/app.ts'`, BOUNDARIES],
+  ['db imports the service', 'db/x.ts', `import '#lib/ids.ts'`, BOUNDARIES],
   [
     "a module imports another one's inside",
     'src/modules/plugin/x.ts',
-    `import '../webhook-delivery/routes.ts'`,
+    `import '#modules/webhook-delivery/log/routes.ts'`,
     BOUNDARIES,
   ],
   [
     'a module imports one that does not stand below it',
     'src/modules/key/x.ts',
-    `import '../tenant/index.ts'`,
+    `import '#modules/tenant/index.ts'`,
     BOUNDARIES,
   ],
   [
     'deliveries import plugins, which import deliveries',
     'src/modules/webhook-delivery/x.ts',
-    `import '../plugin/repository.ts'`,
+    `import '#modules/plugin/repository.ts'`,
     BOUNDARIES,
   ],
-  ['events import deliveries', 'src/modules/event/x.ts', `import '../webhook-delivery/index.ts'`, BOUNDARIES],
-  ['a module imports the composition root', 'src/modules/key/x.ts', `import '../../app.ts'`, BOUNDARIES],
+  [
+    'events import deliveries',
+    'src/modules/event/x.ts',
+    `import '#modules/webhook-delivery/index.ts'`,
+    BOUNDARIES,
+  ],
+  ['a module imports the composition root', 'src/modules/key/x.ts', `import '#src/app.ts'`, BOUNDARIES],
   ['routes use Kysely', 'src/modules/key/routes.ts', `import { sql } from 'kysely'`, IMPORTS],
   ["routes use Kysely's types", 'src/modules/key/routes.ts', `import type { Kysely } from 'kysely'`, IMPORTS],
   ['routes use a repository', 'src/modules/key/routes.ts', `import './repository.ts'`, IMPORTS],
-  ['routes use db', 'src/modules/key/routes.ts', `import type { DB } from '../../../db/schema.ts'`, IMPORTS],
+  ['routes use db', 'src/modules/key/routes.ts', `import type { DB } from '#db/schema.ts'`, IMPORTS],
   [
     'a service knows Fastify',
     'src/modules/key/service.ts',
@@ -71,7 +85,7 @@ const refused: [sentence: string, file: string, text: string, rules: string[]][]
   ],
   [
     'a repository knows Fastify',
-    'src/modules/plugin/secret-repository.ts',
+    'src/modules/plugin/secrets/repository.ts',
     `import type { FastifyReply } from 'fastify'`,
     IMPORTS,
   ],
@@ -106,26 +120,33 @@ for (const [sentence, file, text, rules] of refused) {
 
 const allowed: [sentence: string, file: string, text: string][] = [
   ['lib uses lib', 'src/lib/x.ts', `import './ids.ts'`],
+  ['flows use conditions', 'src/lib/flow/read/x.ts', `import '#lib/condition/index.ts'`],
+  [
+    'a package of lib uses itself',
+    'src/lib/flow/read/x.ts',
+    `import '../problems.ts'\nimport '#lib/time.ts'`,
+  ],
+  ['a module uses its own folders', 'src/modules/event/feed/x.ts', `import '../intake/match.ts'`],
   [
     'infra uses lib, db, infra and the configuration',
     'src/infra/x.ts',
-    `import '../lib/ids.ts'\nimport '../../db/connection.ts'\nimport './problems.ts'\nimport '../config.ts'`,
+    `import '#lib/ids.ts'\nimport '#lib/json/index.ts'\nimport '#db/connection.ts'\nimport './http/problems.ts'\nimport '#config/config.ts'`,
   ],
   ['a module uses its own files', 'src/modules/key/routes.ts', `import './service.ts'`],
   [
     'a module uses infra, lib and the configuration',
     'src/modules/key/x.ts',
-    `import '../../infra/auth.ts'\nimport '../../lib/ids.ts'\nimport type { Config } from '../../config.ts'`,
+    `import '#infra/auth/auth.ts'\nimport '#lib/ids.ts'\nimport type { Config } from '#config/config.ts'`,
   ],
   [
     'plugins use deliveries through their index',
     'src/modules/plugin/x.ts',
-    `import '../webhook-delivery/index.ts'`,
+    `import '#modules/webhook-delivery/index.ts'`,
   ],
   [
     'a repository uses Kysely and db',
     'src/modules/key/repository.ts',
-    `import 'kysely'\nimport type { DB } from '../../../db/schema.ts'`,
+    `import 'kysely'\nimport type { DB } from '#db/schema.ts'`,
   ],
   ['a service logs', 'src/modules/key/service.ts', `import type { FastifyBaseLogger } from 'fastify'`],
   ['anybody looks at an address', 'src/modules/key/service.ts', `import { isIP, BlockList } from 'node:net'`],
@@ -137,9 +158,9 @@ const allowed: [sentence: string, file: string, text: string][] = [
   [
     'the composition root names every module',
     'src/app.ts',
-    `import './modules/tenant/index.ts'\nimport './infra/auth.ts'`,
+    `import '#modules/tenant/index.ts'\nimport '#infra/auth/auth.ts'`,
   ],
-  ['the configuration reads the environment', 'src/config.ts', `export const x = process.env`],
+  ['the configuration reads the environment', 'src/config/config.ts', `export const x = process.env`],
 ]
 
 for (const [sentence, file, text] of allowed) {

@@ -4,10 +4,10 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import t from 'tap'
-import { generateDocuments } from '../openapi/document.ts'
-import { problemCatalogue } from '../src/lib/problem.ts'
-import { clientFor, startApp, TEST_PLATFORM_KEY } from './support/app.ts'
-import { type OpenApiDocument, operationsOf } from './support/openapi.ts'
+import { generateDocuments } from '#openapi/document.ts'
+import { problemCatalogue } from '#lib/api/problem.ts'
+import { clientFor, startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { type OpenApiDocument, operationsOf } from '#test/support/openapi.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 /** Problems of the service as a whole, which no single route declares. */

@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { migratedPrivatePostgres } from './infra/app-on.ts'
-import { TEST_PLATFORM_KEY } from './support/app.ts'
-import { createTestDatabase } from './support/database.ts'
-import { serve } from './support/serve.ts'
+import { migratedPrivatePostgres } from '#test/infra/app-on.ts'
+import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { createTestDatabase } from '#test/support/database.ts'
+import { serve } from '#test/support/serve.ts'
 
 const MASTER_KEY = Buffer.alloc(32, 7).toString('base64')
 

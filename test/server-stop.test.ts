@@ -3,12 +3,12 @@ import { writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { newId } from '../src/lib/ids.ts'
-import { migratedPrivatePostgres, until } from './infra/app-on.ts'
-import { TEST_PLATFORM_KEY } from './support/app.ts'
-import { createTestDatabase } from './support/database.ts'
-import { startReceiver } from './support/receiver.ts'
-import { serve, temporaryFolder } from './support/serve.ts'
+import { newId } from '#lib/ids.ts'
+import { migratedPrivatePostgres, until } from '#test/infra/app-on.ts'
+import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { createTestDatabase } from '#test/support/database.ts'
+import { startReceiver } from '#test/support/receiver.ts'
+import { serve, temporaryFolder } from '#test/support/serve.ts'
 
 const MASTER_KEY = Buffer.alloc(32, 7).toString('base64')
 

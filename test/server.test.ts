@@ -1,11 +1,11 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
-import { generateApiKey, hashApiKey } from '../src/lib/api-key.ts'
-import { newId } from '../src/lib/ids.ts'
-import { TEST_PLATFORM_KEY } from './support/app.ts'
-import { createTestDatabase } from './support/database.ts'
-import { serve, temporaryFolder } from './support/serve.ts'
+import { generateApiKey, hashApiKey } from '#lib/secrets/api-key.ts'
+import { newId } from '#lib/ids.ts'
+import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { createTestDatabase } from '#test/support/database.ts'
+import { serve, temporaryFolder } from '#test/support/serve.ts'
 
 const MASTER_KEY = Buffer.alloc(32, 7).toString('base64')
 

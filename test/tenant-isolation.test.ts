@@ -1,10 +1,10 @@
 import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
-import { startApp, TEST_PLATFORM_KEY } from './support/app.ts'
-import { type NamedOperation, type OpenApiDocument, operationsOf, sampleBody } from './support/openapi.ts'
-import { startReceiver } from './support/receiver.ts'
-import { createNeighbourKey, createResources } from './support/tenant-resources.ts'
-import { snapshotTenant } from './support/tenant-snapshot.ts'
+import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { type NamedOperation, type OpenApiDocument, operationsOf, sampleBody } from '#test/support/openapi.ts'
+import { startReceiver } from '#test/support/receiver.ts'
+import { createNeighbourKey, createResources } from '#test/support/tenant-resources.ts'
+import { snapshotTenant } from '#test/support/tenant-snapshot.ts'
 
 /**
  * Everything here comes from the OpenAPI document: a new route is covered as soon as it exists, and fails this

@@ -1,4 +1,4 @@
-import { findFreePort } from '../../db/embedded/postmaster.ts'
+import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
 import type { Commands as Steady } from '../processes/steady.ts'
 import { CpuMeter } from '../support/cpu-meter.ts'
 import type { Figure, Row } from '../support/figure.ts'

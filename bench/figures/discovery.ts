@@ -1,9 +1,5 @@
-import { fetchDue } from '../../src/modules/webhook-delivery/due-repository.ts'
-import {
-  claimLanes,
-  discoverLanes,
-  releaseLanes,
-} from '../../src/modules/webhook-delivery/lane-repository.ts'
+import { fetchDue } from '#modules/webhook-delivery/due/repository.ts'
+import { claimLanes, discoverLanes, releaseLanes } from '#modules/webhook-delivery/lanes/repository.ts'
 import type { Figure, Row } from '../support/figure.ts'
 import { bodyOf, seedPlugins, seedQueue } from '../support/seed.ts'
 import { median } from '../support/stats.ts'

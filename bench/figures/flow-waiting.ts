@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
-import { claimExecutions } from '../../src/modules/flow-engine/execution-repository.ts'
+import { claimExecutions } from '#modules/flow-engine/run/execution-repository.ts'
 import type { Figure } from '../support/figure.ts'
 import { BASE, seedFlow } from '../support/flow-seed.ts'
 import type { FigureDatabase, Stage } from '../support/stage.ts'

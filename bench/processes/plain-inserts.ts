@@ -1,6 +1,6 @@
 /** The ceiling of batch intake: the same rows by multi-row inserts, in one statement, without reading or matching. */
 import pg from 'pg'
-import { newId } from '../../src/lib/ids.ts'
+import { newId } from '#lib/ids.ts'
 import { serve } from '../support/ipc.ts'
 
 export interface PlainInserts {

@@ -1,7 +1,7 @@
 /** The ceiling of delivery: signed POSTs by undici and nothing else, no queue, no log of attempts, no limits. */
 import { Pool } from 'undici'
-import { newId } from '../../src/lib/ids.ts'
-import { generateSecret, parseSecret, signWebhook } from '../../src/lib/signature.ts'
+import { newId } from '#lib/ids.ts'
+import { generateSecret, parseSecret, signWebhook } from '#lib/secrets/signature.ts'
 import { serve } from '../support/ipc.ts'
 
 export interface PlainPosts {

@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
-import { startEmbeddedPostgres } from '../../db/embedded.ts'
-import { migrate } from '../../db/migrate.ts'
+import { startEmbeddedPostgres } from '#tools/embedded-postgres/index.ts'
+import { migrate } from '#db/migrate.ts'
 
 /** What all figures share: a Postgres server with a migrated template, a folder, the keys. */
 export interface Bed extends AsyncDisposable {

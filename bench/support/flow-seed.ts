@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
-import type { ActionStep, CanonicalFlow, CanonicalStep, StepId } from '../../src/lib/flow/types.ts'
-import { notifyOnce } from '../../src/infra/signals.ts'
-import { newId } from '../../src/lib/ids.ts'
+import type { ActionStep, CanonicalFlow, CanonicalStep, StepId } from '#lib/flow/types.ts'
+import { notifyOnce } from '#infra/signals.ts'
+import { newId } from '#lib/ids.ts'
 import { seedPlugins } from './seed.ts'
 
 const POLL_MS = 10

@@ -1,9 +1,9 @@
 import type pg from 'pg'
-import { notifyOnce } from '../../src/infra/signals.ts'
-import { secretContext } from '../../src/infra/secrets.ts'
-import { newId } from '../../src/lib/ids.ts'
-import { createSecretBox } from '../../src/lib/secret-box.ts'
-import { generateSecret } from '../../src/lib/signature.ts'
+import { notifyOnce } from '#infra/signals.ts'
+import { secretContext } from '#infra/secrets.ts'
+import { newId } from '#lib/ids.ts'
+import { createSecretBox } from '#lib/secrets/secret-box.ts'
+import { generateSecret } from '#lib/secrets/signature.ts'
 
 export interface PluginSeed {
   url: string

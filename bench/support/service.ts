@@ -4,7 +4,7 @@ import { createWriteStream } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { findFreePort } from '../../db/embedded/postmaster.ts'
+import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
 import type { Bed } from './bed.ts'
 
 /** The product as a process of its own: `node src/server.ts`. */

@@ -1,4 +1,4 @@
-import { createPool } from '../../db/connection.ts'
+import { createPool } from '#db/connection.ts'
 
 /** No statement of a figure is cut off before its own limit of time. */
 const TIMEOUT_MS = 60_000

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { readConfig } from '../email-plugin/config.ts'
-import { startEmailPlugin } from '../email-plugin/plugin.ts'
-import { type Platform, startPlatform } from '../platform/platform.ts'
+import { readConfig } from '#examples/email-plugin/config.ts'
+import { startEmailPlugin } from '#examples/email-plugin/plugin.ts'
+import { type Platform, startPlatform } from '#examples/platform/platform.ts'
 import type { Api, Delivery } from './api.ts'
 import { type Mailbox, openMailbox } from './mailbox.ts'
 

@@ -1,4 +1,4 @@
-import { matchesPattern } from '../../src/lib/event-pattern.ts'
+import { matchesPattern } from '#lib/event-pattern.ts'
 
 /** A plugin of the show. */
 export interface DemoPlugin {

@@ -2,7 +2,7 @@ import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
-import { startEmbeddedPostgres } from '../../db/embedded.ts'
+import { startEmbeddedPostgres } from '#tools/embedded-postgres/index.ts'
 import type { Arrival, Endpoint, Listening } from './arrival.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')

@@ -1,8 +1,8 @@
 import type { Kysely, Transaction } from 'kysely'
-import type { DB } from '../../db/schema.ts'
-import { newId } from '../lib/ids.ts'
-import { redact } from '../lib/redact.ts'
-import type { Actor } from './auth.ts'
+import type { DB } from '#db/schema.ts'
+import { newId } from '#lib/ids.ts'
+import { redact } from '#lib/secrets/redact.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 
 export interface AuditEntry {
   tenantId: string | null

@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
-import { createKysely, createPool } from '../../db/connection.ts'
-import type { DB } from '../../db/schema.ts'
+import { createKysely, createPool } from '#db/connection.ts'
+import type { DB } from '#db/schema.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

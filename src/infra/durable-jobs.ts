@@ -1,6 +1,6 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
-import { nextToken } from '../../db/fence.ts'
-import type { DB } from '../../db/schema.ts'
+import { nextToken } from '#db/fence.ts'
+import type { DB } from '#db/schema.ts'
 
 /**
  * Jobs that go on after any crash: a row with a lease, and a token that is higher for every holder and stands in every

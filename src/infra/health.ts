@@ -2,8 +2,8 @@ import fp from 'fastify-plugin'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import type { Kysely } from 'kysely'
-import { migrationStatus } from '../../db/migrate.ts'
-import { ref, StringEnum } from '../lib/schema.ts'
+import { migrationStatus } from '#db/migrate.ts'
+import { ref, StringEnum } from '#lib/api/schema.ts'
 import { queueState, withTimeout } from './queue-state.ts'
 
 const HealthCheck = Type.Object(

@@ -2,8 +2,8 @@ import fp from 'fastify-plugin'
 import { Type } from '@sinclair/typebox'
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 import type pg from 'pg'
-import { problems } from '../lib/schema.ts'
-import { AUTH_PROBLEMS } from './auth.ts'
+import { problems } from '#lib/api/schema.ts'
+import { AUTH_PROBLEMS } from '#infra/auth/auth.ts'
 import { queueState, type QueueState } from './queue-state.ts'
 
 /** What the service counts; docs/operations.md says what each means and when to worry. */

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { SecretBox } from '../lib/secret-box.ts'
+import type { SecretBox } from '#lib/secrets/secret-box.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,4 +1,4 @@
-import { JsonInputError, isRawNumber, parseJson } from './json.ts'
+import { JsonInputError, isRawNumber, parseJson } from '#lib/json/index.ts'
 
 /** What a call of an action came to, whoever was called. */
 export type ActionCallResult = ActionCallSuccess | ActionCallFailure

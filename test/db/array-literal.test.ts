@@ -1,6 +1,6 @@
 import t from 'tap'
-import { plainArray, sparseArray, textArray } from '../../db/array-literal.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { plainArray, sparseArray, textArray } from '#db/array-literal.ts'
+import { createTestDatabase } from '#test/support/database.ts'
 
 const { pool } = await createTestDatabase(t)
 

@@ -7,9 +7,9 @@ import {
   createPool,
   isSerialisationConflict,
   isUnavailable,
-} from '../../db/connection.ts'
-import { findFreePort } from '../../db/embedded/postmaster.ts'
-import { startPrivatePostgres } from '../support/postgres-server.ts'
+} from '#db/connection.ts'
+import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { startPrivatePostgres } from '#test/support/postgres-server.ts'
 
 const OPTIONS = {
   max: 2,

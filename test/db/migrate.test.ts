@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
-import { createKysely, createPool } from '../../db/connection.ts'
-import { findFreePort } from '../../db/embedded/postmaster.ts'
-import { migrate, MigrationError, migrationStatus } from '../../db/migrate.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createKysely, createPool } from '#db/connection.ts'
+import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { migrate, MigrationError, migrationStatus } from '#db/migrate.ts'
+import { createTestDatabase } from '#test/support/database.ts'
 
 const execute = promisify(execFile)
 const log = { info: () => undefined }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { startApp, TEST_PLATFORM_KEY } from '../support/app.ts'
+import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { feedOf, idOf, type Shop, startShop } from './shop.ts'
 
 const FITTING = { service_id: 'srv_1', name: 'Fitting' }

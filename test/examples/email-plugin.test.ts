@@ -1,6 +1,6 @@
 import t from 'tap'
-import { manifest } from '../../examples/email-plugin/capabilities.ts'
-import { readConfig } from '../../examples/email-plugin/config.ts'
+import { manifest } from '#examples/email-plugin/capabilities.ts'
+import { readConfig } from '#examples/email-plugin/config.ts'
 import { startMailbox, UNKNOWN_DOMAIN } from './mailbox.ts'
 import { sign, startPlugin } from './mailer-plugin.ts'
 

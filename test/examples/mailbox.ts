@@ -1,9 +1,9 @@
 import type { Email } from 'postal-mime'
 import type { Test } from 'tap'
-import { type Mailbox, openMailbox } from '../../examples/demo/mailbox.ts'
+import { type Mailbox, openMailbox } from '#examples/demo/mailbox.ts'
 import { eventually } from './until.ts'
 
-export { UNKNOWN_DOMAIN } from '../../examples/demo/mailbox.ts'
+export { UNKNOWN_DOMAIN } from '#examples/demo/mailbox.ts'
 
 /** A mail server for a test. */
 export async function startMailbox(

@@ -3,9 +3,9 @@ import { Writable } from 'node:stream'
 import { pino } from 'pino'
 import { Webhook } from 'standardwebhooks'
 import type { Test } from 'tap'
-import type { PluginConfig } from '../../examples/email-plugin/config.ts'
-import { readConfig } from '../../examples/email-plugin/config.ts'
-import { type EmailPlugin, startEmailPlugin } from '../../examples/email-plugin/plugin.ts'
+import type { PluginConfig } from '#examples/email-plugin/config.ts'
+import { readConfig } from '#examples/email-plugin/config.ts'
+import { type EmailPlugin, startEmailPlugin } from '#examples/email-plugin/plugin.ts'
 
 export interface RunningPlugin {
   plugin: EmailPlugin

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { startApp, TEST_PLATFORM_KEY } from '../support/app.ts'
+import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { feedOf, type Shop, startShop } from './shop.ts'
 import { eventually } from './until.ts'
 

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
-import { type Platform, type PlatformOptions, startPlatform } from '../../examples/platform/platform.ts'
-import type { TestApp } from '../support/app.ts'
+import { type Platform, type PlatformOptions, startPlatform } from '#examples/platform/platform.ts'
+import type { TestApp } from '#test/support/app.ts'
 import { eventually } from './until.ts'
 
 export const PLATFORM_TOKEN = 'a-token-of-the-test'

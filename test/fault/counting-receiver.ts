@@ -1,7 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Test } from 'tap'
-import { parseSecret, verifyWebhook } from '../../src/lib/signature.ts'
+import { parseSecret, verifyWebhook } from '#lib/secrets/signature.ts'
 
 /** Endpoints of many plugins, one path each, that count what they get by webhook-id. */
 export interface CountingReceiver {

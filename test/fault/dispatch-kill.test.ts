@@ -1,9 +1,9 @@
 import t from 'tap'
-import type { DispatchResult } from '../../src/modules/dispatcher/schemas.ts'
-import { TEST_PLATFORM_KEY } from '../support/app.ts'
-import { createTestDatabase } from '../support/database.ts'
-import { type ServiceProcess, startService } from '../support/service-process.ts'
-import { gate, json, startPlugin } from '../modules/dispatcher/support.ts'
+import type { DispatchResult } from '#modules/dispatcher/schemas.ts'
+import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { createTestDatabase } from '#test/support/database.ts'
+import { type ServiceProcess, startService } from '#test/support/service-process.ts'
+import { gate, json, startPlugin } from '#test/modules/dispatcher/support.ts'
 
 t.setTimeout(120_000)
 

@@ -1,11 +1,11 @@
 import type { Kysely } from 'kysely'
 import t from 'tap'
-import type { DB } from '../../db/schema.ts'
-import { PLATFORM_TOKEN, startShop } from '../examples/shop.ts'
-import { TEST_PLATFORM_KEY } from '../support/app.ts'
-import { createTestDatabase } from '../support/database.ts'
-import { eventually } from '../support/deliveries.ts'
-import { type ServiceProcess, startService } from '../support/service-process.ts'
+import type { DB } from '#db/schema.ts'
+import { PLATFORM_TOKEN, startShop } from '#test/examples/shop.ts'
+import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { createTestDatabase } from '#test/support/database.ts'
+import { eventually } from '#test/support/deliveries.ts'
+import { type ServiceProcess, startService } from '#test/support/service-process.ts'
 import { HOSTILE_BODIES, HOSTILE_INPUT, hostileFlows } from './hostile-flows.ts'
 
 t.setTimeout(600_000)

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
-import { startApp } from '../support/app.ts'
+import { startApp } from '#test/support/app.ts'
 import {
   attemptsOf,
   deliveriesOf,
@@ -8,8 +8,8 @@ import {
   laneOf,
   sendEvents,
   statusesOf,
-} from '../support/deliveries.ts'
-import { startService, TEST_MASTER_KEY } from '../support/service-process.ts'
+} from '#test/support/deliveries.ts'
+import { startService, TEST_MASTER_KEY } from '#test/support/service-process.ts'
 import { startCountingReceiver } from './counting-receiver.ts'
 
 t.setTimeout(300_000)

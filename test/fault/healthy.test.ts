@@ -1,7 +1,7 @@
 import t from 'tap'
-import { startApp } from '../support/app.ts'
-import { eventually } from '../support/deliveries.ts'
-import { startService, TEST_MASTER_KEY } from '../support/service-process.ts'
+import { startApp } from '#test/support/app.ts'
+import { eventually } from '#test/support/deliveries.ts'
+import { startService, TEST_MASTER_KEY } from '#test/support/service-process.ts'
 import { startCountingReceiver } from './counting-receiver.ts'
 
 t.setTimeout(300_000)

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { createTestDatabase } from '../support/database.ts'
-import { eventually, statusesOf } from '../support/deliveries.ts'
-import { startService } from '../support/service-process.ts'
+import { createTestDatabase } from '#test/support/database.ts'
+import { eventually, statusesOf } from '#test/support/deliveries.ts'
+import { startService } from '#test/support/service-process.ts'
 import { startCountingReceiver } from './counting-receiver.ts'
 import { EventSender, registerAt } from './load.ts'
 

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import type { ServiceProcess } from '../support/service-process.ts'
+import type { ServiceProcess } from '#test/support/service-process.ts'
 import type { CountingReceiver } from './counting-receiver.ts'
 
 /** Registers a plugin whose endpoint is a path of the receiver. */

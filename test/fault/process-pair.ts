@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import { type ServiceOptions, type ServiceProcess, startService } from '../support/service-process.ts'
+import { type ServiceOptions, type ServiceProcess, startService } from '#test/support/service-process.ts'
 
 interface Slot {
   ready: ServiceProcess | null

@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { startApp } from '../support/app.ts'
-import { createTestDatabase } from '../support/database.ts'
-import { deliveriesOf, eventually, sendEvents, statusesOf } from '../support/deliveries.ts'
-import { startService, TEST_MASTER_KEY } from '../support/service-process.ts'
+import { startApp } from '#test/support/app.ts'
+import { createTestDatabase } from '#test/support/database.ts'
+import { deliveriesOf, eventually, sendEvents, statusesOf } from '#test/support/deliveries.ts'
+import { startService, TEST_MASTER_KEY } from '#test/support/service-process.ts'
 import { startCountingReceiver } from './counting-receiver.ts'
 import { EventSender, registerAt } from './load.ts'
 

@@ -1,8 +1,8 @@
 import { connect, createServer, type Socket } from 'node:net'
 import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
-import type { App } from '../../src/app.ts'
-import { TEST_PLATFORM_KEY } from '../support/app.ts'
+import type { App } from '#src/app.ts'
+import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { appOn, migratedPrivatePostgres, until } from './app-on.ts'
 
 const KEY = { authorization: `Bearer ${TEST_PLATFORM_KEY}`, 'x-tenant-id': crypto.randomUUID() }

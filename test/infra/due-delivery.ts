@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
-import type { DB } from '../../db/schema.ts'
-import { newId } from '../../src/lib/ids.ts'
+import type { DB } from '#db/schema.ts'
+import { newId } from '#lib/ids.ts'
 
 export interface DueDelivery {
   dueSecondsAgo: number

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { createTestDatabase } from '../support/database.ts'
+import { createTestDatabase } from '#test/support/database.ts'
 import { insertDueDelivery } from './due-delivery.ts'
 import { appOn, migratedPrivatePostgres } from './app-on.ts'
 

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { createLogger, serializeError } from '../../src/infra/logger.ts'
-import { clientFor, TEST_PLATFORM_KEY } from '../support/app.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { createLogger, serializeError } from '#infra/logger.ts'
+import { clientFor, TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { createTestDatabase } from '#test/support/database.ts'
 import { appOn } from './app-on.ts'
 
 type Line = Record<string, unknown>

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { ConfigError } from '../../src/config.ts'
-import { resolveMasterKey } from '../../src/infra/master-key.ts'
+import { ConfigError } from '#config/config.ts'
+import { resolveMasterKey } from '#infra/master-key.ts'
 
 async function folder(t: Test): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'bettercallsold-key-'))

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
-import { queueState } from '../../src/infra/queue-state.ts'
-import { clientFor, TEST_PLATFORM_KEY } from '../support/app.ts'
-import { createTestDatabase } from '../support/database.ts'
+import { queueState } from '#infra/queue-state.ts'
+import { clientFor, TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { createTestDatabase } from '#test/support/database.ts'
 import { appOn, migratedPrivatePostgres } from './app-on.ts'
 import { insertDueDelivery } from './due-delivery.ts'
 

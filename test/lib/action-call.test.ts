@@ -1,6 +1,6 @@
 import t from 'tap'
-import { type ActionResponse, hasHugeNumber, readActionResponse } from '../../src/lib/action-call.ts'
-import { parseJson } from '../../src/lib/json.ts'
+import { type ActionResponse, hasHugeNumber, readActionResponse } from '#lib/action-call.ts'
+import { parseJson } from '#lib/json/index.ts'
 
 const ANSWER: ActionResponse = {
   ok: true,

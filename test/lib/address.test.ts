@@ -1,5 +1,5 @@
 import t from 'tap'
-import { describeBlocked, isPublicAddress, parseAddress } from '../../src/lib/address.ts'
+import { describeBlocked, isPublicAddress, parseAddress } from '#lib/address.ts'
 
 const PUBLIC = [
   '1.1.1.1',

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseSchedule } from '../../src/lib/cron.ts'
+import { parseSchedule } from '#lib/cron.ts'
 
 const HOUR_MS = 3_600_000
 

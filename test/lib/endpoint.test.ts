@@ -1,5 +1,5 @@
 import t from 'tap'
-import { endpointFault, ENDPOINT_MAX_CHARS, resolveEndpoint } from '../../src/lib/endpoint.ts'
+import { endpointFault, ENDPOINT_MAX_CHARS, resolveEndpoint } from '#lib/endpoint.ts'
 
 const BASE = 'https://plugin.example:8443/api/v1'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { isEventPattern, isEventType, matchesPattern } from '../../src/lib/event-pattern.ts'
+import { isEventPattern, isEventType, matchesPattern } from '#lib/event-pattern.ts'
 
 t.test('an event type is lower-case segments with dots between them', (t) => {
   for (const text of ['product.created', 'a', 'order_2.line.added', 'x'.repeat(128)])

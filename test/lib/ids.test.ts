@@ -1,6 +1,6 @@
 import t from 'tap'
-import { lowestIdAt } from '../../src/lib/id-range.ts'
-import { derivedId, derivedIdAt, derivedIdLike, isUuid, newId, uuidTime } from '../../src/lib/ids.ts'
+import { lowestIdAt } from '#lib/id-range.ts'
+import { derivedId, derivedIdAt, derivedIdLike, isUuid, newId, uuidTime } from '#lib/ids.ts'
 
 t.test('ids sort in the order in which they were minted, also within a millisecond', (t) => {
   const ids = Array.from({ length: 50_000 }, newId)

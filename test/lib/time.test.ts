@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { parseDuration, parseTime } from '../../src/lib/time.ts'
+import { parseDuration, parseTime } from '#lib/time.ts'
 
 t.test('what toISOString writes is read back', (t) => {
   fc.assert(

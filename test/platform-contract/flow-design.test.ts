@@ -1,7 +1,7 @@
 import t from 'tap'
-import { type Receiver, startReceiver } from '../support/receiver.ts'
+import { type Receiver, startReceiver } from '#test/support/receiver.ts'
 import type { Test } from 'tap'
-import type { PlatformAutomation } from '../modules/flow-template/support.ts'
+import type { PlatformAutomation } from '#test/modules/flow-template/support.ts'
 import { expectStatus, inBothShops, pluginClient, startContract, vector } from './support.ts'
 
 const place = await startContract(t)

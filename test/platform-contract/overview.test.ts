@@ -1,5 +1,5 @@
 import t from 'tap'
-import { startReceiver } from '../support/receiver.ts'
+import { startReceiver } from '#test/support/receiver.ts'
 import { expectStatus, inBothShops, startContract, vector } from './support.ts'
 
 const place = await startContract(t)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Webhook } from 'standardwebhooks'
-import { CATALOGUE } from '../../src/modules/event/catalogue/index.ts'
-import { startReceiver } from '../support/receiver.ts'
+import { CATALOGUE } from '#modules/event/catalogue/index.ts'
+import { startReceiver } from '#test/support/receiver.ts'
 import { expectStatus, inBothShops, newestEvent, startContract, vector } from './support.ts'
 
 const place = await startContract(t)

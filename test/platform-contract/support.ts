@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
-import { clientFor, type Tenant } from '../support/app.ts'
-import { startDnsServer } from '../support/dns-server.ts'
+import { clientFor, type Tenant } from '#test/support/app.ts'
+import { startDnsServer } from '#test/support/dns-server.ts'
 import {
   type PlatformAutomation,
   type PlatformWorld,
   startPlatformWorld,
-} from '../modules/flow-template/support.ts'
+} from '#test/modules/flow-template/support.ts'
 
 export const VECTORS = join(import.meta.dirname, 'vectors')
 

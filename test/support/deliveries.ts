@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
-import type { DB } from '../../db/schema.ts'
-import { newId } from '../../src/lib/ids.ts'
-import type { DeliveryCounts } from '../../src/modules/webhook-delivery/tally.ts'
+import type { DB } from '#db/schema.ts'
+import { newId } from '#lib/ids.ts'
+import type { DeliveryCounts } from '#modules/webhook-delivery/outcomes/tally.ts'
 import type { Tenant, TestApp } from './app.ts'
 
 export interface RegisteredPlugin {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Kysely, Transaction } from 'kysely'
-import type { DB, PluginStatus, StoredSubscription } from '../../db/schema.ts'
-import { newId } from '../../src/lib/ids.ts'
+import type { DB, PluginStatus, StoredSubscription } from '#db/schema.ts'
+import { newId } from '#lib/ids.ts'
 
 /** A plugin and its lane, as registering one leaves them but for the version of its tenant's subscriptions. */
 export async function seedPlugin(

@@ -6,8 +6,12 @@ import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
-import { EMBEDDED_SETTINGS, startEmbeddedPostgres, type EmbeddedPostgres } from '../../db/embedded.ts'
-import { openCluster } from '../../db/embedded/cluster.ts'
+import {
+  EMBEDDED_SETTINGS,
+  startEmbeddedPostgres,
+  type EmbeddedPostgres,
+} from '#tools/embedded-postgres/index.ts'
+import { openCluster } from '#tools/embedded-postgres/cluster.ts'
 import {
   connectionUrl,
   findFreePort,
@@ -15,7 +19,7 @@ import {
   startPostmaster,
   stopPostmaster,
   type StopMode,
-} from '../../db/embedded/postmaster.ts'
+} from '#tools/embedded-postgres/postmaster.ts'
 
 /** Tests may lose everything when the machine crashes; a server that is killed still recovers. */
 const TEST_SETTINGS = {

@@ -1,8 +1,8 @@
 /** What the platform's documents print, as test/platform-contract keeps it. */
-import manifest from '../platform-contract/vectors/flow-design.manifest.json' with { type: 'json' }
-import flow from '../platform-contract/vectors/flow-design.flow.json' with { type: 'json' }
-import registerActions from '../platform-contract/vectors/overview.register-actions.json' with { type: 'json' }
-import simpleFlow from '../platform-contract/vectors/simplified-architecture.flow.json' with { type: 'json' }
+import manifest from '#test/platform-contract/vectors/flow-design.manifest.json' with { type: 'json' }
+import flow from '#test/platform-contract/vectors/flow-design.flow.json' with { type: 'json' }
+import registerActions from '#test/platform-contract/vectors/overview.register-actions.json' with { type: 'json' }
+import simpleFlow from '#test/platform-contract/vectors/simplified-architecture.flow.json' with { type: 'json' }
 
 /** flow-design.md §2A: a plugin's plugin.json. */
 export const PLUGIN_JSON = manifest

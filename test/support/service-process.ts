@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Test } from 'tap'
-import { findFreePort } from '../../db/embedded/postmaster.ts'
+import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
 import { TEST_PLATFORM_KEY } from './app.ts'
 import { eventually } from './deliveries.ts'
 

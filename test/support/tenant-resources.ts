@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { newId } from '../../src/lib/ids.ts'
-import type { MessageService } from '../../src/modules/message/index.ts'
+import { newId } from '#lib/ids.ts'
+import type { MessageService } from '#modules/message/index.ts'
 import type { Tenant } from './app.ts'
 
 export interface Resource {

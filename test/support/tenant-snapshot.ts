@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import type { DB } from '../../db/schema.ts'
+import type { DB } from '#db/schema.ts'
 
 /** Every row that belongs to the tenant, by table: equal snapshots mean that nothing of it changed. */
 export async function snapshotTenant(db: Kysely<DB>, tenantId: string): Promise<Record<string, unknown[]>> {

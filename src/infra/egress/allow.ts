@@ -1,5 +1,5 @@
 import ipaddr from 'ipaddr.js'
-import { isPublicAddress, parseAddress } from '../../lib/address.ts'
+import { isPublicAddress, parseAddress } from '#lib/address.ts'
 import type { EgressAllowRule } from './types.ts'
 
 /**

@@ -1,6 +1,6 @@
 import { connect as connectSocket, type Socket } from 'node:net'
 import { connect as connectTls, type SecureContext } from 'node:tls'
-import { parseAddress } from '../../lib/address.ts'
+import { parseAddress } from '#lib/address.ts'
 import type { AddressPolicy } from './allow.ts'
 import { connectError, EgressError, tlsError } from './errors.ts'
 import type { NameResolver } from './resolve.ts'

@@ -1,4 +1,4 @@
-import type { ErrorClass } from '../../../db/schema.ts'
+import type { ErrorClass } from '#db/schema.ts'
 
 /** What can go wrong with a request that goes out, in the order in which it does. */
 export const EGRESS_ERROR_CLASSES = [

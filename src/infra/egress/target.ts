@@ -1,4 +1,4 @@
-import { describeBlocked, parseAddress } from '../../lib/address.ts'
+import { describeBlocked, parseAddress } from '#lib/address.ts'
 import { type AddressPolicy, withoutTrailingDot } from './allow.ts'
 import type { EgressRefusal } from './types.ts'
 

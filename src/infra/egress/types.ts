@@ -1,4 +1,4 @@
-import type { ErrorClass } from '../../../db/schema.ts'
+import type { ErrorClass } from '#db/schema.ts'
 
 /** What can go wrong with a request, as it is stored with attempts. */
 export type EgressErrorClass = ErrorClass

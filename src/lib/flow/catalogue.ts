@@ -1,4 +1,4 @@
-import type { SafeSchema } from '../safe-schema.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
 
 /** What a tenant has, as the compiler needs to know it. Given from outside, so that compiling asks nobody. */
 export interface FlowCatalogue {

@@ -1,21 +1,21 @@
-import { isPlainObject } from '../safe-schema-shape.ts'
-import { findAvailability } from './availability.ts'
+import { isPlainObject } from '#lib/schema/safe/shape.ts'
+import { findAvailability } from './graph/availability.ts'
 import type { FlowCatalogue } from './catalogue.ts'
-import { orderSteps } from './cycles.ts'
-import { collectSteps } from './drafts.ts'
-import type { FlowGraph } from './links.ts'
-import { linkSteps } from './links.ts'
+import { orderSteps } from './graph/cycles.ts'
+import { collectSteps } from './read/drafts.ts'
+import type { FlowGraph } from './graph/links.ts'
+import { linkSteps } from './graph/links.ts'
 import type { FlowProblem } from './problems.ts'
 import { ProblemList } from './problems.ts'
-import type { Compilation } from './reading.ts'
-import { DEFAULT_RETRY, DEFAULT_TIMEOUT_MS, readSettings } from './settings.ts'
-import type { FlowSource, Part } from './source.ts'
-import { readSource } from './source.ts'
-import type { ReadStep } from './steps.ts'
-import { readStep } from './steps.ts'
-import type { Structure } from './structure.ts'
-import { checkStructure } from './structure.ts'
-import { readTriggers } from './triggers.ts'
+import type { Compilation } from './read/reader.ts'
+import { DEFAULT_RETRY, DEFAULT_TIMEOUT_MS, readSettings } from './read/settings.ts'
+import type { FlowSource, Part } from './read/source.ts'
+import { readSource } from './read/source.ts'
+import type { ReadStep } from './read/steps/index.ts'
+import { readStep } from './read/steps/index.ts'
+import type { Structure } from './graph/structure.ts'
+import { checkStructure } from './graph/structure.ts'
+import { readTriggers } from './read/triggers.ts'
 import type {
   ActionConfig,
   CanonicalFlow,
@@ -25,7 +25,7 @@ import type {
   Trigger,
 } from './types.ts'
 import { FLOW_SCHEMA_VERSION } from './types.ts'
-import { checkUses } from './uses.ts'
+import { checkUses } from './graph/uses.ts'
 
 export interface CompileResult {
   /** Null as soon as one of the problems is an error. */

@@ -1,4 +1,4 @@
-import { toPointer } from '../json-error.ts'
+import { toPointer } from '#lib/json/error.ts'
 import type { FLOW_PROBLEMS } from './problem-codes.ts'
 import { flowProblemDefinition } from './problem-codes.ts'
 

@@ -1,7 +1,7 @@
-import { collectSteps } from './drafts.ts'
-import { messageAction } from './message-send.ts'
+import { collectSteps } from './read/drafts.ts'
+import { messageAction } from './read/message-send.ts'
 import { ProblemList } from './problems.ts'
-import { readSource } from './source.ts'
+import { readSource } from './read/source.ts'
 
 export interface ActionReference {
   actionType: string

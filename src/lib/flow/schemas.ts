@@ -1,4 +1,4 @@
-import type { SafeSchema, SchemaType } from '../safe-schema.ts'
+import type { SafeSchema, SchemaType } from '#lib/schema/safe/index.ts'
 import type { FlowCatalogue } from './catalogue.ts'
 
 /** What is declared about the values that paths read. */

@@ -1,5 +1,5 @@
-import type { Condition } from '../condition.ts'
-import type { SafeSchema } from '../safe-schema.ts'
+import type { Condition } from '#lib/condition/index.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
 
 /** Raised when canonical flows change their shape; what is stored under an older one is compiled again. */
 export const FLOW_SCHEMA_VERSION = 1

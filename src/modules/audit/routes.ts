@@ -1,8 +1,8 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { invalidCursor } from '../../infra/problems.ts'
-import { READ_PROBLEMS } from '../../infra/route-problems.ts'
-import { problems, ref } from '../../lib/schema.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { READ_PROBLEMS } from '#infra/http/route-problems.ts'
+import { problems, ref } from '#lib/api/schema.ts'
 import { AuditLogPage, AuditLogQuery } from './schemas.ts'
 import { type AuditContext, listAuditLog } from './service.ts'
 

@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import { invalidCursor, invalidRequest } from '../../infra/problems.ts'
-import { decodeCursor, page } from '../../lib/cursor.ts'
-import { parseTime } from '../../lib/time.ts'
+import type { DB } from '#db/schema.ts'
+import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
+import { decodeCursor, page } from '#lib/api/cursor.ts'
+import { parseTime } from '#lib/time.ts'
 import { selectAuditLog } from './repository.ts'
 import type { AuditLogEntry, AuditLogQuery } from './schemas.ts'
 

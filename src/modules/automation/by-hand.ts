@@ -1,5 +1,5 @@
-import type { SafeSchema } from '../../lib/safe-schema.ts'
-import { CATALOGUE } from '../event/index.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
+import { CATALOGUE } from '#modules/event/index.ts'
 import type { AutomationTrigger } from './fields.ts'
 import { NEEDED, subjectOf } from './record.ts'
 

@@ -1,5 +1,5 @@
-import type { FlowProblem } from '../../lib/flow/index.ts'
-import type { FieldError } from '../../lib/problem.ts'
+import type { FlowProblem } from '#lib/flow/index.ts'
+import type { FieldError } from '#lib/api/problem.ts'
 import type { AutomationContext } from './context.ts'
 import type { BuiltFlow, Place } from './definition.ts'
 import { automationInvalid } from './errors.ts'

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import type { FlowService } from '../flow/index.ts'
-import type { PlatformService } from '../platform/index.ts'
+import type { DB } from '#db/schema.ts'
+import type { FlowService } from '#modules/flow/index.ts'
+import type { PlatformService } from '#modules/platform/index.ts'
 
 /** What the module's services work with. */
 export interface AutomationContext {

@@ -1,4 +1,4 @@
-import { type Definition, defineFlow, type Step } from '../flow-template/index.ts'
+import { type Definition, defineFlow, type Step } from '#modules/flow-template/index.ts'
 import { type AutomationFields, isOfBooking } from './fields.ts'
 import { sayStep } from './say.ts'
 import type { Addresses } from './start.ts'

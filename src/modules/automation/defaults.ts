@@ -1,5 +1,5 @@
-import { constraintOf } from '../../../db/connection.ts'
-import type { Actor } from '../../infra/auth.ts'
+import { constraintOf } from '#db/connection.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import type { AutomationContext } from './context.ts'
 import { selectPresets } from './repository.ts'
 import type { Automation, AutomationInput } from './schemas.ts'

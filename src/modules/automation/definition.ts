@@ -6,7 +6,7 @@ import {
   isReachable,
   type PersonChannel,
   type Step,
-} from '../flow-template/index.ts'
+} from '#modules/flow-template/index.ts'
 import { manualTrigger } from './by-hand.ts'
 import { crmSteps, crmVariables } from './crm.ts'
 import { type AutomationFields, type AutomationTrigger, isOfBooking } from './fields.ts'

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { FlowEngineService } from '../flow-engine/index.ts'
+import type { FlowEngineService } from '#modules/flow-engine/index.ts'
 
 export interface DueWorkReport {
   events: number

@@ -1,4 +1,4 @@
-import { MESSAGE_CHANNELS, type MessageChannel } from '../../lib/flow/index.ts'
+import { MESSAGE_CHANNELS, type MessageChannel } from '#lib/flow/index.ts'
 
 export const AUTOMATION_TYPES = [
   'lead_followup',

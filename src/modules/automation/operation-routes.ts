@@ -1,8 +1,8 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { problems, ref } from '../../lib/schema.ts'
-import { eventNotFound } from '../event/index.ts'
-import { flowNewer, flowOutdated } from '../flow-engine/index.ts'
+import { problems, ref } from '#lib/api/schema.ts'
+import { eventNotFound } from '#modules/event/index.ts'
+import { flowNewer, flowOutdated } from '#modules/flow-engine/index.ts'
 import {
   flowInputInvalid,
   flowInvalid,
@@ -12,7 +12,7 @@ import {
   RunHeaders,
   StartedRunSchema,
   tooManyFlows,
-} from '../flow/index.ts'
+} from '#modules/flow/index.ts'
 import { toggleAutomation } from './change-service.ts'
 import type { AutomationContext } from './context.ts'
 import { installDefaults } from './defaults.ts'
@@ -25,7 +25,7 @@ import {
   automationRecordUnfit,
   automationRecordUnknown,
 } from './errors.ts'
-import { WRITE_PROBLEMS } from '../../infra/route-problems.ts'
+import { WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import {
   AutomationDefaults,
   AutomationRun,

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, ref, StringEnum } from '../../lib/schema.ts'
-import { FlowTest, TEST_START } from '../flow/index.ts'
+import { Nullable, ref, StringEnum } from '#lib/api/schema.ts'
+import { FlowTest, TEST_START } from '#modules/flow/index.ts'
 import { AnObject, Automation, TEXTS } from './schemas.ts'
 
 export const ToggleRequest = Type.Object(

@@ -1,6 +1,6 @@
-import type { ActionCallFailure } from '../../lib/action-call.ts'
-import { newId } from '../../lib/ids.ts'
-import type { PlatformService } from '../platform/index.ts'
+import type { ActionCallFailure } from '#lib/action-call.ts'
+import { newId } from '#lib/ids.ts'
+import type { PlatformService } from '#modules/platform/index.ts'
 import { automationPlatformFailed, automationRecordNotFound, automationRecordUnknown } from './errors.ts'
 import { idText, isRecord, isSameId, type RecordData, type RecordIdName, type RecordRef } from './record.ts'
 

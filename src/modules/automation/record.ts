@@ -1,5 +1,5 @@
-import { isRawNumber } from '../../lib/json.ts'
-import { ENTITIES } from '../event/index.ts'
+import { isRawNumber } from '#lib/json/index.ts'
+import { ENTITIES } from '#modules/event/index.ts'
 import { type AutomationTrigger, isOfBooking } from './fields.ts'
 
 /** By which an automation is tested and started. */

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import type { DB, FlowStatus } from '../../../db/schema.ts'
+import type { DB, FlowStatus } from '#db/schema.ts'
 import type { AutomationTrigger, AutomationType } from './fields.ts'
 import type { StoredAutomation } from './stored.ts'
 

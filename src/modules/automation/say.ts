@@ -1,4 +1,4 @@
-import { messageStep, type Step } from '../flow-template/index.ts'
+import { messageStep, type Step } from '#modules/flow-template/index.ts'
 import type { AutomationFields } from './fields.ts'
 import type { Addresses } from './start.ts'
 import { readyMadeText } from './text.ts'

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
+import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { AUTOMATION_TRIGGERS, AUTOMATION_TYPES, CHANNELS, MAX_DELAY_HOURS } from './fields.ts'
 
 /** ajv's format also takes `urn:uuid:…`, which Postgres does not: hence the length. */

@@ -13,7 +13,7 @@ import {
   SAME_BOOKING,
   type Step,
   waitUntilBefore,
-} from '../flow-template/index.ts'
+} from '#modules/flow-template/index.ts'
 import { type AutomationFields, type AutomationTrigger, isOfBooking } from './fields.ts'
 import { OWN_ID, subjectOf } from './record.ts'
 

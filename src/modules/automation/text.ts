@@ -1,4 +1,4 @@
-import { type Definition, defineFlow } from '../flow-template/index.ts'
+import { type Definition, defineFlow } from '#modules/flow-template/index.ts'
 import type { AutomationFields, AutomationTrigger } from './fields.ts'
 
 export interface MessageText {

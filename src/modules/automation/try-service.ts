@@ -1,16 +1,16 @@
-import type { Actor } from '../../infra/auth.ts'
-import { invalidRequest } from '../../infra/problems.ts'
-import { isProblem } from '../../lib/problem.ts'
-import { redact } from '../../lib/redact.ts'
-import { parseTime } from '../../lib/time.ts'
-import { CATALOGUE } from '../event/index.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import { invalidRequest } from '#infra/http/problems.ts'
+import { isProblem } from '#lib/api/problem.ts'
+import { redact } from '#lib/secrets/redact.ts'
+import { parseTime } from '#lib/time.ts'
+import { CATALOGUE } from '#modules/event/index.ts'
 import {
   flowInputInvalid,
   flowNotActive,
   flowRunConflict,
   type FlowTest,
   type StartedRun,
-} from '../flow/index.ts'
+} from '#modules/flow/index.ts'
 import type { AutomationContext } from './context.ts'
 import { type AutomationFields, isOfBooking } from './fields.ts'
 import type { AutomationTestResult, TestRequest, TriggerRequest } from './operation-schemas.ts'

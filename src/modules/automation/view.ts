@@ -1,4 +1,4 @@
-import type { FieldError } from '../../lib/problem.ts'
+import type { FieldError } from '#lib/api/problem.ts'
 import type { AutomationRow } from './repository.ts'
 import type { Automation } from './schemas.ts'
 import { fieldsOf } from './stored.ts'

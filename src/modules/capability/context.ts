@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import type { Egress } from '../../infra/egress.ts'
-import type { FieldError } from '../../lib/problem.ts'
-import type { DeliveryService } from '../webhook-delivery/index.ts'
+import type { DB } from '#db/schema.ts'
+import type { Egress } from '#infra/egress/index.ts'
+import type { FieldError } from '#lib/api/problem.ts'
+import type { DeliveryService } from '#modules/webhook-delivery/index.ts'
 
 /** What the module's services work with. */
 export interface CapabilityContext {

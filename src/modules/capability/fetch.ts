@@ -1,8 +1,8 @@
-import { resolveEndpoint } from '../../lib/endpoint.ts'
-import { newId } from '../../lib/ids.ts'
-import { JsonInputError, parseJson } from '../../lib/json.ts'
-import type { FieldError } from '../../lib/problem.ts'
-import type { DeliveryTarget } from '../webhook-delivery/index.ts'
+import { resolveEndpoint } from '#lib/endpoint.ts'
+import { newId } from '#lib/ids.ts'
+import { JsonInputError, parseJson } from '#lib/json/index.ts'
+import type { FieldError } from '#lib/api/problem.ts'
+import type { DeliveryTarget } from '#modules/webhook-delivery/index.ts'
 import type { CapabilityContext } from './context.ts'
 import type { CapabilityManifest } from './schemas.ts'
 

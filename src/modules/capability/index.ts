@@ -12,9 +12,9 @@
  * - Nobody's database connection waits for a plugin.
  */
 import type { FastifyInstance } from 'fastify'
-import type { Config } from '../../config.ts'
-import { JobLoop } from '../../lib/job-loop.ts'
-import { readActionsVersion, VersionCache } from '../registry/index.ts'
+import type { Config } from '#config/config.ts'
+import { JobLoop } from '#lib/async/job-loop.ts'
+import { readActionsVersion, VersionCache } from '#modules/registry/index.ts'
 import type { CapabilityContext } from './context.ts'
 import { type CapabilityPicture, loadCapabilityPicture } from './merged.ts'
 import { runRefreshPass } from './refresh.ts'

@@ -1,16 +1,16 @@
 import { isDeepStrictEqual } from 'node:util'
-import { findOperator } from '../../lib/operators.ts'
-import { parsePath } from '../../lib/path.ts'
-import type { FieldError } from '../../lib/problem.ts'
-import type { SafeSchema } from '../../lib/safe-schema.ts'
-import { CATALOGUE, type PluginType } from '../event/index.ts'
+import { findOperator } from '#lib/condition/operators/index.ts'
+import { parsePath } from '#lib/json/path.ts'
+import type { FieldError } from '#lib/api/problem.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
+import { CATALOGUE, type PluginType } from '#modules/event/index.ts'
 import {
   type Difference,
   differenceOf,
   readActions,
   readSchema,
   type StoredAction,
-} from '../registry/index.ts'
+} from '#modules/registry/index.ts'
 import type { CapabilityManifest, VALUE_TYPES } from './schemas.ts'
 
 /** A manifest as it is kept: checked, with everything written out. */

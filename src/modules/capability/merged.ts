@@ -1,9 +1,15 @@
 import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import { invalidCursor } from '../../infra/problems.ts'
-import { decodeCursor, page } from '../../lib/cursor.ts'
-import { CATALOGUE } from '../event/index.ts'
-import { etagOf, isNamed, type Picture, type RegistryAction, type VersionCache } from '../registry/index.ts'
+import type { DB } from '#db/schema.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { decodeCursor, page } from '#lib/api/cursor.ts'
+import { CATALOGUE } from '#modules/event/index.ts'
+import {
+  etagOf,
+  isNamed,
+  type Picture,
+  type RegistryAction,
+  type VersionCache,
+} from '#modules/registry/index.ts'
 import { selectManifests } from './repository.ts'
 import {
   CAPABILITY_KINDS,

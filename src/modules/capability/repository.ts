@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
+import type { DB } from '#db/schema.ts'
 import type { Manifest } from './manifest.ts'
 
 export type Origin = 'pushed' | 'fetched'

@@ -1,10 +1,10 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { invalidCursor } from '../../infra/problems.ts'
-import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
-import { problems, ref } from '../../lib/schema.ts'
-import { pluginNotFound } from '../plugin/index.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import { problems, ref } from '#lib/api/schema.ts'
+import { pluginNotFound } from '#modules/plugin/index.ts'
 import {
   type ActionBreak,
   breaksFor,
@@ -12,7 +12,7 @@ import {
   type RegistryService,
   tooManyActions,
   type VersionCache,
-} from '../registry/index.ts'
+} from '#modules/registry/index.ts'
 import type { CapabilityContext } from './context.ts'
 import { capabilitiesUnavailable, manifestInvalid } from './errors.ts'
 import { MANIFEST_MAX_BYTES } from './fetch.ts'

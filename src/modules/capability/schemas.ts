@@ -1,7 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox'
-import type { SafeSchema } from '../../lib/safe-schema.ts'
-import { Nullable, PageQuery, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
-import { ACTION_DETAILS, ActionBreakSchema, ActionType, RegistryActionSchema } from '../registry/index.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
+import { Nullable, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import {
+  ACTION_DETAILS,
+  ActionBreakSchema,
+  ActionType,
+  RegistryActionSchema,
+} from '#modules/registry/index.ts'
 
 export const VALUE_TYPES = ['string', 'number', 'integer', 'boolean', 'date-time', 'array', 'object'] as const
 

@@ -1,6 +1,6 @@
-import { buildValidator } from '../../infra/edge.ts'
-import { toProblem } from '../../infra/problems.ts'
-import type { FieldError } from '../../lib/problem.ts'
+import { buildValidator } from '#infra/http/edge.ts'
+import { toProblem } from '#infra/http/problems.ts'
+import type { FieldError } from '#lib/api/problem.ts'
 import type { CapabilityContext } from './context.ts'
 import { CapabilityManifest } from './schemas.ts'
 

@@ -1,5 +1,5 @@
-import { EGRESS_ERROR_CLASSES } from '../../infra/egress.ts'
-import { defineProblem } from '../../lib/problem.ts'
+import { EGRESS_ERROR_CLASSES } from '#infra/egress/index.ts'
+import { defineProblem } from '#lib/api/problem.ts'
 
 export const invocationNotFound = defineProblem(
   'invocation_not_found',

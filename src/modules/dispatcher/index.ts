@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Config } from '../../config.ts'
-import { JobLoop } from '../../lib/job-loop.ts'
-import { InvocationStore } from './invocation-store.ts'
-import { expireInvocations } from './completion-repository.ts'
-import { Running } from './running.ts'
-import { Planner } from './planner.ts'
+import type { Config } from '#config/config.ts'
+import { JobLoop } from '#lib/async/job-loop.ts'
+import { InvocationStore } from './dispatch/invocation-store.ts'
+import { expireInvocations } from './completion/repository.ts'
+import { Running } from './dispatch/running.ts'
+import { Planner } from './dispatch/planner.ts'
 import { dispatcherRoutes } from './routes.ts'
 import {
   Completion,
@@ -17,8 +17,8 @@ import {
   EventLogPage,
 } from './schemas.ts'
 import { dispatch, findResult } from './service.ts'
-import { NextLook } from './next-look.ts'
-import { runStepAction } from './step-action.ts'
+import { NextLook } from './dispatch/next-look.ts'
+import { runStepAction } from './flow-action.ts'
 import type { ActionResult, DispatcherContext, StepActionRequest } from './types.ts'
 
 /**

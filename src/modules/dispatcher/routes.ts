@@ -1,9 +1,9 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { invalidCursor } from '../../infra/problems.ts'
-import { BODY_PROBLEMS, OPEN_PROBLEMS, READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
-import { problems, ref } from '../../lib/schema.ts'
-import { complete } from './completion.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { BODY_PROBLEMS, OPEN_PROBLEMS, READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import { problems, ref } from '#lib/api/schema.ts'
+import { complete } from './completion/completion.ts'
 import { invocationCompleted, invocationExpired, invocationNotFound } from './errors.ts'
 import {
   Completion,

@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import type { Egress } from '../../infra/egress.ts'
-import type { SecretBox } from '../../lib/secret-box.ts'
-import type { PlatformService } from '../platform/index.ts'
-import type { RegistryAction } from '../registry/index.ts'
-import type { DeliveryService, DeliveryTarget } from '../webhook-delivery/index.ts'
-import type { InvocationStore } from './invocation-store.ts'
-import type { Planner } from './planner.ts'
-import type { NextLook } from './next-look.ts'
+import type { DB } from '#db/schema.ts'
+import type { Egress } from '#infra/egress/index.ts'
+import type { SecretBox } from '#lib/secrets/secret-box.ts'
+import type { PlatformService } from '#modules/platform/index.ts'
+import type { RegistryAction } from '#modules/registry/index.ts'
+import type { DeliveryService, DeliveryTarget } from '#modules/webhook-delivery/index.ts'
+import type { InvocationStore } from './dispatch/invocation-store.ts'
+import type { Planner } from './dispatch/planner.ts'
+import type { NextLook } from './dispatch/next-look.ts'
 
 /** One action that is asked for. */
 export interface ActionRequest {

@@ -1,6 +1,6 @@
 import type { Transaction } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import { cancelExecutions } from '../flow-engine/index.ts'
+import type { DB } from '#db/schema.ts'
+import { cancelExecutions } from '#modules/flow-engine/index.ts'
 import { eraseExecutions, readExecutions, selectActive } from './execution-repository.ts'
 import type { Progress } from './job-repository.ts'
 import type { Wanted } from './match.ts'

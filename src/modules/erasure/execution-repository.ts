@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
+import type { DB } from '#db/schema.ts'
 import { hasValue, type Wanted } from './match.ts'
 import { EMPTY_INVOCATION, EMPTY_LOG, EMPTY_MESSAGE, type Range } from './record-repository.ts'
 

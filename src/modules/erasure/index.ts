@@ -17,8 +17,8 @@
  * - An erased event keeps its id, type and source_id, so that sending it again is still a duplicate.
  */
 import type { FastifyInstance } from 'fastify'
-import type { Config } from '../../config.ts'
-import { JobLoop } from '../../lib/job-loop.ts'
+import type { Config } from '#config/config.ts'
+import { JobLoop } from '#lib/async/job-loop.ts'
 import { erasureRoutes } from './routes.ts'
 import { Erasure, ErasurePage, NewErasure } from './schemas.ts'
 import { BATCH_SIZE, runErasureTurn } from './worker.ts'

@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
-import type { Path } from '../../lib/path.ts'
+import type { Path } from '#lib/json/path.ts'
 import type { ErasureValue } from './value.ts'
 
 /** What an erasure looks for. */

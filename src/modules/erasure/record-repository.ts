@@ -1,5 +1,5 @@
 import { type RawBuilder, sql, type Transaction } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
+import type { DB } from '#db/schema.ts'
 import { hasValue, type Wanted } from './match.ts'
 
 /** Records that hold the value themselves, whatever they belong to. */

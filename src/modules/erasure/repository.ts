@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
+import type { DB } from '#db/schema.ts'
 import type { Erasure } from './schemas.ts'
 
 /** Makes the others that open an erasure for this tenant wait, so that the count stays true until the commit. */

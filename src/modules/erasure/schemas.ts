@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
+import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
 /** ajv's format also takes `urn:uuid:…`, which Postgres does not: hence the length. */
 const Uuid = Type.String({ format: 'uuid', maxLength: 36 })

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { randomBytes, scrypt } from 'node:crypto'
-import { parseJson } from '../../lib/json.ts'
-import { type Path, readPath } from '../../lib/path.ts'
+import { parseJson } from '#lib/json/index.ts'
+import { type Path, readPath } from '#lib/json/path.ts'
 
 export type ErasureValue = string | number | boolean
 

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import type { Signals } from '../../infra/signals.ts'
-import type { FlowEngineService } from '../flow-engine/index.ts'
+import type { DB } from '#db/schema.ts'
+import type { Signals } from '#infra/signals.ts'
+import type { FlowEngineService } from '#modules/flow-engine/index.ts'
 
 export interface ExecutionContext {
   db: Kysely<DB>

@@ -10,15 +10,15 @@
  *   server closes.
  */
 import type { FastifyInstance } from 'fastify'
-import { bulkRoutes } from './bulk-routes.ts'
-import { BulkCancelInput, BulkCancelResult, BulkRetryInput, BulkRetryResult } from './bulk-schemas.ts'
+import { bulkRoutes } from './bulk/routes.ts'
+import { BulkCancelInput, BulkCancelResult, BulkRetryInput, BulkRetryResult } from './bulk/schemas.ts'
 import type { ExecutionContext } from './context.ts'
-import { ExecutionStreams } from './execution-streams.ts'
-import { HaltResult, HaltState } from './halt-schemas.ts'
-import { executionRoutes } from './routes.ts'
-import { Execution, ExecutionDetail, ExecutionPage, ExecutionStep, RetryInput } from './schemas.ts'
-import { FlowStats } from './stats-schemas.ts'
-import { streamRoutes } from './stream-routes.ts'
+import { ExecutionStreams } from './stream/streams.ts'
+import { HaltResult, HaltState } from './halt/schemas.ts'
+import { executionRoutes } from './read/routes.ts'
+import { Execution, ExecutionDetail, ExecutionPage, ExecutionStep, RetryInput } from './read/schemas.ts'
+import { FlowStats } from './stats/schemas.ts'
+import { streamRoutes } from './stream/routes.ts'
 
 const SCHEMAS = [
   Execution,

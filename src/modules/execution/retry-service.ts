@@ -1,10 +1,10 @@
 import type { Transaction } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import { audit } from '../../infra/audit.ts'
-import type { Actor } from '../../infra/auth.ts'
-import { invalidRequest } from '../../infra/problems.ts'
-import type { Problem } from '../../lib/problem.ts'
-import type { Retried, RetryRefusal, RetryRequest } from '../flow-engine/index.ts'
+import type { DB } from '#db/schema.ts'
+import { audit } from '#infra/audit.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import { invalidRequest } from '#infra/http/problems.ts'
+import type { Problem } from '#lib/api/problem.ts'
+import type { Retried, RetryRefusal, RetryRequest } from '#modules/flow-engine/index.ts'
 import type { ExecutionContext } from './context.ts'
 import {
   automationsHalted,
@@ -18,9 +18,9 @@ import {
   retryStepUnknown,
   retryUnderWay,
 } from './errors.ts'
-import { findExecution } from './repository.ts'
-import type { Execution, RetryInput } from './schemas.ts'
-import { toExecution } from './view.ts'
+import { findExecution } from './read/repository.ts'
+import type { Execution, RetryInput } from './read/schemas.ts'
+import { toExecution } from './read/view.ts'
 
 /** @throws `execution_not_found`, and whatever keeps it from being retried */
 export async function retryExecution(

@@ -1,6 +1,6 @@
-import { toPointer } from '../../lib/json.ts'
-import type { FieldError } from '../../lib/problem.ts'
-import { parseTree } from '../../lib/template.ts'
+import { toPointer } from '#lib/json/index.ts'
+import type { FieldError } from '#lib/api/problem.ts'
+import { parseTree } from '#lib/template/index.ts'
 import type { Parameter, Parameters } from './parameter.ts'
 
 export type Values = Record<string, number | string>

@@ -1,8 +1,8 @@
-import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { problems, ref } from '../../lib/schema.ts'
-import { flowBody, flowInvalid, FlowSchema, type FlowService, tooManyFlows } from '../flow/index.ts'
+import { problems, ref } from '#lib/api/schema.ts'
+import { flowBody, flowInvalid, FlowSchema, type FlowService, tooManyFlows } from '#modules/flow/index.ts'
 import { flowTemplateNotFound } from './errors.ts'
 import {
   FlowTemplateList,

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { ref, StringEnum } from '../../lib/schema.ts'
+import { ref, StringEnum } from '#lib/api/schema.ts'
 import { CATEGORIES } from './template.ts'
 
 export const TemplateParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 100 }) })

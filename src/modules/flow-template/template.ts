@@ -1,5 +1,5 @@
-import type { FieldError } from '../../lib/problem.ts'
-import { ENTITIES } from '../event/index.ts'
+import type { FieldError } from '#lib/api/problem.ts'
+import { ENTITIES } from '#modules/event/index.ts'
 import type { Parameters, ValuesOf } from './parameter.ts'
 import type { Values } from './read-parameters.ts'
 

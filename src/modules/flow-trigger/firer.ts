@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely, Transaction } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import type { PassResult } from '../../lib/job-loop.ts'
+import type { DB } from '#db/schema.ts'
+import type { PassResult } from '#lib/async/job-loop.ts'
 import {
   countTriggered,
   type FlowEngineService,
@@ -9,7 +9,7 @@ import {
   startChecked,
   startTogether,
   type UncheckedStart,
-} from '../flow-engine/index.ts'
+} from '#modules/flow-engine/index.ts'
 import { type FiringPlan, planFiring } from './firing.ts'
 import {
   advanceSchedules,

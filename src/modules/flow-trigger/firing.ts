@@ -1,4 +1,4 @@
-import { parseSchedule } from '../../lib/cron.ts'
+import { parseSchedule } from '#lib/cron.ts'
 
 /** What an execution that a schedule starts has as `trigger`. */
 export interface FiringData {

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import type { Condition } from '../../lib/condition.ts'
+import type { DB } from '#db/schema.ts'
+import type { Condition } from '#lib/condition/index.ts'
 import {
   filterRefusal,
   findStart,
   type FlowEngineService,
   type Program,
   startScope,
-} from '../flow-engine/index.ts'
+} from '#modules/flow-engine/index.ts'
 import { inletConflict, inletNotFound } from './errors.ts'
 import { findActiveInlet } from './inlet-repository.ts'
 import { hashInletToken, isInletToken } from './inlet-token.ts'

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { secretContext } from '../../infra/secrets.ts'
-import { type SecretBox, SecretBoxError } from '../../lib/secret-box.ts'
+import { secretContext } from '#infra/secrets.ts'
+import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 import type { InletToken } from './inlet-repository.ts'
 
 const TOKEN_BYTES = 32

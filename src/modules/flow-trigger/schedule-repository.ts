@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import type { ScheduleTrigger } from '../../lib/flow/types.ts'
+import type { DB } from '#db/schema.ts'
+import type { ScheduleTrigger } from '#lib/flow/types.ts'
 
 export type PlannedSchedule = ScheduleTrigger & { nextFireAt: Date }
 

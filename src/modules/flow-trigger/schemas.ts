@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, StringEnum } from '../../lib/schema.ts'
+import { Nullable, StringEnum } from '#lib/api/schema.ts'
 
 const EXAMPLE_TOKEN = 'mYqQ0rVwEw3vQyqk3oZrO1M8sK6bH2tXJd9fLpAcNeU'
 

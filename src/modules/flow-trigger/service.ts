@@ -1,10 +1,10 @@
 import type { Kysely, Transaction } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import { audit } from '../../infra/audit.ts'
-import type { Actor } from '../../infra/auth.ts'
-import { parseSchedule } from '../../lib/cron.ts'
-import type { Trigger } from '../../lib/flow/types.ts'
-import type { SecretBox } from '../../lib/secret-box.ts'
+import type { DB } from '#db/schema.ts'
+import { audit } from '#infra/audit.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import { parseSchedule } from '#lib/cron.ts'
+import type { Trigger } from '#lib/flow/types.ts'
+import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import { inletNotFound } from './errors.ts'
 import {
   deleteInlets,

@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import type { FlowEngineService } from '../flow-engine/index.ts'
-import type { FlowTriggerService } from '../flow-trigger/index.ts'
-import type { RegistryService } from '../registry/index.ts'
+import type { DB } from '#db/schema.ts'
+import type { FlowEngineService } from '#modules/flow-engine/index.ts'
+import type { FlowTriggerService } from '#modules/flow-trigger/index.ts'
+import type { RegistryService } from '#modules/registry/index.ts'
 
 /** What the module's services work with. */
 export interface FlowContext {

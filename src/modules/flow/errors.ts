@@ -1,5 +1,5 @@
-import type { FlowProblem } from '../../lib/flow/index.ts'
-import { defineProblem, type Problem } from '../../lib/problem.ts'
+import type { FlowProblem } from '#lib/flow/index.ts'
+import { defineProblem, type Problem } from '#lib/api/problem.ts'
 
 export const flowNotFound = defineProblem(
   'flow_not_found',

@@ -1,33 +1,33 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { readJson } from '../../infra/edge.ts'
-import type { Actor } from '../../infra/auth.ts'
-import type { CompileResult, FlowCatalogue } from '../../lib/flow/index.ts'
-import { findActionUsage } from './action-usage.ts'
-import { loadCatalogue } from './catalogue.ts'
-import { compile } from './compile.ts'
+import { readJson } from '#infra/http/edge.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import type { CompileResult, FlowCatalogue } from '#lib/flow/index.ts'
+import { findActionUsage } from './definition/action-usage.ts'
+import { loadCatalogue } from './definition/catalogue.ts'
+import { compile } from './definition/compile.ts'
 import type { FlowContext } from './context.ts'
-import { definitionOf, parseDefinition } from './definition.ts'
+import { definitionOf, parseDefinition } from './definition/definition.ts'
 import {
   activateFlow,
   type Deactivated,
   deactivateFlow,
   type Published,
   publishFlow,
-} from './lifecycle-service.ts'
-import { LIFECYCLE_SCHEMAS } from './lifecycle-schemas.ts'
-import { lifecycleRoutes } from './lifecycle-routes.ts'
+} from './lifecycle/service.ts'
+import { LIFECYCLE_SCHEMAS } from './lifecycle/schemas.ts'
+import { lifecycleRoutes } from './lifecycle/routes.ts'
 import { OPERATOR_SCHEMAS, operatorRoutes } from './operator-routes.ts'
-import { transferRoutes } from './transfer-routes.ts'
-import { FlowExport, ImportedFlow } from './transfer-schemas.ts'
+import { transferRoutes } from './transfer/routes.ts'
+import { FlowExport, ImportedFlow } from './transfer/schemas.ts'
 import { flowRoutes } from './routes.ts'
-import { etagOf } from './revision.ts'
+import { etagOf } from './lifecycle/revision.ts'
 import { type FlowQuery, type FlowSummary, NAMED } from './schemas.ts'
 import { createFlow, deleteFlow, type FlowOrigin, listFlows, readFlow, replaceFlow } from './service.ts'
-import { type EarlierRun, findRun, runFlow, type StartedRun } from './run.ts'
-import { testRoutes } from './test-routes.ts'
-import type { FlowTest, FlowTestRequest } from './test-schemas.ts'
-import { testFlow } from './test-service.ts'
+import { type EarlierRun, findRun, runFlow, type StartedRun } from './lifecycle/run.ts'
+import { testRoutes } from './test/routes.ts'
+import type { FlowTest, FlowTestRequest } from './test/schemas.ts'
+import { testFlow } from './test/service.ts'
 import type { Flow } from './view.ts'
 
 /**
@@ -94,10 +94,10 @@ export {
   flowRunConflict,
   tooManyFlows,
 } from './errors.ts'
-export { RunHeaders, StartedRun as StartedRunSchema } from './lifecycle-schemas.ts'
-export type { EarlierRun, StartedRun } from './run.ts'
-export { FlowTest, type FlowTestRequest, TEST_START } from './test-schemas.ts'
-export type { Deactivated, Published } from './lifecycle-service.ts'
+export { RunHeaders, StartedRun as StartedRunSchema } from './lifecycle/schemas.ts'
+export type { EarlierRun, StartedRun } from './lifecycle/run.ts'
+export { FlowTest, type FlowTestRequest, TEST_START } from './test/schemas.ts'
+export type { Deactivated, Published } from './lifecycle/service.ts'
 export { Flow as FlowSchema } from './schemas.ts'
 export type { FlowQuery, FlowSummary } from './schemas.ts'
 export type { FlowOrigin } from './service.ts'
@@ -164,7 +164,7 @@ function serviceOf(ctx: FlowContext): FlowService {
   }
 }
 
-/** Reads bodies like everywhere else (infra/edge.ts), and keeps their text. */
+/** Reads bodies like everywhere else (infra/http/edge.ts), and keeps their text. */
 function keepBodyText(routes: FastifyInstance): void {
   routes.removeAllContentTypeParsers()
   routes.addContentTypeParser(

@@ -1,11 +1,11 @@
-import { READ_PROBLEMS } from '../../infra/route-problems.ts'
+import { READ_PROBLEMS } from '#infra/http/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { describeOperators } from '../../lib/operators.ts'
-import { matchPattern } from '../../lib/pattern.ts'
-import { Nullable, problems, ref } from '../../lib/schema.ts'
-import { describeFilters } from '../../lib/template-filters.ts'
+import { describeOperators } from '#lib/condition/operators/index.ts'
+import { matchPattern } from '#lib/condition/pattern.ts'
+import { Nullable, problems, ref } from '#lib/api/schema.ts'
+import { describeFilters } from '#lib/template/filters/index.ts'
 
 const ConditionOperator = Type.Object(
   {

@@ -1,6 +1,6 @@
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely'
-import type { DB, FlowStatus } from '../../../db/schema.ts'
-import type { SafeSchema } from '../../lib/safe-schema.ts'
+import type { DB, FlowStatus } from '#db/schema.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
 
 export type FlowRow = Selectable<DB['automation_flows']>
 export type FlowHead = Omit<FlowRow, 'definition'>

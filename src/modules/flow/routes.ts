@@ -1,15 +1,15 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { invalidCursor } from '../../infra/problems.ts'
-import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
-import { problems, ref } from '../../lib/schema.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import { problems, ref } from '#lib/api/schema.ts'
 import { sendWithDefinition } from './answer.ts'
-import { compile } from './compile.ts'
+import { compile } from './definition/compile.ts'
 import type { FlowContext } from './context.ts'
-import type { Definition } from './definition.ts'
+import type { Definition } from './definition/definition.ts'
 import { flowChanged, flowInvalid, flowNotFound, tooManyFlows } from './errors.ts'
-import { etagOf, type Target } from './revision.ts'
+import { etagOf, type Target } from './lifecycle/revision.ts'
 import {
   Flow,
   FlowCheck,

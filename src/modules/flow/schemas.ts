@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { FLOW_PROBLEMS } from '../../lib/flow/index.ts'
-import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
-import { CHOSEN_STATUSES, DESCRIPTION_MAX_CHARS, NAME_MAX_CHARS } from './definition.ts'
+import { FLOW_PROBLEMS } from '#lib/flow/index.ts'
+import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { CHOSEN_STATUSES, DESCRIPTION_MAX_CHARS, NAME_MAX_CHARS } from './definition/definition.ts'
 
 const FLOW_STATUSES = ['draft', 'active', 'inactive', 'paused'] as const
 const TRIGGER_TYPES = ['event', 'schedule', 'manual', 'webhook'] as const

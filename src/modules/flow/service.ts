@@ -1,15 +1,15 @@
 import type { Transaction } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import { audit } from '../../infra/audit.ts'
-import type { Actor } from '../../infra/auth.ts'
-import { invalidCursor } from '../../infra/problems.ts'
-import { decodeCursor, page } from '../../lib/cursor.ts'
-import type { CompileResult } from '../../lib/flow/index.ts'
-import { newId } from '../../lib/ids.ts'
-import { cancelLive, changeActive, compileToRun, putInForce } from './activation.ts'
-import { compile } from './compile.ts'
+import type { DB } from '#db/schema.ts'
+import { audit } from '#infra/audit.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { decodeCursor, page } from '#lib/api/cursor.ts'
+import type { CompileResult } from '#lib/flow/index.ts'
+import { newId } from '#lib/ids.ts'
+import { cancelLive, changeActive, compileToRun, putInForce } from './lifecycle/activation.ts'
+import { compile } from './definition/compile.ts'
 import type { FlowContext } from './context.ts'
-import { type Definition, parseDefinition, readEnvelope, summariseTriggers } from './definition.ts'
+import { type Definition, parseDefinition, readEnvelope, summariseTriggers } from './definition/definition.ts'
 import { tooManyFlows } from './errors.ts'
 import {
   countFlows,
@@ -20,7 +20,7 @@ import {
   selectFlows,
   updateFlow,
 } from './repository.ts'
-import { found, type Target, withUnchanged } from './revision.ts'
+import { found, type Target, withUnchanged } from './lifecycle/revision.ts'
 import type { FlowQuery, FlowSummary } from './schemas.ts'
 import { type Flow, viewFlow, viewHead } from './view.ts'
 

@@ -1,13 +1,13 @@
-import type { Actor } from '../../infra/auth.ts'
-import { type CompileResult, definitionFormat } from '../../lib/flow/index.ts'
-import type { FlowFormat, FlowProblem } from '../../lib/flow/index.ts'
-import type { TriggerStates } from '../flow-trigger/index.ts'
-import { compile, isSameVersion } from './compile.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import { type CompileResult, definitionFormat } from '#lib/flow/index.ts'
+import type { FlowFormat, FlowProblem } from '#lib/flow/index.ts'
+import type { TriggerStates } from '#modules/flow-trigger/index.ts'
+import { compile, isSameVersion } from './definition/compile.ts'
 import type { FlowContext } from './context.ts'
-import { parseDefinition, redactedText } from './definition.ts'
+import { parseDefinition, redactedText } from './definition/definition.ts'
 import type { FlowHead, FlowRow } from './repository.ts'
 import type { FlowSummary } from './schemas.ts'
-import { findVersion } from './version-repository.ts'
+import { findVersion } from './versions/repository.ts'
 
 /** A flow as the API shows it, with its definition as text. */
 export interface Flow extends FlowSummary, TriggerStates {

@@ -1,6 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
 import { sql } from 'kysely'
-import type { DB, KeyKind, TenantRole } from '../../../db/schema.ts'
+import type { DB, KeyKind, TenantRole } from '#db/schema.ts'
 import type { ApiKey } from './schemas.ts'
 
 /** Keys of one tenant, or with null the platform's own. */

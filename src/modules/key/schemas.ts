@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Page, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
+import { Nullable, Page, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
 export const KEY_KINDS = ['platform', 'tenant', 'plugin'] as const
 export const TENANT_ROLES = ['admin', 'editor', 'viewer'] as const

@@ -1,5 +1,5 @@
-import type { Egress, EgressResponse } from '../../infra/egress.ts'
-import { Breaker, type Health } from '../../lib/breaker.ts'
+import type { Egress, EgressResponse } from '#infra/egress/index.ts'
+import { Breaker, type Health } from '#lib/async/breaker.ts'
 import { readCompletion } from './completion.ts'
 import { type Fallback, fallback } from './fallback.ts'
 import type { Prompt } from './prompt.ts'

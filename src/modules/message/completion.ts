@@ -1,4 +1,4 @@
-import { isPlainObject } from '../../lib/safe-schema-shape.ts'
+import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import { type Fallback, fallback } from './fallback.ts'
 
 /** What some models write before their answer, for themselves. */

@@ -1,12 +1,12 @@
-import type { FlowScope } from '../../lib/flow/scope.ts'
-import type { MessageChannel } from '../../lib/flow/types.ts'
-import { redact, redactText, secretValues } from '../../lib/redact.ts'
+import type { FlowScope } from '#lib/flow/scope.ts'
+import type { MessageChannel } from '#lib/flow/types.ts'
+import { redact, redactText, secretValues } from '#lib/secrets/redact.ts'
 import {
   renderTemplate,
   type TemplateNode,
   templateReferences,
   type TemplateScope,
-} from '../../lib/template.ts'
+} from '#lib/template/index.ts'
 
 export interface Prompt {
   system: string

@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import { ID_CLOCK_SLACK_MS, lowestIdAt } from '../../lib/id-range.ts'
-import { newId } from '../../lib/ids.ts'
-import type { MessageChannel } from '../../lib/flow/types.ts'
+import type { DB } from '#db/schema.ts'
+import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
+import { newId } from '#lib/ids.ts'
+import type { MessageChannel } from '#lib/flow/types.ts'
 
 /** Which message it is: one step of one execution, in a loop for one item, says one thing. */
 export interface MessageKey {

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { MESSAGE_CHANNELS } from '../../lib/flow/types.ts'
-import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
+import { MESSAGE_CHANNELS } from '#lib/flow/types.ts'
+import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { FALLBACK_REASONS } from './fallback.ts'
 
 export const MESSAGE_STATUSES = ['pending', 'sent', 'failed'] as const

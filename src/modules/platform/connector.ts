@@ -1,14 +1,14 @@
-import type { Egress, EgressResponse } from '../../infra/egress.ts'
+import type { Egress, EgressResponse } from '#infra/egress/index.ts'
 import {
   ACTION_RESPONSE_MAX_BYTES,
   type ActionCallFailure,
   type ActionCallResult,
   notAsked,
   readActionResponse,
-} from '../../lib/action-call.ts'
-import { Breaker, type Health } from '../../lib/breaker.ts'
-import { isRawNumber } from '../../lib/json.ts'
-import { REDACTED } from '../../lib/redact.ts'
+} from '#lib/action-call.ts'
+import { Breaker, type Health } from '#lib/async/breaker.ts'
+import { isRawNumber } from '#lib/json/index.ts'
+import { REDACTED } from '#lib/secrets/redact.ts'
 
 export interface PlatformCall {
   method: string

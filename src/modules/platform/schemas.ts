@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, StringEnum } from '../../lib/schema.ts'
+import { Nullable, StringEnum } from '#lib/api/schema.ts'
 
 export const PlatformSettings = Type.Object(
   {

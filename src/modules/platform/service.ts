@@ -1,12 +1,12 @@
 import { type Kysely, sql } from 'kysely'
-import type { Config } from '../../config.ts'
-import type { DB } from '../../../db/schema.ts'
-import { audit } from '../../infra/audit.ts'
-import type { Actor } from '../../infra/auth.ts'
-import type { Egress } from '../../infra/egress.ts'
-import { secretContext } from '../../infra/secrets.ts'
-import type { ActionCallResult } from '../../lib/action-call.ts'
-import { type SecretBox, SecretBoxError } from '../../lib/secret-box.ts'
+import type { Config } from '#config/config.ts'
+import type { DB } from '#db/schema.ts'
+import { audit } from '#infra/audit.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import type { Egress } from '#infra/egress/index.ts'
+import { secretContext } from '#infra/secrets.ts'
+import type { ActionCallResult } from '#lib/action-call.ts'
+import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 import {
   type PlatformCall,
   type PlatformConnector,

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Page, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
+import { Nullable, Page, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { Subscription } from './schemas.ts'
 
 const OpenObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })

@@ -1,10 +1,10 @@
-import type { Actor } from '../../infra/auth.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import type { Plugin } from './answer-schemas.ts'
-import { checkChanges } from './check-changes.ts'
-import { checkUrls } from './check-urls.ts'
+import { checkChanges } from './settings/check-changes.ts'
+import { checkUrls } from './settings/check-urls.ts'
 import { found, mayReadSecrets, type PluginContext, transact } from './context.ts'
 import { headersNeeded, refuseInvalid, revisionConflict } from './errors.ts'
-import { resetLane } from './lane-repository.ts'
+import { resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
 import {
   bumpActionsVersion,
@@ -15,7 +15,7 @@ import {
   updatePlugin,
 } from './repository.ts'
 import type { PluginPatch, PluginReplacement } from './schemas.ts'
-import { toColumns, toSettings } from './sealed-settings.ts'
+import { toColumns, toSettings } from './settings/sealed-settings.ts'
 import {
   applyChanges,
   asReplacement,
@@ -23,7 +23,7 @@ import {
   type Changes,
   movesOrigin,
   type Settings,
-} from './settings.ts'
+} from './settings/settings.ts'
 import { isSlug } from './slug.ts'
 import { chosenStatus, statusOf } from './status.ts'
 import { viewOnePlugin } from './view.ts'

@@ -1,5 +1,5 @@
-import { invalidRequest } from '../../infra/problems.ts'
-import { defineProblem, type FieldError } from '../../lib/problem.ts'
+import { invalidRequest } from '#infra/http/problems.ts'
+import { defineProblem, type FieldError } from '#lib/api/problem.ts'
 
 export const pluginNotFound = defineProblem(
   'plugin_not_found',

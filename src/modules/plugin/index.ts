@@ -13,10 +13,10 @@
  *   a raised `health_version`; everything else in it is the delivery worker's.
  */
 import type { FastifyInstance } from 'fastify'
-import type { Config } from '../../config.ts'
+import type { Config } from '#config/config.ts'
 import { Plugin, PluginPage, RegisteredPlugin, RotatedSecret, TestResult } from './answer-schemas.ts'
 import type { PluginContext } from './context.ts'
-import { pluginOperationRoutes } from './operation-routes.ts'
+import { pluginOperationRoutes } from './lifecycle/operation-routes.ts'
 import { pluginRoutes } from './routes.ts'
 import {
   PluginInput,

@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB, PluginStatus, StoredSubscription } from '../../../db/schema.ts'
+import type { DB, PluginStatus, StoredSubscription } from '#db/schema.ts'
 
 /** Columns of a plugin that its settings are written to. */
 export interface PluginColumns {

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ENTRIES } from '../../config.ts'
-import { Nullable, PageQuery, ref, StringEnum } from '../../lib/schema.ts'
+import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ENTRIES } from '#config/config.ts'
+import { Nullable, PageQuery, ref, StringEnum } from '#lib/api/schema.ts'
 
 /** One schema and no union: its errors name the member that is wrong, not every alternative. */
 export const Subscription = Type.Unsafe<string | { event: string; filter?: unknown }>({

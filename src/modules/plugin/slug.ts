@@ -1,5 +1,5 @@
-import { isUuid } from '../../lib/ids.ts'
-import type { FieldError } from '../../lib/problem.ts'
+import { isUuid } from '#lib/ids.ts'
+import type { FieldError } from '#lib/api/problem.ts'
 
 const SLUG = /^[a-z0-9][a-z0-9-]{0,62}$/
 const SLUG_MAX_CHARS = 63

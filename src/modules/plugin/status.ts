@@ -1,4 +1,4 @@
-import type { PluginStatus } from '../../../db/schema.ts'
+import type { PluginStatus } from '#db/schema.ts'
 import type { StatusColumns } from './repository.ts'
 import type { PluginPatch } from './schemas.ts'
 

@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely'
-import type { DB, StoredSubscription } from '../../../db/schema.ts'
-import type { Actor } from '../../infra/auth.ts'
+import type { DB, StoredSubscription } from '#db/schema.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import type { Plugin } from './answer-schemas.ts'
 import { mayReadSecrets, type PluginContext } from './context.ts'
-import { redactLeaves } from './redaction.ts'
+import { redactLeaves } from './settings/redaction.ts'
 import { countWaiting, type PluginRow } from './repository.ts'
 import type { Subscription } from './schemas.ts'
-import { toSettings } from './sealed-settings.ts'
-import { listLiveSecrets, type SecretRow } from './secret-repository.ts'
+import { toSettings } from './settings/sealed-settings.ts'
+import { listLiveSecrets, type SecretRow } from './secrets/repository.ts'
 
 /** Counting further would tell nobody more, and read a backlog of millions to the end. */
 const MAX_WAITING_COUNTED = 10_000

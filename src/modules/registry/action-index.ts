@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
+import type { DB } from '#db/schema.ts'
 import { type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
 import { PLATFORM_ACTIONS } from './platform-actions.ts'
 import { type PluginHead, selectPluginActions, selectPluginHeads } from './repository.ts'

@@ -1,4 +1,4 @@
-import type { SafeSchema } from '../../lib/safe-schema.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
 
 /** Something that can be done, by the platform or a plugin: as discovery shows it and the dispatcher needs it. */
 export interface RegistryAction {

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
-import type { Actor } from '../../infra/auth.ts'
-import { Nullable, StringEnum } from '../../lib/schema.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import { Nullable, StringEnum } from '#lib/api/schema.ts'
 import type { ActionIndex } from './action-index.ts'
 
 export const ActionBreak = Type.Object(

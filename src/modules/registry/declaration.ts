@@ -1,13 +1,13 @@
-import { endpointFault, resolveEndpoint } from '../../lib/endpoint.ts'
-import { isRawNumber } from '../../lib/json.ts'
-import type { FieldError } from '../../lib/problem.ts'
+import { endpointFault, resolveEndpoint } from '#lib/endpoint.ts'
+import { isRawNumber } from '#lib/json/index.ts'
+import type { FieldError } from '#lib/api/problem.ts'
 import {
   checkSchema,
   isLargerThan,
   MAX_SCHEMA_BYTES,
   normaliseSchema,
   type SafeSchema,
-} from '../../lib/safe-schema.ts'
+} from '#lib/schema/safe/index.ts'
 import type { ActionOrigin, StoredAction } from './action.ts'
 import { platformAction } from './platform-actions.ts'
 import type { ActionDeclaration } from './schemas.ts'

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import type { Actor } from '../../infra/auth.ts'
-import { invalidCursor } from '../../infra/problems.ts'
-import { decodeCursor, page } from '../../lib/cursor.ts'
-import { pluginNotFound } from '../plugin/index.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { decodeCursor, page } from '#lib/api/cursor.ts'
+import { pluginNotFound } from '#modules/plugin/index.ts'
 import type { RegistryAction } from './action.ts'
 import {
   type ActionIndex,

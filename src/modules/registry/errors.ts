@@ -1,4 +1,4 @@
-import { defineProblem } from '../../lib/problem.ts'
+import { defineProblem } from '#lib/api/problem.ts'
 
 export const actionsInvalid = defineProblem(
   'actions_invalid',

@@ -1,4 +1,4 @@
-import type { SafeSchema } from '../../lib/safe-schema.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import { pathFields, type RegistryAction } from './action.ts'
 
 const text: SafeSchema = { type: 'string', minLength: 1 }

@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB, PluginStatus } from '../../../db/schema.ts'
+import type { DB, PluginStatus } from '#db/schema.ts'
 import type { StoredAction } from './action.ts'
 
 export interface PluginHead {

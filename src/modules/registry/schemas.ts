@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { ENDPOINT_MAX_CHARS } from '../../lib/endpoint.ts'
-import type { SafeSchema } from '../../lib/safe-schema.ts'
-import { Nullable, PageQuery, ref, StringEnum } from '../../lib/schema.ts'
+import { ENDPOINT_MAX_CHARS } from '#lib/endpoint.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
+import { Nullable, PageQuery, ref, StringEnum } from '#lib/api/schema.ts'
 import { ActionBreak } from './breaks.ts'
 
 export const MAX_ACTIONS = 200

@@ -12,8 +12,8 @@
  * - The job and its dry run choose by the same code (selection.ts).
  */
 import type { FastifyInstance } from 'fastify'
-import type { Config } from '../../config.ts'
-import { JobLoop } from '../../lib/job-loop.ts'
+import type { Config } from '#config/config.ts'
+import { JobLoop } from '#lib/async/job-loop.ts'
 import { replayRoutes } from './routes.ts'
 import { NewReplay, Replay, ReplayEstimate, ReplayPage } from './schemas.ts'
 import { BATCH_SIZE, MAX_WAITING, runReplayTurn } from './worker.ts'

@@ -1,7 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB, DeliveryStatus, StoredSubscription } from '../../../db/schema.ts'
-import { advanceJob, claimJob, type HeldJob } from '../../infra/durable-jobs.ts'
-import { newId } from '../../lib/ids.ts'
+import type { DB, DeliveryStatus, StoredSubscription } from '#db/schema.ts'
+import { advanceJob, claimJob, type HeldJob } from '#infra/durable-jobs.ts'
+import { newId } from '#lib/ids.ts'
 import type { Candidate, Criteria } from './selection.ts'
 
 /** A replay that a worker holds. */

@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB, DeliveryStatus, StoredSubscription } from '../../../db/schema.ts'
+import type { DB, DeliveryStatus, StoredSubscription } from '#db/schema.ts'
 import type { Replay } from './schemas.ts'
 
 export interface ReplayPlugin {

@@ -1,9 +1,9 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { invalidCursor } from '../../infra/problems.ts'
-import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
-import { problems, ref } from '../../lib/schema.ts'
-import { pluginNotFound } from '../plugin/index.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import { problems, ref } from '#lib/api/schema.ts'
+import { pluginNotFound } from '#modules/plugin/index.ts'
 import { replayFinished, replayNotFound, tooManyReplays } from './errors.ts'
 import {
   NewReplay,

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '../../lib/schema.ts'
+import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
 const DELIVERY_STATUSES = ['pending', 'sent', 'retry', 'failed'] as const
 const JOB_STATUSES = ['queued', 'running', 'completed', 'cancelled', 'failed'] as const

@@ -1,10 +1,10 @@
 import { Buffer } from 'node:buffer'
-import type { DeliveryStatus, StoredSubscription } from '../../../db/schema.ts'
-import { evaluateCondition } from '../../lib/condition.ts'
-import { earlierValue } from '../../lib/earlier-value.ts'
-import type { Path } from '../../lib/path.ts'
-import { matchesPattern } from '../../lib/event-pattern.ts'
-import { parseJson } from '../../lib/json.ts'
+import type { DeliveryStatus, StoredSubscription } from '#db/schema.ts'
+import { evaluateCondition } from '#lib/condition/index.ts'
+import { earlierValue } from '#lib/condition/earlier-value.ts'
+import type { Path } from '#lib/json/path.ts'
+import { matchesPattern } from '#lib/event-pattern.ts'
+import { parseJson } from '#lib/json/index.ts'
 
 /** What a replay asks for. */
 export interface Criteria {

@@ -1,11 +1,11 @@
 import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import { finishJob, holdJob, releaseJob } from '../../infra/durable-jobs.ts'
-import type { Signals } from '../../infra/signals.ts'
-import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '../../lib/id-range.ts'
-import type { PassResult } from '../../lib/job-loop.ts'
-import { JsonInputError } from '../../lib/json.ts'
-import { retryWhileLocked } from '../../lib/lock-retry.ts'
+import type { DB } from '#db/schema.ts'
+import { finishJob, holdJob, releaseJob } from '#infra/durable-jobs.ts'
+import type { Signals } from '#infra/signals.ts'
+import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
+import type { PassResult } from '#lib/async/job-loop.ts'
+import { JsonInputError } from '#lib/json/index.ts'
+import { retryWhileLocked } from '#lib/async/lock-retry.ts'
 import {
   advanceReplay,
   type BatchQuery,

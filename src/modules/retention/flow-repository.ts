@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
+import type { DB } from '#db/schema.ts'
 import { short } from './short.ts'
 
 /** Deleted flows without executions, with their versions. @returns how many flows */

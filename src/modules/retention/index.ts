@@ -14,8 +14,8 @@
  * - One replica at a time does it, by a lock of its database session.
  */
 import type { FastifyInstance } from 'fastify'
-import type { Config } from '../../config.ts'
-import { JobLoop } from '../../lib/job-loop.ts'
+import type { Config } from '#config/config.ts'
+import { JobLoop } from '#lib/async/job-loop.ts'
 import { PAUSE_MS, runRetention } from './worker.ts'
 
 export { type RetentionContext, type RetentionCounts, runRetention } from './worker.ts'

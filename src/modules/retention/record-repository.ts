@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
+import type { DB } from '#db/schema.ts'
 import { short } from './short.ts'
 
 /** Records of automations. Their ids are in the order of their making, within a tenant. */

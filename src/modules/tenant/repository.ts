@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
+import type { DB } from '#db/schema.ts'
 import type { Tenant, TenantChange } from './schemas.ts'
 
 const COLUMNS = ['id', 'strict_events', 'created_at', 'updated_at'] as const

@@ -1,7 +1,7 @@
-import { READ_PROBLEMS, WRITE_PROBLEMS } from '../../infra/route-problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { problems, ref } from '../../lib/schema.ts'
+import { problems, ref } from '#lib/api/schema.ts'
 import { Tenant, TenantChange } from './schemas.ts'
 import { changeTenant, readTenant, type TenantContext } from './service.ts'
 

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Timestamp } from '../../lib/schema.ts'
+import { Nullable, Timestamp } from '#lib/api/schema.ts'
 
 const strictEvents = {
   description:

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import { audit } from '../../infra/audit.ts'
-import type { Actor } from '../../infra/auth.ts'
+import type { DB } from '#db/schema.ts'
+import { audit } from '#infra/audit.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import { selectTenant, updateTenant } from './repository.ts'
 import type { Tenant, TenantChange } from './schemas.ts'
 

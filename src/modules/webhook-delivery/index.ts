@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Config } from '../../config.ts'
-import { type DeliveryTarget, signedHeaders, type WebhookMessage } from './attempt.ts'
-import { applyEffect } from './effects.ts'
-import { deliveryRoutes } from './routes.ts'
-import { type DeliveryContext, findTarget, sendTest, type TestResult } from './service.ts'
-import { TargetCache } from './targets.ts'
+import type { Config } from '#config/config.ts'
+import { type DeliveryTarget, signedHeaders, type WebhookMessage } from './destinations/attempt.ts'
+import { applyEffect } from './health/effects.ts'
+import { deliveryRoutes } from './log/routes.ts'
+import { type DeliveryContext, findTarget, sendTest, type TestResult } from './log/service.ts'
+import { TargetCache } from './destinations/targets.ts'
 import { DeliveryWorker } from './worker.ts'
 
 /**
@@ -32,7 +32,7 @@ export interface DeliveryService {
   createWorker(options: { tenantId: string | null; now?: () => Date }): DeliveryWorker
 }
 
-export type { DeliveryTarget, WebhookMessage } from './attempt.ts'
+export type { DeliveryTarget, WebhookMessage } from './destinations/attempt.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

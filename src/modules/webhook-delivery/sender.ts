@@ -1,13 +1,13 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Egress } from '../../infra/egress.ts'
-import type { Metrics } from '../../infra/metrics.ts'
-import { type Attempt, attempt } from './attempt.ts'
-import { afterAttempt, effectsOf, type HealthEffect } from './health.ts'
-import type { Job, Lane } from './lane.ts'
-import { bodyGone, outcomeOf } from './outcome.ts'
-import type { Recorded } from './outcome-writer.ts'
-import { Room } from './room.ts'
-import { judge } from './verdict.ts'
+import type { Egress } from '#infra/egress/index.ts'
+import type { Metrics } from '#infra/metrics.ts'
+import { type Attempt, attempt } from './destinations/attempt.ts'
+import { afterAttempt, effectsOf, type HealthEffect } from './health/health.ts'
+import type { Job, Lane } from './lanes/lane.ts'
+import { bodyGone, outcomeOf } from './outcomes/outcome.ts'
+import type { Recorded } from './outcomes/writer.ts'
+import { Room } from './lanes/capacity.ts'
+import { judge } from './outcomes/verdict.ts'
 
 /** Starts nothing so close to the end of a lease (a quarter of a short one): its outcome might come too late. */
 const LEASE_MARGIN_MS = 1_000

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { createEgress, type EgressOptions, parseEgressAllow } from '../../../src/infra/egress.ts'
-import { type DnsAnswer, startDnsServer } from '../../support/dns-server.ts'
-import { startHostileReceiver } from '../../support/hostile-receiver.ts'
+import { createEgress, type EgressOptions, parseEgressAllow } from '#infra/egress/index.ts'
+import { type DnsAnswer, startDnsServer } from '#test/support/dns-server.ts'
+import { startHostileReceiver } from '#test/support/hostile-receiver.ts'
 
 const PUBLIC_V4 = '93.184.215.14'
 const PUBLIC_V6 = '2606:2800:21f:cb07::1'

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { createAddressPolicy } from '../../../src/infra/egress/allow.ts'
-import { parseEgressAllow } from '../../../src/infra/egress.ts'
+import { createAddressPolicy } from '#infra/egress/allow.ts'
+import { parseEgressAllow } from '#infra/egress/index.ts'
 
 t.test('hosts, addresses and ranges are read, with and without a port', async (t) => {
   t.same(parseEgressAllow(' localhost:3000, Hooks.Internal. ,bücher.example,10.0.0.0/8,127.0.0.1:80 '), [

@@ -1,13 +1,9 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import egressPlugin, {
-  createEgress,
-  type EgressOptions,
-  parseEgressAllow,
-} from '../../../src/infra/egress.ts'
-import { startDnsServer } from '../../support/dns-server.ts'
-import { startHostileReceiver } from '../../support/hostile-receiver.ts'
-import { until } from './until.ts'
+import egressPlugin, { createEgress, type EgressOptions, parseEgressAllow } from '#infra/egress/index.ts'
+import { startDnsServer } from '#test/support/dns-server.ts'
+import { startHostileReceiver } from '#test/support/hostile-receiver.ts'
+import { until } from './support.ts'
 
 const OPTIONS: EgressOptions = { allow: parseEgressAllow('127.0.0.0/8'), dnsServers: [], httpsOnly: false }
 const POST = { method: 'POST', headers: {}, body: '{}', timeoutMs: 3_000 } as const

@@ -8,9 +8,9 @@ import {
   type EgressRequest,
   type EgressResponse,
   parseEgressAllow,
-} from '../../../src/infra/egress.ts'
-import { type HostileKind, startHostileReceiver } from '../../support/hostile-receiver.ts'
-import { until } from './until.ts'
+} from '#infra/egress/index.ts'
+import { type HostileKind, startHostileReceiver } from '#test/support/hostile-receiver.ts'
+import { until } from './support.ts'
 
 const TIMEOUT_MS = 400
 /** A deadline may be noticed 50 ms late; the rest is for a busy machine. */

@@ -1,8 +1,8 @@
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { BodyStart, readHeaders, readRetryAfter } from '../../../src/infra/egress/response.ts'
-import { createEgress, type EgressResponse, parseEgressAllow } from '../../../src/infra/egress.ts'
+import { BodyStart, readHeaders, readRetryAfter } from '#infra/egress/response.ts'
+import { createEgress, type EgressResponse, parseEgressAllow } from '#infra/egress/index.ts'
 
 async function answerTo(
   t: Test,

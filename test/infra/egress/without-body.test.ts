@@ -1,11 +1,6 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import {
-  createEgress,
-  type Egress,
-  type EgressResponse,
-  parseEgressAllow,
-} from '../../../src/infra/egress.ts'
+import { createEgress, type Egress, type EgressResponse, parseEgressAllow } from '#infra/egress/index.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'
 const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n'

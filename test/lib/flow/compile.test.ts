@@ -1,8 +1,8 @@
 import t from 'tap'
-import type { CanonicalFlow, CompileResult } from '../../../src/lib/flow/index.ts'
-import { actionReferences, compileFlow, definitionFormat } from '../../../src/lib/flow/index.ts'
-import { GRAPH, LINEAR } from '../../support/flow-examples.ts'
-import { catalogue } from './catalogue.ts'
+import type { CanonicalFlow, CompileResult } from '#lib/flow/index.ts'
+import { actionReferences, compileFlow, definitionFormat } from '#lib/flow/index.ts'
+import { GRAPH, LINEAR } from '#test/support/flow-examples.ts'
+import { catalogue } from './support.ts'
 
 const RETRY = { max_retries: 3, base_ms: 1000, cap_ms: 900_000 }
 

@@ -1,7 +1,7 @@
 import t from 'tap'
-import type { CompileResult, MessageConfig } from '../../../src/lib/flow/index.ts'
-import { actionReferences, compileFlow } from '../../../src/lib/flow/index.ts'
-import { catalogue } from './catalogue.ts'
+import type { CompileResult, MessageConfig } from '#lib/flow/index.ts'
+import { actionReferences, compileFlow } from '#lib/flow/index.ts'
+import { catalogue } from './support.ts'
 
 type Definition = Record<string, unknown>
 

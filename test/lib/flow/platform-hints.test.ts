@@ -1,7 +1,7 @@
 import t from 'tap'
-import { type CatalogueAction, compileFlow } from '../../../src/lib/flow/index.ts'
-import { platformAction } from '../../../src/modules/registry/platform-actions.ts'
-import { catalogue } from './catalogue.ts'
+import { type CatalogueAction, compileFlow } from '#lib/flow/index.ts'
+import { platformAction } from '#modules/registry/platform-actions.ts'
+import { catalogue } from './support.ts'
 
 /** With the platform's own actions in place of the test's. */
 const real: typeof catalogue = {

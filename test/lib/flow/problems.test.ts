@@ -1,6 +1,6 @@
 import t from 'tap'
-import { compileFlow, describeFlowProblems, FLOW_PROBLEMS } from '../../../src/lib/flow/index.ts'
-import { catalogue } from './catalogue.ts'
+import { compileFlow, describeFlowProblems, FLOW_PROBLEMS } from '#lib/flow/index.ts'
+import { catalogue } from './support.ts'
 import { ACTION_CASES } from './problem-cases/action.ts'
 import { CONDITION_CASES } from './problem-cases/condition.ts'
 import { act, declared, flow, mail, tests } from './problem-cases/definitions.ts'

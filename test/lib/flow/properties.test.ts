@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
-import type { CompileResult } from '../../../src/lib/flow/index.ts'
-import { compileFlow, definitionFormat } from '../../../src/lib/flow/index.ts'
-import { catalogue } from './catalogue.ts'
+import type { CompileResult } from '#lib/flow/index.ts'
+import { compileFlow, definitionFormat } from '#lib/flow/index.ts'
+import { catalogue } from './support.ts'
 import { walk } from './walk.ts'
 
 /** Generous, since other tests run at the same time; work that is not linear takes minutes. */

@@ -1,4 +1,4 @@
-import type { CanonicalFlow, CanonicalStep } from '../../../src/lib/flow/index.ts'
+import type { CanonicalFlow, CanonicalStep } from '#lib/flow/index.ts'
 
 export interface Walk {
   visited: string[]

@@ -1,7 +1,7 @@
 import t from 'tap'
-import type { AuditLogEntry } from '../../../src/modules/audit/schemas.ts'
-import type { ApiKeyWithSecret } from '../../../src/modules/key/schemas.ts'
-import { clientFor, startApp, type Tenant, TEST_PLATFORM_KEY } from '../../support/app.ts'
+import type { AuditLogEntry } from '#modules/audit/schemas.ts'
+import type { ApiKeyWithSecret } from '#modules/key/schemas.ts'
+import { clientFor, startApp, type Tenant, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 
 interface Page {
   data: AuditLogEntry[]

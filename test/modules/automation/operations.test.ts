@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
-import { DueWork } from '../../../src/modules/automation/due-work.ts'
-import { clientFor } from '../../support/app.ts'
-import { startReceiver } from '../../support/receiver.ts'
-import { eventually } from '../../examples/until.ts'
-import { startPlatformWorld } from '../flow-template/support.ts'
+import { DueWork } from '#modules/automation/due-work.ts'
+import { clientFor } from '#test/support/app.ts'
+import { startReceiver } from '#test/support/receiver.ts'
+import { eventually } from '#test/examples/until.ts'
+import { startPlatformWorld } from '#test/modules/flow-template/support.ts'
 import { type Automation, crmOf, DAY_MS, HOUR_MS, made, MIGUEL } from './support.ts'
 
 const platform = await startPlatformWorld(t)

@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import type { Tenant } from '../../support/app.ts'
-import { startApp } from '../../support/app.ts'
+import type { Tenant } from '#test/support/app.ts'
+import { startApp } from '#test/support/app.ts'
 import { type Automation, made } from './support.ts'
 
 /** A platform that answers GETs as it is told, and keeps what it was asked. */

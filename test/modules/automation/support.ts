@@ -1,8 +1,8 @@
 import type { Test } from 'tap'
-import type { Tenant } from '../../support/app.ts'
-import { type PlatformAutomation, startPlatformWorld } from '../flow-template/support.ts'
+import type { Tenant } from '#test/support/app.ts'
+import { type PlatformAutomation, startPlatformWorld } from '#test/modules/flow-template/support.ts'
 
-export { DAY_MS, HOUR_MS, MINUTE_MS } from '../flow-template/support.ts'
+export { DAY_MS, HOUR_MS, MINUTE_MS } from '#test/modules/flow-template/support.ts'
 
 export interface Automation {
   id: string

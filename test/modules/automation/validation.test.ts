@@ -1,5 +1,5 @@
 import t from 'tap'
-import { startApp } from '../../support/app.ts'
+import { startApp } from '#test/support/app.ts'
 
 const service = await startApp(t)
 

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { startApp } from '../../support/app.ts'
-import { auditOf, clientOf, type ProblemBody, register } from '../plugin/plugins.ts'
-import { discover, registerActions } from '../registry/actions.ts'
+import { startApp } from '#test/support/app.ts'
+import { auditOf, clientOf, type ProblemBody, register } from '#test/modules/plugin/support.ts'
+import { discover, registerActions } from '#test/modules/registry/support.ts'
 import {
   ACTION,
   capabilitiesOf,
@@ -10,7 +10,7 @@ import {
   putManifest,
   TRIGGER,
   type UpdateBody,
-} from './manifests.ts'
+} from './support.ts'
 
 const service = await startApp(t)
 const { registry } = service.app

@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
-import { appOn } from '../../infra/app-on.ts'
-import { clientFor, startApp, type Tenant, TEST_PLATFORM_KEY } from '../../support/app.ts'
-import { clientOf, register } from '../plugin/plugins.ts'
-import { registerActions } from '../registry/actions.ts'
-import { CONDITION, manifestOf, type MergedBody, putManifest, TRIGGER } from './manifests.ts'
+import { appOn } from '#test/infra/app-on.ts'
+import { clientFor, startApp, type Tenant, TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { clientOf, register } from '#test/modules/plugin/support.ts'
+import { registerActions } from '#test/modules/registry/support.ts'
+import { CONDITION, manifestOf, type MergedBody, putManifest, TRIGGER } from './support.ts'
 
 const service = await startApp(t)
 

@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
-import { startApp, type Tenant } from '../../support/app.ts'
-import { CAPABILITIES, PLUGIN_JSON } from '../../support/printed.ts'
-import { startReceiver } from '../../support/receiver.ts'
-import { auditOf, clientOf, register } from '../plugin/plugins.ts'
-import { discover } from '../registry/actions.ts'
+import { startApp, type Tenant } from '#test/support/app.ts'
+import { CAPABILITIES, PLUGIN_JSON } from '#test/support/printed.ts'
+import { startReceiver } from '#test/support/receiver.ts'
+import { auditOf, clientOf, register } from '#test/modules/plugin/support.ts'
+import { discover } from '#test/modules/registry/support.ts'
 import {
   capabilitiesOf,
   manifestOf,
@@ -11,7 +11,7 @@ import {
   putManifest,
   TRIGGER,
   type UpdateBody,
-} from './manifests.ts'
+} from './support.ts'
 
 const service = await startApp(t)
 

@@ -1,14 +1,10 @@
 import type { ServerResponse } from 'node:http'
 import type { Test } from 'tap'
 import type { Static } from '@sinclair/typebox'
-import type {
-  DispatchedAction,
-  DispatchInput,
-  DispatchResult,
-} from '../../../src/modules/dispatcher/schemas.ts'
-import type { EventLogPage } from '../../../src/modules/dispatcher/schemas.ts'
-import type { Tenant } from '../../support/app.ts'
-import { type Received, type Receiver, startReceiver } from '../../support/receiver.ts'
+import type { DispatchedAction, DispatchInput, DispatchResult } from '#modules/dispatcher/schemas.ts'
+import type { EventLogPage } from '#modules/dispatcher/schemas.ts'
+import type { Tenant } from '#test/support/app.ts'
+import { type Received, type Receiver, startReceiver } from '#test/support/receiver.ts'
 
 export type Result = Static<typeof DispatchedAction>
 export type LogEntry = Static<typeof EventLogPage>['data'][number]

@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import type { Erasure } from '../../../src/modules/erasure/schemas.ts'
-import { type ErasureWorkerContext, runErasureTurn } from '../../../src/modules/erasure/worker.ts'
-import { lowestIdAt } from '../../../src/lib/id-range.ts'
-import { newId } from '../../../src/lib/ids.ts'
+import type { Erasure } from '#modules/erasure/schemas.ts'
+import { type ErasureWorkerContext, runErasureTurn } from '#modules/erasure/worker.ts'
+import { lowestIdAt } from '#lib/id-range.ts'
+import { newId } from '#lib/ids.ts'
 import {
   DAY_MS,
   flowOf,
@@ -13,7 +13,7 @@ import {
   startReceiver,
   startWorld,
   wait,
-} from '../flow-engine/support.ts'
+} from '#test/modules/flow-engine/support.ts'
 
 const world = await startWorld(t)
 const { app, db } = world

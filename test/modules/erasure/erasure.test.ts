@@ -1,15 +1,11 @@
 import t from 'tap'
-import { claimErasure, type ErasureJob } from '../../../src/modules/erasure/job-repository.ts'
-import type { Erasure } from '../../../src/modules/erasure/schemas.ts'
-import { hashValue } from '../../../src/modules/erasure/value.ts'
-import {
-  type ErasureWorkerContext,
-  runErasureBatch,
-  runErasureTurn,
-} from '../../../src/modules/erasure/worker.ts'
-import { runReplayTurn } from '../../../src/modules/replay/worker.ts'
-import { startApp } from '../../support/app.ts'
-import { deliveriesOf, hoursAgo, seedDelivery, seedEvent, seedPlugin } from '../replay/seed.ts'
+import { claimErasure, type ErasureJob } from '#modules/erasure/job-repository.ts'
+import type { Erasure } from '#modules/erasure/schemas.ts'
+import { hashValue } from '#modules/erasure/value.ts'
+import { type ErasureWorkerContext, runErasureBatch, runErasureTurn } from '#modules/erasure/worker.ts'
+import { runReplayTurn } from '#modules/replay/worker.ts'
+import { startApp } from '#test/support/app.ts'
+import { deliveriesOf, hoursAgo, seedDelivery, seedEvent, seedPlugin } from '#test/modules/replay/support.ts'
 
 const service = await startApp(t)
 const { app, db } = service

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { generateApiKey, hashApiKey } from '../../../src/lib/api-key.ts'
-import { newId } from '../../../src/lib/ids.ts'
-import type { Erasure } from '../../../src/modules/erasure/schemas.ts'
-import { clientFor, startApp, type Tenant } from '../../support/app.ts'
-import { seedEvent, seedPlugin } from '../replay/seed.ts'
+import { generateApiKey, hashApiKey } from '#lib/secrets/api-key.ts'
+import { newId } from '#lib/ids.ts'
+import type { Erasure } from '#modules/erasure/schemas.ts'
+import { clientFor, startApp, type Tenant } from '#test/support/app.ts'
+import { seedEvent, seedPlugin } from '#test/modules/replay/support.ts'
 
 const service = await startApp(t)
 const { app, db } = service

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readAutomationEvent } from '../../../src/modules/event/intake-request.ts'
+import { readAutomationEvent } from '#modules/event/intake/request.ts'
 
 const PRINTED = {
   event_type: 'customer.created',

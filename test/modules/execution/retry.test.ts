@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import type { Receiver } from '../../support/receiver.ts'
+import type { Receiver } from '#test/support/receiver.ts'
 import {
   flowOf,
   HOUR_MS,
@@ -11,7 +11,7 @@ import {
   startWorld,
   step,
   wait,
-} from '../flow-engine/support.ts'
+} from '#test/modules/flow-engine/support.ts'
 import { latest, read, refusal, retry } from './support.ts'
 
 t.setTimeout(120_000)

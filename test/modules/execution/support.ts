@@ -1,8 +1,8 @@
 import { type Kysely } from 'kysely'
-import type { DB } from '../../../db/schema.ts'
-import { newId } from '../../../src/lib/ids.ts'
-import type { Execution, ExecutionDetail } from '../../../src/modules/execution/schemas.ts'
-import type { Shop } from '../flow-engine/support.ts'
+import type { DB } from '#db/schema.ts'
+import { newId } from '#lib/ids.ts'
+import type { Execution, ExecutionDetail } from '#modules/execution/read/schemas.ts'
+import type { Shop } from '#test/modules/flow-engine/support.ts'
 
 export async function listed(shop: Shop, query = ''): Promise<Execution[]> {
   const answer = await shop.tenant.get(`/api/automation/executions${query}`)

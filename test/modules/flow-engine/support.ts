@@ -1,12 +1,12 @@
 import { type Kysely, sql } from 'kysely'
 import type { Test } from 'tap'
-import type { DB } from '../../../db/schema.ts'
-import { newId } from '../../../src/lib/ids.ts'
-import type { CanonicalFlow, CanonicalStep, FlowSettings } from '../../../src/lib/flow/types.ts'
-import type { Engine } from '../../../src/modules/flow-engine/engine.ts'
-import { feedSettled } from '../event/setup.ts'
-import { startApp, type Tenant, type TestApp } from '../../support/app.ts'
-import { type Receiver, startReceiver } from '../../support/receiver.ts'
+import type { DB } from '#db/schema.ts'
+import { newId } from '#lib/ids.ts'
+import type { CanonicalFlow, CanonicalStep, FlowSettings } from '#lib/flow/types.ts'
+import type { Engine } from '#modules/flow-engine/run/engine.ts'
+import { feedSettled } from '#test/modules/event/support.ts'
+import { startApp, type Tenant, type TestApp } from '#test/support/app.ts'
+import { type Receiver, startReceiver } from '#test/support/receiver.ts'
 
 export const MINUTE_MS = 60_000
 export const HOUR_MS = 60 * MINUTE_MS

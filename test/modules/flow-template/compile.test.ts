@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import t from 'tap'
-import { startApp } from '../../support/app.ts'
-import { tableRows } from '../../support/markdown.ts'
-import type { Parameter } from '../../../src/modules/flow-template/parameter.ts'
-import { TEMPLATES } from '../../../src/modules/flow-template/templates/index.ts'
+import { startApp } from '#test/support/app.ts'
+import { tableRows } from '#test/support/markdown.ts'
+import type { Parameter } from '#modules/flow-template/parameter.ts'
+import { TEMPLATES } from '#modules/flow-template/templates/index.ts'
 
 /** Values that are as far from the defaults as they may be. */
 function extremes(parameter: Parameter): (string | number)[] {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { clientFor, startApp } from '../../support/app.ts'
+import { clientFor, startApp } from '#test/support/app.ts'
 
 const { app, db, ...service } = await startApp(t)
 const URL = '/api/automation/templates'

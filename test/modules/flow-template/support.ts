@@ -1,10 +1,10 @@
 import type { Test } from 'tap'
-import { TEST_PLATFORM_KEY } from '../../support/app.ts'
-import { PLATFORM_TOKEN, type Shop as PlatformShop, shopOf, startShop } from '../../examples/shop.ts'
-import { eventually } from '../../examples/until.ts'
-import { outcomes, type Shop, startWorld, type World } from '../flow-engine/support.ts'
+import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { PLATFORM_TOKEN, type Shop as PlatformShop, shopOf, startShop } from '#test/examples/shop.ts'
+import { eventually } from '#test/examples/until.ts'
+import { outcomes, type Shop, startWorld, type World } from '#test/modules/flow-engine/support.ts'
 
-export { DAY_MS, HOUR_MS, MINUTE_MS, outcomes } from '../flow-engine/support.ts'
+export { DAY_MS, HOUR_MS, MINUTE_MS, outcomes } from '#test/modules/flow-engine/support.ts'
 
 export interface Sent {
   channel: string

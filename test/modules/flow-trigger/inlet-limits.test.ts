@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { Trigger } from '../../../src/lib/flow/types.ts'
-import { startWorld } from '../flow-engine/support.ts'
+import type { Trigger } from '#lib/flow/types.ts'
+import { startWorld } from '#test/modules/flow-engine/support.ts'
 import { activate } from './support.ts'
 
 const TRIGGER: Trigger = {

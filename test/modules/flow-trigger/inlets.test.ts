@@ -1,10 +1,10 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import type { Condition } from '../../../src/lib/condition.ts'
-import type { Trigger } from '../../../src/lib/flow/types.ts'
-import { newId } from '../../../src/lib/ids.ts'
-import { clientFor, TEST_PLATFORM_KEY } from '../../support/app.ts'
-import { outcomes, settings, type Shop, startWorld } from '../flow-engine/support.ts'
+import type { Condition } from '#lib/condition/index.ts'
+import type { Trigger } from '#lib/flow/types.ts'
+import { newId } from '#lib/ids.ts'
+import { clientFor, TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { outcomes, settings, type Shop, startWorld } from '#test/modules/flow-engine/support.ts'
 import { activate, setStatus, sync } from './support.ts'
 
 const world = await startWorld(t, {

@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
-import type { Trigger } from '../../../src/lib/flow/types.ts'
-import type { Firer } from '../../../src/modules/flow-trigger/firer.ts'
-import { DAY_MS, flowOf, type Shop, wait, type World } from '../flow-engine/support.ts'
-import type { FlowSettings } from '../../../src/lib/flow/types.ts'
+import type { Trigger } from '#lib/flow/types.ts'
+import type { Firer } from '#modules/flow-trigger/firer.ts'
+import { DAY_MS, flowOf, type Shop, wait, type World } from '#test/modules/flow-engine/support.ts'
+import type { FlowSettings } from '#lib/flow/types.ts'
 
 /** A flow with these triggers that waits for a day; it is active, and its schedules count from `since`. */
 export async function activate(

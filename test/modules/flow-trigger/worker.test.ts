@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { eventually } from '../../support/deliveries.ts'
-import { MINUTE_MS, startWorld } from '../flow-engine/support.ts'
+import { eventually } from '#test/support/deliveries.ts'
+import { MINUTE_MS, startWorld } from '#test/modules/flow-engine/support.ts'
 import { activate, type Fired, firings, schedule } from './support.ts'
 
 t.test('a worker fires and runs what is due by itself, on time once it knows of it', async (t) => {

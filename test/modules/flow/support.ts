@@ -1,8 +1,8 @@
 import type { LightMyRequestResponse } from 'fastify'
-import type { Tenant, TestApp } from '../../support/app.ts'
-import { feedSettled } from '../event/setup.ts'
+import type { Tenant, TestApp } from '#test/support/app.ts'
+import { feedSettled } from '#test/modules/event/support.ts'
 
-export { GRAPH, LINEAR } from '../../support/flow-examples.ts'
+export { GRAPH, LINEAR } from '#test/support/flow-examples.ts'
 
 export const FLOWS = '/api/automation/flows'
 

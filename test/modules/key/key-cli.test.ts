@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import type { ApiKeyWithSecret } from '../../../src/modules/key/schemas.ts'
-import { clientFor, startApp } from '../../support/app.ts'
+import type { ApiKeyWithSecret } from '#modules/key/schemas.ts'
+import { clientFor, startApp } from '#test/support/app.ts'
 
 const CLI = fileURLToPath(new URL('../../../src/key-cli.ts', import.meta.url))
 const UNKNOWN_ID = '00000000-0000-7000-8000-000000000000'

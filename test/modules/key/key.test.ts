@@ -1,8 +1,8 @@
 import type { LightMyRequestResponse } from 'fastify'
 import t from 'tap'
-import { newId } from '../../../src/lib/ids.ts'
-import type { ApiKey, ApiKeyWithSecret } from '../../../src/modules/key/schemas.ts'
-import { clientFor, startApp, TEST_PLATFORM_KEY, type Tenant } from '../../support/app.ts'
+import { newId } from '#lib/ids.ts'
+import type { ApiKey, ApiKeyWithSecret } from '#modules/key/schemas.ts'
+import { clientFor, startApp, TEST_PLATFORM_KEY, type Tenant } from '#test/support/app.ts'
 
 interface ProblemBody {
   code: string

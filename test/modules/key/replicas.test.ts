@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { pino } from 'pino'
 import t from 'tap'
-import { buildApp } from '../../../src/app.ts'
-import { parseEgressAllow } from '../../../src/infra/egress.ts'
-import { createSecretBox } from '../../../src/lib/secret-box.ts'
-import type { ApiKeyWithSecret } from '../../../src/modules/key/schemas.ts'
-import { clientFor, startApp } from '../../support/app.ts'
+import { buildApp } from '#src/app.ts'
+import { parseEgressAllow } from '#infra/egress/index.ts'
+import { createSecretBox } from '#lib/secrets/secret-box.ts'
+import type { ApiKeyWithSecret } from '#modules/key/schemas.ts'
+import { clientFor, startApp } from '#test/support/app.ts'
 
 /** Well below the 5 s after which a replica would ask again by itself. */
 const AT_ONCE_MS = 2_000

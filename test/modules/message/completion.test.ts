@@ -1,6 +1,6 @@
 import t from 'tap'
-import { readCompletion } from '../../../src/modules/message/completion.ts'
-import { completion } from './ai-server.ts'
+import { readCompletion } from '#modules/message/completion.ts'
+import { completion } from './support.ts'
 
 t.test('the text of the first choice is the answer, as plain text', async (t) => {
   t.strictSame(readCompletion(completion('  Dear Ann,\r\nthank you.\n')), { text: 'Dear Ann,\nthank you.' })

@@ -1,11 +1,11 @@
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { compileTemplateTree } from '../../../src/lib/template.ts'
-import { newId } from '../../../src/lib/ids.ts'
-import type { MessageDraft, MessageKey, RecordedMessage } from '../../../src/modules/message/index.ts'
-import { startApp, type TestApp } from '../../support/app.ts'
-import { type AiServer, completion, startAi } from './ai-server.ts'
+import { compileTemplateTree } from '#lib/template/index.ts'
+import { newId } from '#lib/ids.ts'
+import type { MessageDraft, MessageKey, RecordedMessage } from '#modules/message/index.ts'
+import { startApp, type TestApp } from '#test/support/app.ts'
+import { type AiServer, completion, startAi } from './support.ts'
 
 t.setTimeout(120_000)
 

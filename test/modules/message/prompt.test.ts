@@ -1,6 +1,6 @@
 import t from 'tap'
-import { compileTemplateTree } from '../../../src/lib/template.ts'
-import { type Prompt, type PromptSource, writePrompt } from '../../../src/modules/message/prompt.ts'
+import { compileTemplateTree } from '#lib/template/index.ts'
+import { type Prompt, type PromptSource, writePrompt } from '#modules/message/prompt.ts'
 
 const NOW = new Date('2026-03-01T09:00:00Z')
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Slots } from '../../../src/modules/message/slots.ts'
+import { Slots } from '#modules/message/slots.ts'
 
 const FOREVER_MS = 60_000
 

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { BREAKER_BASE_MS } from '../../../src/lib/backoff.ts'
-import { createEgress, parseEgressAllow } from '../../../src/infra/egress.ts'
-import { startApp } from '../../support/app.ts'
-import { startReceiver } from '../../support/receiver.ts'
-import { type PlatformCall, PlatformConnector } from '../../../src/modules/platform/connector.ts'
+import { BREAKER_BASE_MS } from '#lib/async/backoff.ts'
+import { createEgress, parseEgressAllow } from '#infra/egress/index.ts'
+import { startApp } from '#test/support/app.ts'
+import { startReceiver } from '#test/support/receiver.ts'
+import { type PlatformCall, PlatformConnector } from '#modules/platform/connector.ts'
 
 const TOKEN = 'tok"en\\1234567890'
 const CALL = { method: 'POST', path: '/api/products', body: { title: 'Hat' }, idempotencyKey: 'e:k' }

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { appOn } from '../../infra/app-on.ts'
-import { clientFor, startApp, TEST_PLATFORM_KEY } from '../../support/app.ts'
-import { startReceiver } from '../../support/receiver.ts'
+import { appOn } from '#test/infra/app-on.ts'
+import { clientFor, startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { startReceiver } from '#test/support/receiver.ts'
 
 const ROUTE = '/api/tenant/platform'
 const CALL = { method: 'POST', path: '/api/products', body: {}, idempotencyKey: 'e:k' }

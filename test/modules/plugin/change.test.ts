@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { startApp, TEST_PLATFORM_KEY } from '../../support/app.ts'
+import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import {
   auditOf,
   clientOf,
@@ -9,7 +9,7 @@ import {
   register,
   subscriptionsVersion,
   WEBHOOK_URL,
-} from './plugins.ts'
+} from './support.ts'
 
 const service = await startApp(t)
 const { app, db } = service

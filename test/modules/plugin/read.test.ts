@@ -1,7 +1,7 @@
 import t from 'tap'
 import { sql } from 'kysely'
-import { startApp, TEST_PLATFORM_KEY, clientFor } from '../../support/app.ts'
-import { clientOf, insertWaiting, type PluginBody, register } from './plugins.ts'
+import { startApp, TEST_PLATFORM_KEY, clientFor } from '#test/support/app.ts'
+import { clientOf, insertWaiting, type PluginBody, register } from './support.ts'
 
 const service = await startApp(t)
 const { db } = service

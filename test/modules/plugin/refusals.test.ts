@@ -1,6 +1,6 @@
 import t from 'tap'
-import { startApp } from '../../support/app.ts'
-import { type ProblemBody, WEBHOOK_URL } from './plugins.ts'
+import { startApp } from '#test/support/app.ts'
+import { type ProblemBody, WEBHOOK_URL } from './support.ts'
 
 const service = await startApp(t)
 const { db } = service

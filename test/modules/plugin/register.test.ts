@@ -1,7 +1,7 @@
 import t from 'tap'
 import { sql } from 'kysely'
-import { parseSecret } from '../../../src/lib/signature.ts'
-import { startApp } from '../../support/app.ts'
+import { parseSecret } from '#lib/secrets/signature.ts'
+import { startApp } from '#test/support/app.ts'
 import {
   auditOf,
   clientOf,
@@ -10,7 +10,7 @@ import {
   register,
   subscriptionsVersion,
   WEBHOOK_URL,
-} from './plugins.ts'
+} from './support.ts'
 
 const service = await startApp(t)
 const { db } = service

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { verifyWebhook, parseSecret } from '../../../src/lib/signature.ts'
-import { startApp } from '../../support/app.ts'
-import { startReceiver } from '../../support/receiver.ts'
-import { clientOf, register } from './plugins.ts'
+import { verifyWebhook, parseSecret } from '#lib/secrets/signature.ts'
+import { startApp } from '#test/support/app.ts'
+import { startReceiver } from '#test/support/receiver.ts'
+import { clientOf, register } from './support.ts'
 
 const service = await startApp(t)
 

@@ -1,11 +1,11 @@
 import t, { type Test } from 'tap'
-import { checkSchema } from '../../../src/lib/safe-schema.ts'
-import type { RegistryAction } from '../../../src/modules/registry/index.ts'
-import { appOn } from '../../infra/app-on.ts'
-import { clientFor, startApp, TEST_PLATFORM_KEY } from '../../support/app.ts'
-import { startReceiver } from '../../support/receiver.ts'
-import { clientOf, register } from '../plugin/plugins.ts'
-import { type ActionPage, discover, registerActions, WELCOME } from './actions.ts'
+import { checkSchema } from '#lib/schema/safe/index.ts'
+import type { RegistryAction } from '#modules/registry/index.ts'
+import { appOn } from '#test/infra/app-on.ts'
+import { clientFor, startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { startReceiver } from '#test/support/receiver.ts'
+import { clientOf, register } from '#test/modules/plugin/support.ts'
+import { type ActionPage, discover, registerActions, WELCOME } from './support.ts'
 
 const service = await startApp(t)
 const receiver = await startReceiver(t)

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { startApp } from '../../support/app.ts'
-import { REGISTER_ACTIONS } from '../../support/printed.ts'
-import { startReceiver } from '../../support/receiver.ts'
-import { register } from '../plugin/plugins.ts'
+import { startApp } from '#test/support/app.ts'
+import { REGISTER_ACTIONS } from '#test/support/printed.ts'
+import { startReceiver } from '#test/support/receiver.ts'
+import { register } from '#test/modules/plugin/support.ts'
 
 t.test('a plugin registers and a mixed dispatch names it by its id, as overview.md prints it', async (t) => {
   const platform = await startReceiver(t)

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { startApp } from '../../support/app.ts'
-import { auditOf, clientOf, type ProblemBody, register } from '../plugin/plugins.ts'
-import { type ActionPage, discover, registerActions, WELCOME } from './actions.ts'
+import { startApp } from '#test/support/app.ts'
+import { auditOf, clientOf, type ProblemBody, register } from '#test/modules/plugin/support.ts'
+import { type ActionPage, discover, registerActions, WELCOME } from './support.ts'
 
 const service = await startApp(t)
 const PATH = '/api/plugins/email-marketing/register-actions'

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { startApp } from '../../support/app.ts'
-import { register } from '../plugin/plugins.ts'
-import { registerActions, WELCOME } from './actions.ts'
+import { startApp } from '#test/support/app.ts'
+import { register } from '#test/modules/plugin/support.ts'
+import { registerActions, WELCOME } from './support.ts'
 
 const service = await startApp(t)
 const { registry } = service.app

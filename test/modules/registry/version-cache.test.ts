@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Picture, VersionCache } from '../../../src/modules/registry/version-cache.ts'
+import { type Picture, VersionCache } from '#modules/registry/version-cache.ts'
 
 interface Sketch extends Picture {
   of: number

@@ -1,8 +1,8 @@
 import t from 'tap'
-import type { Replay } from '../../../src/modules/replay/schemas.ts'
-import { startApp } from '../../support/app.ts'
-import { startReceiver } from '../../support/receiver.ts'
-import { hoursAgo, seedEvent } from './seed.ts'
+import type { Replay } from '#modules/replay/schemas.ts'
+import { startApp } from '#test/support/app.ts'
+import { startReceiver } from '#test/support/receiver.ts'
+import { hoursAgo, seedEvent } from './support.ts'
 
 t.test('a running service delivers events from before the plugin was registered', async (t) => {
   const receiver = await startReceiver(t)

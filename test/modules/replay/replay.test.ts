@@ -1,13 +1,9 @@
 import t from 'tap'
-import { claimReplay, type ReplayJob } from '../../../src/modules/replay/job-repository.ts'
-import type { Replay } from '../../../src/modules/replay/schemas.ts'
-import {
-  type ReplayWorkerContext,
-  runReplayBatch,
-  runReplayTurn,
-} from '../../../src/modules/replay/worker.ts'
-import { startApp } from '../../support/app.ts'
-import { deliveriesOf, hoursAgo, seedDelivery, seedEvent, seedPlugin } from './seed.ts'
+import { claimReplay, type ReplayJob } from '#modules/replay/job-repository.ts'
+import type { Replay } from '#modules/replay/schemas.ts'
+import { type ReplayWorkerContext, runReplayBatch, runReplayTurn } from '#modules/replay/worker.ts'
+import { startApp } from '#test/support/app.ts'
+import { deliveriesOf, hoursAgo, seedDelivery, seedEvent, seedPlugin } from './support.ts'
 
 const service = await startApp(t)
 const { app, db } = service

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { generateApiKey, hashApiKey } from '../../../src/lib/api-key.ts'
-import { newId } from '../../../src/lib/ids.ts'
-import type { Replay } from '../../../src/modules/replay/schemas.ts'
-import { clientFor, startApp, type Tenant } from '../../support/app.ts'
-import { seedPlugin } from './seed.ts'
+import { generateApiKey, hashApiKey } from '#lib/secrets/api-key.ts'
+import { newId } from '#lib/ids.ts'
+import type { Replay } from '#modules/replay/schemas.ts'
+import { clientFor, startApp, type Tenant } from '#test/support/app.ts'
+import { seedPlugin } from './support.ts'
 
 const service = await startApp(t)
 const { app, db } = service

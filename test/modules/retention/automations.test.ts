@@ -1,13 +1,9 @@
 import t from 'tap'
-import type { ExecutionStatus } from '../../../db/schema.ts'
-import { newId } from '../../../src/lib/ids.ts'
-import {
-  type RetentionContext,
-  type RetentionCounts,
-  runRetention,
-} from '../../../src/modules/retention/index.ts'
-import { createTestDatabase } from '../../support/database.ts'
-import { hoursAgo, idAt, seedPlugin } from '../replay/seed.ts'
+import type { ExecutionStatus } from '#db/schema.ts'
+import { newId } from '#lib/ids.ts'
+import { type RetentionContext, type RetentionCounts, runRetention } from '#modules/retention/index.ts'
+import { createTestDatabase } from '#test/support/database.ts'
+import { hoursAgo, idAt, seedPlugin } from '#test/modules/replay/support.ts'
 
 const { db } = await createTestDatabase(t)
 const ctx: RetentionContext = { db, days: 90, bodyDays: 30, pauseMs: 0 }

@@ -1,10 +1,17 @@
 import t from 'tap'
-import { hashApiKey } from '../../../src/lib/api-key.ts'
-import { newId } from '../../../src/lib/ids.ts'
-import { type RetentionCounts, runRetention } from '../../../src/modules/retention/index.ts'
-import { tryLock, unlock } from '../../../src/modules/retention/repository.ts'
-import { createTestDatabase } from '../../support/database.ts'
-import { deliveriesOf, hoursAgo, idAt, seedDelivery, seedEvent, seedPlugin } from '../replay/seed.ts'
+import { hashApiKey } from '#lib/secrets/api-key.ts'
+import { newId } from '#lib/ids.ts'
+import { type RetentionCounts, runRetention } from '#modules/retention/index.ts'
+import { tryLock, unlock } from '#modules/retention/repository.ts'
+import { createTestDatabase } from '#test/support/database.ts'
+import {
+  deliveriesOf,
+  hoursAgo,
+  idAt,
+  seedDelivery,
+  seedEvent,
+  seedPlugin,
+} from '#test/modules/replay/support.ts'
 
 const database = await createTestDatabase(t)
 const { db } = database

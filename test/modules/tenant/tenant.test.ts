@@ -1,7 +1,7 @@
 import t from 'tap'
-import type { ApiKeyWithSecret } from '../../../src/modules/key/schemas.ts'
-import type { Tenant as TenantBody } from '../../../src/modules/tenant/schemas.ts'
-import { clientFor, startApp } from '../../support/app.ts'
+import type { ApiKeyWithSecret } from '#modules/key/schemas.ts'
+import type { Tenant as TenantBody } from '#modules/tenant/schemas.ts'
+import { clientFor, startApp } from '#test/support/app.ts'
 
 const service = await startApp(t)
 

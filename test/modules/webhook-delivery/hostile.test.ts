@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import { startApp } from '../../support/app.ts'
+import { startApp } from '#test/support/app.ts'
 import {
   attemptsOf,
   deliverDue,
@@ -9,9 +9,9 @@ import {
   onlyDelivery,
   registerPlugin,
   sendEvent,
-} from '../../support/deliveries.ts'
-import { type HostileKind, startHostileReceiver } from '../../support/hostile-receiver.ts'
-import { startReceiver } from '../../support/receiver.ts'
+} from '#test/support/deliveries.ts'
+import { type HostileKind, startHostileReceiver } from '#test/support/hostile-receiver.ts'
+import { startReceiver } from '#test/support/receiver.ts'
 
 const service = await startApp(t)
 const { db } = service

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { startApp, type Tenant } from '../../support/app.ts'
+import { startApp, type Tenant } from '#test/support/app.ts'
 import {
   deliverDue,
   deliveriesOf,
@@ -9,8 +9,8 @@ import {
   seedBacklog,
   sendEvent,
   statusesOf,
-} from '../../support/deliveries.ts'
-import { startReceiver } from '../../support/receiver.ts'
+} from '#test/support/deliveries.ts'
+import { startReceiver } from '#test/support/receiver.ts'
 
 const service = await startApp(t)
 const { db } = service

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { startApp } from '../../support/app.ts'
+import { startApp } from '#test/support/app.ts'
 import {
   attemptsOf,
   deliverDue,
@@ -9,9 +9,9 @@ import {
   registerPlugin,
   sendEvent,
   TestClock,
-} from '../../support/deliveries.ts'
-import { startHostileReceiver } from '../../support/hostile-receiver.ts'
-import { startReceiver } from '../../support/receiver.ts'
+} from '#test/support/deliveries.ts'
+import { startHostileReceiver } from '#test/support/hostile-receiver.ts'
+import { startReceiver } from '#test/support/receiver.ts'
 
 const service = await startApp(t)
 const { db } = service

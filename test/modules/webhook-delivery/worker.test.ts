@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { sql } from 'kysely'
 import t from 'tap'
-import { startApp } from '../../support/app.ts'
+import { startApp } from '#test/support/app.ts'
 import {
   attemptsOf,
   deliverDue,
@@ -14,8 +14,8 @@ import {
   seedLargeEvent,
   sendEvent,
   statusesOf,
-} from '../../support/deliveries.ts'
-import { startReceiver } from '../../support/receiver.ts'
+} from '#test/support/deliveries.ts'
+import { startReceiver } from '#test/support/receiver.ts'
 
 const service = await startApp(t, { env: { MAX_IN_FLIGHT: '10' } })
 const { app, db } = service

@@ -1,4 +1,4 @@
-import type { SafeSchema } from '../../../lib/safe-schema.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
 
 /** Names the thing that events tell of, and the member of `data` that holds its id. */
 export interface CatalogueEntity {

@@ -1,0 +1,256 @@
+import { timingSafeEqual } from 'node:crypto'
+import fp from 'fastify-plugin'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ActorKind, TenantRole } from '#db/schema.ts'
+import { bearerKey, hashApiKey } from '#lib/secrets/api-key.ts'
+import { isUuid } from '#lib/ids.ts'
+import { defineProblem, type Problem } from '#lib/api/problem.ts'
+import { KeyCache } from './key-cache.ts'
+import { findKey, type KnownKey } from './key-lookup.ts'
+
+export const unauthenticated = defineProblem(
+  'unauthenticated',
+  401,
+  'A key is needed',
+  'Send a live key as "Authorization: Bearer bcs_…".',
+)
+export const forbidden = defineProblem(
+  'forbidden',
+  403,
+  'This key may not do that',
+  'Use a key of the kind or role that the route asks for.',
+)
+export const tenantMismatch = defineProblem(
+  'tenant_mismatch',
+  403,
+  'The request names another tenant',
+  'Leave tenant_id and X-Tenant-Id out, or name the tenant that the key belongs to.',
+)
+export const tenantRequired = defineProblem(
+  'tenant_required',
+  400,
+  'The tenant is not named',
+  'A platform key acts for any tenant: name one by the X-Tenant-Id header, a UUID.',
+)
+
+/** The problems that any route with a key may answer, for its `response` schema. */
+export const AUTH_PROBLEMS = [unauthenticated, forbidden, tenantMismatch, tenantRequired] as const
+
+/**
+ * What a route asks of its caller. A tenant key needs at least the role; platform keys may do all of it.
+ * `plugin` lets a plugin's own key in: with a `:slug` in the path only for that plugin, else the handler
+ * narrows by `request.actor.pluginId`. `tenant: 'optional'` is for routes that also work above all tenants,
+ * by `request.tenantScope`.
+ */
+export interface Access {
+  role: 'public' | TenantRole | 'platform'
+  plugin?: boolean
+  tenant?: 'optional'
+}
+
+/** Who does it. Services take this where they write the audit log; they never see a request. */
+export interface Actor {
+  kind: ActorKind
+  /** The key's id; null in open mode, for the environment's platform key and for the service itself. */
+  id: string | null
+  /** Null: any tenant. */
+  tenantId: string | null
+  role: TenantRole | 'platform' | null
+  pluginId: string | null
+  pluginSlug: string | null
+  requestId: string | null
+}
+
+export const SYSTEM_ACTOR: Actor = {
+  kind: 'system',
+  id: null,
+  tenantId: null,
+  role: 'platform',
+  pluginId: null,
+  pluginSlug: null,
+  requestId: null,
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    access?: Access
+  }
+  interface FastifyRequest {
+    actor: Actor
+    /** The tenant that this request works for. @throws `tenant_required` for a platform key that names none */
+    tenantId: string
+    /** The same, or null for a platform key that names none. */
+    tenantScope: string | null
+    /** The same, for a body that may name the tenant. @throws `tenant_mismatch` */
+    tenantFor(bodyTenantId: string | undefined): string
+  }
+}
+
+/**
+ * Opens the routes that this scope registers from now on, and that do not say themselves who may call them. For what
+ * others wrote: a page, static files.
+ */
+export function openTo(scope: Pick<FastifyInstance, 'addHook'>, role: Access['role']): void {
+  scope.addHook('onRoute', (route) => {
+    route.config = { access: { role }, ...route.config }
+  })
+}
+
+const ROLE_RANK = { viewer: 1, editor: 2, admin: 3, platform: 4 } as const
+/** A revoked key is forgotten at once where the signal arrives, and after this long everywhere. */
+const KEY_CACHE_MS = 5_000
+/** About 400 bytes each. */
+const KEY_CACHE_MAX = 10_000
+const TENANT_CACHE_MAX = 100_000
+
+export interface AuthOptions {
+  /** No key configured and a loopback host: requests without a key work for this tenant. Null: keys are needed. */
+  openTenantId: string | null
+  platformKey: string | null
+}
+
+export default fp(
+  async (app, options: AuthOptions) => {
+    const cache = new KeyCache<KnownKey>({ ttlMs: KEY_CACHE_MS, maxEntries: KEY_CACHE_MAX })
+    const platformHash = options.platformKey === null ? null : hashApiKey(options.platformKey)
+    const knownTenants = new Set<string>()
+    app.signals.subscribe('key_changed', () => cache.clear())
+    // A deleted plugin's keys end with it.
+    app.signals.subscribe('plugin_changed', () => cache.clear())
+
+    app.decorateRequest('actor', null as unknown as Actor)
+    app.decorateRequest('tenantScope', {
+      getter(this: FastifyRequest) {
+        return scopeOf(this)
+      },
+    })
+    app.decorateRequest('tenantId', {
+      getter(this: FastifyRequest) {
+        return this.tenantFor(undefined)
+      },
+    })
+    app.decorateRequest('tenantFor', function (this: FastifyRequest, bodyTenantId: string | undefined) {
+      return tenantOf(this, bodyTenantId)
+    })
+
+    // Before the body is read: who has no key does not get to send us megabytes. A key that is remembered is looked up
+    // without a promise: at thousands of requests a second that is what authentication costs.
+    app.addHook('onRequest', (request, _reply, done) => {
+      const access = request.routeOptions.config.access
+      if (request.is404 || access?.role === 'public') {
+        done()
+        return
+      }
+      // Secure by default: a route that forgot to say who may call it is nobody's.
+      if (access === undefined) throw forbidden()
+      const actor = identify(request)
+      if (!(actor instanceof Promise)) {
+        admit(request, access, actor)
+        done()
+        return
+      }
+      actor.then((found) => admit(request, access, found)).then(() => done(), done)
+    })
+    app.addHook('preHandler', (request, _reply, done) => {
+      const { actor } = request as { actor: Actor | null }
+      const reads = request.method === 'GET' || request.method === 'HEAD'
+      const unknown =
+        reads || request.is404 || actor?.tenantId !== null ? undefined : unknownTenantOf(request)
+      if (unknown === undefined) done()
+      else ensureTenant(unknown).then(() => done(), done)
+    })
+
+    function identify(request: FastifyRequest): Actor | Promise<Actor> {
+      const requestId = request.id
+      const header = request.headers.authorization
+      if (header === undefined) {
+        if (options.openTenantId !== null) return { ...SYSTEM_ACTOR, kind: 'open', requestId }
+        throw unauthenticated(undefined, { headers: { 'www-authenticate': 'Bearer' } })
+      }
+      const key = bearerKey(header)
+      if (key === null) throw invalidToken()
+      const hash = hashApiKey(key)
+      if (platformHash !== null && timingSafeEqual(hash, platformHash)) {
+        return { ...SYSTEM_ACTOR, kind: 'platform', requestId }
+      }
+      const name = hash.toString('base64')
+      const known = cache.known(name)
+      if (known !== undefined) return actorOf(known, requestId)
+      return cache.get(name, () => findKey(app, hash)).then((found) => actorOf(found, requestId))
+    }
+
+    function scopeOf({ actor, headers }: FastifyRequest): string | null {
+      const named = headers['x-tenant-id'] as string | undefined
+      return actor.tenantId ?? named?.toLowerCase() ?? (actor.kind === 'open' ? options.openTenantId : null)
+    }
+
+    function tenantOf(request: FastifyRequest, bodyTenantId: string | undefined): string {
+      const scope = scopeOf(request)
+      const asked = bodyTenantId?.toLowerCase()
+      if (scope !== null && asked !== undefined && asked !== scope) throw tenantMismatch()
+      const tenantId = scope ?? asked
+      if (tenantId === undefined) throw tenantRequired()
+      return tenantId
+    }
+
+    /** The tenant that a change is made for, unless its row is known to be there. */
+    function unknownTenantOf(request: FastifyRequest): string | undefined {
+      const access = request.routeOptions.config.access
+      const optional = access?.tenant === 'optional' || access?.role === 'platform'
+      if (optional && scopeOf(request) === null) return undefined
+      const body = request.body as { tenant_id?: unknown } | undefined | null
+      const asked = typeof body?.tenant_id === 'string' && isUuid(body.tenant_id) ? body.tenant_id : undefined
+      const id = tenantOf(request, asked)
+      return knownTenants.has(id) ? undefined : id
+    }
+
+    /** Tenants are the platform's: the first change made for one makes its row. */
+    async function ensureTenant(id: string): Promise<void> {
+      await app.db
+        .insertInto('tenants')
+        .values({ id })
+        .onConflict((conflict) => conflict.column('id').doNothing())
+        .execute()
+      if (knownTenants.size >= TENANT_CACHE_MAX) knownTenants.clear()
+      knownTenants.add(id)
+    }
+  },
+  { name: 'auth', dependencies: ['db', 'signals', 'problems'] },
+)
+
+function admit(request: FastifyRequest, access: Access, actor: Actor): void {
+  request.actor = actor
+  checkNamedTenant(request)
+  authorise(request, access)
+}
+
+/** @throws `unauthenticated` for a key that is not there, or not any more */
+function actorOf(key: KnownKey | null, requestId: string): Actor {
+  if (key === null || key.expiresAt <= performance.now()) throw invalidToken()
+  return { ...key.actor, requestId }
+}
+
+/** One answer for malformed, unknown, expired and revoked keys: it tells nobody which of them it was. */
+function invalidToken(): Problem {
+  return unauthenticated(undefined, { headers: { 'www-authenticate': 'Bearer error="invalid_token"' } })
+}
+
+/** Checked on every route, also where the tenant plays no part: a caller's mistake shows at once. */
+function checkNamedTenant({ actor, headers }: FastifyRequest): void {
+  const named = headers['x-tenant-id']
+  if (named === undefined) return
+  if (typeof named !== 'string' || !isUuid(named)) throw tenantRequired('X-Tenant-Id must be a UUID.')
+  if (actor.tenantId !== null && actor.tenantId !== named.toLowerCase()) throw tenantMismatch()
+}
+
+function authorise(request: FastifyRequest, access: Access): void {
+  const { actor } = request
+  if (actor.kind === 'plugin') {
+    if (access.plugin !== true) throw forbidden()
+    const { slug } = request.params as { slug?: string }
+    if (slug !== undefined && slug !== actor.pluginSlug) throw forbidden()
+    return
+  }
+  if (access.role === 'public') return
+  if (actor.role === null || ROLE_RANK[actor.role] < ROLE_RANK[access.role]) throw forbidden()
+}

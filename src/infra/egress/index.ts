@@ -1,0 +1,165 @@
+import { createSecureContext, getCACertificates } from 'node:tls'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { createAddressPolicy } from './allow.ts'
+import { createConnector } from './connect.ts'
+import { Deadlines } from './deadlines.ts'
+import { EgressError } from './errors.ts'
+import { Exchange, refusedResponse } from './exchange.ts'
+import { OriginPool } from './pool.ts'
+import { createNameResolver } from './resolve.ts'
+import { createTargetReader, isRefusal, type Target } from './target.ts'
+import type { Egress, EgressOptions } from './types.ts'
+
+export { allowOrigin, parseEgressAllow } from './allow.ts'
+export { EGRESS_ERROR_CLASSES } from './error-classes.ts'
+export type * from './types.ts'
+
+const DEFAULT_MAX_CONNECTIONS_PER_ORIGIN = 256
+/** Origins with open connections; beyond it, those that were idle longest are closed. Busy ones always stay. */
+const MAX_ORIGINS = 2_048
+/** Use within this much counts as now, so that a hot origin is not moved to the end for each request. */
+const USED_RESOLUTION_MS = 1_000
+/** Saving a URL does not wait longer than this for DNS, in milliseconds. */
+const CHECK_DNS_TIMEOUT_MS = 3_000
+
+/** What the door itself decides. undici refuses `transfer-encoding`, `keep-alive`, `upgrade` and `expect`. */
+const RESERVED_HEADERS = new Set(['host', 'connection', 'accept-encoding'])
+
+/**
+ * The one door for outgoing HTTP. A request's URL is read once, its host is resolved here, every address
+ * must be public or allowed by the operator, and the connection goes to an address that was checked.
+ */
+export function createEgress(options: EgressOptions): Egress {
+  const policy = createAddressPolicy(options.allow)
+  const readTarget = createTargetReader(policy, options.httpsOnly)
+  const resolver = createNameResolver(options.dnsServers, options.dnsCacheMs)
+  const connector = createConnector(
+    resolver,
+    policy,
+    createSecureContext(
+      options.ca === undefined ? {} : { ca: [...getCACertificates('default'), options.ca] },
+    ),
+  )
+  const pools = createPools(connector.open, options.maxConnectionsPerOrigin)
+  const deadlines = new Deadlines<Exchange>()
+  let closing: Promise<void> | null = null
+
+  return {
+    request(request) {
+      if (closing !== null) return Promise.resolve(refusedResponse('reset', 'The service is shutting down'))
+      const target = readTarget(request.url)
+      if (isRefusal(target)) return Promise.resolve(refusedResponse('blocked', target.detail))
+      const headers = headerPairs(request.headers)
+      if (headers === null) {
+        return Promise.resolve(
+          refusedResponse('protocol_error', 'The request sets a header that is reserved'),
+        )
+      }
+      const { method, body = null } = request
+      return new Promise((resolve) => {
+        const pool = pools.poolOf(target)
+        const sent = { path: target.path, method, headers, body }
+        new Exchange(request, sent, pool, deadlines, resolve).start()
+      })
+    },
+
+    async check(url) {
+      const target = readTarget(url)
+      if (isRefusal(target)) return target
+      try {
+        await within(CHECK_DNS_TIMEOUT_MS, connector.addressesOf(target))
+        return null
+      } catch (error) {
+        if (!(error instanceof EgressError) || error.errorClass !== 'blocked') return null
+        return { code: 'address_blocked', detail: error.message }
+      }
+    },
+
+    close() {
+      closing ??= (async () => {
+        // The newest first: those that wait must not be given the connections of those that end.
+        for (const exchange of deadlines.all.toReversed()) {
+          exchange.fail(new EgressError('reset', 'The service is shutting down'))
+        }
+        deadlines.stop()
+        resolver.close()
+        await pools.close()
+      })()
+      return closing
+    },
+  }
+}
+
+function createPools(open: ConstructorParameters<typeof OriginPool>[1], maxConnections?: number) {
+  const pools = new Map<string, OriginPool>()
+  const forget = (pool: OriginPool): void => {
+    if (pools.get(pool.target.origin) === pool) pools.delete(pool.target.origin)
+  }
+  const closeIdle = (): void => {
+    for (const pool of pools.values()) {
+      if (!pool.isIdle) continue
+      pools.delete(pool.target.origin)
+      void pool.close()
+      return
+    }
+  }
+  return {
+    poolOf(target: Target): OriginPool {
+      const now = performance.now()
+      let pool = pools.get(target.origin)
+      if (pool === undefined) {
+        if (pools.size >= MAX_ORIGINS) closeIdle()
+        pool = new OriginPool(target, open, maxConnections ?? DEFAULT_MAX_CONNECTIONS_PER_ORIGIN, forget)
+      } else if (now - pool.usedAt < USED_RESOLUTION_MS) {
+        return pool
+      } else {
+        pools.delete(target.origin)
+      }
+      pool.usedAt = now
+      pools.set(target.origin, pool)
+      return pool
+    },
+    async close(): Promise<void> {
+      await Promise.all([...pools.values()].map((pool) => pool.close()))
+    },
+  }
+}
+
+/** As undici takes them fastest, with ours in front; null if one of them is not the caller's to set. */
+function headerPairs(headers: Record<string, string>): string[] | null {
+  // Nothing is decompressed here, so nothing may come compressed.
+  const pairs = ['accept-encoding', 'identity']
+  for (const name of Object.keys(headers)) {
+    if (RESERVED_HEADERS.has(name) || RESERVED_HEADERS.has(name.toLowerCase())) return null
+    pairs.push(name, headers[name] ?? '')
+  }
+  return pairs
+}
+
+async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs, null)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    egress: Egress
+  }
+}
+
+export default fp(
+  async (app: FastifyInstance, options: { egress: EgressOptions }) => {
+    const egress = createEgress(options.egress)
+    app.decorate('egress', egress)
+    app.addHook('onClose', () => egress.close())
+  },
+  { name: 'egress' },
+)

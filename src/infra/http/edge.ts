@@ -1,0 +1,142 @@
+import SerializerSelector from '@fastify/fast-json-stringify-compiler'
+import { Ajv, type AnySchemaObject } from 'ajv'
+import addFormats from 'ajv-formats'
+import type { FastifyRequest, FastifySchema, FastifySchemaCompiler } from 'fastify'
+import type { FastifySerializerCompiler } from 'fastify/types/schema.js'
+import fp from 'fastify-plugin'
+import { JsonInputError, parseJson } from '#lib/json/index.ts'
+import { parseJsonBatch } from '#lib/json/batch.ts'
+import type { Problem } from '#lib/api/problem.ts'
+import { isUuid } from '#lib/ids.ts'
+import { lazySerializer, lazyValidator } from './lazy-compilers.ts'
+import { invalidJson, invalidRequest } from './problems.ts'
+import { dropBody, hasUnreadBody } from './unread-body.ts'
+
+const STRICT = {
+  // One error is enough to mend a request by, and collecting all of them is a way to burn memory.
+  allErrors: false,
+  useDefaults: true,
+  removeAdditional: false,
+  strict: false,
+  // The schemas are our own and checked with the OpenAPI document. Here each of a dozen modules would compile the
+  // metaschema anew: a second of every start.
+  validateSchema: false,
+} as const
+
+/**
+ * Fastify's `schemaController.compilersFactory.buildValidator`: nothing in a body is coerced or dropped. Query,
+ * path and headers are text by nature, so numbers and booleans are read there.
+ */
+export function buildValidator(sharedSchemas: unknown): FastifySchemaCompiler<FastifySchema> {
+  const schemas = Object.values(sharedSchemas as Record<string, AnySchemaObject>)
+  const validators = new Map<boolean, Ajv>()
+  const ajvOf = (coerceTypes: boolean): Ajv => {
+    let ajv = validators.get(coerceTypes)
+    if (ajv === undefined) {
+      ajv = withFormats(new Ajv({ ...STRICT, coerceTypes, schemas }))
+      validators.set(coerceTypes, ajv)
+    }
+    return ajv
+  }
+  return ({ schema, httpPart }) =>
+    lazyValidator(() => ajvOf(httpPart !== 'body').compile(schema as AnySchemaObject))
+}
+
+/** Fastify's `schemaController.compilersFactory.buildSerializer`. */
+export function buildSerializer(
+  sharedSchemas: unknown,
+  options: object,
+): FastifySerializerCompiler<FastifySchema> {
+  let compiler: SerializerSelector.SerializerCompiler | undefined
+  return (route) =>
+    lazySerializer(() => {
+      compiler ??= SerializerSelector()(sharedSchemas, options)
+      return compiler(route as SerializerSelector.RouteDefinition)
+    })
+}
+
+/** The usual `uuid` format takes `urn:uuid:…` too, which Postgres does not. */
+function withFormats(ajv: Ajv): Ajv {
+  addFormats.default(ajv)
+  ajv.addFormat('uuid', { type: 'string', validate: isUuid })
+  return ajv
+}
+
+export const JSON_TYPE = /^application\/json(?:\s*;|$)/i
+
+/** The border that every request crosses: JSON only, decided on its bytes (lib/json/index.ts). */
+export default fp(
+  async (app) => {
+    // With `done` instead of a promise, as all that every request passes through: a promise a hook costs it 1 µs.
+    app.addHook('onRequest', (request, reply, done) => {
+      void reply.header('x-content-type-options', 'nosniff')
+      if (request.url.includes('%00')) refuseNul(request)
+      done()
+    })
+    // A refusal that comes before the body was read waits until the client can see it.
+    app.addHook('onSend', (request, reply, payload, done) => {
+      if (!hasUnreadBody(request.raw)) {
+        done(null, payload)
+        return
+      }
+      void dropBody(request.raw).then((isWhole) => {
+        if (!isWhole) void reply.header('connection', 'close')
+        done(null, payload)
+      })
+    })
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser(
+      JSON_TYPE,
+      { parseAs: 'buffer' },
+      (_request: FastifyRequest, bytes: Buffer, done) => {
+        try {
+          done(null, readJson(bytes))
+        } catch (error) {
+          done(error as Error)
+        }
+      },
+    )
+  },
+  { name: 'edge', dependencies: ['problems'] },
+)
+
+/**
+ * Postgres has no NUL in text. In bodies lib/json/index.ts refuses it; undecoded it cannot pass Node's parser. In a query it
+ * is refused; a path that has one names nothing that exists, which the route says best itself.
+ */
+function refuseNul({ url, params }: FastifyRequest): void {
+  const query = url.indexOf('?')
+  if (query !== -1 && url.includes('%00', query)) throw invalidRequest('The query contains NUL (%00).')
+  const named = params as Record<string, string>
+  for (const [name, value] of Object.entries(named)) named[name] = value.replaceAll('\0', '\ufffd')
+}
+
+/**
+ * Reads a body; an empty one is none, whatever its type says: clients set the type on every request.
+ * @throws the problem `invalid_json`, with a pointer where one is known
+ */
+export function readJson(bytes: Buffer): unknown {
+  return bytes.length === 0 ? undefined : asProblem(() => parseJson(bytes))
+}
+
+/** Reads a list, or the list in that member, whose unreadable items are JsonInputErrors in their places. */
+export function readJsonBatch(bytes: Buffer, listName: string, maxItems: number): unknown {
+  return bytes.length === 0 ? undefined : asProblem(() => parseJsonBatch(bytes, listName, maxItems))
+}
+
+function asProblem(read: () => unknown): unknown {
+  try {
+    return read()
+  } catch (error) {
+    throw error instanceof JsonInputError ? jsonProblem(error) : error
+  }
+}
+
+/** The problem `invalid_json` for what cannot be read. */
+export function jsonProblem(error: JsonInputError): Problem {
+  return invalidJson(error.detail, {
+    extensions: { reason: error.code },
+    ...(error.pointer !== null && { errors: [{ pointer: error.pointer, detail: error.detail }] }),
+    cause: error,
+  })
+}

@@ -1,0 +1,23 @@
+import { type Path, readPath } from '#lib/json/path.ts'
+
+/** An earlier value that is told of, but not told: equal to nothing. */
+const ANOTHER = Symbol('another value')
+
+/**
+ * What an event's data says of one of its fields before the event; undefined: nothing. It may say so by
+ * `previous: { "total": 90 }`, by `previous_status: "new"`, or by `changes: ["phone"]`, the names of the fields that
+ * have another value now.
+ *
+ * @param path of the field in the data
+ */
+export function earlierValue(data: unknown, path: Path): { value: unknown } | undefined {
+  const [name] = path
+  if (name === undefined) return undefined
+  const before = readPath(data, ['previous', ...path])
+  if (before !== undefined) return { value: before }
+  const named = path.length === 1 ? readPath(data, [`previous_${name}`]) : undefined
+  if (named !== undefined) return { value: named }
+  const changes = readPath(data, ['changes'])
+  if (!Array.isArray(changes)) return undefined
+  return { value: changes.includes(name) ? ANOTHER : readPath(data, path) }
+}

@@ -1,0 +1,107 @@
+import { MAX_CONDITION_DEPTH } from './shape.ts'
+import type { OperatorContext } from './operators/index.ts'
+import { findOperator } from './operators/index.ts'
+import { parsePath, type Path, readPath } from '#lib/json/path.ts'
+
+export { checkCondition } from './check.ts'
+export type { CheckConditionOptions, ConditionProblem, ConditionProblemCode } from './check.ts'
+export { MAX_CONDITION_DEPTH, MAX_CONDITION_TESTS } from './shape.ts'
+export type { Condition } from './shape.ts'
+
+/** Inside a condition on list items, the name of the item; it hides a member of the root with that name. */
+export const ITEM_ROOT = 'item'
+
+/** Comparisons that one evaluation may cause: nested lists multiply, and a worker serves others too. */
+const MAX_STEPS = 100_000
+const MAX_NOTES = 20
+
+export interface ConditionContext extends Pick<OperatorContext, 'now' | 'matchPattern'> {
+  /** A field's value before the event, for `changed`; undefined: the event does not tell. */
+  readonly earlier?: ((field: Path) => { readonly value: unknown } | undefined) | undefined
+}
+
+export interface ConditionResult {
+  result: boolean
+  /** Why tests were false that could not be made: at most 20, without any value. */
+  notes: string[]
+}
+
+/**
+ * Evaluates a condition on what the paths in it start from. Never throws and takes a bounded time: a malformed
+ * condition, or more than 100,000 comparisons, is false with a note. Tests after the decisive one are not made.
+ */
+export function evaluateCondition(
+  condition: unknown,
+  root: unknown,
+  context: ConditionContext,
+): ConditionResult {
+  const notes: string[] = []
+  const evaluation: Evaluation = { context, root, notes, steps: 0 }
+  try {
+    return { result: evaluate(condition, evaluation, [], 0), notes }
+  } catch (error) {
+    if (!(error instanceof OutOfSteps)) throw error
+    return { result: false, notes: [...notes, `stopped after ${MAX_STEPS} comparisons`] }
+  }
+}
+
+interface Evaluation {
+  readonly context: ConditionContext
+  readonly root: unknown
+  readonly notes: string[]
+  steps: number
+}
+
+/** The item that `item` stands for; empty outside of lists. */
+type Scope = readonly [item?: unknown]
+
+class OutOfSteps extends Error {}
+
+function evaluate(condition: unknown, evaluation: Evaluation, scope: Scope, depth: number): boolean {
+  spend(evaluation, 1)
+  // A test may stand in the deepest group, hence one level more than groups have.
+  if (depth > MAX_CONDITION_DEPTH) return refuse(evaluation, 'condition', 'is nested too deep')
+  if (typeof condition !== 'object' || condition === null) {
+    return refuse(evaluation, 'condition', 'is not an object')
+  }
+  const group = condition as Record<string, unknown>
+  const inner = (each: unknown): boolean => evaluate(each, evaluation, scope, depth + 1)
+  if (Array.isArray(group['all'])) return group['all'].every(inner)
+  if (Array.isArray(group['any'])) return group['any'].some(inner)
+  if (Array.isArray(group['none'])) return !group['none'].some(inner)
+  return evaluateTest(group, evaluation, scope, depth)
+}
+
+function evaluateTest(
+  test: Record<string, unknown>,
+  evaluation: Evaluation,
+  scope: Scope,
+  depth: number,
+): boolean {
+  const { field, operator: name, value } = test
+  const path = typeof field === 'string' ? parsePath(field) : null
+  if (!path) return refuse(evaluation, 'condition', 'has a field that is not a path')
+  const operator = findOperator(name)
+  if (!operator) return refuse(evaluation, String(field), 'has an unknown operator')
+
+  const isItem = scope.length > 0 && path[0] === ITEM_ROOT
+  const subject = isItem ? readPath(scope[0], path.slice(1)) : readPath(evaluation.root, path)
+  return operator.evaluate(subject, value, {
+    now: evaluation.context.now,
+    matchPattern: evaluation.context.matchPattern,
+    previous: isItem || !operator.needsEarlier ? undefined : evaluation.context.earlier?.(path),
+    testItem: (condition, item) => evaluate(condition, evaluation, [item], depth + 1),
+    note: (text) => void refuse(evaluation, `${String(field)} ${operator.name}`, text),
+    spend: (steps) => spend(evaluation, steps),
+  })
+}
+
+function refuse(evaluation: Evaluation, what: string, why: string): false {
+  if (evaluation.notes.length < MAX_NOTES) evaluation.notes.push(`${what}: ${why}`)
+  return false
+}
+
+function spend(evaluation: Evaluation, steps: number): void {
+  evaluation.steps += steps
+  if (evaluation.steps > MAX_STEPS) throw new OutOfSteps()
+}

@@ -1,0 +1,78 @@
+import { Buffer } from 'node:buffer'
+import { RE2JS, RE2JSException } from 're2js'
+import { MAX_MATCH_SUBJECT_BYTES, MAX_PATTERN_BYTES } from './operators/index.ts'
+
+/**
+ * Regular expressions of strangers, in time linear in the text: RE2 syntax, without back-references and look-around.
+ * Linear is program × text, so both are bounded: measured, the worst program of 300 instructions takes 90 ms for
+ * 8 KB, a usual one takes microseconds.
+ */
+const MAX_PROGRAM_INSTRUCTIONS = 300
+/** Instructions × characters that one matcher may take: some 150 ms at the very worst. */
+const MAX_MATCHER_WORK = 4_000_000
+/** A compiled pattern holds its automaton, up to some 100 KB. */
+const MAX_CACHED = 100
+
+/** Least recently used first. */
+const compiled = new Map<string, RE2JS>()
+
+/** What is wrong with a pattern and how to mend it, or null. */
+export function checkPattern(pattern: string): string | null {
+  if (Buffer.byteLength(pattern) > MAX_PATTERN_BYTES) {
+    return `Shorten the pattern to ${MAX_PATTERN_BYTES} bytes.`
+  }
+  try {
+    const size = compile(pattern).programSize()
+    if (size <= MAX_PROGRAM_INSTRUCTIONS) return null
+    compiled.delete(pattern)
+    return 'Repeat less: counted repetitions such as {1,100} make this pattern too large.'
+  } catch (error) {
+    if (!(error instanceof RE2JSException)) throw error
+    return `Use RE2 syntax (no back-references, no look-around): ${error.message}.`
+  }
+}
+
+/**
+ * Whether the pattern is found in the text. Throws for a pattern that `checkPattern` refuses, and for a text of more
+ * than 8 KB.
+ */
+export function matchPattern(pattern: string, subject: string): boolean {
+  return find(pattern, subject).test(subject)
+}
+
+/**
+ * `matchPattern` with a budget over all of its calls, for one evaluation: a list of ten thousand texts is tested by
+ * one condition. Throws when it is used up.
+ */
+export function createPatternMatcher(
+  maxWork = MAX_MATCHER_WORK,
+): (pattern: string, subject: string) => boolean {
+  let work = maxWork
+  return (pattern, subject) => {
+    const program = find(pattern, subject)
+    work -= program.programSize() * (subject.length + 1)
+    if (work < 0) throw new RangeError('the patterns of this condition look at too much text')
+    return program.test(subject)
+  }
+}
+
+function find(pattern: string, subject: string): RE2JS {
+  if (subject.length > MAX_MATCH_SUBJECT_BYTES || Buffer.byteLength(subject) > MAX_MATCH_SUBJECT_BYTES) {
+    throw new RangeError(`text of more than ${MAX_MATCH_SUBJECT_BYTES} bytes is not matched`)
+  }
+  const known = compiled.get(pattern)
+  if (!known) {
+    const fault = checkPattern(pattern)
+    if (fault !== null) throw new RangeError(fault)
+  }
+  return compile(pattern)
+}
+
+function compile(pattern: string): RE2JS {
+  const program = compiled.get(pattern) ?? RE2JS.compile(pattern)
+  compiled.delete(pattern)
+  compiled.set(pattern, program)
+  const oldest = compiled.keys().next()
+  if (compiled.size > MAX_CACHED && !oldest.done) compiled.delete(oldest.value)
+  return program
+}

@@ -1,0 +1,148 @@
+import type { Availability } from './availability.ts'
+import type { FlowGraph } from './links.ts'
+import type { FlowProblemCode, Severity } from '../problems.ts'
+import type { Compilation, Use } from '../read/reader.ts'
+import { lookUp } from '../schemas.ts'
+import { SCOPE_FIELDS } from '../scope.ts'
+import type { Structure } from './structure.ts'
+import { suggest } from '../suggest.ts'
+
+/** What uses are judged by, once all steps are known. */
+export interface UseContext {
+  compilation: Compilation
+  graph: FlowGraph
+  structure: Structure
+  /** Null: the steps lead back to themselves, and what comes before what is not known. */
+  availability: Availability | null
+  /** What `variables` holds from the start. */
+  variables: Record<string, unknown>
+}
+
+/** Reports every path that a template or a condition reads and that will or may not be there. */
+export function checkUses(context: UseContext): void {
+  for (const use of context.compilation.uses) {
+    if (context.compilation.problems.isFull) return
+    checkUse(context, use)
+  }
+}
+
+function checkUse(context: UseContext, use: Use): void {
+  if (!use.place.roots.includes(use.root)) {
+    const roots = use.place.roots.join(', ')
+    report(context, use, 'unknown_root', `"${use.root}" is not there yet: start with one of ${roots}.`)
+    return
+  }
+  switch (use.root) {
+    case 'steps':
+      checkStepUse(context, use)
+      break
+    case 'variables':
+      checkVariableUse(context, use)
+      break
+    case 'item':
+      if (use.stepId === null || !context.structure.loops.has(use.stepId)) {
+        const message =
+          '"item" is there in the body of a for_each only; a field of the event is trigger.item.'
+        report(context, use, 'item_outside_loop', message)
+      }
+      break
+    case 'trigger':
+      checkDeclared(context, use, context.compilation.schemas.trigger, use.below)
+      break
+    case 'event':
+    case 'execution':
+    case 'tenant':
+      checkFields(context, use, use.root)
+      break
+    case 'now':
+      break
+  }
+}
+
+function checkStepUse(context: UseContext, use: Use): void {
+  const id = String(use.below[0])
+  const { graph, structure, availability } = context
+  if (!graph.steps.has(id)) {
+    const near = suggest(id, graph.steps.keys())
+    const advice = near === null ? 'use the id of a step before this one' : `did you mean "${near}"?`
+    report(context, use, 'unknown_step', `There is no step "${id.slice(0, 64)}": ${advice}`)
+    return
+  }
+  const schema = context.compilation.schemas.steps.get(id)
+  if (schema) checkDeclared(context, use, [schema], use.below.slice(2))
+  if (use.stepId === null || use.mayBeMissing || !availability || !structure.reachable.has(use.stepId)) return
+  if (availability.hasStep(use.stepId, id) || (id === use.stepId && use.place.ownOutput)) return
+  const loop = structure.loops.get(id)
+  const message =
+    id === use.stepId
+      ? 'A step cannot read its own result.'
+      : loop !== undefined && loop !== structure.loops.get(use.stepId)
+        ? `"${id}" runs in the loop "${loop}": its results are in steps.${loop}.output.`
+        : `"${id}" has not succeeded on every path to this step: lead all paths through it, or add | default: "".`
+  report(context, use, 'step_not_before', message)
+}
+
+function checkVariableUse(context: UseContext, use: Use): void {
+  const [first] = use.below
+  if (first === undefined || Object.hasOwn(context.variables, first) || use.mayBeMissing) return
+  const name = String(first)
+  const { availability, structure } = context
+  if (!availability) return
+  if (!availability.isSetSomewhere(name)) {
+    const near = suggest(name, Object.keys(context.variables))
+    const advice =
+      near === null ? 'give it a value in "variables", or by a set step' : `did you mean "${near}"?`
+    report(context, use, 'unknown_variable', `Nothing sets the variable "${name.slice(0, 64)}": ${advice}`)
+    return
+  }
+  if (use.stepId !== null && !structure.reachable.has(use.stepId)) return
+  if (use.stepId !== null && availability.hasVariable(use.stepId, name)) return
+  const message = `"${name}" is not set on every path to this step: give it a value in "variables", or add a default.`
+  report(context, use, 'variable_not_set', message)
+}
+
+/** A path is known if one way of starting the flow declares it, or says nothing about it. */
+function checkDeclared(
+  context: UseContext,
+  use: Use,
+  schemas: Compilation['schemas']['trigger'],
+  below: Use['below'],
+): void {
+  if (below.length === 0 || use.mayBeMissing) return
+  const lookups = schemas.map((schema) => lookUp(schema, below))
+  const missing = lookups.flatMap((each) => ('missing' in each && each.missing !== 'unknown' ? [each] : []))
+  if (missing.length < lookups.length || missing.length === 0) return
+  const names = [...new Set(missing.flatMap((each) => each.names))]
+  const near = suggest(String(below.at(-1)), names)
+  const known = names.length === 0 ? '' : `: declared are ${names.slice(0, 20).join(', ')}`
+  const advice = near === null ? known : `: did you mean "${near}"?`
+  const severity = missing.every((each) => each.missing === 'absent') ? 'error' : 'warning'
+  report(context, use, 'unknown_path', `${use.text.slice(0, 100)} is not declared${advice}`, severity)
+}
+
+function checkFields(context: UseContext, use: Use, root: keyof typeof SCOPE_FIELDS): void {
+  const [first, ...rest] = use.below
+  if (first === undefined) return
+  if (!SCOPE_FIELDS[root].includes(String(first))) {
+    const message = `"${root}" has no "${String(first).slice(0, 64)}": it has ${SCOPE_FIELDS[root].join(', ')}.`
+    report(context, use, 'unknown_path', message, 'error')
+    return
+  }
+  if (root === 'event' && first === 'data' && rest.length > 0) {
+    const { arriving } = use.place
+    const { catalogue, schemas } = context.compilation
+    const declared =
+      arriving === null ? schemas.trigger : [catalogue.eventTypes.get(arriving)?.schema ?? null]
+    checkDeclared(context, use, declared, rest)
+  }
+}
+
+function report(
+  { compilation }: UseContext,
+  use: Use,
+  code: FlowProblemCode,
+  message: string,
+  severity?: Severity,
+): void {
+  compilation.problems.report(code, use.path, message, use.stepId, severity)
+}

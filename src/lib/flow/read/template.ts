@@ -1,0 +1,101 @@
+import type { Expression, TemplateNode } from '#lib/template/index.ts'
+import {
+  exactNode,
+  isTemplateRoot,
+  parseTree,
+  templateReferences,
+  visitTemplates,
+} from '#lib/template/index.ts'
+import { parsePath } from '#lib/json/path.ts'
+import { checkExpression } from './expression-types.ts'
+import type { Path } from '../problems.ts'
+import type { Reader } from './reader.ts'
+import { at, report, take } from './reader.ts'
+import { splitPointer } from '../pointer.ts'
+
+/** In one flow: each is judged against everything that the flow knows. */
+const MAX_EXPRESSIONS = 10_000
+
+/** Compiles a value's templates, reports what is wrong with them and notes what they read. */
+export function readTree(reader: Reader, value: unknown, path: Path): TemplateNode {
+  const { compilation } = reader
+  const before = compilation.expressions
+  compilation.expressions += countExpressions(value)
+  if (compilation.expressions > MAX_EXPRESSIONS) {
+    if (before <= MAX_EXPRESSIONS) {
+      report(reader, 'too_large', path, `Use at most ${MAX_EXPRESSIONS} expressions in one flow.`)
+    }
+    return parseTree(null).tree
+  }
+  const { tree, problems } = parseTree(value)
+  for (const { code, pointer, message } of problems) {
+    report(reader, code, [...path, ...splitPointer(pointer)], message)
+  }
+  for (const { pointer, operand, hasDefault } of templateReferences(tree)) {
+    reader.compilation.uses.push({
+      stepId: reader.stepId,
+      path: [...path, ...splitPointer(pointer)],
+      root: operand.root,
+      below: operand.path,
+      text: operand.text,
+      mayBeMissing: hasDefault,
+      place: reader.place,
+    })
+  }
+  visitTemplates(tree, ({ parts }, below) => {
+    const place = [...path, ...below]
+    for (const part of parts) {
+      if (typeof part === 'string' || (part.filters.length === 0 && part.shiftMs === null)) continue
+      reader.compilation.typeChecks.push(() => {
+        checkExpression(reader, part, place)
+      })
+    }
+  })
+  return tree
+}
+
+/** An upper bound, without reading any of them. */
+function countExpressions(value: unknown): number {
+  let count = 0
+  const open = [value]
+  while (open.length > 0 && count <= MAX_EXPRESSIONS) {
+    const current = open.pop()
+    if (typeof current === 'string') {
+      for (let at = current.indexOf('{{'); at !== -1; at = current.indexOf('{{', at + 2)) count++
+    } else if (typeof current === 'object' && current !== null) {
+      for (const member of Object.values(current)) open.push(member)
+    }
+  }
+  return count
+}
+
+/** Text in which templates may stand; null when it is left out. */
+export function readTemplateText(reader: Reader, name: string): string | null {
+  const value = take(reader, name)
+  if (value === undefined) return null
+  if (typeof value !== 'string') {
+    report(reader, 'invalid_value', at(reader, name), `Give "${name}" text.`)
+    return null
+  }
+  readTree(reader, value, at(reader, name))
+  return value
+}
+
+/** As `readTemplateText`, and a bare path such as `trigger.starts_at` is short for `{{trigger.starts_at}}`. */
+export function readValueText(reader: Reader, name: string): string | null {
+  const value = take(reader, name)
+  const expanded = typeof value === 'string' ? expandPath(value) : null
+  if (expanded === null) return readTemplateText(reader, name)
+  readTree(reader, expanded, at(reader, name))
+  return expanded
+}
+
+/** `trigger.items` as `{{trigger.items}}`; null for text that is not a path from a root. */
+export function expandPath(text: string): string | null {
+  return isTemplateRoot(parsePath(text)?.[0]) ? `{{${text}}}` : null
+}
+
+/** The expression that a text consists of, for looking at its type. */
+export function exactText(text: string): Expression | null {
+  return exactNode(parseTree(text).tree)
+}

@@ -1,0 +1,122 @@
+import { isRawNumber } from '#lib/json/raw-number.ts'
+
+export const REDACTED = '[redacted]'
+
+/**
+ * Endings of names that hold a secret, without case and separators: `api_key` finds `apiKey` and `X-Api-Key`,
+ * `token` finds `accessToken`, but not `token_type`.
+ */
+export const SECRET_FIELD: readonly string[] = [
+  'password',
+  'passwd',
+  'passphrase',
+  'pwd',
+  'secret',
+  'secrets',
+  'token',
+  'tokens',
+  'apikey',
+  'accesskey',
+  'privatekey',
+  'secretkey',
+  'signingkey',
+  'masterkey',
+  'encryptionkey',
+  'authorization',
+  'credential',
+  'credentials',
+  'cookie',
+  'cookies',
+  'cardnumber',
+  'cvc',
+  'cvv',
+]
+
+/**
+ * Secrets that tell themselves: signing secrets, our keys, and what follows Bearer or Basic, if it is too long to be
+ * a word: "Basic subscription" is a product.
+ */
+const SECRET_TEXT = /\b(?:whsec_|bcs_)[A-Za-z0-9+/=_-]{8,}|\b(?:[Bb]earer|[Bb]asic) [A-Za-z0-9+/=._~-]{20,}/g
+/** In front of a credential in a header: no secret. */
+const SCHEME = /^(?:bearer|basic|token) +/i
+const URL_IN_TEXT = /\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s"'<>]+/gi
+
+const MAX_DEPTH = 64
+/** Shorter secrets are found in other text by chance. */
+const SECRET_MIN_CHARS = 6
+
+/** Whether values under this name are secret, by its ending. */
+export function isSecretField(name: string): boolean {
+  const plain = name.toLowerCase().replace(/[^a-z0-9]/g, '')
+  return SECRET_FIELD.some((ending) => plain.endsWith(ending))
+}
+
+/**
+ * A copy without secrets, for logs and for what is kept: values of secret-looking names become `[redacted]`, and so
+ * do secrets inside of other text. Booleans, null and empty text stay, since they only tell whether there is one.
+ */
+export function redact(value: unknown): unknown {
+  return copy(value, new Set())
+}
+
+/**
+ * What stands under secret-looking names, to take it out of other text, too: a customer's note may repeat the
+ * password that a field holds.
+ */
+export function secretValues(value: unknown): Set<string> {
+  const found = new Set<string>()
+  collect(value, false, new Set(), found)
+  return found
+}
+
+/** Text without the secrets that tell themselves and without `known`; for values in objects, see `redact`. */
+export function redactText(text: string, known: Iterable<string> = []): string {
+  let result = text
+  // A secret that holds another one goes first.
+  for (const secret of [...known].sort((one, other) => other.length - one.length)) {
+    if (secret !== '') result = result.replaceAll(secret, REDACTED)
+  }
+  return result
+    .replace(SECRET_TEXT, REDACTED)
+    .replace(URL_IN_TEXT, (url) => (url.includes('@') ? url.replace(/\/\/[^/?#]*@/, `//${REDACTED}@`) : url))
+}
+
+function copy(value: unknown, ancestors: Set<object>): unknown {
+  if (typeof value === 'string') return redactText(value)
+  if (typeof value !== 'object' || value === null || value instanceof Date || isRawNumber(value)) return value
+  if (ancestors.has(value) || ancestors.size === MAX_DEPTH) return '[omitted]'
+  ancestors.add(value)
+  const result = Array.isArray(value)
+    ? value.map((item) => copy(item, ancestors))
+    : Object.fromEntries(
+        Object.entries(value).map(([name, member]) => [
+          name,
+          isSecretField(name) ? hide(member) : copy(member, ancestors),
+        ]),
+      )
+  ancestors.delete(value)
+  return result
+}
+
+function collect(value: unknown, isSecret: boolean, ancestors: Set<object>, found: Set<string>): void {
+  if (typeof value !== 'object' || value === null || isRawNumber(value)) {
+    if (isSecret && (typeof value === 'string' || typeof value === 'number' || isRawNumber(value))) {
+      const text = isRawNumber(value) ? value.rawJSON : String(value)
+      for (const part of [text, text.replace(SCHEME, '')])
+        if (part.length >= SECRET_MIN_CHARS) found.add(part)
+    }
+    return
+  }
+  if (ancestors.has(value) || ancestors.size === MAX_DEPTH) return
+  ancestors.add(value)
+  for (const [name, member] of Object.entries(value)) {
+    collect(member, isSecret || isSecretField(name), ancestors, found)
+  }
+  ancestors.delete(value)
+}
+
+function hide(value: unknown): unknown {
+  return value === null || value === undefined || value === '' || typeof value === 'boolean'
+    ? value
+    : REDACTED
+}

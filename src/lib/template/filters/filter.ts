@@ -1,0 +1,178 @@
+import { Buffer } from 'node:buffer'
+import { digitsOf } from '#lib/json/raw-number.ts'
+import { parseDuration, parseTime } from '#lib/time.ts'
+import { valueTypeOf } from '#lib/json/value-type.ts'
+
+/** `time` is text that holds an ISO 8601 date or time; `scalar` is text, a number or a boolean. */
+export type FilterType = 'any' | 'text' | 'scalar' | 'number' | 'time' | 'list' | 'object'
+
+/** `decimal` is a number or text such as "129.95"; `duration` may be negative: "-24 hours". */
+export type ArgumentType =
+  'any' | 'text' | 'search' | 'decimal' | 'count' | 'duration' | 'format' | 'zone' | 'currency' | 'locale'
+
+export interface FilterArgument {
+  readonly name: string
+  readonly type: ArgumentType
+  readonly optional?: boolean
+}
+
+export interface FilterContext {
+  /** Longest text, in UTF-16 units, that a filter may make. */
+  readonly maxChars: number
+  /** Is told about work in proportion to values; throws when a rendering does too much of it. */
+  readonly spend: (steps: number) => void
+}
+
+export interface FilterDefinition {
+  readonly name: string
+  /** What it takes; anything else is an error of the step. */
+  readonly input: readonly FilterType[]
+  readonly args: readonly FilterArgument[]
+  /** `same`: what came in. */
+  readonly returns: FilterType | 'boolean' | 'same'
+  readonly description: string
+  /** A template, what `trigger` is for it, and what comes out. */
+  readonly example: { readonly template: string; readonly trigger: unknown; readonly result: unknown }
+  /** Gets what fits `input` and `args`; arguments left out are undefined. Throws TemplateFailure. */
+  readonly apply: (value: never, args: never, context: FilterContext) => unknown
+}
+
+/** A rendering that cannot go on: the message tells the author of the template why, without any value. */
+export class TemplateFailure extends Error {}
+
+/** Search texts beyond this make `indexOf` slow on made-up input. */
+const MAX_SEARCH_CHARS = 100
+const MAX_COUNT = 1_000_000
+const MAX_FORMAT_CHARS = 100
+const DECIMAL = /^-?\d{1,100}(?:\.\d{1,100})?$/
+
+const ARGUMENTS: Readonly<Record<ArgumentType, { expected: string; fits: (value: unknown) => boolean }>> = {
+  any: { expected: 'a value', fits: (value) => value !== undefined },
+  text: { expected: 'text', fits: isScalar },
+  search: {
+    expected: `text of 1 to ${MAX_SEARCH_CHARS} characters`,
+    fits: (value) => typeof value === 'string' && value !== '' && value.length <= MAX_SEARCH_CHARS,
+  },
+  decimal: { expected: 'a number', fits: isDecimal },
+  count: {
+    expected: `a whole number from 0 to ${MAX_COUNT}`,
+    fits: (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= MAX_COUNT,
+  },
+  duration: {
+    expected: 'a duration of at most 366 days such as "3 days" or "-24 hours"',
+    fits: (value) => typeof value === 'string' && parseSignedDuration(value) !== null,
+  },
+  format: {
+    expected: `a format of at most ${MAX_FORMAT_CHARS} characters such as "%Y-%m-%d %H:%M"`,
+    fits: (value) => typeof value === 'string' && value.length <= MAX_FORMAT_CHARS,
+  },
+  zone: { expected: 'an IANA time zone such as "Europe/Lisbon"', fits: isTimeZone },
+  currency: {
+    expected: 'an ISO 4217 currency such as "EUR"',
+    fits: (value) => typeof value === 'string' && /^[A-Za-z]{3}$/.test(value),
+  },
+  locale: { expected: 'a language tag such as "pt-PT"', fits: isLocale },
+}
+
+/** What the argument has to be, or null if the value is that. */
+export function argumentFault(argument: FilterArgument, value: unknown): string | null {
+  const { expected, fits } = ARGUMENTS[argument.type]
+  return fits(value) ? null : expected
+}
+
+export function isFilterInput(value: unknown, types: readonly FilterType[]): boolean {
+  return types.some((type) => {
+    switch (type) {
+      case 'any':
+        return true
+      case 'scalar':
+        return isScalar(value)
+      case 'number':
+        return isDecimal(value)
+      case 'time':
+        return typeof value === 'string' && parseTime(value) !== null
+      default:
+        return valueTypeOf(value) === type
+    }
+  })
+}
+
+/** A scalar as text: numbers with the digits they came with. */
+export function scalarText(value: unknown): string {
+  return typeof value === 'string' ? value : (digitsOf(value) ?? String(value))
+}
+
+/** A duration that may be negative, in milliseconds; null for anything else. */
+export function parseSignedDuration(text: string): number | null {
+  const trimmed = text.trim()
+  const sign = trimmed.startsWith('-') ? -1 : 1
+  const ms = parseDuration(trimmed.replace(/^[+-] ?/, ''))
+  return ms === null ? null : sign * ms
+}
+
+/** Names that were found to be zones: there are some 600, and asking for one takes 100 µs. */
+const knownZones = new Set<string>()
+const MAX_KNOWN_ZONES = 1000
+
+export function isTimeZone(value: unknown): boolean {
+  if (typeof value !== 'string' || value.length > 64 || !/^[A-Za-z]/.test(value)) return false
+  if (knownZones.has(value)) return true
+  try {
+    new Intl.DateTimeFormat('en-US', { timeZone: value })
+  } catch {
+    return false
+  }
+  // Names are taken in any case: without a bound, the same zone could be written in a million ways.
+  if (knownZones.size < MAX_KNOWN_ZONES) knownZones.add(value)
+  return true
+}
+
+/** JSON text of a value, at most `maxBytes` long. */
+export function boundedJson(value: unknown, context: FilterContext): string {
+  const bytes = measureJson(value, context.maxChars)
+  context.spend(bytes)
+  if (bytes > context.maxChars) throw new TemplateFailure('makes text that is too large')
+  return JSON.stringify(value)
+}
+
+/** About how many bytes the value takes as JSON; stops soon after `limit`. */
+export function measureJson(value: unknown, limit: number): number {
+  let bytes = 0
+  const open: unknown[] = [value]
+  while (open.length > 0 && bytes <= limit) {
+    const current = open.pop()
+    if (typeof current === 'string') {
+      bytes += 2 + (current.length > limit ? current.length : Buffer.byteLength(current))
+    } else if (typeof current !== 'object' || current === null || digitsOf(current) !== null) {
+      bytes += scalarText(current).length
+    } else if (Array.isArray(current)) {
+      bytes += 2 + current.length
+      if (bytes <= limit) for (const item of current) open.push(item)
+    } else {
+      bytes += 2
+      for (const name in current) {
+        bytes += name.length + 4
+        if (bytes > limit) break
+        open.push((current as Record<string, unknown>)[name])
+      }
+    }
+  }
+  return bytes
+}
+
+function isScalar(value: unknown): boolean {
+  return ['text', 'number', 'boolean'].includes(valueTypeOf(value))
+}
+
+function isDecimal(value: unknown): boolean {
+  return typeof value === 'string' ? DECIMAL.test(value) : digitsOf(value) !== null
+}
+
+function isLocale(value: unknown): boolean {
+  if (typeof value !== 'string' || value.length > 35) return false
+  try {
+    return Intl.getCanonicalLocales(value).length === 1
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,145 @@
+import { parseTime } from '#lib/time.ts'
+import { TemplateFailure } from './filter.ts'
+import { decimalText } from './number.ts'
+
+/** Makers of texts in zones and languages are slow to build; the names may come from data, hence the bound. */
+const MAX_CACHED = 50
+const MAX_TIME_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+const MIN_TIME_MS = parseTime('0001-01-01') ?? 0
+
+const zones = new Map<string, Intl.DateTimeFormat>()
+const currencies = new Map<string, Intl.NumberFormat>()
+
+const DIRECTIVE = /%(-?)([A-Za-z%])/g
+const WITHOUT_ZERO = /^0(?=\d)/
+
+type Fields = Readonly<Record<string, string>>
+
+const DIRECTIVES: Readonly<Record<string, (fields: Fields, at: Date) => string | undefined>> = {
+  Y: ({ year }) => year,
+  y: ({ year }) => year?.slice(-2),
+  m: ({ month }) => month,
+  d: ({ day }) => day,
+  e: ({ day }) => day?.replace(WITHOUT_ZERO, ''),
+  H: ({ hour }) => hour,
+  I: ({ hour }) => String(Number(hour) % 12 || 12).padStart(2, '0'),
+  M: ({ minute }) => minute,
+  S: ({ second }) => second,
+  L: (_fields, at) => String(at.getUTCMilliseconds()).padStart(3, '0'),
+  p: ({ hour }) => (Number(hour) < 12 ? 'AM' : 'PM'),
+  A: ({ weekday }) => weekday,
+  a: ({ weekday }) => weekday?.slice(0, 3),
+  B: ({ monthName }) => monthName,
+  b: ({ monthName }) => monthName?.slice(0, 3),
+  F: ({ year, month, day }) => `${year ?? ''}-${month ?? ''}-${day ?? ''}`,
+  T: ({ hour, minute, second }) => `${hour ?? ''}:${minute ?? ''}:${second ?? ''}`,
+  R: ({ hour, minute }) => `${hour ?? ''}:${minute ?? ''}`,
+  z: ({ timeZoneName }) => (timeZoneName === 'GMT' ? '+0000' : timeZoneName?.slice(3).replace(':', '')),
+  s: (_fields, at) => String(Math.floor(at.getTime() / 1000)),
+  '%': () => '%',
+}
+
+const MONTHS = [
+  'January',
+  'February',
+  'March',
+  'April',
+  'May',
+  'June',
+  'July',
+  'August',
+  'September',
+  'October',
+  'November',
+  'December',
+]
+
+const WEEKDAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
+
+/** `strftime` in a zone, with English names: `%d.%m.%Y %H:%M`, `%A, %B %-d`. Unknown directives are a failure. */
+export function formatTime(time: string, format: string, zone: string): string {
+  const at = new Date(parseTime(time) ?? Number.NaN)
+  const fields = fieldsOf(at, zone)
+  return format.replace(DIRECTIVE, (directive, dash: string, letter: string) => {
+    const text = Object.hasOwn(DIRECTIVES, letter) ? DIRECTIVES[letter]?.(fields, at) : undefined
+    if (text === undefined) throw new TemplateFailure(`uses ${directive}, which is no part of a date format`)
+    return dash === '' ? text : text.replace(WITHOUT_ZERO, '')
+  })
+}
+
+/** The first part of a format that means nothing, or null. */
+export function unknownDirective(format: string): string | null {
+  for (const [directive, , letter = ''] of format.matchAll(DIRECTIVE)) {
+    if (!Object.hasOwn(DIRECTIVES, letter)) return directive
+  }
+  return null
+}
+
+/** The time so much later, in UTC. */
+export function shiftTime(time: string, ms: number): string {
+  const shifted = (parseTime(time) ?? Number.NaN) + ms
+  if (!(shifted >= MIN_TIME_MS && shifted <= MAX_TIME_MS)) {
+    throw new TemplateFailure('leaves the years 1 to 9999')
+  }
+  return new Date(shifted).toISOString()
+}
+
+/** `€1,299.95`, or as another language writes it. */
+export function formatMoney(amount: unknown, currency: string, locale: string): string {
+  const code = currency.toUpperCase()
+  const maker = cached(
+    currencies,
+    `${locale} ${code}`,
+    () => new Intl.NumberFormat(locale, { style: 'currency', currency: code }),
+  )
+  return maker.format(decimalText(amount) as Intl.StringNumericLiteral)
+}
+
+function fieldsOf(at: Date, zone: string): Fields {
+  return zone === 'UTC' ? utcFields(at) : zoneFields(at, zone)
+}
+
+/** The same as `zoneFields` gives for UTC, a hundred times faster. */
+function utcFields(at: Date): Fields {
+  const [year = '', month = '', day = '', hour = '', minute = '', second = ''] = at
+    .toISOString()
+    .split(/[-T:.]/)
+  const weekday = WEEKDAYS[at.getUTCDay()] ?? ''
+  const monthName = MONTHS[Number(month) - 1] ?? ''
+  return { year, month, day, hour, minute, second, weekday, monthName, timeZoneName: 'GMT' }
+}
+
+function zoneFields(at: Date, zone: string): Fields {
+  const maker = cached(
+    zones,
+    zone,
+    () =>
+      new Intl.DateTimeFormat('en-US', {
+        timeZone: zone,
+        hourCycle: 'h23',
+        year: 'numeric',
+        month: '2-digit',
+        day: '2-digit',
+        hour: '2-digit',
+        minute: '2-digit',
+        second: '2-digit',
+        weekday: 'long',
+        timeZoneName: 'longOffset',
+      }),
+  )
+  const fields: Record<string, string> = {}
+  for (const { type, value } of maker.formatToParts(at)) fields[type] = value
+  fields['year'] = fields['year']?.padStart(4, '0') ?? ''
+  fields['monthName'] = MONTHS[Number(fields['month']) - 1] ?? ''
+  return fields
+}
+
+function cached<Maker>(makers: Map<string, Maker>, key: string, make: () => Maker): Maker {
+  const known = makers.get(key)
+  if (known) return known
+  const oldest = makers.keys().next()
+  if (makers.size >= MAX_CACHED && !oldest.done) makers.delete(oldest.value)
+  const maker = make()
+  makers.set(key, maker)
+  return maker
+}

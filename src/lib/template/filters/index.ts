@@ -1,0 +1,321 @@
+import type { FilterContext, FilterDefinition } from './filter.ts'
+import { argumentFault, boundedJson, parseSignedDuration, scalarText, TemplateFailure } from './filter.ts'
+import { formatMoney, formatTime, shiftTime } from './format.ts'
+import { addNumbers, divideNumbers, multiplyNumbers, roundNumber, subtractNumbers } from './number.ts'
+import { countCharacters, firstCharacter, join, lastCharacter, replaceAll, truncate } from './text.ts'
+import { valueTypeOf } from '#lib/json/value-type.ts'
+
+/** What `split` makes at most: more is no list that a person meant. */
+const MAX_ITEMS = 10_000
+const MAX_ROUND_DIGITS = 12
+/** In characters' worth of work: 10 µs to write a time or an amount, and 100 µs when the zone or language is new. */
+const FORMAT_COST = 500
+const NEW_FORMAT_COST = 4000
+const HTML_ESCAPES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+}
+
+type FilterSpec = Omit<FilterDefinition, 'name' | 'example'> & {
+  example: readonly [template: string, trigger: unknown, result: unknown]
+}
+
+const SPECS: Readonly<Record<string, FilterSpec>> = {
+  default: {
+    input: ['any'],
+    args: [{ name: 'value', type: 'any' }],
+    returns: 'same',
+    description: 'Takes the place of a value that is missing, null or "".',
+    example: ['Hello {{trigger.name | default: "friend"}}', {}, 'Hello friend'],
+    apply: (value: unknown, [fallback]: [unknown]) =>
+      value === undefined || value === null || value === '' ? fallback : value,
+  },
+  upcase: {
+    input: ['scalar'],
+    args: [],
+    returns: 'text',
+    description: 'In upper case.',
+    example: ['{{trigger.country | upcase}}', { country: 'pt' }, 'PT'],
+    apply: textFilter((text) => text.toUpperCase()),
+  },
+  downcase: {
+    input: ['scalar'],
+    args: [],
+    returns: 'text',
+    description: 'In lower case.',
+    example: ['{{trigger.email | downcase}}', { email: 'Ana@Example.com' }, 'ana@example.com'],
+    apply: textFilter((text) => text.toLowerCase()),
+  },
+  capitalize: {
+    input: ['scalar'],
+    args: [],
+    returns: 'text',
+    description: 'With its first character in upper case; the others stay.',
+    example: ['{{trigger.status | capitalize}}', { status: 'out for delivery' }, 'Out for delivery'],
+    apply: textFilter((text) => {
+      const first = String.fromCodePoint(text.codePointAt(0) ?? 32)
+      return text === '' ? '' : first.toUpperCase() + text.slice(first.length)
+    }),
+  },
+  trim: {
+    input: ['scalar'],
+    args: [],
+    returns: 'text',
+    description: 'Without white space at both ends.',
+    example: ['{{trigger.name | trim}}', { name: '  Ana ' }, 'Ana'],
+    apply: textFilter((text) => text.trim()),
+  },
+  truncate: {
+    input: ['scalar'],
+    args: [
+      { name: 'length', type: 'count' },
+      { name: 'ending', type: 'text', optional: true },
+    ],
+    returns: 'text',
+    description: 'At most so many characters, the ending (default "…") included.',
+    example: ['{{trigger.name | truncate: 9}}', { name: 'Running shoes' }, 'Running …'],
+    apply: textFilter((text, [length, ending = '…']: [number, unknown?]) =>
+      truncate(text, length, scalarText(ending)),
+    ),
+  },
+  replace: {
+    input: ['scalar'],
+    args: [
+      { name: 'search', type: 'search' },
+      { name: 'replacement', type: 'text' },
+    ],
+    returns: 'text',
+    description: 'With every occurrence of a text replaced. No patterns.',
+    example: ['{{trigger.phone | replace: " ", ""}}', { phone: '+351 912 345' }, '+351912345'],
+    apply: textFilter((text, [search, replacement]: [string, unknown], context) =>
+      replaceAll(text, search, scalarText(replacement), context),
+    ),
+  },
+  split: {
+    input: ['scalar'],
+    args: [{ name: 'separator', type: 'search' }],
+    returns: 'list',
+    description: `A list of the texts between separators, at most ${MAX_ITEMS}.`,
+    example: ['{{trigger.tags | split: ","}}', { tags: 'vip,b2b' }, ['vip', 'b2b']],
+    apply: textFilter((text, [separator]: [string]) => {
+      const items = text.split(separator, MAX_ITEMS + 1)
+      if (items.length > MAX_ITEMS) throw new TemplateFailure(`makes a list of more than ${MAX_ITEMS} items`)
+      return items
+    }),
+  },
+  join: {
+    input: ['list'],
+    args: [{ name: 'separator', type: 'text', optional: true }],
+    returns: 'text',
+    description: 'The items of a list as one text, with a separator (default ", ") between them.',
+    example: ['{{trigger.tags | join: " / "}}', { tags: ['vip', 'b2b'] }, 'vip / b2b'],
+    apply: (items: unknown[], [separator = ', ']: [unknown?], context: FilterContext) =>
+      join(items, scalarText(separator), context),
+  },
+  first: {
+    input: ['list', 'text'],
+    args: [],
+    returns: 'any',
+    description: 'The first item of a list, or the first character of text; missing if there is none.',
+    example: ['{{trigger.tags | first}}', { tags: ['vip', 'b2b'] }, 'vip'],
+    apply: (value: string | unknown[]) => (typeof value === 'string' ? firstCharacter(value) : value[0]),
+  },
+  last: {
+    input: ['list', 'text'],
+    args: [],
+    returns: 'any',
+    description: 'The last item of a list, or the last character of text; missing if there is none.',
+    example: ['{{trigger.name | split: " " | last}}', { name: 'Ana Sousa' }, 'Sousa'],
+    apply: (value: string | unknown[]) => (typeof value === 'string' ? lastCharacter(value) : value.at(-1)),
+  },
+  size: {
+    input: ['list', 'text', 'object'],
+    args: [],
+    returns: 'number',
+    description: 'How many items a list has, characters text, or members an object.',
+    example: ['{{trigger.items | size}}', { items: ['a', 'b'] }, 2],
+    apply: (value: string | object, _args: [], { spend }: FilterContext) => {
+      if (Array.isArray(value)) return value.length
+      if (typeof value !== 'string') return Object.keys(value).length
+      spend(value.length)
+      return countCharacters(value)
+    },
+  },
+  round: {
+    input: ['number'],
+    args: [{ name: 'digits', type: 'count', optional: true }],
+    returns: 'number',
+    description: `With so many digits after the point (default 0, at most ${MAX_ROUND_DIGITS}); halves go away from zero.`,
+    example: ['{{trigger.total | round: 1}}', { total: 12.25 }, 12.3],
+    apply: (value: unknown, [digits = 0]: [number?]) =>
+      roundNumber(value, Math.min(digits, MAX_ROUND_DIGITS)),
+  },
+  plus: {
+    input: ['number'],
+    args: [{ name: 'number', type: 'decimal' }],
+    returns: 'number',
+    description: 'Adds a number, exactly. Text such as "129.95" counts as a number.',
+    example: ['{{trigger.total | plus: trigger.shipping}}', { total: 0.1, shipping: 0.2 }, 0.3],
+    apply: (value: unknown, [other]: [unknown]) => addNumbers(value, other),
+  },
+  minus: {
+    input: ['number'],
+    args: [{ name: 'number', type: 'decimal' }],
+    returns: 'number',
+    description: 'Takes a number away, exactly.',
+    example: ['{{trigger.stock | minus: 1}}', { stock: 5 }, 4],
+    apply: (value: unknown, [other]: [unknown]) => subtractNumbers(value, other),
+  },
+  times: {
+    input: ['number'],
+    args: [{ name: 'number', type: 'decimal' }],
+    returns: 'number',
+    description: 'Multiplies by a number, exactly.',
+    example: ['{{trigger.price | times: 3}}', { price: '19.99' }, 59.97],
+    apply: (value: unknown, [other]: [unknown]) => multiplyNumbers(value, other),
+  },
+  divided_by: {
+    input: ['number'],
+    args: [{ name: 'number', type: 'decimal' }],
+    returns: 'number',
+    description: 'Divides by a number, to 15 digits. By zero is an error of the step.',
+    example: ['{{trigger.cents | divided_by: 100}}', { cents: 12995 }, 129.95],
+    apply: (value: unknown, [other]: [unknown]) => divideNumbers(value, other),
+  },
+  date: {
+    input: ['time'],
+    args: [
+      { name: 'format', type: 'format', optional: true },
+      { name: 'zone', type: 'zone', optional: true },
+    ],
+    returns: 'text',
+    description:
+      'A time in a format (default "%Y-%m-%d") and a time zone (default UTC). %Y %y %m %d %e %H %I %M %S %L %p %A %a %B %b %F %T %R %z %s; %-d is without its zero.',
+    example: [
+      '{{trigger.starts_at | date: "%A %-d %B, %H:%M", "Europe/Lisbon"}}',
+      { starts_at: '2026-07-04T13:30:00Z' },
+      'Saturday 4 July, 14:30',
+    ],
+    apply: (
+      time: string,
+      [format = '%Y-%m-%d', zone = 'UTC']: [string?, string?],
+      { spend }: FilterContext,
+    ) => {
+      spend(zone === 'UTC' ? FORMAT_COST : NEW_FORMAT_COST)
+      return formatTime(time, format, zone)
+    },
+  },
+  add: {
+    input: ['time'],
+    args: [{ name: 'duration', type: 'duration' }],
+    returns: 'time',
+    description: 'A time so much later, or earlier with a minus, in UTC.',
+    example: [
+      '{{trigger.starts_at | add: "-24 hours"}}',
+      { starts_at: '2026-07-04T13:30:00Z' },
+      '2026-07-03T13:30:00.000Z',
+    ],
+    apply: (time: string, [duration]: [string]) => shiftTime(time, parseSignedDuration(duration) ?? 0),
+  },
+  json: {
+    input: ['any'],
+    args: [],
+    returns: 'text',
+    description: 'The value as JSON text.',
+    example: ['{{trigger.tags | json}}', { tags: ['vip'] }, '["vip"]'],
+    apply: (value: unknown, _args: [], context: FilterContext) => boundedJson(value, context),
+  },
+  money: {
+    input: ['number'],
+    args: [
+      { name: 'currency', type: 'currency' },
+      { name: 'locale', type: 'locale', optional: true },
+    ],
+    returns: 'text',
+    description: 'An amount with its currency, as a language writes it (default "en-US").',
+    example: ['{{trigger.total | money: "EUR"}}', { total: '1299.5' }, '€1,299.50'],
+    apply: (value: unknown, [currency, locale = 'en-US']: [string, string?], { spend }: FilterContext) => {
+      spend(locale === 'en-US' ? FORMAT_COST : NEW_FORMAT_COST)
+      return formatMoney(value, currency, locale)
+    },
+  },
+  url_encode: {
+    input: ['scalar'],
+    args: [],
+    returns: 'text',
+    description: "Fit for a part of a URL: everything but letters, digits and - _ . ! ~ * ' ( ) is escaped.",
+    example: [
+      'https://example.com/?q={{trigger.q | url_encode}}',
+      { q: 'a & b' },
+      'https://example.com/?q=a%20%26%20b',
+    ],
+    apply: textFilter((text) => encodeURIComponent(text.toWellFormed())),
+  },
+  escape: {
+    input: ['scalar'],
+    args: [],
+    returns: 'text',
+    description: 'Fit for HTML: & < > " and \' are escaped.',
+    example: ['<p>{{trigger.note | escape}}</p>', { note: '5 < 6' }, '<p>5 &lt; 6</p>'],
+    apply: textFilter((text) => text.replace(/[&<>"']/g, (char) => HTML_ESCAPES[char] ?? char)),
+  },
+}
+
+/** The one table of filters that interpolator, compiler, builder and docs read. */
+export const FILTERS: ReadonlyMap<string, FilterDefinition> = new Map(
+  Object.entries(SPECS).map(([name, { example, ...spec }]) => {
+    const [template, trigger, result] = example
+    return [name, Object.freeze({ name, ...spec, example: { template, trigger, result } })]
+  }),
+)
+
+export type FilterDescription = Omit<FilterDefinition, 'apply'>
+
+/** The table for builders and docs: everything but the code. */
+export function describeFilters(): FilterDescription[] {
+  return [...FILTERS.values()].map(({ name, input, args, returns, description, example }) => ({
+    name,
+    input,
+    args,
+    returns,
+    description,
+    example,
+  }))
+}
+
+/** Runs one filter on what it was checked to take. Throws TemplateFailure. */
+export function applyFilter(
+  filter: FilterDefinition,
+  value: unknown,
+  args: readonly unknown[],
+  context: FilterContext,
+): unknown {
+  for (const [index, argument] of filter.args.entries()) {
+    if (index >= args.length) break
+    const expected = argumentFault(argument, args[index])
+    if (expected === null) continue
+    const found = valueTypeOf(args[index])
+    throw new TemplateFailure(`gives "${filter.name}" a ${argument.name} that is ${found}, not ${expected}`)
+  }
+  const apply = filter.apply as (value: unknown, args: readonly unknown[], context: FilterContext) => unknown
+  return apply(value, args, context)
+}
+
+/** A filter on text that is spent its input and output, and makes no longer text than is allowed. */
+function textFilter(
+  make: (text: string, args: never, context: FilterContext) => string | string[],
+): FilterDefinition['apply'] {
+  return (value: unknown, args: unknown, context: FilterContext): string | string[] => {
+    const text = scalarText(value)
+    context.spend(text.length)
+    const result = make(text, args as never, context)
+    if (typeof result === 'string') {
+      context.spend(result.length)
+      if (result.length > context.maxChars) throw new TemplateFailure('makes text that is too large')
+    }
+    return result
+  }
+}

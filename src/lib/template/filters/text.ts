@@ -1,0 +1,66 @@
+import type { FilterContext } from './filter.ts'
+import { boundedJson, scalarText, TemplateFailure } from './filter.ts'
+import { valueTypeOf } from '#lib/json/value-type.ts'
+
+/** At most `length` characters (code points), the ending included. */
+export function truncate(text: string, length: number, ending: string): string {
+  if (text.length <= length || countCharacters(text) <= length) return text
+  const kept = Math.max(length - countCharacters(ending), 0)
+  let end = 0
+  for (let count = 0; count < kept; count++) end += (text.codePointAt(end) ?? 0) > 0xffff ? 2 : 1
+  return text.slice(0, end) + (kept === 0 ? cutCharacters(ending, length) : ending)
+}
+
+function cutCharacters(text: string, length: number): string {
+  return text.length <= length
+    ? text
+    : Array.from(text.slice(0, 2 * length))
+        .slice(0, length)
+        .join('')
+}
+
+/** Of every occurrence. Counts first: the result may be larger than memory. */
+export function replaceAll(
+  text: string,
+  search: string,
+  replacement: string,
+  context: FilterContext,
+): string {
+  let found = 0
+  for (let at = text.indexOf(search); at !== -1; at = text.indexOf(search, at + search.length)) found++
+  context.spend(text.length)
+  if (text.length + found * (replacement.length - search.length) > context.maxChars) {
+    throw new TemplateFailure('makes text that is too large')
+  }
+  return text.replaceAll(search, () => replacement)
+}
+
+/** Lists and objects in the list become JSON, null nothing. */
+export function join(items: readonly unknown[], separator: string, context: FilterContext): string {
+  const texts: string[] = []
+  let chars = 0
+  for (const item of items) {
+    const isNested = typeof item === 'object' && item !== null && valueTypeOf(item) !== 'number'
+    const text = item === null ? '' : isNested ? boundedJson(item, context) : scalarText(item)
+    context.spend(1 + text.length + separator.length)
+    chars += text.length + separator.length
+    if (chars - separator.length > context.maxChars) throw new TemplateFailure('makes text that is too large')
+    texts.push(text)
+  }
+  return texts.join(separator)
+}
+
+export function firstCharacter(text: string): string | undefined {
+  const first = text.codePointAt(0)
+  return first === undefined ? undefined : String.fromCodePoint(first)
+}
+
+export function lastCharacter(text: string): string | undefined {
+  return Array.from(text.slice(-2)).at(-1)
+}
+
+export function countCharacters(text: string): number {
+  let characters = 0
+  for (let at = 0; at < text.length; characters++) at += (text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1
+  return characters
+}

@@ -1,0 +1,48 @@
+/**
+ * Logic-less templates that strangers write: `{{ path | filter: argument }}` in texts and payload trees.
+ *
+ * A path starts from a fixed set of roots and sees own members only. A text that is exactly one expression keeps the
+ * value's type. What was filled in is never read as a template. Compiling takes time linear in the text; rendering
+ * is bounded in its output and in the work of its filters, whatever the data.
+ */
+import { parseTemplate } from './parse.ts'
+import type { Template, TemplateProblem } from './syntax.ts'
+import type { TemplateNode, TreeProblem } from './tree.ts'
+import { parseTree } from './tree.ts'
+
+export { describeFilters, FILTERS } from './filters/index.ts'
+export type { FilterDescription } from './filters/index.ts'
+export type { FilterDefinition, FilterType } from './filters/filter.ts'
+export { MAX_TEMPLATE_CHARS } from './parse.ts'
+export { MAX_RENDERED_BYTES, renderTemplate } from './render.ts'
+export type { RenderError, RenderOptions, TemplateScope } from './render.ts'
+export { exactExpression, isTemplateRoot, TEMPLATE_ROOTS } from './syntax.ts'
+export type {
+  Expression,
+  Operand,
+  PathOperand,
+  Template,
+  TemplateProblem,
+  TemplateProblemCode,
+  TemplateRoot,
+} from './syntax.ts'
+export { exactNode, parseTree, templateReferences, visitTemplates } from './tree.ts'
+export type { TemplateNode, TemplateReference, TreeProblem } from './tree.ts'
+
+/** One text. */
+export function compileTemplate(text: string): { template: TemplateNode } | { problems: TemplateProblem[] } {
+  const parsed = parseTemplate(text)
+  return 'problems' in parsed ? parsed : { template: toNode(parsed.template) }
+}
+
+/** A payload: any JSON value in whose texts templates may stand. Names of members are not templates. */
+export function compileTemplateTree(
+  value: unknown,
+): { template: TemplateNode } | { problems: TreeProblem[] } {
+  const { tree, problems } = parseTree(value)
+  return problems.length > 0 ? { problems } : { template: tree }
+}
+
+function toNode(template: Template): TemplateNode {
+  return { kind: 'template', template }
+}

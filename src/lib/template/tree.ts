@@ -1,0 +1,155 @@
+import { toPointer } from '#lib/json/error.ts'
+import { isRawNumber } from '#lib/json/raw-number.ts'
+import { measureJson } from './filters/filter.ts'
+import { parseTemplate } from './parse.ts'
+import type { Expression, Operand, PathOperand, Template, TemplateProblem } from './syntax.ts'
+import { exactExpression } from './syntax.ts'
+
+/** A payload whose texts are compiled; what holds no template is kept as it came. */
+export type TemplateNode =
+  | { readonly kind: 'literal'; readonly value: unknown; readonly bytes: number }
+  | { readonly kind: 'template'; readonly template: Template }
+  | { readonly kind: 'list'; readonly items: readonly TemplateNode[] }
+  | { readonly kind: 'object'; readonly members: readonly (readonly [name: string, node: TemplateNode])[] }
+
+export interface TreeProblem extends TemplateProblem {
+  /** Of the text, in the tree. */
+  pointer: string
+}
+
+/** A path that a template reads. */
+export interface TemplateReference {
+  /** Of the text, in the tree. */
+  pointer: string
+  operand: PathOperand
+  /** A `default` stands in for it when it is missing. */
+  hasDefault: boolean
+  /** The whole expression, for messages. */
+  source: string
+}
+
+/** Of the node that is being visited: grows and shrinks with the depth. */
+type Path = (string | number)[]
+
+const MAX_DEPTH = 64
+const MAX_PROBLEMS = 50
+
+/** Compiles all that can be, and lists what cannot: broken texts stand in the tree as they are. */
+export function parseTree(value: unknown): { tree: TemplateNode; problems: TreeProblem[] } {
+  const problems: TreeProblem[] = []
+  const tree = parseNode(value, [], problems) ?? literal(value)
+  return { tree, problems }
+}
+
+/** Every path that the tree reads, in document order. */
+export function templateReferences(tree: TemplateNode): TemplateReference[] {
+  const references: TemplateReference[] = []
+  visitTemplates(tree, (template, path) => {
+    const pointer = toPointer(path)
+    for (const part of template.parts) {
+      if (typeof part === 'object') references.push(...expressionReferences(part, pointer))
+    }
+  })
+  return references
+}
+
+/** Calls `visit` for every text with an expression in it. */
+export function visitTemplates(
+  tree: TemplateNode,
+  visit: (template: Template, path: readonly (string | number)[]) => void,
+  path: Path = [],
+): void {
+  if (tree.kind === 'template') visit(tree.template, path)
+  else if (tree.kind === 'list') {
+    for (const [index, item] of tree.items.entries()) visitMember(item, index, visit, path)
+  } else if (tree.kind === 'object') {
+    for (const [name, node] of tree.members) visitMember(node, name, visit, path)
+  }
+}
+
+function visitMember(
+  node: TemplateNode,
+  segment: string | number,
+  visit: (template: Template, path: readonly (string | number)[]) => void,
+  path: Path,
+): void {
+  path.push(segment)
+  visitTemplates(node, visit, path)
+  path.pop()
+}
+
+/** Null: there is no template in it. */
+function parseNode(value: unknown, path: Path, problems: TreeProblem[]): TemplateNode | null {
+  if (typeof value === 'string') return value.includes('{{') ? parseText(value, path, problems) : null
+  if (typeof value !== 'object' || value === null || isRawNumber(value)) return null
+  if (path.length === MAX_DEPTH) {
+    report(problems, path, {
+      code: 'template_too_large',
+      message: `Nest at most ${MAX_DEPTH} lists and objects.`,
+      at: 0,
+    })
+    return null
+  }
+  if (Array.isArray(value)) {
+    const items = value.map((item, index) => parseMember(item, index, path, problems))
+    if (items.every((item) => item === null)) return null
+    return { kind: 'list', items: items.map((item, index) => item ?? literal(value[index])) }
+  }
+  const members = Object.entries(value).map(
+    ([name, member]) => [name, member as unknown, parseMember(member, name, path, problems)] as const,
+  )
+  if (members.every(([, , node]) => node === null)) return null
+  return { kind: 'object', members: members.map(([name, member, node]) => [name, node ?? literal(member)]) }
+}
+
+function parseMember(
+  value: unknown,
+  segment: string | number,
+  path: Path,
+  problems: TreeProblem[],
+): TemplateNode | null {
+  path.push(segment)
+  const node = parseNode(value, path, problems)
+  path.pop()
+  return node
+}
+
+function parseText(text: string, path: Path, problems: TreeProblem[]): TemplateNode | null {
+  const parsed = parseTemplate(text)
+  if ('template' in parsed) return { kind: 'template', template: parsed.template }
+  for (const problem of parsed.problems) report(problems, path, problem)
+  return null
+}
+
+/** The size of a literal is measured once, not at every rendering; it may well be nested in another literal. */
+function literal(value: unknown): TemplateNode {
+  let bytes = -1
+  return {
+    kind: 'literal',
+    value,
+    get bytes() {
+      if (bytes < 0) bytes = measureJson(value, Number.POSITIVE_INFINITY)
+      return bytes
+    },
+  }
+}
+
+function expressionReferences(expression: Expression, pointer: string): TemplateReference[] {
+  const { operand, filters, source } = expression
+  const hasDefault = filters.some(({ filter }) => filter.name === 'default')
+  const args = filters.flatMap((call) => call.args)
+  const isPath = (each: Operand): each is PathOperand => each.kind === 'path'
+  return [
+    ...[operand].filter(isPath).map((path) => ({ pointer, operand: path, hasDefault, source })),
+    ...args.filter(isPath).map((path) => ({ pointer, operand: path, hasDefault: false, source })),
+  ]
+}
+
+/** The one expression a node consists of, whose value keeps its type. */
+export function exactNode(node: TemplateNode): Expression | null {
+  return node.kind === 'template' ? exactExpression(node.template) : null
+}
+
+function report(problems: TreeProblem[], path: Path, problem: TemplateProblem): void {
+  if (problems.length < MAX_PROBLEMS) problems.push({ ...problem, pointer: toPointer(path) })
+}

@@ -1,0 +1,118 @@
+import { Buffer } from 'node:buffer'
+import { createHash } from 'node:crypto'
+import type { Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { invalidRequest } from '#infra/http/problems.ts'
+import { hasHugeNumber } from '#lib/action-call.ts'
+import { newId } from '#lib/ids.ts'
+import { parseJson } from '#lib/json/index.ts'
+import { completeEarly } from './accept-repository.ts'
+import {
+  addLogEntry,
+  type CompletableInvocation,
+  type CompletedInvocation,
+  completeInvocation,
+  completeLogEntry,
+  findExecution,
+  lockInvocation,
+} from './repository.ts'
+import { type CompletionClaim, readCompletionToken } from './token.ts'
+import { invocationCompleted, invocationExpired, invocationNotFound, resultCode } from '../errors.ts'
+import { logged } from '../log/entry.ts'
+import { inOrder } from '../dispatch/plan.ts'
+import type { Completion, CompletionInput } from '../schemas.ts'
+import type { DispatcherContext } from '../types.ts'
+
+type Told = Omit<CompletedInvocation, 'tenantId' | 'id' | 'flowExecutionId'>
+type CompletionContext = Pick<DispatcherContext, 'db' | 'secretBox' | 'completionSeconds'>
+
+/**
+ * Ends an action that its plugin does by and by. The token is the authorisation. What the plugin tells is the result,
+ * whatever became of the call: it may be faster than its own 202, or its answer may have been lost. Telling the same
+ * result again changes nothing.
+ */
+export async function complete(
+  ctx: CompletionContext,
+  invocationId: string,
+  token: string,
+  input: CompletionInput,
+): Promise<Completion> {
+  const claim = readCompletionToken(ctx.secretBox, token)
+  if (claim?.invocationId !== invocationId.toLowerCase()) throw invocationNotFound()
+  if (hasHugeNumber(input.data)) {
+    throw invalidRequest(undefined, { errors: [{ pointer: '/data', detail: 'has a number beyond 1.8e308' }] })
+  }
+  await ctx.db.transaction().execute((trx) => settle(trx, claim, toldBy(input), ctx.completionSeconds))
+  return { invocation_id: claim.invocationId, status: input.success ? 'succeeded' : 'failed' }
+}
+
+async function settle(
+  trx: Transaction<DB>,
+  claim: CompletionClaim,
+  given: Told,
+  completionSeconds: number,
+): Promise<void> {
+  const { early, tenantId, invocationId: id } = claim
+  const execution = early === null ? null : await findExecution(trx, tenantId, early.flowExecutionId)
+  let found = await lockInvocation(trx, claim, completionSeconds)
+  if (found === undefined && early !== null) {
+    if (early.until < Date.now() || !execution || execution.isErased) throw invocationExpired()
+    if (await completeEarly(trx, claim, early, given)) {
+      // Else whoever has the execution finds it, and logs it.
+      const completed = { ...given, tenantId, id, flowExecutionId: early.flowExecutionId }
+      if (!execution.isLive) await addLogEntry(trx, newId(), completed)
+      return
+    }
+    found = await lockInvocation(trx, claim, completionSeconds)
+  }
+  if (found === undefined) throw invocationNotFound()
+  if (isToldAgain(found, given)) return
+  if (found.status === 'succeeded' || found.is_told) throw invocationCompleted()
+  if (!found.in_time) throw invocationExpired()
+  const told = execution?.isErased === true ? withoutBody(given) : given
+  const completed = { ...told, tenantId, id, flowExecutionId: found.flow_execution_id }
+  await completeInvocation(trx, completed)
+  if (found.status === 'accepted') await completeLogEntry(trx, completed)
+  // Of a call under way whoever makes it tells.
+  else if (found.status === 'failed' || found.abandoned) await addLogEntry(trx, newId(), completed)
+}
+
+/** It is the result that is recorded, or, with a token from before that, the one of an earlier run. */
+function isToldAgain(found: CompletableInvocation, given: Told): boolean {
+  const { completion_hash: known } = found
+  if ((found.is_told || found.is_old_claim) && known !== null && given.hash?.equals(known) === true)
+    return true
+  if (found.is_told || found.status !== 'succeeded') return false
+  const answered = { success: true, data: found.data, errorCode: null, errorMessage: null }
+  return given.hash?.equals(hashOf(answered)) === true
+}
+
+function toldBy(input: CompletionInput): Told {
+  const error = input.success
+    ? null
+    : {
+        message: 'The plugin reported a failure.',
+        ...input.error,
+        code: resultCode({ code: 'reported_failure', reportedCode: input.error?.code ?? null }, 'plugin'),
+      }
+  const result = {
+    success: input.success,
+    data: error === null && input.data !== undefined ? JSON.stringify(input.data) : null,
+    errorCode: error?.code ?? null,
+    errorMessage: error?.message ?? null,
+  }
+  return { ...result, loggedResult: logged(error ?? input.data ?? null), hash: hashOf(result) }
+}
+
+/** SHA-256 of what is told: members in another order, or null for what is left out, is the same. */
+function hashOf(result: Pick<Told, 'success' | 'data' | 'errorCode' | 'errorMessage'>): Buffer {
+  const data: unknown = result.data === null ? null : parseJson(Buffer.from(result.data))
+  return createHash('sha256')
+    .update(JSON.stringify(inOrder([result.success, data, result.errorCode, result.errorMessage])))
+    .digest()
+}
+
+/** What was erased stays so, whatever comes of it later. */
+function withoutBody(told: Told): Told {
+  return { ...told, data: null, loggedResult: null, errorMessage: null, hash: null }
+}

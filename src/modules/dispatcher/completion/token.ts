@@ -1,0 +1,45 @@
+import { secretContext } from '#infra/secrets.ts'
+import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
+
+/** What a completion token stands for. */
+export interface CompletionClaim {
+  tenantId: string
+  invocationId: string
+  /** When the action was claimed, in microseconds of the database's clock. */
+  claimedAt: number
+  /** For an action that has no row before its answer; null: it has one. */
+  early: EarlyCompletion | null
+}
+
+/** What makes a row of an action that is completed before its call is answered. */
+export interface EarlyCompletion {
+  /** Epoch milliseconds: as long as if its call had been answered with 202. */
+  until: number
+  flowExecutionId: string
+  eventKey: string
+  actionType: string
+  pluginId: string | null
+}
+
+const CONTEXT = secretContext('dispatcher', 'invocation', 'completion')
+
+/**
+ * The token by which a plugin completes an action that it answered with 202: the invocation's name, sealed under the
+ * master key, so that nothing has to be stored before the plugin is called, and nobody can make one up or use it for
+ * another invocation. Every call has another one, and each completes the invocation, also one from before the master key
+ * was rotated (as long as MASTER_KEY_PREVIOUS has that). They end with the invocation: when it has a result, or when
+ * its time is over.
+ */
+export function newCompletionToken(box: SecretBox, claim: CompletionClaim): string {
+  return box.seal(JSON.stringify(claim), CONTEXT).toString('base64url')
+}
+
+export function readCompletionToken(box: SecretBox, token: string): CompletionClaim | null {
+  try {
+    // What opens was sealed here.
+    return JSON.parse(box.open(Buffer.from(token, 'base64url'), CONTEXT)) as CompletionClaim
+  } catch (error) {
+    if (error instanceof SecretBoxError) return null
+    throw error
+  }
+}

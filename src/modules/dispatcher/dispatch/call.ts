@@ -1,0 +1,161 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  ACTION_RESPONSE_MAX_BYTES,
+  type ActionCallResult,
+  notAsked,
+  readActionResponse,
+} from '#lib/action-call.ts'
+import { resolveEndpoint } from '#lib/endpoint.ts'
+import type { Lease } from './claim-repository.ts'
+import { newCompletionToken } from '../completion/token.ts'
+import { platformPath } from './platform-path.ts'
+import type { DeliveryTarget } from '#modules/webhook-delivery/index.ts'
+import type { DispatcherContext, PlannedAction } from '../types.ts'
+
+/** How one action's call ended, over all its attempts. */
+export interface CallOutcome {
+  result: ActionCallResult
+  attempts: number
+}
+
+/** Under what an action is called. */
+export interface CallClaim {
+  tenantId: string
+  invocationId: string
+  /** Microseconds of the database's clock. */
+  claimedAt: number
+  /** Null: its caller answers for it, and there is no row before the answer. */
+  lease: Lease | null
+}
+
+/** Clocks of the processes that call and that hear of the completion may differ by so much. */
+const CLOCK_SLACK_MS = 60_000
+
+const DEFAULT_TIMEOUT_MS = 10_000
+const DEFAULT_RETRIES = 2
+const RETRY_BASE_MS = 250
+/** A caller waits for the answer: a longer Retry-After is its business, or the flow engine's. */
+const RETRY_MAX_MS = 5_000
+
+/**
+ * Calls an action until it answers for good. It is called again only where that cannot do it twice: the action is
+ * idempotent, or no byte of the request had left. Every attempt carries the same Idempotency-Key.
+ */
+export async function callAction(
+  ctx: DispatcherContext,
+  claim: CallClaim,
+  planned: PlannedAction,
+): Promise<CallOutcome> {
+  const maxRetries = planned.request.maxRetries ?? DEFAULT_RETRIES
+  for (let attempts = 1; ; attempts++) {
+    const result = await callOnce(ctx, claim, planned)
+    if (result.ok || attempts > maxRetries || !result.transient) return { result, attempts }
+    if (!planned.action.idempotent && result.bytesSent) return { result, attempts }
+    const pause = Math.max(
+      RETRY_BASE_MS * 2 ** (attempts - 1) * (0.8 + 0.4 * Math.random()),
+      result.retryAfterMs ?? 0,
+    )
+    if (pause > RETRY_MAX_MS) return { result, attempts }
+    await delay(pause)
+    if (claim.lease !== null && !(await ctx.store.isHeld(claim.lease))) return { result, attempts }
+  }
+}
+
+async function callOnce(
+  ctx: DispatcherContext,
+  claim: CallClaim,
+  planned: PlannedAction,
+): Promise<ActionCallResult> {
+  const { action, request, idempotencyKey } = planned
+  const timeoutMs = request.timeoutMs ?? action.timeout_ms ?? DEFAULT_TIMEOUT_MS
+  if (action.source === 'plugin') return callPlugin(ctx, claim, planned, timeoutMs)
+  return ctx.platform.call(claim.tenantId, {
+    method: action.method,
+    path: platformPath(action, request.payload),
+    body: request.payload,
+    idempotencyKey,
+    causationDepth: request.causationDepth,
+    causationId: request.causationId,
+    idempotent: action.idempotent,
+    timeoutMs,
+  })
+}
+
+async function callPlugin(
+  ctx: DispatcherContext,
+  { tenantId, invocationId, claimedAt, lease }: CallClaim,
+  planned: PlannedAction,
+  timeoutMs: number,
+): Promise<ActionCallResult> {
+  const { action, request, idempotencyKey } = planned
+  const target = await targetOf(ctx, tenantId, planned)
+  if (target === undefined) {
+    return notAsked('unknown_plugin', 'The plugin was removed meanwhile, or its secrets cannot be opened.')
+  }
+  if (!target.active) return notAsked('plugin_inactive', `The plugin "${target.slug}" is not active.`)
+  const url = action.endpoint === null ? target.url : resolveEndpoint(target.baseUrl, action.endpoint)
+  if (url === null) return notAsked('blocked', 'The endpoint leaves the origin that the plugin registered.')
+  const body = JSON.stringify({
+    // For plugins that read the payload's members from the top, as the platform's engine sent them: docs/adr/0012.
+    ...request.payload,
+    action_type: action.action_type,
+    tenant_id: tenantId,
+    flow_execution_id: request.flowExecutionId,
+    invocation_id: invocationId,
+    payload: request.payload,
+    // Absent where there is none, even if the payload has a member of that name.
+    context: request.context ?? undefined,
+  })
+  const response = await ctx.egress.request({
+    method: action.method,
+    url,
+    headers: {
+      ...ctx.deliveries.signedHeaders(target, { id: invocationId, body }),
+      accept: 'application/json',
+      'idempotency-key': idempotencyKey,
+      'x-completion-token': newCompletionToken(ctx.secretBox, {
+        tenantId,
+        invocationId,
+        claimedAt,
+        early:
+          lease === null
+            ? {
+                until: Date.now() + timeoutMs + ctx.completionSeconds * 1_000 + CLOCK_SLACK_MS,
+                flowExecutionId: request.flowExecutionId,
+                eventKey: request.eventKey,
+                actionType: request.actionType,
+                pluginId: action.plugin_id,
+              }
+            : null,
+      }),
+      ...(request.causationDepth > 0 && { 'x-causation-depth': String(request.causationDepth) }),
+      ...(request.causationId !== null && { 'x-causation-id': request.causationId }),
+    },
+    body,
+    timeoutMs,
+    resend: action.idempotent,
+    maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
+  })
+  return readActionResponse(response)
+}
+
+/** Asks for the plugin ahead of its call, while something else is waited for. */
+export function lookAhead(ctx: DispatcherContext, tenantId: string, planned: PlannedAction): void {
+  const { plugin_id: pluginId } = planned.action
+  if (pluginId === null) return
+  planned.target = ctx.targets.get(`${tenantId} ${pluginId}`, () => ctx.deliveries.target(tenantId, pluginId))
+  // Nobody may come to want it.
+  planned.target.catch(() => undefined)
+}
+
+/** As of after the call before it, or of now for a further attempt. */
+async function targetOf(
+  ctx: DispatcherContext,
+  tenantId: string,
+  planned: PlannedAction,
+): Promise<DeliveryTarget | undefined> {
+  if (planned.target === null) lookAhead(ctx, tenantId, planned)
+  const { target } = planned
+  planned.target = null
+  return target ?? undefined
+}

@@ -1,0 +1,189 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { newId } from '#lib/ids.ts'
+import { callAction, type CallOutcome, lookAhead } from './call.ts'
+import type { ClaimAnswer, Lease, RecordedInvocation } from './claim-repository.ts'
+import { resultCode } from '../errors.ts'
+import { logOnly, toRecord } from '../log/entry.ts'
+import { findInvocation } from '../log/repository.ts'
+import { failed, fingerprintOf, type Plan } from './plan.ts'
+import { fromRecorded } from './recorded.ts'
+import type { ActionRequest, ActionResult, DispatcherContext, PlannedAction } from '../types.ts'
+
+/** How long a repeated request waits for the run that is under way elsewhere. */
+const BUSY_WAIT_MS = 30_000
+const BUSY_LOOK_MS = 200
+
+/** An action on its way: claimed before anything of its dispatch runs, so that nothing runs twice. */
+export type Prepared =
+  | { request: ActionRequest; refused: ActionResult }
+  | { request: ActionRequest; recorded: RecordedInvocation }
+  | { request: ActionRequest; planned: PlannedAction; claim: ClaimAnswer }
+
+type Claimed = Extract<ClaimAnswer, { state: 'run' }>
+
+export async function prepareAction(
+  ctx: DispatcherContext,
+  tenantId: string,
+  request: ActionRequest,
+  plan: Plan,
+): Promise<Prepared> {
+  if ('planned' in plan) {
+    const { planned } = plan
+    return { request, planned, claim: await claim(ctx, tenantId, planned) }
+  }
+  // What succeeded stays so, whatever became of the plugin or the action's schema since.
+  const row = await findInvocation(ctx.db, tenantId, request)
+  const done = row?.status === 'succeeded' || row?.status === 'accepted'
+  if (done && row.fingerprint.equals(fingerprintOf(request))) return { request, recorded: row }
+  return { request, refused: plan.refused }
+}
+
+/** What is ours to run by this. */
+export function leaseOf(prepared: Prepared): Lease | null {
+  return 'claim' in prepared && prepared.claim.state === 'run' ? prepared.claim.lease : null
+}
+
+/**
+ * Does what was prepared, or returns what is recorded of it. Never throws for what the other side does.
+ *
+ * @param next what follows as soon as this is recorded
+ */
+export async function runPrepared(
+  ctx: DispatcherContext,
+  tenantId: string,
+  prepared: Prepared,
+  next: Prepared | undefined,
+): Promise<ActionResult> {
+  const { request } = prepared
+  if ('recorded' in prepared) return fromRecorded(request.actionType, prepared.recorded)
+  if ('refused' in prepared) return refuse(ctx, tenantId, request, prepared.refused)
+  const { planned } = prepared
+  const answer = await settleClaim(ctx, tenantId, planned, prepared.claim)
+  switch (answer.state) {
+    case 'run': {
+      if (!ctx.isStopping()) return run(ctx, planned, answer, next)
+      await ctx.store.release([answer.lease])
+      const message = 'The service is shutting down: send the request again.'
+      return refuse(ctx, tenantId, request, { ...failed(request, 'interrupted', message), transient: true })
+    }
+    case 'recorded':
+      return fromRecorded(request.actionType, answer.recorded)
+    case 'conflict': {
+      const message = 'This event_key was used for another action or payload in this execution.'
+      return refuse(ctx, tenantId, request, failed(request, 'event_key_conflict', message))
+    }
+    case 'busy': {
+      const message = 'An earlier request is still doing this. Ask again later.'
+      return refuse(ctx, tenantId, request, { ...failed(request, 'in_progress', message), transient: true })
+    }
+  }
+}
+
+async function run(
+  ctx: DispatcherContext,
+  planned: PlannedAction,
+  { lease, claimedAt }: Claimed,
+  next: Prepared | undefined,
+): Promise<ActionResult> {
+  const startedAt = performance.now()
+  const { tenantId, id: invocationId } = lease
+  const outcome = await callAction(ctx, { tenantId, invocationId, claimedAt, lease }, planned)
+  const result = toResult(planned, lease.id, outcome, Math.round(performance.now() - startedAt))
+  const record = toRecord(lease.tenantId, planned, lease, result, ctx.completionSeconds)
+  if (next !== undefined && 'planned' in next) lookAhead(ctx, lease.tenantId, next.planned)
+  if (await ctx.store.record(record)) return result
+  return endedElsewhere(ctx, planned, lease, result)
+}
+
+/** The row was no longer ours: the plugin has completed the action before it answered, or another request took it. */
+async function endedElsewhere(
+  ctx: DispatcherContext,
+  planned: PlannedAction,
+  { tenantId, id, token }: Lease,
+  own: ActionResult,
+): Promise<ActionResult> {
+  const { request } = planned
+  const { attempts, durationMs } = own
+  const row = await findInvocation(ctx.db, tenantId, request)
+  if (row?.lease_token === token && (row.status === 'succeeded' || row.status === 'failed')) {
+    const result = { ...fromRecorded(request.actionType, row), attempts, durationMs, replayed: false }
+    await ctx.store.record(toRecord(tenantId, planned, null, result, ctx.completionSeconds))
+    return result
+  }
+  const message = 'Another request has taken this over. Ask again later.'
+  const result = { ...failed(request, 'in_progress', message), attempts, durationMs, invocationId: id }
+  await ctx.store.record(toRecord(tenantId, planned, null, result, ctx.completionSeconds))
+  return { ...result, transient: true }
+}
+
+function claim(
+  ctx: DispatcherContext,
+  tenantId: string,
+  { request, action }: PlannedAction,
+): Promise<ClaimAnswer> {
+  return ctx.store.claim({
+    tenantId,
+    id: newId(),
+    flowExecutionId: request.flowExecutionId,
+    eventKey: request.eventKey,
+    actionType: request.actionType,
+    pluginId: action.plugin_id,
+    fingerprint: fingerprintOf(request),
+  })
+}
+
+/** Waits while somebody else runs it: then there is a result, or it has been abandoned and is ours. */
+async function settleClaim(
+  ctx: DispatcherContext,
+  tenantId: string,
+  planned: PlannedAction,
+  first: ClaimAnswer,
+): Promise<ClaimAnswer> {
+  const end = performance.now() + BUSY_WAIT_MS
+  let answer = first
+  // A frozen process that wakes up may have lost what it had claimed.
+  if (answer.state === 'run' && !(await ctx.store.isHeld(answer.lease))) answer = { state: 'busy' }
+  // Others of this dispatch ran in the meantime, so that the first answer is old: ask again before waiting.
+  if (answer.state === 'busy') answer = await claim(ctx, tenantId, planned)
+  while (answer.state === 'busy' && performance.now() < end && !ctx.isStopping()) {
+    planned.target = null
+    await delay(BUSY_LOOK_MS)
+    answer = await claim(ctx, tenantId, planned)
+  }
+  return answer
+}
+
+export function toResult(
+  { request, action }: PlannedAction,
+  id: string,
+  { result, attempts }: CallOutcome,
+  durationMs: number,
+): ActionResult {
+  const common = {
+    actionType: request.actionType,
+    durationMs,
+    attempts,
+    replayed: false,
+    invocationId: id,
+    responseStatus: result.status,
+  }
+  if (!result.ok) {
+    const { message, transient, retryAfterMs } = result
+    const error = { code: resultCode(result, action.source), message }
+    return { ...common, success: false, status: 'failed', data: null, error, transient, retryAfterMs }
+  }
+  // Only plugins have a token to complete it with.
+  const status = result.status === 202 && action.source === 'plugin' ? 'accepted' : 'succeeded'
+  const { data } = result
+  return { ...common, success: true, status, data, error: null, transient: false, retryAfterMs: null }
+}
+
+async function refuse(
+  ctx: DispatcherContext,
+  tenantId: string,
+  request: ActionRequest,
+  result: ActionResult,
+): Promise<ActionResult> {
+  await ctx.store.record(logOnly(tenantId, request, result))
+  return result
+}

@@ -1,0 +1,76 @@
+import { type Kysely, sql } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
+import { toRecorded } from '../dispatch/claim-repository.ts'
+
+export interface EventLogFilter {
+  tenantId: string
+  execution: string | null
+  action: string | null
+  success: boolean | null
+  since: Date | null
+  beforeId: string | null
+  limit: number
+}
+
+export function listEventLog(db: Kysely<DB>, filter: EventLogFilter) {
+  let query = db
+    .selectFrom('automation_event_log')
+    .select([
+      'id',
+      'flow_execution_id',
+      'event_key',
+      'action_type',
+      'plugin',
+      'payload',
+      'result',
+      'success',
+      'status',
+      'error_code',
+      'response_status',
+      'attempts',
+      'duration_ms',
+      'invocation_id',
+      'created_at',
+    ])
+    .where('tenant_id', '=', filter.tenantId)
+    .orderBy('id', 'desc')
+    .limit(filter.limit)
+  if (filter.execution !== null) query = query.where('flow_execution_id', '=', filter.execution)
+  if (filter.action !== null) query = query.where('action_type', '=', filter.action)
+  if (filter.success !== null) query = query.where('success', '=', filter.success)
+  if (filter.since !== null) {
+    // Ids are in order of time: where to stop reading, but for the clocks that minted them.
+    const from = lowestIdAt(filter.since.getTime() - ID_CLOCK_SLACK_MS)
+    query = query.where('created_at', '>=', filter.since).where('id', '>=', from)
+  }
+  if (filter.beforeId !== null) query = query.where('id', '<', filter.beforeId)
+  return query.execute()
+}
+
+export async function findInvocation(
+  db: Kysely<DB>,
+  tenantId: string,
+  { flowExecutionId, eventKey }: { flowExecutionId: string; eventKey: string },
+) {
+  const row = await db
+    .selectFrom('action_invocations')
+    .select([
+      'id',
+      'action_type',
+      'fingerprint',
+      'status',
+      'lease_token',
+      sql<string | null>`data::text`.as('data'),
+      'error_code',
+      'error_message',
+      'response_status',
+      'duration_ms',
+      'attempts',
+    ])
+    .where('tenant_id', '=', tenantId)
+    .where('flow_execution_id', '=', flowExecutionId)
+    .where('event_key', '=', eventKey)
+    .executeTakeFirst()
+  return row && toRecorded(row)
+}

@@ -1,0 +1,48 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Transaction } from 'kysely'
+import type { DB, EventSource } from '#db/schema.ts'
+import type { Problem } from '#lib/api/problem.ts'
+import type { Causation } from './intake/causation.ts'
+
+/** Something that happened, as it comes in: from a request, from the platform or from this service itself. */
+export interface NewEvent {
+  tenantId: string
+  event: string
+  /** An object; numbers may be RawNumbers of lib/json/index.ts and stay as they came. */
+  data: unknown
+  /** Unique within the tenant: the same again is a duplicate, the same with other contents a conflict. */
+  sourceId?: string | null
+  /** RFC 3339. Null: now. */
+  timestamp?: string | null
+  source: EventSource
+  /** Set for a plugin's own key, which may publish only the types that its plugin declared. */
+  publisherPluginId?: string | null
+  causation?: Causation | null
+}
+
+export interface StoredEvent {
+  status: 'accepted' | 'duplicate'
+  id: string
+  event: string
+  /** How many plugins it goes to. */
+  deliveries: number
+}
+
+export type IntakeResult = StoredEvent | { status: 'rejected'; problem: Problem }
+
+export interface EventService {
+  /**
+   * Stores events and their deliveries; one result for each, in order. What it resolves with is committed, all of
+   * one call's events by one transaction.
+   *
+   * @param log told what was created, never with the data
+   * @throws the problems `overloaded` and `database_unavailable`; nothing is known to be stored then
+   */
+  accept(events: readonly NewEvent[], log?: FastifyBaseLogger): Promise<IntakeResult[]>
+  /**
+   * Stores one event of the service's own in the caller's transaction, without asking its type's schema.
+   *
+   * @returns the plugins that have a new delivery: publish them as `deliveries_due` after the commit
+   */
+  emitIn(trx: Transaction<DB>, event: NewEvent): Promise<string[]>
+}

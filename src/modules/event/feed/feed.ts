@@ -1,0 +1,108 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
+import { decodeCursor, encodeCursor } from '#lib/api/cursor.ts'
+import { isEventPattern, matchesPattern } from '#lib/event-pattern.ts'
+import { type FeedKey, scanFeed, type ScannedEvent, selectEvents, selectSubscriptions } from './repository.ts'
+import type { EventPage, FeedQuery } from './schemas.ts'
+import { TenantPicture } from '../intake/snapshot.ts'
+import { readBody, viewEvent } from './view.ts'
+
+export interface FeedContext {
+  db: Kysely<DB>
+}
+
+const START: FeedKey = { position: '-1', id: '00000000-0000-0000-0000-000000000000' }
+/** Events that one page looks at when it leaves some out: it may then be short, but always gets on. */
+const MAX_SCANNED = 2_000
+/** A page ends early rather than hold more than this in memory. */
+const MAX_PAGE_BYTES = 4 * 1024 * 1024
+const POSITION = /^(?:-1|\d{1,19})$/
+const MAX_POSITION = 2n ** 63n - 1n
+
+/**
+ * A page of the tenant's events in the order of the feed; of a plugin's key, those that the plugin is subscribed to
+ * as it is now. `next_cursor` is where to go on, also from an empty page.
+ */
+export async function readFeed(
+  ctx: FeedContext,
+  tenantId: string,
+  pluginId: string | null,
+  query: FeedQuery,
+): Promise<EventPage> {
+  const after = readCursor(query.after ?? query.cursor)
+  const { event: pattern, limit } = query
+  if (pattern !== undefined && !isEventPattern(pattern)) {
+    const detail = 'must be an event type, product.* or *'
+    throw invalidRequest(undefined, { errors: [{ pointer: '/querystring/event', detail }] })
+  }
+  const plugin = pluginId === null ? null : await pluginPicture(ctx.db, tenantId, pluginId)
+  const isWanted = ({ event }: ScannedEvent): boolean =>
+    (pattern === undefined || matchesPattern(pattern, event)) && (plugin === null || plugin.isWanted(event))
+
+  const scanned = pattern === undefined && plugin === null ? limit : Math.max(limit, MAX_SCANNED)
+  const { horizon, events } = await scanFeed(ctx.db, tenantId, after, scanned)
+  const { picked, last } = pick(events, isWanted, limit)
+  const rows = await selectEvents(
+    ctx.db,
+    tenantId,
+    picked.map(({ id }) => id),
+  )
+  const hasMore = last !== events.at(-1) || events.length === scanned
+  return {
+    data: rows
+      .filter((row) => plugin === null || plugin.pluginsFor(row.event, readBody(row)).length > 0)
+      .map(viewEvent),
+    next_cursor: cursorOf(hasMore && last !== undefined ? last : furthest(after, horizon)),
+    has_more: hasMore,
+  }
+}
+
+/** The events of the page, and the last one that was looked at. */
+function pick(
+  events: readonly ScannedEvent[],
+  isWanted: (event: ScannedEvent) => boolean,
+  limit: number,
+): { picked: ScannedEvent[]; last: ScannedEvent | undefined } {
+  const picked: ScannedEvent[] = []
+  let bytes = 0
+  let last: ScannedEvent | undefined
+  for (const event of events) {
+    if (isWanted(event)) {
+      bytes += event.size ?? 0
+      if (picked.length === limit || (picked.length > 0 && bytes > MAX_PAGE_BYTES)) break
+      picked.push(event)
+    }
+    last = event
+  }
+  return { picked, last }
+}
+
+/** Just before the first position that was not in sight: an empty page, too, moves a reader on. */
+function furthest(after: FeedKey, horizon: string): FeedKey {
+  return BigInt(horizon) > BigInt(after.position) ? { ...START, position: horizon } : after
+}
+
+function cursorOf({ position, id }: FeedKey): string {
+  return encodeCursor([position, id])
+}
+
+function readCursor(text: string | undefined): FeedKey {
+  if (text === undefined) return START
+  const [position, id] = decodeCursor(text, ['string', 'uuid']) ?? []
+  if (typeof position !== 'string' || typeof id !== 'string') throw invalidCursor()
+  if (!POSITION.test(position) || BigInt(position) > MAX_POSITION) throw invalidCursor()
+  return { position, id }
+}
+
+async function pluginPicture(db: Kysely<DB>, tenantId: string, pluginId: string): Promise<TenantPicture> {
+  const subscriptions = await selectSubscriptions(db, tenantId, pluginId)
+  return new TenantPicture({
+    version: 0,
+    strict: false,
+    hasFlows: false,
+    types: [],
+    seen: [],
+    plugins: [{ id: pluginId, subscriptions }],
+  })
+}

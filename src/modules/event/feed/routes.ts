@@ -1,0 +1,77 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import { Nullable, problems, ref } from '#lib/api/schema.ts'
+import { eventBodyGone, eventNotFound, pluginNotSubscribed } from '../errors.ts'
+import { type EventContext, readEvent, replayEvent } from './service.ts'
+import { EventDetail, EventPage, EventParams, EventReplay, EventReplayResult, FeedQuery } from './schemas.ts'
+import { readFeed } from './feed.ts'
+
+const tags = ['events']
+const READ = { access: { role: 'viewer', plugin: true } } as const
+
+export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+
+  api.get(
+    '/api/events',
+    {
+      config: READ,
+      schema: {
+        operationId: 'listEvents',
+        tags,
+        summary: 'Read the feed of events, oldest first',
+        description:
+          'For reconciling: keep `next_cursor` and go on from there. No event appears behind a cursor that was given ' +
+          'out, although transactions end in any order. A page may be short, or empty, while `has_more` is true. ' +
+          "A plugin's key sees the events that the plugin is subscribed to.",
+        querystring: FeedQuery,
+        response: { 200: ref(EventPage), ...problems(...READ_PROBLEMS, invalidCursor) },
+      },
+    },
+    async (request) => readFeed(ctx, request.tenantId, request.actor.pluginId, request.query),
+  )
+
+  api.get(
+    '/api/events/:id',
+    {
+      config: READ,
+      schema: {
+        operationId: 'getEvent',
+        tags,
+        summary: 'Read an event with its deliveries',
+        description: "A plugin's key sees the events that went to the plugin, with that delivery alone.",
+        params: EventParams,
+        response: { 200: ref(EventDetail), ...problems(...READ_PROBLEMS, eventNotFound) },
+      },
+    },
+    async (request) => readEvent(ctx, request.tenantId, request.actor.pluginId, request.params.id),
+  )
+
+  api.post(
+    '/api/events/:id/replay',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'replayEvent',
+        tags,
+        summary: 'Deliver an event again',
+        description:
+          'To every plugin that is subscribed to it now, also those that never got it, or to one of them. What was ' +
+          'sent or has failed starts from the first attempt; what waits is due at once. The `webhook-id` stays.',
+        params: EventParams,
+        body: Nullable(ref(EventReplay)),
+        response: {
+          202: ref(EventReplayResult),
+          ...problems(...WRITE_PROBLEMS, eventNotFound, eventBodyGone, pluginNotSubscribed),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { actor, tenantId, params, body } = request
+      reply.code(202)
+      return replayEvent(ctx, actor, tenantId, params.id, body?.plugin)
+    },
+  )
+}

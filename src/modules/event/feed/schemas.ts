@@ -1,0 +1,111 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Nullable, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+
+const fields = {
+  id: Type.String({ format: 'uuid', description: 'The `webhook-id` of its deliveries' }),
+  source_id: Nullable(Type.String({ description: "The caller's own id" })),
+  event: Type.String(),
+  source: StringEnum(['api', 'platform', 'cloudevents', 'plugin', 'system'], {
+    description: 'By which way it came',
+  }),
+  timestamp: Timestamp,
+  received_at: Timestamp,
+  data: Type.Optional(Type.Unknown({ description: 'As it came; absent when `body_gone` says why' })),
+  body_gone: Type.Optional(Nullable(StringEnum(['expired', 'erased']))),
+  schema_problems: Type.Optional(
+    Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), {
+      description: "Where the data does not match its type's schema",
+    }),
+  ),
+  causation: Type.Optional(
+    Type.Object({
+      event_id: Nullable(
+        Type.String({ format: 'uuid', description: 'The event that caused this one, if one did' }),
+      ),
+      depth: Type.Integer({ description: 'Automations between this event and a person or system' }),
+    }),
+  ),
+}
+
+export const FeedEvent = Type.Object(fields, { $id: 'Event' })
+export type FeedEvent = Static<typeof FeedEvent>
+
+export const EventPage = Type.Object(
+  {
+    data: Type.Array(ref(FeedEvent)),
+    next_cursor: Type.String({ description: 'Where to go on, now or later: always given' }),
+    has_more: Type.Boolean({ description: 'False: everything there is was read; come back later' }),
+  },
+  { $id: 'EventPage' },
+)
+export type EventPage = Static<typeof EventPage>
+
+const EventDelivery = Type.Object({
+  id: Type.String({ format: 'uuid' }),
+  plugin: Type.String({ description: "The plugin's slug" }),
+  status: StringEnum(['pending', 'sent', 'retry', 'failed']),
+  reason: Nullable(Type.String({ description: 'Why it waits or ended' })),
+  attempt_count: Type.Integer(),
+  next_attempt_at: Nullable(Timestamp),
+  created_at: Timestamp,
+  sent_at: Nullable(Timestamp),
+  last_response_status: Nullable(Type.Integer()),
+  last_error_class: Nullable(Type.String()),
+})
+
+export const EventDetail = Type.Object(
+  {
+    ...fields,
+    deliveries: Type.Array(EventDelivery, { description: 'At most 1,000, oldest first' }),
+  },
+  { $id: 'EventDetail' },
+)
+export type EventDetail = Static<typeof EventDetail>
+
+export const FeedQuery = Type.Object(
+  {
+    after: Type.Optional(
+      Type.String({
+        maxLength: 512,
+        description: '`next_cursor` of the page before. Default: the beginning',
+      }),
+    ),
+    cursor: Type.Optional(Type.String({ maxLength: 512, description: 'The same as `after`' })),
+    limit: Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Events a page' }),
+    event: Type.Optional(
+      Type.String({ maxLength: 128, description: 'An event type, or `product.*` for everything below it' }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type FeedQuery = Static<typeof FeedQuery>
+
+export const EventParams = Type.Object({
+  id: Type.String({ minLength: 1, maxLength: 255, description: "The event's id, or the caller's own" }),
+})
+
+export const EventReplay = Type.Object(
+  {
+    plugin: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 64,
+        description: 'Slug or id of one plugin. Default: every plugin that is subscribed now',
+      }),
+    ),
+  },
+  { $id: 'EventReplay', additionalProperties: false },
+)
+export type EventReplay = Static<typeof EventReplay>
+
+export const EventReplayResult = Type.Object(
+  {
+    event_id: Type.String({ format: 'uuid' }),
+    deliveries: Type.Integer({ description: 'How many are due now' }),
+    plugins: Type.Array(Type.String(), { description: 'Their slugs' }),
+  },
+  { $id: 'EventReplayResult' },
+)
+export type EventReplayResult = Static<typeof EventReplayResult>
+
+export const FEED_SCHEMAS = [FeedEvent, EventPage, EventDetail, EventReplay, EventReplayResult] as const

@@ -1,0 +1,75 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { audit } from '#infra/audit.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import type { Signals } from '#infra/signals.ts'
+import { isUuid } from '#lib/ids.ts'
+import { requeueEvent, selectDeliveries, selectSlugs } from './delivery-repository.ts'
+import { eventBodyGone, eventNotFound, pluginNotSubscribed } from '../errors.ts'
+import { type EventRow, findEvent } from './repository.ts'
+import type { EventDetail, EventReplayResult } from './schemas.ts'
+import { loadPicture } from '../intake/snapshot-repository.ts'
+import { readBody, viewEvent } from './view.ts'
+
+export interface EventContext {
+  db: Kysely<DB>
+  signals: Pick<Signals, 'publish'>
+}
+
+/** For a plugin's key: only an event that went to the plugin, with that delivery alone. */
+export async function readEvent(
+  ctx: EventContext,
+  tenantId: string,
+  pluginId: string | null,
+  id: string,
+): Promise<EventDetail> {
+  const row = await requireEvent(ctx.db, tenantId, id)
+  const deliveries = await selectDeliveries(ctx.db, tenantId, row.id, pluginId)
+  if (pluginId !== null && deliveries.length === 0) throw eventNotFound()
+  return { ...viewEvent(row), deliveries }
+}
+
+/** Delivers an event again, to every plugin that is subscribed to it now or to one of them. */
+export async function replayEvent(
+  ctx: EventContext,
+  actor: Actor,
+  tenantId: string,
+  id: string,
+  plugin: string | undefined,
+): Promise<EventReplayResult> {
+  const row = await requireEvent(ctx.db, tenantId, id)
+  if (row.body === null) throw eventBodyGone()
+  const plugins = await ctx.db.transaction().execute(async (trx) => {
+    const picture = await loadPicture(trx, tenantId)
+    const subscribed = await selectSlugs(trx, tenantId, picture.pluginsFor(row.event, readBody(row)))
+    const chosen = subscribed.filter((each) => plugin === undefined || isNamed(each, plugin))
+    if (plugin !== undefined && chosen.length === 0) throw pluginNotSubscribed()
+    const pluginIds = chosen.map((each) => each.id)
+    await requeueEvent(trx, { tenantId, id: row.id, event: row.event }, pluginIds)
+    await audit(trx, actor, {
+      tenantId,
+      action: 'event.replayed',
+      targetKind: 'event',
+      targetId: row.id,
+      detail: { event: row.event, plugins: chosen.map(({ slug }) => slug) },
+    })
+    return chosen
+  })
+  ctx.signals.publish(
+    'deliveries_due',
+    plugins.map((each) => each.id),
+  )
+  return { event_id: row.id, deliveries: plugins.length, plugins: plugins.map(({ slug }) => slug) }
+}
+
+function isNamed({ id, slug }: { id: string; slug: string }, plugin: string): boolean {
+  return slug === plugin || id === plugin.toLowerCase()
+}
+
+/** By our id, else by the caller's own, which may look like one of ours. */
+async function requireEvent(db: Kysely<DB>, tenantId: string, id: string): Promise<EventRow> {
+  const byId = isUuid(id) ? await findEvent(db, tenantId, { id }) : undefined
+  const row = byId ?? (await findEvent(db, tenantId, { sourceId: id }))
+  if (row === undefined) throw eventNotFound()
+  return row
+}

@@ -1,0 +1,31 @@
+import { Buffer } from 'node:buffer'
+import { parseJson } from '#lib/json/index.ts'
+import type { EventRow } from './repository.ts'
+import type { FeedEvent } from './schemas.ts'
+
+/** The event as the API shows it. */
+export function viewEvent(row: EventRow): FeedEvent {
+  const body = readParsedBody(row)
+  return {
+    id: row.id,
+    source_id: row.source_id,
+    event: row.event,
+    source: row.source,
+    timestamp: body?.timestamp ?? row.occurred_at,
+    received_at: row.received_at,
+    ...(body === null ? { body_gone: row.body_gone } : { data: body.data }),
+    ...(row.schema_problems !== null && { schema_problems: row.schema_problems }),
+    ...((row.causation_id !== null || row.causation_depth > 0) && {
+      causation: { event_id: row.causation_id, depth: row.causation_depth },
+    }),
+  }
+}
+
+/** The event's data; undefined when its body is gone. */
+export function readBody(row: Pick<EventRow, 'body'>): unknown {
+  return readParsedBody(row)?.data
+}
+
+function readParsedBody({ body }: Pick<EventRow, 'body'>): { timestamp: string; data: unknown } | null {
+  return body === null ? null : (parseJson(Buffer.from(body)) as { timestamp: string; data: unknown })
+}

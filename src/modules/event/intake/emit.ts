@@ -1,0 +1,38 @@
+import { CompiledQuery, type Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { composeEvent } from './compose.ts'
+import { writeEvents } from './writer.ts'
+import { isProblem } from './match.ts'
+import type { TenantPicture } from './snapshot.ts'
+import { loadPicture } from './snapshot-repository.ts'
+import type { NewEvent } from '../context.ts'
+
+/** Subscriptions that change between the look at them and the write, so often in a row, are a fault. */
+const MAX_WRITES = 10
+
+/**
+ * Writes one event of the service's own in the caller's transaction. The remembered picture is tried first (reading
+ * one of 5,000 plugins takes 60 ms). If it is out of date, the transaction reads its own: what it has changed itself
+ * counts, and must not get into the cache before its commit.
+ *
+ * @returns the plugins that have a new delivery
+ */
+export async function emitEvent(
+  trx: Transaction<DB>,
+  event: NewEvent,
+  remembered: TenantPicture,
+): Promise<string[]> {
+  const composed = composeEvent(event)
+  if (isProblem(composed)) throw composed
+  let picture = remembered
+  for (let attempt = 0; attempt < MAX_WRITES; attempt++) {
+    const plugins = picture.pluginsFor(composed.event, composed.data)
+    const { holds, ids } = await writeEvents(
+      async (text, values) => (await trx.executeQuery(CompiledQuery.raw(text, [...values]))).rows,
+      [{ composed, picture, plugins, known: true, schemaProblems: null }],
+    )
+    if (holds) return ids === null ? plugins : []
+    picture = await loadPicture(trx, event.tenantId)
+  }
+  throw new Error('the subscriptions change faster than an event can be written')
+}

@@ -1,0 +1,228 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Kysely } from 'kysely'
+import type pg from 'pg'
+import { isSerialisationConflict, isUnavailable } from '#db/connection.ts'
+import type { DB } from '#db/schema.ts'
+import { overloaded } from '#infra/http/problems.ts'
+import type { Signals } from '#infra/signals.ts'
+import type { Problem } from '#lib/api/problem.ts'
+import { type ComposedEvent, composeEvent } from './compose.ts'
+import { eventConflict } from '../errors.ts'
+import { selectBySourceIds, type TakenSourceId } from './repository.ts'
+import { type RunStatement, writeEvents } from './writer.ts'
+import type { IntakeLog } from './log.ts'
+import { IntakeQueue, type Submission } from './queue.ts'
+import { isProblem, type MatchedEvent, matchEvent } from './match.ts'
+import { PictureCache } from './snapshot-cache.ts'
+import type { TenantPicture } from './snapshot.ts'
+import { loadPicture } from './snapshot-repository.ts'
+import type { IntakeResult, NewEvent } from '../context.ts'
+
+export interface IntakeContext {
+  db: Kysely<DB>
+  pool: pg.Pool
+  signals: Pick<Signals, 'publish'>
+  /** Resolves when the feed's positions can be trusted. */
+  ready: () => Promise<void>
+  count: (result: IntakeResult['status'], source: NewEvent['source']) => void
+  log: IntakeLog
+  /** Puts types that nobody has declared into the catalogue. Never rejects. */
+  recordSeen: (events: readonly MatchedEvent[]) => Promise<void>
+}
+
+const LIMITS = { batch: 500, flushes: 2, company: 24, events: 20_000, bytes: 64 * 1024 * 1024 } as const
+/** A tenant whose subscriptions change faster than its events can be matched is told to come again. */
+const MAX_WRITES = 10
+
+interface Batch extends Submission {
+  /** Neither written nor refused yet. */
+  open: MatchedEvent[]
+  readonly results: Map<string, IntakeResult>
+  /** Written, and the first of types that nobody has declared. */
+  readonly seen: MatchedEvent[]
+}
+
+/**
+ * The intake's engine: composes, matches and gathers events, and has them written.
+ *
+ * Concurrent calls share a statement: a commit, a flush to disk and a round trip cost the same for one row as for many.
+ * Measured beside one client, with one delivery for each event: 0.4 ms of statement for one event, 1.2 ms for 32,
+ * 17 ms for 500; the flush comes on top. Two statements under way keep Postgres busy while one waits for its flush; the
+ * second waits until it has some company. With 64 connections that makes 32 events a statement instead of 22. Taken in
+ * turn, Postgres' CPU for an event was 69 µs instead of 108 and 62 instead of 78 on a busy machine, and the same, 59, on
+ * a quieter one.
+ */
+export class Intake {
+  readonly #ctx: IntakeContext
+  readonly #pictures: PictureCache
+  readonly #queue: IntakeQueue<Batch>
+  readonly #run: RunStatement
+
+  constructor(ctx: IntakeContext) {
+    this.#ctx = ctx
+    this.#pictures = new PictureCache((tenantId) => loadPicture(ctx.db, tenantId))
+    this.#queue = new IntakeQueue(LIMITS, (batches) => this.#flush(batches))
+    this.#run = async (text, values) =>
+      (await ctx.pool.query<object>({ name: 'write_events', text, values: [...values] })).rows
+  }
+
+  /** What is remembered of a tenant; whoever writes by it is told if it is out of date. */
+  async picture(tenantId: string): Promise<TenantPicture> {
+    return this.#pictures.get(tenantId)
+  }
+
+  async accept(events: readonly NewEvent[], log: FastifyBaseLogger): Promise<IntakeResult[]> {
+    const composed = events.map((event) => composeEvent(event))
+    const results = new Map<string, IntakeResult>()
+    const matched: MatchedEvent[] = []
+    let bytes = 0
+    const reloaded = new Map<string, TenantPicture>()
+    for (const event of composed) {
+      if (isProblem(event)) continue
+      const known = reloaded.get(event.tenantId) ?? this.#pictures.get(event.tenantId)
+      const match = matchEvent(event, known instanceof Promise ? await known : known)
+      const sure = isProblem(match) ? await this.#matchSurely(event, match, reloaded) : match
+      if (isProblem(sure)) results.set(event.id, { status: 'rejected', problem: sure })
+      else {
+        matched.push(sure)
+        bytes += event.body.length
+      }
+    }
+    if (matched.length > 0) {
+      const batch = { open: matched, results, seen: [], count: matched.length, bytes }
+      await this.#queue.submit(batch)
+      if (batch.seen.length > 0) await this.#ctx.recordSeen(batch.seen)
+    }
+    return composed.map((event, index) => {
+      const result = isProblem(event)
+        ? ({ status: 'rejected', problem: event } as const)
+        : resultOf(results, event)
+      this.#ctx.count(result.status, (events[index] as NewEvent).source)
+      this.#ctx.log.add(log, events[index] as NewEvent, result)
+      return result
+    })
+  }
+
+  /** What is refused is not written, so that no guard would notice that its tenant's types had changed. */
+  async #matchSurely(
+    event: ComposedEvent,
+    problem: Problem,
+    reloaded: Map<string, TenantPicture>,
+  ): Promise<MatchedEvent | Problem> {
+    if (reloaded.has(event.tenantId)) return problem
+    const picture = await this.#pictures.reload(event.tenantId)
+    reloaded.set(event.tenantId, picture)
+    return matchEvent(event, picture)
+  }
+
+  /** How each batch ended: null, or why something of it was not written. */
+  async #flush(batches: readonly Batch[]): Promise<(Error | null)[]> {
+    try {
+      await this.#ctx.ready()
+      if (await this.#write(batches)) return batches.map(() => null)
+      if (batches.length === 1) return [await this.#writeFresh(batches[0] as Batch)]
+    } catch (error) {
+      // What is wrong with one event must not spoil the others'; an absent database is wrong for all.
+      if (batches.length === 1 || isUnavailable(error) || isStalled(error)) {
+        return batches.map(({ open }) => (open.length === 0 ? null : asError(error)))
+      }
+    }
+    const ends: (Error | null)[] = []
+    for (const batch of batches) ends.push(...(await this.#flush([batch])))
+    return ends
+  }
+
+  /** Matches again by pictures that are not the refused ones, until the statement finds them current. */
+  async #writeFresh(batch: Batch): Promise<null> {
+    for (let attempt = 1; attempt < MAX_WRITES; attempt++) {
+      const open: MatchedEvent[] = []
+      for (const { composed, picture } of batch.open) {
+        const match = matchEvent(composed, await this.#pictures.fresh(composed.tenantId, picture))
+        if (isProblem(match)) batch.results.set(composed.id, { status: 'rejected', problem: match })
+        else open.push(match)
+      }
+      batch.open = open
+      if (await this.#write([batch])) return null
+    }
+    throw overloaded()
+  }
+
+  /** @returns false when events are still open: a picture was out of date, or a source id came free again */
+  async #write(batches: readonly Batch[]): Promise<boolean> {
+    const events = batches.flatMap(({ open }) => open)
+    if (events.length === 0) return true
+    const { holds, ids } = await this.#writeOnce(events)
+    if (!holds) return false
+    const written = ids === null ? null : new Set(ids)
+    const due = new Set<string>()
+    const flowTenants = new Set<string>()
+    for (const batch of batches) {
+      batch.open = batch.open.filter((matched) => {
+        const { composed, picture, plugins, known } = matched
+        const { id, event, tenantId } = composed
+        if (written !== null && !written.has(id)) return true
+        batch.results.set(id, { status: 'accepted', id, event, deliveries: plugins.length })
+        if (!known && picture.seen.claim(event)) batch.seen.push(matched)
+        for (const plugin of plugins) due.add(plugin)
+        if (picture.hasFlows) flowTenants.add(tenantId)
+        return false
+      })
+    }
+    if (due.size > 0) this.#ctx.signals.publish('deliveries_due', due)
+    if (flowTenants.size > 0) this.#ctx.signals.publish('events_stored', flowTenants)
+    if (written === null) return true
+    return this.#compareTaken(batches)
+  }
+
+  async #writeOnce(events: readonly MatchedEvent[]): ReturnType<typeof writeEvents> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await writeEvents(this.#run, events)
+      } catch (error) {
+        if (!isSerialisationConflict(error) || attempt === MAX_WRITES) throw error
+      }
+    }
+  }
+
+  /** What is still open has a source id that another event holds. @returns false when one came free meanwhile */
+  async #compareTaken(batches: readonly Batch[]): Promise<boolean> {
+    const taken = batches.flatMap(({ open }) => open).map(({ composed }) => composed)
+    const found = new Map(
+      (await selectBySourceIds(this.#ctx.db, taken)).map((row) => [`${row.tenant_id} ${row.source_id}`, row]),
+    )
+    for (const batch of batches) {
+      batch.open = batch.open.filter(({ composed }) => {
+        const first = found.get(`${composed.tenantId} ${composed.sourceId ?? ''}`)
+        if (first !== undefined) batch.results.set(composed.id, compareWithFirst(composed, first))
+        return first === undefined
+      })
+    }
+    return batches.every(({ open }) => open.length === 0)
+  }
+}
+
+function compareWithFirst(composed: ComposedEvent, first: TakenSourceId): IntakeResult {
+  if (composed.fingerprint?.equals(first.fingerprint) !== true) {
+    return { status: 'rejected', problem: eventConflict() }
+  }
+  const { id, event, deliveries } = first
+  return { status: 'duplicate', id, event, deliveries }
+}
+
+function resultOf(results: ReadonlyMap<string, IntakeResult>, { id }: ComposedEvent): IntakeResult {
+  const result = results.get(id)
+  if (result === undefined) throw new Error('an event was neither written nor refused')
+  return result
+}
+
+/** The database is there but does not get on: a statement or lock timeout, or no answer at all. */
+function isStalled(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code: unknown = Reflect.get(error, 'code')
+  return code === '57014' || code === '55P03' || error.message === 'Query read timeout'
+}
+
+function asError(error: unknown): Error {
+  if (isStalled(error)) return overloaded(undefined, { cause: error })
+  return error instanceof Error ? error : new Error('intake failed', { cause: error })
+}

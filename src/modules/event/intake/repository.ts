@@ -1,0 +1,25 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+
+/** The event that a source id stands for. */
+export interface TakenSourceId {
+  tenant_id: string
+  source_id: string
+  id: string
+  event: string
+  fingerprint: Buffer
+  deliveries: number
+}
+
+export async function selectBySourceIds(
+  db: Kysely<DB> | Transaction<DB>,
+  keys: readonly { tenantId: string; sourceId: string | null }[],
+): Promise<TakenSourceId[]> {
+  const { rows } = await sql<TakenSourceId>`
+    select e.tenant_id, e.source_id, e.id, e.event, e.fingerprint,
+      (select count(*)::int from deliveries d where d.event_id = e.id and d.tenant_id = e.tenant_id) as deliveries
+    from unnest(${keys.map(({ tenantId }) => tenantId)}::uuid[], ${keys.map(({ sourceId }) => sourceId)}::text[])
+      as key (tenant_id, source_id)
+    join events e on e.tenant_id = key.tenant_id and e.source_id = key.source_id`.execute(db)
+  return rows
+}

@@ -1,0 +1,127 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { JSON_TYPE, readJsonBatch } from '#infra/http/edge.ts'
+import { WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import { problems, ref } from '#lib/api/schema.ts'
+import { BATCHED, STRUCTURED } from './cloudevents.ts'
+import {
+  eventConflict,
+  eventSchemaMismatch,
+  eventTooLarge,
+  eventTypeForbidden,
+  eventTypeUnknown,
+} from '../errors.ts'
+import { readAutomationEvent, readEvents, withCausation, withKey } from './request.ts'
+import {
+  AcceptedEvent,
+  AutomationWebhook,
+  CloudEvent,
+  EventBatchInput,
+  EventBatchResult,
+  EventInput,
+  MAX_BATCH_EVENTS,
+} from './schemas.ts'
+import { submitBatch, submitOne, type Submitter } from './submit.ts'
+import type { EventService } from '../context.ts'
+
+/** 1,000 events of 8 KiB. */
+const BATCH_BODY_LIMIT = 8 * 1024 * 1024
+const INTAKE_PROBLEMS = [
+  ...WRITE_PROBLEMS,
+  eventTypeForbidden,
+  eventConflict,
+  eventTooLarge,
+  eventTypeUnknown,
+  eventSchemaMismatch,
+]
+/** The schemas are for the document: intake-parse.ts checks the bodies, event by event. */
+const validatorCompiler = () => () => true
+/** Answers are made member by member in submit.ts; telling one shape from the other by schema costs more than both. */
+const serializerCompiler = () => (answer: unknown) => JSON.stringify(answer)
+
+export async function intakeRoutes(app: FastifyInstance, options: { events: EventService }): Promise<void> {
+  const { events } = options
+  app.removeContentTypeParser(JSON_TYPE)
+  for (const type of [JSON_TYPE, STRUCTURED, BATCHED]) {
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) =>
+      readJsonBatch(bytes, 'events', MAX_BATCH_EVENTS),
+    )
+  }
+
+  app.post(
+    '/api/events',
+    {
+      bodyLimit: BATCH_BODY_LIMIT,
+      // A batch may name the tenant of each event.
+      config: { access: { role: 'editor', plugin: true, tenant: 'optional' } },
+      validatorCompiler,
+      serializerCompiler,
+      schema: {
+        operationId: 'createEvents',
+        tags: ['events'],
+        summary: 'Send one event, or up to 1,000',
+        description:
+          'Answered once the event and its deliveries are stored. One event of a batch that is refused does not ' +
+          'affect the others, which are stored together. An `id` (or, for a single event, the header ' +
+          'Idempotency-Key) makes sending again safe. CloudEvents 1.0 are taken in structured, batch and binary mode. ' +
+          'For events that an action caused, echo the `x-causation-id` and `x-causation-depth` that it was called ' +
+          'with, as headers, as `causation` of an event or as the CloudEvents attributes `causationid` and ' +
+          '`causationdepth`: automations that trigger each other end by it.',
+        body: {
+          content: {
+            'application/json': { schema: { anyOf: [ref(EventInput), ref(EventBatchInput)] } },
+            'application/cloudevents+json': { schema: ref(CloudEvent) },
+            'application/cloudevents-batch+json': { schema: { type: 'array', items: ref(CloudEvent) } },
+          },
+        },
+        response: {
+          202: { anyOf: [ref(AcceptedEvent), ref(EventBatchResult)] },
+          ...problems(...INTAKE_PROBLEMS),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { format, single, events: given } = readEvents(request.headers, request.body)
+      const submitter = submitterOf(request, format === 'cloudevents' ? 'cloudevents' : 'api')
+      reply.code(202)
+      return single ? submitOne(events, submitter, given[0] ?? []) : submitBatch(events, submitter, given)
+    },
+  )
+
+  app.post(
+    '/plugins/automation/webhook',
+    {
+      config: { access: { role: 'editor', plugin: true, tenant: 'optional' } },
+      validatorCompiler,
+      serializerCompiler,
+      schema: {
+        operationId: 'receiveAutomationWebhook',
+        tags: ['events'],
+        summary: "Take an event in the form of the platform's webhook",
+        description:
+          "The same intake as POST /api/events, for callers that speak the older form. A plugin's key publishes for " +
+          'its own tenant. Members that are not described here are ignored.',
+        body: ref(AutomationWebhook),
+        response: { 202: ref(AcceptedEvent), ...problems(...INTAKE_PROBLEMS) },
+      },
+    },
+    async (request, reply) => {
+      const { headers, body, actor } = request
+      const event = readAutomationEvent(body, { isOpen: actor.kind === 'open' })
+      const [given] = withCausation(headers, [withKey(headers, event)])
+      reply.code(202)
+      return submitOne(events, submitterOf(request, 'platform'), given ?? [])
+    },
+  )
+}
+
+function submitterOf(request: FastifyRequest, source: Submitter['source']): Submitter {
+  const { actor, id: requestId, log } = request
+  const { pluginId } = actor
+  return {
+    source: pluginId === null ? source : 'plugin',
+    pluginId,
+    requestId,
+    log,
+    tenantFor: (tenantId) => request.tenantFor(tenantId),
+  }
+}

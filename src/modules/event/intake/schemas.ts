@@ -1,0 +1,144 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Nullable, Problem, ref, StringEnum } from '#lib/api/schema.ts'
+import { MAX_STORED_DEPTH } from './causation.ts'
+
+const OpenObject = (description: string) =>
+  Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true, description })
+
+const event = Type.String({
+  maxLength: 128,
+  pattern: '^[a-z0-9_]+(\\.[a-z0-9_]+)*$',
+  description: 'What happened: lower-case segments joined by dots',
+  examples: ['product.created'],
+})
+const timestamp = Type.String({
+  format: 'date-time',
+  description: 'When it happened, RFC 3339, with the zone. Default: now',
+})
+const tenant_id = Type.String({
+  format: 'uuid',
+  description: 'Default: the tenant of the key or of X-Tenant-Id',
+})
+
+const sourceId = Type.String({
+  minLength: 1,
+  maxLength: 255,
+  description:
+    "The caller's own id, unique within the tenant: the same event again is answered with the first one's result",
+})
+
+const causation = Type.Object(
+  {
+    id: Type.Optional(
+      Nullable(
+        Type.String({ format: 'uuid', description: 'The `x-causation-id` that the action was called with' }),
+      ),
+    ),
+    depth: Type.Integer({
+      minimum: 0,
+      maximum: MAX_STORED_DEPTH,
+      description: 'The `x-causation-depth` that the action was called with',
+    }),
+  },
+  {
+    additionalProperties: false,
+    description:
+      'Of an event that an action caused; beside it, headers of these names stand for all events of a request',
+  },
+)
+
+/** The bodies are described by these and checked by intake-parse.ts. */
+export const EventInput = Type.Object(
+  {
+    event,
+    data: OpenObject('Delivered as it is: no number and no text is altered'),
+    id: Type.Optional(sourceId),
+    timestamp: Type.Optional(timestamp),
+    tenant_id: Type.Optional(tenant_id),
+    causation: Type.Optional(causation),
+  },
+  { $id: 'EventInput', additionalProperties: false },
+)
+
+export const MAX_BATCH_EVENTS = 1_000
+
+export const EventBatchInput = Type.Object(
+  { events: Type.Array(ref(EventInput), { minItems: 1, maxItems: MAX_BATCH_EVENTS }) },
+  { $id: 'EventBatchInput', additionalProperties: false },
+)
+
+export const CloudEvent = Type.Object(
+  {
+    specversion: Type.Literal('1.0'),
+    id: Type.String({ minLength: 1 }),
+    source: Type.String({ minLength: 1, description: 'Unique together with id' }),
+    type: event,
+    time: Type.Optional(timestamp),
+    datacontenttype: Type.Optional(Type.String({ description: 'A JSON type, if any' })),
+    data: Type.Optional(OpenObject("The event's data; {} by default")),
+    causationid: Type.Optional(Type.String({ format: 'uuid', description: 'As `x-causation-id`' })),
+    causationdepth: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: MAX_STORED_DEPTH, description: 'As `x-causation-depth`' }),
+    ),
+  },
+  { $id: 'CloudEvent', additionalProperties: true, description: 'CloudEvents 1.0, JSON format' },
+)
+
+export const AutomationWebhook = Type.Object(
+  {
+    event_type: event,
+    payload: OpenObject('What happened'),
+    id: Type.Optional(sourceId),
+    timestamp: Type.Optional(timestamp),
+    tenant_id: Type.Optional(tenant_id),
+    causation: Type.Optional(causation),
+  },
+  {
+    $id: 'AutomationWebhook',
+    additionalProperties: true,
+    description: 'Members that are not described here are ignored',
+  },
+)
+
+export const AcceptedEvent = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    source_id: Nullable(Type.String({ description: "The caller's own id" })),
+    event: Type.String(),
+    duplicate: Type.Boolean({ description: 'It had come before: nothing was stored or queued again' }),
+    deliveries: Type.Integer({ description: 'How many plugins it goes to' }),
+  },
+  { $id: 'AcceptedEvent' },
+)
+export type AcceptedEvent = Static<typeof AcceptedEvent>
+
+export const EventBatchResult = Type.Object(
+  {
+    summary: Type.Object(
+      { accepted: Type.Integer(), duplicate: Type.Integer(), rejected: Type.Integer() },
+      { description: 'How many events ended in each way' },
+    ),
+    results: Type.Array(
+      Type.Object({
+        index: Type.Integer(),
+        status: StringEnum(['accepted', 'duplicate', 'rejected']),
+        id: Type.Optional(Type.String({ format: 'uuid' })),
+        source_id: Type.Optional(Type.String()),
+        deliveries: Type.Optional(Type.Integer()),
+        problem: Type.Optional(ref(Problem)),
+      }),
+      { description: 'One for each event, in order' },
+    ),
+  },
+  { $id: 'EventBatchResult' },
+)
+export type EventBatchResult = Static<typeof EventBatchResult>
+
+export const INTAKE_SCHEMAS = [
+  AcceptedEvent,
+  AutomationWebhook,
+  CloudEvent,
+  EventInput,
+  EventBatchInput,
+  EventBatchResult,
+] as const

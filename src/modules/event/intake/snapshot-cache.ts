@@ -1,0 +1,79 @@
+import type { TenantPicture } from './snapshot.ts'
+
+/** Plugins and types of all remembered tenants together; about 500 bytes each. */
+const MAX_WEIGHT = 100_000
+/** A picture whose version did not change is read again after this long, in case its types did without raising it. */
+const MAX_AGE_MS = 60_000
+
+interface Entry {
+  picture: TenantPicture
+  loadedAt: number
+}
+
+/**
+ * Pictures by tenant, the longest unused thrown out first. A stale one does no harm: the statement that writes the
+ * events names the version, writes nothing when it is no longer the current one, and the caller asks for `fresh`.
+ */
+export class PictureCache {
+  readonly #load: (tenantId: string) => Promise<TenantPicture>
+  readonly #entries = new Map<string, Entry>()
+  readonly #loading = new Map<string, Promise<TenantPicture>>()
+  #weight = 0
+
+  constructor(load: (tenantId: string) => Promise<TenantPicture>) {
+    this.#load = load
+  }
+
+  /** Synchronous where it can be: this is asked for every event. */
+  get(tenantId: string): TenantPicture | Promise<TenantPicture> {
+    const entry = this.#entries.get(tenantId)
+    if (entry === undefined || performance.now() - entry.loadedAt > MAX_AGE_MS)
+      return this.#loadOnce(tenantId)
+    this.#entries.delete(tenantId)
+    this.#entries.set(tenantId, entry)
+    return entry.picture
+  }
+
+  /** One that is not `stale`, which somebody found to be out of date. */
+  async fresh(tenantId: string, stale: TenantPicture): Promise<TenantPicture> {
+    const entry = this.#entries.get(tenantId)
+    return entry !== undefined && entry.picture.version > stale.version
+      ? entry.picture
+      : this.reload(tenantId)
+  }
+
+  /** As it is now: a reading that was under way before the call is not good enough. */
+  async reload(tenantId: string): Promise<TenantPicture> {
+    return this.#keep(tenantId, await this.#load(tenantId))
+  }
+
+  /** Callers that ask while it is being read share the answer. */
+  #loadOnce(tenantId: string): Promise<TenantPicture> {
+    let loading = this.#loading.get(tenantId)
+    if (loading === undefined) {
+      loading = this.reload(tenantId).finally(() => this.#loading.delete(tenantId))
+      this.#loading.set(tenantId, loading)
+    }
+    return loading
+  }
+
+  #keep(tenantId: string, picture: TenantPicture): TenantPicture {
+    const known = this.#entries.get(tenantId)
+    if (known !== undefined && known.picture.version > picture.version) return picture
+    this.#forget(tenantId)
+    this.#entries.set(tenantId, { picture, loadedAt: performance.now() })
+    this.#weight += picture.weight
+    for (const oldest of this.#entries.keys()) {
+      if (this.#weight <= MAX_WEIGHT || oldest === tenantId) break
+      this.#forget(oldest)
+    }
+    return picture
+  }
+
+  #forget(tenantId: string): void {
+    const entry = this.#entries.get(tenantId)
+    if (entry === undefined) return
+    this.#weight -= entry.picture.weight
+    this.#entries.delete(tenantId)
+  }
+}

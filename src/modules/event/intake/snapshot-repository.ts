@@ -1,0 +1,57 @@
+import { Buffer } from 'node:buffer'
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { parseJson } from '#lib/json/index.ts'
+import type { PicturePlugin, PictureType } from './snapshot.ts'
+import { TenantPicture } from './snapshot.ts'
+
+/** Also makes the tenant's row when it is missing: events have no foreign key that would ask for it. */
+export async function loadPicture(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+): Promise<TenantPicture> {
+  const picture = await selectPicture(db, tenantId)
+  if (picture !== null) return picture
+  await db
+    .insertInto('tenants')
+    .values({ id: tenantId })
+    .onConflict((conflict) => conflict.column('id').doNothing())
+    .execute()
+  const made = await selectPicture(db, tenantId)
+  if (made === null) throw new Error('a tenant row that was just made is not there')
+  return made
+}
+
+/** One statement, so that the version and what it stands for are of one snapshot. */
+async function selectPicture(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+): Promise<TenantPicture | null> {
+  const {
+    rows: [row],
+  } = await sql<{
+    version: number
+    strict: boolean
+    has_flows: boolean
+    plugins: string
+    types: string
+    seen: string[]
+  }>`
+    select subscriptions_version as version, strict_events as strict,
+      exists (select from flow_cursors where tenant_id = tenants.id) as has_flows,
+      (select coalesce(json_agg(json_build_object('id', id, 'slug', slug, 'subscriptions', subscriptions) order by id), '[]')::text
+       from plugins where tenant_id = tenants.id and deleted_at is null) as plugins,
+      (select coalesce(json_agg(json_build_object('name', name, 'schema', schema, 'pluginId', plugin_id)), '[]')::text
+       from event_types where tenant_id = tenants.id) as types,
+      array(select name from seen_event_types where tenant_id = tenants.id) as seen
+    from tenants where id = ${tenantId}`.execute(db)
+  if (row === undefined) return null
+  return new TenantPicture({
+    version: row.version,
+    strict: row.strict,
+    hasFlows: row.has_flows,
+    plugins: parseJson(Buffer.from(row.plugins)) as PicturePlugin[],
+    types: parseJson(Buffer.from(row.types)) as PictureType[],
+    seen: row.seen,
+  })
+}

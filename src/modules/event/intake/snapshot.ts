@@ -1,0 +1,124 @@
+import { evaluateCondition } from '#lib/condition/index.ts'
+import { earlierValue } from '#lib/condition/earlier-value.ts'
+import type { Path } from '#lib/json/path.ts'
+import { matchesPattern } from '#lib/event-pattern.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
+
+/** A plugin that wants events of one type; with filters, only those whose data meets one of them. */
+export interface Target {
+  readonly pluginId: string
+  readonly filters: readonly unknown[] | null
+}
+
+export interface PicturePlugin {
+  id: string
+  /** Left out where nothing is published. */
+  slug?: string
+  subscriptions: readonly { event: string; filter?: unknown }[]
+}
+
+export interface PictureType {
+  name: string
+  schema: SafeSchema | null
+  pluginId: string | null
+}
+
+export interface PictureContent {
+  version: number
+  strict: boolean
+  /** Somebody matches this tenant's events against flows, and wants to be told of them. */
+  hasFlows: boolean
+  plugins: readonly PicturePlugin[]
+  types: readonly PictureType[]
+  /** Names that came without anybody having declared them. */
+  seen: readonly string[]
+}
+
+/** A tenant that invents types without end must not fill the memory with them. */
+const MAX_REMEMBERED_TYPES = 1_000
+
+/** Types that a tenant's catalogue holds because they came: a tenant that invents types without end fills it once. */
+export const MAX_SEEN_TYPES = 200
+
+/** The names of seen types that need not be written any more. */
+export class SeenNames {
+  readonly #names: Set<string>
+
+  constructor(names: readonly string[]) {
+    this.#names = new Set(names)
+  }
+
+  /** True once for a name that is new while there is space: whoever asked is to write it. */
+  claim(name: string): boolean {
+    if (this.#names.size >= MAX_SEEN_TYPES || this.#names.has(name)) return false
+    this.#names.add(name)
+    return true
+  }
+}
+
+/** What intake must know of a tenant, as it stood at one version of its subscriptions. */
+export class TenantPicture {
+  readonly version: number
+  readonly strict: boolean
+  readonly hasFlows: boolean
+  readonly types: ReadonlyMap<string, PictureType>
+  readonly seen: SeenNames
+  /** Plugins and types, for the cache's bound. */
+  readonly weight: number
+  readonly #plugins: readonly PicturePlugin[]
+  #segments: ReadonlyMap<string, string> | null = null
+  readonly #targets = new Map<string, readonly Target[]>()
+
+  constructor(content: PictureContent) {
+    this.version = content.version
+    this.strict = content.strict
+    this.hasFlows = content.hasFlows
+    this.types = new Map(content.types.map((type) => [type.name, type]))
+    this.seen = new SeenNames(content.seen)
+    this.#plugins = content.plugins
+    this.weight = 1 + content.plugins.length + content.types.length + content.seen.length
+  }
+
+  /** The plugins that get an event. */
+  pluginsFor(event: string, data: unknown): string[] {
+    const plugins: string[] = []
+    for (const { pluginId, filters } of this.#targetsOf(event)) {
+      if (filters === null || filters.some((filter) => meets(filter, data))) plugins.push(pluginId)
+    }
+    return plugins
+  }
+
+  /** Whether any event of the type may go to a plugin; its filter, if any, has not been asked. */
+  isWanted(event: string): boolean {
+    return this.#targetsOf(event).length > 0
+  }
+
+  /** The plugin whose slug, with underscores for hyphens, is the first segment of such types. */
+  pluginNamed(segment: string): string | undefined {
+    this.#segments ??= new Map(this.#plugins.map(({ id, slug }) => [slug?.replaceAll('-', '_') ?? id, id]))
+    return this.#segments.get(segment)
+  }
+
+  /** Remembered by type: a tenant with 5,000 plugins pays for looking through them once, not for every event. */
+  #targetsOf(event: string): readonly Target[] {
+    let targets = this.#targets.get(event)
+    if (targets === undefined) {
+      targets = this.#plugins.flatMap((plugin) => targetOf(plugin, event))
+      if (this.#targets.size >= MAX_REMEMBERED_TYPES) this.#targets.clear()
+      this.#targets.set(event, targets)
+    }
+    return targets
+  }
+}
+
+function targetOf(plugin: PicturePlugin, event: string): Target[] {
+  const matching = plugin.subscriptions.filter((subscription) => matchesPattern(subscription.event, event))
+  if (matching.length === 0) return []
+  const unconditional = matching.some(({ filter }) => filter == null)
+  return [{ pluginId: plugin.id, filters: unconditional ? null : matching.map(({ filter }) => filter) }]
+}
+
+function meets(filter: unknown, data: unknown): boolean {
+  const earlier = (field: Path) => earlierValue(data, field)
+  return evaluateCondition(filter, data, { now: new Date(), earlier }).result
+}

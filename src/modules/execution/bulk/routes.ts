@@ -1,0 +1,105 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import { problems, ref } from '#lib/api/schema.ts'
+import { BulkCancelInput, BulkCancelResult, BulkRetryInput, BulkRetryResult } from './schemas.ts'
+import { cancelMany, retryMany } from './service.ts'
+import type { ExecutionContext } from '../context.ts'
+import { HaltResult, HaltState } from '../halt/schemas.ts'
+import { halt, readHalt, resume } from '../halt/service.ts'
+
+const tags = ['executions']
+
+/** What concerns many executions of a tenant, or all. */
+export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+
+  api.post(
+    '/api/automation/executions/cancel',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'cancelExecutions',
+        tags,
+        summary: 'Cancel all executions that a filter chooses',
+        description:
+          'Works for some seconds, in small transactions, and answers with how many are left: call again until ' +
+          '`remaining` is 0. `dry_run` counts only.',
+        body: ref(BulkCancelInput),
+        response: {
+          200: ref(BulkCancelResult),
+          ...problems(...WRITE_PROBLEMS),
+        },
+      },
+    },
+    async (request) => cancelMany(ctx, request.actor, request.tenantId, request.body),
+  )
+
+  api.post(
+    '/api/automation/executions/retry',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'retryExecutions',
+        tags,
+        summary: 'Retry all executions that a filter chooses',
+        description:
+          'Each at most once: what was retried before, whatever became of it, is left alone, so that calling again is ' +
+          'safe. Works for some seconds and answers with how many are left: call again with `next_cursor` until it is ' +
+          'null. `dry_run` counts only.',
+        body: ref(BulkRetryInput),
+        response: {
+          200: ref(BulkRetryResult),
+          ...problems(...WRITE_PROBLEMS, invalidCursor),
+        },
+      },
+    },
+    async (request) => retryMany(ctx, request.actor, request.tenantId, request.body),
+  )
+
+  api.get(
+    '/api/automation/halt',
+    {
+      config: { access: { role: 'viewer' } },
+      schema: {
+        operationId: 'getHaltState',
+        tags,
+        summary: 'Whether all automations are halted',
+        response: { 200: ref(HaltState), ...problems(...READ_PROBLEMS) },
+      },
+    },
+    async (request) => readHalt(ctx.db, request.tenantId),
+  )
+
+  api.post(
+    '/api/automation/halt',
+    {
+      config: { access: { role: 'admin' } },
+      schema: {
+        operationId: 'haltAutomations',
+        tags,
+        summary: 'Stop all automations',
+        description:
+          'Nothing starts any more, what is queued is cancelled, what runs is held at its next step, and what waits ' +
+          'goes on waiting, for events too, until automations are resumed.',
+        response: { 200: ref(HaltResult), ...problems(...WRITE_PROBLEMS) },
+      },
+    },
+    async (request) => halt(ctx, request.actor, request.tenantId),
+  )
+
+  api.post(
+    '/api/automation/resume',
+    {
+      config: { access: { role: 'admin' } },
+      schema: {
+        operationId: 'resumeAutomations',
+        tags,
+        summary: 'Let automations go on',
+        response: { 200: ref(HaltState), ...problems(...WRITE_PROBLEMS) },
+      },
+    },
+    async (request) => resume(ctx, request.actor, request.tenantId),
+  )
+}

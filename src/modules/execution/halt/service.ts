@@ -1,0 +1,61 @@
+import type { Kysely, Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { audit } from '#infra/audit.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import { cancelQueued, haltTenant, resumeTenant } from '#modules/flow-engine/index.ts'
+import type { ExecutionContext } from '../context.ts'
+import type { HaltResult, HaltState } from './schemas.ts'
+
+/** How long a request drains what is queued; the switch itself is thrown before. */
+const DRAIN_MS = 3_000
+
+export async function readHalt(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<HaltState> {
+  const row = await db
+    .selectFrom('flow_cursors')
+    .select('halted_at')
+    .where('tenant_id', '=', tenantId)
+    .executeTakeFirst()
+  const halted_at = row?.halted_at ?? null
+  return { halted: halted_at !== null, halted_at }
+}
+
+export async function halt(
+  { db }: Pick<ExecutionContext, 'db'>,
+  actor: Actor,
+  tenantId: string,
+): Promise<HaltResult> {
+  const deadline = performance.now() + DRAIN_MS
+  const state = await db.transaction().execute(async (trx) => {
+    const before = await readHalt(trx, tenantId)
+    if (before.halted) return before
+    await haltTenant(trx, tenantId)
+    await auditSwitch(trx, actor, tenantId, 'automations.halted')
+    return readHalt(trx, tenantId)
+  })
+  return { ...state, ...(await cancelQueued(db, tenantId, deadline)) }
+}
+
+export async function resume(
+  { db, signals }: ExecutionContext,
+  actor: Actor,
+  tenantId: string,
+): Promise<HaltState> {
+  const state = await db.transaction().execute(async (trx) => {
+    const before = await readHalt(trx, tenantId)
+    if (!before.halted) return before
+    await resumeTenant(trx, tenantId)
+    await auditSwitch(trx, actor, tenantId, 'automations.resumed')
+    return readHalt(trx, tenantId)
+  })
+  signals.publish('executions_due', [tenantId])
+  return state
+}
+
+async function auditSwitch(
+  trx: Transaction<DB>,
+  actor: Actor,
+  tenantId: string,
+  action: string,
+): Promise<void> {
+  await audit(trx, actor, { tenantId, action, targetKind: 'tenant', targetId: tenantId })
+}

@@ -1,0 +1,146 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB, ExecutionStatus } from '#db/schema.ts'
+import { ID_CLOCK_SLACK_MS, LATE_START_MS, lowestIdAt } from '#lib/id-range.ts'
+
+export interface ExecutionFilter {
+  flowId: string | null
+  /** Null: any. */
+  statuses: readonly ExecutionStatus[] | null
+  key: string | null
+  since: Date | null
+  until: Date | null
+}
+
+export type ExecutionRow = Awaited<ReturnType<typeof selectExecutions>>[number]
+
+/** Newest first. */
+export function selectExecutions(
+  db: Kysely<DB>,
+  tenantId: string,
+  filter: ExecutionFilter,
+  page: { before: string | null; limit: number },
+) {
+  return chosen(db, tenantId, filter)
+    .$if(page.before !== null, (query) => query.where('e.id', '<', page.before))
+    .leftJoin('automation_flows as f', (join) =>
+      join.onRef('f.tenant_id', '=', 'e.tenant_id').onRef('f.id', '=', 'e.flow_id'),
+    )
+    .select(COLUMNS)
+    .select('f.name as flow_name')
+    .orderBy('e.id', 'desc')
+    .limit(page.limit)
+    .execute()
+}
+
+export type ExecutionDetailRow = NonNullable<Awaited<ReturnType<typeof findExecution>>>
+
+export async function findExecution(db: Kysely<DB> | Transaction<DB>, tenantId: string, id: string) {
+  return db
+    .selectFrom('automation_executions as e')
+    .leftJoin('automation_flows as f', (join) =>
+      join.onRef('f.tenant_id', '=', 'e.tenant_id').onRef('f.id', '=', 'e.flow_id'),
+    )
+    .select(COLUMNS)
+    .select(['f.name as flow_name', 'e.trigger', 'e.state', 'e.expires_at', 'e.body_gone'])
+    .where('e.tenant_id', '=', tenantId)
+    .where('e.id', '=', id)
+    .executeTakeFirst()
+}
+
+/** Event types that an execution waits for, each once. */
+export async function selectWaits(db: Kysely<DB> | Transaction<DB>, tenantId: string, executionId: string) {
+  return db
+    .selectFrom('automation_waits')
+    .select(['purpose', 'iteration', 'event'])
+    .distinct()
+    .where('tenant_id', '=', tenantId)
+    .where('execution_id', '=', executionId)
+    .orderBy('event')
+    .execute()
+}
+
+const RETRIES_MAX = 20
+
+export async function selectRetries(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  executionId: string,
+): Promise<string[]> {
+  const rows = await db
+    .selectFrom('automation_executions')
+    .select('id')
+    .where('tenant_id', '=', tenantId)
+    .where('retry_of', '=', executionId)
+    .orderBy('id', 'desc')
+    .limit(RETRIES_MAX)
+    .execute()
+  return rows.map(({ id }) => id)
+}
+
+/** The tenant's executions that a filter chooses. */
+export function chosen(db: Kysely<DB> | Transaction<DB>, tenantId: string, filter: ExecutionFilter) {
+  const { flowId, statuses, key, since, until } = filter
+  let query = db.selectFrom('automation_executions as e').where('e.tenant_id', '=', tenantId)
+  if (flowId !== null) query = query.where('e.flow_id', '=', flowId)
+  if (key !== null) query = query.where('e.key', '=', key)
+  if (statuses !== null) query = query.where('e.status', 'in', [...statuses])
+  // What has not ended is found by the queue's index, too.
+  if (statuses?.every(isActive) === true) query = query.where('e.due_at', 'is not', null)
+  if (since !== null) {
+    const from = lowestIdAt(since.getTime() - LATE_START_MS)
+    query = query.where('e.created_at', '>=', since).where('e.id', '>=', from)
+  }
+  if (until !== null) {
+    const to = lowestIdAt(until.getTime() + ID_CLOCK_SLACK_MS)
+    query = query.where('e.created_at', '<', until).where('e.id', '<', to)
+  }
+  return query
+}
+
+export function isActive(status: ExecutionStatus): boolean {
+  return ACTIVE.includes(status)
+}
+
+const ACTIVE: readonly ExecutionStatus[] = ['queued', 'running', 'waiting']
+
+const COLUMNS = [
+  'e.id',
+  'e.flow_id',
+  'e.version',
+  'e.status',
+  'e.reason',
+  'e.handled',
+  'e.trigger_kind',
+  'e.event_id',
+  'e.key',
+  'e.retry_of',
+  'e.step_count',
+  'e.carried_steps',
+  'e.cancel_reason',
+  'e.error',
+  'e.created_at',
+  'e.started_at',
+  'e.finished_at',
+] as const
+
+/** The heads of several executions, of any tenants. */
+export async function selectWatched(
+  db: Kysely<DB>,
+  watched: readonly { tenantId: string; executionId: string }[],
+): Promise<ExecutionRow[]> {
+  const tenants = watched.map(({ tenantId }) => tenantId)
+  const ids = watched.map(({ executionId }) => executionId)
+  return db
+    .selectFrom('automation_executions as e')
+    .innerJoin(
+      sql<{ tenant_id: string; id: string }>`
+        (select distinct * from unnest(${tenants}::uuid[], ${ids}::uuid[]) as u (tenant_id, id))`.as('w'),
+      (join) => join.onRef('w.tenant_id', '=', 'e.tenant_id').onRef('w.id', '=', 'e.id'),
+    )
+    .leftJoin('automation_flows as f', (join) =>
+      join.onRef('f.tenant_id', '=', 'e.tenant_id').onRef('f.id', '=', 'e.flow_id'),
+    )
+    .select(COLUMNS)
+    .select('f.name as flow_name')
+    .execute()
+}

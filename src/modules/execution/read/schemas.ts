@@ -1,0 +1,176 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+
+export const EXECUTION_STATUSES = [
+  'queued',
+  'running',
+  'waiting',
+  'completed',
+  'failed',
+  'cancelled',
+  'timed_out',
+  'skipped',
+] as const
+const TRIGGER_KINDS = ['event', 'schedule', 'manual', 'webhook'] as const
+const STEP_STATUSES = ['succeeded', 'failed', 'skipped', 'simulated'] as const
+const WAIT_REASONS = ['delay', 'event', 'retry', 'completion'] as const
+
+/** Steps that one answer holds at most. */
+export const STEPS_PAGE_MAX = 500
+
+const Uuid = Type.String({ format: 'uuid', maxLength: 36 })
+const STEP_ID = '^[a-z][a-z0-9_]{0,63}$'
+const Time = (description: string) => Type.String({ format: 'date-time', maxLength: 40, description })
+
+/** What lists and bulk changes choose by. */
+export const ExecutionFilterFields = {
+  flow: Type.Optional(Type.String({ format: 'uuid', maxLength: 36, description: "The flow's id" })),
+  key: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 500, description: 'Enrolment key, as the flow made it' }),
+  ),
+  since: Type.Optional(Time('Created then or later')),
+  until: Type.Optional(Time('Created before then')),
+}
+
+export const ExecutionQuery = Type.Object(
+  { ...PageQuery, ...ExecutionFilterFields, status: Type.Optional(StringEnum(EXECUTION_STATUSES)) },
+  { additionalProperties: false },
+)
+export type ExecutionQuery = Static<typeof ExecutionQuery>
+
+export const ExecutionParams = Type.Object({ id: Uuid })
+
+const ExecutionError = Type.Object({
+  code: Type.String(),
+  message: Type.String(),
+  step_id: Nullable(Type.String({ description: 'Where it happened; null: before the first step' })),
+})
+
+const fields = {
+  id: Uuid,
+  flow_id: Uuid,
+  flow_name: Nullable(Type.String()),
+  version: Type.Integer({ description: "The flow's version that it runs, whatever is published meanwhile" }),
+  status: StringEnum(EXECUTION_STATUSES),
+  reason: Nullable(
+    Type.String({
+      description:
+        'Waiting: delay, event, retry, completion. Completed: done, filtered, stopped. Skipped, failed or cancelled: why',
+    }),
+  ),
+  handled: Type.Boolean({ description: 'It failed, and an error handler has dealt with it' }),
+  trigger_kind: StringEnum(TRIGGER_KINDS),
+  event_id: Nullable(Type.String({ format: 'uuid', description: 'The event that started it' })),
+  key: Nullable(Type.String({ description: 'What it is enrolled under' })),
+  retry_of: Nullable(Type.String({ format: 'uuid', description: 'The execution that it does again' })),
+  step_count: Type.Integer({ description: 'Steps done so far' }),
+  carried_steps: Type.Integer({
+    description: 'Of a retry: how many of them the execution that it retries did',
+  }),
+  cancel_requested: Type.Boolean({ description: 'It runs, and ends at its next step' }),
+  error: Nullable(ExecutionError),
+  created_at: Timestamp,
+  started_at: Nullable(Timestamp),
+  finished_at: Nullable(Timestamp),
+  duration_ms: Nullable(Type.Integer({ description: 'From its creation to its end, waits included' })),
+}
+
+export const Execution = Type.Object(fields, { $id: 'Execution' })
+export type Execution = Static<typeof Execution>
+export const ExecutionPage = Page(ref(Execution), 'ExecutionPage')
+
+export const ExecutionStep = Type.Object(
+  {
+    number: Type.Integer({ description: 'In the order in which they ended, from 0' }),
+    step_id: Type.String(),
+    iteration: Type.String({ description: "In a loop's body the item's index, else empty" }),
+    type: Type.String({ examples: ['action'] }),
+    status: StringEnum(STEP_STATUSES),
+    port: Nullable(Type.String({ description: 'The way out that was taken' })),
+    input: Type.Unknown({ description: 'What was sent; secrets redacted' }),
+    output: Type.Unknown({ description: 'Secrets redacted' }),
+    error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
+    attempts: Type.Integer(),
+    note: Nullable(Type.String()),
+    started_at: Timestamp,
+    finished_at: Timestamp,
+    duration_ms: Type.Integer(),
+    carried_over: Type.Boolean({ description: 'Done by the execution that this one retries' }),
+  },
+  { $id: 'ExecutionStep' },
+)
+export type ExecutionStep = Static<typeof ExecutionStep>
+
+const WaitingFor = Type.Object({
+  step_id: Type.String(),
+  iteration: Type.String(),
+  reason: StringEnum(WAIT_REASONS),
+  until: Nullable(Type.Unsafe<string>({ type: 'string', format: 'date-time' })),
+  events: Type.Array(Type.String(), { description: 'Event types of which one ends the wait' }),
+})
+
+export const ExecutionDetail = Type.Object(
+  {
+    ...fields,
+    trigger: Type.Unknown({ description: 'What started it, as `trigger` in templates; secrets redacted' }),
+    body_gone: Nullable(
+      StringEnum(['expired', 'erased'], {
+        description: 'Why trigger, inputs and outputs are empty: aged out, or a customer was forgotten',
+      }),
+    ),
+    expires_at: Timestamp,
+    waiting_for: Type.Array(WaitingFor, { description: 'What it waits for; in a loop, each item' }),
+    cancelled_by: Type.Array(Type.String(), { description: 'Event types that would cancel it' }),
+    retries: Type.Array(Uuid, { description: 'Executions that do it again, the latest 20' }),
+    steps: Type.Array(ref(ExecutionStep)),
+    next_cursor: Nullable(
+      Type.String({ description: 'For the next page of steps; null: there are no more' }),
+    ),
+  },
+  { $id: 'ExecutionDetail' },
+)
+export type ExecutionDetail = Static<typeof ExecutionDetail>
+
+export const ExecutionDetailQuery = Type.Object(
+  {
+    limit: Type.Integer({
+      minimum: 1,
+      maximum: STEPS_PAGE_MAX,
+      default: STEPS_PAGE_MAX,
+      description: 'Steps a page. There are fewer where inputs and outputs are large',
+    }),
+    cursor: PageQuery.cursor,
+  },
+  { additionalProperties: false },
+)
+export type ExecutionDetailQuery = Static<typeof ExecutionDetailQuery>
+
+export const RetryInput = Type.Object(
+  {
+    from: Type.Optional(
+      Type.String({
+        pattern: STEP_ID,
+        maxLength: 64,
+        description:
+          '`failed`, the default: where it ended, also by a cancellation or its lifetime. `start`: everything again. ' +
+          'Else the id of a step: those that lead to it are carried over and do not run again',
+      }),
+    ),
+    version: Type.Optional(
+      StringEnum(['same', 'latest'], {
+        description: 'The version that it ran, by default, or what is published now',
+      }),
+    ),
+    trigger: Type.Optional(
+      Type.Unknown({
+        description: 'What `trigger` is in templates. Left out: as it was. `event` stays as it came',
+      }),
+    ),
+  },
+  {
+    $id: 'RetryInput',
+    additionalProperties: false,
+    examples: [{ from: 'failed' }, { from: 'action_2', version: 'latest' }],
+  },
+)
+export type RetryInput = Static<typeof RetryInput>

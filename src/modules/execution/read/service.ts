@@ -1,0 +1,98 @@
+import type { Kysely, Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { audit } from '#infra/audit.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { decodeCursor, encodeCursor, page } from '#lib/api/cursor.ts'
+import { redact } from '#lib/secrets/redact.ts'
+import { cancelExecutions } from '#modules/flow-engine/index.ts'
+import type { ExecutionContext } from '../context.ts'
+import { executionEnded, executionNotFound } from '../errors.ts'
+import { readFilter } from './filter.ts'
+import { findExecution, selectExecutions, selectRetries, selectWaits } from './repository.ts'
+import type { Execution, ExecutionDetail, ExecutionDetailQuery, ExecutionQuery } from './schemas.ts'
+import { selectSteps } from './step-repository.ts'
+import { toExecution, toStep, waitingFor } from './view.ts'
+
+/** Why an execution that a person cancelled ended. */
+export const CANCEL_REASON = 'requested'
+
+export async function listExecutions(
+  { db }: Pick<ExecutionContext, 'db'>,
+  tenantId: string,
+  query: ExecutionQuery,
+): Promise<{ data: Execution[]; next_cursor: string | null }> {
+  const before = query.cursor === undefined ? null : decodeCursor(query.cursor, ['uuid'])?.[0]
+  if (before === undefined) throw invalidCursor()
+  const filter = readFilter(query, query.status === undefined ? null : [query.status], '/querystring')
+  const rows = await selectExecutions(db, tenantId, filter, {
+    before: before as string | null,
+    limit: query.limit + 1,
+  })
+  const { data, next_cursor } = page(rows, query.limit, (row) => [row.id])
+  return { data: data.map(toExecution), next_cursor }
+}
+
+/** @throws `execution_not_found` */
+export async function readExecution(
+  { db }: { db: Kysely<DB> | Transaction<DB> },
+  tenantId: string,
+  id: string,
+  query: ExecutionDetailQuery,
+): Promise<ExecutionDetail> {
+  const from = query.cursor === undefined ? 0 : decodeCursor(query.cursor, ['integer'])?.[0]
+  if (typeof from !== 'number' || from < 0 || from > MAX_INTEGER) throw invalidCursor()
+  const row = await findExecution(db, tenantId, id)
+  if (row === undefined) throw executionNotFound()
+  const waits = await selectWaits(db, tenantId, id)
+  const retries = await selectRetries(db, tenantId, id)
+  const steps = await selectSteps(db, tenantId, id, { from, limit: query.limit })
+  const { trigger, state, expires_at, body_gone, ...head } = row
+  const next = (steps.at(-1)?.number ?? from - 1) + 1
+  return {
+    ...toExecution(head),
+    trigger: redact(trigger['data']),
+    body_gone,
+    expires_at,
+    waiting_for: waitingFor({ status: row.status, state, expires_at }, waits),
+    cancelled_by: waits.filter(({ purpose }) => purpose === 'cancel').map(({ event }) => event),
+    retries,
+    steps: steps.map((step) => toStep(step, row.carried_steps)),
+    next_cursor: steps.length > 0 && next < row.step_count ? encodeCursor([next]) : null,
+  }
+}
+
+const MAX_INTEGER = 2 ** 31 - 1
+
+/** At once where it waits, at its next step where it runs. A cancelled one stays as it is. @throws `execution_ended` */
+export async function cancelExecution(
+  { db }: Pick<ExecutionContext, 'db'>,
+  actor: Actor,
+  tenantId: string,
+  id: string,
+): Promise<Execution> {
+  return db.transaction().execute(async (trx) => {
+    if ((await cancelExecutions(trx, tenantId, [id], CANCEL_REASON)) > 0) {
+      await audit(trx, actor, {
+        tenantId,
+        action: 'execution.cancelled',
+        targetKind: 'execution',
+        targetId: id,
+      })
+    }
+    const row = await findExecution(trx, tenantId, id)
+    if (row === undefined) throw executionNotFound()
+    const execution = toExecution(row)
+    if (execution.status !== 'cancelled' && !execution.cancel_requested) throw executionEnded()
+    return execution
+  })
+}
+
+/** @throws `execution_not_found` */
+export async function checkExecution(
+  { db }: Pick<ExecutionContext, 'db'>,
+  tenantId: string,
+  id: string,
+): Promise<void> {
+  if ((await findExecution(db, tenantId, id)) === undefined) throw executionNotFound()
+}

@@ -1,0 +1,73 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+
+/** Where an event stands in the feed. Text: positions go beyond what a JavaScript number holds. */
+export interface FeedKey {
+  position: string
+  id: string
+}
+
+export interface FlowCursor {
+  at: FeedKey
+  flowsVersion: number
+  isHalted: boolean
+  /** The database's clock. */
+  now: Date
+}
+
+/** How long a matcher waits for registrations, which take milliseconds, or for another matcher. */
+const LOCK_TIMEOUT_MS = 1_000
+
+/**
+ * A tenant's place in the feed, held still: by the matcher for itself alone, by registrations of waits together. The
+ * lock is not the row's: a matcher that waits for it comes before the registrations that arrive after it.
+ *
+ * @param mode `move`: nobody else has it; `hold`: it stands still
+ */
+export async function lockCursor(
+  trx: Transaction<DB>,
+  tenantId: string,
+  mode: 'move' | 'hold',
+): Promise<FlowCursor | undefined> {
+  const key = sql`hashtextextended(${`flow_cursor ${tenantId}`}, 0)`
+  await (
+    mode === 'move'
+      ? sql`select set_config('lock_timeout', ${String(LOCK_TIMEOUT_MS)}, true), pg_advisory_xact_lock(${key})`
+      : sql`select pg_advisory_xact_lock_shared(${key})`
+  ).execute(trx)
+  // Another statement: only this one's snapshot is younger than the lock.
+  const { rows } = await sql<{
+    position: string
+    event_id: string
+    flows_version: number
+    halted_at: Date | null
+    now: Date
+  }>`select position::text, event_id, flows_version, halted_at, clock_timestamp() as now
+     from flow_cursors where tenant_id = ${tenantId}`.execute(trx)
+  const [row] = rows
+  return (
+    row && {
+      at: { position: row.position, id: row.event_id },
+      flowsVersion: row.flows_version,
+      isHalted: row.halted_at !== null,
+      now: row.now,
+    }
+  )
+}
+
+export async function moveCursor(trx: Transaction<DB>, tenantId: string, to: FeedKey): Promise<void> {
+  await sql`update flow_cursors set position = ${to.position}::bigint, event_id = ${to.id}
+    where tenant_id = ${tenantId}`.execute(trx)
+}
+
+/**
+ * Makes sure that the tenant has a cursor: before its first flow becomes active, and before an execution of it starts.
+ * It begins just below the feed's horizon, so that what is on its way at this moment is still to come.
+ */
+export async function ensureCursor(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<void> {
+  await sql`
+    insert into flow_cursors (tenant_id, position, event_id)
+    select ${tenantId}, feed_horizon() - 1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+    where not exists (select from flow_cursors where tenant_id = ${tenantId})
+    on conflict do nothing`.execute(db)
+}

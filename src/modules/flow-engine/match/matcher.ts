@@ -1,0 +1,328 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { isSerialisationConflict } from '#db/connection.ts'
+import type { Signals } from '#infra/signals.ts'
+import type { EventScope } from '#lib/flow/scope.ts'
+import type { PassResult } from '#lib/async/job-loop.ts'
+import { uuidTime } from '#lib/ids.ts'
+import { isProblem } from '#lib/api/problem.ts'
+import { isLockNotAvailable } from '#lib/async/lock-retry.ts'
+import { type EventRow, scanFeed, type ScannedEvent, selectEvents } from '#modules/event/index.ts'
+import { type ActiveFlow, ActiveFlows, cancelShapes, isTriggered } from './active-flows.ts'
+import { cancelExecutions } from '../run/cancel.ts'
+import { lockCursor, moveCursor } from './cursor.ts'
+import { flowNewer } from '../errors.ts'
+import { CAP_WINDOW_MS, countRecentStarts, countTriggered, pauseIfSelfTriggering } from '../start/rate-cap.ts'
+import { hashOfEvent } from '../wait/hash.ts'
+import type { ProgramCache } from '../run/program.ts'
+import { isSimpleStart, startExecution, startSimple, type StartRequest } from '../start/starts.ts'
+import { meetsFilter, type StoredFilter } from '../wait/filter.ts'
+import { markReceived } from '../wait/repository.ts'
+import { toEventScope } from '../wait/waits.ts'
+
+export interface MatcherContext {
+  db: Kysely<DB>
+  programs: ProgramCache
+  signals: Signals
+  log: FastifyBaseLogger
+  /** Executions that one flow may start in a minute. */
+  maxStartsPerMinute: number
+}
+
+/** Events matched in one transaction. */
+const BATCH_EVENTS = 500
+/** Bodies of a batch together, unless the first alone is larger: what a matcher has in memory. */
+const BATCH_BYTES = 16 * 1024 * 1024
+/** Tenants that one look at all cursors finds. */
+const LOOK_TENANTS = 100
+
+/** How often an event alone is tried. */
+const FAILURES_MAX = 3
+
+interface Trouble {
+  /** Of the event that is next, by itself. */
+  failures: number
+  /** Events that still go alone. */
+  left: number
+}
+
+interface Matched {
+  /** Events that were gone through. */
+  matched: number
+  /** There are more that can be seen. */
+  isFull: boolean
+}
+
+const NOTHING: Matched = { matched: 0, isFull: false }
+
+/**
+ * Reads tenants' event feeds and lets events start, wake and cancel executions. For each tenant there is one cursor;
+ * whoever holds it writes what a batch of events causes and moves it on, in one transaction: every event is matched
+ * once, and a crash repeats nothing. The feed is gap-free (see the event module), so nothing is missed.
+ */
+export class Matcher {
+  readonly #ctx: MatcherContext
+  readonly #active: ActiveFlows
+  #behind = new Set<string>()
+  #matched = 0
+  /** Tenants whose batches failed: they are gone through event by event until that is over. */
+  readonly #troubled = new Map<string, Trouble>()
+
+  constructor(ctx: MatcherContext) {
+    this.#ctx = ctx
+    this.#active = new ActiveFlows(ctx.programs, ctx.log)
+  }
+
+  /** Tenants with events that the last pass could not see yet, or did not get to: transactions were open. */
+  get behind(): ReadonlySet<string> {
+    return this.#behind
+  }
+
+  /** Events gone through so far. */
+  get matched(): number {
+    return this.#matched
+  }
+
+  /** Matches what has come for these tenants; none named: for all that have something new. */
+  async pass(tenantIds: readonly string[], now: Date | null): Promise<PassResult> {
+    const tenants = tenantIds.length > 0 ? tenantIds : await findBehind(this.#ctx.db)
+    this.#behind = new Set()
+    let hasMore = false
+    for (const tenantId of tenants) {
+      const { matched, isFull } = await this.#matchOne(tenantId, now)
+      if (matched === 0) continue
+      this.#matched += matched
+      this.#ctx.signals.publish('executions_due', [tenantId])
+      if (isFull) this.#behind.add(tenantId)
+      if (isFull || tenants.length === LOOK_TENANTS) hasMore = true
+    }
+    return hasMore ? 'more' : 'idle'
+  }
+
+  /** One tenant's trouble is not the others'. */
+  async #matchOne(tenantId: string, now: Date | null): Promise<Matched> {
+    try {
+      return await this.#ctx.db.transaction().execute((trx) => this.#match(trx, tenantId, now))
+    } catch (error) {
+      if (isLockNotAvailable(error) || isSerialisationConflict(error)) {
+        this.#behind.add(tenantId)
+        return NOTHING
+      }
+      if (isProblem(error, flowNewer)) {
+        this.#ctx.log.warn({ tenant_id: tenantId }, 'events left to a newer release: it published a flow')
+        return NOTHING
+      }
+      this.#ctx.log.error({ err: error, tenant_id: tenantId }, 'events not matched against flows')
+      if (isLasting(error)) this.#noteTrouble(tenantId)
+      return NOTHING
+    }
+  }
+
+  /** What fails by one event must not keep the tenant's others from being matched. */
+  #noteTrouble(tenantId: string): void {
+    const failures = (this.#troubled.get(tenantId)?.failures ?? -1) + 1
+    this.#troubled.set(tenantId, { failures, left: BATCH_EVENTS })
+    // Time is given to what may pass; the first failure was that of a batch.
+    if (failures === 0) this.#behind.add(tenantId)
+  }
+
+  /** An event alone was matched, or is passed over. */
+  #noteProgress(tenantId: string): void {
+    const left = (this.#troubled.get(tenantId)?.left ?? 0) - 1
+    if (left > 0) this.#troubled.set(tenantId, { failures: 0, left })
+    else this.#troubled.delete(tenantId)
+  }
+
+  async #match(trx: Transaction<DB>, tenantId: string, testNow: Date | null): Promise<Matched> {
+    const cursor = await lockCursor(trx, tenantId, 'move')
+    if (cursor === undefined) return NOTHING
+    // Asked before the scan: what comes into sight between the two is scanned, or else asked for again.
+    const isBehind = await hasUnseen(trx, tenantId)
+    const trouble = this.#troubled.get(tenantId)
+    const most = trouble === undefined ? BATCH_EVENTS : 1
+    const { events: scanned } = await scanFeed(trx, tenantId, cursor.at, most)
+    if (isBehind) this.#behind.add(tenantId)
+    const [next] = scanned
+    if (next === undefined) return NOTHING
+    if (trouble !== undefined && trouble.failures >= FAILURES_MAX) {
+      await moveCursor(trx, tenantId, next)
+      this.#ctx.log.error(
+        { tenant_id: tenantId, event_id: next.id },
+        'event passed over: no flow will see it',
+      )
+      this.#noteProgress(tenantId)
+      return { matched: 1, isFull: true }
+    }
+    const active = cursor.isHalted ? null : await this.#active.get(trx, tenantId, cursor.flowsVersion)
+    const flows = active?.flows ?? []
+    const shapes = await loadShapes(trx, tenantId, cancelShapes(flows))
+    const isWanted = ({ event, size }: ScannedEvent): boolean =>
+      size !== null && (active?.eventTypes.has(event) === true || shapes.has(event))
+    const batch = withinBytes(scanned, isWanted)
+    const ids = batch.filter(isWanted).map(({ id }) => id)
+    const rows = await selectEvents(trx, tenantId, ids)
+    await this.#apply(trx, tenantId, flows, shapes, rows, testNow ?? cursor.now)
+    await moveCursor(trx, tenantId, batch.at(-1) as ScannedEvent)
+    if (trouble !== undefined) this.#noteProgress(tenantId)
+    return { matched: batch.length, isFull: batch.length === most || batch.length < scanned.length }
+  }
+
+  async #apply(
+    trx: Transaction<DB>,
+    tenantId: string,
+    flows: readonly ActiveFlow[],
+    shapes: ReadonlyMap<string, readonly string[]>,
+    rows: readonly EventRow[],
+    now: Date,
+  ): Promise<void> {
+    const recent = new Map<string, { minute: number; count: number }>()
+    const started = new Map<string, number>()
+    let simple: StartRequest[] = []
+    const flush = async (): Promise<void> => {
+      for (const flowId of await startSimple(trx, simple)) started.set(flowId, (started.get(flowId) ?? 0) + 1)
+      simple = []
+    }
+    for (const row of rows) {
+      const event = toEventScope(row)
+      const cameAt = uuidTime(row.id)
+      const minute = Math.floor(cameAt.getTime() / CAP_WINDOW_MS)
+      const paths = shapes.get(event.type)
+      if (paths !== undefined) await receive(trx, tenantId, event, paths, now)
+      for (const flow of flows) {
+        if (!isTriggered(flow, event, tenantId, now)) continue
+        const most = this.#ctx.maxStartsPerMinute
+        const known = recent.get(flow.id)
+        // What waits in memory is counted only once it is written.
+        if (known !== undefined && known.minute !== minute) await flush()
+        const count =
+          known?.minute === minute
+            ? known.count
+            : await countRecentStarts(trx, tenantId, flow.id, most, cameAt)
+        const request: StartRequest = {
+          tenantId,
+          flowId: flow.id,
+          version: flow.version,
+          program: flow.program,
+          kind: 'event',
+          data: event.data,
+          event,
+          causationDepth: row.causation_depth,
+          refused: count >= most ? 'rate_cap' : null,
+          now,
+        }
+        if (isSimpleStart(request)) {
+          recent.set(flow.id, { minute, count: count + 1 })
+          simple.push(request)
+          continue
+        }
+        const result = await startExecution(trx, request)
+        recent.set(flow.id, { minute, count: count + (result.status === 'queued' ? 1 : 0) })
+        if (result.status === 'queued') started.set(flow.id, (started.get(flow.id) ?? 0) + 1)
+        if (result.reason === 'causation_depth') {
+          await flush()
+          await pauseIfSelfTriggering(trx, tenantId, flow.id, event.id)
+        }
+      }
+    }
+    await flush()
+    await countTriggered(trx, tenantId, started, now)
+  }
+}
+
+/** The first of them whose wanted bodies fit into memory together. */
+function withinBytes(
+  scanned: readonly ScannedEvent[],
+  isWanted: (event: ScannedEvent) => boolean,
+): readonly ScannedEvent[] {
+  let bytes = 0
+  const end = scanned.findIndex((event, index) => {
+    if (isWanted(event)) bytes += event.size ?? 0
+    return index > 0 && bytes > BATCH_BYTES
+  })
+  return end === -1 ? scanned : scanned.slice(0, end)
+}
+
+/**
+ * Whether it comes of what was to be written, and will come again: SQLSTATE classes of data, constraints and limits,
+ * and what the database did not say.
+ */
+function isLasting(error: unknown): boolean {
+  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined
+  return typeof code === 'string' ? /^(21|22|23|54)...$/.test(code) : true
+}
+
+/** Tenants whose feed has gone on: one probe of the feed's index for each tenant with flows. */
+async function findBehind(db: Kysely<DB>): Promise<string[]> {
+  const { rows } = await sql<{ tenant_id: string }>`
+    select tenant_id from flow_cursors c
+    where exists (
+      select from events e where e.tenant_id = c.tenant_id and (e.position, e.id) > (c.position, c.event_id)
+        and e.position < feed_horizon()
+    )
+    limit ${sql.lit(LOOK_TENANTS)}`.execute(db)
+  return rows.map((row) => row.tenant_id)
+}
+
+/** Whether there are events that stand beyond the horizon, behind a transaction that has not ended. */
+async function hasUnseen(trx: Transaction<DB>, tenantId: string): Promise<boolean> {
+  const { rows } = await sql<{ unseen: boolean }>`
+    select exists (select from events where tenant_id = ${tenantId} and position >= feed_horizon()) as unseen`.execute(
+    trx,
+  )
+  return rows[0]?.unseen === true
+}
+
+async function loadShapes(
+  trx: Transaction<DB>,
+  tenantId: string,
+  more: readonly { event: string; paths: string }[],
+): Promise<Map<string, string[]>> {
+  const rows = await trx
+    .selectFrom('automation_wait_shapes')
+    .select(['event', 'paths'])
+    .where('tenant_id', '=', tenantId)
+    .execute()
+  const shapes = new Map<string, Set<string>>()
+  for (const { event, paths } of [...rows, ...more]) {
+    const lists = shapes.get(event)
+    if (lists === undefined) shapes.set(event, new Set([paths]))
+    else lists.add(paths)
+  }
+  return new Map([...shapes].map(([event, lists]) => [event, [...lists]]))
+}
+
+/** Hands an event to those who wait for it, and ends what is to be cancelled by it. */
+async function receive(
+  trx: Transaction<DB>,
+  tenantId: string,
+  event: EventScope,
+  pathLists: readonly string[],
+  now: Date,
+): Promise<void> {
+  const hashes = pathLists
+    .map((paths) => hashOfEvent(event.type, paths, event.data))
+    .filter((hash) => hash !== null)
+  if (hashes.length === 0) return
+  const waits = await trx
+    .selectFrom('automation_waits')
+    .select(['execution_id', 'purpose', 'iteration', 'alternative', 'filter'])
+    .where('tenant_id', '=', tenantId)
+    .where('event', '=', event.type)
+    .where('match_hash', 'in', hashes)
+    .where('received_event_id', 'is', null)
+    .orderBy('execution_id')
+    .orderBy('alternative')
+    .execute()
+  const met = waits.filter((wait) => meetsFilter(wait.filter as StoredFilter | null, event, now))
+  const cancelled = new Set(met.filter((wait) => wait.purpose === 'cancel').map((wait) => wait.execution_id))
+  await cancelExecutions(trx, tenantId, [...cancelled], 'cancel_on')
+  const first = new Map<string, { executionId: string; iteration: string; alternative: number }>()
+  for (const { execution_id: executionId, purpose, iteration, alternative } of met) {
+    const key = `${executionId} ${iteration}`
+    if (purpose === 'resume' && !cancelled.has(executionId) && !first.has(key)) {
+      first.set(key, { executionId, iteration, alternative })
+    }
+  }
+  if (first.size > 0) await markReceived(trx, tenantId, event.id, [...first.values()], now)
+}

@@ -1,0 +1,194 @@
+import { plainArray, textArray } from '#db/array-literal.ts'
+import { FLUSHED } from '#db/fence.ts'
+import type pg from 'pg'
+import type { ExecutionStatus, StepStatus } from '#db/schema.ts'
+import type { ExecutionError } from './state.ts'
+
+/** One step that is done. */
+export interface StepRecord {
+  number: number
+  stepId: string
+  iteration: string
+  type: string
+  status: StepStatus
+  port: string | null
+  input: unknown
+  output: unknown
+  error: { code: string; message: string } | null
+  attempts: number
+  note: string | null
+  startedAtMs: number
+  durationMs: number
+}
+
+/** An execution at a boundary: what it did since the last one, and where it stands now. */
+export interface Boundary {
+  tenantId: string
+  id: string
+  leaseToken: number
+  /** Running: the lease goes on. Queued: given back, to be taken up again at once. */
+  status: ExecutionStatus
+  reason: string | null
+  handled: boolean
+  error: ExecutionError | null
+  /** JSON, as it was at the boundary: other lines of the execution go on meanwhile. */
+  state: string
+  /** When a waiting one goes on. */
+  dueAtMs: number | null
+  /** Null: the lease is fresh and stays as it is, so that no index has to be written (a heap-only update). */
+  leaseMs: number | null
+  stepCount: number
+  /** Events it knows to have received: if there are more by now, it is due at once. */
+  received: number
+  /** Iterations whose wait is decided. */
+  closedWaits: readonly string[]
+  steps: readonly StepRecord[]
+}
+
+export interface BoundaryAnswer {
+  /** What it is now: as asked for, or cancelled. Null: somebody else has the execution, or it has ended. */
+  status: ExecutionStatus | null
+  /** The tenant was stopped. */
+  isHalted: boolean
+}
+
+/**
+ * Rows are locked in the order of their ids, executions before waits, as the matcher does: else two of them could
+ * wait for one another. A boundary is flushed to disk before it counts, whatever the pool's default is: after a crash
+ * of Postgres, too, a step that completed has completed.
+ */
+const COMMIT = `
+with boundary as (
+  select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bool[], $7::jsonb[], $8::json[],
+    $9::float8[], $10::float8[], $11::int[], $12::int[])
+  as b (tenant_id, id, lease_token, status, reason, handled, error, state, due_at_ms, lease_ms, step_count, received)
+), locked as materialized (
+  select e.tenant_id, e.id, e.received, e.cancel_reason,
+    e.cancel_reason is not null and b.status in ('running', 'waiting', 'queued') as is_cancelled
+  from automation_executions e join boundary b on e.tenant_id = b.tenant_id and e.id = b.id
+  where e.lease_token = b.lease_token and e.status = 'running'
+  order by e.tenant_id, e.id for update of e
+), done as (
+  update automation_executions e
+  set status = case when l.is_cancelled then 'cancelled' else b.status end,
+      reason = case when l.is_cancelled then l.cancel_reason else b.reason end,
+      handled = b.handled, error = b.error, state = b.state, step_count = b.step_count,
+      due_at = case
+        when l.is_cancelled then null
+        when b.status = 'running' and b.lease_ms is null then e.due_at
+        when b.status = 'running' then coalesce($15::timestamptz, clock_timestamp()) + b.lease_ms * interval '1 millisecond'
+        when b.status = 'queued' or (b.status = 'waiting' and l.received <> b.received)
+          then coalesce($15::timestamptz, clock_timestamp())
+        when b.status = 'waiting' then to_timestamp(b.due_at_ms / 1000) end,
+      lease_until = case
+        when l.is_cancelled or b.status <> 'running' then null
+        when b.lease_ms is null then e.lease_until
+        else clock_timestamp() + b.lease_ms * interval '1 millisecond' end,
+      finished_at = case when l.is_cancelled or b.status not in ('running', 'waiting', 'queued')
+        then coalesce($15::timestamptz, clock_timestamp()) end
+  from boundary b join locked l on l.tenant_id = b.tenant_id and l.id = b.id
+  where e.tenant_id = l.tenant_id and e.id = l.id
+  returning e.tenant_id, e.id, e.status
+), steps as (
+  insert into automation_steps (tenant_id, execution_id, number, step_id, iteration, type, status, port, input, output,
+    error, attempts, note, started_at, duration_ms)
+  select s.tenant_id, s.execution_id, s.number, s.step_id, s.iteration, s.type, s.status, s.port, s.input, s.output,
+    s.error, s.attempts, s.note, to_timestamp(s.started_at_ms / 1000), s.duration_ms
+  from unnest($16::uuid[], $17::uuid[], $18::int[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[],
+    $24::json[], $25::json[], $26::jsonb[], $27::int[], $28::text[], $29::float8[], $30::bigint[])
+    as s (tenant_id, execution_id, number, step_id, iteration, type, status, port, input, output, error, attempts,
+      note, started_at_ms, duration_ms)
+  join done on done.tenant_id = s.tenant_id and done.id = s.execution_id
+  on conflict (execution_id, number) do nothing
+), waits as (
+  delete from automation_waits w using done
+  where w.tenant_id = done.tenant_id and w.execution_id = done.id
+    and (done.status not in ('running', 'waiting', 'queued')
+      or (w.purpose = 'resume' and exists (
+        select from unnest($13::uuid[], $14::text[]) as c (id, iteration)
+        where c.id = w.execution_id and c.iteration = w.iteration)))
+)
+select id, status, ${FLUSHED},
+  exists (select from flow_cursors c where c.tenant_id = done.tenant_id and c.halted_at is not null) as is_halted
+from done`
+
+/** Writes boundaries of many executions in one statement, each fenced by its lease. One answer for each, in order. */
+export async function commitBoundaries(
+  pool: pg.Pool,
+  boundaries: readonly Boundary[],
+  now: Date | null,
+): Promise<BoundaryAnswer[]> {
+  const latest = new Map<string, number>()
+  for (const { id, leaseToken } of boundaries) latest.set(id, Math.max(leaseToken, latest.get(id) ?? 0))
+  const isLatest = ({ id, leaseToken }: Boundary): boolean => latest.get(id) === leaseToken
+  const answers = await write(pool, boundaries.filter(isLatest), now)
+  return boundaries.map(
+    (boundary) =>
+      (isLatest(boundary) ? answers.get(boundary.id) : undefined) ?? { status: null, isHalted: false },
+  )
+}
+
+async function write(
+  pool: pg.Pool,
+  boundaries: readonly Boundary[],
+  now: Date | null,
+): Promise<Map<string, BoundaryAnswer>> {
+  const steps = boundaries.flatMap((boundary) => boundary.steps.map((step) => ({ boundary, step })))
+  const closed = boundaries.flatMap(({ id, closedWaits }) =>
+    closedWaits.map((iteration) => ({ id, iteration })),
+  )
+  const { rows } = await pool.query<{ id: string; status: ExecutionStatus; is_halted: boolean }>({
+    name: 'commit_boundaries',
+    text: COMMIT,
+    values: [
+      plainArray(boundaries.map((b) => b.tenantId)),
+      plainArray(boundaries.map((b) => b.id)),
+      plainArray(boundaries.map((b) => b.leaseToken)),
+      plainArray(boundaries.map((b) => b.status)),
+      textArray(boundaries.map((b) => b.reason && plain(b.reason))),
+      plainArray(boundaries.map((b) => b.handled)),
+      textArray(boundaries.map((b) => json(b.error))),
+      textArray(boundaries.map((b) => acceptable(b.state))),
+      plainArray(boundaries.map((b) => b.dueAtMs)),
+      plainArray(boundaries.map((b) => b.leaseMs)),
+      plainArray(boundaries.map((b) => b.stepCount)),
+      plainArray(boundaries.map((b) => b.received)),
+      plainArray(closed.map(({ id }) => id)),
+      textArray(closed.map(({ iteration }) => iteration)),
+      now,
+      plainArray(steps.map(({ boundary }) => boundary.tenantId)),
+      plainArray(steps.map(({ boundary }) => boundary.id)),
+      plainArray(steps.map(({ step }) => step.number)),
+      textArray(steps.map(({ step }) => step.stepId)),
+      textArray(steps.map(({ step }) => step.iteration)),
+      textArray(steps.map(({ step }) => step.type)),
+      plainArray(steps.map(({ step }) => step.status)),
+      textArray(steps.map(({ step }) => step.port)),
+      textArray(steps.map(({ step }) => json(step.input))),
+      textArray(steps.map(({ step }) => json(step.output))),
+      textArray(steps.map(({ step }) => json(step.error))),
+      plainArray(steps.map(({ step }) => step.attempts)),
+      textArray(steps.map(({ step }) => step.note && plain(step.note))),
+      plainArray(steps.map(({ step }) => step.startedAtMs)),
+      plainArray(steps.map(({ step }) => step.durationMs)),
+    ],
+  })
+  return new Map(rows.map((row) => [row.id, { status: row.status, isHalted: row.is_halted }]))
+}
+
+function json(value: unknown): string | null {
+  return value === undefined || value === null ? null : acceptable(JSON.stringify(value))
+}
+
+/** Postgres takes neither NUL nor half a surrogate pair; a boundary of one flow must not fail those of others. */
+const UNACCEPTABLE = /\\\\|\\u0000|\\ud[89a-f][0-9a-f]{2}/g
+
+function acceptable(text: string): string {
+  return text.includes('\\u')
+    ? text.replace(UNACCEPTABLE, (found) => (found === '\\\\' ? found : '\\ufffd'))
+    : text
+}
+
+function plain(text: string): string {
+  return text.replaceAll('\0', '\ufffd')
+}

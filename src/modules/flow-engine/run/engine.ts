@@ -1,0 +1,309 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Kysely } from 'kysely'
+import type pg from 'pg'
+import type { DB } from '#db/schema.ts'
+import { isProblem } from '#lib/api/problem.ts'
+import { BoundaryWriter, isPassing } from './boundary-writer.ts'
+import { type CallContext, callsOf } from '../steps/outgoing.ts'
+import {
+  claimExecutions,
+  type ClaimedExecution,
+  renewExecutions,
+  TENANT_MAX_RUNNING,
+} from './execution-repository.ts'
+import { flowNewer, flowOutdated } from '../errors.ts'
+import { FlowHealth } from './flow-health.ts'
+import { Ended, Journal, type RunEnd } from './journal.ts'
+import type { ProgramCache } from './program.ts'
+import { ResumeLoader } from './resume-loader.ts'
+import { Run } from './runner.ts'
+import { ScopeBuilder } from './scope.ts'
+import type { Waits } from '../wait/waits.ts'
+
+export interface EngineContext extends CallContext {
+  db: Kysely<DB>
+  pool: pg.Pool
+  programs: ProgramCache
+  waits: Waits
+  log: FastifyBaseLogger
+}
+
+export interface EngineOptions {
+  leaseMs: number
+  pollMs: number
+  /** Executions in hand at once. */
+  maxRunning: number
+  /** Replaces the database's clock: for tests. */
+  now: (() => Date) | null
+  /** Takes only this tenant's. */
+  tenantId: string | null
+}
+
+/** Executions that end within this time make room together. */
+const FREED_MS = 5
+/** What is in hand when the process is to stop has so long for its call; else its lease runs out. */
+const STOP_MS = 5_000
+
+/**
+ * Takes due executions and runs them. It holds no timers for waits: a wait is a row that becomes due, found by a
+ * claim every `pollMs` or when a signal says that there is something.
+ */
+export class Engine {
+  readonly #ctx: EngineContext
+  readonly #options: EngineOptions
+  readonly #boundaries: BoundaryWriter
+  readonly #health: FlowHealth
+  readonly #loader: ResumeLoader
+  readonly #held = new Set<ClaimedExecution>()
+  readonly #runs = new Set<Promise<void>>()
+  #running = false
+  #stopping = false
+  #again = false
+  /** Tenants to look at; null: all. */
+  #wanted: Set<string> | null = new Set()
+  #claiming: Promise<void> | null = null
+  /** Tenants of whom something may have been left behind for want of room; null: anybody. */
+  #leftBehind: Set<string> | null = new Set()
+  #taken = 0
+  #freedTimer: NodeJS.Timeout | null = null
+  #pollTimer: NodeJS.Timeout | null = null
+  #renewTimer: NodeJS.Timeout | null = null
+
+  constructor(ctx: EngineContext, options: EngineOptions) {
+    this.#ctx = ctx
+    this.#options = options
+    this.#health = new FlowHealth(ctx.db)
+    this.#loader = new ResumeLoader(ctx.db)
+    this.#boundaries = new BoundaryWriter(ctx.pool, options.leaseMs, () => this.#clock())
+  }
+
+  /** Executions taken so far. */
+  get taken(): number {
+    return this.#taken
+  }
+
+  start(): void {
+    if (this.#running || this.#stopping) return
+    this.#running = true
+    this.#poll()
+  }
+
+  /** Takes nothing more; what is in hand is given back at its next boundary. Tolerates twice. */
+  async stop(): Promise<void> {
+    this.#running = false
+    this.#stopping = true
+    if (this.#pollTimer !== null) clearTimeout(this.#pollTimer)
+    this.#pollTimer = null
+    if (this.#freedTimer !== null) clearTimeout(this.#freedTimer)
+    this.#freedTimer = null
+    await this.#claiming
+    const giveUp = new AbortController()
+    await Promise.race([
+      Promise.all(this.#runs),
+      delay(STOP_MS, undefined, { signal: giveUp.signal }).catch(() => undefined),
+    ])
+    giveUp.abort()
+    this.#stopRenewing()
+  }
+
+  /** There may be something due. @param tenantIds none: anywhere */
+  hint(tenantIds: readonly string[] = []): void {
+    if (!this.#running) return
+    this.#want(tenantIds.length === 0 ? null : tenantIds)
+    this.#look()
+  }
+
+  #want(tenantIds: Iterable<string> | null): void {
+    this.#again = true
+    if (tenantIds === null) this.#wanted = null
+    else for (const tenantId of tenantIds) this.#wanted?.add(tenantId)
+  }
+
+  #look(): void {
+    this.#claiming ??= this.#claim().finally(() => {
+      this.#claiming = null
+      if (this.#again && this.#running) this.#look()
+    })
+  }
+
+  /**
+   * Runs all that is due now, until nothing is.
+   * @param until takes nothing more from then on, by `performance.now()`; what is in hand goes on
+   * @returns how many executions were taken
+   */
+  async drain(until = Infinity): Promise<number> {
+    let taken = 0
+    while (!this.#stopping && performance.now() < until) {
+      const claims = await this.#take(this.#options.maxRunning, null)
+      taken += claims
+      if (claims === 0) break
+      await Promise.all(this.#runs)
+    }
+    this.#stopRenewing()
+    return taken
+  }
+
+  #stopRenewing(): void {
+    if (this.#renewTimer !== null) clearInterval(this.#renewTimer)
+    this.#renewTimer = null
+  }
+
+  #poll(): void {
+    if (!this.#running) return
+    this.#pollTimer = setTimeout(() => this.#poll(), this.#options.pollMs)
+    this.hint()
+  }
+
+  async #claim(): Promise<void> {
+    try {
+      while (this.#again && this.#running) {
+        this.#again = false
+        const wanted = this.#wanted
+        this.#wanted = new Set()
+        const free = this.#options.maxRunning - this.#runs.size
+        // Whoever ends makes room for everybody.
+        if (free <= 0) return
+        if ((await this.#take(free, wanted)) > 0) this.#want(wanted)
+      }
+    } catch (error) {
+      this.#again = false
+      this.#ctx.log.error({ err: (error as Error).message }, 'flow engine: looking for work failed')
+    }
+  }
+
+  /** Room has become free for those who were left behind: taken up together, as a claim costs the same for one. */
+  #freed(): void {
+    if (this.#leftBehind?.size === 0 || !this.#running) return
+    this.#freedTimer ??= setTimeout(() => {
+      this.#freedTimer = null
+      this.#want(this.#leftBehind)
+      this.#look()
+    }, FREED_MS)
+  }
+
+  /**
+   * There was room for all that these tenants have, but for those who had as many in hand as they may.
+   * @param counts in hand as the claim saw it: some have ended since, which is no room that it could have used
+   */
+  #seen(tenantIds: ReadonlySet<string> | null, counts: ReadonlyMap<string, number>): void {
+    if (tenantIds === null) this.#leftBehind = new Set()
+    for (const tenantId of tenantIds ?? []) this.#leftBehind?.delete(tenantId)
+    for (const [tenantId, count] of counts) {
+      if (count >= TENANT_MAX_RUNNING) this.#leftBehind?.add(tenantId)
+    }
+  }
+
+  async #take(limit: number, wanted: ReadonlySet<string> | null): Promise<number> {
+    const startedAt = performance.now()
+    const { leaseMs, maxRunning, tenantId } = this.#options
+    const busy = countByTenant(this.#held)
+    const claims = await claimExecutions(this.#ctx.pool, {
+      limit,
+      leaseMs,
+      busy,
+      now: this.#clock(),
+      tenantIds: tenantId === null ? wanted && [...wanted] : [tenantId],
+    })
+    this.#taken += claims.length
+    for (const claim of claims) {
+      busy.set(claim.tenant_id, (busy.get(claim.tenant_id) ?? 0) + 1)
+      this.#held.add(claim)
+      const run = this.#run(claim, startedAt).finally(() => {
+        this.#runs.delete(run)
+        this.#held.delete(claim)
+        this.#freed()
+      })
+      this.#runs.add(run)
+    }
+    if (this.#runs.size >= maxRunning) this.#leftBehind = null
+    else this.#seen(wanted, busy)
+    if (claims.length > 0) this.#renewTimer ??= setInterval(() => void this.#renew(), leaseMs / 3)
+    return claims.length
+  }
+
+  async #run(claim: ClaimedExecution, startedAt: number): Promise<void> {
+    const log = this.#ctx.log.child({
+      tenant_id: claim.tenant_id,
+      execution_id: claim.id,
+      flow_id: claim.flow_id,
+    })
+    const { now } = this.#options
+    const clock = (): number =>
+      Math.floor(now?.().getTime() ?? claim.now_ms + (performance.now() - startedAt))
+    const journal = new Journal({
+      claim,
+      commit: (boundary) => this.#boundaries.commit(boundary),
+      leaseMs: this.#options.leaseMs,
+      takenAt: startedAt,
+      clock,
+    })
+    try {
+      const end = await this.#runClaim(claim, journal, clock).catch((error: unknown) =>
+        this.#breakOff(claim, journal, error, log),
+      )
+      if (end !== null) await this.#noteHealth(claim, end, log)
+    } catch (error) {
+      log.warn({ err: error }, 'execution left to its lease')
+    }
+  }
+
+  /** The execution has ended: what goes wrong here is no trouble of its own. */
+  async #noteHealth(claim: ClaimedExecution, end: RunEnd, log: FastifyBaseLogger): Promise<void> {
+    await this.#health.note(claim.tenant_id, claim.flow_id, end).catch((error: unknown) => {
+      log.warn({ err: (error as Error).message }, 'outcome of an execution not counted for its flow')
+    })
+  }
+
+  async #runClaim(claim: ClaimedExecution, journal: Journal, clock: () => number): Promise<RunEnd> {
+    const program = await this.#ctx.programs.get(claim.tenant_id, claim.flow_id, claim.version)
+    const outputs = await this.#loader.outputs(claim)
+    const received = await this.#loader.received(claim)
+    return new Run({
+      claim,
+      program,
+      journal,
+      calls: callsOf(this.#ctx),
+      waits: this.#ctx.waits,
+      scope: new ScopeBuilder(claim, program, outputs),
+      received,
+      clock,
+      isStopping: () => this.#stopping,
+    }).run()
+  }
+
+  /** What passes by itself is left to the lease: taken again where its last boundary was. All else fails for good. */
+  async #breakOff(
+    claim: ClaimedExecution,
+    journal: Journal,
+    error: unknown,
+    log: FastifyBaseLogger,
+  ): Promise<RunEnd | null> {
+    if (error instanceof Ended) return journal.end
+    if (isPassing(error) || isProblem(error, flowNewer)) throw error
+    const known = isProblem(error, flowOutdated) ? flowOutdated : null
+    if (known === null) log.error({ err: error }, 'execution broke off')
+    const code = known?.code ?? 'internal_error'
+    const message = known?.title ?? 'The engine could not go on with this execution'
+    claim.state.error = { step_id: claim.state.main.step, code, message: `${message}.` }
+    return journal.close({ status: 'failed', reason: code })
+  }
+
+  async #renew(): Promise<void> {
+    if (this.#held.size === 0) return
+    const { leaseMs } = this.#options
+    await renewExecutions(this.#ctx.pool, [...this.#held], leaseMs, this.#clock()).catch((error: unknown) => {
+      this.#ctx.log.warn({ err: (error as Error).message }, 'executions not renewed')
+    })
+  }
+
+  #clock(): Date | null {
+    return this.#options.now?.() ?? null
+  }
+}
+
+function countByTenant(held: Iterable<ClaimedExecution>): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const { tenant_id } of held) counts.set(tenant_id, (counts.get(tenant_id) ?? 0) + 1)
+  return counts
+}

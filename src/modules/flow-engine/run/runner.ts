@@ -1,0 +1,125 @@
+import { setImmediate } from 'node:timers/promises'
+import { StepError } from './evaluate.ts'
+import { Frame, type FrameOptions } from './frame.ts'
+import { Ended, type RunEnd } from './journal.ts'
+import { nextDueAt, type Thread, threadsOf } from './state.ts'
+import { endLoopItem } from '../steps/loop.ts'
+import { doStep } from '../steps/index.ts'
+
+export interface RunOptions extends FrameOptions {
+  /** The engine stops: what is in hand is given back at the next boundary. */
+  isStopping: () => boolean
+}
+
+/** Steps that ask nobody may be many, and each may test thousands of values: others get their turn in between. */
+const TURN_MS = 20
+
+/**
+ * Runs one claimed execution until it ends or has to wait: schedules its lines. What a step does is in `steps.ts`.
+ *
+ * A loop's items are lines of their own. Whatever ends the execution lets the calls of other lines come back first:
+ * what was done stands in the log.
+ */
+export class Run {
+  readonly #frame: Frame
+  readonly #isStopping: () => boolean
+  readonly #active = new Map<Thread, Promise<void>>()
+  #turnEndsAt = performance.now() + TURN_MS
+  #pause: Promise<void> | null = null
+
+  constructor(options: RunOptions) {
+    this.#frame = new Frame(options)
+    this.#isStopping = options.isStopping
+  }
+
+  async run(): Promise<RunEnd> {
+    const { journal } = this.#frame
+    try {
+      for (;;) {
+        if (this.#isOver()) this.#frame.endWith('timed_out', 'lifetime')
+        for (const thread of this.#goingOn()) this.#active.set(thread, this.#take(thread))
+        if (this.#active.size === 0) return await this.#settle()
+        await Promise.race(this.#active.values())
+      }
+    } catch (error) {
+      await Promise.allSettled(this.#active.values())
+      if (error instanceof Ended && journal.end !== null) return journal.end
+      throw error
+    }
+  }
+
+  #goingOn(): Thread[] {
+    if (this.#frame.ending !== null || this.#mustYield()) return []
+    return threadsOf(this.#frame.state).filter((thread) => !this.#active.has(thread) && this.#isReady(thread))
+  }
+
+  #mustYield(): boolean {
+    return this.#isStopping() || this.#frame.journal.isHalted
+  }
+
+  /** Its lifetime is: asked before every step, however many of them need no boundary. */
+  #isOver(): boolean {
+    return this.#frame.clock() >= this.#frame.claim.expires_at_ms
+  }
+
+  #isReady(thread: Thread): boolean {
+    if (thread.waiting === null) return true
+    if (thread.waiting === 'event' && this.#frame.received.has(thread.iteration)) return true
+    return thread.due_at !== null && thread.due_at <= this.#frame.clock()
+  }
+
+  /** Nothing is under way: the execution ends, waits, or is given back. */
+  async #settle(): Promise<RunEnd> {
+    const { claim, ending, journal, state } = this.#frame
+    if (ending !== null) return journal.close(ending)
+    const threads = threadsOf(state)
+    if (threads.some((thread) => this.#isReady(thread))) {
+      if (claim.was_running) state.cut_off = true
+      return journal.close({ status: 'queued', reason: journal.isHalted ? 'halted' : null })
+    }
+    const first = threads.find(({ waiting }) => waiting !== null && waiting !== 'loop')
+    const dueAtMs = Math.min(nextDueAt(state) ?? Infinity, claim.expires_at_ms)
+    return journal.close({ status: 'waiting', reason: first?.waiting ?? 'event', dueAtMs })
+  }
+
+  async #take(thread: Thread): Promise<void> {
+    try {
+      await this.#advance(thread)
+    } finally {
+      this.#active.delete(thread)
+    }
+  }
+
+  /** Takes one line as far as it goes: to a wait, to the end of it, or to the end of the execution. */
+  async #advance(thread: Thread): Promise<void> {
+    const frame = this.#frame
+    while (this.#isReady(thread) && frame.isCurrent(thread) && !this.#mustYield() && !this.#isOver()) {
+      if (thread.step === 'end') {
+        this.#arrive(thread)
+        continue
+      }
+      const at = { thread, stepId: thread.step, step: frame.program.step(thread.step) }
+      try {
+        await doStep(frame, at)
+      } catch (error) {
+        if (!(error instanceof StepError)) throw error
+        await frame.fail(at, { code: error.code, message: error.message })
+      }
+      if (performance.now() >= this.#turnEndsAt) await (this.#pause ??= this.#giveWay())
+    }
+  }
+
+  async #giveWay(): Promise<void> {
+    await setImmediate()
+    this.#pause = null
+    this.#turnEndsAt = performance.now() + TURN_MS
+  }
+
+  /** A line has come to its end: an item's makes room for the next one, the main one ends the execution. */
+  #arrive(thread: Thread): void {
+    const { error, filtered, loop, main } = this.#frame.state
+    if (thread !== main && loop !== null) endLoopItem(this.#frame, thread)
+    else if (error !== null) this.#frame.endWith('failed', 'handled', true)
+    else this.#frame.endWith('completed', filtered ? 'filtered' : 'done')
+  }
+}

@@ -1,0 +1,131 @@
+import type { StepId, Target } from '#lib/flow/types.ts'
+
+/**
+ * Where an execution stands: one line of steps, and while a `for_each` runs one more for each item under way.
+ * What steps gave is not in here but in `automation_steps`, so that a boundary's cost does not grow with the flow.
+ */
+export interface ExecutionState {
+  main: Thread
+  loop: LoopState | null
+  /** What went wrong, once an error handler has been entered: errors inside of it enter none. */
+  error: ExecutionError | null
+  /** A condition that was not met led to the end. */
+  filtered: boolean
+  /** A hold of it was cut off, and the one after it had to give it back: a call may have got through. */
+  cut_off?: true
+}
+
+export interface ExecutionError {
+  step_id: string
+  code: string
+  message: string
+}
+
+export type WaitReason = 'delay' | 'event' | 'retry' | 'completion' | 'loop'
+
+export interface Thread {
+  /** The item's index as text; empty for the main line. */
+  iteration: string
+  /** The step to do next; `end`: it has arrived. */
+  step: Target
+  /** Null: it can go on now. */
+  waiting: WaitReason | null
+  /** Epoch milliseconds of the database's clock at which it goes on by itself; null: only when something comes. */
+  due_at: number | null
+  /** Attempts of the current step that failed. */
+  failures: number
+  /**
+   * When it came to the current step, in epoch milliseconds; null: with the execution. What a call sends is filled in
+   * as of this moment, so that a repeated call sends the same.
+   */
+  since: number | null
+  variables: Record<string, unknown>
+  /** What went wrong last on this line and was taken up by an error port; left out: nothing was. */
+  caught?: ExecutionError | null
+}
+
+export interface LoopState {
+  step: StepId
+  items: unknown[]
+  /** The next item to start. */
+  next: number
+  succeeded: number
+  threads: Thread[]
+}
+
+export function initialState(
+  start: StepId,
+  variables: Record<string, unknown>,
+  caught: ExecutionError | null = null,
+): ExecutionState {
+  const main = newThread('', start, variables, null)
+  return { main: caught === null ? main : { ...main, caught }, loop: null, error: null, filtered: false }
+}
+
+/** Whether nothing has been done yet. */
+export function isInitial({ main, loop, error }: ExecutionState): boolean {
+  return (
+    main.since === null && main.waiting === null && main.failures === 0 && loop === null && error === null
+  )
+}
+
+/** Moves a thread on; what it waited for is done with. */
+export function moveTo(thread: Thread, step: Target, nowMs: number): void {
+  Object.assign(thread, newThread(thread.iteration, step, thread.variables, nowMs))
+}
+
+export function suspend(thread: Thread, reason: WaitReason, dueAtMs: number | null): void {
+  thread.waiting = reason
+  thread.due_at = dueAtMs === null ? null : Math.ceil(dueAtMs)
+}
+
+export function threadsOf(state: ExecutionState): Thread[] {
+  return state.loop === null ? [state.main] : [state.main, ...state.loop.threads]
+}
+
+/** The next moment at which something goes on by itself; null: nothing does. */
+export function nextDueAt(state: ExecutionState): number | null {
+  const times = threadsOf(state).flatMap(({ waiting, due_at }) =>
+    waiting !== null && due_at !== null ? [due_at] : [],
+  )
+  return times.length === 0 ? null : Math.min(...times)
+}
+
+/** Starts a loop's first items; its main line waits until the last one has ended. */
+export function enterLoop(
+  state: ExecutionState,
+  items: unknown[],
+  loop: { body: StepId; places: number },
+  nowMs: number,
+): void {
+  const { main } = state
+  const threads = Array.from({ length: loop.places }, (_, index) =>
+    newThread(String(index), loop.body, { ...main.variables }, nowMs),
+  )
+  state.loop = { step: main.step, items, next: loop.places, succeeded: 0, threads }
+  suspend(main, 'loop', null)
+}
+
+/** An item has ended: its place is the next one's. @returns whether the loop is over */
+export function endItem(state: ExecutionState, thread: Thread, body: StepId, nowMs: number): boolean {
+  const { loop, main } = state
+  if (loop === null) return false
+  loop.succeeded++
+  if (loop.next < loop.items.length) {
+    Object.assign(thread, newThread(String(loop.next++), body, { ...main.variables }, nowMs), {
+      caught: null,
+    })
+    return false
+  }
+  loop.threads = loop.threads.filter((other) => other !== thread)
+  return loop.threads.length === 0
+}
+
+function newThread(
+  iteration: string,
+  step: Target,
+  variables: Record<string, unknown>,
+  since: number | null,
+): Thread {
+  return { iteration, step, waiting: null, due_at: null, failures: 0, since, variables }
+}

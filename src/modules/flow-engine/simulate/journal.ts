@@ -1,0 +1,118 @@
+import type { CanonicalStep } from '#lib/flow/types.ts'
+import type { StepRecord } from '../run/boundary-repository.ts'
+import type { RunEnd } from '../run/journal.ts'
+import type { RunJournal } from '../run/ports.ts'
+import type { SimulatedStep, Simulation, Would } from './types.ts'
+import type { Thread } from '../run/state.ts'
+
+const MAX_STEPS = 5_000
+const MAX_MS = 5_000
+/** Characters of JSON of all inputs and outputs together. */
+const MAX_CHARS = 4 * 1024 * 1024
+
+/** The simulation goes no further. */
+export class LimitReached extends Error {
+  readonly limit: NonNullable<Simulation['limit']>
+  constructor(limit: NonNullable<Simulation['limit']>) {
+    super(`the simulation met its limit: ${limit}`)
+    this.limit = limit
+  }
+}
+
+/** What a call or a wait has to say beside the step's record. */
+export interface Remark {
+  would: Would
+  note: string | null
+}
+
+/** Keeps what steps would have done, and writes nothing. */
+export class SimulatedJournal implements RunJournal {
+  readonly steps: SimulatedStep[] = []
+  readonly end = null
+  readonly isHalted = false
+  readonly isFresh = false
+  /** When a run that waits goes on. */
+  dueAtMs: number | null = null
+  readonly #clock: () => number
+  readonly #createdAtMs: number
+  readonly #deadline = performance.now() + MAX_MS
+  readonly #remarks = new Map<string, Remark>()
+  #chars = 0
+
+  constructor(clock: () => number) {
+    this.#clock = clock
+    this.#createdAtMs = clock()
+  }
+
+  remark({ stepId, iteration }: { stepId: string; iteration: string }, remark: Remark): void {
+    this.#remarks.set(`${stepId}:${iteration}`, remark)
+  }
+
+  /** @throws {LimitReached} */
+  record(
+    thread: Thread,
+    step: CanonicalStep,
+    done: Partial<StepRecord> & Pick<StepRecord, 'status' | 'port' | 'stepId'>,
+  ): void {
+    const name = `${done.stepId}:${thread.iteration}`
+    const remark = this.#remarks.get(name)
+    this.#remarks.delete(name)
+    const { input = null, output = null } = done
+    this.#chars += sizeOf(input) + sizeOf(output)
+    if (this.steps.length >= MAX_STEPS) throw new LimitReached('steps')
+    if (this.#chars > MAX_CHARS) throw new LimitReached('size')
+    if (performance.now() > this.#deadline) throw new LimitReached('time')
+    this.steps.push({
+      number: this.steps.length,
+      step_id: done.stepId,
+      iteration: thread.iteration,
+      type: step.type,
+      name: step.name,
+      status: done.status === 'succeeded' ? 'simulated' : done.status,
+      port: done.port,
+      input,
+      output,
+      error: done.error ?? null,
+      note: done.note ?? remark?.note ?? null,
+      would: remark?.would ?? delayed(step, output),
+      started_at: new Date(thread.since ?? this.#createdAtMs).toISOString(),
+      finished_at: new Date(this.#clock()).toISOString(),
+    })
+  }
+
+  touch(): void {
+    // There is nothing to write.
+  }
+
+  closeWait(): void {
+    // No wait was registered.
+  }
+
+  beforeCall(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  settle(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  boundary(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  close(last: Parameters<RunJournal['close']>[0]): Promise<RunEnd> {
+    const { status, reason, handled = false, dueAtMs = null } = last
+    this.dueAtMs = dueAtMs
+    return Promise.resolve({ status, reason, handled, ours: true })
+  }
+}
+
+function delayed(step: CanonicalStep, output: unknown): Would | null {
+  if (step.type !== 'delay') return null
+  const until = (output as { waited_until: string | null } | null)?.waited_until ?? null
+  return until === null ? null : { kind: 'wait', until, events: [] }
+}
+
+function sizeOf(value: unknown): number {
+  return value === null || value === undefined ? 0 : JSON.stringify(value).length
+}

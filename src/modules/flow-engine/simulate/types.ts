@@ -1,0 +1,117 @@
+import type { ExecutionStatus, StepStatus, TriggerKind } from '#db/schema.ts'
+import type { EventScope } from '#lib/flow/scope.ts'
+import type { CanonicalFlow } from '#lib/flow/types.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
+import type { ExecutionError } from '../run/state.ts'
+
+/** What a step comes to, in place of what the outside would say. */
+export interface Mock {
+  /** What the step gives: of a request `{ status, body }`. */
+  output?: unknown
+  /** The call fails for good. */
+  error?: { code: string; message: string }
+  /** Comes for a wait; one that does not meet it lets it time out. `type`: that of its first alternative. */
+  event?: { type?: string; source?: string; data: unknown }
+}
+
+export interface SimulationRequest {
+  tenantId: string
+  /** Null: the flow is not stored, so that no execution of it can be under way. */
+  flowId: string | null
+  flowName: string
+  version: number
+  flow: CanonicalFlow
+  trigger: {
+    kind: TriggerKind
+    /** The only trigger that counts; null: any of its kind. */
+    id: string | null
+    data: unknown
+    event: EventScope | null
+    causationDepth: number
+  }
+  /** Takes the steps also when the flow would not start. */
+  startAnyway: boolean
+  /** When it starts. Waits and delays move on from here without any time passing. */
+  now: Date
+  /** By step id, or `<step id>:<index>` for one item of a loop. */
+  mocks: Readonly<Record<string, Mock>>
+  /** Of an action: what an output without a mock is made up from. */
+  outputSchemaOf: (actionType: string, pluginId: string) => SafeSchema | null
+}
+
+/** An event to wait for, filled in. */
+export interface AwaitedEvent {
+  event: string
+  match: Record<string, unknown>
+  filtered: boolean
+}
+
+/** What a step would do to the outside, or wait for. */
+export type Would =
+  | { kind: 'action'; action_type: string; plugin_id: string }
+  | { kind: 'http'; method: string; url: string }
+  /** `asks_ai`: in truth an AI would be asked for the text; here it is the template's. */
+  | {
+      kind: 'message'
+      channel: string
+      to: string | null
+      asks_ai: boolean
+      action_type: string
+      plugin_id: string
+    }
+  | { kind: 'wait'; until: string; events: AwaitedEvent[] }
+
+export interface SimulatedStep {
+  number: number
+  step_id: string
+  iteration: string
+  type: string
+  name: string | null
+  status: Extract<StepStatus, 'simulated' | 'failed' | 'skipped'>
+  port: string | null
+  input: unknown
+  output: unknown
+  error: { code: string; message: string } | null
+  note: string | null
+  would: Would | null
+  /** By the simulation's clock. */
+  started_at: string
+  finished_at: string
+}
+
+export interface StartReport {
+  would_start: boolean
+  /** Why not. */
+  reason: string | null
+  message: string | null
+  /** The trigger that the data met. */
+  trigger: string | null
+  /** Enrolment key. */
+  key: string | null
+  /** Executions under way that would be cancelled to make way for it. */
+  would_restart: string[]
+  /** Events that would cancel it while it waits. */
+  cancel_on: AwaitedEvent[]
+  /** The event has started the flow before: in truth it would not do so again. */
+  already_started: boolean
+}
+
+export interface SimulatedEnd {
+  status: ExecutionStatus
+  reason: string | null
+  handled: boolean
+  error: ExecutionError | null
+  finished_at: string
+}
+
+export interface Simulation {
+  start: StartReport
+  /** Null: it would not start, or a limit was met. */
+  end: SimulatedEnd | null
+  steps: SimulatedStep[]
+  variables: Record<string, unknown>
+  /** What kept it from going on: too many steps, too much time, too much text. */
+  limit: 'steps' | 'time' | 'size' | null
+  /** Mocks that no step asked for. */
+  unused_mocks: string[]
+}

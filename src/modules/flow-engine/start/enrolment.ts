@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto'
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import type { FlowScope } from '#lib/flow/scope.ts'
+import { renderText } from '../run/evaluate.ts'
+import type { Program } from '../run/program.ts'
+
+/** Characters of an enrolment key that are kept as they are: an index entry holds no more than 2,700 bytes. */
+const KEY_MAX_CHARS = 500
+
+/** Null: the flow has none, every execution stands alone. @throws {StepError} */
+export function enrolmentKey(program: Program, scope: FlowScope, now: Date): string | null {
+  const { key } = program.flow.settings.enrolment
+  return key === null ? null : shortened(renderText(program, key, scope, now))
+}
+
+export interface Enrolled {
+  tenantId: string
+  flowId: string
+  program: Program
+}
+
+export interface EnrolmentDecision {
+  /** Why another execution does not start under the key; null: it does. */
+  reason: 'reentered_too_soon' | 'already_active' | null
+  /** Executions that have to make way for it. */
+  restarts: string[]
+}
+
+/** What the flow's enrolment says to one more execution under a key. Reads, and changes nothing. */
+export async function decideEnrolment(
+  db: Kysely<DB> | Transaction<DB>,
+  enrolled: Enrolled & { now: Date },
+  key: string,
+): Promise<EnrolmentDecision> {
+  const { reenter_after_ms } = enrolled.program.flow.settings.enrolment
+  if (reenter_after_ms !== null) {
+    const recent = await underKey(db, enrolled, key)
+      .where('status', '<>', 'skipped')
+      .where('created_at', '>', new Date(enrolled.now.getTime() - reenter_after_ms))
+      .limit(1)
+      .execute()
+    if (recent.length > 0) return { reason: 'reentered_too_soon', restarts: [] }
+  }
+  return decideWhileActive(db, enrolled, key)
+}
+
+/** The same for what is under the key now, whenever the last one started: a retry is no new enrolment. */
+export async function decideWhileActive(
+  db: Kysely<DB> | Transaction<DB>,
+  enrolled: Enrolled,
+  key: string,
+): Promise<EnrolmentDecision> {
+  const { while_active } = enrolled.program.flow.settings.enrolment
+  if (while_active === 'allow') return { reason: null, restarts: [] }
+  const active = await underKey(db, enrolled, key)
+    .where('status', 'in', ['queued', 'running', 'waiting'])
+    .execute()
+  if (active.length === 0) return { reason: null, restarts: [] }
+  if (while_active === 'skip') return { reason: 'already_active', restarts: [] }
+  return { reason: null, restarts: active.map(({ id }) => id) }
+}
+
+/** Two starts under one key decide one after the other. */
+export async function lockKey(trx: Transaction<DB>, flowId: string, key: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`${flowId} ${key}`}, 0))`.execute(trx)
+}
+
+function underKey(db: Kysely<DB> | Transaction<DB>, { tenantId, flowId }: Enrolled, key: string) {
+  return db
+    .selectFrom('automation_executions')
+    .select('id')
+    .where('tenant_id', '=', tenantId)
+    .where('flow_id', '=', flowId)
+    .where('key', '=', key)
+}
+
+/** Whether the event has started the flow already: it does not do so again. */
+export async function hasStarted(
+  db: Kysely<DB> | Transaction<DB>,
+  { tenantId, flowId, eventId }: { tenantId: string; flowId: string; eventId: string },
+): Promise<boolean> {
+  const row = await db
+    .selectFrom('automation_executions')
+    .select('id')
+    .where('tenant_id', '=', tenantId)
+    .where('flow_id', '=', flowId)
+    .where('event_id', '=', eventId)
+    .where('retry_of', 'is', null)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+function shortened(key: string): string {
+  return key.length <= KEY_MAX_CHARS ? key : createHash('sha256').update(key).digest('hex')
+}

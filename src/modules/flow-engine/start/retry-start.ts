@@ -1,0 +1,277 @@
+import { sql, type Transaction } from 'kysely'
+import type { BodyGone, DB, ExecutionStatus, TriggerKind } from '#db/schema.ts'
+import { END, type StepId } from '#lib/flow/types.ts'
+import { newId } from '#lib/ids.ts'
+import { type SchemaViolation, validate } from '#lib/schema/safe/index.ts'
+import { cancelExecutions } from '../run/cancel.ts'
+import { ensureCursor, lockCursor } from '../match/cursor.ts'
+import { decideWhileActive, enrolmentKey, lockKey } from './enrolment.ts'
+import { StepError } from '../run/evaluate.ts'
+import type { Program, ProgramCache } from '../run/program.ts'
+import { type DoneStep, planRetry, type PlanRefusal, type RetryPlan } from './retry-plan.ts'
+import type { StoredTrigger } from '../run/scope.ts'
+import { executionRow, type StartRequest, startScope } from './starts.ts'
+import { type ExecutionState, initialState } from '../run/state.ts'
+import { insertWaits, type WaitKey } from '../wait/repository.ts'
+import { waitKey } from '../wait/waits.ts'
+
+export interface RetryRequest {
+  tenantId: string
+  executionId: string
+  /** `failed`: where it ended, be it by a failure, its lifetime or a cancellation. */
+  from: { at: 'failed' } | { at: 'start' } | { at: 'step'; step: StepId }
+  version: 'same' | 'latest'
+  /** What `trigger` is in it; undefined: as it was. */
+  trigger?: unknown
+  /** Not if it was retried before, whatever became of that. */
+  once: boolean
+}
+
+export type RetryRefusal =
+  | PlanRefusal
+  | {
+      reason:
+        | 'not_found'
+        | 'not_ended'
+        | 'retried'
+        | 'halted'
+        | 'flow_deleted'
+        | 'version_missing'
+        | 'nothing_failed'
+        | 'already_active'
+    }
+  | { reason: 'invalid_trigger'; violations: SchemaViolation[] }
+  /** The enrolment's templates do not come out. */
+  | { reason: 'invalid_enrolment'; code: string; message: string }
+
+export interface Retried {
+  reason: null
+  id: string
+  version: number
+  from: StepId
+  carried: number
+}
+
+/**
+ * Starts an execution that does again what another one has not come to. It is one of its own: new Idempotency-Keys,
+ * the lifetime from now on, and the steps before its first one copied, so that templates find what they gave.
+ */
+export async function retryExecution(
+  trx: Transaction<DB>,
+  programs: ProgramCache,
+  request: RetryRequest,
+): Promise<Retried | RetryRefusal> {
+  const { tenantId, executionId } = request
+  await ensureCursor(trx, tenantId)
+  const cursor = await lockCursor(trx, tenantId, 'hold')
+  const original = await lockOriginal(trx, tenantId, executionId)
+  if (original === undefined) return { reason: 'not_found' }
+  if (['queued', 'running', 'waiting'].includes(original.status)) return { reason: 'not_ended' }
+  if (cursor === undefined || cursor.isHalted) return { reason: 'halted' }
+  if (await isRetried(trx, tenantId, executionId, request.once)) return { reason: 'retried' }
+  const chosen = await chooseVersion(trx, programs, request, original)
+  if ('reason' in chosen) return chosen
+  const { program } = chosen
+  if (original.body_gone !== null) {
+    return { reason: 'outputs_missing', step: program.flow.start, missing: ['trigger'] }
+  }
+  const from = stepToStartAt(request, original, program)
+  if (from === null) return { reason: 'nothing_failed' }
+  const plan = planRetry(program.flow, from, await doneSteps(trx, tenantId, executionId))
+  if ('reason' in plan) return plan
+  const violations = violationsOf(request, original, program)
+  if (violations.length > 0) return { reason: 'invalid_trigger', violations }
+  const { trigger } = original
+  const start: StartRequest = {
+    tenantId,
+    flowId: original.flow_id,
+    ...chosen,
+    kind: original.trigger_kind,
+    data: request.trigger === undefined ? trigger.data : request.trigger,
+    event: trigger.event,
+    causationDepth: original.causation_depth,
+    refused: null,
+    now: cursor.now,
+  }
+  try {
+    return await startAt(trx, start, plan, original, request.trigger === undefined)
+  } catch (error) {
+    if (!(error instanceof StepError)) throw error
+    return { reason: 'invalid_enrolment', code: error.code, message: error.message }
+  }
+}
+
+/** @throws {StepError} before anything is written */
+async function startAt(
+  trx: Transaction<DB>,
+  start: StartRequest,
+  plan: RetryPlan,
+  original: Original,
+  sameTrigger: boolean,
+): Promise<Retried | RetryRefusal> {
+  const { tenantId, flowId, program, now } = start
+  const id = newId()
+  const scope = startScope(start, id)
+  const key = enrolmentKey(program, scope, now)
+  const keys: WaitKey[] = program.flow.settings.enrolment.cancel_on.map((match, index) =>
+    waitKey(program, match, index, scope, now),
+  )
+  if (key !== null) {
+    await lockKey(trx, flowId, key)
+    const { reason, restarts } = await decideWhileActive(trx, start, key)
+    if (reason !== null) return { reason: 'already_active' }
+    if (restarts.length > 0) await cancelExecutions(trx, tenantId, restarts, 'restarted')
+  }
+  const row = executionRow(start, id, key, null)
+  const carried = plan.carried.length
+  await trx
+    .insertInto('automation_executions')
+    .values({
+      ...row,
+      // As text: numbers that JavaScript cannot hold stay what they are.
+      ...(sameTrigger && { trigger: original.trigger_text }),
+      state: JSON.stringify(initialState(plan.start, plan.variables, plan.caught)),
+      step_count: carried,
+      carried_steps: carried,
+      retry_of: original.id,
+    })
+    .execute()
+  await copySteps(trx, tenantId, { from: original.id, to: id }, plan.carried)
+  await insertWaits(trx, { tenantId, executionId: id, stepId: '', iteration: '', purpose: 'cancel', keys })
+  return { reason: null, id, version: start.version, from: plan.start, carried }
+}
+
+interface Original {
+  id: string
+  flow_id: string
+  version: number
+  status: ExecutionStatus
+  trigger_kind: TriggerKind
+  trigger: StoredTrigger
+  trigger_text: string
+  state: ExecutionState
+  causation_depth: number
+  body_gone: BodyGone | null
+}
+
+async function lockOriginal(
+  trx: Transaction<DB>,
+  tenantId: string,
+  id: string,
+): Promise<Original | undefined> {
+  const row = await trx
+    .selectFrom('automation_executions')
+    .select([
+      'id',
+      'flow_id',
+      'version',
+      'status',
+      'trigger_kind',
+      'trigger',
+      'state',
+      'causation_depth',
+      'body_gone',
+    ])
+    .select(sql<string>`trigger::text`.as('trigger_text'))
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', id)
+    .forUpdate()
+    .executeTakeFirst()
+  return row as unknown as Original | undefined
+}
+
+/** Retries that are under way count always: pressing the button twice is one wish. */
+async function isRetried(
+  trx: Transaction<DB>,
+  tenantId: string,
+  id: string,
+  once: boolean,
+): Promise<boolean> {
+  const retry = await trx
+    .selectFrom('automation_executions')
+    .select('id')
+    .where('tenant_id', '=', tenantId)
+    .where('retry_of', '=', id)
+    .$if(!once, (query) => query.where('status', 'in', ['queued', 'running', 'waiting']))
+    .limit(1)
+    .executeTakeFirst()
+  return retry !== undefined
+}
+
+async function chooseVersion(
+  trx: Transaction<DB>,
+  programs: ProgramCache,
+  { tenantId, version: wanted }: RetryRequest,
+  original: Original,
+): Promise<{ program: Program; version: number } | { reason: 'flow_deleted' | 'version_missing' }> {
+  const flow = await trx
+    .selectFrom('automation_flows')
+    .select('published_version')
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', original.flow_id)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
+  if (flow === undefined) return { reason: 'flow_deleted' }
+  const version = wanted === 'same' ? original.version : flow.published_version
+  const program = version === null ? null : await programs.find(tenantId, original.flow_id, version)
+  return version === null || program === null ? { reason: 'version_missing' } : { program, version }
+}
+
+/** A manual start's edited input is held to what the flow says of it. */
+function violationsOf(
+  { trigger }: RetryRequest,
+  { trigger_kind }: Original,
+  { flow }: Program,
+): SchemaViolation[] {
+  if (trigger === undefined || trigger_kind !== 'manual') return []
+  const manual = flow.triggers.find(({ type }) => type === 'manual')
+  const schema = manual?.type === 'manual' ? manual.input_schema : null
+  return schema === null ? [] : validate(schema, trigger)
+}
+
+/** Null: it came to its end by itself. */
+function stepToStartAt(
+  { from }: RetryRequest,
+  { status, state }: Original,
+  { flow }: Program,
+): StepId | null {
+  if (from.at === 'step') return from.step
+  if (from.at === 'start' || status === 'skipped') return flow.start
+  const at = state.error?.step_id ?? state.main.step
+  return status === 'completed' || at === END ? null : at
+}
+
+async function doneSteps(trx: Transaction<DB>, tenantId: string, executionId: string): Promise<DoneStep[]> {
+  return trx
+    .selectFrom('automation_steps')
+    .select((eb) => [
+      'number',
+      'step_id',
+      'type',
+      eb.case().when('type', '=', 'set').then(eb.ref('output')).else(null).end().as('output'),
+      'error',
+    ])
+    .where('tenant_id', '=', tenantId)
+    .where('execution_id', '=', executionId)
+    .where('iteration', '=', '')
+    .where((eb) => eb.or([eb('status', '=', 'succeeded'), eb('port', '=', 'error')]))
+    .orderBy('number')
+    .execute()
+}
+
+async function copySteps(
+  trx: Transaction<DB>,
+  tenantId: string,
+  execution: { from: string; to: string },
+  numbers: readonly number[],
+): Promise<void> {
+  if (numbers.length === 0) return
+  await sql`
+    insert into automation_steps (tenant_id, execution_id, number, step_id, iteration, type, status, port, input,
+      output, error, attempts, note, started_at, duration_ms)
+    select s.tenant_id, ${execution.to}::uuid, carried.place - 1, s.step_id, s.iteration, s.type, s.status, s.port,
+      s.input, s.output, s.error, s.attempts, s.note, s.started_at, s.duration_ms
+    from unnest(${[...numbers]}::int[]) with ordinality as carried (number, place)
+    join automation_steps s on s.tenant_id = ${tenantId} and s.execution_id = ${execution.from}
+      and s.number = carried.number`.execute(trx)
+}

@@ -1,0 +1,62 @@
+import type { Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { lockCursor } from '../match/cursor.ts'
+import { countRecentStarts, countTriggered, lockActive, selectRefused } from './rate-cap.ts'
+import { isSimpleStart, startExecution, type StartRequest, type StartResult, startSimple } from './starts.ts'
+
+/** What starts outside of the matcher look at before they start. */
+export type UncheckedStart = Omit<StartRequest, 'refused' | 'now'>
+
+/**
+ * Starts an execution that no event starts, in the caller's transaction, unless the tenant is halted, the flow is
+ * active no more, or has started too often. Waits for the tenant's cursor, for the flow, so that nothing starts behind
+ * an answer that it is switched off, and then for the start's enrolment key: the caller must not hold locks on flows
+ * or executions.
+ *
+ * @param testNow in place of the database's clock
+ */
+export async function startChecked(
+  trx: Transaction<DB>,
+  request: UncheckedStart,
+  most: number,
+  testNow: Date | null = null,
+): Promise<StartResult & { at: Date }> {
+  const { tenantId, flowId } = request
+  const cursor = await lockCursor(trx, tenantId, 'hold')
+  const isActive = await lockActive(trx, tenantId, flowId)
+  const now = testNow ?? cursor?.now ?? new Date()
+  const isCapped = (await countRecentStarts(trx, tenantId, flowId, most, now)) >= most
+  const refused =
+    cursor?.isHalted === true ? 'halted' : !isActive ? 'not_active' : isCapped ? 'rate_cap' : null
+  return { ...(await startExecution(trx, { ...request, refused, now })), at: now }
+}
+
+/** Whether a start has no enrolment to look at, so that `startTogether` can take it. */
+export function isPlainStart(request: UncheckedStart): boolean {
+  return isSimpleStart({ ...request, refused: null, now: new Date(0) })
+}
+
+/** Starts many plain ones by a handful of statements, none of which waits for another's locks but the flows'. */
+export async function startTogether(
+  trx: Transaction<DB>,
+  requests: readonly UncheckedStart[],
+  most: number,
+  now: Date,
+): Promise<void> {
+  if (requests.length === 0) return
+  const refused = await selectRefused(trx, requests, most, now)
+  const checked = requests.map((each) => ({ ...each, refused: refused.get(each.flowId) ?? null, now }))
+  for (const each of checked) if (each.refused !== null) await startExecution(trx, each)
+  const counts = new Map<string, Map<string, number>>()
+  const started = await startSimple(
+    trx,
+    checked.filter(({ refused }) => refused === null),
+  )
+  const tenants = new Map(requests.map(({ flowId, tenantId }) => [flowId, tenantId]))
+  for (const flowId of started) {
+    const tenantId = tenants.get(flowId) as string
+    const ofTenant = counts.get(tenantId) ?? new Map<string, number>()
+    counts.set(tenantId, ofTenant.set(flowId, (ofTenant.get(flowId) ?? 0) + 1))
+  }
+  for (const [tenantId, ofTenant] of counts) await countTriggered(trx, tenantId, ofTenant, now)
+}

@@ -1,0 +1,216 @@
+import { sql, type Transaction } from 'kysely'
+import type { DB, TriggerKind } from '#db/schema.ts'
+import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
+import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
+import { derivedIdAt, derivedIdLike, newId } from '#lib/ids.ts'
+import { cancelExecutions } from '../run/cancel.ts'
+import { decideEnrolment, enrolmentKey, hasStarted, lockKey } from './enrolment.ts'
+import { StepError } from '../run/evaluate.ts'
+import { findStart } from './rate-cap.ts'
+import type { Program } from '../run/program.ts'
+import type { StoredTrigger } from '../run/scope.ts'
+import { initialState } from '../run/state.ts'
+import { insertWaits, type WaitKey } from '../wait/repository.ts'
+import { waitKey } from '../wait/waits.ts'
+
+/** Automations that may stand between an event and what a person or system did first. */
+export const MAX_CAUSATION_DEPTH = 8
+
+export interface StartRequest {
+  tenantId: string
+  flowId: string
+  version: number
+  program: Program
+  kind: TriggerKind
+  data: unknown
+  event: EventScope | null
+  /** Makes a start without an event happen once in its flow: of two with the same key one is a duplicate. */
+  startKey?: string | null
+  /** The schedule's time that starts it. */
+  scheduledAt?: { triggerId: string; ms: number }
+  /** Of the event; 0 for what a person or system did. */
+  causationDepth: number
+  /** Why it may not start, whatever the enrolment says: rate_cap, halted, not_active. */
+  refused: string | null
+  /** The database's clock. */
+  now: Date
+}
+
+export interface StartResult {
+  id: string | null
+  status: 'queued' | 'skipped' | 'duplicate'
+  reason: string | null
+}
+
+/**
+ * Starts one execution in the caller's transaction, by the flow's enrolment rules. What does not start says so by
+ * a row with status skipped and its reason; the same event starts the same flow once.
+ */
+export async function startExecution(trx: Transaction<DB>, request: StartRequest): Promise<StartResult> {
+  const { program, now } = request
+  const id = executionId(request)
+  const scope = startScope(request, id)
+  const { cancel_on } = program.flow.settings.enrolment
+  let key: string | null = null
+  let keys: WaitKey[] = []
+  let refused: Refusal | null = null
+  try {
+    key = enrolmentKey(program, scope, now)
+    keys = cancel_on.map((match, index) => waitKey(program, match, index, scope, now))
+    refused = await refusal(trx, request, key)
+  } catch (error) {
+    if (!(error instanceof StepError)) throw error
+    const { code, message } = error
+    refused = { reason: code, error: { step_id: '', code, message } }
+  }
+  const inserted = await insertExecution(trx, executionRow(request, id, key, refused))
+  if (!inserted) return { id: null, status: 'duplicate', reason: null }
+  if (refused !== null) return { id, status: 'skipped', reason: refused.reason }
+  const { tenantId } = request
+  await insertWaits(trx, { tenantId, executionId: id, stepId: '', iteration: '', purpose: 'cancel', keys })
+  return { id, status: 'queued', reason: null }
+}
+
+/** Whether a start needs to look at nothing but itself: many such are one statement. */
+export function isSimpleStart({ program, causationDepth, refused }: StartRequest): boolean {
+  const { key, cancel_on } = program.flow.settings.enrolment
+  return key === null && cancel_on.length === 0 && causationDepth <= MAX_CAUSATION_DEPTH && refused === null
+}
+
+/**
+ * In columns: a statement with a parameter for each value takes Postgres several times as long to parse as to carry out.
+ *
+ * @param requests by one clock, of any tenants and kinds
+ * @returns the flow of each one that was not a duplicate
+ */
+export async function startSimple(
+  trx: Transaction<DB>,
+  requests: readonly StartRequest[],
+): Promise<string[]> {
+  const [first] = requests
+  if (first === undefined) return []
+  const rows = requests.map((request) => executionRow(request, executionId(request), null, null))
+  const column = <Name extends keyof ExecutionRow>(name: Name): ExecutionRow[Name][] =>
+    rows.map((row) => row[name])
+  const { rows: inserted } = await sql<{ flow_id: string }>`
+    insert into automation_executions (tenant_id, id, flow_id, version, schema_version, status, event_id, start_key,
+      trigger_kind, trigger, state, due_at, causation_depth, expires_at, created_at)
+    select s.tenant_id, s.id, s.flow_id, s.version, ${FLOW_SCHEMA_VERSION}, 'queued', s.event_id, s.start_key,
+      s.trigger_kind, s.trigger, s.state, ${first.now}::timestamptz, s.causation_depth, s.expires_at, ${first.now}::timestamptz
+    from unnest(${column('tenant_id')}::uuid[], ${column('id')}::uuid[], ${column('flow_id')}::uuid[],
+      ${column('version')}::int[], ${column('event_id')}::uuid[], ${column('start_key')}::text[],
+      ${column('trigger_kind')}::text[], ${column('trigger')}::json[], ${column('state')}::json[],
+      ${column('causation_depth')}::smallint[], ${column('expires_at')}::timestamptz[])
+      as s (tenant_id, id, flow_id, version, event_id, start_key, trigger_kind, trigger, state, causation_depth,
+        expires_at)
+    on conflict do nothing returning flow_id`.execute(trx)
+  return inserted.map((row) => row.flow_id)
+}
+
+/**
+ * What an execution is called, and with it its calls' Idempotency-Keys: what an event or a schedule starts comes back
+ * under the same id if a crash of the database forgets it. A start that somebody asked for is flushed before it is
+ * seen by anybody, so that it is new.
+ */
+function executionId({ tenantId, flowId, event, scheduledAt }: StartRequest): string {
+  const name = `execution ${tenantId} ${flowId}`
+  if (event !== null) return derivedIdLike(event.id, `${name} event ${event.id}`)
+  if (scheduledAt == null) return newId()
+  const { triggerId, ms } = scheduledAt
+  return derivedIdAt(ms, `${name} schedule ${triggerId} ${ms}`)
+}
+
+type ExecutionRow = ReturnType<typeof executionRow>
+
+interface Refusal {
+  reason: string
+  error: { step_id: string; code: string; message: string } | null
+}
+
+/** What a start stores. @param refused why it does not start; null: it does */
+export function executionRow(request: StartRequest, id: string, key: string | null, refused: Refusal | null) {
+  const { program, event, now } = request
+  return {
+    tenant_id: request.tenantId,
+    id,
+    flow_id: request.flowId,
+    version: request.version,
+    schema_version: FLOW_SCHEMA_VERSION,
+    status: refused === null ? ('queued' as const) : ('skipped' as const),
+    reason: refused?.reason ?? null,
+    error: refused?.error == null ? null : JSON.stringify(refused.error),
+    event_id: event?.id ?? null,
+    trigger_kind: request.kind,
+    trigger: JSON.stringify({ data: request.data, event } satisfies StoredTrigger),
+    key,
+    start_key: request.startKey ?? null,
+    state: JSON.stringify(initialState(program.flow.start, program.flow.variables)),
+    due_at: refused === null ? now : null,
+    causation_depth: request.causationDepth,
+    expires_at: new Date(now.getTime() + program.flow.settings.lifetime_ms),
+    created_at: now,
+    finished_at: refused === null ? null : now,
+  }
+}
+
+/** @returns false if there was one already */
+async function insertExecution(trx: Transaction<DB>, row: ExecutionRow): Promise<boolean> {
+  const inserted = await trx
+    .insertInto('automation_executions')
+    .values(row)
+    // By flow and event, or by flow and start key.
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('id')
+    .executeTakeFirst()
+  return inserted !== undefined
+}
+
+/** @param id of the execution; empty: there is none yet */
+export function startScope(
+  {
+    program,
+    tenantId,
+    flowId,
+    version,
+    data,
+    event,
+    now,
+  }: Omit<StartRequest, 'kind' | 'causationDepth' | 'refused'>,
+  id: string,
+): FlowScope {
+  return {
+    trigger: data,
+    event,
+    steps: {},
+    variables: program.flow.variables,
+    tenant: { id: tenantId },
+    execution: {
+      id,
+      flow_id: flowId,
+      flow_name: program.flowName,
+      version,
+      started_at: now.toISOString(),
+      error: null,
+    },
+  }
+}
+
+/** Why it does not start; null: it does. What has to make way for it is cancelled. */
+async function refusal(
+  trx: Transaction<DB>,
+  request: StartRequest,
+  key: string | null,
+): Promise<Refusal | null> {
+  const { tenantId, flowId } = request
+  const because = (reason: string): Refusal => ({ reason, error: null })
+  if (request.refused !== null) return because(request.refused)
+  if (request.causationDepth > MAX_CAUSATION_DEPTH) return because('causation_depth')
+  if (key === null) return null
+  await lockKey(trx, flowId, key)
+  const eventId = request.event?.id
+  if (eventId !== undefined && (await hasStarted(trx, { tenantId, flowId, eventId }))) return null
+  if (request.startKey != null && (await findStart(trx, tenantId, flowId, request.startKey))) return null
+  const { reason, restarts } = await decideEnrolment(trx, request, key)
+  if (restarts.length > 0) await cancelExecutions(trx, tenantId, restarts, 'restarted')
+  return reason === null ? null : because(reason)
+}

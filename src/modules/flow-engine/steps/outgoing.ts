@@ -1,0 +1,218 @@
+import type { Egress } from '#infra/egress/index.ts'
+import { readActionResponse } from '#lib/action-call.ts'
+import type { FlowScope } from '#lib/flow/scope.ts'
+import type { ActionStep, HttpStep, MessageStep } from '#lib/flow/types.ts'
+import type { ActionResult, DispatcherService } from '#modules/dispatcher/index.ts'
+import type { MessageService } from '#modules/message/index.ts'
+import { actionContext } from './action-context.ts'
+import { render, renderText, StepError } from '../run/evaluate.ts'
+import { messageCall } from './message-call.ts'
+import type { RunCalls } from '../run/ports.ts'
+import type { Program } from '../run/program.ts'
+
+const PLATFORM = 'platform'
+
+/** How a call to the outside ended. */
+export type CallResult =
+  | { kind: 'success'; output: unknown }
+  /** The plugin will complete it later. */
+  | { kind: 'accepted' }
+  | { kind: 'failure'; code: string; message: string; transient: boolean; retryAfterMs: number | null }
+
+export interface CallContext {
+  dispatcher: DispatcherService
+  egress: Egress
+  messages: MessageService
+}
+
+/** Which call it is: repeated under the same name it is done once. */
+export interface CallName {
+  tenantId: string
+  executionId: string
+  stepId: string
+  iteration: string
+}
+
+/** Told to whoever is called, to be handed back with the events that come of it. */
+interface Causation {
+  /** The event that started the execution; null: none did. */
+  id: string | null
+  /** Automations between the call and what a person or system did first. */
+  depth: number
+}
+
+export type CallStep = ActionStep | HttpStep | MessageStep
+
+/** A step's call, filled in: what it sends stands in the step's log. */
+export interface Call {
+  name: CallName
+  step: CallStep
+  input: unknown
+  /**
+   * @param eventDepth of the event that started the execution
+   * @param mayHaveRun an earlier attempt may have got through
+   */
+  send(ctx: CallContext, eventDepth: number, mayHaveRun: boolean): Promise<CallResult>
+  /** What a result that was completed later is to the step. Left out: as it is. */
+  conclude?(ctx: CallContext, result: CallResult): Promise<CallResult>
+  /**
+   * What it would send and give if the action gave `result`, without asking anybody. Left out: its input, and `result`.
+   * @throws {StepError}
+   */
+  rehearse?(result: unknown): { input: unknown; output: unknown }
+}
+
+/** The outside, as calls reach it. */
+export function callsOf(ctx: CallContext): RunCalls {
+  return {
+    send: (call, eventDepth, mayHaveRun) => call.send(ctx, eventDepth, mayHaveRun),
+    completed: async (call) => {
+      const result = await completedAction(ctx, call.name)
+      return result === null || call.conclude === undefined ? result : call.conclude(ctx, result)
+    },
+  }
+}
+
+/**
+ * Fills a call in, and asks nobody. @param asOf what `now` is in its templates: the same for every repetition.
+ * @throws {StepError}
+ */
+export function callOf(program: Program, step: CallStep, name: CallName, scope: FlowScope, asOf: Date): Call {
+  const eventId = scope.event?.id ?? null
+  if (step.type === 'http') {
+    const input = httpInput(program, step, scope, asOf)
+    const timeoutMs = step.timeout_ms ?? program.flow.settings.timeout_ms
+    return {
+      name,
+      step,
+      input,
+      send: (ctx, eventDepth) =>
+        callHttp(ctx, name, input, timeoutMs, { id: eventId, depth: eventDepth + 1 }),
+    }
+  }
+  if (step.type === 'message') {
+    const action = { config: step.config.send_with, timeout_ms: step.timeout_ms }
+    return messageCall(program, step, name, scope, asOf, (ctx, payload, eventDepth, mayHaveRun) =>
+      callAction(ctx, name, action, payload, { scope, eventDepth }, mayHaveRun),
+    )
+  }
+  const input = render(program, step.config.input, scope, asOf) as Record<string, unknown>
+  return {
+    name,
+    step,
+    input,
+    send: (ctx, eventDepth, mayHaveRun) =>
+      callAction(ctx, name, step, input, { scope, eventDepth }, mayHaveRun),
+  }
+}
+
+async function callAction(
+  ctx: CallContext,
+  name: CallName,
+  step: Pick<ActionStep, 'config' | 'timeout_ms'>,
+  payload: Record<string, unknown>,
+  { scope, eventDepth }: { scope: FlowScope; eventDepth: number },
+  mayHaveRun: boolean,
+): Promise<CallResult> {
+  const result = await ctx.dispatcher.runAction(name.tenantId, {
+    flowExecutionId: name.executionId,
+    eventKey: eventKey(name),
+    actionType: step.config.action_type,
+    pluginRef: step.config.plugin_id,
+    payload,
+    timeoutMs: step.timeout_ms,
+    // A durable back-off is the engine's own: the process may die while waiting.
+    maxRetries: 0,
+    causationDepth: eventDepth + 1,
+    causationId: scope.event?.id ?? null,
+    context: step.config.plugin_id === PLATFORM ? null : actionContext(name, scope),
+    mayHaveRun,
+  })
+  return toCallResult(result)
+}
+
+/** Looks after an action that was accepted. Null: it is not completed yet. */
+async function completedAction(ctx: CallContext, name: CallName): Promise<CallResult | null> {
+  const result = await ctx.dispatcher.findResult(name.tenantId, name.executionId, eventKey(name))
+  return result === null || result.status === 'accepted' ? null : toCallResult(result)
+}
+
+interface HttpRequestInput {
+  method: string
+  url: string
+  headers: Record<string, string>
+  body: unknown
+}
+
+function httpInput(program: Program, step: HttpStep, scope: FlowScope, now: Date): HttpRequestInput {
+  const { method, url, headers, body } = step.config
+  const rendered = renderText(program, url, scope, now)
+  if (originOf(rendered) !== originOf(url.replaceAll(/\{\{.*?\}\}/gs, 'x'))) {
+    throw new StepError('blocked', 'The URL left the host that the flow names.')
+  }
+  return {
+    method,
+    url: rendered,
+    headers: Object.fromEntries(
+      Object.entries(headers).map(([header, value]) => [
+        header.toLowerCase(),
+        renderText(program, value, scope, now),
+      ]),
+    ),
+    body: body === null ? null : render(program, body, scope, now),
+  }
+}
+
+const HTTP_RESPONSE_MAX_BYTES = 256 * 1024
+
+async function callHttp(
+  ctx: CallContext,
+  name: CallName,
+  input: HttpRequestInput,
+  timeoutMs: number,
+  causation: Causation,
+): Promise<CallResult> {
+  const { body } = input
+  const response = await ctx.egress.request({
+    method: input.method,
+    url: input.url,
+    headers: {
+      ...(body !== null && { 'content-type': typeof body === 'string' ? 'text/plain' : 'application/json' }),
+      ...input.headers,
+      'idempotency-key': `${name.executionId}:${eventKey(name)}`,
+      'x-causation-depth': String(causation.depth),
+      ...(causation.id !== null && { 'x-causation-id': causation.id }),
+    },
+    body: body === null ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
+    timeoutMs,
+    maxResponseBytes: HTTP_RESPONSE_MAX_BYTES,
+  })
+  const read = readActionResponse(response)
+  if (read.ok) return { kind: 'success', output: { status: read.status, body: read.data } }
+  // An answer need not be JSON to be a success here.
+  if (read.code === 'invalid_response') {
+    return { kind: 'success', output: { status: response.status, body: response.body } }
+  }
+  const { code, message, transient, retryAfterMs } = read
+  return { kind: 'failure', code, message, transient, retryAfterMs }
+}
+
+function toCallResult(result: ActionResult): CallResult {
+  if (result.status === 'accepted') return { kind: 'accepted' }
+  if (result.success) return { kind: 'success', output: result.data }
+  return {
+    kind: 'failure',
+    code: result.error?.code ?? 'action_failed',
+    message: result.error?.message ?? 'The action failed.',
+    transient: result.transient,
+    retryAfterMs: result.retryAfterMs,
+  }
+}
+
+function eventKey({ stepId, iteration }: CallName): string {
+  return iteration === '' ? stepId : `${stepId}:${iteration}`
+}
+
+function originOf(url: string): string | null {
+  return URL.parse(url)?.origin ?? null
+}

@@ -1,0 +1,61 @@
+import type { Condition } from '#lib/condition/index.ts'
+import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
+import { parsePath } from '#lib/json/path.ts'
+import { compileTemplateTree, type TemplateNode, templateReferences } from '#lib/template/index.ts'
+import { StepError, test } from '../run/evaluate.ts'
+
+/** What is tested beside a wait's hash, with as much of the flow's scope as it asks for. */
+export interface StoredFilter {
+  condition: Condition
+  scope: Partial<FlowScope>
+}
+
+const TEMPLATES = { template: compile }
+
+/** @param condition its `event` will be the one that arrives */
+export function storedFilter(condition: Condition | null, scope: FlowScope): StoredFilter | null {
+  if (condition === null) return null
+  const kept: Partial<FlowScope> = {}
+  for (const [root, member] of referencesOf(condition)) {
+    if (root === 'steps') {
+      const output = member === undefined ? undefined : scope.steps[member]
+      if (member !== undefined && output !== undefined) (kept.steps ??= {})[member] = output
+    } else if (root !== 'event' && Object.hasOwn(scope, root)) {
+      Object.assign(kept, { [root]: scope[root as keyof FlowScope] })
+    }
+  }
+  return { condition, scope: kept }
+}
+
+/** What cannot be tested with this event does not meet it. */
+export function meetsFilter(filter: StoredFilter | null, event: EventScope, now: Date): boolean {
+  if (filter === null) return true
+  try {
+    return test(TEMPLATES, filter.condition, { ...filter.scope, event }, now).result
+  } catch (error) {
+    if (error instanceof StepError) return false
+    throw error
+  }
+}
+
+/** Root and first member of all that a condition reads, by its fields and by the templates in its values. */
+function referencesOf(condition: Condition): [root: string, member: string | undefined][] {
+  if ('all' in condition) return condition.all.flatMap(referencesOf)
+  if ('any' in condition) return condition.any.flatMap(referencesOf)
+  if ('none' in condition) return condition.none.flatMap(referencesOf)
+  const field = parsePath(condition.field) ?? []
+  const values = condition.value === undefined ? [] : templateReferences(compile(condition.value))
+  return [
+    [String(field[0]), field[1] === undefined ? undefined : String(field[1])],
+    ...values.map(({ operand }): [string, string | undefined] => [
+      operand.root,
+      operand.path[0] === undefined ? undefined : String(operand.path[0]),
+    ]),
+  ]
+}
+
+function compile(tree: unknown): TemplateNode {
+  const result = compileTemplateTree(tree)
+  if ('problems' in result) throw new StepError('template_error', result.problems[0]?.message ?? '')
+  return result.template
+}

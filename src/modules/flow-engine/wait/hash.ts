@@ -1,0 +1,45 @@
+import { createHash } from 'node:crypto'
+import { parsePath, readPath } from '#lib/json/path.ts'
+import { isRawNumber } from '#lib/json/raw-number.ts'
+
+/** Hash bytes kept: 128 bits, so that two different events never meet by chance. */
+const HASH_BYTES = 16
+
+/** The path list of a match as it is stored: sorted, one a line. */
+export function joinPaths(match: Readonly<Record<string, unknown>>): string {
+  return Object.keys(match).sort().join('\n')
+}
+
+/** What a wait looks for: the values that an event must have at the paths. */
+export function hashOfMatch(event: string, match: Readonly<Record<string, unknown>>): Buffer {
+  const paths = Object.keys(match).sort()
+  return hashOf(
+    event,
+    paths.map((path) => [path, match[path]]),
+  )
+}
+
+/** The same of an event that arrived; null if it lacks one of the paths. */
+export function hashOfEvent(event: string, paths: string, data: unknown): Buffer | null {
+  const pairs: [string, unknown][] = []
+  for (const text of paths === '' ? [] : paths.split('\n')) {
+    const path = parsePath(text)
+    const value = path === null ? undefined : readPath(data, path)
+    if (value === undefined || value === null) return null
+    pairs.push([text, value])
+  }
+  return hashOf(event, pairs)
+}
+
+function hashOf(event: string, pairs: readonly [string, unknown][]): Buffer {
+  return createHash('sha256')
+    .update(JSON.stringify([event, pairs], sortMembers))
+    .digest()
+    .subarray(0, HASH_BYTES)
+}
+
+/** Objects with the same members are the same, in whatever order those were written. */
+function sortMembers(_name: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || isRawNumber(value)) return value
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+}

@@ -1,0 +1,138 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import type { ClaimedExecution } from '../run/execution-repository.ts'
+import type { StoredFilter } from './filter.ts'
+
+/** One alternative of a wait, its templates filled in. */
+export interface WaitKey {
+  alternative: number
+  event: string
+  paths: string
+  hash: Buffer
+  filter: StoredFilter | null
+}
+
+export interface NewWait {
+  tenantId: string
+  executionId: string
+  stepId: string
+  iteration: string
+  purpose: 'resume' | 'cancel'
+  keys: readonly WaitKey[]
+}
+
+export async function insertWaits(trx: Transaction<DB>, wait: NewWait): Promise<void> {
+  if (wait.keys.length === 0) return
+  const shapes = new Map(wait.keys.map((key) => [`${key.event} ${key.paths}`, key]))
+  await trx
+    .insertInto('automation_wait_shapes')
+    .values([...shapes.values()].map(({ event, paths }) => ({ tenant_id: wait.tenantId, event, paths })))
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+  await trx
+    .insertInto('automation_waits')
+    .values(
+      wait.keys.map((key) => ({
+        tenant_id: wait.tenantId,
+        execution_id: wait.executionId,
+        alternative: key.alternative,
+        step_id: wait.stepId,
+        iteration: wait.iteration,
+        event: key.event,
+        paths: key.paths,
+        match_hash: key.hash,
+        filter: key.filter === null ? null : JSON.stringify(key.filter),
+        purpose: wait.purpose,
+      })),
+    )
+    // A registration that a dying process left behind keeps what it may have received.
+    .onConflict((conflict) =>
+      conflict.columns(['execution_id', 'purpose', 'iteration', 'alternative']).doNothing(),
+    )
+    .execute()
+}
+
+/** Waits of an execution that an event has come for. */
+export async function loadReceived(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  executionIds: readonly string[],
+): Promise<{ executionId: string; iteration: string; alternative: number; eventId: string }[]> {
+  const rows = await db
+    .selectFrom('automation_waits')
+    .select(['execution_id', 'iteration', 'alternative', 'received_event_id'])
+    .where('tenant_id', '=', tenantId)
+    .where('execution_id', 'in', executionIds)
+    .where('purpose', '=', 'resume')
+    .where('received_event_id', 'is not', null)
+    .execute()
+  return rows.map(({ execution_id, iteration, alternative, received_event_id }) => ({
+    executionId: execution_id,
+    iteration,
+    alternative,
+    eventId: received_event_id as string,
+  }))
+}
+
+/** Locks a held execution; false: it is somebody else's by now, or has ended. */
+export async function lockHeld(
+  trx: Transaction<DB>,
+  { tenant_id, id, lease_token }: ClaimedExecution,
+): Promise<boolean> {
+  const row = await trx
+    .selectFrom('automation_executions')
+    .select('id')
+    .where('tenant_id', '=', tenant_id)
+    .where('id', '=', id)
+    .where('lease_token', '=', lease_token)
+    .where('status', '=', 'running')
+    .forUpdate()
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** A wait that an event meets. */
+export interface MetWait {
+  executionId: string
+  iteration: string
+  alternative: number
+}
+
+/**
+ * Hands an event to waits, once for each iteration of an execution. What waits is due at once; what is running looks
+ * again before it pauses. Executions are locked before their waits, in the order of their ids, as boundaries do.
+ */
+export async function markReceived(
+  trx: Transaction<DB>,
+  tenantId: string,
+  eventId: string,
+  waits: readonly MetWait[],
+  now: Date,
+): Promise<void> {
+  await sql`
+    with met as (
+      select * from unnest(
+        ${waits.map((wait) => wait.executionId)}::uuid[], ${waits.map((wait) => wait.iteration)}::text[],
+        ${waits.map((wait) => wait.alternative)}::int[]
+      ) as m (execution_id, iteration, alternative)
+    ), locked as materialized (
+      select e.id from automation_executions e
+      where e.tenant_id = ${tenantId} and e.id in (select execution_id from met)
+        and e.status in ('queued', 'running', 'waiting')
+      order by e.id for update
+    ), marked as (
+      update automation_waits w set received_event_id = ${eventId}
+      from met join locked on locked.id = met.execution_id
+      where w.tenant_id = ${tenantId} and w.execution_id = met.execution_id and w.purpose = 'resume'
+        and w.iteration = met.iteration and w.alternative = met.alternative
+        and not exists (
+          select from automation_waits o where o.execution_id = met.execution_id and o.purpose = 'resume'
+            and o.iteration = met.iteration and o.received_event_id is not null)
+      returning w.execution_id
+    )
+    update automation_executions e
+    set received = e.received + n.count,
+        due_at = case when e.status = 'waiting' then ${now} else e.due_at end
+    from (select execution_id, count(*)::int as count from marked group by 1) n
+    where e.tenant_id = ${tenantId} and e.id = n.execution_id`.execute(trx)
+}

@@ -1,0 +1,231 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
+import type { EventMatch, StepId, WaitEventStep } from '#lib/flow/types.ts'
+import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
+import { Turns } from '#lib/async/turns.ts'
+import { type EventRow, selectEvents } from '#modules/event/index.ts'
+import { type FeedKey, lockCursor } from '../match/cursor.ts'
+import { render, StepError } from '../run/evaluate.ts'
+import type { ClaimedExecution } from '../run/execution-repository.ts'
+import { hashOfEvent, hashOfMatch, joinPaths } from './hash.ts'
+import type { Program } from '../run/program.ts'
+import { meetsFilter, storedFilter } from './filter.ts'
+import { insertWaits, loadReceived, lockHeld, type WaitKey } from './repository.ts'
+
+/** The event that ended a wait, as the step's output. */
+export interface ReceivedEvent {
+  output: { event: EventScope; alternative: number }
+}
+
+interface Registration {
+  claim: ClaimedExecution
+  stepId: StepId
+  iteration: string
+  step: WaitEventStep
+  program: Program
+  scope: FlowScope
+  /** When the execution came to the step: what has come since then counts, whatever `look_back` is. */
+  sinceMs: number
+  now: Date
+}
+
+/**
+ * Registrations of one process at once. The pool has six connections and gives up on who waits for one for 1.5 s: then
+ * the execution is left to its lease. With more of them, a rush of waits also kept boundaries from being written.
+ */
+const REGISTRATIONS = 3
+/** Events of its types that a registration looks back through, the latest ones; and how many of them at a time. */
+const LOOK_BACK_MAX_EVENTS = 10_000
+const LOOK_BACK_PAGE = 200
+/** An index entry holds no more than 2,700, with the event's type. */
+const MAX_PATHS_BYTES = 2_000
+const FIRST: FeedKey = { position: '-1', id: '00000000-0000-0000-0000-000000000000' }
+
+/**
+ * Waits for events, without a gap. The matcher takes events from the feed up to its cursor; a registration holds the
+ * cursor, so that it stands still meanwhile. What lies before the cursor the registration looks through itself, what
+ * lies behind it the matcher will find with the wait in place.
+ */
+export class Waits {
+  readonly #db: Kysely<DB>
+  readonly #turns = new Turns(REGISTRATIONS)
+
+  constructor(db: Kysely<DB>) {
+    this.#db = db
+  }
+
+  /** @returns the event, if it has come already @throws {StepError} */
+  async register(registration: Registration): Promise<ReceivedEvent | 'registered' | 'not_ours'> {
+    const { step, program, scope, now } = registration
+    const keys = step.config.any.map((match, index) => waitKey(program, match, index, scope, now))
+    return this.#turns.run(() => this.#register(registration, keys))
+  }
+
+  async #register(
+    { claim, step, scope, now, sinceMs, stepId, iteration }: Registration,
+    keys: readonly WaitKey[],
+  ): Promise<ReceivedEvent | 'registered' | 'not_ours'> {
+    const { tenant_id: tenantId, id: executionId } = claim
+    const search = {
+      tenantId,
+      keys,
+      sinceMs: sinceMs - step.config.look_back_ms,
+      seen: seenEvents(scope),
+      now,
+    }
+    // The long part, with nothing held: up to where the cursor is now.
+    const before = await findCursor(this.#db, tenantId)
+    const found = await lookBack(this.#db, search, FIRST, before)
+    if (found !== null) return found
+    return this.#db.transaction().execute(async (trx) => {
+      const cursor = await lockCursor(trx, tenantId, 'hold')
+      if (cursor === undefined) throw new Error('the tenant of an execution has no cursor')
+      if (!(await lockHeld(trx, claim))) return 'not_ours'
+      const late = await lookBack(trx, search, before, cursor.at)
+      if (late !== null) return late
+      await insertWaits(trx, { tenantId, executionId, stepId, iteration, purpose: 'resume', keys })
+      const received = await receivedOf(trx, tenantId, [executionId])
+      return received.get(executionId)?.get(iteration) ?? 'registered'
+    })
+  }
+}
+
+/** What an alternative looks for, now. @throws {StepError} */
+export function waitKey(
+  program: Program,
+  match: EventMatch,
+  alternative: number,
+  scope: FlowScope,
+  now: Date,
+): WaitKey {
+  const values = matchValues(program, match, scope, now)
+  const paths = joinPaths(values)
+  if (Buffer.byteLength(paths) > MAX_PATHS_BYTES)
+    throw new StepError('match_too_large', 'The paths of the match are too long.')
+  return {
+    alternative,
+    event: match.event,
+    paths,
+    hash: hashOfMatch(match.event, values),
+    filter: storedFilter(match.filter, scope),
+  }
+}
+
+/** The values that an event must have, by path. @throws {StepError} */
+export function matchValues(
+  program: Program,
+  match: EventMatch,
+  scope: FlowScope,
+  now: Date,
+): Record<string, unknown> {
+  const values: Record<string, unknown> = {}
+  for (const [path, template] of Object.entries(match.match)) {
+    const value = render(program, template, scope, now)
+    if (value === null) throw new StepError('missing_value', `The wait's ${path} came out empty.`)
+    values[path] = value
+  }
+  return values
+}
+
+/** The first alternative that an event meets. */
+export function metKey(keys: readonly WaitKey[], event: EventScope, now: Date): WaitKey | undefined {
+  return keys.find(
+    ({ event: type, paths, hash, filter }) =>
+      type === event.type &&
+      hashOfEvent(type, paths, event.data)?.equals(hash) === true &&
+      meetsFilter(filter, event, now),
+  )
+}
+
+export function toEventScope(row: EventRow): EventScope {
+  return {
+    id: row.id,
+    type: row.event,
+    timestamp: row.occurred_at.toISOString(),
+    source: row.publisher_plugin_id ?? 'platform',
+    data: row.body === null ? null : (JSON.parse(row.body) as { data: unknown }).data,
+  }
+}
+
+/** Events that started the execution or ended earlier waits of it: none counts twice. */
+function seenEvents(scope: FlowScope): Set<string> {
+  const outputs = Object.values(scope.steps).map(
+    ({ output }) => output as { event?: { id?: unknown } } | null,
+  )
+  const ids = [scope.event?.id, ...outputs.map((output) => output?.event?.id)]
+  return new Set(ids.filter((id) => typeof id === 'string'))
+}
+
+/** Events that came for executions' waits, by execution and iteration. */
+export async function receivedOf(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  executionIds: readonly string[],
+): Promise<Map<string, Map<string, ReceivedEvent>>> {
+  const waits = await loadReceived(db, tenantId, executionIds)
+  const events = await selectEvents(
+    db,
+    tenantId,
+    waits.map(({ eventId }) => eventId),
+  )
+  const byId = new Map(events.map((event) => [event.id, event]))
+  const received = new Map<string, Map<string, ReceivedEvent>>()
+  for (const { executionId, iteration, alternative, eventId } of waits) {
+    const event = byId.get(eventId)
+    if (event === undefined) continue
+    let ofExecution = received.get(executionId)
+    if (ofExecution === undefined) received.set(executionId, (ofExecution = new Map<string, ReceivedEvent>()))
+    ofExecution.set(iteration, { output: { event: toEventScope(event), alternative } })
+  }
+  return received
+}
+
+async function findCursor(db: Kysely<DB>, tenantId: string): Promise<FeedKey> {
+  const row = await db
+    .selectFrom('flow_cursors')
+    .select([sql<string>`position::text`.as('position'), 'event_id as id'])
+    .where('tenant_id', '=', tenantId)
+    .executeTakeFirst()
+  return row ?? FIRST
+}
+
+interface Search {
+  tenantId: string
+  keys: readonly WaitKey[]
+  sinceMs: number
+  seen: ReadonlySet<string>
+  now: Date
+}
+
+/** The first event behind `after`, up to `until`, that meets one of the keys. */
+async function lookBack(
+  db: Kysely<DB> | Transaction<DB>,
+  { tenantId, keys, sinceMs, seen, now }: Search,
+  after: FeedKey,
+  until: FeedKey,
+): Promise<ReceivedEvent | null> {
+  const latest = await db
+    .selectFrom('events')
+    .select('id')
+    .where('tenant_id', '=', tenantId)
+    .where('id', '>=', lowestIdAt(sinceMs - ID_CLOCK_SLACK_MS))
+    .where('received_at', '>=', new Date(sinceMs))
+    .where('event', 'in', [...new Set(keys.map((key) => key.event))])
+    .where(sql<boolean>`(position, id) > (${after.position}::bigint, ${after.id}::uuid)`)
+    .where(sql<boolean>`(position, id) <= (${until.position}::bigint, ${until.id}::uuid)`)
+    .where('body', 'is not', null)
+    .orderBy('id', 'desc')
+    .limit(LOOK_BACK_MAX_EVENTS)
+    .execute()
+  const ids = latest.map(({ id }) => id).filter((id) => !seen.has(id))
+  ids.reverse()
+  for (let start = 0; start < ids.length; start += LOOK_BACK_PAGE) {
+    for (const row of await selectEvents(db, tenantId, ids.slice(start, start + LOOK_BACK_PAGE))) {
+      const event = toEventScope(row)
+      const key = metKey(keys, event, now)
+      if (key !== undefined) return { output: { event, alternative: key.alternative } }
+    }
+  }
+  return null
+}

@@ -1,0 +1,42 @@
+import type { CatalogueEventType, FlowCatalogue } from '#lib/flow/index.ts'
+import { CATALOGUE } from '#modules/event/index.ts'
+import type { RegistryAction } from '#modules/registry/index.ts'
+import type { FlowContext } from '../context.ts'
+import { selectEventTypes } from '../repository.ts'
+
+/** What the platform announces of its own actions. `update_order_status` announces the status that it is given. */
+const EMITTED_BY_PLATFORM: Readonly<Record<string, readonly string[]>> = {
+  create_product: ['product.created'],
+  update_product: ['product.updated'],
+  delete_product: ['product.deleted'],
+  create_customer: ['customer.created'],
+  update_customer: ['customer.updated'],
+  create_order: ['order.created'],
+}
+
+/** What flows of the tenant can use, as of now. */
+export async function loadCatalogue(
+  { db, registry }: Pick<FlowContext, 'db' | 'registry'>,
+  tenantId: string,
+): Promise<FlowCatalogue> {
+  const [snapshot, { strict, types }] = await Promise.all([
+    registry.snapshot(tenantId),
+    selectEventTypes(db, tenantId),
+  ])
+  const ofPlatform = [...CATALOGUE].map(([name, { schema }]) => [name, { schema, plugin_id: null }] as const)
+  const ofTenant = types.map(({ name, ...type }) => [name, type] as const)
+  return {
+    strictEvents: strict,
+    eventTypes: new Map<string, CatalogueEventType>([...ofTenant, ...ofPlatform]),
+    resolvePlugin: (ref) => snapshot.plugin(ref),
+    resolveAction: (actionType, pluginRef) => {
+      const resolution = snapshot.resolve(actionType, pluginRef)
+      return 'action' in resolution ? { action: toCatalogueAction(resolution.action) } : resolution
+    },
+  }
+}
+
+function toCatalogueAction(action: RegistryAction) {
+  const emits = action.source === 'platform' ? EMITTED_BY_PLATFORM[action.action_type] : undefined
+  return { ...action, emits: emits ?? [] }
+}

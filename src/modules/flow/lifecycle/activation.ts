@@ -1,0 +1,109 @@
+import type { Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import type { CanonicalFlow, FlowProblem } from '#lib/flow/index.ts'
+import { ensureCursor, lockCursor } from '#modules/flow-engine/index.ts'
+import { compile, isSameVersion, versionText } from '../definition/compile.ts'
+import type { FlowContext } from '../context.ts'
+import type { Definition } from '../definition/definition.ts'
+import { invalidFlow } from '../errors.ts'
+import { announceFirstFlow, type FlowRow, raiseFlowsVersion, updateFlow } from '../repository.ts'
+import { findVersion, insertVersion, selectLive } from '../versions/repository.ts'
+
+/** A definition that may run. */
+export interface Runnable {
+  definition: Definition
+  flow: CanonicalFlow
+  problems: FlowProblem[]
+}
+
+/** @throws `flow_invalid` */
+export async function compileToRun(
+  ctx: FlowContext,
+  tenantId: string,
+  definition: Definition,
+): Promise<Runnable> {
+  const { flow, problems } = await compile(ctx, tenantId, definition.value)
+  if (flow === null) throw invalidFlow(problems)
+  return { definition, flow, problems }
+}
+
+/**
+ * Runs a change of what is active. Meanwhile no matcher is half way through the tenant's events, and the next one
+ * reads what is active anew: once the change is committed, no event starts anything by what was before. The lock on
+ * the cursor comes before the flow's, as it does for matchers.
+ */
+export async function changeActive<T>(
+  ctx: FlowContext,
+  tenantId: string,
+  work: (trx: Transaction<DB>, now: Date) => Promise<T>,
+): Promise<T> {
+  return ctx.db.transaction().execute(async (trx) => {
+    await announceFirstFlow(trx, tenantId)
+    await ensureCursor(trx, tenantId)
+    const cursor = await lockCursor(trx, tenantId, 'hold')
+    const result = await work(trx, cursor?.now ?? new Date())
+    await raiseFlowsVersion(trx, tenantId)
+    return result
+  })
+}
+
+/**
+ * Makes the flow run what is given, as a new version unless that is what runs already.
+ * @param activate false: a flow that is switched off stays so
+ */
+export async function putInForce(
+  ctx: FlowContext,
+  trx: Transaction<DB>,
+  row: FlowRow,
+  { definition, flow }: Runnable,
+  { activate, now }: { activate: boolean; now: Date },
+): Promise<FlowRow> {
+  const isActive = activate || row.status === 'active'
+  const version = await versionOf(trx, row, definition, flow)
+  if (isActive) await ctx.triggers.sync(trx, row.tenant_id, row.id, flow.triggers, now)
+  return updateFlow(trx, row, {
+    published_version: version,
+    ...(!isActive && row.status === 'draft' && { status: 'inactive' }),
+    ...(activate && { status: 'active', status_reason: null, consecutive_failures: 0 }),
+  })
+}
+
+/** What was stored under an older form of canonical flows differs from what is compiled now: that is stored anew. */
+async function versionOf(
+  trx: Transaction<DB>,
+  row: FlowRow,
+  definition: Definition,
+  flow: CanonicalFlow,
+): Promise<number> {
+  const { tenant_id, id, published_version: current } = row
+  const published = current === null ? undefined : await findVersion(trx, tenant_id, id, current)
+  if (published !== undefined && isSameVersion(flow, published.flow)) return published.version
+  return insertVersion(trx, row, { definition: definition.text, flow: versionText(flow) })
+}
+
+const CANCEL_BATCH = 1_000
+
+/**
+ * Cancels what the flow has under way, in batches of their own: one transaction over a million rows would hold up
+ * whoever wakes them.
+ *
+ * @param exceptVersion executions of this version go on
+ * @returns how many it concerned
+ */
+export async function cancelLive(
+  ctx: FlowContext,
+  { tenantId, id }: { tenantId: string; id: string },
+  { reason, exceptVersion = null }: { reason: string; exceptVersion?: number | null },
+): Promise<number> {
+  let cancelled = 0
+  for (let after: string | null = null; ;) {
+    const ids: string[] = await selectLive(ctx.db, tenantId, id, {
+      exceptVersion,
+      after,
+      limit: CANCEL_BATCH,
+    })
+    after = ids.at(-1) ?? null
+    if (after === null) return cancelled
+    cancelled += await ctx.engine.cancel(tenantId, ids, reason)
+  }
+}

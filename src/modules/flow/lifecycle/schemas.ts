@@ -1,0 +1,136 @@
+import { Type } from '@sinclair/typebox'
+import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { NAME_MAX_CHARS } from '../definition/definition.ts'
+import { FLOW_HEAD, FLOW_STATE, SentDefinition, Uuid } from '../schemas.ts'
+
+export const FlowVersionParams = Type.Object({
+  id: Uuid,
+  version: Type.Integer({ minimum: 1, maximum: 2_147_483_647 }),
+})
+
+const CancelRunning = Type.Boolean({
+  default: false,
+  description: 'Cancel what is under way instead of letting it finish',
+})
+
+export const PublishRequest = Type.Object(
+  {
+    activate: Type.Boolean({
+      default: true,
+      description: 'False: a flow that is switched off stays so, a draft becomes inactive',
+    }),
+    cancel_running: CancelRunning,
+  },
+  { $id: 'PublishRequest', additionalProperties: false, default: {} },
+)
+export const DeactivateRequest = Type.Object(
+  { cancel_running: CancelRunning },
+  { $id: 'DeactivateRequest', additionalProperties: false, default: {} },
+)
+
+const running = (description: string) => Type.Integer({ description })
+export const PublishedFlow = Type.Object(
+  {
+    ...FLOW_HEAD,
+    ...FLOW_STATE,
+    running_on_older_versions: running('Executions that still run on older versions, and finish there'),
+    cancelled: running('Executions that were told to end, by `cancel_running`'),
+    definition: SentDefinition,
+  },
+  { $id: 'PublishedFlow' },
+)
+export const DeactivatedFlow = Type.Object(
+  {
+    ...FLOW_HEAD,
+    ...FLOW_STATE,
+    running: running('Executions that are still under way, and finish'),
+    cancelled: running('Executions that were told to end, by `cancel_running`'),
+    definition: SentDefinition,
+  },
+  { $id: 'DeactivatedFlow' },
+)
+
+export const DuplicateRequest = Type.Object(
+  {
+    name: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: NAME_MAX_CHARS,
+        pattern: '\\S',
+        description: 'Left out: the name with " (copy)"',
+      }),
+    ),
+  },
+  { $id: 'DuplicateRequest', additionalProperties: false, default: {} },
+)
+
+export const FlowVersionSummary = Type.Object(
+  {
+    version: Type.Integer(),
+    is_published: Type.Boolean({ description: 'What runs while the flow is active' }),
+    running: Type.Integer({ description: 'Executions of this version that have not ended' }),
+    created_at: Timestamp,
+  },
+  { $id: 'FlowVersionSummary' },
+)
+export const FlowVersionPage = Page(ref(FlowVersionSummary), 'FlowVersionPage')
+export const VersionQuery = Type.Object({ ...PageQuery }, { additionalProperties: false })
+export const FlowVersion = Type.Object(
+  {
+    flow_id: Uuid,
+    version: Type.Integer(),
+    is_published: Type.Boolean(),
+    created_at: Timestamp,
+    definition: SentDefinition,
+  },
+  { $id: 'FlowVersion' },
+)
+
+export const RunRequest = Type.Object(
+  {
+    input: Type.Unsafe<Record<string, unknown>>({
+      type: 'object',
+      additionalProperties: true,
+      default: {},
+      description: 'What `trigger` is in the flow, checked by the manual trigger’s `input_schema`',
+    }),
+  },
+  {
+    $id: 'RunRequest',
+    additionalProperties: false,
+    default: {},
+    examples: [{ input: { customer_id: 'cus_1' } }],
+  },
+)
+export const RunHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({ minLength: 1, maxLength: 200, description: 'The same key starts the flow once' }),
+  ),
+})
+export const StartedRun = Type.Object(
+  {
+    execution_id: Nullable(Uuid),
+    version: Type.Integer(),
+    status: StringEnum(['queued', 'skipped', 'duplicate']),
+    reason: Nullable(
+      Type.String({
+        description:
+          'Why it was skipped: `already_active`, `reentered_too_soon`, `rate_cap`, `halted`, `not_active` …',
+      }),
+    ),
+  },
+  { $id: 'StartedRun' },
+)
+
+export const LIFECYCLE_SCHEMAS = [
+  PublishRequest,
+  DeactivateRequest,
+  PublishedFlow,
+  DeactivatedFlow,
+  DuplicateRequest,
+  FlowVersionSummary,
+  FlowVersionPage,
+  FlowVersion,
+  RunRequest,
+  StartedRun,
+]

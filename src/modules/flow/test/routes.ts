@@ -1,0 +1,66 @@
+import { WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { problems, ref } from '#lib/api/schema.ts'
+import { flowNewer, flowOutdated } from '#modules/flow-engine/index.ts'
+import { eventNotFound } from '#modules/event/index.ts'
+import type { FlowContext } from '../context.ts'
+import { flowInvalid, flowNotFound, flowVersionNotFound } from '../errors.ts'
+import { FlowParams } from '../schemas.ts'
+import { DefinitionTestRequest, FlowTest, FlowTestRequest, TEST_SCHEMAS } from './schemas.ts'
+import { testDefinition, testFlow } from './service.ts'
+
+const DESCRIPTION =
+  'Runs it with the engine’s own steps, and nothing leaves the house: no request is sent, no row is written, no AI is ' +
+  'asked, nothing is waited for. Every step says what it would do and by which port it would leave; times are those of ' +
+  'a clock that starts at `now` and is moved on by delays and waits.'
+
+/** Test mode: what a flow would do. */
+export function testRoutes(app: FastifyInstance, ctx: FlowContext): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+  for (const schema of TEST_SCHEMAS) app.addSchema(schema)
+
+  api.post(
+    '/api/automation/flows/:id/test',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'testFlow',
+        tags: ['flows'],
+        summary: 'See what a flow would do',
+        description: `Tests the draft, a version, or a definition sent along. ${DESCRIPTION}`,
+        params: FlowParams,
+        body: ref(FlowTestRequest),
+        response: {
+          200: ref(FlowTest),
+          ...problems(
+            ...WRITE_PROBLEMS,
+            flowNotFound,
+            flowVersionNotFound,
+            eventNotFound,
+            flowInvalid,
+            flowNewer,
+          ),
+          ...problems(flowOutdated),
+        },
+      },
+    },
+    async (request) => testFlow(ctx, request.tenantId, request.params.id, request.body),
+  )
+
+  api.post(
+    '/api/automation/flows/test',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'testDefinition',
+        tags: ['flows'],
+        summary: 'See what a definition would do',
+        description: `Before it is stored. ${DESCRIPTION}`,
+        body: ref(DefinitionTestRequest),
+        response: { 200: ref(FlowTest), ...problems(...WRITE_PROBLEMS, eventNotFound, flowInvalid) },
+      },
+    },
+    async (request) => testDefinition(ctx, request.tenantId, request.body),
+  )
+}

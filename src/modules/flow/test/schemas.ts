@@ -1,0 +1,216 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Nullable, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { FlowProblem, Uuid } from '../schemas.ts'
+
+const MAX_MOCKS = 1_000
+
+const Mock = Type.Object(
+  {
+    output: Type.Optional(
+      Type.Unknown({ description: 'What a call gives: of an `http` step `{ "status", "body" }`' }),
+    ),
+    error: Type.Optional(
+      Type.Object(
+        {
+          code: Type.String({ minLength: 1, maxLength: 100 }),
+          message: Type.String({ maxLength: 2_000 }),
+        },
+        { additionalProperties: false, description: 'The call fails for good with it' },
+      ),
+    ),
+    event: Type.Optional(
+      Type.Object(
+        {
+          type: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+          source: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+          data: Type.Unknown(),
+        },
+        {
+          additionalProperties: false,
+          description:
+            'Comes for a `wait_event` step; one that does not meet it lets it time out. `type` is that of its first ' +
+            'alternative unless it is given',
+        },
+      ),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+/** What a test starts with. */
+export const TEST_START = {
+  event_id: Type.Optional({
+    ...Uuid,
+    description: 'A past event that starts it, instead of sample data',
+  }),
+  trigger: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 64,
+      description: 'The only trigger that counts, by its id. Left out: the first one, or of a past event any',
+    }),
+  ),
+  event: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 128,
+      description: 'Type of the sample event. Left out: the trigger’s',
+    }),
+  ),
+  source: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 64,
+      description: 'Of the sample event: `platform` or a plugin’s UUID. Left out: the trigger’s',
+    }),
+  ),
+  data: Type.Optional(
+    Type.Unknown({
+      description:
+        'Sample data: of the event, the input, the webhook’s body. Left out: made up from the declared schema',
+    }),
+  ),
+  start_anyway: Type.Boolean({
+    default: false,
+    description:
+      'Take the steps also if the flow would not start: its trigger or its enrolment is against it',
+  }),
+  now: Type.Optional({ ...Timestamp, description: 'When it starts. Left out: now' }),
+  mocks: Type.Record(Type.String({ maxLength: 100 }), Mock, {
+    default: {},
+    maxProperties: MAX_MOCKS,
+    description:
+      'What steps come to, by step id; for one item of a loop `<step id>:<index>`. A call without a mock gives an ' +
+      'output made up from the action’s `output_schema`, a wait without one times out',
+  }),
+}
+
+const EXAMPLE = {
+  data: { id: 'ord_1', total: 120, email: 'ann@example.com' },
+  now: '2030-01-01T12:00:00Z',
+  mocks: {
+    charge: { error: { code: 'card_declined', message: 'The card was declined.' } },
+    paid: { event: { data: { id: 'ord_1' } } },
+  },
+}
+
+const Definition = Type.Unsafe<Record<string, unknown>>({
+  type: 'object',
+  additionalProperties: true,
+  description: 'A definition in either format',
+})
+
+export const FlowTestRequest = Type.Object(
+  {
+    definition: Type.Optional({ ...Definition, description: 'Tested in place of the stored draft' }),
+    version: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: 2_147_483_647, description: 'Tested in place of the draft' }),
+    ),
+    ...TEST_START,
+  },
+  { $id: 'FlowTestRequest', additionalProperties: false, default: {}, examples: [EXAMPLE] },
+)
+export type FlowTestRequest = Static<typeof FlowTestRequest>
+
+export const DefinitionTestRequest = Type.Object(
+  { definition: Definition, ...TEST_START },
+  { $id: 'DefinitionTestRequest', additionalProperties: false },
+)
+
+const AwaitedEvent = Type.Object({
+  event: Type.String(),
+  match: Type.Unsafe<Record<string, unknown>>({
+    type: 'object',
+    additionalProperties: true,
+    description: 'What has to stand at which path of its data',
+  }),
+  filtered: Type.Boolean({ description: 'A filter is tested besides' }),
+})
+
+const Would = Type.Object(
+  {
+    kind: StringEnum(['action', 'http', 'message', 'wait']),
+    action_type: Type.Optional(Type.String()),
+    plugin_id: Type.Optional(Type.String({ description: 'A plugin’s UUID or `platform`' })),
+    channel: Type.Optional(Type.String()),
+    to: Type.Optional(Nullable(Type.String())),
+    asks_ai: Type.Optional(
+      Type.Boolean({ description: 'An AI would be asked for the text; here it is the template’s' }),
+    ),
+    method: Type.Optional(Type.String()),
+    url: Type.Optional(Type.String()),
+    until: Type.Optional(Timestamp),
+    events: Type.Optional(Type.Array(AwaitedEvent, { description: 'Of which one would end the wait' })),
+  },
+  { description: 'What it would do to the outside, or wait for' },
+)
+
+const StepError = Type.Object({ code: Type.String(), message: Type.String() })
+
+const TestStep = Type.Object({
+  number: Type.Integer({ description: 'In the order in which they ended, from 0' }),
+  step_id: Type.String(),
+  iteration: Type.String({ description: "In a loop's body the item's index, else empty" }),
+  type: Type.String({ examples: ['action'] }),
+  name: Nullable(Type.String()),
+  status: StringEnum(['simulated', 'failed', 'skipped']),
+  port: Nullable(Type.String({ description: 'The way out that was taken' })),
+  input: Type.Unknown({ description: 'What would be sent; secrets redacted' }),
+  output: Type.Unknown({ description: 'What the steps after it see; secrets redacted' }),
+  error: Nullable(StepError),
+  note: Nullable(Type.String()),
+  would: Nullable(Would),
+  started_at: Timestamp,
+  finished_at: Timestamp,
+})
+
+const Start = Type.Object({
+  would_start: Type.Boolean(),
+  reason: Nullable(
+    Type.String({
+      description:
+        'Why not: `event_type`, `source`, `filter`, `input`, `no_trigger`, `causation_depth`, `already_active`, ' +
+        '`reentered_too_soon`, or the error of a template',
+    }),
+  ),
+  message: Nullable(Type.String()),
+  trigger: Nullable(Type.String({ description: 'Id of the trigger that was met' })),
+  key: Nullable(Type.String({ description: 'Enrolment key' })),
+  would_restart: Type.Array(Uuid, { description: 'Executions that would be cancelled to make way for it' }),
+  cancel_on: Type.Array(AwaitedEvent, { description: 'Events that would cancel it while it waits' }),
+  already_started: Type.Boolean({
+    description: 'The past event has started this flow before: in truth it does so once',
+  }),
+})
+
+const End = Type.Object({
+  status: StringEnum(['completed', 'failed', 'timed_out']),
+  reason: Nullable(Type.String()),
+  handled: Type.Boolean({ description: 'An error handler has dealt with the failure' }),
+  error: Nullable(Type.Object({ step_id: Type.String(), code: Type.String(), message: Type.String() })),
+  finished_at: Timestamp,
+})
+
+export const FlowTest = Type.Object(
+  {
+    flow_id: Nullable(Uuid),
+    version: Nullable(Type.Integer({ description: 'Null: a definition that is not published' })),
+    now: Timestamp,
+    start: Start,
+    end: Nullable(End),
+    steps: Type.Array(TestStep),
+    variables: Type.Unknown({ description: 'As they were at the end; secrets redacted' }),
+    limit: Nullable(
+      StringEnum(['steps', 'time', 'size'], {
+        description:
+          'What ended the test before the flow ended: 5,000 steps, 5 s, or 4 MiB of inputs and outputs',
+      }),
+    ),
+    unused_mocks: Type.Array(Type.String(), { description: 'Mocks that no step asked for' }),
+    problems: Type.Array(ref(FlowProblem), { description: 'Warnings of the compiler' }),
+  },
+  { $id: 'FlowTest' },
+)
+export type FlowTest = Static<typeof FlowTest>
+
+export const TEST_SCHEMAS = [FlowTestRequest, DefinitionTestRequest, FlowTest]

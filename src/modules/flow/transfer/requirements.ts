@@ -1,0 +1,93 @@
+import { actionReferences, type FlowCatalogue } from '#lib/flow/index.ts'
+import { isUuid } from '#lib/ids.ts'
+import { type Definition, isObject, summariseTriggers } from '../definition/definition.ts'
+
+const PLATFORM = 'platform'
+
+type Members = Record<string, unknown>
+
+/** What a flow needs of the tenant that it is to run in. */
+export interface Requirements {
+  plugins: string[]
+  /** `plugin_id` null: whoever alone has the action. */
+  actions: { plugin_id: string | null; action_type: string }[]
+  event_types: string[]
+}
+
+/** Reads what it can: a draft may be wrong. */
+export function requirementsOf(definition: Definition): Requirements {
+  const { value } = definition
+  const plugins = pluginHolders(value).map(({ plugin_id }) => plugin_id as string)
+  const started = summariseTriggers(definition).flatMap(({ event_types = [] }) => event_types)
+  const awaited = stepsOf(value).flatMap((step) => [step['event'], ...eventsIn(step['any'])])
+  const { enrolment } = membersOf(innerOf(value)['settings'])
+  const types = [...started, ...awaited, ...eventsIn(membersOf(enrolment)['cancel_on'])]
+  return {
+    plugins: distinct(plugins).filter((ref) => ref !== PLATFORM),
+    actions: actionReferences(value).map(({ actionType, pluginRef }) => ({
+      plugin_id: pluginRef,
+      action_type: actionType,
+    })),
+    event_types: distinct(types.filter((type) => typeof type === 'string')),
+  }
+}
+
+/** Those that the tenant does not meet. */
+export function missingOf(requirements: Requirements, catalogue: FlowCatalogue): Requirements {
+  return {
+    plugins: requirements.plugins.filter((ref) => catalogue.resolvePlugin(ref)?.active !== true),
+    actions: requirements.actions.filter(
+      ({ plugin_id, action_type }) => 'problem' in catalogue.resolveAction(action_type, plugin_id),
+    ),
+    event_types: requirements.event_types.filter((type) => !catalogue.eventTypes.has(type)),
+  }
+}
+
+/** Writes slugs in place of plugins' ids, which are of one tenant alone, and leaves the tenant out. Changes its argument. */
+export function makePortable(definition: Members, slugOf: (pluginId: string) => string | undefined): void {
+  for (const holder of pluginHolders(definition)) {
+    const ref = holder['plugin_id'] as string
+    if (isUuid(ref)) holder['plugin_id'] = slugOf(ref) ?? ref
+  }
+  delete definition['tenant_id']
+  delete definition['id']
+}
+
+/** Everything that names a plugin: triggers, steps, and what a message is sent with. */
+function pluginHolders(definition: Members): Members[] {
+  const { trigger, triggers } = definition
+  const senders = stepsOf(definition).map((step) => step['send_with'])
+  return [trigger, ...listOf(triggers), ...stepsOf(definition), ...senders]
+    .filter(isObject)
+    .filter(({ plugin_id }) => typeof plugin_id === 'string')
+}
+
+/** Steps, those in the bodies of loops, and handlers, in either format. */
+function stepsOf(definition: Members): Members[] {
+  const { steps, error_handlers: handlers } = innerOf(definition)
+  const outer = [...listOf(steps), ...listOf(handlers)].filter(isObject)
+  return [...outer, ...outer.flatMap(({ body }) => listOf(body)).filter(isObject)]
+}
+
+function eventsIn(matches: unknown): unknown[] {
+  return listOf(matches)
+    .filter(isObject)
+    .map(({ event }) => event)
+}
+
+function innerOf(definition: Members): Members {
+  const { flow_definition: inner } = definition
+  return isObject(inner) ? inner : definition
+}
+
+function membersOf(value: unknown): Members {
+  return isObject(value) ? value : {}
+}
+
+function listOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? (value as unknown[]) : []
+}
+
+function distinct(texts: readonly string[]): string[] {
+  return [...new Set(texts)].sort()
+}

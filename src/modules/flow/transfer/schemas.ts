@@ -1,0 +1,42 @@
+import { Type } from '@sinclair/typebox'
+import { Nullable, Timestamp } from '#lib/api/schema.ts'
+import { Flow } from '../schemas.ts'
+
+const Requirements = Type.Object({
+  plugins: Type.Array(Type.String({ description: 'A slug' })),
+  actions: Type.Array(
+    Type.Object({
+      plugin_id: Nullable(Type.String({ description: 'A slug or `platform`; null: whoever alone has it' })),
+      action_type: Type.String(),
+    }),
+  ),
+  event_types: Type.Array(Type.String()),
+})
+
+export const FlowExport = Type.Object(
+  {
+    format: Type.String({ maxLength: 64, description: '`bettercallsold.flow`' }),
+    format_version: Type.Integer({ minimum: 1 }),
+    exported_at: Type.Optional(Timestamp),
+    name: Type.Optional(Type.String()),
+    definition: Type.Unsafe<Record<string, unknown>>({
+      type: 'object',
+      additionalProperties: true,
+      description: "The flow's draft, with plugins by their slugs",
+    }),
+    requires: Type.Optional(Requirements),
+  },
+  {
+    $id: 'FlowExport',
+    additionalProperties: true,
+    description: 'A flow as a document of its own, to keep or to use in another tenant',
+  },
+)
+
+export const ImportedFlow = Type.Object(
+  {
+    ...Flow.properties,
+    missing: Type.Object(Requirements.properties, { description: 'What the flow needs that is not there' }),
+  },
+  { $id: 'ImportedFlow' },
+)

@@ -1,0 +1,58 @@
+import type { Actor } from '#infra/auth/auth.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { decodeCursor, page } from '#lib/api/cursor.ts'
+import type { FlowContext } from '../context.ts'
+import { redactedText } from '../definition/definition.ts'
+import { flowVersionNotFound } from '../errors.ts'
+import { findFlow } from '../repository.ts'
+import { found, type Target } from '../lifecycle/revision.ts'
+import { countLive, findVersion, selectVersions } from './repository.ts'
+import { mayEdit } from '../view.ts'
+
+export interface VersionSummary {
+  version: number
+  is_published: boolean
+  running: number
+  created_at: Date
+}
+
+const MAX_VERSION = 2 ** 31 - 1
+
+export async function listVersions(
+  ctx: FlowContext,
+  { tenantId, id }: Target,
+  { limit, cursor }: { limit: number; cursor?: string },
+): Promise<{ data: VersionSummary[]; next_cursor: string | null }> {
+  const before = cursor === undefined ? null : decodeCursor(cursor, ['integer'])?.[0]
+  if (before === undefined) throw invalidCursor()
+  const { published_version } = found(await findFlow(ctx.db, tenantId, id))
+  const asked = { before: before === null ? null : toVersion(before as number), limit: limit + 1 }
+  const rows = await selectVersions(ctx.db, tenantId, id, asked)
+  const live = new Map((await countLive(ctx.db, tenantId, id)).map(({ version, count }) => [version, count]))
+  const versions = rows.map(({ version, created_at }) => ({
+    version,
+    is_published: version === published_version,
+    running: live.get(version) ?? 0,
+    created_at,
+  }))
+  return page(versions, limit, ({ version }) => [version])
+}
+
+/** The nearest number that a version can have: a cursor may hold any. */
+function toVersion(number: number): number {
+  return Math.max(0, Math.min(number, MAX_VERSION))
+}
+
+/** @throws `flow_not_found`, `flow_version_not_found` */
+export async function readVersion(ctx: FlowContext, actor: Actor, { tenantId, id }: Target, version: number) {
+  const { published_version } = found(await findFlow(ctx.db, tenantId, id))
+  const row = await findVersion(ctx.db, tenantId, id, version)
+  if (row === undefined) throw flowVersionNotFound()
+  return {
+    flow_id: id,
+    version,
+    is_published: version === published_version,
+    created_at: row.created_at,
+    definitionText: mayEdit(actor) ? row.definition : redactedText(row.definition),
+  }
+}

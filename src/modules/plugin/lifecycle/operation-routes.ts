@@ -1,0 +1,101 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import { problems, ref } from '#lib/api/schema.ts'
+import { Plugin, RotatedSecret, TestResult } from '../answer-schemas.ts'
+import { withEtag } from '../conditional-request.ts'
+import type { PluginContext } from '../context.ts'
+import { pluginNotFound, tooManySecrets } from '../errors.ts'
+import { pausePlugin, resumePlugin } from './service.ts'
+import { PluginParams, Resumption, SecretRotation } from '../schemas.ts'
+import { rotateSecret } from '../secrets/service.ts'
+import { testPlugin } from '../service.ts'
+
+const tags = ['plugins']
+const PROBLEMS = [...WRITE_PROBLEMS, pluginNotFound]
+
+/** What can be done with a plugin, beside changing it. */
+export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext): void {
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+  // Every member of these bodies is optional, so the body is, too.
+  api.addHook('preValidation', async (request) => {
+    request.body ??= {}
+  })
+
+  api.post(
+    '/api/plugins/:slug/test',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'testPlugin',
+        tags,
+        summary: 'Send a test event',
+        description:
+          'Delivers a signed `plugin.test` to webhook_url now and says how it went. It works while the plugin is ' +
+          'paused or disabled, too, and leaves its health as it is.',
+        params: PluginParams,
+        response: { 200: ref(TestResult), ...problems(...PROBLEMS) },
+      },
+    },
+    async (request) => testPlugin(ctx, request.actor, request.tenantId, request.params.slug),
+  )
+
+  api.post(
+    '/api/plugins/:slug/rotate-secret',
+    {
+      config: { access: { role: 'admin', plugin: true } },
+      schema: {
+        operationId: 'rotateSecret',
+        tags,
+        summary: 'Get a new signing secret',
+        description:
+          'The answer shows it this once. Until the overlap is over the older secrets sign beside it, so that the ' +
+          'plugin can change over without missing a delivery. At most 10 are live at once.',
+        params: PluginParams,
+        body: ref(SecretRotation),
+        response: { 200: ref(RotatedSecret), ...problems(...PROBLEMS, tooManySecrets) },
+      },
+    },
+    async (request) => rotateSecret(ctx, request.actor, request.tenantId, request.params.slug, request.body),
+  )
+
+  api.post(
+    '/api/plugins/:slug/pause',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'pausePlugin',
+        tags,
+        summary: 'Hold deliveries',
+        description: 'Nothing is dropped: what waits, and what comes, goes out on resume.',
+        params: PluginParams,
+        response: { 200: ref(Plugin), ...problems(...PROBLEMS) },
+      },
+    },
+    async (request, reply) =>
+      withEtag(reply, await pausePlugin(ctx, request.actor, request.tenantId, request.params.slug)),
+  )
+
+  api.post(
+    '/api/plugins/:slug/resume',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'resumePlugin',
+        tags,
+        summary: 'Release deliveries',
+        description:
+          'Makes a paused or disabled plugin active and forgets its failures, so that deliveries go out at once. ' +
+          'An active plugin whose breaker is open is tried at once, too.',
+        params: PluginParams,
+        body: ref(Resumption),
+        response: { 200: ref(Plugin), ...problems(...PROBLEMS) },
+      },
+    },
+    async (request, reply) =>
+      withEtag(
+        reply,
+        await resumePlugin(ctx, request.actor, request.tenantId, request.params.slug, request.body),
+      ),
+  )
+}

@@ -1,0 +1,55 @@
+import type { Actor } from '#infra/auth/auth.ts'
+import type { Plugin } from '../answer-schemas.ts'
+import { found, type PluginContext, transact } from '../context.ts'
+import { giveUpWaiting, resetLane } from './lane-repository.ts'
+import { auditPlugin } from '../plugin-audit.ts'
+import { bumpActionsVersion, findPlugin, lockPlugin, updatePlugin } from '../repository.ts'
+import type { Resumption } from '../schemas.ts'
+import { isSlug } from '../slug.ts'
+import { chosenStatus } from '../status.ts'
+import { viewOnePlugin } from '../view.ts'
+
+/** Holds the plugin's deliveries: they wait, and new ones join them. Pausing a paused plugin changes nothing. */
+export async function pausePlugin(
+  ctx: PluginContext,
+  actor: Actor,
+  tenantId: string,
+  slug: string,
+): Promise<Plugin> {
+  const plugin = await transact(ctx, async (trx) => {
+    const row = found(isSlug(slug) ? await lockPlugin(trx, tenantId, slug) : undefined, actor)
+    if (row.status !== 'paused') {
+      await updatePlugin(trx, tenantId, row.id, chosenStatus('paused'))
+      await bumpActionsVersion(trx, tenantId)
+      await auditPlugin(trx, actor, 'plugin.paused', row, { from: row.status })
+    }
+    return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
+  })
+  ctx.signals.publish('plugin_changed', [plugin.id])
+  return plugin
+}
+
+/**
+ * Lets deliveries go out, from a clean slate: failures, breaker and hold are forgotten. That is worth asking for
+ * while the plugin is active, too.
+ */
+export async function resumePlugin(
+  ctx: PluginContext,
+  actor: Actor,
+  tenantId: string,
+  slug: string,
+  { backlog = 'deliver' }: Resumption,
+): Promise<Plugin> {
+  const plugin = await transact(ctx, async (trx) => {
+    const row = found(isSlug(slug) ? await lockPlugin(trx, tenantId, slug) : undefined, actor)
+    await updatePlugin(trx, tenantId, row.id, chosenStatus('active'))
+    await resetLane(trx, tenantId, row.id)
+    if (backlog === 'skip') await giveUpWaiting(trx, tenantId, row.id, 'skipped')
+    if (row.status !== 'active') await bumpActionsVersion(trx, tenantId)
+    await auditPlugin(trx, actor, 'plugin.resumed', row, { from: row.status, backlog })
+    return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
+  })
+  ctx.signals.publish('plugin_changed', [plugin.id])
+  ctx.signals.publish('deliveries_due', [plugin.id])
+  return plugin
+}

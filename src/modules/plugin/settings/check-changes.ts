@@ -1,0 +1,99 @@
+import { isDeepStrictEqual } from 'node:util'
+import { checkCondition } from '#lib/condition/index.ts'
+import { isEventPattern } from '#lib/event-pattern.ts'
+import { isRawNumber, toPointer } from '#lib/json/index.ts'
+import type { FieldError } from '#lib/api/problem.ts'
+import { parseSecret } from '#lib/secrets/signature.ts'
+import { readHeaders } from './custom-headers.ts'
+import type { Subscription } from '../schemas.ts'
+import type { Changes } from './settings.ts'
+
+const MAX_CONFIG_BYTES = 64 * 1024
+const MAX_METADATA_BYTES = 16 * 1024
+
+/** What the body's schema cannot say; empty when all is well. */
+export function checkChanges(changes: Changes): FieldError[] {
+  return [
+    ...checkUrl('webhook_url', changes.webhook_url),
+    ...checkUrl('base_url', changes.base_url),
+    ...checkSubscriptions(changes.events ?? []),
+    ...checkOpenObject('config', changes.config, MAX_CONFIG_BYTES),
+    ...checkOpenObject('metadata', changes.metadata, MAX_METADATA_BYTES),
+    ...readHeaders(changes.headers ?? {}).errors,
+  ]
+}
+
+export function checkSecret(secret: string | undefined): FieldError[] {
+  if (secret === undefined) return []
+  try {
+    parseSecret(secret)
+    return []
+  } catch (error) {
+    return [{ pointer: '/secret', detail: (error as TypeError).message }]
+  }
+}
+
+/** The egress door says whether a URL may be called; here is what would be dropped silently on the way there. */
+function checkUrl(field: 'webhook_url' | 'base_url', url: string | null | undefined): FieldError[] {
+  if (url === null || url === undefined) return []
+  const pointer = `/${field}`
+  if (/[\s\p{Cc}]/u.test(url)) return [{ pointer, detail: 'must not contain spaces or control characters' }]
+  if (url.includes('#')) return [{ pointer, detail: 'must not have a fragment (#…)' }]
+  if (field === 'base_url' && url.includes('?')) return [{ pointer, detail: 'must not have a query (?…)' }]
+  return []
+}
+
+function checkSubscriptions(events: readonly Subscription[]): FieldError[] {
+  const seen: { event: string; filter: unknown }[] = []
+  return events.flatMap((entry, index) => {
+    const { event, filter = null } = typeof entry === 'string' ? { event: entry } : entry
+    const at = typeof entry === 'string' ? ['events', index] : ['events', index, 'event']
+    if (!isEventPattern(event)) {
+      const detail = 'must be an event type such as product.created, product.* for all below product, or *'
+      return [{ pointer: toPointer(at), detail }]
+    }
+    const errors = filter === null ? [] : checkFilter(filter, toPointer(['events', index, 'filter']))
+    if (errors.length > 0) return errors
+    if (seen.some((other) => other.event === event && isDeepStrictEqual(other.filter, filter))) {
+      return [{ pointer: toPointer(['events', index]), detail: 'is there twice' }]
+    }
+    seen.push({ event, filter })
+    return []
+  })
+}
+
+function checkFilter(filter: unknown, base: string): FieldError[] {
+  const errors = checkCondition(filter).map(({ pointer, detail }) => ({ pointer: base + pointer, detail }))
+  return errors.length > 0 ? errors : eachLeaf(filter, base, inexactNumber, template)
+}
+
+function checkOpenObject(field: string, value: unknown, maxBytes: number): FieldError[] {
+  if (value === undefined || value === null) return []
+  const bytes = Buffer.byteLength(JSON.stringify(value))
+  if (bytes > maxBytes) {
+    return [{ pointer: `/${field}`, detail: `must be at most ${maxBytes / 1024} KiB of JSON` }]
+  }
+  return eachLeaf(value, `/${field}`, inexactNumber)
+}
+
+type LeafCheck = (leaf: unknown) => string | null
+
+function eachLeaf(value: unknown, pointer: string, ...checks: LeafCheck[]): FieldError[] {
+  if (typeof value === 'object' && value !== null && !isRawNumber(value)) {
+    return Object.entries(value).flatMap(([key, item]) =>
+      eachLeaf(item, pointer + toPointer([key]), ...checks),
+    )
+  }
+  const details = checks.map((check) => check(value)).filter((detail) => detail !== null)
+  return details.map((detail) => ({ pointer, detail }))
+}
+
+/** Such a number would come back as another one: these values are read and written again by the service. */
+function inexactNumber(leaf: unknown): string | null {
+  return isRawNumber(leaf) ? 'is a number that not every JSON reader keeps exactly: send it as text' : null
+}
+
+/** The check of conditions lets templates pass, for flows. A delivery has nothing to fill them with. */
+function template(leaf: unknown): string | null {
+  return typeof leaf === 'string' && leaf.includes('{{') ? 'must be a value: templates are for flows' : null
+}

@@ -1,0 +1,78 @@
+import type { Egress, EgressResponse } from '#infra/egress/index.ts'
+import { signWebhook } from '#lib/secrets/signature.ts'
+
+/** Where and how a plugin's deliveries go: its settings with secrets opened, as of `revision`. */
+export interface DeliveryTarget {
+  pluginId: string
+  tenantId: string
+  slug: string
+  revision: number
+  active: boolean
+  /** Where webhooks go. */
+  url: string
+  /** What endpoints of actions are below. */
+  baseUrl: string
+  /** The plugin's own request headers. */
+  headers: Readonly<Record<string, string>>
+  /** Live signing keys, the current one first; `expiresAt` in epoch milliseconds. */
+  keys: readonly { key: Buffer; expiresAt: number | null }[]
+  /** Seconds after each failed attempt. */
+  retrySchedule: readonly number[]
+  timeoutMs: number
+  ratePerSecond: number | null
+  maxInFlight: number
+}
+
+export interface WebhookMessage {
+  /** `webhook-id`: the event's id, the same over all attempts. */
+  id: string
+  /** Sent and signed byte for byte. */
+  body: string
+}
+
+export interface Attempt extends EgressResponse {
+  /** Epoch milliseconds. */
+  startedAtMs: number
+}
+
+/** At most this much of an answer is kept. */
+export const RESPONSE_BODY_MAX_BYTES = 16 * 1024
+export const USER_AGENT = 'BetterCallSold-Webhooks/1.0'
+
+/** One signed POST. Never throws: what goes wrong is the attempt's error class. */
+export async function attempt(
+  egress: Egress,
+  target: DeliveryTarget,
+  message: WebhookMessage,
+): Promise<Attempt> {
+  const startedAtMs = Date.now()
+  const response = await egress.request({
+    method: 'POST',
+    url: target.url,
+    headers: signedHeaders(target, message, startedAtMs),
+    body: message.body,
+    timeoutMs: target.timeoutMs,
+    maxResponseBytes: RESPONSE_BODY_MAX_BYTES,
+  })
+  return Object.assign(response, { startedAtMs })
+}
+
+/** The headers of a signed request to a plugin, by Standard Webhooks 1.0. */
+export function signedHeaders(
+  target: DeliveryTarget,
+  message: WebhookMessage,
+  nowMs: number,
+): Record<string, string> {
+  const timestampSeconds = Math.floor(nowMs / 1000)
+  const keys = target.keys
+    .filter(({ expiresAt }) => expiresAt === null || expiresAt > nowMs)
+    .map(({ key }) => key)
+  return {
+    ...target.headers,
+    'content-type': 'application/json',
+    'user-agent': USER_AGENT,
+    'webhook-id': message.id,
+    'webhook-timestamp': String(timestampSeconds),
+    'webhook-signature': signWebhook({ id: message.id, timestampSeconds, body: message.body }, keys),
+  }
+}

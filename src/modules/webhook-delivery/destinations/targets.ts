@@ -1,0 +1,144 @@
+import type { FastifyBaseLogger } from 'fastify'
+import { type Kysely, sql } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { secretContext } from '#infra/secrets.ts'
+import type { SecretBox } from '#lib/secrets/secret-box.ts'
+import { parseSecret } from '#lib/secrets/signature.ts'
+import type { DeliveryTarget } from './attempt.ts'
+
+/** What a plugin that says nothing of its own gets. */
+export interface DeliveryDefaults {
+  timeoutMs: number
+  retrySchedule: readonly number[]
+  maxInFlightPerPlugin: number
+}
+
+const CACHE_MAX = 20_000
+
+/** Plugins as targets of deliveries, secrets opened; one is loaded again when its revision has moved on. */
+export class TargetCache {
+  readonly #targets = new Map<string, DeliveryTarget>()
+  readonly #db: Kysely<DB>
+  readonly #secretBox: SecretBox
+  readonly #defaults: DeliveryDefaults
+  readonly #log: FastifyBaseLogger
+
+  constructor(db: Kysely<DB>, secretBox: SecretBox, defaults: DeliveryDefaults, log: FastifyBaseLogger) {
+    this.#log = log
+    this.#db = db
+    this.#secretBox = secretBox
+    this.#defaults = defaults
+  }
+
+  /**
+   * The targets of these plugins at (or after) these revisions. Missing from the answer: a deleted plugin, and one
+   * whose secrets do not open, which is logged and must not be in the way of the others.
+   */
+  async get(
+    wanted: readonly { tenantId: string; pluginId: string; revision: number }[],
+  ): Promise<Map<string, DeliveryTarget>> {
+    const stale = wanted.filter(
+      ({ pluginId, revision }) => (this.#targets.get(pluginId)?.revision ?? -1) < revision,
+    )
+    if (stale.length > 0) await this.#load(stale)
+    const found = wanted
+      .map(({ pluginId }) => this.#targets.get(pluginId))
+      .filter((target) => target !== undefined)
+    return new Map(found.map((target) => [target.pluginId, target]))
+  }
+
+  async #load(plugins: readonly { tenantId: string; pluginId: string }[]): Promise<void> {
+    const rows = await this.#db
+      .selectFrom('plugins as p')
+      .select((eb) => [
+        'p.id',
+        'p.tenant_id',
+        'p.slug',
+        'p.revision',
+        'p.status',
+        'p.webhook_url',
+        'p.base_url',
+        'p.headers_sealed',
+        'p.retry_schedule',
+        'p.timeout_ms',
+        'p.rate_limit_per_second',
+        'p.max_in_flight',
+        eb
+          .selectFrom('plugin_secrets as s')
+          .whereRef('s.plugin_id', '=', 'p.id')
+          .whereRef('s.tenant_id', '=', 'p.tenant_id')
+          .where((secret) =>
+            secret.or([secret('s.expires_at', 'is', null), secret('s.expires_at', '>', sql<Date>`now()`)]),
+          )
+          .select(
+            sql<
+              SealedSecret[] | null
+            >`json_agg(json_build_object('id', s.id, 'sealed', encode(s.sealed, 'base64'),
+              'expires_at', s.expires_at) order by s.expires_at desc nulls first, s.id desc)`.as('secrets'),
+          )
+          .as('secrets'),
+      ])
+      .where('p.deleted_at', 'is', null)
+      .where('p.tenant_id', 'in', [...new Set(plugins.map((plugin) => plugin.tenantId))])
+      .where(
+        'p.id',
+        'in',
+        plugins.map((plugin) => plugin.pluginId),
+      )
+      .execute()
+    for (const { pluginId } of plugins) this.#targets.delete(pluginId)
+    if (this.#targets.size + rows.length > CACHE_MAX) this.#targets.clear()
+    for (const row of rows) {
+      try {
+        this.#targets.set(row.id, {
+          pluginId: row.id,
+          tenantId: row.tenant_id,
+          slug: row.slug,
+          revision: row.revision,
+          active: row.status === 'active',
+          url: row.webhook_url,
+          baseUrl: row.base_url,
+          ...this.#open(row),
+          retrySchedule: row.retry_schedule ?? this.#defaults.retrySchedule,
+          timeoutMs: row.timeout_ms ?? this.#defaults.timeoutMs,
+          ratePerSecond: row.rate_limit_per_second,
+          maxInFlight: row.max_in_flight ?? this.#defaults.maxInFlightPerPlugin,
+        })
+      } catch (error) {
+        this.#log.error(
+          { err: (error as Error).message, plugin_id: row.id },
+          'a plugin cannot be opened with the master keys that are configured: its deliveries wait',
+        )
+      }
+    }
+  }
+
+  /** @throws {SecretBoxError} sealed under another master key, or changed */
+  #open(row: SealedSettings): Pick<DeliveryTarget, 'headers' | 'keys'> {
+    const open = (sealed: Buffer, id: string, field: string): string =>
+      this.#secretBox.open(sealed, secretContext(row.tenant_id, id, field))
+    return {
+      headers:
+        row.headers_sealed === null
+          ? {}
+          : (JSON.parse(open(row.headers_sealed, row.id, 'headers')) as Record<string, string>),
+      keys: (row.secrets ?? []).map((secret) => ({
+        key: parseSecret(open(Buffer.from(secret.sealed, 'base64'), secret.id, 'secret')),
+        expiresAt: secret.expires_at === null ? null : Date.parse(secret.expires_at),
+      })),
+    }
+  }
+}
+
+interface SealedSettings {
+  id: string
+  tenant_id: string
+  headers_sealed: Buffer | null
+  secrets: SealedSecret[] | null
+}
+
+interface SealedSecret {
+  id: string
+  sealed: string
+  expires_at: string | null
+}

@@ -1,0 +1,135 @@
+import type pg from 'pg'
+import { BodyCache } from './body-cache.ts'
+import { type DueDelivery, fetchBodies, fetchDue } from './repository.ts'
+import type { Job, Lane } from '../lanes/lane.ts'
+import { Room } from '../lanes/capacity.ts'
+
+type Due = DueDelivery & { id: string; event_id: string; event: string }
+
+/** Deliveries fetched in one statement, over all lanes. */
+const FETCH_TOTAL_MAX = 2_048
+/**
+ * Bodies in one fetch, those in hand over all lanes, and those kept for fan-out: bounds a worker's memory,
+ * whatever events weigh. Those in hand are shared out by class like room for attempts.
+ */
+const FETCH_BODY_MAX_BYTES = 16 * 1024 * 1024
+const BODIES_MAX_CHARS = 64 * 1024 * 1024
+const BODY_CACHE_MAX_CHARS = 16 * 1024 * 1024
+
+/** Fills lanes with what is due in them: one statement for all lanes, one more for the bodies not seen lately. */
+export class DueReader {
+  readonly #pool: pg.Pool
+  readonly #bodies = new BodyCache(BODY_CACHE_MAX_CHARS)
+
+  constructor(pool: pg.Pool) {
+    this.#pool = pool
+  }
+
+  /**
+   * @returns the lanes that were filled, those whose plugin has changed since the lane was taken, and whether some
+   * lane had to be left for the next time; `starved`: some lane has to wait until others are done with their bodies
+   */
+  async fill(
+    lanes: Iterable<Lane>,
+    now: Date | null,
+  ): Promise<{ filled: Lane[]; changed: Lane[]; more: boolean; starved: boolean }> {
+    const { wants, inHand, more, starved } = chooseLanes([...lanes])
+    if (wants.length === 0) return { filled: [], changed: [], more, starved }
+    const due = await fetchDue(
+      this.#pool,
+      wants.map(({ lane, most }) => ({ pluginId: lane.id, most })),
+      inHand,
+      now,
+    )
+    const byPlugin = Map.groupBy(due, (row) => row.plugin_id)
+    const changed: Lane[] = []
+    const fresh: { lane: Lane; row: Due; place: number }[] = []
+    for (const { lane, hints } of wants) {
+      const rows = byPlugin.get(lane.id) ?? []
+      if (rows[0]?.revision !== lane.target.revision) {
+        changed.push(lane)
+        continue
+      }
+      const dueRows = rows.filter(isDue)
+      lane.fetched(dueRows.length, hints)
+      for (const [index, row] of dueRows.entries()) fresh.push({ lane, row, place: lane.inHand.size + index })
+    }
+    // Every lane's first before anybody's second: one lane's large bodies are not in the others' way.
+    fresh.sort((a, b) => a.place - b.place)
+    const { bodies, deferred } = await this.#bodiesOf(fresh)
+    for (const { lane, row } of fresh) {
+      if (lane.closing) continue
+      if (deferred.has(row.event_id) || lane.full) lane.more = true
+      else lane.enqueue(toJob(row, bodies.get(row.event_id) ?? null))
+    }
+    return { filled: wants.map(({ lane }) => lane), changed, more, starved }
+  }
+
+  forget(): void {
+    this.#bodies.clear()
+  }
+
+  async #bodiesOf(
+    fresh: readonly { lane: Lane; row: Due }[],
+  ): Promise<{ bodies: Map<string, string>; deferred: Set<string> }> {
+    const bodies = new Map<string, string>()
+    const unknown = new Map<string, { tenantId: string; eventId: string }>()
+    for (const { lane, row } of fresh) {
+      if (bodies.has(row.event_id)) continue
+      const body = this.#bodies.get(row.event_id)
+      if (body !== undefined) bodies.set(row.event_id, body)
+      else unknown.set(row.event_id, { tenantId: lane.target.tenantId, eventId: row.event_id })
+    }
+    const deferred = new Set<string>()
+    if (unknown.size === 0) return { bodies, deferred }
+    for (const found of await fetchBodies(this.#pool, [...unknown.values()], FETCH_BODY_MAX_BYTES)) {
+      if (found.over_budget) deferred.add(found.id)
+      else if (found.body !== null) {
+        bodies.set(found.id, found.body)
+        this.#bodies.set(found.id, found.body)
+      }
+    }
+    return { bodies, deferred }
+  }
+}
+
+function chooseLanes(lanes: readonly Lane[]): {
+  wants: { lane: Lane; most: number; hints: number }[]
+  inHand: string[]
+  more: boolean
+  starved: boolean
+} {
+  const room = new Room(BODIES_MAX_CHARS)
+  for (const lane of lanes) room.take(lane.class, lane.bodyChars)
+  let starved = false
+  const wants: { lane: Lane; most: number; hints: number }[] = []
+  const inHand: string[] = []
+  let rows = 0
+  for (const lane of lanes) {
+    if (!lane.wantsFetch()) continue
+    if (room.free(lane.class) <= 0) {
+      starved = true
+      continue
+    }
+    if (rows >= FETCH_TOTAL_MAX) return { wants, inHand, more: true, starved }
+    wants.push({ lane, most: lane.fetchSize, hints: lane.hints })
+    for (const id of lane.inHand.keys()) inHand.push(id)
+    rows += lane.fetchSize
+  }
+  return { wants, inHand, more: false, starved }
+}
+
+function isDue(row: DueDelivery): row is Due {
+  return row.id !== null
+}
+
+function toJob(row: Due, body: string | null): Job {
+  return {
+    deliveryId: row.id,
+    eventId: row.event_id,
+    event: row.event,
+    attemptCount: row.attempt_count,
+    roundFailures: row.round_failures,
+    body,
+  }
+}

@@ -1,0 +1,137 @@
+import type { BreakerState, HoldReason } from '#db/schema.ts'
+import { breakerOpenMs } from '#lib/async/backoff.ts'
+import type { EgressErrorClass } from '#infra/egress/index.ts'
+
+/** A plugin's health as its lane holds it. Pure: time comes in as milliseconds of one clock. */
+export interface Health {
+  version: number
+  breaker: BreakerState
+  /** Openings in a row: each doubles the pause. */
+  opens: number
+  /** Nothing is sent before then; null: no hold. */
+  holdUntil: number | null
+  holdReason: HoldReason | null
+  consecutiveFailures: number
+  /** Those of them, counted from the last, that say that the receiver is down: what the breaker counts. */
+  outages: number
+  /** Since the last success. */
+  failingSince: number | null
+  failingAttempts: number
+  /** `plugin.failing` was published and `plugin.recovered` was not yet. */
+  announced: boolean
+  lastErrorClass: string | null
+  /** An attempt was answered well once. Until then attempts go one at a time. */
+  proven: boolean
+}
+
+export interface HealthPolicy {
+  disableAfterMs: number
+}
+
+/** Failures in a row, while reachable, before the breaker opens. */
+export const BREAKER_THRESHOLD = 5
+/** Failures in a row before `plugin.failing` is published. */
+export const FAILING_THRESHOLD = 5
+/** A plugin is not given up on fewer attempts than this, however long it has been failing. */
+export const DISABLE_MIN_ATTEMPTS = 20
+
+export type HealthEffect = 'failing' | 'recovered' | 'disable'
+
+export interface AttemptResult {
+  ok: boolean
+  status: number | null
+  errorClass: EgressErrorClass | null
+  holdMs: number
+}
+
+/**
+ * The health after one more attempt. The breaker counts what says that the receiver is down or overrun
+ * (no answer, 408, 429, 5xx); another 4xx is about that one delivery and leaves it closed.
+ */
+export function afterAttempt(health: Health, result: AttemptResult, now: number): Health {
+  if (result.ok) {
+    if (isUnblemished(health)) return health
+    // Another answer may have asked for patience while this one was under way: that still holds.
+    const patient = health.holdReason === 'retry_after'
+    return {
+      ...health,
+      breaker: 'closed',
+      opens: 0,
+      holdUntil: patient ? health.holdUntil : null,
+      holdReason: patient ? health.holdReason : null,
+      consecutiveFailures: 0,
+      outages: 0,
+      failingSince: null,
+      failingAttempts: 0,
+      proven: true,
+    }
+  }
+  const next: Health = {
+    ...health,
+    consecutiveFailures: health.consecutiveFailures + 1,
+    outages: isOutage(result) ? health.outages + 1 : 0,
+    failingSince: health.failingSince ?? now,
+    failingAttempts: health.failingAttempts + 1,
+    lastErrorClass: result.errorClass,
+  }
+  if (result.holdMs > 0) hold(next, now + result.holdMs, 'retry_after')
+  const halfOpenFailed = health.breaker === 'half_open'
+  const trips = health.breaker === 'closed' && next.outages >= BREAKER_THRESHOLD
+  if (isOutage(result) && (halfOpenFailed || trips)) {
+    next.breaker = 'open'
+    next.opens = health.opens + 1
+    hold(next, now + breakerOpenMs(next.opens), 'breaker_open')
+  } else if (halfOpenFailed) {
+    // It answered, if only to refuse this one: it is back.
+    next.breaker = 'closed'
+    next.opens = 0
+  }
+  return next
+}
+
+/** What has to be done about it. Told by state, not by the moment: what a crash kept from happening comes next time. */
+export function effectsOf(health: Health, policy: HealthPolicy, now: number): HealthEffect[] {
+  if (health.consecutiveFailures === 0) return health.announced ? ['recovered'] : []
+  const effects: HealthEffect[] = []
+  if (!health.announced && health.consecutiveFailures >= FAILING_THRESHOLD) effects.push('failing')
+  if (
+    health.failingSince !== null &&
+    now - health.failingSince >= policy.disableAfterMs &&
+    health.failingAttempts >= DISABLE_MIN_ATTEMPTS
+  ) {
+    effects.push('disable')
+  }
+  return effects
+}
+
+/** The health once a hold has passed: an open breaker lets one attempt through. */
+export function afterHold(health: Health): Health {
+  return {
+    ...health,
+    breaker: health.breaker === 'open' ? 'half_open' : health.breaker,
+    holdUntil: null,
+    holdReason: null,
+  }
+}
+
+function isUnblemished(health: Health): boolean {
+  return (
+    health.proven &&
+    health.breaker === 'closed' &&
+    health.opens === 0 &&
+    health.holdUntil === null &&
+    health.failingSince === null
+  )
+}
+
+function hold(health: Health, until: number, reason: HoldReason): void {
+  if (health.holdUntil !== null && health.holdUntil >= until) return
+  health.holdUntil = until
+  health.holdReason = reason
+}
+
+function isOutage({ status }: AttemptResult): boolean {
+  return (
+    status === null || status >= 500 || status === 408 || status === 429 || (status >= 300 && status < 400)
+  )
+}

@@ -1,0 +1,314 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type pg from 'pg'
+import type { Metrics } from '#infra/metrics.ts'
+import { Lane, type LaneClass } from './lane.ts'
+import { claimLanes, discoverLanes, type LaneClaim, releaseLanes, renewLeases } from './repository.ts'
+import { CLASSES_BEST_FIRST, Room } from './capacity.ts'
+import { giveUpSkipped } from './skip-repository.ts'
+import type { TargetCache } from '../destinations/targets.ts'
+import { checkIn, checkOut } from './worker-repository.ts'
+
+export interface LaneKeeperContext {
+  pool: pg.Pool
+  targets: TargetCache
+  metrics: Metrics
+  log: FastifyBaseLogger
+  /** A lane with work, which was being given back or was giving up its backlog, can be taken now. */
+  onFree(pluginId: string): void
+}
+
+export interface LaneKeeperOptions {
+  /** Who holds the lease, for people who read the table. */
+  owner: string
+  leaseMs: number
+  /** Lanes held at once: each needs room for one attempt at least. */
+  maxLanes: number
+  tenantId: string | null
+  now: () => Date | null
+}
+
+/** Lanes asked for in one statement. */
+const CLAIM_MAX = 256
+/** A lane that could not be had (another worker's, on hold, paused) is not asked for again at every hint. */
+const REFUSED_MS = 1_000
+/** An idle lane is kept for so long: the next event of a busy plugin finds it held. */
+const LINGER_MS = 1_000
+
+/** A share may be exceeded by so much before lanes are given up: handing over costs more than a small imbalance. */
+const SHARE_SLACK = 1.25
+
+/** The lanes that this worker holds, and how it comes by them and gives them back. */
+export class LaneKeeper {
+  readonly #ctx: LaneKeeperContext
+  readonly #options: LaneKeeperOptions
+  readonly #held = new Map<string, Lane>()
+  readonly #candidates = new Map<string, LaneClass>()
+  readonly #refused = new Map<string, number>()
+  /** Lanes that are being given back; true: they have been suggested again meanwhile. */
+  readonly #releasing = new Map<string, boolean>()
+  readonly #skips = new Set<Promise<void>>()
+  #renewedAt = performance.now()
+
+  constructor(ctx: LaneKeeperContext, options: LaneKeeperOptions) {
+    this.#ctx = ctx
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#held.size
+  }
+
+  lanes(): MapIterator<Lane> {
+    return this.#held.values()
+  }
+
+  get(pluginId: string): Lane | undefined {
+    return this.#held.get(pluginId)
+  }
+
+  holds(lane: Lane): boolean {
+    return this.#held.get(lane.id) === lane
+  }
+
+  /** Somebody said that these plugins have work; whether their lanes are free, the claim finds out. */
+  suggest(pluginId: string): void {
+    if (this.#releasing.has(pluginId)) {
+      this.#releasing.set(pluginId, true)
+      return
+    }
+    if ((this.#refused.get(pluginId) ?? 0) > performance.now()) return
+    if (!this.#candidates.has(pluginId)) this.#candidates.set(pluginId, 'proven')
+  }
+
+  /** What kept these plugins' lanes from being taken may be over. */
+  reconsider(pluginIds: readonly string[]): void {
+    for (const pluginId of pluginIds) this.#refused.delete(pluginId)
+  }
+
+  /** Plugins with work for whose lanes there was no room yet. */
+  get crowded(): boolean {
+    return this.#candidates.size > 0
+  }
+
+  forgetCandidates(): void {
+    this.#candidates.clear()
+  }
+
+  /** Looks for free lanes with due work. @returns how many there are */
+  async discover(): Promise<number> {
+    const found = await discoverLanes(this.#ctx.pool, {
+      tenantId: this.#options.tenantId,
+      now: this.#options.now(),
+    })
+    for (const { plugin_id, failing, proven } of found) {
+      if (!this.#held.has(plugin_id)) {
+        this.#candidates.set(plugin_id, failing ? 'failing' : proven ? 'proven' : 'unproven')
+      }
+    }
+    return found.length
+  }
+
+  /** Takes what it can of the candidates. @returns true if some had to be left for another claim */
+  async claim(): Promise<boolean> {
+    let chosen = this.#choose()
+    if (chosen.length < Math.min(this.#candidates.size, CLAIM_MAX)) {
+      // Lanes that linger are in the way of those that have work.
+      await this.release([...this.#held.values()].filter((lane) => lane.idle))
+      chosen = this.#choose()
+    }
+    if (chosen.length === 0) return false
+    const now = performance.now()
+    const claims = await claimLanes(this.#ctx.pool, {
+      pluginIds: chosen,
+      owner: this.#options.owner,
+      leaseMs: this.#options.leaseMs,
+      now: this.#options.now(),
+    })
+    this.#ctx.metrics.claims.inc({ kind: 'lane' }, claims.length)
+    for (const pluginId of chosen) {
+      this.#candidates.delete(pluginId)
+      this.#refused.set(pluginId, now + REFUSED_MS)
+    }
+    for (const claim of claims) this.#refused.delete(claim.plugin_id)
+    if (claims.length > 0) {
+      try {
+        await this.#take(claims, now)
+      } catch (error) {
+        const untaken = claims.filter(
+          (claim) => !this.#held.has(claim.plugin_id) && claim.skip_before === null,
+        )
+        await this.#giveBack(untaken.map(holdOf))
+        throw error
+      }
+    }
+    return chosen.length === CLAIM_MAX && this.#candidates.size > 0
+  }
+
+  /** Gives a lane back whose work is all done. */
+  async release(lanes: readonly Lane[]): Promise<void> {
+    if (lanes.length === 0) return
+    for (const lane of lanes) {
+      // What was just found for it is not to be attempted any more.
+      lane.close()
+      this.#held.delete(lane.id)
+      this.#releasing.set(lane.id, false)
+    }
+    await this.#giveBack(
+      lanes.map((lane) => ({
+        pluginId: lane.id,
+        leaseToken: lane.hold.leaseToken,
+        rateTokens: lane.tokensLeft,
+      })),
+    )
+    for (const { id } of lanes) {
+      const suggested = this.#releasing.get(id)
+      this.#releasing.delete(id)
+      if (suggested === true) this.#ctx.onFree(id)
+    }
+  }
+
+  /**
+   * Tells the other workers of this one, and finds the lanes that it should leave to them: without, whoever comes
+   * first would keep every busy lane, and a second machine would stand idle beside it.
+   */
+  async share(): Promise<Lane[]> {
+    const { workers, lanes } = await checkIn(this.#ctx.pool, this.#options.owner)
+    const fair = Math.ceil(lanes / workers)
+    if (workers === 1 || this.#held.size <= fair * SHARE_SLACK) return []
+    const until = performance.now() + REFUSED_MS
+    const surplus = [...this.#held.values()].filter((lane) => !lane.idle).slice(0, this.#held.size - fair)
+    for (const lane of surplus) this.#refused.set(lane.id, until)
+    return surplus
+  }
+
+  async leave(): Promise<void> {
+    await checkOut(this.#ctx.pool, this.#options.owner).catch(() => undefined)
+  }
+
+  /** Backlogs that are being given up. */
+  get skipping(): boolean {
+    return this.#skips.size > 0
+  }
+
+  async skipped(): Promise<void> {
+    await Promise.all(this.#skips)
+  }
+
+  /** Gives idle lanes back, closes those whose lease has passed, renews the rest in time. */
+  async maintain(): Promise<void> {
+    const now = performance.now()
+    for (const lane of this.#held.values()) if (lane.leaseUntil <= now) lane.close()
+    const idle = [...this.#held.values()].filter((lane) => lane.idle && now - lane.idleSince > LINGER_MS)
+    await this.release(idle)
+    for (const [pluginId, until] of this.#refused) if (until < now) this.#refused.delete(pluginId)
+    if (now - this.#renewedAt < this.#options.leaseMs / 3 || this.#held.size === 0) return
+    this.#renewedAt = now
+    await this.#renew([...this.#held.values()], now)
+  }
+
+  /** The lanes to ask for next: the better class first, each within its share of the room. */
+  #choose(): string[] {
+    if (this.#candidates.size === 0) return []
+    const room = this.#roomForLanes()
+    const chosen: string[] = []
+    for (const wanted of CLASSES_BEST_FIRST) {
+      for (const [pluginId, laneClass] of this.#candidates) {
+        if (chosen.length >= CLAIM_MAX || room.free(wanted) <= 0) break
+        if (laneClass !== wanted || this.#held.has(pluginId)) continue
+        chosen.push(pluginId)
+        room.take(wanted)
+      }
+    }
+    return chosen
+  }
+
+  #roomForLanes(): Room {
+    const room = new Room(this.#options.maxLanes)
+    for (const lane of this.#held.values()) room.take(lane.class)
+    return room
+  }
+
+  async #take(claims: readonly LaneClaim[], now: number): Promise<void> {
+    const targets = await this.#ctx.targets.get(
+      claims.map((claim) => ({
+        tenantId: claim.tenant_id,
+        pluginId: claim.plugin_id,
+        revision: claim.revision,
+      })),
+    )
+    const unusable: LaneHold[] = []
+    const room = this.#roomForLanes()
+    for (const claim of claims) {
+      const hold = holdOf(claim)
+      if (claim.skip_before !== null) {
+        this.#skip(hold, claim.skip_before)
+        continue
+      }
+      const target = targets.get(claim.plugin_id)
+      if (target?.active !== true) {
+        unusable.push(hold)
+        continue
+      }
+      const lane = new Lane(claim, target, now, this.#options.leaseMs)
+      if (room.free(lane.class) > 0) {
+        room.take(lane.class)
+        this.#held.set(lane.id, lane)
+      } else {
+        // Suggested without its class being known, it got in ahead of the better ones.
+        this.#candidates.set(lane.id, lane.class)
+        unusable.push(hold)
+      }
+    }
+    await this.#giveBack(unusable)
+  }
+
+  /** Gives up a lane's backlog beside the other lanes' work, then frees the lane for what came after it. */
+  #skip(hold: LaneHold, skipBefore: string): void {
+    const skipped: Promise<void> = this.#giveUp(hold, skipBefore)
+      .catch((error: unknown) => {
+        this.#ctx.log.warn(
+          { err: (error as Error).message },
+          'backlog not given up yet: the next look goes on',
+        )
+      })
+      .finally(() => this.#skips.delete(skipped))
+    this.#skips.add(skipped)
+  }
+
+  async #giveUp(hold: LaneHold, skipBefore: string): Promise<void> {
+    while ((await giveUpSkipped(this.#ctx.pool, { ...hold, skipBefore })) > 0);
+    await this.#giveBack([hold])
+    this.#refused.delete(hold.pluginId)
+    this.#ctx.onFree(hold.pluginId)
+  }
+
+  async #renew(lanes: readonly Lane[], now: number): Promise<void> {
+    try {
+      const holds = lanes.map((lane) => ({ pluginId: lane.id, leaseToken: lane.hold.leaseToken }))
+      const renewed = await renewLeases(this.#ctx.pool, holds, this.#options.leaseMs)
+      for (const lane of lanes) {
+        if (renewed.has(lane.id)) lane.leaseUntil = now + this.#options.leaseMs
+        else lane.close()
+      }
+    } catch (error) {
+      this.#ctx.log.warn({ err: (error as Error).message }, 'leases not renewed')
+    }
+  }
+
+  async #giveBack(holds: readonly LaneHold[]): Promise<void> {
+    if (holds.length === 0) return
+    await releaseLanes(this.#ctx.pool, holds).catch((error: unknown) => {
+      this.#ctx.log.warn({ err: (error as Error).message }, 'lanes not given back: their leases run out')
+    })
+  }
+}
+
+function holdOf(claim: LaneClaim): LaneHold {
+  return { pluginId: claim.plugin_id, leaseToken: claim.lease_token, rateTokens: claim.rate_tokens }
+}
+
+interface LaneHold {
+  pluginId: string
+  leaseToken: number
+  rateTokens: number | null
+}

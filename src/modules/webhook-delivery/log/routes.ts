@@ -1,0 +1,99 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import { problems, ref } from '#lib/api/schema.ts'
+import { deliveryNotFound, deliveryNotRetryable } from '../errors.ts'
+import {
+  Delivery,
+  DeliveryAttempt,
+  DeliveryDetail,
+  DeliveryPage,
+  DeliveryParams,
+  DeliveryQuery,
+  ProcessedCounts,
+} from './schemas.ts'
+import { type DeliveryContext, getDeliveries, getDelivery, processDue, retryDelivery } from './service.ts'
+
+export async function deliveryRoutes(app: FastifyInstance, options: { ctx: DeliveryContext }): Promise<void> {
+  const { ctx } = options
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+  for (const schema of [Delivery, DeliveryAttempt, DeliveryDetail, DeliveryPage, ProcessedCounts])
+    app.addSchema(schema)
+
+  api.get(
+    '/api/plugins/events',
+    {
+      config: { access: { role: 'viewer', plugin: true } },
+      schema: {
+        operationId: 'listDeliveries',
+        tags: ['deliveries'],
+        summary: 'The delivery log, newest first',
+        description: "A plugin's own key sees its own deliveries.",
+        querystring: DeliveryQuery,
+        response: {
+          200: ref(DeliveryPage),
+          ...problems(...READ_PROBLEMS, invalidCursor),
+        },
+      },
+    },
+    async (request) => getDeliveries(ctx, request.actor, request.tenantId, request.query),
+  )
+
+  api.post(
+    '/api/plugins/events',
+    {
+      config: { access: { role: 'editor' } },
+      schema: {
+        operationId: 'processDeliveries',
+        tags: ['deliveries'],
+        summary: 'Deliver now what is due',
+        description:
+          'Workers do this by themselves. Counts what this call did; what workers have in hand is theirs.',
+        response: {
+          200: ref(ProcessedCounts),
+          ...problems(...WRITE_PROBLEMS),
+        },
+      },
+    },
+    async (request) => processDue(ctx, request.tenantId),
+  )
+
+  api.get(
+    '/api/plugins/events/:id',
+    {
+      config: { access: { role: 'viewer', plugin: true } },
+      schema: {
+        operationId: 'getDelivery',
+        tags: ['deliveries'],
+        summary: 'One delivery with its attempts',
+        params: DeliveryParams,
+        response: {
+          200: ref(DeliveryDetail),
+          ...problems(...READ_PROBLEMS, deliveryNotFound),
+        },
+      },
+    },
+    async (request) => getDelivery(ctx, request.actor, request.tenantId, request.params.id),
+  )
+
+  api.post(
+    '/api/plugins/events/:id/retry',
+    {
+      config: { access: { role: 'editor', plugin: true } },
+      schema: {
+        operationId: 'retryDelivery',
+        tags: ['deliveries'],
+        summary: 'Send one delivery again, now',
+        description: 'Also one that was sent. It gets a fresh retry schedule and keeps its webhook-id.',
+        params: DeliveryParams,
+        response: {
+          202: ref(DeliveryDetail),
+          ...problems(...WRITE_PROBLEMS, deliveryNotFound, deliveryNotRetryable),
+        },
+      },
+    },
+    async (request, reply) =>
+      reply.code(202).send(await retryDelivery(ctx, request.actor, request.tenantId, request.params.id)),
+  )
+}

@@ -1,0 +1,119 @@
+import type { Kysely } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { audit } from '#infra/audit.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import type { Egress } from '#infra/egress/index.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
+import type { Signals } from '#infra/signals.ts'
+import { decodeCursor, page } from '#lib/api/cursor.ts'
+import { newId } from '#lib/ids.ts'
+import { attempt, type DeliveryTarget } from '../destinations/attempt.ts'
+import { deliveryNotFound, deliveryNotRetryable } from '../errors.ts'
+import { findDelivery, findPluginRevision, listDeliveries, requeueDelivery } from './repository.ts'
+import type { DeliveryQuery } from './schemas.ts'
+import type { TargetCache } from '../destinations/targets.ts'
+import type { DeliveryCounts } from '../outcomes/tally.ts'
+import type { DeliveryWorker } from '../worker.ts'
+
+export interface DeliveryContext {
+  db: Kysely<DB>
+  egress: Egress
+  targets: TargetCache
+  signals: Signals
+  /** A worker for one tenant's deliveries, not started. */
+  createWorker(tenantId: string): DeliveryWorker
+}
+
+/** How long a request may spend on delivering what is due. */
+const PROCESS_DEADLINE_MS = 20_000
+
+export async function getDeliveries(
+  ctx: DeliveryContext,
+  actor: Actor,
+  tenantId: string,
+  query: DeliveryQuery,
+) {
+  const before = query.cursor === undefined ? [null] : decodeCursor(query.cursor, ['uuid'])
+  if (before === null) throw invalidCursor()
+  const rows = await listDeliveries(ctx.db, {
+    tenantId,
+    pluginId: actor.pluginId,
+    pluginSlug: query.plugin ?? null,
+    status: query.status ?? null,
+    event: query.event ?? null,
+    beforeId: before[0] as string | null,
+    limit: query.limit + 1,
+  })
+  return page(rows, query.limit, (row) => [row.id])
+}
+
+export async function getDelivery(ctx: DeliveryContext, actor: Actor, tenantId: string, id: string) {
+  const delivery = await findDelivery(ctx.db, tenantId, id, actor.pluginId)
+  if (delivery === undefined) throw deliveryNotFound()
+  return delivery
+}
+
+/** Queues one delivery again, with a fresh retry schedule. */
+export async function retryDelivery(ctx: DeliveryContext, actor: Actor, tenantId: string, id: string) {
+  await getDelivery(ctx, actor, tenantId, id)
+  const queued = await ctx.db.transaction().execute(async (trx) => {
+    const row = await requeueDelivery(trx, tenantId, id)
+    if (row === undefined) throw deliveryNotRetryable()
+    await audit(trx, actor, { tenantId, action: 'delivery.retried', targetKind: 'delivery', targetId: id })
+    return row
+  })
+  ctx.signals.publish('deliveries_due', [queued.plugin_id])
+  return getDelivery(ctx, actor, tenantId, id)
+}
+
+/** Delivers now what is due for this tenant, beside whatever workers there are. */
+export async function processDue(ctx: DeliveryContext, tenantId: string): Promise<DeliveryCounts> {
+  return ctx.createWorker(tenantId).drain(PROCESS_DEADLINE_MS)
+}
+
+/** A plugin as it is now, its secrets opened; undefined if it is not there. */
+export async function findTarget(
+  ctx: Pick<DeliveryContext, 'db' | 'targets'>,
+  tenantId: string,
+  pluginId: string,
+): Promise<DeliveryTarget | undefined> {
+  const revision = await findPluginRevision(ctx.db, tenantId, pluginId)
+  if (revision === undefined) return undefined
+  return (await ctx.targets.get([{ tenantId, pluginId, revision }])).get(pluginId)
+}
+
+export interface TestResult {
+  delivered: boolean
+  response_status: number | null
+  duration_ms: number
+  error_class?: string
+  error_detail?: string
+}
+
+/**
+ * Sends a signed `plugin.test` event to a plugin, whatever its status, through the code that deliveries go
+ * through; it is not queued, retried or counted in the plugin's health.
+ * @returns undefined if there is no such plugin
+ */
+export async function sendTest(
+  ctx: Pick<DeliveryContext, 'db' | 'egress' | 'targets'>,
+  tenantId: string,
+  pluginId: string,
+): Promise<TestResult | undefined> {
+  const target = await findTarget(ctx, tenantId, pluginId)
+  if (target === undefined) return undefined
+  const body = JSON.stringify({
+    event: 'plugin.test',
+    tenant_id: tenantId,
+    timestamp: new Date().toISOString(),
+    data: { plugin: target.slug, plugin_id: pluginId, message: 'This is a test of your webhook endpoint.' },
+  })
+  const result = await attempt(ctx.egress, target, { id: newId(), body })
+  return {
+    delivered: result.ok,
+    response_status: result.status,
+    duration_ms: Math.round(result.durationMs),
+    ...(result.errorClass !== null && { error_class: result.errorClass }),
+    ...(result.errorDetail !== null && { error_detail: result.errorDetail }),
+  }
+}

@@ -1,0 +1,78 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Metrics } from '#infra/metrics.ts'
+import { LineBudget } from '#lib/async/line-budget.ts'
+import type { Lane } from '../lanes/lane.ts'
+import type { Outcome } from './repository.ts'
+
+export interface DeliveryCounts {
+  processed: number
+  sent: number
+  retried: number
+  failed: number
+}
+
+/**
+ * Beyond this many, what was sent is logged one by one at `debug` only, and counted in one line at `info`: every
+ * attempt stands in the database. What failed is always logged.
+ *
+ * Measured: 6 of the worker's 65 µs a delivery, with a line for each.
+ */
+const MAX_SENT_LINES_PER_SECOND = 100
+
+/** Counts and logs outcomes that were recorded. */
+export class Tally {
+  readonly counts: DeliveryCounts = { processed: 0, sent: 0, retried: 0, failed: 0 }
+  readonly #log: FastifyBaseLogger
+  readonly #attempts: Metrics['deliveryAttempts']
+  readonly #sentLines: LineBudget
+  #uncounted = 0
+
+  constructor(log: FastifyBaseLogger, metrics: Metrics) {
+    this.#log = log
+    this.#attempts = metrics.deliveryAttempts
+    this.#sentLines = new LineBudget(MAX_SENT_LINES_PER_SECOND, (deliveries) =>
+      log.info({ deliveries }, 'more webhooks were sent than are logged one by one'),
+    )
+  }
+
+  add(lane: Lane, outcome: Outcome): void {
+    this.counts.processed++
+    if (outcome.status === 'sent') this.#addSent(lane, outcome)
+    else this.#addFailed(lane, outcome)
+  }
+
+  /** To be called after a batch: what was sent is counted together. */
+  flush(): void {
+    if (this.#uncounted > 0) this.#attempts.inc({ outcome: 'sent', error_class: '' }, this.#uncounted)
+    this.#uncounted = 0
+  }
+
+  #addSent(lane: Lane, outcome: Outcome): void {
+    this.counts.sent++
+    this.#uncounted++
+    if (this.#sentLines.take()) this.#log.info(lineOf(lane, outcome), 'webhook sent')
+    else if (this.#log.level === 'debug' || this.#log.level === 'trace') {
+      this.#log.debug(lineOf(lane, outcome), 'webhook sent')
+    }
+  }
+
+  #addFailed(lane: Lane, outcome: Outcome): void {
+    const { status, errorClass, reason } = outcome
+    if (status === 'retry') this.counts.retried++
+    else this.counts.failed++
+    this.#attempts.inc({ outcome: status, error_class: errorClass ?? '' })
+    this.#log.warn({ ...lineOf(lane, outcome), outcome: status, reason }, 'webhook failed')
+  }
+}
+
+function lineOf(lane: Lane, outcome: Outcome): object {
+  return {
+    tenant_id: lane.target.tenantId,
+    delivery_id: outcome.deliveryId,
+    plugin: lane.target.slug,
+    attempt: outcome.previousAttempts + 1,
+    status: outcome.responseStatus,
+    error_class: outcome.errorClass,
+    duration_ms: outcome.durationMs,
+  }
+}

@@ -1,0 +1,55 @@
+import Fastify from 'fastify'
+import t from 'tap'
+import loadShedding from '#infra/http/load-shedding.ts'
+import problems from '#infra/http/problems.ts'
+import { until } from '#test/infra/app-on.ts'
+
+const SAMPLE_MS = 50
+
+function blockEventLoop(ms: number): void {
+  const end = performance.now() + ms
+  while (performance.now() < end);
+}
+
+async function sheddingApp(warmUpMs: number) {
+  const app = Fastify()
+  await app.register(problems)
+  await app.register(loadShedding, { maxEventLoopDelayMs: 100, sampleMs: SAMPLE_MS, warmUpMs })
+  app.get('/work', async () => 'done')
+  app.get('/health/live', { config: { operation: true } }, async () => 'alive')
+  await app.ready()
+  return app
+}
+
+t.test(
+  'while the event loop is blocked work is refused with 503 and Retry-After, health is not',
+  async (t) => {
+    const app = await sheddingApp(0)
+    t.teardown(() => app.close())
+    t.equal((await app.inject('/work')).statusCode, 200)
+    const refused = await until(
+      async () => {
+        blockEventLoop(SAMPLE_MS * 8)
+        return app.inject('/work')
+      },
+      ({ statusCode }) => statusCode === 503,
+    )
+    t.equal(refused.json<{ code: string }>().code, 'overloaded')
+    t.ok(Number(refused.headers['retry-after']) > 0)
+    t.equal((await app.inject('/health/live')).statusCode, 200)
+    await until(
+      async () => (await app.inject('/work')).statusCode,
+      (status) => status === 200,
+    )
+  },
+)
+
+t.test('starting up is no overload', async (t) => {
+  const app = await sheddingApp(60_000)
+  t.teardown(() => app.close())
+  for (let i = 0; i < 3; i++) {
+    blockEventLoop(SAMPLE_MS * 8)
+    await new Promise((resolve) => setImmediate(resolve))
+    t.equal((await app.inject('/work')).statusCode, 200)
+  }
+})

@@ -1,0 +1,117 @@
+import t from 'tap'
+import { clientFor, startApp } from '#test/support/app.ts'
+import { actionAt, dispatch, json, type LogEntry, readLog, registerPlugin, startPlugin } from '../support.ts'
+
+const service = await startApp(t)
+
+t.test('the log tells what was asked for and what became of it, newest first, without secrets', async (t) => {
+  const plugin = await startPlugin(t, {
+    '/login': json(200, { user: 'ada', access_token: 'a-token', note: `Bearer ${'b'.repeat(30)}` }),
+    '/fail': json(422, { error: 'The key whsec_c2VjcmV0c2VjcmV0 is not known.' }),
+  })
+  const shop = service.tenant()
+  await registerPlugin(shop, plugin.url, 'auth', [actionAt('login'), actionAt('fail')])
+  const events = [
+    { action_type: 'login', payload: { email: 'ada@example.com', password: 'hunter2' }, event_key: 'in' },
+    { action_type: 'fail', payload: {} },
+  ]
+  await dispatch(shop, events, { flow_execution_id: 'logged' })
+  const log = await readLog(shop)
+  t.match(log, [
+    { event_key: '#1', action_type: 'fail', plugin: 'auth', success: false, error_code: 'http_4xx' },
+    {
+      flow_execution_id: 'logged',
+      event_key: 'in',
+      action_type: 'login',
+      plugin: 'auth',
+      payload: { email: 'ada@example.com', password: '[redacted]' },
+      result: { user: 'ada', access_token: '[redacted]', note: '[redacted]' },
+      success: true,
+      status: 'succeeded',
+      response_status: 200,
+      attempts: 1,
+    },
+  ])
+  t.notMatch(JSON.stringify(log), /hunter2|a-token|bbbb|c2VjcmV0/)
+})
+
+t.test('the log is found by execution, action, success and time, page by page', async (t) => {
+  const plugin = await startPlugin(t, { '/no': json(422, {}) })
+  const shop = service.tenant()
+  await registerPlugin(shop, plugin.url, 'p', [actionAt('yes'), actionAt('no')])
+  const events = ['yes', 'no', 'yes'].map((action_type) => ({ action_type, payload: {} }))
+  await dispatch(shop, events, { flow_execution_id: 'one' })
+  await dispatch(shop, events, { flow_execution_id: 'two' })
+  const all = await readLog(shop)
+  const keys = (log: LogEntry[]) => log.map((entry) => `${entry.flow_execution_id}${entry.event_key}`)
+  t.strictSame(keys(all), ['two#2', 'two#1', 'two#0', 'one#2', 'one#1', 'one#0'])
+  t.strictSame(keys(await readLog(shop, 'execution=one')), ['one#2', 'one#1', 'one#0'])
+  t.strictSame(keys(await readLog(shop, 'action=no')), ['two#1', 'one#1'])
+  t.strictSame(keys(await readLog(shop, 'success=false&execution=two')), ['two#1'])
+  t.strictSame(keys(await readLog(shop, 'success=true&action=no')), [])
+  const since = encodeURIComponent(String(all[2]?.created_at))
+  t.strictSame(keys(await readLog(shop, `since=${since}`)), ['two#2', 'two#1', 'two#0'])
+  t.strictSame(keys(await readLog(shop, 'since=2999-01-01T00:00:00Z')), [])
+
+  const pages: string[][] = []
+  for (let cursor: string | null = ''; cursor !== null;) {
+    const answer = await shop.get(`/api/automation/event-log?limit=4${cursor && `&cursor=${cursor}`}`)
+    const page = answer.json<{ data: LogEntry[]; next_cursor: string | null }>()
+    pages.push(keys(page.data))
+    cursor = page.next_cursor
+  }
+  t.strictSame(pages, [keys(all).slice(0, 4), keys(all).slice(4)])
+  for (const wrong of [
+    'since=yesterday',
+    'since=2026-02-30T00:00:00Z',
+    'success=perhaps',
+    'cursor=x',
+    'limit=0',
+  ]) {
+    t.equal((await shop.get(`/api/automation/event-log?${wrong}`)).statusCode, 400, wrong)
+  }
+})
+
+t.test('payloads and answers that are large, or have numbers as large as pages, are cut', async (t) => {
+  const plugin = await startPlugin(t, { '/large': json(200, { text: 'x'.repeat(40_000) }) })
+  const shop = service.tenant()
+  await registerPlugin(shop, plugin.url, 'p', [actionAt('large')])
+  const payload = `{"numbers":[${Array.from({ length: 2_000 }, () => '1e9999').join()},1e300,12345678901234567890]}`
+  await shop.post(
+    '/api/plugins/events/automation',
+    `{"events":[{"action_type":"large","payload":${payload}}]}`,
+  )
+  const answer = await shop.get('/api/automation/event-log')
+  t.ok(answer.body.length < 50_000, `${answer.body.length} characters`)
+  const [entry] = answer.json<{ data: LogEntry[] }>().data
+  t.match(entry, { success: true, result: { truncated: true } })
+  const { numbers } = entry?.payload as { numbers: unknown[] }
+  t.strictSame(numbers.slice(-3), ['1e9999', '1e+300', '12345678901234567890'])
+})
+
+t.test('viewers read the log, editors dispatch, plugins do neither', async (t) => {
+  const plugin = await startPlugin(t)
+  const shop = service.tenant()
+  await registerPlugin(shop, plugin.url, 'p', [actionAt('do')])
+  const clientOf = async (fields: object) => {
+    const made = await shop.post('/api/keys', { name: 'k', ...fields })
+    return clientFor(service.app, shop.id, made.json<{ key: string }>().key)
+  }
+  const body = { events: [{ action_type: 'do', payload: {} }] }
+  const viewer = await clientOf({ kind: 'tenant', role: 'viewer' })
+  const editor = await clientOf({ kind: 'tenant', role: 'editor' })
+  const ownKey = await clientOf({ kind: 'plugin', plugin: 'p' })
+  t.strictSame(
+    await Promise.all(
+      [viewer, editor, ownKey].map(async (client) => [
+        (await client.post('/api/plugins/events/automation', body)).statusCode,
+        (await client.get('/api/automation/event-log')).statusCode,
+      ]),
+    ),
+    [
+      [403, 200],
+      [200, 200],
+      [403, 403],
+    ],
+  )
+})

@@ -1,0 +1,206 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
+import { sql } from 'kysely'
+import pg from 'pg'
+import t from 'tap'
+import { IntakeQueue } from '#modules/event/intake/queue.ts'
+import { startApp } from '#test/support/app.ts'
+import { raiseVersion, subscribe } from '../support.ts'
+
+const service = await startApp(t)
+const { app, db } = service
+
+const event = (name: string, data: object = {}) => ({ event: name, data })
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (let attempt = 0; attempt < 500; attempt++) {
+    if (await condition()) return
+    await setTimeout(10)
+  }
+  throw new Error('it did not come to that')
+}
+
+const waitingStatements = async () => {
+  const { rows } = await sql<{ count: number }>`
+    select count(*)::int as count from pg_stat_activity
+    where application_name = 'bcs-api' and wait_event_type = 'Lock' and datname = current_database()`.execute(
+    db,
+  )
+  return rows[0]?.count ?? 0
+}
+
+/** Holds every intake statement up until it is released. */
+async function blockIntake(): Promise<{ client: pg.Client; release: () => Promise<void> }> {
+  const client = new pg.Client({ connectionString: service.databaseUrl })
+  await client.connect()
+  await client.query('begin')
+  await client.query('lock table events in share mode')
+  return {
+    client,
+    release: async () => {
+      await client.query('rollback')
+      await client.end()
+    },
+  }
+}
+
+t.test('an event that the database refuses spoils none of those it shares a statement with', async (t) => {
+  await sql`
+    create function refuse() returns trigger language plpgsql as
+      $$ begin raise exception 'refused' using errcode = '23514'; end $$`.execute(db)
+  await sql`
+    create trigger refuse before insert on events for each row when (new.event = 'bad.event')
+    execute function refuse()`.execute(db)
+  const tenant = service.tenant()
+  await tenant.post('/api/events', event('good.event'))
+  const responses = await Promise.all(
+    Array.from({ length: 30 }, (_, n) =>
+      tenant.post('/api/events', event(n % 10 === 0 ? 'bad.event' : 'good.event')),
+    ),
+  )
+  t.strictSame(
+    responses.map(({ statusCode }) => statusCode),
+    Array.from({ length: 30 }, (_, n) => (n % 10 === 0 ? 500 : 202)),
+  )
+  const stored = await db.selectFrom('events').select('event').where('tenant_id', '=', tenant.id).execute()
+  t.equal(stored.length, 28)
+  await sql`drop trigger refuse on events`.execute(db)
+})
+
+t.test('a backend that dies with events under way is a 503, and the next request works', async (t) => {
+  const tenant = service.tenant()
+  await subscribe(service, tenant.id, ['*'])
+  await tenant.post('/api/events', event('a.b'))
+  const { release } = await blockIntake()
+  const waiting = Promise.all(Array.from({ length: 5 }, () => tenant.post('/api/events', event('a.b'))))
+  await until(async () => (await waitingStatements()) > 0)
+  await sql`
+    select pg_terminate_backend(pid) from pg_stat_activity
+    where application_name = 'bcs-api' and datname = current_database()`.execute(db)
+  await release()
+  const responses = await waiting
+  t.ok(responses.some(({ statusCode }) => statusCode === 503))
+  for (const response of responses.filter(({ statusCode }) => statusCode !== 202)) {
+    t.match(response.json(), { status: 503, code: 'database_unavailable' })
+    t.ok(response.headers['retry-after'])
+  }
+  t.equal((await tenant.post('/api/events', event('a.b'))).statusCode, 202)
+  const accepted = responses.filter(({ statusCode }) => statusCode === 202).length
+  const stored = await db.selectFrom('events').select('id').where('tenant_id', '=', tenant.id).execute()
+  t.equal(stored.length, 2 + accepted)
+})
+
+t.test('subscriptions that change while events wait to be written are matched again', async (t) => {
+  const tenant = service.tenant()
+  await subscribe(service, tenant.id, ['*'])
+  await tenant.post('/api/events', event('a.b'))
+  const { release } = await blockIntake()
+  const waiting = Array.from({ length: 3 }, () => tenant.post('/api/events', event('a.b')))
+  await until(async () => (await waitingStatements()) > 0)
+  await subscribe(service, tenant.id, ['a.*'])
+  const late = Array.from({ length: 20 }, () => tenant.post('/api/events', event('a.b')))
+  await release()
+  for (const response of await Promise.all(late)) t.match(response.json(), { deliveries: 2 })
+  for (const response of await Promise.all(waiting)) t.equal(response.statusCode, 202)
+  const counts = await db
+    .selectFrom('deliveries')
+    .select(['event_id', sql<number>`count(*)::int`.as('count')])
+    .where('tenant_id', '=', tenant.id)
+    .groupBy('event_id')
+    .execute()
+  t.equal(counts.length, 24, 'no event is stored twice or without its deliveries')
+})
+
+t.test('an event of the service itself is part of the transaction that it is emitted in', async (t) => {
+  const tenantId = randomUUID()
+  const early = await subscribe(service, tenantId, ['plugin.*'])
+  const emit = (fails: boolean) =>
+    db.transaction().execute(async (trx) => {
+      await raiseVersion(trx, tenantId)
+      const due = await app.events.emitIn(trx, {
+        tenantId,
+        event: 'plugin.disabled',
+        source: 'system',
+        data: { plugin: 'x', plugin_id: 'y' },
+        causation: { id: randomUUID(), depth: 2 },
+      })
+      if (fails) throw new Error('changed my mind')
+      return due
+    })
+  await t.rejects(emit(true), /changed my mind/)
+  t.strictSame(await db.selectFrom('events').select('id').where('tenant_id', '=', tenantId).execute(), [])
+  t.strictSame(await emit(false), [early.id])
+  t.match(await db.selectFrom('events').selectAll().where('tenant_id', '=', tenantId).execute(), [
+    { source: 'system', causation_depth: 2 },
+  ])
+  t.equal(
+    (await db.selectFrom('deliveries').select('id').where('tenant_id', '=', tenantId).execute()).length,
+    1,
+  )
+})
+
+t.test('the queue gathers what arrives, keeps submissions whole and says no when it is full', async (t) => {
+  const flushes: number[][] = []
+  const gate = Promise.withResolvers<undefined>()
+  const queue = new IntakeQueue<{ count: number; bytes: number }>(
+    { batch: 10, flushes: 1, company: 1, events: 30, bytes: 1_000 },
+    async (submissions) => {
+      flushes.push(submissions.map(({ count }) => count))
+      await gate.promise
+      return submissions.map(({ count }) => (count === 7 ? new Error('seven') : null))
+    },
+  )
+  const first = queue.submit({ count: 1, bytes: 1 })
+  await until(async () => flushes.length === 1)
+  const rest = [6, 4, 7, 12].map((count) => queue.submit({ count, bytes: count }))
+  const ends = Promise.allSettled(rest)
+  await t.rejects(queue.submit({ count: 1, bytes: 1 }), { code: 'overloaded' }, 'too many events')
+  gate.resolve(undefined)
+  await first
+  t.strictSame(
+    (await ends).map(({ status }) => status),
+    ['fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
+  )
+  t.strictSame(flushes, [[1], [6, 4], [7], [12]])
+  await queue.submit({ count: 50, bytes: 5_000 })
+  t.strictSame(flushes.at(-1), [50], 'an idle queue takes even what is larger than its limits')
+})
+
+t.test(
+  'beside another flush submissions leave with enough company, or when that one has ended',
+  async (t) => {
+    const flushes: { counts: number[]; end: () => void }[] = []
+    const queue = new IntakeQueue<{ count: number; bytes: number }>(
+      { batch: 10, flushes: 2, company: 3, events: 30, bytes: 1_000 },
+      async (submissions) => {
+        const { promise, resolve } = Promise.withResolvers<undefined>()
+        flushes.push({ counts: submissions.map(({ count }) => count), end: () => resolve(undefined) })
+        await promise
+        return submissions.map(() => null)
+      },
+    )
+    const submit = (): Promise<void> => queue.submit({ count: 1, bytes: 1 })
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    const all = [submit()]
+    await turn()
+    all.push(submit(), submit())
+    await turn()
+    t.strictSame(
+      flushes.map(({ counts }) => counts),
+      [[1]],
+      'two are not enough to join the one under way',
+    )
+    all.push(submit())
+    await turn()
+    t.strictSame(
+      flushes.map(({ counts }) => counts),
+      [[1], [1, 1, 1]],
+    )
+    all.push(submit())
+    for (const { end } of flushes) end()
+    await until(async () => flushes.length === 3)
+    t.strictSame(flushes[2]?.counts, [1], 'a single one leaves once nothing is under way')
+    flushes[2]?.end()
+    await Promise.all(all)
+  },
+)

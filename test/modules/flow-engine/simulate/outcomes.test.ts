@@ -1,0 +1,159 @@
+import t from 'tap'
+import { path, requestOf, simulateUnchanged, stop, waitPaid } from './support.ts'
+import { DAY_MS, flowOf, HOUR_MS, post, startReceiver, startWorld, step, wait } from '../support.ts'
+
+t.setTimeout(120_000)
+const world = await startWorld(t)
+
+t.test('an error that is given takes the error port, else the handlers, else the flow fails', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const mocks = { call: { error: { code: 'http_500', message: 'broken' } } }
+  const simulate = (flow: ReturnType<typeof flowOf>) => simulateUnchanged(t, world, shop, flow, { mocks })
+  const port = await simulate(
+    flowOf({
+      call: post(receiver, '/', 'end', { error: 'after', retries: 3 }),
+      after: stop('{{steps.call.output.error.code}}'),
+    }),
+  )
+  t.strictSame(path(port), ['call error', 'after simulated'])
+  t.match(port.steps, [{ status: 'failed', error: { code: 'http_500' } }, { note: 'http_500' }])
+  const handled = await simulate(
+    flowOf({ call: post(receiver, '/', 'end'), handler: post(receiver, '/h', 'end', { handler: true }) }),
+  )
+  t.strictSame(path(handled), ['call failed', 'handler success'])
+  t.match(handled.end, { status: 'failed', reason: 'handled', handled: true, error: { step_id: 'call' } })
+  const failed = await simulate(flowOf({ call: post(receiver, '/', 'end') }))
+  t.match(failed.end, { status: 'failed', reason: null, handled: false, error: { code: 'http_500' } })
+  t.equal(receiver.received.length, 0)
+})
+
+t.test('a wait takes the event that was given if it meets it, else it times out', async (t) => {
+  const shop = await world.shop()
+  const flow = flowOf({ paid: waitPaid('yes', 'no'), yes: stop(), no: stop() })
+  const simulate = (data: unknown, type?: string) =>
+    simulateUnchanged(t, world, shop, flow, {
+      data: { order_id: 7 },
+      mocks: { paid: { event: { data, ...(type !== undefined && { type }) } } },
+    })
+  const met = await simulate({ order_id: 7, by: 'card' })
+  t.strictSame(path(met), ['paid received', 'yes simulated'])
+  t.match(met.steps[0], {
+    output: { event: { type: 'order.paid', data: { by: 'card' } }, alternative: 0 },
+    finished_at: '2030-01-01T12:00:00.000Z',
+  })
+  for (const other of [await simulate({ order_id: 8 }), await simulate({ order_id: 7 }, 'order.refunded')]) {
+    t.strictSame(path(other), ['paid timeout', 'no simulated'])
+    t.match(other.steps[0], { note: 'the event that was given does not meet the wait' })
+  }
+})
+
+t.test('items wait beside one another, and what is given for one item counts for that one', async (t) => {
+  const shop = await world.shop()
+  const flow = flowOf({
+    each: step({
+      type: 'for_each',
+      config: { list: [1, 2, 3], body: 'paid', max_items: 10, concurrency: 3 },
+      next: { done: 'end' },
+    }),
+    paid: waitPaid('end', 'late', 'each'),
+    late: wait(HOUR_MS, 'end', 'each'),
+  })
+  const simulation = await simulateUnchanged(t, world, shop, flow, {
+    data: { order_id: 7 },
+    mocks: { 'paid:1': { event: { data: { order_id: 7 } } } },
+  })
+  t.strictSame(path(simulation).sort(), [
+    'each done',
+    'late:0 next',
+    'late:2 next',
+    'paid:0 timeout',
+    'paid:1 received',
+    'paid:2 timeout',
+  ])
+  t.match(simulation.end, { reason: 'done', finished_at: '2030-01-02T13:00:00.000Z' })
+})
+
+t.test('a template without its value fails its step and names it', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const flow = flowOf({ call: post(receiver, '/', 'end', { body: { to: '{{trigger.email}}' } }) })
+  const { steps, end } = await simulateUnchanged(t, world, shop, flow)
+  t.match(steps, [
+    { status: 'failed', error: { code: 'template_error', message: /trigger\.email/ }, would: null },
+  ])
+  t.match(end, { status: 'failed', error: { step_id: 'call' } })
+  t.equal(receiver.received.length, 0)
+})
+
+t.test('an execution that would wait beyond its lifetime times out', async (t) => {
+  const shop = await world.shop()
+  const flow = flowOf({ one: wait(2 * DAY_MS, 'two'), two: wait(2 * DAY_MS, 'end') })
+  flow.settings.lifetime_ms = 3 * DAY_MS
+  const { steps, end } = await simulateUnchanged(t, world, shop, flow)
+  t.equal(steps.length, 1)
+  t.match(end, { status: 'timed_out', finished_at: '2030-01-04T12:00:00.000Z' })
+})
+
+t.test('a simulation is bounded, and others get their turn while it runs', async (t) => {
+  const shop = await world.shop()
+  const items = Array.from({ length: 1_000 }, (_, index) => index)
+  const values = Array.from({ length: 2_000 }, (_, index) => index)
+  const body = Object.fromEntries(
+    Array.from({ length: 6 }, (_, index) => [
+      `test_${index}`,
+      step({
+        type: 'condition',
+        config: {
+          condition: {
+            field: 'trigger.values',
+            operator: 'none',
+            value: { field: 'item', operator: 'lt', value: 0 },
+          },
+        },
+        next: { true: index === 5 ? 'end' : `test_${index + 1}`, false: 'end' },
+        loop: 'each',
+      }),
+    ]),
+  )
+  const flow = flowOf({
+    each: step({
+      type: 'for_each',
+      config: { list: items, body: 'test_0', max_items: 1_000, concurrency: 10 },
+      next: { done: 'end' },
+    }),
+    ...body,
+  })
+  let longest = 0
+  let last = performance.now()
+  const timer = setInterval(() => {
+    longest = Math.max(longest, performance.now() - last)
+    last = performance.now()
+  }, 1)
+  const startedAt = performance.now()
+  const request = requestOf(shop.tenant.id, flow, { data: { values } })
+  const { limit, end, steps } = await world.app.flowEngine.simulate(request)
+  clearInterval(timer)
+  const took = performance.now() - startedAt
+  t.equal(end, null)
+  t.ok(limit === 'steps' ? steps.length === 5_000 : limit === 'time' && steps.length > 0, String(limit))
+  t.ok(longest < took / 3, `held the process for ${Math.round(longest)} of ${Math.round(took)} ms`)
+
+  const text = 'x'.repeat(200_000)
+  const large = flowOf({
+    each: step({
+      type: 'for_each',
+      config: { list: items, body: 'keep', max_items: 1_000, concurrency: 1 },
+      next: { done: 'end' },
+    }),
+    keep: step({
+      type: 'set',
+      config: { variables: { kept: '{{trigger.text}}' } },
+      next: { next: 'end' },
+      loop: 'each',
+    }),
+  })
+  const cut = await world.app.flowEngine.simulate(requestOf(shop.tenant.id, large, { data: { text } }))
+  t.match(cut, { limit: 'size', end: null })
+  t.ok(JSON.stringify(cut).length < 5 * 1024 * 1024)
+})

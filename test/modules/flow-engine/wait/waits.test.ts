@@ -1,0 +1,122 @@
+import t from 'tap'
+import { flowOf, HOUR_MS, outcomes, post, startReceiver, step, startWorld } from '../support.ts'
+import { lastStep, waitEvent, waitsLeft } from './support.ts'
+
+t.setTimeout(120_000)
+const world = await startWorld(t)
+
+t.test('an event that meets the wait ends it, others do not', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(flowOf({ paid: waitEvent({}) }))
+  await shop.send('order.created', { order_id: 1 })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['waiting/event'])
+  await shop.send('order.paid', { order_id: 2 })
+  await shop.send('order.paid', {})
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['waiting/event'])
+  const paid = await shop.send('order.paid', { order_id: 1 })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+  t.match(await lastStep(shop, flow), { port: 'received', output: { event: { id: paid }, alternative: 0 } })
+  t.equal(await waitsLeft(shop), 0)
+})
+
+t.test('a filter is tested on the event that arrives, with values of the flow', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(
+    flowOf({
+      limit: step({
+        type: 'set',
+        config: { variables: { limit: '{{trigger.total}}' } },
+        next: { next: 'paid' },
+      }),
+      paid: waitEvent({
+        any: [
+          {
+            event: 'order.paid',
+            match: {},
+            filter: { field: 'event.data.total', operator: 'gte', value: '{{variables.limit}}' },
+          },
+        ],
+      }),
+    }),
+  )
+  await shop.send('order.created', { total: 10 })
+  await shop.run()
+  await shop.send('order.paid', { total: 9 })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['waiting/event'])
+  await shop.send('order.paid', { total: 10 })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+})
+
+t.test('a wait that nothing meets times out', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(flowOf({ paid: waitEvent({ timeout_ms: HOUR_MS }) }))
+  await shop.send('order.created', { order_id: 1 })
+  await shop.run()
+  shop.pass(HOUR_MS - 60_000)
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['waiting/event'])
+  shop.pass(60_000)
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+  t.match(await lastStep(shop, flow), { port: 'timeout', output: null })
+  await shop.send('order.paid', { order_id: 1 })
+  await shop.run()
+  t.equal(await waitsLeft(shop), 0)
+})
+
+t.test('look_back covers what came before the step, and only so far', async (t) => {
+  const shop = await world.shop()
+  const far = await shop.publish(flowOf({ paid: waitEvent({ look_back_ms: HOUR_MS }) }))
+  const near = await shop.publish(flowOf({ paid: waitEvent({}) }))
+  const paid = await shop.send('order.paid', { order_id: 1 })
+  await shop.match()
+  await shop.send('order.created', { order_id: 1 })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(far)), ['completed/done'])
+  t.match(await lastStep(shop, far), { output: { event: { id: paid } } })
+  t.strictSame(outcomes(await shop.executions(near)), ['waiting/event'])
+})
+
+t.test('one event does not end two waits of an execution', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(
+    flowOf({
+      first: waitEvent({ look_back_ms: HOUR_MS }, { received: 'second' }),
+      second: waitEvent({ look_back_ms: HOUR_MS }),
+    }),
+  )
+  await shop.send('order.created', { order_id: 1 })
+  await shop.send('order.paid', { order_id: 1 })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['waiting/event'])
+  const second = await shop.send('order.paid', { order_id: 1 })
+  await shop.run()
+  t.match(await lastStep(shop, flow), { step_id: 'second', output: { event: { id: second } } })
+})
+
+t.test('a worker that dies between the event and its step takes the event up again', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const flow = await shop.publish(
+    flowOf({ paid: waitEvent({}, { received: 'call' }), call: post(receiver, '/a', 'end') }),
+  )
+  await shop.send('order.created', { order_id: 1 })
+  await shop.run()
+  await shop.send('order.paid', { order_id: 1 })
+  await shop.match()
+  const [execution] = await shop.executions(flow)
+  // Taken by a worker that got no further.
+  await shop.db
+    .updateTable('automation_executions')
+    .set((eb) => ({ status: 'running', lease_token: eb('lease_token', '+', 1), reason: null }))
+    .where('id', '=', execution?.id ?? '')
+    .execute()
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+  t.match(await shop.steps(execution?.id ?? ''), [{ port: 'received' }, { step_id: 'call' }])
+})

@@ -1,0 +1,94 @@
+import t from 'tap'
+import { startApp, type Tenant } from '#test/support/app.ts'
+import {
+  eventually,
+  registerPlugin,
+  seedBacklog,
+  seedLargeEvent,
+  sendEvent,
+  statusesOf,
+} from '#test/support/deliveries.ts'
+import { startHostileReceiver } from '#test/support/hostile-receiver.ts'
+import { startReceiver } from '#test/support/receiver.ts'
+
+/** What a delivery to a live endpoint may take beside any number of dead ones, on a busy machine. */
+const PROMPT_MS = 2_000
+
+t.test('200 endpoints that hang do not delay the deliveries of 5 that answer', async (t) => {
+  const service = await startApp(t, { env: { ROLES: 'api,worker', MAX_IN_FLIGHT: '100' } })
+  const { db } = service
+  const tenant = service.tenant()
+  const dead = await startHostileReceiver('hang')
+  t.teardown(() => dead.close())
+  const live = await startReceiver(t)
+  const livePlugins: string[] = []
+  for (let index = 0; index < 5; index++) {
+    livePlugins.push((await registerPlugin(tenant, live.url, { events: ['order.*'] })).id)
+  }
+  // They have shown that they answer. Endpoints that never did share what room is left for such.
+  await sendEvent(tenant, 'order.created')
+  await live.waitFor(5)
+  for (let index = 0; index < 200; index++) {
+    await registerPlugin(tenant, dead.url, { events: ['product.*'], timeout_ms: 5_000 })
+  }
+  for (let count = 0; count < 3; count++) await sendEvent(tenant, 'product.created')
+  await eventually('the dead ones take all that they may', () => dead.requests >= 40)
+  for (let round = 1; round <= 5; round++) {
+    const sentAt = performance.now()
+    await sendEvent(tenant, 'order.created')
+    await live.waitFor(5 + round * 5)
+    const tookMs = performance.now() - sentAt
+    t.ok(tookMs < PROMPT_MS, `all five had it after ${Math.round(tookMs)} ms`)
+  }
+  await eventually('and it is recorded', async () => {
+    const statuses = await Promise.all(livePlugins.map((id) => statusesOf(db, id)))
+    return statuses.every(({ sent }) => sent === 6)
+  })
+})
+
+t.test('a tenant with 20,000 deliveries queued does not delay small tenants', async (t) => {
+  const service = await startApp(t, { env: { ROLES: 'api,worker' } })
+  const { db } = service
+  const busy = await startReceiver(t)
+  busy.answer((_received, response) => {
+    busy.received.length = 0
+    response.writeHead(204).end()
+  })
+  const large = service.tenant()
+  const { id } = await registerPlugin(large, busy.url)
+  const small = await startReceiver(t)
+  const tenants: Tenant[] = Array.from({ length: 5 }, () => service.tenant())
+  for (const tenant of tenants) await registerPlugin(tenant, small.url)
+  await seedBacklog(db, large.id, id, 20_000)
+  await sendEvent(large)
+  await eventually(
+    'the backlog is being worked on',
+    async () => ((await statusesOf(db, id))['sent'] ?? 0) > 100,
+  )
+  for (const [index, tenant] of tenants.entries()) {
+    const sentAt = performance.now()
+    await sendEvent(tenant)
+    await small.waitFor(index + 1)
+    const tookMs = performance.now() - sentAt
+    t.ok(tookMs < PROMPT_MS, `delivered after ${Math.round(tookMs)} ms`)
+  }
+  t.ok(((await statusesOf(db, id))['pending'] ?? 0) > 0, 'while the backlog was there')
+})
+
+t.test('40 bodies of 900 KB, more than one fetch takes, all arrive whole', async (t) => {
+  const service = await startApp(t)
+  const { app, db } = service
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  let received = 0
+  receiver.answer(({ body }, response) => {
+    if (Buffer.byteLength(body) === 900_000) received++
+    receiver.received.length = 0
+    response.writeHead(204).end()
+  })
+  const { id } = await registerPlugin(tenant, receiver.url)
+  for (let count = 0; count < 40; count++) await seedLargeEvent(db, tenant.id, id, 900_000)
+  t.match(await app.deliveries.createWorker({ tenantId: tenant.id }).drain(20_000), { sent: 40 })
+  t.equal(received, 40)
+  t.strictSame(await statusesOf(db, id), { sent: 40 })
+})
