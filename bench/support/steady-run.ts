@@ -14,7 +14,7 @@ export interface SteadyRun {
 }
 
 /** After the last event was sent, for so long the slow ones are waited for. */
-const ARRIVAL_TIMEOUT_MS = 20_000
+const ARRIVAL_TIMEOUT_MS = 60_000
 
 /** Sends steadily and waits until every event has arrived. @throws when one was refused or is missing */
 export async function measureSteadily({

@@ -131,7 +131,7 @@ t.test('a pool', async (t) => {
   })
 
   t.test('says unavailable when every connection is taken for too long', async (t) => {
-    const narrow = createPool(postgres.url, { ...OPTIONS, max: 1, connectionTimeoutMs: 50 })
+    const narrow = createPool(postgres.url, { ...OPTIONS, max: 1, connectionTimeoutMs: 1_000 })
     const client = await narrow.connect()
     const error: unknown = await narrow.query('select 1').catch((error: unknown) => error)
     t.ok(isUnavailable(error), String(error))
