@@ -33,7 +33,7 @@ export async function register(
   }
 }
 
-export class RegistrationRefused extends Error {}
+class RegistrationRefused extends Error {}
 
 async function registerOnce(config: PluginConfig, url: string, signal: AbortSignal): Promise<void> {
   const path = `/api/plugins/${config.slug}/register-actions`

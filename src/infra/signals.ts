@@ -51,7 +51,7 @@ interface Message {
   ids: string[]
 }
 
-export class SignalHub implements Signals {
+class SignalHub implements Signals {
   readonly #self = crypto.randomUUID()
   readonly #listeners = new Map<SignalChannel, Set<(ids: readonly string[]) => void>>()
   readonly #outbox = new Map<SignalChannel, Set<string>>()

@@ -65,7 +65,7 @@ export function openTerminal(t: Test, cwd: string, env: Record<string, string>):
  * What a page shows of an answer is in the answer: `…` stands for anything.
  * @returns the first difference, or null
  */
-export function differenceFrom(shown: unknown, found: unknown, at = ''): string | null {
+function differenceFrom(shown: unknown, found: unknown, at = ''): string | null {
   if (typeof shown === 'string' && shown.includes('…')) {
     const parts = shown.split('…').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
     if (typeof found === 'string' && new RegExp(`^${parts.join('.+')}$`, 's').test(found)) return null

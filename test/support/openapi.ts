@@ -5,7 +5,7 @@ export interface OpenApiDocument {
   tags: { name: string }[]
 }
 
-export const METHODS = ['get', 'put', 'post', 'delete', 'patch'] as const
+const METHODS = ['get', 'put', 'post', 'delete', 'patch'] as const
 export type Method = (typeof METHODS)[number]
 
 export type Schema = Record<string, unknown> & { $ref?: string }
@@ -49,7 +49,7 @@ export function sampleBody(document: OpenApiDocument, { operation }: NamedOperat
 }
 
 /** An instance of a schema: its example if it has one, else the smallest that the rules here can make. */
-export function sampleOf(document: OpenApiDocument, schema: Schema): unknown {
+function sampleOf(document: OpenApiDocument, schema: Schema): unknown {
   const [example] = [schema['examples'], schema['example'] === undefined ? [] : [schema['example']]]
     .filter(Array.isArray)
     .flat() as unknown[]
@@ -98,7 +98,7 @@ function sampleText(schema: Schema): string {
   return SAMPLE_TEXTS[String(schema['format'])] ?? 'x'.repeat(Math.max(1, Number(schema['minLength'] ?? 1)))
 }
 
-export function resolveRef(document: OpenApiDocument, ref: string): Schema {
+function resolveRef(document: OpenApiDocument, ref: string): Schema {
   const schema = document.components.schemas[ref.replace('#/components/schemas/', '')]
   if (schema === undefined) throw new Error(`${ref} leads nowhere`)
   return schema

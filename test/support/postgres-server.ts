@@ -11,11 +11,11 @@ import {
   startEmbeddedPostgres,
   type EmbeddedPostgres,
 } from '#tools/embedded-postgres/index.ts'
+import { isAlive } from '#tools/embedded-postgres/alive.ts'
 import { openCluster } from '#tools/embedded-postgres/cluster.ts'
 import {
   connectionUrl,
   findFreePort,
-  isAlive,
   startPostmaster,
   stopPostmaster,
   type StopMode,

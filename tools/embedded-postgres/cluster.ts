@@ -3,7 +3,7 @@ import { chmod, chown, mkdir, readdir, readFile, rename, rm, stat, writeFile } f
 import { join } from 'node:path'
 import { findServerAccount, type ServerAccount } from './account.ts'
 import { resolvePostgresBinaries, type PostgresBinaries } from './binaries.ts'
-import { isAlive } from './postmaster.ts'
+import { isAlive } from './alive.ts'
 
 /** A database cluster on disk, with what it takes to run it. */
 export interface Cluster {

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { readFile, rename, rm, stat } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { isAlive } from './alive.ts'
 import type { Cluster } from './cluster.ts'
 
 /** Recovery after a crash replays at most max_wal_size; a slow disk needs minutes for 4 GB. */
@@ -84,15 +85,6 @@ export async function findFreePort(): Promise<number> {
   const { port } = server.address() as AddressInfo
   await new Promise((resolve) => server.close(resolve))
   return port
-}
-
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
 }
 
 /** Without /proc (macOS, Windows) a living process under that number has to do. */

@@ -1,14 +1,17 @@
 import { timingSafeEqual } from 'node:crypto'
 import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { ActorKind, TenantRole } from '#db/schema.ts'
+import type { TenantRole } from '#db/schema.ts'
 import { bearerKey, hashApiKey } from '#lib/secrets/api-key.ts'
 import { isUuid } from '#lib/ids.ts'
 import { defineProblem, type Problem } from '#lib/api/problem.ts'
+import { type Actor, SYSTEM_ACTOR } from './actor.ts'
 import { KeyCache } from './key-cache.ts'
 import { findKey, type KnownKey } from './key-lookup.ts'
 
-export const unauthenticated = defineProblem(
+export { SYSTEM_ACTOR, type Actor } from './actor.ts'
+
+const unauthenticated = defineProblem(
   'unauthenticated',
   401,
   'A key is needed',
@@ -20,7 +23,7 @@ export const forbidden = defineProblem(
   'This key may not do that',
   'Use a key of the kind or role that the route asks for.',
 )
-export const tenantMismatch = defineProblem(
+const tenantMismatch = defineProblem(
   'tenant_mismatch',
   403,
   'The request names another tenant',
@@ -46,29 +49,6 @@ export interface Access {
   role: 'public' | TenantRole | 'platform'
   plugin?: boolean
   tenant?: 'optional'
-}
-
-/** Who does it. Services take this where they write the audit log; they never see a request. */
-export interface Actor {
-  kind: ActorKind
-  /** The key's id; null in open mode, for the environment's platform key and for the service itself. */
-  id: string | null
-  /** Null: any tenant. */
-  tenantId: string | null
-  role: TenantRole | 'platform' | null
-  pluginId: string | null
-  pluginSlug: string | null
-  requestId: string | null
-}
-
-export const SYSTEM_ACTOR: Actor = {
-  kind: 'system',
-  id: null,
-  tenantId: null,
-  role: 'platform',
-  pluginId: null,
-  pluginSlug: null,
-  requestId: null,
 }
 
 declare module 'fastify' {

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { sql } from 'kysely'
-import type { Actor } from './auth.ts'
+import type { Actor } from './actor.ts'
 
 export interface KnownKey {
   actor: Omit<Actor, 'requestId'>

@@ -1,7 +1,6 @@
 import type { Dispatcher } from 'undici'
 import type { Deadlines } from './deadlines.ts'
 import { EgressError, exchangeError, isClosedByPeer } from './errors.ts'
-import type { Connection, OriginPool } from './pool.ts'
 import { BodyStart, readHeaders, readRetryAfter } from './response.ts'
 import type { EgressErrorClass, EgressRequest, EgressResponse } from './types.ts'
 
@@ -12,6 +11,21 @@ const DRAIN_BYTES = 64 * 1024
 const MAX_INFORMATIONAL = 16
 /** They have no body, whatever their headers say (RFC 9110, 15). */
 const WITHOUT_BODY: ReadonlySet<number> = new Set([204, 205, 304])
+
+/** The connection that carries an exchange. */
+export interface Carrier {
+  /** Responses that came over the present socket. */
+  readonly served: number
+  release(): void
+  discard(): Promise<void>
+}
+
+/** What finds an exchange a connection. */
+export interface CarrierPool {
+  dispatch(exchange: Exchange): void
+  /** Sends again on a new connection, in place of one that turned out to be closed. */
+  resend(exchange: Exchange, stale: Carrier): void
+}
 
 /**
  * One request and its answer, as undici's handler: an object with methods instead of a stream per response,
@@ -26,9 +40,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #maxBytes: number
   readonly #resolve: (response: EgressResponse) => void
   readonly #deadlines: Deadlines<Exchange>
-  readonly #pool: OriginPool
+  readonly #pool: CarrierPool
   readonly #onAbort: (() => void) | null
-  #connection: Connection | null = null
+  #connection: Carrier | null = null
   #settled = false
   #sent = false
   #responding = false
@@ -42,7 +56,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   constructor(
     request: EgressRequest,
     options: Dispatcher.DispatchOptions,
-    pool: OriginPool,
+    pool: CarrierPool,
     deadlines: Deadlines<Exchange>,
     resolve: (response: EgressResponse) => void,
   ) {
@@ -74,7 +88,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   /** Sets the connection that carries it from now on. */
-  assign(connection: Connection): void {
+  assign(connection: Carrier): void {
     this.#connection = connection
   }
 

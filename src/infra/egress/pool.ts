@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { Client } from 'undici'
 import { EgressError } from './errors.ts'
-import type { Exchange } from './exchange.ts'
+import type { Carrier, CarrierPool, Exchange } from './exchange.ts'
 import { ContinueFilter } from './interim.ts'
 import type { Target } from './target.ts'
 
@@ -20,7 +20,7 @@ export type OpenSocket = (target: Target, signal: AbortSignal) => Promise<Socket
  * but goes on using it, beyond its bound and out of reach of `destroy()`, and it cannot give up on a request
  * that has no socket yet.
  */
-export class OriginPool {
+export class OriginPool implements CarrierPool {
   readonly target: Target
   /** On `performance.now()`'s scale, kept by the owner. */
   usedAt = 0
@@ -50,8 +50,7 @@ export class OriginPool {
     else this.#waiting.push(exchange)
   }
 
-  /** Sends again on a connection that is certainly new, in place of one that turned out to be closed. */
-  resend(exchange: Exchange, stale: Connection): void {
+  resend(exchange: Exchange, stale: Carrier): void {
     this.#waiting.unshift(exchange)
     void stale.discard()
   }
@@ -100,7 +99,7 @@ export class OriginPool {
 }
 
 /** One socket at a time to one origin, with one exchange at a time on it. */
-export class Connection {
+class Connection implements Carrier {
   /** Responses that came over the present socket: more than none makes a sudden close look like idleness. */
   served = 0
   readonly #pool: OriginPool

@@ -5,7 +5,7 @@ import { EgressError } from './errors.ts'
  * How long an answer serves new connections. Long enough that a hot origin does not resolve for each one,
  * short enough that a name that moved is followed; every connection is checked against what it connects to.
  */
-export const DNS_CACHE_MAX_MS = 5_000
+const DNS_CACHE_MAX_MS = 5_000
 const DNS_CACHE_ENTRIES = 4_096
 /** Per server and try; with two tries and c-ares' doubling a dead resolver costs 4.5 s. */
 const DNS_TIMEOUT_MS = 1_500

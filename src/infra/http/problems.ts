@@ -28,7 +28,7 @@ export const routeNotFound = defineProblem(
   'There is no such route',
   'See /docs for every path and method.',
 )
-export const methodNotAllowed = defineProblem(
+const methodNotAllowed = defineProblem(
   'method_not_allowed',
   405,
   'This path does not know the method',
@@ -76,7 +76,7 @@ export const overloaded = defineProblem(
   'The service is overloaded',
   'Nothing was stored. Send the request again after Retry-After.',
 )
-export const internalError = defineProblem(
+const internalError = defineProblem(
   'internal_error',
   500,
   'Something went wrong here',

@@ -2,12 +2,12 @@
 const JITTER = 0.2
 
 /** The longest `Retry-After` that is honoured: one hour. A plugin that says "in a year" would else be forgotten. */
-export const MAX_RETRY_AFTER_MS = 3_600_000
+const MAX_RETRY_AFTER_MS = 3_600_000
 
 /** First pause of an open circuit breaker; each further opening doubles it. */
 export const BREAKER_BASE_MS = 5_000
 /** Longest pause of a circuit breaker: how late we may notice that a plugin is back. */
-export const BREAKER_MAX_MS = 300_000
+const BREAKER_MAX_MS = 300_000
 
 /**
  * How long to wait after the n-th failed attempt (n ≥ 1), or null when the schedule is exhausted.

@@ -4,12 +4,11 @@ import { findOperator } from './operators/index.ts'
 import { parsePath, type Path, readPath } from '#lib/json/path.ts'
 
 export { checkCondition } from './check.ts'
-export type { CheckConditionOptions, ConditionProblem, ConditionProblemCode } from './check.ts'
-export { MAX_CONDITION_DEPTH, MAX_CONDITION_TESTS } from './shape.ts'
+export type { CheckConditionOptions } from './check.ts'
 export type { Condition } from './shape.ts'
 
 /** Inside a condition on list items, the name of the item; it hides a member of the root with that name. */
-export const ITEM_ROOT = 'item'
+const ITEM_ROOT = 'item'
 
 /** Comparisons that one evaluation may cause: nested lists multiply, and a worker serves others too. */
 const MAX_STEPS = 100_000

@@ -1,4 +1,5 @@
-import type { FlowProblemCode, Severity } from './problems.ts'
+export type Severity = 'error' | 'warning'
+export type FlowProblemCode = keyof typeof FLOW_PROBLEMS
 
 interface FlowProblemDefinition {
   readonly family:

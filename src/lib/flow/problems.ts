@@ -1,9 +1,7 @@
 import { toPointer } from '#lib/json/error.ts'
-import type { FLOW_PROBLEMS } from './problem-codes.ts'
-import { flowProblemDefinition } from './problem-codes.ts'
+import { flowProblemDefinition, type FlowProblemCode, type Severity } from './problem-codes.ts'
 
-export type Severity = 'error' | 'warning'
-export type FlowProblemCode = keyof typeof FLOW_PROBLEMS
+export type { FlowProblemCode, Severity } from './problem-codes.ts'
 
 /** One thing that is wrong with a definition. Errors keep it from being published, warnings do not. */
 export interface FlowProblem {
@@ -19,7 +17,7 @@ export interface FlowProblem {
 export type Path = readonly (string | number)[]
 
 /** A definition with more problems than this is no longer being mended one by one. */
-export const MAX_PROBLEMS = 200
+const MAX_PROBLEMS = 200
 
 export class ProblemList {
   readonly problems: FlowProblem[] = []

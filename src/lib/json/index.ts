@@ -7,7 +7,6 @@ import { countMembers, hasForbiddenText, scanJson } from './scan.ts'
 export { JsonInputError, toPointer } from './error.ts'
 export type { JsonErrorCode } from './error.ts'
 export { isRawNumber, numberOf } from './raw-number.ts'
-export type { RawNumber } from './raw-number.ts'
 
 export interface JsonLimits {
   /** How many arrays and objects may stand in one another; `[]` is 1. */

@@ -6,7 +6,7 @@ export const REDACTED = '[redacted]'
  * Endings of names that hold a secret, without case and separators: `api_key` finds `apiKey` and `X-Api-Key`,
  * `token` finds `accessToken`, but not `token_type`.
  */
-export const SECRET_FIELD: readonly string[] = [
+const SECRET_FIELD: readonly string[] = [
   'password',
   'passwd',
   'passphrase',
@@ -46,7 +46,7 @@ const MAX_DEPTH = 64
 const SECRET_MIN_CHARS = 6
 
 /** Whether values under this name are secret, by its ending. */
-export function isSecretField(name: string): boolean {
+function isSecretField(name: string): boolean {
   const plain = name.toLowerCase().replace(/[^a-z0-9]/g, '')
   return SECRET_FIELD.some((ending) => plain.endsWith(ending))
 }

@@ -11,23 +11,12 @@ import type { TemplateNode, TreeProblem } from './tree.ts'
 import { parseTree } from './tree.ts'
 
 export { describeFilters, FILTERS } from './filters/index.ts'
-export type { FilterDescription } from './filters/index.ts'
-export type { FilterDefinition, FilterType } from './filters/filter.ts'
-export { MAX_TEMPLATE_CHARS } from './parse.ts'
 export { MAX_RENDERED_BYTES, renderTemplate } from './render.ts'
-export type { RenderError, RenderOptions, TemplateScope } from './render.ts'
-export { exactExpression, isTemplateRoot, TEMPLATE_ROOTS } from './syntax.ts'
-export type {
-  Expression,
-  Operand,
-  PathOperand,
-  Template,
-  TemplateProblem,
-  TemplateProblemCode,
-  TemplateRoot,
-} from './syntax.ts'
+export type { TemplateScope } from './render.ts'
+export { isTemplateRoot, TEMPLATE_ROOTS } from './syntax.ts'
+export type { Expression, Operand, TemplateRoot } from './syntax.ts'
 export { exactNode, parseTree, templateReferences, visitTemplates } from './tree.ts'
-export type { TemplateNode, TemplateReference, TreeProblem } from './tree.ts'
+export type { TemplateNode } from './tree.ts'
 
 /** One text. */
 export function compileTemplate(text: string): { template: TemplateNode } | { problems: TemplateProblem[] } {

@@ -17,7 +17,7 @@ import { isTemplateRoot, TEMPLATE_ROOTS } from './syntax.ts'
 import { parseDuration } from '#lib/time.ts'
 
 /** What a rendering may make at most; a longer text could not be rendered either. */
-export const MAX_TEMPLATE_CHARS = 256 * 1024
+const MAX_TEMPLATE_CHARS = 256 * 1024
 const MAX_EXPRESSIONS = 1000
 const MAX_FILTERS = 20
 const MAX_SHIFTS = 5

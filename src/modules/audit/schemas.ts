@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
-export const ACTOR_KINDS = ['open', 'platform', 'tenant', 'plugin', 'operator', 'system'] as const
+const ACTOR_KINDS = ['open', 'platform', 'tenant', 'plugin', 'operator', 'system'] as const
 
 export const AuditLogEntry = Type.Object(
   {

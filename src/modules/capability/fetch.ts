@@ -14,7 +14,7 @@ export type Fetched =
   | { kind: 'invalid'; errors: readonly FieldError[] }
   | { kind: 'failed'; reason: string; detail: string }
 
-export const CAPABILITIES_PATH = '/api/capabilities'
+const CAPABILITIES_PATH = '/api/capabilities'
 export const MANIFEST_MAX_BYTES = 256 * 1024
 const FETCH_TIMEOUT_MS = 5_000
 const ETAG = /^(?:W\/)?"[\x21\x23-\x7e]{0,200}"$/

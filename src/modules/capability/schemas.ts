@@ -10,7 +10,7 @@ import {
 
 export const VALUE_TYPES = ['string', 'number', 'integer', 'boolean', 'date-time', 'array', 'object'] as const
 
-export const EVENT_OWNERS = ['platform', 'plugin', 'other'] as const
+const EVENT_OWNERS = ['platform', 'plugin', 'other'] as const
 
 /** Postgres cannot take NUL as text. */
 const NO_NUL = '^[^\\u0000]*$'

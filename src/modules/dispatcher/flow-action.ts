@@ -8,7 +8,8 @@ import { findInvocation } from './log/repository.ts'
 import { fingerprintOf, type Plan } from './dispatch/plan.ts'
 import { fromRecorded } from './dispatch/recorded.ts'
 import { toResult } from './dispatch/run.ts'
-import type { ActionResult, DispatcherContext, PlannedAction, StepActionRequest } from './types.ts'
+import type { DispatcherContext } from './context.ts'
+import type { ActionResult, PlannedAction, StepActionRequest } from './types.ts'
 
 /**
  * Does the action of a flow's step. Its caller holds the execution under a lease and writes itself how the step ended,

@@ -19,7 +19,8 @@ import {
 import { dispatch, findResult } from './service.ts'
 import { NextLook } from './dispatch/next-look.ts'
 import { runStepAction } from './flow-action.ts'
-import type { ActionResult, DispatcherContext, StepActionRequest } from './types.ts'
+import type { DispatcherContext } from './context.ts'
+import type { ActionResult, StepActionRequest } from './types.ts'
 
 /**
  * The dispatcher: does lists of actions, platform's and plugins' mixed, and keeps the log of them.

@@ -16,7 +16,7 @@ import {
   EventLogQuery,
 } from './schemas.ts'
 import { getEventLog } from './service.ts'
-import type { DispatcherContext } from './types.ts'
+import type { DispatcherContext } from './context.ts'
 
 export interface DispatcherRoutesContext extends DispatcherContext {
   dispatch: (tenantId: string, input: DispatchInput) => Promise<DispatchResult>

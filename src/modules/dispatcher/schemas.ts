@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { ACTION_ERROR_CODES } from './errors.ts'
 
-export const DISPATCH_MAX_ACTIONS = 100
+const DISPATCH_MAX_ACTIONS = 100
 
 const ActionInput = Type.Object(
   {

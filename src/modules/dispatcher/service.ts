@@ -7,7 +7,8 @@ import type { Plan } from './dispatch/plan.ts'
 import { fromRecorded } from './dispatch/recorded.ts'
 import { leaseOf, prepareAction, runPrepared } from './dispatch/run.ts'
 import type { DispatchInput, DispatchResult, EventLogQuery } from './schemas.ts'
-import type { ActionRequest, ActionResult, DispatcherContext } from './types.ts'
+import type { DispatcherContext } from './context.ts'
+import type { ActionRequest, ActionResult } from './types.ts'
 
 /** Actions of one dispatch under way at once in parallel mode. */
 const PARALLEL_MAX = 10

@@ -1,13 +1,5 @@
-import type { Kysely } from 'kysely'
-import type { DB } from '#db/schema.ts'
-import type { Egress } from '#infra/egress/index.ts'
-import type { SecretBox } from '#lib/secrets/secret-box.ts'
-import type { PlatformService } from '#modules/platform/index.ts'
 import type { RegistryAction } from '#modules/registry/index.ts'
-import type { DeliveryService, DeliveryTarget } from '#modules/webhook-delivery/index.ts'
-import type { InvocationStore } from './dispatch/invocation-store.ts'
-import type { Planner } from './dispatch/planner.ts'
-import type { NextLook } from './dispatch/next-look.ts'
+import type { DeliveryTarget } from '#modules/webhook-delivery/index.ts'
 
 /** One action that is asked for. */
 export interface ActionRequest {
@@ -81,19 +73,4 @@ export interface PlannedAction {
   idempotencyKey: string
   /** Its plugin, asked for ahead of the call; null: not yet, or used up. */
   target: Promise<DeliveryTarget | undefined> | null
-}
-
-export interface DispatcherContext {
-  db: Kysely<DB>
-  planner: Planner
-  platform: PlatformService
-  deliveries: DeliveryService
-  /** Of plugins, by tenant and id. */
-  targets: NextLook<DeliveryTarget | undefined>
-  egress: Egress
-  secretBox: SecretBox
-  store: InvocationStore
-  completionSeconds: number
-  /** Whether actions that have not begun are left to the next process. */
-  isStopping(): boolean
 }

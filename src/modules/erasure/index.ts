@@ -23,8 +23,6 @@ import { erasureRoutes } from './routes.ts'
 import { Erasure, ErasurePage, NewErasure } from './schemas.ts'
 import { BATCH_SIZE, runErasureTurn } from './worker.ts'
 
-export { runErasureTurn, type ErasureWorkerContext } from './worker.ts'
-
 /** Backs up the signal. One statement each time, so that an idle service stays idle. */
 const POLL_MS = 5_000
 

@@ -28,12 +28,12 @@ import { typeRoutes } from './types/routes.ts'
 import { TYPE_SCHEMAS } from './types/schemas.ts'
 import type { EventService } from './context.ts'
 
-export { CATALOGUE, type CatalogueEntity, ENTITIES } from './catalogue/index.ts'
+export { CATALOGUE, ENTITIES } from './catalogue/index.ts'
 export { deliveryView } from './feed/delivery-view.ts'
 export { eventNotFound } from './errors.ts'
 export { type PluginType, removePluginTypes, replacePluginTypes } from './types/plugin-types.ts'
 export { type EventRow, scanFeed, type ScannedEvent, selectEvents } from './feed/repository.ts'
-export type { EventService, IntakeResult, NewEvent, StoredEvent } from './context.ts'
+export type { EventService } from './context.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -23,10 +23,8 @@ export interface FlowTemplateService {
   define(id: string, installation: Omit<Installation, 'automation'>): Record<string, unknown>
 }
 
-export type { Installation } from './service.ts'
 /** What ready-made flows are made of, for those who build flows of the same kind. */
 export {
-  BOOKING_TIME,
   bookingVariables,
   bookingZone,
   IS_BOOKED,

@@ -20,7 +20,7 @@ const HEAD = {
 }
 const Value = Type.Unsafe<string | number>({ type: ['string', 'integer'] })
 
-export const FlowTemplateParameter = Type.Object(
+const FlowTemplateParameter = Type.Object(
   {
     name: Type.String(),
     title: Type.String(),
@@ -41,7 +41,7 @@ export const FlowTemplateParameter = Type.Object(
   { $id: 'FlowTemplateParameter' },
 )
 
-export const FlowTemplateSummary = Type.Object(HEAD, { $id: 'FlowTemplateSummary' })
+const FlowTemplateSummary = Type.Object(HEAD, { $id: 'FlowTemplateSummary' })
 export const FlowTemplateList = Type.Object(
   { data: Type.Array(ref(FlowTemplateSummary)) },
   { $id: 'FlowTemplateList' },

@@ -17,9 +17,9 @@ export interface FiringPlan {
 }
 
 /** A firing that is no later than this is on time, also for a schedule that skips: a restart takes no longer. */
-export const ON_TIME_MS = 5 * 60_000
+const ON_TIME_MS = 5 * 60_000
 /** Each costs some 50 µs to find. */
-export const MISSED_MAX = 100
+const MISSED_MAX = 100
 
 /**
  * What there is to do at `now` for a schedule of which everything before `nextFireAt` has been dealt with: the latest

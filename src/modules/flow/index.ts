@@ -95,12 +95,9 @@ export {
   tooManyFlows,
 } from './errors.ts'
 export { RunHeaders, StartedRun as StartedRunSchema } from './lifecycle/schemas.ts'
-export type { EarlierRun, StartedRun } from './lifecycle/run.ts'
-export { FlowTest, type FlowTestRequest, TEST_START } from './test/schemas.ts'
-export type { Deactivated, Published } from './lifecycle/service.ts'
+export type { StartedRun } from './lifecycle/run.ts'
+export { FlowTest, TEST_START } from './test/schemas.ts'
 export { Flow as FlowSchema } from './schemas.ts'
-export type { FlowQuery, FlowSummary } from './schemas.ts'
-export type { FlowOrigin } from './service.ts'
 export { type Flow, flowBody } from './view.ts'
 
 declare module 'fastify' {

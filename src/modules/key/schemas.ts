@@ -1,8 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Nullable, Page, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
-export const KEY_KINDS = ['platform', 'tenant', 'plugin'] as const
-export const TENANT_ROLES = ['admin', 'editor', 'viewer'] as const
+const KEY_KINDS = ['platform', 'tenant', 'plugin'] as const
+const TENANT_ROLES = ['admin', 'editor', 'viewer'] as const
 
 /** ajv's format also takes `urn:uuid:…`, which Postgres does not: hence the length. */
 const Uuid = (options: Record<string, unknown> = {}) =>

@@ -38,7 +38,7 @@ function firstChoice(body: string): { finish_reason: unknown; message: Record<st
 }
 
 /** Text that Postgres and every channel can carry: line ends and tabs are the only control characters. */
-export function plainText(text: string): string {
+function plainText(text: string): string {
   return text
     .toWellFormed()
     .replace(/\r\n?/g, '\n')

@@ -24,7 +24,7 @@ export interface MessageService {
   find(key: MessageKey): Promise<RecordedMessage | null>
 }
 
-export type { MessageDraft, PromptDraft } from './composer.ts'
+export type { MessageDraft } from './composer.ts'
 export type { MessageKey, RecordedMessage } from './repository.ts'
 
 declare module 'fastify' {

@@ -3,7 +3,7 @@ import { MESSAGE_CHANNELS } from '#lib/flow/types.ts'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { FALLBACK_REASONS } from './fallback.ts'
 
-export const MESSAGE_STATUSES = ['pending', 'sent', 'failed'] as const
+const MESSAGE_STATUSES = ['pending', 'sent', 'failed'] as const
 
 export const Message = Type.Object(
   {

@@ -11,8 +11,7 @@ export interface IndexedPlugin extends PluginHead {
   readonly bytes: number
 }
 
-export const ACTION_ORDERS = ['action', 'plugin', 'category'] as const
-export type ActionOrder = (typeof ACTION_ORDERS)[number]
+export type ActionOrder = 'action' | 'plugin' | 'category'
 
 const PLUGIN_WEIGHT = 500
 

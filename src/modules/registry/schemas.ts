@@ -4,7 +4,7 @@ import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import { Nullable, PageQuery, ref, StringEnum } from '#lib/api/schema.ts'
 import { ActionBreak } from './breaks.ts'
 
-export const MAX_ACTIONS = 200
+const MAX_ACTIONS = 200
 
 /** Postgres cannot take NUL as text. */
 const NO_NUL = '^[^\\u0000]*$'

@@ -18,8 +18,6 @@ import { replayRoutes } from './routes.ts'
 import { NewReplay, Replay, ReplayEstimate, ReplayPage } from './schemas.ts'
 import { BATCH_SIZE, MAX_WAITING, runReplayTurn } from './worker.ts'
 
-export { runReplayTurn, type ReplayWorkerContext } from './worker.ts'
-
 /** Backs up the signal. One statement each time, so that an idle service stays idle. */
 const POLL_MS = 5_000
 

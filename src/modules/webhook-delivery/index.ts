@@ -32,7 +32,7 @@ export interface DeliveryService {
   createWorker(options: { tenantId: string | null; now?: () => Date }): DeliveryWorker
 }
 
-export type { DeliveryTarget, WebhookMessage } from './destinations/attempt.ts'
+export type { DeliveryTarget } from './destinations/attempt.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

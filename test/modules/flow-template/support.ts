@@ -4,7 +4,7 @@ import { PLATFORM_TOKEN, type Shop as PlatformShop, shopOf, startShop } from '#t
 import { eventually } from '#test/examples/until.ts'
 import { outcomes, type Shop, startWorld, type World } from '#test/modules/flow-engine/support.ts'
 
-export { DAY_MS, HOUR_MS, MINUTE_MS, outcomes } from '#test/modules/flow-engine/support.ts'
+export { DAY_MS, HOUR_MS, MINUTE_MS } from '#test/modules/flow-engine/support.ts'
 
 export interface Sent {
   channel: string

@@ -16,7 +16,7 @@ export interface StepDraft {
   bodyOf: string | null
 }
 
-export const MAX_STEPS = 500
+const MAX_STEPS = 500
 
 interface List {
   parts: readonly Part[]

@@ -20,7 +20,7 @@ import type { Enrolment, FlowSettings, RetryPolicy } from '../types.ts'
 
 export const DEFAULT_TIMEOUT_MS = 30_000
 /** One attempt holds a connection and a lease. */
-export const MAX_TIMEOUT_MS = 300_000
+const MAX_TIMEOUT_MS = 300_000
 const MIN_TIMEOUT_MS = 100
 export const DEFAULT_RETRY: RetryPolicy = { max_retries: 3, base_ms: 1000, cap_ms: 900_000 }
 const MAX_RETRIES = 20

@@ -9,7 +9,7 @@ export interface SchemaProblem {
   detail: string
 }
 
-export const MAX_SCHEMA_DEPTH = 8
+const MAX_SCHEMA_DEPTH = 8
 export const MAX_SCHEMA_BYTES = 16 * 1024
 const MAX_ENUM_VALUES = 100
 const MAX_PROBLEMS = 50

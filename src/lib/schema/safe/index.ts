@@ -3,9 +3,8 @@
  * foreign schemas (`pattern`, `$ref`, `allOf` …) can be stalled for seconds. `normaliseSchema` writes shorthand out,
  * `checkSchema` says what is outside of the subset, `validate` applies a checked schema in linear time.
  */
-export { checkSchema, isLargerThan, MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH } from './check.ts'
-export type { SchemaProblem } from './check.ts'
+export { checkSchema, isLargerThan, MAX_SCHEMA_BYTES } from './check.ts'
 export { normaliseSchema } from './normalise.ts'
-export type { SafeSchema, SchemaFormat, SchemaType } from './shape.ts'
+export type { SafeSchema, SchemaType } from './shape.ts'
 export { validate } from './validate.ts'
 export type { SchemaViolation } from './validate.ts'

@@ -21,7 +21,7 @@ import { invocationCompleted, invocationExpired, invocationNotFound, resultCode 
 import { logged } from '../log/entry.ts'
 import { inOrder } from '../dispatch/plan.ts'
 import type { Completion, CompletionInput } from '../schemas.ts'
-import type { DispatcherContext } from '../types.ts'
+import type { DispatcherContext } from '../context.ts'
 
 type Told = Omit<CompletedInvocation, 'tenantId' | 'id' | 'flowExecutionId'>
 type CompletionContext = Pick<DispatcherContext, 'db' | 'secretBox' | 'completionSeconds'>

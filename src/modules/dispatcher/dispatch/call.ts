@@ -10,7 +10,8 @@ import type { Lease } from './claim-repository.ts'
 import { newCompletionToken } from '../completion/token.ts'
 import { platformPath } from './platform-path.ts'
 import type { DeliveryTarget } from '#modules/webhook-delivery/index.ts'
-import type { DispatcherContext, PlannedAction } from '../types.ts'
+import type { DispatcherContext } from '../context.ts'
+import type { PlannedAction } from '../types.ts'
 
 /** How one action's call ended, over all its attempts. */
 export interface CallOutcome {

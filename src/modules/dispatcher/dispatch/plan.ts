@@ -101,7 +101,7 @@ function schemaFaults(action: RegistryAction, payload: Record<string, unknown>):
 }
 
 /** `execution:event_key`, the same over all attempts and repetitions, fit for a header, and no other action's. */
-export function idempotencyKey({ flowExecutionId, eventKey }: ActionRequest): string {
+function idempotencyKey({ flowExecutionId, eventKey }: ActionRequest): string {
   const key = `${encodeURIComponent(flowExecutionId.toWellFormed())}:${printable(eventKey)}`
   if (key.length <= IDEMPOTENCY_KEY_MAX_CHARS) return key
   return createHash('sha256').update(key).digest('base64url')

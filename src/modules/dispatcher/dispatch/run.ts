@@ -7,7 +7,8 @@ import { logOnly, toRecord } from '../log/entry.ts'
 import { findInvocation } from '../log/repository.ts'
 import { failed, fingerprintOf, type Plan } from './plan.ts'
 import { fromRecorded } from './recorded.ts'
-import type { ActionRequest, ActionResult, DispatcherContext, PlannedAction } from '../types.ts'
+import type { DispatcherContext } from '../context.ts'
+import type { ActionRequest, ActionResult, PlannedAction } from '../types.ts'
 
 /** How long a repeated request waits for the run that is under way elsewhere. */
 const BUSY_WAIT_MS = 30_000

@@ -8,7 +8,7 @@ import { ORDER_TYPES } from './order.ts'
 import { PLUGIN_TYPES } from './plugin.ts'
 import { PRODUCT_TYPES } from './product.ts'
 
-export { type CatalogueEntity, type CatalogueType, ENTITIES } from './event-type.ts'
+export { type CatalogueType, ENTITIES } from './event-type.ts'
 
 /** The event types of the platform and of this service, by name. Tenants and plugins declare their own. */
 export const CATALOGUE: ReadonlyMap<string, CatalogueType> = new Map(

@@ -11,8 +11,8 @@ export interface Causation {
   depth: number
 }
 
-export const CAUSATION_ID_HEADER = 'x-causation-id'
-export const CAUSATION_DEPTH_HEADER = 'x-causation-depth'
+const CAUSATION_ID_HEADER = 'x-causation-id'
+const CAUSATION_DEPTH_HEADER = 'x-causation-depth'
 
 /** More than any chain reaches, as flows stop far below; a caller's number is kept, not trusted to be small. */
 export const MAX_STORED_DEPTH = 1_000

@@ -27,7 +27,7 @@ export interface ComposedEvent {
 }
 
 /** Receivers commonly refuse more, and every attempt holds one body in memory. */
-export const MAX_EVENT_BYTES = 1024 * 1024
+const MAX_EVENT_BYTES = 1024 * 1024
 /** No UTF-16 unit takes more bytes of UTF-8. */
 const MAX_BYTES_PER_UNIT = 3
 

@@ -41,7 +41,7 @@ const MAX_REMEMBERED_TYPES = 1_000
 export const MAX_SEEN_TYPES = 200
 
 /** The names of seen types that need not be written any more. */
-export class SeenNames {
+class SeenNames {
   readonly #names: Set<string>
 
   constructor(names: readonly string[]) {

@@ -3,7 +3,7 @@ import type { DB } from '#db/schema.ts'
 import { chosen, type ExecutionFilter } from '../read/repository.ts'
 
 /** What a bulk change still has to do: nobody wants to wait for an exact count of millions. */
-export const COUNT_MAX = 100_000
+const COUNT_MAX = 100_000
 
 /** Those that were asked to end, and run on to their next step, are done with. */
 export async function selectToCancel(

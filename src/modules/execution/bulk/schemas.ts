@@ -3,7 +3,7 @@ import { Nullable, StringEnum } from '#lib/api/schema.ts'
 import { ExecutionFilterFields, RetryInput } from '../read/schemas.ts'
 
 export const CANCELLABLE = ['queued', 'waiting', 'running'] as const
-export const RETRYABLE = ['failed', 'timed_out', 'cancelled', 'skipped'] as const
+const RETRYABLE = ['failed', 'timed_out', 'cancelled', 'skipped'] as const
 
 const dry_run = Type.Optional(Type.Boolean({ default: false, description: 'Count only: nothing is changed' }))
 const statuses = <const T extends readonly string[]>(values: T, description: string) =>

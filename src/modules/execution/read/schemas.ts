@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
-export const EXECUTION_STATUSES = [
+const EXECUTION_STATUSES = [
   'queued',
   'running',
   'waiting',
@@ -16,7 +16,7 @@ const STEP_STATUSES = ['succeeded', 'failed', 'skipped', 'simulated'] as const
 const WAIT_REASONS = ['delay', 'event', 'retry', 'completion'] as const
 
 /** Steps that one answer holds at most. */
-export const STEPS_PAGE_MAX = 500
+const STEPS_PAGE_MAX = 500
 
 const Uuid = Type.String({ format: 'uuid', maxLength: 36 })
 const STEP_ID = '^[a-z][a-z0-9_]{0,63}$'

@@ -20,7 +20,7 @@ export interface StreamLimits {
   perProcess: number
 }
 
-export const STREAM_LIMITS: StreamLimits = {
+const STREAM_LIMITS: StreamLimits = {
   pollMs: 500,
   beatMs: 15_000,
   stallMs: 60_000,

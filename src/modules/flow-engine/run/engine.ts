@@ -5,7 +5,8 @@ import type pg from 'pg'
 import type { DB } from '#db/schema.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import { BoundaryWriter, isPassing } from './boundary-writer.ts'
-import { type CallContext, callsOf } from '../steps/outgoing.ts'
+import { callsOf } from '../steps/outgoing.ts'
+import type { CallContext } from '../steps/types.ts'
 import {
   claimExecutions,
   type ClaimedExecution,

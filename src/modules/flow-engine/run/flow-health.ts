@@ -3,7 +3,7 @@ import type { DB } from '#db/schema.ts'
 import type { RunEnd } from './journal.ts'
 
 /** Failures in a row after which a flow is paused by itself. */
-export const PAUSE_AFTER_FAILURES = 20
+const PAUSE_AFTER_FAILURES = 20
 
 /** A success is written only if the flow has failed before, and looked after at most so often. */
 const LOOK_INTERVAL_MS = 1_000

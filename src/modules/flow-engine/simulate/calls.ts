@@ -1,6 +1,6 @@
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import { sampleOf } from '#lib/schema/sample-schema.ts'
-import type { Call, CallResult } from '../steps/outgoing.ts'
+import type { Call, CallResult } from '../steps/types.ts'
 import type { TemplateMessage } from '../steps/message-call.ts'
 import type { RunCalls } from '../run/ports.ts'
 import type { SimulatedJournal } from './journal.ts'

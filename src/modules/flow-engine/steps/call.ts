@@ -1,4 +1,5 @@
-import { type CallResult, callOf, type CallStep } from './outgoing.ts'
+import { callOf } from './outgoing.ts'
+import type { CallResult, CallStep } from './types.ts'
 import type { Frame, Position } from '../run/frame.ts'
 import { retryPauseMs } from './retry.ts'
 import { suspend } from '../run/state.ts'

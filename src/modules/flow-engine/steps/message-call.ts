@@ -1,7 +1,7 @@
 import type { FlowScope } from '#lib/flow/scope.ts'
 import type { MessageStep } from '#lib/flow/types.ts'
 import type { MessageDraft, RecordedMessage } from '#modules/message/index.ts'
-import type { Call, CallContext, CallName, CallResult } from './outgoing.ts'
+import type { Call, CallContext, CallName, CallResult } from './types.ts'
 import { render, renderText, StepError } from '../run/evaluate.ts'
 import type { Program } from '../run/program.ts'
 
@@ -37,7 +37,7 @@ const RECIPIENT_MAX_CHARS = 1_000
  * The message without any AI, and without recording anything: what a test of the flow shows, and what stands in.
  * @throws {StepError} `template_error`, `missing_recipient`, `invalid_recipient` or `empty_message`
  */
-export function composeFromTemplate(
+function composeFromTemplate(
   program: Program,
   { config }: MessageStep,
   scope: FlowScope,
@@ -62,7 +62,7 @@ export function composeFromTemplate(
 }
 
 /** What the action that sends is given. @throws {StepError} `template_error` */
-export function messagePayload(
+function messagePayload(
   program: Program,
   step: MessageStep,
   stepId: string,

@@ -64,7 +64,7 @@ export const DuplicateRequest = Type.Object(
   { $id: 'DuplicateRequest', additionalProperties: false, default: {} },
 )
 
-export const FlowVersionSummary = Type.Object(
+const FlowVersionSummary = Type.Object(
   {
     version: Type.Integer(),
     is_published: Type.Boolean({ description: 'What runs while the flow is active' }),

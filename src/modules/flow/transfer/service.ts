@@ -9,9 +9,9 @@ import { found, type Target } from '../lifecycle/revision.ts'
 import { createFlow } from '../service.ts'
 import type { Flow } from '../view.ts'
 
-export const EXPORT_FORMAT = 'bettercallsold.flow'
+const EXPORT_FORMAT = 'bettercallsold.flow'
 /** Raised when an older service could not read what is exported. */
-export const EXPORT_VERSION = 1
+const EXPORT_VERSION = 1
 
 export interface FlowExport {
   format: string

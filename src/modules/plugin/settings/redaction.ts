@@ -2,7 +2,7 @@ import { toPointer } from '#lib/json/index.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 
 /** What stands for a secret value; sent back, it means "as it is". */
-export const REDACTED = '[redacted]'
+const REDACTED = '[redacted]'
 
 export type JsonObject = Record<string, unknown>
 

@@ -106,7 +106,7 @@ function subscriptionOf(entry: Subscription): StoredSubscription {
     : { event: entry.event, filter: entry.filter ?? null }
 }
 
-export function originOf(url: string): string {
+function originOf(url: string): string {
   return URL.parse(url)?.origin ?? ''
 }
 

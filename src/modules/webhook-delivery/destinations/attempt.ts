@@ -36,8 +36,8 @@ export interface Attempt extends EgressResponse {
 }
 
 /** At most this much of an answer is kept. */
-export const RESPONSE_BODY_MAX_BYTES = 16 * 1024
-export const USER_AGENT = 'BetterCallSold-Webhooks/1.0'
+const RESPONSE_BODY_MAX_BYTES = 16 * 1024
+const USER_AGENT = 'BetterCallSold-Webhooks/1.0'
 
 /** One signed POST. Never throws: what goes wrong is the attempt's error class. */
 export async function attempt(

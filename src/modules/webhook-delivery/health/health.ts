@@ -29,11 +29,11 @@ export interface HealthPolicy {
 }
 
 /** Failures in a row, while reachable, before the breaker opens. */
-export const BREAKER_THRESHOLD = 5
+const BREAKER_THRESHOLD = 5
 /** Failures in a row before `plugin.failing` is published. */
-export const FAILING_THRESHOLD = 5
+const FAILING_THRESHOLD = 5
 /** A plugin is not given up on fewer attempts than this, however long it has been failing. */
-export const DISABLE_MIN_ATTEMPTS = 20
+const DISABLE_MIN_ATTEMPTS = 20
 
 export type HealthEffect = 'failing' | 'recovered' | 'disable'
 

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { EGRESS_ERROR_CLASSES } from '#infra/egress/index.ts'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
-export const DELIVERY_STATUSES = ['pending', 'sent', 'retry', 'failed'] as const
+const DELIVERY_STATUSES = ['pending', 'sent', 'retry', 'failed'] as const
 
 const ErrorClass = Nullable(
   StringEnum(EGRESS_ERROR_CLASSES, { description: 'What went wrong, see docs/webhooks.md' }),

@@ -5,7 +5,7 @@ import { newId } from '#lib/ids.ts'
 import { snapshotTenant } from '#test/support/tenant-snapshot.ts'
 import { DAY_MS, type Shop, step, type World } from '../support.ts'
 
-export const NOW = new Date('2030-01-01T12:00:00Z')
+const NOW = new Date('2030-01-01T12:00:00Z')
 
 export type Given = Partial<Omit<SimulationRequest, 'flow' | 'trigger'>> & {
   data?: unknown

@@ -1,0 +1,136 @@
+import { readFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { glob } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join, relative, resolve } from 'node:path'
+import { cruise, type ICruiseOptions, type ICruiseResult } from 'dependency-cruiser'
+import t from 'tap'
+import ts from 'typescript'
+
+const ROOT = resolve(import.meta.dirname, '..')
+const FOLDERS = ['src', 'db', 'tools', 'openapi', 'bench', 'examples', 'test']
+
+interface SourceFile {
+  /** Names of values, and of whatever it passes on from other files; its own types are left out. */
+  exports: Set<string>
+  /** By imported file, absolute: the names; `*` stands for all. */
+  imports: Map<string, Set<string>>
+  /** As they are written. */
+  specifiers: Set<string>
+}
+
+/** Reads what a file exports and imports, without checking types. */
+async function readSource(file: string): Promise<SourceFile> {
+  const tree = ts.createSourceFile(file, await readFile(file, 'utf8'), ts.ScriptTarget.Latest, true)
+  const source: SourceFile = { exports: new Set(), imports: new Map(), specifiers: new Set() }
+  const { resolve: resolveFrom } = createRequire(file)
+  const use = (specifier: ts.Node | undefined, ...names: string[]): void => {
+    if (specifier === undefined || !ts.isStringLiteral(specifier)) return
+    source.specifiers.add(specifier.text)
+    if (!/^[.#]/.test(specifier.text)) return
+    const target = resolveFrom(specifier.text)
+    source.imports.set(target, (source.imports.get(target) ?? new Set()).union(new Set(names)))
+  }
+  const nameOf = ({ propertyName, name }: ts.ImportSpecifier | ts.ExportSpecifier): string =>
+    (propertyName ?? name).text
+
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) {
+      const { name, namedBindings } = node.importClause ?? {}
+      const named = namedBindings !== undefined && ts.isNamedImports(namedBindings)
+      use(
+        node.moduleSpecifier,
+        ...(name === undefined ? [] : ['default']),
+        ...(named ? namedBindings.elements.map(nameOf) : namedBindings === undefined ? [] : ['*']),
+      )
+    } else if (ts.isExportDeclaration(node)) {
+      const { exportClause } = node
+      if (exportClause === undefined || !ts.isNamedExports(exportClause)) use(node.moduleSpecifier, '*')
+      else {
+        use(node.moduleSpecifier, ...exportClause.elements.map(nameOf))
+        for (const { name } of exportClause.elements) source.exports.add(name.text)
+      }
+    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      use(node.arguments[0], '*')
+    }
+    ts.forEachChild(node, visit)
+  }
+  visit(tree)
+  for (const statement of tree.statements)
+    for (const name of exportedValues(statement)) source.exports.add(name)
+  return source
+}
+
+function exportedValues(statement: ts.Statement): string[] {
+  const kinds = ts.canHaveModifiers(statement)
+    ? (ts.getModifiers(statement) ?? []).map(({ kind }) => kind)
+    : []
+  if (!kinds.includes(ts.SyntaxKind.ExportKeyword) || kinds.includes(ts.SyntaxKind.DefaultKeyword)) return []
+  if (ts.isVariableStatement(statement)) {
+    return statement.declarationList.declarations.map(({ name }) => name.getText())
+  }
+  const named = ts.isFunctionDeclaration(statement) || ts.isClassDeclaration(statement)
+  return named && statement.name !== undefined ? [statement.name.text] : []
+}
+
+async function readAll(): Promise<Map<string, SourceFile>> {
+  const sources = new Map<string, SourceFile>()
+  for (const folder of FOLDERS) {
+    for await (const file of glob('**/*.ts', { cwd: join(ROOT, folder) })) {
+      const path = join(ROOT, folder, file)
+      sources.set(path, await readSource(path))
+    }
+  }
+  return sources
+}
+
+t.test(
+  'every exported value is imported somewhere, and every # name of the import table is used',
+  async (t) => {
+    const sources = await readAll()
+    t.ok(sources.size > 500)
+    const used = new Map<string, Set<string>>()
+    for (const { imports } of sources.values()) {
+      for (const [file, names] of imports) used.set(file, (used.get(file) ?? new Set()).union(names))
+    }
+    const unused: string[] = []
+    for (const [file, { exports }] of sources) {
+      const names = used.get(file) ?? new Set<string>()
+      if (names.has('*')) continue
+      for (const name of exports.difference(names)) unused.push(`${relative(ROOT, file)}: ${name}`)
+    }
+    t.strictSame(unused, [])
+
+    const { imports: table } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as {
+      imports: Record<string, string>
+    }
+    const specifiers = [...sources.values()].flatMap(({ specifiers }) => [...specifiers])
+    t.strictSame(
+      Object.keys(table).filter((name) => !specifiers.some((one) => one.startsWith(name.replace('*', '')))),
+      [],
+    )
+  },
+)
+
+t.test('files that import each other, or nobody, are refused by npm run check:imports', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'bettercallsold-imports-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  await writeFile(join(folder, 'one.ts'), `import type { Two } from './two.ts'\nexport type One = Two\n`)
+  await writeFile(join(folder, 'two.ts'), `import type { One } from './one.ts'\nexport type Two = One\n`)
+  await writeFile(join(folder, 'alone.ts'), `export const alone = true\n`)
+  const { forbidden, options } = JSON.parse(
+    await readFile(join(ROOT, '.dependency-cruiser.json'), 'utf8'),
+  ) as { forbidden: []; options: ICruiseOptions }
+  const { tsPreCompilationDeps } = options
+  const { output } = await cruise(['.'], {
+    baseDir: folder,
+    validate: true,
+    ruleSet: { forbidden },
+    ...(tsPreCompilationDeps === undefined ? {} : { tsPreCompilationDeps }),
+  })
+  const { violations } = (output as ICruiseResult).summary
+  t.strictSame([...new Set(violations.map(({ rule, from }) => `${rule.name} ${from}`))].sort(), [
+    'no-circular one.ts',
+    'no-orphans alone.ts',
+  ])
+})
