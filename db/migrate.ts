@@ -1,7 +1,8 @@
 import { Migrator, sql, type Kysely } from 'kysely'
 import pg from 'pg'
 import type { BaseLogger } from 'pino'
-import { createKysely, createPool, isUnavailable } from './connection.ts'
+import { createKysely, createPool } from './connection.ts'
+import { isUnavailable } from './errors.ts'
 import { MIGRATIONS_DIRECTORY, readMigrations, type MigrationFile } from './migrations.ts'
 
 export interface MigrateOptions {

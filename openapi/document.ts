@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import { isUnavailable } from '#db/connection.ts'
+import { isUnavailable } from '#db/errors.ts'
 import { type App, buildApp } from '#src/app.ts'
 import { loadConfig } from '#config/config.ts'
 import { parseEgressAllow } from '#infra/egress/index.ts'

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { createKysely, createPool, isUnavailable } from '#db/connection.ts'
+import { createKysely, createPool } from '#db/connection.ts'
+import { isUnavailable } from '#db/errors.ts'
 import { migrate, migrationStatus } from '#db/migrate.ts'
 import type { DB } from '#db/schema.ts'
 import type { Config } from './config.ts'

@@ -1,13 +1,8 @@
 import pg from 'pg'
 import { sql } from 'kysely'
 import t from 'tap'
-import {
-  constraintOf,
-  createKysely,
-  createPool,
-  isSerialisationConflict,
-  isUnavailable,
-} from '#db/connection.ts'
+import { createKysely, createPool } from '#db/connection.ts'
+import { constraintOf, isSerialisationConflict, isUnavailable } from '#db/errors.ts'
 import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
 import { startPrivatePostgres } from '#test/support/postgres-server.ts'
 

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { isUnavailable } from '#db/connection.ts'
+import { isStalled, isUnavailable } from '#db/errors.ts'
 import { defineProblem, type FieldError, Problem } from '#lib/api/problem.ts'
 import { Problem as ProblemSchema } from '#lib/api/schema.ts'
 
@@ -136,6 +136,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem, requestId: st
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (isUnavailable(error)) return databaseUnavailable(undefined, { cause: error })
+  if (isStalled(error)) return overloaded(undefined, { cause: error })
   const { code, statusCode, validation, validationContext } = error as FastifyError
   if (validation) return invalidRequest(undefined, { errors: fieldErrors(validation, validationContext) })
   switch (code) {

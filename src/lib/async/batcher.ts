@@ -5,6 +5,11 @@ export interface BatcherOptions<Item, Result> {
   concurrency: number
   /** One result for each item, in order; a rejection is every item's. */
   flush: (items: readonly Item[]) => Promise<readonly Result[]>
+  /**
+   * Whether a rejection may be the fault of one item alone. It is looked for by halves then, so that the others are
+   * not spoiled by it: `flush` is called again for parts of the batch. Left out: never.
+   */
+  mayLieInOne?: (error: unknown) => boolean
 }
 
 interface Waiting<Item, Result> {
@@ -46,16 +51,25 @@ export class Batcher<Item, Result> {
 
   async #flush(batch: readonly Waiting<Item, Result>[]): Promise<void> {
     this.#flushes++
+    await this.#settle(batch)
+    this.#flushes--
+    this.#schedule()
+  }
+
+  async #settle(batch: readonly Waiting<Item, Result>[]): Promise<void> {
     try {
       const results = await this.#options.flush(batch.map(({ item }) => item))
       if (results.length !== batch.length)
         throw new Error(`${results.length} results for ${batch.length} items`)
       batch.forEach(({ resolve }, index) => resolve(results[index] as Result))
     } catch (error) {
-      for (const { reject } of batch) reject(error)
-    } finally {
-      this.#flushes--
-      this.#schedule()
+      if (batch.length > 1 && this.#options.mayLieInOne?.(error) === true) {
+        const middle = Math.ceil(batch.length / 2)
+        await this.#settle(batch.slice(0, middle))
+        await this.#settle(batch.slice(middle))
+      } else {
+        for (const { reject } of batch) reject(error)
+      }
     }
   }
 }

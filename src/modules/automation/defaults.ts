@@ -1,4 +1,4 @@
-import { constraintOf } from '#db/connection.ts'
+import { constraintOf } from '#db/errors.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { AutomationContext } from './context.ts'
 import { selectPresets } from './repository.ts'

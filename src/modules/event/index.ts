@@ -14,7 +14,7 @@
  */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { isUnavailable } from '#db/connection.ts'
+import { isUnavailable } from '#db/errors.ts'
 import { emitEvent } from './intake/emit.ts'
 import { eventRoutes } from './feed/routes.ts'
 import { ensureFeedEpoch } from './feed/epoch.ts'

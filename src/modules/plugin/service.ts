@@ -1,4 +1,4 @@
-import { constraintOf } from '#db/connection.ts'
+import { constraintOf } from '#db/errors.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { secretContext } from '#infra/secrets.ts'

@@ -5,7 +5,7 @@ import type { Signals } from '#infra/signals.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
 import { JsonInputError } from '#lib/json/index.ts'
-import { retryWhileLocked } from '#lib/async/lock-retry.ts'
+import { retryWhileLocked } from '#db/retry.ts'
 import {
   advanceReplay,
   type BatchQuery,

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { isLockNotAvailable } from '#lib/async/lock-retry.ts'
+import { isLockNotAvailable } from '#db/errors.ts'
 
 export interface RetentionContext {
   db: Kysely<DB>

@@ -76,3 +76,27 @@ t.test('a flush that throws or answers for fewer items leaves nobody waiting', a
   await t.rejects(broken.add(1), { message: 'broken' })
   await t.rejects(broken.add(2), { message: 'broken' }, 'and it goes on')
 })
+
+t.test('what may lie in one item is looked for by halves: the others get their answers', async (t) => {
+  const flushed: number[][] = []
+  const flush = async (items: readonly number[]): Promise<number[]> => {
+    flushed.push([...items])
+    if (items.includes(3)) throw new Error('three')
+    if (items.includes(9)) throw new Error('away')
+    return items.map((item) => item * 10)
+  }
+  const mayLieInOne = (error: unknown): boolean => (error as Error).message === 'three'
+  const batcher = new Batcher({ max: 9, concurrency: 1, flush, mayLieInOne })
+  const settled = await Promise.allSettled([1, 2, 3, 4, 5].map((item) => batcher.add(item)))
+  t.strictSame(
+    settled.map((one) => (one.status === 'fulfilled' ? one.value : (one.reason as Error).message)),
+    [10, 20, 'three', 40, 50],
+  )
+  t.strictSame(flushed, [[1, 2, 3, 4, 5], [1, 2, 3], [1, 2], [3], [4, 5]])
+  const away = await Promise.allSettled([8, 9].map((item) => batcher.add(item)))
+  t.strictSame(
+    away.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  )
+  t.strictSame(flushed.at(-1), [8, 9], 'what lies in none of them is not tried again')
+})

@@ -18,7 +18,7 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { isUnavailable } from '#db/connection.ts'
+import { isUnavailable } from '#db/errors.ts'
 import { startEmbeddedPostgres } from '#tools/embedded-postgres/index.ts'
 
 const REPOSITORY = resolve(import.meta.dirname, '../../..')

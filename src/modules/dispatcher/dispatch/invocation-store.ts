@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
-import { isSerialisationConflict, isUnavailable } from '#db/connection.ts'
+import { isPassing } from '#db/errors.ts'
+import { retryWhilePassing } from '#db/retry.ts'
 import { Batcher } from '#lib/async/batcher.ts'
 import {
   type ClaimAnswer,
@@ -26,7 +26,6 @@ const CONCURRENCY = 1
 const LEASE_MARGIN_MS = 2_000
 /** An action was done, and the database is away: how long the process keeps trying to write that down. */
 const RECORD_PATIENCE_MS = 10_000
-const RECORD_PAUSE_MS = 200
 
 /**
  * Claims and records for all dispatches of this process: what many want at the same time is one statement. Runs on
@@ -48,7 +47,12 @@ export class InvocationStore {
     this.#log = log
     const limits = { max: BATCH_MAX, concurrency: CONCURRENCY }
     this.#claims = new Batcher({ ...limits, flush: (wants) => claimInvocations(this.#pool, wants) })
-    this.#results = new Batcher({ ...limits, flush: (records) => this.#recordAll(records) })
+    this.#results = new Batcher({
+      ...limits,
+      flush: (records) => recordResults(this.#pool, records),
+      // What the database refuses of one must not be in the way of the others, who may be other tenants.
+      mayLieInOne: (error) => !isPassing(error),
+    })
     this.#barriers = new Batcher({
       ...limits,
       flush: async (waiting) => {
@@ -116,24 +120,6 @@ export class InvocationStore {
     this.#stopRenewing()
   }
 
-  /** What the database refuses of one must not be in the way of the others, who may be other tenants. */
-  async #recordAll(records: readonly ResultRecord[]): Promise<boolean[]> {
-    try {
-      return await recordResults(this.#pool, records)
-    } catch (error) {
-      if (records.length === 1 || isUnavailable(error) || isSerialisationConflict(error)) throw error
-    }
-    const results: boolean[] = []
-    for (const record of records) {
-      const [counted] = await recordResults(this.#pool, [record]).catch((error: unknown) => {
-        this.#log.error({ err: (error as Error).message }, 'the result of an action cannot be recorded')
-        return [false]
-      })
-      results.push(counted === true)
-    }
-    return results
-  }
-
   async #renew(): Promise<void> {
     const askedAt = performance.now()
     try {
@@ -160,16 +146,7 @@ export class InvocationStore {
 
 /** An action was done: with the database away for a moment, that is written down a moment later. */
 export async function patiently<T>(write: () => Promise<T>): Promise<T> {
-  const patience = performance.now() + RECORD_PATIENCE_MS
-  for (let pause = RECORD_PAUSE_MS; ; pause *= 2) {
-    try {
-      return await write()
-    } catch (error) {
-      const passing = isUnavailable(error) || isSerialisationConflict(error)
-      if (!passing || performance.now() + pause > patience) throw error
-    }
-    await delay(pause)
-  }
+  return retryWhilePassing(RECORD_PATIENCE_MS, write)
 }
 
 function nameOf({ id, token }: Lease): string {

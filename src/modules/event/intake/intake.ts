@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
-import { isSerialisationConflict, isUnavailable } from '#db/connection.ts'
+import { isSerialisationConflict, isStalled, isUnavailable } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
 import { overloaded } from '#infra/http/problems.ts'
 import type { Signals } from '#infra/signals.ts'
@@ -213,13 +213,6 @@ function resultOf(results: ReadonlyMap<string, IntakeResult>, { id }: ComposedEv
   const result = results.get(id)
   if (result === undefined) throw new Error('an event was neither written nor refused')
   return result
-}
-
-/** The database is there but does not get on: a statement or lock timeout, or no answer at all. */
-function isStalled(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const code: unknown = Reflect.get(error, 'code')
-  return code === '57014' || code === '55P03' || error.message === 'Query read timeout'
 }
 
 function asError(error: unknown): Error {

@@ -1,13 +1,13 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { isSerialisationConflict } from '#db/connection.ts'
+import { isSerialisationConflict } from '#db/errors.ts'
 import type { Signals } from '#infra/signals.ts'
 import type { EventScope } from '#lib/flow/scope.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
 import { uuidTime } from '#lib/ids.ts'
 import { isProblem } from '#lib/api/problem.ts'
-import { isLockNotAvailable } from '#lib/async/lock-retry.ts'
+import { isLockNotAvailable, isPassing } from '#db/errors.ts'
 import { type EventRow, scanFeed, type ScannedEvent, selectEvents } from '#modules/event/index.ts'
 import { type ActiveFlow, ActiveFlows, cancelShapes, isTriggered } from './active-flows.ts'
 import { cancelExecutions } from '../run/cancel.ts'
@@ -114,7 +114,7 @@ export class Matcher {
         return NOTHING
       }
       this.#ctx.log.error({ err: error, tenant_id: tenantId }, 'events not matched against flows')
-      if (isLasting(error)) this.#noteTrouble(tenantId)
+      if (!isPassing(error)) this.#noteTrouble(tenantId)
       return NOTHING
     }
   }
@@ -241,15 +241,6 @@ function withinBytes(
     return index > 0 && bytes > BATCH_BYTES
   })
   return end === -1 ? scanned : scanned.slice(0, end)
-}
-
-/**
- * Whether it comes of what was to be written, and will come again: SQLSTATE classes of data, constraints and limits,
- * and what the database did not say.
- */
-function isLasting(error: unknown): boolean {
-  const code: unknown = error instanceof Error ? Reflect.get(error, 'code') : undefined
-  return typeof code === 'string' ? /^(21|22|23|54)...$/.test(code) : true
 }
 
 /** Tenants whose feed has gone on: one probe of the feed's index for each tenant with flows. */

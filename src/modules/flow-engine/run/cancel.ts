@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { isLockNotAvailable } from '#lib/async/lock-retry.ts'
+import { isLockNotAvailable } from '#db/errors.ts'
 import { ensureCursor, lockCursor } from '../match/cursor.ts'
 
 /**

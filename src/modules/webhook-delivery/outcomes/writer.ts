@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
 import type { FastifyBaseLogger } from 'fastify'
-import { isSerialisationConflict, isUnavailable } from '#db/connection.ts'
+import { isPassing } from '#db/errors.ts'
 import type { HealthEffect } from '../health/health.ts'
 import type { Lane } from '../lanes/lane.ts'
 import { type LaneUpdate, type Outcome, recordOutcomes } from './repository.ts'
@@ -106,16 +106,6 @@ export class OutcomeWriter {
 function idsOf(batch: readonly Recorded[]): ReadonlySet<string> {
   return new Set(batch.map(({ outcome }) => outcome.deliveryId))
 }
-
-/** Whether the same may be written a moment later: Postgres is away, or a lock was in the way. */
-function isPassing(error: unknown): boolean {
-  if (isUnavailable(error) || isSerialisationConflict(error)) return true
-  const { code } = error as Error & { code?: string }
-  return code === LOCK_NOT_AVAILABLE || code === QUERY_CANCELED
-}
-
-const LOCK_NOT_AVAILABLE = '55P03'
-const QUERY_CANCELED = '57014'
 
 function laneUpdates(batch: readonly Recorded[]): LaneUpdate[] {
   const now = performance.now()
