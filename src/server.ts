@@ -70,7 +70,7 @@ async function start(config: Config, log: Logger, running: Running): Promise<voi
     port: config.port,
     listenTextResolver: (address) => `listening on ${address}`,
   })
-  if (open) announceOpenMode(log, config.defaultTenantId, url)
+  announce(log, url, open ? config.defaultTenantId : null, config.roles.api)
 }
 
 function egressAllow(given: string, open: boolean): EgressAllowRule[] {
@@ -81,11 +81,17 @@ function egressAllow(given: string, open: boolean): EgressAllowRule[] {
   }
 }
 
-function announceOpenMode(log: Logger, tenant: string, url: string): void {
+/** Shows a first request. It has no quotes: in a JSON line they are escaped, and nobody could paste it. */
+function announce(log: Logger, url: string, openTenant: string | null, api: boolean): void {
+  const health = `Try: curl ${url}/health/ready`
+  if (openTenant === null) {
+    log.info(`every request needs a key, and "npm run key" makes one; health needs none. ${health}`)
+    return
+  }
   log.warn(
-    { tenant },
-    `open mode: everybody on this machine may do everything, for tenant ${tenant}. Try: curl ${url}/api/events ` +
-      `-H 'content-type: application/json' -d '{"event":"product.created","data":{"id":1}}'`,
+    { tenant: openTenant },
+    `open mode: everybody on this machine may do everything, for tenant ${openTenant}. ` +
+      (api ? `Try: curl ${url}/api/event-types/product.created` : health),
   )
 }
 

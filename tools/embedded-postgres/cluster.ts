@@ -13,7 +13,7 @@ export interface Cluster {
   readonly password: string
 }
 
-const PASSWORD_FILE = 'superuser_password'
+export const PASSWORD_FILE = 'superuser_password'
 const STAGING_PREFIX = 'postgres.init-'
 
 /**
@@ -106,7 +106,7 @@ async function readPassword(directory: string): Promise<string> {
   }
 }
 
-async function isDirectory(path: string): Promise<boolean> {
+export async function isDirectory(path: string): Promise<boolean> {
   const found = await stat(path).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error

@@ -20,7 +20,7 @@ export type PostmasterState = { readonly state: 'none' | 'busy' } | { readonly s
 
 export type StopMode = 'fast' | 'immediate'
 
-export async function findPostmaster(cluster: Cluster): Promise<PostmasterState> {
+export async function findPostmaster(cluster: Pick<Cluster, 'directory'>): Promise<PostmasterState> {
   const file = join(cluster.directory, 'postmaster.pid')
   const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n').map((line) => line.trim())
   const pid = Number(lines[PID_LINE])

@@ -4,7 +4,7 @@ import { parseAddress } from '#lib/address.ts'
 import type { AddressPolicy } from './allow.ts'
 import { connectError, EgressError, tlsError } from './errors.ts'
 import type { NameResolver } from './resolve.ts'
-import type { Target } from './target.ts'
+import { exceptionFor, type Target } from './target.ts'
 
 /** Of a name with many addresses, how many are tried. */
 const ADDRESSES_TRIED = 4
@@ -35,7 +35,10 @@ export function createConnector(
     const addresses = target.literal ? [target.host] : await resolver.resolve(target.host)
     // One forbidden address among public ones is a rebinding attempt or a mistake: neither is connected to.
     if (addresses.every((address) => isAllowed(target, address))) return addresses
-    throw new EgressError('blocked', `${target.host} resolves to an address that is not public`)
+    throw new EgressError(
+      'blocked',
+      `${target.host} resolves to an address that is not public. ${exceptionFor(target)}`,
+    )
   }
   const isAllowed = (target: Target, address: string): boolean =>
     policy.allowsHost(target.host, target.port) || policy.allowsAddress(address, target.port)

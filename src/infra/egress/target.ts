@@ -43,6 +43,12 @@ export function createTargetReader(policy: AddressPolicy, httpsOnly: boolean): T
   }
 }
 
+/** Says who can allow a target that is not public, and by which entry. */
+export function exceptionFor({ host, port }: Pick<Target, 'host' | 'port'>): string {
+  const subject = host.includes(':') ? `[${host}]` : host
+  return `Whoever runs the service allows it by EGRESS_ALLOW=${subject}:${port}`
+}
+
 function readTarget(text: string, policy: AddressPolicy, httpsOnly: boolean): Target | EgressRefusal {
   const url = URL.parse(text)
   if (url === null) return { code: 'invalid_url', detail: 'This is not a valid absolute URL' }
@@ -62,7 +68,7 @@ function readTarget(text: string, policy: AddressPolicy, httpsOnly: boolean): Ta
   if (literal && !policy.allowsAddress(host, port)) {
     return {
       code: 'address_blocked',
-      detail: `${host} is not a public address (${describeBlocked(host) ?? ''})`,
+      detail: `${host} is not a public address (${describeBlocked(host) ?? ''}). ${exceptionFor({ host, port })}`,
     }
   }
   return { origin: url.origin, secure, host, literal, port, path: url.pathname + url.search }

@@ -59,6 +59,26 @@ t.test('an address that is not public is refused in whatever form it is written'
   await egress.close()
 })
 
+t.test('the refusal names the exception that would allow it, and with that it is allowed', async (t) => {
+  const dns = await startDnsServer((name) => (name === 'shop.test' ? ['10.0.0.1'] : 'nxdomain'))
+  const locked = createEgress({ ...LOCKED, dnsServers: [dns.address] })
+  const cases: Record<string, string> = {
+    'http://127.0.0.1:4100/hook': '127.0.0.1:4100',
+    'https://[::1]/': '[::1]:443',
+    'http://Shop.test:8080/hook': 'shop.test:8080',
+  }
+  for (const [url, exception] of Object.entries(cases)) {
+    const detail = (await locked.check(url))?.detail ?? ''
+    t.equal(/EGRESS_ALLOW=(\S+)$/.exec(detail)?.[1], exception, detail)
+    t.equal((await locked.request({ ...GET, url })).errorDetail, detail, 'also when it is called')
+    const open = createEgress({ ...LOCKED, dnsServers: [dns.address], allow: parseEgressAllow(exception) })
+    t.equal(await open.check(url), null, url)
+    await open.close()
+  }
+  await locked.close()
+  await dns.close()
+})
+
 t.test('a URL that cannot be called is refused with its reason', async (t) => {
   const egress = createEgress(LOCKED)
   const cases: Record<string, string> = {

@@ -139,7 +139,11 @@ t.test('a URL that may not be called is refused with its field', async (t) => {
     t.equal(response.statusCode, 422, response.body)
     t.match(response.json(), { code: 'webhook_url_refused', errors: [{ pointer, detail }] })
   }
-  await refused({ webhook_url: 'http://10.0.0.1/hook' }, '/webhook_url', /not a public address/)
+  await refused(
+    { webhook_url: 'http://10.0.0.1/hook' },
+    '/webhook_url',
+    /not a public address.* EGRESS_ALLOW=10\.0\.0\.1:80$/,
+  )
   await refused({ webhook_url: 'http://[::ffff:169.254.169.254]/' }, '/webhook_url', /not a public address/)
   await refused({ webhook_url: 'http://0x0a000001/' }, '/webhook_url', /not a public address/)
   await refused({ webhook_url: 'ftp://plugin.example/' }, '/webhook_url', /http/)
