@@ -26,7 +26,7 @@ t.test("the README's quick start works as it is printed, from npm start to the d
   const receiverPort = await freePort()
   // Somebody else's service may be on the ports that are printed.
   const here = (command: string): string =>
-    command.replaceAll('http://127.0.0.1:3000', serviceUrl).replaceAll('4000', String(receiverPort))
+    command.replaceAll('http://127.0.0.1:3000', serviceUrl).replaceAll('4300', String(receiverPort))
 
   const receiver = startCommand(t, here(commands.find((command) => command.startsWith('node -e')) ?? ''))
   await accepting(receiverPort)
@@ -37,7 +37,7 @@ t.test("the README's quick start works as it is printed, from npm start to the d
 
   const registered = await curl(here(register))
   t.equal(registered.status, 201, registered.body)
-  t.match(JSON.parse(registered.body), { slug: 'my-plugin', secret: /^whsec_/ })
+  t.match(JSON.parse(registered.body), { slug: 'first-webhook', secret: /^whsec_/ })
   const sent = await curl(here(send))
   t.equal(sent.status, 202, sent.body)
   t.match(JSON.parse(sent.body), { deliveries: 1 })

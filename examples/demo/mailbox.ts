@@ -14,8 +14,11 @@ export interface Mailbox {
 /** Recipients at this domain do not exist. */
 export const UNKNOWN_DOMAIN = 'nowhere.example'
 
-/** A mail server on loopback that keeps every mail it gets. */
-export async function openMailbox(port = 0): Promise<Mailbox> {
+/** A mail server on loopback that keeps every mail it gets, and tells of each. */
+export async function openMailbox(
+  port = 0,
+  onMail: (mail: Email) => void = () => undefined,
+): Promise<Mailbox> {
   const mails: Email[] = []
   const server = new SMTPServer({
     authOptional: true,
@@ -30,6 +33,7 @@ export async function openMailbox(port = 0): Promise<Mailbox> {
       stream.on('end', () => {
         PostalMime.parse(Buffer.concat(chunks)).then((mail) => {
           mails.push(mail)
+          onMail(mail)
           done()
         }, done)
       })

@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
 
@@ -15,6 +17,65 @@ export function blocksOf(markdown: string): Block[] {
   return [...markdown.matchAll(/^```(\w+)(?: (\S+))?\n([\s\S]*?)^```$/gm)].map(
     ([, language = '', name = '', text = '']) => ({ language, name, text }),
   )
+}
+
+/** A page with other ports than those that it prints: somebody else's service may be on these. */
+export function withPorts(page: string, ports: Record<number, number>): string {
+  return page.replaceAll(
+    /(\blisten\(|\bPORT=|127\.0\.0\.1:)(\d+)\b/g,
+    (_all, before: string, port: string) => `${before}${ports[Number(port)] ?? port}`,
+  )
+}
+
+const ROOT = resolve(import.meta.dirname, '../..')
+
+/**
+ * A folder with an npm whose `install` takes what this checkout has already; all else is npm's own business.
+ * @returns what to put in front of PATH
+ */
+export async function npmWithoutNetwork(home: string): Promise<string> {
+  const folder = join(home, 'bin')
+  await mkdir(folder)
+  const script = `#!/bin/sh
+if [ "$1" = install ]; then exec ln -s '${join(ROOT, 'node_modules')}' node_modules; fi
+PATH="\${PATH#*:}" exec npm "$@"
+`
+  await writeFile(join(folder, 'npm'), script)
+  await chmod(join(folder, 'npm'), 0o755)
+  return folder
+}
+
+/** A program that a page has its reader start, in a terminal of its own. */
+export interface Program {
+  output: () => string
+  kill: () => Promise<void>
+}
+
+/** Runs the one command as it stands, and all that it starts ends with the test. */
+export function startProgram(
+  t: Test,
+  cwd: string,
+  command: string,
+  env: Record<string, string> = {},
+): Program {
+  const child = spawn('sh', ['-c', command], {
+    cwd,
+    env: { PATH: process.env['PATH'], HOME: cwd, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
+  const closed = once(child, 'close')
+  const kill = async (): Promise<void> => {
+    // The group: npx has a process of its own around the program.
+    if (child.exitCode === null && child.signalCode === null) process.kill(-(child.pid ?? 0), 'SIGKILL')
+    await closed
+  }
+  t.teardown(kill)
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (part: string) => (text += part))
+  }
+  return { output: () => text, kill }
 }
 
 /** A terminal: folder and variables last from one block to the next. */

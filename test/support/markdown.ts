@@ -1,6 +1,6 @@
 /** Text of the fenced blocks in this language, in order. */
 export function codeBlocks(markdown: string, language: string): string[] {
-  return [...markdown.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)]
+  return [...markdown.matchAll(/^```(\w*)(?: \S+)?\n([\s\S]*?)^```$/gm)]
     .filter(([, fenced]) => fenced === language)
     .map(([, , code = '']) => code)
 }

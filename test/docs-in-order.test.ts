@@ -1,0 +1,188 @@
+/**
+ * The first pages in the order in which a newcomer reads them, on one service, every shell block as it is printed. Each
+ * page has a terminal of its own; what it has its reader start goes on running while he reads the next ones.
+ */
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join, resolve } from 'node:path'
+import t, { type Test } from 'tap'
+import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import {
+  type Block,
+  blocksOf,
+  npmWithoutNetwork,
+  openTerminal,
+  type Program,
+  startProgram,
+  walkThrough,
+  withPorts,
+} from '#test/examples/guide.ts'
+import { eventually } from '#test/examples/until.ts'
+import { type Server, serve, temporaryFolder } from '#test/support/serve.ts'
+
+const ROOT = resolve(import.meta.dirname, '..')
+const PAGES = ['README.md', 'docs/plugin-authors.md', 'docs/platform.md', 'docs/webhooks.md', 'docs/flows.md']
+/** What the pages print, each of them for one program. */
+const PRINTED_PORTS = [3000, 4000, 4100, 4200, 4201, 4300, 4400]
+const SMTP_PORT = 1025
+/** Of the README only this is for somebody who wants to see it work. */
+const README_SECTION = 'Quick start'
+
+/** A name that a page gives to a block, and what comes of it. */
+interface Start {
+  /** Null: the service, which is there. */
+  port: number | null
+  env?: Record<string, string>
+}
+
+t.test('the first pages work one after the other, on one service', async (t) => {
+  const checkout = await checkoutOf(t)
+  const env = { DATA_DIR: join(checkout, '.data') }
+  await mkdir(env.DATA_DIR)
+  const server = await serve(t, env, checkout)
+  const url = await server.url()
+  const ports: Record<number, number> = { [SMTP_PORT]: await findFreePort() }
+  for (const printed of PRINTED_PORTS) ports[printed] = await findFreePort()
+  ports[3000] = Number(new URL(url).port)
+  const portOf = (printed: number): number => ports[printed] ?? printed
+  const programs = new Map<string, { text: string; program: Program }>()
+  const path = `${await npmWithoutNetwork(await temporaryFolder(t))}:${process.env['PATH'] ?? ''}`
+  const starts: Record<string, Start> = {
+    'README.md receiver': { port: portOf(4300) },
+    'docs/plugin-authors.md plugin': { port: portOf(4200) },
+    'docs/plugin-authors.md exports': { port: portOf(4201) },
+    platform: { port: portOf(4000), env: { PORT: String(portOf(4000)), AUTOMATION_URL: url } },
+    mailbox: { port: portOf(SMTP_PORT), env: { PORT: String(portOf(SMTP_PORT)) } },
+    'email-plugin': {
+      port: portOf(4100),
+      env: {
+        PORT: String(portOf(4100)),
+        AUTOMATION_URL: url,
+        SMTP_URL: `smtp://127.0.0.1:${portOf(SMTP_PORT)}`,
+      },
+    },
+    'docs/webhooks.md receiver': { port: portOf(4400) },
+  }
+  /** Where a page has its reader be. */
+  const folders: Record<string, string> = {
+    'docs/plugin-authors.md': join(checkout, 'my-plugin'),
+    'docs/webhooks.md': join(checkout, '.data', 'order-desk'),
+  }
+
+  for (const page of PAGES) {
+    const text = withPorts(await readFile(join(ROOT, page), 'utf8'), ports)
+    const terminal = openTerminal(t, checkout, { PATH: path })
+    const folder = folders[page] ?? checkout
+    const named = async ({ language, name, text }: Block): Promise<void> => {
+      if (name === 'service') {
+        t.equal(text, 'npm install\nnpm start\n', `${page}: the service that runs`)
+      } else if (name === 'setup') {
+        await terminal.run(text)
+      } else if (language !== 'sh') {
+        await mkdir(folder, { recursive: true })
+        await writeFile(join(folder, name), text)
+      } else {
+        const id = starts[name] === undefined ? `${page} ${name}` : name
+        const start = starts[id]
+        if (start === undefined) throw new Error(`${page} starts ${name}, which nobody knows`)
+        const before = programs.get(id)
+        if (before !== undefined && name !== 'exports') {
+          t.equal(text, before.text, `${page}: ${name} runs already`)
+          return
+        }
+        // The exporter is killed in the middle, and started again.
+        await before?.program.kill()
+        const program = startProgram(t, folder, text, start.env)
+        programs.set(id, { text, program })
+        await eventually(`${name} on port ${start.port}`, () => accepts(start.port))
+      }
+    }
+    const blocks = blocksOf(page === 'README.md' ? sectionOf(text, README_SECTION) : text)
+    const walked = blocks.filter(({ language, name }) => !isDefinition(page, language, name))
+    t.ok(walked.filter(({ language }) => language === 'sh').length >= 6, page)
+    await walkThrough(t, walked, { terminal, named })
+  }
+
+  const printed = (id: string): string => programs.get(id)?.program.output() ?? ''
+  t.match(printed('README.md receiver'), /webhook-signature[\s\S]*"event":"product\.created"/)
+  t.match(printed('docs/plugin-authors.md plugin'), 'action greet: Ada')
+  t.match(printed('mailbox'), /^mail to ada@example\.com: /m)
+  t.match(printed('docs/webhooks.md receiver'), 'order.created')
+
+  await t.test('and at its next start the box about keys is true', (t) =>
+    keysOnOneMachine(t, { checkout, env, server }),
+  )
+})
+
+async function keysOnOneMachine(
+  t: Test,
+  { checkout, env, server }: { checkout: string; env: Record<string, string>; server: Server },
+): Promise<void> {
+  const terminal = openTerminal(t, checkout, {})
+  const made = await terminal.run(
+    'npm run --silent key -- create --kind tenant --role admin \\\n' +
+      '  --tenant 11111111-1111-1111-1111-111111111111 --name shop 2>/dev/null',
+  )
+  const register = (url: string, key: string | null): Promise<Response> =>
+    fetch(`${url}/api/plugins`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        ...(key !== null && { authorization: `Bearer ${key}` }),
+      },
+      body: JSON.stringify({ name: 'Late', webhook_url: 'http://127.0.0.1:4500/webhooks', events: [] }),
+    })
+  await stop(server)
+
+  const keyed = await serve(t, env, checkout)
+  t.equal((await register(await keyed.url(), null)).status, 401)
+  const refused = await register(await keyed.url(), made.trim())
+  t.equal(refused.status, 422)
+  t.match(await refused.json(), { code: 'webhook_url_refused', detail: /EGRESS_ALLOW=127\.0\.0\.1:4500$/ })
+  await stop(keyed)
+
+  const [line = ''] =
+    /^EGRESS_ALLOW=.*$/m.exec(await readFile(join(ROOT, 'docs/operations.md'), 'utf8')) ?? []
+  const [, exception] = /^EGRESS_ALLOW=(\S+) npm start$/.exec(line) ?? []
+  t.ok(exception, 'the box has the exception')
+  const allowing = await serve(t, { ...env, EGRESS_ALLOW: exception ?? '' }, checkout)
+  t.equal((await register(await allowing.url(), made.trim())).status, 201)
+  await stop(allowing)
+
+  t.match(await terminal.run('npm run --silent reset -- --yes'), /^Removed /)
+  const open = await serve(t, env, checkout)
+  t.equal((await register(await open.url(), null)).status, 201)
+  await stop(open)
+}
+
+async function stop(server: Server): Promise<void> {
+  // By itself, so that its Postgres ends, too.
+  server.process.kill('SIGTERM')
+  await server.exit
+}
+
+/** The files of this checkout in a folder with nothing of its developer's: no data, no .env. */
+async function checkoutOf(t: Test): Promise<string> {
+  const folder = await temporaryFolder(t)
+  for (const name of await readdir(ROOT)) {
+    if (!name.startsWith('.')) await symlink(join(ROOT, name), join(folder, name))
+  }
+  return folder
+}
+
+/** Parts of flows, which test/docs-flows.test.ts compiles. */
+function isDefinition(page: string, language: string, name: string): boolean {
+  return page === 'docs/flows.md' && language === 'json' && name !== ''
+}
+
+function sectionOf(page: string, heading: string): string {
+  return page.split(/^## /m).find((text) => text.startsWith(`${heading}\n`)) ?? ''
+}
+
+async function accepts(port: number | null): Promise<true | null> {
+  return new Promise((resolve) => {
+    const socket = connect(port ?? 0, '127.0.0.1')
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(null))
+    socket.once('connect', () => socket.destroy())
+  })
+}
