@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { dirname, join, relative, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { FIGURES } from '#bench/figures.ts'
 import { generateSecret, parseSecret, signWebhook } from '#lib/secrets/signature.ts'
 import { anchors, codeBlocks, commandsOf, linkTargets, tableRows } from '#test/support/markdown.ts'
 import { serve, temporaryFolder } from '#test/support/serve.ts'
@@ -80,6 +81,12 @@ t.test('docs/architecture.md names every table', async (t) => {
   const page = await readFile(join(ROOT, 'docs/architecture.md'), 'utf8')
   const named = tableRows(page).flatMap(([names = '']) => names.split(', '))
   for (const table of tables) t.ok(named.includes(`\`${table}\``), table)
+})
+
+t.test('docs/performance.md has what its figures and the profile say today', async (t) => {
+  const page = await readFile(join(ROOT, 'docs/performance.md'), 'utf8')
+  for (const { title, about } of FIGURES) t.ok(page.includes(`## ${title}\n\n${about}\n`), title)
+  t.ok(page.endsWith(await readFile(join(ROOT, 'bench/where-the-time-goes.md'), 'utf8')))
 })
 
 t.test('every relative link leads somewhere, anchors included', async (t) => {

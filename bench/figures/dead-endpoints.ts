@@ -11,7 +11,7 @@ const WAITING_EACH = 5
 export const deadEndpoints: Figure = {
   name: 'dead-endpoints',
   title: 'Dead endpoints beside live ones',
-  about: `5,000 plugins whose endpoint is dead (half refuse the connection, half accept it and never answer; the time limit is the default of 10 s), each with ${WAITING_EACH} deliveries waiting all along, beside 50 live ones that get ${PER_SECOND} events a second in turn; the live ones' time from request to arrival, from the moment the dead ones' backlog is released (\`ROLES=api,worker\`, one process). Ceiling: the same before that.`,
+  about: `5,000 dead endpoints (half refuse, half never answer within the default 10 s) with ${WAITING_EACH} deliveries waiting each, beside 50 live ones that get ${PER_SECOND} events a second: the live ones' time from request to arrival. Ceiling: the same before the dead backlog is released.`,
   async measure(stage) {
     const dead = stage.pick(5_000, 200)
     const live = stage.pick(50, 10)

@@ -31,7 +31,7 @@ const STORED_MAX_BYTES = 120_000_000
 export const delivery: Figure = {
   name: 'delivery',
   title: 'Delivery',
-  about: `A prefilled queue for ${PLUGINS} plugins on one receiver, drained by one worker process (\`ROLES=worker\`): claimed, signed, sent, each attempt logged, each outcome recorded. With fan-out 1 each event goes to one of them, with fan-out 10 to all. The clock stops when the last outcome is in the database. Ceiling: signed POSTs of the same body by undici to the same receiver from one process, ${PLAIN_CONNECTIONS} connections, and nothing else.`,
+  about: `A prefilled queue for ${PLUGINS} plugins, drained by one worker (\`ROLES=worker\`) until the last outcome is in the database. Fan-out 1: each event goes to one of them; 10: to all. Ceiling: signed undici POSTs of the same body to the same receiver, ${PLAIN_CONNECTIONS} connections.`,
   async measure(stage) {
     const rows: Row[] = []
     for (const one of CASES) rows.push(await measureCase(stage, one))

@@ -12,7 +12,7 @@ const REPEATS = 11
 export const discovery: Figure = {
   name: 'discovery',
   title: 'Finding work in a long queue',
-  about: `The statements by which a worker finds plugins with due deliveries and takes them, alone on the server. Finding: 5,050 plugins, 1,000,000 waiting deliveries; ceiling: the same probes into the queue's index, one a plugin, with the plugins given. Taking: claim ${CLAIMED} lanes, fetch ${FETCHED_EACH} deliveries of each, give the lanes back, with 1,000,000 waiting; ceiling: the same with 10,000 waiting. Medians of ${REPEATS}.`,
+  about: `The statements that find plugins with due deliveries and take them. Finding: 5,050 plugins, 1,000,000 waiting; ceiling: the same index probes with the plugins given. Taking: claim ${CLAIMED} lanes, fetch ${FETCHED_EACH} deliveries of each, give them back; ceiling: with 10,000 waiting. Medians of ${REPEATS}.`,
   async measure(stage) {
     const plugins = stage.pick(5_050, 200)
     const each = stage.pick(198, 40)

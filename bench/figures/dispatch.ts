@@ -13,7 +13,7 @@ const ACTIONS_EACH = 2
 export const dispatch: Figure = {
   name: 'dispatch',
   title: 'Dispatching actions',
-  about: `\`POST /api/plugins/events/automation\` with actions of one plugin, each a signed call whose result is logged, and the answer flushed to disk (\`ROLES=api\`). In sequence: ${IN_SEQUENCE} actions, one dispatch after the other; what an action takes longer than a plain signed POST by undici, by medians. At once: ${AT_ONCE} callers with dispatches of ${ACTIONS_EACH} actions. Ceiling: signed POSTs of the same body by undici to the same receiver, ${AT_ONCE} at a time, and nothing else.`,
+  about: `\`POST /api/plugins/events/automation\`, each action a signed call, logged, the answer flushed to disk (\`ROLES=api\`). In sequence: what one of ${IN_SEQUENCE} actions takes longer than a plain signed POST, by medians. At once: ${AT_ONCE} callers with ${ACTIONS_EACH} actions each. Ceiling: signed undici POSTs of the same body, ${AT_ONCE} at a time.`,
   async measure(stage) {
     const tenantId = crypto.randomUUID()
     const database = await stage.database()

@@ -7,7 +7,7 @@ const PER_SECOND = 100
 export const flowLatency: Figure = {
   name: 'flow-latency',
   title: 'From event to first action',
-  about: `${PER_SECOND} events a second, each its own request, each starting a flow; the time from just before the event is posted to the arrival of the flow's first action at the receiver, by one clock (\`ROLES=api,worker\`, one process). Ceiling: the same load posted straight to the receiver.`,
+  about: `${PER_SECOND} events a second, each its own request that starts a flow: from the post to the arrival of the flow's first action. Ceiling: posted straight to the receiver.`,
   async measure(stage) {
     const tenantId = crypto.randomUUID()
     const database = await stage.database()

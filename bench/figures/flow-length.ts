@@ -10,7 +10,7 @@ const TIMEOUT_MS = 120_000
 export const flowLength: Figure = {
   name: 'flow-length',
   title: 'Long flows',
-  about: `Flows of ${LENGTHS.join(', ')} actions in sequence, ${AT_ONCE} executions at once: from when an execution is taken up to its end, by the number of its steps, the median. Ceiling: the same of the shortest.`,
+  about: `Flows of ${LENGTHS.join(', ')} actions in sequence, ${AT_ONCE} executions at once: the median time of an execution by its steps. Ceiling: the shortest's.`,
   async measure(stage) {
     const lengths = LENGTHS.map((length) => stage.pick(length, Math.ceil(length / 10)))
     const times: number[] = []

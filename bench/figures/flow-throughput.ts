@@ -11,7 +11,7 @@ const TIMEOUT_MS = 120_000
 export const flowThroughput: Figure = {
   name: 'flow-throughput',
   title: 'Flows',
-  about: `A flow of three steps (a condition, then two actions of a plugin, each a signed call) on events that are stored at once: matched, started, every step durable before the next, run by one worker process (\`ROLES=worker\`). The clock stops when the last execution's end is in the database. Ceiling: signed POSTs by undici to the same receiver from one process, ${PLAIN_CONNECTIONS} connections, and nothing else; ${ACTIONS} of them for an execution.`,
+  about: `A condition and two actions of a plugin on events that are stored at once, every step durable before the next, by one worker (\`ROLES=worker\`), until the last end is in the database. Ceiling: ${ACTIONS} signed undici POSTs for an execution, ${PLAIN_CONNECTIONS} connections.`,
   async measure(stage) {
     const tenantId = crypto.randomUUID()
     const database = await stage.database()

@@ -22,7 +22,7 @@ const START_MAX_MS = 5_000
 export const flowWaiting: Figure = {
   name: 'flow-waiting',
   title: 'Waiting executions',
-  about: `1,000,000 executions of ${TENANTS} tenants that wait for a time months ahead. Start: from the process's start to its readiness (\`ROLES=worker\`), and its resident memory ${SETTLE_MS / 1_000} s later; ceiling: the same on an empty database. Taking: ${CLAIMED} due ones claimed, medians of ${REPEATS}; ceiling: beside 10,000 waiting. Resuming: 10,000 fall due together, until the last has ended.`,
+  about: `1,000,000 executions of ${TENANTS} tenants wait for months ahead. Start: until ready (\`ROLES=worker\`), and resident memory ${SETTLE_MS / 1_000} s later; ceiling: with an empty database. Taking: ${CLAIMED} due ones, medians of ${REPEATS}; ceiling: beside 10,000 waiting. Resuming: until the last of 10,000 has ended.`,
   async measure(stage) {
     const many = stage.pick(1_000_000, 5_000)
     const few = stage.pick(10_000, 1_000)

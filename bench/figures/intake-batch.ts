@@ -12,7 +12,7 @@ const CONNECTIONS = 4
 export const intakeBatch: Figure = {
   name: 'intake-batch',
   title: 'Intake in batches',
-  about: `\`POST /api/events\` with batches of events of ${EVENT_BYTES} bytes over ${CONNECTIONS} connections, one plugin subscribed (\`ROLES=api\`). Ceiling: the same rows (events and deliveries) written into the same tables with the same indexes by plain multi-row inserts, one statement a batch, ${CONNECTIONS} connections: no HTTP, no JSON to check, no subscriptions to match.`,
+  about: `Batches of ${EVENT_BYTES}-byte events over ${CONNECTIONS} connections, one plugin subscribed (\`ROLES=api\`). Ceiling: the same rows written into the same tables by plain multi-row inserts, one statement a batch, ${CONNECTIONS} connections.`,
   async measure(stage) {
     const seconds = stage.pick(3, 0.6)
     const tenantId = crypto.randomUUID()

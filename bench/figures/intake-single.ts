@@ -11,7 +11,7 @@ const BODY_BYTES = 300
 export const intakeSingle: Figure = {
   name: 'intake-single',
   title: 'Intake, one event a request',
-  about: `\`POST /api/events\` of ${BODY_BYTES} bytes over ${CONNECTIONS} keep-alive connections; one plugin is subscribed, and each answer comes after the commit, flushed to disk (\`ROLES=api\`). Ceiling: a bare Fastify route in a process of its own that reads the same JSON, stores nothing and answers the same.`,
+  about: `\`POST /api/events\` of ${BODY_BYTES} bytes over ${CONNECTIONS} keep-alive connections, one plugin subscribed, answered after the flushed commit (\`ROLES=api\`). Ceiling: a bare Fastify route that reads the same JSON and stores nothing.`,
   async measure(stage) {
     const seconds = stage.pick(4, 0.7)
     const rounds = stage.pick(3, 1)

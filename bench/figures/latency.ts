@@ -7,7 +7,7 @@ const PER_SECOND = 200
 export const latency: Figure = {
   name: 'latency',
   title: 'From request to arrival',
-  about: `${PER_SECOND} events a second, each its own request, one plugin subscribed; the time from just before the event is posted to its arrival at the receiver, by one clock (\`ROLES=api,worker\`, one process). Ceiling: the same load posted straight to the receiver.`,
+  about: `${PER_SECOND} events a second, each its own request, one plugin subscribed: from the post to the arrival at the receiver. Ceiling: posted straight to the receiver.`,
   async measure(stage) {
     const tenantId = crypto.randomUUID()
     const database = await stage.database()

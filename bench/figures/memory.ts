@@ -11,7 +11,7 @@ const TIMEOUT_MS = 120_000
 export const memory: Figure = {
   name: 'memory',
   title: 'Memory of a worker',
-  about: `Resident memory of a worker process over 200,000 deliveries (fan-out ${PLUGINS}, 0.3 KB): the median of the samples between 160,000 and 200,000, beside that between 40,000 and 60,000. Garbage is collected when the process sees fit.`,
+  about: `Resident memory of a worker over 200,000 deliveries (fan-out ${PLUGINS}, 0.3 KB): the median between 160,000 and 200,000, beside that between 40,000 and 60,000.`,
   async measure(stage) {
     const total = stage.pick(200_000, 8_000)
     const tenantId = crypto.randomUUID()

@@ -10,7 +10,7 @@ const BIG_PLUGINS = 4
 export const noisyTenant: Figure = {
   name: 'noisy-tenant',
   title: 'One tenant with a large backlog beside small ones',
-  about: `One tenant has 100,000 deliveries waiting for ${BIG_PLUGINS} plugins (default limits) when ${SMALL_TENANTS} small tenants send ${PER_SECOND} events a second together: their time from request to arrival while the backlog is being worked off, and how fast it is (\`ROLES=api,worker\`, one process). Ceiling: the same load before the backlog is released.`,
+  about: `One tenant has 100,000 deliveries waiting for ${BIG_PLUGINS} plugins while ${SMALL_TENANTS} small ones send ${PER_SECOND} events a second together: their time from request to arrival, and how fast the backlog goes. Ceiling: before the backlog is released.`,
   async measure(stage) {
     const seconds = stage.pick(8, 2)
     const backlog = stage.pick(100_000, 4_000)

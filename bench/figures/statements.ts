@@ -18,7 +18,7 @@ const SETTLE_MS = 3_000
 export const statements: Figure = {
   name: 'statements',
   title: 'SQL statements',
-  about: `Statements that the service sends to Postgres, \`begin\` and \`commit\` included (\`ROLES=api,worker\`, one process): for each delivered event while ${CONNECTIONS} connections post single events as fast as they are answered (intake, hints, claims, bodies and outcomes together); for each delivery while a prefilled queue is drained; at a gentle ${STEADY_PER_SECOND} events a second, where there is little to share a statement with; and each second while nothing happens (the median of three windows of 5 s, because an hourly job may fall into one). Counted as calls of pg_stat_statements, or as transactions of pg_stat_database on a server that lacks it.`,
+  about: `Statements to Postgres, \`begin\` and \`commit\` included: for each delivered event while ${CONNECTIONS} connections post single events, and at ${STEADY_PER_SECOND} a second; for each delivery while a queue is drained; each second while idle (median of three windows of 5 s). Counted by pg_stat_statements, or else as transactions.`,
   async measure(stage) {
     const tenantId = crypto.randomUUID()
     const database = await stage.database()

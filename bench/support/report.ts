@@ -80,10 +80,9 @@ export function documentOf(report: Report, figures: readonly Figure[]): string {
   const about = figures.map(({ title, about: text }) => `## ${title}\n\n${text}`)
   return `# Performance
 
-Measured by \`${report.command}\` in ${Math.round(report.seconds)} s; this page is written by it. \`ours\` is this
-service, \`ceiling\` what the same machine does at most (or at best) in the same run, taken in turn with it, both as
-medians. On a shared machine absolute figures mean little; ratios do. Receiver, load and Postgres run on the
-same machine as the service and compete with it for its cores. Everything is at its default unless said otherwise.
+Written by \`${report.command}\`, in ${Math.round(report.seconds)} s. \`ours\` is this service, \`ceiling\` what the same machine does at best
+in the same run, taken in turn, both as medians. Receiver, load and Postgres share its cores, so compare ratios.
+Everything is at its default, in one process of both roles, unless said otherwise.
 
 | | |
 | --- | --- |
@@ -96,8 +95,7 @@ same machine as the service and compete with it for its cores. Everything is at 
 
 ${tableOf(rows)}
 
-CPU time in microseconds for one event or delivery, by process. It shows what limits the rates above, and hardly
-depends on what else the machine was doing.
+CPU time in microseconds for one event or delivery, by process. It hardly depends on what else the machine was doing.
 
 ${cpuTableOf(rows)}
 
