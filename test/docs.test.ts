@@ -73,6 +73,14 @@ t.test("the README's map names every module", async (t) => {
   t.strictSame(listed.sort(), modules.sort())
 })
 
+t.test('every file that the README names is there', async (t) => {
+  const named = [...readme.matchAll(/`((?:src|db|test|openapi|examples|bench|docs)(?:\/[\w./-]+)?)`/g)]
+  const run = [...readme.matchAll(/npx tap (\S+?)`/g)]
+  const paths = [...named, ...run].map(([, path = '']) => path)
+  t.ok(paths.length > 20)
+  for (const path of paths) await t.resolves(access(join(ROOT, path)), path)
+})
+
 t.test('docs/architecture.md names every table', async (t) => {
   const generated = await readFile(join(ROOT, 'db/generated.ts'), 'utf8')
   const [, members = ''] = /export interface DB \{([^}]*)\}/.exec(generated) ?? []
