@@ -110,48 +110,66 @@ t.test('the first pages work one after the other, on one service', async (t) => 
   t.match(printed('docs/webhooks.md receiver'), 'order.created')
 
   await t.test('and at its next start the box about keys is true', (t) =>
-    keysOnOneMachine(t, { checkout, env, server }),
+    keysOnOneMachine(t, { checkout, env, server, platformUrl: `http://127.0.0.1:${portOf(4000)}` }),
   )
 })
 
+/** The shop of docs/platform.md. */
+const TENANT = '22222222-2222-2222-2222-222222222222'
+const AWAY = 'http://127.0.0.1:4500/webhooks'
+
 async function keysOnOneMachine(
   t: Test,
-  { checkout, env, server }: { checkout: string; env: Record<string, string>; server: Server },
+  place: { checkout: string; env: Record<string, string>; server: Server; platformUrl: string },
 ): Promise<void> {
+  const { checkout, env, platformUrl } = place
   const terminal = openTerminal(t, checkout, {})
-  const made = await terminal.run(
-    'npm run --silent key -- create --kind tenant --role admin \\\n' +
-      '  --tenant 11111111-1111-1111-1111-111111111111 --name shop 2>/dev/null',
-  )
-  const register = (url: string, key: string | null): Promise<Response> =>
-    fetch(`${url}/api/plugins`, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        ...(key !== null && { authorization: `Bearer ${key}` }),
-      },
-      body: JSON.stringify({ name: 'Late', webhook_url: 'http://127.0.0.1:4500/webhooks', events: [] }),
+  const key = await terminal.run('npm run --silent key -- create --kind platform --name late 2>/dev/null')
+  const authorization = { authorization: `Bearer ${key.trim()}`, 'x-tenant-id': TENANT }
+  const call = async (server: Server, method: string, path: string, body: object, headers = {}) => {
+    const response = await fetch((await server.url()) + path, {
+      method,
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body),
     })
-  await stop(server)
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> }
+  }
+  const plugin = { name: 'Late', webhook_url: AWAY, events: [] }
+  await stop(place.server)
 
   const keyed = await serve(t, env, checkout)
-  t.equal((await register(await keyed.url(), null)).status, 401)
-  const refused = await register(await keyed.url(), made.trim())
-  t.equal(refused.status, 422)
-  t.match(await refused.json(), { code: 'webhook_url_refused', detail: /EGRESS_ALLOW=127\.0\.0\.1:4500$/ })
+  t.equal((await call(keyed, 'POST', '/api/plugins', plugin)).status, 401)
+  t.match(await call(keyed, 'POST', '/api/plugins', plugin, authorization), {
+    status: 422,
+    body: { code: 'webhook_url_refused', detail: /EGRESS_ALLOW=127\.0\.0\.1:4500$/ },
+  })
   await stop(keyed)
 
-  const [line = ''] =
-    /^EGRESS_ALLOW=.*$/m.exec(await readFile(join(ROOT, 'docs/operations.md'), 'utf8')) ?? []
-  const [, exception] = /^EGRESS_ALLOW=(\S+) npm start$/.exec(line) ?? []
-  t.ok(exception, 'the box has the exception')
-  const allowing = await serve(t, { ...env, EGRESS_ALLOW: exception ?? '' }, checkout)
-  t.equal((await register(await allowing.url(), made.trim())).status, 201)
+  const box = await readFile(join(ROOT, 'docs/operations.md'), 'utf8')
+  const [, exception = ''] = /^EGRESS_ALLOW=(\S+) npm start$/m.exec(box) ?? []
+  t.not(exception, '', 'the box has the exception')
+  const allowing = await serve(t, { ...env, EGRESS_ALLOW: exception }, checkout)
+  t.equal((await call(allowing, 'POST', '/api/plugins', plugin, authorization)).status, 201)
+  const platform = { url: platformUrl, token: 'platform-dev-token' }
+  t.equal((await call(allowing, 'PUT', '/api/tenant/platform', platform, authorization)).status, 200)
+  const actions = [
+    { action_type: 'create_customer', payload: { email: 'eva@example.com', name: 'Eva' } },
+    {
+      action_type: 'send_welcome_email',
+      plugin_id: 'email-marketing',
+      payload: { to: 'eva@example.com', template: 'welcome' },
+    },
+  ]
+  t.match(
+    await call(allowing, 'POST', '/api/plugins/events/automation', { events: actions }, authorization),
+    { status: 200, body: { summary: { total: 2, succeeded: 2 } } },
+    'the platform and the plugin of docs/platform.md are called with keys, too',
+  )
   await stop(allowing)
 
   t.match(await terminal.run('npm run --silent reset -- --yes'), /^Removed /)
   const open = await serve(t, env, checkout)
-  t.equal((await register(await open.url(), null)).status, 201)
+  t.equal((await call(open, 'POST', '/api/plugins', plugin)).status, 201)
   await stop(open)
 }
 
