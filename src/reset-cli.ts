@@ -83,8 +83,11 @@ function nameOf(url: string): string {
   return `the database ${pathname.slice(1)} at ${host}`
 }
 
-async function confirmed(loses: string): Promise<boolean> {
-  if (!process.stdin.isTTY) return false
+/** Asks whoever sits at the terminal. @throws {UsageError} if nobody does @throws {Refused} if he says no */
+async function confirm(loses: string): Promise<void> {
+  if (!process.stdin.isTTY) {
+    throw new UsageError(`This removes ${loses}, for good. Nothing was removed; to do it, say --yes.`)
+  }
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   try {
     return /^y(es)?$/i.test(
@@ -108,9 +111,7 @@ async function main(): Promise<void> {
     return
   }
   const plan = planOf(loadConfig(), values['database-url'] === true)
-  if (values.yes !== true && !(await confirmed(plan.loses))) {
-    throw new UsageError(`This removes ${plan.loses}, for good. Nothing was removed; to do it, say --yes.`)
-  }
+  if (values.yes !== true) await confirm(plan.loses)
   console.log(await plan.run())
 }
 
