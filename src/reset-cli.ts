@@ -90,9 +90,8 @@ async function confirm(loses: string): Promise<void> {
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   try {
-    return /^y(es)?$/i.test(
-      (await terminal.question(`This removes ${loses}, for good. Go on? [y/N] `)).trim(),
-    )
+    const answer = await terminal.question(`This removes ${loses}, for good. Go on? [y/N] `)
+    if (!/^y(es)?$/i.test(answer.trim())) throw new Refused('Nothing was removed.')
   } finally {
     terminal.close()
   }

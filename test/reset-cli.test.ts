@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import pg from 'pg'
@@ -88,6 +89,41 @@ t.test('another folder called postgres is left alone', async (t) => {
   t.match(refused, { exitCode: 1, stdout: '', stderr: /not an embedded database of this service/ })
   t.same(await readdir(join(folder, 'postgres')), ['PG_VERSION'])
 })
+
+/** util-linux has a terminal for it; elsewhere `script` takes other arguments. */
+const noTerminal = process.platform === 'linux' && existsSync('/usr/bin/script') ? false : 'needs script'
+
+t.test(
+  'somebody at a terminal is asked, and only a yes removes anything',
+  { skip: noTerminal },
+  async (t) => {
+    const folder = await temporaryFolder(t)
+    const postgres = join(folder, 'postgres')
+    await mkdir(postgres)
+    for (const name of ['PG_VERSION', 'superuser_password']) await writeFile(join(postgres, name), 'x\n')
+    for (const [answer, exitCode, says] of [
+      ['no', 1, /Nothing was removed\./],
+      ['', 1, /Nothing was removed\./],
+      ['yes', 0, /Removed .*postgres\./],
+    ] as const) {
+      const command = `'${process.execPath}' '${CLI}'`
+      const child = spawn('/usr/bin/script', ['--quiet', '--return', '--command', command, '/dev/null'], {
+        cwd: folder,
+        env: { PATH: process.env['PATH'], DATA_DIR: folder },
+      })
+      let screen = ''
+      const closed = once(child, 'close')
+      child.stdout.setEncoding('utf8').on('data', (part: string) => {
+        const asked = screen.includes('[y/N]')
+        screen += part
+        if (!asked && screen.includes('[y/N]')) child.stdin.write(`${answer}\n`)
+      })
+      t.equal((await closed)[0], exitCode, screen)
+      t.match(screen, says)
+      t.equal(existsSync(postgres), exitCode !== 0)
+    }
+  },
+)
 
 t.test('a database of DATABASE_URL is touched by its flag only', async (t) => {
   const folder = await temporaryFolder(t)
