@@ -15,6 +15,8 @@ export interface PoolOptions {
   readonly answerTimeoutMs?: number
   /** false: a commit does not wait for the disk. A server crash may then lose the last half second of commits. */
   readonly synchronousCommit?: boolean
+  /** Reads `json` and `jsonb`. Default: `JSON.parse`, which rounds large numbers. */
+  readonly parseJson?: (text: string) => unknown
   /** Told of every connection that breaks; whoever used it gets its own rejection besides. */
   readonly onConnectionError?: (error: Error) => void
 }
@@ -39,7 +41,7 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
     connectionTimeoutMillis: options.connectionTimeoutMs,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
-    types,
+    types: typesWith(options.parseJson),
     ...(options.answerTimeoutMs !== undefined && {
       Client: clientWithDeadline(options.answerTimeoutMs),
     }),
@@ -56,8 +58,15 @@ export function createKysely<DB>(pool: pg.Pool): Kysely<DB> {
   return new Kysely<DB>({ dialect: new PostgresDialect({ pool }) })
 }
 
-const types = new pg.TypeOverrides()
-types.setTypeParser(pg.types.builtins.INT8, parseInt8)
+function typesWith(parseJson: PoolOptions['parseJson']): pg.TypeOverrides {
+  const types = new pg.TypeOverrides()
+  types.setTypeParser(pg.types.builtins.INT8, parseInt8)
+  if (parseJson !== undefined) {
+    types.setTypeParser(pg.types.builtins.JSON, parseJson)
+    types.setTypeParser(pg.types.builtins.JSONB, parseJson)
+  }
+  return types
+}
 
 function parseInt8(text: string): number {
   const value = Number(text)

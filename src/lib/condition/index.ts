@@ -14,7 +14,7 @@ const ITEM_ROOT = 'item'
 const MAX_STEPS = 100_000
 const MAX_NOTES = 20
 
-export interface ConditionContext extends Pick<OperatorContext, 'now' | 'matchPattern'> {
+export interface ConditionContext extends Pick<OperatorContext, 'now' | 'matchPattern' | 'scalarsAsText'> {
   /** A field's value before the event, for `changed`; undefined: the event does not tell. */
   readonly earlier?: ((field: Path) => { readonly value: unknown } | undefined) | undefined
 }
@@ -88,6 +88,7 @@ function evaluateTest(
   return operator.evaluate(subject, value, {
     now: evaluation.context.now,
     matchPattern: evaluation.context.matchPattern,
+    scalarsAsText: evaluation.context.scalarsAsText,
     previous: isItem || !operator.needsEarlier ? undefined : evaluation.context.earlier?.(path),
     testItem: (condition, item) => evaluate(condition, evaluation, [item], depth + 1),
     note: (text) => void refuse(evaluation, `${String(field)} ${operator.name}`, text),

@@ -20,6 +20,8 @@ export interface OperatorContext {
   readonly matchPattern?: ((pattern: string, subject: string) => boolean) | undefined
   /** The subject's earlier value, when the event tells one. */
   readonly previous?: { readonly value: unknown } | undefined
+  /** Compares text, numbers and booleans as text where values are compared for being the same. */
+  readonly scalarsAsText?: boolean | undefined
   /** Tests a nested condition against one item of a list. */
   readonly testItem?: ((condition: unknown, item: unknown) => boolean) | undefined
   /** Is told why a test is false although nothing is wrong with the data's value. */

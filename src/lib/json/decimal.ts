@@ -29,6 +29,19 @@ export function isIntegerDecimal(source: string): boolean {
   return digits.length <= exponent || digits === ''
 }
 
+/** Exponents up to which a number is written out; requests allow ten thousand. */
+const MAX_WRITTEN_EXPONENT = 12_000
+
+/** A number without exponent, leading zeros or a fraction of zeros: `1E2` and `100.0` are both `100`. */
+export function plainDecimal(source: string): string {
+  const { negative, digits, exponent } = parseDecimal(source)
+  if (digits === '') return '0'
+  if (Math.abs(exponent) > MAX_WRITTEN_EXPONENT) return `${negative ? '-' : ''}0.${digits}e${exponent}`
+  const whole = exponent > 0 ? digits.slice(0, exponent).padEnd(exponent, '0') : '0'
+  const fraction = exponent > 0 ? digits.slice(exponent) : '0'.repeat(-exponent) + digits
+  return `${negative ? '-' : ''}${whole}${fraction === '' ? '' : `.${fraction}`}`
+}
+
 function signOf(decimal: Decimal): number {
   if (decimal.digits === '') return 0
   return decimal.negative ? -1 : 1

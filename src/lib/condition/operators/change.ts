@@ -1,6 +1,5 @@
 import { type OperatorContext, type OperatorSpec, refuse } from '../operator.ts'
-import { isSameValue } from '#lib/json/value-type.ts'
-import { equals } from './value.ts'
+import { equals, isSame } from './value.ts'
 
 /** What the event changed. */
 export const CHANGE_OPERATORS = {
@@ -27,5 +26,5 @@ export const CHANGE_OPERATORS = {
 
 function hasChanged(subject: unknown, _operand: unknown, context: OperatorContext): boolean {
   if (!context.previous) return refuse(context, 'finds no earlier value in the event')
-  return !isSameValue(subject, context.previous.value, context.spend)
+  return !isSame(subject, context.previous.value, context)
 }

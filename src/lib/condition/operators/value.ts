@@ -1,4 +1,5 @@
 import type { OperatorContext, OperatorSpec } from '../operator.ts'
+import { identityText, isSameIdentity } from '../identity.ts'
 import { isSameValue, valueTypeOf } from '#lib/json/value-type.ts'
 
 /** What can be asked of any value. */
@@ -84,7 +85,8 @@ export const VALUE_OPERATORS = {
 } as const satisfies Record<string, OperatorSpec>
 
 export function equals(subject: unknown, operand: unknown, context: OperatorContext): boolean {
-  if (isSameValue(subject, operand, context.spend)) return true
+  if (isSame(subject, operand, context)) return true
+  if (context.scalarsAsText && identityText(subject) !== null && identityText(operand) !== null) return false
   const [left, right] = [valueTypeOf(subject), valueTypeOf(operand)]
   if (left !== right && left !== 'null' && right !== 'null') {
     context.note?.(`compares ${left} with ${right}, which are never equal`)
@@ -93,7 +95,11 @@ export function equals(subject: unknown, operand: unknown, context: OperatorCont
 }
 
 function isOneOf(subject: unknown, operand: unknown[], context: OperatorContext): boolean {
-  return operand.some((value) => isSameValue(subject, value, context.spend))
+  return operand.some((value) => isSame(subject, value, context))
+}
+
+export function isSame(a: unknown, b: unknown, { scalarsAsText, spend }: OperatorContext): boolean {
+  return scalarsAsText ? isSameIdentity(a, b, spend) : isSameValue(a, b, spend)
 }
 
 function isEmpty(subject: unknown): boolean {

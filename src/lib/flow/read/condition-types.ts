@@ -24,6 +24,8 @@ const LITERAL_TYPES: Readonly<Record<string, readonly SchemaType[]>> = {
   null: ['null'],
 }
 
+const SCALAR_TYPES: readonly SchemaType[] = ['string', 'number', 'integer', 'boolean']
+
 /** Compares a test with the declared type of its field, once all steps are known. */
 export function checkOperatorFits(
   reader: Reader,
@@ -70,14 +72,21 @@ function checkEquality(
   const result = operator === 'not_equals' ? 'always_true' : 'always_false'
   const outcome = operator === 'not_equals' ? 'true' : 'false'
   const literal = LITERAL_TYPES[valueTypeOf(value)]
-  if (literal && value !== null && !isOneOf(types, literal)) {
+  // A wait compares scalars as text: "42" may be meant for a number.
+  const isComparable = reader.place.arriving !== null && isOneOf(types, SCALAR_TYPES)
+  if (literal && value !== null && !isComparable && !isOneOf(types, literal)) {
     const declared = [...types].join(' or ')
     const message = `Always ${outcome}: ${field} is declared as ${declared}, and ${valueTypeOf(value)} is compared with it.`
     report(reader, result, [...path, 'value'], message)
     return
   }
   const allowed = schemas.flatMap((schema) => schema?.enum ?? [null])
-  if (allowed.length > 0 && !allowed.includes(null) && literal && !allowed.includes(value as string)) {
+  if (
+    allowed.length > 0 &&
+    !allowed.includes(null) &&
+    literal &&
+    !allowed.map(String).includes(String(value))
+  ) {
     const shown = allowed.slice(0, 10).join(', ')
     report(reader, result, [...path, 'value'], `Always ${outcome}: ${field} is one of ${shown}.`)
   }

@@ -1,4 +1,4 @@
-import { type Condition, evaluateCondition } from '#lib/condition/index.ts'
+import { type Condition, type ConditionContext, evaluateCondition } from '#lib/condition/index.ts'
 import { earlierValue } from '#lib/condition/earlier-value.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import { createPatternMatcher } from '#lib/condition/pattern.ts'
@@ -37,9 +37,11 @@ export function test(
   condition: Condition,
   scope: Partial<FlowScope>,
   now: Date,
+  comparison: Pick<ConditionContext, 'scalarsAsText'> = {},
 ): { result: boolean; note: string | null } {
   const { result, notes } = evaluateCondition(withValues(program, condition, scope, now), scope, {
     now,
+    ...comparison,
     // One budget for the whole condition: it may test a list of thousands of texts.
     matchPattern: createPatternMatcher(),
     earlier: ([root, ...below]) => {

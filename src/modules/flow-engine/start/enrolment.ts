@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
-import { renderText } from '../run/evaluate.ts'
+import { identityText } from '#lib/condition/identity.ts'
+import { render } from '../run/evaluate.ts'
+import { sortedJson } from '../wait/hash.ts'
 import type { Program } from '../run/program.ts'
 
 /** Characters of an enrolment key that are kept as they are: an index entry holds no more than 2,700 bytes. */
@@ -11,7 +13,9 @@ const KEY_MAX_CHARS = 500
 /** Null: the flow has none, every execution stands alone. @throws {StepError} */
 export function enrolmentKey(program: Program, scope: FlowScope, now: Date): string | null {
   const { key } = program.flow.settings.enrolment
-  return key === null ? null : shortened(renderText(program, key, scope, now))
+  if (key === null) return null
+  const value = render(program, key, scope, now)
+  return shortened(identityText(value) ?? sortedJson(value))
 }
 
 export interface Enrolled {

@@ -27,11 +27,14 @@ export function storedFilter(condition: Condition | null, scope: FlowScope): Sto
   return { condition, scope: kept }
 }
 
-/** What cannot be tested with this event does not meet it. */
+/**
+ * Whether the event meets it. Ids compare as text, as in the wait's match: the two sides may write one thing's id in two
+ * ways. What cannot be tested with this event does not meet it.
+ */
 export function meetsFilter(filter: StoredFilter | null, event: EventScope, now: Date): boolean {
   if (filter === null) return true
   try {
-    return test(TEMPLATES, filter.condition, { ...filter.scope, event }, now).result
+    return test(TEMPLATES, filter.condition, { ...filter.scope, event }, now, { scalarsAsText: true }).result
   } catch (error) {
     if (error instanceof StepError) return false
     throw error

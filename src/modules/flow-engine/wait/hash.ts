@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { identityText } from '#lib/condition/identity.ts'
 import { parsePath, readPath } from '#lib/json/path.ts'
 import { isRawNumber } from '#lib/json/raw-number.ts'
 
@@ -31,14 +32,19 @@ export function hashOfEvent(event: string, paths: string, data: unknown): Buffer
   return hashOf(event, pairs)
 }
 
+/** Scalars as text, so that 42 and "42" meet; a text never meets an object, which is no text in JSON either. */
 function hashOf(event: string, pairs: readonly [string, unknown][]): Buffer {
   return createHash('sha256')
-    .update(JSON.stringify([event, pairs], sortMembers))
+    .update(sortedJson([event, pairs.map(([path, value]) => [path, identityText(value) ?? value])]))
     .digest()
     .subarray(0, HASH_BYTES)
 }
 
-/** Objects with the same members are the same, in whatever order those were written. */
+/** JSON in which objects with the same members are the same text, in whatever order those were written. */
+export function sortedJson(value: unknown): string {
+  return JSON.stringify(value, sortMembers)
+}
+
 function sortMembers(_name: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value) || isRawNumber(value)) return value
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
