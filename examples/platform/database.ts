@@ -41,7 +41,7 @@ const SCHEMA = `
   ) strict;
   create table if not exists leads (
     tenant_id text not null, id text not null, name text, email text collate nocase, phone text, source text,
-    status text not null, assigned_to text, created_at text not null, updated_at text not null,
+    status text not null, assigned_to text, last_contacted text, created_at text not null, updated_at text not null,
     primary key (tenant_id, id)
   ) strict;
   create table if not exists bookings (

@@ -16,7 +16,11 @@ const LeadStatus = Type.Union(
 )
 const LeadInput = Type.Object(FIELDS, CLOSED)
 const LeadPatch = Type.Object(
-  { ...FIELDS, status: Type.Optional(LeadStatus) },
+  {
+    ...FIELDS,
+    status: Type.Optional(LeadStatus),
+    last_contacted: Type.Optional(Type.String({ format: 'date-time' })),
+  },
   { ...CLOSED, minProperties: 1 },
 )
 
@@ -28,11 +32,12 @@ interface LeadRow {
   source: string | null
   status: string
   assigned_to: string | null
+  last_contacted: string | null
   created_at: string
   updated_at: string
 }
 
-const COLUMNS = 'id, name, email, phone, source, status, assigned_to, created_at, updated_at'
+const COLUMNS = 'id, name, email, phone, source, status, assigned_to, last_contacted, created_at, updated_at'
 
 export function leadRoutes(app: App, shop: Shop): void {
   app.get('/api/leads', { schema: { querystring: ListQuery } }, async ({ tenantId, query }) => ({
@@ -64,6 +69,7 @@ function createLead(trx: Change, input: Static<typeof LeadInput>): object {
     source: input.source ?? null,
     status: 'new',
     assigned_to: input.assigned_to ?? null,
+    last_contacted: null,
     created_at: now,
     updated_at: now,
   })

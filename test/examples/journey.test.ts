@@ -175,6 +175,17 @@ t.test('the platform does every action of the registry, with every field that it
     accepts_marketing: true,
     tags: ['vip'],
   }
+  const lead = await place.shop.call('POST', '/api/leads', { name: 'Miguel' })
+  await run('update_lead', {
+    id: idOf(lead.body),
+    name: 'Miguel',
+    email: 'miguel@example.com',
+    phone: '+351934567890',
+    source: 'website',
+    status: 'contacted',
+    assigned_to: 'rita',
+    last_contacted: '2026-03-07T09:00:00Z',
+  })
   await run('create_product', product)
   await run('update_product', { ...product, id: made('create_product'), price: 34.9 })
   await run('create_customer', customer)
@@ -224,6 +235,7 @@ t.test('the platform does every action of the registry, with every field that it
   const names = place.actions.flatMap(({ action_type, aliases }) => [action_type, ...aliases])
   t.same([...results.keys()].sort(), names.sort(), 'no action is left out')
   t.match(results.get('update_product'), { price: 34.9 })
+  t.match(results.get('update_lead'), { status: 'contacted', last_contacted: '2026-03-07T09:00:00Z' })
   t.match(results.get('create_order'), { total: 69.8, status: 'pending' })
   t.match(results.get('assign_task'), { assignee: '42' })
   const kept = (await place.shop.call('GET', '/api/notifications')).body['data'] as { channel: string }[]

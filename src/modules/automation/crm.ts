@@ -1,6 +1,6 @@
 import { type Definition, defineFlow, type Step } from '#modules/flow-template/index.ts'
 import { type AutomationFields, isOfBooking } from './fields.ts'
-import { sayStep } from './say.ts'
+import { saySteps } from './say.ts'
 import type { Addresses } from './start.ts'
 
 /** The step with which the team is told; the ready-made flow calls its own so, too. */
@@ -12,11 +12,11 @@ const TELL_TEAM = 'tell_team'
  */
 export function crmSteps(fields: AutomationFields, addresses: Addresses): Step[] {
   const isSaid = fields.template !== null || fields.ai_prompt !== null
-  const said = isSaid ? [sayStep(TELL_TEAM, fields, addresses)] : []
+  const said = isSaid ? saySteps(TELL_TEAM, fields, addresses) : []
   if (isReadyMade(fields)) {
     // Said as automations say it: who starts it by hand need not know the status before.
-    const tell = sayStep(TELL_TEAM, fields, addresses)
-    return [...readyMade().steps.filter(({ id }) => id !== TELL_TEAM), tell]
+    const tell = saySteps(TELL_TEAM, fields, addresses)
+    return [...readyMade().steps.filter(({ id }) => id !== TELL_TEAM), ...tell]
   }
   const { action_type, plugin_id, input } = fields.action ?? {
     action_type: 'create_task',

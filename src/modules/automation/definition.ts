@@ -10,7 +10,7 @@ import {
 import { manualTrigger } from './by-hand.ts'
 import { crmSteps, crmVariables } from './crm.ts'
 import { type AutomationFields, type AutomationTrigger, isOfBooking } from './fields.ts'
-import { sayStep } from './say.ts'
+import { saySteps } from './say.ts'
 import { type Addresses, addressesOf, type Start, startOf } from './start.ts'
 
 /** Place in the definition, and the field of the automation that stands there, as JSON pointers. */
@@ -72,7 +72,7 @@ function whatEventsWaitFor({ waits }: Start, next: string): Step[] {
 function stepsOf(fields: AutomationFields): Step[] {
   const { type, trigger } = fields
   const addresses = addressesOf(trigger)
-  const does = type === 'crm_update' ? crmSteps(fields, addresses) : [sayStep('message', fields, addresses)]
+  const does = type === 'crm_update' ? crmSteps(fields, addresses) : saySteps('message', fields, addresses)
   const zone = isOfBooking(trigger) ? [bookingZone(does[0]?.id ?? 'end')] : []
   const steps = [...zone, ...does]
   const checks = checksOf(fields, addresses)

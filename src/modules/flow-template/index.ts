@@ -35,7 +35,7 @@ export {
   SAME_BOOKING,
   waitUntilBefore,
 } from './booking.ts'
-export { BY_HAND, LEAD_CONTACT } from './lead.ts'
+export { BY_HAND, contactedStep, LEAD_CONTACT } from './lead.ts'
 export { ADDRESS, CUSTOMER_ADDRESS, isReachable, messageStep, type PersonChannel } from './message.ts'
 export { defineFlow } from './service.ts'
 export { type Definition, type EventTrigger, onEvent, type Step } from './template.ts'

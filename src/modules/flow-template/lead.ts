@@ -1,4 +1,4 @@
-import { sameAs } from './template.ts'
+import { idOf, sameAs, type Step } from './template.ts'
 
 /** A lead without an address has none that a message could be from. */
 const EMAIL = '{{trigger.email | default: "none"}}'
@@ -19,3 +19,19 @@ export const LEAD_CONTACT = [
   })),
   { event: 'lead.status_changed', match: sameAs('lead') },
 ]
+
+/**
+ * Writes down at the platform that the lead was written to. What was sent is sent: a platform that does not keep it, or
+ * has no such lead any more, keeps nothing from going on.
+ */
+export function contactedStep(id: string, next: 'end' | (string & {}) = 'end'): Step {
+  return {
+    id,
+    type: 'action',
+    plugin_id: 'platform',
+    action_type: 'update_lead',
+    input: { id: `{{${idOf('lead')}}}`, last_contacted: '{{now}}' },
+    on_success: next,
+    on_error: next,
+  }
+}

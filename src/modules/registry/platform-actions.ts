@@ -32,8 +32,18 @@ const CUSTOMER = {
   accepts_marketing: { type: 'boolean' },
   tags,
 } satisfies Fields
+const LEAD = {
+  name: text,
+  email,
+  phone: text,
+  source: text,
+  status: text,
+  assigned_to: text,
+  last_contacted: time,
+} satisfies Fields
 const PRODUCT_OUT: Fields = { product_id: id, name: text, price: amount }
 const CUSTOMER_OUT: Fields = { customer_id: id, email }
+const LEAD_OUT: Fields = { lead_id: id, status: text }
 const ORDER_OUT: Fields = { order_id: id, status: text, total: amount }
 const NOTIFICATION_OUT: Fields = { notification_id: id, channel: text }
 const TASK_OUT: Fields = { task_id: id, title: text, status: text }
@@ -80,6 +90,18 @@ export const PLATFORM_ACTIONS: readonly RegistryAction[] = [
     fields: { id, ...CUSTOMER },
     out: CUSTOMER_OUT,
   }),
+  action(
+    'update_lead',
+    'Update a lead',
+    'Changes the fields that are given, such as when somebody last wrote to it.',
+    {
+      category: 'leads',
+      call: 'PUT /api/leads/:id',
+      usual: [],
+      fields: { id, ...LEAD },
+      out: LEAD_OUT,
+    },
+  ),
   action('create_order', 'Create an order', 'Places an order for a customer.', {
     category: 'orders',
     call: 'POST /api/orders',

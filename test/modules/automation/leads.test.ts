@@ -169,3 +169,66 @@ t.test('an AI prompt is asked for the message, and the text stands in where ther
   const { data } = (await shop.tenant.get('/api/automation/messages')).json<{ data: unknown[] }>()
   t.match(data, [{ source: 'template', fallback_reason: 'not_configured' }])
 })
+
+t.test('a lead that was written to says when, and what nobody was told of says nothing', async (t) => {
+  const shop = await crm.open()
+  const { id } = await shop.create({ name: 'Welcome', type: 'lead_followup', trigger: 'new_lead' })
+  await shop.create({ name: 'Tell', type: 'lead_followup', trigger: 'new_lead', channel: 'notification' })
+  const lead = await shop.lead()
+  const quiet = await shop.lead({ name: 'Nobody' })
+  await shop.settle()
+  const { last_contacted } = await shop.ask('GET', `/api/leads/${lead}`)
+  t.ok(
+    Math.abs(Date.parse(String(last_contacted)) - shop.now().getTime()) < MINUTE_MS,
+    String(last_contacted),
+  )
+  t.equal((await shop.ask('GET', `/api/leads/${quiet}`))['last_contacted'], null)
+  const [execution] = await shop.executions(id)
+  t.match(await shop.steps(execution?.id ?? ''), [
+    { type: 'condition' },
+    { type: 'message' },
+    { type: 'action', status: 'succeeded', input: { id: lead, last_contacted } },
+  ])
+  const changes = await shop.tenant.get('/api/events?event=lead.updated')
+  t.match(changes.json(), {
+    data: [{ data: { lead_id: lead, last_contacted, changes: ['last_contacted'] } }],
+  })
+})
+
+t.test('who wrote a message is contacted by the answer if it is a lead', async (t) => {
+  const shop = await crm.open()
+  const { id } = await shop.create({ name: 'Answer', type: 'lead_followup', trigger: 'message_received' })
+  const lead = await shop.lead()
+  await shop.ask('POST', '/api/messages', { ...REPLY, text: 'Hello?' })
+  await shop.ask('POST', '/api/messages', { ...REPLY, from: 'stranger@example.com', text: 'Hello?' })
+  await shop.settle()
+  t.equal((await shop.sent()).length, 2)
+  t.type((await shop.ask('GET', `/api/leads/${lead}`))['last_contacted'], 'string')
+  t.same(await shop.outcomes(id), ['completed/done', 'completed/done'])
+})
+
+t.test('what tells the team is no contact', async (t) => {
+  const shop = await crm.open()
+  const fields = { name: 'Look', trigger: 'new_lead', template: 'Look into it', channel: 'notification' }
+  await shop.create({ ...fields, type: 'crm_update' })
+  await shop.create({ ...fields, type: 'lead_followup' })
+  const lead = await shop.lead()
+  await shop.settle()
+  t.equal((await shop.sent()).length, 2)
+  t.equal((await shop.ask('GET', `/api/leads/${lead}`))['last_contacted'], null)
+})
+
+t.test('a message is sent and done with although the platform knows no such lead', async (t) => {
+  const shop = await crm.open()
+  const { id } = await shop.create({ name: 'Welcome', type: 'lead_followup', trigger: 'new_lead' })
+  await shop.send('lead.created', { ...MIGUEL, lead_id: 42 })
+  await shop.settle()
+  t.equal((await shop.sent()).length, 1)
+  t.same(await shop.outcomes(id), ['completed/done'])
+  const [execution] = await shop.executions(id)
+  t.match((await shop.steps(execution?.id ?? '')).at(-1), {
+    status: 'failed',
+    port: 'error',
+    error: { code: 'not_found' },
+  })
+})

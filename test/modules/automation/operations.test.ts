@@ -162,7 +162,7 @@ t.test('a test takes data of its own, or a past event', async (t) => {
   })
   const test = (body: object): Promise<Tried> => made(shop.tenant.post(`/api/automations/${id}/test`, body))
   const given = await test({ data: { name: 'Eva', email: 'eva@example.com' } })
-  t.match(given.steps.at(-1)?.output, { to: 'eva@example.com', body: 'Hello Eva' })
+  t.match(given.steps.at(-2)?.output, { to: 'eva@example.com', body: 'Hello Eva' })
   t.match(given.start, { would_start: false, reason: 'filter' })
   t.match(await test({ start_anyway: false }), { start: { would_start: false }, steps: [] })
   const event_id = await shop.send('lead.created', {
@@ -173,7 +173,8 @@ t.test('a test takes data of its own, or a past event', async (t) => {
   })
   const past = await test({ event_id })
   t.match(past.start, { would_start: true })
-  t.match(past.steps.at(-1)?.output, { body: 'Hello Miguel' })
+  t.match(past.steps.at(-2)?.output, { body: 'Hello Miguel' })
+  t.match(past.steps.at(-1), { would: { action_type: 'update_lead' }, input: { id: 'lead_1' } })
   const both = await shop.tenant.post(`/api/automations/${id}/test`, { event_id, data: { lead_id: 'x' } })
   t.match([both.statusCode, both.json()], [400, { errors: [{ pointer: '/data' }] }])
 })

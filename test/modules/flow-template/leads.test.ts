@@ -25,6 +25,10 @@ t.test('a new lead is answered, once', async (t) => {
   t.match(await shop.sent(), [
     { channel: 'email', recipient: MIGUEL.email, subject: 'Thank you for your interest, Miguel' },
   ])
+  t.match(await shop.rows('leads'), [
+    { email: MIGUEL.email, last_contacted: String },
+    { name: 'Nobody', last_contacted: null },
+  ])
   t.same(await shop.outcomes(flow), ['completed/done', 'completed/filtered', 'skipped/reentered_too_soon'])
 })
 
@@ -37,10 +41,15 @@ t.test('a lead without contact gets one message after three days and another aft
   t.same(await shop.sent(), [])
   await shop.after(2 * HOUR_MS)
   t.same(await subjects(shop), [FIRST])
+  const contacted = async () =>
+    (await shop.rows('leads')).map((row) => Date.parse(String(row['last_contacted'])))
+  const [first] = await contacted()
   await shop.after(4 * DAY_MS - 2 * HOUR_MS)
   t.same(await subjects(shop), [FIRST])
   await shop.after(2 * HOUR_MS)
   t.same(await subjects(shop), [FIRST, SECOND])
+  const [second] = await contacted()
+  t.ok(Number(second) - Number(first) > 3 * DAY_MS, `${first} ${second}`)
   await shop.after(60 * DAY_MS)
   t.same(await subjects(shop), [FIRST, SECOND], 'and then no more')
   t.match(await shop.sent(), [{ recipient: MIGUEL.email }, { recipient: MIGUEL.email }])

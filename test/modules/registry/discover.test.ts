@@ -37,6 +37,7 @@ t.test('a tenant without plugins has the actions of the platform', async (t) => 
       'send_email',
       'send_sms',
       'update_customer',
+      'update_lead',
       'update_order_status',
       'update_product',
     ],
@@ -79,7 +80,7 @@ t.test('filters and search narrow it down', async (t) => {
   t.strictSame(await types('&source=plugin'), ['ping (crm)', 'ping (email)', 'send_welcome_email (email)'])
   t.strictSame(await types('&plugin=email'), ['ping (email)', 'send_welcome_email (email)'])
   t.strictSame(await types(`&plugin=${email.id.toUpperCase()}&q=welcome`), ['send_welcome_email (email)'])
-  t.equal((await types('&plugin=platform')).length, 12)
+  t.equal((await types('&plugin=platform')).length, 13)
   t.strictSame(await types('&plugin=unknown'), [])
   t.strictSame(await types('&category=email'), ['send_welcome_email (email)'])
   t.strictSame(await types('&category=tasks'), ['assign_task', 'create_task'])
@@ -95,7 +96,7 @@ t.test('pages follow one another without a gap, flat and grouped', async (t) => 
   const { tenant } = await shop(t)
   for (const group of ['', '&group=plugin', '&group=category']) {
     const all = await discover(t, tenant, group)
-    t.equal(all.length, 15)
+    t.equal(all.length, 16)
     const paged: RegistryAction[] = []
     for (let cursor = ''; ;) {
       const page = (await tenant.get(`/api/plugins/actions?limit=2${group}${cursor}`)).json<ActionPage>()
@@ -121,13 +122,14 @@ t.test('groups are by plugin, the platform first, or by category', async (t) => 
       .json<ActionPage>()
       .groups?.map(({ name, actions }) => [name, actions.length])
   t.strictSame(await groups('plugin'), [
-    [null, 12],
+    [null, 13],
     ['crm', 1],
     ['email', 2],
   ])
   t.strictSame(await groups('category'), [
     ['customers', 2],
     ['email', 1],
+    ['leads', 1],
     ['notifications', 3],
     ['orders', 2],
     ['other', 2],
@@ -196,7 +198,7 @@ t.test("a plugin's own key sees the platform's actions and its own", async (t) =
   const { tenant, email } = await shop(t)
   const plugin = await clientOf(service, tenant, { pluginId: email.id })
   t.strictSame((await discover(t, plugin, '&q=ping')).map(nameOf), ['ping (email)'])
-  t.equal((await discover(t, plugin)).length, 14)
+  t.equal((await discover(t, plugin)).length, 15)
   t.equal((await plugin.get('/api/plugins/crm/actions')).statusCode, 403)
   t.equal((await plugin.get('/api/plugins/email/actions')).statusCode, 200)
   const etag = String((await tenant.get('/api/plugins/actions')).headers['etag'])
@@ -206,7 +208,7 @@ t.test("a plugin's own key sees the platform's actions and its own", async (t) =
 t.test("another tenant's plugins are nowhere", async (t) => {
   await shop(t)
   const stranger = service.tenant()
-  t.equal((await discover(t, stranger)).length, 12)
+  t.equal((await discover(t, stranger)).length, 13)
   t.equal((await stranger.get('/api/plugins/email/actions')).statusCode, 404)
   t.equal((await stranger.get('/api/plugins/unknown/actions')).statusCode, 404)
 })

@@ -18,6 +18,7 @@ const PROPERTIES = {
   source: nullable(text),
   status: text,
   assigned_to: nullable(text),
+  last_contacted: nullable(time),
   created_at: time,
 }
 const REQUIRED = ['lead_id']
@@ -30,6 +31,7 @@ const SAMPLE = {
   source: 'website',
   status: 'new',
   assigned_to: null,
+  last_contacted: null,
   created_at: '2026-03-06T18:22:47Z',
 } as const
 

@@ -1,4 +1,4 @@
-import { LEAD_CONTACT } from '../lead.ts'
+import { contactedStep, LEAD_CONTACT } from '../lead.ts'
 import { pointerTo } from '../read-parameters.ts'
 import {
   ADDRESS,
@@ -64,15 +64,22 @@ export const leadFollowUp = defineTemplate({
         'first',
         { ...values, subject: values.first_subject, body: values.first_body },
         ADDRESS,
-        'second_wait',
+        'first_contacted',
       ),
+      contactedStep('first_contacted', 'second_wait'),
       {
         id: 'second_wait',
         type: 'delay',
         duration: `${values.second_days - values.first_days} days`,
         next: 'second',
       },
-      messageStep('second', { ...values, subject: values.second_subject, body: values.second_body }, ADDRESS),
+      messageStep(
+        'second',
+        { ...values, subject: values.second_subject, body: values.second_body },
+        ADDRESS,
+        'second_contacted',
+      ),
+      contactedStep('second_contacted'),
     ],
     settings: { enrolment: { ...onceEach('lead'), cancel_on: LEAD_CONTACT } },
   }),

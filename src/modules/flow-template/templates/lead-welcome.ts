@@ -1,3 +1,4 @@
+import { contactedStep } from '../lead.ts'
 import {
   ADDRESS,
   AI_PROMPT,
@@ -28,7 +29,11 @@ export const leadWelcome = defineTemplate({
   build: (values) => ({
     triggers: [onEvent('lead.created')],
     variables: { shop_name: values.shop_name },
-    steps: [reachableStep(values.channel, ADDRESS, 'welcome'), messageStep('welcome', values, ADDRESS)],
+    steps: [
+      reachableStep(values.channel, ADDRESS, 'welcome'),
+      messageStep('welcome', values, ADDRESS, 'contacted'),
+      contactedStep('contacted'),
+    ],
     settings: { enrolment: onceEach('lead') },
   }),
 })
