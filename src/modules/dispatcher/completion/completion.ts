@@ -71,20 +71,33 @@ async function settle(
   if (!found.in_time) throw invocationExpired()
   const told = execution?.isErased === true ? withoutBody(given) : given
   const completed = { ...told, tenantId, id, flowExecutionId: found.flow_execution_id }
-  await completeInvocation(trx, completed)
+  await completeInvocation(trx, completed, { isEarlier: isOldResult(found, given) })
   if (found.status === 'accepted') await completeLogEntry(trx, completed)
   // Of a call under way whoever makes it tells.
   else if (found.status === 'failed' || found.abandoned) await addLogEntry(trx, newId(), completed)
 }
 
-/** It is the result that is recorded, or, with a token from before that, the one of an earlier run. */
+/** It is the result that is recorded, or, with a token from before that, the one of an earlier run that has ended. */
 function isToldAgain(found: CompletableInvocation, given: Told): boolean {
-  const { completion_hash: known } = found
-  if ((found.is_told || found.is_old_claim) && known !== null && given.hash?.equals(known) === true)
-    return true
+  if (found.is_told && isTheSame(found, given)) return true
+  const isUnderWay = found.status === 'running' || found.status === 'accepted'
+  if (!isUnderWay && isOldResult(found, given)) return true
   if (found.is_told || found.status !== 'succeeded') return false
   const answered = { success: true, data: found.data, errorCode: null, errorMessage: null }
   return given.hash?.equals(hashOf(answered)) === true
+}
+
+/**
+ * What was told before the run under way, with a token from before it: either the plugin never heard that it was
+ * recorded, or it has done it again and kept its first token. It will not tell anything else then, so that this is the
+ * end; but for one that had begun anew, what it tells with its newer token still counts.
+ */
+function isOldResult(found: CompletableInvocation, given: Told): boolean {
+  return found.is_old_claim && isTheSame(found, given)
+}
+
+function isTheSame({ completion_hash: known }: CompletableInvocation, given: Told): boolean {
+  return known !== null && given.hash?.equals(known) === true
 }
 
 function toldBy(input: CompletionInput): Told {

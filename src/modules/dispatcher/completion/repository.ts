@@ -86,9 +86,11 @@ export interface CompletedInvocation {
   hash: Buffer | null
 }
 
+/** @param isEarlier it is what was told of an earlier run: what is told of this one later counts more */
 export async function completeInvocation(
   trx: Transaction<DB>,
   completed: CompletedInvocation,
+  { isEarlier }: { isEarlier: boolean },
 ): Promise<void> {
   await trx
     .updateTable('action_invocations')
@@ -101,8 +103,8 @@ export async function completeInvocation(
       lease_until: null,
       complete_until: null,
       completion_hash: completed.hash,
-      // The same moment, which says that this end is the plugin's.
-      completed_at: sql<Date>`statement_timestamp()`,
+      // The same moment, which says that this end is the plugin's own of this run.
+      ...(!isEarlier && { completed_at: sql<Date>`statement_timestamp()` }),
       finished_at: sql<Date>`statement_timestamp()`,
     })
     .where('tenant_id', '=', completed.tenantId)

@@ -46,8 +46,7 @@ const LEASE_END = `clock_timestamp() + ${INVOCATION_LEASE_MS} * interval '1 mill
 
 /**
  * Inserts come in the order of their keys, and what is retaken is not waited for, so that two claims never wait for
- * each other. `completed_at` stays when a failure is done again: the same failure, told again with a token from before
- * it, is not the end of the new run.
+ * each other. `completed_at` stays when a failure is done again: by it a token from before that is known.
  */
 const CLAIM = `
 with want as (

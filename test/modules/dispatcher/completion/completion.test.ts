@@ -94,15 +94,62 @@ t.test(
     )
     t.equal((await complete(first.id, first.token, { success: false, error })).statusCode, 200)
     t.match(
-      await run(),
-      { status: 'accepted', replayed: true },
-      'the first failure, told again, is not its end',
+      await readLog(shop),
+      [{ status: 'failed', error_code: 'mailbox_full' }, { error_code: 'mailbox_full' }],
+      'the same failure with the first token is the end: a plugin may keep its first token for ever',
     )
-    t.equal((await complete(second.id, second.token, { success: false })).statusCode, 200)
+    t.equal((await complete(first.id, first.token, { success: false, error })).statusCode, 200, 'told again')
+    t.equal((await readLog(shop)).length, 2)
+    t.match(await run(), { status: 'accepted', replayed: false }, 'and it can be asked for once more')
+    const third = completionOf(plugin.received[2])
+    t.equal((await complete(third.id, third.token, { success: false })).statusCode, 200)
     t.equal((await complete(first.id, first.token, { success: false })).statusCode, 200)
-    t.match(await readLog(shop), [{ error_code: 'reported_failure' }, { error_code: 'mailbox_full' }])
+    t.match(await readLog(shop), [
+      { error_code: 'reported_failure' },
+      { error_code: 'mailbox_full' },
+      { error_code: 'mailbox_full' },
+    ])
   },
 )
+
+t.test('an old failure that comes late does not keep out what its plugin tells of the new run', async (t) => {
+  for (const answer of ['accepted', 'under way'] as const) {
+    const plugin = await startPlugin(t, {
+      '/later': (response, received) => {
+        const { id, token } = completionOf(received)
+        if (answer === 'accepted' || plugin.received.length === 1) json(202, {})(response)
+        else {
+          const first = completionOf(plugin.received[0])
+          void complete(first.id, first.token, { success: false })
+            .then(() => complete(id, token, { success: true, data: 2 }))
+            .then(() => json(202, {})(response))
+        }
+      },
+    })
+    const { shop, run } = await shopWith(plugin)
+    await run()
+    const first = completionOf(plugin.received[0])
+    t.equal((await complete(first.id, first.token, { success: false })).statusCode, 200)
+    const again = await run()
+    if (answer === 'accepted') {
+      t.match(again, { status: 'accepted' })
+      const second = completionOf(plugin.received[1])
+      t.equal((await complete(first.id, first.token, { success: false })).statusCode, 200)
+      t.match(await readLog(shop), [{ error_code: 'reported_failure' }, { error_code: 'reported_failure' }])
+      t.equal((await complete(second.id, second.token, { success: true, data: 2 })).statusCode, 200)
+      t.match((await complete(second.id, second.token, { success: true, data: 3 })).json(), {
+        code: 'invocation_completed',
+      })
+    }
+    t.match(await run(), { status: 'succeeded', data: 2, replayed: true }, answer)
+    t.match((await complete(first.id, first.token, { success: false })).json(), {
+      code: 'invocation_completed',
+    })
+    t.match(await run(), { status: 'succeeded', data: 2, replayed: true }, answer)
+    t.match((await readLog(shop))[0], { status: 'succeeded', result: 2 }, answer)
+    t.equal(plugin.received.length, 2)
+  }
+})
 
 t.test("a failure that the plugin calls like one of the service's is told as the plugin's", async (t) => {
   const plugin = await startPlugin(t, ACCEPT)
