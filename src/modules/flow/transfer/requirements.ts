@@ -32,14 +32,19 @@ export function requirementsOf(definition: Definition): Requirements {
   }
 }
 
-/** Those that the tenant does not meet. */
+/**
+ * Those that the tenant does not meet. A lenient one needs no declaration of event types: there the compiler warns of names
+ * that it does not know, and nothing keeps the flow from being published.
+ */
 export function missingOf(requirements: Requirements, catalogue: FlowCatalogue): Requirements {
   return {
     plugins: requirements.plugins.filter((ref) => catalogue.resolvePlugin(ref)?.active !== true),
     actions: requirements.actions.filter(
       ({ plugin_id, action_type }) => 'problem' in catalogue.resolveAction(action_type, plugin_id),
     ),
-    event_types: requirements.event_types.filter((type) => !catalogue.eventTypes.has(type)),
+    event_types: catalogue.strictEvents
+      ? requirements.event_types.filter((type) => !catalogue.eventTypes.has(type))
+      : [],
   }
 }
 

@@ -36,7 +36,10 @@ export const FlowExport = Type.Object(
 export const ImportedFlow = Type.Object(
   {
     ...Flow.properties,
-    missing: Type.Object(Requirements.properties, { description: 'What the flow needs that is not there' }),
+    missing: Type.Object(Requirements.properties, {
+      description:
+        'What the flow needs that is not there. `event_types` only in a strict shop: a lenient one needs no declarations',
+    }),
   },
   { $id: 'ImportedFlow' },
 )

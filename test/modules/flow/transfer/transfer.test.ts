@@ -13,6 +13,11 @@ import {
 } from '../support.ts'
 
 const service = await startApp(t)
+interface Imported {
+  missing: { event_types: string[] }
+  problems: { code: string; severity: string }[]
+}
+
 const NOWHERE = 'http://127.0.0.1:9/'
 
 t.test('a copy is a draft of its own', async (t) => {
@@ -105,10 +110,23 @@ t.test('what a flow needs is found wherever it stands', async (t) => {
     plugins: ['notes', 'post', 'till'],
     event_types: ['lead.answered', 'order.created', 'shop.closed', 'shop.opened'],
   })
-  const { missing } = bodyOf(await shop.post(`${FLOWS}/import`, document), 201) as {
-    missing: { event_types: string[] }
-  }
-  t.strictSame(missing.event_types, ['lead.answered', 'shop.closed', 'shop.opened'])
+  const lenient = bodyOf(await shop.post(`${FLOWS}/import`, document), 201) as unknown as Imported
+  t.strictSame(lenient.missing.event_types, [], 'a lenient shop needs no declarations')
+  t.strictSame(
+    lenient.problems.filter(({ code }) => code === 'unknown_event_type').map(({ severity }) => severity),
+    ['warning', 'warning', 'warning'],
+    'and is warned of what it does not know',
+  )
+  const strict = service.tenant()
+  await strict.post('/api/events', { event: 'shop.closed', data: {} })
+  await strict.patch('/api/tenant', { strict_events: true })
+  await strict.put('/api/event-types/shop.opened', { description: 'The shop opened.' })
+  const refused = bodyOf(await strict.post(`${FLOWS}/import`, document), 201) as unknown as Imported
+  t.strictSame(refused.missing.event_types, ['lead.answered', 'shop.closed'], 'what was only seen counts not')
+  t.strictSame(
+    refused.problems.filter(({ code }) => code === 'unknown_event_type').map(({ severity }) => severity),
+    ['error', 'error'],
+  )
 })
 
 t.test('documents that are no exported flow are refused', async (t) => {
