@@ -27,6 +27,17 @@ t.test('who has no token or a wrong one gets nothing', async (t) => {
   }
 })
 
+t.test('where it is open, no token will do and a wrong one will not', async (t) => {
+  const tenantId = crypto.randomUUID()
+  const shop = await startShop(t, tenantId, { isOpen: true })
+  const ask = (headers: Record<string, string>) => fetch(`${shop.platform.url}/api/leads/123`, { headers })
+  t.equal((await ask({ authorization: 'Bearer wrong' })).status, 401)
+  const open = await ask({})
+  t.match([open.status, await open.json()], [200, { lead_id: '123', last_contacted: null }])
+  t.equal((await ask({ 'x-tenant-id': crypto.randomUUID() })).status, 404, 'the lead is of one shop')
+  t.same(await waiting(shop), [], 'and nobody is told of it')
+})
+
 t.test('an Idempotency-Key does a thing once, and belongs to one request', async (t) => {
   const shop = await startShop(t, crypto.randomUUID())
   const headers = { 'idempotency-key': 'flow_1:a' }
