@@ -1,5 +1,6 @@
 import type { ActionCallFailure } from '#lib/action-call.ts'
 import { newId } from '#lib/ids.ts'
+import { pathSegment, segmentFault } from '#lib/path-segment.ts'
 import type { PlatformService } from '#modules/platform/index.ts'
 import { automationPlatformFailed, automationRecordNotFound, automationRecordUnknown } from './errors.ts'
 import { idText, isRecord, isSameId, type RecordData, type RecordIdName, type RecordRef } from './record.ts'
@@ -26,15 +27,14 @@ export async function fetchRecord(
   pointer = `/${name}`,
 ): Promise<RecordData> {
   const { one, path } = WHAT[name]
-  if (isPathStep(id)) {
+  if (segmentFault(id) !== null) {
     throw automationRecordNotFound(undefined, {
       errors: [{ pointer, detail: `must be the id of a ${one} of the platform` }],
     })
   }
-  const segment = encodeURIComponent(String(id).toWellFormed())
   const result = await platform.call(tenantId, {
     method: 'GET',
-    path: `${path}/${segment}`,
+    path: `${path}/${pathSegment(id)}`,
     body: undefined,
     idempotencyKey: newId(),
     idempotent: true,
@@ -49,11 +49,6 @@ export async function fetchRecord(
     )
   }
   return { ...record, [name]: found }
-}
-
-/** `.` and `..` are steps through the path, which no encoding makes names. */
-function isPathStep(id: string | number): boolean {
-  return id === '.' || id === '..'
 }
 
 /** The record as it is, or in an envelope such as `{ "data": … }`. */

@@ -1,3 +1,4 @@
+import { identityText } from '#lib/condition/identity.ts'
 import { isRawNumber } from '#lib/json/index.ts'
 import { ENTITIES } from '#modules/event/index.ts'
 import { type AutomationTrigger, isOfBooking } from './fields.ts'
@@ -46,10 +47,9 @@ export function isRecord(value: unknown): value is RecordData {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !isRawNumber(value)
 }
 
-/** Ids are compared as text: 42 and "42" are one. Null: there is none. */
+/** The text by which an id is known. Null: there is none. */
 export function idText(value: unknown): string | null {
-  if (typeof value === 'string') return value === '' ? null : value
-  return typeof value === 'number' || isRawNumber(value) ? JSON.stringify(value) : null
+  return typeof value === 'boolean' ? null : identityText(value) || null
 }
 
 export function isSameId(one: unknown, other: unknown): boolean {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { isRawNumber } from '#lib/json/index.ts'
+import { segmentFault } from '#lib/path-segment.ts'
 import { validate } from '#lib/schema/safe/index.ts'
 import { pathFields, type RegistryAction, type RegistryService } from '#modules/registry/index.ts'
-import { segmentFault } from './platform-path.ts'
 import type { ActionRequest, ActionResult, PlannedAction } from '../types.ts'
 
 export type Plan = { planned: PlannedAction } | { refused: ActionResult }

@@ -1,0 +1,17 @@
+import { isRawNumber } from '#lib/json/raw-number.ts'
+
+/** What is wrong with a value as a segment of a URL's path; null: nothing. No encoding makes `.` and `..` names. */
+export function segmentFault(value: unknown): string | null {
+  if (typeof value !== 'string' && typeof value !== 'number' && !isRawNumber(value))
+    return 'Must be text or a number, for it is part of the path.'
+  return /^\.\.?$/.test(textOf(value)) ? 'Must not be a dot or two.' : null
+}
+
+/** The value as one segment, whatever characters it has. Numbers keep all their digits. */
+export function pathSegment(value: unknown): string {
+  return encodeURIComponent(textOf(value))
+}
+
+function textOf(value: unknown): string {
+  return (typeof value === 'string' ? value : JSON.stringify(value)).toWellFormed()
+}
