@@ -50,7 +50,7 @@ t.test('everything that automations can be made of is in one view', async (t) =>
       ['loyalty', 'points_earned', ['loyalty.points_earned']],
     ],
   )
-  t.equal(actions.length, 14)
+  t.equal(actions.length, 15)
   t.strictSame(
     actions.slice(-2).map(({ action_type, plugin }) => [plugin, action_type]),
     [
@@ -75,7 +75,7 @@ t.test('filters narrow it down', async (t) => {
   }
   t.strictSame(await counts('&source=plugin'), [2, 2, 2])
   t.strictSame(await counts('&plugin=crm'), [1, 1, 1])
-  t.strictSame(await counts('&plugin=platform&kind=actions'), [0, 12, 0])
+  t.strictSame(await counts('&plugin=platform&kind=actions'), [0, 13, 0])
   t.strictSame(await counts('&kind=conditions'), [0, 0, 2])
   t.strictSame(await counts('&q=SCORE'), [1, 0, 1])
   t.strictSame(await counts('&q=add_note'), [0, 1, 0])

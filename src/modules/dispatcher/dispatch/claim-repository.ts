@@ -147,7 +147,7 @@ function toAnswer(tenantId: string, row: ClaimRow): ClaimAnswer {
   return { state: 'recorded', recorded: toRecorded(row) }
 }
 
-/** `jsonb` as text keeps every digit; the driver's own parser would round large numbers. */
+/** `jsonb` as text keeps every digit, whatever reads it. */
 export function toRecorded<R extends { data: string | null }>(row: R): Omit<R, 'data'> & { data: unknown } {
   return { ...row, data: row.data === null ? null : parseJson(Buffer.from(row.data)) }
 }
