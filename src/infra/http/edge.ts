@@ -8,6 +8,7 @@ import { JsonInputError, parseJson } from '#lib/json/index.ts'
 import { parseJsonBatch } from '#lib/json/batch.ts'
 import type { Problem } from '#lib/api/problem.ts'
 import { isUuid } from '#lib/ids.ts'
+import { acceptAbsentBodies } from './absent-body.ts'
 import { lazySerializer, lazyValidator } from './lazy-compilers.ts'
 import { invalidJson, invalidRequest } from './problems.ts'
 import { dropBody, hasUnreadBody } from './unread-body.ts'
@@ -84,6 +85,7 @@ export default fp(
         done(null, payload)
       })
     })
+    acceptAbsentBodies(app)
     app.removeAllContentTypeParsers()
     app.addContentTypeParser(
       JSON_TYPE,

@@ -4,6 +4,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
 import { openTo } from '#infra/auth/auth.ts'
+import { completeDocument } from './openapi-document.ts'
 import { webhookDocuments } from './openapi-webhooks.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
@@ -64,6 +65,8 @@ export default fp(
         buildLocalReference: ({ $id }, _base, _fragment, index) =>
           typeof $id === 'string' ? $id : `def-${index}`,
       },
+      transformObject: (made) =>
+        completeDocument('openapiObject' in made ? made.openapiObject : made.swaggerObject),
     })
     // A page needs the browser's protections; setting all of them on every answer took 9 % of intake's CPU.
     // In a scope of its own: where helmet is registered it hooks into every request, also where it sets nothing.

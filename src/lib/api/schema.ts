@@ -22,6 +22,15 @@ export function StringEnum<const T extends readonly string[]>(
   return Type.Unsafe<T[number]>({ type: 'string', enum: values, ...options })
 }
 
+/**
+ * Returns the schema of a member that requests may leave out, as its `default` then stands for it: optional in the
+ * document, always there for the handler, since validation fills it in.
+ */
+export function Defaulted<T extends TSchema>(schema: T): T {
+  if (schema['default'] === undefined) throw new Error('Defaulted() needs a schema with a default')
+  return Type.Optional(schema) as unknown as T
+}
+
 /** A point in time as the API gives it: a Date of the driver or an ISO 8601 text. */
 export const Timestamp = Type.Unsafe<Date | string>({ type: 'string', format: 'date-time' })
 
@@ -42,6 +51,37 @@ export const Problem = Type.Object(
   { $id: 'Problem', additionalProperties: true, description: 'RFC 9457 problem details' },
 )
 
+/** The headers of answers that callers may rely on, for the document; `withHeaders` names them at a route. */
+export const ANSWER_HEADERS = {
+  'cache-control': {
+    description: 'How long the answer may be kept, and by whom',
+    schema: { type: 'string' },
+  },
+  'content-disposition': {
+    description: 'Under which name a browser stores it',
+    schema: { type: 'string' },
+  },
+  etag: {
+    description: 'Stands for this state of it: for If-Match, or If-None-Match of lists',
+    schema: { type: 'string' },
+  },
+  location: { description: 'Where it is from now on: a path of this service', schema: { type: 'string' } },
+  'retry-after': {
+    description: 'Seconds to wait before the same request is sent again',
+    schema: { type: 'string', pattern: '^\\d+$' },
+  },
+  'www-authenticate': { description: 'Bearer, with what was wrong with the key', schema: { type: 'string' } },
+  'x-accel-buffering': {
+    description: 'no: proxies hand the events on as they come',
+    schema: { type: 'string', enum: ['no'] },
+  },
+} as const
+
+/** Returns the schema of an answer that comes with these headers. */
+export function withHeaders<T extends TSchema>(schema: T, ...names: (keyof typeof ANSWER_HEADERS)[]): T {
+  return { ...schema, headers: Object.fromEntries(names.map((name) => [name, ANSWER_HEADERS[name]])) }
+}
+
 /** The `response` entries of a route for the problems it can answer, grouped by status. */
 export function problems(...definitions: ProblemDefinition[]): Record<number, TSchema> {
   const byStatus = Map.groupBy(definitions, (definition) => definition.status)
@@ -58,7 +98,7 @@ export function problems(...definitions: ProblemDefinition[]): Record<number, TS
 
 /** Query of a list: `?limit=50&cursor=…`. */
 export const PageQuery = {
-  limit: Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Rows a page' }),
+  limit: Defaulted(Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Rows a page' })),
   cursor: Type.Optional(Type.String({ maxLength: 512, description: '`next_cursor` of the page before' })),
 }
 

@@ -48,10 +48,6 @@ const RECORD_PROBLEMS = [
 
 export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, dueWork: DueWork): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
-  // A button has nothing to say beside being pressed.
-  app.addHook('preValidation', async (request) => {
-    if (request.body === undefined) request.body = {}
-  })
 
   api.post(
     '/api/automations/:id/toggle',

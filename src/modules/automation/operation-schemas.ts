@@ -1,15 +1,17 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, ref, StringEnum } from '#lib/api/schema.ts'
+import { Defaulted, Nullable, ref, StringEnum } from '#lib/api/schema.ts'
 import { FlowTest, TEST_START } from '#modules/flow/index.ts'
 import { AnObject, Automation, TEXTS } from './schemas.ts'
 
 export const ToggleRequest = Type.Object(
   {
     enabled: Type.Optional(Type.Boolean({ description: 'Left out: the other of what it is' })),
-    cancel_running: Type.Boolean({
-      default: false,
-      description: 'Switching it off: end what waits, instead of letting it finish',
-    }),
+    cancel_running: Defaulted(
+      Type.Boolean({
+        default: false,
+        description: 'Switching it off: end what waits, instead of letting it finish',
+      }),
+    ),
   },
   { $id: 'AutomationToggle', additionalProperties: false, default: {} },
 )
@@ -44,10 +46,12 @@ export const TestRequest = Type.Object(
       ),
     ),
     now: TEST_START.now,
-    start_anyway: Type.Boolean({
-      default: true,
-      description: 'Take the steps also if the conditions or an earlier start are against it',
-    }),
+    start_anyway: Defaulted(
+      Type.Boolean({
+        default: true,
+        description: 'Take the steps also if the conditions or an earlier start are against it',
+      }),
+    ),
     mocks: TEST_START.mocks,
   },
   {
@@ -121,7 +125,7 @@ export const AutomationRun = Type.Object(
 
 export const DefaultsRequest = Type.Object(
   {
-    enabled: Type.Boolean({ default: true }),
+    enabled: Defaulted(Type.Boolean({ default: true, description: 'Whether events start them' })),
     shop_name: Type.Optional(TEXTS.shop_name),
     time_zone: Type.Optional(TEXTS.time_zone),
   },

@@ -1,5 +1,5 @@
-import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { Defaulted, Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { AUTOMATION_TRIGGERS, AUTOMATION_TYPES, CHANNELS, MAX_DELAY_HOURS } from './fields.ts'
 
 /** ajv's format also takes `urn:uuid:…`, which Postgres does not: hence the length. */
@@ -16,24 +16,26 @@ const written = (maxLength: number, description: string) =>
 export const AnObject = (description: string) =>
   Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true, description })
 
-const CrmAction = Type.Object(
-  {
-    action_type: Type.String({ minLength: 1, maxLength: 128, examples: ['create_task'] }),
-    plugin_id: Type.Optional(
-      Type.String({
-        minLength: 1,
-        maxLength: 64,
-        description: '`platform`, or the UUID or slug of a plugin',
-      }),
-    ),
-    input: { ...AnObject('What the action is given; templates may stand in it'), default: {} },
-  },
-  {
-    additionalProperties: false,
-    description:
-      'What the type `crm_update` does. Null: a task, and for `status_changed` what the ready-made flow `crm_update` does',
-  },
-)
+const ActionInput = AnObject('What the action is given; templates may stand in it')
+const CrmAction = <T extends TSchema>(input: T) =>
+  Type.Object(
+    {
+      action_type: Type.String({ minLength: 1, maxLength: 128, examples: ['create_task'] }),
+      plugin_id: Type.Optional(
+        Type.String({
+          minLength: 1,
+          maxLength: 64,
+          description: '`platform`, or the UUID or slug of a plugin',
+        }),
+      ),
+      input,
+    },
+    {
+      additionalProperties: false,
+      description:
+        'What the type `crm_update` does. Null: a task, and for `status_changed` what the ready-made flow `crm_update` does',
+    },
+  )
 
 const Conditions = Nullable(
   Type.Unsafe<object>({
@@ -81,7 +83,7 @@ export const TEXTS = {
     'What an AI is to write instead of the text, which is sent when it cannot be asked',
   ),
   conditions: Conditions,
-  action: Nullable(CrmAction),
+  action: Nullable(CrmAction(ActionInput)),
   shop_name: written(LINE_MAX_CHARS, 'How ready-made texts are signed: {{variables.shop_name}}'),
   time_zone: written(64, 'IANA zone for appointments that do not name theirs. Null: UTC'),
 }
@@ -99,7 +101,7 @@ const CHOSEN = {
   template: Type.Optional(TEXTS.template),
   ai_prompt: Type.Optional(TEXTS.ai_prompt),
   conditions: Type.Optional(TEXTS.conditions),
-  action: Type.Optional(TEXTS.action),
+  action: Type.Optional(Nullable(CrmAction(Defaulted({ ...ActionInput, default: {} })))),
   shop_name: Type.Optional(TEXTS.shop_name),
   time_zone: Type.Optional(TEXTS.time_zone),
 }

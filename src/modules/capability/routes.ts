@@ -2,6 +2,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
+import { IfNoneMatch } from '#infra/http/request-headers.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref } from '#lib/api/schema.ts'
 import { pluginNotFound } from '#modules/plugin/index.ts'
@@ -23,7 +24,6 @@ import {
   CapabilityPage,
   CapabilityQuery,
   CapabilityUpdate,
-  IfNoneMatch,
   PluginCapabilities,
   PluginParams,
 } from './schemas.ts'

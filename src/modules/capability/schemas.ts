@@ -287,12 +287,6 @@ export const PluginParams = Type.Object({
   slug: Type.String({ description: "The plugin's slug", examples: ['email-marketing'] }),
 })
 
-export const IfNoneMatch = Type.Object({
-  'if-none-match': Type.Optional(
-    Type.String({ description: 'The ETag of an earlier answer: 304 if it still holds' }),
-  ),
-})
-
 export const NAMED = [
   CapabilityManifest,
   PluginCapabilities,

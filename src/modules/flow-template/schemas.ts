@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { ref, StringEnum } from '#lib/api/schema.ts'
+import { Defaulted, ref, StringEnum } from '#lib/api/schema.ts'
 import { CATEGORIES } from './template.ts'
 
 export const TemplateParams = Type.Object({ id: Type.String({ minLength: 1, maxLength: 100 }) })
@@ -71,15 +71,19 @@ export const InstallTemplateRequest = Type.Object(
         description: "The template's title if left out",
       }),
     ),
-    status: StringEnum(['draft', 'active', 'inactive'], {
-      default: 'draft',
-      description: 'As a draft it can be looked at before it says anything to anybody',
-    }),
-    parameters: Type.Record(Type.String({ maxLength: 64 }), Value, {
-      default: {},
-      maxProperties: 50,
-      description: "The template's own, by name; the others have their defaults",
-    }),
+    status: Defaulted(
+      StringEnum(['draft', 'active', 'inactive'], {
+        default: 'draft',
+        description: 'As a draft it can be looked at before it says anything to anybody',
+      }),
+    ),
+    parameters: Defaulted(
+      Type.Record(Type.String({ maxLength: 64 }), Value, {
+        default: {},
+        maxProperties: 50,
+        description: "The template's own, by name; the others have their defaults",
+      }),
+    ),
   },
   {
     $id: 'InstallTemplateRequest',

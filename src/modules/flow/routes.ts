@@ -2,6 +2,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
+import { IfMatch } from '#infra/http/request-headers.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref } from '#lib/api/schema.ts'
 import { sendWithDefinition } from './answer.ts'
@@ -17,7 +18,6 @@ import {
   FlowPage,
   FlowParams,
   FlowQuery,
-  IfMatch,
   ReplaceFlowQuery,
 } from './schemas.ts'
 import { createFlow, deleteFlow, listFlows, readFlow, replaceFlow } from './service.ts'

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { FLOW_PROBLEMS } from '#lib/flow/index.ts'
-import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { Defaulted, Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { CHOSEN_STATUSES, DESCRIPTION_MAX_CHARS, NAME_MAX_CHARS } from './definition/definition.ts'
 
 const FLOW_STATUSES = ['draft', 'active', 'inactive', 'paused'] as const
@@ -9,15 +9,6 @@ const TRIGGER_TYPES = ['event', 'schedule', 'manual', 'webhook'] as const
 /** ajv's format also takes `urn:uuid:…`, which Postgres does not: hence the length. */
 export const Uuid = Type.String({ format: 'uuid', maxLength: 36 })
 export const FlowParams = Type.Object({ id: Uuid })
-export const IfMatch = Type.Object({
-  'if-match': Type.Optional(
-    Type.String({
-      maxLength: 200,
-      description:
-        'The ETag that was read: the change is refused if the flow has moved on. Left out: whatever it is by now',
-    }),
-  ),
-})
 
 const LINEAR_EXAMPLE = {
   name: 'Welcome New Customer',
@@ -190,10 +181,12 @@ export type FlowQuery = Static<typeof FlowQuery>
 
 export const ReplaceFlowQuery = Type.Object(
   {
-    publish: Type.Boolean({
-      default: false,
-      description: 'Publish it at once, as POST …/publish would: with errors, nothing is stored',
-    }),
+    publish: Defaulted(
+      Type.Boolean({
+        default: false,
+        description: 'Publish it at once, as POST …/publish would: with errors, nothing is stored',
+      }),
+    ),
   },
   { additionalProperties: false },
 )

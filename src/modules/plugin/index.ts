@@ -58,5 +58,5 @@ export default async function pluginModule(
     defaults: { retrySchedule, timeoutMs, maxInFlight: maxInFlightPerPlugin },
   }
   pluginRoutes(app, ctx)
-  await app.register(async (operations) => pluginOperationRoutes(operations, ctx))
+  pluginOperationRoutes(app, ctx)
 }

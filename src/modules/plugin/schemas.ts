@@ -200,7 +200,7 @@ export const SecretRotation = Type.Object(
     ),
     secret: Type.Optional(Secret),
   },
-  { $id: 'SecretRotation', additionalProperties: false, examples: [{ overlap_seconds: 3600 }] },
+  { $id: 'SecretRotation', additionalProperties: false, default: {}, examples: [{ overlap_seconds: 3600 }] },
 )
 export type SecretRotation = Static<typeof SecretRotation>
 
@@ -213,7 +213,7 @@ export const Resumption = Type.Object(
       }),
     ),
   },
-  { $id: 'Resumption', additionalProperties: false, examples: [{ backlog: 'deliver' }] },
+  { $id: 'Resumption', additionalProperties: false, default: {}, examples: [{ backlog: 'deliver' }] },
 )
 export type Resumption = Static<typeof Resumption>
 
@@ -238,9 +238,3 @@ export const PluginQuery = Type.Object(
   { additionalProperties: false },
 )
 export type PluginQuery = Static<typeof PluginQuery>
-
-export const IfMatch = Type.Object({
-  'if-match': Type.Optional(
-    Type.String({ description: 'The ETag that was read: the change is refused if the plugin has moved on' }),
-  ),
-})

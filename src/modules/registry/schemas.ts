@@ -194,12 +194,6 @@ export const ActionQuery = Type.Object(
 )
 export type ActionQuery = Static<typeof ActionQuery>
 
-export const IfNoneMatch = Type.Object({
-  'if-none-match': Type.Optional(
-    Type.String({ description: 'The ETag of an earlier answer: 304 if it still holds' }),
-  ),
-})
-
 export const PluginParams = Type.Object({
   slug: Type.String({ description: "The plugin's slug", examples: ['email-marketing'] }),
 })

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { Defaulted, Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
 const DELIVERY_STATUSES = ['pending', 'sent', 'retry', 'failed'] as const
 const JOB_STATUSES = ['queued', 'running', 'completed', 'cancelled', 'failed'] as const
@@ -25,7 +25,7 @@ export const NewReplay = Type.Object(
           'Only deliveries that exist and have this status. Left out: every event that the plugin subscribes to now',
       }),
     ),
-    dry_run: Type.Boolean({ default: false, description: 'Count only: nothing is queued' }),
+    dry_run: Defaulted(Type.Boolean({ default: false, description: 'Count only: nothing is queued' })),
   },
   {
     $id: 'NewReplay',

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { Defaulted, Nullable, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
 const fields = {
   id: Type.String({ format: 'uuid', description: 'The `webhook-id` of its deliveries' }),
@@ -71,7 +71,7 @@ export const FeedQuery = Type.Object(
       }),
     ),
     cursor: Type.Optional(Type.String({ maxLength: 512, description: 'The same as `after`' })),
-    limit: Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Events a page' }),
+    limit: Defaulted(Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Events a page' })),
     event: Type.Optional(
       Type.String({ maxLength: 128, description: 'An event type, or `product.*` for everything below it' }),
     ),

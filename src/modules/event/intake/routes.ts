@@ -18,6 +18,7 @@ import {
   EventBatchInput,
   EventBatchResult,
   EventInput,
+  IntakeHeaders,
   MAX_BATCH_EVENTS,
 } from './schemas.ts'
 import { submitBatch, submitOne, type Submitter } from './submit.ts'
@@ -66,6 +67,7 @@ export async function intakeRoutes(app: FastifyInstance, options: { events: Even
           'For events that an action caused, echo the `x-causation-id` and `x-causation-depth` that it was called ' +
           'with, as headers, as `causation` of an event or as the CloudEvents attributes `causationid` and ' +
           '`causationdepth`: automations that trigger each other end by it.',
+        headers: IntakeHeaders,
         body: {
           content: {
             'application/json': { schema: { anyOf: [ref(EventInput), ref(EventBatchInput)] } },
@@ -100,6 +102,7 @@ export async function intakeRoutes(app: FastifyInstance, options: { events: Even
         description:
           "The same intake as POST /api/events, for callers that speak the older form. A plugin's key publishes for " +
           'its own tenant. Members that are not described here are ignored.',
+        headers: IntakeHeaders,
         body: ref(AutomationWebhook),
         response: { 202: ref(AcceptedEvent), ...problems(...INTAKE_PROBLEMS) },
       },

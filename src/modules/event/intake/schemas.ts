@@ -47,6 +47,29 @@ const causation = Type.Object(
   },
 )
 
+/** Read by intake-request.ts and causation.ts, for the whole request. */
+export const IntakeHeaders = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 255,
+      description:
+        'The `id` of a single event that has none in its body: the same event again is answered with the first ' +
+        "one's result. Refused beside a batch, whose events each have their own",
+    }),
+  ),
+  'x-causation-id': Type.Optional(
+    Type.String({ format: 'uuid', description: 'As the action was called with that caused the events' }),
+  ),
+  'x-causation-depth': Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: MAX_STORED_DEPTH,
+      description: 'Likewise; required beside the id',
+    }),
+  ),
+})
+
 /** The bodies are described by these and checked by intake-parse.ts. */
 export const EventInput = Type.Object(
   {

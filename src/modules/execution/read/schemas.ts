@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { Defaulted, Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
 const EXECUTION_STATUSES = [
   'queued',
@@ -133,12 +133,14 @@ export type ExecutionDetail = Static<typeof ExecutionDetail>
 
 export const ExecutionDetailQuery = Type.Object(
   {
-    limit: Type.Integer({
-      minimum: 1,
-      maximum: STEPS_PAGE_MAX,
-      default: STEPS_PAGE_MAX,
-      description: 'Steps a page. There are fewer where inputs and outputs are large',
-    }),
+    limit: Defaulted(
+      Type.Integer({
+        minimum: 1,
+        maximum: STEPS_PAGE_MAX,
+        default: STEPS_PAGE_MAX,
+        description: 'Steps a page. There are fewer where inputs and outputs are large',
+      }),
+    ),
     cursor: PageQuery.cursor,
   },
   { additionalProperties: false },

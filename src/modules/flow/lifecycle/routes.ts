@@ -1,6 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
+import { IfMatch } from '#infra/http/request-headers.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref } from '#lib/api/schema.ts'
 import { flowNewer, flowOutdated } from '#modules/flow-engine/index.ts'
@@ -33,15 +34,11 @@ import { activateFlow, deactivateFlow, publishFlow } from './service.ts'
 import { etagOf } from './revision.ts'
 import { FLOW_TAGS as tags, targetOf } from '../routes.ts'
 import { runFlow } from './run.ts'
-import { Flow, FlowParams, IfMatch } from '../schemas.ts'
+import { Flow, FlowParams } from '../schemas.ts'
 import { listVersions, readVersion } from '../versions/service.ts'
 
 export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
-  // Every member of these bodies is optional, so the body is, too.
-  api.addHook('preValidation', async (request) => {
-    request.body ??= {}
-  })
 
   api.post(
     '/api/automation/flows/:id/publish',

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { Defaulted, Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { NAME_MAX_CHARS } from '../definition/definition.ts'
 import { FLOW_HEAD, FLOW_STATE, SentDefinition, Uuid } from '../schemas.ts'
 
@@ -8,17 +8,21 @@ export const FlowVersionParams = Type.Object({
   version: Type.Integer({ minimum: 1, maximum: 2_147_483_647 }),
 })
 
-const CancelRunning = Type.Boolean({
-  default: false,
-  description: 'Cancel what is under way instead of letting it finish',
-})
+const CancelRunning = Defaulted(
+  Type.Boolean({
+    default: false,
+    description: 'Cancel what is under way instead of letting it finish',
+  }),
+)
 
 export const PublishRequest = Type.Object(
   {
-    activate: Type.Boolean({
-      default: true,
-      description: 'False: a flow that is switched off stays so, a draft becomes inactive',
-    }),
+    activate: Defaulted(
+      Type.Boolean({
+        default: true,
+        description: 'False: a flow that is switched off stays so, a draft becomes inactive',
+      }),
+    ),
     cancel_running: CancelRunning,
   },
   { $id: 'PublishRequest', additionalProperties: false, default: {} },
@@ -88,12 +92,14 @@ export const FlowVersion = Type.Object(
 
 export const RunRequest = Type.Object(
   {
-    input: Type.Unsafe<Record<string, unknown>>({
-      type: 'object',
-      additionalProperties: true,
-      default: {},
-      description: 'What `trigger` is in the flow, checked by the manual trigger’s `input_schema`',
-    }),
+    input: Defaulted(
+      Type.Unsafe<Record<string, unknown>>({
+        type: 'object',
+        additionalProperties: true,
+        default: {},
+        description: 'What `trigger` is in the flow, checked by the manual trigger’s `input_schema`',
+      }),
+    ),
   },
   {
     $id: 'RunRequest',

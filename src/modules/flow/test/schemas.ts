@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { Defaulted, Nullable, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { FlowProblem, Uuid } from '../schemas.ts'
 
 const MAX_MOCKS = 1_000
@@ -70,19 +70,23 @@ export const TEST_START = {
         'Sample data: of the event, the input, the webhook’s body. Left out: made up from the declared schema',
     }),
   ),
-  start_anyway: Type.Boolean({
-    default: false,
-    description:
-      'Take the steps also if the flow would not start: its trigger or its enrolment is against it',
-  }),
+  start_anyway: Defaulted(
+    Type.Boolean({
+      default: false,
+      description:
+        'Take the steps also if the flow would not start: its trigger or its enrolment is against it',
+    }),
+  ),
   now: Type.Optional({ ...Timestamp, description: 'When it starts. Left out: now' }),
-  mocks: Type.Record(Type.String({ maxLength: 100 }), Mock, {
-    default: {},
-    maxProperties: MAX_MOCKS,
-    description:
-      'What steps come to, by step id; for one item of a loop `<step id>:<index>`. A call without a mock gives an ' +
-      'output made up from the action’s `output_schema`, a wait without one times out',
-  }),
+  mocks: Defaulted(
+    Type.Record(Type.String({ maxLength: 100 }), Mock, {
+      default: {},
+      maxProperties: MAX_MOCKS,
+      description:
+        'What steps come to, by step id; for one item of a loop `<step id>:<index>`. A call without a mock gives an ' +
+        'output made up from the action’s `output_schema`, a wait without one times out',
+    }),
+  ),
 }
 
 const EXAMPLE = {

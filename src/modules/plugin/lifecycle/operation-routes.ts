@@ -17,10 +17,6 @@ const PROBLEMS = [...WRITE_PROBLEMS, pluginNotFound]
 /** What can be done with a plugin, beside changing it. */
 export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
-  // Every member of these bodies is optional, so the body is, too.
-  api.addHook('preValidation', async (request) => {
-    request.body ??= {}
-  })
 
   api.post(
     '/api/plugins/:slug/test',
