@@ -3,7 +3,8 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import type { Kysely } from 'kysely'
 import { migrationStatus } from '#db/migrate.ts'
-import { ref, StringEnum } from '#lib/api/schema.ts'
+import { problems, ref, StringEnum } from '#lib/api/schema.ts'
+import { invalidRequest } from '#infra/http/problems.ts'
 import { queueState, withTimeout } from './queue-state.ts'
 
 const HealthCheck = Type.Object(
@@ -71,7 +72,10 @@ export default fp(
           ...shared,
           operationId: 'getLiveness',
           summary: 'Whether the process answers at all',
-          response: { 200: ref(Liveness) },
+          description:
+            'For the supervisor of the process: it answers as long as the process does, whatever the ' +
+            'database does.',
+          response: { 200: ref(Liveness), ...problems(invalidRequest) },
         },
       },
       async () => ({ status: 'ok' as const }),
@@ -87,7 +91,10 @@ export default fp(
           ...shared,
           operationId: 'getReadiness',
           summary: 'Whether requests should be sent here',
-          response: { 200: ref(Readiness), 503: ref(Readiness) },
+          description:
+            'For load balancers: looks at the database, the migrations and the queue, at most once a ' +
+            'second. `draining` when the process is told to stop.',
+          response: { 200: ref(Readiness), 503: ref(Readiness), ...problems(invalidRequest) },
         },
       },
       async (_request, reply) => {

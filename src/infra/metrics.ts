@@ -58,6 +58,7 @@ export default fp(
           operationId: 'getMetrics',
           tags: ['operation'],
           summary: 'Metrics in the Prometheus text format',
+          description: 'Counters, gauges and histograms of this process, for a scraper.',
           response: {
             200: {
               description: 'The figures of this process, and of the queue that all processes share',

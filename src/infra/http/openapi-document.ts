@@ -89,17 +89,23 @@ function completeOperation(operation: Operation, schemas: Record<string, Schema>
   }
 }
 
-/** @fastify/swagger takes every body for required. */
+/** @fastify/swagger takes every body for required, and leaves the examples of named schemas with those. */
 function completeBody(body: NonNullable<Operation['requestBody']>, schemas: Record<string, Schema>): void {
   const media = Object.values(body.content)
   body.required = !media.every(({ schema }) => mayBeAbsent(schema, schemas))
   for (const one of media) {
-    const { examples } = resolve(one.schema, schemas)
-    if (one.example !== undefined || one.examples !== undefined || !Array.isArray(examples)) continue
-    one.examples = Object.fromEntries(
-      examples.map((value: unknown, index) => [`example${index + 1}`, { value }]),
-    )
+    if (one.example !== undefined || one.examples !== undefined) continue
+    const examples = examplesOf(one.schema, schemas)
+    if (examples.length === 0) continue
+    one.examples = Object.fromEntries(examples.map((value, index) => [`example${index + 1}`, { value }]))
   }
+}
+
+function examplesOf(schema: Schema, schemas: Record<string, Schema>): unknown[] {
+  const { examples, anyOf, type, items } = resolve(schema, schemas)
+  if (Array.isArray(examples)) return examples
+  if (Array.isArray(anyOf)) return anyOf.flatMap((one) => examplesOf(one as Schema, schemas))
+  return type === 'array' ? [examplesOf(items as Schema, schemas)] : []
 }
 
 /** Without a body, Fastify validates null, or the `default` (absent-body.ts). */

@@ -13,7 +13,7 @@ export const ToggleRequest = Type.Object(
       }),
     ),
   },
-  { $id: 'AutomationToggle', additionalProperties: false, default: {} },
+  { $id: 'AutomationToggle', additionalProperties: false, default: {}, examples: [{ enabled: false }] },
 )
 export type ToggleRequest = Static<typeof ToggleRequest>
 

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { flowInvalid, tooManyFlows } from '#modules/flow/index.ts'
 import { patchAutomation, replaceAutomation, resetAutomation } from './change-service.ts'
 import type { AutomationContext } from './context.ts'
@@ -44,7 +44,10 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
           'A few fields, of which a flow is made: GET /api/automation/flows/{id} shows it, under the same id. What is ' +
           'left out is ready-made. Nothing is stored of one that would not work.',
         body: ref(AutomationInput),
-        response: { 201: ref(Automation), ...problems(...WRITE_PROBLEMS, automationInvalid, tooManyFlows) },
+        response: {
+          201: withHeaders(ref(Automation), 'location'),
+          ...problems(...WRITE_PROBLEMS, automationInvalid, tooManyFlows),
+        },
       },
     },
     async (request, reply) => {
@@ -62,6 +65,9 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
         operationId: 'listAutomations',
         tags,
         summary: 'List automations, newest first',
+        description:
+          'One page of the automations that the filters choose, with all their fields and how often each ' +
+          'has started.',
         querystring: AutomationQuery,
         response: { 200: ref(AutomationPage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
@@ -77,6 +83,8 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
         operationId: 'getAutomation',
         tags,
         summary: 'Read an automation',
+        description:
+          'All its fields, how often it has started, and the status of the flow that was made of it.',
         params: AutomationParams,
         response: { 200: ref(Automation), ...problems(...READ_PROBLEMS, automationNotFound) },
       },
@@ -93,7 +101,8 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
         tags,
         summary: 'Replace an automation',
         description:
-          'What is left out is ready-made again; `enabled` stays as it is. What has started before goes on as it was.',
+          'What is left out is ready-made again; `enabled` stays as it is. What has started before goes on ' +
+          'as it was.',
         params: AutomationParams,
         body: ref(AutomationInput),
         response: { 200: ref(Automation), ...problems(...CHANGE_PROBLEMS) },

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { IfNoneMatch } from '#infra/http/request-headers.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { pluginNotFound } from '#modules/plugin/index.ts'
 import {
   type ActionBreak,
@@ -66,8 +66,12 @@ export function capabilityRoutes(
         querystring: CapabilityQuery,
         headers: IfNoneMatch,
         response: {
-          200: ref(CapabilityPage),
-          304: Type.Null({ description: 'What the ETag stands for still holds' }),
+          200: withHeaders(ref(CapabilityPage), 'etag', 'cache-control'),
+          304: withHeaders(
+            Type.Null({ description: 'What the ETag stands for still holds' }),
+            'etag',
+            'cache-control',
+          ),
           ...problems(...READ_PROBLEMS, invalidCursor),
         },
       },

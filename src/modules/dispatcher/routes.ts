@@ -74,6 +74,9 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
         operationId: 'listEventLog',
         tags: ['actions'],
         summary: 'Every action that was asked for and what became of it, newest first',
+        description:
+          'One entry for each action of a dispatch or an automation, with how it ended. `execution` finds ' +
+          'those of one `flow_execution_id`.',
         querystring: EventLogQuery,
         response: {
           200: ref(EventLogPage),

@@ -50,7 +50,7 @@ export const DispatchInput = Type.Object(
           { action_type: 'create_customer', payload: { email: 'ada@example.com', name: 'Ada' } },
           {
             action_type: 'send_welcome_email',
-            plugin_id: '0190f2a4-5b7e-7c3d-9a41-2f6f0c1d8e55',
+            plugin_id: 'email-marketing',
             payload: { to: 'ada@example.com', template: 'welcome' },
           },
         ],

@@ -2,7 +2,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { erasureNotFound, tooManyErasures } from './errors.ts'
 import { Erasure, ErasurePage, ErasureParams, ErasureQuery, NewErasure } from './schemas.ts'
 import { createErasure, type ErasureContext, listErasures, readErasure } from './service.ts'
@@ -32,7 +32,7 @@ export function erasureRoutes(app: FastifyInstance, ctx: ErasureContext): void {
           'value is kept encrypted while the job runs and removed at its end.',
         body: ref(NewErasure),
         response: {
-          202: ref(Erasure),
+          202: withHeaders(ref(Erasure), 'location'),
           ...problems(...WRITE_PROBLEMS, tooManyErasures),
         },
       },
@@ -51,6 +51,7 @@ export function erasureRoutes(app: FastifyInstance, ctx: ErasureContext): void {
         operationId: 'listErasures',
         tags,
         summary: 'List erasures, newest first',
+        description: 'Every request to forget somebody, with how far it is.',
         querystring: ErasureQuery,
         response: { 200: ref(ErasurePage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
@@ -66,6 +67,7 @@ export function erasureRoutes(app: FastifyInstance, ctx: ErasureContext): void {
         operationId: 'getErasure',
         tags,
         summary: 'Read an erasure and how far it is',
+        description: 'Counts what was looked at and erased so far; `status` says whether it is done.',
         params: ErasureParams,
         response: { 200: ref(Erasure), ...problems(...READ_PROBLEMS, erasureNotFound) },
       },

@@ -1,7 +1,7 @@
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { flowBody, flowInvalid, FlowSchema, type FlowService, tooManyFlows } from '#modules/flow/index.ts'
 import { flowTemplateNotFound } from './errors.ts'
 import {
@@ -26,6 +26,9 @@ export function flowTemplateRoutes(app: FastifyInstance, flows: FlowService): vo
         operationId: 'listFlowTemplates',
         tags,
         summary: 'List the ready-made flows',
+        description:
+          'Complete flows for the usual cases, with the parameters that each takes. POST …/{id}/install ' +
+          'makes a flow of one.',
         querystring: TemplateQuery,
         response: { 200: ref(FlowTemplateList), ...problems(...READ_PROBLEMS) },
       },
@@ -63,7 +66,7 @@ export function flowTemplateRoutes(app: FastifyInstance, flows: FlowService): vo
         params: TemplateParams,
         body: ref(InstallTemplateRequest),
         response: {
-          201: ref(FlowSchema),
+          201: withHeaders(ref(FlowSchema), 'location'),
           ...problems(...WRITE_PROBLEMS, flowTemplateNotFound, flowInvalid, tooManyFlows),
         },
       },

@@ -4,7 +4,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { describeOperators } from '#lib/condition/operators/index.ts'
 import { matchPattern } from '#lib/condition/pattern.ts'
-import { Nullable, problems, ref } from '#lib/api/schema.ts'
+import { Nullable, problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { describeFilters } from '#lib/template/filters/index.ts'
 
 const ConditionOperator = Type.Object(
@@ -67,7 +67,7 @@ export function operatorRoutes(app: FastifyInstance): void {
         tags: ['flows'],
         summary: 'See the operators of conditions and the filters of templates',
         description: 'The very tables that the compiler and the engine read, for builders.',
-        response: { 200: ref(FlowVocabulary), ...problems(...READ_PROBLEMS) },
+        response: { 200: withHeaders(ref(FlowVocabulary), 'cache-control'), ...problems(...READ_PROBLEMS) },
       },
     },
     async (_request, reply) => reply.header('cache-control', 'private, max-age=3600').send(vocabulary),

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { IfMatch } from '#infra/http/request-headers.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { sendWithDefinition } from './answer.ts'
 import { compile } from './definition/compile.ts'
 import type { FlowContext } from './context.ts'
@@ -17,6 +17,8 @@ import {
   FlowDefinition,
   FlowPage,
   FlowParams,
+  GRAPH_EXAMPLE,
+  LINEAR_EXAMPLE,
   FlowQuery,
   ReplaceFlowQuery,
 } from './schemas.ts'
@@ -41,7 +43,10 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
           'active and a graph as a draft. A draft may have errors: they are in `problems`. An active flow must have ' +
           'none: otherwise `flow_invalid`, and nothing is stored.',
         body: ref(FlowDefinition),
-        response: { 201: ref(Flow), ...problems(...WRITE_PROBLEMS, flowInvalid, tooManyFlows) },
+        response: {
+          201: withHeaders(ref(Flow), 'location', 'etag'),
+          ...problems(...WRITE_PROBLEMS, flowInvalid, tooManyFlows),
+        },
       },
     },
     async (request, reply) => {
@@ -60,6 +65,9 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
         operationId: 'listFlows',
         tags,
         summary: 'List flows, newest first',
+        description:
+          'One page of the flows that the filters choose, each without its definition: GET ' +
+          '/api/automation/flows/{id} has that.',
         querystring: FlowQuery,
         response: { 200: ref(FlowPage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
@@ -76,7 +84,14 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
         tags,
         summary: 'See what is wrong with a definition',
         description: 'Stores nothing. Errors keep a flow from being active, warnings do not.',
-        body: Type.Object({}, { additionalProperties: true, description: 'A definition in either format' }),
+        body: Type.Object(
+          {},
+          {
+            additionalProperties: true,
+            description: 'A definition in either format',
+            examples: [LINEAR_EXAMPLE, GRAPH_EXAMPLE],
+          },
+        ),
         response: { 200: ref(FlowCheck), ...problems(...WRITE_PROBLEMS) },
       },
     },
@@ -98,7 +113,7 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
           'Its draft exactly as it was sent, with what is wrong with it as of now; keys of the role viewer see it ' +
           'without the credentials that headers and inputs hold. The ETag header is for If-Match.',
         params: FlowParams,
-        response: { 200: ref(Flow), ...problems(...READ_PROBLEMS, flowNotFound) },
+        response: { 200: withHeaders(ref(Flow), 'etag'), ...problems(...READ_PROBLEMS, flowNotFound) },
       },
     },
     async (request, reply) => {
@@ -124,7 +139,7 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
         headers: IfMatch,
         body: ref(FlowDefinition),
         response: {
-          200: ref(Flow),
+          200: withHeaders(ref(Flow), 'etag'),
           ...problems(...WRITE_PROBLEMS, flowNotFound, flowChanged, flowInvalid),
         },
       },

@@ -10,7 +10,7 @@ const TRIGGER_TYPES = ['event', 'schedule', 'manual', 'webhook'] as const
 export const Uuid = Type.String({ format: 'uuid', maxLength: 36 })
 export const FlowParams = Type.Object({ id: Uuid })
 
-const LINEAR_EXAMPLE = {
+export const LINEAR_EXAMPLE = {
   name: 'Welcome New Customer',
   trigger_event: 'customer.created',
   flow_definition: {
@@ -25,7 +25,7 @@ const LINEAR_EXAMPLE = {
     ],
   },
 }
-const GRAPH_EXAMPLE = {
+export const GRAPH_EXAMPLE = {
   name: 'Welcome New Customers',
   status: 'active',
   trigger: { type: 'event', event_types: ['customer.created'], plugin_id: 'platform' },

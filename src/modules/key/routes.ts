@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
-import { PageQuery, problems, ref } from '#lib/api/schema.ts'
+import { PageQuery, problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { keyNotFound } from './errors.ts'
 import { ApiKey, ApiKeyPage, ApiKeyParams, ApiKeyWithSecret, NewApiKey } from './schemas.ts'
 import { createKey, type KeyContext, listKeys, readKey, revokeKey } from './service.ts'
@@ -28,7 +28,7 @@ export function keyRoutes(app: FastifyInstance, ctx: KeyContext): void {
           'The answer shows the key once; only its hash is stored. A `tenant` key needs `role`, a `plugin` key ' +
           'needs `plugin`. Only a platform key makes `platform` keys, without X-Tenant-Id.',
         body: ref(NewApiKey),
-        response: { 201: ref(ApiKeyWithSecret), ...problems(...WRITE_PROBLEMS) },
+        response: { 201: withHeaders(ref(ApiKeyWithSecret), 'location'), ...problems(...WRITE_PROBLEMS) },
       },
     },
     async (request, reply) => {

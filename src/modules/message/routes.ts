@@ -17,6 +17,9 @@ export function messageRoutes(app: FastifyInstance, ctx: MessageContext): void {
         operationId: 'listMessages',
         tags: ['messages'],
         summary: 'The messages that automations wrote, newest first',
+        description:
+          'Emails, text messages and notifications, with what became of each. `execution` finds those of ' +
+          'one execution.',
         querystring: MessageQuery,
         response: {
           200: ref(MessagePage),
@@ -34,6 +37,8 @@ export function messageRoutes(app: FastifyInstance, ctx: MessageContext): void {
         operationId: 'getMessage',
         tags: ['messages'],
         summary: 'One message',
+        description:
+          'The text as it is sent, where to, whether a template or an AI wrote it, and what became of it.',
         params: MessageParams,
         response: {
           200: ref(Message),

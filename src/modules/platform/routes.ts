@@ -17,6 +17,9 @@ export function platformRoutes(app: FastifyInstance, ctx: PlatformContext): void
         operationId: 'getPlatformSettings',
         tags: ['tenant'],
         summary: "Where this tenant's platform actions are sent",
+        description:
+          'Where to, whether a token goes with it, and whether the tenant or the service has set it. The ' +
+          'token itself is never shown.',
         response: { 200: ref(PlatformSettings), ...problems(...READ_PROBLEMS) },
       },
     },

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { IfMatch } from '#infra/http/request-headers.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { Plugin, PluginPage, RegisteredPlugin } from './answer-schemas.ts'
 import { etagOf, patchPlugin, replacePlugin } from './change-service.ts'
 import { targetOf, withEtag } from './conditional-request.ts'
@@ -39,7 +39,7 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
           'earlier ones see the replays.',
         body: ref(PluginInput),
         response: {
-          201: ref(RegisteredPlugin),
+          201: withHeaders(ref(RegisteredPlugin), 'location', 'etag'),
           ...problems(...WRITE_PROBLEMS, pluginExists, webhookUrlRefused),
         },
       },
@@ -80,7 +80,7 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
         summary: 'Read a plugin',
         description: 'With its health and how many deliveries wait. The ETag header is for If-Match.',
         params: PluginParams,
-        response: { 200: ref(Plugin), ...problems(...READ_PROBLEMS, pluginNotFound) },
+        response: { 200: withHeaders(ref(Plugin), 'etag'), ...problems(...READ_PROBLEMS, pluginNotFound) },
       },
     },
     async (request, reply) =>
@@ -102,7 +102,7 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
         params: PluginParams,
         headers: IfMatch,
         body: ref(PluginReplacement),
-        response: { 200: ref(Plugin), ...problems(...CHANGE_PROBLEMS) },
+        response: { 200: withHeaders(ref(Plugin), 'etag'), ...problems(...CHANGE_PROBLEMS) },
       },
     },
     async (request, reply) =>
@@ -121,7 +121,7 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
         params: PluginParams,
         headers: IfMatch,
         body: ref(PluginPatch),
-        response: { 200: ref(Plugin), ...problems(...CHANGE_PROBLEMS) },
+        response: { 200: withHeaders(ref(Plugin), 'etag'), ...problems(...CHANGE_PROBLEMS) },
       },
     },
     async (request, reply) =>

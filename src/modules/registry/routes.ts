@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { IfNoneMatch } from '#infra/http/request-headers.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { pluginNotFound } from '#modules/plugin/index.ts'
 import type { ActionIndex } from './action-index.ts'
 import { breaksFor, type BreaksOf } from './breaks.ts'
@@ -45,7 +45,11 @@ export function registryRoutes(
           "A plugin's own key sees the platform's and its own.",
         querystring: ActionQuery,
         headers: IfNoneMatch,
-        response: { 200: ref(ActionPage), 304: NotModified, ...problems(...READ_PROBLEMS, invalidCursor) },
+        response: {
+          200: withHeaders(ref(ActionPage), 'etag', 'cache-control'),
+          304: withHeaders(NotModified, 'etag', 'cache-control'),
+          ...problems(...READ_PROBLEMS, invalidCursor),
+        },
       },
     },
     async (request, reply) => answer(reply, await listActions(cache, questionOf(request), request.query)),
@@ -64,8 +68,8 @@ export function registryRoutes(
         querystring: PluginActionQuery,
         headers: IfNoneMatch,
         response: {
-          200: ref(ActionPage),
-          304: NotModified,
+          200: withHeaders(ref(ActionPage), 'etag', 'cache-control'),
+          304: withHeaders(NotModified, 'etag', 'cache-control'),
           ...problems(...READ_PROBLEMS, invalidCursor, pluginNotFound),
         },
       },

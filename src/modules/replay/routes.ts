@@ -2,7 +2,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { pluginNotFound } from '#modules/plugin/index.ts'
 import { replayFinished, replayNotFound, tooManyReplays } from './errors.ts'
 import {
@@ -48,7 +48,7 @@ export function replayRoutes(app: FastifyInstance, ctx: ReplayContext): void {
         body: ref(NewReplay),
         response: {
           200: ref(ReplayEstimate),
-          202: ref(Replay),
+          202: withHeaders(ref(Replay), 'location'),
           ...problems(...WRITE_PROBLEMS, pluginNotFound, tooManyReplays),
         },
       },
@@ -70,6 +70,8 @@ export function replayRoutes(app: FastifyInstance, ctx: ReplayContext): void {
         operationId: 'listReplays',
         tags,
         summary: 'List replays, newest first',
+        description:
+          'Every replay that was asked for, with how far it is. `plugin` finds those of one plugin.',
         querystring: ReplayQuery,
         response: { 200: ref(ReplayPage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
@@ -85,6 +87,8 @@ export function replayRoutes(app: FastifyInstance, ctx: ReplayContext): void {
         operationId: 'getReplay',
         tags,
         summary: 'Read a replay and how far it is',
+        description:
+          'Counts what was looked at, queued and skipped so far; `status` says whether it is done.',
         params: ReplayParams,
         response: { 200: ref(Replay), ...problems(...READ_PROBLEMS, replayNotFound) },
       },

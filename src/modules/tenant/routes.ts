@@ -33,6 +33,7 @@ export function tenantRoutes(app: FastifyInstance, ctx: TenantContext): void {
         operationId: 'changeTenant',
         tags,
         summary: "Change the tenant's settings",
+        description: 'What is left out stays as it is.',
         body: ref(TenantChange),
         response: {
           200: ref(Tenant),

@@ -94,7 +94,7 @@ export const EventReplay = Type.Object(
       }),
     ),
   },
-  { $id: 'EventReplay', additionalProperties: false },
+  { $id: 'EventReplay', additionalProperties: false, examples: [{ plugin: 'email-marketing' }] },
 )
 export type EventReplay = Static<typeof EventReplay>
 

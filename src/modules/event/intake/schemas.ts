@@ -70,6 +70,18 @@ export const IntakeHeaders = Type.Object({
   ),
 })
 
+const CUSTOMER_CREATED = {
+  id: 'evt_7f3a',
+  event: 'customer.created',
+  timestamp: '2026-03-02T14:01:12Z',
+  data: { customer_id: 'cus_1', email: 'grace@example.com', name: 'Grace' },
+}
+const ORDER_CREATED = {
+  id: 'evt_7f3b',
+  event: 'order.created',
+  data: { order_id: 'ord_1042', customer_id: 'cus_1', total: 99.5 },
+}
+
 /** The bodies are described by these and checked by intake-parse.ts. */
 export const EventInput = Type.Object(
   {
@@ -80,14 +92,18 @@ export const EventInput = Type.Object(
     tenant_id: Type.Optional(tenant_id),
     causation: Type.Optional(causation),
   },
-  { $id: 'EventInput', additionalProperties: false },
+  { $id: 'EventInput', additionalProperties: false, examples: [CUSTOMER_CREATED] },
 )
 
 export const MAX_BATCH_EVENTS = 1_000
 
 export const EventBatchInput = Type.Object(
   { events: Type.Array(ref(EventInput), { minItems: 1, maxItems: MAX_BATCH_EVENTS }) },
-  { $id: 'EventBatchInput', additionalProperties: false },
+  {
+    $id: 'EventBatchInput',
+    additionalProperties: false,
+    examples: [{ events: [CUSTOMER_CREATED, ORDER_CREATED] }],
+  },
 )
 
 export const CloudEvent = Type.Object(
@@ -104,7 +120,21 @@ export const CloudEvent = Type.Object(
       Type.Integer({ minimum: 0, maximum: MAX_STORED_DEPTH, description: 'As `x-causation-depth`' }),
     ),
   },
-  { $id: 'CloudEvent', additionalProperties: true, description: 'CloudEvents 1.0, JSON format' },
+  {
+    $id: 'CloudEvent',
+    additionalProperties: true,
+    description: 'CloudEvents 1.0, JSON format',
+    examples: [
+      {
+        specversion: '1.0',
+        id: 'evt_7f3c',
+        source: '/shops/linen',
+        type: ORDER_CREATED.event,
+        time: '2026-03-02T14:01:12Z',
+        data: ORDER_CREATED.data,
+      },
+    ],
+  },
 )
 
 export const AutomationWebhook = Type.Object(
@@ -120,6 +150,12 @@ export const AutomationWebhook = Type.Object(
     $id: 'AutomationWebhook',
     additionalProperties: true,
     description: 'Members that are not described here are ignored',
+    examples: [
+      {
+        event_type: 'product.created',
+        payload: { product_id: 'prod_8Qk2Zt', name: 'Linen apron', price: 39.9, status: 'active' },
+      },
+    ],
   },
 )
 

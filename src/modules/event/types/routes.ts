@@ -40,6 +40,7 @@ export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
         operationId: 'getEventType',
         tags,
         summary: 'Read an event type',
+        description: 'With a sample and the schema of its data, and who declared it.',
         params: EventTypeParams,
         response: { 200: ref(EventType), ...problems(...READ_PROBLEMS, eventTypeNotFound) },
       },

@@ -75,7 +75,17 @@ export const EventTypeInput = Type.Object(
       }),
     ),
   },
-  { $id: 'EventTypeInput', additionalProperties: false },
+  {
+    $id: 'EventTypeInput',
+    additionalProperties: false,
+    examples: [
+      {
+        description: 'A customer has earned points',
+        sample: { customer_id: 'cus_1', points: 25 },
+        schema: { customer_id: 'string', points: 'integer' },
+      },
+    ],
+  },
 )
 export type EventTypeInput = Static<typeof EventTypeInput>
 

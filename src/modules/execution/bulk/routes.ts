@@ -66,6 +66,7 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
         operationId: 'getHaltState',
         tags,
         summary: 'Whether all automations are halted',
+        description: 'With the time of the halt, if there is one.',
         response: { 200: ref(HaltState), ...problems(...READ_PROBLEMS) },
       },
     },
@@ -97,6 +98,8 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
         operationId: 'resumeAutomations',
         tags,
         summary: 'Let automations go on',
+        description:
+          'Ends a halt: what was held or waiting goes on where it stood. What the halt has cancelled stays cancelled.',
         response: { 200: ref(HaltState), ...problems(...WRITE_PROBLEMS) },
       },
     },

@@ -2,7 +2,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { flowNotFound } from '#modules/flow/index.ts'
 import { flowNewer, flowOutdated } from '#modules/flow-engine/index.ts'
 import type { ExecutionContext } from '../context.ts'
@@ -48,6 +48,9 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
         operationId: 'listExecutions',
         tags,
         summary: 'List executions of flows, newest first',
+        description:
+          'One page of the executions that the filters choose, without their steps: GET ' +
+          '/api/automation/executions/{id} has those.',
         querystring: ExecutionQuery,
         response: { 200: ref(ExecutionPage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
@@ -113,7 +116,7 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
         params: ExecutionParams,
         body: ref(RetryInput),
         response: {
-          201: ref(Execution),
+          201: withHeaders(ref(Execution), 'location'),
           ...problems(
             ...WRITE_PROBLEMS,
             executionNotFound,
@@ -147,6 +150,9 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
         operationId: 'getFlowStats',
         tags,
         summary: "Count a flow's executions by day",
+        description:
+          'How many executions started on each day and how they ended, with how long they took. Days are ' +
+          'those of UTC; without `since` and `until` they are the last 30.',
         params: FlowStatsParams,
         querystring: FlowStatsQuery,
         response: { 200: ref(FlowStats), ...problems(...READ_PROBLEMS, flowNotFound) },

@@ -2,7 +2,7 @@ import { READ_PROBLEMS } from '#infra/http/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { type TSchema, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { problems } from '#lib/api/schema.ts'
+import { problems, withHeaders } from '#lib/api/schema.ts'
 import type { ExecutionContext } from '../context.ts'
 import { executionNotFound, tooManyStreams } from '../errors.ts'
 import { END_ID, type ExecutionStreams } from './streams.ts'
@@ -40,10 +40,14 @@ export function streamRoutes(app: FastifyInstance, ctx: ExecutionContext, stream
         params: ExecutionParams,
         headers: StreamHeaders,
         response: {
-          200: {
-            description: 'The events',
-            content: { 'text/event-stream': { schema: Type.String() } },
-          } as unknown as TSchema,
+          200: withHeaders(
+            {
+              description: 'The events',
+              content: { 'text/event-stream': { schema: Type.String() } },
+            } as unknown as TSchema,
+            'cache-control',
+            'x-accel-buffering',
+          ),
           204: Type.Null({ description: 'The caller has seen its end' }),
           ...problems(...READ_PROBLEMS, executionNotFound, tooManyStreams),
         },

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { IfMatch } from '#infra/http/request-headers.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { flowNewer, flowOutdated } from '#modules/flow-engine/index.ts'
 import { sendWithDefinition } from '../answer.ts'
 import type { FlowContext } from '../context.ts'
@@ -55,7 +55,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
         headers: IfMatch,
         body: ref(PublishRequest),
         response: {
-          200: ref(PublishedFlow),
+          200: withHeaders(ref(PublishedFlow), 'etag'),
           ...problems(...WRITE_PROBLEMS, flowNotFound, flowChanged, flowInvalid),
         },
       },
@@ -80,7 +80,10 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
           'that the service has paused.',
         params: FlowParams,
         headers: IfMatch,
-        response: { 200: ref(Flow), ...problems(...WRITE_PROBLEMS, flowNotFound, flowChanged, flowInvalid) },
+        response: {
+          200: withHeaders(ref(Flow), 'etag'),
+          ...problems(...WRITE_PROBLEMS, flowNotFound, flowChanged, flowInvalid),
+        },
       },
     },
     async (request, reply) => {
@@ -102,7 +105,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
         headers: IfMatch,
         body: ref(DeactivateRequest),
         response: {
-          200: ref(DeactivatedFlow),
+          200: withHeaders(ref(DeactivatedFlow), 'etag'),
           ...problems(...WRITE_PROBLEMS, flowNotFound, flowChanged),
         },
       },
@@ -122,6 +125,9 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
         operationId: 'listFlowVersions',
         tags,
         summary: 'List what was published, newest first',
+        description:
+          'Every version that was published, with how many executions still run on it. GET ' +
+          '…/versions/{version} has its definition.',
         params: FlowParams,
         querystring: VersionQuery,
         response: { 200: ref(FlowVersionPage), ...problems(...READ_PROBLEMS, flowNotFound, invalidCursor) },

@@ -25,11 +25,16 @@ export const PublishRequest = Type.Object(
     ),
     cancel_running: CancelRunning,
   },
-  { $id: 'PublishRequest', additionalProperties: false, default: {} },
+  { $id: 'PublishRequest', additionalProperties: false, default: {}, examples: [{ activate: false }] },
 )
 export const DeactivateRequest = Type.Object(
   { cancel_running: CancelRunning },
-  { $id: 'DeactivateRequest', additionalProperties: false, default: {} },
+  {
+    $id: 'DeactivateRequest',
+    additionalProperties: false,
+    default: {},
+    examples: [{ cancel_running: true }],
+  },
 )
 
 const running = (description: string) => Type.Integer({ description })
@@ -65,7 +70,12 @@ export const DuplicateRequest = Type.Object(
       }),
     ),
   },
-  { $id: 'DuplicateRequest', additionalProperties: false, default: {} },
+  {
+    $id: 'DuplicateRequest',
+    additionalProperties: false,
+    default: {},
+    examples: [{ name: 'Welcome, second try' }],
+  },
 )
 
 const FlowVersionSummary = Type.Object(

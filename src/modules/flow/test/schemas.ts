@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Defaulted, Nullable, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
-import { FlowProblem, Uuid } from '../schemas.ts'
+import { FlowProblem, LINEAR_EXAMPLE, Uuid } from '../schemas.ts'
 
 const MAX_MOCKS = 1_000
 
@@ -118,7 +118,11 @@ export type FlowTestRequest = Static<typeof FlowTestRequest>
 
 export const DefinitionTestRequest = Type.Object(
   { definition: Definition, ...TEST_START },
-  { $id: 'DefinitionTestRequest', additionalProperties: false },
+  {
+    $id: 'DefinitionTestRequest',
+    additionalProperties: false,
+    examples: [{ definition: LINEAR_EXAMPLE, data: { email: 'ann@example.com', name: 'Ann' } }],
+  },
 )
 
 const AwaitedEvent = Type.Object({

@@ -1,7 +1,7 @@
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { sendWithDefinition } from '../answer.ts'
 import type { FlowContext } from '../context.ts'
 import { flowExportUnknown, flowNotFound, tooManyFlows } from '../errors.ts'
@@ -27,7 +27,10 @@ export function transferRoutes(app: FastifyInstance, ctx: FlowContext): void {
         description: 'The copy is a draft of the draft, whatever runs.',
         params: FlowParams,
         body: ref(DuplicateRequest),
-        response: { 201: ref(Flow), ...problems(...WRITE_PROBLEMS, flowNotFound, tooManyFlows) },
+        response: {
+          201: withHeaders(ref(Flow), 'location', 'etag'),
+          ...problems(...WRITE_PROBLEMS, flowNotFound, tooManyFlows),
+        },
       },
     },
     async (request, reply) => {
@@ -46,9 +49,13 @@ export function transferRoutes(app: FastifyInstance, ctx: FlowContext): void {
         tags,
         summary: 'Export a flow',
         description:
-          'The draft as a document that can be imported elsewhere: plugins by their slugs, and all that it needs.',
+          'The draft as a document that can be imported elsewhere: plugins by their slugs, and all that it ' +
+          'needs.',
         params: FlowParams,
-        response: { 200: ref(FlowExport), ...problems(...READ_PROBLEMS, flowNotFound) },
+        response: {
+          200: withHeaders(ref(FlowExport), 'content-disposition'),
+          ...problems(...READ_PROBLEMS, flowNotFound),
+        },
       },
     },
     async (request, reply) => {
@@ -69,7 +76,10 @@ export function transferRoutes(app: FastifyInstance, ctx: FlowContext): void {
           'Makes a draft of what was exported. `missing` says what it needs that is not there; with all of it there ' +
           'the draft can be published.',
         body: ref(FlowExport),
-        response: { 201: ref(ImportedFlow), ...problems(...WRITE_PROBLEMS, flowExportUnknown, tooManyFlows) },
+        response: {
+          201: withHeaders(ref(ImportedFlow), 'location', 'etag'),
+          ...problems(...WRITE_PROBLEMS, flowExportUnknown, tooManyFlows),
+        },
       },
     },
     async (request, reply) => {

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { Nullable, Timestamp } from '#lib/api/schema.ts'
-import { Flow } from '../schemas.ts'
+import { Flow, GRAPH_EXAMPLE } from '../schemas.ts'
 
 const Requirements = Type.Object({
   plugins: Type.Array(Type.String({ description: 'A slug' })),
@@ -30,6 +30,19 @@ export const FlowExport = Type.Object(
     $id: 'FlowExport',
     additionalProperties: true,
     description: 'A flow as a document of its own, to keep or to use in another tenant',
+    examples: [
+      {
+        format: 'bettercallsold.flow',
+        format_version: 1,
+        name: GRAPH_EXAMPLE.name,
+        definition: GRAPH_EXAMPLE,
+        requires: {
+          plugins: [],
+          actions: [{ plugin_id: 'platform', action_type: 'create_task' }],
+          event_types: ['customer.created'],
+        },
+      },
+    ],
   },
 )
 

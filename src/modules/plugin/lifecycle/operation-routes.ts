@@ -1,7 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { Plugin, RotatedSecret, TestResult } from '../answer-schemas.ts'
 import { withEtag } from '../conditional-request.ts'
 import type { PluginContext } from '../context.ts'
@@ -65,7 +65,7 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
         summary: 'Hold deliveries',
         description: 'Nothing is dropped: what waits, and what comes, goes out on resume.',
         params: PluginParams,
-        response: { 200: ref(Plugin), ...problems(...PROBLEMS) },
+        response: { 200: withHeaders(ref(Plugin), 'etag'), ...problems(...PROBLEMS) },
       },
     },
     async (request, reply) =>
@@ -85,7 +85,7 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
           'An active plugin whose breaker is open is tried at once, too.',
         params: PluginParams,
         body: ref(Resumption),
-        response: { 200: ref(Plugin), ...problems(...PROBLEMS) },
+        response: { 200: withHeaders(ref(Plugin), 'etag'), ...problems(...PROBLEMS) },
       },
     },
     async (request, reply) =>

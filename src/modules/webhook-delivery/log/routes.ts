@@ -67,6 +67,7 @@ export async function deliveryRoutes(app: FastifyInstance, options: { ctx: Deliv
         operationId: 'getDelivery',
         tags: ['deliveries'],
         summary: 'One delivery with its attempts',
+        description: 'Each attempt says when it was made, how long it took and what came back.',
         params: DeliveryParams,
         response: {
           200: ref(DeliveryDetail),
