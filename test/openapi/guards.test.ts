@@ -7,7 +7,7 @@ import t from 'tap'
 import { generateDocuments } from '#openapi/document.ts'
 import { problemCatalogue } from '#lib/api/problem.ts'
 import { clientFor, startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
-import { type OpenApiDocument, operationsOf } from '#test/support/openapi.ts'
+import { type OpenApiDocument, operationsOf, type Schema } from '#test/support/openapi.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 /** Problems of the service as a whole, which no single route declares. */
@@ -51,6 +51,7 @@ t.test('every operation says what it is', async (t) => {
   for (const { name, operation } of operations) {
     t.match(operation.operationId, /^[a-z][A-Za-z]+$/, `${name} has an operationId`)
     t.ok(operation.summary, `${name} has a summary`)
+    t.ok(operation.description, `${name} has a description`)
     t.ok(operation.tags?.length === 1 && tags.has(operation.tags[0] ?? ''), `${name} has a known tag`)
   }
 })
@@ -75,6 +76,45 @@ t.test('every operation says what it answers', async (t) => {
     if (operation.security === undefined) t.ok(has('401') && has('403'), `${name} has 401 and 403`)
     if (operation.requestBody !== undefined) t.ok(has('400'), `${name} has 400`)
     if (pathParameters.length > 0) t.ok(has('404') || has('201'), `${name} has 404, or makes what it names`)
+  }
+})
+
+t.test('what has a default may be left out', async (t) => {
+  let defaults = 0
+  for (const { name, operation } of operations) {
+    for (const parameter of operation.parameters ?? []) {
+      if ((parameter as Partial<typeof parameter>).schema?.['default'] === undefined) continue
+      defaults++
+      t.not(parameter.required, true, `${name}: ${parameter.name}`)
+    }
+  }
+  t.ok(defaults > 0)
+  // openapi-typescript takes them for members that are always there.
+  for (const [name, schema] of Object.entries(document.components.schemas)) {
+    t.same(defaultsIn(schema), [], `${name} says its defaults in words`)
+  }
+})
+
+t.test('a body is required exactly where the service refuses to do without', async (t) => {
+  const { app } = await startApp(t)
+  const client = clientFor(app, crypto.randomUUID(), TEST_PLATFORM_KEY)
+  for (const { name, method, path, operation } of operations) {
+    if (operation.requestBody === undefined) continue
+    const url = path.replace('{name}', 'order.created').replaceAll(/\{\w+\}/g, () => crypto.randomUUID())
+    const answer = await app.inject({
+      method: method.toUpperCase() as 'POST',
+      url,
+      headers: { authorization: `Bearer ${TEST_PLATFORM_KEY}`, 'x-tenant-id': client.id },
+    })
+    t.equal(answer.statusCode === 400, operation.requestBody.required, `${name}: ${answer.body}`)
+  }
+})
+
+t.test('every route with a key takes X-Tenant-Id, and every route X-Request-Id', async (t) => {
+  for (const { name, operation } of operations) {
+    const refs = (operation.parameters ?? []).map((parameter) => (parameter as { $ref?: string }).$ref)
+    t.equal(refs.includes('#/components/parameters/TenantId'), operation.security === undefined, name)
+    t.ok(refs.includes('#/components/parameters/RequestId'), name)
   }
 })
 
@@ -145,6 +185,22 @@ t.test('no path and no query gives a 500', async (t) => {
     }
   }
 })
+
+/** The paths of members with a `default`, in a schema. */
+function defaultsIn(schema: Schema, path = ''): string[] {
+  const members = Object.entries((schema['properties'] ?? {}) as Record<string, Schema>)
+  const parts = [
+    ...members.map(([name, part]) => [`${path}/${name}`, part] as const),
+    ...['anyOf', 'oneOf', 'allOf'].flatMap((keyword) =>
+      ((schema[keyword] ?? []) as Schema[]).map((part) => [path, part] as const),
+    ),
+    ...(typeof schema['items'] === 'object' ? [[`${path}/items`, schema['items'] as Schema] as const] : []),
+  ]
+  return [
+    ...('default' in schema ? [path] : []),
+    ...parts.flatMap(([place, part]) => defaultsIn(part, place)),
+  ]
+}
 
 /** What the sources define, whether the service loads them or not. */
 async function definedCodes(): Promise<string[]> {

@@ -9,16 +9,20 @@ const METHODS = ['get', 'put', 'post', 'delete', 'patch'] as const
 export type Method = (typeof METHODS)[number]
 
 export type Schema = Record<string, unknown> & { $ref?: string }
-type Content = Record<string, { schema?: Schema; example?: unknown }>
+type Content = Record<
+  string,
+  { schema?: Schema; example?: unknown; examples?: Record<string, { value: unknown }> }
+>
 
 export interface Operation {
   operationId?: string
   summary?: string
+  description?: string
   tags?: string[]
   security?: unknown[]
   parameters?: { in: string; name: string; required?: boolean; schema: Schema }[]
-  requestBody?: { content: Content }
-  responses: Record<string, { description: string; content?: Content }>
+  requestBody?: { required: boolean; content: Content }
+  responses: Record<string, { description: string; headers?: Record<string, object>; content?: Content }>
 }
 
 export interface NamedOperation {
@@ -45,7 +49,13 @@ export function operationsOf(document: OpenApiDocument): NamedOperation[] {
 export function sampleBody(document: OpenApiDocument, { operation }: NamedOperation): string | undefined {
   const content = operation.requestBody?.content['application/json']
   if (content === undefined) return undefined
-  return JSON.stringify(content.example ?? sampleOf(document, content.schema ?? {}))
+  const [example = sampleOf(document, content.schema ?? {})] = examplesOf(content)
+  return JSON.stringify(example)
+}
+
+/** The examples of a body in one media type. */
+export function examplesOf({ example, examples = {} }: Content[string]): unknown[] {
+  return example === undefined ? Object.values(examples).map(({ value }) => value) : [example]
 }
 
 /** An instance of a schema: its example if it has one, else the smallest that the rules here can make. */
