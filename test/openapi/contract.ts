@@ -40,7 +40,7 @@ const ANY_ANSWER = new Set([
 ])
 const COERCED = { integer: Number, number: Number, boolean: (text: string) => text === 'true' }
 
-type Parameter = NonNullable<Operation['parameters']>[number]
+export type Parameter = NonNullable<Operation['parameters']>[number]
 type Content = NonNullable<Operation['responses'][string]['content']>
 
 /**
@@ -62,7 +62,7 @@ export class Contract {
 
   check(exchange: Exchange): Checked {
     const { pathname, searchParams } = new URL(exchange.url, 'http://proxy.test')
-    const found = this.#find(exchange.method, pathname)
+    const found = this.find(exchange.method, pathname)
     if (found === null) {
       return { operationId: null, violations: [`${exchange.method} ${pathname} is not declared`] }
     }
@@ -78,8 +78,8 @@ export class Contract {
     }
   }
 
-  /** Paths without parameters come first. */
-  #find(method: string, pathname: string): NamedOperation | null {
+  /** The operation of a path; those without parameters come first. */
+  find(method: string, pathname: string): NamedOperation | null {
     const fits = this.operations.filter(
       (operation) => operation.method.toUpperCase() === method && patternOf(operation.path).test(pathname),
     )
@@ -87,16 +87,24 @@ export class Contract {
     return fits.toSorted((a, b) => parameters(a) - parameters(b))[0] ?? null
   }
 
+  parametersOf({ operation }: NamedOperation): Parameter[] {
+    return (operation.parameters ?? []).map((parameter) => this.#resolve<Parameter>(parameter))
+  }
+
+  pathValues({ path, pathParameters }: NamedOperation, pathname: string): [name: string, value: string][] {
+    const values = patternOf(path).exec(pathname)?.slice(1) ?? []
+    return pathParameters.map((name, index) => [name, decodeURIComponent(values[index] ?? '')])
+  }
+
   #checkParameters(
-    { path, pathParameters, operation }: NamedOperation,
+    found: NamedOperation,
     pathname: string,
     query: URLSearchParams,
     headers: IncomingHttpHeaders,
   ): string[] {
-    const declared = (operation.parameters ?? []).map((parameter) => this.#resolve<Parameter>(parameter))
-    const values = patternOf(path).exec(pathname)?.slice(1) ?? []
+    const declared = this.parametersOf(found)
     const given = [
-      ...pathParameters.map((name, index) => ['path', name, decodeURIComponent(values[index] ?? '')]),
+      ...this.pathValues(found, pathname).map(([name, value]) => ['path', name, value]),
       ...[...query].map(([name, value]) => ['query', name, value]),
       ...Object.entries(headers)
         .filter(([name]) => !ANY_REQUEST.has(name))
