@@ -19,6 +19,18 @@ const DATABASE_CLIENTS = ['kysely', 'pg'].map((name) => ({
   message: 'Routes never see the database: that is the repository, behind the service.',
 }))
 
+const ENVIRONMENT = {
+  object: 'process',
+  property: 'env',
+  message: 'The environment is read by src/config/config.ts alone.',
+}
+
+const INEXACT_JSON = {
+  object: 'JSON',
+  property: 'parse',
+  message: 'It rounds numbers: read what is stored with db/json.ts, and what comes in with src/lib/json.ts.',
+}
+
 const WEB_FRAMEWORK = ['fastify', 'fastify-plugin'].map((name) => ({
   name,
   message: 'Services and repositories never see a request: take what they need as parameters.',
@@ -118,15 +130,12 @@ export default tseslint.config(
     files: ['src/**/*.ts'],
     ignores: ['src/config/config.ts'],
     rules: {
-      'no-restricted-properties': [
-        'error',
-        {
-          object: 'process',
-          property: 'env',
-          message: 'The environment is read by src/config/config.ts alone.',
-        },
-      ],
+      'no-restricted-properties': ['error', ENVIRONMENT],
     },
+  },
+  {
+    files: ['src/modules/**/*.ts'],
+    rules: { 'no-restricted-properties': ['error', ENVIRONMENT, INEXACT_JSON] },
   },
   {
     files: ['src/lib/**/*.ts'],
@@ -163,7 +172,10 @@ export default tseslint.config(
         { type: 'tool', pattern: 'tools/*', capture: ['name'], partialMatch: false },
         { type: 'root', pattern: 'src', partialMatch: false },
       ],
-      'boundaries/files': [{ category: 'config', pattern: 'src/config/config.ts' }],
+      'boundaries/files': [
+        { category: 'config', pattern: 'src/config/config.ts' },
+        { category: 'exact-json', pattern: 'db/json.ts' },
+      ],
     },
     rules: {
       'boundaries/no-unknown-files': 'error',
@@ -178,6 +190,11 @@ export default tseslint.config(
             { allow: { to: { module: { origin: ['external', 'core'] } } } },
             { from: element('root'), allow: { to: { element: { type: '*' } } } },
             { from: element('db'), allow: { to: { element: { type: '{db,tool}' } } } },
+            // The one border of JSON (db/json.ts) reads as intake does.
+            {
+              from: { file: { categories: 'exact-json' } },
+              allow: { to: { element: { type: 'package', captured: { name: 'json' } } } },
+            },
             {
               from: element('tool'),
               allow: {

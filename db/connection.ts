@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { clientWithDeadline } from './deadline-client.ts'
+import { readJson, readJsonb } from './json.ts'
 
 export interface PoolOptions {
   readonly max: number
@@ -15,8 +16,6 @@ export interface PoolOptions {
   readonly answerTimeoutMs?: number
   /** false: a commit does not wait for the disk. A server crash may then lose the last half second of commits. */
   readonly synchronousCommit?: boolean
-  /** Reads `json` and `jsonb`. Default: `JSON.parse`, which rounds large numbers. */
-  readonly parseJson?: (text: string) => unknown
   /** Told of every connection that breaks; whoever used it gets its own rejection besides. */
   readonly onConnectionError?: (error: Error) => void
 }
@@ -28,7 +27,7 @@ const KEEP_ALIVE_DELAY_MS = 10_000
  * the middle of a transaction, say) has no 'error' listener of the pool's, and Node ends a process for that.
  *
  * Values: `int8` arrives as a number, and one beyond 2^53 - 1 rejects the query instead of being rounded;
- * `timestamptz` as a Date; `numeric` as a string.
+ * `timestamptz` as a Date; `numeric` as a string; `json` and `jsonb` as db/json.ts says.
  */
 export function createPool(url: string, options: PoolOptions): pg.Pool {
   const pool = new pg.Pool({
@@ -41,7 +40,7 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
     connectionTimeoutMillis: options.connectionTimeoutMs,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
-    types: typesWith(options.parseJson),
+    types,
     ...(options.answerTimeoutMs !== undefined && {
       Client: clientWithDeadline(options.answerTimeoutMs),
     }),
@@ -58,15 +57,10 @@ export function createKysely<DB>(pool: pg.Pool): Kysely<DB> {
   return new Kysely<DB>({ dialect: new PostgresDialect({ pool }) })
 }
 
-function typesWith(parseJson: PoolOptions['parseJson']): pg.TypeOverrides {
-  const types = new pg.TypeOverrides()
-  types.setTypeParser(pg.types.builtins.INT8, parseInt8)
-  if (parseJson !== undefined) {
-    types.setTypeParser(pg.types.builtins.JSON, parseJson)
-    types.setTypeParser(pg.types.builtins.JSONB, parseJson)
-  }
-  return types
-}
+const types = new pg.TypeOverrides()
+types.setTypeParser(pg.types.builtins.INT8, parseInt8)
+types.setTypeParser(pg.types.builtins.JSON, readJson)
+types.setTypeParser(pg.types.builtins.JSONB, readJsonb)
 
 function parseInt8(text: string): number {
   const value = Number(text)

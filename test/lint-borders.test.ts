@@ -105,6 +105,18 @@ const refused: [sentence: string, file: string, text: string, rules: string[]][]
     ['no-restricted-properties'],
   ],
   [
+    'a module reads JSON that rounds numbers',
+    'src/modules/key/x.ts',
+    `export const x = JSON.parse('1') as unknown`,
+    ['no-restricted-properties'],
+  ],
+  [
+    'a module reads it under another name',
+    'src/modules/key/x.ts',
+    `const { parse } = JSON\nexport const x = parse('1') as unknown`,
+    ['no-restricted-properties'],
+  ],
+  [
     'the entry reads the environment itself',
     'src/server.ts',
     `export const x = process.env.HOME`,
@@ -117,6 +129,13 @@ for (const [sentence, file, text, rules] of refused) {
     t.strictSame(await broken(file, `${text}\n`), rules)
   })
 }
+
+t.test('refused: JSON that rounds numbers, and the message says what to use', async (t) => {
+  const [result] = await eslint.lintText('export const x = JSON.parse("1") as unknown\n', {
+    filePath: 'src/modules/key/service.ts',
+  })
+  t.match(result?.messages, [{ message: /db\/json\.ts/ }])
+})
 
 const allowed: [sentence: string, file: string, text: string][] = [
   ['lib uses lib', 'src/lib/x.ts', `import './ids.ts'`],
@@ -161,6 +180,9 @@ const allowed: [sentence: string, file: string, text: string][] = [
     `import '#modules/tenant/index.ts'\nimport '#infra/auth/auth.ts'`,
   ],
   ['the configuration reads the environment', 'src/config/config.ts', `export const x = process.env`],
+  ['the border of JSON reads as intake does', 'db/json.ts', `import '#lib/json/index.ts'`],
+  ['a module writes JSON', 'src/modules/key/x.ts', `export const x = JSON.stringify(1)`],
+  ['lib reads JSON', 'src/lib/x.ts', `export const x = JSON.parse('1') as unknown`],
 ]
 
 for (const [sentence, file, text] of allowed) {

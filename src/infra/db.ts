@@ -3,7 +3,6 @@ import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { createKysely, createPool } from '#db/connection.ts'
 import type { DB } from '#db/schema.ts'
-import { readStoredJson } from '#lib/json/stored-json.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -37,7 +36,6 @@ export default fp(
       lockTimeoutMs: LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       connectionTimeoutMs: CONNECT_TIMEOUT_MS,
-      parseJson: readStoredJson,
     })
     const worker = createPool(options.databaseUrl, {
       max: WORKER_POOL_SIZE,
@@ -47,7 +45,6 @@ export default fp(
       lockTimeoutMs: LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       connectionTimeoutMs: CONNECT_TIMEOUT_MS,
-      parseJson: readStoredJson,
       // A server crash may forget the last half second, but for what is flushed nevertheless: claims of executions
       // and lanes, and with them all that was written before, and boundaries (FLUSHED in db/fence.ts). What is
       // forgotten is outcomes of deliveries, which go out again with the same webhook-id, and work that no call

@@ -1,4 +1,4 @@
-import { JsonInputError, isRawNumber, parseJson } from '#lib/json/index.ts'
+import { JsonInputError, parseJson } from '#lib/json/index.ts'
 
 /** What a call of an action came to, whoever was called. */
 export type ActionCallResult = ActionCallSuccess | ActionCallFailure
@@ -106,26 +106,17 @@ export function readActionResponse(
     : { ok: true, status, data: answer.data }
 }
 
-/**
- * Whether a number is beyond what a double can hold. Stored as `jsonb` such a number is written out in full: a few
- * of those short texts would become megabytes.
- */
-export function hasHugeNumber(value: unknown): boolean {
-  if (isRawNumber(value)) return !Number.isFinite(Number(value.rawJSON))
-  return typeof value === 'object' && value !== null && Object.values(value).some(hasHugeNumber)
-}
-
 function readJson(body: string): { data: unknown } | { fault: string } {
   let data: unknown
   try {
-    data = parseJson(Buffer.from(body))
+    data = parseJson(Buffer.from(body), { numbers: 'text' })
   } catch (error) {
     if (!(error instanceof JsonInputError)) throw error
     // What a parser says of a syntax error quotes the text, which nobody has looked at.
     if (error.code === 'invalid_json') return { fault: 'The answer is not JSON.' }
     return { fault: `The answer is not acceptable JSON: ${error.detail}` }
   }
-  return hasHugeNumber(data) ? { fault: 'The answer has a number beyond 1.8e308.' } : { data }
+  return { data }
 }
 
 function isTransient(status: number | null, code: string): boolean {

@@ -4,7 +4,7 @@ import addFormats from 'ajv-formats'
 import type { FastifyRequest, FastifySchema, FastifySchemaCompiler } from 'fastify'
 import type { FastifySerializerCompiler } from 'fastify/types/schema.js'
 import fp from 'fastify-plugin'
-import { JsonInputError, parseJson } from '#lib/json/index.ts'
+import { JsonInputError, parseJson, withPlainNumbers } from '#lib/json/index.ts'
 import { parseJsonBatch } from '#lib/json/batch.ts'
 import type { Problem } from '#lib/api/problem.ts'
 import { isUuid } from '#lib/ids.ts'
@@ -63,6 +63,16 @@ function withFormats(ajv: Ajv): Ajv {
   return ajv
 }
 
+/** `all`: the body itself is data. */
+export type DataMembers = readonly string[] | 'all'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Members of the body that are callers' data: their numbers keep their text (lib/json/index.ts). */
+    dataMembers?: DataMembers
+  }
+}
+
 export const JSON_TYPE = /^application\/json(?:\s*;|$)/i
 
 /** The border that every request crosses: JSON only, decided on its bytes (lib/json/index.ts). */
@@ -90,9 +100,9 @@ export default fp(
     app.addContentTypeParser(
       JSON_TYPE,
       { parseAs: 'buffer' },
-      (_request: FastifyRequest, bytes: Buffer, done) => {
+      (request: FastifyRequest, bytes: Buffer, done) => {
         try {
-          done(null, readJson(bytes))
+          done(null, readJson(bytes, request.routeOptions.config.dataMembers))
         } catch (error) {
           done(error as Error)
         }
@@ -115,15 +125,28 @@ function refuseNul({ url, params }: FastifyRequest): void {
 
 /**
  * Reads a body; an empty one is none, whatever its type says: clients set the type on every request.
+ * @param dataMembers as in a route's configuration
  * @throws the problem `invalid_json`, with a pointer where one is known
  */
-export function readJson(bytes: Buffer): unknown {
-  return bytes.length === 0 ? undefined : asProblem(() => parseJson(bytes))
+export function readJson(bytes: Buffer, dataMembers: DataMembers = []): unknown {
+  if (bytes.length === 0) return undefined
+  if (dataMembers.length === 0) return asProblem(() => parseJson(bytes))
+  const body = asProblem(() => parseJson(bytes, { numbers: 'text' }))
+  if (dataMembers === 'all') return body
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return withPlainNumbers(body)
+  const members = Object.entries(body).map(([name, value]): [string, unknown] => [
+    name,
+    dataMembers.includes(name) ? value : withPlainNumbers(value),
+  ])
+  return Object.fromEntries(members)
 }
 
-/** Reads a list, or the list in that member, whose unreadable items are JsonInputErrors in their places. */
+/**
+ * Reads events: a list, or the list in that member, whose unreadable items are JsonInputErrors in their places.
+ * Numbers keep their text.
+ */
 export function readJsonBatch(bytes: Buffer, listName: string, maxItems: number): unknown {
-  return bytes.length === 0 ? undefined : asProblem(() => parseJsonBatch(bytes, listName, maxItems))
+  return bytes.length === 0 ? undefined : asProblem(() => parseJsonBatch(bytes, listName, maxItems, 'text'))
 }
 
 function asProblem(read: () => unknown): unknown {

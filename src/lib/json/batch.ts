@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { JsonInputError, toPointer } from './error.ts'
 import { endOfString } from './scan.ts'
-import { MAX_DEPTH, parseJson } from './index.ts'
+import { type JsonLimits, MAX_DEPTH, type NumberMode, parseJson } from './index.ts'
 
 /** Where the items of a list stand in a text, as offsets. */
 interface ListSpan {
@@ -15,11 +15,17 @@ interface ListSpan {
  * that item's place in the list as a JsonInputError, its pointer beginning with the item's; the others are read.
  *
  * @param maxItems beyond that many the items are not told apart
+ * @param numbers as for `parseJson`
  * @throws JsonInputError for what is wrong outside the items, and for a body that is no such list
  */
-export function parseJsonBatch(buffer: Buffer, listName: string, maxItems: number): unknown {
+export function parseJsonBatch(
+  buffer: Buffer,
+  listName: string,
+  maxItems: number,
+  numbers: NumberMode = 'value',
+): unknown {
   try {
-    return parseJson(buffer)
+    return parseJson(buffer, { numbers })
   } catch (error) {
     // Every byte is one character, so that offsets are the buffer's; the marks of JSON are ASCII and never inside others.
     const text = buffer.toString('latin1')
@@ -32,15 +38,15 @@ export function parseJsonBatch(buffer: Buffer, listName: string, maxItems: numbe
     const base = isRoot ? [] : [listName]
     const maxDepth = MAX_DEPTH - base.length - 1
     const items = span.items.map(({ start, end }, index) =>
-      parseItem(buffer.subarray(start, end), toPointer([...base, index]), maxDepth),
+      parseItem(buffer.subarray(start, end), toPointer([...base, index]), { maxDepth, numbers }),
     )
     return isRoot ? items : { ...(envelope as Record<string, unknown>), [listName]: items }
   }
 }
 
-function parseItem(bytes: Buffer, base: string, maxDepth: number): unknown {
+function parseItem(bytes: Buffer, base: string, limits: JsonLimits): unknown {
   try {
-    return parseJson(bytes, { maxDepth })
+    return parseJson(bytes, limits)
   } catch (error) {
     if (!(error instanceof JsonInputError)) throw error
     return new JsonInputError(error.code, base + (error.pointer ?? ''), error.detail, { cause: error })

@@ -42,6 +42,12 @@ export function plainDecimal(source: string): string {
   return `${negative ? '-' : ''}${whole}${fraction === '' ? '' : `.${fraction}`}`
 }
 
+/** The one JSON text that all spellings of a number share: `0.` digits `e` exponent. */
+export function canonicalDecimal(source: string): string {
+  const { negative, digits, exponent } = parseDecimal(source)
+  return digits === '' ? '0' : `${negative ? '-' : ''}0.${digits}e${exponent}`
+}
+
 function signOf(decimal: Decimal): number {
   if (decimal.digits === '') return 0
   return decimal.negative ? -1 : 1

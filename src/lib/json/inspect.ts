@@ -1,6 +1,7 @@
 import { JsonInputError, toPointer } from './error.ts'
 import { endOfString } from './scan.ts'
-import { exactNumber } from './raw-number.ts'
+import type { RawNumber } from './raw-number.ts'
+import { exactNumber, spelledNumber } from './raw-number.ts'
 
 /** Far beyond a double's 17 digits and 10^308, and still cheap for Postgres `numeric`. */
 const MAX_NUMBER_DIGITS = 1000
@@ -23,12 +24,13 @@ interface Frame {
 /**
  * The slow, exact pass, for text in which a cheap test saw something suspicious. Throws JsonInputError for the
  * first problem in document order. Numbers that a double does not carry unchanged are replaced in `parsed` by what
- * was written; a reviver would do that at six times the cost of `JSON.parse`.
+ * was written, with `spelled` also those that it carries and would write otherwise; a reviver would do that at six times the cost of `JSON.parse`.
  *
  * @param parsed what `JSON.parse` made of the text; undefined when it has not been parsed and may be malformed
  * @returns `parsed`, or the exact number when that is all the text holds
  */
-export function inspectJson(text: string, parsed: unknown, maxDepth: number): unknown {
+export function inspectJson(text: string, parsed: unknown, maxDepth: number, spelled = false): unknown {
+  const toNumber = spelled ? spelledNumber : exactNumber
   const root = { '': parsed }
   let frame: Frame = { container: parsed === undefined ? null : root, names: null, at: '' }
   const frames = [frame]
@@ -53,7 +55,8 @@ export function inspectJson(text: string, parsed: unknown, maxDepth: number): un
       const source = NUMBER_TOKEN.exec(text)?.[0] ?? char
       at += source.length
       checkNumber(source, frames)
-      keepExact(source, frame)
+      // Malformed text has no containers.
+      if (frame.container) keepExact(toNumber(source), frame.container, frame.at)
     } else {
       at++
       if (char === '[' || char === '{') {
@@ -82,10 +85,12 @@ function pointerTo(frames: readonly Frame[]): string {
   return toPointer(frames.slice(1).map(({ at }) => at))
 }
 
-function keepExact(source: string, frame: Frame): void {
-  if (!frame.container) return
-  const number = exactNumber(source)
-  if (typeof number !== 'number') frame.container[frame.at] = number
+function keepExact(
+  number: number | RawNumber,
+  container: Record<string | number, unknown>,
+  at: string | number,
+): void {
+  if (typeof number !== 'number') container[at] = number
 }
 
 /** A name given twice can leave a scalar where the text has a container: the duplicate is reported further on. */

@@ -1,6 +1,6 @@
-import { compareDecimals } from './decimal.ts'
+import { canonicalDecimal, compareDecimals } from './decimal.ts'
 
-/** A number that a JavaScript number cannot carry unchanged: its digits, which `JSON.stringify` writes as they are. */
+/** A number that a JavaScript number does not carry as it was written: its text, which `JSON.stringify` writes as it is. */
 export interface RawNumber {
   readonly rawJSON: string
 }
@@ -20,6 +20,30 @@ export function exactNumber(source: string): number | RawNumber {
   const text = String(number)
   if (text === source) return number
   return Number.isFinite(number) && compareDecimals(text, source) === 0 ? number : rawJSON(source)
+}
+
+/** `source`, a JSON number, as a JavaScript number if `JSON.stringify` writes that the same, else kept as it came. */
+export function spelledNumber(source: string): number | RawNumber {
+  const number = Number(source)
+  return JSON.stringify(number) === source ? number : rawJSON(source)
+}
+
+/**
+ * Returns one form for all spellings of a number: `1.10` and `1.1`, `5.0` and `5` are the same in hashes and keys.
+ * What is no raw number comes back as it is.
+ */
+export function canonicalNumber(value: unknown): unknown {
+  if (!isRawNumber(value)) return value
+  const number = exactNumber(value.rawJSON)
+  return typeof number === 'number' ? number : rawJSON(canonicalDecimal(value.rawJSON))
+}
+
+/** Returns the value with every number that a JavaScript number can hold, however it was written, as such a number. */
+export function withPlainNumbers(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (isRawNumber(value)) return exactNumber(value.rawJSON)
+  if (Array.isArray(value)) return value.map(withPlainNumbers)
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, withPlainNumbers(member)]))
 }
 
 /** A number or a raw number as the nearest JavaScript number (`1e400` is Infinity); null for anything else. */

@@ -1,6 +1,7 @@
 const QUOTE = 34
 const BACKSLASH = 92
 const COLON = 58
+const MINUS = 45
 const DOT = 46
 const DIGIT_0 = 48
 const DIGIT_9 = 57
@@ -9,6 +10,8 @@ const TO_LOWER = 32
 
 /** Decimals of at most 15 significant digits survive a double unchanged; the point counts as one, to be cheap. */
 const SAFE_NUMBER_CHARS = 15
+/** From `0.0000001` on, `JSON.stringify` writes an exponent. */
+const EXPONENT_CHARS = 9
 
 export interface JsonScan {
   /** The scan stopped where the nesting went over the limit. */
@@ -17,6 +20,8 @@ export interface JsonScan {
   members: number
   /** There is a number that a double may not carry unchanged. */
   hasLongNumber: boolean
+  /** There is a number that `JSON.stringify` may write otherwise: a long one, `1.10`, `0.0000001` or `-0`. */
+  hasSpelledNumber: boolean
 }
 
 /**
@@ -31,6 +36,7 @@ export function scanJson(text: string, maxDepth: number): JsonScan {
   let depth = 0
   let members = 0
   let hasLongNumber = false
+  let hasSpelledNumber = false
   let at = 0
   while (at < end) {
     const char = text.charCodeAt(at)
@@ -42,19 +48,32 @@ export function scanJson(text: string, maxDepth: number): JsonScan {
     if (char >= DIGIT_0 && char <= DIGIT_9) {
       const start = at
       let next = char
-      do next = text.charCodeAt(++at)
-      while ((next >= DIGIT_0 && next <= DIGIT_9) || next === DOT)
+      let last = char
+      let hasPoint = false
+      do {
+        last = next
+        if (next === DOT) hasPoint = true
+        next = text.charCodeAt(++at)
+      } while ((next >= DIGIT_0 && next <= DIGIT_9) || next === DOT)
       if (at - start > SAFE_NUMBER_CHARS || (next | TO_LOWER) === LOWER_E) hasLongNumber = true
+      else if (char === DIGIT_0 || (hasPoint && last === DIGIT_0)) {
+        if (
+          hasPoint ? last === DIGIT_0 || at - start >= EXPONENT_CHARS : text.charCodeAt(start - 1) === MINUS
+        ) {
+          hasSpelledNumber = true
+        }
+      }
       continue
     }
     if (char === COLON) members++
     // Brackets and braces differ in one bit: [ 91, { 123, ] 93, } 125.
     else if ((char | TO_LOWER) === 123) {
-      if (++depth > maxDepth) return { tooDeep: true, members, hasLongNumber }
+      if (++depth > maxDepth)
+        return { tooDeep: true, members, hasLongNumber, hasSpelledNumber: hasLongNumber }
     } else if ((char | TO_LOWER) === 125) depth--
     at++
   }
-  return { tooDeep: false, members, hasLongNumber }
+  return { tooDeep: false, members, hasLongNumber, hasSpelledNumber: hasSpelledNumber || hasLongNumber }
 }
 
 /** The position behind the string that opens at `at`; 0 when it never closes. */

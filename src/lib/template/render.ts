@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { toPointer } from '#lib/json/error.ts'
 import { readPath } from '#lib/json/path.ts'
+import { withPlainNumbers } from '#lib/json/raw-number.ts'
 import type { FilterContext } from './filters/filter.ts'
 import { boundedJson, isFilterInput, measureJson, scalarText, TemplateFailure } from './filters/filter.ts'
 import { applyFilter } from './filters/index.ts'
@@ -163,10 +164,10 @@ function pass(call: FilterCall, value: unknown, expression: Expression, renderin
     rendering.filters.spend(CALL_COST)
     // A default that is missing itself leaves the value missing, for the next one.
     if (filter.name === 'default' && args.some((arg) => read(arg, rendering) === undefined)) return undefined
-    const values = args.map((arg) => {
+    const values = args.map((arg, index) => {
       const given = read(arg, rendering)
       if (given === undefined) throw new TemplateFailure(`gives "${filter.name}" an argument that is missing`)
-      return given
+      return filter.args[index]?.type === 'count' ? withPlainNumbers(given) : given
     })
     return applyFilter(filter, value, values, rendering.filters)
   })

@@ -70,7 +70,7 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
   api.post(
     '/api/automations/:id/test',
     {
-      config: { access: { role: 'editor' } },
+      config: { access: { role: 'editor' }, dataMembers: ['data'] },
       schema: {
         operationId: 'testAutomation',
         tags,
@@ -93,7 +93,7 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
   api.post(
     '/api/automations/:id/trigger',
     {
-      config: { access: { role: 'editor' } },
+      config: { access: { role: 'editor' }, dataMembers: ['data'] },
       schema: {
         operationId: 'triggerAutomation',
         tags,

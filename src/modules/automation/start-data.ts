@@ -217,8 +217,9 @@ async function withCustomer(
   tenantId: string,
   booking: RecordData,
 ): Promise<RecordData> {
-  const id = booking['customer_id']
-  if (isRecord(booking['customer']) || (typeof id !== 'string' && typeof id !== 'number')) return booking
+  const given = booking['customer_id']
+  const id = typeof given === 'number' ? given : idText(given)
+  if (isRecord(booking['customer']) || id === null) return booking
   const customer = await fetchRecord(ctx.platform, tenantId, { name: 'customer_id', id }, '/booking_id')
   return { ...booking, customer }
 }

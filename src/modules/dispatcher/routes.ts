@@ -44,7 +44,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
   api.post(
     '/api/plugins/events/automation',
     {
-      config: { access: { role: 'editor' } },
+      config: { access: { role: 'editor' }, dataMembers: ['events'] },
       schema: {
         ...dispatchSchema,
         operationId: 'dispatchActions',
@@ -56,7 +56,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
   api.post(
     '/api/events/automation',
     {
-      config: { access: { role: 'editor' } },
+      config: { access: { role: 'editor' }, dataMembers: ['events'] },
       schema: {
         ...dispatchSchema,
         operationId: 'dispatchActionsAlias',
@@ -90,7 +90,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
   api.post(
     '/api/actions/:invocation_id/complete',
     {
-      config: { access: { role: 'public' } },
+      config: { access: { role: 'public' }, dataMembers: ['data'] },
       schema: {
         operationId: 'completeAction',
         tags: ['actions'],

@@ -1,5 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { readJson } from '#db/json.ts'
 import { holdJob, releaseJob } from '#infra/durable-jobs.ts'
 import { secretContext } from '#infra/secrets.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
@@ -127,7 +128,7 @@ async function workOf(
 
 function openJob(secretBox: SecretBox, job: ErasureJob): Wanted {
   const context = secretContext(job.tenantId, job.id, 'value')
-  const value = JSON.parse(secretBox.open(job.valueSealed, context)) as ErasureValue
+  const value = readJson(secretBox.open(job.valueSealed, context)) as ErasureValue
   return { path: parsePath(job.path) ?? [], value }
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { writeJson } from '#db/json.ts'
 import type { Condition } from '#lib/condition/index.ts'
 import {
   filterRefusal,
@@ -88,7 +89,7 @@ async function receiptOf(
 ): Promise<InletReceipt> {
   const before = await findStart(ctx.db, tenantId, flowId, startKey)
   if (before === undefined) throw new Error('a duplicate start has no first one')
-  if (before.trigger !== JSON.stringify({ data: body, event: null })) throw inletConflict()
+  if (before.trigger !== writeJson({ data: body, event: null })) throw inletConflict()
   const status = before.isSkipped ? 'skipped' : 'queued'
   return { execution_id: before.id, status, reason: before.reason }
 }

@@ -36,7 +36,7 @@ export async function flowTriggerRoutes(app: FastifyInstance, ctx: FlowTriggerRo
   api.post(
     '/hooks/:token',
     {
-      config: { access: { role: 'public' }, rateLimit: false },
+      config: { access: { role: 'public' }, rateLimit: false, dataMembers: 'all' },
       // Before the body is read: who does not know a URL does not get to send us a megabyte.
       onRequest: async (request) => {
         request.inlet = await opened(request)

@@ -168,7 +168,7 @@ function keepBodyText(routes: FastifyInstance): void {
     /^application\/json(?:\s*;|$)/i,
     { parseAs: 'buffer' },
     async (request: FastifyRequest, bytes: Buffer) => {
-      const body = readJson(bytes)
+      const body = readJson(bytes, request.routeOptions.config.dataMembers)
       request.bodyText = bytes.toString()
       return body
     },

@@ -1,3 +1,4 @@
+import { parseStoredJson } from '#lib/json/index.ts'
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import { type Fallback, fallback } from './fallback.ts'
 
@@ -27,7 +28,7 @@ export function readCompletion(body: string): { text: string } | Fallback {
 function firstChoice(body: string): { finish_reason: unknown; message: Record<string, unknown> } | null {
   let answer: unknown
   try {
-    answer = JSON.parse(body)
+    answer = parseStoredJson(body)
   } catch {
     return null
   }

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { readJsonb } from '#db/json.ts'
 import { type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
 import { PLATFORM_ACTIONS } from './platform-actions.ts'
 import { type PluginHead, selectPluginActions, selectPluginHeads } from './repository.ts'
@@ -114,7 +115,7 @@ export async function loadActionIndex(
 
 function indexPlugin({ id, slug, status, mark, actions }: PluginHead & { actions: string }): IndexedPlugin {
   const plugin = { id, slug, active: status === 'active' }
-  const stored = JSON.parse(actions) as StoredAction[]
+  const stored = readJsonb(actions) as StoredAction[]
   // What was registered says more than the manifest about an action that is in both.
   const preferred = stored.toSorted(
     (a, b) => Number(a.origin === 'registered') - Number(b.origin === 'registered'),

@@ -1,10 +1,9 @@
-import { Buffer } from 'node:buffer'
+import { readJson } from '#db/json.ts'
 import type { DeliveryStatus, StoredSubscription } from '#db/schema.ts'
 import { evaluateCondition } from '#lib/condition/index.ts'
 import { earlierValue } from '#lib/condition/earlier-value.ts'
 import type { Path } from '#lib/json/path.ts'
 import { matchesPattern } from '#lib/event-pattern.ts'
-import { parseJson } from '#lib/json/index.ts'
 
 /** What a replay asks for. */
 export interface Criteria {
@@ -64,7 +63,7 @@ export function createSelection(criteria: Criteria, subscriptions: readonly Stor
 /** Filters see the time at which the event came, so that an hour later they say the same. */
 function meetsAny(subscriptions: readonly StoredSubscription[], candidate: Candidate): boolean {
   if (candidate.body === null) return false
-  const { data } = parseJson(Buffer.from(candidate.body)) as { data: unknown }
+  const { data } = readJson(candidate.body) as { data: unknown }
   const context = { now: candidate.received_at, earlier: (field: Path) => earlierValue(data, field) }
   return subscriptions.some(({ filter }) => evaluateCondition(filter, data, context).result)
 }

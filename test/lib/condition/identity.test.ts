@@ -1,7 +1,6 @@
 import t from 'tap'
 import { identityText, isSameIdentity } from '#lib/condition/identity.ts'
-import { isRawNumber, parseJson } from '#lib/json/index.ts'
-import { readStoredJson } from '#lib/json/stored-json.ts'
+import { parseJson } from '#lib/json/index.ts'
 
 function json(text: string): unknown {
   return parseJson(Buffer.from(text))
@@ -45,19 +44,5 @@ t.test('what has the same text is the same thing, lists and objects are what the
   t.notOk(same('{"a":1}', '{"a":"1"}'))
   t.notOk(same('{"a":1}', '"{\\"a\\":1}"'))
   t.notOk(same('[42]', '42'))
-  t.end()
-})
-
-t.test('stored JSON is read with every digit', (t) => {
-  const text = '{"id":9007199254740993,"list":[1e400,0.1,"9007199254740993"],"at":1764316800000}'
-  t.equal(JSON.stringify(readStoredJson(text)), text)
-  t.ok(isRawNumber((readStoredJson(text) as { id: unknown }).id))
-  t.equal(readStoredJson('10000000000000000'), 1e16)
-  t.strictSame(
-    readStoredJson('{"a":["\\ud800",{}]}'),
-    { a: ['\ud800', {}] },
-    'and nothing else is asked of it',
-  )
-  t.throws(() => readStoredJson('{'), SyntaxError)
   t.end()
 })

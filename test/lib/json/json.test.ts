@@ -1,7 +1,15 @@
 import fc from 'fast-check'
 import t from 'tap'
 import type { JsonErrorCode, JsonLimits } from '#lib/json/index.ts'
-import { isRawNumber, JsonInputError, numberOf, parseJson, toPointer } from '#lib/json/index.ts'
+import {
+  canonicalNumber,
+  isRawNumber,
+  JsonInputError,
+  numberOf,
+  parseJson,
+  toPointer,
+  withPlainNumbers,
+} from '#lib/json/index.ts'
 
 /** Generous, since other tests run at the same time; work that is not linear takes minutes. */
 const MAX_MS = 5000
@@ -159,6 +167,33 @@ t.test('numbers that a double cannot carry keep their digits, all others are pla
     ['5e-324', 5e-324],
   ]
   for (const [source, value] of plain) t.strictSame(read(`[${source}]`), [value], source)
+  t.end()
+})
+
+t.test('where their text is asked for, numbers keep it', (t) => {
+  const text = '{"a":[1.0,1E2,-0,24.90,0.0000001,1e400],"b":{"c":9007199254740993,"d":1.5},"e":10}'
+  t.equal(JSON.stringify(read(text, { numbers: 'text' })), text)
+  t.strictSame(read('[1.5,10,0,-7,0.5]', { numbers: 'text' }), [1.5, 10, 0, -7, 0.5])
+  t.equal(JSON.stringify(read('1.10', { numbers: 'text' })), '1.10')
+  t.equal(refusal('{"a":1.10,"a":2}', { numbers: 'text' }).code, 'duplicate_key')
+  t.end()
+})
+
+t.test('spellings of one number have one form, other numbers another', (t) => {
+  const form = (source: string): string => JSON.stringify(canonicalNumber(read(source, { numbers: 'text' })))
+  t.equal(form('1.10'), '1.1')
+  t.equal(form('50e-1'), '5')
+  t.equal(form('-0.0'), '0')
+  t.equal(form('9007199254740993.0'), form('9007199254740993'))
+  t.equal(form('1e400'), form('10E399'))
+  t.not(form('9007199254740993'), form('9007199254740992'))
+  t.equal(canonicalNumber('1.10'), '1.10')
+  t.end()
+})
+
+t.test('a JavaScript number takes the place of every text that it holds', (t) => {
+  const value = withPlainNumbers(read('{"a":[1.10,{"b":-0}],"c":9007199254740993}', { numbers: 'text' }))
+  t.equal(JSON.stringify(value), '{"a":[1.1,{"b":0}],"c":9007199254740993}')
   t.end()
 })
 

@@ -1,6 +1,6 @@
 import { isIntegerDecimal } from '#lib/json/decimal.ts'
 import { toPointer } from '#lib/json/error.ts'
-import { isRawNumber } from '#lib/json/raw-number.ts'
+import { exactNumber, isRawNumber } from '#lib/json/raw-number.ts'
 import type { SafeSchema, SchemaFormat, SchemaType } from './shape.ts'
 import { parseTime } from '#lib/time.ts'
 import { compareNumbers, valueTypeOf } from '#lib/json/value-type.ts'
@@ -132,11 +132,11 @@ function isOfType(value: unknown, type: SchemaType): boolean {
 
 const enumSets = new WeakMap<readonly unknown[], Set<unknown>>()
 
-/** A raw number is in no enum: those hold numbers that JavaScript can carry. */
+/** An enum holds numbers that JavaScript can carry: of another one only its spelling may differ. */
 function isInEnum(values: readonly unknown[], value: unknown): boolean {
   let set = enumSets.get(values)
   if (!set) enumSets.set(values, (set = new Set(values)))
-  return set.has(value)
+  return set.has(isRawNumber(value) ? exactNumber(value.rawJSON) : value)
 }
 
 const FORMAT_NAMES: Readonly<Record<SchemaFormat, string>> = {

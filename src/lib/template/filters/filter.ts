@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { digitsOf } from '#lib/json/raw-number.ts'
+import { digitsOf, numberOf } from '#lib/json/raw-number.ts'
 import { parseDuration, parseTime } from '#lib/time.ts'
 import { valueTypeOf } from '#lib/json/value-type.ts'
 
@@ -56,7 +56,7 @@ const ARGUMENTS: Readonly<Record<ArgumentType, { expected: string; fits: (value:
   decimal: { expected: 'a number', fits: isDecimal },
   count: {
     expected: `a whole number from 0 to ${MAX_COUNT}`,
-    fits: (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= MAX_COUNT,
+    fits: (value) => isCount(numberOf(value)),
   },
   duration: {
     expected: 'a duration of at most 366 days such as "3 days" or "-24 hours"',
@@ -162,6 +162,10 @@ export function measureJson(value: unknown, limit: number): number {
 
 function isScalar(value: unknown): boolean {
   return ['text', 'number', 'boolean'].includes(valueTypeOf(value))
+}
+
+function isCount(value: number | null): boolean {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= MAX_COUNT
 }
 
 function isDecimal(value: unknown): boolean {

@@ -19,7 +19,7 @@ export async function acceptInvocation(
         fingerprint, status, attempts, response_status, data, duration_ms, complete_until)
       values (${record.tenantId}, ${record.invocationId}, ${record.flowExecutionId}, ${record.eventKey},
         ${record.actionType}, ${record.pluginId}, ${fingerprint}, 'accepted', ${record.attempts},
-        ${record.responseStatus}, ${record.data}::jsonb, ${record.durationMs},
+        ${record.responseStatus}, ${record.data}::json, ${record.durationMs},
         clock_timestamp() + ${record.completeSeconds ?? 0} * interval '1 second')
       on conflict (tenant_id, flow_execution_id, event_key) do update
       set attempts = a.attempts + excluded.attempts, response_status = excluded.response_status,
@@ -30,8 +30,8 @@ export async function acceptInvocation(
       insert into automation_event_log (tenant_id, id, invocation_id, flow_execution_id, event_key, action_type,
         plugin_id, plugin, payload, result, success, status, response_status, attempts, duration_ms)
       select ${record.tenantId}, ${record.logId}::uuid, accepted.id, ${record.flowExecutionId}, ${record.eventKey},
-        ${record.actionType}, ${record.pluginId}, ${record.plugin}, ${record.payload}::jsonb,
-        ${record.loggedResult}::jsonb, true, 'accepted', ${record.responseStatus}, ${record.attempts},
+        ${record.actionType}, ${record.pluginId}, ${record.plugin}, ${record.payload}::json,
+        ${record.loggedResult}::json, true, 'accepted', ${record.responseStatus}, ${record.attempts},
         ${record.durationMs}
       from accepted
     )

@@ -146,7 +146,7 @@ export async function addLogEntry(
         select l.payload from automation_event_log l where l.tenant_id = a.tenant_id
           and l.flow_execution_id = a.flow_execution_id and l.invocation_id = a.id
         order by l.id desc limit 1), '{}'),
-      ${completed.loggedResult}::jsonb, ${completed.success}, a.status, a.error_code, a.attempts, 0
+      ${completed.loggedResult}::json, ${completed.success}, a.status, a.error_code, a.attempts, 0
     from action_invocations a left join plugins p on p.tenant_id = a.tenant_id and p.id = a.plugin_id
     where a.tenant_id = ${completed.tenantId} and a.id = ${completed.id}`.execute(trx)
 }
@@ -171,7 +171,7 @@ export async function expireInvocations(db: Kysely<DB>): Promise<number> {
       returning a.tenant_id, a.id, a.flow_execution_id
     ), logged as (
       update automation_event_log l
-      set status = 'failed', success = false, error_code = 'completion_timeout', result = ${result}::jsonb
+      set status = 'failed', success = false, error_code = 'completion_timeout', result = ${result}::json
       from done where l.tenant_id = done.tenant_id and l.flow_execution_id = done.flow_execution_id
         and l.invocation_id = done.id and l.status = 'accepted'
     )

@@ -1,3 +1,4 @@
+import { readJson } from '#db/json.ts'
 import { secretContext } from '#infra/secrets.ts'
 import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 
@@ -37,7 +38,7 @@ export function newCompletionToken(box: SecretBox, claim: CompletionClaim): stri
 export function readCompletionToken(box: SecretBox, token: string): CompletionClaim | null {
   try {
     // What opens was sealed here.
-    return JSON.parse(box.open(Buffer.from(token, 'base64url'), CONTEXT)) as CompletionClaim
+    return readJson(box.open(Buffer.from(token, 'base64url'), CONTEXT)) as CompletionClaim
   } catch (error) {
     if (error instanceof SecretBoxError) return null
     throw error

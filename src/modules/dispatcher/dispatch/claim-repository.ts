@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { nextToken } from '#db/fence.ts'
 import type { InvocationStatus } from '#db/schema.ts'
-import { parseJson } from '#lib/json/index.ts'
+import { readJson } from '#db/json.ts'
 
 /** Wants to run one action. */
 export interface ClaimRequest {
@@ -147,9 +147,8 @@ function toAnswer(tenantId: string, row: ClaimRow): ClaimAnswer {
   return { state: 'recorded', recorded: toRecorded(row) }
 }
 
-/** `jsonb` as text keeps every digit, whatever reads it. */
 export function toRecorded<R extends { data: string | null }>(row: R): Omit<R, 'data'> & { data: unknown } {
-  return { ...row, data: row.data === null ? null : parseJson(Buffer.from(row.data)) }
+  return { ...row, data: row.data === null ? null : readJson(row.data) }
 }
 
 /** Leases that are still ours are renewed; what is being written at this moment is left alone. @returns those */

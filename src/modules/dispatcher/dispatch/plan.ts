@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { isRawNumber } from '#lib/json/index.ts'
+import { canonicalNumber, isRawNumber } from '#lib/json/index.ts'
 import { segmentFault } from '#lib/path-segment.ts'
 import { validate } from '#lib/schema/safe/index.ts'
 import { pathFields, type RegistryAction, type RegistryService } from '#modules/registry/index.ts'
@@ -63,9 +63,10 @@ export function fingerprintOf(request: ActionRequest): Buffer {
     .digest()
 }
 
-/** Members by name: callers whose JSON writers shuffle them say the same thing. */
+/** Members by name, numbers by value: callers whose JSON writers shuffle or spell them otherwise say the same thing. */
 export function inOrder(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || isRawNumber(value)) return value
+  if (typeof value !== 'object' || value === null) return value
+  if (isRawNumber(value)) return canonicalNumber(value)
   if (Array.isArray(value)) return value.map(inOrder)
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
   return Object.fromEntries(entries.map(([name, member]) => [name, inOrder(member)]))

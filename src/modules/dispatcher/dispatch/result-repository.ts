@@ -32,7 +32,7 @@ export interface ResultRecord {
 const RECORD = `
 with result as (
   select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::uuid[],
-    $9::text[], $10::jsonb[], $11::text[], $12::smallint[], $13::jsonb[], $14::jsonb[], $15::text[], $16::text[],
+    $9::text[], $10::json[], $11::text[], $12::smallint[], $13::json[], $14::json[], $15::text[], $16::text[],
     $17::int[], $18::int[], $19::int[]) with ordinality
   as r (tenant_id, id, token, log_id, flow_execution_id, event_key, action_type, plugin_id, plugin, payload, status,
     response_status, data, logged_result, error_code, error_message, attempts, duration_ms, complete_seconds, n)

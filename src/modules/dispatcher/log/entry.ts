@@ -1,4 +1,4 @@
-import { isRawNumber } from '#lib/json/index.ts'
+import { writeJson } from '#db/json.ts'
 import { newId } from '#lib/ids.ts'
 import { redact } from '#lib/secrets/redact.ts'
 import type { Lease } from '../dispatch/claim-repository.ts'
@@ -7,8 +7,6 @@ import type { ActionRequest, ActionResult, PlannedAction } from '../types.ts'
 
 /** A logged payload or result is cut beyond this. */
 const LOGGED_MAX_CHARS = 32 * 1024
-/** From here on JSON writes numbers with an exponent, and `jsonb` writes that out in full. */
-const PLAIN_NUMBER_BELOW = 1e21
 
 /** What was not done, for the log alone. */
 export function logOnly(tenantId: string, request: ActionRequest, result: ActionResult): ResultRecord {
@@ -48,7 +46,7 @@ export function toRecord(
     lease,
     pluginId: action.plugin_id,
     plugin: action.plugin,
-    data: result.data === null ? null : JSON.stringify(result.data),
+    data: result.data === null ? null : writeJson(result.data),
     completeSeconds: result.status === 'accepted' ? completionSeconds : null,
   }
 }
@@ -56,15 +54,6 @@ export function toRecord(
 /** As JSON with secrets redacted, or a note of its size when it is too large for a log. */
 export function logged(value: unknown): string | null {
   if (value === null) return null
-  const text = JSON.stringify(withPlainNumbers(redact(value)))
+  const text = writeJson(redact(value))
   return text.length <= LOGGED_MAX_CHARS ? text : JSON.stringify({ truncated: true, characters: text.length })
-}
-
-/** Numbers that a reader of the log would get rounded or as pages of zeros become text. */
-function withPlainNumbers(value: unknown): unknown {
-  if (isRawNumber(value)) return value.rawJSON
-  if (typeof value === 'number') return Math.abs(value) < PLAIN_NUMBER_BELOW ? value : String(value)
-  if (Array.isArray(value)) return value.map(withPlainNumbers)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, withPlainNumbers(member)]))
 }

@@ -1,5 +1,4 @@
-import { Buffer } from 'node:buffer'
-import { parseJson } from '#lib/json/index.ts'
+import { readJson } from '#db/json.ts'
 import type { EventRow } from './repository.ts'
 import type { FeedEvent } from './schemas.ts'
 
@@ -27,5 +26,5 @@ export function readBody(row: Pick<EventRow, 'body'>): unknown {
 }
 
 function readParsedBody({ body }: Pick<EventRow, 'body'>): { timestamp: string; data: unknown } | null {
-  return body === null ? null : (parseJson(Buffer.from(body)) as { timestamp: string; data: unknown })
+  return body === null ? null : (readJson(body) as { timestamp: string; data: unknown })
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { EventSource } from '#db/schema.ts'
 import { isEventType } from '#lib/event-pattern.ts'
 import { newId } from '#lib/ids.ts'
-import { isRawNumber } from '#lib/json/index.ts'
+import { canonicalNumber, isRawNumber } from '#lib/json/index.ts'
 import type { Problem } from '#lib/api/problem.ts'
 import { parseTime } from '#lib/time.ts'
 import type { Causation } from './causation.ts'
@@ -70,7 +70,8 @@ export function composeEvent(event: NewEvent, now = new Date()): ComposedEvent |
 }
 
 /**
- * SHA-256 of what the caller sent. White space and the order of members make no difference, and neither does the time:
+ * SHA-256 of what the caller sent. White space, the order of members and the spelling of numbers make no difference, and
+ * neither does the time:
  * clients that stamp an event when they build it, as CloudEvents' SDK does, give it another one when they send it again.
  */
 function fingerprintOf(event: NewEvent): Buffer {
@@ -79,9 +80,10 @@ function fingerprintOf(event: NewEvent): Buffer {
     .digest()
 }
 
-/** JSON with sorted member names: many languages write a map's members in another order every time. */
+/** JSON with sorted member names and one form of numbers: many languages write a map's members in another order. */
 function canonicalJson(value: unknown): string {
-  if (typeof value !== 'object' || value === null || isRawNumber(value)) return JSON.stringify(value)
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  if (isRawNumber(value)) return JSON.stringify(canonicalNumber(value))
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   const members = value as Record<string, unknown>
   return `{${Object.keys(members)

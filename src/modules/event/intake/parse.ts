@@ -1,6 +1,6 @@
 import { isEventType } from '#lib/event-pattern.ts'
 import { isUuid } from '#lib/ids.ts'
-import { isRawNumber, toPointer } from '#lib/json/index.ts'
+import { isRawNumber, toPointer, withPlainNumbers } from '#lib/json/index.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 import { parseTime } from '#lib/time.ts'
 import { type Causation, readCausation } from './causation.ts'
@@ -113,7 +113,8 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 function causationOf(value: unknown, base: string): Causation | null | FieldError[] {
   if (value === null) return null
   if (!isObject(value)) return [{ pointer: base, detail: 'must be object' }]
-  const { id, depth, ...others } = value
+  const { id, depth: given, ...others } = value
+  const depth = withPlainNumbers(given)
   const unknown = Object.keys(others).map((name) => ({
     pointer: base + toPointer([name]),
     detail: 'is not a known property: remove it',

@@ -64,7 +64,7 @@ export async function upsertType(
   const { tenantId, name, description, sample, schema } = type
   await sql`
     insert into event_types (tenant_id, name, description, sample, schema)
-    values (${tenantId}, ${name}, ${description}, ${sample}::jsonb, ${schema}::jsonb)
+    values (${tenantId}, ${name}, ${description}, ${sample}::json, ${schema}::jsonb)
     on conflict (tenant_id, name) do update set
       description = excluded.description, sample = excluded.sample, schema = excluded.schema,
       updated_at = now()`.execute(trx)

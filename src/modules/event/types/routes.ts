@@ -51,7 +51,7 @@ export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
   api.put(
     '/api/event-types/:name',
     {
-      config: { access: { role: 'editor' } },
+      config: { access: { role: 'editor' }, dataMembers: ['sample'] },
       schema: {
         operationId: 'putEventType',
         tags,

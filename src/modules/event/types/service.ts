@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { writeJson } from '#db/json.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
@@ -82,7 +83,7 @@ export async function putType(
       tenantId,
       name,
       description: input.description ?? null,
-      sample: sample === null ? null : JSON.stringify(sample),
+      sample: sample === null ? null : writeJson(sample),
       schema: schema === null ? null : JSON.stringify(schema),
     })
     await deleteSeenTypes(trx, tenantId, [name])

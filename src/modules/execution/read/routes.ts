@@ -104,7 +104,7 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
   api.post(
     '/api/automation/executions/:id/retry',
     {
-      config: { access: change },
+      config: { access: change, dataMembers: ['trigger'] },
       schema: {
         operationId: 'retryExecution',
         tags,

@@ -2,6 +2,7 @@ import { plainArray, textArray } from '#db/array-literal.ts'
 import { FLUSHED } from '#db/fence.ts'
 import type pg from 'pg'
 import type { ExecutionStatus, StepStatus } from '#db/schema.ts'
+import { writeJson } from '#db/json.ts'
 import type { ExecutionError } from './state.ts'
 
 /** One step that is done. */
@@ -177,7 +178,7 @@ async function write(
 }
 
 function json(value: unknown): string | null {
-  return value === undefined || value === null ? null : acceptable(JSON.stringify(value))
+  return value === undefined || value === null ? null : acceptable(writeJson(value))
 }
 
 /** Postgres takes neither NUL nor half a surrogate pair; a boundary of one flow must not fail those of others. */

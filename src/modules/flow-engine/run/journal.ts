@@ -1,4 +1,5 @@
 import type { ExecutionStatus } from '#db/schema.ts'
+import { writeJson } from '#db/json.ts'
 import type { CanonicalStep } from '#lib/flow/types.ts'
 import type { Boundary, BoundaryAnswer, StepRecord } from './boundary-repository.ts'
 import type { ClaimedExecution } from './execution-repository.ts'
@@ -187,7 +188,7 @@ export class Journal {
       reason: boundary.reason,
       handled: boundary.handled ?? false,
       error: this.#state.error,
-      state: JSON.stringify(this.#state),
+      state: writeJson(this.#state),
       dueAtMs: boundary.dueAtMs ?? null,
       leaseMs,
       stepCount: this.#stepCount,

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { readJson, writeJson } from '#db/json.ts'
 import { newId } from '#lib/ids.ts'
-import { readStoredJson } from '#lib/json/stored-json.ts'
 import type { ClaimedExecution } from '../run/execution-repository.ts'
 import type { RunEnd } from '../run/journal.ts'
 import { Program } from '../run/program.ts'
@@ -78,7 +78,7 @@ async function runThrough(
 
 /** What the database would give back of it. */
 function asStored<T>(value: T): T {
-  return readStoredJson(JSON.stringify(value)) as T
+  return readJson(writeJson(value)) as T
 }
 
 /** An execution that no row stands for. */

@@ -1,5 +1,6 @@
 import { sql, type Transaction } from 'kysely'
 import type { BodyGone, DB, ExecutionStatus, TriggerKind } from '#db/schema.ts'
+import { writeJson } from '#db/json.ts'
 import { END, type StepId } from '#lib/flow/types.ts'
 import { newId } from '#lib/ids.ts'
 import { type SchemaViolation, validate } from '#lib/schema/safe/index.ts'
@@ -130,7 +131,7 @@ async function startAt(
       ...row,
       // As text: numbers that JavaScript cannot hold stay what they are.
       ...(sameTrigger && { trigger: original.trigger_text }),
-      state: JSON.stringify(initialState(plan.start, plan.variables, plan.caught)),
+      state: writeJson(initialState(plan.start, plan.variables, plan.caught)),
       step_count: carried,
       carried_steps: carried,
       retry_of: original.id,

@@ -1,5 +1,6 @@
 import { sql, type Transaction } from 'kysely'
 import type { DB, TriggerKind } from '#db/schema.ts'
+import { writeJson } from '#db/json.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import { derivedIdAt, derivedIdLike, newId } from '#lib/ids.ts'
@@ -141,10 +142,10 @@ export function executionRow(request: StartRequest, id: string, key: string | nu
     error: refused?.error == null ? null : JSON.stringify(refused.error),
     event_id: event?.id ?? null,
     trigger_kind: request.kind,
-    trigger: JSON.stringify({ data: request.data, event } satisfies StoredTrigger),
+    trigger: writeJson({ data: request.data, event } satisfies StoredTrigger),
     key,
     start_key: request.startKey ?? null,
-    state: JSON.stringify(initialState(program.flow.start, program.flow.variables)),
+    state: writeJson(initialState(program.flow.start, program.flow.variables)),
     due_at: refused === null ? now : null,
     causation_depth: request.causationDepth,
     expires_at: new Date(now.getTime() + program.flow.settings.lifetime_ms),

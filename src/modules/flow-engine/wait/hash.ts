@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { identityText } from '#lib/condition/identity.ts'
 import { parsePath, readPath } from '#lib/json/path.ts'
-import { isRawNumber } from '#lib/json/raw-number.ts'
+import { canonicalNumber, isRawNumber } from '#lib/json/raw-number.ts'
 
 /** Hash bytes kept: 128 bits, so that two different events never meet by chance. */
 const HASH_BYTES = 16
@@ -45,7 +45,9 @@ export function sortedJson(value: unknown): string {
   return JSON.stringify(value, sortMembers)
 }
 
+/** Objects with the same members are the same, in whatever order those were written, and numbers of the same value. */
 function sortMembers(_name: string, value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || isRawNumber(value)) return value
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  if (isRawNumber(value)) return canonicalNumber(value)
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
 }

@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { writeJson } from '#db/json.ts'
 import type { ClaimedExecution } from '../run/execution-repository.ts'
 import type { StoredFilter } from './filter.ts'
 
@@ -41,7 +42,7 @@ export async function insertWaits(trx: Transaction<DB>, wait: NewWait): Promise<
         event: key.event,
         paths: key.paths,
         match_hash: key.hash,
-        filter: key.filter === null ? null : JSON.stringify(key.filter),
+        filter: key.filter === null ? null : writeJson(key.filter),
         purpose: wait.purpose,
       })),
     )

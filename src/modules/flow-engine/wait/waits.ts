@@ -1,9 +1,9 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { readJson } from '#db/json.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import type { EventMatch, StepId, WaitEventStep } from '#lib/flow/types.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
-import { readStoredJson } from '#lib/json/stored-json.ts'
 import { Turns } from '#lib/async/turns.ts'
 import { type EventRow, selectEvents } from '#modules/event/index.ts'
 import { type FeedKey, lockCursor } from '../match/cursor.ts'
@@ -145,7 +145,7 @@ export function toEventScope(row: EventRow): EventScope {
     type: row.event,
     timestamp: row.occurred_at.toISOString(),
     source: row.publisher_plugin_id ?? 'platform',
-    data: row.body === null ? null : (readStoredJson(row.body) as { data: unknown }).data,
+    data: row.body === null ? null : (readJson(row.body) as { data: unknown }).data,
   }
 }
 

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { readJson } from '#db/json.ts'
 import { actionReferences } from '#lib/flow/index.ts'
 import type { ActionBreak, GoneAction } from '#modules/registry/index.ts'
 
@@ -20,7 +21,7 @@ export async function findActionUsage(
   const used = flows.map(({ id, name, status, definition, published }) => ({
     flow: { id, name, status },
     references: [definition, published].flatMap((text) =>
-      text === null ? [] : actionReferences(JSON.parse(text)),
+      text === null ? [] : actionReferences(readJson(text)),
     ),
   }))
   return gone.flatMap(({ actionType, pluginRefs }) => {

@@ -161,7 +161,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.post(
     '/api/automation/flows/:id/run',
     {
-      config: { access: { role: 'editor' } },
+      config: { access: { role: 'editor' }, dataMembers: ['input'] },
       schema: {
         operationId: 'runFlow',
         tags,

@@ -1,8 +1,8 @@
+import { readJson, writeJson } from '#db/json.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { CanonicalFlow } from '#lib/flow/index.ts'
 import { validate } from '#lib/schema/safe/index.ts'
-import { readStoredJson } from '#lib/json/stored-json.ts'
 import { findStart } from '#modules/flow-engine/index.ts'
 import type { FlowContext } from '../context.ts'
 import { flowInputInvalid, flowNotActive, flowNotManual, flowRunConflict } from '../errors.ts'
@@ -70,7 +70,7 @@ export async function findRun(
   const earlier = await findStart(db, tenantId, id, startKeyOf(key))
   if (earlier === undefined) return undefined
   const { published_version: version } = found(await findFlow(db, tenantId, id))
-  const { data } = readStoredJson(earlier.trigger) as { data: Record<string, unknown> }
+  const { data } = readJson(earlier.trigger) as { data: Record<string, unknown> }
   return { execution_id: earlier.id, reason: earlier.reason, version: version ?? 0, data }
 }
 
@@ -101,6 +101,6 @@ async function earlierRun(
   },
 ): Promise<Pick<StartedRun, 'execution_id' | 'reason'>> {
   const earlier = await findStart(ctx.db, tenantId, flowId, startKey)
-  if (earlier !== undefined && earlier.trigger !== JSON.stringify({ data, event })) throw flowRunConflict()
+  if (earlier !== undefined && earlier.trigger !== writeJson({ data, event })) throw flowRunConflict()
   return { execution_id: earlier?.id ?? null, reason: earlier?.reason ?? null }
 }

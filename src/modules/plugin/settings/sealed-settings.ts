@@ -1,3 +1,4 @@
+import { readJson } from '#db/json.ts'
 import { secretContext } from '#infra/secrets.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { JsonObject } from './redaction.ts'
@@ -29,7 +30,7 @@ export function toSettings(box: SecretBox, row: PluginRow): Settings {
     const sealed = row[`${field}_sealed`]
     return sealed === null
       ? {}
-      : (JSON.parse(box.open(sealed, secretContext(row.tenant_id, row.id, field))) as JsonObject)
+      : (readJson(box.open(sealed, secretContext(row.tenant_id, row.id, field))) as JsonObject)
   }
   const { name, description, webhook_url, base_url, timeout_ms, rate_limit_per_second, max_in_flight } = row
   return {

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { readJson } from '#db/json.ts'
 import { secretContext } from '#infra/secrets.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import { parseSecret } from '#lib/secrets/signature.ts'
@@ -121,7 +122,7 @@ export class TargetCache {
       headers:
         row.headers_sealed === null
           ? {}
-          : (JSON.parse(open(row.headers_sealed, row.id, 'headers')) as Record<string, string>),
+          : (readJson(open(row.headers_sealed, row.id, 'headers')) as Record<string, string>),
       keys: (row.secrets ?? []).map((secret) => ({
         key: parseSecret(open(Buffer.from(secret.sealed, 'base64'), secret.id, 'secret')),
         expiresAt: secret.expires_at === null ? null : Date.parse(secret.expires_at),

@@ -72,7 +72,7 @@ t.test('the log is found by execution, action, success and time, page by page', 
   }
 })
 
-t.test('payloads and answers that are large, or have numbers as large as pages, are cut', async (t) => {
+t.test('payloads and answers that are large are cut, and numbers stay as they were written', async (t) => {
   const plugin = await startPlugin(t, { '/large': json(200, { text: 'x'.repeat(40_000) }) })
   const shop = service.tenant()
   await registerPlugin(shop, plugin.url, 'p', [actionAt('large')])
@@ -85,8 +85,7 @@ t.test('payloads and answers that are large, or have numbers as large as pages, 
   t.ok(answer.body.length < 50_000, `${answer.body.length} characters`)
   const [entry] = answer.json<{ data: LogEntry[] }>().data
   t.match(entry, { success: true, result: { truncated: true } })
-  const { numbers } = entry?.payload as { numbers: unknown[] }
-  t.strictSame(numbers.slice(-3), ['1e9999', '1e+300', '12345678901234567890'])
+  t.ok(answer.body.includes('1e9999,1e300,12345678901234567890]'))
 })
 
 t.test('viewers read the log, editors dispatch, plugins do neither', async (t) => {
