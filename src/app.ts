@@ -5,6 +5,7 @@ import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Config } from '#config/config.ts'
 import auth from '#infra/auth/auth.ts'
+import background from '#infra/background.ts'
 import { answerClientError } from '#infra/http/client-error.ts'
 import db from '#infra/db.ts'
 import edge, { buildSerializer, buildValidator } from '#infra/http/edge.ts'
@@ -128,8 +129,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       errorResponseBuilder: () => rateLimited(),
     })
   }
-  await app.register(health, { roles: config.roles })
+  await app.register(health)
   await app.register(metrics)
+  await app.register(background, {
+    runs: config.roles.worker,
+    stuckAfterMs: config.background.stuckAfterMs,
+  })
   await app.register(requestLog)
 
   await app.register(tenantModule)
@@ -139,7 +144,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(webhookDeliveryModule, { config })
   await app.register(pluginModule, { config })
   await app.register(registryModule)
-  await app.register(capabilityModule, { config })
+  await app.register(capabilityModule)
   await app.register(platformModule, { config })
   await app.register(dispatcherModule, { config })
   await app.register(messageModule, { config })

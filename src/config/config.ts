@@ -35,6 +35,8 @@ export interface Config {
   }
   readonly actionCompletionSeconds: number
   readonly flow: { readonly maxStartsPerMinute: number }
+  /** When background work counts as stuck. */
+  readonly background: { readonly stuckAfterMs: number }
   readonly retention: { readonly days: number; readonly bodyDays: number }
   readonly trustProxy: readonly string[]
   readonly logLevel: string
@@ -164,6 +166,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     },
     actionCompletionSeconds: values.ACTION_COMPLETION_SECONDS,
     flow: { maxStartsPerMinute: values.FLOW_MAX_STARTS_PER_MINUTE },
+    background: { stuckAfterMs: values.STUCK_AFTER_SECONDS * 1_000 },
     retention: { days: values.RETENTION_DAYS, bodyDays: values.BODY_RETENTION_DAYS },
     trustProxy: list(values.TRUST_PROXY),
     logLevel: values.LOG_LEVEL,

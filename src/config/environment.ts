@@ -119,6 +119,13 @@ const Environment = Type.Object({
     description:
       'Executions that events of one minute may start of one flow; the rest is skipped and says so',
   }),
+  STUCK_AFTER_SECONDS: Type.Integer({
+    default: 60,
+    minimum: 1,
+    maximum: 86_400,
+    description:
+      'Background work that came no further, or only failed, for so long makes the process not ready. Statements end after 30 s: a minute is no single slow one',
+  }),
   RETENTION_DAYS: Type.Integer({
     default: 90,
     minimum: 1,

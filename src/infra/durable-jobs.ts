@@ -1,4 +1,5 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
+import type pg from 'pg'
 import { nextToken } from '#db/fence.ts'
 import type { DB } from '#db/schema.ts'
 
@@ -41,6 +42,18 @@ export async function claimJob<Job extends HeldJob>(
     returning j.id, j.tenant_id as "tenantId", j.lease_token as "leaseToken", ${columns}
   `.execute(db)
   return rows[0] ?? null
+}
+
+/**
+ * Returns for how many seconds the oldest open job that no worker holds has been waiting for one; 0: there is none. A pause
+ * that a worker gave it has passed.
+ */
+export async function oldestFreeJobSeconds(pool: pg.Pool, table: JobTable): Promise<number> {
+  const { rows } = await pool.query<{ seconds: number }>(
+    `select coalesce(max(extract(epoch from now() - greatest(created_at, lease_until))), 0)::float8 as seconds
+     from ${table} where status in ('queued', 'running') and (lease_until is null or lease_until <= now())`,
+  )
+  return rows[0]?.seconds ?? 0
 }
 
 /** Locks the job for the transaction. @returns false if it is no longer this worker's, or has ended */

@@ -4,8 +4,9 @@ import type { FastifyInstance } from 'fastify'
 import type { Kysely } from 'kysely'
 import { migrationStatus } from '#db/migrate.ts'
 import { problems, ref, StringEnum } from '#lib/api/schema.ts'
-import { invalidRequest } from '#infra/http/problems.ts'
-import { queueState, withTimeout } from './queue-state.ts'
+import type { PartState } from './background.ts'
+import { withTimeout } from './queue-state.ts'
+import { invalidRequest } from './http/problems.ts'
 
 const HealthCheck = Type.Object(
   {
@@ -25,6 +26,10 @@ const Readiness = Type.Object(
       database: ref(HealthCheck),
       migrations: ref(HealthCheck),
       worker: ref(HealthCheck),
+    }),
+    background: Type.Record(Type.String(), ref(HealthCheck), {
+      description:
+        'Background work by name: what this process runs, and queues that all processes share. `checks.worker` sums it up',
     }),
   },
   {
@@ -50,11 +55,9 @@ declare module 'fastify' {
 /** However often somebody asks, the database is looked at this often. */
 const READINESS_CACHE_MS = 1_000
 const DATABASE_TIMEOUT_MS = 1_000
-/** Due work that nobody took for so long: workers are missing, stuck or far too few. */
-const UNATTENDED_WARNING_SECONDS = 60
 
 export default fp(
-  async (app, options: { roles: { api: boolean; worker: boolean } }) => {
+  async (app) => {
     const stop = new AbortController()
     app.decorate('draining', stop.signal)
     app.decorate('drain', () => stop.abort())
@@ -100,7 +103,7 @@ export default fp(
       async (_request, reply) => {
         if (latest === null || Date.now() >= until) {
           until = Date.now() + READINESS_CACHE_MS
-          latest = readiness(app, options.roles)
+          latest = readiness(app)
         }
         const found = await latest
         const status = stop.signal.aborted ? 'draining' : found.status
@@ -111,16 +114,17 @@ export default fp(
   { name: 'health', dependencies: ['db', 'auth'] },
 )
 
-async function readiness(app: FastifyInstance, roles: { worker: boolean }): Promise<Readiness> {
+async function readiness(app: FastifyInstance): Promise<Readiness> {
   const database = await checkDatabase(app)
   const unknown: HealthCheck = { status: 'failed', detail: 'Unknown while the database does not answer.' }
-  const [migrations, worker] =
+  const [migrations, background] =
     database.status === 'ok'
-      ? await Promise.all([checkMigrations(app), checkWorker(app, roles)])
-      : [unknown, unknown]
+      ? await Promise.all([checkMigrations(app), app.backgroundState()])
+      : [unknown, null]
+  const worker = background === null ? unknown : summaryOf(background)
   const checks = { database, migrations, worker }
   const failed = Object.values(checks).some((check) => check.status === 'failed')
-  return { status: failed ? 'not_ready' : 'ready', checks }
+  return { status: failed ? 'not_ready' : 'ready', checks, background: background ?? {} }
 }
 
 /** What went wrong is logged, not told: the answer is public. */
@@ -149,23 +153,13 @@ async function checkMigrations(app: FastifyInstance): Promise<HealthCheck> {
   }
 }
 
-async function checkWorker(app: FastifyInstance, roles: { worker: boolean }): Promise<HealthCheck> {
-  try {
-    const { unattendedSeconds } = await queueState(app.pools.api)
-    if (unattendedSeconds <= UNATTENDED_WARNING_SECONDS) {
-      return { status: 'ok', detail: 'Due deliveries are being taken.' }
-    }
-    const where = roles.worker
-      ? 'This process is a worker, too.'
-      : 'This process is not a worker: is one running?'
-    return {
-      status: 'warning',
-      detail: `Due deliveries have been waiting for ${Math.round(unattendedSeconds)} s. ${where}`,
-    }
-  } catch (error) {
-    app.log.warn({ err: error }, 'readiness: the queue could not be read')
-    return { status: 'warning', detail: 'The queue could not be read in time.' }
-  }
+/** The worst of the background, with the names of all that is not well. */
+function summaryOf(background: Readonly<Record<string, PartState>>): HealthCheck {
+  const troubled = Object.entries(background).filter(([, { status }]) => status !== 'ok')
+  if (troubled.length === 0)
+    return { status: 'ok', detail: 'Nothing is stuck, and nothing waits for too long.' }
+  const status = troubled.some(([, part]) => part.status === 'failed') ? 'failed' : 'warning'
+  return { status, detail: troubled.map(([name, { detail }]) => `${name}: ${detail}`).join(' ') }
 }
 
 function sentence(text: string): string {

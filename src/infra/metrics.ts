@@ -4,7 +4,7 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 import type pg from 'pg'
 import { problems } from '#lib/api/schema.ts'
 import { AUTH_PROBLEMS } from '#infra/auth/auth.ts'
-import { queueState, type QueueState } from './queue-state.ts'
+import { queueState, type QueueState, withTimeout } from './queue-state.ts'
 
 /** What the service counts; docs/operations.md says what each means and when to worry. */
 export interface Metrics {
@@ -32,6 +32,8 @@ declare module 'fastify' {
 
 /** Scrapers come every 15 s or so; two of them, or an impatient one, share one look at the database. */
 const QUEUE_STATE_CACHE_MS = 5_000
+/** A scrape that waits longer is better off without the figure. */
+const SHARED_READ_TIMEOUT_MS = 1_000
 const ATTEMPT_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const REQUEST_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
@@ -187,6 +189,27 @@ function collectQueue(registry: Registry, read: () => Promise<QueueState | null>
       const state = await read()
       this.reset()
       for (const [name, count] of Object.entries(state?.breakers ?? {})) this.set({ state: name }, count)
+    },
+  })
+}
+
+/**
+ * Adds a figure that all processes share, read at most every 5 s: take the maximum over processes, not the sum. It is
+ * absent while it cannot be read.
+ */
+export function addSharedGauge(
+  registry: Registry,
+  gauge: { name: string; help: string; read: () => Promise<number> },
+): void {
+  const read = cached(QUEUE_STATE_CACHE_MS, () => withTimeout(gauge.read(), SHARED_READ_TIMEOUT_MS))
+  new Gauge({
+    name: gauge.name,
+    help: gauge.help,
+    registers: [registry],
+    async collect() {
+      const value = await read()
+      this.remove()
+      if (value !== null) this.set(value)
     },
   })
 }

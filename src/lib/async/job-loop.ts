@@ -1,3 +1,5 @@
+import { Pulse, type Standing } from './pulse.ts'
+
 /** `more`: there is more to do at once. `idle`: nothing until a wake-up or the next look. */
 export type PassResult = 'more' | 'idle'
 
@@ -18,12 +20,23 @@ export interface JobLoopOptions {
 export class JobLoop {
   readonly #options: JobLoopOptions
   readonly #stopping = new AbortController()
+  readonly #pulse = new Pulse()
   #running: Promise<void> | null = null
   #wakeUps = 0
   #endSleep: (() => void) | null = null
 
   constructor(options: JobLoopOptions) {
     this.#options = options
+  }
+
+  /** How it stands: what is under way is a pass. */
+  get standing(): Standing {
+    return this.#pulse.standing
+  }
+
+  /** The pass under way got somewhere: it may take as long again. */
+  progress(): void {
+    this.#pulse.progress()
   }
 
   start(): void {
@@ -57,9 +70,13 @@ export class JobLoop {
   }
 
   async #pass(signal: AbortSignal): Promise<PassResult | 'failed'> {
+    this.#pulse.begin()
     try {
-      return await this.#options.pass(signal)
+      const result = await this.#options.pass(signal)
+      this.#pulse.succeed()
+      return result
     } catch (error) {
+      this.#pulse.fail()
       this.#options.onError(error)
       return 'failed'
     }

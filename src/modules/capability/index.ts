@@ -12,7 +12,6 @@
  * - Nobody's database connection waits for a plugin.
  */
 import type { FastifyInstance } from 'fastify'
-import type { Config } from '#config/config.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
 import { readActionsVersion, VersionCache } from '#modules/registry/index.ts'
 import type { CapabilityContext } from './context.ts'
@@ -30,10 +29,7 @@ const CACHE_MAX_BYTES = 32 * 1024 * 1024
 /** One statement each time: nobody waits for a look that is due by the hour. */
 const POLL_MS = 15_000
 
-export default async function capabilityModule(
-  app: FastifyInstance,
-  { config }: { config: Pick<Config, 'roles'> },
-): Promise<void> {
+export default async function capabilityModule(app: FastifyInstance): Promise<void> {
   for (const schema of NAMED) app.addSchema(schema)
   const { egress, deliveries, registry } = app
   const checkShape = createShapeCheck()
@@ -49,7 +45,6 @@ export default async function capabilityModule(
     breaksOf: (tenantId, plugin, removed) => registry.breaksOf(tenantId, plugin, removed),
   })
 
-  if (!config.roles.worker) return
   const ctx: CapabilityContext = { db: app.workerDb, egress, deliveries, checkShape }
   const loop = new JobLoop({
     pass: async () => runRefreshPass(ctx),
@@ -57,6 +52,11 @@ export default async function capabilityModule(
     onError: (error) =>
       app.log.warn({ err: error }, 'capabilities: stopped for now, it goes on at the next look'),
   })
-  app.addHook('onReady', async () => loop.start())
-  app.addHook('preClose', () => loop.stop())
+  app.background({
+    name: 'capabilities',
+    start: () => loop.start(),
+    stop: () => loop.stop(),
+    probe: () => loop.standing,
+    whenStuck: 'warning',
+  })
 }

@@ -7,6 +7,7 @@ import type { DeliveryService, DeliveryTarget } from '#modules/webhook-delivery/
 import type { InvocationStore } from './dispatch/invocation-store.ts'
 import type { NextLook } from './dispatch/next-look.ts'
 import type { Planner } from './dispatch/planner.ts'
+import type { DispatchMetrics } from './metrics.ts'
 
 export interface DispatcherContext {
   db: Kysely<DB>
@@ -19,6 +20,7 @@ export interface DispatcherContext {
   secretBox: SecretBox
   store: InvocationStore
   completionSeconds: number
+  metrics: DispatchMetrics
   /** Whether actions that have not begun are left to the next process. */
   isStopping(): boolean
 }

@@ -5,6 +5,7 @@ import type { RecordedInvocation } from './dispatch/claim-repository.ts'
 import { patiently } from './dispatch/invocation-store.ts'
 import { logOnly, toRecord } from './log/entry.ts'
 import { findInvocation } from './log/repository.ts'
+import { countAction } from './metrics.ts'
 import { fingerprintOf, type Plan } from './dispatch/plan.ts'
 import { fromRecorded } from './dispatch/recorded.ts'
 import { toResult } from './dispatch/run.ts'
@@ -26,6 +27,17 @@ export async function runStepAction(
   request: StepActionRequest,
 ): Promise<ActionResult> {
   const [plan] = await ctx.planner.plan(tenantId, [request])
+  const result = await runPlanned(ctx, tenantId, request, plan)
+  countAction(ctx.metrics, plan, result)
+  return result
+}
+
+async function runPlanned(
+  ctx: DispatcherContext,
+  tenantId: string,
+  request: StepActionRequest,
+  plan: Plan | undefined,
+): Promise<ActionResult> {
   if (request.mayHaveRun) {
     const row = await findInvocation(ctx.db, tenantId, request)
     if (row !== undefined && row.status !== 'running') return takeUp(ctx, tenantId, request, row, plan)

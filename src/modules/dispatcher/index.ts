@@ -5,6 +5,7 @@ import { JobLoop } from '#lib/async/job-loop.ts'
 import { InvocationStore } from './dispatch/invocation-store.ts'
 import { expireInvocations } from './completion/repository.ts'
 import { Running } from './dispatch/running.ts'
+import { createDispatchMetrics } from './metrics.ts'
 import { Planner } from './dispatch/planner.ts'
 import { dispatcherRoutes } from './routes.ts'
 import {
@@ -66,6 +67,7 @@ export default fp(
       secretBox: app.secretBox,
       store,
       completionSeconds: config.actionCompletionSeconds,
+      metrics: createDispatchMetrics(app.metrics.registry),
       isStopping: () => running.isStopping(),
     }
     const service: DispatcherService = {
@@ -94,18 +96,32 @@ export default fp(
       store.stop()
     })
 
-    if (!config.roles.worker) return
     const expiry = new JobLoop({
       pass: async () => ((await expireInvocations(app.workerDb)) > 0 ? 'more' : 'idle'),
       intervalMs: () => EXPIRE_INTERVAL_MS,
       onError: (error) =>
         app.log.warn({ err: (error as Error).message }, 'accepted actions not looked through'),
     })
-    app.addHook('onReady', async () => expiry.start())
-    app.addHook('preClose', () => expiry.stop())
+    app.background({
+      name: 'completions',
+      start: () => expiry.start(),
+      stop: () => expiry.stop(),
+      probe: () => expiry.standing,
+      whenStuck: 'warning',
+    })
   },
   {
     name: 'dispatcher',
-    dependencies: ['db', 'health', 'registry', 'platform', 'webhook-delivery', 'egress', 'secrets'],
+    dependencies: [
+      'db',
+      'health',
+      'metrics',
+      'background',
+      'registry',
+      'platform',
+      'webhook-delivery',
+      'egress',
+      'secrets',
+    ],
   },
 )

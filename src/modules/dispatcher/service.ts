@@ -3,6 +3,7 @@ import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { newId } from '#lib/ids.ts'
 import { parseTime } from '#lib/time.ts'
 import { findInvocation, listEventLog } from './log/repository.ts'
+import { countAction } from './metrics.ts'
 import type { Plan } from './dispatch/plan.ts'
 import { fromRecorded } from './dispatch/recorded.ts'
 import { leaseOf, prepareAction, runPrepared } from './dispatch/run.ts'
@@ -21,7 +22,9 @@ export async function dispatch(
 ): Promise<DispatchResult> {
   const flowExecutionId = input.flow_execution_id ?? newId()
   const atOnce = input.mode === 'parallel' ? PARALLEL_MAX : 1
-  const results = await runAll(ctx, tenantId, toRequests(flowExecutionId, input), atOnce)
+  const requests = toRequests(flowExecutionId, input)
+  ctx.metrics.dispatchSize.observe({ mode: input.mode ?? 'sequential' }, requests.length)
+  const results = await runAll(ctx, tenantId, requests, atOnce)
   // Who got an answer will not ask again: not even a crash of the database may forget it.
   if (results.some(({ attempts, replayed }) => attempts > 0 && !replayed)) await ctx.store.makeDurable()
   const succeeded = results.filter((result) => result.success).length
@@ -46,9 +49,11 @@ async function runAll(
   try {
     const failure = settled.find((each) => each.status === 'rejected')
     if (failure !== undefined) throw failure.reason
-    return await inTurn(prepared, atOnce, (one, index) =>
-      runPrepared(ctx, tenantId, one, atOnce === 1 ? prepared[index + 1] : undefined),
-    )
+    return await inTurn(prepared, atOnce, async (one, index) => {
+      const result = await runPrepared(ctx, tenantId, one, atOnce === 1 ? prepared[index + 1] : undefined)
+      countAction(ctx.metrics, plans[index], result)
+      return result
+    })
   } finally {
     // What was not come to is nobody's: the next request may do it at once.
     await ctx.store.release(prepared.map(leaseOf).filter((lease) => lease !== null))

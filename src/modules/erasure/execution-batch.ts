@@ -17,6 +17,7 @@ export async function eraseExecutionBatch(
   tenantId: string,
   wanted: Wanted,
   range: Range,
+  onCancelled?: (count: number) => void,
 ): Promise<Progress | 'wait' | null> {
   const executions = await readExecutions(trx, tenantId, wanted, range)
   const last = executions.at(-1)
@@ -24,7 +25,7 @@ export async function eraseExecutionBatch(
   const found = executions.filter((execution) => execution.found)
   const active = found.filter((execution) => execution.active).map(({ id }) => id)
   if (active.length > 0) {
-    await cancelExecutions(trx, tenantId, active, 'erased')
+    await cancelExecutions(trx, tenantId, active, 'erased', onCancelled)
     if ((await selectActive(trx, tenantId, active)).length > 0) return 'wait'
   }
   const ids = found.map(({ id }) => id)

@@ -18,6 +18,7 @@
  */
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '#config/config.ts'
+import { oldestFreeJobSeconds } from '#infra/durable-jobs.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
 import { erasureRoutes } from './routes.ts'
 import { Erasure, ErasurePage, NewErasure } from './schemas.ts'
@@ -34,8 +35,13 @@ export default async function erasureModule(
   const { secretBox } = app
   erasureRoutes(app, { db: app.db, secretBox, signals: app.signals })
 
-  if (!config.roles.worker) return
-  const ctx = { db: app.workerDb, secretBox, leaseMs: config.delivery.leaseMs, batchSize: BATCH_SIZE }
+  const ctx = {
+    db: app.workerDb,
+    secretBox,
+    leaseMs: config.delivery.leaseMs,
+    batchSize: BATCH_SIZE,
+    onCancelled: (count: number) => app.flowEngine.countCancelled(count),
+  }
   const loop = new JobLoop({
     pass: async (signal) => {
       const result = await runErasureTurn(ctx, signal)
@@ -45,7 +51,15 @@ export default async function erasureModule(
     intervalMs: () => POLL_MS,
     onError: (error) => app.log.warn({ err: error }, 'erasure: stopped for now, it goes on at the next look'),
   })
-  app.signals.subscribe('jobs_due', () => loop.wake())
-  app.addHook('onReady', async () => loop.start())
-  app.addHook('preClose', () => loop.stop())
+  app.background({
+    name: 'erasures',
+    start: () => {
+      app.signals.subscribe('jobs_due', () => loop.wake())
+      loop.start()
+    },
+    stop: () => loop.stop(),
+    probe: () => loop.standing,
+    whenStuck: 'warning',
+    queue: { what: 'Erasures', waitingSeconds: () => oldestFreeJobSeconds(app.pools.api, 'erasures') },
+  })
 }

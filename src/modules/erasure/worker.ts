@@ -32,6 +32,8 @@ export interface ErasureWorkerContext {
   leaseMs: number
   /** Records a batch. */
   batchSize: number
+  /** Told how many executions an erasure ended. */
+  onCancelled?: (count: number) => void
 }
 
 export const BATCH_SIZE = 500
@@ -113,7 +115,8 @@ async function workOf(
   range: Range,
 ): Promise<(trx: Transaction<DB>) => Promise<BatchResult>> {
   const { tenantId, phase } = job
-  if (phase === 'executions') return (trx) => eraseExecutionBatch(trx, tenantId, wanted, range)
+  if (phase === 'executions')
+    return (trx) => eraseExecutionBatch(trx, tenantId, wanted, range, ctx.onCancelled)
   if (phase !== 'events') return (trx) => eraseRecords(trx, tenantId, phase, wanted, range)
   const events = await readBatch(ctx.db, job, range)
   const last = events.at(-1)

@@ -6,5 +6,5 @@ import type { FlowEngineService } from '#modules/flow-engine/index.ts'
 export interface ExecutionContext {
   db: Kysely<DB>
   signals: Pick<Signals, 'publish'>
-  flowEngine: Pick<FlowEngineService, 'retry'>
+  flowEngine: Pick<FlowEngineService, 'retry' | 'countCancelled'>
 }

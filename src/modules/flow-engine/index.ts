@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Transaction } from 'kysely'
-import type { DB } from '#db/schema.ts'
+import type { DB, TriggerKind } from '#db/schema.ts'
 import type { Config } from '#config/config.ts'
 import { cancelExecutions, cancelQueued, haltTenant, resumeTenant } from './run/cancel.ts'
 import { ensureCursor } from './match/cursor.ts'
@@ -9,10 +9,12 @@ import { Engine } from './run/engine.ts'
 import { countTriggered } from './start/rate-cap.ts'
 import { Matcher } from './match/matcher.ts'
 import { MatcherLoop } from './match/loop.ts'
+import { countStarts, createFlowMetrics } from './metrics.ts'
 import { type CompileDefinition, type Program, ProgramCache } from './run/program.ts'
 import { type Retried, retryExecution, type RetryRefusal, type RetryRequest } from './start/retry-start.ts'
 import { startChecked, type UncheckedStart } from './start/service.ts'
 import type { StartResult } from './start/starts.ts'
+import { oldestDueSeconds, oldestUnmatchedSeconds } from './run/queue-repository.ts'
 import { simulate } from './simulate/simulate.ts'
 import type { Simulation, SimulationRequest } from './simulate/types.ts'
 import { Waits } from './wait/waits.ts'
@@ -47,6 +49,10 @@ export interface FlowEngineService {
    * publishes `executions_due` after it.
    */
   retry(trx: Transaction<DB>, request: RetryRequest): Promise<Retried | RetryRefusal>
+  /** For `bcs_executions_started_total`: starts that whoever calls has committed itself. */
+  countStarts(trigger: TriggerKind, counts: { queued: number; skipped: number }): void
+  /** For `bcs_executions_ended_total`: what `cancelExecutions` ended at once. */
+  countCancelled(count: number): void
   /** What a flow would do: nothing is called, nothing is written, no time passes. */
   simulate(request: SimulationRequest): Promise<Simulation>
   /** One that is not started; `now` replaces the database's clock, `tenantId` limits it to one tenant's executions. */
@@ -79,6 +85,12 @@ const POLL_MS = 1_500
 
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
+    const metrics = createFlowMetrics(app.metrics.registry, {
+      unmatchedSeconds: () => oldestUnmatchedSeconds(app.pools.api),
+      dueSeconds: () => oldestDueSeconds(app.pools.api),
+    })
+    const countCancelled = (count: number): void =>
+      metrics.executionsEnded.inc({ outcome: 'cancelled' }, count)
     const programs = new ProgramCache(app.workerDb)
     const waits = new Waits(app.workerDb)
     const createEngine = (now?: () => Date, tenantId?: string): Engine =>
@@ -88,6 +100,7 @@ export default fp(
           pool: app.pools.worker,
           programs,
           waits,
+          metrics,
           log: app.log,
           dispatcher: app.dispatcher,
           egress: app.egress,
@@ -106,6 +119,7 @@ export default fp(
         db: app.workerDb,
         programs,
         signals: app.signals,
+        metrics,
         log: app.log,
         maxStartsPerMinute: config.flow.maxStartsPerMinute,
       })
@@ -116,44 +130,71 @@ export default fp(
         await ensureCursor(app.db, tenantId)
         const most = config.flow.maxStartsPerMinute
         const result = await app.db.transaction().execute(async (trx) => {
-          const started = await startChecked(trx, { ...request, program }, most)
+          const started = await startChecked(trx, { ...request, program, onCancelled: countCancelled }, most)
           const count = started.status === 'queued' ? 1 : 0
           await countTriggered(trx, tenantId, new Map([[flowId, count]]), started.at)
           return started
+        })
+        countStarts(metrics, request.kind, {
+          queued: Number(result.status === 'queued'),
+          skipped: Number(result.status === 'skipped'),
         })
         if (result.status === 'queued') app.signals.publish('executions_due', [tenantId])
         return result
       },
       compileWith: (compile) => programs.compileWith(compile),
       findProgram: (tenantId, flowId, version) => programs.find(tenantId, flowId, version),
-      cancel: (tenantId, ids, reason) => cancelExecutions(app.db, tenantId, ids, reason),
+      cancel: (tenantId, ids, reason) => cancelExecutions(app.db, tenantId, ids, reason, countCancelled),
       halt: async (tenantId) => {
         await haltTenant(app.db, tenantId)
-        return (await cancelQueued(app.db, tenantId)).cancelled
+        return (await cancelQueued(app.db, tenantId, Infinity, countCancelled)).cancelled
       },
       resume: async (tenantId) => {
         await resumeTenant(app.db, tenantId)
         app.signals.publish('executions_due', [tenantId])
       },
-      retry: (trx, request) => retryExecution(trx, programs, request),
+      retry: async (trx, request) => {
+        const retried = await retryExecution(trx, programs, { ...request, onCancelled: countCancelled })
+        if (retried.reason === null) countStarts(metrics, 'retry', { queued: 1, skipped: 0 })
+        return retried
+      },
+      countStarts: (trigger, counts) => countStarts(metrics, trigger, counts),
+      countCancelled,
       simulate: (request) => simulate(app.db, request),
       createEngine,
       createMatcher,
     } satisfies FlowEngineService)
 
-    if (!config.roles.worker) return
     const engine = createEngine()
     const matching = new MatcherLoop(createMatcher(), app.log)
-    app.signals.subscribe('events_stored', (tenantIds) => matching.wake(tenantIds))
-    app.signals.subscribe('executions_due', (tenantIds) => engine.hint(tenantIds))
-    app.addHook('onReady', async () => {
-      engine.start()
-      matching.start()
+    app.background({
+      name: 'matcher',
+      start: () => {
+        app.signals.subscribe('events_stored', (tenantIds) => matching.wake(tenantIds))
+        matching.start()
+      },
+      stop: () => matching.stop(),
+      probe: () => matching.standing,
+      whenStuck: 'failed',
+      queue: {
+        what: 'Events that no flow has seen',
+        waitingSeconds: () => oldestUnmatchedSeconds(app.pools.api),
+      },
     })
-    app.addHook('preClose', async () => {
-      await matching.stop()
-      await engine.stop()
+    app.background({
+      name: 'engine',
+      start: () => {
+        app.signals.subscribe('executions_due', (tenantIds) => engine.hint(tenantIds))
+        engine.start()
+      },
+      stop: () => engine.stop(),
+      probe: () => engine.standing,
+      whenStuck: 'failed',
+      queue: { what: 'Due executions', waitingSeconds: () => oldestDueSeconds(app.pools.api) },
     })
   },
-  { name: 'flow-engine', dependencies: ['db', 'signals', 'events', 'dispatcher', 'egress', 'message'] },
+  {
+    name: 'flow-engine',
+    dependencies: ['db', 'signals', 'metrics', 'background', 'events', 'dispatcher', 'egress', 'message'],
+  },
 )

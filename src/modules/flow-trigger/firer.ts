@@ -19,6 +19,7 @@ import {
   postponeSchedule,
   selectUpcoming,
 } from './firing-repository.ts'
+import type { ScheduleMetrics } from './metrics.ts'
 
 export interface FirerContext {
   db: Kysely<DB>
@@ -27,6 +28,10 @@ export interface FirerContext {
   maxStartsPerMinute: number
   /** Tells of tenants with new executions, after their commit. */
   onStarted: (tenantIds: readonly string[]) => void
+  /** Told after the commit. */
+  countStarts: (counts: { queued: number; skipped: number }) => void
+  onCancelled: (count: number) => void
+  metrics: ScheduleMetrics
   log: Pick<FastifyBaseLogger, 'error'>
 }
 
@@ -131,6 +136,7 @@ export class Firer {
   }
 
   async #commit(firings: readonly Firing[], now: Date): Promise<number> {
+    let counts = { queued: 0, skipped: 0 }
     const claimed = await this.#ctx.db.transaction().execute(async (trx) => {
       const idle = firings.filter(({ version }) => version === null)
       const active = firings.filter(({ version }) => version !== null)
@@ -139,11 +145,12 @@ export class Firer {
         ...(idle.length > 0 ? await claimIdleSchedules(trx, idle) : []),
       ]
       const starts = taken.flatMap(({ start }) => start ?? [])
-      await startTogether(trx, starts, this.#ctx.maxStartsPerMinute, now)
+      counts = await startTogether(trx, starts, this.#ctx.maxStartsPerMinute, now)
       await advanceSchedules(trx, taken)
       return taken
     })
-    this.#announce(claimed)
+    this.#ctx.countStarts(counts)
+    this.#announce(claimed, now)
     return claimed.length
   }
 
@@ -155,11 +162,16 @@ export class Firer {
   async #alone(firing: Firing, now: Date): Promise<number> {
     const { start } = firing
     if (start === null) return 0
+    const counts = { queued: 0, skipped: 0 }
+    let cancelled = 0
+    const onCancelled = (count: number): void => void (cancelled += count)
     try {
       await this.#ctx.db.transaction().execute(async (trx: Transaction<DB>) => {
-        const started = await startChecked(trx, start, this.#ctx.maxStartsPerMinute, now)
+        const started = await startChecked(trx, { ...start, onCancelled }, this.#ctx.maxStartsPerMinute, now)
         if ((await claimSchedules(trx, [firing])).length === 0) throw new Taken()
         const count = started.status === 'queued' ? 1 : 0
+        counts.queued = count
+        counts.skipped = Number(started.status === 'skipped')
         await countTriggered(trx, start.tenantId, new Map([[start.flowId, count]]), now)
         await advanceSchedules(trx, [firing])
       })
@@ -167,7 +179,9 @@ export class Firer {
       if (error instanceof Taken) return 0
       throw error
     }
-    this.#announce([firing])
+    this.#ctx.countStarts(counts)
+    if (cancelled > 0) this.#ctx.onCancelled(cancelled)
+    this.#announce([firing], now)
     return 1
   }
 
@@ -183,11 +197,17 @@ export class Firer {
 
   async #putOff(schedule: DueSchedule, now: Date, error: unknown): Promise<void> {
     const { tenant_id, flow_id, trigger_id } = schedule
+    this.#ctx.metrics.fired.inc({ outcome: 'postponed' })
     await postponeSchedule(this.#ctx.db, schedule, new Date(now.getTime() + POSTPONE_MS))
     this.#ctx.log.error({ err: error, tenant_id, flow_id, trigger_id }, 'a schedule was put off for a minute')
   }
 
-  #announce(firings: readonly Firing[]): void {
+  #announce(firings: readonly Firing[], now: Date): void {
+    const { metrics } = this.#ctx
+    for (const { start, next_fire_at } of firings) {
+      metrics.fired.inc({ outcome: start === null ? 'passed' : 'fired' })
+      if (start !== null) metrics.lag.observe(Math.max(0, now.getTime() - next_fire_at.getTime()) / 1_000)
+    }
     const tenants = new Set(firings.filter(({ start }) => start !== null).map(({ tenant_id }) => tenant_id))
     if (tenants.size > 0) this.#ctx.onStarted([...tenants])
   }

@@ -1,4 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
+import type pg from 'pg'
 import type { DB } from '#db/schema.ts'
 
 export interface DueSchedule {
@@ -32,6 +33,15 @@ export async function selectUpcoming(
     ) s on true`.execute(db)
   const schedules = rows.filter((row): row is DueSchedule & { now: Date } => row.due_at !== null)
   return { now: rows[0]?.now ?? new Date(), schedules }
+}
+
+/** Returns for how many seconds the oldest due schedule has been waiting for a worker; 0: none is due. */
+export async function oldestDueSeconds(pool: pg.Pool): Promise<number> {
+  const { rows } = await pool.query<{ seconds: number }>(
+    `select coalesce(extract(epoch from now() - min(due_at)), 0)::float8 as seconds
+     from automation_schedules where due_at <= now()`,
+  )
+  return rows[0]?.seconds ?? 0
 }
 
 /**

@@ -6,6 +6,8 @@ import type { Config } from '#config/config.ts'
 import type { Trigger } from '#lib/flow/types.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
 import { Firer, LOOK_MS } from './firer.ts'
+import { oldestDueSeconds } from './firing-repository.ts'
+import { createScheduleMetrics } from './metrics.ts'
 import { flowTriggerRoutes } from './routes.ts'
 import { HookReceipt, Inlet } from './schemas.ts'
 import {
@@ -63,12 +65,16 @@ export default fp(
     const ctx: FlowTriggerContext = { db: app.db, secretBox: app.secretBox, publicUrl: config.publicUrl }
     for (const schema of [HookReceipt, Inlet]) app.addSchema(schema)
     await app.register(flowTriggerRoutes, { ...ctx, flowEngine: app.flowEngine })
+    const metrics = createScheduleMetrics(app.metrics.registry, () => oldestDueSeconds(app.pools.api))
     const createFirer = (): Firer =>
       new Firer({
         db: app.workerDb,
         findProgram: (tenantId, flowId, version) => app.flowEngine.findProgram(tenantId, flowId, version),
         maxStartsPerMinute: config.flow.maxStartsPerMinute,
         onStarted: (tenantIds) => app.signals.publish('executions_due', tenantIds),
+        countStarts: (counts) => app.flowEngine.countStarts('schedule', counts),
+        onCancelled: (count) => app.flowEngine.countCancelled(count),
+        metrics,
         log: app.log,
       })
     app.decorate('flowTriggers', {
@@ -80,7 +86,6 @@ export default fp(
       createFirer,
     } satisfies FlowTriggerService)
 
-    if (!config.roles.worker) return
     const firer = createFirer()
     let waitMs = LOOK_MS
     const loop = new JobLoop({
@@ -94,8 +99,17 @@ export default fp(
       intervalMs: () => waitMs,
       onError: (error) => app.log.error({ err: error }, 'schedules not fired'),
     })
-    app.addHook('onReady', async () => loop.start())
-    app.addHook('preClose', () => loop.stop())
+    app.background({
+      name: 'schedules',
+      start: () => loop.start(),
+      stop: () => loop.stop(),
+      probe: () => loop.standing,
+      whenStuck: 'failed',
+      queue: { what: 'Due schedules', waitingSeconds: () => oldestDueSeconds(app.pools.api) },
+    })
   },
-  { name: 'flow-trigger', dependencies: ['db', 'auth', 'secrets', 'signals', 'flow-engine'] },
+  {
+    name: 'flow-trigger',
+    dependencies: ['db', 'auth', 'secrets', 'signals', 'metrics', 'background', 'flow-engine'],
+  },
 )

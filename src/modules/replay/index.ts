@@ -13,6 +13,7 @@
  */
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '#config/config.ts'
+import { oldestFreeJobSeconds } from '#infra/durable-jobs.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
 import { replayRoutes } from './routes.ts'
 import { NewReplay, Replay, ReplayEstimate, ReplayPage } from './schemas.ts'
@@ -28,7 +29,6 @@ export default async function replayModule(
   for (const schema of [NewReplay, Replay, ReplayEstimate, ReplayPage]) app.addSchema(schema)
   replayRoutes(app, { db: app.db, signals: app.signals })
 
-  if (!config.roles.worker) return
   const ctx = {
     db: app.workerDb,
     signals: app.signals,
@@ -45,7 +45,15 @@ export default async function replayModule(
     intervalMs: () => POLL_MS,
     onError: (error) => app.log.warn({ err: error }, 'replay: stopped for now, it goes on at the next look'),
   })
-  app.signals.subscribe('jobs_due', () => loop.wake())
-  app.addHook('onReady', async () => loop.start())
-  app.addHook('preClose', () => loop.stop())
+  app.background({
+    name: 'replays',
+    start: () => {
+      app.signals.subscribe('jobs_due', () => loop.wake())
+      loop.start()
+    },
+    stop: () => loop.stop(),
+    probe: () => loop.standing,
+    whenStuck: 'warning',
+    queue: { what: 'Replays', waitingSeconds: () => oldestFreeJobSeconds(app.pools.api, 'replays') },
+  })
 }

@@ -21,6 +21,8 @@ import { PAUSE_MS, runRetention } from './worker.ts'
 export { type RetentionContext, type RetentionCounts, runRetention } from './worker.ts'
 
 const INTERVAL_MS = 3_600_000
+/** The first pass over years of data may take hours; one of a day is not going to end. */
+const PASS_MAX_MS = 24 * 3_600_000
 /** Replicas that start together do not ask for the lock together. */
 const JITTER_MS = 600_000
 /** Also where processes live for minutes only. */
@@ -30,7 +32,6 @@ export default async function retentionModule(
   app: FastifyInstance,
   { config }: { config: Config },
 ): Promise<void> {
-  if (!config.roles.worker) return
   const ctx = { db: app.workerDb, ...config.retention, pauseMs: PAUSE_MS, memory: new Map() }
   const loop = new JobLoop({
     pass: async (signal) => {
@@ -44,6 +45,13 @@ export default async function retentionModule(
     intervalMs: () => INTERVAL_MS + Math.random() * JITTER_MS,
     onError: (error) => app.log.warn({ err: error }, 'retention: stopped for now, it goes on in an hour'),
   })
-  app.addHook('onReady', async () => loop.start())
-  app.addHook('preClose', () => loop.stop())
+  app.background({
+    name: 'retention',
+    start: () => loop.start(),
+    stop: () => loop.stop(),
+    probe: () => loop.standing,
+    whenStuck: 'warning',
+    // A pass goes through every tenant.
+    stuckAfterMs: PASS_MAX_MS,
+  })
 }

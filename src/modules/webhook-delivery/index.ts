@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
+import { queueState } from '#infra/queue-state.ts'
 import { type DeliveryTarget, signedHeaders, type WebhookMessage } from './destinations/attempt.ts'
 import { applyEffect } from './health/effects.ts'
 import { deliveryRoutes } from './log/routes.ts'
@@ -79,15 +80,25 @@ export default fp(
     } satisfies DeliveryService)
     await app.register(deliveryRoutes, { ctx })
 
-    if (!config.roles.worker) return
     const worker = createWorker({ tenantId: null })
-    app.signals.subscribe('deliveries_due', (ids) => worker.hint(ids))
-    app.signals.subscribe('plugin_changed', (ids) => worker.pluginChanged(ids))
-    app.addHook('onReady', async () => worker.start())
-    app.addHook('preClose', () => worker.stop())
+    app.background({
+      name: 'deliveries',
+      start: () => {
+        app.signals.subscribe('deliveries_due', (ids) => worker.hint(ids))
+        app.signals.subscribe('plugin_changed', (ids) => worker.pluginChanged(ids))
+        worker.start()
+      },
+      stop: () => worker.stop(),
+      probe: () => worker.standing,
+      whenStuck: 'failed',
+      queue: {
+        what: 'Due deliveries',
+        waitingSeconds: async () => (await queueState(app.pools.api)).unattendedSeconds,
+      },
+    })
   },
   {
     name: 'webhook-delivery',
-    dependencies: ['db', 'signals', 'secrets', 'egress', 'metrics', 'events'],
+    dependencies: ['db', 'signals', 'secrets', 'egress', 'metrics', 'background', 'events'],
   },
 )

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import type { Egress } from '#infra/egress/index.ts'
 import type { Metrics } from '#infra/metrics.ts'
+import { Pulse, type Standing } from '#lib/async/pulse.ts'
 import { DueReader } from './due/reader.ts'
 import { EffectQueue } from './health/effect-queue.ts'
 import type { HealthEffect } from './health/health.ts'
@@ -63,6 +64,7 @@ export class DeliveryWorker {
   readonly #sender: Sender
   readonly #effects: EffectQueue
   readonly #tally: Tally
+  readonly #pulse = new Pulse()
   /** Work on the side that stopping waits for. */
   readonly #aside = new Set<Promise<void>>()
   readonly #settledWaiters = new Set<() => void>()
@@ -108,6 +110,11 @@ export class DeliveryWorker {
       now,
       onRecorded: (recorded, lost) => this.#recorded(recorded, lost),
     })
+  }
+
+  /** How looking for work stands. */
+  get standing(): Standing {
+    return this.#pulse.standing
   }
 
   /** Begins to look for work, at once and then by signals and polls. */
@@ -211,6 +218,7 @@ export class DeliveryWorker {
     try {
       while (this.#again && this.#running) {
         this.#again = false
+        this.#pulse.begin()
         if (this.#mustDiscover) {
           this.#mustDiscover = false
           await this.#keeper.discover()
@@ -229,8 +237,10 @@ export class DeliveryWorker {
         if (starved) this.#starved = true
         for (const lane of changed) this.#close(lane)
         for (const lane of filled) this.#sender.start(lane)
+        this.#pulse.succeed()
       }
     } catch (error) {
+      this.#pulse.fail()
       this.#again = this.#mustDiscover = true
       if (!this.#running) return
       const { message, code } = error as Error & { code?: string }

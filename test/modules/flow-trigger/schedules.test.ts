@@ -328,3 +328,33 @@ t.test('idle, a look says when the next one is due and never waits longer than a
   t.match(await firer.pass(MORNING), { waitMs: 5_000 }, 'seven months ahead')
   t.match(await firer.pass(at('2026-12-31T23:59:58.500Z')), { dealtWith: 0, waitMs: 1_500 })
 })
+
+t.test('firings are counted with how late they were, and so is what they start', async (t) => {
+  const shop = await world.shop()
+  await activate(world, shop, [schedule('0 9 * * *')], MORNING)
+  const { registry } = app.metrics
+  const figures = async (): Promise<number[]> => {
+    const text = await Promise.all(
+      ['bcs_schedules_fired_total', 'bcs_schedule_lag_seconds', 'bcs_executions_started_total'].map((name) =>
+        registry.getSingleMetricAsString(name),
+      ),
+    )
+    const value = (figure: string): number => {
+      const line = text.flatMap((each) => each.split('\n')).find((each) => each.startsWith(`${figure} `))
+      return Number(line?.slice(figure.length + 1) ?? 0)
+    }
+    return [
+      value('bcs_schedules_fired_total{outcome="fired"}'),
+      value('bcs_schedule_lag_seconds_count'),
+      value('bcs_schedule_lag_seconds_sum'),
+      value('bcs_executions_started_total{trigger="schedule",outcome="queued"}'),
+    ]
+  }
+  const before = await figures()
+  await fireAll(firer, at('2026-06-01T09:00:03.000Z'))
+  const after = await figures()
+  t.strictSame(
+    after.map((value, index) => Math.round(value - (before[index] ?? 0))),
+    [1, 1, 3, 1],
+  )
+})

@@ -30,7 +30,7 @@ export interface BulkLimits {
 
 /** Nothing holds more than a batch locked, however many there are. */
 export async function cancelMany(
-  { db }: Pick<ExecutionContext, 'db'>,
+  { db, flowEngine }: Pick<ExecutionContext, 'db' | 'flowEngine'>,
   actor: Actor,
   tenantId: string,
   input: BulkCancelInput,
@@ -44,7 +44,9 @@ export async function cancelMany(
     const ids = await selectToCancel(db, tenantId, filter, CANCEL_BATCH)
     if (ids.length === 0) return { cancelled, remaining: 0 }
     cancelled += await db.transaction().execute(async (trx) => {
-      const count = await cancelExecutions(trx, tenantId, ids, CANCEL_REASON)
+      const count = await cancelExecutions(trx, tenantId, ids, CANCEL_REASON, (ended) =>
+        flowEngine.countCancelled(ended),
+      )
       await audit(trx, actor, {
         tenantId,
         action: 'executions.cancelled',

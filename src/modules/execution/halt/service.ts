@@ -20,7 +20,7 @@ export async function readHalt(db: Kysely<DB> | Transaction<DB>, tenantId: strin
 }
 
 export async function halt(
-  { db }: Pick<ExecutionContext, 'db'>,
+  { db, flowEngine }: Pick<ExecutionContext, 'db' | 'flowEngine'>,
   actor: Actor,
   tenantId: string,
 ): Promise<HaltResult> {
@@ -32,7 +32,10 @@ export async function halt(
     await auditSwitch(trx, actor, tenantId, 'automations.halted')
     return readHalt(trx, tenantId)
   })
-  return { ...state, ...(await cancelQueued(db, tenantId, deadline)) }
+  return {
+    ...state,
+    ...(await cancelQueued(db, tenantId, deadline, (ended) => flowEngine.countCancelled(ended))),
+  }
 }
 
 export async function resume(

@@ -66,13 +66,14 @@ const MAX_INTEGER = 2 ** 31 - 1
 
 /** At once where it waits, at its next step where it runs. A cancelled one stays as it is. @throws `execution_ended` */
 export async function cancelExecution(
-  { db }: Pick<ExecutionContext, 'db'>,
+  { db, flowEngine }: Pick<ExecutionContext, 'db' | 'flowEngine'>,
   actor: Actor,
   tenantId: string,
   id: string,
 ): Promise<Execution> {
+  const countCancelled = (count: number): void => flowEngine.countCancelled(count)
   return db.transaction().execute(async (trx) => {
-    if ((await cancelExecutions(trx, tenantId, [id], CANCEL_REASON)) > 0) {
+    if ((await cancelExecutions(trx, tenantId, [id], CANCEL_REASON, countCancelled)) > 0) {
       await audit(trx, actor, {
         tenantId,
         action: 'execution.cancelled',

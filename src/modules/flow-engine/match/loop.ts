@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { JobLoop } from '#lib/async/job-loop.ts'
+import { JobLoop, type PassResult } from '#lib/async/job-loop.ts'
+import { Pulse, type Standing, worstOf } from '#lib/async/pulse.ts'
 import type { Matcher } from './matcher.ts'
 
 /** Between looks at all tenants: what a lost signal costs. */
@@ -12,6 +13,8 @@ export class MatcherLoop {
   readonly #matcher: Matcher
   readonly #loop: JobLoop
   readonly #named = new Set<string>()
+  /** Fails while every tenant that has something new fails. */
+  readonly #pulse = new Pulse()
   #lookAt = 0
 
   constructor(matcher: Matcher, log: FastifyBaseLogger) {
@@ -21,6 +24,10 @@ export class MatcherLoop {
       intervalMs: () => (matcher.behind.size > 0 ? BEHIND_MS : Math.max(0, this.#lookAt - performance.now())),
       onError: (error) => log.error({ err: (error as Error).message }, 'events not matched against flows'),
     })
+  }
+
+  get standing(): Standing {
+    return worstOf(this.#loop.standing, this.#pulse.standing)
   }
 
   start(): void {
@@ -38,16 +45,22 @@ export class MatcherLoop {
     this.#loop.wake()
   }
 
-  async #pass(): Promise<'more' | 'idle'> {
+  async #pass(): Promise<PassResult> {
     const named = new Set([...this.#named, ...this.#matcher.behind])
     this.#named.clear()
-    if (performance.now() < this.#lookAt)
-      return named.size === 0 ? 'idle' : this.#matcher.pass([...named], null)
+    if (performance.now() < this.#lookAt) return named.size === 0 ? 'idle' : this.#match([...named])
     this.#lookAt = performance.now() + LOOK_MS
-    const looked = await this.#matcher.pass([], null)
+    const looked = await this.#match([])
     if (looked === 'more') this.#lookAt = 0
     if (named.size === 0) return looked
-    const matched = await this.#matcher.pass([...named], null)
+    const matched = await this.#match([...named])
     return looked === 'more' ? looked : matched
+  }
+
+  async #match(tenantIds: readonly string[]): Promise<PassResult> {
+    const result = await this.#matcher.pass(tenantIds, null, () => this.#loop.progress())
+    if (this.#matcher.isFailing) this.#pulse.fail()
+    else this.#pulse.succeed()
+    return result
   }
 }

@@ -15,6 +15,7 @@ import { lockCursor, moveCursor } from './cursor.ts'
 import { flowNewer } from '../errors.ts'
 import { CAP_WINDOW_MS, countRecentStarts, countTriggered, pauseIfSelfTriggering } from '../start/rate-cap.ts'
 import { hashOfEvent } from '../wait/hash.ts'
+import { countStarts, type FlowMetrics } from '../metrics.ts'
 import type { ProgramCache } from '../run/program.ts'
 import { isSimpleStart, startExecution, startSimple, type StartRequest } from '../start/starts.ts'
 import { meetsFilter, type StoredFilter } from '../wait/filter.ts'
@@ -25,6 +26,7 @@ export interface MatcherContext {
   db: Kysely<DB>
   programs: ProgramCache
   signals: Signals
+  metrics: FlowMetrics
   log: FastifyBaseLogger
   /** Executions that one flow may start in a minute. */
   maxStartsPerMinute: number
@@ -52,9 +54,18 @@ interface Matched {
   matched: number
   /** There are more that can be seen. */
   isFull: boolean
+  started: Started
 }
 
-const NOTHING: Matched = { matched: 0, isFull: false }
+/** What came of a batch, counted once it is committed. */
+interface Started {
+  queued: number
+  skipped: number
+  cancelled: number
+}
+
+const NONE_STARTED: Started = { queued: 0, skipped: 0, cancelled: 0 }
+const NOTHING: Matched = { matched: 0, isFull: false, started: NONE_STARTED }
 
 /**
  * Reads tenants' event feeds and lets events start, wake and cancel executions. For each tenant there is one cursor;
@@ -66,6 +77,8 @@ export class Matcher {
   readonly #active: ActiveFlows
   #behind = new Set<string>()
   #matched = 0
+  /** Of the last pass: tenants whose transaction ended well, and that failed. */
+  #passed = { well: 0, failed: 0 }
   /** Tenants whose batches failed: they are gone through event by event until that is over. */
   readonly #troubled = new Map<string, Trouble>()
 
@@ -84,14 +97,29 @@ export class Matcher {
     return this.#matched
   }
 
-  /** Matches what has come for these tenants; none named: for all that have something new. */
-  async pass(tenantIds: readonly string[], now: Date | null): Promise<PassResult> {
+  /** Whether all that the last pass tried failed. */
+  get isFailing(): boolean {
+    return this.#passed.failed > 0 && this.#passed.well === 0
+  }
+
+  /**
+   * Matches what has come for these tenants; none named: for all that have something new.
+   * @param onProgress told after each tenant
+   */
+  async pass(
+    tenantIds: readonly string[],
+    now: Date | null,
+    onProgress: () => void = () => undefined,
+  ): Promise<PassResult> {
     const tenants = tenantIds.length > 0 ? tenantIds : await findBehind(this.#ctx.db)
     this.#behind = new Set()
+    this.#passed = { well: 0, failed: 0 }
     let hasMore = false
     for (const tenantId of tenants) {
-      const { matched, isFull } = await this.#matchOne(tenantId, now)
+      const { matched, isFull, started } = await this.#matchOne(tenantId, now)
+      onProgress()
       if (matched === 0) continue
+      this.#count(matched, started)
       this.#matched += matched
       this.#ctx.signals.publish('executions_due', [tenantId])
       if (isFull) this.#behind.add(tenantId)
@@ -100,10 +128,19 @@ export class Matcher {
     return hasMore ? 'more' : 'idle'
   }
 
+  #count(matched: number, { queued, skipped, cancelled }: Started): void {
+    const { metrics } = this.#ctx
+    metrics.eventsMatched.inc(matched)
+    countStarts(metrics, 'event', { queued, skipped })
+    if (cancelled > 0) metrics.executionsEnded.inc({ outcome: 'cancelled' }, cancelled)
+  }
+
   /** One tenant's trouble is not the others'. */
   async #matchOne(tenantId: string, now: Date | null): Promise<Matched> {
     try {
-      return await this.#ctx.db.transaction().execute((trx) => this.#match(trx, tenantId, now))
+      const result = await this.#ctx.db.transaction().execute((trx) => this.#match(trx, tenantId, now))
+      this.#passed.well++
+      return result
     } catch (error) {
       if (isLockNotAvailable(error) || isSerialisationConflict(error)) {
         this.#behind.add(tenantId)
@@ -113,6 +150,7 @@ export class Matcher {
         this.#ctx.log.warn({ tenant_id: tenantId }, 'events left to a newer release: it published a flow')
         return NOTHING
       }
+      this.#passed.failed++
       this.#ctx.log.error({ err: error, tenant_id: tenantId }, 'events not matched against flows')
       if (!isPassing(error)) this.#noteTrouble(tenantId)
       return NOTHING
@@ -152,7 +190,7 @@ export class Matcher {
         'event passed over: no flow will see it',
       )
       this.#noteProgress(tenantId)
-      return { matched: 1, isFull: true }
+      return { matched: 1, isFull: true, started: NONE_STARTED }
     }
     const active = cursor.isHalted ? null : await this.#active.get(trx, tenantId, cursor.flowsVersion)
     const flows = active?.flows ?? []
@@ -162,10 +200,11 @@ export class Matcher {
     const batch = withinBytes(scanned, isWanted)
     const ids = batch.filter(isWanted).map(({ id }) => id)
     const rows = await selectEvents(trx, tenantId, ids)
-    await this.#apply(trx, tenantId, flows, shapes, rows, testNow ?? cursor.now)
+    const started = await this.#apply(trx, tenantId, flows, shapes, rows, testNow ?? cursor.now)
     await moveCursor(trx, tenantId, batch.at(-1) as ScannedEvent)
     if (trouble !== undefined) this.#noteProgress(tenantId)
-    return { matched: batch.length, isFull: batch.length === most || batch.length < scanned.length }
+    const isFull = batch.length === most || batch.length < scanned.length
+    return { matched: batch.length, isFull, started }
   }
 
   async #apply(
@@ -175,7 +214,9 @@ export class Matcher {
     shapes: ReadonlyMap<string, readonly string[]>,
     rows: readonly EventRow[],
     now: Date,
-  ): Promise<void> {
+  ): Promise<Started> {
+    let [skipped, cancelled] = [0, 0]
+    const onCancelled = (count: number): void => void (cancelled += count)
     const recent = new Map<string, { minute: number; count: number }>()
     const started = new Map<string, number>()
     let simple: StartRequest[] = []
@@ -188,7 +229,7 @@ export class Matcher {
       const cameAt = uuidTime(row.id)
       const minute = Math.floor(cameAt.getTime() / CAP_WINDOW_MS)
       const paths = shapes.get(event.type)
-      if (paths !== undefined) await receive(trx, tenantId, event, paths, now)
+      if (paths !== undefined) await receive(trx, tenantId, event, paths, now, onCancelled)
       for (const flow of flows) {
         if (!isTriggered(flow, event, tenantId, now)) continue
         const most = this.#ctx.maxStartsPerMinute
@@ -210,6 +251,7 @@ export class Matcher {
           causationDepth: row.causation_depth,
           refused: count >= most ? 'rate_cap' : null,
           now,
+          onCancelled,
         }
         if (isSimpleStart(request)) {
           recent.set(flow.id, { minute, count: count + 1 })
@@ -219,6 +261,7 @@ export class Matcher {
         const result = await startExecution(trx, request)
         recent.set(flow.id, { minute, count: count + (result.status === 'queued' ? 1 : 0) })
         if (result.status === 'queued') started.set(flow.id, (started.get(flow.id) ?? 0) + 1)
+        if (result.status === 'skipped') skipped++
         if (result.reason === 'causation_depth') {
           await flush()
           await pauseIfSelfTriggering(trx, tenantId, flow.id, event.id)
@@ -227,6 +270,8 @@ export class Matcher {
     }
     await flush()
     await countTriggered(trx, tenantId, started, now)
+    const queued = started.values().reduce((sum, count) => sum + count, 0)
+    return { queued, skipped, cancelled }
   }
 }
 
@@ -290,6 +335,7 @@ async function receive(
   event: EventScope,
   pathLists: readonly string[],
   now: Date,
+  onCancelled: (count: number) => void,
 ): Promise<void> {
   const hashes = pathLists
     .map((paths) => hashOfEvent(event.type, paths, event.data))
@@ -307,7 +353,7 @@ async function receive(
     .execute()
   const met = waits.filter((wait) => meetsFilter(wait.filter as StoredFilter | null, event, now))
   const cancelled = new Set(met.filter((wait) => wait.purpose === 'cancel').map((wait) => wait.execution_id))
-  await cancelExecutions(trx, tenantId, [...cancelled], 'cancel_on')
+  await cancelExecutions(trx, tenantId, [...cancelled], 'cancel_on', onCancelled)
   const first = new Map<string, { executionId: string; iteration: string; alternative: number }>()
   for (const { execution_id: executionId, purpose, iteration, alternative } of met) {
     const key = `${executionId} ${iteration}`

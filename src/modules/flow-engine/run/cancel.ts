@@ -5,6 +5,7 @@ import { ensureCursor, lockCursor } from '../match/cursor.ts'
 
 /**
  * Ends executions that have not ended: at once where they wait, at the next step boundary where they run.
+ * @param onEnded told how many ended at once: the others end where they run
  * @returns how many it concerned
  */
 export async function cancelExecutions(
@@ -12,9 +13,10 @@ export async function cancelExecutions(
   tenantId: string,
   ids: readonly string[],
   reason: string,
+  onEnded: (count: number) => void = () => undefined,
 ): Promise<number> {
   if (ids.length === 0) return 0
-  const { rows } = await sql<{ id: string }>`
+  const { rows } = await sql<{ id: string; status: string }>`
     with chosen as materialized (
       select id from automation_executions
       where tenant_id = ${tenantId} and id = any(${[...ids]}::uuid[]) and status in ('queued', 'waiting', 'running')
@@ -32,7 +34,9 @@ export async function cancelExecutions(
       delete from automation_waits w using ended
       where w.tenant_id = ${tenantId} and w.execution_id = ended.id and ended.status = 'cancelled'
     )
-    select id from ended`.execute(db)
+    select id, status from ended`.execute(db)
+  const ended = rows.filter(({ status }) => status === 'cancelled').length
+  if (ended > 0) onEnded(ended)
   return rows.length
 }
 
@@ -67,6 +71,7 @@ export async function cancelQueued(
   db: Kysely<DB>,
   tenantId: string,
   deadline = Infinity,
+  onEnded?: (count: number) => void,
 ): Promise<{ cancelled: number; complete: boolean }> {
   await awaitStarts(db, tenantId)
   let cancelled = 0
@@ -82,7 +87,7 @@ export async function cancelQueued(
       .execute()
     if (queued.length === 0) return { cancelled, complete: true }
     const ids = queued.map(({ id }) => id)
-    cancelled += await cancelExecutions(db, tenantId, ids, 'halted')
+    cancelled += await cancelExecutions(db, tenantId, ids, 'halted', onEnded)
   }
   return { cancelled, complete: false }
 }

@@ -8,6 +8,8 @@ import { isProblem } from '#lib/api/problem.ts'
 import { BoundaryWriter } from './boundary-writer.ts'
 import { callsOf } from '../steps/outgoing.ts'
 import type { CallContext } from '../steps/types.ts'
+import { Pulse, type Standing, worstOf } from '#lib/async/pulse.ts'
+import type { Boundary, BoundaryAnswer } from './boundary-repository.ts'
 import {
   claimExecutions,
   type ClaimedExecution,
@@ -17,6 +19,7 @@ import {
 import { flowNewer, flowOutdated } from '../errors.ts'
 import { FlowHealth } from './flow-health.ts'
 import { Ended, Journal, type RunEnd } from './journal.ts'
+import { countEnd, countSteps, type FlowMetrics } from '../metrics.ts'
 import type { ProgramCache } from './program.ts'
 import { ResumeLoader } from './resume-loader.ts'
 import { Run } from './runner.ts'
@@ -28,6 +31,7 @@ export interface EngineContext extends CallContext {
   pool: pg.Pool
   programs: ProgramCache
   waits: Waits
+  metrics: FlowMetrics
   log: FastifyBaseLogger
 }
 
@@ -59,6 +63,9 @@ export class Engine {
   readonly #loader: ResumeLoader
   readonly #held = new Set<ClaimedExecution>()
   readonly #runs = new Set<Promise<void>>()
+  readonly #claimPulse = new Pulse()
+  /** Fails while no execution comes to an end or a wait: its boundaries are not written. */
+  readonly #runPulse = new Pulse()
   #running = false
   #stopping = false
   #again = false
@@ -83,6 +90,11 @@ export class Engine {
   /** Executions taken so far. */
   get taken(): number {
     return this.#taken
+  }
+
+  /** How claims, and the executions that were claimed, stand. */
+  get standing(): Standing {
+    return worstOf(this.#claimPulse.standing, this.#runPulse.standing)
   }
 
   start(): void {
@@ -166,9 +178,12 @@ export class Engine {
         const free = this.#options.maxRunning - this.#runs.size
         // Whoever ends makes room for everybody.
         if (free <= 0) return
+        this.#claimPulse.begin()
         if ((await this.#take(free, wanted)) > 0) this.#want(wanted)
+        this.#claimPulse.succeed()
       }
     } catch (error) {
+      this.#claimPulse.fail()
       this.#again = false
       this.#ctx.log.error({ err: (error as Error).message }, 'flow engine: looking for work failed')
     }
@@ -211,9 +226,12 @@ export class Engine {
     for (const claim of claims) {
       busy.set(claim.tenant_id, (busy.get(claim.tenant_id) ?? 0) + 1)
       this.#held.add(claim)
+      this.#ctx.metrics.executionLag.observe(Math.max(0, claim.lag_s))
+      this.#ctx.metrics.executionsHeld.set(this.#held.size)
       const run = this.#run(claim, startedAt).finally(() => {
         this.#runs.delete(run)
         this.#held.delete(claim)
+        this.#ctx.metrics.executionsHeld.set(this.#held.size)
         this.#freed()
       })
       this.#runs.add(run)
@@ -235,7 +253,7 @@ export class Engine {
       Math.floor(now?.().getTime() ?? claim.now_ms + (performance.now() - startedAt))
     const journal = new Journal({
       claim,
-      commit: (boundary) => this.#boundaries.commit(boundary),
+      commit: (boundary) => this.#commit(boundary),
       leaseMs: this.#options.leaseMs,
       takenAt: startedAt,
       clock,
@@ -244,9 +262,28 @@ export class Engine {
       const end = await this.#runClaim(claim, journal, clock).catch((error: unknown) =>
         this.#breakOff(claim, journal, error, log),
       )
+      this.#runPulse.succeed()
+      if (end !== null) countEnd(this.#ctx.metrics, end)
       if (end !== null) await this.#noteHealth(claim, end, log)
     } catch (error) {
+      if (!isProblem(error, flowNewer)) this.#runPulse.fail()
       log.warn({ err: error }, 'execution left to its lease')
+    }
+  }
+
+  async #commit(boundary: Boundary): Promise<BoundaryAnswer> {
+    const { metrics } = this.#ctx
+    const askedAt = performance.now()
+    const observe = (outcome: 'written' | 'lost' | 'failed'): void =>
+      metrics.boundaryDuration.observe({ outcome }, (performance.now() - askedAt) / 1_000)
+    try {
+      const answer = await this.#boundaries.commit(boundary)
+      observe(answer.status === null ? 'lost' : 'written')
+      if (answer.status !== null) countSteps(metrics, boundary.steps)
+      return answer
+    } catch (error) {
+      observe('failed')
+      throw error
     }
   }
 

@@ -28,6 +28,8 @@ export interface ClaimedExecution {
   /** When it was first taken up: the same for whoever takes it up again. */
   started_at_ms: number
   now_ms: number
+  /** Seconds from when it was due. */
+  lag_s: number
 }
 
 /**
@@ -80,9 +82,9 @@ with recursive clock as (
       and e.schema_version <= ${FLOW_SCHEMA_VERSION} limit 1)
   order by tenants.due_at limit $1::bigint
 ), due as (
-  select chosen.tenant_id, chosen.id, chosen.status
+  select chosen.tenant_id, chosen.id, chosen.status, extract(epoch from clock.now - chosen.due_at)::float8 as lag_s
   from ready, clock, lateral (
-    select e.tenant_id, e.id, e.status from automation_executions e
+    select e.tenant_id, e.id, e.status, e.due_at from automation_executions e
     where e.tenant_id = ready.tenant_id and e.due_at <= clock.now and e.schema_version <= ${FLOW_SCHEMA_VERSION}
       and (e.status <> 'waiting' or ready.unmatched_since is null or e.due_at < ready.unmatched_since
         or (select true from automation_waits w
@@ -99,7 +101,7 @@ set status = 'running', reason = null, lease_token = ${nextToken('e.lease_token'
     due_at = coalesce($4::timestamptz, clock_timestamp()) + $3::float8 * interval '1 millisecond'
 from due where e.tenant_id = due.tenant_id and e.id = due.id
 returning e.tenant_id, e.id, e.flow_id, e.version, e.trigger_kind, e.trigger, e.event_id, e.state, e.lease_token,
-  e.causation_depth, e.step_count, e.received, due.status = 'running' as was_running,
+  e.causation_depth, e.step_count, e.received, due.status = 'running' as was_running, due.lag_s,
   (extract(epoch from e.expires_at) * 1000)::float8 as expires_at_ms,
   (extract(epoch from e.created_at) * 1000)::float8 as created_at_ms,
   floor(extract(epoch from e.started_at) * 1000)::float8 as started_at_ms,

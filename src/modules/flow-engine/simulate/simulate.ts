@@ -102,5 +102,6 @@ function claimOf({ tenantId, flowId, version, flow, trigger, now }: SimulationRe
     started_at_ms: nowMs,
     was_running: false,
     now_ms: nowMs,
+    lag_s: 0,
   }
 }

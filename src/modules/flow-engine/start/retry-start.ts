@@ -26,6 +26,8 @@ export interface RetryRequest {
   trigger?: unknown
   /** Not if it was retried before, whatever became of that. */
   once: boolean
+  /** Told how many executions made way for it. */
+  onCancelled?: (count: number) => void
 }
 
 export type RetryRefusal =
@@ -93,6 +95,7 @@ export async function retryExecution(
     causationDepth: original.causation_depth,
     refused: null,
     now: cursor.now,
+    ...(request.onCancelled !== undefined && { onCancelled: request.onCancelled }),
   }
   try {
     return await startAt(trx, start, plan, original, request.trigger === undefined)
@@ -121,7 +124,7 @@ async function startAt(
     await lockKey(trx, flowId, key)
     const { reason, restarts } = await decideWhileActive(trx, start, key)
     if (reason !== null) return { reason: 'already_active' }
-    if (restarts.length > 0) await cancelExecutions(trx, tenantId, restarts, 'restarted')
+    if (restarts.length > 0) await cancelExecutions(trx, tenantId, restarts, 'restarted', start.onCancelled)
   }
   const row = executionRow(start, id, key, null)
   const carried = plan.carried.length

@@ -36,17 +36,23 @@ export function isPlainStart(request: UncheckedStart): boolean {
   return isSimpleStart({ ...request, refused: null, now: new Date(0) })
 }
 
-/** Starts many plain ones by a handful of statements, none of which waits for another's locks but the flows'. */
+/**
+ * Starts many plain ones by a handful of statements, none of which waits for another's locks but the flows'.
+ * @returns how many were queued, and skipped
+ */
 export async function startTogether(
   trx: Transaction<DB>,
   requests: readonly UncheckedStart[],
   most: number,
   now: Date,
-): Promise<void> {
-  if (requests.length === 0) return
+): Promise<{ queued: number; skipped: number }> {
+  if (requests.length === 0) return { queued: 0, skipped: 0 }
   const refused = await selectRefused(trx, requests, most, now)
   const checked = requests.map((each) => ({ ...each, refused: refused.get(each.flowId) ?? null, now }))
-  for (const each of checked) if (each.refused !== null) await startExecution(trx, each)
+  let skipped = 0
+  for (const each of checked) {
+    if (each.refused !== null && (await startExecution(trx, each)).status === 'skipped') skipped++
+  }
   const counts = new Map<string, Map<string, number>>()
   const started = await startSimple(
     trx,
@@ -59,4 +65,5 @@ export async function startTogether(
     counts.set(tenantId, ofTenant.set(flowId, (ofTenant.get(flowId) ?? 0) + 1))
   }
   for (const [tenantId, ofTenant] of counts) await countTriggered(trx, tenantId, ofTenant, now)
+  return { queued: started.length, skipped }
 }

@@ -35,6 +35,8 @@ export interface StartRequest {
   refused: string | null
   /** The database's clock. */
   now: Date
+  /** Told how many executions made way for it. */
+  onCancelled?: (count: number) => void
 }
 
 export interface StartResult {
@@ -212,6 +214,6 @@ async function refusal(
   if (eventId !== undefined && (await hasStarted(trx, { tenantId, flowId, eventId }))) return null
   if (request.startKey != null && (await findStart(trx, tenantId, flowId, request.startKey))) return null
   const { reason, restarts } = await decideEnrolment(trx, request, key)
-  if (restarts.length > 0) await cancelExecutions(trx, tenantId, restarts, 'restarted')
+  if (restarts.length > 0) await cancelExecutions(trx, tenantId, restarts, 'restarted', request.onCancelled)
   return reason === null ? null : because(reason)
 }

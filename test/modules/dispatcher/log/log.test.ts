@@ -114,3 +114,44 @@ t.test('viewers read the log, editors dispatch, plugins do neither', async (t) =
     ],
   )
 })
+
+t.test('actions are counted by whose they are and what became of them, lists by their size', async (t) => {
+  const plugin = await startPlugin(t, {
+    '/refuse': json(422, { error: { code: 'no', message: 'No.' } }),
+    '/later': (response) => response.writeHead(202).end(),
+  })
+  const shop = service.tenant()
+  await registerPlugin(shop, plugin.url, 'p', [actionAt('do'), actionAt('refuse'), actionAt('later')])
+  const { registry } = service.app.metrics
+  const lines = async (name: string): Promise<Map<string, number>> => {
+    const text = (await registry.getSingleMetricAsString(name)).split('\n')
+    const values = text.filter((line) => !line.startsWith('#')).map((line) => line.split(' '))
+    return new Map(values.map(([figure = '', value]) => [figure, Number(value)]))
+  }
+  const figures = async (): Promise<Map<string, number>> =>
+    new Map([
+      ...(await lines('bcs_actions_total')),
+      ...(await lines('bcs_action_duration_seconds')),
+      ...(await lines('bcs_dispatch_actions')),
+    ])
+  const before = await figures()
+  const events = ['do', 'refuse', 'later', 'nobody'].map((action_type) => ({ action_type, payload: {} }))
+  await dispatch(shop, events, { flow_execution_id: 'counted' })
+  await dispatch(shop, events.slice(0, 1), { flow_execution_id: 'counted', mode: 'parallel' })
+  const after = await figures()
+  const added = (figure: string): number => (after.get(figure) ?? 0) - (before.get(figure) ?? 0)
+  t.strictSame(
+    [
+      'bcs_actions_total{source="plugin",outcome="succeeded"}',
+      'bcs_actions_total{source="plugin",outcome="failed"}',
+      'bcs_actions_total{source="plugin",outcome="accepted"}',
+      'bcs_actions_total{source="plugin",outcome="replayed"}',
+      'bcs_actions_total{source="none",outcome="failed"}',
+      'bcs_action_duration_seconds_count{source="plugin"}',
+      'bcs_dispatch_actions_count{mode="sequential"}',
+      'bcs_dispatch_actions_sum{mode="sequential"}',
+      'bcs_dispatch_actions_count{mode="parallel"}',
+    ].map(added),
+    [1, 1, 1, 1, 1, 3, 1, 4, 1],
+  )
+})

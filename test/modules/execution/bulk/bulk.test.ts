@@ -59,7 +59,7 @@ t.test('what does not get done in time is left, and calling again goes on', asyn
     flow,
     Array.from({ length: 700 }, () => ({ status: 'waiting' as const })),
   )
-  const ctx = { db: world.app.db }
+  const ctx = { db: world.app.db, flowEngine: world.app.flowEngine }
   let calls = 0
   let remaining: number
   do {

@@ -1,0 +1,54 @@
+/** How work that repeats stands, in milliseconds. */
+export interface Standing {
+  /** For how long what is under way has come no further; 0: nothing is under way. */
+  busyMs: number
+  /** For how long every try has failed, twice at least; 0: the last one succeeded. */
+  failingMs: number
+}
+
+/** One failure may pass by itself, and of work that is done by the hour it says nothing about the next try. */
+const FAILURES_MIN = 2
+
+/** Keeps what a loop tells of itself, so that others can see whether it goes on. Costs two clock readings a pass. */
+export class Pulse {
+  #busySince: number | null = null
+  #failingSince: number | null = null
+  #failures = 0
+
+  begin(): void {
+    this.#busySince = performance.now()
+  }
+
+  /** What is under way got somewhere. */
+  progress(): void {
+    if (this.#busySince !== null) this.#busySince = performance.now()
+  }
+
+  succeed(): void {
+    this.#busySince = this.#failingSince = null
+    this.#failures = 0
+  }
+
+  fail(): void {
+    this.#busySince = null
+    this.#failingSince ??= performance.now()
+    this.#failures++
+  }
+
+  get standing(): Standing {
+    const now = performance.now()
+    const isFailing = this.#failingSince !== null && this.#failures >= FAILURES_MIN
+    return {
+      busyMs: this.#busySince === null ? 0 : now - this.#busySince,
+      failingMs: isFailing ? now - (this.#failingSince ?? now) : 0,
+    }
+  }
+}
+
+/** Returns the standing of work that has several parts: that of the worst. */
+export function worstOf(...standings: readonly Standing[]): Standing {
+  return {
+    busyMs: Math.max(...standings.map(({ busyMs }) => busyMs)),
+    failingMs: Math.max(...standings.map(({ failingMs }) => failingMs)),
+  }
+}
