@@ -80,7 +80,7 @@ async function startPlace(t: Test, script: string) {
   const port = await findFreePort()
   const options = { databaseUrl: database.url, env: { LEASE_MS: '2000' }, port: await findFreePort() }
   let service: ServiceProcess = await startService(t, options)
-  const plugin = await startPlugin(t, script.replace('4101', String(port)), service.url)
+  const plugin = await startPlugin(t, script.replace('4201', String(port)), service.url)
   const ask = async (path: string, body: object): Promise<void> => {
     const response = await service.request('POST', path, { tenantId, body })
     if (response.status >= 300) throw new Error(await response.text())

@@ -9,7 +9,7 @@ import { problemCatalogue } from '#lib/api/problem.ts'
 import { clientFor, startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { type OpenApiDocument, operationsOf, type Schema } from '#test/support/openapi.ts'
 
-const ROOT = resolve(import.meta.dirname, '..')
+const ROOT = resolve(import.meta.dirname, '../..')
 /** Problems of the service as a whole, which no single route declares. */
 const UNDECLARED = new Set([
   'headers_too_large',

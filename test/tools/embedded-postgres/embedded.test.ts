@@ -212,7 +212,7 @@ async function startProcess(
 /** What embedded-process.ts needs; the Postgres programs are real copies, so they lie in the closed folder too. */
 async function copyCheckout(target: string): Promise<void> {
   const modules = join(REPOSITORY, 'node_modules')
-  for (const path of ['package.json', 'db', 'test/tools/embedded-postgres/embedded-process.ts']) {
+  for (const path of ['package.json', 'db', 'tools', 'test/tools/embedded-postgres/embedded-process.ts']) {
     await cp(join(REPOSITORY, path), join(target, path), { recursive: true })
   }
   for (const name of ['embedded-postgres', '@embedded-postgres']) {
