@@ -9,11 +9,11 @@ alter table tenants add column platform_url text;
 alter table tenants add column platform_token_sealed bytea;
 
 create table plugin_capabilities (
-  plugin_id uuid primary key references plugins (id) on delete cascade,
+  plugin_id uuid constraint plugin_capabilities_pkey primary key constraint plugin_capabilities_plugin_id_fkey references plugins (id) on delete cascade,
   tenant_id uuid not null,
   -- The normalised manifest; null until one was accepted.
   manifest jsonb,
-  origin text not null check (origin in ('pushed', 'fetched')),
+  origin text not null constraint plugin_capabilities_origin_check check (origin in ('pushed', 'fetched')),
   version text,
   etag text,
   -- When the manifest last changed, and when the plugin was last asked for it.
@@ -39,7 +39,7 @@ create table action_invocations (
   plugin_id uuid,
   -- SHA-256 of action, plugin and payload: the same key with another request is a conflict.
   fingerprint bytea not null,
-  status text not null check (status in ('running', 'accepted', 'succeeded', 'failed')),
+  status text not null constraint action_invocations_status_check check (status in ('running', 'accepted', 'succeeded', 'failed')),
   -- Grows with every taker; a result is written only under the token it was run with.
   lease_token bigint not null default 1,
   lease_until timestamptz,
@@ -53,7 +53,7 @@ create table action_invocations (
   complete_until timestamptz,
   created_at timestamptz not null default now(),
   finished_at timestamptz,
-  primary key (tenant_id, id)
+  constraint action_invocations_pkey primary key (tenant_id, id)
 ) with (fillfactor = 80);
 
 create unique index action_invocations_flow_execution_id_event_key_key
@@ -77,13 +77,13 @@ create table automation_event_log (
   payload jsonb,
   result jsonb,
   success boolean not null,
-  status text not null check (status in ('succeeded', 'failed', 'accepted')),
+  status text not null constraint automation_event_log_status_check check (status in ('succeeded', 'failed', 'accepted')),
   error_code text,
   response_status smallint,
   attempts integer not null,
   duration_ms integer not null,
   created_at timestamptz not null default now(),
-  primary key (tenant_id, id)
+  constraint automation_event_log_pkey primary key (tenant_id, id)
 );
 
 create index automation_event_log_flow_execution_id_idx on automation_event_log (tenant_id, flow_execution_id, id);

@@ -1,11 +1,11 @@
 -- Automation flows: definitions, versions, executions, steps, waits.
 
 create table automation_flows (
-  tenant_id uuid not null references tenants (id),
+  tenant_id uuid not null constraint automation_flows_tenant_id_fkey references tenants (id),
   id uuid not null,
   name text not null,
   description text,
-  status text not null default 'draft' check (status in ('draft', 'active', 'inactive', 'paused')),
+  status text not null default 'draft' constraint automation_flows_status_check check (status in ('draft', 'active', 'inactive', 'paused')),
   -- Why the service itself paused it: failing, self_triggering …
   status_reason text,
   -- The draft, exactly as it was sent.
@@ -24,7 +24,7 @@ create table automation_flows (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   deleted_at timestamptz,
-  primary key (tenant_id, id)
+  constraint automation_flows_pkey primary key (tenant_id, id)
 );
 
 -- The CRM's automations that the service ships are installed once, whoever asks at the same time.
@@ -39,14 +39,14 @@ create table automation_flow_versions (
   -- The canonical form that the compiler made of it. Json keeps the order in which inputs were written.
   flow json not null,
   created_at timestamptz not null default now(),
-  primary key (tenant_id, flow_id, version)
+  constraint automation_flow_versions_pkey primary key (tenant_id, flow_id, version)
 );
 
 -- Tenants with flows, and how far their events have been matched. The matcher reads the gap-free feed from here:
 -- executions and received waits are written in the transaction that moves the cursor on. A cursor always stands below
 -- the feed's horizon: what lies before it is in sight of whoever registers a wait.
 create table flow_cursors (
-  tenant_id uuid primary key references tenants (id),
+  tenant_id uuid constraint flow_cursors_pkey primary key constraint flow_cursors_tenant_id_fkey references tenants (id),
   position bigint not null,
   event_id uuid not null,
   -- Raised by every change to what is active: matchers hold the triggers in memory.
@@ -62,13 +62,13 @@ create table automation_schedules (
   trigger_id text not null,
   cron text not null,
   time_zone text not null,
-  catch_up text not null check (catch_up in ('skip', 'once')),
+  catch_up text not null constraint automation_schedules_catch_up_check check (catch_up in ('skip', 'once')),
   -- The first firing that has not been dealt with.
   next_fire_at timestamptz not null,
   -- When a worker looks at it: then, or later after a firing that failed.
   due_at timestamptz not null,
   last_fired_at timestamptz,
-  primary key (tenant_id, flow_id, trigger_id)
+  constraint automation_schedules_pkey primary key (tenant_id, flow_id, trigger_id)
 );
 
 create index automation_schedules_due_at_idx on automation_schedules (due_at);
@@ -85,7 +85,7 @@ create table automation_inlets (
   token_sealed bytea not null,
   created_at timestamptz not null default now(),
   rotated_at timestamptz,
-  primary key (tenant_id, flow_id, trigger_id),
+  constraint automation_inlets_pkey primary key (tenant_id, flow_id, trigger_id),
   constraint automation_inlets_token_hash_key unique (token_hash)
 );
 
@@ -94,7 +94,7 @@ create table automation_executions (
   id uuid not null,
   flow_id uuid not null,
   version integer not null,
-  status text not null check (status in
+  status text not null constraint automation_executions_status_check check (status in
     ('queued', 'running', 'waiting', 'completed', 'failed', 'cancelled', 'timed_out', 'skipped')),
   -- Waiting: delay, event, retry, completion. Ended: done, filtered, stopped, causation_depth, cap …
   reason text,
@@ -102,7 +102,7 @@ create table automation_executions (
   handled boolean not null default false,
   -- What started it: the event, or null for manual, schedule and webhook starts.
   event_id uuid,
-  trigger_kind text not null check (trigger_kind in ('event', 'schedule', 'manual', 'webhook')),
+  trigger_kind text not null constraint automation_executions_trigger_kind_check check (trigger_kind in ('event', 'schedule', 'manual', 'webhook')),
   -- Here and below json, not jsonb: what is read back has its members in the order in which it was written, so that
   -- a step that is repeated sends the very same text.
   trigger json not null,
@@ -121,7 +121,7 @@ create table automation_executions (
   expires_at timestamptz not null,
   error jsonb,
   -- Set: the trigger, the state and what its steps took and gave are empty.
-  body_gone text check (body_gone in ('expired', 'erased')),
+  body_gone text constraint automation_executions_body_gone_check check (body_gone in ('expired', 'erased')),
   -- Steps written so far; the next one's number.
   step_count integer not null default 0,
   -- Raised by every event that a wait of it receives. A worker that read an older count must look again.
@@ -134,7 +134,7 @@ create table automation_executions (
   created_at timestamptz not null default now(),
   started_at timestamptz,
   finished_at timestamptz,
-  primary key (tenant_id, id)
+  constraint automation_executions_pkey primary key (tenant_id, id)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 
 -- One execution for each flow and event, whatever is repeated.
@@ -164,7 +164,7 @@ create table automation_steps (
   step_id text not null,
   iteration text not null default '',
   type text not null,
-  status text not null check (status in ('succeeded', 'failed', 'skipped', 'simulated')),
+  status text not null constraint automation_steps_status_check check (status in ('succeeded', 'failed', 'skipped', 'simulated')),
   -- The port that was taken.
   port text,
   input json,
@@ -175,7 +175,7 @@ create table automation_steps (
   started_at timestamptz not null,
   -- Waits included: an integer would end after 24 days.
   duration_ms bigint not null,
-  primary key (execution_id, number)
+  constraint automation_steps_pkey primary key (execution_id, number)
 );
 
 -- What waits for an event. `match_hash` is of (event type, paths, values): an arriving event looks itself up.
@@ -194,11 +194,11 @@ create table automation_waits (
   -- { condition, scope }: what is tested beside the hash, and what its paths start from.
   filter jsonb,
   -- resume: the step's wait; cancel: the flow's cancel_on.
-  purpose text not null check (purpose in ('resume', 'cancel')),
+  purpose text not null constraint automation_waits_purpose_check check (purpose in ('resume', 'cancel')),
   -- The event that came. The row stays until the execution has taken it up.
   received_event_id uuid,
   created_at timestamptz not null default now(),
-  primary key (execution_id, purpose, iteration, alternative)
+  constraint automation_waits_pkey primary key (execution_id, purpose, iteration, alternative)
 );
 
 create index automation_waits_match_idx on automation_waits (tenant_id, event, match_hash) where received_event_id is null;
@@ -209,7 +209,7 @@ create table automation_wait_shapes (
   tenant_id uuid not null,
   event text not null,
   paths text not null,
-  primary key (tenant_id, event, paths)
+  constraint automation_wait_shapes_pkey primary key (tenant_id, event, paths)
 );
 
 -- What flows said to somebody. A row is there before its message is sent, and sending again sends what it holds: an
@@ -220,15 +220,15 @@ create table automation_messages (
   execution_id uuid not null,
   step_id text not null,
   iteration text not null default '',
-  channel text not null check (channel in ('email', 'sms', 'notification')),
+  channel text not null constraint automation_messages_channel_check check (channel in ('email', 'sms', 'notification')),
   recipient text,
   subject text,
   body text not null,
   -- template, or ai with the model's name; and why the template was used instead.
-  source text not null check (source in ('template', 'ai')),
+  source text not null constraint automation_messages_source_check check (source in ('template', 'ai')),
   model text,
   fallback_reason text,
   created_at timestamptz not null default now(),
-  primary key (tenant_id, id),
-  unique (tenant_id, execution_id, step_id, iteration)
+  constraint automation_messages_pkey primary key (tenant_id, id),
+  constraint automation_messages_execution_id_step_id_iteration_key unique (tenant_id, execution_id, step_id, iteration)
 );
