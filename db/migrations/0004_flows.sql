@@ -110,7 +110,7 @@ create table automation_executions (
   key text,
   -- What makes a start that no event makes happen once: a schedule's firing, a webhook's Idempotency-Key.
   start_key text,
-  -- Where it stands: current step, loop and handler stack, variables, outputs of steps. Owned by the engine.
+  -- Where it stands: current steps, loop and handler stack, variables. What steps gave stands in automation_steps.
   state json not null,
   -- When it goes on. Null: it has ended, or waits for something else than time.
   due_at timestamptz,
