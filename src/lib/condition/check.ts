@@ -4,7 +4,13 @@ import { toPointer } from '#lib/json/error.ts'
 import type { OperandType } from './operator.ts'
 import { isOperand } from './operator.ts'
 import type { OperatorName } from './operators/index.ts'
-import { COUNT_OPERATORS, findOperator, MAX_PATTERN_BYTES, OPERATORS } from './operators/index.ts'
+import {
+  COUNT_OPERATORS,
+  findOperator,
+  MAX_NEEDLE_CHARS,
+  MAX_PATTERN_BYTES,
+  OPERATORS,
+} from './operators/index.ts'
 import { parsePath } from '#lib/json/path.ts'
 import { parseTime } from '#lib/time.ts'
 import { compareNumbers, valueTypeOf } from '#lib/json/value-type.ts'
@@ -148,7 +154,10 @@ function visitOperand(
     report(check, path, 'invalid_operand', `"${name}" needs ${EXPECTED[type]}, not ${valueTypeOf(value)}.`)
     return
   }
-  if (type === 'pattern') {
+  if ((name === 'contains' || name === 'not_contains') && isLongText(value)) {
+    const detail = `"${name}" looks for at most ${MAX_NEEDLE_CHARS} characters: shorten the text.`
+    report(check, path, 'invalid_operand', detail)
+  } else if (type === 'pattern') {
     const fault = check.options.checkPattern?.(value as string)
     if (fault) report(check, path, 'unsafe_pattern', fault)
   } else if (type === 'condition') {
@@ -198,6 +207,10 @@ function fits(value: unknown, type: OperandType): boolean {
   const [low, high] = value as [unknown, unknown]
   if (typeof low === 'string') return Number(parseTime(low)) <= Number(parseTime(String(high)))
   return compareNumbers(low, high) <= 0
+}
+
+function isLongText(value: unknown): boolean {
+  return typeof value === 'string' && value.length > MAX_NEEDLE_CHARS
 }
 
 /** Text with a template in it, whose value is only known at run time. */

@@ -9,8 +9,13 @@ const ANOTHER = Symbol('another value')
  * have another value now.
  *
  * @param path of the field in the data
+ * @param spend is told how many names are looked through
  */
-export function earlierValue(data: unknown, path: Path): { value: unknown } | undefined {
+export function earlierValue(
+  data: unknown,
+  path: Path,
+  spend?: (steps: number) => void,
+): { value: unknown } | undefined {
   const [name] = path
   if (name === undefined) return undefined
   const before = readPath(data, ['previous', ...path])
@@ -19,5 +24,6 @@ export function earlierValue(data: unknown, path: Path): { value: unknown } | un
   if (named !== undefined) return { value: named }
   const changes = readPath(data, ['changes'])
   if (!Array.isArray(changes)) return undefined
+  spend?.(changes.length)
   return { value: changes.includes(name) ? ANOTHER : readPath(data, path) }
 }

@@ -2,6 +2,7 @@ import { MAX_CONDITION_DEPTH } from './shape.ts'
 import type { OperatorContext } from './operators/index.ts'
 import { findOperator } from './operators/index.ts'
 import { parsePath, type Path, readPath } from '#lib/json/path.ts'
+import { OutOfSteps, StepBudget } from '#lib/step-budget.ts'
 
 export { checkCondition } from './check.ts'
 export type { CheckConditionOptions } from './check.ts'
@@ -10,24 +11,30 @@ export type { Condition } from './shape.ts'
 /** Inside a condition on list items, the name of the item; it hides a member of the root with that name. */
 const ITEM_ROOT = 'item'
 
-/** Comparisons that one evaluation may cause: nested lists multiply, and a worker serves others too. */
-const MAX_STEPS = 100_000
+/** What one evaluation may cost, some 10 ms: lists in lists multiply, and the process serves others too. */
+export const MAX_CONDITION_STEPS = 100_000
 const MAX_NOTES = 20
 
 export interface ConditionContext extends Pick<OperatorContext, 'now' | 'matchPattern' | 'scalarsAsText'> {
   /** A field's value before the event, for `changed`; undefined: the event does not tell. */
-  readonly earlier?: ((field: Path) => { readonly value: unknown } | undefined) | undefined
+  readonly earlier?:
+    ((field: Path, spend: (steps: number) => void) => { readonly value: unknown } | undefined) | undefined
+  /** That the evaluation shares with others; it takes no more of it than one evaluation may cost. */
+  readonly budget?: StepBudget | undefined
 }
 
 export interface ConditionResult {
   result: boolean
   /** Why tests were false that could not be made: at most 20, without any value. */
   notes: string[]
+  /** It was stopped, because it cost too much: `result` is false, and says nothing. */
+  exhausted?: true
 }
 
 /**
  * Evaluates a condition on what the paths in it start from. Never throws and takes a bounded time: a malformed
- * condition, or more than 100,000 comparisons, is false with a note. Tests after the decisive one are not made.
+ * condition, or one that costs more than 100,000 steps, is false with a note. Tests after the decisive one are not
+ * made.
  */
 export function evaluateCondition(
   condition: unknown,
@@ -35,12 +42,16 @@ export function evaluateCondition(
   context: ConditionContext,
 ): ConditionResult {
   const notes: string[] = []
-  const evaluation: Evaluation = { context, root, notes, steps: 0 }
+  const budget = new StepBudget(Math.min(MAX_CONDITION_STEPS, context.budget?.left ?? MAX_CONDITION_STEPS))
   try {
-    return { result: evaluate(condition, evaluation, [], 0), notes }
+    const evaluation: Evaluation = { context, root, notes, spend: (steps) => budget.spend(steps) }
+    const result = evaluate(condition, evaluation, [], 0)
+    context.budget?.take(budget.spent)
+    return { result, notes }
   } catch (error) {
     if (!(error instanceof OutOfSteps)) throw error
-    return { result: false, notes: [...notes, `stopped after ${MAX_STEPS} comparisons`] }
+    context.budget?.take(budget.spent)
+    return { result: false, notes: [...notes, 'stopped, because it costs too much work'], exhausted: true }
   }
 }
 
@@ -48,16 +59,14 @@ interface Evaluation {
   readonly context: ConditionContext
   readonly root: unknown
   readonly notes: string[]
-  steps: number
+  readonly spend: (steps: number) => void
 }
 
 /** The item that `item` stands for; empty outside of lists. */
 type Scope = readonly [item?: unknown]
 
-class OutOfSteps extends Error {}
-
 function evaluate(condition: unknown, evaluation: Evaluation, scope: Scope, depth: number): boolean {
-  spend(evaluation, 1)
+  evaluation.spend(1)
   // A test may stand in the deepest group, hence one level more than groups have.
   if (depth > MAX_CONDITION_DEPTH) return refuse(evaluation, 'condition', 'is nested too deep')
   if (typeof condition !== 'object' || condition === null) {
@@ -71,6 +80,19 @@ function evaluate(condition: unknown, evaluation: Evaluation, scope: Scope, dept
   return evaluateTest(group, evaluation, scope, depth)
 }
 
+/** Parsed once for each test: the items of a list meet the same one thousands of times. */
+const paths = new WeakMap<object, Path | null>()
+const PARSE_STEPS = 20
+
+function pathOf(test: Record<string, unknown>, evaluation: Evaluation): Path | null {
+  const known = paths.get(test)
+  if (known !== undefined) return known
+  evaluation.spend(PARSE_STEPS)
+  const path = typeof test['field'] === 'string' ? parsePath(test['field']) : null
+  paths.set(test, path)
+  return path
+}
+
 function evaluateTest(
   test: Record<string, unknown>,
   evaluation: Evaluation,
@@ -78,30 +100,27 @@ function evaluateTest(
   depth: number,
 ): boolean {
   const { field, operator: name, value } = test
-  const path = typeof field === 'string' ? parsePath(field) : null
+  const path = pathOf(test, evaluation)
   if (!path) return refuse(evaluation, 'condition', 'has a field that is not a path')
   const operator = findOperator(name)
   if (!operator) return refuse(evaluation, String(field), 'has an unknown operator')
 
+  evaluation.spend(path.length)
   const isItem = scope.length > 0 && path[0] === ITEM_ROOT
   const subject = isItem ? readPath(scope[0], path.slice(1)) : readPath(evaluation.root, path)
   return operator.evaluate(subject, value, {
     now: evaluation.context.now,
     matchPattern: evaluation.context.matchPattern,
     scalarsAsText: evaluation.context.scalarsAsText,
-    previous: isItem || !operator.needsEarlier ? undefined : evaluation.context.earlier?.(path),
+    previous:
+      isItem || !operator.needsEarlier ? undefined : evaluation.context.earlier?.(path, evaluation.spend),
     testItem: (condition, item) => evaluate(condition, evaluation, [item], depth + 1),
     note: (text) => void refuse(evaluation, `${String(field)} ${operator.name}`, text),
-    spend: (steps) => spend(evaluation, steps),
+    spend: evaluation.spend,
   })
 }
 
 function refuse(evaluation: Evaluation, what: string, why: string): false {
   if (evaluation.notes.length < MAX_NOTES) evaluation.notes.push(`${what}: ${why}`)
   return false
-}
-
-function spend(evaluation: Evaluation, steps: number): void {
-  evaluation.steps += steps
-  if (evaluation.steps > MAX_STEPS) throw new OutOfSteps()
 }

@@ -1,3 +1,4 @@
+import { isRawNumber } from '#lib/json/raw-number.ts'
 import type { ValueType } from '#lib/json/value-type.ts'
 import { valueTypeOf } from '#lib/json/value-type.ts'
 import { parseDuration, parseTime } from '#lib/time.ts'
@@ -17,7 +18,8 @@ export interface OperatorContext {
   /** The clock of before, after and the other time operators. */
   readonly now: Date
   /** A regexp engine that is linear in the subject; without it `matches` is not available. Throws on a bad pattern. */
-  readonly matchPattern?: ((pattern: string, subject: string) => boolean) | undefined
+  readonly matchPattern?:
+    ((pattern: string, subject: string, spend?: (steps: number) => void) => boolean) | undefined
   /** The subject's earlier value, when the event tells one. */
   readonly previous?: { readonly value: unknown } | undefined
   /** Compares text, numbers and booleans as text where values are compared for being the same. */
@@ -26,7 +28,7 @@ export interface OperatorContext {
   readonly testItem?: ((condition: unknown, item: unknown) => boolean) | undefined
   /** Is told why a test is false although nothing is wrong with the data's value. */
   readonly note?: ((text: string) => void) | undefined
-  /** Is told about work in proportion to the data; may throw to stop it. */
+  /** Is told what every test costs, in steps as `StepBudget` has them; may throw to stop it. */
   readonly spend?: ((steps: number) => void) | undefined
 }
 
@@ -58,8 +60,13 @@ export interface OperatorSpec {
   takesNull?: boolean
   needsPatternEngine?: boolean
   needsEarlier?: boolean
+  /** Spends what it does beyond a few comparisons: by members, and by the length of text. */
   test: (subject: never, operand: never, context: OperatorContext) => boolean
 }
+
+/** Of a test whose two sides are at hand, and of one that reads times from texts. */
+const TEST_STEPS = 2
+const TIME_STEPS = 20
 
 /** Builds one row of the table; its `evaluate` checks both sides, so that `test` sees only what fits. */
 export function defineOperator<Name extends string>(
@@ -69,6 +76,7 @@ export function defineOperator<Name extends string>(
   const { subjects, operand: operandType, whenMissing = false } = spec
   const test = spec.test as (subject: unknown, operand: unknown, context: OperatorContext) => boolean
   const [field, value] = spec.example
+  const readsTimes = ['time', 'duration', 'range'].includes(operandType ?? '')
   return Object.freeze({
     name,
     subjects,
@@ -80,6 +88,7 @@ export function defineOperator<Name extends string>(
     description: spec.description,
     example: { field, operator: name, ...(value !== undefined && { value }) },
     evaluate(subject: unknown, operand: unknown, context: OperatorContext): boolean {
+      context.spend?.((readsTimes ? TIME_STEPS : TEST_STEPS) + digitSteps(subject) + digitSteps(operand))
       if (subject === undefined || (subject === null && !spec.takesNull)) return whenMissing
       if (!isSubject(subject, subjects)) {
         context.note?.(`needs ${list(subjects)}, found ${valueTypeOf(subject)}`)
@@ -91,7 +100,6 @@ export function defineOperator<Name extends string>(
         )
         return false
       }
-      context.spend?.(1 + sizeOf(subject))
       return test(subject, operand, context)
     },
   })
@@ -144,8 +152,7 @@ function list(types: readonly SubjectType[] | 'any'): string {
   return types === 'any' ? 'any value' : types.join(' or ')
 }
 
-/** Work that a test on this subject may cause; text is searched some hundred characters at a step. */
-function sizeOf(subject: unknown): number {
-  if (Array.isArray(subject)) return subject.length
-  return typeof subject === 'string' ? subject.length >> 8 : 0
+/** A number that is kept as it came may have a thousand digits, which are read to compare it. */
+function digitSteps(value: unknown): number {
+  return isRawNumber(value) ? value.rawJSON.length >> 3 : 0
 }

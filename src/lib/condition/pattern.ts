@@ -8,8 +8,10 @@ import { MAX_MATCH_SUBJECT_BYTES, MAX_PATTERN_BYTES } from './operators/index.ts
  * 8 KB, a usual one takes microseconds.
  */
 const MAX_PROGRAM_INSTRUCTIONS = 300
-/** Instructions × characters that one matcher may take: some 150 ms at the very worst. */
-const MAX_MATCHER_WORK = 4_000_000
+/** Instructions × characters to a step: 300 ns at the very worst, and a hundredth of it as a rule. */
+const WORK_PER_STEP = 8
+/** What compiling a pattern costs that is not at hand: up to 1 ms. */
+const COMPILE_STEPS = 4000
 /** A compiled pattern holds its automaton, up to some 100 KB. */
 const MAX_CACHED = 100
 
@@ -33,35 +35,24 @@ export function checkPattern(pattern: string): string | null {
 }
 
 /**
- * Whether the pattern is found in the text. Throws for a pattern that `checkPattern` refuses, and for a text of more
- * than 8 KB.
+ * Whether the pattern is found in the text. Throws a RangeError for a pattern that `checkPattern` refuses, and for a
+ * text of more than 8 KB.
+ *
+ * @param spend is told what it costs before it is done, by the size of the program and of the text
  */
-export function matchPattern(pattern: string, subject: string): boolean {
-  return find(pattern, subject).test(subject)
+export function matchPattern(pattern: string, subject: string, spend?: (steps: number) => void): boolean {
+  const program = find(pattern, subject, spend)
+  spend?.(Math.ceil((program.programSize() * (subject.length + 1)) / WORK_PER_STEP))
+  return program.test(subject)
 }
 
-/**
- * `matchPattern` with a budget over all of its calls, for one evaluation: a list of ten thousand texts is tested by
- * one condition. Throws when it is used up.
- */
-export function createPatternMatcher(
-  maxWork = MAX_MATCHER_WORK,
-): (pattern: string, subject: string) => boolean {
-  let work = maxWork
-  return (pattern, subject) => {
-    const program = find(pattern, subject)
-    work -= program.programSize() * (subject.length + 1)
-    if (work < 0) throw new RangeError('the patterns of this condition look at too much text')
-    return program.test(subject)
-  }
-}
-
-function find(pattern: string, subject: string): RE2JS {
+function find(pattern: string, subject: string, spend?: (steps: number) => void): RE2JS {
   if (subject.length > MAX_MATCH_SUBJECT_BYTES || Buffer.byteLength(subject) > MAX_MATCH_SUBJECT_BYTES) {
     throw new RangeError(`text of more than ${MAX_MATCH_SUBJECT_BYTES} bytes is not matched`)
   }
   const known = compiled.get(pattern)
   if (!known) {
+    spend?.(COMPILE_STEPS)
     const fault = checkPattern(pattern)
     if (fault !== null) throw new RangeError(fault)
   }

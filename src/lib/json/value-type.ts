@@ -1,5 +1,6 @@
 import { compareDecimals } from './decimal.ts'
 import { digitsOf, isRawNumber } from './raw-number.ts'
+import { textSteps } from '#lib/step-budget.ts'
 
 export type ValueType = 'missing' | 'null' | 'text' | 'number' | 'boolean' | 'list' | 'object'
 
@@ -19,22 +20,35 @@ export function valueTypeOf(value: unknown): ValueType {
 /**
  * Whether two JSON values are the same: members in any order, numbers by exact value, no conversions.
  *
- * @param spend is told about every pair that is compared, and may throw to stop
+ * @param spend is told about every pair that is compared, by members and by the length of text, and may throw to stop
  */
 export function isSameValue(a: unknown, b: unknown, spend?: (steps: number) => void, depth = 0): boolean {
-  spend?.(1)
+  spend?.(1 + costOfPair(a, b))
   if (a === b) return true
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) {
     return isRawNumber(a) || isRawNumber(b) ? compareNumbers(a, b) === 0 : false
   }
   if (isRawNumber(a) || isRawNumber(b)) return compareNumbers(a, b) === 0
   if (depth === MAX_DEPTH || Array.isArray(a) !== Array.isArray(b)) return false
+  if (Array.isArray(a) && Array.isArray(b)) {
+    return a.length === b.length && a.every((item, index) => isSameValue(item, b[index], spend, depth + 1))
+  }
   const names = Object.keys(a)
-  if (names.length !== Object.keys(b).length) return false
+  spend?.(names.length)
+  const others = Object.keys(b).length
+  spend?.(others)
+  if (names.length !== others) return false
   const [left, right] = [a as Record<string, unknown>, b as Record<string, unknown>]
   return names.every(
     (name) => Object.hasOwn(right, name) && isSameValue(left[name], right[name], spend, depth + 1),
   )
+}
+
+/** Text is read as far as both are equally long, numbers that are kept as they came always. */
+function costOfPair(a: unknown, b: unknown): number {
+  if (typeof a === 'string') return typeof b === 'string' && a.length === b.length ? textSteps(a.length) : 0
+  const digits = (isRawNumber(a) ? a.rawJSON.length : 0) + (isRawNumber(b) ? b.rawJSON.length : 0)
+  return digits >> 3
 }
 
 /** Negative, 0 or positive, by exact value; NaN unless both are numbers. */

@@ -64,6 +64,7 @@ export function createSelection(criteria: Criteria, subscriptions: readonly Stor
 function meetsAny(subscriptions: readonly StoredSubscription[], candidate: Candidate): boolean {
   if (candidate.body === null) return false
   const { data } = readJson(candidate.body) as { data: unknown }
-  const context = { now: candidate.received_at, earlier: (field: Path) => earlierValue(data, field) }
+  const earlier = (field: Path, spend: (steps: number) => void) => earlierValue(data, field, spend)
+  const context = { now: candidate.received_at, earlier }
   return subscriptions.some(({ filter }) => evaluateCondition(filter, data, context).result)
 }

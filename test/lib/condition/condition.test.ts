@@ -118,7 +118,7 @@ t.test('lists in lists of data cannot stall it', (t) => {
   const started = performance.now()
   const { result, notes } = evaluateCondition(condition, { list: Array(2000).fill(1) }, { now })
   t.equal(result, false)
-  t.match(notes, [/stopped after 100000 comparisons/])
+  t.match(notes, [/stopped, because it costs too much work/])
   const { result: none } = evaluateCondition(
     { none: [{ field: 'list', operator: 'contains', value: 0 }] },
     { list: Array(200_000).fill(1) },

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { checkCondition, evaluateCondition } from '#lib/condition/index.ts'
-import { checkPattern, createPatternMatcher, matchPattern } from '#lib/condition/pattern.ts'
+import { checkCondition, evaluateCondition, MAX_CONDITION_STEPS } from '#lib/condition/index.ts'
+import { checkPattern, matchPattern } from '#lib/condition/pattern.ts'
+import { StepBudget } from '#lib/step-budget.ts'
 
 /** Generous, since other tests run at the same time; a backtracking engine takes years. */
 const MAX_MS = 2000
@@ -50,13 +51,38 @@ t.test('patterns that stall other engines end at once', (t) => {
   t.end()
 })
 
-t.test('one matcher does a bounded amount of work', (t) => {
-  const match = createPatternMatcher(1000)
-  t.equal(match('a', 'a'.repeat(50)), true)
-  t.throws(() => {
-    for (let call = 0; call < 100; call++) match('a', 'a'.repeat(50))
-  }, /too much text/)
-  t.equal(createPatternMatcher()('a', 'b'), false, 'another one has its own')
+t.test('a match is charged before it is made, by the sizes of program and text', (t) => {
+  const spent: number[] = []
+  const spend = (steps: number) => void spent.push(steps)
+  t.equal(matchPattern('cost[0-9]+', 'cost1', spend), true)
+  t.equal(matchPattern('cost[0-9]+', 'cost1', spend), true)
+  t.equal(matchPattern('cost[0-9]+', 'x'.repeat(8000), spend), false)
+  const [compiling = 0, first = 0, second = 0, long = 0] = spent
+  t.ok(compiling > first, 'compiling costs more than one short match')
+  t.equal(second, first)
+  t.ok(long > 1000 * first)
+  const budget = new StepBudget(10_000)
+  t.throws(
+    () => {
+      for (let call = 0; call < 10_000; call++) {
+        matchPattern('a{1,90}b', 'a'.repeat(50), (steps) => budget.spend(steps))
+      }
+    },
+    { message: 'out of steps' },
+  )
+  t.end()
+})
+
+t.test('one condition does a bounded amount of matching', (t) => {
+  const texts = Array.from({ length: 10_000 }, () => 'a'.repeat(100))
+  const condition = {
+    field: 'texts',
+    operator: 'any',
+    value: { field: 'item', operator: 'matches', value: '(?:a?){90}b' },
+  }
+  const context = { now: new Date(), matchPattern, budget: new StepBudget(1_000_000) }
+  t.match(evaluateCondition(condition, { texts }, context), { result: false, exhausted: true })
+  t.ok(context.budget.spent <= 2 * MAX_CONDITION_STEPS)
   t.end()
 })
 

@@ -9,7 +9,7 @@ import { VALUE_OPERATORS } from './value.ts'
 
 export type { OperatorContext, SubjectType } from '../operator.ts'
 export { COUNT_OPERATORS } from './list.ts'
-export { MAX_MATCH_SUBJECT_BYTES, MAX_PATTERN_BYTES } from './text.ts'
+export { MAX_MATCH_SUBJECT_BYTES, MAX_NEEDLE_CHARS, MAX_PATTERN_BYTES } from './text.ts'
 
 const SPECS = {
   ...VALUE_OPERATORS,

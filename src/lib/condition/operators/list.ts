@@ -53,6 +53,7 @@ export const LIST_OPERATORS = {
   },
 } as const satisfies Record<string, OperatorSpec>
 
+/** What the condition itself costs is spent by whoever tests it. */
 function testItem(item: unknown, condition: unknown, context: OperatorContext): boolean {
   if (!context.testItem) return refuse(context, 'cannot test items here')
   return context.testItem(condition, item)

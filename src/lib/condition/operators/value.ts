@@ -66,7 +66,7 @@ export const VALUE_OPERATORS = {
     operand: null,
     description: 'Is there and is not "", an empty list or an empty object.',
     example: ['trigger.note'],
-    test: (subject: unknown) => !isEmpty(subject),
+    test: (subject: unknown, operand, context) => !isEmpty(subject, operand, context),
   },
   is_true: {
     subjects: ['boolean'],
@@ -102,8 +102,11 @@ export function isSame(a: unknown, b: unknown, { scalarsAsText, spend }: Operato
   return scalarsAsText ? isSameIdentity(a, b, spend) : isSameValue(a, b, spend)
 }
 
-function isEmpty(subject: unknown): boolean {
+function isEmpty(subject: unknown, _operand: unknown, context: OperatorContext): boolean {
   if (subject === '') return true
   if (Array.isArray(subject)) return subject.length === 0
-  return valueTypeOf(subject) === 'object' && Object.keys(subject as object).length === 0
+  if (valueTypeOf(subject) !== 'object') return false
+  const members = Object.keys(subject as object).length
+  context.spend?.(members)
+  return members === 0
 }

@@ -40,7 +40,10 @@ export interface FilterDefinition {
 /** A rendering that cannot go on: the message tells the author of the template why, without any value. */
 export class TemplateFailure extends Error {}
 
-/** Search texts beyond this make `indexOf` slow on made-up input. */
+/** Of one member of an object, in characters' worth of work. */
+export const MEMBER_COST = 10
+
+/** More is no separator and no word to replace. */
 const MAX_SEARCH_CHARS = 100
 const MAX_COUNT = 1_000_000
 const MAX_FORMAT_CHARS = 100

@@ -1,6 +1,10 @@
 import type { FilterContext } from './filter.ts'
 import { boundedJson, scalarText, TemplateFailure } from './filter.ts'
+import { TextSearch } from '#lib/text-search.ts'
 import { valueTypeOf } from '#lib/json/value-type.ts'
+
+/** Of one text that is cut out of another, in characters' worth of work. */
+const PIECE_COST = 10
 
 /** At most `length` characters (code points), the ending included. */
 export function truncate(text: string, length: number, ending: string): string {
@@ -19,20 +23,40 @@ function cutCharacters(text: string, length: number): string {
         .join('')
 }
 
-/** Of every occurrence. Counts first: the result may be larger than memory. */
+/** Of every occurrence. Gives up as soon as the result would be too large: it may be larger than memory. */
 export function replaceAll(
   text: string,
   search: string,
   replacement: string,
   context: FilterContext,
 ): string {
-  let found = 0
-  for (let at = text.indexOf(search); at !== -1; at = text.indexOf(search, at + search.length)) found++
-  context.spend(text.length)
-  if (text.length + found * (replacement.length - search.length) > context.maxChars) {
-    throw new TemplateFailure('makes text that is too large')
+  const finder = new TextSearch(search)
+  const pieces: string[] = []
+  let from = 0
+  let growth = 0
+  for (let at = finder.indexIn(text); at !== -1; at = finder.indexIn(text, from)) {
+    context.spend(PIECE_COST)
+    growth += replacement.length - search.length
+    if (growth > 0 && text.length + growth > context.maxChars) break
+    pieces.push(text.slice(from, at))
+    from = at + search.length
   }
-  return text.replaceAll(search, () => replacement)
+  if (text.length + growth > context.maxChars) throw new TemplateFailure('makes text that is too large')
+  pieces.push(text.slice(from))
+  return pieces.join(replacement)
+}
+
+/** The texts between separators, at most so many. */
+export function split(text: string, separator: string, limit: number): string[] {
+  const finder = new TextSearch(separator)
+  const items: string[] = []
+  let from = 0
+  for (let at = finder.indexIn(text); at !== -1 && items.length < limit; at = finder.indexIn(text, from)) {
+    items.push(text.slice(from, at))
+    from = at + separator.length
+  }
+  if (items.length < limit) items.push(text.slice(from))
+  return items
 }
 
 /** Lists and objects in the list become JSON, null nothing. */

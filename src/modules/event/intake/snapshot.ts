@@ -119,6 +119,6 @@ function targetOf(plugin: PicturePlugin, event: string): Target[] {
 }
 
 function meets(filter: unknown, data: unknown): boolean {
-  const earlier = (field: Path) => earlierValue(data, field)
+  const earlier = (field: Path, spend: (steps: number) => void) => earlierValue(data, field, spend)
   return evaluateCondition(filter, data, { now: new Date(), earlier }).result
 }

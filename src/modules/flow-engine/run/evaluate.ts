@@ -1,7 +1,7 @@
 import { type Condition, type ConditionContext, evaluateCondition } from '#lib/condition/index.ts'
 import { earlierValue } from '#lib/condition/earlier-value.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
-import { createPatternMatcher } from '#lib/condition/pattern.ts'
+import { matchPattern } from '#lib/condition/pattern.ts'
 import { renderTemplate, type TemplateNode } from '#lib/template/index.ts'
 
 /** Whoever has the compiled forms of a flow's templates. */
@@ -42,12 +42,11 @@ export function test(
   const { result, notes } = evaluateCondition(withValues(program, condition, scope, now), scope, {
     now,
     ...comparison,
-    // One budget for the whole condition: it may test a list of thousands of texts.
-    matchPattern: createPatternMatcher(),
-    earlier: ([root, ...below]) => {
-      if (root === 'trigger') return earlierValue(scope.trigger, below)
+    matchPattern,
+    earlier: ([root, ...below], spend) => {
+      if (root === 'trigger') return earlierValue(scope.trigger, below, spend)
       return root === 'event' && below[0] === 'data'
-        ? earlierValue(scope.event?.data, below.slice(1))
+        ? earlierValue(scope.event?.data, below.slice(1), spend)
         : undefined
     },
   })
