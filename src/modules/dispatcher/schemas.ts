@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { MAX_COMPLETION_TOKEN_CHARS } from './completion/token.ts'
 import { ACTION_ERROR_CODES } from './errors.ts'
 
 const DISPATCH_MAX_ACTIONS = 100
@@ -136,7 +137,7 @@ export const CompletionParams = Type.Object({ invocation_id: Type.String({ forma
 export const CompletionHeaders = Type.Object({
   'x-completion-token': Type.Optional(
     Type.String({
-      maxLength: 2048,
+      maxLength: MAX_COMPLETION_TOKEN_CHARS,
       description: 'Any one that came with the action: without it there is nothing to find',
     }),
   ),

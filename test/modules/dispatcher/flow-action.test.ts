@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { ExecutionStatus } from '#db/schema.ts'
 import { newId } from '#lib/ids.ts'
+import { MAX_COMPLETION_TOKEN_CHARS } from '#modules/dispatcher/completion/token.ts'
 import type { StepActionRequest } from '#modules/dispatcher/index.ts'
 import { startApp, type Tenant } from '#test/support/app.ts'
 import type { Received } from '#test/support/receiver.ts'
@@ -122,6 +123,28 @@ t.test(
     t.equal(plugin.received.length, 1)
   },
 )
+
+t.test('an action with the longest names allowed is completed, early and late', async (t) => {
+  let isLost = false
+  const plugin = await startPlugin(t, {
+    '/work': (response) => (isLost ? response.destroy() : json(202, {})(response)),
+  })
+  const { shop, run } = await shopWith(plugin.url, LONG)
+  const eventKey = `${'s'.repeat(64)}:999`
+  t.match(await run({ eventKey }), { status: 'accepted' })
+  const [call] = plugin.received
+  const token = String(call?.headers['x-completion-token'])
+  t.ok(token.length > 512, 'longer than a usual one')
+  t.ok(token.length < MAX_COMPLETION_TOKEN_CHARS / 2, `${token.length} characters leave space for more`)
+  t.equal((await complete(call, { success: true, data: 1 })).statusCode, 200)
+  t.match(await readLog(shop), [{ event_key: eventKey, status: 'succeeded', result: 1 }])
+
+  const lost = `${'t'.repeat(64)}:999`
+  isLost = true
+  t.match(await run({ eventKey: lost }), { success: false, transient: true })
+  t.equal((await complete(plugin.received.at(-1), { success: true, data: 2 })).statusCode, 200)
+  t.match(await run({ eventKey: lost, mayHaveRun: true }), { status: 'succeeded', data: 2 })
+})
 
 t.test('a plugin that repeats its stored 202 completes with the first token, once', async (t) => {
   const plugin = await startPlugin(t, {

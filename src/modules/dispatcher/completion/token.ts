@@ -22,6 +22,12 @@ export interface EarlyCompletion {
   pluginId: string | null
 }
 
+/**
+ * What a request may bring as a token: one with the longest names (an action's 100 characters, a step's 64, 1,000 items)
+ * has some 700, and a claim may grow.
+ */
+export const MAX_COMPLETION_TOKEN_CHARS = 2048
+
 const CONTEXT = secretContext('dispatcher', 'invocation', 'completion')
 
 /**
