@@ -223,6 +223,7 @@ export interface AutomationWaits {
   filter: Json | null;
   iteration: Generated<string>;
   match_hash: Buffer;
+  passed_over: Json | null;
   paths: string;
   purpose: string;
   received_event_id: string | null;
@@ -358,6 +359,9 @@ export interface FlowCursors {
   halted_at: Timestamp | null;
   position: Int8;
   tenant_id: string;
+  waits_after: string | null;
+  waits_event_id: string | null;
+  waits_position: Int8 | null;
 }
 
 export interface PluginCapabilities {

@@ -1,3 +1,4 @@
+import { checkPattern as checkPatternNow } from '#lib/condition/pattern.ts'
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import { findAvailability } from './graph/availability.ts'
 import type { FlowCatalogue } from './catalogue.ts'
@@ -41,27 +42,51 @@ const MAX_DEPTH = 64
  * Compiles a definition in either format. Pure: everything about the tenant comes from the catalogue. Never throws,
  * whatever was sent, and takes time in proportion to it; a definition of more than 500 steps is refused unread.
  */
-export function compileFlow(definition: unknown, catalogue: FlowCatalogue): CompileResult {
+export function compileFlow(
+  definition: unknown,
+  catalogue: FlowCatalogue,
+  options: CompileOptions = {},
+): CompileResult {
+  const pieces = compileInPieces(definition, catalogue, options)
+  let piece = pieces.next()
+  while (piece.done !== true) piece = pieces.next()
+  return piece.value
+}
+
+export interface CompileOptions {
+  /** Says what is wrong with a regular expression, or null: for who has looked at them before. */
+  checkPattern?: (pattern: string) => string | null
+}
+
+/** The same, in pieces of some milliseconds at most: whoever asks for the next one may let others in first. */
+export function* compileInPieces(
+  definition: unknown,
+  catalogue: FlowCatalogue,
+  options: CompileOptions = {},
+): Generator<undefined, CompileResult> {
   const problems = new ProblemList(definition)
   if (isDeep(definition)) {
     problems.report('too_large', [], `Nest at most ${MAX_DEPTH} lists and objects.`, null)
     return { flow: null, problems: problems.problems }
   }
   const source = readSource(definition, problems)
-  const flow = source && compileSource(source, catalogue, problems)
+  yield
+  const flow = source && (yield* compileSource(source, catalogue, problems, options))
   return { flow: problems.hasErrors ? null : flow, problems: problems.problems }
 }
 
-function compileSource(
+function* compileSource(
   source: FlowSource,
   catalogue: FlowCatalogue,
   problems: ProblemList,
-): CanonicalFlow | null {
+  { checkPattern = checkPatternNow }: CompileOptions,
+): Generator<undefined, CanonicalFlow | null> {
   const drafts = collectSteps(source, problems)
   if (problems.problems.some(({ code }) => code === 'too_many_steps')) return null
   const compilation: Compilation = {
     catalogue,
     problems,
+    conditions: { checkPattern },
     uses: [],
     schemas: { trigger: [], steps: new Map() },
     typeChecks: [],
@@ -78,19 +103,21 @@ function compileSource(
   for (const draft of drafts) {
     if (problems.isFull) return null
     steps.set(draft.id, readStep(compilation, draft))
+    yield
   }
-  const graph = linkSteps(compilation, steps)
+  const graph = yield* linkSteps(compilation, steps)
   const start = readStart(compilation, source, graph)
   if (start === null) return null
   const handlers = drafts.filter(({ isHandler }) => isHandler).map(({ id }) => id)
-  const structure = checkStructure(compilation, graph, start, handlers)
+  const structure = yield* checkStructure(compilation, graph, start, handlers)
   const { order, hasCycle } = orderSteps(compilation, graph)
   const entries = [start, ...handlers.slice(0, 1)]
-  const availability = hasCycle ? null : findAvailability(graph, structure, order, entries)
-  checkUses({ compilation, graph, structure, availability, variables })
+  const availability = hasCycle ? null : yield* findAvailability(graph, structure, order, entries)
+  yield* checkUses({ compilation, graph, structure, availability, variables })
   for (const check of compilation.typeChecks) {
     if (problems.isFull) break
     check()
+    yield
   }
   reportSelfTriggers(compilation, graph, triggers)
   if (problems.hasErrors) return null

@@ -3,8 +3,9 @@
  * either way of writing a flow into the one canonical form that the engine runs; it asks nobody and keeps nothing.
  */
 export type { CatalogueAction, CatalogueEventType, FlowCatalogue } from './catalogue.ts'
-export { compileFlow } from './compile.ts'
-export type { CompileResult } from './compile.ts'
+export { compileFlow, compileInPieces } from './compile.ts'
+export { MAX_PATTERNS, patternsOf } from './read/patterns.ts'
+export type { CompileOptions, CompileResult } from './compile.ts'
 export { describeFlowProblems, FLOW_PROBLEMS } from './problem-codes.ts'
 export type { FlowProblem } from './problems.ts'
 export { actionReferences } from './references.ts'

@@ -1,5 +1,6 @@
 import { toPointer } from '#lib/json/error.ts'
 import { flowProblemDefinition, type FlowProblemCode, type Severity } from './problem-codes.ts'
+import { suggest } from './suggest.ts'
 
 export type { FlowProblemCode, Severity } from './problem-codes.ts'
 
@@ -69,6 +70,11 @@ export class ProblemList {
       current = (current as Record<string | number, unknown>)[segment]
     }
     return toPointer(path)
+  }
+
+  /** The name that was meant; null also when nobody would read it any more. */
+  near(text: string, names: Iterable<string>): string | null {
+    return this.isFull ? null : suggest(text, names)
   }
 
   get isFull(): boolean {

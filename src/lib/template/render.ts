@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer'
 import { toPointer } from '#lib/json/error.ts'
 import { readPath } from '#lib/json/path.ts'
 import { withPlainNumbers } from '#lib/json/raw-number.ts'
+import type { StepBudget } from '#lib/step-budget.ts'
 import type { FilterContext } from './filters/filter.ts'
 import { boundedJson, isFilterInput, measureJson, scalarText, TemplateFailure } from './filters/filter.ts'
 import { applyFilter } from './filters/index.ts'
@@ -19,6 +20,8 @@ export interface RenderOptions {
   now: Date
   /** Of the whole result, as JSON. */
   maxBytes?: number
+  /** That the rendering shares with others. */
+  budget?: StepBudget | undefined
 }
 
 export interface RenderError {
@@ -31,6 +34,8 @@ export interface RenderError {
 export const MAX_RENDERED_BYTES = 256 * 1024
 /** Characters that all filters of one rendering may read and write together, in multiples of its size limit. */
 const WORK_FACTOR = 16
+/** Characters' worth of work to a step of a budget. */
+const WORK_PER_STEP = 20
 /** In characters' worth of work, so that a great many expressions that make nothing are bounded, too. */
 const CALL_COST = 10
 const MAX_SHOWN_CHARS = 80
@@ -52,8 +57,9 @@ export function renderTemplate(
   scope: TemplateScope,
   options: RenderOptions,
 ): { value: unknown } | { error: RenderError } {
-  const { now, maxBytes = MAX_RENDERED_BYTES } = options
-  let work = maxBytes * WORK_FACTOR
+  const { now, maxBytes = MAX_RENDERED_BYTES, budget } = options
+  const allowed = Math.min(maxBytes * WORK_FACTOR, (budget?.left ?? Infinity) * WORK_PER_STEP)
+  let work = allowed
   const spend = (steps: number): void => {
     work -= steps
     if (work < 0) throw new TemplateFailure('takes too much work')
@@ -70,6 +76,8 @@ export function renderTemplate(
   } catch (error) {
     if (!(error instanceof TemplateFailure)) throw error
     return { error: { path: toPointer(rendering.path), message: error.message } }
+  } finally {
+    budget?.take(Math.ceil((allowed - work) / WORK_PER_STEP))
   }
 }
 

@@ -49,7 +49,9 @@ export const Replay = Type.Object(
     scanned: Type.Integer({ description: 'Events that were looked at so far' }),
     queued: Type.Integer({ description: 'Deliveries that were queued so far' }),
     skipped: Type.Integer({
-      description: 'Events that fit but cannot be delivered again: their bodies have aged out or were erased',
+      description:
+        'Events that cannot be delivered again: their bodies have aged out or were erased, or the filter of the ' +
+        'subscription costs too much on them',
     }),
     error: Nullable(Type.String({ description: 'Why it did not complete' })),
     created_at: Timestamp,
@@ -62,7 +64,9 @@ export type Replay = Static<typeof Replay>
 export const ReplayEstimate = Type.Object(
   {
     count: Type.Integer({ description: 'Deliveries that the replay would queue' }),
-    skipped: Type.Integer({ description: 'Events that fit, but whose bodies are gone' }),
+    skipped: Type.Integer({
+      description: 'Events whose bodies are gone, or on which the filter costs too much',
+    }),
     scanned: Type.Integer({ description: 'Events that were looked at' }),
     complete: Type.Boolean({
       description: 'False: counting took too long, there are more events than were looked at',

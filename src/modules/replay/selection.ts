@@ -2,8 +2,10 @@ import { readJson } from '#db/json.ts'
 import type { DeliveryStatus, StoredSubscription } from '#db/schema.ts'
 import { evaluateCondition } from '#lib/condition/index.ts'
 import { earlierValue } from '#lib/condition/earlier-value.ts'
+import type { Verdict } from '#lib/async/fair-budget.ts'
 import type { Path } from '#lib/json/path.ts'
 import { matchesPattern } from '#lib/event-pattern.ts'
+import { StepBudget } from '#lib/step-budget.ts'
 
 /** What a replay asks for. */
 export interface Criteria {
@@ -25,7 +27,7 @@ export interface Candidate {
   delivery_status: DeliveryStatus | null
 }
 
-/** `gone`: it fits, but its body is no longer there. */
+/** `gone`: it fits, but its body is no longer there; or its filter costs too much on it. */
 export type Choice = 'take' | 'leave' | 'gone'
 
 /** The one place that decides what a replay delivers: for the job as for its dry run. */
@@ -54,17 +56,27 @@ export function createSelection(criteria: Criteria, subscriptions: readonly Stor
     // What a filter would have said of a body that is gone cannot be known.
     if (!candidate.has_body) return 'gone'
     if (matching.some(({ filter }) => filter == null)) return 'take'
-    return meetsAny(matching, candidate) ? 'take' : 'leave'
+    const verdict = meetsAny(matching, candidate)
+    return verdict === null ? 'gone' : verdict ? 'take' : 'leave'
   }
 
   return { needsBodies, choose }
 }
 
-/** Filters see the time at which the event came, so that an hour later they say the same. */
-function meetsAny(subscriptions: readonly StoredSubscription[], candidate: Candidate): boolean {
+/** What the filters may cost for one event. */
+const EVENT_STEPS = 150_000
+
+/** Filters see the time at which the event came, so that an hour later they say the same. Null: they cost too much. */
+function meetsAny(subscriptions: readonly StoredSubscription[], candidate: Candidate): Verdict {
   if (candidate.body === null) return false
   const { data } = readJson(candidate.body) as { data: unknown }
   const earlier = (field: Path, spend: (steps: number) => void) => earlierValue(data, field, spend)
-  const context = { now: candidate.received_at, earlier }
-  return subscriptions.some(({ filter }) => evaluateCondition(filter, data, context).result)
+  const context = { now: candidate.received_at, earlier, budget: new StepBudget(EVENT_STEPS) }
+  let isUndecided = false
+  for (const { filter } of subscriptions) {
+    const { result, exhausted } = evaluateCondition(filter, data, context)
+    if (result) return true
+    if (exhausted) isUndecided = true
+  }
+  return isUndecided ? null : false
 }

@@ -82,7 +82,7 @@ export async function estimateReplay(
   const deadline = performance.now() + ESTIMATE_MS
   for (let after: string | null = null; performance.now() < deadline;) {
     const events = await readBatch(ctx.db, batchQuery(scope, selection, after, limit))
-    const { take, gone } = choose(selection, events)
+    const { take, gone } = await choose(tenantId, selection, events)
     estimate.count += take.length
     estimate.skipped += gone
     estimate.scanned += events.length

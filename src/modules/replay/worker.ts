@@ -6,6 +6,7 @@ import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
 import { JsonInputError } from '#lib/json/index.ts'
 import { retryWhileLocked } from '#db/retry.ts'
+import { loopShare } from '#lib/async/loop-share.ts'
 import {
   advanceReplay,
   type BatchQuery,
@@ -77,7 +78,7 @@ export async function runReplayBatch(
 
   let chosen: Chosen
   try {
-    chosen = choose(selection, events)
+    chosen = await choose(job.tenantId, selection, events)
   } catch (error) {
     if (!(error instanceof JsonInputError)) throw error
     return finish(
@@ -117,9 +118,15 @@ export interface Chosen {
   gone: number
 }
 
-export function choose(selection: Selection, events: readonly ScannedEvent[]): Chosen {
+export async function choose(
+  tenantId: string,
+  selection: Selection,
+  events: readonly ScannedEvent[],
+): Promise<Chosen> {
   const chosen: Chosen = { take: [], gone: 0 }
   for (const event of events) {
+    const turn = loopShare.turn(tenantId)
+    if (turn !== null) await turn
     const choice = selection.choose(event)
     if (choice === 'take') chosen.take.push(event)
     else if (choice === 'gone') chosen.gone++

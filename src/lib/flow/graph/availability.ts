@@ -20,21 +20,22 @@ const BITS = 32
  * @param order every step before its targets
  * @param entries where nothing has happened yet
  */
-export function findAvailability(
+export function* findAvailability(
   graph: FlowGraph,
   structure: Structure,
   order: readonly string[],
   entries: readonly string[],
-): Availability {
+): Generator<undefined, Availability> {
   const facts = new Map<string, number>()
   const indexOf = (fact: string): number => {
     const known = facts.get(fact) ?? facts.size
     facts.set(fact, known)
     return known
   }
+  const own = new Map<string, number[]>()
   for (const [id, step] of graph.steps) {
-    indexOf(stepFact(id))
-    for (const name of variablesOf(step)) indexOf(variableFact(name))
+    own.set(id, [stepFact(id), ...variablesOf(step).map(variableFact)].map(indexOf))
+    yield
   }
   const words = Math.ceil(facts.size / BITS)
   const at = new Map<string, Uint32Array>(entries.map((id) => [id, new Uint32Array(words)]))
@@ -42,7 +43,8 @@ export function findAvailability(
     const holds = at.get(id)
     if (!holds || !structure.reachable.has(id)) continue
     for (const edge of graph.edges.get(id) ?? []) {
-      merge(at, edge.to, after(holds, edge, graph, indexOf))
+      merge(at, edge.to, after(holds, edge, own.get(edge.from) ?? []))
+      yield
     }
   }
   const has = (step: string, fact: string): boolean => {
@@ -57,16 +59,11 @@ export function findAvailability(
   }
 }
 
-function after(
-  holds: Uint32Array,
-  { from, port }: Edge,
-  graph: FlowGraph,
-  indexOf: (fact: string) => number,
-): Uint32Array {
+/** @param own the facts that the step itself brings */
+function after(holds: Uint32Array, { port }: Edge, own: readonly number[]): Uint32Array {
   const result = holds.slice()
   if (WITHOUT_RESULT.includes(port)) return result
-  set(result, indexOf(stepFact(from)))
-  for (const name of variablesOf(graph.steps.get(from))) set(result, indexOf(variableFact(name)))
+  for (const fact of own) set(result, fact)
   return result
 }
 
@@ -76,7 +73,7 @@ function merge(at: Map<string, Uint32Array>, id: string, coming: Uint32Array): v
     at.set(id, coming)
     return
   }
-  for (const [index, word] of coming.entries()) known[index] = (known[index] ?? 0) & word
+  for (let index = 0; index < known.length; index++) known[index] = (known[index] ?? 0) & (coming[index] ?? 0)
 }
 
 function variablesOf(step: { type: string; config: object | null } | undefined): string[] {

@@ -2,7 +2,6 @@ import { followingOf } from '../read/drafts.ts'
 import type { Compilation } from '../read/reader.ts'
 import type { ReadStep } from '../read/steps/index.ts'
 import { STEP_TYPES } from '../read/steps/index.ts'
-import { suggest } from '../suggest.ts'
 import { END } from '../types.ts'
 
 /** One way from a step to another. */
@@ -23,12 +22,18 @@ export interface FlowGraph {
 }
 
 /** Resolves every port to a step or `end`, with defaults for those that are left out. */
-export function linkSteps(compilation: Compilation, steps: ReadonlyMap<string, ReadStep>): FlowGraph {
+export function* linkSteps(
+  compilation: Compilation,
+  steps: ReadonlyMap<string, ReadStep>,
+): Generator<undefined, FlowGraph> {
   const graph: FlowGraph = { steps, next: new Map(), edges: new Map(), hasUnknownTarget: false }
   // What follows a loop depends on where its body ends, hence loops last.
   const loops = [...steps.values()].filter(({ type }) => type === 'for_each')
   const others = [...steps.values()].filter(({ type }) => type !== 'for_each')
-  for (const each of [...others, ...loops]) linkStep(compilation, graph, each)
+  for (const each of [...others, ...loops]) {
+    linkStep(compilation, graph, each)
+    yield
+  }
   return graph
 }
 
@@ -70,7 +75,7 @@ function reportUnknown(
 ): void {
   graph.hasUnknownTarget = true
   const name = typeof target === 'string' ? target : ''
-  const near = suggest(name, graph.steps.keys())
+  const near = compilation.problems.near(name, graph.steps.keys())
   const advice = near === null ? 'give the id of a step, or "end"' : `did you mean "${near}"?`
   const code = member === 'on_error' ? 'unknown_handler' : 'unknown_target'
   const message = `There is no step "${name.slice(0, 64)}": ${advice}`

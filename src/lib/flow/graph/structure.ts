@@ -11,13 +11,13 @@ export interface Structure {
 }
 
 /** Checks what leads where: bodies, handlers, steps that nothing leads to. */
-export function checkStructure(
+export function* checkStructure(
   compilation: Compilation,
   graph: FlowGraph,
   start: string,
   handlers: readonly string[],
-): Structure {
-  const loops = checkBodies(compilation, graph, start)
+): Generator<undefined, Structure> {
+  const loops = yield* checkBodies(compilation, graph, start)
   checkHandlerTargets(compilation, graph)
   const reachable = reachableFrom(graph, [start, ...handlers.slice(0, 1)])
   if (!graph.hasUnknownTarget) reportUnreached(compilation, graph, reachable)
@@ -30,7 +30,11 @@ export function checkStructure(
 }
 
 /** A body is entered by its loop alone. */
-function checkBodies(compilation: Compilation, graph: FlowGraph, start: string): Map<string, string> {
+function* checkBodies(
+  compilation: Compilation,
+  graph: FlowGraph,
+  start: string,
+): Generator<undefined, Map<string, string>> {
   const loops = new Map<string, string>()
   const isInside = ({ to }: Edge): boolean => !graph.steps.get(to)?.draft.isHandler
   for (const [loop, step] of graph.steps) {
@@ -44,6 +48,7 @@ function checkBodies(compilation: Compilation, graph: FlowGraph, start: string):
       }
       if (!loops.has(id)) loops.set(id, loop)
     }
+    yield
   }
   const incoming = [...graph.edges.values()].flat()
   for (const { from, port, to } of [...incoming, { from: '', port: '', to: start }]) {

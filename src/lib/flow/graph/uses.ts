@@ -5,7 +5,6 @@ import type { Compilation, Use } from '../read/reader.ts'
 import { lookUp } from '../schemas.ts'
 import { SCOPE_FIELDS } from '../scope.ts'
 import type { Structure } from './structure.ts'
-import { suggest } from '../suggest.ts'
 
 /** What uses are judged by, once all steps are known. */
 export interface UseContext {
@@ -19,10 +18,11 @@ export interface UseContext {
 }
 
 /** Reports every path that a template or a condition reads and that will or may not be there. */
-export function checkUses(context: UseContext): void {
+export function* checkUses(context: UseContext): Generator<undefined, void> {
   for (const use of context.compilation.uses) {
     if (context.compilation.problems.isFull) return
     checkUse(context, use)
+    yield
   }
 }
 
@@ -63,7 +63,7 @@ function checkStepUse(context: UseContext, use: Use): void {
   const id = String(use.below[0])
   const { graph, structure, availability } = context
   if (!graph.steps.has(id)) {
-    const near = suggest(id, graph.steps.keys())
+    const near = context.compilation.problems.near(id, graph.steps.keys())
     const advice = near === null ? 'use the id of a step before this one' : `did you mean "${near}"?`
     report(context, use, 'unknown_step', `There is no step "${id.slice(0, 64)}": ${advice}`)
     return
@@ -89,7 +89,7 @@ function checkVariableUse(context: UseContext, use: Use): void {
   const { availability, structure } = context
   if (!availability) return
   if (!availability.isSetSomewhere(name)) {
-    const near = suggest(name, Object.keys(context.variables))
+    const near = context.compilation.problems.near(name, Object.keys(context.variables))
     const advice =
       near === null ? 'give it a value in "variables", or by a set step' : `did you mean "${near}"?`
     report(context, use, 'unknown_variable', `Nothing sets the variable "${name.slice(0, 64)}": ${advice}`)
@@ -113,7 +113,7 @@ function checkDeclared(
   const missing = lookups.flatMap((each) => ('missing' in each && each.missing !== 'unknown' ? [each] : []))
   if (missing.length < lookups.length || missing.length === 0) return
   const names = [...new Set(missing.flatMap((each) => each.names))]
-  const near = suggest(String(below.at(-1)), names)
+  const near = context.compilation.problems.near(String(below.at(-1)), names)
   const known = names.length === 0 ? '' : `: declared are ${names.slice(0, 20).join(', ')}`
   const advice = near === null ? known : `: did you mean "${near}"?`
   const severity = missing.every((each) => each.missing === 'absent') ? 'error' : 'warning'

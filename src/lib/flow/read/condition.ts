@@ -8,7 +8,7 @@ import { reportDecided } from './decided.ts'
 import { splitPointer } from '../pointer.ts'
 import type { FlowProblemCode, Path } from '../problems.ts'
 import type { Reader } from './reader.ts'
-import { CONDITION_OPTIONS, report } from './reader.ts'
+import { report } from './reader.ts'
 import { readTree } from './template.ts'
 import { checkOperatorFits } from './condition-types.ts'
 
@@ -28,7 +28,7 @@ export function readCondition(
   path: Path,
   bare = 'trigger',
 ): Condition | null {
-  const problems = checkCondition(condition, CONDITION_OPTIONS)
+  const problems = checkCondition(condition, reader.compilation.conditions)
   for (const { code, pointer, detail } of problems) {
     const known: FlowProblemCode = code === 'invalid_field' ? 'invalid_path' : code
     report(reader, known, [...path, ...splitPointer(pointer)], detail)

@@ -61,7 +61,7 @@ function readMatch(reader: Reader, event: unknown): Record<string, string> {
     report(reader, 'malformed', path, message)
     return {}
   }
-  const schema = reader.compilation.catalogue.eventTypes.get(String(event))?.schema ?? null
+  const schema = reader.compilation.catalogue.eventTypes.get(nameOf(event))?.schema ?? null
   const entries = Object.entries(sent).flatMap(([name, template]) => {
     const below = parsePath(name)
     if (!below)
@@ -104,6 +104,11 @@ function readArrivingFilter(reader: Reader, event: unknown): EventMatch['filter'
   const filter = take(reader, 'filter')
   if (filter === undefined) return null
   const roots = [...new Set([...reader.place.roots, 'event' as const])]
-  const arriving: Reader = { ...reader, place: { roots, arriving: String(event) } }
+  const arriving: Reader = { ...reader, place: { roots, arriving: nameOf(event) } }
   return readCondition(arriving, filter, at(reader, 'filter'), 'event.data')
+}
+
+/** What is no text names nothing: it may not even be convertible. */
+function nameOf(event: unknown): string {
+  return typeof event === 'string' ? event : ''
 }

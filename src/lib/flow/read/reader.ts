@@ -1,5 +1,4 @@
 import type { CheckConditionOptions } from '#lib/condition/index.ts'
-import { checkPattern } from '#lib/condition/pattern.ts'
 import type { TemplateRoot } from '#lib/template/index.ts'
 import { TEMPLATE_ROOTS } from '#lib/template/index.ts'
 import type { FlowCatalogue } from '../catalogue.ts'
@@ -7,8 +6,6 @@ import type { KnownSchemas } from '../schemas.ts'
 import type { Path, FlowProblemCode, ProblemList, Severity } from '../problems.ts'
 import { reportUnknown } from './source.ts'
 import type { RetryPolicy } from '../types.ts'
-
-export const CONDITION_OPTIONS: CheckConditionOptions = { checkPattern }
 
 /** A path that a template or a condition reads, to be judged once all steps are known. */
 export interface Use {
@@ -48,6 +45,7 @@ export const ENTRY_PLACE: Place = {
 export interface Compilation {
   readonly catalogue: FlowCatalogue
   readonly problems: ProblemList
+  readonly conditions: CheckConditionOptions
   readonly uses: Use[]
   readonly schemas: KnownSchemas
   /** Texts and payloads whose types are compared with what they go into, once all steps are known. */

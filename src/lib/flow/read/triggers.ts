@@ -11,7 +11,6 @@ import { isId } from '../ids.ts'
 import { readPluginRef } from './plugin-ref.ts'
 import { splitPointer } from '../pointer.ts'
 import type { Part } from './source.ts'
-import { suggest } from '../suggest.ts'
 import type { Trigger } from '../types.ts'
 
 const MAX_EVENT_TYPES = 50
@@ -153,7 +152,7 @@ export function checkEventType(reader: Reader, type: unknown, path: Part['path']
 /** Only a strict tenant refuses events of types that nobody has declared. */
 function reportUnknown(reader: Reader, type: string, path: Part['path']): void {
   const { eventTypes, strictEvents } = reader.compilation.catalogue
-  const near = suggest(type, eventTypes.keys())
+  const near = reader.compilation.problems.near(type, eventTypes.keys())
   const guess = near === null ? null : `did you mean "${near}"?`
   if (strictEvents) {
     const advice = guess ?? 'declare it with PUT /api/event-types/{name}'

@@ -3,7 +3,15 @@ import type { DB } from '#db/schema.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor.ts'
 import { isEventPattern, matchesPattern } from '#lib/event-pattern.ts'
-import { type FeedKey, scanFeed, type ScannedEvent, selectEvents, selectSubscriptions } from './repository.ts'
+import { loopShare } from '#lib/async/loop-share.ts'
+import {
+  type EventRow,
+  type FeedKey,
+  scanFeed,
+  type ScannedEvent,
+  selectEvents,
+  selectSubscriptions,
+} from './repository.ts'
 import type { EventPage, FeedQuery } from './schemas.ts'
 import { TenantPicture } from '../intake/snapshot.ts'
 import { readBody, viewEvent } from './view.ts'
@@ -50,12 +58,21 @@ export async function readFeed(
   )
   const hasMore = last !== events.at(-1) || events.length === scanned
   return {
-    data: rows
-      .filter((row) => plugin === null || plugin.pluginsFor(row.event, readBody(row)).length > 0)
-      .map(viewEvent),
+    data: (plugin === null ? rows : await wantedBy(plugin, tenantId, rows)).map(viewEvent),
     next_cursor: cursorOf(hasMore && last !== undefined ? last : furthest(after, horizon)),
     has_more: hasMore,
   }
+}
+
+/** With those that cannot be decided: who reconciles misses none. */
+async function wantedBy(plugin: TenantPicture, tenantId: string, rows: readonly EventRow[]) {
+  const wanted: EventRow[] = []
+  for (const row of rows) {
+    await loopShare.turn(tenantId)
+    const { plugins, undecided } = plugin.pluginsFor(row.event, readBody(row))
+    if (plugins.length + undecided.length > 0) wanted.push(row)
+  }
+  return wanted
 }
 
 /** The events of the page, and the last one that was looked at. */

@@ -41,7 +41,9 @@ export async function replayEvent(
   if (row.body === null) throw eventBodyGone()
   const plugins = await ctx.db.transaction().execute(async (trx) => {
     const picture = await loadPicture(trx, tenantId)
-    const subscribed = await selectSlugs(trx, tenantId, picture.pluginsFor(row.event, readBody(row)))
+    const { plugins, undecided } = picture.pluginsFor(row.event, readBody(row))
+    // Somebody asks for it: who cannot be decided gets it, as by a retry of the delivery.
+    const subscribed = await selectSlugs(trx, tenantId, [...plugins, ...undecided])
     const chosen = subscribed.filter((each) => plugin === undefined || isNamed(each, plugin))
     if (plugin !== undefined && chosen.length === 0) throw pluginNotSubscribed()
     const pluginIds = chosen.map((each) => each.id)

@@ -5,7 +5,9 @@ import { isSerialisationConflict, isStalled, isUnavailable } from '#db/errors.ts
 import type { DB } from '#db/schema.ts'
 import { overloaded } from '#infra/http/problems.ts'
 import type { Signals } from '#infra/signals.ts'
+import { loopShare } from '#lib/async/loop-share.ts'
 import type { Problem } from '#lib/api/problem.ts'
+import { StepBudget } from '#lib/step-budget.ts'
 import { type ComposedEvent, composeEvent } from './compose.ts'
 import { eventConflict } from '../errors.ts'
 import { selectBySourceIds, type TakenSourceId } from './repository.ts'
@@ -14,7 +16,7 @@ import type { IntakeLog } from './log.ts'
 import { IntakeQueue, type Submission } from './queue.ts'
 import { isProblem, type MatchedEvent, matchEvent } from './match.ts'
 import { PictureCache } from './snapshot-cache.ts'
-import type { TenantPicture } from './snapshot.ts'
+import { EVENT_STEPS, type TenantPicture } from './snapshot.ts'
 import { loadPicture } from './snapshot-repository.ts'
 import type { IntakeResult, NewEvent } from '../context.ts'
 
@@ -31,6 +33,8 @@ export interface IntakeContext {
 }
 
 const LIMITS = { batch: 500, flushes: 2, company: 24, events: 20_000, bytes: 64 * 1024 * 1024 } as const
+/** What the filters may cost for all events of one call, some 0.8 s of a core. */
+const CALL_STEPS = 8_000_000
 /** A tenant whose subscriptions change faster than its events can be matched is told to come again. */
 const MAX_WRITES = 10
 
@@ -72,15 +76,25 @@ export class Intake {
   }
 
   async accept(events: readonly NewEvent[], log: FastifyBaseLogger): Promise<IntakeResult[]> {
-    const composed = events.map((event) => composeEvent(event))
+    const composed: (ComposedEvent | Problem)[] = []
+    for (const event of events) {
+      const turn = loopShare.turn(event.tenantId)
+      if (turn !== null) await turn
+      composed.push(composeEvent(event))
+    }
     const results = new Map<string, IntakeResult>()
     const matched: MatchedEvent[] = []
     let bytes = 0
     const reloaded = new Map<string, TenantPicture>()
-    for (const event of composed) {
+    const budget = new StepBudget(CALL_STEPS)
+    for (const [index, event] of composed.entries()) {
       if (isProblem(event)) continue
+      const turn = loopShare.turn(event.tenantId)
+      if (turn !== null) await turn
       const known = reloaded.get(event.tenantId) ?? this.#pictures.get(event.tenantId)
-      const match = matchEvent(event, known instanceof Promise ? await known : known)
+      const share = new StepBudget(shareOf(budget, composed.length - index))
+      const match = matchEvent(event, known instanceof Promise ? await known : known, share)
+      budget.take(share.spent)
       const sure = isProblem(match) ? await this.#matchSurely(event, match, reloaded) : match
       if (isProblem(sure)) results.set(event.id, { status: 'rejected', problem: sure })
       else {
@@ -136,8 +150,14 @@ export class Intake {
   async #writeFresh(batch: Batch): Promise<null> {
     for (let attempt = 1; attempt < MAX_WRITES; attempt++) {
       const open: MatchedEvent[] = []
-      for (const { composed, picture } of batch.open) {
-        const match = matchEvent(composed, await this.#pictures.fresh(composed.tenantId, picture))
+      const budget = new StepBudget(CALL_STEPS)
+      for (const [index, { composed, picture }] of batch.open.entries()) {
+        const turn = loopShare.turn(composed.tenantId)
+        if (turn !== null) await turn
+        const fresh = await this.#pictures.fresh(composed.tenantId, picture)
+        const share = new StepBudget(shareOf(budget, batch.open.length - index))
+        const match = matchEvent(composed, fresh, share)
+        budget.take(share.spent)
         if (isProblem(match)) batch.results.set(composed.id, { status: 'rejected', problem: match })
         else open.push(match)
       }
@@ -199,6 +219,11 @@ export class Intake {
     }
     return batches.every(({ open }) => open.length === 0)
   }
+}
+
+/** What an event's filters may cost, so that all that are left of a call get the same. */
+function shareOf(budget: StepBudget, events: number): number {
+  return Math.min(EVENT_STEPS, Math.floor(budget.left / events))
 }
 
 function compareWithFirst(composed: ComposedEvent, first: TakenSourceId): IntakeResult {

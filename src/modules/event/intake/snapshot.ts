@@ -1,7 +1,9 @@
 import { evaluateCondition } from '#lib/condition/index.ts'
 import { earlierValue } from '#lib/condition/earlier-value.ts'
+import { decideFairly, type Verdict } from '#lib/async/fair-budget.ts'
 import type { Path } from '#lib/json/path.ts'
 import { matchesPattern } from '#lib/event-pattern.ts'
+import { StepBudget } from '#lib/step-budget.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 
 /** A plugin that wants events of one type; with filters, only those whose data meets one of them. */
@@ -33,6 +35,16 @@ export interface PictureContent {
   /** Names that came without anybody having declared them. */
   seen: readonly string[]
 }
+
+/** Whom an event goes to, by their ids. */
+export interface Audience {
+  readonly plugins: readonly string[]
+  /** Their filters cost more than an event may: what they would have said is not known. */
+  readonly undecided: readonly string[]
+}
+
+/** What the filters of all plugins may cost for one event, some 15 ms. */
+export const EVENT_STEPS = 150_000
 
 /** A tenant that invents types without end must not fill the memory with them. */
 const MAX_REMEMBERED_TYPES = 1_000
@@ -79,13 +91,23 @@ export class TenantPicture {
     this.weight = 1 + content.plugins.length + content.types.length + content.seen.length
   }
 
-  /** The plugins that get an event. */
-  pluginsFor(event: string, data: unknown): string[] {
-    const plugins: string[] = []
-    for (const { pluginId, filters } of this.#targetsOf(event)) {
-      if (filters === null || filters.some((filter) => meets(filter, data))) plugins.push(pluginId)
+  /**
+   * The plugins that get an event. Their filters share a budget: those that cost more than is left when the others
+   * are decided are `undecided`.
+   */
+  pluginsFor(event: string, data: unknown, budget = new StepBudget(EVENT_STEPS)): Audience {
+    const targets = this.#targetsOf(event)
+    const filtered = targets.filter(({ filters }) => filters !== null)
+    if (filtered.length === 0) return { plugins: targets.map(({ pluginId }) => pluginId), undecided: [] }
+    const { yes, undecided } = decideFairly(filtered, budget, (target, share) =>
+      meetsAny(target.filters ?? [], data, share),
+    )
+    const met = new Set(yes)
+    const chosen = targets.filter((target) => target.filters === null || met.has(target))
+    return {
+      plugins: chosen.map(({ pluginId }) => pluginId),
+      undecided: undecided.map(({ pluginId }) => pluginId),
     }
-    return plugins
   }
 
   /** Whether any event of the type may go to a plugin; its filter, if any, has not been asked. */
@@ -118,7 +140,15 @@ function targetOf(plugin: PicturePlugin, event: string): Target[] {
   return [{ pluginId: plugin.id, filters: unconditional ? null : matching.map(({ filter }) => filter) }]
 }
 
-function meets(filter: unknown, data: unknown): boolean {
+/** Null: none of the filters is met as far as the share did. */
+function meetsAny(filters: readonly unknown[], data: unknown, share: StepBudget): Verdict {
   const earlier = (field: Path, spend: (steps: number) => void) => earlierValue(data, field, spend)
-  return evaluateCondition(filter, data, { now: new Date(), earlier }).result
+  const context = { now: new Date(), earlier, budget: share }
+  let isUndecided = false
+  for (const filter of filters) {
+    const { result, exhausted } = evaluateCondition(filter, data, context)
+    if (result) return true
+    if (exhausted) isUndecided = true
+  }
+  return isUndecided ? null : false
 }

@@ -13,6 +13,7 @@ import type { TenantPicture } from './snapshot.ts'
  * - An id that is taken inserts nothing and is told by its absence from `ids`.
  * - `is true` keeps the test a hashed one: as a plain `in` it becomes a join that the planner, who does not see how
  *   long the arrays are, may run as a nested loop (1,000 × 1,000 rows).
+ * - A delivery with a reason has failed without an attempt: whether its plugin wants the event could not be told.
  * - feed_position() is asked once, not by the column's default for every row.
  */
 const WRITE_EVENTS = `
@@ -36,10 +37,11 @@ with guard as materialized (
   on conflict (tenant_id, source_id) where source_id is not null do nothing
   returning id
 ), new_deliveries as (
-  insert into deliveries (tenant_id, id, plugin_id, event_id, event)
-  select d.tenant_id, d.id, d.plugin_id, d.event_id, d.event
-  from unnest($15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], string_to_array($19, chr(10)))
-    as d (tenant_id, id, plugin_id, event_id, event)
+  insert into deliveries (tenant_id, id, plugin_id, event_id, event, status, reason, due_at)
+  select d.tenant_id, d.id, d.plugin_id, d.event_id, d.event,
+    case when d.reason is null then 'pending' else 'failed' end, d.reason, case when d.reason is null then now() end
+  from unnest($15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], string_to_array($19, chr(10)), $20::text[])
+    as d (tenant_id, id, plugin_id, event_id, event, reason)
   where (d.event_id in (select id from new_events)) is true
 )
 select guard.holds, case when written.count < cardinality($4::uuid[]) then
@@ -94,7 +96,8 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     'tenantIds' | 'ids' | 'pluginIds' | 'eventIds' | 'types',
     string[]
   >
-  for (const { composed, picture, plugins, schemaProblems } of events) {
+  const reasons: (string | null)[] = []
+  for (const { composed, picture, plugins, undecided, schemaProblems } of events) {
     pictures.set(picture, composed.tenantId)
     tenantIds.push(composed.tenantId)
     ids.push(composed.id)
@@ -108,7 +111,8 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     problems.push(schemaProblems === null ? '' : JSON.stringify(schemaProblems))
     causationIds.push(composed.causation?.id ?? null)
     causationDepths.push(composed.causation?.depth ?? 0)
-    for (const pluginId of plugins) {
+    for (const [index, pluginId] of [...plugins, ...undecided].entries()) {
+      reasons.push(index < plugins.length ? null : 'filter_budget')
       deliveries.tenantIds.push(composed.tenantId)
       deliveries.ids.push(newId())
       deliveries.pluginIds.push(pluginId)
@@ -136,6 +140,7 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     literal(deliveries.pluginIds),
     literal(deliveries.eventIds),
     lines(deliveries.types),
+    rare(reasons),
   ]
 }
 

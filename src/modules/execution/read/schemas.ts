@@ -109,6 +109,13 @@ const WaitingFor = Type.Object({
   events: Type.Array(Type.String(), { description: 'Event types of which one ends the wait' }),
 })
 
+const PassedOver = Type.Object({
+  event: Type.String({ description: 'Its type' }),
+  event_id: Uuid,
+  iteration: Type.String(),
+  reason: StringEnum(['filter_budget'], { description: "The wait's filter costs too much on this event" }),
+})
+
 export const ExecutionDetail = Type.Object(
   {
     ...fields,
@@ -121,6 +128,9 @@ export const ExecutionDetail = Type.Object(
     expires_at: Timestamp,
     waiting_for: Type.Array(WaitingFor, { description: 'What it waits for; in a loop, each item' }),
     cancelled_by: Type.Array(Type.String(), { description: 'Event types that would cancel it' }),
+    passed_over: Type.Array(PassedOver, {
+      description: 'The last event that each of its waits could not be tested with',
+    }),
     retries: Type.Array(Uuid, { description: 'Executions that do it again, the latest 20' }),
     steps: Type.Array(ref(ExecutionStep)),
     next_cursor: Nullable(

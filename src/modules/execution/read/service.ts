@@ -9,7 +9,13 @@ import { cancelExecutions } from '#modules/flow-engine/index.ts'
 import type { ExecutionContext } from '../context.ts'
 import { executionEnded, executionNotFound } from '../errors.ts'
 import { readFilter } from './filter.ts'
-import { findExecution, selectExecutions, selectRetries, selectWaits } from './repository.ts'
+import {
+  findExecution,
+  selectExecutions,
+  selectPassedOver,
+  selectRetries,
+  selectWaits,
+} from './repository.ts'
 import type { Execution, ExecutionDetail, ExecutionDetailQuery, ExecutionQuery } from './schemas.ts'
 import { selectSteps } from './step-repository.ts'
 import { toExecution, toStep, waitingFor } from './view.ts'
@@ -56,6 +62,7 @@ export async function readExecution(
     expires_at,
     waiting_for: waitingFor({ status: row.status, state, expires_at }, waits),
     cancelled_by: waits.filter(({ purpose }) => purpose === 'cancel').map(({ event }) => event),
+    passed_over: await selectPassedOver(db, tenantId, id),
     retries,
     steps: steps.map((step) => toStep(step, row.carried_steps)),
     next_cursor: steps.length > 0 && next < row.step_count ? encodeCursor([next]) : null,

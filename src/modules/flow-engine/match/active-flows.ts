@@ -3,7 +3,9 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { DB } from '#db/schema.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import type { EventTrigger } from '#lib/flow/types.ts'
+import type { Verdict } from '#lib/async/fair-budget.ts'
 import { isProblem } from '#lib/api/problem.ts'
+import type { StepBudget } from '#lib/step-budget.ts'
 import { flowOutdated } from '../errors.ts'
 import { joinPaths } from '../wait/hash.ts'
 import type { Program, ProgramCache } from '../run/program.ts'
@@ -21,8 +23,8 @@ export interface ActiveFlow {
 export interface TenantFlows {
   version: number
   flows: ActiveFlow[]
-  /** The types that start one of them. */
-  eventTypes: ReadonlySet<string>
+  /** Those that a type may start. */
+  byType: ReadonlyMap<string, readonly ActiveFlow[]>
 }
 
 const CACHE_MAX_TENANTS = 10_000
@@ -46,8 +48,7 @@ export class ActiveFlows {
       const flow = await this.#load(trx, tenantId, id, published_version as number)
       if (flow !== null) flows.push(flow)
     }
-    const types = flows.flatMap(({ triggers }) => triggers.flatMap(({ event_types }) => event_types))
-    const fresh = { version, flows, eventTypes: new Set(types) }
+    const fresh = { version, flows, byType: byEventType(flows) }
     if (this.#cache.size >= CACHE_MAX_TENANTS) this.#cache.clear()
     this.#cache.set(tenantId, fresh)
     return fresh
@@ -74,6 +75,21 @@ export class ActiveFlows {
   }
 }
 
+function byEventType(flows: readonly ActiveFlow[]): Map<string, ActiveFlow[]> {
+  const byType = new Map<string, ActiveFlow[]>()
+  for (const flow of flows) {
+    for (const type of new Set(flow.triggers.flatMap(({ event_types }) => event_types))) {
+      const known = byType.get(type)
+      if (known === undefined) byType.set(type, [flow])
+      else known.push(flow)
+    }
+  }
+  return byType
+}
+
+/** Of making what a trigger's filter starts from. */
+const TRIGGER_STEPS = 5
+
 /** Path lists by which executions of these flows will look for the events that cancel them. */
 export function cancelShapes(flows: readonly ActiveFlow[]): { event: string; paths: string }[] {
   return flows.flatMap(({ program }) =>
@@ -81,11 +97,25 @@ export function cancelShapes(flows: readonly ActiveFlow[]): { event: string; pat
   )
 }
 
-export function isTriggered(flow: ActiveFlow, event: EventScope, tenantId: string, now: Date): boolean {
+/** Whether the event starts the flow; null: its filters cost more than the share. */
+export function isTriggered(
+  flow: ActiveFlow,
+  event: EventScope,
+  tenantId: string,
+  now: Date,
+  share: StepBudget,
+): Verdict {
   const { program, id: flowId, version } = flow
   const scope = (): FlowScope =>
     startScope({ tenantId, flowId, version, program, data: event.data, event, now }, '')
-  return flow.triggers.some((trigger) => triggerRefusal(program, trigger, event, scope, now) === null)
+  share.take(TRIGGER_STEPS)
+  let isUndecided = false
+  for (const trigger of flow.triggers) {
+    const refusal = triggerRefusal(program, trigger, event, scope, now, share)
+    if (refusal === null) return true
+    if (refusal.reason === 'filter_budget') isUndecided = true
+  }
+  return isUndecided ? null : false
 }
 
 async function selectActive(db: Kysely<DB>, tenantId: string) {

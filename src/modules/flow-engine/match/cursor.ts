@@ -11,6 +11,8 @@ export interface FlowCursor {
   at: FeedKey
   flowsVersion: number
   isHalted: boolean
+  /** The event behind the cursor whose waits have been gone through up to an execution, in an earlier turn. */
+  waits: { event: FeedKey; after: string } | null
   /** The database's clock. */
   now: Date
 }
@@ -41,8 +43,12 @@ export async function lockCursor(
     event_id: string
     flows_version: number
     halted_at: Date | null
+    waits_position: string | null
+    waits_event_id: string | null
+    waits_after: string | null
     now: Date
-  }>`select position::text, event_id, flows_version, halted_at, clock_timestamp() as now
+  }>`select position::text, event_id, flows_version, halted_at, waits_position::text, waits_event_id, waits_after,
+       clock_timestamp() as now
      from flow_cursors where tenant_id = ${tenantId}`.execute(trx)
   const [row] = rows
   return (
@@ -50,13 +56,24 @@ export async function lockCursor(
       at: { position: row.position, id: row.event_id },
       flowsVersion: row.flows_version,
       isHalted: row.halted_at !== null,
+      waits:
+        row.waits_position === null || row.waits_event_id === null || row.waits_after === null
+          ? null
+          : { event: { position: row.waits_position, id: row.waits_event_id }, after: row.waits_after },
       now: row.now,
     }
   )
 }
 
-export async function moveCursor(trx: Transaction<DB>, tenantId: string, to: FeedKey): Promise<void> {
-  await sql`update flow_cursors set position = ${to.position}::bigint, event_id = ${to.id}
+export async function moveCursor(
+  trx: Transaction<DB>,
+  tenantId: string,
+  to: FeedKey,
+  waits: FlowCursor['waits'] = null,
+): Promise<void> {
+  await sql`update flow_cursors set position = ${to.position}::bigint, event_id = ${to.id},
+      waits_position = ${waits?.event.position ?? null}::bigint, waits_event_id = ${waits?.event.id ?? null},
+      waits_after = ${waits?.after ?? null}
     where tenant_id = ${tenantId}`.execute(trx)
 }
 

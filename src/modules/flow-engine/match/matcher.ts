@@ -3,23 +3,22 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { isSerialisationConflict } from '#db/errors.ts'
 import type { Signals } from '#infra/signals.ts'
-import type { EventScope } from '#lib/flow/scope.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
 import { uuidTime } from '#lib/ids.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import { isLockNotAvailable, isPassing } from '#db/errors.ts'
 import { type EventRow, scanFeed, type ScannedEvent, selectEvents } from '#modules/event/index.ts'
+import { decideFairly } from '#lib/async/fair-budget.ts'
+import { loopShare } from '#lib/async/loop-share.ts'
+import { StepBudget } from '#lib/step-budget.ts'
 import { type ActiveFlow, ActiveFlows, cancelShapes, isTriggered } from './active-flows.ts'
-import { cancelExecutions } from '../run/cancel.ts'
-import { lockCursor, moveCursor } from './cursor.ts'
+import { type FlowCursor, lockCursor, moveCursor } from './cursor.ts'
 import { flowNewer } from '../errors.ts'
 import { CAP_WINDOW_MS, countRecentStarts, countTriggered, pauseIfSelfTriggering } from '../start/rate-cap.ts'
-import { hashOfEvent } from '../wait/hash.ts'
 import { countStarts, type FlowMetrics } from '../metrics.ts'
 import type { ProgramCache } from '../run/program.ts'
 import { isSimpleStart, startExecution, startSimple, type StartRequest } from '../start/starts.ts'
-import { meetsFilter, type StoredFilter } from '../wait/filter.ts'
-import { markReceived } from '../wait/repository.ts'
+import { receive } from './receive.ts'
 import { toEventScope } from '../wait/waits.ts'
 
 export interface MatcherContext {
@@ -34,6 +33,15 @@ export interface MatcherContext {
 
 /** Events matched in one transaction. */
 const BATCH_EVENTS = 500
+/**
+ * What a turn of a tenant may cost, some 50 ms beside the database's part: then it ends with the event that it is at,
+ * and the other tenants have theirs.
+ */
+const TURN_STEPS = 500_000
+/** What the filters of an event's triggers may cost together: flows that need more are skipped, with that reason. */
+const EVENT_STEPS = 150_000
+/** Characters of a body that are read for one step. */
+const CHARS_PER_STEP = 16
 /** Bodies of a batch together, unless the first alone is larger: what a matcher has in memory. */
 const BATCH_BYTES = 16 * 1024 * 1024
 /** Tenants that one look at all cursors finds. */
@@ -62,6 +70,12 @@ interface Started {
   queued: number
   skipped: number
   cancelled: number
+}
+
+interface Applied {
+  /** Where the turn was over; null: it was not. */
+  stop: TurnEnd | null
+  started: Started
 }
 
 const NONE_STARTED: Started = { queued: 0, skipped: 0, cancelled: 0 }
@@ -118,7 +132,7 @@ export class Matcher {
     for (const tenantId of tenants) {
       const { matched, isFull, started } = await this.#matchOne(tenantId, now)
       onProgress()
-      if (matched === 0) continue
+      if (matched === 0 && !isFull) continue
       this.#count(matched, started)
       this.#matched += matched
       this.#ctx.signals.publish('executions_due', [tenantId])
@@ -196,27 +210,37 @@ export class Matcher {
     const flows = active?.flows ?? []
     const shapes = await loadShapes(trx, tenantId, cancelShapes(flows))
     const isWanted = ({ event, size }: ScannedEvent): boolean =>
-      size !== null && (active?.eventTypes.has(event) === true || shapes.has(event))
+      size !== null && (active?.byType.has(event) === true || shapes.has(event))
     const batch = withinBytes(scanned, isWanted)
     const ids = batch.filter(isWanted).map(({ id }) => id)
     const rows = await selectEvents(trx, tenantId, ids)
-    const started = await this.#apply(trx, tenantId, flows, shapes, rows, testNow ?? cursor.now)
-    await moveCursor(trx, tenantId, batch.at(-1) as ScannedEvent)
-    if (trouble !== undefined) this.#noteProgress(tenantId)
-    const isFull = batch.length === most || batch.length < scanned.length
-    return { matched: batch.length, isFull, started }
+    const { stop, started } = await this.#apply(trx, {
+      tenantId,
+      byType: active?.byType ?? new Map<string, never>(),
+      shapes,
+      rows,
+      waits: cursor.waits,
+      now: testNow ?? cursor.now,
+    })
+    const stoppedAt = stop === null ? -1 : batch.findIndex(({ id }) => id === stop.eventId)
+    const inWaits = stop?.waitsAfter ?? null
+    const end = stoppedAt === -1 ? batch.length : inWaits === null ? stoppedAt + 1 : stoppedAt
+    await moveCursor(
+      trx,
+      tenantId,
+      batch[end - 1] ?? cursor.at,
+      inWaits === null ? null : { event: batch[stoppedAt] as ScannedEvent, after: inWaits },
+    )
+    if (trouble !== undefined && end > 0) this.#noteProgress(tenantId)
+    const isFull = stop !== null || batch.length === most || batch.length < scanned.length
+    return { matched: end, isFull, started }
   }
 
-  async #apply(
-    trx: Transaction<DB>,
-    tenantId: string,
-    flows: readonly ActiveFlow[],
-    shapes: ReadonlyMap<string, readonly string[]>,
-    rows: readonly EventRow[],
-    now: Date,
-  ): Promise<Started> {
+  async #apply(trx: Transaction<DB>, turn: Turn): Promise<Applied> {
     let [skipped, cancelled] = [0, 0]
     const onCancelled = (count: number): void => void (cancelled += count)
+    const { tenantId, byType, shapes, rows, now } = turn
+    const budget = new StepBudget(TURN_STEPS)
     const recent = new Map<string, { minute: number; count: number }>()
     const started = new Map<string, number>()
     let simple: StartRequest[] = []
@@ -224,14 +248,33 @@ export class Matcher {
       for (const flowId of await startSimple(trx, simple)) started.set(flowId, (started.get(flowId) ?? 0) + 1)
       simple = []
     }
-    for (const row of rows) {
+    const counted = (): Started => {
+      const queued = started.values().reduce((sum, count) => sum + count, 0)
+      return { queued, skipped, cancelled }
+    }
+    const end = async (eventId: string, waitsAfter: string | null): Promise<Applied> => {
+      await flush()
+      await countTriggered(trx, tenantId, started, now)
+      return { stop: { eventId, waitsAfter }, started: counted() }
+    }
+    for (const [index, row] of rows.entries()) {
+      await loopShare.turn(tenantId)
       const event = toEventScope(row)
+      budget.take(Math.ceil((row.body?.length ?? 0) / CHARS_PER_STEP))
       const cameAt = uuidTime(row.id)
       const minute = Math.floor(cameAt.getTime() / CAP_WINDOW_MS)
       const paths = shapes.get(event.type)
-      if (paths !== undefined) await receive(trx, tenantId, event, paths, now, onCancelled)
-      for (const flow of flows) {
-        if (!isTriggered(flow, event, tenantId, now)) continue
+      if (paths !== undefined) {
+        const after = turn.waits?.event.id === row.id ? turn.waits.after : null
+        const stop = await receive(trx, { tenantId, event, paths, now, budget, after, onCancelled })
+        if (stop !== null) return end(row.id, stop)
+      }
+      const filters = new StepBudget(EVENT_STEPS)
+      const { yes, undecided } = decideFairly(byType.get(event.type) ?? [], filters, (flow, share) =>
+        isTriggered(flow, event, tenantId, now, share),
+      )
+      budget.take(filters.spent)
+      for (const flow of [...yes, ...undecided]) {
         const most = this.#ctx.maxStartsPerMinute
         const known = recent.get(flow.id)
         // What waits in memory is counted only once it is written.
@@ -249,7 +292,7 @@ export class Matcher {
           data: event.data,
           event,
           causationDepth: row.causation_depth,
-          refused: count >= most ? 'rate_cap' : null,
+          refused: undecided.includes(flow) ? 'filter_budget' : count >= most ? 'rate_cap' : null,
           now,
           onCancelled,
         }
@@ -267,12 +310,29 @@ export class Matcher {
           await pauseIfSelfTriggering(trx, tenantId, flow.id, event.id)
         }
       }
+      if (budget.left === 0 && index < rows.length - 1) return end(row.id, null)
     }
     await flush()
     await countTriggered(trx, tenantId, started, now)
-    const queued = started.values().reduce((sum, count) => sum + count, 0)
-    return { queued, skipped, cancelled }
+    return { stop: null, started: counted() }
   }
+}
+
+/** What a tenant's turn goes through. */
+interface Turn {
+  tenantId: string
+  byType: ReadonlyMap<string, readonly ActiveFlow[]>
+  shapes: ReadonlyMap<string, readonly string[]>
+  rows: readonly EventRow[]
+  /** Where the turn before ended among an event's waits. */
+  waits: FlowCursor['waits']
+  now: Date
+}
+
+interface TurnEnd {
+  eventId: string
+  /** The execution up to which the event's waits were gone through; null: the event is done. */
+  waitsAfter: string | null
 }
 
 /** The first of them whose wanted bodies fit into memory together. */
@@ -326,40 +386,4 @@ async function loadShapes(
     else lists.add(paths)
   }
   return new Map([...shapes].map(([event, lists]) => [event, [...lists]]))
-}
-
-/** Hands an event to those who wait for it, and ends what is to be cancelled by it. */
-async function receive(
-  trx: Transaction<DB>,
-  tenantId: string,
-  event: EventScope,
-  pathLists: readonly string[],
-  now: Date,
-  onCancelled: (count: number) => void,
-): Promise<void> {
-  const hashes = pathLists
-    .map((paths) => hashOfEvent(event.type, paths, event.data))
-    .filter((hash) => hash !== null)
-  if (hashes.length === 0) return
-  const waits = await trx
-    .selectFrom('automation_waits')
-    .select(['execution_id', 'purpose', 'iteration', 'alternative', 'filter'])
-    .where('tenant_id', '=', tenantId)
-    .where('event', '=', event.type)
-    .where('match_hash', 'in', hashes)
-    .where('received_event_id', 'is', null)
-    .orderBy('execution_id')
-    .orderBy('alternative')
-    .execute()
-  const met = waits.filter((wait) => meetsFilter(wait.filter as StoredFilter | null, event, now))
-  const cancelled = new Set(met.filter((wait) => wait.purpose === 'cancel').map((wait) => wait.execution_id))
-  await cancelExecutions(trx, tenantId, [...cancelled], 'cancel_on', onCancelled)
-  const first = new Map<string, { executionId: string; iteration: string; alternative: number }>()
-  for (const { execution_id: executionId, purpose, iteration, alternative } of met) {
-    const key = `${executionId} ${iteration}`
-    if (purpose === 'resume' && !cancelled.has(executionId) && !first.has(key)) {
-      first.set(key, { executionId, iteration, alternative })
-    }
-  }
-  if (first.size > 0) await markReceived(trx, tenantId, event.id, [...first.values()], now)
 }

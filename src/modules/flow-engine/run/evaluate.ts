@@ -2,6 +2,7 @@ import { type Condition, type ConditionContext, evaluateCondition } from '#lib/c
 import { earlierValue } from '#lib/condition/earlier-value.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import { matchPattern } from '#lib/condition/pattern.ts'
+import type { StepBudget } from '#lib/step-budget.ts'
 import { renderTemplate, type TemplateNode } from '#lib/template/index.ts'
 
 /** Whoever has the compiled forms of a flow's templates. */
@@ -19,8 +20,14 @@ export class StepError extends Error {
 }
 
 /** Fills in a tree that stands in the flow. @throws {StepError} `template_error` */
-export function render(program: Templates, tree: unknown, scope: Partial<FlowScope>, now: Date): unknown {
-  const rendered = renderTemplate(program.template(tree), scope, { now })
+export function render(
+  program: Templates,
+  tree: unknown,
+  scope: Partial<FlowScope>,
+  now: Date,
+  budget?: StepBudget,
+): unknown {
+  const rendered = renderTemplate(program.template(tree), scope, { now, budget })
   if ('error' in rendered)
     throw new StepError('template_error', `${rendered.error.path || '/'}: ${rendered.error.message}`)
   return rendered.value
@@ -31,16 +38,31 @@ export function renderText(program: Templates, text: string, scope: Partial<Flow
   return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
-/** Tests a condition of the flow: the templates in its values are filled in first. */
+/**
+ * Tests a condition of the flow: the templates in its values are filled in first.
+ *
+ * @param budget of all that share it; a test that it did not do for is `exhausted`
+ * @throws {StepError} `template_error`
+ */
 export function test(
   program: Templates,
   condition: Condition,
   scope: Partial<FlowScope>,
   now: Date,
-  comparison: Pick<ConditionContext, 'scalarsAsText'> = {},
-): { result: boolean; note: string | null } {
-  const { result, notes } = evaluateCondition(withValues(program, condition, scope, now), scope, {
+  { budget, ...comparison }: Pick<ConditionContext, 'scalarsAsText' | 'budget'> = {},
+): { result: boolean; note: string | null; exhausted: boolean } {
+  let filled: Condition
+  try {
+    filled = withValues(program, condition, scope, now, budget)
+  } catch (error) {
+    if (error instanceof StepError && budget?.left === 0) {
+      return { result: false, note: error.message, exhausted: true }
+    }
+    throw error
+  }
+  const { result, notes, exhausted } = evaluateCondition(filled, scope, {
     now,
+    budget,
     ...comparison,
     matchPattern,
     earlier: ([root, ...below], spend) => {
@@ -50,7 +72,7 @@ export function test(
         : undefined
     },
   })
-  return { result, note: notes.length === 0 ? null : notes.join('; ') }
+  return { result, note: notes.length === 0 ? null : notes.join('; '), exhausted: exhausted === true }
 }
 
 function withValues(
@@ -58,12 +80,13 @@ function withValues(
   condition: Condition,
   scope: Partial<FlowScope>,
   now: Date,
+  budget: StepBudget | undefined,
 ): Condition {
   const all = (conditions: Condition[]): Condition[] =>
-    conditions.map((inner) => withValues(program, inner, scope, now))
+    conditions.map((inner) => withValues(program, inner, scope, now, budget))
   if ('all' in condition) return { all: all(condition.all) }
   if ('any' in condition) return { any: all(condition.any) }
   if ('none' in condition) return { none: all(condition.none) }
   if (condition.value === undefined || program.template(condition.value).kind === 'literal') return condition
-  return { ...condition, value: render(program, condition.value, scope, now) }
+  return { ...condition, value: render(program, condition.value, scope, now, budget) }
 }

@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises'
+import { loopShare } from '#lib/async/loop-share.ts'
 import { StepError } from './evaluate.ts'
 import { Frame, type FrameOptions } from './frame.ts'
 import { Ended, type RunEnd } from './journal.ts'
@@ -11,9 +11,6 @@ export interface RunOptions extends FrameOptions {
   isStopping: () => boolean
 }
 
-/** Steps that ask nobody may be many, and each may test thousands of values: others get their turn in between. */
-const TURN_MS = 20
-
 /**
  * Runs one claimed execution until it ends or has to wait: schedules its lines. What a step does is in `steps.ts`.
  *
@@ -24,8 +21,6 @@ export class Run {
   readonly #frame: Frame
   readonly #isStopping: () => boolean
   readonly #active = new Map<Thread, Promise<void>>()
-  #turnEndsAt = performance.now() + TURN_MS
-  #pause: Promise<void> | null = null
 
   constructor(options: RunOptions) {
     this.#frame = new Frame(options)
@@ -93,7 +88,13 @@ export class Run {
   /** Takes one line as far as it goes: to a wait, to the end of it, or to the end of the execution. */
   async #advance(thread: Thread): Promise<void> {
     const frame = this.#frame
-    while (this.#isReady(thread) && frame.isCurrent(thread) && !this.#mustYield() && !this.#isOver()) {
+    while (this.#goesOn(thread)) {
+      // Steps that ask nobody may be many, and each may test thousands of values: others get their turn in between.
+      const turn = loopShare.turn(frame.claim.tenant_id)
+      if (turn !== null) {
+        await turn
+        if (!this.#goesOn(thread)) return
+      }
       if (thread.step === 'end') {
         this.#arrive(thread)
         continue
@@ -105,14 +106,11 @@ export class Run {
         if (!(error instanceof StepError)) throw error
         await frame.fail(at, { code: error.code, message: error.message })
       }
-      if (performance.now() >= this.#turnEndsAt) await (this.#pause ??= this.#giveWay())
     }
   }
 
-  async #giveWay(): Promise<void> {
-    await setImmediate()
-    this.#pause = null
-    this.#turnEndsAt = performance.now() + TURN_MS
+  #goesOn(thread: Thread): boolean {
+    return this.#isReady(thread) && this.#frame.isCurrent(thread) && !this.#mustYield() && !this.#isOver()
   }
 
   /** A line has come to its end: an item's makes room for the next one, the main one ends the execution. */

@@ -85,9 +85,10 @@ function meetTrigger(
   return refusals[0] ?? { reason: 'no_trigger', message: `The flow has no such ${given.kind} trigger.` }
 }
 
-const CLOSENESS = ['filter', 'input', 'source', 'event_type']
+const CLOSENESS = ['filter_budget', 'filter', 'input', 'source', 'event_type']
 const TRIGGER_MESSAGES = {
   filter: 'The trigger’s filter is not met.',
+  filter_budget: 'The trigger’s filter costs too much work on this data.',
   source: 'The trigger takes events of another source.',
   event_type: 'The trigger takes events of other types.',
 }

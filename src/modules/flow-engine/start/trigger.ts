@@ -1,10 +1,12 @@
 import type { Condition } from '#lib/condition/index.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import type { EventTrigger } from '#lib/flow/types.ts'
+import type { StepBudget } from '#lib/step-budget.ts'
 import { StepError, type Templates, test } from '../run/evaluate.ts'
 
 export interface TriggerRefusal {
-  reason: 'event_type' | 'source' | 'filter'
+  /** `filter_budget`: the filter costs more than it may. */
+  reason: 'event_type' | 'source' | 'filter' | 'filter_budget'
   /** What kept the filter from being tested, if something did. */
   note: string | null
 }
@@ -16,12 +18,13 @@ export function triggerRefusal(
   event: EventScope,
   scope: () => FlowScope,
   now: Date,
+  budget?: StepBudget,
 ): TriggerRefusal | null {
   if (!trigger.event_types.includes(event.type)) return { reason: 'event_type', note: null }
   if (trigger.plugin_id !== null && trigger.plugin_id !== event.source) {
     return { reason: 'source', note: null }
   }
-  return trigger.filter === null ? null : filterRefusal(program, trigger.filter, scope(), now)
+  return trigger.filter === null ? null : filterRefusal(program, trigger.filter, scope(), now, budget)
 }
 
 /** Why what came does not pass a trigger's filter; null: it does. */
@@ -30,9 +33,11 @@ export function filterRefusal(
   filter: Condition,
   scope: FlowScope,
   now: Date,
+  budget?: StepBudget,
 ): TriggerRefusal | null {
   try {
-    const { result, note } = test(program, filter, scope, now)
+    const { result, note, exhausted } = test(program, filter, scope, now, { budget })
+    if (exhausted) return { reason: 'filter_budget', note }
     return result ? null : { reason: 'filter', note }
   } catch (error) {
     // A value of the filter is missing in what came: it is not something that the flow is about.

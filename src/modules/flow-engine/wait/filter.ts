@@ -1,5 +1,7 @@
 import type { Condition } from '#lib/condition/index.ts'
+import type { Verdict } from '#lib/async/fair-budget.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
+import type { StepBudget } from '#lib/step-budget.ts'
 import { parsePath } from '#lib/json/path.ts'
 import { compileTemplateTree, type TemplateNode, templateReferences } from '#lib/template/index.ts'
 import { StepError, test } from '../run/evaluate.ts'
@@ -9,8 +11,6 @@ export interface StoredFilter {
   condition: Condition
   scope: Partial<FlowScope>
 }
-
-const TEMPLATES = { template: compile }
 
 /** @param condition its `event` will be the one that arrives */
 export function storedFilter(condition: Condition | null, scope: FlowScope): StoredFilter | null {
@@ -29,12 +29,23 @@ export function storedFilter(condition: Condition | null, scope: FlowScope): Sto
 
 /**
  * Whether the event meets it. Ids compare as text, as in the wait's match: the two sides may write one thing's id in two
- * ways. What cannot be tested with this event does not meet it.
+ * ways. What cannot be tested with this event does not meet it; null: it costs more than the
+ * budget.
  */
-export function meetsFilter(filter: StoredFilter | null, event: EventScope, now: Date): boolean {
+export function meetsFilter(
+  filter: StoredFilter | null,
+  event: EventScope,
+  now: Date,
+  budget: StepBudget,
+): Verdict {
   if (filter === null) return true
   try {
-    return test(TEMPLATES, filter.condition, { ...filter.scope, event }, now, { scalarsAsText: true }).result
+    const templates = { template: (tree: unknown) => compile(tree, budget) }
+    const { result, exhausted } = test(templates, filter.condition, { ...filter.scope, event }, now, {
+      budget,
+      scalarsAsText: true,
+    })
+    return exhausted ? null : result
   } catch (error) {
     if (error instanceof StepError) return false
     throw error
@@ -57,7 +68,11 @@ function referencesOf(condition: Condition): [root: string, member: string | und
   ]
 }
 
-function compile(tree: unknown): TemplateNode {
+/** Characters of a template that are compiled for one step. */
+const CHARS_PER_STEP = 4
+
+function compile(tree: unknown, budget?: StepBudget): TemplateNode {
+  if (budget !== undefined && typeof tree === 'string') budget.take(Math.ceil(tree.length / CHARS_PER_STEP))
   const result = compileTemplateTree(tree)
   if ('problems' in result) throw new StepError('template_error', result.problems[0]?.message ?? '')
   return result.template

@@ -1,14 +1,22 @@
 import { createHash } from 'node:crypto'
 import { identityText } from '#lib/condition/identity.ts'
 import { parsePath, readPath } from '#lib/json/path.ts'
+import { measureJson } from '#lib/template/filters/filter.ts'
 import { canonicalNumber, isRawNumber } from '#lib/json/raw-number.ts'
 
+/** What is looked up by is an id, a name, a date: more is not hashed, neither for a wait nor of an event. */
+const MAX_VALUE_BYTES = 8 * 1024
 /** Hash bytes kept: 128 bits, so that two different events never meet by chance. */
 const HASH_BYTES = 16
 
 /** The path list of a match as it is stored: sorted, one a line. */
 export function joinPaths(match: Readonly<Record<string, unknown>>): string {
   return Object.keys(match).sort().join('\n')
+}
+
+/** Whether an event can be looked up by the value. */
+export function isMatchable(value: unknown): boolean {
+  return measureJson(value, MAX_VALUE_BYTES) <= MAX_VALUE_BYTES
 }
 
 /** What a wait looks for: the values that an event must have at the paths. */
@@ -26,7 +34,7 @@ export function hashOfEvent(event: string, paths: string, data: unknown): Buffer
   for (const text of paths === '' ? [] : paths.split('\n')) {
     const path = parsePath(text)
     const value = path === null ? undefined : readPath(data, path)
-    if (value === undefined || value === null) return null
+    if (value === undefined || value === null || !isMatchable(value)) return null
     pairs.push([text, value])
   }
   return hashOf(event, pairs)

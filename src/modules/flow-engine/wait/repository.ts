@@ -20,6 +20,8 @@ export interface NewWait {
   iteration: string
   purpose: 'resume' | 'cancel'
   keys: readonly WaitKey[]
+  /** Events that were passed over because the filters cost too much, by alternative. */
+  passedOver?: ReadonlyMap<number, string>
 }
 
 export async function insertWaits(trx: Transaction<DB>, wait: NewWait): Promise<void> {
@@ -44,6 +46,9 @@ export async function insertWaits(trx: Transaction<DB>, wait: NewWait): Promise<
         match_hash: key.hash,
         filter: key.filter === null ? null : writeJson(key.filter),
         purpose: wait.purpose,
+        ...(wait.passedOver?.has(key.alternative) === true && {
+          passed_over: JSON.stringify(passedOver(wait.passedOver.get(key.alternative) ?? '')),
+        }),
       })),
     )
     // A registration that a dying process left behind keeps what it may have received.
@@ -90,6 +95,63 @@ export async function lockHeld(
     .forUpdate()
     .executeTakeFirst()
   return row !== undefined
+}
+
+export interface WaitingRow {
+  execution_id: string
+  purpose: 'resume' | 'cancel'
+  iteration: string
+  alternative: number
+  filter: StoredFilter | null
+}
+
+/**
+ * A page of those who wait for an event with one of the hashes, by execution: each hash is an ordered range of the
+ * index, so that a page costs the same however many wait.
+ *
+ * @param after a wait of the page before, or an execution all of whose waits were gone through
+ */
+export async function selectWaiting(
+  trx: Transaction<DB>,
+  { tenantId, event, hashes }: { tenantId: string; event: string; hashes: readonly Buffer[] },
+  after: WaitingRow | string | null,
+  limit: number,
+): Promise<WaitingRow[]> {
+  const behind =
+    after === null
+      ? sql``
+      : typeof after === 'string'
+        ? sql`and execution_id > ${after}`
+        : sql`and execution_id >= ${after.execution_id} and (execution_id, purpose, iteration, alternative)
+            > (${after.execution_id}, ${after.purpose}, ${after.iteration}, ${after.alternative})`
+  const order = sql`order by execution_id, purpose, iteration, alternative limit ${limit}`
+  const { rows } = await sql<WaitingRow>`
+    select w.* from unnest(${hashes}::bytea[]) as h (hash) cross join lateral (
+      select execution_id, purpose, iteration, alternative, filter from automation_waits
+      where tenant_id = ${tenantId} and event = ${event} and match_hash = h.hash and received_event_id is null
+        ${behind} ${order}
+    ) w ${order}`.execute(trx)
+  return rows
+}
+
+/** Notes at waits that an event was not taken, because their filters cost too much. */
+export async function passOver(
+  trx: Transaction<DB>,
+  tenantId: string,
+  eventId: string,
+  waits: readonly WaitingRow[],
+): Promise<void> {
+  await sql`
+    update automation_waits w set passed_over = ${JSON.stringify(passedOver(eventId))}::json
+    from unnest(${waits.map((wait) => wait.execution_id)}::uuid[], ${waits.map((wait) => wait.purpose)}::text[],
+      ${waits.map((wait) => wait.iteration)}::text[], ${waits.map((wait) => wait.alternative)}::int[])
+      as p (execution_id, purpose, iteration, alternative)
+    where w.tenant_id = ${tenantId} and w.execution_id = p.execution_id and w.purpose = p.purpose
+      and w.iteration = p.iteration and w.alternative = p.alternative`.execute(trx)
+}
+
+function passedOver(eventId: string): { event_id: string; reason: 'filter_budget' } {
+  return { event_id: eventId, reason: 'filter_budget' }
 }
 
 /** A wait that an event meets. */

@@ -4,13 +4,16 @@ import { readJson } from '#db/json.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import type { EventMatch, StepId, WaitEventStep } from '#lib/flow/types.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
+import { loopShare } from '#lib/async/loop-share.ts'
+import { StepBudget } from '#lib/step-budget.ts'
 import { Turns } from '#lib/async/turns.ts'
 import { type EventRow, selectEvents } from '#modules/event/index.ts'
 import { type FeedKey, lockCursor } from '../match/cursor.ts'
 import { render, StepError } from '../run/evaluate.ts'
 import type { ClaimedExecution } from '../run/execution-repository.ts'
-import { hashOfEvent, hashOfMatch, joinPaths } from './hash.ts'
+import { hashOfEvent, hashOfMatch, isMatchable, joinPaths } from './hash.ts'
 import type { Program } from '../run/program.ts'
+import { WAIT_STEPS } from '../match/receive.ts'
 import { meetsFilter, storedFilter } from './filter.ts'
 import { insertWaits, loadReceived, lockHeld, type WaitKey } from './repository.ts'
 
@@ -74,6 +77,7 @@ export class Waits {
       sinceMs: sinceMs - step.config.look_back_ms,
       seen: seenEvents(scope),
       now,
+      passedOver: new Map<number, string>(),
     }
     // The long part, with nothing held: up to where the cursor is now.
     const before = await findCursor(this.#db, tenantId)
@@ -83,9 +87,21 @@ export class Waits {
       const cursor = await lockCursor(trx, tenantId, 'hold')
       if (cursor === undefined) throw new Error('the tenant of an execution has no cursor')
       if (!(await lockHeld(trx, claim))) return 'not_ours'
-      const late = await lookBack(trx, search, before, cursor.at)
+      // An event whose waits the matcher is gone through as far as this execution will not be shown to it any more.
+      const { waits } = cursor
+      const until = waits !== null && executionId <= waits.after ? waits.event : cursor.at
+      const late = await lookBack(trx, search, before, until)
       if (late !== null) return late
-      await insertWaits(trx, { tenantId, executionId, stepId, iteration, purpose: 'resume', keys })
+      const { passedOver } = search
+      await insertWaits(trx, {
+        tenantId,
+        executionId,
+        stepId,
+        iteration,
+        purpose: 'resume',
+        keys,
+        passedOver,
+      })
       const received = await receivedOf(trx, tenantId, [executionId])
       return received.get(executionId)?.get(iteration) ?? 'registered'
     })
@@ -124,19 +140,32 @@ export function matchValues(
   for (const [path, template] of Object.entries(match.match)) {
     const value = render(program, template, scope, now)
     if (value === null) throw new StepError('missing_value', `The wait's ${path} came out empty.`)
+    if (!isMatchable(value)) {
+      throw new StepError('match_too_large', `The wait's ${path} is too large to look an event up by.`)
+    }
     values[path] = value
   }
   return values
 }
 
-/** The first alternative that an event meets. */
-export function metKey(keys: readonly WaitKey[], event: EventScope, now: Date): WaitKey | undefined {
-  return keys.find(
-    ({ event: type, paths, hash, filter }) =>
-      type === event.type &&
-      hashOfEvent(type, paths, event.data)?.equals(hash) === true &&
-      meetsFilter(filter, event, now),
-  )
+/**
+ * The first alternative that an event meets.
+ *
+ * @param onCostly told of those whose filters cost too much
+ */
+export function metKey(
+  keys: readonly WaitKey[],
+  event: EventScope,
+  now: Date,
+  onCostly?: (key: WaitKey) => void,
+): WaitKey | undefined {
+  return keys.find((key) => {
+    const { event: type, paths, hash, filter } = key
+    if (type !== event.type || hashOfEvent(type, paths, event.data)?.equals(hash) !== true) return false
+    const verdict = meetsFilter(filter, event, now, new StepBudget(WAIT_STEPS))
+    if (verdict === null) onCostly?.(key)
+    return verdict === true
+  })
 }
 
 export function toEventScope(row: EventRow): EventScope {
@@ -197,12 +226,14 @@ interface Search {
   sinceMs: number
   seen: ReadonlySet<string>
   now: Date
+  /** Gets the last event of each alternative whose filter cost too much. */
+  passedOver: Map<number, string>
 }
 
 /** The first event behind `after`, up to `until`, that meets one of the keys. */
 async function lookBack(
   db: Kysely<DB> | Transaction<DB>,
-  { tenantId, keys, sinceMs, seen, now }: Search,
+  { tenantId, keys, sinceMs, seen, now, passedOver }: Search,
   after: FeedKey,
   until: FeedKey,
 ): Promise<ReceivedEvent | null> {
@@ -223,8 +254,9 @@ async function lookBack(
   ids.reverse()
   for (let start = 0; start < ids.length; start += LOOK_BACK_PAGE) {
     for (const row of await selectEvents(db, tenantId, ids.slice(start, start + LOOK_BACK_PAGE))) {
+      await loopShare.turn(tenantId)
       const event = toEventScope(row)
-      const key = metKey(keys, event, now)
+      const key = metKey(keys, event, now, ({ alternative }) => passedOver.set(alternative, event.id))
       if (key !== undefined) return { output: { event, alternative: key.alternative } }
     }
   }

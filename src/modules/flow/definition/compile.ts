@@ -1,9 +1,21 @@
-import { type CanonicalFlow, compileFlow, type CompileResult, type FlowProblem } from '#lib/flow/index.ts'
+import {
+  type CanonicalFlow,
+  compileInPieces,
+  type CompileResult,
+  type FlowProblem,
+  MAX_PATTERNS,
+  patternsOf,
+} from '#lib/flow/index.ts'
 import { isRawNumber, toPointer } from '#lib/json/index.ts'
+import { loopShare } from '#lib/async/loop-share.ts'
+import { checkPattern } from '#lib/condition/pattern.ts'
 import { loadCatalogue } from './catalogue.ts'
 import type { FlowContext } from '../context.ts'
 
-/** Compiles a definition against what the tenant has now. */
+/**
+ * Compiles a definition against what the tenant has now, in pieces: what costs much makes its own caller wait, and
+ * shares the process with what others do.
+ */
 export async function compile(
   ctx: Pick<FlowContext, 'db' | 'registry'>,
   tenantId: string,
@@ -11,7 +23,31 @@ export async function compile(
 ): Promise<CompileResult> {
   const fault = findInexactNumber(definition)
   if (fault !== null) return { flow: null, problems: [fault] }
-  return compileFlow(definition, await loadCatalogue(ctx, tenantId))
+  const verdicts = new Map<string, string | null>()
+  for (const pattern of patternsOf(definition)) {
+    if (verdicts.size === MAX_PATTERNS) return { flow: null, problems: [tooManyPatterns()] }
+    await loopShare.turn(tenantId)
+    verdicts.set(pattern, checkPattern(pattern))
+  }
+  const pieces = compileInPieces(definition, await loadCatalogue(ctx, tenantId), {
+    checkPattern: (pattern) => verdicts.get(pattern) ?? null,
+  })
+  for (;;) {
+    const piece = pieces.next()
+    if (piece.done === true) return piece.value
+    const turn = loopShare.turn(tenantId)
+    if (turn !== null) await turn
+  }
+}
+
+function tooManyPatterns(): FlowProblem {
+  return {
+    code: 'too_large',
+    severity: 'error',
+    pointer: '',
+    step_id: null,
+    message: `Use at most ${MAX_PATTERNS} different regular expressions in a flow; "contains", "starts_with" and "in" need none.`,
+  }
 }
 
 /** A flow's version as it is stored: without the builder's positions. */

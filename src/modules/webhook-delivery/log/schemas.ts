@@ -18,7 +18,8 @@ const deliveryFields = {
     Type.String({
       description:
         'Why it waits or ended: plugin_paused, plugin_disabled, breaker_open, retry_after, manual_retry, replay, ' +
-        'exhausted, gone, skipped, plugin_deleted, erased, body_gone',
+        'exhausted, gone, skipped, plugin_deleted, erased, body_gone, filter_budget (whether the plugin wants the event ' +
+        "could not be told: its filter costs too much on the event's data)",
     }),
   ),
   attempt_count: Type.Integer(),

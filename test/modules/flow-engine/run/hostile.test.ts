@@ -178,5 +178,5 @@ t.test('a pattern that is tested on a list has one budget for all of it', async 
   })
   const { execution, steps } = await runOnce(shop, flow, { texts: Array(9_000).fill('x'.repeat(80)) })
   t.match(execution, { status: 'completed', reason: 'filtered' })
-  t.match(steps, [{ port: 'false', note: /too much text/ }])
+  t.match(steps, [{ port: 'false', note: /costs too much work/ }])
 })
