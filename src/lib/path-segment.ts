@@ -1,10 +1,30 @@
 import { isRawNumber } from '#lib/json/raw-number.ts'
 
-/** What is wrong with a value as a segment of a URL's path; null: nothing. No encoding makes `.` and `..` names. */
+const ENCODED_DOT = /%2e/gi
+const SLASHES = /%2f|%5c|\\/gi
+
+/**
+ * Whether a path, or a segment of one, has `.` or `..` in it where a URL parser, a proxy or a server that decodes
+ * escaped slashes takes it for a step up.
+ */
+export function hasDotSegment(path: string): boolean {
+  return path
+    .replace(ENCODED_DOT, '.')
+    .replace(SLASHES, '/')
+    .split('/')
+    .some((segment) => segment === '.' || segment === '..')
+}
+
+/**
+ * What is wrong with a value as a segment of a URL's path; null: nothing. No encoding makes `.` and `..` names, and
+ * servers that decode an escaped slash find them behind it, too.
+ */
 export function segmentFault(value: unknown): string | null {
   if (typeof value !== 'string' && typeof value !== 'number' && !isRawNumber(value))
     return 'Must be text or a number, for it is part of the path.'
-  return /^\.\.?$/.test(textOf(value)) ? 'Must not be a dot or two.' : null
+  const segment = textOf(value)
+  if (segment === '') return 'Must not be empty, for it is part of the path.'
+  return hasDotSegment(segment) ? 'Must not be a dot or two, or lead up by them.' : null
 }
 
 /** The value as one segment, whatever characters it has. Numbers keep all their digits. */

@@ -22,6 +22,8 @@ export interface RenderOptions {
   maxBytes?: number
   /** That the rendering shares with others. */
   budget?: StepBudget | undefined
+  /** Makes a value fit for where it stands in a text, behind `before`; without it, it stands as it is. */
+  encode?: ((text: string, expression: Expression, before: string) => string) | undefined
 }
 
 export interface RenderError {
@@ -46,6 +48,7 @@ interface Rendering {
   readonly filters: FilterContext
   readonly path: (string | number)[]
   bytesLeft: number
+  readonly encode: NonNullable<RenderOptions['encode']>
 }
 
 /**
@@ -70,6 +73,7 @@ export function renderTemplate(
     filters: { maxChars: maxBytes, spend },
     path: [],
     bytesLeft: maxBytes,
+    encode: options.encode ?? ((text) => text),
   }
   try {
     return { value: renderNode(tree, rendering) }
@@ -121,12 +125,18 @@ function renderText(template: Template, rendering: Rendering): unknown {
   }
   let text = ''
   for (const part of template.parts) {
-    const piece = typeof part === 'string' ? part : toText(part, evaluate(part, rendering), rendering)
+    const piece = typeof part === 'string' ? part : encoded(part, text, rendering)
     if (piece.length > rendering.bytesLeft) takeBytes(piece.length, rendering)
     takeBytes(Buffer.byteLength(piece), rendering)
     text += piece
   }
   return text
+}
+
+function encoded(expression: Expression, before: string, rendering: Rendering): string {
+  const text = toText(expression, evaluate(expression, rendering), rendering)
+  if (text.length > rendering.bytesLeft) takeBytes(text.length, rendering)
+  return rendering.encode(text, expression, before)
 }
 
 function toText(expression: Expression, value: unknown, rendering: Rendering): string {

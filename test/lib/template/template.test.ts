@@ -133,7 +133,7 @@ t.test('every filter does what its example says', (t) => {
     t.match(example.template, `| ${name}`)
   }
   const wanted =
-    'default upcase downcase capitalize trim truncate replace split join first last size round plus minus times divided_by date add json money url_encode escape'
+    'default upcase downcase capitalize trim truncate replace split join first last size round plus minus times divided_by date add json money url_encode raw_url escape'
   t.same([...FILTERS.keys()].sort(), wanted.split(' ').sort())
   t.end()
 })

@@ -263,13 +263,29 @@ const SPECS: Readonly<Record<string, FilterSpec>> = {
     input: ['scalar'],
     args: [],
     returns: 'text',
-    description: "Fit for a part of a URL: everything but letters, digits and - _ . ! ~ * ' ( ) is escaped.",
+    description:
+      "Fit for a part of a URL: everything but letters, digits and - _ . ! ~ * ' ( ) is escaped. The URL of an http " +
+      'step needs it not: values are escaped there anyhow, and not twice.',
     example: [
       'https://example.com/?q={{trigger.q | url_encode}}',
       { q: 'a & b' },
       'https://example.com/?q=a%20%26%20b',
     ],
     apply: textFilter((text) => encodeURIComponent(text.toWellFormed())),
+  },
+  raw_url: {
+    input: ['scalar'],
+    args: [],
+    returns: 'text',
+    description:
+      'As the last filter in the URL of an http step: the value stands as it is, with its slashes and parameters. ' +
+      'Only for values that nobody else can choose. Elsewhere it changes nothing.',
+    example: [
+      'https://example.com/{{trigger.path | raw_url}}',
+      { path: 'files/2026/a.pdf' },
+      'https://example.com/files/2026/a.pdf',
+    ],
+    apply: textFilter((text) => text),
   },
   escape: {
     input: ['scalar'],

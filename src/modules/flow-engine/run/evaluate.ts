@@ -3,7 +3,7 @@ import { earlierValue } from '#lib/condition/earlier-value.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import { matchPattern } from '#lib/condition/pattern.ts'
 import type { StepBudget } from '#lib/step-budget.ts'
-import { renderTemplate, type TemplateNode } from '#lib/template/index.ts'
+import { renderTemplate, renderUrl, type TemplateNode } from '#lib/template/index.ts'
 
 /** Whoever has the compiled forms of a flow's templates. */
 export interface Templates {
@@ -31,6 +31,13 @@ export function render(
   if ('error' in rendered)
     throw new StepError('template_error', `${rendered.error.path || '/'}: ${rendered.error.message}`)
   return rendered.value
+}
+
+/** A URL whose values are segments of its path or parts of its query. @throws {StepError} */
+export function renderUrlText(program: Templates, url: string, scope: Partial<FlowScope>, now: Date): string {
+  const rendered = renderUrl(program.template(url), scope, { now })
+  if ('error' in rendered) throw new StepError('template_error', rendered.error.message)
+  return rendered.url
 }
 
 export function renderText(program: Templates, text: string, scope: Partial<FlowScope>, now: Date): string {

@@ -3,7 +3,7 @@ import type { FlowScope } from '#lib/flow/scope.ts'
 import type { ActionStep, HttpStep } from '#lib/flow/types.ts'
 import type { ActionResult } from '#modules/dispatcher/index.ts'
 import { actionContext } from './action-context.ts'
-import { render, renderText, StepError } from '../run/evaluate.ts'
+import { render, renderText, renderUrlText, StepError } from '../run/evaluate.ts'
 import { messageCall } from './message-call.ts'
 import type { RunCalls } from '../run/ports.ts'
 import type { Program } from '../run/program.ts'
@@ -103,7 +103,7 @@ interface HttpRequestInput {
 
 function httpInput(program: Program, step: HttpStep, scope: FlowScope, now: Date): HttpRequestInput {
   const { method, url, headers, body } = step.config
-  const rendered = renderText(program, url, scope, now)
+  const rendered = renderUrlText(program, url, scope, now)
   if (originOf(rendered) !== originOf(url.replaceAll(/\{\{.*?\}\}/gs, 'x'))) {
     throw new StepError('blocked', 'The URL left the host that the flow names.')
   }
