@@ -120,7 +120,11 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(secrets, { secretBox: deps.secretBox })
   await app.register(egress, { egress: deps.egress })
   if (!config.roles.api) serveOperationOnly(app)
-  await app.register(auth, { openTenantId: deps.openTenantId, platformKey: config.platformKey })
+  const { openTenantId: tenantId } = deps
+  await app.register(auth, {
+    open: tenantId === null ? null : { tenantId, tenants: config.openTenants, origins: config.corsOrigins },
+    platformKey: config.platformKey,
+  })
   if (config.rateLimitPerMinute > 0) {
     await app.register(rateLimit, {
       max: config.rateLimitPerMinute,

@@ -104,7 +104,7 @@ t.test('no secret has a default in compose', async (t) => {
 })
 
 t.test('compose passes every variable on that makes sense there', async (t) => {
-  const ofTheMachine = ['DATA_DIR', 'DEFAULT_TENANT_ID']
+  const ofTheMachine = ['DATA_DIR', 'DEFAULT_TENANT_ID', 'OPEN_TENANTS']
   const expected = environmentVariables().map(({ name }) => name)
   t.strictSame([...Object.keys(compose.services.api.environment), ...ofTheMachine].sort(), expected.sort())
 })

@@ -18,6 +18,7 @@ export interface Config {
   readonly previousMasterKeys: readonly Buffer[]
   readonly platformKey: string | null
   readonly defaultTenantId: string
+  readonly openTenants: readonly string[] | 'any'
   /** Without a slash at its end. */
   readonly publicUrl: string | null
   readonly egress: { readonly allow: string; readonly dns: readonly string[]; readonly httpsOnly: boolean }
@@ -91,6 +92,10 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
   )
   check(UUID.test(values.DEFAULT_TENANT_ID), 'DEFAULT_TENANT_ID: give a UUID')
   check(
+    values.OPEN_TENANTS.trim() === '*' || list(values.OPEN_TENANTS).every((id) => UUID.test(id)),
+    'OPEN_TENANTS: give UUIDs, comma separated, or * for any tenant',
+  )
+  check(
     values.DATABASE_URL === '' || isUrl(values.DATABASE_URL, ['postgres:', 'postgresql:']),
     'DATABASE_URL: give postgres://user:password@host:port/database',
   )
@@ -146,6 +151,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     previousMasterKeys,
     platformKey: orNull(values.PLATFORM_KEY),
     defaultTenantId: values.DEFAULT_TENANT_ID.toLowerCase(),
+    openTenants: values.OPEN_TENANTS.trim() === '*' ? 'any' : list(values.OPEN_TENANTS.toLowerCase()),
     publicUrl: orNull(values.PUBLIC_URL.replace(/\/+$/, '')),
     egress: { allow: values.EGRESS_ALLOW, dns: list(values.EGRESS_DNS), httpsOnly: values.HTTPS_ONLY },
     platform: { url: orNull(values.PLATFORM_URL), token: orNull(values.PLATFORM_TOKEN) },

@@ -37,6 +37,11 @@ const Environment = Type.Object({
     default: '11111111-1111-1111-1111-111111111111',
     description: 'The tenant that requests without a key work for, in open mode only',
   }),
+  OPEN_TENANTS: Type.String({
+    default: '',
+    description:
+      'Other tenants that X-Tenant-Id may name in open mode, comma separated; * for any. Else the header is ignored there',
+  }),
   EGRESS_ALLOW: Type.String({
     default: '',
     description:

@@ -51,6 +51,7 @@ const unusable: [env: Record<string, string>, mentions: RegExp][] = [
   [{ PLATFORM_KEY: 'bcs_short' }, /^PLATFORM_KEY: /],
   [{ PLATFORM_KEY: `bcs_${'x'.repeat(253)}` }, /^PLATFORM_KEY: /],
   [{ DEFAULT_TENANT_ID: 'one' }, /^DEFAULT_TENANT_ID: /],
+  [{ OPEN_TENANTS: 'one' }, /^OPEN_TENANTS: /],
   [{ RETRY_SCHEDULE: '30,-1' }, /^RETRY_SCHEDULE: /],
   [{ RETRY_SCHEDULE: Array(21).fill('1').join(',') }, /^RETRY_SCHEDULE: /],
   [{ PLATFORM_URL: 'ftp://platform.example' }, /^PLATFORM_URL: /],

@@ -10,8 +10,12 @@ export function findBrowser(): string | null {
   return PATHS.find((path) => existsSync(path)) ?? (process.env['CI'] === 'true' ? '/usr/bin/chromium' : null)
 }
 
-export async function openBrowser(t: Test, executablePath: string): Promise<Browser> {
-  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] })
+export async function openBrowser(
+  t: Test,
+  executablePath: string,
+  args: readonly string[] = [],
+): Promise<Browser> {
+  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', ...args] })
   t.teardown(() => browser.close())
   return browser
 }

@@ -7,6 +7,7 @@ import { isUuid } from '#lib/ids.ts'
 import { defineProblem, type Problem } from '#lib/api/problem.ts'
 import { type Actor, SYSTEM_ACTOR } from './actor.ts'
 import { KeyCache } from './key-cache.ts'
+import { type OpenMode, openTenant, refuseWebPages, untrustedOrigin } from '#infra/http/open-mode.ts'
 import { findKey, type KnownKey } from './key-lookup.ts'
 
 export { SYSTEM_ACTOR, type Actor } from './actor.ts'
@@ -37,7 +38,13 @@ export const tenantRequired = defineProblem(
 )
 
 /** The problems that any route with a key may answer, for its `response` schema. */
-export const AUTH_PROBLEMS = [unauthenticated, forbidden, tenantMismatch, tenantRequired] as const
+export const AUTH_PROBLEMS = [
+  unauthenticated,
+  forbidden,
+  untrustedOrigin,
+  tenantMismatch,
+  tenantRequired,
+] as const
 
 /**
  * What a route asks of its caller. A tenant key needs at least the role; platform keys may do all of it.
@@ -84,8 +91,8 @@ const KEY_CACHE_MAX = 10_000
 const TENANT_CACHE_MAX = 100_000
 
 export interface AuthOptions {
-  /** No key configured and a loopback host: requests without a key work for this tenant. Null: keys are needed. */
-  openTenantId: string | null
+  /** No key configured and a loopback host: requests need no key. Null: they do. */
+  open: OpenMode | null
   platformKey: string | null
 }
 
@@ -144,7 +151,10 @@ export default fp(
       const requestId = request.id
       const header = request.headers.authorization
       if (header === undefined) {
-        if (options.openTenantId !== null) return { ...SYSTEM_ACTOR, kind: 'open', requestId }
+        if (options.open !== null) {
+          refuseWebPages(request, options.open)
+          return { ...SYSTEM_ACTOR, kind: 'open', requestId }
+        }
         throw unauthenticated(undefined, { headers: { 'www-authenticate': 'Bearer' } })
       }
       const key = bearerKey(header)
@@ -161,7 +171,8 @@ export default fp(
 
     function scopeOf({ actor, headers }: FastifyRequest): string | null {
       const named = headers['x-tenant-id'] as string | undefined
-      return actor.tenantId ?? named?.toLowerCase() ?? (actor.kind === 'open' ? options.openTenantId : null)
+      if (actor.kind === 'open' && options.open !== null) return openTenant(named, options.open)
+      return actor.tenantId ?? named?.toLowerCase() ?? null
     }
 
     function tenantOf(request: FastifyRequest, bodyTenantId: string | undefined): string {

@@ -20,17 +20,23 @@ const SLUG = 'loyalty'
 interface Options {
   databaseUrl: string
   openTenantId?: string | null
+  openTenants?: readonly string[] | 'any'
+  origins?: readonly string[]
 }
 
 /** Database, edge and auth as the service has them, with one route for each kind of access. */
-async function startAuth(t: Test, { databaseUrl, openTenantId = null }: Options): Promise<FastifyInstance> {
+async function startAuth(
+  t: Test,
+  { databaseUrl, openTenantId = null, openTenants: tenants = [], origins = [] }: Options,
+): Promise<FastifyInstance> {
   const app = Fastify({ genReqId: ({ headers }) => String(headers['x-request-id'] ?? newId()) })
   t.teardown(() => app.close())
   await app.register(problems)
   await app.register(edge)
   await app.register(db, { databaseUrl })
   await app.register(signals, { databaseUrl })
-  await app.register(auth, { openTenantId, platformKey: PLATFORM_KEY })
+  const open = openTenantId === null ? null : { tenantId: openTenantId, tenants, origins }
+  await app.register(auth, { open, platformKey: PLATFORM_KEY })
   for (const role of ['viewer', 'editor', 'admin', 'platform'] as const) {
     app.get(`/${role}`, { config: { access: { role } } }, async () => 'ok')
   }
@@ -308,7 +314,7 @@ t.test('with keys needed', async (t) => {
   })
 })
 
-t.test('open mode works for its tenant without a key, and for others by header', async (t) => {
+t.test('open mode works for its tenant without a key, and for others that may be named', async (t) => {
   const { db, url } = await createTestDatabase(t)
   const app = await startAuth(t, { databaseUrl: url, openTenantId: OPEN_TENANT })
   const call = async (headers: Record<string, string> = {}, payload: object = {}) => {
@@ -318,13 +324,69 @@ t.test('open mode works for its tenant without a key, and for others by header',
   const tenantId = await insertTenant(db)
   const key = await insertKey(db, { tenantId })
   t.equal(await call(), OPEN_TENANT)
-  t.equal(await call({ 'x-tenant-id': tenantId }), tenantId)
+  t.equal(await call({ 'x-tenant-id': tenantId }), OPEN_TENANT, 'a header gives no other tenant away')
   t.equal(await call({}, { tenant_id: tenantId }), 'tenant_mismatch')
   t.equal(await call(bearer(key)), tenantId, 'a key that is sent counts')
   t.equal(await call(bearer(generateApiKey())), 'unauthenticated', 'and must be a live one')
   t.equal((await app.inject('/platform')).statusCode, 200)
   t.equal((await app.inject('/forgotten')).statusCode, 403)
   t.equal((await app.inject('/actor')).json<{ kind: string }>().kind, 'open')
+
+  for (const openTenants of [[tenantId], 'any'] as const) {
+    const wide = await startAuth(t, { databaseUrl: url, openTenantId: OPEN_TENANT, openTenants })
+    const named = {
+      method: 'POST',
+      url: '/write',
+      payload: {},
+      headers: { 'x-tenant-id': tenantId },
+    } as const
+    t.equal((await wide.inject(named)).body, tenantId)
+  }
+})
+
+t.test('open mode trusts no web page', async (t) => {
+  const { url } = await createTestDatabase(t)
+  const app = await startAuth(t, {
+    databaseUrl: url,
+    openTenantId: OPEN_TENANT,
+    origins: ['https://console.example'],
+  })
+  const status = async (headers: Record<string, string>): Promise<number> =>
+    (await app.inject({ url: '/viewer', headers })).statusCode
+  const trusted: Record<string, string>[] = [
+    { host: 'localhost' },
+    { host: 'LocalHost:3000' },
+    { host: '127.0.0.1:3000' },
+    { host: '127.1.2.3' },
+    { host: '[::1]:3000' },
+    { host: '127.0.0.1:3000', origin: 'http://127.0.0.1:3000', 'sec-fetch-site': 'same-origin' },
+    { host: '127.0.0.1:3000', 'sec-fetch-site': 'none' },
+    { host: 'localhost', origin: 'http://localhost:80' },
+    { host: '127.0.0.1:3000', origin: 'https://console.example', 'sec-fetch-site': 'cross-site' },
+  ]
+  for (const headers of trusted) t.equal(await status(headers), 200, JSON.stringify(headers))
+  const pages: Record<string, string>[] = [
+    { host: 'evil.example' },
+    { host: 'evil.example:3000' },
+    { host: '127.0.0.1.evil.example' },
+    { host: 'localhost.evil.example' },
+    { host: '0.0.0.0:3000' },
+    { host: '192.168.1.5' },
+    { host: '127.0.0.1:3000', 'sec-fetch-site': 'cross-site' },
+    { host: '127.0.0.1:3000', origin: 'https://evil.example' },
+    { host: '127.0.0.1:3000', origin: 'http://127.0.0.1:8080', 'sec-fetch-site': 'same-site' },
+    { host: '127.0.0.1:3000', origin: 'http://localhost:3000' },
+    { host: '127.0.0.1:3000', origin: 'null' },
+  ]
+  for (const headers of pages) t.equal(await status(headers), 403, JSON.stringify(headers))
+  const answer = await app.inject({ url: '/viewer', headers: { host: 'evil.example' } })
+  t.match(answer.json(), { code: 'untrusted_origin', detail: /CORS_ORIGINS/ })
+  t.equal(
+    (await app.inject({ url: '/viewer', headers: { host: 'any.example', ...bearer(PLATFORM_KEY) } }))
+      .statusCode,
+    200,
+    'who has a key may come by any name',
+  )
 })
 
 t.test(
