@@ -39,10 +39,11 @@ export function isLockNotAvailable(error: unknown): boolean {
   return codeOf(error) === '55P03'
 }
 
-/** True when Postgres is there but does not get on: a statement or lock timeout, or no answer at all. */
+/** True when Postgres is there but does not get on: a statement or lock timeout, or no answer. Follows `cause`. */
 export function isStalled(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  return codeOf(error) === '57014' || isLockNotAvailable(error) || error.message === 'Query read timeout'
+  if (codeOf(error) === '57014' || isLockNotAvailable(error)) return true
+  return error.message === 'Query read timeout' || isStalled(error.cause)
 }
 
 /** Out of disk, memory or connections, an operator's intervention, a failing file system, a server that only reads. */

@@ -2,7 +2,12 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
 import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  LogController,
+} from 'fastify'
 import type { Config } from '#config/config.ts'
 import auth from '#infra/auth/auth.ts'
 import background from '#infra/background.ts'
@@ -11,7 +16,7 @@ import db from '#infra/db.ts'
 import edge, { buildSerializer, buildValidator } from '#infra/http/edge.ts'
 import egress, { type EgressOptions } from '#infra/egress/index.ts'
 import health from '#infra/health.ts'
-import loadShedding from '#infra/http/load-shedding.ts'
+import loadShedding, { shedHeavy } from '#infra/http/load-shedding.ts'
 import metrics from '#infra/metrics.ts'
 import openapi from '#infra/http/openapi.ts'
 import problemPage from '#infra/http/problem-page.ts'
@@ -19,7 +24,6 @@ import problems, { rateLimited, routeNotFound, sendProblem, toProblem } from '#i
 import requestLog from '#infra/http/request-log.ts'
 import secrets from '#infra/secrets.ts'
 import signals from '#infra/signals.ts'
-import { bearerKey } from '#lib/secrets/api-key.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import auditModule from '#modules/audit/index.ts'
 import automationModule from '#modules/automation/index.ts'
@@ -125,11 +129,13 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     open: tenantId === null ? null : { tenantId, tenants: config.openTenants, origins: config.corsOrigins },
     platformKey: config.platformKey,
   })
+  shedHeavy(app, callerOf)
   if (config.rateLimitPerMinute > 0) {
     await app.register(rateLimit, {
       max: config.rateLimitPerMinute,
       timeWindow: 60_000,
-      keyGenerator: (request) => bearerKey(request.headers.authorization) ?? request.ip,
+      // Behind auth: what failed there is counted there, by address.
+      keyGenerator: (request) => callerOf(request),
       errorResponseBuilder: () => rateLimited(),
     })
   }
@@ -162,6 +168,13 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(erasureModule, { config })
   await app.register(retentionModule, { config })
   return app
+}
+
+/** Whose requests count together: a tenant's, or those of a key above all tenants, or of an address without a key. */
+function callerOf(request: FastifyRequest): string {
+  const { actor } = request as { actor: FastifyRequest['actor'] | null }
+  if (actor === null) return request.ip
+  return request.tenantScope ?? `key ${actor.id ?? actor.kind}`
 }
 
 /** A process that is only a worker answers health checks and scrapes, and nothing else. */

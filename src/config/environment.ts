@@ -155,7 +155,8 @@ const Environment = Type.Object({
     default: 0,
     minimum: 0,
     maximum: 100_000_000,
-    description: 'Requests a key (or, without keys, an address) may make in a minute. 0: no limit',
+    description:
+      'Requests of a tenant (or, without keys, of an address) in a minute, per process. 0: no limit',
   }),
   CORS_ORIGINS: Type.String({
     default: '',

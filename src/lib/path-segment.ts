@@ -15,16 +15,11 @@ export function hasDotSegment(path: string): boolean {
     .some((segment) => segment === '.' || segment === '..')
 }
 
-/**
- * What is wrong with a value as a segment of a URL's path; null: nothing. No encoding makes `.` and `..` names, and
- * servers that decode an escaped slash find them behind it, too.
- */
+/** What is wrong with a value as a segment of a URL's path; null: nothing. No encoding makes `.` and `..` names. */
 export function segmentFault(value: unknown): string | null {
   if (typeof value !== 'string' && typeof value !== 'number' && !isRawNumber(value))
     return 'Must be text or a number, for it is part of the path.'
-  const segment = textOf(value)
-  if (segment === '') return 'Must not be empty, for it is part of the path.'
-  return hasDotSegment(segment) ? 'Must not be a dot or two, or lead up by them.' : null
+  return /^\.\.?$/.test(textOf(value)) ? 'Must not be a dot or two.' : null
 }
 
 /** The value as one segment, whatever characters it has. Numbers keep all their digits. */

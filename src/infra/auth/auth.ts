@@ -4,9 +4,11 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { TenantRole } from '#db/schema.ts'
 import { bearerKey, hashApiKey } from '#lib/secrets/api-key.ts'
 import { isUuid } from '#lib/ids.ts'
-import { defineProblem, type Problem } from '#lib/api/problem.ts'
+import { defineProblem, isProblem, type Problem } from '#lib/api/problem.ts'
 import { type Actor, SYSTEM_ACTOR } from './actor.ts'
+import { RateWindow } from '#lib/async/rate-window.ts'
 import { KeyCache } from './key-cache.ts'
+import { rateLimited } from '#infra/http/problems.ts'
 import { type OpenMode, openTenant, refuseWebPages, untrustedOrigin } from '#infra/http/open-mode.ts'
 import { findKey, type KnownKey } from './key-lookup.ts'
 
@@ -39,6 +41,7 @@ export const tenantRequired = defineProblem(
 
 /** The problems that any route with a key may answer, for its `response` schema. */
 export const AUTH_PROBLEMS = [
+  rateLimited,
   unauthenticated,
   forbidden,
   untrustedOrigin,
@@ -88,12 +91,18 @@ const ROLE_RANK = { viewer: 1, editor: 2, admin: 3, platform: 4 } as const
 const KEY_CACHE_MS = 5_000
 /** About 400 bytes each. */
 const KEY_CACHE_MAX = 10_000
+/** Requests with a key that is none, or without one, that an address may send in a minute: each may cost a look-up. */
+const FAILURES_PER_ADDRESS = 1_000
+const FAILURES_WINDOW_MS = 60_000
+const ADDRESSES_MAX = 10_000
 const TENANT_CACHE_MAX = 100_000
 
 export interface AuthOptions {
   /** No key configured and a loopback host: requests need no key. Null: they do. */
   open: OpenMode | null
   platformKey: string | null
+  /** Failed requests an address may send in a minute, for tests. */
+  failuresPerAddress?: number
 }
 
 export default fp(
@@ -101,6 +110,13 @@ export default fp(
     const cache = new KeyCache<KnownKey>({ ttlMs: KEY_CACHE_MS, maxEntries: KEY_CACHE_MAX })
     const platformHash = options.platformKey === null ? null : hashApiKey(options.platformKey)
     const knownTenants = new Set<string>()
+    /** Keys that were live when they were last looked up: an address that others fail from does not shut them out. */
+    const proven = new Set<string>()
+    const failures = new RateWindow({
+      limit: options.failuresPerAddress ?? FAILURES_PER_ADDRESS,
+      windowMs: FAILURES_WINDOW_MS,
+      maxKeys: ADDRESSES_MAX,
+    })
     app.signals.subscribe('key_changed', () => cache.clear())
     // A deleted plugin's keys end with it.
     app.signals.subscribe('plugin_changed', () => cache.clear())
@@ -130,13 +146,16 @@ export default fp(
       }
       // Secure by default: a route that forgot to say who may call it is nobody's.
       if (access === undefined) throw forbidden()
-      const actor = identify(request)
+      const actor = counted(request, () => identify(request))
       if (!(actor instanceof Promise)) {
         admit(request, access, actor)
         done()
         return
       }
-      actor.then((found) => admit(request, access, found)).then(() => done(), done)
+      actor
+        .catch((error: unknown) => countFailure(request, error))
+        .then((found) => admit(request, access, found))
+        .then(() => done(), done)
     })
     app.addHook('preHandler', (request, _reply, done) => {
       const { actor } = request as { actor: Actor | null }
@@ -147,6 +166,26 @@ export default fp(
       else ensureTenant(unknown).then(() => done(), done)
     })
 
+    function counted<T>(request: FastifyRequest, identified: () => T): T {
+      try {
+        return identified()
+      } catch (error) {
+        return countFailure(request, error)
+      }
+    }
+
+    function countFailure({ ip }: FastifyRequest, error: unknown): never {
+      if (isProblem(error, unauthenticated)) failures.take(ip)
+      throw error
+    }
+
+    /** @throws `rate_limited` for an address from which too much has failed, before anything is looked up */
+    function refuseGuessing({ ip }: FastifyRequest): void {
+      const waitSeconds = failures.exhausted(ip)
+      if (waitSeconds === null) return
+      throw rateLimited(undefined, { headers: { 'retry-after': String(waitSeconds) } })
+    }
+
     function identify(request: FastifyRequest): Actor | Promise<Actor> {
       const requestId = request.id
       const header = request.headers.authorization
@@ -155,18 +194,38 @@ export default fp(
           refuseWebPages(request, options.open)
           return { ...SYSTEM_ACTOR, kind: 'open', requestId }
         }
+        refuseGuessing(request)
         throw unauthenticated(undefined, { headers: { 'www-authenticate': 'Bearer' } })
       }
       const key = bearerKey(header)
-      if (key === null) throw invalidToken()
+      if (key === null) {
+        refuseGuessing(request)
+        throw invalidToken()
+      }
       const hash = hashApiKey(key)
       if (platformHash !== null && timingSafeEqual(hash, platformHash)) {
         return { ...SYSTEM_ACTOR, kind: 'platform', requestId }
       }
       const name = hash.toString('base64')
       const known = cache.known(name)
-      if (known !== undefined) return actorOf(known, requestId)
-      return cache.get(name, () => findKey(app, hash)).then((found) => actorOf(found, requestId))
+      if (known != null) return actorOf(known, requestId)
+      if (!proven.has(name)) refuseGuessing(request)
+      if (known === null) throw invalidToken()
+      return cache
+        .get(name, () => findKey(app, hash))
+        .then((found) => {
+          remember(name, found !== null)
+          return actorOf(found, requestId)
+        })
+    }
+
+    function remember(name: string, isLive: boolean): void {
+      if (!isLive) proven.delete(name)
+      else {
+        const oldest = proven.values().next()
+        if (proven.size >= KEY_CACHE_MAX && !oldest.done) proven.delete(oldest.value)
+        proven.add(name)
+      }
     }
 
     function scopeOf({ actor, headers }: FastifyRequest): string | null {

@@ -1,10 +1,14 @@
 import underPressure from '@fastify/under-pressure'
 import fp from 'fastify-plugin'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { loopShare } from '#lib/async/loop-share.ts'
 import { overloaded } from './problems.ts'
 
 export interface LoadSheddingOptions {
   /** Mean delay of the event loop over one sample at which requests are refused, in milliseconds. */
   maxEventLoopDelayMs?: number
+  /** The same at which everybody is refused, whoever causes it. */
+  allAtDelayMs?: number
   sampleMs?: number
   /** Nothing is refused until so long after the process is ready, in milliseconds: starting blocks the loop. */
   warmUpMs?: number
@@ -15,7 +19,20 @@ const MAX_EVENT_LOOP_DELAY_MS = 1_000
 const SAMPLE_MS = 1_000
 const WARM_UP_MS = 5_000
 
-/** Refuses requests with 503 and Retry-After while the event loop is blocked; health and metrics go on answering. */
+/** Who causes nothing is let in for longer. */
+const ALL_AT_DELAY_MS = 3_000
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The event loop is slow: whoever causes it is refused, as soon as it is known who asks. */
+    isUnderPressure: boolean
+  }
+}
+
+/**
+ * Refuses requests with 503 and Retry-After while the event loop is blocked; health and metrics go on answering. Where
+ * it is known whose work blocks it, those are refused first (`shedHeavy`), and the others only if that does not do.
+ */
 export default fp(
   async (app, options: LoadSheddingOptions) => {
     const { warmUpMs = WARM_UP_MS } = options
@@ -23,14 +40,34 @@ export default fp(
     app.addHook('onReady', async () => {
       warmUntil = performance.now() + warmUpMs
     })
+    const { allAtDelayMs = ALL_AT_DELAY_MS } = options
+    app.decorateRequest('isUnderPressure', false)
     await app.register(underPressure, {
       maxEventLoopDelay: options.maxEventLoopDelayMs ?? MAX_EVENT_LOOP_DELAY_MS,
       sampleInterval: options.sampleMs ?? SAMPLE_MS,
-      pressureHandler: (request) => {
+      pressureHandler: (request, _reply, _type, delayMs) => {
         if (request.routeOptions.config.operation === true || performance.now() < warmUntil) return
-        throw overloaded()
+        // Infinite where the loop was blocked for the whole of a sample, which says not for how long.
+        const isTooLong = Number.isFinite(delayMs) && (delayMs ?? 0) > allAtDelayMs
+        if (!loopShare.isBusy || isTooLong) throw overloaded()
+        request.isUnderPressure = true
       },
     })
   },
   { name: 'load-shedding', dependencies: ['problems'] },
 )
+
+/**
+ * Refuses those whose work keeps the event loop busy. Stands behind authentication.
+ *
+ * @param callerOf whose work a request is: a tenant's id
+ */
+export function shedHeavy(
+  app: Pick<FastifyInstance, 'addHook'>,
+  callerOf: (request: FastifyRequest) => string,
+): void {
+  app.addHook('onRequest', (request, _reply, done) => {
+    if (request.isUnderPressure && loopShare.isHeavy(callerOf(request))) done(overloaded())
+    else done()
+  })
+}

@@ -3,6 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { isStalled, isUnavailable } from '#db/errors.ts'
 import { defineProblem, type FieldError, Problem } from '#lib/api/problem.ts'
 import { Problem as ProblemSchema } from '#lib/api/schema.ts'
+import { hasUnreadBody } from './unread-body.ts'
 
 export const invalidRequest = defineProblem(
   'invalid_request',
@@ -94,14 +95,21 @@ export default fp(
     })
     app.setNotFoundHandler((request, reply) => {
       if (isBrowserAtRoot(request)) return reply.header('vary', 'accept').redirect('/docs')
+      return sendProblem(reply, notFoundProblem(request), request.id)
+    })
+    // What no route takes is not read either, and nobody needs a key to ask for it.
+    app.addHook('preParsing', (request, _reply, payload, done) => {
+      if (request.is404 && hasUnreadBody(request.raw)) done(notFoundProblem(request))
+      else done(null, payload)
+    })
+
+    function notFoundProblem(request: FastifyRequest): Problem {
       const allowed = allowedMethods(request)
       // A route that knows the method has looked itself: a folder of files without this one.
-      const problem =
-        allowed.length > 0 && !allowed.includes(request.method)
-          ? methodNotAllowed(undefined, { headers: { allow: allowed.join(', ') } })
-          : routeNotFound()
-      return sendProblem(reply, problem, request.id)
-    })
+      return allowed.length > 0 && !allowed.includes(request.method)
+        ? methodNotAllowed(undefined, { headers: { allow: allowed.join(', ') } })
+        : routeNotFound()
+    }
 
     function allowedMethods(request: FastifyRequest): string[] {
       const [path = '/'] = request.url.split('?')

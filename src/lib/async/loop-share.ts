@@ -1,6 +1,11 @@
 /** What a slice of work keeps the event loop for; a single unit of work may take as long once more. */
 const SLICE_MS = 8
 
+/** What was done so long ago counts half. */
+const FADE_MS = 2_000
+/** So much of the last seconds is much. */
+const BUSY_MS = 500
+
 /**
  * Shares the event loop among parties that have much to do in memory: tenants. Who works asks for a turn between two
  * units of work and goes on at once while the loop is not held up; else it waits in its party's queue, the loop goes on
@@ -12,6 +17,11 @@ export class LoopShare {
   /** Null: nobody has worked since the loop went round. */
   #sliceEndsAt: number | null = null
   #isScheduled = false
+  /** Milliseconds that parties have had lately. */
+  readonly #used = new Map<string, number>()
+  #total = 0
+  #fadedAt = performance.now()
+  #working: { party: string; since: number } | null = null
 
   constructor(sliceMs = SLICE_MS) {
     this.#sliceMs = sliceMs
@@ -24,12 +34,47 @@ export class LoopShare {
       this.#sliceEndsAt = now + this.#sliceMs
       this.#schedule()
     }
-    if (now < this.#sliceEndsAt && this.#queues.size === 0) return null
+    this.#charge(now)
+    if (now < this.#sliceEndsAt && this.#queues.size === 0) {
+      this.#working = { party, since: now }
+      return null
+    }
     return new Promise((resume) => {
       const queue = this.#queues.get(party)
       if (queue === undefined) this.#queues.set(party, [resume])
       else queue.push(resume)
     })
+  }
+
+  /** Whether there is a party that much of what the loop did lately was for. */
+  get isBusy(): boolean {
+    this.#charge(performance.now())
+    return this.#total > BUSY_MS
+  }
+
+  /** Whether the party is one of those that the loop is busy with: it has had its part of it, or more. */
+  isHeavy(party: string): boolean {
+    return this.isBusy && (this.#used.get(party) ?? 0) * this.#used.size >= this.#total
+  }
+
+  /** What was done since somebody got a turn was for that party, as far as the loop did not go round. */
+  #charge(now: number): void {
+    if (this.#working !== null) {
+      const { party, since } = this.#working
+      this.#used.set(party, (this.#used.get(party) ?? 0) + now - since)
+      this.#total += now - since
+      this.#working = null
+    }
+    if (now - this.#fadedAt < FADE_MS) return
+    const factor = 0.5 ** Math.floor((now - this.#fadedAt) / FADE_MS)
+    this.#fadedAt = now
+    this.#total = 0
+    for (const [party, ms] of this.#used) {
+      const left = ms * factor
+      if (left < 1) this.#used.delete(party)
+      else this.#used.set(party, left)
+      if (left >= 1) this.#total += left
+    }
   }
 
   #schedule(): void {
@@ -38,6 +83,7 @@ export class LoopShare {
     setImmediate(() => {
       this.#isScheduled = false
       this.#sliceEndsAt = null
+      this.#charge(performance.now())
       if (this.#queues.size > 0) this.#resumeNext()
     })
   }
@@ -47,6 +93,7 @@ export class LoopShare {
     const [next] = this.#queues
     if (next === undefined) return
     const now = performance.now()
+    this.#charge(now)
     this.#sliceEndsAt ??= now + this.#sliceMs
     this.#schedule()
     if (now >= this.#sliceEndsAt) return
@@ -55,6 +102,7 @@ export class LoopShare {
     this.#queues.delete(party)
     // Behind all others.
     if (queue.length > 0) this.#queues.set(party, queue)
+    this.#working = { party, since: performance.now() }
     resume?.()
     // Comes after what was resumed has worked: continuations of a promise are microtasks, too.
     queueMicrotask(() => this.#resumeNext())

@@ -2,8 +2,11 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { BODY_PROBLEMS, OPEN_PROBLEMS, READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import { hasUnreadBody } from '#infra/http/unread-body.ts'
+import { isUuid } from '#lib/ids.ts'
 import { problems, ref } from '#lib/api/schema.ts'
-import { complete } from './completion/completion.ts'
+import { complete, completionClaim } from './completion/completion.ts'
+import type { CompletionClaim } from './completion/token.ts'
 import { invocationCompleted, invocationExpired, invocationNotFound } from './errors.ts'
 import {
   Completion,
@@ -18,11 +21,19 @@ import {
 import { getEventLog } from './service.ts'
 import type { DispatcherContext } from './context.ts'
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the request's token may complete. */
+    claim: CompletionClaim
+  }
+}
+
 export interface DispatcherRoutesContext extends DispatcherContext {
   dispatch: (tenantId: string, input: DispatchInput) => Promise<DispatchResult>
 }
 
 export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesContext): void {
+  app.decorateRequest('claim', null as unknown as CompletionClaim)
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
 
   const dispatchSchema = {
@@ -91,6 +102,15 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
     '/api/actions/:invocation_id/complete',
     {
       config: { access: { role: 'public' }, dataMembers: ['data'] },
+      // Before the body is read: who has no token does not get to send us a megabyte.
+      onRequest: (request, _reply, done) => {
+        const { invocation_id } = request.params
+        // What is no id, or too long, the schema tells about.
+        if (isUuid(invocation_id) || hasUnreadBody(request.raw)) {
+          request.claim = completionClaim(ctx, invocation_id, request.headers['x-completion-token'])
+        }
+        done()
+      },
       schema: {
         operationId: 'completeAction',
         tags: ['actions'],
@@ -115,7 +135,6 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
         },
       },
     },
-    async (request) =>
-      complete(ctx, request.params.invocation_id, request.headers['x-completion-token'] ?? '', request.body),
+    async (request) => complete(ctx, request.claim, request.body),
   )
 }

@@ -22,12 +22,13 @@ interface Options {
   openTenantId?: string | null
   openTenants?: readonly string[] | 'any'
   origins?: readonly string[]
+  failuresPerAddress?: number
 }
 
 /** Database, edge and auth as the service has them, with one route for each kind of access. */
 async function startAuth(
   t: Test,
-  { databaseUrl, openTenantId = null, openTenants: tenants = [], origins = [] }: Options,
+  { databaseUrl, openTenantId = null, openTenants: tenants = [], origins = [], ...rest }: Options,
 ): Promise<FastifyInstance> {
   const app = Fastify({ genReqId: ({ headers }) => String(headers['x-request-id'] ?? newId()) })
   t.teardown(() => app.close())
@@ -36,7 +37,7 @@ async function startAuth(
   await app.register(db, { databaseUrl })
   await app.register(signals, { databaseUrl })
   const open = openTenantId === null ? null : { tenantId: openTenantId, tenants, origins }
-  await app.register(auth, { open, platformKey: PLATFORM_KEY })
+  await app.register(auth, { open, platformKey: PLATFORM_KEY, ...rest })
   for (const role of ['viewer', 'editor', 'admin', 'platform'] as const) {
     app.get(`/${role}`, { config: { access: { role } } }, async () => 'ok')
   }
@@ -343,6 +344,32 @@ t.test('open mode works for its tenant without a key, and for others that may be
     t.equal((await wide.inject(named)).body, tenantId)
   }
 })
+
+t.test(
+  'an address that guesses is refused before anything is looked up; live keys and others are not',
+  async (t) => {
+    const { db, url } = await createTestDatabase(t)
+    const app = await startAuth(t, { databaseUrl: url, failuresPerAddress: 5 })
+    const key = await insertKey(db, { tenantId: await insertTenant(db) })
+    const status = async (headers: Record<string, string>, remoteAddress = '192.0.2.1'): Promise<number> =>
+      (await app.inject({ url: '/viewer', headers, remoteAddress })).statusCode
+    t.equal(await status(bearer(key)), 200)
+    t.equal(await status({}), 401)
+    for (let guess = 0; guess < 4; guess++) t.equal(await status(bearer(generateApiKey())), 401)
+    t.equal(await status(bearer(generateApiKey())), 429, 'a sixth guess')
+    t.equal(await status({}), 429)
+    t.equal(await status({ authorization: 'Basic abc' }), 429)
+    const late = await insertKey(db, { tenantId: await insertTenant(db) })
+    t.equal(await status(bearer(late)), 429, 'it was not looked up')
+    t.equal(await status(bearer(late), '192.0.2.2'), 200, 'from another address')
+    t.equal(await status(bearer(late)), 200, 'a key that is known to live')
+    t.equal(await status(bearer(key)), 200)
+    t.equal(await status(bearer(PLATFORM_KEY)), 200)
+    const refused = await app.inject({ url: '/viewer', remoteAddress: '192.0.2.1' })
+    t.match(refused.json(), { code: 'rate_limited' })
+    t.ok(Number(refused.headers['retry-after']) > 0)
+  },
+)
 
 t.test('open mode trusts no web page', async (t) => {
   const { url } = await createTestDatabase(t)

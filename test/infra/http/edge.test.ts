@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
 import type { LightMyRequestResponse } from 'fastify'
+import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
@@ -263,6 +264,65 @@ t.test('browsers may call from the configured origins only', async (t) => {
 
   const without = await app.inject({ url: '/api/plugins', headers: { ...KEY, origin } })
   t.notOk(without.headers['access-control-allow-origin'])
+})
+
+t.test('all keys of a tenant are counted together, other tenants apart', async (t) => {
+  const limited = await appOn(t, databaseUrl, { env: { RATE_LIMIT_PER_MINUTE: '3' } })
+  const [one, other] = [crypto.randomUUID(), crypto.randomUUID()]
+  const platform = { authorization: KEY.authorization }
+  const status = async (headers: Record<string, string>): Promise<number> =>
+    (await limited.inject({ url: '/api/plugins', headers })).statusCode
+  const made = await limited.inject({
+    method: 'POST',
+    url: '/api/keys',
+    headers: { ...platform, 'x-tenant-id': one },
+    payload: { kind: 'tenant', name: 'second', role: 'admin' },
+  })
+  t.equal(made.statusCode, 201, made.body)
+  const { key } = made.json<{ key: string }>()
+  t.equal(await status({ ...platform, 'x-tenant-id': one }), 200)
+  t.equal(await status({ authorization: `Bearer ${key}` }), 200)
+  t.equal(await status({ authorization: `Bearer ${key}` }), 429)
+  t.equal(await status({ ...platform, 'x-tenant-id': other }), 200)
+})
+
+t.test('a body that nobody has a use for is not read', async (t) => {
+  const large = `{"a":"${'x'.repeat(2 * 1024 * 1024)}"}`
+  const id = crypto.randomUUID()
+  for (const payload of [large, 'not JSON', '{"a":1,"a":2}']) {
+    const send = (method: 'POST' | 'PUT', url: string, headers: Record<string, string> = {}) =>
+      app.inject({ method, url, payload, headers: { 'content-type': 'application/json', ...headers } })
+    t.match((await send('POST', '/nothing')).json(), { code: 'route_not_found' })
+    t.match((await send('POST', '/nothing', KEY)).json(), { code: 'route_not_found' })
+    t.match((await send('PUT', '/api/events')).json(), { code: 'method_not_allowed' })
+    t.match((await send('POST', `/api/actions/${id}/complete`)).json(), { code: 'invocation_not_found' })
+    const made = { 'x-completion-token': 'made-up' }
+    t.match((await send('POST', `/api/actions/${id}/complete`, made)).json(), {
+      code: 'invocation_not_found',
+    })
+    const long = { 'x-completion-token': 'x'.repeat(4_000) }
+    t.match((await send('POST', `/api/actions/${id}/complete`, long)).json(), {
+      code: 'invocation_not_found',
+    })
+    t.match((await send('POST', `/hooks/${'x'.repeat(30)}`)).json(), { code: 'inlet_not_found' })
+    t.match((await send('POST', '/api/events')).json(), { code: 'unauthenticated' })
+  }
+})
+
+t.test('a statement or a lock that takes too long is a 503, never a 500', async (t) => {
+  const slow = await appOn(t, databaseUrl, {}, (instance) => {
+    const config = { access: { role: 'public' } } as const
+    instance.get('/slow', { config }, async () =>
+      instance.db.transaction().execute(async (trx) => {
+        await sql`set local statement_timeout = '20ms'`.execute(trx)
+        await sql`select pg_sleep(5)`.execute(trx)
+      }),
+    )
+  })
+  const answered = await slow.inject('/slow')
+  t.equal(answered.statusCode, 503)
+  t.match(answered.json(), { code: 'overloaded' })
+  t.ok(answered.headers['retry-after'])
 })
 
 t.test('who asks too often is told when to come back; health and metrics are not counted', async (t) => {

@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import loadShedding from '#infra/http/load-shedding.ts'
+import loadShedding, { shedHeavy } from '#infra/http/load-shedding.ts'
+import { loopShare } from '#lib/async/loop-share.ts'
 import problems from '#infra/http/problems.ts'
 import { until } from '#test/infra/app-on.ts'
 
@@ -52,4 +53,34 @@ t.test('starting up is no overload', async (t) => {
     await new Promise((resolve) => setImmediate(resolve))
     t.equal((await app.inject('/work')).statusCode, 200)
   }
+})
+
+t.test('those whose work blocks the event loop are refused first', async (t) => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(problems)
+  await app.register(loadShedding, {
+    maxEventLoopDelayMs: 100,
+    allAtDelayMs: 60_000,
+    sampleMs: SAMPLE_MS,
+    warmUpMs: 0,
+  })
+  shedHeavy(app, ({ headers }) => String(headers['x-tenant-id']))
+  app.get('/work', async () => 'done')
+  await app.ready()
+  const ask = async (tenant: string): Promise<number> =>
+    (await app.inject({ url: '/work', headers: { 'x-tenant-id': tenant } })).statusCode
+  const answers = await until(
+    async () => {
+      // In units, as all that costs much is done; a sample of the delay falls between them.
+      for (let unit = 0; unit < 10; unit++) {
+        await loopShare.turn('heavy')
+        blockEventLoop(150)
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      return [await ask('heavy'), await ask('light')]
+    },
+    ([heavy]) => heavy === 503,
+  )
+  t.strictSame(answers, [503, 200])
 })

@@ -54,3 +54,18 @@ t.test('many that have little left all go on within one round of the loop', asyn
   await Promise.all(waiting)
   t.equal(resumed, 500)
 })
+
+t.test('who keeps the loop busy is known, as long as it lasts', async (t) => {
+  const share = new LoopShare()
+  t.notOk(share.isBusy)
+  for (let unit = 0; unit < 12; unit++) {
+    await share.turn('heavy')
+    work(60)
+    await share.turn('light')
+    work(1)
+  }
+  t.ok(share.isBusy)
+  t.ok(share.isHeavy('heavy'))
+  t.notOk(share.isHeavy('light'))
+  t.notOk(share.isHeavy('somebody else'))
+})

@@ -14,7 +14,7 @@ import {
   findExecution,
   lockInvocation,
 } from './repository.ts'
-import { type CompletionClaim, readCompletionToken } from './token.ts'
+import { type CompletionClaim, MAX_COMPLETION_TOKEN_CHARS, readCompletionToken } from './token.ts'
 import { invocationCompleted, invocationExpired, invocationNotFound, resultCode } from '../errors.ts'
 import { logged } from '../log/entry.ts'
 import { inOrder } from '../dispatch/plan.ts'
@@ -24,6 +24,18 @@ import type { DispatcherContext } from '../context.ts'
 type Told = Omit<CompletedInvocation, 'tenantId' | 'id' | 'flowExecutionId'>
 type CompletionContext = Pick<DispatcherContext, 'db' | 'secretBox' | 'completionSeconds'>
 
+/** What a request may complete. @throws `invocation_not_found` */
+export function completionClaim(
+  { secretBox }: Pick<CompletionContext, 'secretBox'>,
+  invocationId: string,
+  token: unknown,
+): CompletionClaim {
+  const isToken = typeof token === 'string' && token.length <= MAX_COMPLETION_TOKEN_CHARS
+  const claim = isToken ? readCompletionToken(secretBox, token) : null
+  if (claim?.invocationId !== invocationId.toLowerCase()) throw invocationNotFound()
+  return claim
+}
+
 /**
  * Ends an action that its plugin does by and by. The token is the authorisation. What the plugin tells is the result,
  * whatever became of the call: it may be faster than its own 202, or its answer may have been lost. Telling the same
@@ -31,12 +43,9 @@ type CompletionContext = Pick<DispatcherContext, 'db' | 'secretBox' | 'completio
  */
 export async function complete(
   ctx: CompletionContext,
-  invocationId: string,
-  token: string,
+  claim: CompletionClaim,
   input: CompletionInput,
 ): Promise<Completion> {
-  const claim = readCompletionToken(ctx.secretBox, token)
-  if (claim?.invocationId !== invocationId.toLowerCase()) throw invocationNotFound()
   await ctx.db.transaction().execute((trx) => settle(trx, claim, toldBy(input), ctx.completionSeconds))
   return { invocation_id: claim.invocationId, status: input.success ? 'succeeded' : 'failed' }
 }
