@@ -447,6 +447,7 @@ export interface Tenants {
   id: string;
   platform_token_sealed: Buffer | null;
   platform_url: string | null;
+  quotas: Generated<Json>;
   strict_events: Generated<boolean>;
   subscriptions_version: Generated<Int8>;
   updated_at: Generated<Timestamp>;

@@ -21,6 +21,7 @@ import metrics from '#infra/metrics.ts'
 import openapi from '#infra/http/openapi.ts'
 import problemPage from '#infra/http/problem-page.ts'
 import problems, { rateLimited, routeNotFound, sendProblem, toProblem } from '#infra/http/problems.ts'
+import quotas from '#infra/quotas.ts'
 import requestLog from '#infra/http/request-log.ts'
 import secrets from '#infra/secrets.ts'
 import signals from '#infra/signals.ts'
@@ -121,6 +122,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(problemPage)
   await app.register(db, { databaseUrl: deps.databaseUrl })
   await app.register(signals, { databaseUrl: deps.databaseUrl })
+  await app.register(quotas)
   await app.register(secrets, { secretBox: deps.secretBox })
   await app.register(egress, { egress: deps.egress })
   if (!config.roles.api) serveOperationOnly(app)

@@ -7,6 +7,7 @@ import {
   payloadTooLarge,
   unsupportedMediaType,
 } from './problems.ts'
+import { quotaExceeded, quotaRateExceeded } from '#infra/quotas.ts'
 
 /** What any route may answer, also one that asks for no key, for its `response` schema. */
 export const OPEN_PROBLEMS = [invalidRequest, databaseUnavailable, overloaded] as const
@@ -18,4 +19,4 @@ export const BODY_PROBLEMS = [invalidJson, payloadTooLarge, unsupportedMediaType
 export const READ_PROBLEMS = [...AUTH_PROBLEMS, ...OPEN_PROBLEMS] as const
 
 /** What any other method with a key may answer. */
-export const WRITE_PROBLEMS = [...READ_PROBLEMS, ...BODY_PROBLEMS] as const
+export const WRITE_PROBLEMS = [...READ_PROBLEMS, ...BODY_PROBLEMS, quotaExceeded, quotaRateExceeded] as const

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { Egress } from '#infra/egress/index.ts'
+import type { QuotaService } from '#infra/quotas.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { PlatformService } from '#modules/platform/index.ts'
 import type { DeliveryService, DeliveryTarget } from '#modules/webhook-delivery/index.ts'
@@ -18,6 +19,7 @@ export interface DispatcherContext {
   targets: NextLook<DeliveryTarget | undefined>
   egress: Egress
   secretBox: SecretBox
+  quotas: Pick<QuotaService, 'take'>
   store: InvocationStore
   completionSeconds: number
   metrics: DispatchMetrics

@@ -65,6 +65,7 @@ export default fp(
       targets: new NextLook(),
       egress: app.egress,
       secretBox: app.secretBox,
+      quotas: app.quotas,
       store,
       completionSeconds: config.actionCompletionSeconds,
       metrics: createDispatchMetrics(app.metrics.registry),

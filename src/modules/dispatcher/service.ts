@@ -1,4 +1,5 @@
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
+import { rateProblem } from '#infra/quotas.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { newId } from '#lib/ids.ts'
 import { parseTime } from '#lib/time.ts'
@@ -20,6 +21,8 @@ export async function dispatch(
   tenantId: string,
   input: DispatchInput,
 ): Promise<DispatchResult> {
+  const waitSeconds = await ctx.quotas.take(tenantId, 'dispatches_per_minute', input.events.length)
+  if (waitSeconds !== null) throw rateProblem('dispatches_per_minute', waitSeconds)
   const flowExecutionId = input.flow_execution_id ?? newId()
   const atOnce = input.mode === 'parallel' ? PARALLEL_MAX : 1
   const requests = toRequests(flowExecutionId, input)

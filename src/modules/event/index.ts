@@ -62,6 +62,7 @@ export default fp(
       ready,
       count: (result, source) => app.metrics.intakeEvents.inc({ result, source }),
       log: new IntakeLog(app.log),
+      quotas: app.quotas,
       recordSeen: (events) => recordSeenTypes({ db: app.db, log: app.log }, events),
     })
     const events: EventService = {
@@ -77,7 +78,7 @@ export default fp(
     eventRoutes(app, { db: app.db, signals: app.signals })
     typeRoutes(app, { db: app.db })
   },
-  { name: 'events', dependencies: ['db', 'signals', 'metrics', 'auth'] },
+  { name: 'events', dependencies: ['db', 'signals', 'metrics', 'auth', 'quotas'] },
 )
 
 /** Shares one success; a failure is everybody's who waits for it, and the next caller tries again. */

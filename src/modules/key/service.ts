@@ -3,6 +3,7 @@ import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import { type Actor, forbidden, tenantRequired } from '#infra/auth/auth.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
+import { enforceQuotas } from '#infra/quotas.ts'
 import type { Signals } from '#infra/signals.ts'
 import { apiKeyPrefix, generateApiKey, hashApiKey } from '#lib/secrets/api-key.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
@@ -40,6 +41,7 @@ export async function createKey(
       hash: hashApiKey(key),
       expires_at: input.expires_at === undefined ? null : futureTime(input.expires_at),
     })
+    if (scope !== null) await enforceQuotas(trx, scope, ['keys'])
     const row = await readKey({ ...ctx, db: trx }, scope, id)
     const { role, plugin, expires_at } = row
     await audit(trx, actor, {

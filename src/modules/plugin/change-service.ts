@@ -1,4 +1,5 @@
 import type { Actor } from '#infra/auth/auth.ts'
+import { enforceQuotas } from '#infra/quotas.ts'
 import type { Plugin } from './answer-schemas.ts'
 import { checkChanges } from './settings/check-changes.ts'
 import { checkUrls } from './settings/check-urls.ts'
@@ -82,7 +83,10 @@ async function changePlugin(
       })
       // What failed was the old endpoint, or is over by a person's word.
       if (startsAfresh(fields, status)) await resetLane(trx, tenantId, row.id)
-      if (fields.includes('events')) await bumpSubscriptionsVersion(trx, tenantId)
+      if (fields.includes('events')) {
+        await bumpSubscriptionsVersion(trx, tenantId)
+        if (sizeOf(after) > sizeOf(before)) await enforceQuotas(trx, tenantId, ['filter_bytes'])
+      }
       if (fields.includes('status')) await bumpActionsVersion(trx, tenantId)
       await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields })
     }
@@ -92,6 +96,11 @@ async function changePlugin(
   if (changed.length > 0) ctx.signals.publish('plugin_changed', [id])
   if (startsAfresh(changed, plugin.status)) ctx.signals.publish('deliveries_due', [id])
   return plugin
+}
+
+/** In bytes, nearly. A change that makes filters smaller is never refused. */
+function sizeOf({ events }: Settings): number {
+  return JSON.stringify(events).length
 }
 
 function settingsAfter(actor: Actor, row: PluginRow, before: Settings, changes: Changes): Settings {

@@ -1,6 +1,7 @@
 import { constraintOf } from '#db/errors.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
+import { enforceQuotas } from '#infra/quotas.ts'
 import { secretContext } from '#infra/secrets.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { isEventType } from '#lib/event-pattern.ts'
@@ -62,6 +63,7 @@ export async function registerPlugin(
     await insertLane(trx, tenantId, id)
     await bumpSubscriptionsVersion(trx, tenantId)
     await bumpActionsVersion(trx, tenantId)
+    await enforceQuotas(trx, tenantId, ['plugins', 'filter_bytes'])
     await auditPlugin(trx, actor, 'plugin.created', { tenant_id: tenantId, id, slug }, { name: input.name })
     return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
   }).catch((error: unknown) => {

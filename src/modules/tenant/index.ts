@@ -4,9 +4,9 @@
  */
 import type { FastifyInstance } from 'fastify'
 import { tenantRoutes } from './routes.ts'
-import { Tenant, TenantChange } from './schemas.ts'
+import { QuotaSettings, Tenant, TenantChange, Usage } from './schemas.ts'
 
 export default async function tenantModule(app: FastifyInstance): Promise<void> {
-  for (const schema of [Tenant, TenantChange]) app.addSchema(schema)
-  tenantRoutes(app, { db: app.db })
+  for (const schema of [Tenant, TenantChange, Usage, QuotaSettings]) app.addSchema(schema)
+  tenantRoutes(app, { db: app.db, quotas: app.quotas })
 }

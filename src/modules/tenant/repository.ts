@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import type { Tenant, TenantChange } from './schemas.ts'
+import type { QuotaSettings, Tenant, TenantChange } from './schemas.ts'
 
 const COLUMNS = ['id', 'strict_events', 'created_at', 'updated_at'] as const
 
@@ -24,4 +24,16 @@ export async function updateTenant(
     .where('id', '=', tenantId)
     .returning(COLUMNS)
     .executeTakeFirstOrThrow()
+}
+
+export async function updateQuotas(
+  trx: Transaction<DB>,
+  tenantId: string,
+  quotas: QuotaSettings,
+): Promise<void> {
+  await trx
+    .updateTable('tenants')
+    .set({ quotas: JSON.stringify(quotas), updated_at: sql<Date>`now()` })
+    .where('id', '=', tenantId)
+    .execute()
 }

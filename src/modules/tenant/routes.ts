@@ -2,8 +2,8 @@ import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { problems, ref } from '#lib/api/schema.ts'
-import { Tenant, TenantChange } from './schemas.ts'
-import { changeTenant, readTenant, type TenantContext } from './service.ts'
+import { QuotaSettings, Tenant, TenantChange, Usage } from './schemas.ts'
+import { changeTenant, readTenant, readUsage, setQuotas, type TenantContext } from './service.ts'
 
 const tags = ['tenant']
 
@@ -42,5 +42,38 @@ export function tenantRoutes(app: FastifyInstance, ctx: TenantContext): void {
       },
     },
     async (request) => changeTenant(ctx, request.actor, request.tenantId, request.body),
+  )
+
+  api.get(
+    '/api/usage',
+    {
+      config: { access: { role: 'viewer' } },
+      schema: {
+        operationId: 'getUsage',
+        tags,
+        summary: 'What the tenant has and does of what it may',
+        description: 'What is counted by the minute is what the process that answers has counted.',
+        response: { 200: ref(Usage), ...problems(...READ_PROBLEMS) },
+      },
+    },
+    async (request) => readUsage(ctx, request.tenantId),
+  )
+
+  api.put(
+    '/api/tenant/quotas',
+    {
+      config: { access: { role: 'platform' } },
+      schema: {
+        operationId: 'setQuotas',
+        tags,
+        summary: "Set the tenant's quotas",
+        description:
+          'For platform keys. What is left out has its default. What the tenant has already beyond a lower quota stays, ' +
+          'and grows no further. Other processes go by it within 5 s.',
+        body: ref(QuotaSettings),
+        response: { 200: ref(Usage), ...problems(...WRITE_PROBLEMS) },
+      },
+    },
+    async (request) => setQuotas(ctx, request.actor, request.tenantId, request.body),
   )
 }

@@ -2,11 +2,23 @@ import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
-import { selectTenant, updateTenant } from './repository.ts'
-import type { Tenant, TenantChange } from './schemas.ts'
+import {
+  measure,
+  QUOTA_NAMES,
+  QUOTAS,
+  type QuotaName,
+  type QuotaService,
+  type RateQuota,
+  readLimits,
+  STOCK_QUOTAS,
+  type StockQuota,
+} from '#infra/quotas.ts'
+import { selectTenant, updateQuotas, updateTenant } from './repository.ts'
+import type { QuotaSettings, Tenant, TenantChange, Usage } from './schemas.ts'
 
 export interface TenantContext {
   db: Kysely<DB>
+  quotas: QuotaService
 }
 
 /** A tenant that nothing was ever changed for has the defaults. */
@@ -32,4 +44,42 @@ export async function changeTenant(
     })
     return tenant
   })
+}
+
+/** What the tenant has and does of what it may. What is counted by the minute is counted by this process. */
+export async function readUsage(ctx: TenantContext, tenantId: string): Promise<Usage> {
+  const limits = await readLimits(ctx.db, tenantId)
+  const rows: [QuotaName, { used: number; limit: number; default: number }][] = []
+  for (const name of QUOTA_NAMES) {
+    const used = isStock(name)
+      ? await measure(ctx.db, tenantId, name)
+      : ctx.quotas.done(tenantId, name as RateQuota)
+    rows.push([name, { used, limit: limits[name], default: QUOTAS[name].limit }])
+  }
+  return { quotas: Object.fromEntries(rows) as Usage['quotas'] }
+}
+
+function isStock(name: QuotaName): name is StockQuota {
+  return Object.hasOwn(STOCK_QUOTAS, name)
+}
+
+/** What is left out returns to its default. What the tenant has beyond a lower limit stays; it grows no further. */
+export async function setQuotas(
+  ctx: TenantContext,
+  actor: Actor,
+  tenantId: string,
+  quotas: QuotaSettings,
+): Promise<Usage> {
+  await ctx.db.transaction().execute(async (trx) => {
+    await updateQuotas(trx, tenantId, quotas)
+    await audit(trx, actor, {
+      tenantId,
+      action: 'tenant.quotas_set',
+      targetKind: 'tenant',
+      targetId: tenantId,
+      detail: quotas,
+    })
+  })
+  ctx.quotas.forget(tenantId)
+  return readUsage(ctx, tenantId)
 }

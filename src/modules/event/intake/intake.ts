@@ -4,6 +4,7 @@ import type pg from 'pg'
 import { isSerialisationConflict, isStalled, isUnavailable } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
 import { overloaded } from '#infra/http/problems.ts'
+import { type QuotaService, rateProblem } from '#infra/quotas.ts'
 import type { Signals } from '#infra/signals.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import type { Problem } from '#lib/api/problem.ts'
@@ -28,6 +29,7 @@ export interface IntakeContext {
   ready: () => Promise<void>
   count: (result: IntakeResult['status'], source: NewEvent['source']) => void
   log: IntakeLog
+  quotas: Pick<QuotaService, 'take'>
   /** Puts types that nobody has declared into the catalogue. Never rejects. */
   recordSeen: (events: readonly MatchedEvent[]) => Promise<void>
 }
@@ -77,7 +79,13 @@ export class Intake {
 
   async accept(events: readonly NewEvent[], log: FastifyBaseLogger): Promise<IntakeResult[]> {
     const composed: (ComposedEvent | Problem)[] = []
+    const refused = await this.#refusedByQuota(events)
     for (const event of events) {
+      const refusal = refused?.get(event.tenantId)
+      if (refusal !== undefined) {
+        composed.push(refusal)
+        continue
+      }
       const turn = loopShare.turn(event.tenantId)
       if (turn !== null) await turn
       composed.push(composeEvent(event))
@@ -115,6 +123,20 @@ export class Intake {
       this.#ctx.log.add(log, events[index] as NewEvent, result)
       return result
     })
+  }
+
+  /** The tenants that send more than they may. */
+  async #refusedByQuota(events: readonly NewEvent[]): Promise<Map<string, Problem> | null> {
+    const counts = new Map<string, number>()
+    for (const { tenantId } of events) counts.set(tenantId, (counts.get(tenantId) ?? 0) + 1)
+    let refused: Map<string, Problem> | null = null
+    for (const [tenantId, count] of counts) {
+      const taken = this.#ctx.quotas.take(tenantId, 'events_per_minute', count)
+      const waitSeconds = taken instanceof Promise ? await taken : taken
+      if (waitSeconds !== null)
+        (refused ??= new Map()).set(tenantId, rateProblem('events_per_minute', waitSeconds))
+    }
+    return refused
   }
 
   /** What is refused is not written, so that no guard would notice that its tenant's types had changed. */

@@ -53,5 +53,6 @@ async function selectPicture(
     plugins: parseJson(Buffer.from(row.plugins)) as PicturePlugin[],
     types: parseJson(Buffer.from(row.types)) as PictureType[],
     seen: row.seen,
+    bytes: row.plugins.length + row.types.length,
   })
 }

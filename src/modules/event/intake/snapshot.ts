@@ -34,7 +34,12 @@ export interface PictureContent {
   types: readonly PictureType[]
   /** Names that came without anybody having declared them. */
   seen: readonly string[]
+  /** Of the text that it was read from. */
+  bytes?: number
 }
+
+/** Text that takes about as much memory as one plugin or type beside it; read, it takes several times its length. */
+const BYTES_PER_WEIGHT = 100
 
 /** Whom an event goes to, by their ids. */
 export interface Audience {
@@ -75,7 +80,7 @@ export class TenantPicture {
   readonly hasFlows: boolean
   readonly types: ReadonlyMap<string, PictureType>
   readonly seen: SeenNames
-  /** Plugins and types, for the cache's bound. */
+  /** Plugins and types with what their filters and schemas hold, for the cache's bound. */
   readonly weight: number
   readonly #plugins: readonly PicturePlugin[]
   #segments: ReadonlyMap<string, string> | null = null
@@ -88,7 +93,8 @@ export class TenantPicture {
     this.types = new Map(content.types.map((type) => [type.name, type]))
     this.seen = new SeenNames(content.seen)
     this.#plugins = content.plugins
-    this.weight = 1 + content.plugins.length + content.types.length + content.seen.length
+    const rows = 1 + content.plugins.length + content.types.length + content.seen.length
+    this.weight = rows + Math.ceil((content.bytes ?? 0) / BYTES_PER_WEIGHT)
   }
 
   /**

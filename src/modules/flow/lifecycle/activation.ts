@@ -1,6 +1,7 @@
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { CanonicalFlow, FlowProblem } from '#lib/flow/index.ts'
+import { enforceQuotas } from '#infra/quotas.ts'
 import { ensureCursor, lockCursor } from '#modules/flow-engine/index.ts'
 import { compile, isSameVersion, versionText } from '../definition/compile.ts'
 import type { FlowContext } from '../context.ts'
@@ -61,11 +62,18 @@ export async function putInForce(
   const isActive = activate || row.status === 'active'
   const version = await versionOf(trx, row, definition, flow)
   if (isActive) await ctx.triggers.sync(trx, row.tenant_id, row.id, flow.triggers, now)
-  return updateFlow(trx, row, {
+  const updated = await updateFlow(trx, row, {
     published_version: version,
     ...(!isActive && row.status === 'draft' && { status: 'inactive' }),
     ...(activate && { status: 'active', status_reason: null, consecutive_failures: 0 }),
   })
+  if (isActive && version !== row.published_version) {
+    await enforceQuotas(trx, row.tenant_id, ['active_flow_bytes'])
+  }
+  if (isActive && row.status !== 'active') {
+    await enforceQuotas(trx, row.tenant_id, ['active_flows', 'active_flow_bytes'])
+  }
+  return updated
 }
 
 /** What was stored under an older form of canonical flows differs from what is compiled now: that is stored anew. */

@@ -1,0 +1,191 @@
+import fp from 'fastify-plugin'
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { defineProblem } from '#lib/api/problem.ts'
+
+export const quotaExceeded = defineProblem(
+  'quota_exceeded',
+  422,
+  'The shop has as much of it as it may',
+  'Remove some of what `quota` names, or ask the platform for more. GET /api/usage shows all of them.',
+)
+export const quotaRateExceeded = defineProblem(
+  'quota_rate_exceeded',
+  429,
+  'The shop does as much of it as it may',
+  'Wait as long as Retry-After says, or ask the platform for more. GET /api/usage shows all of them.',
+)
+
+const MIB = 1024 * 1024
+
+/** What a tenant may have at a time, counted in the database by the statement that changes it. */
+export const STOCK_QUOTAS = {
+  plugins: { limit: 1_000, description: 'Plugins' },
+  filter_bytes: {
+    limit: 4 * MIB,
+    description: 'Subscriptions of all plugins with their filters, in bytes of JSON',
+  },
+  keys: { limit: 1_000, description: 'Keys that were not revoked and have not expired' },
+  active_flows: { limit: 2_000, description: 'Active flows' },
+  active_flow_bytes: { limit: 64 * MIB, description: 'What active flows run, in bytes of JSON' },
+} as const
+
+/** What a tenant may do in a minute, counted by each process. */
+export const RATE_QUOTAS = {
+  events_per_minute: { limit: 6_000_000, description: 'Events that are sent' },
+  dispatches_per_minute: { limit: 600_000, description: 'Actions that dispatches ask for' },
+} as const
+
+export const QUOTAS = { ...STOCK_QUOTAS, ...RATE_QUOTAS } as const
+export type StockQuota = keyof typeof STOCK_QUOTAS
+export type RateQuota = keyof typeof RATE_QUOTAS
+export type QuotaName = keyof typeof QUOTAS
+export const QUOTA_NAMES = Object.keys(QUOTAS) as QuotaName[]
+
+/** How much of each; a quota that was not set for the tenant has its default. */
+export type Limits = Readonly<Record<QuotaName, number>>
+
+export interface QuotaService {
+  /** Counts what a tenant does. @returns null, or the seconds until it may go on */
+  take(tenantId: string, quota: RateQuota, count: number): Promise<number | null> | number | null
+  /** What the tenant has done in this process in the minute that is running. */
+  done(tenantId: string, quota: RateQuota): number
+  /** The limits were changed. */
+  forget(tenantId: string): void
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    quotas: QuotaService
+  }
+}
+
+const WINDOW_MS = 60_000
+/** How long another process goes by what it has read. */
+const LIMITS_TTL_MS = 5_000
+const TENANTS_MAX = 10_000
+
+export default fp(
+  async (app) => {
+    const limits = new Map<string, { limits: Limits; until: number }>()
+    const windows = new Map<string, { count: number; endsAt: number }>()
+
+    function known(tenantId: string): Limits | undefined {
+      const entry = limits.get(tenantId)
+      return entry !== undefined && entry.until > performance.now() ? entry.limits : undefined
+    }
+
+    async function load(tenantId: string): Promise<Limits> {
+      const loaded = await readLimits(app.db, tenantId)
+      keep(limits, tenantId, { limits: loaded, until: performance.now() + LIMITS_TTL_MS })
+      return loaded
+    }
+
+    function count(tenantId: string, quota: RateQuota, limit: number, more: number): number | null {
+      const now = performance.now()
+      const name = `${quota} ${tenantId}`
+      const window = windows.get(name)
+      if (window === undefined || window.endsAt <= now) {
+        keep(windows, name, { count: more, endsAt: now + WINDOW_MS })
+        return limit > 0 ? null : WINDOW_MS / 1_000
+      }
+      if (window.count >= limit) return Math.max(1, Math.ceil((window.endsAt - now) / 1_000))
+      window.count += more
+      return null
+    }
+
+    app.decorate('quotas', {
+      take(tenantId, quota, more) {
+        const now = known(tenantId)
+        if (now !== undefined) return count(tenantId, quota, now[quota], more)
+        return load(tenantId).then((found) => count(tenantId, quota, found[quota], more))
+      },
+      done(tenantId, quota) {
+        const window = windows.get(`${quota} ${tenantId}`)
+        return window !== undefined && window.endsAt > performance.now() ? window.count : 0
+      },
+      forget: (tenantId) => void limits.delete(tenantId),
+    } satisfies QuotaService)
+  },
+  { name: 'quotas', dependencies: ['db'] },
+)
+
+function keep<T>(map: Map<string, T>, key: string, value: T): void {
+  map.delete(key)
+  const oldest = map.keys().next()
+  if (map.size >= TENANTS_MAX && !oldest.done) map.delete(oldest.value)
+  map.set(key, value)
+}
+
+/** The problem of a rate that is used up. */
+export function rateProblem(quota: RateQuota, waitSeconds: number) {
+  return quotaRateExceeded(`The quota ${quota} is used up.`, {
+    extensions: { quota },
+    headers: { 'retry-after': String(waitSeconds) },
+  })
+}
+
+export async function readLimits(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<Limits> {
+  const row = await db.selectFrom('tenants').select('quotas').where('id', '=', tenantId).executeTakeFirst()
+  return limitsOf(row?.quotas)
+}
+
+function limitsOf(stored: unknown): Limits {
+  const set = (stored ?? {}) as Partial<Record<QuotaName, number>>
+  return Object.fromEntries(
+    QUOTA_NAMES.map((name) => [name, set[name] ?? QUOTAS[name].limit]),
+  ) as unknown as Limits
+}
+
+/**
+ * Makes sure that what the caller's transaction has written is within the tenant's quotas. Changes of one tenant are
+ * counted one after the other: its row is locked until they are committed.
+ *
+ * @throws `quota_exceeded`, which names the quota
+ */
+export async function enforceQuotas(
+  trx: Transaction<DB>,
+  tenantId: string,
+  quotas: readonly StockQuota[],
+): Promise<void> {
+  const row = await trx
+    .selectFrom('tenants')
+    .select('quotas')
+    .where('id', '=', tenantId)
+    .forNoKeyUpdate()
+    .executeTakeFirst()
+  const limits = limitsOf(row?.quotas)
+  for (const quota of quotas) {
+    const used = await measure(trx, tenantId, quota)
+    const limit = limits[quota]
+    if (used <= limit) continue
+    throw quotaExceeded(`The quota ${quota} is ${limit}, and this would make it ${used}.`, {
+      extensions: { quota, limit, used },
+    })
+  }
+}
+
+/** How much of it a tenant has. */
+export async function measure(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  quota: StockQuota,
+): Promise<number> {
+  const { rows } = await sql<{ used: number }>`select ${MEASURES[quota](tenantId)} as used`.execute(db)
+  return Number(rows[0]?.used ?? 0)
+}
+
+const ACTIVE = sql`f.status = 'active' and f.deleted_at is null and f.published_version is not null`
+const MEASURES: Readonly<Record<StockQuota, (tenantId: string) => RawBuilder<number>>> = {
+  plugins: (id) => sql`(select count(*) from plugins where tenant_id = ${id} and deleted_at is null)`,
+  filter_bytes: (id) => sql`(select coalesce(sum(octet_length(subscriptions::text)), 0)
+    from plugins where tenant_id = ${id} and deleted_at is null)`,
+  keys: (id) => sql`(select count(*) from api_keys
+    where tenant_id = ${id} and revoked_at is null and (expires_at is null or expires_at > now()))`,
+  active_flows: (id) =>
+    sql`(select count(*) from automation_flows f where f.tenant_id = ${id} and ${ACTIVE})`,
+  active_flow_bytes: (id) => sql`(select coalesce(sum(octet_length(v.flow::text)), 0)
+    from automation_flows f join automation_flow_versions v
+      on v.tenant_id = f.tenant_id and v.flow_id = f.id and v.version = f.published_version
+    where f.tenant_id = ${id} and ${ACTIVE})`,
+}
