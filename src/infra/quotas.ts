@@ -172,7 +172,7 @@ export async function measure(
   quota: StockQuota,
 ): Promise<number> {
   const { rows } = await sql<{ used: number }>`select ${MEASURES[quota](tenantId)} as used`.execute(db)
-  return Number(rows[0]?.used ?? 0)
+  return rows[0]?.used ?? 0
 }
 
 const ACTIVE = sql`f.status = 'active' and f.deleted_at is null and f.published_version is not null`

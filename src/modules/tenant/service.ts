@@ -8,7 +8,6 @@ import {
   QUOTAS,
   type QuotaName,
   type QuotaService,
-  type RateQuota,
   readLimits,
   STOCK_QUOTAS,
   type StockQuota,
@@ -51,9 +50,7 @@ export async function readUsage(ctx: TenantContext, tenantId: string): Promise<U
   const limits = await readLimits(ctx.db, tenantId)
   const rows: [QuotaName, { used: number; limit: number; default: number }][] = []
   for (const name of QUOTA_NAMES) {
-    const used = isStock(name)
-      ? await measure(ctx.db, tenantId, name)
-      : ctx.quotas.done(tenantId, name as RateQuota)
+    const used = isStock(name) ? await measure(ctx.db, tenantId, name) : ctx.quotas.done(tenantId, name)
     rows.push([name, { used, limit: limits[name], default: QUOTAS[name].limit }])
   }
   return { quotas: Object.fromEntries(rows) as Usage['quotas'] }

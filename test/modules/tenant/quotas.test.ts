@@ -93,6 +93,18 @@ t.test('filters are counted in bytes, and may always become smaller', async (t) 
   t.equal((await shop.post('/api/plugins', plugin('two', filtered('y')))).statusCode, 201)
 })
 
+t.test('filters of nearly a megabyte each end at the default, and intake goes on', async (t) => {
+  const shop = service.tenant()
+  const value = Array.from({ length: 100 }, (_, n) => String(n).padStart(9_000, 'x'))
+  const events = [{ event: 'order.created', filter: { field: 'a', operator: 'in', value } }]
+  const codes: number[] = []
+  for (let n = 0; n < 6; n++)
+    codes.push((await shop.post('/api/plugins', plugin(`large-${n}`, events))).statusCode)
+  t.strictSame(codes, [201, 201, 201, 201, 422, 422])
+  const sent = await shop.post('/api/events', { event: 'order.created', data: { a: value[7] } })
+  t.match(sent.json(), { deliveries: 4 }, sent.body)
+})
+
 t.test('keys and active flows', async (t) => {
   const shop = service.tenant()
   await shop.put('/api/tenant/quotas', { keys: 1, active_flows: 1, active_flow_bytes: 100_000 })

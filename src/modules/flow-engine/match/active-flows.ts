@@ -1,14 +1,14 @@
-import { type Kysely, type Transaction } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import type { FastifyBaseLogger } from 'fastify'
 import type { DB } from '#db/schema.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
-import type { EventTrigger } from '#lib/flow/types.ts'
+import { type CanonicalFlow, type EventTrigger, FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import type { Verdict } from '#lib/async/fair-budget.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import type { StepBudget } from '#lib/step-budget.ts'
 import { flowOutdated } from '../errors.ts'
 import { joinPaths } from '../wait/hash.ts'
-import type { Program, ProgramCache } from '../run/program.ts'
+import { Program, type ProgramCache } from '../run/program.ts'
 import { startScope } from '../start/starts.ts'
 import { triggerRefusal } from '../start/trigger.ts'
 
@@ -25,14 +25,19 @@ export interface TenantFlows {
   flows: ActiveFlow[]
   /** Those that a type may start. */
   byType: ReadonlyMap<string, readonly ActiveFlow[]>
+  /** Of the text that they were read from. */
+  bytes: number
 }
 
 const CACHE_MAX_TENANTS = 10_000
+/** Of text; read, it takes several times as much. */
+const CACHE_MAX_BYTES = 64 * 1024 * 1024
 
 export class ActiveFlows {
   readonly #programs: ProgramCache
   readonly #log: FastifyBaseLogger
   readonly #cache = new Map<string, TenantFlows>()
+  #bytes = 0
 
   constructor(programs: ProgramCache, log: FastifyBaseLogger) {
     this.#programs = programs
@@ -44,23 +49,41 @@ export class ActiveFlows {
     const known = this.#cache.get(tenantId)
     if (known?.version === version) return known
     const flows: ActiveFlow[] = []
-    for (const { id, published_version } of await selectActive(trx, tenantId)) {
-      const flow = await this.#load(trx, tenantId, id, published_version as number)
-      if (flow !== null) flows.push(flow)
+    let bytes = 0
+    for (const row of await selectActive(trx, tenantId)) {
+      const flow = await this.#load(trx, tenantId, row)
+      if (flow === null) continue
+      flows.push(flow)
+      bytes += row.entry.length
     }
-    const fresh = { version, flows, byType: byEventType(flows) }
-    if (this.#cache.size >= CACHE_MAX_TENANTS) this.#cache.clear()
-    this.#cache.set(tenantId, fresh)
+    const fresh = { version, flows, byType: byEventType(flows), bytes }
+    this.#keep(tenantId, fresh)
     return fresh
   }
 
+  #keep(tenantId: string, fresh: TenantFlows): void {
+    this.#forget(tenantId)
+    this.#cache.set(tenantId, fresh)
+    this.#bytes += fresh.bytes
+    for (const oldest of this.#cache.keys()) {
+      if ((this.#bytes <= CACHE_MAX_BYTES && this.#cache.size <= CACHE_MAX_TENANTS) || oldest === tenantId)
+        break
+      this.#forget(oldest)
+    }
+  }
+
+  #forget(tenantId: string): void {
+    this.#bytes -= this.#cache.get(tenantId)?.bytes ?? 0
+    this.#cache.delete(tenantId)
+  }
+
   /** A flow that cannot be read starts nothing; the tenant's others do. */
-  async #load(
-    trx: Transaction<DB>,
-    tenantId: string,
-    id: string,
-    version: number,
-  ): Promise<ActiveFlow | null> {
+  async #load(trx: Transaction<DB>, tenantId: string, row: ActiveRow): Promise<ActiveFlow | null> {
+    const { id, version, name, entry } = row
+    const stored = JSON.parse(entry) as Pick<CanonicalFlow, (typeof ENTRY_MEMBERS)[number]>
+    const schemaVersion: number = stored.schema_version
+    if (schemaVersion === FLOW_SCHEMA_VERSION) return activeFlow(row, entryOf(stored, name))
+    // What another release stored is the program cache's business.
     const program = await this.#programs.find(tenantId, id, version, trx).catch((error: unknown) => {
       if (!isProblem(error, flowOutdated)) throw error
       return error.title
@@ -70,9 +93,22 @@ export class ActiveFlows {
       this.#log.error({ tenant_id: tenantId, flow_id: id, version, why }, 'an active flow cannot be read')
       return null
     }
-    const triggers = program.flow.triggers.filter((trigger) => trigger.type === 'event')
-    return { id, version, program, triggers }
+    return activeFlow(row, entryOf(program.flow, name))
   }
+}
+
+function activeFlow({ id, version }: ActiveRow, program: Program): ActiveFlow {
+  const triggers = program.flow.triggers.filter((trigger) => trigger.type === 'event')
+  return { id, version, program, triggers }
+}
+
+/** What of a flow decides whether and how it starts. Its steps are what is large, and are read by who runs them. */
+const ENTRY_MEMBERS = ['schema_version', 'triggers', 'start', 'variables', 'settings'] as const
+
+function entryOf(flow: Pick<CanonicalFlow, (typeof ENTRY_MEMBERS)[number]>, name: string): Program {
+  const { schema_version, triggers, start, variables, settings } = flow
+  const members = { schema_version, triggers, start, variables, settings }
+  return new Program({ ...members, steps: {}, handlers: [], layout: {} }, name)
 }
 
 function byEventType(flows: readonly ActiveFlow[]): Map<string, ActiveFlow[]> {
@@ -118,14 +154,24 @@ export function isTriggered(
   return isUndecided ? null : false
 }
 
-async function selectActive(db: Kysely<DB>, tenantId: string) {
-  return db
-    .selectFrom('automation_flows')
-    .select(['id', 'published_version'])
-    .where('tenant_id', '=', tenantId)
-    .where('status', '=', 'active')
-    .where('deleted_at', 'is', null)
-    .where('published_version', 'is not', null)
-    .orderBy('id')
-    .execute()
+interface ActiveRow {
+  id: string
+  version: number
+  name: string
+  /** JSON of the flow's entry. */
+  entry: string
+}
+
+async function selectActive(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<ActiveRow[]> {
+  const members = sql.join(
+    ENTRY_MEMBERS.map((member) => sql`${sql.lit(member)}, v.flow -> ${sql.lit(member)}`),
+  )
+  const { rows } = await sql<ActiveRow>`
+    select f.id, f.published_version as version, f.name, json_build_object(${members})::text as entry
+    from automation_flows f
+    join automation_flow_versions v
+      on v.tenant_id = f.tenant_id and v.flow_id = f.id and v.version = f.published_version
+    where f.tenant_id = ${tenantId} and f.status = 'active' and f.deleted_at is null
+    order by f.id`.execute(db)
+  return rows
 }

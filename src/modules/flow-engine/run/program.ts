@@ -1,4 +1,4 @@
-import type { Kysely, Transaction } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { CompileResult } from '#lib/flow/index.ts'
 import { type CanonicalFlow, type CanonicalStep, FLOW_SCHEMA_VERSION, type StepId } from '#lib/flow/types.ts'
@@ -9,11 +9,14 @@ import { flowNewer, flowOutdated } from '../errors.ts'
 export class Program {
   readonly flow: CanonicalFlow
   readonly flowName: string
+  readonly bytes: number
   readonly #templates = new Map<unknown, TemplateNode>()
 
-  constructor(flow: CanonicalFlow, flowName: string) {
+  /** @param bytes of the text that it was read from */
+  constructor(flow: CanonicalFlow, flowName: string, bytes = 0) {
     this.flow = flow
     this.flowName = flowName
+    this.bytes = bytes
   }
 
   step(id: StepId): CanonicalStep {
@@ -44,10 +47,19 @@ export type CompileDefinition = (
 
 /** Versions never change, so that what is cached is never wrong; the least recently used go first. */
 const CACHE_MAX = 500
+/** Of text; read, it takes several times as much. */
+const CACHE_MAX_BYTES = 64 * 1024 * 1024
+
+interface Cached {
+  program: Promise<Program | null>
+  /** Of the version's text, once it is read. */
+  bytes: number
+}
 
 export class ProgramCache {
   readonly #db: Kysely<DB>
-  readonly #programs = new Map<string, Promise<Program | null>>()
+  readonly #programs = new Map<string, Cached>()
+  #bytes = 0
   #compile: CompileDefinition | null = null
 
   constructor(db: Kysely<DB>) {
@@ -78,18 +90,40 @@ export class ProgramCache {
   ): Promise<Program | null> {
     const key = `${tenantId} ${flowId} ${version}`
     const known = this.#programs.get(key)
-    this.#programs.delete(key)
-    const program = known ?? this.#load(db, tenantId, flowId, version)
-    this.#programs.set(key, program)
-    program.then(
-      (found) => found === null && this.#programs.delete(key),
-      () => this.#programs.delete(key),
-    )
-    for (const oldest of this.#programs.keys()) {
-      if (this.#programs.size <= CACHE_MAX) break
-      this.#programs.delete(oldest)
+    if (known !== undefined) {
+      this.#programs.delete(key)
+      this.#programs.set(key, known)
+      return known.program
     }
-    return program
+    const cached: Cached = { program: this.#load(db, tenantId, flowId, version), bytes: 0 }
+    this.#programs.set(key, cached)
+    cached.program.then(
+      (found) => (found === null ? this.#forget(key, cached) : this.#measure(key, cached, found.bytes)),
+      () => this.#forget(key, cached),
+    )
+    this.#shrink(key)
+    return cached.program
+  }
+
+  #measure(key: string, cached: Cached, bytes: number): void {
+    if (this.#programs.get(key) !== cached) return
+    cached.bytes = bytes
+    this.#bytes += bytes
+    this.#shrink(key)
+  }
+
+  #forget(key: string, cached: Cached): void {
+    if (this.#programs.get(key) !== cached) return
+    this.#bytes -= cached.bytes
+    this.#programs.delete(key)
+  }
+
+  /** @param kept is in use */
+  #shrink(kept: string): void {
+    for (const [oldest, cached] of this.#programs) {
+      if (this.#programs.size <= CACHE_MAX && this.#bytes <= CACHE_MAX_BYTES) break
+      if (oldest !== kept) this.#forget(oldest, cached)
+    }
   }
 
   async #load(
@@ -103,11 +137,11 @@ export class ProgramCache {
     const stored = row.flow as unknown as CanonicalFlow
     const schemaVersion: number = stored.schema_version
     if (schemaVersion > FLOW_SCHEMA_VERSION) throw flowNewer()
-    if (schemaVersion === FLOW_SCHEMA_VERSION) return new Program(stored, row.name)
+    if (schemaVersion === FLOW_SCHEMA_VERSION) return new Program(stored, row.name, row.bytes)
     if (this.#compile === null) throw new Error('nothing compiles flows here')
     const { flow } = await this.#compile(tenantId, row.definition, db)
     if (flow === null) throw flowOutdated()
-    return new Program(flow, row.name)
+    return new Program(flow, row.name, row.bytes)
   }
 }
 
@@ -122,7 +156,7 @@ async function findStored(
     .innerJoin('automation_flows as f', (join) =>
       join.onRef('f.tenant_id', '=', 'v.tenant_id').onRef('f.id', '=', 'v.flow_id'),
     )
-    .select(['v.flow', 'v.definition', 'f.name'])
+    .select(['v.flow', 'v.definition', 'f.name', sql<number>`octet_length(v.definition)`.as('bytes')])
     .where('v.tenant_id', '=', tenantId)
     .where('v.flow_id', '=', flowId)
     .where('v.version', '=', version)
