@@ -31,7 +31,7 @@ export const STOCK_QUOTAS = {
 } as const
 
 /** What a tenant may do in a minute, counted by each process. */
-export const RATE_QUOTAS = {
+const RATE_QUOTAS = {
   events_per_minute: { limit: 6_000_000, description: 'Events that are sent' },
   dispatches_per_minute: { limit: 600_000, description: 'Actions that dispatches ask for' },
 } as const

@@ -5,7 +5,7 @@
 export type { CatalogueAction, CatalogueEventType, FlowCatalogue } from './catalogue.ts'
 export { compileFlow, compileInPieces } from './compile.ts'
 export { MAX_PATTERNS, patternsOf } from './read/patterns.ts'
-export type { CompileOptions, CompileResult } from './compile.ts'
+export type { CompileResult } from './compile.ts'
 export { describeFlowProblems, FLOW_PROBLEMS } from './problem-codes.ts'
 export type { FlowProblem } from './problems.ts'
 export { actionReferences } from './references.ts'
