@@ -59,7 +59,7 @@ export function examplesOf({ example, examples = {} }: Content[string]): unknown
 }
 
 /** An instance of a schema: its example if it has one, else the smallest that the rules here can make. */
-function sampleOf(document: OpenApiDocument, schema: Schema): unknown {
+export function sampleOf(document: OpenApiDocument, schema: Schema): unknown {
   const [example] = [schema['examples'], schema['example'] === undefined ? [] : [schema['example']]]
     .filter(Array.isArray)
     .flat() as unknown[]

@@ -1,7 +1,7 @@
 import SerializerSelector from '@fastify/fast-json-stringify-compiler'
 import { Ajv, type AnySchemaObject } from 'ajv'
 import addFormats from 'ajv-formats'
-import type { FastifyRequest, FastifySchema, FastifySchemaCompiler } from 'fastify'
+import type { FastifyRequest, FastifySchema, FastifySchemaCompiler, RouteOptions } from 'fastify'
 import type { FastifySerializerCompiler } from 'fastify/types/schema.js'
 import fp from 'fastify-plugin'
 import { JsonInputError, parseJson, withPlainNumbers } from '#lib/json/index.ts'
@@ -96,6 +96,7 @@ export default fp(
       })
     })
     acceptAbsentBodies(app)
+    app.addHook('onRoute', closeQuery)
     app.removeAllContentTypeParsers()
     app.addContentTypeParser(
       JSON_TYPE,
@@ -111,6 +112,18 @@ export default fp(
   },
   { name: 'edge', dependencies: ['problems'] },
 )
+
+/**
+ * Makes a route refuse the members of a query that it does not know: a filter that is passed over answers with
+ * everything, and looks like the answer to what was asked.
+ */
+function closeQuery(route: RouteOptions): void {
+  const given = route.schema?.querystring as Record<string, unknown> | undefined
+  const isRead = [route.method].flat().includes('GET')
+  if (!route.url.startsWith('/api/') || (given === undefined && !isRead)) return
+  const query = given ?? { type: 'object', properties: {} }
+  route.schema = { ...route.schema, querystring: { ...query, additionalProperties: false } }
+}
 
 /**
  * Postgres has no NUL in text. In bodies lib/json/index.ts refuses it; undecoded it cannot pass Node's parser. In a query it

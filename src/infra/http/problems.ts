@@ -171,6 +171,7 @@ export function toProblem(error: unknown): Problem {
 }
 
 const MAX_FIELD_ERRORS = 20
+const UNKNOWN_PARAMETER = 'is not a parameter of this route: remove it, or see /docs for those that it knows'
 
 function fieldErrors(
   validation: NonNullable<FastifyError['validation']>,
@@ -180,7 +181,8 @@ function fieldErrors(
   return validation.slice(0, MAX_FIELD_ERRORS).map(({ keyword, instancePath, params, message }) => {
     const named = params['additionalProperty'] ?? params['missingProperty'] ?? params['unevaluatedProperty']
     const pointer = base + instancePath + (typeof named === 'string' ? `/${escapePointer(named)}` : '')
-    return { pointer, detail: explain(keyword, params, message) }
+    const isQuery = context === 'querystring' && keyword === 'additionalProperties'
+    return { pointer, detail: isQuery ? UNKNOWN_PARAMETER : explain(keyword, params, message) }
   })
 }
 

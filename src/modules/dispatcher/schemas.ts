@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { ResponseStatusQuery, TimeRangeQuery } from '#infra/http/log-filters.ts'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { MAX_COMPLETION_TOKEN_CHARS } from './completion/token.ts'
 import { ACTION_ERROR_CODES } from './errors.ts'
@@ -104,8 +105,16 @@ export const EventLogQuery = Type.Object({
   ...PageQuery,
   execution: Type.Optional(Type.String({ maxLength: 255, description: 'flow_execution_id' })),
   action: Type.Optional(Type.String({ maxLength: 128, description: 'action_type' })),
+  plugin: Type.Optional(Type.String({ maxLength: 64, description: 'Slug, or `platform`' })),
   success: Type.Optional(Type.Boolean()),
-  since: Type.Optional(Type.String({ format: 'date-time' })),
+  ...TimeRangeQuery,
+  error_code: Type.Optional(
+    Type.String({ maxLength: 64, pattern: '^[a-z0-9_]+$', description: '`code` of the error' }),
+  ),
+  response_status: ResponseStatusQuery,
+  attempts_min: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 2_147_483_647, description: 'At least so many attempts' }),
+  ),
 })
 export type EventLogQuery = Static<typeof EventLogQuery>
 

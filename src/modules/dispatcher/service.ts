@@ -1,8 +1,8 @@
+import { readTimeRange, statusesNamed } from '#infra/http/log-filters.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import { rateProblem } from '#infra/quotas.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { newId } from '#lib/ids.ts'
-import { parseTime } from '#lib/time.ts'
 import { findInvocation, listEventLog } from './log/repository.ts'
 import { countAction } from './metrics.ts'
 import type { Plan } from './dispatch/plan.ts'
@@ -77,14 +77,16 @@ export async function findResult(
 export async function getEventLog(ctx: DispatcherContext, tenantId: string, query: EventLogQuery) {
   const before = query.cursor === undefined ? [null] : decodeCursor(query.cursor, ['uuid'])
   if (before === null) throw invalidCursor()
-  const since = query.since === undefined ? null : parseTime(query.since)
-  if (query.since !== undefined && since === null) throw invalidRequest('`since` is not a time.')
   const rows = await listEventLog(ctx.db, {
     tenantId,
     execution: query.execution ?? null,
     action: query.action ?? null,
+    plugin: query.plugin ?? null,
     success: query.success ?? null,
-    since: since === null ? null : new Date(since),
+    ...readTimeRange(query),
+    errorCode: query.error_code ?? null,
+    responseStatuses: query.response_status === undefined ? null : statusesNamed(query.response_status),
+    attemptsMin: query.attempts_min ?? null,
     beforeId: before[0] as string | null,
     limit: query.limit + 1,
   })

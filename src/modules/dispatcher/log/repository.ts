@@ -1,14 +1,20 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import type { TimeRange } from '#infra/http/log-filters.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
 import { toRecorded } from '../dispatch/claim-repository.ts'
 
-export interface EventLogFilter {
+const COMMON_STATUSES = [200, 204]
+
+export interface EventLogFilter extends TimeRange {
   tenantId: string
   execution: string | null
   action: string | null
+  plugin: string | null
   success: boolean | null
-  since: Date | null
+  errorCode: string | null
+  responseStatuses: readonly number[] | null
+  attemptsMin: number | null
   beforeId: string | null
   limit: number
 }
@@ -38,11 +44,29 @@ export function listEventLog(db: Kysely<DB>, filter: EventLogFilter) {
     .limit(filter.limit)
   if (filter.execution !== null) query = query.where('flow_execution_id', '=', filter.execution)
   if (filter.action !== null) query = query.where('action_type', '=', filter.action)
+  if (filter.plugin !== null) query = query.where('plugin', '=', filter.plugin)
   if (filter.success !== null) query = query.where('success', '=', filter.success)
+  if (filter.success === false) query = query.where(sql<boolean>`not success`)
+  if (filter.errorCode !== null) query = query.where('error_code', '=', filter.errorCode)
+  if (filter.responseStatuses !== null) {
+    query = query.where('response_status', '=', sql<number>`any(${filter.responseStatuses}::smallint[])`)
+    // Says that the index of the rare ones will do.
+    if (!COMMON_STATUSES.some((status) => filter.responseStatuses?.includes(status))) {
+      query = query.where(sql<boolean>`response_status not in (200, 204)`)
+    }
+  }
+  if (filter.attemptsMin !== null) {
+    query = query.where('attempts', '>=', filter.attemptsMin)
+    if (filter.attemptsMin > 1) query = query.where('attempts', '>', sql<number>`1`)
+  }
   if (filter.since !== null) {
     // Ids are in order of time: where to stop reading, but for the clocks that minted them.
     const from = lowestIdAt(filter.since.getTime() - ID_CLOCK_SLACK_MS)
     query = query.where('created_at', '>=', filter.since).where('id', '>=', from)
+  }
+  if (filter.until !== null) {
+    const to = lowestIdAt(filter.until.getTime() + ID_CLOCK_SLACK_MS)
+    query = query.where('created_at', '<', filter.until).where('id', '<', to)
   }
   if (filter.beforeId !== null) query = query.where('id', '<', filter.beforeId)
   return query.execute()

@@ -1,16 +1,19 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { readTimeRange } from '#infra/http/log-filters.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor.ts'
 import { isEventPattern, matchesPattern } from '#lib/event-pattern.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import {
+  endOfFeed,
   type EventRow,
   type FeedKey,
   scanFeed,
   type ScannedEvent,
   selectEvents,
   selectSubscriptions,
+  startOfFeed,
 } from './repository.ts'
 import type { EventPage, FeedQuery } from './schemas.ts'
 import { TenantPicture } from '../intake/snapshot.ts'
@@ -44,12 +47,22 @@ export async function readFeed(
     const detail = 'must be an event type, product.* or *'
     throw invalidRequest(undefined, { errors: [{ pointer: '/querystring/event', detail }] })
   }
+  const { since, until } = readTimeRange(query)
   const plugin = pluginId === null ? null : await pluginPicture(ctx.db, tenantId, pluginId)
-  const isWanted = ({ event }: ScannedEvent): boolean =>
-    (pattern === undefined || matchesPattern(pattern, event)) && (plugin === null || plugin.isWanted(event))
+  const isWanted = ({ event, received_at }: ScannedEvent): boolean =>
+    (pattern === undefined || matchesPattern(pattern, event)) &&
+    (plugin === null || plugin.isWanted(event)) &&
+    (since === null || received_at >= since) &&
+    (until === null || received_at < until)
 
-  const scanned = pattern === undefined && plugin === null ? limit : Math.max(limit, MAX_SCANNED)
-  const { horizon, events } = await scanFeed(ctx.db, tenantId, after, scanned)
+  const takesAll = pattern === undefined && plugin === null && since === null && until === null
+  const scanned = takesAll ? limit : Math.max(limit, MAX_SCANNED)
+  const { horizon, events } = await scanFeed(ctx.db, tenantId, {
+    after: since === null ? after : later(after, await startOfFeed(ctx.db, tenantId, since)),
+    before: until === null ? null : await endOfFeed(ctx.db, tenantId, until),
+    sourceId: query.source_id ?? null,
+    limit: scanned,
+  })
   const { picked, last } = pick(events, isWanted, limit)
   const rows = await selectEvents(
     ctx.db,
@@ -98,6 +111,10 @@ function pick(
 /** Just before the first position that was not in sight: an empty page, too, moves a reader on. */
 function furthest(after: FeedKey, horizon: string): FeedKey {
   return BigInt(horizon) > BigInt(after.position) ? { ...START, position: horizon } : after
+}
+
+function later(a: FeedKey, b: FeedKey | null): FeedKey {
+  return b !== null && BigInt(b.position) > BigInt(a.position) ? b : a
 }
 
 function cursorOf({ position, id }: FeedKey): string {

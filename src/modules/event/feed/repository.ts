@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB, EventSource } from '#db/schema.ts'
+import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
 
 /** Where an event stands in the feed. Text: positions go beyond what a JavaScript number holds. */
 export interface FeedKey {
@@ -9,6 +10,7 @@ export interface FeedKey {
 
 export interface ScannedEvent extends FeedKey {
   event: string
+  received_at: Date
   /** Bytes of the body; null when it is gone. */
   size: number | null
 }
@@ -19,6 +21,14 @@ export interface FeedScan {
   events: ScannedEvent[]
 }
 
+export interface FeedRange {
+  after: FeedKey
+  /** Events from that position on are left out; null: none. */
+  before?: string | null
+  sourceId?: string | null
+  limit: number
+}
+
 /**
  * Events behind a key, in feed order. Transactions commit in another order than they begin; an event below the
  * horizon that is not visible by now never will be, so that a reader who goes on behind what he saw misses nothing.
@@ -26,17 +36,17 @@ export interface FeedScan {
 export async function scanFeed(
   db: Kysely<DB>,
   tenantId: string,
-  after: FeedKey,
-  limit: number,
+  { after, before = null, sourceId = null, limit }: FeedRange,
 ): Promise<FeedScan> {
+  const only = sourceId === null ? sql`` : sql`and source_id = ${sourceId}`
   const { rows } = await sql<{ horizon: string } & { [K in keyof ScannedEvent]: ScannedEvent[K] | null }>`
-    select horizon.position::text as horizon, scan.position::text, scan.id, scan.event, scan.size
+    select horizon.position::text as horizon, scan.position::text, scan.id, scan.event, scan.received_at, scan.size
     from (select feed_horizon() as position) as horizon
     left join lateral (
-      select position, id, event, octet_length(body) as size
+      select position, id, event, received_at, octet_length(body) as size
       from events
-      where tenant_id = ${tenantId} and position < horizon.position
-        and (position, id) > (${after.position}::bigint, ${after.id}::uuid)
+      where tenant_id = ${tenantId} and position < least(horizon.position, ${before}::bigint)
+        and (position, id) > (${after.position}::bigint, ${after.id}::uuid) ${only}
       order by position, id limit ${limit}
     ) as scan on true
     order by scan.position, scan.id`.execute(db)
@@ -44,6 +54,30 @@ export async function scanFeed(
     horizon: rows[0]?.horizon ?? after.position,
     events: rows.filter((row): row is { horizon: string } & ScannedEvent => row.id !== null),
   }
+}
+
+/**
+ * Ids are in order of time and positions nearly so: an event whose id is younger than another's by this much was not
+ * begun before it. No transaction here is open for so long, and no clock so wrong.
+ */
+const FEED_SLACK_MS = ID_CLOCK_SLACK_MS
+
+/** A place in the feed that nothing received since then stands before; null: its beginning. */
+export async function startOfFeed(db: Kysely<DB>, tenantId: string, since: Date): Promise<FeedKey | null> {
+  const { rows } = await sql<FeedKey>`
+    select (position - 1)::text as position, id from events
+    where tenant_id = ${tenantId} and id < ${lowestIdAt(since.getTime() - FEED_SLACK_MS)}
+    order by id desc limit 1`.execute(db)
+  return rows[0] ?? null
+}
+
+/** A position from which on nothing was received before then; null: there is none yet. */
+export async function endOfFeed(db: Kysely<DB>, tenantId: string, until: Date): Promise<string | null> {
+  const { rows } = await sql<{ position: string }>`
+    select (position + 1)::text as position from events
+    where tenant_id = ${tenantId} and id >= ${lowestIdAt(until.getTime() + FEED_SLACK_MS)}
+    order by id limit 1`.execute(db)
+  return rows[0]?.position ?? null
 }
 
 export interface EventRow {

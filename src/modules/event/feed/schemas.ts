@@ -1,6 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Defaulted, Nullable, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
+const Time = (description: string) => Type.String({ format: 'date-time', maxLength: 40, description })
+
 const fields = {
   id: Type.String({ format: 'uuid', description: 'The `webhook-id` of its deliveries' }),
   source_id: Nullable(Type.String({ description: "The caller's own id" })),
@@ -75,6 +77,11 @@ export const FeedQuery = Type.Object(
     event: Type.Optional(
       Type.String({ maxLength: 128, description: 'An event type, or `product.*` for everything below it' }),
     ),
+    source_id: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 255, description: "The caller's own id: that one event" }),
+    ),
+    since: Type.Optional(Time('Received then or later')),
+    until: Type.Optional(Time('Received before then')),
   },
   { additionalProperties: false },
 )

@@ -11,25 +11,57 @@ export interface ExecutionFilter {
   until: Date | null
 }
 
+/** What only the list can be narrowed by. */
+export interface ListFilter {
+  reason: string | null
+  errorCode: string | null
+  eventId: string | null
+}
+
+const COMMON_REASONS: readonly string[] = ['done', 'delay', 'event', 'retry', 'completion']
+
 export type ExecutionRow = Awaited<ReturnType<typeof selectExecutions>>[number]
 
 /** Newest first. */
 export function selectExecutions(
   db: Kysely<DB>,
   tenantId: string,
-  filter: ExecutionFilter,
+  filter: ExecutionFilter & ListFilter,
   page: { before: string | null; limit: number },
 ) {
-  return chosen(db, tenantId, filter)
-    .$if(page.before !== null, (query) => query.where('e.id', '<', page.before))
-    .leftJoin('automation_flows as f', (join) =>
-      join.onRef('f.tenant_id', '=', 'e.tenant_id').onRef('f.id', '=', 'e.flow_id'),
-    )
-    .select(COLUMNS)
-    .select('f.name as flow_name')
-    .orderBy('e.id', 'desc')
-    .limit(page.limit)
-    .execute()
+  const { reason, errorCode, eventId } = filter
+  return (
+    chosen(db, tenantId, filter)
+      .$if(reason !== null, (query) => query.where('e.reason', '=', reason))
+      // Says that the index of the reasons that are not everybody's will do.
+      .$if(reason !== null && !COMMON_REASONS.includes(reason), (query) =>
+        query.where(sql<boolean>`e.reason not in ('done', 'delay', 'event', 'retry', 'completion')`),
+      )
+      .$if(errorCode !== null, (query) =>
+        query.where(sql<boolean>`e.error is not null and e.error->>'code' = ${errorCode}`),
+      )
+      // By flow, as the index of what events have started is; a retry has its own page.
+      .$if(eventId !== null, (query) =>
+        query
+          .where('e.event_id', '=', eventId)
+          .where('e.retry_of', 'is', null)
+          .where('e.flow_id', 'in', (eb) =>
+            eb
+              .selectFrom('automation_flows as owner')
+              .select('owner.id')
+              .where('owner.tenant_id', '=', tenantId),
+          ),
+      )
+      .$if(page.before !== null, (query) => query.where('e.id', '<', page.before))
+      .leftJoin('automation_flows as f', (join) =>
+        join.onRef('f.tenant_id', '=', 'e.tenant_id').onRef('f.id', '=', 'e.flow_id'),
+      )
+      .select(COLUMNS)
+      .select('f.name as flow_name')
+      .orderBy('e.id', 'desc')
+      .limit(page.limit)
+      .execute()
+  )
 }
 
 export type ExecutionDetailRow = NonNullable<Awaited<ReturnType<typeof findExecution>>>

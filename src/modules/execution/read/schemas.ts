@@ -33,7 +33,24 @@ export const ExecutionFilterFields = {
 }
 
 export const ExecutionQuery = Type.Object(
-  { ...PageQuery, ...ExecutionFilterFields, status: Type.Optional(StringEnum(EXECUTION_STATUSES)) },
+  {
+    ...PageQuery,
+    ...ExecutionFilterFields,
+    status: Type.Optional(StringEnum(EXECUTION_STATUSES)),
+    reason: Type.Optional(
+      Type.String({ maxLength: 64, pattern: '^[a-z_]+$', description: 'Why it waits or how it ended' }),
+    ),
+    error_code: Type.Optional(
+      Type.String({
+        maxLength: 64,
+        pattern: '^[a-z0-9_]+$',
+        description: '`code` of the error it ended with',
+      }),
+    ),
+    event_id: Type.Optional(
+      Type.String({ format: 'uuid', maxLength: 36, description: 'The event that started it; no retries' }),
+    ),
+  },
   { additionalProperties: false },
 )
 export type ExecutionQuery = Static<typeof ExecutionQuery>

@@ -30,7 +30,12 @@ export async function listExecutions(
 ): Promise<{ data: Execution[]; next_cursor: string | null }> {
   const before = query.cursor === undefined ? null : decodeCursor(query.cursor, ['uuid'])?.[0]
   if (before === undefined) throw invalidCursor()
-  const filter = readFilter(query, query.status === undefined ? null : [query.status], '/querystring')
+  const filter = {
+    ...readFilter(query, query.status === undefined ? null : [query.status], '/querystring'),
+    reason: query.reason ?? null,
+    errorCode: query.error_code ?? null,
+    eventId: query.event_id ?? null,
+  }
   const rows = await selectExecutions(db, tenantId, filter, {
     before: before as string | null,
     limit: query.limit + 1,

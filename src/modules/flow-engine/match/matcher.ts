@@ -193,7 +193,7 @@ export class Matcher {
     const isBehind = await hasUnseen(trx, tenantId)
     const trouble = this.#troubled.get(tenantId)
     const most = trouble === undefined ? BATCH_EVENTS : 1
-    const { events: scanned } = await scanFeed(trx, tenantId, cursor.at, most)
+    const { events: scanned } = await scanFeed(trx, tenantId, { after: cursor.at, limit: most })
     if (isBehind) this.#behind.add(tenantId)
     const [next] = scanned
     if (next === undefined) return NOTHING

@@ -1,38 +1,9 @@
 import { type Kysely, sql } from 'kysely'
-import type { DB, DeliveryStatus } from '#db/schema.ts'
+import type { DB } from '#db/schema.ts'
 import { deliveryView } from '#modules/event/index.ts'
-
-export interface DeliveryFilter {
-  tenantId: string
-  pluginId: string | null
-  pluginSlug: string | null
-  status: DeliveryStatus | null
-  event: string | null
-  beforeId: string | null
-  limit: number
-}
 
 /** Attempts shown with a delivery. */
 const ATTEMPTS_SHOWN = 100
-
-/** The delivery log, newest first. */
-export function listDeliveries(db: Kysely<DB>, filter: DeliveryFilter) {
-  let query = deliveryView(db, filter.tenantId).orderBy('d.id', 'desc').limit(filter.limit)
-  if (filter.pluginId !== null) query = query.where('d.plugin_id', '=', filter.pluginId)
-  if (filter.pluginSlug !== null) {
-    query = query.where('d.plugin_id', 'in', (eb) =>
-      eb
-        .selectFrom('plugins as named')
-        .select('named.id')
-        .where('named.tenant_id', '=', filter.tenantId)
-        .where('named.slug', '=', filter.pluginSlug),
-    )
-  }
-  if (filter.status !== null) query = query.where('d.status', '=', filter.status)
-  if (filter.event !== null) query = query.where('d.event', '=', filter.event)
-  if (filter.beforeId !== null) query = query.where('d.id', '<', filter.beforeId)
-  return query.execute()
-}
 
 export async function findDelivery(db: Kysely<DB>, tenantId: string, id: string, pluginId: string | null) {
   let query = deliveryView(db, tenantId).where('d.id', '=', id)

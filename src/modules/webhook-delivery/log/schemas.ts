@@ -1,8 +1,27 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { EGRESS_ERROR_CLASSES } from '#infra/egress/index.ts'
+import { ResponseStatusQuery, TimeRangeQuery } from '#infra/http/log-filters.ts'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
 const DELIVERY_STATUSES = ['pending', 'sent', 'retry', 'failed'] as const
+
+/** Why a delivery waits, told by its plugin as it is now. */
+export const HOLD_REASONS = ['plugin_paused', 'plugin_disabled', 'breaker_open', 'retry_after'] as const
+/** Why a delivery waits or ended, as it is stored with it. */
+const STORED_REASONS = [
+  'manual_retry',
+  'replay',
+  'exhausted',
+  'gone',
+  'skipped',
+  'plugin_deleted',
+  'erased',
+  'body_gone',
+  // Whether the plugin wants the event could not be told: its filter costs too much on the event's data.
+  'filter_budget',
+] as const
+export const DELIVERY_REASONS = [...HOLD_REASONS, ...STORED_REASONS] as const
+export type DeliveryReason = (typeof DELIVERY_REASONS)[number]
 
 const ErrorClass = Nullable(
   StringEnum(EGRESS_ERROR_CLASSES, { description: 'What went wrong, see docs/webhooks.md' }),
@@ -14,14 +33,7 @@ const deliveryFields = {
   event: Type.String({ examples: ['product.created'] }),
   plugin: Type.String({ description: "The plugin's slug", examples: ['email-marketing'] }),
   status: StringEnum(DELIVERY_STATUSES),
-  reason: Nullable(
-    Type.String({
-      description:
-        'Why it waits or ended: plugin_paused, plugin_disabled, breaker_open, retry_after, manual_retry, replay, ' +
-        'exhausted, gone, skipped, plugin_deleted, erased, body_gone, filter_budget (whether the plugin wants the event ' +
-        "could not be told: its filter costs too much on the event's data)",
-    }),
-  ),
+  reason: Nullable(Type.String({ description: `Why it waits or ended: ${DELIVERY_REASONS.join(', ')}` })),
   attempt_count: Type.Integer(),
   next_attempt_at: Nullable(Timestamp),
   created_at: Timestamp,
@@ -61,7 +73,19 @@ export const DeliveryQuery = Type.Object({
   ...PageQuery,
   status: Type.Optional(StringEnum(DELIVERY_STATUSES)),
   plugin: Type.Optional(Type.String({ maxLength: 64, description: 'Slug' })),
-  event: Type.Optional(Type.String({ maxLength: 128, description: 'Event type' })),
+  event: Type.Optional(
+    Type.String({ maxLength: 128, description: 'An event type, or `order.*` for everything below it' }),
+  ),
+  event_id: Type.Optional(Type.String({ format: 'uuid', description: 'The `webhook-id`' })),
+  ...TimeRangeQuery,
+  error_class: Type.Optional(
+    StringEnum(EGRESS_ERROR_CLASSES, { description: 'What went wrong at the last attempt' }),
+  ),
+  response_status: ResponseStatusQuery,
+  reason: Type.Optional(StringEnum(DELIVERY_REASONS, { description: 'Why it waits or ended' })),
+  attempt_count_min: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 2_147_483_647, description: 'At least so many attempts' }),
+  ),
 })
 export type DeliveryQuery = Static<typeof DeliveryQuery>
 

@@ -3,13 +3,16 @@ import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { Egress } from '#infra/egress/index.ts'
-import { invalidCursor } from '#infra/http/problems.ts'
+import { readTimeRange } from '#infra/http/log-filters.ts'
+import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import type { Signals } from '#infra/signals.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
+import { isEventPattern } from '#lib/event-pattern.ts'
 import { newId } from '#lib/ids.ts'
 import { attempt, type DeliveryTarget } from '../destinations/attempt.ts'
 import { deliveryNotFound, deliveryNotRetryable } from '../errors.ts'
-import { findDelivery, findPluginRevision, listDeliveries, requeueDelivery } from './repository.ts'
+import { listDeliveries } from './log-repository.ts'
+import { findDelivery, findPluginRevision, requeueDelivery } from './repository.ts'
 import type { DeliveryQuery } from './schemas.ts'
 import type { TargetCache } from '../destinations/targets.ts'
 import type { DeliveryCounts } from '../outcomes/tally.ts'
@@ -35,12 +38,22 @@ export async function getDeliveries(
 ) {
   const before = query.cursor === undefined ? [null] : decodeCursor(query.cursor, ['uuid'])
   if (before === null) throw invalidCursor()
+  if (query.event !== undefined && !isEventPattern(query.event)) {
+    const detail = 'must be an event type such as order.created, or order.* for everything below order'
+    throw invalidRequest(undefined, { errors: [{ pointer: '/querystring/event', detail }] })
+  }
   const rows = await listDeliveries(ctx.db, {
     tenantId,
     pluginId: actor.pluginId,
     pluginSlug: query.plugin ?? null,
     status: query.status ?? null,
     event: query.event ?? null,
+    eventId: query.event_id ?? null,
+    ...readTimeRange(query),
+    errorClass: query.error_class ?? null,
+    responseStatus: query.response_status ?? null,
+    reason: query.reason ?? null,
+    attemptCountMin: query.attempt_count_min ?? null,
     beforeId: before[0] as string | null,
     limit: query.limit + 1,
   })

@@ -48,6 +48,17 @@ t.test('the log is found by execution, action, success and time, page by page', 
   t.strictSame(keys(await readLog(shop, 'execution=one')), ['one#2', 'one#1', 'one#0'])
   t.strictSame(keys(await readLog(shop, 'action=no')), ['two#1', 'one#1'])
   t.strictSame(keys(await readLog(shop, 'success=false&execution=two')), ['two#1'])
+  t.strictSame(keys(await readLog(shop, 'error_code=http_4xx&plugin=p')), ['two#1', 'one#1'])
+  t.strictSame(keys(await readLog(shop, 'plugin=other')), [])
+  t.strictSame(keys(await readLog(shop, 'response_status=4xx&execution=one')), ['one#1'])
+  t.strictSame(keys(await readLog(shop, 'response_status=422&execution=one')), ['one#1'])
+  t.strictSame(keys(await readLog(shop, 'response_status=5xx')), [])
+  t.strictSame(keys(await readLog(shop, 'attempts_min=2')), [])
+  t.strictSame(keys(await readLog(shop, 'until=2020-01-01T00:00:00Z')), [])
+  t.match((await shop.get('/api/automation/event-log?since=2026-02-30T00:00:00Z')).json(), {
+    status: 400,
+    errors: [{ pointer: '/querystring/since' }],
+  })
   t.strictSame(keys(await readLog(shop, 'success=true&action=no')), [])
   const since = encodeURIComponent(String(all[2]?.created_at))
   t.strictSame(keys(await readLog(shop, `since=${since}`)), ['two#2', 'two#1', 'two#0'])

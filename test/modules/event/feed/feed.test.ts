@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { sql } from 'kysely'
 import pg from 'pg'
 import t from 'tap'
 import { ensureFeedEpoch } from '#modules/event/feed/epoch.ts'
+import { lowestIdAt } from '#lib/id-range.ts'
 import { clientFor, startApp, type Tenant } from '#test/support/app.ts'
 import { feedSettled, pluginKey, subscribe } from '../support.ts'
 
@@ -202,4 +204,42 @@ t.test('numbers come out of the feed as they went in', async (t) => {
   await feedSettled(service)
   const response = await tenant.get('/api/events')
   t.match(response.body, '"data":{"big":12345678901234567890}')
+})
+
+t.test('the feed can be cut by time and asked for one source id', async (t) => {
+  const tenant = service.tenant()
+  await tenant.post('/api/events', { event: 'a.b', data: { n: 0 }, id: 'order 1' })
+  for (let n = 1; n < 4; n++) await send(tenant, n)
+  const { rows } = await sql<{ at: Date }>`
+    update events set received_at = received_at - interval '10 minutes' * (3 - (body::json->'data'->>'n')::int)
+    where tenant_id = ${tenant.id} returning received_at as at`.execute(db)
+  const [oldest, , middle] = rows.map(({ at }) => at).toSorted((a, b) => Number(a) - Number(b))
+  const since = middle?.toISOString() ?? ''
+  t.strictSame(numbers(await read(tenant, { since })), [2, 3])
+  t.strictSame(numbers(await read(tenant, { until: since })), [0, 1])
+  t.strictSame(
+    numbers(await read(tenant, { since: oldest?.toISOString() ?? '', until: since, limit: 1 })),
+    [0],
+  )
+  t.match(await read(tenant, { since: '2099-01-01T00:00:00Z' }), { data: [], has_more: false })
+  t.match(await read(tenant, { until: '2020-01-01T00:00:00Z' }), { data: [], has_more: false })
+  t.strictSame(numbers(await read(tenant, { source_id: 'order 1' })), [0])
+  t.strictSame(numbers(await read(tenant, { source_id: 'order 2' })), [])
+  t.match((await tenant.get('/api/events?since=soon')).json(), {
+    errors: [{ pointer: '/querystring/since' }],
+  })
+})
+
+t.test('a time leads into the middle of the feed without reading what is before it', async (t) => {
+  const tenant = service.tenant()
+  const monthAgo = lowestIdAt(Date.now() - 30 * 86_400_000)
+  await sql`
+    insert into events (tenant_id, id, fingerprint, event, source, occurred_at, received_at, position, body)
+    select ${tenant.id}::uuid, (substr(${monthAgo}, 1, 24) || lpad(to_hex(n), 12, '0'))::uuid, '', 'old.one', 'api',
+      now(), now() - interval '30 days', n, '{}' from generate_series(1, 5000) n`.execute(db)
+  await send(tenant, 1)
+  const since = new Date(Date.now() - 3_600_000).toISOString()
+  t.strictSame(numbers(await read(tenant, { since })), [1], 'on the first page')
+  const until = new Date(Date.now() - 60 * 86_400_000).toISOString()
+  t.match(await read(tenant, { until }), { data: [], has_more: false })
 })

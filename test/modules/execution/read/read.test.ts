@@ -167,7 +167,23 @@ t.test('the list is filtered by flow, status, key and time, and pages newest fir
   t.equal((await listed(shop, `?flow=${flow}&status=failed`)).length, 2)
   t.equal((await listed(shop, '?key=ada')).length, 3)
   t.equal((await listed(shop, '?key=ada&status=completed')).length, 1)
-  const [first] = all
+  const [first, second] = all
+  const eventId = crypto.randomUUID()
+  await shop.db
+    .updateTable('automation_executions')
+    .set({
+      reason: 'cap',
+      error: JSON.stringify({ code: 'timeout', message: 'too slow' }),
+      event_id: eventId,
+    })
+    .where('id', '=', second?.id ?? '')
+    .execute()
+  for (const query of ['?reason=cap', '?error_code=timeout', `?event_id=${eventId}`]) {
+    t.match(await listed(shop, query), [{ id: second?.id }], query)
+    t.equal((await listed(shop, query)).length, 1, query)
+  }
+  t.strictSame(await listed(shop, '?error_code=other'), [])
+  t.strictSame(await listed(shop, `?event_id=${crypto.randomUUID()}`), [])
   await shop.db
     .updateTable('automation_executions')
     .set({ created_at: old })
