@@ -324,6 +324,7 @@ export interface Events {
   causation_depth: Generated<number>;
   causation_id: string | null;
   event: string;
+  filtered_plugins: string[] | null;
   fingerprint: Buffer;
   id: string;
   occurred_at: Timestamp;

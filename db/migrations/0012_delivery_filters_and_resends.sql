@@ -20,3 +20,6 @@ create index automation_executions_error_code_idx on automation_executions (tena
 -- What waits is found by its status, and nearly all of the rest is done.
 create index automation_executions_reason_idx on automation_executions (tenant_id, reason, id)
   where reason not in ('done', 'delay', 'event', 'retry', 'completion');
+
+-- Plugins that are subscribed to the event's type and whose filters it did not meet, at most 100; null: none.
+alter table events add column filtered_plugins uuid[];

@@ -39,7 +39,11 @@ export interface ConditionProblem {
 export interface CheckConditionOptions {
   /** Says what is wrong with a pattern, or null; without it `matches` is not available. */
   checkPattern?: (pattern: string) => string | null
+  /** Paths to name as examples; those of flows if left out. */
+  fieldExamples?: string
 }
+
+const FLOW_FIELD_EXAMPLES = '"trigger.customer.email" or "trigger.items[0].sku"'
 
 type Path = readonly (string | number)[]
 
@@ -113,8 +117,7 @@ function visitTest(test: Record<string, unknown>, path: Path, depth: number, che
   }
   refuseOthers(test, ['field', 'operator', 'value'], path, check)
   if (typeof test['field'] !== 'string' || parsePath(test['field']) === null) {
-    const detail =
-      'Write a path such as "trigger.customer.email" or "trigger.items[0].sku", up to 256 characters.'
+    const detail = `Write a path such as ${check.options.fieldExamples ?? FLOW_FIELD_EXAMPLES}, up to 256 characters.`
     report(check, [...path, 'field'], 'invalid_field', detail)
   }
   const operator = findOperator(test['operator'])

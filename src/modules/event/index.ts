@@ -30,10 +30,11 @@ import type { EventService } from './context.ts'
 
 export { CATALOGUE, ENTITIES } from './catalogue/index.ts'
 export { deliveryView } from './feed/delivery-view.ts'
-export { eventNotFound } from './errors.ts'
+export { eventBodyGone, eventNotFound, eventTypeNotFound } from './errors.ts'
 export { type PluginType, removePluginTypes, replacePluginTypes } from './types/plugin-types.ts'
 export { type EventRow, scanFeed, type ScannedEvent, selectEvents } from './feed/repository.ts'
 export type { EventService } from './context.ts'
+export { pastEvent, sampleOfType, subscriptionWarnings, type TrialEvent } from './feed/subscription-trial.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -58,6 +58,13 @@ const plugin = {
   waiting: Type.Optional(
     Type.Integer({ description: 'Deliveries that wait, counted up to 10,000; not in lists' }),
   ),
+  warnings: Type.Optional(
+    Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), {
+      description:
+        "In the answer to a change: fields of filters that are not in their type's schema, so that they may never " +
+        'match, with the nearest that is',
+    }),
+  ),
   secrets: Type.Array(SecretInfo, {
     description: 'The secrets that sign, newest first, without their values',
   }),

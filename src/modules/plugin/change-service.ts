@@ -27,7 +27,7 @@ import {
 } from './settings/settings.ts'
 import { isSlug } from './slug.ts'
 import { chosenStatus, statusOf } from './status.ts'
-import { viewOnePlugin } from './view.ts'
+import { viewOnePlugin, warningsOf } from './view.ts'
 
 export interface Target {
   tenantId: string
@@ -69,7 +69,7 @@ async function changePlugin(
   refuseInvalid(checkChanges(wanted.settings))
   await checkUrls(ctx.egress, wanted.settings)
 
-  const { plugin, changed, id } = await transact(ctx, async (trx) => {
+  const { plugin, changed, id, subscriptions } = await transact(ctx, async (trx) => {
     const row = found(await lockPlugin(trx, tenantId, slug), actor)
     if (!isCurrent(ifMatch, row.revision)) throw revisionConflict()
     const before = toSettings(ctx.secretBox, row)
@@ -91,11 +91,12 @@ async function changePlugin(
       await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields })
     }
     const now = found(await findPlugin(trx, tenantId, slug), actor)
-    return { plugin: await viewOnePlugin(ctx, trx, actor, now), changed: fields, id: row.id }
+    const view = await viewOnePlugin(ctx, trx, actor, now)
+    return { plugin: view, changed: fields, id: row.id, subscriptions: after.events }
   })
   if (changed.length > 0) ctx.signals.publish('plugin_changed', [id])
   if (startsAfresh(changed, plugin.status)) ctx.signals.publish('deliveries_due', [id])
-  return plugin
+  return { ...plugin, ...(await warningsOf(ctx, tenantId, subscriptions)) }
 }
 
 /** In bytes, nearly. A change that makes filters smaller is never refused. */

@@ -26,6 +26,7 @@ import {
   SecretRotation,
   Subscription,
 } from './schemas.ts'
+import { SubscriptionTrial, SubscriptionTrialInput } from './subscriptions/schemas.ts'
 
 export { pluginNotFound } from './errors.ts'
 
@@ -40,6 +41,8 @@ const NAMED = [
   Resumption,
   RotatedSecret,
   SecretRotation,
+  SubscriptionTrial,
+  SubscriptionTrialInput,
   TestResult,
 ]
 

@@ -33,7 +33,7 @@ import { applyChanges, asReplacement } from './settings/settings.ts'
 import { isSlug, slugErrors, slugOf } from './slug.ts'
 import { chosenStatus, statusOf } from './status.ts'
 import { patternsFor } from './settings/subscription-patterns.ts'
-import { viewOnePlugin, viewPlugins } from './view.ts'
+import { viewOnePlugin, viewPlugins, warningsOf } from './view.ts'
 
 /** The answer is the only place where the signing secret appears, beside that of a rotation. */
 export async function registerPlugin(
@@ -71,7 +71,7 @@ export async function registerPlugin(
     throw pluginExists(undefined, { cause: error })
   })
   ctx.signals.publish('plugin_changed', [id])
-  return { ...plugin, secret }
+  return { ...plugin, secret, ...(await warningsOf(ctx, tenantId, applied.settings.events)) }
 }
 
 /** Newest first; a plugin's own key sees that plugin only. */

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { DB, StoredSubscription } from '#db/schema.ts'
 import type { Actor } from '#infra/auth/auth.ts'
+import { subscriptionWarnings } from '#modules/event/index.ts'
 import type { Plugin } from './answer-schemas.ts'
 import { mayReadSecrets, type PluginContext } from './context.ts'
 import { redactLeaves } from './settings/redaction.ts'
@@ -34,6 +35,16 @@ export async function viewOnePlugin(
   const secrets = await listLiveSecrets(db, row.tenant_id, [row.id])
   const waiting = await countWaiting(db, row.tenant_id, row.id, MAX_WAITING_COUNTED)
   return { ...viewPlugin(ctx, actor, row, secrets), waiting }
+}
+
+/** What to add to the answer to a change of subscriptions; nothing if there is nothing to warn of. */
+export async function warningsOf(
+  ctx: PluginContext,
+  tenantId: string,
+  subscriptions: readonly StoredSubscription[],
+): Promise<Pick<Plugin, 'warnings'>> {
+  const warnings = await subscriptionWarnings(ctx.db, tenantId, subscriptions)
+  return warnings.length === 0 ? {} : { warnings }
 }
 
 /** A secret without its value. */

@@ -93,6 +93,7 @@ export interface EventRow {
   schema_problems: { pointer: string; detail: string }[] | null
   causation_id: string | null
   causation_depth: number
+  filtered_plugins: string[] | null
 }
 
 const EVENT_COLUMNS = [
@@ -108,6 +109,7 @@ const EVENT_COLUMNS = [
   'schema_problems',
   'causation_id',
   'causation_depth',
+  'filtered_plugins',
 ] as const
 
 export async function selectEvents(

@@ -59,6 +59,11 @@ export const EventDetail = Type.Object(
   {
     ...fields,
     deliveries: Type.Array(EventDelivery, { description: 'At most 1,000, oldest first' }),
+    filtered: Type.Array(Type.Object({ plugin: Type.String({ description: "The plugin's slug" }) }), {
+      description:
+        'Plugins that were subscribed to the type when the event came, and whose filters it did not meet; at most ' +
+        '100. `POST /api/plugins/{slug}/subscriptions/test` with the event says why',
+    }),
   },
   { $id: 'EventDetail' },
 )

@@ -26,7 +26,8 @@ export async function readEvent(
   const row = await requireEvent(ctx.db, tenantId, id)
   const deliveries = await selectDeliveries(ctx.db, tenantId, row.id, pluginId)
   if (pluginId !== null && deliveries.length === 0) throw eventNotFound()
-  return { ...viewEvent(row), deliveries }
+  const filtered = pluginId === null ? await selectSlugs(ctx.db, tenantId, row.filtered_plugins ?? []) : []
+  return { ...viewEvent(row), deliveries, filtered: filtered.map(({ slug }) => ({ plugin: slug })) }
 }
 
 /** Delivers an event again, to every plugin that is subscribed to it now or to one of them. */
@@ -69,7 +70,7 @@ function isNamed({ id, slug }: { id: string; slug: string }, plugin: string): bo
 }
 
 /** By our id, else by the caller's own, which may look like one of ours. */
-async function requireEvent(db: Kysely<DB>, tenantId: string, id: string): Promise<EventRow> {
+export async function requireEvent(db: Kysely<DB>, tenantId: string, id: string): Promise<EventRow> {
   const byId = isUuid(id) ? await findEvent(db, tenantId, { id }) : undefined
   const row = byId ?? (await findEvent(db, tenantId, { sourceId: id }))
   if (row === undefined) throw eventNotFound()

@@ -26,12 +26,12 @@ export async function emitEvent(
   if (isProblem(composed)) throw composed
   let picture = remembered
   for (let attempt = 0; attempt < MAX_WRITES; attempt++) {
-    const { plugins, undecided } = picture.pluginsFor(composed.event, composed.data)
+    const audience = picture.pluginsFor(composed.event, composed.data)
     const { holds, ids } = await writeEvents(
       async (text, values) => (await trx.executeQuery(CompiledQuery.raw(text, [...values]))).rows,
-      [{ composed, picture, plugins, undecided, known: true, schemaProblems: null }],
+      [{ composed, picture, ...audience, known: true, schemaProblems: null }],
     )
-    if (holds) return ids === null ? [...plugins] : []
+    if (holds) return ids === null ? [...audience.plugins] : []
     picture = await loadPicture(trx, event.tenantId)
   }
   throw new Error('the subscriptions change faster than an event can be written')

@@ -13,6 +13,8 @@ export interface MatchedEvent {
   readonly plugins: readonly string[]
   /** Plugins whose filters cost too much: they get a delivery that has failed for it. */
   readonly undecided: readonly string[]
+  /** Plugins that want the type, and whose filters the event does not meet. */
+  readonly filtered: readonly string[]
   /** Somebody has declared the type. */
   readonly known: boolean
   readonly schemaProblems: readonly FieldError[] | null

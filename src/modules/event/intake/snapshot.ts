@@ -46,6 +46,12 @@ export interface Audience {
   readonly plugins: readonly string[]
   /** Their filters cost more than an event may: what they would have said is not known. */
   readonly undecided: readonly string[]
+  /** They want the type, and the event does not meet their filters. */
+  readonly filtered: readonly string[]
+}
+
+function idOf({ pluginId }: Target): string {
+  return pluginId
 }
 
 /** What the filters of all plugins may cost for one event, some 15 ms. */
@@ -98,21 +104,22 @@ export class TenantPicture {
   }
 
   /**
-   * The plugins that get an event. Their filters share a budget: those that cost more than is left when the others
+   * The plugins that get an event, and those that want its type but not this one. Their filters share a budget: those that cost more than is left when the others
    * are decided are `undecided`.
    */
   pluginsFor(event: string, data: unknown, budget = new StepBudget(EVENT_STEPS)): Audience {
     const targets = this.#targetsOf(event)
     const filtered = targets.filter(({ filters }) => filters !== null)
-    if (filtered.length === 0) return { plugins: targets.map(({ pluginId }) => pluginId), undecided: [] }
+    if (filtered.length === 0) return { plugins: targets.map(idOf), undecided: [], filtered: [] }
     const { yes, undecided } = decideFairly(filtered, budget, (target, share) =>
       meetsAny(target.filters ?? [], data, share),
     )
     const met = new Set(yes)
-    const chosen = targets.filter((target) => target.filters === null || met.has(target))
+    const open = new Set(undecided)
     return {
-      plugins: chosen.map(({ pluginId }) => pluginId),
-      undecided: undecided.map(({ pluginId }) => pluginId),
+      plugins: targets.filter((target) => target.filters === null || met.has(target)).map(idOf),
+      undecided: undecided.map(idOf),
+      filtered: filtered.filter((target) => !met.has(target) && !open.has(target)).map(idOf),
     }
   }
 

@@ -23,16 +23,18 @@ with guard as materialized (
   join tenants on tenants.id = picture.tenant_id and tenants.subscriptions_version = picture.version
 ), new_events as (
   insert into events (tenant_id, id, source_id, fingerprint, event, source, publisher_plugin_id, occurred_at,
-    position, body, schema_problems, causation_id, causation_depth)
+    position, body, schema_problems, causation_id, causation_depth, filtered_plugins)
   select e.tenant_id, e.id, e.source_id,
     case when e.source_id is null then '' else substring($6::bytea from (e.n * 32 - 31)::int for 32) end,
     e.event, e.source, e.publisher_plugin_id, to_timestamp(e.occurred_at_ms / 1000),
-    (select feed_position()), e.body, e.schema_problems::jsonb, e.causation_id, coalesce(e.causation_depth, 0)
+    (select feed_position()), e.body, e.schema_problems::jsonb, e.causation_id, coalesce(e.causation_depth, 0),
+    e.filtered_plugins::uuid[]
   from unnest($3::uuid[], $4::uuid[], string_to_array($5, chr(10), ''), string_to_array($7, chr(10)),
     string_to_array($8, chr(10)), $9::uuid[], $10::float8[], string_to_array($11, chr(10)),
-    string_to_array($12, chr(10), ''), $13::uuid[], $14::smallint[]) with ordinality
+    string_to_array($12, chr(10), ''), $13::uuid[], $14::smallint[],
+    string_to_array($21, chr(10), '')) with ordinality
     as e (tenant_id, id, source_id, event, source, publisher_plugin_id, occurred_at_ms, body,
-      schema_problems, causation_id, causation_depth, n)
+      schema_problems, causation_id, causation_depth, filtered_plugins, n)
   where (select holds from guard)
   on conflict (tenant_id, source_id) where source_id is not null do nothing
   returning id
@@ -76,6 +78,8 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
+/** A shop with thousands of plugins must not make every event's row large. */
+const MAX_FILTERED_NOTED = 100
 const NO_FINGERPRINT = Buffer.alloc(32)
 
 function parametersOf(events: readonly MatchedEvent[]): unknown[] {
@@ -92,12 +96,13 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
   const problems: string[] = []
   const causationIds: (string | null)[] = []
   const causationDepths: number[] = []
+  const filteredPlugins: string[] = []
   const deliveries = { tenantIds: [], ids: [], pluginIds: [], eventIds: [], types: [] } as Record<
     'tenantIds' | 'ids' | 'pluginIds' | 'eventIds' | 'types',
     string[]
   >
   const reasons: (string | null)[] = []
-  for (const { composed, picture, plugins, undecided, schemaProblems } of events) {
+  for (const { composed, picture, plugins, undecided, filtered, schemaProblems } of events) {
     pictures.set(picture, composed.tenantId)
     tenantIds.push(composed.tenantId)
     ids.push(composed.id)
@@ -111,6 +116,7 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     problems.push(schemaProblems === null ? '' : JSON.stringify(schemaProblems))
     causationIds.push(composed.causation?.id ?? null)
     causationDepths.push(composed.causation?.depth ?? 0)
+    filteredPlugins.push(filtered.length === 0 ? '' : literal(filtered.slice(0, MAX_FILTERED_NOTED)))
     for (const [index, pluginId] of [...plugins, ...undecided].entries()) {
       reasons.push(index < plugins.length ? null : 'filter_budget')
       deliveries.tenantIds.push(composed.tenantId)
@@ -141,6 +147,7 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     literal(deliveries.eventIds),
     lines(deliveries.types),
     rare(reasons),
+    filteredPlugins.every((noted) => noted === '') ? '' : lines(filteredPlugins),
   ]
 }
 

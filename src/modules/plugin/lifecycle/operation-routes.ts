@@ -2,6 +2,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref, withHeaders } from '#lib/api/schema.ts'
+import { eventBodyGone, eventNotFound, eventTypeNotFound } from '#modules/event/index.ts'
 import { Plugin, RotatedSecret, TestResult } from '../answer-schemas.ts'
 import { withEtag } from '../conditional-request.ts'
 import type { PluginContext } from '../context.ts'
@@ -10,6 +11,8 @@ import { pausePlugin, resumePlugin } from './service.ts'
 import { PluginParams, Resumption, SecretRotation } from '../schemas.ts'
 import { rotateSecret } from '../secrets/service.ts'
 import { testPlugin } from '../service.ts'
+import { SubscriptionTrial, SubscriptionTrialInput } from '../subscriptions/schemas.ts'
+import { trySubscriptions } from '../subscriptions/service.ts'
 
 const tags = ['plugins']
 const PROBLEMS = [...WRITE_PROBLEMS, pluginNotFound]
@@ -34,6 +37,29 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
       },
     },
     async (request) => testPlugin(ctx, request.actor, request.tenantId, request.params.slug),
+  )
+
+  api.post(
+    '/api/plugins/:slug/subscriptions/test',
+    {
+      config: { access: { role: 'viewer', plugin: true } },
+      schema: {
+        operationId: 'testSubscriptions',
+        tags,
+        summary: 'Say whether the plugin would get an event, and why not',
+        description:
+          "Takes data, a type's sample or a past event, and the plugin's subscriptions or others to try. Nothing is " +
+          "sent. A plugin's key tries with past events that went to the plugin.",
+        params: PluginParams,
+        body: ref(SubscriptionTrialInput),
+        response: {
+          200: ref(SubscriptionTrial),
+          ...problems(...PROBLEMS, eventNotFound, eventTypeNotFound, eventBodyGone),
+        },
+      },
+    },
+    async (request) =>
+      trySubscriptions(ctx, request.actor, request.tenantId, request.params.slug, request.body),
   )
 
   api.post(

@@ -43,7 +43,7 @@ function checkUrl(field: 'webhook_url' | 'base_url', url: string | null | undefi
   return []
 }
 
-function checkSubscriptions(events: readonly Subscription[]): FieldError[] {
+export function checkSubscriptions(events: readonly Subscription[]): FieldError[] {
   const seen: { event: string; filter: unknown }[] = []
   return events.flatMap((entry, index) => {
     const { event, filter = null } = typeof entry === 'string' ? { event: entry } : entry
@@ -62,8 +62,14 @@ function checkSubscriptions(events: readonly Subscription[]): FieldError[] {
   })
 }
 
+/** A filter looks at the event's data: that is the root of its paths. */
+const FILTER_OPTIONS = { fieldExamples: '"customer.email" or "items[0].sku", from the event\'s data on' }
+
 function checkFilter(filter: unknown, base: string): FieldError[] {
-  const errors = checkCondition(filter).map(({ pointer, detail }) => ({ pointer: base + pointer, detail }))
+  const errors = checkCondition(filter, FILTER_OPTIONS).map(({ pointer, detail }) => ({
+    pointer: base + pointer,
+    detail,
+  }))
   return errors.length > 0 ? errors : eachLeaf(filter, base, inexactNumber, template)
 }
 

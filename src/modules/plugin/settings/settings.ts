@@ -100,7 +100,7 @@ export function movesOrigin(before: Settings, after: Settings): boolean {
 }
 
 /** A plain pattern is as good as one with no filter: both are stored and given back alike. */
-function subscriptionOf(entry: Subscription): StoredSubscription {
+export function subscriptionOf(entry: Subscription): StoredSubscription {
   return typeof entry === 'string'
     ? { event: entry, filter: null }
     : { event: entry.event, filter: entry.filter ?? null }
