@@ -291,6 +291,7 @@ export interface DeliveryLanes {
   skip_before: Timestamp | null;
   skip_reason: string | null;
   tenant_id: string;
+  unsubscribed_at: Timestamp | null;
 }
 
 export interface DeliveryWorkers {

@@ -7,6 +7,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { FIGURES } from '#bench/figures.ts'
+import { DELIVERY_REASONS } from '#modules/webhook-delivery/log/schemas.ts'
 import { generateSecret, parseSecret, signWebhook } from '#lib/secrets/signature.ts'
 import { anchors, codeBlocks, commandsOf, linkTargets, tableRows } from '#test/support/markdown.ts'
 import { serve, temporaryFolder } from '#test/support/serve.ts'
@@ -134,6 +135,14 @@ t.test('the error classes in docs/webhooks.md are those of the schema', async (t
     documented.map(([name = '']) => name.replaceAll('`', '')),
     classes,
   )
+})
+
+t.test('the reasons in docs/webhooks.md are those of the schema', async (t) => {
+  const section = webhooks.split('\n## ').find((text) => text.startsWith('Why a delivery waits')) ?? ''
+  const told = tableRows(section).flatMap(([reasons = '']) =>
+    [...reasons.matchAll(/`(\w+)`/g)].map((m) => m[1]),
+  )
+  t.strictSame(told.toSorted(), [...DELIVERY_REASONS].toSorted())
 })
 
 const receivers = codeBlocks(webhooks, 'js')

@@ -23,3 +23,7 @@ create index automation_executions_reason_idx on automation_executions (tenant_i
 
 -- Plugins that are subscribed to the event's type and whose filters it did not meet, at most 100; null: none.
 alter table events add column filtered_plugins uuid[];
+
+-- Subscriptions were narrowed then: what waits and is not subscribed to any more is given up by the lane's worker.
+alter table delivery_lanes add column unsubscribed_at timestamptz;
+create index delivery_lanes_unsubscribed_at_idx on delivery_lanes (plugin_id) where unsubscribed_at is not null;

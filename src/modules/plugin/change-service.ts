@@ -5,7 +5,7 @@ import { checkChanges } from './settings/check-changes.ts'
 import { checkUrls } from './settings/check-urls.ts'
 import { found, mayReadSecrets, type PluginContext, transact } from './context.ts'
 import { headersNeeded, refuseInvalid, revisionConflict } from './errors.ts'
-import { resetLane } from './lifecycle/lane-repository.ts'
+import { endUnsubscribed, resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
 import {
   bumpActionsVersion,
@@ -22,6 +22,7 @@ import {
   asReplacement,
   changedFields,
   type Changes,
+  isNarrowed,
   movesOrigin,
   type Settings,
 } from './settings/settings.ts'
@@ -41,9 +42,9 @@ export async function replacePlugin(
   ctx: PluginContext,
   actor: Actor,
   target: Target,
-  { slug, status, ...settings }: PluginReplacement,
+  { slug, status, keep_waiting: keepWaiting = false, ...settings }: PluginReplacement,
 ): Promise<Plugin> {
-  return changePlugin(ctx, actor, target, { slug, status, settings: asReplacement(settings) })
+  return changePlugin(ctx, actor, target, { slug, status, keepWaiting, settings: asReplacement(settings) })
 }
 
 /** PATCH: settings that are left out stay as they are. */
@@ -51,16 +52,22 @@ export async function patchPlugin(
   ctx: PluginContext,
   actor: Actor,
   target: Target,
-  { slug, status, ...settings }: PluginPatch,
+  { slug, status, keep_waiting: keepWaiting = false, ...settings }: PluginPatch,
 ): Promise<Plugin> {
-  return changePlugin(ctx, actor, target, { slug, status, settings })
+  return changePlugin(ctx, actor, target, { slug, status, keepWaiting, settings })
 }
 
 async function changePlugin(
   ctx: PluginContext,
   actor: Actor,
   { tenantId, slug, ifMatch }: Target,
-  wanted: { slug: string | undefined; status: PluginPatch['status']; settings: Changes },
+  wanted: {
+    slug: string | undefined
+    status: PluginPatch['status']
+    /** What waits is still sent, whatever is unsubscribed. */
+    keepWaiting: boolean
+    settings: Changes
+  },
 ): Promise<Plugin> {
   found(isSlug(slug) ? await findPlugin(ctx.db, tenantId, slug) : undefined, actor)
   if (wanted.slug !== undefined && wanted.slug !== slug) {
@@ -87,6 +94,7 @@ async function changePlugin(
         await bumpSubscriptionsVersion(trx, tenantId)
         if (sizeOf(after) > sizeOf(before)) await enforceQuotas(trx, tenantId, ['filter_bytes'])
       }
+      if (!wanted.keepWaiting && isNarrowed(before, after)) await endUnsubscribed(trx, tenantId, row.id)
       if (fields.includes('status')) await bumpActionsVersion(trx, tenantId)
       await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields })
     }
@@ -95,7 +103,9 @@ async function changePlugin(
     return { plugin: view, changed: fields, id: row.id, subscriptions: after.events }
   })
   if (changed.length > 0) ctx.signals.publish('plugin_changed', [id])
-  if (startsAfresh(changed, plugin.status)) ctx.signals.publish('deliveries_due', [id])
+  if (startsAfresh(changed, plugin.status) || changed.includes('events')) {
+    ctx.signals.publish('deliveries_due', [id])
+  }
   return { ...plugin, ...(await warningsOf(ctx, tenantId, subscriptions)) }
 }
 

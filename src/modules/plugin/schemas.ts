@@ -125,6 +125,14 @@ const settings = {
   ),
 }
 
+const keep_waiting = Type.Optional(
+  Type.Boolean({
+    description:
+      'With events that are fewer than before: true still sends what waits. Default: what is not subscribed to any ' +
+      'more ends as failed, `unsubscribed`, without an attempt',
+  }),
+)
+
 const slug = Type.String({
   minLength: 1,
   maxLength: 63,
@@ -160,7 +168,7 @@ export const PluginInput = Type.Object(
 export type PluginInput = Static<typeof PluginInput>
 
 export const PluginReplacement = Type.Object(
-  { name, slug: Type.Optional(slug), webhook_url, ...settings },
+  { name, slug: Type.Optional(slug), webhook_url, ...settings, keep_waiting },
   {
     $id: 'PluginReplacement',
     additionalProperties: false,
@@ -177,6 +185,7 @@ export const PluginPatch = Type.Object(
     slug: Type.Optional(slug),
     webhook_url: Type.Optional(webhook_url),
     ...settings,
+    keep_waiting,
   },
   {
     $id: 'PluginPatch',

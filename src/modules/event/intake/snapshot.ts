@@ -165,3 +165,16 @@ function meetsAny(filters: readonly unknown[], data: unknown, share: StepBudget)
   }
   return isUndecided ? null : false
 }
+
+/** Says whether subscriptions take an event; its data is asked for only where a filter decides. */
+export function isSubscribed(
+  subscriptions: PicturePlugin['subscriptions'],
+  event: string,
+  data: () => unknown,
+): boolean {
+  const [target] = targetOf({ id: '', subscriptions }, event)
+  if (target === undefined) return false
+  if (target.filters === null) return true
+  // Who cannot be decided keeps what waits.
+  return meetsAny(target.filters, data(), new StepBudget(EVENT_STEPS)) !== false
+}

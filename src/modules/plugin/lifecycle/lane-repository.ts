@@ -39,6 +39,17 @@ export async function giveUpWaiting(
     .execute()
 }
 
+/** The lane's worker ends what waits and is not subscribed to any more. */
+export async function endUnsubscribed(
+  trx: Transaction<DB>,
+  tenantId: string,
+  pluginId: string,
+): Promise<void> {
+  await laneOf(trx, tenantId, pluginId)
+    .set({ unsubscribed_at: sql<Date>`clock_timestamp()` })
+    .execute()
+}
+
 function laneOf(trx: Transaction<DB>, tenantId: string, pluginId: string) {
   return trx.updateTable('delivery_lanes').where('tenant_id', '=', tenantId).where('plugin_id', '=', pluginId)
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { StoredSubscription } from '#db/schema.ts'
+import { matchesPattern } from '#lib/event-pattern.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 import { type JsonObject, restoreLeaves } from './redaction.ts'
 import type { PluginPatch, Subscription } from '../schemas.ts'
@@ -21,7 +22,7 @@ export interface Settings {
 }
 
 /** What a caller wants changed: undefined stays as it is, null returns to the default. */
-export type Changes = Omit<PluginPatch, 'slug' | 'status'>
+export type Changes = Omit<PluginPatch, 'slug' | 'status' | 'keep_waiting'>
 
 /** With all of these null, a replacement is a patch. */
 const ALL_DEFAULTS = {
@@ -97,6 +98,22 @@ export function changedFields(before: Settings, after: Settings): (keyof Setting
 export function movesOrigin(before: Settings, after: Settings): boolean {
   const known = new Set([originOf(before.webhook_url), originOf(before.base_url)])
   return !known.has(originOf(after.webhook_url)) || !known.has(originOf(after.base_url))
+}
+
+/** Whether some event that was taken may not be taken any more. */
+export function isNarrowed(before: Settings, after: Settings): boolean {
+  return !before.events.every((old) =>
+    after.events.some(
+      ({ event, filter }) =>
+        covers(event, old.event) && (filter === null || isDeepStrictEqual(filter, old.filter)),
+    ),
+  )
+}
+
+/** Whether every type that `inner` takes is taken by `outer`, too. */
+function covers(outer: string, inner: string): boolean {
+  if (outer === inner || outer === '*') return true
+  return inner !== '*' && matchesPattern(outer, inner)
 }
 
 /** A plain pattern is as good as one with no filter: both are stored and given back alike. */

@@ -6,6 +6,7 @@ import { claimLanes, discoverLanes, type LaneClaim, releaseLanes, renewLeases } 
 import { CLASSES_BEST_FIRST, Room } from './capacity.ts'
 import { giveUpSkipped } from './skip-repository.ts'
 import type { TargetCache } from '../destinations/targets.ts'
+import { endUnsubscribed } from './unsubscribe.ts'
 import { checkIn, checkOut } from './worker-repository.ts'
 
 export interface LaneKeeperContext {
@@ -134,9 +135,7 @@ export class LaneKeeper {
       try {
         await this.#take(claims, now)
       } catch (error) {
-        const untaken = claims.filter(
-          (claim) => !this.#held.has(claim.plugin_id) && claim.skip_before === null,
-        )
+        const untaken = claims.filter((claim) => !this.#held.has(claim.plugin_id) && !hasMark(claim))
         await this.#giveBack(untaken.map(holdOf))
         throw error
       }
@@ -240,8 +239,8 @@ export class LaneKeeper {
     const room = this.#roomForLanes()
     for (const claim of claims) {
       const hold = holdOf(claim)
-      if (claim.skip_before !== null) {
-        this.#skip(hold, claim.skip_before)
+      if (hasMark(claim)) {
+        this.#skip(hold, claim)
         continue
       }
       const target = targets.get(claim.plugin_id)
@@ -263,8 +262,8 @@ export class LaneKeeper {
   }
 
   /** Gives up a lane's backlog beside the other lanes' work, then frees the lane for what came after it. */
-  #skip(hold: LaneHold, skipBefore: string): void {
-    const skipped: Promise<void> = this.#giveUp(hold, skipBefore)
+  #skip(hold: LaneHold, claim: LaneClaim): void {
+    const skipped: Promise<void> = this.#giveUp(hold, claim)
       .catch((error: unknown) => {
         this.#ctx.log.warn(
           { err: (error as Error).message },
@@ -275,11 +274,27 @@ export class LaneKeeper {
     this.#skips.add(skipped)
   }
 
-  async #giveUp(hold: LaneHold, skipBefore: string): Promise<void> {
-    while ((await giveUpSkipped(this.#ctx.pool, { ...hold, skipBefore })) > 0);
+  async #giveUp(hold: LaneHold, claim: LaneClaim): Promise<void> {
+    const { pool } = this.#ctx
+    const { skip_before: skipBefore, unsubscribed_at: unsubscribedAt } = claim
+    if (skipBefore !== null) while ((await giveUpSkipped(pool, { ...hold, skipBefore })) > 0);
+    if (unsubscribedAt !== null) {
+      await endUnsubscribed(pool, { ...hold, unsubscribedAt }, this.#keeperOf(hold))
+    }
     await this.#giveBack([hold])
     this.#refused.delete(hold.pluginId)
     this.#ctx.onFree(hold.pluginId)
+  }
+
+  /** Prolongs the lease of a lane that is not among those held, when a third of it has passed. */
+  #keeperOf(hold: LaneHold): () => Promise<void> {
+    let renewedAt = performance.now()
+    return async () => {
+      const now = performance.now()
+      if (now - renewedAt < this.#options.leaseMs / 3) return
+      renewedAt = now
+      await renewLeases(this.#ctx.pool, [hold], this.#options.leaseMs)
+    }
   }
 
   async #renew(lanes: readonly Lane[], now: number): Promise<void> {
@@ -301,6 +316,10 @@ export class LaneKeeper {
       this.#ctx.log.warn({ err: (error as Error).message }, 'lanes not given back: their leases run out')
     })
   }
+}
+
+function hasMark(claim: LaneClaim): boolean {
+  return claim.skip_before !== null || claim.unsubscribed_at !== null
 }
 
 function holdOf(claim: LaneClaim): LaneHold {

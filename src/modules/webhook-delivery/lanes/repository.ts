@@ -26,6 +26,8 @@ export interface LaneClaim {
   rate_age_ms: number | null
   /** Not null: deliveries from before then are to be given up first. */
   skip_before: string | null
+  /** Not null: deliveries that wait are to be looked over first. */
+  unsubscribed_at: string | null
   revision: number
 }
 
@@ -35,6 +37,9 @@ export interface LaneCandidate {
   failing: boolean
   proven: boolean
 }
+
+/** What waits in the lane has to be seen to, also while nothing may be sent. */
+const HAS_MARK = '(l.skip_before is not null or l.unsubscribed_at is not null)'
 
 /** Most lanes that one look finds; the longest waiting come first, the rest at the next look. */
 const DISCOVER_MAX = 2_000
@@ -56,14 +61,15 @@ with recursive waiting as (
 ), work as (
   select plugin_id from waiting where due_at <= coalesce($2::timestamptz, clock_timestamp())
   union select plugin_id from delivery_lanes where skip_before is not null
+  union select plugin_id from delivery_lanes where unsubscribed_at is not null
 )
 select l.plugin_id, l.consecutive_failures > 0 as failing, l.last_success_at is not null as proven
 from work join delivery_lanes l on l.plugin_id = work.plugin_id
 join plugins p on p.id = l.plugin_id and p.tenant_id = l.tenant_id
 where ($1::uuid is null or l.tenant_id = $1)
   and (l.lease_until is null or l.lease_until <= clock_timestamp())
-  and (l.hold_until is null or l.hold_until <= coalesce($2::timestamptz, clock_timestamp()) or l.skip_before is not null)
-  and (p.status = 'active' or l.skip_before is not null)
+  and (l.hold_until is null or l.hold_until <= coalesce($2::timestamptz, clock_timestamp()) or ${HAS_MARK})
+  and (p.status = 'active' or ${HAS_MARK})
 order by l.served_at
 limit ${DISCOVER_MAX}`
 
@@ -85,8 +91,8 @@ with free as (
   from delivery_lanes l join plugins p on p.id = l.plugin_id and p.tenant_id = l.tenant_id
   where l.plugin_id = any($1::uuid[])
     and (l.lease_until is null or l.lease_until <= clock_timestamp())
-    and (l.hold_until is null or l.hold_until <= coalesce($4::timestamptz, clock_timestamp()) or l.skip_before is not null)
-    and (p.status = 'active' or l.skip_before is not null)
+    and (l.hold_until is null or l.hold_until <= coalesce($4::timestamptz, clock_timestamp()) or ${HAS_MARK})
+    and (p.status = 'active' or ${HAS_MARK})
   for update of l skip locked
 )
 update delivery_lanes l
@@ -99,7 +105,7 @@ returning l.plugin_id, l.tenant_id, l.lease_token, l.health_version, l.breaker_s
   (extract(epoch from coalesce($4::timestamptz, clock_timestamp()) - l.failing_since) * 1000)::float8 as failing_for_ms,
   l.last_success_at is not null as proven,
   l.rate_tokens, (extract(epoch from clock_timestamp() - l.rate_at) * 1000)::float8 as rate_age_ms,
-  l.skip_before::text, free.revision, ${FLUSHED}`
+  l.skip_before::text, l.unsubscribed_at::text, free.revision, ${FLUSHED}`
 
 /** Takes the free ones among these lanes for `leaseMs`; each taking raises the fencing token, on the disk. */
 export async function claimLanes(

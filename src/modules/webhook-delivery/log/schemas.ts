@@ -14,6 +14,7 @@ const STORED_REASONS = [
   'exhausted',
   'gone',
   'skipped',
+  'unsubscribed',
   'plugin_deleted',
   'erased',
   'body_gone',
