@@ -388,6 +388,7 @@ export interface Plugins {
   description: string | null;
   headers_sealed: Buffer | null;
   id: string;
+  include_own: Generated<boolean>;
   max_in_flight: number | null;
   metadata: Generated<Json>;
   name: string;

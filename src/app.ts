@@ -124,7 +124,11 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(signals, { databaseUrl: deps.databaseUrl })
   await app.register(quotas)
   await app.register(secrets, { secretBox: deps.secretBox })
-  await app.register(egress, { egress: deps.egress })
+  const own = {
+    publicUrl: config.publicUrl,
+    listening: () => app.addresses().filter((each) => typeof each !== 'string'),
+  }
+  await app.register(egress, { egress: { ...deps.egress, own } })
   if (!config.roles.api) serveOperationOnly(app)
   const { openTenantId: tenantId } = deps
   await app.register(auth, {

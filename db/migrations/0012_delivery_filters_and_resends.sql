@@ -27,3 +27,6 @@ alter table events add column filtered_plugins uuid[];
 -- Subscriptions were narrowed then: what waits and is not subscribed to any more is given up by the lane's worker.
 alter table delivery_lanes add column unsubscribed_at timestamptz;
 create index delivery_lanes_unsubscribed_at_idx on delivery_lanes (plugin_id) where unsubscribed_at is not null;
+
+-- A plugin does not get back what it published itself, unless it asks for it.
+alter table plugins add column include_own boolean not null default false;

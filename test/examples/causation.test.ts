@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { startApp, type TestApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { flowOf, publishFlow, step } from '#test/modules/flow-engine/support.ts'
 import { ensureCursor } from '#modules/flow-engine/index.ts'
-import { MAX_CAUSATION_DEPTH } from '#modules/flow-engine/start/starts.ts'
+import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import { idOf, PLATFORM_TOKEN, type Shop, startShop } from './shop.ts'
 import { eventually } from './until.ts'
 

@@ -4,7 +4,8 @@ import { parseAddress } from '#lib/address.ts'
 import type { AddressPolicy } from './allow.ts'
 import { connectError, EgressError, tlsError } from './errors.ts'
 import type { NameResolver } from './resolve.ts'
-import { exceptionFor, type Target } from './target.ts'
+import type { OwnPolicy } from './own.ts'
+import { exceptionFor, OWN_ADDRESS, type Target } from './target.ts'
 
 /** Of a name with many addresses, how many are tried. */
 const ADDRESSES_TRIED = 4
@@ -29,10 +30,14 @@ export interface Connector {
 export function createConnector(
   resolver: NameResolver,
   policy: AddressPolicy,
+  own: OwnPolicy,
   secureContext: SecureContext,
 ): Connector {
   const addressesOf = async (target: Target): Promise<readonly string[]> => {
     const addresses = target.literal ? [target.host] : await resolver.resolve(target.host)
+    if (addresses.some((address) => own.isOwnAddress(address, target.port))) {
+      throw new EgressError('blocked', OWN_ADDRESS)
+    }
     // One forbidden address among public ones is a rebinding attempt or a mistake: neither is connected to.
     if (addresses.every((address) => isAllowed(target, address))) return addresses
     throw new EgressError(

@@ -8,7 +8,8 @@ import { EgressError } from './errors.ts'
 import { Exchange, refusedResponse } from './exchange.ts'
 import { OriginPool } from './pool.ts'
 import { createNameResolver } from './resolve.ts'
-import { createTargetReader, isRefusal, type Target } from './target.ts'
+import { createOwnPolicy } from './own.ts'
+import { createTargetReader, isRefusal, OWN_ADDRESS, type Target } from './target.ts'
 import type { Egress, EgressOptions } from './types.ts'
 
 export { allowOrigin, parseEgressAllow } from './allow.ts'
@@ -32,11 +33,13 @@ const RESERVED_HEADERS = new Set(['host', 'connection', 'accept-encoding'])
  */
 export function createEgress(options: EgressOptions): Egress {
   const policy = createAddressPolicy(options.allow)
-  const readTarget = createTargetReader(policy, options.httpsOnly)
+  const own = createOwnPolicy(options.own)
+  const readTarget = createTargetReader(policy, own, options.httpsOnly)
   const resolver = createNameResolver(options.dnsServers, options.dnsCacheMs)
   const connector = createConnector(
     resolver,
     policy,
+    own,
     createSecureContext(
       options.ca === undefined ? {} : { ca: [...getCACertificates('default'), options.ca] },
     ),
@@ -72,7 +75,8 @@ export function createEgress(options: EgressOptions): Egress {
         return null
       } catch (error) {
         if (!(error instanceof EgressError) || error.errorClass !== 'blocked') return null
-        return { code: 'address_blocked', detail: error.message }
+        const code = error.message === OWN_ADDRESS ? 'own_address' : 'address_blocked'
+        return { code, detail: error.message }
       }
     },
 

@@ -1,5 +1,6 @@
 import { describeBlocked, parseAddress } from '#lib/address.ts'
 import { type AddressPolicy, withoutTrailingDot } from './allow.ts'
+import type { OwnPolicy } from './own.ts'
 import type { EgressRefusal } from './types.ts'
 
 /** Where a request goes, as `new URL()` understood it: what is checked is what is connected to. */
@@ -15,6 +16,8 @@ export interface Target {
   readonly path: string
 }
 
+export const OWN_ADDRESS = 'This is the service itself: what it sends to itself would come back without end'
+
 /** URLs whose parsed form is kept: the hot ones are webhook URLs, one per plugin. */
 const CACHE_ENTRIES = 8_192
 /** Longer URLs are parsed each time, so that the cache is bounded in bytes too. */
@@ -27,12 +30,12 @@ export function isRefusal(result: Target | EgressRefusal): result is EgressRefus
 }
 
 /** Reads URLs by the rules that need no DNS, remembering the answers. */
-export function createTargetReader(policy: AddressPolicy, httpsOnly: boolean): TargetReader {
+export function createTargetReader(policy: AddressPolicy, own: OwnPolicy, httpsOnly: boolean): TargetReader {
   const cache = new Map<string, Target | EgressRefusal>()
   return (url) => {
     const known = cache.get(url)
     if (known !== undefined) return known
-    const result = readTarget(url, policy, httpsOnly)
+    const result = readTarget(url, policy, own, httpsOnly)
     if (url.length > CACHE_URL_LENGTH) return result
     if (cache.size >= CACHE_ENTRIES) {
       const oldest = cache.keys().next()
@@ -49,7 +52,12 @@ export function exceptionFor({ host, port }: Pick<Target, 'host' | 'port'>): str
   return `Whoever runs the service allows it by EGRESS_ALLOW=${subject}:${port}`
 }
 
-function readTarget(text: string, policy: AddressPolicy, httpsOnly: boolean): Target | EgressRefusal {
+function readTarget(
+  text: string,
+  policy: AddressPolicy,
+  own: OwnPolicy,
+  httpsOnly: boolean,
+): Target | EgressRefusal {
   const url = URL.parse(text)
   if (url === null) return { code: 'invalid_url', detail: 'This is not a valid absolute URL' }
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
@@ -71,5 +79,7 @@ function readTarget(text: string, policy: AddressPolicy, httpsOnly: boolean): Ta
       detail: `${host} is not a public address (${describeBlocked(host) ?? ''}). ${exceptionFor({ host, port })}`,
     }
   }
-  return { origin: url.origin, secure, host, literal, port, path: url.pathname + url.search }
+  const path = url.pathname + url.search
+  if (own.isOwnUrl(host, port, path)) return { code: 'own_address', detail: OWN_ADDRESS }
+  return { origin: url.origin, secure, host, literal, port, path }
 }

@@ -1,4 +1,5 @@
 import type { ErrorClass } from '#db/schema.ts'
+import type { OwnAddresses } from './own.ts'
 
 /** What can go wrong with a request, as it is stored with attempts. */
 export type EgressErrorClass = ErrorClass
@@ -16,6 +17,8 @@ export interface EgressOptions {
   /** Resolvers as `ip[:port]`. Empty: the system's. */
   dnsServers: readonly string[]
   httpsOnly: boolean
+  /** Where the service itself is: it does not call itself. */
+  own?: OwnAddresses | undefined
   /** Further requests to that origin wait. Default 256. */
   maxConnectionsPerOrigin?: number | undefined
   /** PEM of a certificate authority that is trusted beside the usual ones. */
@@ -65,7 +68,13 @@ export interface EgressResponse {
 }
 
 export interface EgressRefusal {
-  code: 'invalid_url' | 'https_required' | 'address_blocked' | 'credentials_in_url' | 'scheme_not_allowed'
+  code:
+    | 'invalid_url'
+    | 'https_required'
+    | 'address_blocked'
+    | 'own_address'
+    | 'credentials_in_url'
+    | 'scheme_not_allowed'
   detail: string
 }
 

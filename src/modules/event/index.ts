@@ -29,6 +29,7 @@ import { TYPE_SCHEMAS } from './types/schemas.ts'
 import type { EventService } from './context.ts'
 
 export { CATALOGUE, ENTITIES } from './catalogue/index.ts'
+export { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER, MAX_CAUSATION_DEPTH } from './intake/causation.ts'
 export { deliveryView } from './feed/delivery-view.ts'
 export { eventBodyGone, eventNotFound, eventTypeNotFound } from './errors.ts'
 export { isSubscribed } from './intake/snapshot.ts'

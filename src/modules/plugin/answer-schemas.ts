@@ -45,6 +45,7 @@ const plugin = {
   timeout_ms: Nullable(Type.Integer()),
   rate_limit_per_second: Nullable(Type.Integer()),
   max_in_flight: Nullable(Type.Integer()),
+  include_own: Type.Boolean({ description: 'It gets back the events that it published itself' }),
   effective: Type.Object(
     {
       retry_schedule: Type.Array(Type.Integer()),

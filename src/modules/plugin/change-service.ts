@@ -90,9 +90,9 @@ async function changePlugin(
       })
       // What failed was the old endpoint, or is over by a person's word.
       if (startsAfresh(fields, status)) await resetLane(trx, tenantId, row.id)
-      if (fields.includes('events')) {
-        await bumpSubscriptionsVersion(trx, tenantId)
-        if (sizeOf(after) > sizeOf(before)) await enforceQuotas(trx, tenantId, ['filter_bytes'])
+      if (fields.some((field) => MATCHED_BY.includes(field))) await bumpSubscriptionsVersion(trx, tenantId)
+      if (fields.includes('events') && sizeOf(after) > sizeOf(before)) {
+        await enforceQuotas(trx, tenantId, ['filter_bytes'])
       }
       if (!wanted.keepWaiting && isNarrowed(before, after)) await endUnsubscribed(trx, tenantId, row.id)
       if (fields.includes('status')) await bumpActionsVersion(trx, tenantId)
@@ -108,6 +108,9 @@ async function changePlugin(
   }
   return { ...plugin, ...(await warningsOf(ctx, tenantId, subscriptions)) }
 }
+
+/** What intake decides by whom an event goes to. */
+const MATCHED_BY: readonly string[] = ['events', 'include_own']
 
 /** In bytes, nearly. A change that makes filters smaller is never refused. */
 function sizeOf({ events }: Settings): number {

@@ -17,6 +17,7 @@ export interface PluginColumns {
   timeout_ms: number | null
   rate_limit_per_second: number | null
   max_in_flight: number | null
+  include_own: boolean
 }
 
 export interface StatusColumns {
@@ -221,6 +222,7 @@ function selectPlugins(db: Kysely<DB>, tenantId: string) {
       'plugin.timeout_ms',
       'plugin.rate_limit_per_second',
       'plugin.max_in_flight',
+      'plugin.include_own',
       'plugin.revision',
       'plugin.created_at',
       'plugin.updated_at',

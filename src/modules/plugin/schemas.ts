@@ -123,6 +123,14 @@ const settings = {
       }),
     ),
   ),
+  include_own: Type.Optional(
+    Nullable(
+      Type.Boolean({
+        description:
+          'Events that the plugin published itself, by its own key, come back to it. Default: false',
+      }),
+    ),
+  ),
 }
 
 const keep_waiting = Type.Optional(

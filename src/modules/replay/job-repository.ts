@@ -1,8 +1,8 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB, DeliveryStatus, StoredSubscription } from '#db/schema.ts'
+import type { DB, DeliveryStatus } from '#db/schema.ts'
 import { advanceJob, claimJob, type HeldJob } from '#infra/durable-jobs.ts'
 import { newId } from '#lib/ids.ts'
-import type { Candidate, Criteria } from './selection.ts'
+import type { Candidate, Criteria, Subscriber } from './selection.ts'
 
 /** A replay that a worker holds. */
 export interface ReplayJob extends Criteria, HeldJob {
@@ -17,18 +17,15 @@ export async function claimReplay(db: Kysely<DB>, leaseMs: number): Promise<Repl
 }
 
 /** Null: the plugin was deleted. */
-export async function readSubscriptions(
-  db: Kysely<DB>,
-  job: ReplayJob,
-): Promise<StoredSubscription[] | null> {
+export async function findSubscriber(db: Kysely<DB>, job: ReplayJob): Promise<Subscriber | null> {
   const plugin = await db
     .selectFrom('plugins')
-    .select('subscriptions')
+    .select(['subscriptions', 'include_own as includeOwn'])
     .where('tenant_id', '=', job.tenantId)
     .where('id', '=', job.pluginId)
     .where('deleted_at', 'is', null)
     .executeTakeFirst()
-  return plugin?.subscriptions ?? null
+  return plugin ?? null
 }
 
 /** The plugin's deliveries that are still to be sent, counted up to `limit`. */
@@ -67,11 +64,12 @@ const BATCH_BODY_BYTES = 16 * 1024 * 1024
 export async function readBatch(db: Kysely<DB>, query: BatchQuery): Promise<ScannedEvent[]> {
   // octet_length reads the size of a stored body without unpacking it.
   const { rows } = await sql<ScannedEvent>`
-    select e.id, e.event, e.received_at, e.body, e.has_body, d.status as delivery_status,
+    select e.id, e.event, e.received_at, e.body, e.has_body, e.is_own, d.status as delivery_status,
       e.received_at < ${query.until} and coalesce(e.received_at >= ${query.since}::timestamptz, true) as in_range
     from (
       select found.*, sum(octet_length(body)) over (order by id) - octet_length(body) as bytes_before from (
         select id, event, received_at, body is not null as has_body,
+          publisher_plugin_id is not distinct from ${query.pluginId}::uuid as is_own,
           case when ${query.withBodies}::boolean then body end as body
         from events
         where tenant_id = ${query.tenantId} and id > ${query.after} and id < ${query.before}

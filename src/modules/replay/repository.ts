@@ -6,6 +6,7 @@ export interface ReplayPlugin {
   id: string
   slug: string
   subscriptions: StoredSubscription[]
+  includeOwn: boolean
 }
 
 export async function findPlugin(
@@ -15,7 +16,7 @@ export async function findPlugin(
 ): Promise<ReplayPlugin | undefined> {
   return db
     .selectFrom('plugins')
-    .select(['id', 'slug', 'subscriptions'])
+    .select(['id', 'slug', 'subscriptions', 'include_own as includeOwn'])
     .where('tenant_id', '=', tenantId)
     .where('slug', '=', slug)
     .where('deleted_at', 'is', null)

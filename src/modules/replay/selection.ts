@@ -18,6 +18,8 @@ export interface Criteria {
 
 export interface Candidate {
   event: string
+  /** The plugin itself published it. */
+  is_own: boolean
   received_at: Date
   in_range: boolean
   has_body: boolean
@@ -25,6 +27,12 @@ export interface Candidate {
   body: string | null
   /** Of the delivery to the plugin; null: there is none. */
   delivery_status: DeliveryStatus | null
+}
+
+/** What decides which events a plugin gets. */
+export interface Subscriber {
+  subscriptions: readonly StoredSubscription[]
+  includeOwn: boolean
 }
 
 /** `gone`: it fits, but its body is no longer there; or its filter costs too much on it. */
@@ -40,7 +48,8 @@ export interface Selection {
  * With a delivery status: deliveries of that status, whatever the plugin subscribes to by now. Without: events
  * that the plugin's subscriptions take, with their filters, whether or not there was ever a delivery.
  */
-export function createSelection(criteria: Criteria, subscriptions: readonly StoredSubscription[]): Selection {
+export function createSelection(criteria: Criteria, subscriber: Subscriber): Selection {
+  const { subscriptions, includeOwn } = subscriber
   const { event: pattern, deliveryStatus } = criteria
   const needsBodies = deliveryStatus === null && subscriptions.some(({ filter }) => filter != null)
 
@@ -51,6 +60,7 @@ export function createSelection(criteria: Criteria, subscriptions: readonly Stor
       if (candidate.delivery_status !== deliveryStatus) return 'leave'
       return candidate.has_body ? 'take' : 'gone'
     }
+    if (candidate.is_own && !includeOwn) return 'leave'
     const matching = subscriptions.filter((subscription) => matchesPattern(subscription.event, event))
     if (matching.length === 0) return 'leave'
     // What a filter would have said of a body that is gone cannot be known.

@@ -75,7 +75,7 @@ export async function estimateReplay(
   input: NewReplay,
 ): Promise<ReplayEstimate> {
   const { plugin, criteria } = await readRequest(ctx, actor, tenantId, slug, input)
-  const selection = createSelection(criteria, plugin.subscriptions)
+  const selection = createSelection(criteria, plugin)
   const scope = { ...criteria, tenantId, pluginId: plugin.id }
   const limit = selection.needsBodies ? BATCH_SIZE : ESTIMATE_BATCH_SIZE
   const estimate = { count: 0, skipped: 0, scanned: 0, complete: false }

@@ -14,7 +14,7 @@ import {
   countWaiting,
   queueDeliveries,
   readBatch,
-  readSubscriptions,
+  findSubscriber,
   type ReplayJob,
   type ScannedEvent,
 } from './job-repository.ts'
@@ -69,9 +69,9 @@ export async function runReplayBatch(
   ctx: ReplayWorkerContext,
   job: ReplayJob,
 ): Promise<'ended' | { queued: number }> {
-  const subscriptions = await readSubscriptions(ctx.db, job)
-  if (subscriptions === null) return finish(ctx, job, 'cancelled', 'The plugin was deleted.')
-  const selection = createSelection(job, subscriptions)
+  const subscriber = await findSubscriber(ctx.db, job)
+  if (subscriber === null) return finish(ctx, job, 'cancelled', 'The plugin was deleted.')
+  const selection = createSelection(job, subscriber)
   const events = await readBatch(ctx.db, batchQuery(job, selection, job.cursor, ctx.batchSize))
   const last = events.at(-1)
   if (last === undefined) return finish(ctx, job, 'completed', null)

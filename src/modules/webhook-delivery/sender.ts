@@ -7,6 +7,7 @@ import type { Job, Lane } from './lanes/lane.ts'
 import { bodyGone, outcomeOf } from './outcomes/outcome.ts'
 import type { Recorded } from './outcomes/writer.ts'
 import { Room } from './lanes/capacity.ts'
+import { isHealthEvent } from './health/events.ts'
 import { judge } from './outcomes/verdict.ts'
 
 /** Starts nothing so close to the end of a lease (a quarter of a short one): its outcome might come too late. */
@@ -78,8 +79,12 @@ export class Sender {
     try {
       if (job.body === null) this.#events.concluded({ lane, outcome: bodyGone(lane, job), effects: [] })
       else {
-        const message = { id: job.eventId, body: job.body }
-        const result = await attempt(this.#ctx.egress, lane.target, message)
+        const result = await attempt(this.#ctx.egress, lane.target, {
+          id: job.eventId,
+          body: job.body,
+          causationId: job.eventId,
+          causationDepth: job.causationDepth + 1,
+        })
         if (!lane.abandoned) this.#conclude(lane, job, result)
       }
     } catch (error) {
@@ -113,7 +118,10 @@ export class Sender {
       ),
     )
     this.#ctx.metrics.attemptDuration.observe({ outcome: verdict.status }, result.durationMs / 1000)
-    const effects: (HealthEffect | 'gone')[] = effectsOf(lane.health, this.#options, now)
+    const effects: (HealthEffect | 'gone')[] = effectsOf(lane.health, this.#options, now).filter(
+      // News of a plugin's health that are not taken are no news: they would cause themselves.
+      (effect) => effect === 'disable' || !isHealthEvent(job.event),
+    )
     if (verdict.gone) effects.push('gone')
     this.#events.concluded({ lane, outcome: outcomeOf(lane, job, result, verdict), effects })
     for (const effect of effects) {

@@ -9,10 +9,10 @@ import {
   endOfFeed,
   type EventRow,
   type FeedKey,
+  findSubscriber,
   scanFeed,
   type ScannedEvent,
   selectEvents,
-  selectSubscriptions,
   startOfFeed,
 } from './repository.ts'
 import type { EventPage, FeedQuery } from './schemas.ts'
@@ -82,7 +82,7 @@ async function wantedBy(plugin: TenantPicture, tenantId: string, rows: readonly 
   const wanted: EventRow[] = []
   for (const row of rows) {
     await loopShare.turn(tenantId)
-    const { plugins, undecided } = plugin.pluginsFor(row.event, readBody(row))
+    const { plugins, undecided } = plugin.pluginsFor(row.event, readBody(row), row.publisher_plugin_id)
     if (plugins.length + undecided.length > 0) wanted.push(row)
   }
   return wanted
@@ -130,13 +130,13 @@ function readCursor(text: string | undefined): FeedKey {
 }
 
 async function pluginPicture(db: Kysely<DB>, tenantId: string, pluginId: string): Promise<TenantPicture> {
-  const subscriptions = await selectSubscriptions(db, tenantId, pluginId)
+  const subscriber = await findSubscriber(db, tenantId, pluginId)
   return new TenantPicture({
     version: 0,
     strict: false,
     hasFlows: false,
     types: [],
     seen: [],
-    plugins: [{ id: pluginId, subscriptions }],
+    plugins: subscriber === undefined ? [] : [{ id: pluginId, ...subscriber }],
   })
 }

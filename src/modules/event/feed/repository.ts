@@ -139,17 +139,19 @@ export async function findEvent(
     : query.where('source_id', '=', by.sourceId).executeTakeFirst()
 }
 
-export async function selectSubscriptions(
+/** What decides which events a plugin gets; undefined: it is not there. */
+export async function findSubscriber(
   db: Kysely<DB>,
   tenantId: string,
   pluginId: string,
-): Promise<readonly { event: string; filter?: unknown }[]> {
-  const row = await db
+): Promise<
+  { includeOwn: boolean; subscriptions: readonly { event: string; filter?: unknown }[] } | undefined
+> {
+  return db
     .selectFrom('plugins')
-    .select('subscriptions')
+    .select(['subscriptions', 'include_own as includeOwn'])
     .where('tenant_id', '=', tenantId)
     .where('id', '=', pluginId)
     .where('deleted_at', 'is', null)
     .executeTakeFirst()
-  return row?.subscriptions ?? []
 }

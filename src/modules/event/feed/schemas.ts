@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { MAX_CAUSATION_DEPTH } from '../intake/causation.ts'
 import { Defaulted, Nullable, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
 const Time = (description: string) => Type.String({ format: 'date-time', maxLength: 40, description })
@@ -24,7 +25,14 @@ const fields = {
       event_id: Nullable(
         Type.String({ format: 'uuid', description: 'The event that caused this one, if one did' }),
       ),
-      depth: Type.Integer({ description: 'Automations between this event and a person or system' }),
+      depth: Type.Integer({
+        description: 'Automations and deliveries between this event and a person or system',
+      }),
+      stopped: Type.Optional(
+        Type.Boolean({
+          description: `More than ${MAX_CAUSATION_DEPTH} of them: it was stored, and went to no plugin and no flow`,
+        }),
+      ),
     }),
   ),
 }

@@ -42,7 +42,7 @@ export async function replayEvent(
   if (row.body === null) throw eventBodyGone()
   const plugins = await ctx.db.transaction().execute(async (trx) => {
     const picture = await loadPicture(trx, tenantId)
-    const { plugins, undecided } = picture.pluginsFor(row.event, readBody(row))
+    const { plugins, undecided } = picture.pluginsFor(row.event, readBody(row), row.publisher_plugin_id)
     // Somebody asks for it: who cannot be decided gets it, as by a retry of the delivery.
     const subscribed = await selectSlugs(trx, tenantId, [...plugins, ...undecided])
     const chosen = subscribed.filter((each) => plugin === undefined || isNamed(each, plugin))

@@ -27,6 +27,7 @@ export interface TrialEvent {
   event: string
   data: unknown
   receivedAt: Date
+  publisherPluginId: string | null
 }
 
 /**
@@ -44,7 +45,13 @@ export async function pastEvent(
     throw eventNotFound()
   }
   if (row.body === null) throw eventBodyGone()
-  return { id: row.id, event: row.event, data: readBody(row), receivedAt: row.received_at }
+  return {
+    id: row.id,
+    event: row.event,
+    data: readBody(row),
+    receivedAt: row.received_at,
+    publisherPluginId: row.publisher_plugin_id,
+  }
 }
 
 /** The sample of a type, undefined where it has none. @throws `event_type_not_found` */

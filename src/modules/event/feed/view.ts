@@ -1,4 +1,5 @@
 import { readJson } from '#db/json.ts'
+import { MAX_CAUSATION_DEPTH } from '../intake/causation.ts'
 import type { EventRow } from './repository.ts'
 import type { FeedEvent } from './schemas.ts'
 
@@ -15,7 +16,11 @@ export function viewEvent(row: EventRow): FeedEvent {
     ...(body === null ? { body_gone: row.body_gone } : { data: body.data }),
     ...(row.schema_problems !== null && { schema_problems: row.schema_problems }),
     ...((row.causation_id !== null || row.causation_depth > 0) && {
-      causation: { event_id: row.causation_id, depth: row.causation_depth },
+      causation: {
+        event_id: row.causation_id,
+        depth: row.causation_depth,
+        ...(row.causation_depth > MAX_CAUSATION_DEPTH && { stopped: true }),
+      },
     }),
   }
 }

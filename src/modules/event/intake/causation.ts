@@ -11,8 +11,11 @@ export interface Causation {
   depth: number
 }
 
-const CAUSATION_ID_HEADER = 'x-causation-id'
-const CAUSATION_DEPTH_HEADER = 'x-causation-depth'
+export const CAUSATION_ID_HEADER = 'x-causation-id'
+export const CAUSATION_DEPTH_HEADER = 'x-causation-depth'
+
+/** Automations and deliveries that may stand between an event and what a person or system did first. */
+export const MAX_CAUSATION_DEPTH = 8
 
 /** More than any chain reaches, as flows stop far below; a caller's number is kept, not trusted to be small. */
 export const MAX_STORED_DEPTH = 1_000

@@ -2,7 +2,7 @@ import { CompiledQuery, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { composeEvent } from './compose.ts'
 import { writeEvents } from './writer.ts'
-import { isProblem } from './match.ts'
+import { isProblem, recipientsOf } from './match.ts'
 import type { TenantPicture } from './snapshot.ts'
 import { loadPicture } from './snapshot-repository.ts'
 import type { NewEvent } from '../context.ts'
@@ -26,7 +26,8 @@ export async function emitEvent(
   if (isProblem(composed)) throw composed
   let picture = remembered
   for (let attempt = 0; attempt < MAX_WRITES; attempt++) {
-    const audience = picture.pluginsFor(composed.event, composed.data)
+    const found = recipientsOf(picture, composed)
+    const audience = { ...found, plugins: found.plugins.filter((id) => id !== event.exceptPluginId) }
     const { holds, ids } = await writeEvents(
       async (text, values) => (await trx.executeQuery(CompiledQuery.raw(text, [...values]))).rows,
       [{ composed, picture, ...audience, known: true, schemaProblems: null }],

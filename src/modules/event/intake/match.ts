@@ -3,7 +3,8 @@ import type { StepBudget } from '#lib/step-budget.ts'
 import { checkEventData } from './check-data.ts'
 import type { ComposedEvent } from './compose.ts'
 import { eventSchemaMismatch, eventTypeUnknown } from '../errors.ts'
-import type { TenantPicture } from './snapshot.ts'
+import { MAX_CAUSATION_DEPTH } from './causation.ts'
+import type { Audience, TenantPicture } from './snapshot.ts'
 import { refusePublishing } from './publishing.ts'
 
 /** An event with the plugins that get it, by one picture of its tenant. */
@@ -39,8 +40,17 @@ export function matchEvent(
     if (checked.problems !== null) return eventSchemaMismatch(undefined, { errors: checked.problems })
   }
   const { known, problems } = checked
-  return { composed, picture, ...picture.pluginsFor(event, data, budget), known, schemaProblems: problems }
+  return { composed, picture, ...recipientsOf(picture, composed, budget), known, schemaProblems: problems }
 }
+
+/** Whom the event goes to. One at the end of too long a chain of consequences is stored, and goes to nobody. */
+export function recipientsOf(picture: TenantPicture, composed: ComposedEvent, budget?: StepBudget): Audience {
+  const { event, data, causation, publisherPluginId } = composed
+  if ((causation?.depth ?? 0) > MAX_CAUSATION_DEPTH) return NOBODY
+  return picture.pluginsFor(event, data, publisherPluginId, budget)
+}
+
+const NOBODY: Audience = { plugins: [], undecided: [], filtered: [] }
 
 export function isProblem(value: object): value is Problem {
   return value instanceof Problem

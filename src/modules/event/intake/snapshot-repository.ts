@@ -39,7 +39,8 @@ async function selectPicture(
   }>`
     select subscriptions_version as version, strict_events as strict,
       exists (select from flow_cursors where tenant_id = tenants.id) as has_flows,
-      (select coalesce(json_agg(json_build_object('id', id, 'slug', slug, 'subscriptions', subscriptions) order by id), '[]')::text
+      (select coalesce(json_agg(json_build_object('id', id, 'slug', slug, 'includeOwn', include_own,
+         'subscriptions', subscriptions) order by id), '[]')::text
        from plugins where tenant_id = tenants.id and deleted_at is null) as plugins,
       (select coalesce(json_agg(json_build_object('name', name, 'schema', schema, 'pluginId', plugin_id)), '[]')::text
        from event_types where tenant_id = tenants.id) as types,

@@ -9,6 +9,8 @@ import type { SafeSchema } from '#lib/schema/safe/index.ts'
 /** A plugin that wants events of one type; with filters, only those whose data meets one of them. */
 export interface Target {
   readonly pluginId: string
+  /** It gets back what it published itself. */
+  readonly includeOwn: boolean
   readonly filters: readonly unknown[] | null
 }
 
@@ -16,6 +18,7 @@ export interface PicturePlugin {
   id: string
   /** Left out where nothing is published. */
   slug?: string
+  includeOwn?: boolean
   subscriptions: readonly { event: string; filter?: unknown }[]
 }
 
@@ -104,11 +107,19 @@ export class TenantPicture {
   }
 
   /**
-   * The plugins that get an event, and those that want its type but not this one. Their filters share a budget: those that cost more than is left when the others
-   * are decided are `undecided`.
+   * The plugins that get an event, published by one of them or by nobody of them, and those that want its type but
+   * not this one. Their filters share a budget: those that cost more than is left when the others are decided are
+   * `undecided`.
    */
-  pluginsFor(event: string, data: unknown, budget = new StepBudget(EVENT_STEPS)): Audience {
-    const targets = this.#targetsOf(event)
+  pluginsFor(
+    event: string,
+    data: unknown,
+    publisherPluginId: string | null,
+    budget = new StepBudget(EVENT_STEPS),
+  ): Audience {
+    const targets = this.#targetsOf(event).filter(
+      ({ pluginId, includeOwn }) => includeOwn || pluginId !== publisherPluginId,
+    )
     const filtered = targets.filter(({ filters }) => filters !== null)
     if (filtered.length === 0) return { plugins: targets.map(idOf), undecided: [], filtered: [] }
     const { yes, undecided } = decideFairly(filtered, budget, (target, share) =>
@@ -150,7 +161,8 @@ function targetOf(plugin: PicturePlugin, event: string): Target[] {
   const matching = plugin.subscriptions.filter((subscription) => matchesPattern(subscription.event, event))
   if (matching.length === 0) return []
   const unconditional = matching.some(({ filter }) => filter == null)
-  return [{ pluginId: plugin.id, filters: unconditional ? null : matching.map(({ filter }) => filter) }]
+  const filters = unconditional ? null : matching.map(({ filter }) => filter)
+  return [{ pluginId: plugin.id, includeOwn: plugin.includeOwn === true, filters }]
 }
 
 /** Null: none of the filters is met as far as the share did. */

@@ -8,7 +8,7 @@ import { StepError } from '../run/evaluate.ts'
 import type { Program } from '../run/program.ts'
 import type { SimulationRequest, StartReport } from './types.ts'
 import { awaited } from './waits.ts'
-import { MAX_CAUSATION_DEPTH } from '../start/starts.ts'
+import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import { filterRefusal, triggerRefusal } from '../start/trigger.ts'
 
 interface Refusal {

@@ -4,6 +4,7 @@ import { writeJson } from '#db/json.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import { derivedIdAt, derivedIdLike, newId } from '#lib/ids.ts'
+import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import { cancelExecutions } from '../run/cancel.ts'
 import { decideEnrolment, enrolmentKey, hasStarted, lockKey } from './enrolment.ts'
 import { StepError } from '../run/evaluate.ts'
@@ -13,9 +14,6 @@ import type { StoredTrigger } from '../run/scope.ts'
 import { initialState } from '../run/state.ts'
 import { insertWaits, type WaitKey } from '../wait/repository.ts'
 import { waitKey } from '../wait/waits.ts'
-
-/** Automations that may stand between an event and what a person or system did first. */
-export const MAX_CAUSATION_DEPTH = 8
 
 export interface StartRequest {
   tenantId: string

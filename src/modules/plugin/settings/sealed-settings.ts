@@ -13,10 +13,8 @@ export function toColumns(box: SecretBox, tenantId: string, id: string, settings
     Object.keys(settings[field]).length === 0
       ? null
       : box.seal(JSON.stringify(settings[field]), secretContext(tenantId, id, field))
-  const { name, description, webhook_url, base_url, timeout_ms, rate_limit_per_second, max_in_flight } =
-    settings
   return {
-    ...{ name, description, webhook_url, base_url, timeout_ms, rate_limit_per_second, max_in_flight },
+    ...plainSettings(settings),
     subscriptions: JSON.stringify(settings.events),
     config_sealed: seal('config'),
     headers_sealed: seal('headers'),
@@ -32,9 +30,8 @@ export function toSettings(box: SecretBox, row: PluginRow): Settings {
       ? {}
       : (readJson(box.open(sealed, secretContext(row.tenant_id, row.id, field))) as JsonObject)
   }
-  const { name, description, webhook_url, base_url, timeout_ms, rate_limit_per_second, max_in_flight } = row
   return {
-    ...{ name, description, webhook_url, base_url, timeout_ms, rate_limit_per_second, max_in_flight },
+    ...plainSettings(row),
     events: row.subscriptions,
     config: open('config'),
     headers: open('headers') as Record<string, string>,
@@ -42,3 +39,25 @@ export function toSettings(box: SecretBox, row: PluginRow): Settings {
     retry_schedule: row.retry_schedule,
   }
 }
+
+/** The settings that are stored as they are. */
+function plainSettings(given: PlainSettings): PlainSettings {
+  const { name, description, webhook_url, base_url } = given
+  const { timeout_ms, rate_limit_per_second, max_in_flight, include_own } = given
+  return {
+    ...{ name, description, webhook_url, base_url },
+    ...{ timeout_ms, rate_limit_per_second, max_in_flight, include_own },
+  }
+}
+
+type PlainSettings = Pick<
+  Settings,
+  | 'name'
+  | 'description'
+  | 'webhook_url'
+  | 'base_url'
+  | 'timeout_ms'
+  | 'rate_limit_per_second'
+  | 'max_in_flight'
+  | 'include_own'
+>

@@ -19,6 +19,7 @@ export interface Settings {
   timeout_ms: number | null
   rate_limit_per_second: number | null
   max_in_flight: number | null
+  include_own: boolean
 }
 
 /** What a caller wants changed: undefined stays as it is, null returns to the default. */
@@ -36,6 +37,7 @@ const ALL_DEFAULTS = {
   timeout_ms: null,
   rate_limit_per_second: null,
   max_in_flight: null,
+  include_own: null,
 } as const
 
 const NOTHING: Settings = {
@@ -47,6 +49,7 @@ const NOTHING: Settings = {
   config: {},
   headers: {},
   metadata: {},
+  include_own: false,
 }
 
 /** The changes that make what is left out return to its default. */
@@ -81,6 +84,7 @@ export function applyChanges(current: Settings | null, changes: Changes): Applie
       timeout_ms: orDefault(changes.timeout_ms, before.timeout_ms, null),
       rate_limit_per_second: orDefault(changes.rate_limit_per_second, before.rate_limit_per_second, null),
       max_in_flight: orDefault(changes.max_in_flight, before.max_in_flight, null),
+      include_own: orDefault(changes.include_own, before.include_own, false),
     },
     keptHeaders: changes.headers === undefined ? Object.keys(before.headers).length > 0 : headers.kept,
     errors: [...config.errors, ...headers.errors],

@@ -63,7 +63,11 @@ export const SubscriptionTrial = Type.Object(
     event_id: Nullable(Type.String({ format: 'uuid' })),
     data_from: StringEnum(['given', 'sample', 'event']),
     matches: Type.Boolean({ description: 'The plugin would get the event' }),
-    reason: Nullable(StringEnum(['not_subscribed', 'filtered'], { description: 'Why not. Null: it would' })),
+    reason: Nullable(
+      StringEnum(['not_subscribed', 'filtered', 'own'], {
+        description: 'Why not; own: it published the event itself. Null: it would get it',
+      }),
+    ),
     subscriptions: Type.Array(TriedSubscription, { description: 'In the order of `events`' }),
     warnings: Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), {
       description: 'Fields that no such event has, as far as its type is described',

@@ -36,14 +36,15 @@ export async function trySubscriptions(
     shown += result.tests.length
     return result
   })
+  const isOwn = trial.publisherPluginId === row.id && !row.include_own
   const isTaken = tried.some(({ matches }) => matches)
   const isWanted = tried.some(({ reason }) => reason !== 'other_type')
   return {
     event: trial.event,
     event_id: trial.id,
     data_from: origin,
-    matches: isTaken,
-    reason: isTaken ? null : isWanted ? 'filtered' : 'not_subscribed',
+    matches: isTaken && !isOwn,
+    reason: isOwn ? 'own' : isTaken ? null : isWanted ? 'filtered' : 'not_subscribed',
     subscriptions: tried,
     warnings: await subscriptionWarnings(ctx.db, tenantId, subscriptions),
   }
@@ -68,7 +69,7 @@ async function eventOf(
     refuseInvalid([{ pointer: '/event', detail: 'must be an event type such as product.created' }])
   }
   const type = event as string
-  const given = { id: null, event: type, receivedAt: new Date() }
+  const given = { id: null, event: type, receivedAt: new Date(), publisherPluginId: null }
   if (data !== undefined) return { ...given, data, origin: 'given' }
   const sample = await sampleOfType(ctx.db, tenantId, type)
   if (sample === undefined) {

@@ -1,4 +1,5 @@
 import type { Egress, EgressResponse } from '#infra/egress/index.ts'
+import { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER } from '#modules/event/index.ts'
 import { signWebhook } from '#lib/secrets/signature.ts'
 
 /** Where and how a plugin's deliveries go: its settings with secrets opened, as of `revision`. */
@@ -30,6 +31,13 @@ export interface WebhookMessage {
   body: string
 }
 
+/** A message as it is delivered, with what stands beside it in headers. */
+export interface Dispatch extends WebhookMessage {
+  /** To be handed back with events that the plugin publishes because of this one; null: no event that is kept. */
+  causationId: string | null
+  causationDepth: number
+}
+
 export interface Attempt extends EgressResponse {
   /** Epoch milliseconds. */
   startedAtMs: number
@@ -40,21 +48,25 @@ const RESPONSE_BODY_MAX_BYTES = 16 * 1024
 const USER_AGENT = 'BetterCallSold-Webhooks/1.0'
 
 /** One signed POST. Never throws: what goes wrong is the attempt's error class. */
-export async function attempt(
-  egress: Egress,
-  target: DeliveryTarget,
-  message: WebhookMessage,
-): Promise<Attempt> {
+export async function attempt(egress: Egress, target: DeliveryTarget, message: Dispatch): Promise<Attempt> {
   const startedAtMs = Date.now()
   const response = await egress.request({
     method: 'POST',
     url: target.url,
-    headers: signedHeaders(target, message, startedAtMs),
+    headers: requestHeaders(target, message, startedAtMs),
     body: message.body,
     timeoutMs: target.timeoutMs,
     maxResponseBytes: RESPONSE_BODY_MAX_BYTES,
   })
   return Object.assign(response, { startedAtMs })
+}
+
+function requestHeaders(target: DeliveryTarget, message: Dispatch, nowMs: number): Record<string, string> {
+  return {
+    ...signedHeaders(target, message, nowMs),
+    ...(message.causationId !== null && { [CAUSATION_ID_HEADER]: message.causationId }),
+    [CAUSATION_DEPTH_HEADER]: String(message.causationDepth),
+  }
 }
 
 /** The headers of a signed request to a plugin, by Standard Webhooks 1.0. */

@@ -4,6 +4,12 @@ import { type DueDelivery, fetchBodies, fetchDue } from './repository.ts'
 import type { Job, Lane } from '../lanes/lane.ts'
 import { Room } from '../lanes/capacity.ts'
 
+/** What is sent of an event. */
+interface Content {
+  readonly body: string
+  readonly causationDepth: number
+}
+
 type Due = DueDelivery & { id: string; event_id: string; event: string }
 
 /** Deliveries fetched in one statement, over all lanes. */
@@ -19,7 +25,7 @@ const BODY_CACHE_MAX_CHARS = 16 * 1024 * 1024
 /** Fills lanes with what is due in them: one statement for all lanes, one more for the bodies not seen lately. */
 export class DueReader {
   readonly #pool: pg.Pool
-  readonly #bodies = new BodyCache(BODY_CACHE_MAX_CHARS)
+  readonly #bodies = new BodyCache<Content>(BODY_CACHE_MAX_CHARS)
 
   constructor(pool: pg.Pool) {
     this.#pool = pool
@@ -71,8 +77,8 @@ export class DueReader {
 
   async #bodiesOf(
     fresh: readonly { lane: Lane; row: Due }[],
-  ): Promise<{ bodies: Map<string, string>; deferred: Set<string> }> {
-    const bodies = new Map<string, string>()
+  ): Promise<{ bodies: Map<string, Content>; deferred: Set<string> }> {
+    const bodies = new Map<string, Content>()
     const unknown = new Map<string, { tenantId: string; eventId: string }>()
     for (const { lane, row } of fresh) {
       if (bodies.has(row.event_id)) continue
@@ -85,8 +91,9 @@ export class DueReader {
     for (const found of await fetchBodies(this.#pool, [...unknown.values()], FETCH_BODY_MAX_BYTES)) {
       if (found.over_budget) deferred.add(found.id)
       else if (found.body !== null) {
-        bodies.set(found.id, found.body)
-        this.#bodies.set(found.id, found.body)
+        const content = { body: found.body, causationDepth: found.causation_depth }
+        bodies.set(found.id, content)
+        this.#bodies.set(found.id, content)
       }
     }
     return { bodies, deferred }
@@ -123,13 +130,14 @@ function isDue(row: DueDelivery): row is Due {
   return row.id !== null
 }
 
-function toJob(row: Due, body: string | null): Job {
+function toJob(row: Due, content: Content | null): Job {
   return {
     deliveryId: row.id,
     eventId: row.event_id,
     event: row.event,
     attemptCount: row.attempt_count,
     roundFailures: row.round_failures,
-    body,
+    body: content?.body ?? null,
+    causationDepth: content?.causationDepth ?? 0,
   }
 }

@@ -44,6 +44,8 @@ export interface EventBody {
   id: string
   /** Null: it has aged out or was erased, or `over_budget`. */
   body: string | null
+  /** Automations and deliveries between the event and a person or system. */
+  causation_depth: number
   over_budget: boolean
 }
 
@@ -58,8 +60,8 @@ export async function fetchBodies(
 ): Promise<EventBody[]> {
   const { rows } = await pool.query<EventBody>({
     name: 'fetch_bodies',
-    text: `select id, case when not over_budget then body end as body, over_budget from (
-             select e.id, e.body, place > 1 and sum(octet_length(e.body)) over (order by place) > $3 as over_budget
+    text: `select id, case when not over_budget then body end as body, causation_depth, over_budget from (
+             select e.id, e.body, e.causation_depth, place > 1 and sum(octet_length(e.body)) over (order by place) > $3 as over_budget
              from unnest($1::uuid[], $2::uuid[]) with ordinality want (tenant_id, id, place)
              join events e on e.tenant_id = want.tenant_id and e.id = want.id
            ) found`,

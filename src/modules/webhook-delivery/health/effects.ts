@@ -6,6 +6,7 @@ import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
 import type { Signals } from '#infra/signals.ts'
 import type { EventService } from '#modules/event/index.ts'
 import type { HealthEffect } from './health.ts'
+import type { HealthEvent } from './events.ts'
 import type { Lane } from '../lanes/lane.ts'
 
 export interface EffectContext {
@@ -13,8 +14,6 @@ export interface EffectContext {
   events: EventService
   signals: Signals
 }
-
-type Announcement = 'plugin.failing' | 'plugin.recovered' | 'plugin.disabled'
 
 /**
  * Carries out what a plugin's health asks for, once, however many workers see it: the change is conditional on
@@ -93,7 +92,7 @@ async function announce(
   ctx: EffectContext,
   trx: Transaction<DB>,
   lane: Lane,
-  event: Announcement,
+  event: HealthEvent,
   reason: string | null = null,
 ): Promise<string[]> {
   const { health } = lane
@@ -101,6 +100,7 @@ async function announce(
     tenantId: lane.target.tenantId,
     event,
     source: 'system',
+    exceptPluginId: lane.id,
     data: {
       plugin: lane.target.slug,
       plugin_id: lane.id,

@@ -12,6 +12,8 @@ export interface Job {
   roundFailures: number
   /** Null: aged out or erased, so that it cannot be delivered any more. */
   body: string | null
+  /** Of the event; what the delivery leads to has one more. */
+  causationDepth: number
 }
 
 /** Who may use how much of a worker: see room.ts. */

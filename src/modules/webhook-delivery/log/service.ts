@@ -121,7 +121,12 @@ export async function sendTest(
     timestamp: new Date().toISOString(),
     data: { plugin: target.slug, plugin_id: pluginId, message: 'This is a test of your webhook endpoint.' },
   })
-  const result = await attempt(ctx.egress, target, { id: newId(), body })
+  const result = await attempt(ctx.egress, target, {
+    id: newId(),
+    body,
+    causationId: null,
+    causationDepth: 1,
+  })
   return {
     delivered: result.ok,
     response_status: result.status,
