@@ -248,6 +248,7 @@ export interface Deliveries {
   last_response_status: number | null;
   plugin_id: string;
   reason: string | null;
+  resend: Generated<number>;
   round_failures: Generated<number>;
   sent_at: Timestamp | null;
   status: Generated<string>;

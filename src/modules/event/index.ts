@@ -37,6 +37,7 @@ export { type PluginType, removePluginTypes, replacePluginTypes } from './types/
 export { type EventRow, scanFeed, type ScannedEvent, selectEvents } from './feed/repository.ts'
 export type { EventService } from './context.ts'
 export { pastEvent, sampleOfType, subscriptionWarnings, type TrialEvent } from './feed/subscription-trial.ts'
+export { queueAgain, selectOverallStatus } from './feed/resend-repository.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,7 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB, DeliveryStatus } from '#db/schema.ts'
+import type { DB } from '#db/schema.ts'
 import { advanceJob, claimJob, type HeldJob } from '#infra/durable-jobs.ts'
-import { newId } from '#lib/ids.ts'
+import { queueAgain, selectOverallStatus } from '#modules/event/index.ts'
 import type { Candidate, Criteria, Subscriber } from './selection.ts'
 
 /** A replay that a worker holds. */
@@ -64,7 +64,7 @@ const BATCH_BODY_BYTES = 16 * 1024 * 1024
 export async function readBatch(db: Kysely<DB>, query: BatchQuery): Promise<ScannedEvent[]> {
   // octet_length reads the size of a stored body without unpacking it.
   const { rows } = await sql<ScannedEvent>`
-    select e.id, e.event, e.received_at, e.body, e.has_body, e.is_own, d.status as delivery_status,
+    select e.id, e.event, e.received_at, e.body, e.has_body, e.is_own, ${selectOverallStatus('e.id', query.pluginId, query.tenantId)} as delivery_status,
       e.received_at < ${query.until} and coalesce(e.received_at >= ${query.since}::timestamptz, true) as in_range
     from (
       select found.*, sum(octet_length(body)) over (order by id) - octet_length(body) as bytes_before from (
@@ -76,8 +76,6 @@ export async function readBatch(db: Kysely<DB>, query: BatchQuery): Promise<Scan
         order by id limit ${query.limit}
       ) found
     ) e
-    left join deliveries d on d.event_id = e.id and d.plugin_id = ${query.pluginId}
-      and d.tenant_id = ${query.tenantId}
     where coalesce(e.bytes_before < ${BATCH_BODY_BYTES}, true)
     order by e.id
   `.execute(db)
@@ -85,10 +83,9 @@ export async function readBatch(db: Kysely<DB>, query: BatchQuery): Promise<Scan
 }
 
 /**
- * Queues the deliveries of these events. What was sent or given up becomes pending with a fresh retry schedule;
- * what is waiting already is due at once; what never was is made, unless only deliveries of a status are asked
- * for. Rejects with SQLSTATE 55P03 when a delivery is being written just now: waiting for the lock while holding
- * others could deadlock with the delivery worker's batch.
+ * Queues the deliveries of these events, by the rules of `queueAgain`; what never was is made, unless only deliveries of
+ * a status are asked for. Rejects with SQLSTATE 55P03 when a delivery is being written just now: waiting for the lock
+ * while holding others could deadlock with the delivery worker's batch.
  * @returns how many deliveries were queued
  */
 export async function queueDeliveries(
@@ -96,68 +93,9 @@ export async function queueDeliveries(
   job: ReplayJob,
   events: readonly { id: string; event: string }[],
 ): Promise<number> {
-  const eventIds = events.map(({ id }) => id)
-  const wanted = job.deliveryStatus
-  const locked = await trx
-    .selectFrom('deliveries')
-    .select(['id', 'status'])
-    .where('tenant_id', '=', job.tenantId)
-    .where('plugin_id', '=', job.pluginId)
-    .where('event_id', '=', anyOf(eventIds))
-    .orderBy('id')
-    .forNoKeyUpdate()
-    .noWait()
-    .execute()
+  const wanted = events.map(({ id, event }) => ({ eventId: id, event, pluginId: job.pluginId }))
   // The status may have changed since the batch was read.
-  const present = locked.filter(({ status }) => wanted === null || status === wanted)
-  await requeue(trx, job.tenantId, idsIn(present, ['sent', 'failed']))
-  await hasten(trx, job.tenantId, idsIn(present, ['pending', 'retry']))
-  return present.length + (wanted === null ? await insertMissing(trx, job, events) : 0)
-}
-
-function idsIn(
-  rows: readonly { id: string; status: DeliveryStatus }[],
-  statuses: DeliveryStatus[],
-): string[] {
-  return rows.filter(({ status }) => statuses.includes(status)).map(({ id }) => id)
-}
-
-async function requeue(trx: Transaction<DB>, tenantId: string, ids: readonly string[]): Promise<void> {
-  if (ids.length === 0) return
-  await trx
-    .updateTable('deliveries')
-    .set({ status: 'pending', reason: 'replay', due_at: sql<Date>`now()`, round_failures: 0, sent_at: null })
-    .where('tenant_id', '=', tenantId)
-    .where('id', '=', anyOf(ids))
-    .execute()
-}
-
-async function hasten(trx: Transaction<DB>, tenantId: string, ids: readonly string[]): Promise<void> {
-  if (ids.length === 0) return
-  await trx
-    .updateTable('deliveries')
-    .set({ due_at: sql<Date>`now()` })
-    .where('tenant_id', '=', tenantId)
-    .where('id', '=', anyOf(ids))
-    .where('due_at', '>', sql<Date>`now()`)
-    .execute()
-}
-
-async function insertMissing(
-  trx: Transaction<DB>,
-  job: ReplayJob,
-  events: readonly { id: string; event: string }[],
-): Promise<number> {
-  const { rows } = await sql<{ id: string }>`
-    insert into deliveries (tenant_id, id, plugin_id, event_id, event, reason)
-    select ${job.tenantId}, wanted.id, ${job.pluginId}, wanted.event_id, wanted.event, 'replay'
-    from unnest(${events.map(() => newId())}::uuid[], ${events.map(({ id }) => id)}::uuid[],
-      ${events.map(({ event }) => event)}::text[]) as wanted (id, event_id, event)
-    order by wanted.event_id
-    on conflict (event_id, plugin_id) do nothing
-    returning id
-  `.execute(trx)
-  return rows.length
+  return queueAgain(trx, job.tenantId, wanted, { reason: 'replay', status: job.deliveryStatus, noWait: true })
 }
 
 export interface Progress {
@@ -177,8 +115,4 @@ export async function advanceReplay(
   const changes = sql`cursor_event_id = ${cursor}, scanned = scanned + ${scanned}, queued = queued + ${queued},
     skipped = skipped + ${skipped}`
   await advanceJob(trx, 'replays', job, { changes, leaseMs })
-}
-
-function anyOf(ids: readonly string[]) {
-  return sql<string>`any(${ids}::uuid[])`
 }

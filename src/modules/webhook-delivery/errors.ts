@@ -12,3 +12,9 @@ export const deliveryNotRetryable = defineProblem(
   'This delivery cannot be sent again',
   'Its body has aged out or was erased, or its plugin was deleted.',
 )
+export const inFlight = defineProblem(
+  'in_flight',
+  409,
+  'This delivery is being sent',
+  'It is due, and a worker has it in hand. Read it again in a moment, and retry it if the attempt has failed.',
+)

@@ -91,8 +91,13 @@ export async function seedDelivery(
   return id
 }
 
-/** The plugin's deliveries by event. */
+/** The plugin's deliveries by event, the last one of each. */
 export async function deliveriesOf(db: Kysely<DB>, pluginId: string) {
-  const rows = await db.selectFrom('deliveries').selectAll().where('plugin_id', '=', pluginId).execute()
+  const rows = await db
+    .selectFrom('deliveries')
+    .selectAll()
+    .where('plugin_id', '=', pluginId)
+    .orderBy('resend')
+    .execute()
   return new Map(rows.map((row) => [row.event_id, row]))
 }

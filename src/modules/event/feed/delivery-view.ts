@@ -1,6 +1,25 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 
+/** Deliveries counted that are due before one, to tell when it can be its turn. */
+const MAX_AHEAD = 1_000
+
+/**
+ * When the next attempt can be made at the earliest: null while nobody knows, because its plugin is paused or
+ * disabled; not before a hold is over, nor before a rate limit lets those through that are due earlier.
+ */
+const NEXT_ATTEMPT_AT = sql<Date | null>`case
+  when d.due_at is null or p.status <> 'active' then null
+  when l.hold_until > greatest(d.due_at, now()) then l.hold_until
+  when p.rate_limit_per_second is not null and d.due_at <= now() then greatest(d.due_at, now() + (
+    select count(*) from (
+      select from deliveries ahead
+      where ahead.plugin_id = d.plugin_id and ahead.tenant_id = d.tenant_id
+        and ahead.status in ('pending', 'retry') and (ahead.due_at, ahead.id) < (d.due_at, d.id)
+      limit ${sql.lit(MAX_AHEAD)}
+    ) as counted) * interval '1 second' / p.rate_limit_per_second)
+  else d.due_at end`
+
 /** A tenant's deliveries as they are shown. Why one waits is told by its plugin and lane as they are now. */
 export function deliveryView(db: Kysely<DB>, tenantId: string) {
   return db
@@ -16,7 +35,8 @@ export function deliveryView(db: Kysely<DB>, tenantId: string) {
       'p.slug as plugin',
       'd.status',
       'd.attempt_count',
-      'd.due_at as next_attempt_at',
+      'd.resend',
+      NEXT_ATTEMPT_AT.as('next_attempt_at'),
       'd.created_at',
       'd.sent_at',
       'd.last_response_status',

@@ -56,6 +56,7 @@ const EventDelivery = Type.Object({
   status: StringEnum(['pending', 'sent', 'retry', 'failed']),
   reason: Nullable(Type.String({ description: 'Why it waits or ended' })),
   attempt_count: Type.Integer(),
+  resend: Type.Integer({ description: '0, or which sending again of what had arrived it is' }),
   next_attempt_at: Nullable(Timestamp),
   created_at: Timestamp,
   sent_at: Nullable(Timestamp),

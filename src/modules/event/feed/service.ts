@@ -4,9 +4,10 @@ import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { Signals } from '#infra/signals.ts'
 import { isUuid } from '#lib/ids.ts'
-import { requeueEvent, selectDeliveries, selectSlugs } from './delivery-repository.ts'
+import { selectDeliveries, selectSlugs } from './delivery-repository.ts'
 import { eventBodyGone, eventNotFound, pluginNotSubscribed } from '../errors.ts'
 import { type EventRow, findEvent } from './repository.ts'
+import { queueAgain } from './resend-repository.ts'
 import type { EventDetail, EventReplayResult } from './schemas.ts'
 import { loadPicture } from '../intake/snapshot-repository.ts'
 import { readBody, viewEvent } from './view.ts'
@@ -48,7 +49,8 @@ export async function replayEvent(
     const chosen = subscribed.filter((each) => plugin === undefined || isNamed(each, plugin))
     if (plugin !== undefined && chosen.length === 0) throw pluginNotSubscribed()
     const pluginIds = chosen.map((each) => each.id)
-    await requeueEvent(trx, { tenantId, id: row.id, event: row.event }, pluginIds)
+    const wanted = pluginIds.map((pluginId) => ({ eventId: row.id, event: row.event, pluginId }))
+    await queueAgain(trx, tenantId, wanted, { reason: 'replay', status: null, noWait: false })
     await audit(trx, actor, {
       tenantId,
       action: 'event.replayed',

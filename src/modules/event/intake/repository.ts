@@ -17,7 +17,8 @@ export async function selectBySourceIds(
 ): Promise<TakenSourceId[]> {
   const { rows } = await sql<TakenSourceId>`
     select e.tenant_id, e.source_id, e.id, e.event, e.fingerprint,
-      (select count(*)::int from deliveries d where d.event_id = e.id and d.tenant_id = e.tenant_id) as deliveries
+      (select count(*)::int from deliveries d where d.event_id = e.id and d.tenant_id = e.tenant_id
+        and d.resend = 0) as deliveries
     from unnest(${keys.map(({ tenantId }) => tenantId)}::uuid[], ${keys.map(({ sourceId }) => sourceId)}::text[])
       as key (tenant_id, source_id)
     join events e on e.tenant_id = key.tenant_id and e.source_id = key.source_id`.execute(db)

@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { deliveryView } from '#modules/event/index.ts'
 
@@ -31,48 +31,65 @@ export async function findDelivery(db: Kysely<DB>, tenantId: string, id: string,
   return { ...delivery, attempts: attempts.reverse() }
 }
 
+export type Retryable = NonNullable<Awaited<ReturnType<typeof lockRetryable>>>
+
 /**
- * Makes one delivery due now, with a fresh retry schedule, whatever has become of it.
- * @returns the plugin, or undefined if there is no such delivery or nothing to send any more
+ * A delivery that can be sent again, kept from changing; undefined: there is nothing to send any more, or nobody to
+ * send it to.
  */
-export async function requeueDelivery(
+export async function lockRetryable(trx: Transaction<DB>, tenantId: string, id: string) {
+  return (
+    trx
+      .selectFrom('deliveries as d')
+      .innerJoin('events as e', (join) =>
+        join.onRef('e.tenant_id', '=', 'd.tenant_id').onRef('e.id', '=', 'd.event_id'),
+      )
+      .innerJoin('plugins as p', (join) =>
+        join.onRef('p.tenant_id', '=', 'd.tenant_id').onRef('p.id', '=', 'd.plugin_id'),
+      )
+      .innerJoin('delivery_lanes as l', 'l.plugin_id', 'p.id')
+      .select(['d.id', 'd.status', 'd.event_id', 'd.event', 'd.plugin_id'])
+      // Somebody holds the lane and has it in hand, or is about to.
+      .select(
+        sql<boolean>`d.status in ('pending', 'retry') and d.due_at <= clock_timestamp()
+        and coalesce(l.lease_until > clock_timestamp(), false)`.as('in_flight'),
+      )
+      .where('d.tenant_id', '=', tenantId)
+      .where('d.id', '=', id)
+      .where('e.body', 'is not', null)
+      .where('p.deleted_at', 'is', null)
+      .forNoKeyUpdate('d')
+      .executeTakeFirst()
+  )
+}
+
+/** Makes a delivery that has not arrived due now, with a fresh retry schedule. */
+export async function startAgain(trx: Transaction<DB>, tenantId: string, id: string): Promise<void> {
+  await trx
+    .updateTable('deliveries')
+    .set({ status: 'pending', reason: 'manual_retry', due_at: sql<Date>`now()`, round_failures: 0 })
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', id)
+    .where('status', '<>', 'sent')
+    .execute()
+}
+
+/** The youngest delivery of an event to a plugin. */
+export async function findLastDelivery(
   db: Kysely<DB>,
   tenantId: string,
-  id: string,
-): Promise<{ plugin_id: string } | undefined> {
-  return db
-    .updateTable('deliveries as d')
-    .set({
-      status: 'pending',
-      reason: 'manual_retry',
-      due_at: sql<Date>`now()`,
-      round_failures: 0,
-      sent_at: null,
-    })
-    .where('d.tenant_id', '=', tenantId)
-    .where('d.id', '=', id)
-    .where((eb) =>
-      eb.exists(
-        eb
-          .selectFrom('events as e')
-          .select('e.id')
-          .whereRef('e.tenant_id', '=', 'd.tenant_id')
-          .whereRef('e.id', '=', 'd.event_id')
-          .where('e.body', 'is not', null),
-      ),
-    )
-    .where((eb) =>
-      eb.exists(
-        eb
-          .selectFrom('plugins as p')
-          .select('p.id')
-          .whereRef('p.tenant_id', '=', 'd.tenant_id')
-          .whereRef('p.id', '=', 'd.plugin_id')
-          .where('p.deleted_at', 'is', null),
-      ),
-    )
-    .returning('d.plugin_id')
+  { event_id, plugin_id }: { event_id: string; plugin_id: string },
+): Promise<string | undefined> {
+  const row = await db
+    .selectFrom('deliveries')
+    .select('id')
+    .where('tenant_id', '=', tenantId)
+    .where('event_id', '=', event_id)
+    .where('plugin_id', '=', plugin_id)
+    .orderBy('resend', 'desc')
+    .limit(1)
     .executeTakeFirst()
+  return row?.id
 }
 
 export async function findPluginRevision(

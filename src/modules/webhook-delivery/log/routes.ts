@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref } from '#lib/api/schema.ts'
-import { deliveryNotFound, deliveryNotRetryable } from '../errors.ts'
+import { deliveryNotFound, deliveryNotRetryable, inFlight } from '../errors.ts'
 import {
   Delivery,
   DeliveryAttempt,
@@ -86,11 +86,13 @@ export async function deliveryRoutes(app: FastifyInstance, options: { ctx: Deliv
         operationId: 'retryDelivery',
         tags: ['deliveries'],
         summary: 'Send one delivery again, now',
-        description: 'Also one that was sent. It gets a fresh retry schedule and keeps its webhook-id.',
+        description:
+          'With a fresh retry schedule; the webhook-id stays. What was sent stays so: sending it again is a delivery of ' +
+          'its own, which is answered. While an attempt is under way it is refused.',
         params: DeliveryParams,
         response: {
           202: ref(DeliveryDetail),
-          ...problems(...WRITE_PROBLEMS, deliveryNotFound, deliveryNotRetryable),
+          ...problems(...WRITE_PROBLEMS, deliveryNotFound, deliveryNotRetryable, inFlight),
         },
       },
     },

@@ -36,7 +36,19 @@ const deliveryFields = {
   status: StringEnum(DELIVERY_STATUSES),
   reason: Nullable(Type.String({ description: `Why it waits or ended: ${DELIVERY_REASONS.join(', ')}` })),
   attempt_count: Type.Integer(),
-  next_attempt_at: Nullable(Timestamp),
+  resend: Type.Integer({
+    description:
+      '0; of what was sent again after it had arrived: for which time. Each is a delivery of its own',
+  }),
+  next_attempt_at: Nullable(
+    Type.Unsafe<Date | string>({
+      type: 'string',
+      format: 'date-time',
+      description:
+        'When the next attempt can be made at the earliest, whatever holds the plugin; null: there is none, or nobody ' +
+        'knows, as the plugin is paused or disabled',
+    }),
+  ),
   created_at: Timestamp,
   sent_at: Nullable(Timestamp),
   last_response_status: Nullable(Type.Integer()),

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
@@ -9,10 +9,18 @@ import type { Signals } from '#infra/signals.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { isEventPattern } from '#lib/event-pattern.ts'
 import { newId } from '#lib/ids.ts'
+import { queueAgain } from '#modules/event/index.ts'
 import { attempt, type DeliveryTarget } from '../destinations/attempt.ts'
-import { deliveryNotFound, deliveryNotRetryable } from '../errors.ts'
+import { deliveryNotFound, deliveryNotRetryable, inFlight } from '../errors.ts'
 import { listDeliveries } from './log-repository.ts'
-import { findDelivery, findPluginRevision, requeueDelivery } from './repository.ts'
+import {
+  findDelivery,
+  findLastDelivery,
+  findPluginRevision,
+  lockRetryable,
+  type Retryable,
+  startAgain,
+} from './repository.ts'
 import type { DeliveryQuery } from './schemas.ts'
 import type { TargetCache } from '../destinations/targets.ts'
 import type { DeliveryCounts } from '../outcomes/tally.ts'
@@ -66,17 +74,35 @@ export async function getDelivery(ctx: DeliveryContext, actor: Actor, tenantId: 
   return delivery
 }
 
-/** Queues one delivery again, with a fresh retry schedule. */
+/**
+ * Queues one delivery again, with a fresh retry schedule. What was sent stays so: it is sent again by a delivery of its
+ * own, which is what is answered.
+ *
+ * @throws `delivery_not_found`, `delivery_not_retryable`, `in_flight`
+ */
 export async function retryDelivery(ctx: DeliveryContext, actor: Actor, tenantId: string, id: string) {
   await getDelivery(ctx, actor, tenantId, id)
   const queued = await ctx.db.transaction().execute(async (trx) => {
-    const row = await requeueDelivery(trx, tenantId, id)
+    const row = await lockRetryable(trx, tenantId, id)
     if (row === undefined) throw deliveryNotRetryable()
-    await audit(trx, actor, { tenantId, action: 'delivery.retried', targetKind: 'delivery', targetId: id })
-    return row
+    if (row.in_flight) throw inFlight()
+    const again = row.status === 'sent' ? await sendAnew(trx, tenantId, row) : id
+    if (again === id) await startAgain(trx, tenantId, id)
+    const detail = again === id ? {} : { resend: again }
+    const target = { tenantId, targetKind: 'delivery', targetId: id, detail }
+    await audit(trx, actor, { action: 'delivery.retried', ...target })
+    return { id: again, pluginId: row.plugin_id }
   })
-  ctx.signals.publish('deliveries_due', [queued.plugin_id])
-  return getDelivery(ctx, actor, tenantId, id)
+  ctx.signals.publish('deliveries_due', [queued.pluginId])
+  return getDelivery(ctx, actor, tenantId, queued.id)
+}
+
+async function sendAnew(trx: Transaction<DB>, tenantId: string, row: Retryable): Promise<string> {
+  const wanted = { eventId: row.event_id, event: row.event, pluginId: row.plugin_id }
+  await queueAgain(trx, tenantId, [wanted], { reason: 'manual_retry', status: null, noWait: false })
+  const last = await findLastDelivery(trx, tenantId, row)
+  if (last === undefined) throw deliveryNotRetryable()
+  return last
 }
 
 /** Delivers now what is due for this tenant, beside whatever workers there are. */

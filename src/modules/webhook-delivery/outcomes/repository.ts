@@ -75,7 +75,7 @@ with held as materialized (
         + case when o.status is null then 0 else coalesce(o.attempted, true)::int end,
       due_at = case when o.status = 'retry'
         then coalesce($18::timestamptz, clock_timestamp()) + o.delay_ms * interval '1 millisecond' end,
-      sent_at = case when o.status is null then clock_timestamp() end,
+      sent_at = case when o.status is null then clock_timestamp() else d.sent_at end,
       last_response_status = o.response_status, last_error_class = o.error_class
   from unnest($4::int[], $5::uuid[], $6::int[], $7::bool[], $8::text[], $9::text[], $10::float8[], $11::float8[],
     $12::int[], $13::smallint[], $14::text[], $15::text[], string_to_array($16, chr(10), ''), $17::text[], $19::bool[])

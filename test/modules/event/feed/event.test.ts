@@ -108,16 +108,17 @@ t.test('a replay queues what ended again, hastens what waits and adds what never
   t.strictSame(woken.sort(), plugins.map((plugin) => plugin.id).sort())
 
   const rows = await db.selectFrom('deliveries').selectAll().where('event_id', '=', id).execute()
-  const row = (pluginId: string) => rows.find(({ plugin_id }) => plugin_id === pluginId)
-  t.equal(rows.length, 4)
-  t.ok(rows.every(({ due_at }) => due_at !== null && due_at.getTime() <= Date.now() + 1_000))
-  t.match(row(sent.id), {
-    status: 'pending',
-    reason: 'replay',
-    round_failures: 0,
-    attempt_count: 1,
-    sent_at: null,
-  })
+  const row = (pluginId: string) =>
+    rows.find(({ plugin_id, resend }) => plugin_id === pluginId && resend === 0)
+  t.equal(rows.length, 5)
+  t.match(row(sent.id), { status: 'sent', attempt_count: 1, sent_at: Date, resend: 0 })
+  const due = rows.filter(({ id }) => id !== row(sent.id)?.id)
+  t.ok(due.every(({ due_at }) => due_at !== null && due_at.getTime() <= Date.now() + 1_000))
+  t.match(
+    rows.find(({ resend }) => resend === 1),
+    { plugin_id: sent.id, status: 'pending', reason: 'replay', attempt_count: 0, sent_at: null },
+    'what was sent stays so',
+  )
   t.match(row(failed.id), { status: 'pending', reason: 'replay', round_failures: 0, attempt_count: 4 })
   t.match(row(waiting.id), { status: 'retry', reason: null, round_failures: 2 })
   t.match(row(added.id), { status: 'pending', reason: 'replay' })

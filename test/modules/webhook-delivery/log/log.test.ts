@@ -87,31 +87,37 @@ t.test('a manual retry sends a delivery again, whatever has become of it', async
   receiver.answer(500)
   const response = await tenant.post(`/api/plugins/events/${id}/retry`)
   t.equal(response.statusCode, 202)
-  t.match(response.json(), { id, status: 'pending', reason: 'manual_retry', attempt_count: 1, sent_at: null })
+  t.match(response.json(), { event_id: eventId, status: 'pending', reason: 'manual_retry', resend: 1 })
+  const resend = response.json<{ id: string }>().id
+  t.not(resend, id, 'what was sent is sent again by a delivery of its own')
   t.match(await deliverDue(service, tenant), { retried: 1 }, 'the schedule begins anew')
   receiver.answer(204)
-  await tenant.post(`/api/plugins/events/${id}/retry`)
+  await tenant.post(`/api/plugins/events/${resend}/retry`)
   t.match(await deliverDue(service, tenant), { sent: 1 }, 'it does not wait for the schedule')
-  t.match((await tenant.get(`/api/plugins/events/${id}`)).json(), {
+  t.match((await tenant.get(`/api/plugins/events/${resend}`)).json(), {
     status: 'sent',
     reason: null,
-    attempt_count: 3,
+    attempt_count: 2,
     attempts: [
-      { number: 1, response_status: 204 },
-      { number: 2, response_status: 500 },
-      { number: 3, response_status: 204 },
+      { number: 1, response_status: 500 },
+      { number: 2, response_status: 204 },
     ],
+  })
+  t.match((await tenant.get(`/api/plugins/events/${id}`)).json(), {
+    status: 'sent',
+    attempt_count: 1,
+    resend: 0,
   })
   t.strictSame(
     receiver.received.map(({ headers }) => headers['webhook-id']),
     [eventId, eventId, eventId],
   )
   const audited = (await tenant.get('/api/audit-log')).json<{
-    data: { action: string; target_id: string }[]
+    data: { action: string; target_id: string; detail: unknown }[]
   }>()
-  t.equal(
-    audited.data.filter((entry) => entry.action === 'delivery.retried' && entry.target_id === id).length,
-    2,
+  t.match(
+    audited.data.filter(({ action }) => action === 'delivery.retried'),
+    [{ target_id: resend }, { target_id: id, detail: { resend } }],
   )
 })
 
