@@ -1,8 +1,14 @@
 const MAX_CHARS = 128
-const EVENT_TYPE = /^[a-z0-9_]+(?:\.[a-z0-9_]+)*$/
+const PLAIN_TYPE = /^[a-z0-9_]+(?:\.[a-z0-9_]+)*$/
+const EVENT_TYPE = /^[A-Za-z0-9_/-]+(?:\.[A-Za-z0-9_/-]+)*$/
 const ANY_BELOW = '.*'
 
 /** Lower-case segments separated by dots: `product.created`, `booking.slot.freed`. At most 128 characters. */
+export function isPlainEventType(text: string): boolean {
+  return text.length <= MAX_CHARS && PLAIN_TYPE.test(text)
+}
+
+/** The same, or a CloudEvents type such as `com.github.pull-request.Opened`: with capitals, hyphens and slashes, too. */
 export function isEventType(text: string): boolean {
   return text.length <= MAX_CHARS && EVENT_TYPE.test(text)
 }

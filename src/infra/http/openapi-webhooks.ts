@@ -73,7 +73,7 @@ export function webhookDocuments(): Webhooks {
       description:
         'Signed by Standard Webhooks 1.0. `data` is as it came in at POST /api/events; GET /api/event-types has ' +
         'a sample and a schema for each type. Order is best effort, and the same event may come more than once.',
-      event: { type: 'string', pattern: '^[a-z0-9_]+(\\.[a-z0-9_]+)*$', maxLength: 128 },
+      event: { type: 'string', pattern: '^[A-Za-z0-9_/-]+(\\.[A-Za-z0-9_/-]+)*$', maxLength: 128 },
       data: { type: 'object', additionalProperties: true },
       example: [
         'product.created',

@@ -18,6 +18,8 @@ export interface NewEvent {
   /** Set for a plugin's own key, which may publish only the types that its plugin declared. */
   publisherPluginId?: string | null
   causation?: Causation | null
+  /** The attributes of a CloudEvent, delivered beside its data. */
+  cloudEvent?: Readonly<Record<string, unknown>> | undefined
   /** A plugin that does not get it, whatever it subscribes to: the one that it tells of. */
   exceptPluginId?: string
 }

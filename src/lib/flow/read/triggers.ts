@@ -137,12 +137,7 @@ function readEventTypes(reader: Reader, shortPath: Part['path'] | null): string[
 /** Whether it can be one; that the tenant knows no such type is reported, too. */
 export function checkEventType(reader: Reader, type: unknown, path: Part['path']): type is string {
   if (typeof type !== 'string' || !isEventType(type)) {
-    report(
-      reader,
-      'invalid_event_type',
-      path,
-      'Write one event type in lower case, such as "customer.created".',
-    )
+    report(reader, 'invalid_event_type', path, 'Write one event type, such as "customer.created".')
     return false
   }
   if (!reader.compilation.catalogue.eventTypes.has(type)) reportUnknown(reader, type, path)

@@ -14,6 +14,13 @@ const fields = {
   timestamp: Timestamp,
   received_at: Timestamp,
   data: Type.Optional(Type.Unknown({ description: 'As it came; absent when `body_gone` says why' })),
+  cloudevent: Type.Optional(
+    Type.Unsafe<Record<string, unknown>>({
+      type: 'object',
+      additionalProperties: true,
+      description: 'Of a CloudEvent: its attributes, such as source, subject and extensions',
+    }),
+  ),
   body_gone: Type.Optional(Nullable(StringEnum(['expired', 'erased']))),
   schema_problems: Type.Optional(
     Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), {

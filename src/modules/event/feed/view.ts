@@ -14,6 +14,7 @@ export function viewEvent(row: EventRow): FeedEvent {
     timestamp: body?.timestamp ?? row.occurred_at,
     received_at: row.received_at,
     ...(body === null ? { body_gone: row.body_gone } : { data: body.data }),
+    ...(body?.cloudevent !== undefined && { cloudevent: body.cloudevent }),
     ...(row.schema_problems !== null && { schema_problems: row.schema_problems }),
     ...((row.causation_id !== null || row.causation_depth > 0) && {
       causation: {
@@ -30,6 +31,12 @@ export function readBody(row: Pick<EventRow, 'body'>): unknown {
   return readParsedBody(row)?.data
 }
 
-function readParsedBody({ body }: Pick<EventRow, 'body'>): { timestamp: string; data: unknown } | null {
-  return body === null ? null : (readJson(body) as { timestamp: string; data: unknown })
+function readParsedBody({ body }: Pick<EventRow, 'body'>): StoredBody | null {
+  return body === null ? null : (readJson(body) as StoredBody)
+}
+
+interface StoredBody {
+  timestamp: string
+  data: unknown
+  cloudevent?: Record<string, unknown>
 }

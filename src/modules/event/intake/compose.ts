@@ -50,6 +50,7 @@ export function composeEvent(event: NewEvent, now = new Date()): ComposedEvent |
     tenant_id: event.tenantId,
     timestamp,
     data: event.data,
+    ...(event.cloudEvent !== undefined && { cloudevent: event.cloudEvent }),
   })
   if (body.length * MAX_BYTES_PER_UNIT > MAX_EVENT_BYTES && Buffer.byteLength(body) > MAX_EVENT_BYTES) {
     return eventTooLarge()

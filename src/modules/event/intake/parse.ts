@@ -1,4 +1,4 @@
-import { isEventType } from '#lib/event-pattern.ts'
+import { isPlainEventType } from '#lib/event-pattern.ts'
 import { isUuid } from '#lib/ids.ts'
 import { isRawNumber, toPointer, withPlainNumbers } from '#lib/json/index.ts'
 import type { FieldError } from '#lib/api/problem.ts'
@@ -14,6 +14,8 @@ export interface GivenEvent {
   timestamp: string | null
   tenantId: string | undefined
   causation: Causation | null
+  /** The attributes of a CloudEvent, all but its data. */
+  cloudEvent?: Readonly<Record<string, unknown>>
 }
 
 /**
@@ -63,7 +65,7 @@ export function readEvent(value: unknown, shape: EventShape, base: string): Give
 
   const event = value[shape.event]
   if (event === undefined) wrong(shape.event, 'is required')
-  else if (typeof event !== 'string' || !isEventType(event)) wrong(shape.event, EVENT_TYPE_RULE)
+  else if (typeof event !== 'string' || !isPlainEventType(event)) wrong(shape.event, EVENT_TYPE_RULE)
   const data = value[shape.data]
   if (data === undefined) wrong(shape.data, 'is required')
   else if (!isObject(data)) wrong(shape.data, 'must be object')

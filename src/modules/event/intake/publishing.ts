@@ -23,13 +23,14 @@ export function refusePublishing(picture: TenantPicture, event: string, pluginId
   if (picture.strict) {
     return eventTypeForbidden('The shop takes only known types: declare it as a trigger in the manifest.')
   }
-  const named = picture.pluginNamed(segment)
+  const named = picture.pluginNamed(segment.replaceAll('-', '_'))
   if (named !== undefined && named !== pluginId) {
     return eventTypeForbidden(`"${segment}" is another plugin's slug: choose another first segment.`)
   }
   return null
 }
 
+/** As everybody reads it: what looks like another's name is no name of one's own. */
 function firstSegment(type: string): string {
-  return type.split('.', 1)[0] ?? type
+  return (type.split(/[./]/, 1)[0] ?? type).toLowerCase()
 }

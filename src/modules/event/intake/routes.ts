@@ -1,8 +1,9 @@
+import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { JSON_TYPE, readJsonBatch } from '#infra/http/edge.ts'
 import { WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref } from '#lib/api/schema.ts'
-import { BATCHED, STRUCTURED } from './cloudevents.ts'
+import { BATCHED, JSON_LIKE, STRUCTURED } from './cloudevents.ts'
 import {
   eventConflict,
   eventSchemaMismatch,
@@ -42,7 +43,7 @@ const serializerCompiler = () => (answer: unknown) => JSON.stringify(answer)
 export async function intakeRoutes(app: FastifyInstance, options: { events: EventService }): Promise<void> {
   const { events } = options
   app.removeContentTypeParser(JSON_TYPE)
-  for (const type of [JSON_TYPE, STRUCTURED, BATCHED]) {
+  for (const type of [JSON_TYPE, STRUCTURED, BATCHED, JSON_LIKE]) {
     app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) =>
       readJsonBatch(bytes, 'events', MAX_BATCH_EVENTS),
     )
@@ -86,6 +87,29 @@ export async function intakeRoutes(app: FastifyInstance, options: { events: Even
       const submitter = submitterOf(request, format === 'cloudevents' ? 'cloudevents' : 'api')
       reply.code(202)
       return single ? submitOne(events, submitter, given[0] ?? []) : submitBatch(events, submitter, given)
+    },
+  )
+
+  app.options(
+    '/api/events',
+    {
+      config: { access: { role: 'public' } },
+      schema: {
+        operationId: 'allowEvents',
+        tags: ['events'],
+        summary: 'Answer the handshake of CloudEvents senders',
+        description:
+          'HTTP 1.1 Web Hooks for Event Delivery, 4: any origin may send, at any rate, with a key. A ' +
+          'WebHook-Request-Callback is not called: the answer is given here.',
+        response: { 200: Type.Null({ description: 'Events are taken here' }) },
+      },
+    },
+    async ({ headers }, reply) => {
+      const origin = headers['webhook-request-origin']
+      void reply.header('allow', 'POST, GET, OPTIONS')
+      if (typeof origin === 'string' && origin !== '') void reply.header('webhook-allowed-origin', origin)
+      if (headers['webhook-request-rate'] !== undefined) void reply.header('webhook-allowed-rate', '*')
+      return reply.send(null)
     },
   )
 

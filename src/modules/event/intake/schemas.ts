@@ -111,8 +111,15 @@ export const CloudEvent = Type.Object(
     specversion: Type.Literal('1.0'),
     id: Type.String({ minLength: 1 }),
     source: Type.String({ minLength: 1, description: 'Unique together with id' }),
-    type: event,
+    type: Type.String({
+      maxLength: 128,
+      pattern: '^[A-Za-z0-9_/-]+(\\.[A-Za-z0-9_/-]+)*$',
+      description: 'What happened; capitals, hyphens and slashes are welcome',
+      examples: ['com.github.pull-request.Opened'],
+    }),
+    subject: Type.Optional(Type.String({ minLength: 1, description: 'What of the source it is about' })),
     time: Type.Optional(timestamp),
+    dataschema: Type.Optional(Type.String({ minLength: 1 })),
     datacontenttype: Type.Optional(Type.String({ description: 'A JSON type, if any' })),
     data: Type.Optional(OpenObject("The event's data; {} by default")),
     causationid: Type.Optional(Type.String({ format: 'uuid', description: 'As `x-causation-id`' })),
@@ -123,7 +130,7 @@ export const CloudEvent = Type.Object(
   {
     $id: 'CloudEvent',
     additionalProperties: true,
-    description: 'CloudEvents 1.0, JSON format',
+    description: 'CloudEvents 1.0, JSON format. Extensions are kept, shown and delivered, as `cloudevent`',
     examples: [
       {
         specversion: '1.0',

@@ -84,5 +84,6 @@ function newEvent(submitter: Submitter, given: GivenEvent): NewEvent {
     source: submitter.source,
     publisherPluginId: submitter.pluginId,
     causation: given.causation,
+    cloudEvent: given.cloudEvent,
   }
 }

@@ -6,7 +6,7 @@ const OpenObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additi
 const name = Type.String({
   minLength: 1,
   maxLength: 128,
-  pattern: '^[a-z0-9_]+(\\.[a-z0-9_]+)*$',
+  pattern: '^[A-Za-z0-9_/-]+(\\.[A-Za-z0-9_/-]+)*$',
   description: 'Lower-case segments joined by dots',
   examples: ['loyalty.points_earned'],
 })

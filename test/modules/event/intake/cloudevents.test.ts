@@ -44,6 +44,14 @@ t.test('structured, binary and batch mode of the SDK are the same event', async 
     tenant_id: tenant.id,
     timestamp: '2026-03-01T10:00:00.000Z',
     data: { total: 79.8, note: 'äpple' },
+    cloudevent: {
+      id: 'A-234',
+      time: '2026-03-01T10:00:00.000Z',
+      type: 'shop.order.created',
+      source: 'https://shop.example/orders',
+      specversion: '1.0',
+      datacontenttype: 'application/json',
+    },
   })
 })
 
@@ -82,7 +90,14 @@ t.test(
       [{ datacontenttype: 'text/plain', data: {} }, '/datacontenttype'],
       [{ data: 'text' }, '/data'],
       [{ specversion: '0.3' }, '/specversion'],
-      [{ type: 'com.Example' }, '/type'],
+      [{ type: 'com Example' }, '/type'],
+      [{ type: 'com..example' }, '/type'],
+      [{ subject: '' }, '/subject'],
+      [{ subject: 7 }, '/subject'],
+      [{ dataschema: 'a\u0007b' }, '/dataschema'],
+      [{ extension: { nested: true } }, '/extension'],
+      [{ 'my-extension': 'x' }, '/my-extension'],
+      [{ Capital: 'x' }, '/Capital'],
       [{ source: '' }, '/source'],
       [{ id: undefined }, '/id'],
       [{ time: 'yesterday' }, '/time'],
