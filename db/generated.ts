@@ -261,6 +261,7 @@ export interface DeliveryAttempts {
   error_class: string | null;
   error_detail: string | null;
   number: number;
+  request: Json | null;
   response_body: string | null;
   response_headers: Json | null;
   response_status: number | null;

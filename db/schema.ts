@@ -73,6 +73,7 @@ export interface DB {
     {
       error_class: ErrorClass | null
       response_headers: Json<Record<string, string>> | null
+      request: Json<SentRequest> | null
     }
   >
   delivery_lanes: Narrow<
@@ -142,6 +143,12 @@ export interface DB {
     Raw.Tenants,
     { subscriptions_version: DefaultTo<number>; actions_version: DefaultTo<number> }
   >
+}
+
+/** What of a request to a plugin does not follow from its event: where it went, and the plugin's own headers' names. */
+export interface SentRequest {
+  url: string
+  headers: string[]
 }
 
 export type PluginStatus = 'active' | 'paused' | 'disabled'

@@ -20,6 +20,9 @@ const CERTIFICATE_PROBLEMS: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'The certificate chain is incomplete',
 }
 
+const CLIENT_CERTIFICATE_REQUIRED = 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED'
+const CLIENT_CERTIFICATE_DETAIL = 'The server asks for a client certificate, and none is sent'
+
 /** undici refused the request itself, before a byte was written. */
 const UNSENDABLE = new Set([
   'UND_ERR_INVALID_ARG',
@@ -45,7 +48,10 @@ export function connectError(cause: unknown): EgressError {
 export function tlsError(cause: unknown): EgressError {
   if (cause instanceof EgressError || isClosedByPeer(cause)) return connectError(cause)
   const code = codeOf(cause)
-  const detail = CERTIFICATE_PROBLEMS[code] ?? `The TLS handshake failed (${code})`
+  const detail =
+    code === CLIENT_CERTIFICATE_REQUIRED
+      ? CLIENT_CERTIFICATE_DETAIL
+      : (CERTIFICATE_PROBLEMS[code] ?? `The TLS handshake failed (${code})`)
   return new EgressError('tls_error', detail, { cause })
 }
 
@@ -66,6 +72,9 @@ export function exchangeError(cause: unknown): EgressError {
   }
   if (UNSENDABLE.has(code)) {
     return new EgressError('protocol_error', `The request cannot be sent: ${messageOf(cause)}`, { cause })
+  }
+  if (code === CLIENT_CERTIFICATE_REQUIRED) {
+    return new EgressError('tls_error', CLIENT_CERTIFICATE_DETAIL, { cause })
   }
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) {
     return new EgressError('tls_error', `TLS failed (${code})`, { cause })

@@ -210,7 +210,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const status = this.#status ?? 0
     if (status >= 500) this.#settle('http_5xx', `The answer was ${status}`)
     else if (status >= 400) this.#settle('http_4xx', `The answer was ${status}`)
-    else if (status >= 300) this.#settle('redirect', `The answer was ${status}; redirects are not followed`)
+    else if (status >= 300)
+      this.#settle('redirect', redirectDetail(status, this.#request.url, this.#headers['location']))
     else if (this.#received > this.#maxBytes) {
       this.#settle(
         'response_too_large',
@@ -242,6 +243,17 @@ export class Exchange implements Dispatcher.DispatchHandler {
 }
 
 /** The answer to a request that never became an exchange. */
+const MAX_LOCATION_CHARS = 300
+
+/** Says where a redirect leads, without its query and credentials, which may be secrets. */
+function redirectDetail(status: number, from: string, location: string | undefined): string {
+  const to = location === undefined ? null : URL.parse(location, from)
+  if (to === null) return `The answer was ${status}; redirects are not followed`
+  const where = `${to.origin === 'null' ? `${to.protocol}` : to.origin}${to.pathname}`
+  const shown = where.length > MAX_LOCATION_CHARS ? `${where.slice(0, MAX_LOCATION_CHARS)}…` : where
+  return `The answer was ${status} to ${shown}; redirects are not followed`
+}
+
 export function refusedResponse(errorClass: EgressErrorClass, errorDetail: string): EgressResponse {
   return {
     ok: false,

@@ -5,7 +5,7 @@ import type { FastifyRequest, FastifySchema, FastifySchemaCompiler, RouteOptions
 import type { FastifySerializerCompiler } from 'fastify/types/schema.js'
 import fp from 'fastify-plugin'
 import { JsonInputError, parseJson, withPlainNumbers } from '#lib/json/index.ts'
-import { parseJsonBatch } from '#lib/json/batch.ts'
+import { type BatchShape, parseJsonBatch } from '#lib/json/batch.ts'
 import type { Problem } from '#lib/api/problem.ts'
 import { isUuid } from '#lib/ids.ts'
 import { acceptAbsentBodies } from './absent-body.ts'
@@ -158,8 +158,8 @@ export function readJson(bytes: Buffer, dataMembers: DataMembers = []): unknown 
  * Reads events: a list, or the list in that member, whose unreadable items are JsonInputErrors in their places.
  * Numbers keep their text.
  */
-export function readJsonBatch(bytes: Buffer, listName: string, maxItems: number): unknown {
-  return bytes.length === 0 ? undefined : asProblem(() => parseJsonBatch(bytes, listName, maxItems, 'text'))
+export function readJsonBatch(bytes: Buffer, shape: BatchShape): unknown {
+  return bytes.length === 0 ? undefined : asProblem(() => parseJsonBatch(bytes, shape))
 }
 
 function asProblem(read: () => unknown): unknown {

@@ -29,7 +29,41 @@ const HEADERS = [
     schema: { type: 'string' },
     example: 'v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=',
   },
+  {
+    name: 'webhook-tenant',
+    description: 'The shop, as in the body. Outside of the signature: to route by before it is checked',
+    schema: { type: 'string', format: 'uuid' },
+    example: TENANT_ID,
+  },
 ].map((header) => ({ ...header, in: 'header', required: true }))
+
+const DELIVERY_HEADERS = [
+  ...HEADERS,
+  {
+    name: 'webhook-event',
+    description: 'The event type, as in the body',
+    schema: { type: 'string' },
+    example: 'product.created',
+  },
+  {
+    name: 'webhook-attempt',
+    description: 'Which attempt at this delivery it is: 1 for the first',
+    schema: { type: 'string', pattern: '^\\d+$' },
+    example: '1',
+  },
+  {
+    name: 'x-causation-id',
+    description: 'The event: to be handed back with events that are published because of it',
+    schema: { type: 'string', format: 'uuid' },
+    example: '0196f1d2-6b1c-7c3e-9a57-3f0b1c2d4e5f',
+  },
+  {
+    name: 'x-causation-depth',
+    description: 'How far it is from a person or system: to be handed back, too',
+    schema: { type: 'string', pattern: '^\\d+$' },
+    example: '1',
+  },
+].map((header) => ({ ...header, in: 'header', required: header.name !== 'x-causation-id' }))
 
 const RESPONSES = {
   '2XX': { description: 'The delivery is done. Answer before you work on it' },
@@ -143,7 +177,7 @@ function webhook({ event, data, example, ...operation }: Webhook): object {
       ...operation,
       tags: ['deliveries'],
       security: [],
-      parameters: HEADERS,
+      parameters: DELIVERY_HEADERS,
       requestBody: {
         required: true,
         content: {

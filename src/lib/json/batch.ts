@@ -1,7 +1,8 @@
 import { Buffer } from 'node:buffer'
 import { JsonInputError, toPointer } from './error.ts'
 import { endOfString } from './scan.ts'
-import { type JsonLimits, MAX_DEPTH, type NumberMode, parseJson } from './index.ts'
+import { keepSources, type SourceNames } from './source.ts'
+import { MAX_DEPTH, parseJson } from './index.ts'
 
 /** Where the items of a list stand in a text, as offsets. */
 interface ListSpan {
@@ -10,22 +11,27 @@ interface ListSpan {
   items: { start: number; end: number }[]
 }
 
+export interface BatchShape {
+  /** Where the list is, unless it is the body. */
+  list: string
+  /** Beyond that many the items are not told apart. */
+  maxItems: number
+  /** Members of items, or of a body that is no list, of which it is kept how they were written (source.ts). */
+  members: readonly string[]
+}
+
 /**
- * Reads a body that is a list, or an object with a list in its member `listName`. What is wrong inside one item takes
+ * Reads a body that is a list, or an object with a list in a member. What is wrong inside one item takes
  * that item's place in the list as a JsonInputError, its pointer beginning with the item's; the others are read.
  *
- * @param maxItems beyond that many the items are not told apart
- * @param numbers as for `parseJson`
  * @throws JsonInputError for what is wrong outside the items, and for a body that is no such list
  */
-export function parseJsonBatch(
-  buffer: Buffer,
-  listName: string,
-  maxItems: number,
-  numbers: NumberMode = 'value',
-): unknown {
+export function parseJsonBatch(buffer: Buffer, { list: listName, maxItems, members }: BatchShape): unknown {
+  const names = { list: listName, members }
   try {
-    return parseJson(buffer, { numbers })
+    const value = parseJson(buffer, { numbers: 'text' })
+    keepSources(buffer.toString(), value, names)
+    return value
   } catch (error) {
     // Every byte is one character, so that offsets are the buffer's; the marks of JSON are ASCII and never inside others.
     const text = buffer.toString('latin1')
@@ -38,15 +44,17 @@ export function parseJsonBatch(
     const base = isRoot ? [] : [listName]
     const maxDepth = MAX_DEPTH - base.length - 1
     const items = span.items.map(({ start, end }, index) =>
-      parseItem(buffer.subarray(start, end), toPointer([...base, index]), { maxDepth, numbers }),
+      parseItem(buffer.subarray(start, end), toPointer([...base, index]), maxDepth, names),
     )
     return isRoot ? items : { ...(envelope as Record<string, unknown>), [listName]: items }
   }
 }
 
-function parseItem(bytes: Buffer, base: string, limits: JsonLimits): unknown {
+function parseItem(bytes: Buffer, base: string, maxDepth: number, names: SourceNames): unknown {
   try {
-    return parseJson(bytes, limits)
+    const item = parseJson(bytes, { maxDepth, numbers: 'text' })
+    keepSources(bytes.toString(), item, names)
+    return item
   } catch (error) {
     if (!(error instanceof JsonInputError)) throw error
     return new JsonInputError(error.code, base + (error.pointer ?? ''), error.detail, { cause: error })

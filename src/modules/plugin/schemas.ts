@@ -86,7 +86,8 @@ const settings = {
         type: 'object',
         additionalProperties: { type: 'string' },
         description:
-          'Sent with every request to the plugin: authorization, x-… and …api-key, at most 10, values of at most ' +
+          'Sent with every request to the plugin, whatever its gateway asks for: any name but those of the service and ' +
+          'of the connection (accept, user-agent, host, content-…, webhook-…, proxy-…), at most 10, values of at most ' +
           '1,024 printable ASCII characters. Encrypted and redacted like config',
       }),
     ),

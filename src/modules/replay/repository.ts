@@ -78,13 +78,26 @@ export async function selectReplays(
   tenantId: string,
   filter: ReplayFilter,
 ): Promise<Replay[]> {
-  return selectReplay(db, tenantId)
-    .$if(filter.pluginId !== null, (query) => query.where('replay.plugin_id', '=', filter.pluginId))
-    .$if(filter.slug !== null, (query) => query.where('plugin.slug', '=', filter.slug))
-    .$if(filter.before !== null, (query) => query.where('replay.id', '<', filter.before))
-    .orderBy('replay.id', 'desc')
-    .limit(filter.limit)
-    .execute()
+  return (
+    selectReplay(db, tenantId)
+      .$if(filter.pluginId !== null, (query) => query.where('replay.plugin_id', '=', filter.pluginId))
+      // The live plugin of that slug, else the one that was deleted last: not a deleted namesake.
+      .$if(filter.slug !== null, (query) =>
+        query.where('replay.plugin_id', '=', (eb) =>
+          eb
+            .selectFrom('plugins as named')
+            .select('named.id')
+            .where('named.tenant_id', '=', tenantId)
+            .where('named.slug', '=', filter.slug)
+            .orderBy(sql`named.deleted_at desc nulls first`)
+            .limit(1),
+        ),
+      )
+      .$if(filter.before !== null, (query) => query.where('replay.id', '<', filter.before))
+      .orderBy('replay.id', 'desc')
+      .limit(filter.limit)
+      .execute()
+  )
 }
 
 /** @param pluginId null: of every plugin */

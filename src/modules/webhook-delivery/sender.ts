@@ -84,6 +84,8 @@ export class Sender {
           body: job.body,
           causationId: job.eventId,
           causationDepth: job.causationDepth + 1,
+          event: job.event,
+          attempt: job.attemptCount + 1,
         })
         if (!lane.abandoned) this.#conclude(lane, job, result)
       }

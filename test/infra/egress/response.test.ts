@@ -120,3 +120,20 @@ t.test('Retry-After reaches the caller with any status', async (t) => {
   })
   t.match(response, { errorClass: 'http_4xx', status: 429, retryAfterMs: 86_400_000 })
 })
+
+t.test('a redirect says where to, without what may be secret', async (t) => {
+  const to = async (location: string | undefined): Promise<unknown> =>
+    (
+      await answerTo(t, (_request, reply) =>
+        reply.writeHead(302, location === undefined ? {} : { location }).end(),
+      )
+    ).errorDetail
+  t.match(
+    await to('https://user:pw@other.example/hooks?token=secret#x'),
+    / 302 to https:\/\/other\.example\/hooks;/,
+  )
+  t.notMatch(await to('https://user:pw@other.example/hooks?token=secret'), /pw|secret/)
+  t.match(await to('/login/'), / 302 to http:\/\/127\.0\.0\.1:\d+\/login\/;/)
+  t.match(await to(undefined), /The answer was 302; redirects/)
+  t.ok(String(await to(`/${'x'.repeat(2_000)}`)).length < 500)
+})

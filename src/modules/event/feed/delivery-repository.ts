@@ -2,16 +2,14 @@ import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { deliveryView } from './delivery-view.ts'
 
-/** Deliveries shown with an event; the delivery log has all of them. */
-const MAX_SHOWN = 1_000
-
 export async function selectDeliveries(
   db: Kysely<DB>,
   tenantId: string,
   eventId: string,
-  pluginId: string | null,
+  { pluginId, after, limit }: { pluginId: string | null; after: string | null; limit: number },
 ) {
-  let query = deliveryView(db, tenantId).where('d.event_id', '=', eventId).orderBy('d.id').limit(MAX_SHOWN)
+  let query = deliveryView(db, tenantId).where('d.event_id', '=', eventId).orderBy('d.id').limit(limit)
+  if (after !== null) query = query.where('d.id', '>', after)
   if (pluginId !== null) query = query.where('d.plugin_id', '=', pluginId)
   return query.execute()
 }

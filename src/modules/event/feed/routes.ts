@@ -5,7 +5,15 @@ import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { Nullable, problems, ref } from '#lib/api/schema.ts'
 import { eventBodyGone, eventNotFound, pluginNotSubscribed } from '../errors.ts'
 import { type EventContext, readEvent, replayEvent } from './service.ts'
-import { EventDetail, EventPage, EventParams, EventReplay, EventReplayResult, FeedQuery } from './schemas.ts'
+import {
+  EventDetail,
+  EventDetailQuery,
+  EventPage,
+  EventParams,
+  EventReplay,
+  EventReplayResult,
+  FeedQuery,
+} from './schemas.ts'
 import { readFeed } from './feed.ts'
 
 const tags = ['events']
@@ -43,10 +51,12 @@ export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
         summary: 'Read an event with its deliveries',
         description: "A plugin's key sees the events that went to the plugin, with that delivery alone.",
         params: EventParams,
-        response: { 200: ref(EventDetail), ...problems(...READ_PROBLEMS, eventNotFound) },
+        querystring: EventDetailQuery,
+        response: { 200: ref(EventDetail), ...problems(...READ_PROBLEMS, eventNotFound, invalidCursor) },
       },
     },
-    async (request) => readEvent(ctx, request.tenantId, request.actor.pluginId, request.params.id),
+    async (request) =>
+      readEvent(ctx, request.tenantId, request.actor.pluginId, request.params.id, request.query),
   )
 
   api.post(

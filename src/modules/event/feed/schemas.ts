@@ -74,7 +74,8 @@ const EventDelivery = Type.Object({
 export const EventDetail = Type.Object(
   {
     ...fields,
-    deliveries: Type.Array(EventDelivery, { description: 'At most 1,000, oldest first' }),
+    deliveries: Type.Array(EventDelivery, { description: 'A page of them, oldest first' }),
+    next_cursor: Nullable(Type.String({ description: 'Of the deliveries; null on the last page' })),
     filtered: Type.Array(Type.Object({ plugin: Type.String({ description: "The plugin's slug" }) }), {
       description:
         'Plugins that were subscribed to the type when the event came, and whose filters it did not meet; at most ' +
@@ -107,6 +108,15 @@ export const FeedQuery = Type.Object(
   { additionalProperties: false },
 )
 export type FeedQuery = Static<typeof FeedQuery>
+
+export const EventDetailQuery = Type.Object(
+  {
+    limit: Type.Integer({ minimum: 1, maximum: 1_000, default: 1_000, description: 'Deliveries a page' }),
+    cursor: Type.Optional(Type.String({ maxLength: 512, description: '`next_cursor` of the page before' })),
+  },
+  { additionalProperties: false },
+)
+export type EventDetailQuery = Static<typeof EventDetailQuery>
 
 export const EventParams = Type.Object({
   id: Type.String({ minLength: 1, maxLength: 255, description: "The event's id, or the caller's own" }),

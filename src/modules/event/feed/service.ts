@@ -3,12 +3,14 @@ import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { Signals } from '#infra/signals.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
+import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { isUuid } from '#lib/ids.ts'
 import { selectDeliveries, selectSlugs } from './delivery-repository.ts'
 import { eventBodyGone, eventNotFound, pluginNotSubscribed } from '../errors.ts'
 import { type EventRow, findEvent } from './repository.ts'
 import { queueAgain } from './resend-repository.ts'
-import type { EventDetail, EventReplayResult } from './schemas.ts'
+import type { EventDetail, EventDetailQuery, EventReplayResult } from './schemas.ts'
 import { loadPicture } from '../intake/snapshot-repository.ts'
 import { readBody, viewEvent } from './view.ts'
 
@@ -23,12 +25,25 @@ export async function readEvent(
   tenantId: string,
   pluginId: string | null,
   id: string,
+  query: EventDetailQuery,
 ): Promise<EventDetail> {
+  const after = query.cursor === undefined ? null : decodeCursor(query.cursor, ['uuid'])?.[0]
+  if (after === undefined) throw invalidCursor()
   const row = await requireEvent(ctx.db, tenantId, id)
-  const deliveries = await selectDeliveries(ctx.db, tenantId, row.id, pluginId)
-  if (pluginId !== null && deliveries.length === 0) throw eventNotFound()
+  const found = await selectDeliveries(ctx.db, tenantId, row.id, {
+    pluginId,
+    after: after as string | null,
+    limit: query.limit + 1,
+  })
+  if (pluginId !== null && found.length === 0 && after === null) throw eventNotFound()
+  const { data: deliveries, next_cursor } = page(found, query.limit, (delivery) => [delivery.id])
   const filtered = pluginId === null ? await selectSlugs(ctx.db, tenantId, row.filtered_plugins ?? []) : []
-  return { ...viewEvent(row), deliveries, filtered: filtered.map(({ slug }) => ({ plugin: slug })) }
+  return {
+    ...viewEvent(row),
+    deliveries,
+    next_cursor,
+    filtered: filtered.map(({ slug }) => ({ plugin: slug })),
+  }
 }
 
 /** Delivers an event again, to every plugin that is subscribed to it now or to one of them. */

@@ -41,7 +41,10 @@ export async function pastEvent(
   id: string,
 ): Promise<TrialEvent> {
   const row = await requireEvent(db, tenantId, id)
-  if (pluginId !== null && (await selectDeliveries(db, tenantId, row.id, pluginId)).length === 0) {
+  if (
+    pluginId !== null &&
+    (await selectDeliveries(db, tenantId, row.id, { pluginId, after: null, limit: 1 })).length === 0
+  ) {
     throw eventNotFound()
   }
   if (row.body === null) throw eventBodyGone()

@@ -3,6 +3,7 @@ import type { EventSource } from '#db/schema.ts'
 import { isEventType } from '#lib/event-pattern.ts'
 import { newId } from '#lib/ids.ts'
 import { canonicalNumber, isRawNumber } from '#lib/json/index.ts'
+import { sourceOf } from '#lib/json/source.ts'
 import type { Problem } from '#lib/api/problem.ts'
 import { parseTime } from '#lib/time.ts'
 import type { Causation } from './causation.ts'
@@ -45,13 +46,7 @@ export function composeEvent(event: NewEvent, now = new Date()): ComposedEvent |
   if (!isEventType(event.event)) throw new TypeError(`not an event type: ${event.event.slice(0, 128)}`)
   if (sourceId !== null && !isSourceId(sourceId)) throw new TypeError('not a source id')
   const timestamp = event.timestamp ?? now.toISOString()
-  const body = JSON.stringify({
-    event: event.event,
-    tenant_id: event.tenantId,
-    timestamp,
-    data: event.data,
-    ...(event.cloudEvent !== undefined && { cloudevent: event.cloudEvent }),
-  })
+  const body = bodyOf(event, timestamp)
   if (body.length * MAX_BYTES_PER_UNIT > MAX_EVENT_BYTES && Buffer.byteLength(body) > MAX_EVENT_BYTES) {
     return eventTooLarge()
   }
@@ -68,6 +63,13 @@ export function composeEvent(event: NewEvent, now = new Date()): ComposedEvent |
     body,
     causation: event.causation ?? null,
   }
+}
+
+/** The data stand in it as they were written: no number changes its text, and no member its place. */
+function bodyOf({ event, tenantId, data, cloudEvent }: NewEvent, timestamp: string): string {
+  const head = JSON.stringify({ event, tenant_id: tenantId, timestamp })
+  const tail = cloudEvent === undefined ? '' : `,"cloudevent":${JSON.stringify(cloudEvent)}`
+  return `${head.slice(0, -1)},"data":${sourceOf(data) ?? JSON.stringify(data)}${tail}}`
 }
 
 /**

@@ -35,6 +35,7 @@ const INTAKE_PROBLEMS = [
   eventTypeUnknown,
   eventSchemaMismatch,
 ]
+const BODY_SHAPE = { list: 'events', maxItems: MAX_BATCH_EVENTS, members: ['data', 'payload'] }
 /** The schemas are for the document: intake-parse.ts checks the bodies, event by event. */
 const validatorCompiler = () => () => true
 /** Answers are made member by member in submit.ts; telling one shape from the other by schema costs more than both. */
@@ -45,7 +46,7 @@ export async function intakeRoutes(app: FastifyInstance, options: { events: Even
   app.removeContentTypeParser(JSON_TYPE)
   for (const type of [JSON_TYPE, STRUCTURED, BATCHED, JSON_LIKE]) {
     app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) =>
-      readJsonBatch(bytes, 'events', MAX_BATCH_EVENTS),
+      readJsonBatch(bytes, BODY_SHAPE),
     )
   }
 

@@ -5,10 +5,10 @@ const MAX_HEADERS = 10
 const MAX_NAME_CHARS = 64
 const MAX_VALUE_CHARS = 1024
 
-/** What a receiver authenticates its callers by. Everything else of a request is the service's own to say. */
-const ALLOWED = /^(?:authorization|x-[a-z0-9-]*[a-z0-9]|(?:[a-z0-9]+-)*api-?key)$/
-/** `content-api-key` and `webhook-api-key` would pass above. */
-const FORBIDDEN = /^(?:content|webhook|proxy)-/
+/** What the service says itself, what belongs to the connection, and names that are none to JavaScript. */
+const RESERVED =
+  /^(?:accept|accept-encoding|user-agent|host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect|http2-settings|content-.+|webhook-.+|proxy-.+|x-causation-(?:id|depth)|constructor|prototype|__proto__)$/
+const TOKEN = /^[a-z0-9!#$%&'*+.^_`|~-]+$/
 const PRINTABLE = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/
 
 /** Custom request headers with lower-case names, and what is wrong with them. */
@@ -34,8 +34,8 @@ export function readHeaders(given: Readonly<Record<string, string>>): {
 
 function nameFault(name: string): string | null {
   if (name.length > MAX_NAME_CHARS) return `must have a name of at most ${MAX_NAME_CHARS} characters`
-  if (ALLOWED.test(name) && !FORBIDDEN.test(name)) return null
-  return 'is not a header that can be set: authorization, x-… and …api-key are'
+  if (!TOKEN.test(name)) return 'is not the name of a header'
+  return RESERVED.test(name) ? 'is a header that the service or the connection sets: choose another' : null
 }
 
 function valueFault(value: string): string | null {

@@ -24,6 +24,9 @@ export interface DeliveryTarget {
   maxInFlight: number
 }
 
+/** What the headers of a request to a plugin are made of. */
+type Signer = Pick<DeliveryTarget, 'headers' | 'keys' | 'tenantId'>
+
 export interface WebhookMessage {
   /** `webhook-id`: the event's id, the same over all attempts. */
   id: string
@@ -36,6 +39,9 @@ export interface Dispatch extends WebhookMessage {
   /** To be handed back with events that the plugin publishes because of this one; null: no event that is kept. */
   causationId: string | null
   causationDepth: number
+  event: string
+  /** 1 for the first. */
+  attempt: number
 }
 
 export interface Attempt extends EgressResponse {
@@ -61,17 +67,20 @@ export async function attempt(egress: Egress, target: DeliveryTarget, message: D
   return Object.assign(response, { startedAtMs })
 }
 
-function requestHeaders(target: DeliveryTarget, message: Dispatch, nowMs: number): Record<string, string> {
+/** The headers of a delivery. */
+export function requestHeaders(target: Signer, message: Dispatch, nowMs: number): Record<string, string> {
   return {
     ...signedHeaders(target, message, nowMs),
     ...(message.causationId !== null && { [CAUSATION_ID_HEADER]: message.causationId }),
     [CAUSATION_DEPTH_HEADER]: String(message.causationDepth),
+    'webhook-event': message.event,
+    'webhook-attempt': String(message.attempt),
   }
 }
 
 /** The headers of a signed request to a plugin, by Standard Webhooks 1.0. */
 export function signedHeaders(
-  target: DeliveryTarget,
+  target: Signer,
   message: WebhookMessage,
   nowMs: number,
 ): Record<string, string> {
@@ -81,8 +90,10 @@ export function signedHeaders(
     .map(({ key }) => key)
   return {
     ...target.headers,
+    accept: '*/*',
     'content-type': 'application/json',
     'user-agent': USER_AGENT,
+    'webhook-tenant': target.tenantId,
     'webhook-id': message.id,
     'webhook-timestamp': String(timestampSeconds),
     'webhook-signature': signWebhook({ id: message.id, timestampSeconds, body: message.body }, keys),

@@ -66,7 +66,12 @@ export class Lane {
 
   constructor(claim: LaneClaim, target: DeliveryTarget, now: number, leaseMs: number) {
     this.target = target
-    this.hold = { tenantId: target.tenantId, pluginId: target.pluginId, leaseToken: claim.lease_token }
+    this.hold = {
+      tenantId: target.tenantId,
+      pluginId: target.pluginId,
+      leaseToken: claim.lease_token,
+      request: JSON.stringify({ url: target.url, headers: Object.keys(target.headers) }),
+    }
     this.leaseUntil = now + leaseMs
     this.idleSince = now
     const health: Health = {

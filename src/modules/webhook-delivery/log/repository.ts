@@ -1,6 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { deliveryView } from '#modules/event/index.ts'
+import { viewRequest } from './request-view.ts'
 
 /** Attempts shown with a delivery. */
 const ATTEMPTS_SHOWN = 100
@@ -22,13 +23,37 @@ export async function findDelivery(db: Kysely<DB>, tenantId: string, id: string,
       'response_headers',
       'response_body',
       'response_truncated',
+      'request',
     ])
     .where('tenant_id', '=', tenantId)
     .where('delivery_id', '=', id)
     .orderBy('number', 'desc')
     .limit(ATTEMPTS_SHOWN)
     .execute()
-  return { ...delivery, attempts: attempts.reverse() }
+  const event = await db
+    .selectFrom('events')
+    .select(['body', 'causation_depth'])
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', delivery.event_id)
+    .executeTakeFirst()
+  return {
+    ...delivery,
+    request_body: event?.body ?? null,
+    attempts: attempts.reverse().map(({ request, ...attempt }) => ({
+      ...attempt,
+      request:
+        request === null
+          ? null
+          : viewRequest(request, {
+              tenantId,
+              eventId: delivery.event_id,
+              event: delivery.event,
+              causationDepth: (event?.causation_depth ?? 0) + 1,
+              attempt: attempt.number,
+              startedAt: attempt.started_at,
+            }),
+    })),
+  }
 }
 
 export type Retryable = NonNullable<Awaited<ReturnType<typeof lockRetryable>>>

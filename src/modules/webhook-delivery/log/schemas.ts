@@ -68,6 +68,18 @@ export const DeliveryAttempt = Type.Object(
     response_headers: Nullable(Type.Record(Type.String(), Type.String())),
     response_body: Nullable(Type.String({ description: 'At most 16 KB, as text' })),
     response_truncated: Type.Boolean(),
+    request: Nullable(
+      Type.Object(
+        {
+          method: Type.String(),
+          url: Type.String(),
+          headers: Type.Record(Type.String(), Type.String(), {
+            description: "The signature and the values of the plugin's own headers are redacted",
+          }),
+        },
+        { description: 'As it was sent, but for the body, which is the same for all attempts' },
+      ),
+    ),
   },
   { $id: 'DeliveryAttempt' },
 )
@@ -75,6 +87,9 @@ export const DeliveryAttempt = Type.Object(
 export const DeliveryDetail = Type.Object(
   {
     ...deliveryFields,
+    request_body: Nullable(
+      Type.String({ description: 'What every attempt sends, as text; null once it aged out or was erased' }),
+    ),
     attempts: Type.Array(ref(DeliveryAttempt), { description: 'Oldest first, the last 100' }),
   },
   { $id: 'DeliveryDetail' },

@@ -152,6 +152,8 @@ export async function sendTest(
     body,
     causationId: null,
     causationDepth: 1,
+    event: 'plugin.test',
+    attempt: 1,
   })
   return {
     delivered: result.ok,

@@ -7,6 +7,8 @@ export interface LaneHold {
   readonly tenantId: string
   readonly pluginId: string
   readonly leaseToken: number
+  /** JSON: how requests were sent while it was held, but for what follows from the event. */
+  readonly request: string
 }
 
 /** One finished attempt (or a delivery that could not be attempted). */
@@ -63,7 +65,7 @@ export interface LaneUpdate {
  */
 const RECORD = `
 with held as materialized (
-  select array_agg(l.plugin_id is not null order by own.slot) as slots
+  select array_agg(l.plugin_id is not null order by own.slot) as slots, string_to_array($34, chr(10)) as requests
   from unnest($2::uuid[], $3::bigint[]) with ordinality as own (plugin_id, lease_token, slot)
   left join delivery_lanes l
     on l.plugin_id = own.plugin_id and l.lease_token = own.lease_token and l.lease_until > clock_timestamp()
@@ -85,12 +87,13 @@ with held as materialized (
     and d.status in ('pending', 'retry') and d.attempt_count = coalesce(o.previous_attempts, 0)
   returning d.tenant_id, d.id, d.attempt_count, coalesce(o.attempted, true) as attempted, o.started_at_ms,
     o.duration_ms, o.response_status, o.error_class, o.error_detail, o.response_headers, o.response_body,
-    o.response_truncated
+    o.response_truncated, (select requests from held)[o.slot] as request
 ), logged as (
   insert into delivery_attempts (tenant_id, delivery_id, number, started_at, duration_ms, response_status,
-    error_class, error_detail, response_headers, response_body, response_truncated)
+    error_class, error_detail, response_headers, response_body, response_truncated, request)
   select tenant_id, id, attempt_count, to_timestamp(started_at_ms / 1000), duration_ms, response_status,
-    error_class, error_detail, response_headers::json, coalesce(response_body, ''), coalesce(response_truncated, false)
+    error_class, error_detail, response_headers::json, coalesce(response_body, ''), coalesce(response_truncated, false),
+    request::json
   from done where attempted
 ), lane as (
   update delivery_lanes l
@@ -122,7 +125,7 @@ export async function recordOutcomes(
   const { rows } = await pool.query<{ counted: string[] | null }>({
     name: 'record_outcomes',
     text: RECORD,
-    values: [...outcomeColumns(outcomes, now), ...laneColumns(lanes)],
+    values: [...outcomeColumns(outcomes, now), ...laneColumns(lanes), requestLines(outcomes)],
   })
   // An id for each row would be read back for nothing: nearly always all of them count.
   const counted = rows[0]?.counted ?? null
@@ -187,6 +190,11 @@ function outcomeColumns(outcomes: readonly Outcome[], now: Date | null): unknown
       false,
     ),
   ]
+}
+
+/** One line for each slot of `outcomeColumns`: the same Map order. */
+function requestLines(outcomes: readonly Outcome[]): string {
+  return [...new Set(outcomes.map(({ hold }) => hold))].map(({ request }) => request).join('\n')
 }
 
 function laneColumns(lanes: readonly LaneUpdate[]): unknown[] {

@@ -13,7 +13,7 @@ export const TRIGGER_CASES: readonly Case[] = [
     on({ type: 'event', event_types: ['Customer Created'] }),
     'invalid_event_type',
     '/trigger/event_types/0',
-    /lower case/,
+    /one event type, such as/,
   ],
   ['no event types', on({ type: 'event' }), 'invalid_event_type', '/trigger', /1 to 50/],
   [

@@ -179,3 +179,24 @@ t.test(
     t.equal((await asPlugin.post(`/api/events/${mine.id}/replay`)).statusCode, 403)
   },
 )
+
+t.test("an event's deliveries come page by page", async (t) => {
+  const tenant = service.tenant()
+  const plugins = []
+  for (let count = 0; count < 5; count++) plugins.push(await subscribe(service, tenant.id, ['a.*']))
+  const { id } = (await tenant.post('/api/events', { event: 'a.b', data: {} })).json<{ id: string }>()
+  const seen: string[] = []
+  let cursor: string | null = null
+  do {
+    const after: string = cursor === null ? '' : `&cursor=${cursor}`
+    const page = (await tenant.get(`/api/events/${id}?limit=2${after}`)).json<{
+      deliveries: { plugin: string }[]
+      next_cursor: string | null
+    }>()
+    t.ok(page.deliveries.length <= 2)
+    seen.push(...page.deliveries.map(({ plugin }) => plugin))
+    cursor = page.next_cursor
+  } while (cursor !== null)
+  t.strictSame(seen.toSorted(), plugins.map(({ slug }) => slug).toSorted())
+  t.match((await tenant.get(`/api/events/${id}?cursor=x`)).json(), { code: 'invalid_cursor' })
+})

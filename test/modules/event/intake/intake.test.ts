@@ -44,7 +44,7 @@ t.test('the body is the text that attempts will send, with every number as it ca
   const [event] = await storedEvents(tenant.id)
   t.equal(
     event?.body,
-    `{"event":"shop.counted","tenant_id":"${tenant.id}","timestamp":"${timestamp}","data":${data.replace('\\u2028', '\u2028')}}`,
+    `{"event":"shop.counted","tenant_id":"${tenant.id}","timestamp":"${timestamp}","data":${data}}`,
   )
   t.equal(event?.occurred_at.toISOString(), '2026-03-01T09:00:00.123Z')
 })

@@ -81,7 +81,7 @@ t.test(
       t.equal(response.statusCode, 422, response.body)
       t.match(response.json(), { code: 'event_type_invalid', errors: [{ pointer }] })
     }
-    t.equal((await tenant.put('/api/event-types/Not.A.Type', {})).statusCode, 400)
+    t.equal((await tenant.put('/api/event-types/Not.A%20Type', {})).statusCode, 400)
   },
 )
 

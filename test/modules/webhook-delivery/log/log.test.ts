@@ -194,3 +194,61 @@ t.test('processing on request delivers what is due for the tenant, and counts it
     failed: 0,
   })
 })
+
+t.test('an attempt shows the request as it was sent, secrets redacted', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const { id: pluginId, slug } = await registerPlugin(tenant, `${receiver.url}/first`, {
+    headers: { 'CF-Access-Client-Id': 'an-id', 'Ocp-Apim-Subscription-Key': 'a-key' },
+    retry_schedule: [1],
+  })
+  receiver.answer(500)
+  const data = '{"price":1.10}'
+  await tenant.post('/api/events', `{"event":"order.created","data":${data}}`)
+  await deliverDue(service, tenant)
+  receiver.answer(204)
+  await tenant.patch(`/api/plugins/${slug}`, { webhook_url: `${receiver.url}/second` })
+  const { id } = await onlyDelivery(db, pluginId)
+  await tenant.post(`/api/plugins/events/${id}/retry`)
+  await deliverDue(service, tenant)
+  const detail = (await tenant.get(`/api/plugins/events/${id}`)).json<{
+    request_body: string
+    attempts: { request: { method: string; url: string; headers: Record<string, string> } }[]
+  }>()
+  t.equal(receiver.received.length, 2)
+  for (const [index, { path, headers, body }] of receiver.received.entries()) {
+    const shown = detail.attempts[index]?.request
+    t.equal(shown?.url, `${receiver.url}${path}`)
+    t.equal(detail.request_body, body)
+    t.ok(body.includes(data))
+    const secret = ['webhook-signature', 'cf-access-client-id', 'ocp-apim-subscription-key']
+    for (const [name, value] of Object.entries(shown?.headers ?? {})) {
+      t.equal(value, secret.includes(name) ? '[redacted]' : headers[name], name)
+    }
+    t.match(headers, {
+      accept: '*/*',
+      'webhook-event': 'order.created',
+      'webhook-tenant': tenant.id,
+      'webhook-attempt': String(index + 1),
+      'cf-access-client-id': 'an-id',
+      'ocp-apim-subscription-key': 'a-key',
+    })
+  }
+  t.notMatch(JSON.stringify(detail), /an-id|a-key/)
+})
+
+t.test("a slug that is used again does not show its deleted namesake's log", async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  await registerPlugin(tenant, receiver.url, { slug: 'again' })
+  const first = await sendEvent(tenant)
+  await deliverDue(service, tenant)
+  await tenant.post('/api/plugins/again/replays', {})
+  await tenant.delete('/api/plugins/again')
+  t.match(await listed(tenant, '?plugin=again'), [{ event_id: first }], 'until then its log is still found')
+  await registerPlugin(tenant, receiver.url, { slug: 'again' })
+  t.strictSame(await listed(tenant, '?plugin=again'), [])
+  t.strictSame((await tenant.get('/api/replays?plugin=again')).json<{ data: unknown[] }>().data, [])
+  const second = await sendEvent(tenant)
+  t.match(await listed(tenant, '?plugin=again'), [{ event_id: second }])
+})
