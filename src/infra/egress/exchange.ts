@@ -242,18 +242,18 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 }
 
-/** The answer to a request that never became an exchange. */
 const MAX_LOCATION_CHARS = 300
 
 /** Says where a redirect leads, without its query and credentials, which may be secrets. */
 function redirectDetail(status: number, from: string, location: string | undefined): string {
   const to = location === undefined ? null : URL.parse(location, from)
   if (to === null) return `The answer was ${status}; redirects are not followed`
-  const where = `${to.origin === 'null' ? `${to.protocol}` : to.origin}${to.pathname}`
+  const where = `${to.origin === 'null' ? to.protocol : to.origin}${to.pathname}`
   const shown = where.length > MAX_LOCATION_CHARS ? `${where.slice(0, MAX_LOCATION_CHARS)}…` : where
   return `The answer was ${status} to ${shown}; redirects are not followed`
 }
 
+/** The answer to a request that never became an exchange. */
 export function refusedResponse(errorClass: EgressErrorClass, errorDetail: string): EgressResponse {
   return {
     ok: false,

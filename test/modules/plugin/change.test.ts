@@ -97,7 +97,7 @@ t.test('names that cannot be unset, slugs and unknown members are refused by poi
     [{ secret: 'whsec_x' }, '/secret'],
     [{ id: 'x' }, '/id'],
     [{ timeout_ms: 1 }, '/timeout_ms'],
-    [{ events: ['B'] }, '/events/0'],
+    [{ events: ['B!'] }, '/events/0'],
     [{ headers: { host: 'a' } }, '/headers/host'],
     ['{"__proto__":1}', '/__proto__'],
   ] as const) {
