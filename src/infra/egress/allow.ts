@@ -1,5 +1,6 @@
 import ipaddr from 'ipaddr.js'
 import { isPublicAddress, parseAddress } from '#lib/address.ts'
+import { withoutTrailingDot } from './hostname.ts'
 import type { EgressAllowRule } from './types.ts'
 
 /**
@@ -65,11 +66,6 @@ function parseHost(subject: string, entry: string): string {
 
 function invalid(entry: string, why: string, cause?: unknown): Error {
   return new Error(`"${entry}" is not host-or-CIDR[:port]: ${why}`, { cause })
-}
-
-/** `example.com.` and `example.com` are one host to every rule and certificate. */
-export function withoutTrailingDot(hostname: string): string {
-  return hostname.endsWith('.') ? hostname.slice(0, -1) : hostname
 }
 
 /** Decides about addresses: public ones, and those that a rule names. */

@@ -1,6 +1,6 @@
 import { networkInterfaces } from 'node:os'
 import { parseAddress } from '#lib/address.ts'
-import { withoutTrailingDot } from './allow.ts'
+import { withoutTrailingDot } from './hostname.ts'
 
 /** Where this service itself can be reached. */
 export interface OwnAddresses {

@@ -1,5 +1,6 @@
 import { describeBlocked, parseAddress } from '#lib/address.ts'
-import { type AddressPolicy, withoutTrailingDot } from './allow.ts'
+import type { AddressPolicy } from './allow.ts'
+import { withoutTrailingDot } from './hostname.ts'
 import type { OwnPolicy } from './own.ts'
 import type { EgressRefusal } from './types.ts'
 

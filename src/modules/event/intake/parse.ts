@@ -96,7 +96,7 @@ export function readEvent(value: unknown, shape: EventShape, base: string): Give
 }
 
 const TENANT_RULE = "must be a UUID: give the shop's, or leave it out for that of the key or of X-Tenant-Id"
-export const EVENT_TYPE_RULE =
+const EVENT_TYPE_RULE =
   'must be an event type: lower-case letters, digits and underscores in segments joined by dots, at most 128 characters'
 export const SOURCE_ID_RULE = 'must be 1 to 255 printable characters'
 export const TIMESTAMP_RULE =

@@ -1,5 +1,5 @@
 /** What the service tells of plugins' health, as events. */
-export const HEALTH_EVENTS = ['plugin.failing', 'plugin.recovered', 'plugin.disabled'] as const
+const HEALTH_EVENTS = ['plugin.failing', 'plugin.recovered', 'plugin.disabled'] as const
 export type HealthEvent = (typeof HEALTH_EVENTS)[number]
 
 export function isHealthEvent(event: string): boolean {
