@@ -5,6 +5,7 @@ import type { Kysely } from 'kysely'
 import { migrationStatus } from '#db/migrate.ts'
 import { problems, ref, StringEnum } from '#lib/api/schema.ts'
 import type { PartState } from './background.ts'
+import { OPEN_WRITER_WARNING_SECONDS, type OpenWriter } from './open-writers.ts'
 import { withTimeout } from './queue-state.ts'
 import { invalidRequest } from './http/problems.ts'
 
@@ -25,6 +26,7 @@ const Readiness = Type.Object(
     checks: Type.Object({
       database: ref(HealthCheck),
       migrations: ref(HealthCheck),
+      transactions: ref(HealthCheck),
       worker: ref(HealthCheck),
     }),
     background: Type.Record(Type.String(), ref(HealthCheck), {
@@ -117,12 +119,12 @@ export default fp(
 async function readiness(app: FastifyInstance): Promise<Readiness> {
   const database = await checkDatabase(app)
   const unknown: HealthCheck = { status: 'failed', detail: 'Unknown while the database does not answer.' }
-  const [migrations, background] =
+  const [migrations, transactions, background] =
     database.status === 'ok'
-      ? await Promise.all([checkMigrations(app), app.backgroundState()])
-      : [unknown, null]
+      ? await Promise.all([checkMigrations(app), checkTransactions(app), app.backgroundState()])
+      : [unknown, unknown, null]
   const worker = background === null ? unknown : summaryOf(background)
-  const checks = { database, migrations, worker }
+  const checks = { database, migrations, transactions, worker }
   const failed = Object.values(checks).some((check) => check.status === 'failed')
   return { status: failed ? 'not_ready' : 'ready', checks, background: background ?? {} }
 }
@@ -151,6 +153,36 @@ async function checkMigrations(app: FastifyInstance): Promise<HealthCheck> {
     app.log.warn({ err: error }, 'readiness: the migrations could not be read')
     return { status: 'failed', detail: 'The applied migrations could not be read.' }
   }
+}
+
+/** Only ever warns: requests are as well off here as elsewhere. */
+async function checkTransactions(app: FastifyInstance): Promise<HealthCheck> {
+  try {
+    const { ofFeed, ofServer } = await app.openWriters()
+    if (ofFeed !== null && ofFeed.seconds > OPEN_WRITER_WARNING_SECONDS) {
+      return {
+        status: 'warning',
+        detail: `${openSince(ofFeed)} and wrote events: until it ends, flows, waits and the feed see nothing that came after it.`,
+      }
+    }
+    if (ofServer !== null && ofServer.seconds > OPEN_WRITER_WARNING_SECONDS) {
+      const detail = `${openSince(ofServer)}: until it ends, erasures wait and vacuum cannot clear up behind it.`
+      return { status: 'warning', detail }
+    }
+    return {
+      status: 'ok',
+      detail: `No write transaction has been open for ${OPEN_WRITER_WARNING_SECONDS} s.`,
+    }
+  } catch (error) {
+    app.log.warn({ err: error }, 'readiness: the open transactions could not be read')
+    return { status: 'warning', detail: 'The open transactions could not be read in time.' }
+  }
+}
+
+function openSince({ pid, application, since }: OpenWriter): string {
+  const whose = pid === null ? 'A prepared transaction' : `A transaction of Postgres' process ${pid}`
+  const named = application === '' ? '' : ` (application ${application})`
+  return `${whose}${named} has been open since ${since.toISOString()}`
 }
 
 /** The worst of the background, with the names of all that is not well. */

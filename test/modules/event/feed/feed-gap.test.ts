@@ -92,7 +92,10 @@ async function setUp(t: Test, count: number) {
   const tenantId = crypto.randomUUID()
   const committed = new Set<string>()
   const writers = await Promise.all(
-    Array.from({ length: count }, async () => new Writer(await connect(t, database.url), tenantId, committed)),
+    Array.from(
+      { length: count },
+      async () => new Writer(await connect(t, database.url), tenantId, committed),
+    ),
   )
   return { database, tenantId, committed, writers }
 }
