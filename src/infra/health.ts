@@ -43,10 +43,15 @@ type Readiness = Static<typeof Readiness>
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Aborted as soon as the process is told to stop: readiness ends and workers take nothing new. */
+    /** Aborted when the process begins to close: readiness has ended, and what is awaited is given up. */
     draining: AbortSignal
     /** Begins that. Idempotent. */
     drain(): void
+    /**
+     * Ends readiness, and with each answer its connection, while all else goes on: for balancers that have to notice
+     * before the socket closes. Idempotent.
+     */
+    retire(): void
   }
   interface FastifyContextConfig {
     /** Served by every process, whatever its roles, and never shed: health and metrics. */
@@ -61,9 +66,20 @@ const DATABASE_TIMEOUT_MS = 1_000
 export default fp(
   async (app) => {
     const stop = new AbortController()
+    let isRetiring = false
     app.decorate('draining', stop.signal)
-    app.decorate('drain', () => stop.abort())
-    app.addHook('preClose', async () => stop.abort())
+    const drain = (): void => {
+      isRetiring = true
+      stop.abort()
+    }
+    app.decorate('drain', drain)
+    app.decorate('retire', () => {
+      isRetiring = true
+    })
+    app.addHook('preClose', async () => drain())
+    app.addHook('onSend', async (_request, reply) => {
+      if (isRetiring) reply.header('connection', 'close')
+    })
     for (const schema of [HealthCheck, Liveness, Readiness]) app.addSchema(schema)
 
     const config = { access: { role: 'public' }, rateLimit: false, operation: true } as const
@@ -108,7 +124,7 @@ export default fp(
           latest = readiness(app)
         }
         const found = await latest
-        const status = stop.signal.aborted ? 'draining' : found.status
+        const status = isRetiring ? 'draining' : found.status
         return reply.code(status === 'ready' ? 200 : 503).send({ ...found, status })
       },
     )
@@ -148,7 +164,8 @@ async function checkMigrations(app: FastifyInstance): Promise<HealthCheck> {
       DATABASE_TIMEOUT_MS,
     )
     if (state === 'unreachable') return { status: 'failed', detail: 'The database went away meanwhile.' }
-    return { status: state === 'current' ? 'ok' : 'failed', detail: sentence(detail) }
+    const status = state === 'current' ? 'ok' : state === 'extended' ? 'warning' : 'failed'
+    return { status, detail: sentence(detail) }
   } catch (error) {
     app.log.warn({ err: error }, 'readiness: the migrations could not be read')
     return { status: 'failed', detail: 'The applied migrations could not be read.' }

@@ -118,7 +118,11 @@ t.test('who may not see what others do is told from when he saw it first', async
   await client.connect()
   t.teardown(() => client.end())
   await client.query('begin; select feed_position()')
-  const found = await until(() => app.openWriters(), ({ ofFeed }) => (ofFeed?.seconds ?? 0) > 1, PATIENCE_MS)
+  const found = await until(
+    () => app.openWriters(),
+    ({ ofFeed }) => (ofFeed?.seconds ?? 0) > 1,
+    PATIENCE_MS,
+  )
   const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid')
   t.equal(found.ofFeed?.pid, rows[0]?.pid)
 })
