@@ -78,7 +78,7 @@ for (const balancer of [HAPROXY, NGINX]) {
       await acknowledgeMore(50)
     }
     // The first of the new release migrates; all old ones stay ready.
-    await replace(workers[0] as ServiceProcess, 'worker')
+    await replace(workers[0], 'worker')
     const { rows } = await database.pool.query<{ kind: string }>(
       "select kind from migrations.checksums where name = '9999_next'",
     )
@@ -89,7 +89,7 @@ for (const balancer of [HAPROXY, NGINX]) {
       t.match(await ready.json(), { checks: { migrations: { status: 'warning', detail: /9999_next/ } } })
     }
     await replace(apis[0] as ServiceProcess, 'api', ports[0])
-    await replace(workers[1] as ServiceProcess, 'worker')
+    await replace(workers[1], 'worker')
     await eventually('the balancer has seen the new one', async () => {
       const answers = await Promise.all(
         Array.from({ length: 8 }, async () => {
