@@ -2,6 +2,7 @@ import fp from 'fastify-plugin'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import type { Kysely } from 'kysely'
+import { isPassing } from '#db/errors.ts'
 import { migrationStatus } from '#db/migrate.ts'
 import { problems, ref, StringEnum } from '#lib/api/schema.ts'
 import type { PartState } from './background.ts'
@@ -62,6 +63,12 @@ declare module 'fastify' {
 /** However often somebody asks, the database is looked at this often. */
 const READINESS_CACHE_MS = 1_000
 const DATABASE_TIMEOUT_MS = 1_000
+/** On for a standby, too. */
+const READ_ONLY = "select current_setting('transaction_read_only')::boolean as read_only"
+/** Several statements in one string are one transaction. The values are too short to be compressed. */
+const PROBE_WRITE = `
+  create temp table bcs_probe (filler char(1000)) on commit drop;
+  insert into bcs_probe select '' from generate_series(1, 1000)`
 
 export default fp(
   async (app) => {
@@ -149,12 +156,34 @@ async function readiness(app: FastifyInstance): Promise<Readiness> {
 async function checkDatabase(app: FastifyInstance): Promise<HealthCheck> {
   const started = performance.now()
   try {
-    await withTimeout(app.pools.api.query('select 1'), DATABASE_TIMEOUT_MS)
+    const { rows } = await withTimeout(
+      app.pools.api.query<{ read_only: boolean }>(READ_ONLY),
+      DATABASE_TIMEOUT_MS,
+    )
+    if (rows[0]?.read_only === true) {
+      app.log.warn('readiness: the database only reads: a standby, or default_transaction_read_only')
+      return { status: 'failed', detail: 'It takes no writes.' }
+    }
+    if (app.databaseRefusal.isSuspected && !(await takesWrites(app))) {
+      return { status: 'failed', detail: 'It takes no writes.' }
+    }
     return { status: 'ok', detail: `Answered within ${Math.ceil(performance.now() - started)} ms.` }
   } catch (error) {
     app.log.warn({ err: error }, 'readiness: the database does not answer')
     return { status: 'failed', detail: `Did not answer within ${DATABASE_TIMEOUT_MS} ms or refused.` }
   }
+}
+
+/** Tried only after a request was refused, until it succeeds: the file of a temporary table grows by 1 MB and goes again. */
+async function takesWrites(app: FastifyInstance): Promise<boolean> {
+  try {
+    await withTimeout(app.pools.api.query(PROBE_WRITE), DATABASE_TIMEOUT_MS)
+  } catch (error) {
+    app.log.warn({ err: error }, 'readiness: the database refuses a write')
+    if (isPassing(error)) return false
+  }
+  app.databaseRefusal.isSuspected = false
+  return true
 }
 
 async function checkMigrations(app: FastifyInstance): Promise<HealthCheck> {
