@@ -43,10 +43,12 @@ create function feed_writer_horizon() returns bigint language plpgsql stable as 
 declare
   seen pg_snapshot := pg_current_snapshot();
   number bigint := pg_snapshot_xmax(seen)::text::bigint;
+  others xid[];
   result bigint;
 begin
   if pg_snapshot_xmin(seen) <> pg_snapshot_xmax(seen) then
-    -- Open to this snapshot and not known to write elsewhere: a writer, or one that has ended since.
+    -- Those that write elsewhere. A prepared transaction has no process, and its locks change hands one by one: in this
+    -- database it counts as a writer.
     with locks as materialized (
       select locktype, pid, transactionid from pg_locks
       where granted and (
@@ -54,13 +56,18 @@ begin
         or (locktype = 'advisory' and classid = 19060 and objid = 0 and objsubid = 2
           and database = (select oid from pg_database where datname = current_database()))
       )
-    ), others as materialized (
-      select transactionid from locks
-      where locktype = 'transactionid' and pid not in (select pid from locks where locktype = 'advisory')
     )
+    select array_agg(transactionid) into others from locks
+    where locktype = 'transactionid' and case when pid is null
+      then exists (
+        select from pg_prepared_xacts p where p.transaction = transactionid and p.database <> current_database()
+      )
+      else pid not in (select pid from locks where locktype = 'advisory')
+    end;
+    -- Asked after the locks: who ends gives them back one by one, and is not in progress before the first is gone.
     select least(number, min(open.id::text::bigint)) into number
     from pg_snapshot_xip(seen) as open (id)
-    where not exists (select from others where others.transactionid = open.id::xid);
+    where (open.id::xid = any (others) and pg_xact_status(open.id) = 'in progress') is not true;
   end if;
   select (coalesce(max(epoch), 0)::bigint << 48) | number into result from feed_epochs;
   -- A snapshot does not list its own transaction, which may still write.

@@ -31,7 +31,7 @@ export const OPEN_WRITER_WARNING_SECONDS = 10
 const CACHE_MS = 1_000
 const QUERY_TIMEOUT_MS = 1_000
 
-/** The feed's lock is that of feed_position(). Who may not see others' activity is still told of their locks. */
+/** The feed's lock is that of feed_position(); prepared transactions of this database count as its writers. Who may not see others' activity is still told of their locks. */
 const QUERY = `
 with locks as materialized (
   select locktype, pid, transactionid from pg_locks
@@ -41,8 +41,12 @@ with locks as materialized (
       and database = (select oid from pg_database where datname = current_database()))
   )
 ), writers as (
-  select transactionid, pid,
-    exists (select from locks f where f.locktype = 'advisory' and f.pid = locks.pid) as feed
+  select transactionid, pid, case when pid is null
+    then exists (
+      select from pg_prepared_xacts p where p.transaction = transactionid and p.database = current_database()
+    )
+    else exists (select from locks f where f.locktype = 'advisory' and f.pid = locks.pid)
+  end as feed
   from locks where locktype = 'transactionid' and pid is distinct from pg_backend_pid()
 ), oldest as (
   (select * from writers order by age(transactionid) desc limit 1)

@@ -98,6 +98,47 @@ t.test('one of another database is told, too, but holds no feed back', async (t)
   t.match(lines.join(''), '"database":"elsewhere"')
 })
 
+t.test('a prepared transaction is told as one, and holds the feed of its own database back', async (t) => {
+  const postgres = await migratedPrivatePostgres(t)
+  const admin = new pg.Client({ connectionString: postgres.url })
+  await admin.connect()
+  await admin.query('alter system set max_prepared_transactions = 2')
+  await admin.end()
+  await postgres.stop()
+  await postgres.start()
+  const app = await appOn(t, postgres.url)
+  const query = (text: string) => app.pools.api.query<{ position: string; horizon: string }>(text)
+  const isBehind = async (): Promise<boolean> => {
+    const written = await query('select feed_position()::text as position')
+    const seen = await query('select feed_writer_horizon()::text as horizon')
+    return BigInt(written.rows[0]?.position ?? 0) >= BigInt(seen.rows[0]?.horizon ?? 0)
+  }
+  const elsewhere = new URL(postgres.url)
+  await query('create database elsewhere')
+  elsewhere.pathname = '/elsewhere'
+  const stranger = new pg.Client({ connectionString: elsewhere.href })
+  await stranger.connect()
+  t.teardown(() => stranger.end())
+  await stranger.query("begin; create table held (n int); prepare transaction 'other'")
+  t.notOk(await isBehind())
+  const other = await until(
+    () => app.openWriters(),
+    ({ ofServer }) => ofServer !== null,
+    PATIENCE_MS,
+  )
+  t.match(other, { ofFeed: null, ofServer: { pid: null, application: '' } })
+  await query("begin; select feed_position(); prepare transaction 'writer'")
+  t.ok(await isBehind())
+  await until(
+    () => app.openWriters(),
+    ({ ofFeed }) => ofFeed !== null && ofFeed.pid === null,
+    PATIENCE_MS,
+  )
+  await query("commit prepared 'writer'")
+  t.notOk(await isBehind())
+  await stranger.query("rollback prepared 'other'")
+})
+
 t.test('who may not see what others do is told from when he saw it first', async (t) => {
   const { url, pool } = await createTestDatabase(t)
   const role = `bcs_plain_${crypto.randomUUID().slice(0, 8)}`
