@@ -49,6 +49,11 @@ export function isStalled(error: unknown): boolean {
 /** Out of disk, memory or connections, an operator's intervention, a failing file system, a server that only reads. */
 const PASSING_STATES = /^(53...|57...|58...|25006)$/
 
+/** True when Postgres is there and the server has to be put right first: a full disk, no memory, a server that only reads. */
+export function isRefusing(error: unknown): boolean {
+  return PASSING_STATES.test(codeOf(error) ?? '') && !isUnavailable(error) && !isStalled(error)
+}
+
 /**
  * True when the same statement may come through a moment later, and what it carried is not at fault: Postgres is away
  * or does not get on, others were in the way, or the server has to be put right first.

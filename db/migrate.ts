@@ -3,7 +3,7 @@ import pg from 'pg'
 import type { BaseLogger } from 'pino'
 import { createKysely, createPool } from './connection.ts'
 import { isUnavailable } from './errors.ts'
-import { MIGRATIONS_DIRECTORY, readMigrations, type MigrationFile } from './migrations.ts'
+import { MIGRATIONS_DIRECTORY, readMigrations, type MigrationFile, type MigrationKind } from './migrations.ts'
 
 export interface MigrateOptions {
   /** Default: db/migrations. */
@@ -13,10 +13,10 @@ export interface MigrateOptions {
 
 export interface MigrationStatus {
   /**
-   * `behind`: migrations of this version are missing in the database. `ahead`: the database has migrations that
-   * this version does not know, so a newer one has been here.
+   * `behind`: migrations of this version are missing in the database. `extended`: a newer version has been here, and
+   * its migrations are all additive, so this version goes on with them. `ahead`: they are not.
    */
-  readonly state: 'current' | 'behind' | 'ahead' | 'unreachable'
+  readonly state: 'current' | 'behind' | 'extended' | 'ahead' | 'unreachable'
   readonly detail: string
 }
 
@@ -39,7 +39,8 @@ const MIGRATE_LOCK = 5_047_193_288_112_002n
 /**
  * Applies the missing migrations in one transaction: all of them or none. Statements that cannot run inside a
  * transaction (`create index concurrently`) cannot be part of a migration. Rejects with a MigrationError
- * when an applied file was changed or when the database is ahead of the files.
+ * when an applied file was changed or when the database is ahead of the files; migrations of a newer version that are
+ * all additive are no reason to.
  */
 export async function migrate(url: string, options: MigrateOptions): Promise<{ applied: string[] }> {
   const files = await readMigrations(options.directory)
@@ -58,7 +59,7 @@ export async function migrate(url: string, options: MigrateOptions): Promise<{ a
     const lock = await pool.connect()
     try {
       await lock.query('select pg_advisory_lock($1)', [MIGRATE_LOCK])
-      await assertUnchanged(db, files)
+      if (await isExtended(db, files)) return { applied: [] }
       return { applied: await applyMissing(db, files, options.log) }
     } finally {
       // The lock ends with its session.
@@ -74,20 +75,27 @@ export async function migrationStatus(
   directory = MIGRATIONS_DIRECTORY,
 ): Promise<MigrationStatus> {
   const files = await readMigrations(directory)
-  let applied: Map<string, string>
+  let applied: Map<string, Applied>
   try {
-    applied = await readChecksums(db)
+    applied = await readApplied(db)
   } catch (error) {
     if (!isUnavailable(error)) throw error
     return { state: 'unreachable', detail: `the database does not answer: ${(error as Error).message}` }
   }
   const missing = files.filter(({ name }) => !applied.has(name)).map(({ name }) => name)
   const unknown = unknownNames(applied, files)
+  const breaking = unknown.filter((name) => applied.get(name)?.kind !== 'additive')
   if (missing.length > 0) {
     return { state: 'behind', detail: `the database is older than this version: it lacks ${list(missing)}` }
   }
+  if (breaking.length > 0) {
+    return { state: 'ahead', detail: `the database is newer than this version: it has ${list(breaking)}` }
+  }
   if (unknown.length > 0) {
-    return { state: 'ahead', detail: `the database is newer than this version: it has ${list(unknown)}` }
+    return {
+      state: 'extended',
+      detail: `the database is newer than this version, which goes on with what was added: ${list(unknown)}`,
+    }
   }
   return { state: 'current', detail: files.at(-1)?.name ?? 'there are no migrations' }
 }
@@ -145,14 +153,16 @@ async function apply(trx: Kysely<unknown>, file: MigrationFile): Promise<void> {
     name text primary key,
     sha256 text not null
   )`.execute(trx)
-  await sql`insert into ${sql.table(`${SCHEMA}.checksums`)} values (${file.name}, ${file.sha256})`.execute(
-    trx,
-  )
+  await sql`alter table ${sql.table(`${SCHEMA}.checksums`)} add column if not exists kind text`.execute(trx)
+  await sql`
+    insert into ${sql.table(`${SCHEMA}.checksums`)} (name, sha256, kind)
+    values (${file.name}, ${file.sha256}, ${file.kind})`.execute(trx)
 }
 
-async function assertUnchanged(db: Kysely<unknown>, files: readonly MigrationFile[]): Promise<void> {
-  const applied = await readChecksums(db)
-  const changed = files.filter(({ name, sha256 }) => (applied.get(name) ?? sha256) !== sha256)
+/** True: there is nothing to apply, and a newer version has added to the schema. */
+async function isExtended(db: Kysely<unknown>, files: readonly MigrationFile[]): Promise<boolean> {
+  const applied = await readApplied(db)
+  const changed = files.filter(({ name, sha256 }) => (applied.get(name)?.sha256 ?? sha256) !== sha256)
   if (changed.length > 0) {
     throw new MigrationError(
       `${list(changed.map(({ path }) => path))} changed after it was applied to this database. ` +
@@ -160,26 +170,35 @@ async function assertUnchanged(db: Kysely<unknown>, files: readonly MigrationFil
     )
   }
   const unknown = unknownNames(applied, files)
-  if (unknown.length > 0) {
-    throw new MigrationError(
-      `the database has ${list(unknown)}, which this version does not know: it was migrated by a newer version`,
-    )
-  }
+  if (unknown.length === 0) return false
+  const isComplete = files.every(({ name }) => applied.has(name))
+  if (isComplete && unknown.every((name) => applied.get(name)?.kind === 'additive')) return true
+  throw new MigrationError(
+    `the database has ${list(unknown)}, which this version does not know: it was migrated by a newer version`,
+  )
 }
 
-/** Name and SHA-256 of what is applied; empty for a database that never was migrated. */
-async function readChecksums(db: Kysely<unknown>): Promise<Map<string, string>> {
+interface Applied {
+  sha256: string
+  /** Null: by a version that kept no kinds. */
+  kind: MigrationKind | null
+}
+
+/** What is applied, by name; empty for a database that never was migrated. */
+async function readApplied(db: Kysely<unknown>): Promise<Map<string, Applied>> {
   const { rows } = await sql<{ exists: boolean }>`
     select to_regclass(${`${SCHEMA}.checksums`}) is not null as exists
   `.execute(db)
   if (!rows[0]?.exists) return new Map()
-  const applied = await sql<{ name: string; sha256: string }>`
-    select name, sha256 from ${sql.table(`${SCHEMA}.checksums`)} order by name
+  // The column may not be there yet.
+  const applied = await sql<Applied & { name: string }>`
+    select name, sha256, to_jsonb(checksums) ->> 'kind' as kind
+    from ${sql.table(`${SCHEMA}.checksums`)} as checksums order by name
   `.execute(db)
-  return new Map(applied.rows.map(({ name, sha256 }) => [name, sha256]))
+  return new Map(applied.rows.map(({ name, sha256, kind }) => [name, { sha256, kind }]))
 }
 
-function unknownNames(applied: ReadonlyMap<string, string>, files: readonly MigrationFile[]): string[] {
+function unknownNames(applied: ReadonlyMap<string, unknown>, files: readonly MigrationFile[]): string[] {
   const known = new Set(files.map(({ name }) => name))
   return [...applied.keys()].filter((name) => !known.has(name))
 }

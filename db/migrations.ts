@@ -11,11 +11,19 @@ export interface MigrationFile {
   readonly text: string
   /** Of the text with LF line ends, so that a checkout on Windows is the same migration. */
   readonly sha256: string
+  readonly kind: MigrationKind
 }
+
+/** `additive`: processes of the release before it go on with the schema that it leaves. */
+export type MigrationKind = 'additive' | 'breaking'
+
+/** Those before it have no mark, and count as breaking. */
+const FIRST_MARKED = 19
+const MARK = /^-- (additive|breaking)\b/
 
 const FILE_NAME = /^(\d{4})_[a-z0-9_]+\.sql$/
 
-/** The migrations in the order in which they are applied. Rejects when a name is not `NNNN_name.sql` or a number is there twice. */
+/** The migrations in the order in which they are applied. Rejects when a name is not `NNNN_name.sql`, a number is there twice or a mark is missing. */
 export async function readMigrations(directory = MIGRATIONS_DIRECTORY): Promise<MigrationFile[]> {
   const entries = (await readdir(directory)).filter((entry) => entry.endsWith('.sql')).sort()
   const numbers = new Map<string, string>()
@@ -37,5 +45,17 @@ async function readMigration(directory: string, entry: string): Promise<Migratio
     path,
     text,
     sha256: createHash('sha256').update(text).digest('hex'),
+    kind: kindOf(path, entry, text),
   }
+}
+
+function kindOf(path: string, entry: string, text: string): MigrationKind {
+  const mark = MARK.exec(text)?.[1]
+  if (mark === undefined && Number(FILE_NAME.exec(entry)?.[1]) >= FIRST_MARKED) {
+    throw new Error(
+      `${path}: the first line is "-- additive" if processes of the release before go on with the new schema, ` +
+        'else "-- breaking"',
+    )
+  }
+  return mark === 'additive' ? 'additive' : 'breaking'
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { Logger } from 'pino'
 import { type App, buildApp } from './app.ts'
@@ -12,11 +13,13 @@ import { createSecretBox } from '#lib/secrets/secret-box.ts'
 interface Running {
   database: Database | null
   app: App | null
+  /** It has answered requests: balancers know of it. */
+  isListening: boolean
 }
 
 /** Exit code for a configuration that only a person can mend: starting again would not help. */
 const EXIT_CONFIG = 2
-/** Orchestrators kill after 10 s: exit by ourselves just before. */
+/** Orchestrators kill after 10 s, unless they are told to leave DRAIN_MS more: exit by ourselves just before. */
 const CLOSE_TIMEOUT_MS = 9_500
 /** Requests that are still being answered after this are cut off, so that there is time to close the rest. */
 const IN_FLIGHT_TIMEOUT_MS = 6_000
@@ -27,8 +30,8 @@ const OPEN_MODE_EGRESS = '127.0.0.0/8,[::1]'
 async function main(): Promise<void> {
   const config = loadConfig()
   const log = createLogger(config.logLevel)
-  const running: Running = { database: null, app: null }
-  closeOnSignals(running, log)
+  const running: Running = { database: null, app: null, isListening: false }
+  closeOnSignals(running, log, config.roles.api ? config.drainMs : 0)
   log.info({ environment: describeEnvironment() }, 'starting')
   try {
     await start(config, log, running)
@@ -70,6 +73,7 @@ async function start(config: Config, log: Logger, running: Running): Promise<voi
     port: config.port,
     listenTextResolver: (address) => `listening on ${address}`,
   })
+  running.isListening = true
   announce(log, url, open ? config.defaultTenantId : null, config.roles.api)
 }
 
@@ -95,10 +99,10 @@ function announce(log: Logger, url: string, openTenant: string | null, api: bool
   )
 }
 
-function closeOnSignals(running: Running, log: Logger): void {
+function closeOnSignals(running: Running, log: Logger, drainMs: number): void {
   const grace = closeWithGrace(
     {
-      delay: CLOSE_TIMEOUT_MS,
+      delay: CLOSE_TIMEOUT_MS + drainMs,
       logger: false,
       skip: ['SIGINT', 'SIGTERM'],
       onTimeout: (ms) => log.fatal(`could not close within ${ms} ms`),
@@ -107,6 +111,7 @@ function closeOnSignals(running: Running, log: Logger): void {
     async ({ err }) => {
       if (err !== undefined) log.fatal({ err }, 'closing after an error that nobody handled')
       try {
+        if (err === undefined && running.isListening) await retire(running, drainMs)
         await close(running)
         log.info('closed')
       } catch (error) {
@@ -128,6 +133,12 @@ function closeOnSignals(running: Running, log: Logger): void {
       }
     })
   }
+}
+
+/** Answers on, not ready, until balancers have noticed. */
+async function retire({ app }: Running, drainMs: number): Promise<void> {
+  app?.retire()
+  await delay(drainMs)
 }
 
 async function close({ app, database }: Running): Promise<void> {

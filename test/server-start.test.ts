@@ -29,6 +29,17 @@ t.test('a database newer than this version: it stays up, says so, and is not rea
   t.equal((await fetch(`${address}/health/ready`)).status, 503)
 })
 
+t.test('a database that a newer version only added to: it says so, and is ready', async (t) => {
+  const { url, db } = await createTestDatabase(t)
+  await sql`insert into migrations.checksums (name, sha256, kind) values ('9999_future', 'x', 'additive')`.execute(
+    db,
+  )
+  const server = await serve(t, { DATABASE_URL: url, MASTER_KEY, PLATFORM_KEY: TEST_PLATFORM_KEY })
+  const address = await server.url()
+  t.equal((await server.line(/newer than this version/)).level, 'warn')
+  t.equal((await fetch(`${address}/health/ready`)).status, 200)
+})
+
 t.test('it waits for a database that comes up later', async (t) => {
   const postgres = await migratedPrivatePostgres(t)
   await postgres.stop()

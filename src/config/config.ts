@@ -38,6 +38,7 @@ export interface Config {
   readonly flow: { readonly maxStartsPerMinute: number }
   /** When background work counts as stuck. */
   readonly background: { readonly stuckAfterMs: number }
+  readonly drainMs: number
   readonly retention: { readonly days: number; readonly bodyDays: number }
   readonly trustProxy: readonly string[]
   readonly logLevel: string
@@ -173,6 +174,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     actionCompletionSeconds: values.ACTION_COMPLETION_SECONDS,
     flow: { maxStartsPerMinute: values.FLOW_MAX_STARTS_PER_MINUTE },
     background: { stuckAfterMs: values.STUCK_AFTER_SECONDS * 1_000 },
+    drainMs: values.DRAIN_MS,
     retention: { days: values.RETENTION_DAYS, bodyDays: values.BODY_RETENTION_DAYS },
     trustProxy: list(values.TRUST_PROXY),
     logLevel: values.LOG_LEVEL,

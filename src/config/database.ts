@@ -41,6 +41,8 @@ async function locate(config: Config, log: Logger): Promise<{ url: string; stop(
 async function migrateOrReport(url: string, log: Logger): Promise<void> {
   try {
     await migrate(url, { log })
+    const { state, detail } = await probe(url, migrationStatus)
+    if (state === 'extended') log.warn(detail)
   } catch (error) {
     if (isUnavailable(error)) throw error
     const { state, detail } = await probe(url, migrationStatus)

@@ -131,6 +131,13 @@ const Environment = Type.Object({
     description:
       'Background work that came no further, or only failed, for so long makes the process not ready. Statements end after 30 s: a minute is no single slow one',
   }),
+  DRAIN_MS: Type.Integer({
+    default: 0,
+    minimum: 0,
+    maximum: 60_000,
+    description:
+      'How long a process that is told to stop is not ready, and still answers requests, before its socket closes. Processes that only work do not wait',
+  }),
   RETENTION_DAYS: Type.Integer({
     default: 90,
     minimum: 1,

@@ -2,9 +2,11 @@ import fp from 'fastify-plugin'
 import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import type { Kysely } from 'kysely'
+import { isPassing } from '#db/errors.ts'
 import { migrationStatus } from '#db/migrate.ts'
 import { problems, ref, StringEnum } from '#lib/api/schema.ts'
 import type { PartState } from './background.ts'
+import { OPEN_WRITER_WARNING_SECONDS, type OpenWriter } from './open-writers.ts'
 import { withTimeout } from './queue-state.ts'
 import { invalidRequest } from './http/problems.ts'
 
@@ -25,6 +27,7 @@ const Readiness = Type.Object(
     checks: Type.Object({
       database: ref(HealthCheck),
       migrations: ref(HealthCheck),
+      transactions: ref(HealthCheck),
       worker: ref(HealthCheck),
     }),
     background: Type.Record(Type.String(), ref(HealthCheck), {
@@ -41,10 +44,15 @@ type Readiness = Static<typeof Readiness>
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Aborted as soon as the process is told to stop: readiness ends and workers take nothing new. */
+    /** Aborted when the process begins to close: readiness has ended, and what is awaited is given up. */
     draining: AbortSignal
     /** Begins that. Idempotent. */
     drain(): void
+    /**
+     * Ends readiness, and with each answer its connection, while all else goes on: for balancers that have to notice
+     * before the socket closes. Idempotent.
+     */
+    retire(): void
   }
   interface FastifyContextConfig {
     /** Served by every process, whatever its roles, and never shed: health and metrics. */
@@ -55,13 +63,30 @@ declare module 'fastify' {
 /** However often somebody asks, the database is looked at this often. */
 const READINESS_CACHE_MS = 1_000
 const DATABASE_TIMEOUT_MS = 1_000
+/** On for a standby, too. */
+const READ_ONLY = "select current_setting('transaction_read_only')::boolean as read_only"
+/** Several statements in one string are one transaction. The values are too short to be compressed. */
+const PROBE_WRITE = `
+  create temp table bcs_probe (filler char(1000)) on commit drop;
+  insert into bcs_probe select '' from generate_series(1, 1000)`
 
 export default fp(
   async (app) => {
     const stop = new AbortController()
+    let isRetiring = false
     app.decorate('draining', stop.signal)
-    app.decorate('drain', () => stop.abort())
-    app.addHook('preClose', async () => stop.abort())
+    const drain = (): void => {
+      isRetiring = true
+      stop.abort()
+    }
+    app.decorate('drain', drain)
+    app.decorate('retire', () => {
+      isRetiring = true
+    })
+    app.addHook('preClose', async () => drain())
+    app.addHook('onSend', async (_request, reply) => {
+      if (isRetiring) reply.header('connection', 'close')
+    })
     for (const schema of [HealthCheck, Liveness, Readiness]) app.addSchema(schema)
 
     const config = { access: { role: 'public' }, rateLimit: false, operation: true } as const
@@ -106,7 +131,7 @@ export default fp(
           latest = readiness(app)
         }
         const found = await latest
-        const status = stop.signal.aborted ? 'draining' : found.status
+        const status = isRetiring ? 'draining' : found.status
         return reply.code(status === 'ready' ? 200 : 503).send({ ...found, status })
       },
     )
@@ -117,12 +142,12 @@ export default fp(
 async function readiness(app: FastifyInstance): Promise<Readiness> {
   const database = await checkDatabase(app)
   const unknown: HealthCheck = { status: 'failed', detail: 'Unknown while the database does not answer.' }
-  const [migrations, background] =
+  const [migrations, transactions, background] =
     database.status === 'ok'
-      ? await Promise.all([checkMigrations(app), app.backgroundState()])
-      : [unknown, null]
+      ? await Promise.all([checkMigrations(app), checkTransactions(app), app.backgroundState()])
+      : [unknown, unknown, null]
   const worker = background === null ? unknown : summaryOf(background)
-  const checks = { database, migrations, worker }
+  const checks = { database, migrations, transactions, worker }
   const failed = Object.values(checks).some((check) => check.status === 'failed')
   return { status: failed ? 'not_ready' : 'ready', checks, background: background ?? {} }
 }
@@ -131,12 +156,34 @@ async function readiness(app: FastifyInstance): Promise<Readiness> {
 async function checkDatabase(app: FastifyInstance): Promise<HealthCheck> {
   const started = performance.now()
   try {
-    await withTimeout(app.pools.api.query('select 1'), DATABASE_TIMEOUT_MS)
+    const { rows } = await withTimeout(
+      app.pools.api.query<{ read_only: boolean }>(READ_ONLY),
+      DATABASE_TIMEOUT_MS,
+    )
+    if (rows[0]?.read_only === true) {
+      app.log.warn('readiness: the database only reads: a standby, or default_transaction_read_only')
+      return { status: 'failed', detail: 'It takes no writes.' }
+    }
+    if (app.databaseRefusal.isSuspected && !(await takesWrites(app))) {
+      return { status: 'failed', detail: 'It takes no writes.' }
+    }
     return { status: 'ok', detail: `Answered within ${Math.ceil(performance.now() - started)} ms.` }
   } catch (error) {
     app.log.warn({ err: error }, 'readiness: the database does not answer')
     return { status: 'failed', detail: `Did not answer within ${DATABASE_TIMEOUT_MS} ms or refused.` }
   }
+}
+
+/** Tried only after a request was refused, until it succeeds: the file of a temporary table grows by 1 MB and goes again. */
+async function takesWrites(app: FastifyInstance): Promise<boolean> {
+  try {
+    await withTimeout(app.pools.api.query(PROBE_WRITE), DATABASE_TIMEOUT_MS)
+  } catch (error) {
+    app.log.warn({ err: error }, 'readiness: the database refuses a write')
+    if (isPassing(error)) return false
+  }
+  app.databaseRefusal.isSuspected = false
+  return true
 }
 
 async function checkMigrations(app: FastifyInstance): Promise<HealthCheck> {
@@ -146,11 +193,42 @@ async function checkMigrations(app: FastifyInstance): Promise<HealthCheck> {
       DATABASE_TIMEOUT_MS,
     )
     if (state === 'unreachable') return { status: 'failed', detail: 'The database went away meanwhile.' }
-    return { status: state === 'current' ? 'ok' : 'failed', detail: sentence(detail) }
+    const status = state === 'current' ? 'ok' : state === 'extended' ? 'warning' : 'failed'
+    return { status, detail: sentence(detail) }
   } catch (error) {
     app.log.warn({ err: error }, 'readiness: the migrations could not be read')
     return { status: 'failed', detail: 'The applied migrations could not be read.' }
   }
+}
+
+/** Only ever warns: requests are as well off here as elsewhere. */
+async function checkTransactions(app: FastifyInstance): Promise<HealthCheck> {
+  try {
+    const { ofFeed, ofServer } = await app.openWriters()
+    if (ofFeed !== null && ofFeed.seconds > OPEN_WRITER_WARNING_SECONDS) {
+      return {
+        status: 'warning',
+        detail: `${openSince(ofFeed)} and wrote events: until it ends, flows, waits and the feed see nothing that came after it.`,
+      }
+    }
+    if (ofServer !== null && ofServer.seconds > OPEN_WRITER_WARNING_SECONDS) {
+      const detail = `${openSince(ofServer)}: until it ends, erasures wait and vacuum cannot clear up behind it.`
+      return { status: 'warning', detail }
+    }
+    return {
+      status: 'ok',
+      detail: `No write transaction has been open for ${OPEN_WRITER_WARNING_SECONDS} s.`,
+    }
+  } catch (error) {
+    app.log.warn({ err: error }, 'readiness: the open transactions could not be read')
+    return { status: 'warning', detail: 'The open transactions could not be read in time.' }
+  }
+}
+
+function openSince({ pid, application, since }: OpenWriter): string {
+  const whose = pid === null ? 'A prepared transaction' : `A transaction of Postgres' process ${pid}`
+  const named = application === '' ? '' : ` (application ${application})`
+  return `${whose}${named} has been open since ${since.toISOString()}`
 }
 
 /** The worst of the background, with the names of all that is not well. */

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createPool } from '#db/connection.ts'
-import { isLockNotAvailable, isPassing, isStalled, isUnavailable } from '#db/errors.ts'
+import { isLockNotAvailable, isPassing, isRefusing, isStalled, isUnavailable } from '#db/errors.ts'
 import { retryWhilePassing } from '#db/retry.ts'
 import { toProblem } from '#infra/http/problems.ts'
 import { startPrivatePostgres } from '#test/support/postgres-server.ts'
@@ -52,7 +52,12 @@ t.test('errors of Postgres by what they ask for', async (t) => {
     ['57P01', 'a server that shuts down'],
     ['40P01', 'a deadlock'],
   ] as const) {
-    await t.test(`${name} passes`, async (t) => t.ok(isPassing(await raised(state))))
+    await t.test(`${name} passes, and is a 503 to a caller`, async (t) => {
+      const error = await raised(state)
+      t.ok(isPassing(error))
+      t.equal(toProblem(error).status, 503)
+      t.equal(isRefusing(error), /^(53|58|25)/.test(state))
+    })
   }
 
   for (const [state, name] of [

@@ -78,6 +78,56 @@ t.test('refuses a database that a newer version migrated', async (t) => {
   await t.rejects(migrate(url, { directory, log }), MigrationError)
 })
 
+t.test('goes on with what a newer version only added', async (t) => {
+  const { url, db, directory } = await scratch(t)
+  await write(directory, {
+    '0001_shops.sql': 'create table shops (id int primary key);\n',
+    '0020_more.sql': '-- additive: with a default\nalter table shops add column n int;\n',
+  })
+  await migrate(url, { directory, log })
+  await rm(join(directory, '0020_more.sql'))
+  t.same(await migrationStatus(db, directory), {
+    state: 'extended',
+    detail: 'the database is newer than this version, which goes on with what was added: 0020_more',
+  })
+  t.same(await migrate(url, { directory, log }), { applied: [] }, 'also when it starts again')
+  await write(directory, { '0002_late.sql': 'select 1;\n' })
+  await t.rejects(migrate(url, { directory, log }), MigrationError)
+  t.match(await migrationStatus(db, directory), { state: 'behind' })
+  await rm(join(directory, '0002_late.sql'))
+
+  await write(directory, {
+    '0020_more.sql': '-- additive: with a default\nalter table shops add column n int;\n',
+    '0021_less.sql': '-- breaking\nalter table shops drop column n;\n',
+  })
+  await migrate(url, { directory, log })
+  await Promise.all(['0020_more.sql', '0021_less.sql'].map((name) => rm(join(directory, name))))
+  t.same(await migrationStatus(db, directory), {
+    state: 'ahead',
+    detail: 'the database is newer than this version: it has 0021_less',
+  })
+})
+
+t.test('knows a database that was migrated before there were kinds', async (t) => {
+  const { url, db, pool, directory } = await scratch(t)
+  await write(directory, { '0001_shops.sql': 'create table shops (id int);\n' })
+  await migrate(url, { directory, log })
+  await pool.query('alter table migrations.checksums drop column kind')
+  t.match(await migrationStatus(db, directory), { state: 'current' })
+  await write(directory, { '0019_more.sql': '-- additive\nselect 1;\n' })
+  t.same(await migrate(url, { directory, log }), { applied: ['0019_more'] })
+})
+
+t.test('refuses a migration that does not say what it means for running processes', async (t) => {
+  const { url, directory } = await scratch(t)
+  for (const text of ['select 1;\n', '-- Adds shops.\nselect 1;\n', '\n-- additive\nselect 1;\n']) {
+    await write(directory, { '0019_shops.sql': text })
+    await t.rejects(migrate(url, { directory, log }), {
+      message: /0019_shops\.sql: the first line is "-- additive"/,
+    })
+  }
+})
+
 t.test('tells an empty database and an absent one apart', async (t) => {
   const { db, directory } = await scratch(t)
   await write(directory, { '0001_shops.sql': 'create table shops (id int);\n' })

@@ -33,12 +33,12 @@ export class EventSender {
   /** Ids of the events by the service, of those that were acknowledged. */
   readonly acknowledged = new Set<string>()
   readonly attempts: SendAttempt[] = []
-  readonly #service: () => ServiceProcess
+  readonly #service: () => Pick<ServiceProcess, 'request'>
   readonly #tenantId: string
   #next = 0
   #stopped = false
 
-  constructor(service: () => ServiceProcess, tenantId: string) {
+  constructor(service: () => Pick<ServiceProcess, 'request'>, tenantId: string) {
     this.#service = service
     this.#tenantId = tenantId
   }

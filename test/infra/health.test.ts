@@ -55,6 +55,17 @@ t.test('a database ahead of this version makes it not ready and says so', async 
   t.match(ready.json<Readiness>().checks.migrations, { status: 'failed', detail: /newer .*9999_future/ })
 })
 
+t.test('a database that a newer version only added to is a warning', async (t) => {
+  const { url, db } = await createTestDatabase(t)
+  await sql`insert into migrations.checksums (name, sha256, kind) values ('9999_future', 'x', 'additive')`.execute(
+    db,
+  )
+  const app = await appOn(t, url)
+  const ready = await app.inject('/health/ready')
+  t.equal(ready.statusCode, 200)
+  t.match(ready.json<Readiness>().checks.migrations, { status: 'warning', detail: /newer .*9999_future/ })
+})
+
 t.test('due work that nobody takes is a warning: sending requests elsewhere would not help', async (t) => {
   const { url, db } = await createTestDatabase(t)
   await insertDueDelivery(db, { dueSecondsAgo: 120 })
@@ -76,6 +87,20 @@ t.test('told to stop it is not ready at once, and still lives', async (t) => {
   t.equal(ready.statusCode, 503)
   t.equal(ready.json<Readiness>().status, 'draining')
   t.equal((await app.inject('/health/live')).statusCode, 200)
+})
+
+t.test('before it closes it may be not ready for a while, and answer all the same', async (t) => {
+  const { url } = await createTestDatabase(t)
+  const app = await appOn(t, url, { openTenantId: crypto.randomUUID() })
+  t.not((await app.inject('/api/plugins')).headers.connection, 'close')
+  app.retire()
+  const ready = await app.inject('/health/ready')
+  t.equal(ready.statusCode, 503)
+  t.equal(ready.json<Readiness>().status, 'draining')
+  const answer = await app.inject('/api/plugins')
+  t.equal(answer.statusCode, 200)
+  t.equal(answer.headers.connection, 'close', 'nobody keeps a connection that is about to end')
+  t.notOk(app.draining.aborted)
 })
 
 t.test('however many ask, the database is looked at once a second', async (t) => {

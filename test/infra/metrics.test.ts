@@ -6,8 +6,8 @@ import { createTestDatabase } from '#test/support/database.ts'
 import { appOn, migratedPrivatePostgres } from './app-on.ts'
 import { insertDueDelivery } from './due-delivery.ts'
 
-/** Deliveries, unmatched events, due executions and schedules. */
-const SHARED_LOOKS = 4
+/** Deliveries, unmatched events, due executions, schedules and open write transactions. */
+const SHARED_LOOKS = 5
 
 const platform = { authorization: `Bearer ${TEST_PLATFORM_KEY}` }
 

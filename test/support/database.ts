@@ -52,7 +52,8 @@ export async function createTestDatabase(t: Test, directory = MIGRATIONS_DIRECTO
 
 async function ensureTemplate(admin: pg.Client, serverUrl: string, directory: string): Promise<string> {
   const hash = createHash('sha256')
-  for (const { name, sha256 } of await readMigrations(directory)) hash.update(`${name} ${sha256}\n`)
+  for (const { name, sha256, kind } of await readMigrations(directory))
+    hash.update(`${name} ${sha256} ${kind}\n`)
   const template = `${TEMPLATE_PREFIX}${hash.digest('hex').slice(0, 16)}`
   if (await exists(admin, template)) return template
   await admin.query('select pg_advisory_lock($1)', [TEMPLATE_LOCK])

@@ -40,13 +40,15 @@ export interface ServiceOptions {
   env?: Record<string, string>
   /** For a process that takes another one's place. Default: a free one. */
   port?: number
+  /** The checkout to run. Default: this one. */
+  root?: string
 }
 
 /** Starts a process and resolves once it is ready. It is killed with the test. */
 export async function startService(t: Test, options: ServiceOptions): Promise<ServiceProcess> {
   const port = options.port ?? (await findFreePort())
   const url = `http://127.0.0.1:${port}`
-  const child = spawn(process.execPath, [join(ROOT, 'src/server.ts')], {
+  const child = spawn(process.execPath, [join(options.root ?? ROOT, 'src/server.ts')], {
     // Not the checkout: a developer's .env is no part of a test.
     cwd: tmpdir(),
     env: {

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { isStalled, isUnavailable } from '#db/errors.ts'
+import { isPassing, isRefusing, isUnavailable } from '#db/errors.ts'
 import { defineProblem, type FieldError, Problem } from '#lib/api/problem.ts'
 import { Problem as ProblemSchema } from '#lib/api/schema.ts'
 import { hasUnreadBody } from './unread-body.ts'
@@ -68,7 +68,7 @@ export const rateLimited = defineProblem(
 export const databaseUnavailable = defineProblem(
   'database_unavailable',
   503,
-  'The database cannot be reached',
+  'The database cannot be reached or takes no writes',
   'Send the request again after Retry-After. An event with an id of its own is stored once, however often it is sent.',
 )
 export const overloaded = defineProblem(
@@ -84,12 +84,26 @@ const internalError = defineProblem(
   'This is our fault. Report request_id.',
 )
 
+const REFUSING =
+  'The database is there, and somebody has to put it right. Nothing was stored. Send the request again after Retry-After.'
+/** Seconds: that takes longer than a restart. */
+const REFUSING_HEADERS = { 'retry-after': '5' }
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Set by the first request that the database refuses; readiness then tries writes until one succeeds. */
+    databaseRefusal: { isSuspected: boolean }
+  }
+}
+
 /** Turns whatever is thrown into one problem, and says how to answer requests that no route takes. */
 export default fp(
   async (app) => {
     app.addSchema(ProblemSchema)
+    app.decorate('databaseRefusal', { isSuspected: false })
     app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
       const problem = toProblem(error)
+      if (isRefusing(error) || isRefusing(error.cause)) app.databaseRefusal.isSuspected = true
       if (problem.status >= 500) logServerError(request, error, problem)
       return sendProblem(reply, problem, request.id)
     })
@@ -144,7 +158,8 @@ export function sendProblem(reply: FastifyReply, problem: Problem, requestId: st
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (isUnavailable(error)) return databaseUnavailable(undefined, { cause: error })
-  if (isStalled(error)) return overloaded(undefined, { cause: error })
+  if (isRefusing(error)) return databaseUnavailable(REFUSING, { cause: error, headers: REFUSING_HEADERS })
+  if (isPassing(error)) return overloaded(undefined, { cause: error })
   const { code, statusCode, validation, validationContext } = error as FastifyError
   if (validation) return invalidRequest(undefined, { errors: fieldErrors(validation, validationContext) })
   switch (code) {

@@ -14,7 +14,7 @@
  */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { isUnavailable } from '#db/errors.ts'
+import { isPassing } from '#db/errors.ts'
 import { emitEvent } from './intake/emit.ts'
 import { eventRoutes } from './feed/routes.ts'
 import { ensureFeedEpoch } from './feed/epoch.ts'
@@ -52,10 +52,10 @@ export default fp(
       try {
         await ready()
       } catch (error) {
-        if (!isUnavailable(error)) throw error
+        if (!isPassing(error)) throw error
         app.log.warn(
           { err: (error as Error).message },
-          'events: no database yet, intake starts when it is there',
+          'events: no database that takes writes yet, intake starts when it is there',
         )
       }
     })

@@ -32,6 +32,7 @@ export interface FeedRange {
 /**
  * Events behind a key, in feed order. Transactions commit in another order than they begin; an event below the
  * horizon that is not visible by now never will be, so that a reader who goes on behind what he saw misses nothing.
+ * The horizon is asked once: a second answer may lie beyond what the scan went up to.
  */
 export async function scanFeed(
   db: Kysely<DB>,
@@ -40,8 +41,9 @@ export async function scanFeed(
 ): Promise<FeedScan> {
   const only = sourceId === null ? sql`` : sql`and source_id = ${sourceId}`
   const { rows } = await sql<{ horizon: string } & { [K in keyof ScannedEvent]: ScannedEvent[K] | null }>`
+    with horizon as materialized (select feed_writer_horizon() as position)
     select horizon.position::text as horizon, scan.position::text, scan.id, scan.event, scan.received_at, scan.size
-    from (select feed_horizon() as position) as horizon
+    from horizon
     left join lateral (
       select position, id, event, received_at, octet_length(body) as size
       from events

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
-import { isSerialisationConflict, isStalled, isUnavailable } from '#db/errors.ts'
+import { isPassing, isSerialisationConflict, isStalled } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
 import { overloaded } from '#infra/http/problems.ts'
 import { type QuotaService, rateProblem } from '#infra/quotas.ts'
@@ -158,8 +158,8 @@ export class Intake {
       if (await this.#write(batches)) return batches.map(() => null)
       if (batches.length === 1) return [await this.#writeFresh(batches[0] as Batch)]
     } catch (error) {
-      // What is wrong with one event must not spoil the others'; an absent database is wrong for all.
-      if (batches.length === 1 || isUnavailable(error) || isStalled(error)) {
+      // What is wrong with one event must not spoil the others'; what is wrong with the database is wrong for all.
+      if (batches.length === 1 || isPassing(error)) {
         return batches.map(({ open }) => (open.length === 0 ? null : asError(error)))
       }
     }

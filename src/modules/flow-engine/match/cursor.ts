@@ -84,7 +84,7 @@ export async function moveCursor(
 export async function ensureCursor(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<void> {
   await sql`
     insert into flow_cursors (tenant_id, position, event_id)
-    select ${tenantId}, feed_horizon() - 1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+    select ${tenantId}, feed_writer_horizon() - 1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'
     where not exists (select from flow_cursors where tenant_id = ${tenantId})
     on conflict do nothing`.execute(db)
 }

@@ -351,21 +351,23 @@ function withinBytes(
 /** Tenants whose feed has gone on: one probe of the feed's index for each tenant with flows. */
 async function findBehind(db: Kysely<DB>): Promise<string[]> {
   const { rows } = await sql<{ tenant_id: string }>`
-    select tenant_id from flow_cursors c
+    with horizon as materialized (select feed_writer_horizon() as position)
+    select tenant_id from flow_cursors c, horizon
     where exists (
       select from events e where e.tenant_id = c.tenant_id and (e.position, e.id) > (c.position, c.event_id)
-        and e.position < feed_horizon()
+        and e.position < horizon.position
     )
     limit ${sql.lit(LOOK_TENANTS)}`.execute(db)
   return rows.map((row) => row.tenant_id)
 }
 
-/** Whether there are events that stand beyond the horizon, behind a transaction that has not ended. */
+/** Whether there are events that stand beyond the horizon, behind a writer that has not ended. */
 async function hasUnseen(trx: Transaction<DB>, tenantId: string): Promise<boolean> {
   const { rows } = await sql<{ unseen: boolean }>`
-    select exists (select from events where tenant_id = ${tenantId} and position >= feed_horizon()) as unseen`.execute(
-    trx,
-  )
+    with horizon as materialized (select feed_writer_horizon() as position)
+    select exists (
+      select from events where tenant_id = ${tenantId} and position >= (select position from horizon)
+    ) as unseen`.execute(trx)
   return rows[0]?.unseen === true
 }
 

@@ -1,0 +1,129 @@
+import fp from 'fastify-plugin'
+import { addSharedGauge } from './metrics.ts'
+import { withTimeout } from './queue-state.ts'
+
+/** A transaction that has written and has not ended. */
+export interface OpenWriter {
+  /** Null: it is prepared, and no process has it. */
+  pid: number | null
+  /** The name that its connection gave; empty: none. */
+  application: string
+  since: Date
+  seconds: number
+}
+
+interface OpenWriters {
+  /** The oldest that has written events: what came after it is not shown to flows, waits and readers of the feed. */
+  ofFeed: OpenWriter | null
+  /** The oldest of all databases of the server: erasures wait for it, and vacuum leaves what it may still need. */
+  ofServer: OpenWriter | null
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Looks at the server's open write transactions, at most once a second. */
+    openWriters(): Promise<OpenWriters>
+  }
+}
+
+/** Our own transactions take milliseconds: one that is open for so long is told. */
+export const OPEN_WRITER_WARNING_SECONDS = 10
+const CACHE_MS = 1_000
+const QUERY_TIMEOUT_MS = 1_000
+
+/** The feed's lock is that of feed_position(); prepared transactions of this database count as its writers. Who may not see others' activity is still told of their locks. */
+const QUERY = `
+with locks as materialized (
+  select locktype, pid, transactionid from pg_locks
+  where granted and (
+    (locktype = 'transactionid' and mode = 'ExclusiveLock')
+    or (locktype = 'advisory' and classid = 19060 and objid = 0 and objsubid = 2
+      and database = (select oid from pg_database where datname = current_database()))
+  )
+), writers as (
+  select transactionid, pid, case when pid is null
+    then exists (
+      select from pg_prepared_xacts p where p.transaction = transactionid and p.database = current_database()
+    )
+    else exists (select from locks f where f.locktype = 'advisory' and f.pid = locks.pid)
+  end as feed
+  from locks where locktype = 'transactionid' and pid is distinct from pg_backend_pid()
+), oldest as (
+  (select * from writers order by age(transactionid) desc limit 1)
+  union
+  (select * from writers where feed order by age(transactionid) desc limit 1)
+)
+select oldest.transactionid::text as id, oldest.pid, oldest.feed, clock_timestamp() as now,
+  coalesce(activity.xact_start, prepared.prepared) as since,
+  coalesce(activity.application_name, '') as application, activity.usename as account,
+  coalesce(activity.datname, prepared.database) as database, activity.state
+from oldest
+left join pg_stat_activity activity on activity.pid = oldest.pid
+left join pg_prepared_xacts prepared on prepared.transaction = oldest.transactionid and oldest.pid is null
+order by age(oldest.transactionid) desc`
+
+interface Row {
+  id: string
+  pid: number | null
+  feed: boolean
+  now: Date
+  since: Date | null
+  application: string
+  account: string | null
+  database: string | null
+  state: string | null
+}
+
+/** Tells of write transactions that stay open, whoever's they are: by metrics, readiness and the log. */
+export default fp(
+  async (app) => {
+    const known = new Map<string, { since: Date; isLogged: boolean }>()
+    const look = async (): Promise<OpenWriters> => {
+      const { rows } = await withTimeout(app.pools.api.query<Row>(QUERY), QUERY_TIMEOUT_MS)
+      for (const id of known.keys()) if (!rows.some((row) => row.id === id)) known.delete(id)
+      const writers = rows.map((row) => {
+        const seen = known.get(row.id) ?? { since: row.since ?? row.now, isLogged: false }
+        known.set(row.id, seen)
+        const seconds = Math.max(0, (row.now.getTime() - seen.since.getTime()) / 1_000)
+        if (seconds > OPEN_WRITER_WARNING_SECONDS && !seen.isLogged) {
+          seen.isLogged = true
+          const { pid, application, account, database, state, feed } = row
+          app.log.warn(
+            { pid, application, account, database, state, since: seen.since, holds_feed: feed },
+            'a write transaction stays open',
+          )
+        }
+        return {
+          feed: row.feed,
+          writer: { pid: row.pid, application: row.application, since: seen.since, seconds },
+        }
+      })
+      return {
+        ofFeed: writers.find(({ feed }) => feed)?.writer ?? null,
+        ofServer: writers[0]?.writer ?? null,
+      }
+    }
+
+    let latest: Promise<OpenWriters> | null = null
+    let until = 0
+    app.decorate('openWriters', () => {
+      if (latest === null || Date.now() >= until) {
+        until = Date.now() + CACHE_MS
+        latest = look()
+      }
+      return latest
+    })
+
+    addSharedGauge(app.metrics.registry, {
+      name: 'bcs_feed_horizon_age_seconds',
+      help: 'For how long the oldest transaction has been open that holds back flows, waits and the feed',
+      read: async () => (await app.openWriters()).ofFeed?.seconds ?? 0,
+    })
+    addSharedGauge(app.metrics.registry, {
+      name: 'bcs_oldest_write_transaction_seconds',
+      help: 'For how long the oldest write transaction has been open, of any database of the server',
+      read: async () => (await app.openWriters()).ofServer?.seconds ?? 0,
+    })
+  },
+  { name: 'open-writers', dependencies: ['db', 'metrics'] },
+)

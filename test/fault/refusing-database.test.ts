@@ -1,0 +1,143 @@
+import { execFile } from 'node:child_process'
+import { chown, mkdtemp, rm, stat, statfs, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { eventually } from '#test/support/deliveries.ts'
+import { startPrivatePostgres } from '#test/support/postgres-server.ts'
+import { isReady, type ServiceProcess, startService } from '#test/support/service-process.ts'
+
+t.setTimeout(120_000)
+
+const execute = promisify(execFile)
+const DISK_BYTES = 64 * 1024 * 1024
+
+interface Answer {
+  status: number
+  retryAfter: string | null
+  code?: string
+}
+
+async function connect(t: Test, url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url })
+  client.on('error', () => undefined)
+  await client.connect()
+  t.teardown(() => client.end())
+  return client
+}
+
+function client(service: ServiceProcess) {
+  const tenantId = crypto.randomUUID()
+  let number = 0
+  const ask = async (method: string, path: string, body?: unknown): Promise<Answer> => {
+    const response = await service.request(method, path, { tenantId, ...(body !== undefined && { body }) })
+    const { code } = (await response.json()) as { code?: string }
+    return { status: response.status, retryAfter: response.headers.get('retry-after'), ...(code && { code }) }
+  }
+  return {
+    send: (bytes: number) =>
+      ask('POST', '/api/events', {
+        id: `order-${number++}`,
+        event: 'order.created',
+        data: { filler: crypto.getRandomValues(Buffer.alloc(bytes)).toString('base64') },
+      }),
+    read: () => ask('GET', '/api/events?limit=1'),
+    register: () => ask('POST', '/api/plugins', { name: `p${number++}`, webhook_url: 'http://127.0.0.1:1' }),
+  }
+}
+
+async function mount(directory: string): Promise<void> {
+  await execute('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', directory])
+}
+
+/** Whether this account may mount a file system. */
+async function mayMount(): Promise<boolean> {
+  const directory = await mkdtemp(join(tmpdir(), 'bettercallsold-disk-'))
+  try {
+    await mount(directory)
+    await execute('umount', [directory])
+    return true
+  } catch {
+    return false
+  } finally {
+    await rm(directory, { recursive: true })
+  }
+}
+
+/** A file system of a few megabytes. */
+async function smallDisk(t: Test, owner: number): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'bettercallsold-disk-'))
+  await mount(directory)
+  t.teardown(async () => {
+    await execute('umount', ['-l', directory])
+    await rm(directory, { recursive: true })
+  })
+  await chown(directory, owner, owner)
+  return directory
+}
+
+const skip = (await mayMount()) ? false : 'a tmpfs cannot be mounted here'
+
+t.test('a full disk is a 503 and not ready until there is space again', { skip }, async (t) => {
+  const postgres = await startPrivatePostgres(t)
+  const admin = await connect(t, postgres.url)
+  const { rows } = await admin.query<{ data_directory: string }>('show data_directory')
+  const disk = await smallDisk(t, (await stat(rows[0]?.data_directory ?? '')).uid)
+  await admin.query(`create tablespace small location '${disk}'`)
+  await admin.query('create database shops tablespace small')
+  const url = new URL(postgres.url)
+  url.pathname = '/shops'
+  const service = await startService(t, { databaseUrl: url.href })
+  const { send, read } = client(service)
+  t.equal((await send(10)).status, 202)
+
+  const { bavail, bsize } = await statfs(disk)
+  const ballast = join(disk, 'ballast')
+  await writeFile(ballast, Buffer.alloc(bavail * bsize))
+  const seen: Answer[] = []
+  await eventually('an event does not fit', async () => {
+    const answer = await send(30_000)
+    seen.push(answer)
+    return answer.status !== 202
+  })
+  for (let n = 0; n < 20; n++) seen.push(await send(30_000))
+  t.strictSame(
+    seen.filter(({ status }) => status !== 202 && status !== 503),
+    [],
+    'nobody is told that it is our fault',
+  )
+  t.match(
+    seen.findLast(({ status }) => status === 503),
+    { retryAfter: '5', code: 'database_unavailable' },
+  )
+  await eventually('it is not ready', async () => !(await isReady(service)))
+  t.equal((await read()).status, 200, 'what needs no space goes on')
+
+  await rm(ballast)
+  await eventually('it is ready again', () => isReady(service))
+  t.equal((await send(30_000)).status, 202)
+})
+
+t.test('a server that only reads is a 503 and not ready', async (t) => {
+  const postgres = await startPrivatePostgres(t)
+  const service = await startService(t, { databaseUrl: postgres.url })
+  const { send, read, register } = client(service)
+  t.equal((await send(10)).status, 202)
+  const admin = await connect(t, postgres.url)
+  const onlyReads = async (value: 'on' | 'off'): Promise<void> => {
+    await admin.query('set transaction_read_only = off')
+    await admin.query(`alter system set default_transaction_read_only = ${value}`)
+    await admin.query('select pg_reload_conf()')
+  }
+  await onlyReads('on')
+  await eventually('it is not ready', async () => !(await isReady(service)))
+  for (const answer of [await send(10), await register()]) {
+    t.match(answer, { status: 503, retryAfter: '5', code: 'database_unavailable' })
+  }
+  t.equal((await read()).status, 200)
+  await onlyReads('off')
+  await eventually('it is ready again', () => isReady(service))
+  t.equal((await send(10)).status, 202)
+})
