@@ -17,6 +17,7 @@ import openapi from '#infra/http/openapi.ts'
 import problemPage from '#infra/http/problem-page.ts'
 import problems, { rateLimited, routeNotFound, sendProblem, toProblem } from '#infra/http/problems.ts'
 import requestLog from '#infra/http/request-log.ts'
+import sealed from '#infra/sealed/check.ts'
 import secrets from '#infra/secrets.ts'
 import signals from '#infra/signals.ts'
 import { bearerKey } from '#lib/secrets/api-key.ts'
@@ -118,6 +119,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(db, { databaseUrl: deps.databaseUrl })
   await app.register(signals, { databaseUrl: deps.databaseUrl })
   await app.register(secrets, { secretBox: deps.secretBox })
+  await app.register(sealed)
   await app.register(egress, { egress: deps.egress })
   if (!config.roles.api) serveOperationOnly(app)
   await app.register(auth, { openTenantId: deps.openTenantId, platformKey: config.platformKey })

@@ -26,6 +26,7 @@ const Readiness = Type.Object(
       database: ref(HealthCheck),
       migrations: ref(HealthCheck),
       worker: ref(HealthCheck),
+      secrets: ref(HealthCheck),
     }),
     background: Type.Record(Type.String(), ref(HealthCheck), {
       description:
@@ -111,18 +112,18 @@ export default fp(
       },
     )
   },
-  { name: 'health', dependencies: ['db', 'auth'] },
+  { name: 'health', dependencies: ['db', 'auth', 'sealed'] },
 )
 
 async function readiness(app: FastifyInstance): Promise<Readiness> {
   const database = await checkDatabase(app)
   const unknown: HealthCheck = { status: 'failed', detail: 'Unknown while the database does not answer.' }
-  const [migrations, background] =
+  const [migrations, background, secrets] =
     database.status === 'ok'
-      ? await Promise.all([checkMigrations(app), app.backgroundState()])
-      : [unknown, null]
+      ? await Promise.all([checkMigrations(app), app.backgroundState(), app.sealedState()])
+      : [unknown, null, unknown]
   const worker = background === null ? unknown : summaryOf(background)
-  const checks = { database, migrations, worker }
+  const checks = { database, migrations, worker, secrets }
   const failed = Object.values(checks).some((check) => check.status === 'failed')
   return { status: failed ? 'not_ready' : 'ready', checks, background: background ?? {} }
 }

@@ -10,6 +10,7 @@ import { pausePlugin, resumePlugin } from './service.ts'
 import { PluginParams, Resumption, SecretRotation } from '../schemas.ts'
 import { rotateSecret } from '../secrets/service.ts'
 import { testPlugin } from '../service.ts'
+import { secretUnreadable } from '#modules/webhook-delivery/index.ts'
 
 const tags = ['plugins']
 const PROBLEMS = [...WRITE_PROBLEMS, pluginNotFound]
@@ -30,7 +31,7 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
           'Delivers a signed `plugin.test` to webhook_url now and says how it went. It works while the plugin is ' +
           'paused or disabled, too, and leaves its health as it is.',
         params: PluginParams,
-        response: { 200: ref(TestResult), ...problems(...PROBLEMS) },
+        response: { 200: ref(TestResult), ...problems(...PROBLEMS, secretUnreadable) },
       },
     },
     async (request) => testPlugin(ctx, request.actor, request.tenantId, request.params.slug),
@@ -46,7 +47,8 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
         summary: 'Get a new signing secret',
         description:
           'The answer shows it this once. Until the overlap is over the older secrets sign beside it, so that the ' +
-          'plugin can change over without missing a delivery. At most 10 are live at once.',
+          'plugin can change over without missing a delivery. At most 10 are live at once. It also takes the place ' +
+          'of a secret that cannot be opened any more.',
         params: PluginParams,
         body: ref(SecretRotation),
         response: { 200: ref(RotatedSecret), ...problems(...PROBLEMS, tooManySecrets) },

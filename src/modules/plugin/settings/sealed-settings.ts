@@ -1,11 +1,11 @@
 import { readJson } from '#db/json.ts'
 import { secretContext } from '#infra/secrets.ts'
-import type { SecretBox } from '#lib/secrets/secret-box.ts'
+import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 import type { JsonObject } from './redaction.ts'
 import type { PluginColumns, PluginRow } from '../repository.ts'
 import type { Settings } from './settings.ts'
 
-type SealedField = 'config' | 'headers'
+export type SealedField = 'config' | 'headers'
 
 /** The settings as columns, what is secret sealed for this row. */
 export function toColumns(box: SecretBox, tenantId: string, id: string, settings: Settings): PluginColumns {
@@ -25,15 +25,27 @@ export function toColumns(box: SecretBox, tenantId: string, id: string, settings
   }
 }
 
-export function toSettings(box: SecretBox, row: PluginRow): Settings {
+export interface OpenedSettings {
+  settings: Settings
+  /** Fields whose master key is gone: `settings` has them empty. */
+  unreadable: SealedField[]
+}
+
+export function toSettings(box: SecretBox, row: PluginRow): OpenedSettings {
+  const unreadable: SealedField[] = []
   const open = (field: SealedField): JsonObject => {
     const sealed = row[`${field}_sealed`]
-    return sealed === null
-      ? {}
-      : (readJson(box.open(sealed, secretContext(row.tenant_id, row.id, field))) as JsonObject)
+    if (sealed === null) return {}
+    try {
+      return readJson(box.open(sealed, secretContext(row.tenant_id, row.id, field))) as JsonObject
+    } catch (error) {
+      if (!(error instanceof SecretBoxError)) throw error
+      unreadable.push(field)
+      return {}
+    }
   }
   const { name, description, webhook_url, base_url, timeout_ms, rate_limit_per_second, max_in_flight } = row
-  return {
+  const settings = {
     ...{ name, description, webhook_url, base_url, timeout_ms, rate_limit_per_second, max_in_flight },
     events: row.subscriptions,
     config: open('config'),
@@ -41,4 +53,5 @@ export function toSettings(box: SecretBox, row: PluginRow): Settings {
     metadata: row.metadata,
     retry_schedule: row.retry_schedule,
   }
+  return { settings, unreadable }
 }

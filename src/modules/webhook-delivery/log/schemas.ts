@@ -17,8 +17,8 @@ const deliveryFields = {
   reason: Nullable(
     Type.String({
       description:
-        'Why it waits or ended: plugin_paused, plugin_disabled, breaker_open, retry_after, manual_retry, replay, ' +
-        'exhausted, gone, skipped, plugin_deleted, erased, body_gone',
+        'Why it waits or ended: plugin_paused, plugin_disabled, secret_unreadable, breaker_open, retry_after, manual_retry, ' +
+        'replay, exhausted, gone, skipped, plugin_deleted, erased, body_gone',
     }),
   ),
   attempt_count: Type.Integer(),

@@ -8,7 +8,7 @@ import type { Signals } from '#infra/signals.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { newId } from '#lib/ids.ts'
 import { attempt, type DeliveryTarget } from '../destinations/attempt.ts'
-import { deliveryNotFound, deliveryNotRetryable } from '../errors.ts'
+import { deliveryNotFound, deliveryNotRetryable, secretUnreadable } from '../errors.ts'
 import { findDelivery, findPluginRevision, listDeliveries, requeueDelivery } from './repository.ts'
 import type { DeliveryQuery } from './schemas.ts'
 import type { TargetCache } from '../destinations/targets.ts'
@@ -71,15 +71,16 @@ export async function processDue(ctx: DeliveryContext, tenantId: string): Promis
   return ctx.createWorker(tenantId).drain(PROCESS_DEADLINE_MS)
 }
 
-/** A plugin as it is now, its secrets opened; undefined if it is not there. */
+/** A plugin as it is now, its secrets opened; undefined if it is not there, `unreadable` if they do not open. */
 export async function findTarget(
   ctx: Pick<DeliveryContext, 'db' | 'targets'>,
   tenantId: string,
   pluginId: string,
-): Promise<DeliveryTarget | undefined> {
+): Promise<DeliveryTarget | 'unreadable' | undefined> {
   const revision = await findPluginRevision(ctx.db, tenantId, pluginId)
   if (revision === undefined) return undefined
-  return (await ctx.targets.get([{ tenantId, pluginId, revision }])).get(pluginId)
+  const target = (await ctx.targets.get([{ tenantId, pluginId, revision }])).get(pluginId)
+  return target ?? (ctx.targets.isUnreadable(pluginId) ? 'unreadable' : undefined)
 }
 
 export interface TestResult {
@@ -94,6 +95,7 @@ export interface TestResult {
  * Sends a signed `plugin.test` event to a plugin, whatever its status, through the code that deliveries go
  * through; it is not queued, retried or counted in the plugin's health.
  * @returns undefined if there is no such plugin
+ * @throws `secret_unreadable`
  */
 export async function sendTest(
   ctx: Pick<DeliveryContext, 'db' | 'egress' | 'targets'>,
@@ -102,6 +104,7 @@ export async function sendTest(
 ): Promise<TestResult | undefined> {
   const target = await findTarget(ctx, tenantId, pluginId)
   if (target === undefined) return undefined
+  if (target === 'unreadable') throw secretUnreadable()
   const body = JSON.stringify({
     event: 'plugin.test',
     tenant_id: tenantId,
