@@ -3,6 +3,7 @@ import pg from 'pg'
 import type { BaseLogger } from 'pino'
 import { createKysely, createPool } from './connection.ts'
 import { isUnavailable } from './errors.ts'
+import { assertOwnSessions } from './pooler.ts'
 import { MIGRATIONS_DIRECTORY, readMigrations, type MigrationFile } from './migrations.ts'
 
 export interface MigrateOptions {
@@ -39,7 +40,7 @@ const MIGRATE_LOCK = 5_047_193_288_112_002n
 /**
  * Applies the missing migrations in one transaction: all of them or none. Statements that cannot run inside a
  * transaction (`create index concurrently`) cannot be part of a migration. Rejects with a MigrationError
- * when an applied file was changed or when the database is ahead of the files.
+ * when an applied file was changed or when the database is ahead of the files, with a PoolerError when sessions are shared.
  */
 export async function migrate(url: string, options: MigrateOptions): Promise<{ applied: string[] }> {
   const files = await readMigrations(options.directory)
@@ -55,6 +56,7 @@ export async function migrate(url: string, options: MigrateOptions): Promise<{ a
   const db = createKysely<unknown>(pool)
   try {
     await assertPostgresVersion(db)
+    await assertOwnSessions(pool)
     const lock = await pool.connect()
     try {
       await lock.query('select pg_advisory_lock($1)', [MIGRATE_LOCK])

@@ -116,7 +116,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(loadShedding, {})
   await app.register(openapi)
   await app.register(problemPage)
-  await app.register(db, { databaseUrl: deps.databaseUrl })
+  await app.register(db, { databaseUrl: deps.databaseUrl, connections: config.connections })
   await app.register(signals, { databaseUrl: deps.databaseUrl })
   await app.register(secrets, { secretBox: deps.secretBox })
   await app.register(sealed)

@@ -3,8 +3,9 @@ import type { Logger } from 'pino'
 import { createKysely, createPool } from '#db/connection.ts'
 import { isUnavailable } from '#db/errors.ts'
 import { migrate, migrationStatus } from '#db/migrate.ts'
+import { PoolerError } from '#db/pooler.ts'
 import type { DB } from '#db/schema.ts'
-import type { Config } from './config.ts'
+import { type Config, ConfigError } from './config.ts'
 
 export interface Database {
   readonly url: string
@@ -42,6 +43,7 @@ async function migrateOrReport(url: string, log: Logger): Promise<void> {
   try {
     await migrate(url, { log })
   } catch (error) {
+    if (error instanceof PoolerError) throw new ConfigError([error.message])
     if (isUnavailable(error)) throw error
     const { state, detail } = await probe(url, migrationStatus)
     if (state !== 'ahead') throw error

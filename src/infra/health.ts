@@ -27,6 +27,7 @@ const Readiness = Type.Object(
       migrations: ref(HealthCheck),
       worker: ref(HealthCheck),
       secrets: ref(HealthCheck),
+      connections: ref(HealthCheck),
     }),
     background: Type.Record(Type.String(), ref(HealthCheck), {
       description:
@@ -56,6 +57,18 @@ declare module 'fastify' {
 /** However often somebody asks, the database is looked at this often. */
 const READINESS_CACHE_MS = 1_000
 const DATABASE_TIMEOUT_MS = 1_000
+
+/** Beyond it the next process may find none. */
+const CONNECTIONS_WARNING_SHARE = 0.9
+
+interface ServerConnections {
+  used: number
+  most: number
+}
+
+const SERVER_CONNECTIONS = `
+select (select sum(numbackends)::integer from pg_stat_database) as used,
+  current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer as most`
 
 export default fp(
   async (app) => {
@@ -116,28 +129,49 @@ export default fp(
 )
 
 async function readiness(app: FastifyInstance): Promise<Readiness> {
-  const database = await checkDatabase(app)
+  const { database, connections } = await checkDatabase(app)
   const unknown: HealthCheck = { status: 'failed', detail: 'Unknown while the database does not answer.' }
   const [migrations, background, secrets] =
     database.status === 'ok'
       ? await Promise.all([checkMigrations(app), app.backgroundState(), app.sealedState()])
       : [unknown, null, unknown]
   const worker = background === null ? unknown : summaryOf(background)
-  const checks = { database, migrations, worker, secrets }
+  const checks = { database, migrations, worker, secrets, connections }
   const failed = Object.values(checks).some((check) => check.status === 'failed')
   return { status: failed ? 'not_ready' : 'ready', checks, background: background ?? {} }
 }
 
 /** What went wrong is logged, not told: the answer is public. */
-async function checkDatabase(app: FastifyInstance): Promise<HealthCheck> {
+async function checkDatabase(app: FastifyInstance): Promise<Record<'database' | 'connections', HealthCheck>> {
   const started = performance.now()
   try {
-    await withTimeout(app.pools.api.query('select 1'), DATABASE_TIMEOUT_MS)
-    return { status: 'ok', detail: `Answered within ${Math.ceil(performance.now() - started)} ms.` }
+    const { rows } = await withTimeout(
+      app.pools.api.query<ServerConnections>(SERVER_CONNECTIONS),
+      DATABASE_TIMEOUT_MS,
+    )
+    const detail = `Answered within ${Math.ceil(performance.now() - started)} ms.`
+    return { database: { status: 'ok', detail }, connections: checkConnections(app, rows[0]) }
   } catch (error) {
     app.log.warn({ err: error }, 'readiness: the database does not answer')
-    return { status: 'failed', detail: `Did not answer within ${DATABASE_TIMEOUT_MS} ms or refused.` }
+    const detail = `Did not answer within ${DATABASE_TIMEOUT_MS} ms or refused.`
+    return { database: { status: 'failed', detail }, connections: checkConnections(app, undefined) }
   }
+}
+
+/** Counts this process's connections, and with `server` those of all its clients. */
+function checkConnections(
+  { pools: { api, worker } }: FastifyInstance,
+  server: ServerConnections | undefined,
+): HealthCheck {
+  const own =
+    `This process holds ${api.totalCount} of at most ${api.options.max} connections for requests and ` +
+    `${worker.totalCount} of at most ${worker.options.max} for work in the background, and one that listens.`
+  if (server === undefined) return { status: 'ok', detail: own }
+  const { used, most } = server
+  const all = `The server has ${used} of ${most}.`
+  return used >= most * CONNECTIONS_WARNING_SHARE
+    ? { status: 'warning', detail: `${all} Raise max_connections, or have fewer processes. ${own}` }
+    : { status: 'ok', detail: `${own} ${all}` }
 }
 
 async function checkMigrations(app: FastifyInstance): Promise<HealthCheck> {
