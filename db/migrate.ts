@@ -94,7 +94,7 @@ export async function migrationStatus(
   return { state: 'current', detail: files.at(-1)?.name ?? 'there are no migrations' }
 }
 
-async function assertPostgresVersion(db: Kysely<unknown>): Promise<void> {
+export async function assertPostgresVersion(db: Kysely<unknown>): Promise<void> {
   const { rows } = await sql<{ version: number; text: string }>`
     select current_setting('server_version_num')::int as version, current_setting('server_version') as text
   `.execute(db)

