@@ -171,6 +171,7 @@ export default tseslint.config(
         { type: 'db', pattern: 'db', partialMatch: false },
         { type: 'tool', pattern: 'tools/*', capture: ['name'], partialMatch: false },
         { type: 'root', pattern: 'src', partialMatch: false },
+        { type: 'root', pattern: 'src/doctor', partialMatch: false },
       ],
       'boundaries/files': [
         { category: 'config', pattern: 'src/config/config.ts' },

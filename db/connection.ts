@@ -34,9 +34,8 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
     connectionString: url,
     max: options.max,
     application_name: options.applicationName,
-    statement_timeout: options.statementTimeoutMs,
-    lock_timeout: options.lockTimeoutMs,
-    idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs,
+    // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the pool awaits it; its types do not say so
+    onConnect: (client) => setUp(client, options),
     connectionTimeoutMillis: options.connectionTimeoutMs,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
@@ -44,13 +43,28 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
     ...(options.answerTimeoutMs !== undefined && {
       Client: clientWithDeadline(options.answerTimeoutMs),
     }),
-    ...(options.synchronousCommit === false && { options: '-c synchronous_commit=off' }),
   })
   const onError = options.onConnectionError ?? (() => undefined)
   pool.on('connect', (client) => client.on('error', onError))
   // The pool repeats an idle client's error, which the client's own listener has seen already.
   pool.on('error', () => undefined)
   return pool
+}
+
+/** By statements: PgBouncer refuses connections that ask for settings at their start, unless it was told to ignore them. */
+async function setUp(client: pg.ClientBase, options: PoolOptions): Promise<void> {
+  const settings = [
+    `statement_timeout = ${options.statementTimeoutMs}`,
+    `lock_timeout = ${options.lockTimeoutMs}`,
+    `idle_in_transaction_session_timeout = ${options.idleInTransactionTimeoutMs}`,
+    ...(options.synchronousCommit === false ? ['synchronous_commit = off'] : []),
+  ]
+  // The pool's own timeout ends when the connection is there.
+  const query = {
+    text: settings.map((setting) => `set ${setting}`).join('; '),
+    query_timeout: options.connectionTimeoutMs,
+  }
+  await client.query(query)
 }
 
 export function createKysely<DB>(pool: pg.Pool): Kysely<DB> {

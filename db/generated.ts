@@ -289,6 +289,7 @@ export interface DeliveryLanes {
   plugin_id: string;
   rate_at: Timestamp | null;
   rate_tokens: number | null;
+  secret_unreadable: Generated<boolean>;
   served_at: Generated<Timestamp>;
   skip_before: Timestamp | null;
   skip_reason: string | null;

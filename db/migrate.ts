@@ -4,6 +4,7 @@ import type { BaseLogger } from 'pino'
 import { createKysely, createPool } from './connection.ts'
 import { isUnavailable } from './errors.ts'
 import { MIGRATIONS_DIRECTORY, readMigrations, type MigrationFile, type MigrationKind } from './migrations.ts'
+import { assertOwnSessions } from './pooler.ts'
 
 export interface MigrateOptions {
   /** Default: db/migrations. */
@@ -39,8 +40,8 @@ const MIGRATE_LOCK = 5_047_193_288_112_002n
 /**
  * Applies the missing migrations in one transaction: all of them or none. Statements that cannot run inside a
  * transaction (`create index concurrently`) cannot be part of a migration. Rejects with a MigrationError
- * when an applied file was changed or when the database is ahead of the files; migrations of a newer version that are
- * all additive are no reason to.
+ * when an applied file was changed or when the database is ahead of the files, with a PoolerError when sessions are
+ * shared; migrations of a newer version that are all additive are no reason to.
  */
 export async function migrate(url: string, options: MigrateOptions): Promise<{ applied: string[] }> {
   const files = await readMigrations(options.directory)
@@ -56,6 +57,7 @@ export async function migrate(url: string, options: MigrateOptions): Promise<{ a
   const db = createKysely<unknown>(pool)
   try {
     await assertPostgresVersion(db)
+    await assertOwnSessions(pool)
     const lock = await pool.connect()
     try {
       await lock.query('select pg_advisory_lock($1)', [MIGRATE_LOCK])
@@ -100,7 +102,7 @@ export async function migrationStatus(
   return { state: 'current', detail: files.at(-1)?.name ?? 'there are no migrations' }
 }
 
-async function assertPostgresVersion(db: Kysely<unknown>): Promise<void> {
+export async function assertPostgresVersion(db: Kysely<unknown>): Promise<void> {
   const { rows } = await sql<{ version: number; text: string }>`
     select current_setting('server_version_num')::int as version, current_setting('server_version') as text
   `.execute(db)

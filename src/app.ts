@@ -24,6 +24,7 @@ import problemPage from '#infra/http/problem-page.ts'
 import problems, { rateLimited, routeNotFound, sendProblem, toProblem } from '#infra/http/problems.ts'
 import quotas from '#infra/quotas.ts'
 import requestLog from '#infra/http/request-log.ts'
+import sealed from '#infra/sealed/check.ts'
 import secrets from '#infra/secrets.ts'
 import signals from '#infra/signals.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
@@ -121,10 +122,11 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(loadShedding, {})
   await app.register(openapi)
   await app.register(problemPage)
-  await app.register(db, { databaseUrl: deps.databaseUrl })
+  await app.register(db, { databaseUrl: deps.databaseUrl, connections: config.connections })
   await app.register(signals, { databaseUrl: deps.databaseUrl })
   await app.register(quotas)
   await app.register(secrets, { secretBox: deps.secretBox })
+  await app.register(sealed)
   const own = {
     publicUrl: config.publicUrl,
     listening: () => app.addresses().filter((each) => typeof each !== 'string'),

@@ -10,6 +10,8 @@ export interface Config {
   readonly port: number
   /** Null: embedded Postgres below `dataDir`. */
   readonly databaseUrl: string | null
+  /** Most connections of one process, beside the one that listens. */
+  readonly connections: { readonly api: number; readonly worker: number }
   readonly dataDir: string
   readonly roles: { readonly api: boolean; readonly worker: boolean }
   readonly loopback: boolean
@@ -145,6 +147,10 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     host: values.HOST,
     port: values.PORT,
     databaseUrl: orNull(values.DATABASE_URL),
+    connections: {
+      api: values.DATABASE_API_CONNECTIONS,
+      worker: values.DATABASE_WORKER_CONNECTIONS,
+    },
     dataDir: values.DATA_DIR,
     roles: { api: roles.includes('api'), worker: roles.includes('worker') },
     loopback: isLoopback(values.HOST),

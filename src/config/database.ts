@@ -3,8 +3,9 @@ import type { Logger } from 'pino'
 import { createKysely, createPool } from '#db/connection.ts'
 import { isUnavailable } from '#db/errors.ts'
 import { migrate, migrationStatus } from '#db/migrate.ts'
+import { PoolerError } from '#db/pooler.ts'
 import type { DB } from '#db/schema.ts'
-import type { Config } from './config.ts'
+import { type Config, ConfigError } from './config.ts'
 
 export interface Database {
   readonly url: string
@@ -20,7 +21,7 @@ const PROBE_TIMEOUT_MS = 10_000
 
 /** The configured database or the embedded one, migrated. With a database newer than this version it says so and goes on. */
 export async function openDatabase(config: Config, log: Logger): Promise<Database> {
-  const server = await locate(config, log)
+  const server = await locateDatabase(config, log)
   const { url } = server
   try {
     await patiently(log, () => migrateOrReport(url, log))
@@ -31,7 +32,11 @@ export async function openDatabase(config: Config, log: Logger): Promise<Databas
   }
 }
 
-async function locate(config: Config, log: Logger): Promise<{ url: string; stop(): Promise<void> }> {
+/** The configured database or the embedded one, which is started if it does not run; neither is migrated. */
+export async function locateDatabase(
+  config: Config,
+  log: Logger,
+): Promise<{ url: string; stop(): Promise<void> }> {
   if (config.databaseUrl !== null) return { url: config.databaseUrl, stop: async () => undefined }
   // Its programs are a development dependency: an installation without it never loads this.
   const { startEmbeddedPostgres } = await import('#tools/embedded-postgres/index.ts')
@@ -44,6 +49,7 @@ async function migrateOrReport(url: string, log: Logger): Promise<void> {
     const { state, detail } = await probe(url, migrationStatus)
     if (state === 'extended') log.warn(detail)
   } catch (error) {
+    if (error instanceof PoolerError) throw new ConfigError([error.message])
     if (isUnavailable(error)) throw error
     const { state, detail } = await probe(url, migrationStatus)
     if (state !== 'ahead') throw error

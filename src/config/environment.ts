@@ -17,6 +17,18 @@ const Environment = Type.Object({
     default: '',
     description: 'Postgres 15 or newer. Empty: embedded Postgres in DATA_DIR',
   }),
+  DATABASE_API_CONNECTIONS: Type.Integer({
+    default: 10,
+    minimum: 2,
+    maximum: 1_000,
+    description: 'Most connections to Postgres that one process opens for requests',
+  }),
+  DATABASE_WORKER_CONNECTIONS: Type.Integer({
+    default: 6,
+    minimum: 2,
+    maximum: 1_000,
+    description: 'Most connections that it opens for work in the background, beside one that listens',
+  }),
   DATA_DIR: Type.String({
     default: '.data',
     minLength: 1,

@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
+import type { Config } from '#config/config.ts'
 import { createKysely, createPool } from '#db/connection.ts'
 import type { DB } from '#db/schema.ts'
 
@@ -14,9 +15,8 @@ declare module 'fastify' {
   }
 }
 
-/** Connections for requests: more only queue up inside Postgres on a small machine. */
-const API_POOL_SIZE = 10
-const WORKER_POOL_SIZE = 6
+/** More connections for requests only queue up inside Postgres on a small machine. */
+const DEFAULT_CONNECTIONS: Config['connections'] = { api: 10, worker: 6 }
 const API_STATEMENT_TIMEOUT_MS = 5_000
 const WORKER_STATEMENT_TIMEOUT_MS = 30_000
 /** Beyond its statement timeout a server that is there has answered. */
@@ -27,9 +27,10 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 const CONNECT_TIMEOUT_MS = 1_500
 
 export default fp(
-  async (app, options: { databaseUrl: string }) => {
+  async (app, options: { databaseUrl: string; connections?: Config['connections'] }) => {
+    const connections = options.connections ?? DEFAULT_CONNECTIONS
     const api = createPool(options.databaseUrl, {
-      max: API_POOL_SIZE,
+      max: connections.api,
       applicationName: 'bcs-api',
       statementTimeoutMs: API_STATEMENT_TIMEOUT_MS,
       answerTimeoutMs: API_STATEMENT_TIMEOUT_MS + ANSWER_MARGIN_MS,
@@ -38,7 +39,7 @@ export default fp(
       connectionTimeoutMs: CONNECT_TIMEOUT_MS,
     })
     const worker = createPool(options.databaseUrl, {
-      max: WORKER_POOL_SIZE,
+      max: connections.worker,
       applicationName: 'bcs-worker',
       statementTimeoutMs: WORKER_STATEMENT_TIMEOUT_MS,
       answerTimeoutMs: WORKER_STATEMENT_TIMEOUT_MS + ANSWER_MARGIN_MS,

@@ -29,6 +29,8 @@ const Readiness = Type.Object(
       migrations: ref(HealthCheck),
       transactions: ref(HealthCheck),
       worker: ref(HealthCheck),
+      secrets: ref(HealthCheck),
+      connections: ref(HealthCheck),
     }),
     background: Type.Record(Type.String(), ref(HealthCheck), {
       description:
@@ -64,11 +66,27 @@ declare module 'fastify' {
 const READINESS_CACHE_MS = 1_000
 const DATABASE_TIMEOUT_MS = 1_000
 /** On for a standby, too. */
-const READ_ONLY = "select current_setting('transaction_read_only')::boolean as read_only"
 /** Several statements in one string are one transaction. The values are too short to be compressed. */
 const PROBE_WRITE = `
   create temp table bcs_probe (filler char(1000)) on commit drop;
   insert into bcs_probe select '' from generate_series(1, 1000)`
+
+/** Beyond it the next process may find none. */
+const CONNECTIONS_WARNING_SHARE = 0.9
+
+interface ServerConnections {
+  used: number
+  most: number
+}
+
+interface ServerState extends ServerConnections {
+  read_only: boolean
+}
+
+const SERVER_STATE = `
+select current_setting('transaction_read_only')::boolean as read_only,
+  (select sum(numbackends)::integer from pg_stat_database) as used,
+  current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer as most`
 
 export default fp(
   async (app) => {
@@ -136,41 +154,46 @@ export default fp(
       },
     )
   },
-  { name: 'health', dependencies: ['db', 'auth'] },
+  { name: 'health', dependencies: ['db', 'auth', 'sealed'] },
 )
 
 async function readiness(app: FastifyInstance): Promise<Readiness> {
-  const database = await checkDatabase(app)
+  const { database, connections } = await checkDatabase(app)
   const unknown: HealthCheck = { status: 'failed', detail: 'Unknown while the database does not answer.' }
-  const [migrations, transactions, background] =
+  const [migrations, transactions, background, secrets] =
     database.status === 'ok'
-      ? await Promise.all([checkMigrations(app), checkTransactions(app), app.backgroundState()])
-      : [unknown, unknown, null]
+      ? await Promise.all([
+          checkMigrations(app),
+          checkTransactions(app),
+          app.backgroundState(),
+          app.sealedState(),
+        ])
+      : [unknown, unknown, null, unknown]
   const worker = background === null ? unknown : summaryOf(background)
-  const checks = { database, migrations, transactions, worker }
+  const checks = { database, migrations, transactions, worker, secrets, connections }
   const failed = Object.values(checks).some((check) => check.status === 'failed')
   return { status: failed ? 'not_ready' : 'ready', checks, background: background ?? {} }
 }
 
 /** What went wrong is logged, not told: the answer is public. */
-async function checkDatabase(app: FastifyInstance): Promise<HealthCheck> {
+async function checkDatabase(app: FastifyInstance): Promise<Record<'database' | 'connections', HealthCheck>> {
   const started = performance.now()
   try {
-    const { rows } = await withTimeout(
-      app.pools.api.query<{ read_only: boolean }>(READ_ONLY),
-      DATABASE_TIMEOUT_MS,
-    )
+    const { rows } = await withTimeout(app.pools.api.query<ServerState>(SERVER_STATE), DATABASE_TIMEOUT_MS)
+    const connections = checkConnections(app, rows[0])
     if (rows[0]?.read_only === true) {
       app.log.warn('readiness: the database only reads: a standby, or default_transaction_read_only')
-      return { status: 'failed', detail: 'It takes no writes.' }
+      return { database: { status: 'failed', detail: 'It takes no writes.' }, connections }
     }
     if (app.databaseRefusal.isSuspected && !(await takesWrites(app))) {
-      return { status: 'failed', detail: 'It takes no writes.' }
+      return { database: { status: 'failed', detail: 'It takes no writes.' }, connections }
     }
-    return { status: 'ok', detail: `Answered within ${Math.ceil(performance.now() - started)} ms.` }
+    const detail = `Answered within ${Math.ceil(performance.now() - started)} ms.`
+    return { database: { status: 'ok', detail }, connections }
   } catch (error) {
     app.log.warn({ err: error }, 'readiness: the database does not answer')
-    return { status: 'failed', detail: `Did not answer within ${DATABASE_TIMEOUT_MS} ms or refused.` }
+    const detail = `Did not answer within ${DATABASE_TIMEOUT_MS} ms or refused.`
+    return { database: { status: 'failed', detail }, connections: checkConnections(app, undefined) }
   }
 }
 
@@ -184,6 +207,22 @@ async function takesWrites(app: FastifyInstance): Promise<boolean> {
   }
   app.databaseRefusal.isSuspected = false
   return true
+}
+
+/** Counts this process's connections, and with `server` those of all its clients. */
+function checkConnections(
+  { pools: { api, worker } }: FastifyInstance,
+  server: ServerConnections | undefined,
+): HealthCheck {
+  const own =
+    `This process holds ${api.totalCount} of at most ${api.options.max} connections for requests and ` +
+    `${worker.totalCount} of at most ${worker.options.max} for work in the background, and one that listens.`
+  if (server === undefined) return { status: 'ok', detail: own }
+  const { used, most } = server
+  const all = `The server has ${used} of ${most}.`
+  return used >= most * CONNECTIONS_WARNING_SHARE
+    ? { status: 'warning', detail: `${all} Raise max_connections, or have fewer processes. ${own}` }
+    : { status: 'ok', detail: `${own} ${all}` }
 }
 
 async function checkMigrations(app: FastifyInstance): Promise<HealthCheck> {

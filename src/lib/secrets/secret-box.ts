@@ -37,6 +37,8 @@ export interface SecretBox {
   open(box: Buffer, context: string): string
   /** Whether the box was sealed under an older master key. */
   needsReseal(box: Buffer): boolean
+  /** What each box starts with that it seals, and what those start with that it can open: to look for them in SQL. */
+  readonly prefixes: { readonly sealed: Buffer; readonly openable: readonly Buffer[] }
 }
 
 /** `masterKey` seals; it and the `previous` ones open. Each is 32 bytes, else RangeError. */
@@ -86,6 +88,8 @@ export function createSecretBox(masterKey: Buffer, previous: readonly Buffer[] =
     },
 
     needsReseal: (box) => readKeyId(box) !== currentId,
+
+    prefixes: { sealed: prefixOf(currentId), openable: [...keys.keys()].map(prefixOf) },
   }
 }
 
@@ -102,6 +106,13 @@ function createNonces(): () => Buffer {
 
 function additionalData(box: Buffer, context: string): Buffer {
   return Buffer.concat([box.subarray(0, NONCE_AT), Buffer.from(context)])
+}
+
+function prefixOf(id: number): Buffer {
+  const prefix = Buffer.alloc(NONCE_AT)
+  prefix.writeUInt8(VERSION)
+  prefix.writeUInt32BE(id, KEY_ID_AT)
+  return prefix
 }
 
 function keyId(key: Buffer): number {

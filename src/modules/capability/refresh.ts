@@ -3,6 +3,7 @@ import type { PassResult } from '#lib/async/job-loop.ts'
 import { type FieldError, Problem } from '#lib/api/problem.ts'
 import { pluginNotFound } from '#modules/plugin/index.ts'
 import { withPlugin } from '#modules/registry/index.ts'
+import { secretUnreadable } from '#modules/webhook-delivery/index.ts'
 import type { CapabilityContext } from './context.ts'
 import { capabilitiesUnavailable, manifestInvalid } from './errors.ts'
 import { type Fetched, fetchManifest } from './fetch.ts'
@@ -64,6 +65,7 @@ async function lookAt(ctx: CapabilityContext, actor: Actor, claim: Claim): Promi
   const { tenantId, pluginId } = claim
   const target = await ctx.deliveries.target(tenantId, pluginId)
   if (target === undefined) throw pluginNotFound()
+  if (target === 'unreadable') throw secretUnreadable()
   const row = await findCapabilities(ctx.db, tenantId, pluginId)
   const knownEtag = row?.origin === 'fetched' && row.manifest !== null ? row.etag : null
   const fetched = await fetchManifest(ctx, target, knownEtag)

@@ -16,7 +16,7 @@ export interface DispatcherContext {
   platform: PlatformService
   deliveries: DeliveryService
   /** Of plugins, by tenant and id. */
-  targets: NextLook<DeliveryTarget | undefined>
+  targets: NextLook<DeliveryTarget | 'unreadable' | undefined>
   egress: Egress
   secretBox: SecretBox
   quotas: Pick<QuotaService, 'take'>

@@ -25,6 +25,7 @@ export const ACTION_ERROR_CODES = [
   'unknown_action',
   'unknown_plugin',
   'plugin_inactive',
+  'secret_unreadable',
   'ambiguous_action',
   'missing_field',
   'invalid_payload',

@@ -72,5 +72,5 @@ export interface PlannedAction {
   action: RegistryAction
   idempotencyKey: string
   /** Its plugin, asked for ahead of the call; null: not yet, or used up. */
-  target: Promise<DeliveryTarget | undefined> | null
+  target: Promise<DeliveryTarget | 'unreadable' | undefined> | null
 }

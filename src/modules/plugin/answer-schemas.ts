@@ -69,6 +69,13 @@ const plugin = {
   secrets: Type.Array(SecretInfo, {
     description: 'The secrets that sign, newest first, without their values',
   }),
+  unreadable: Type.Optional(
+    Type.Array(StringEnum(['config', 'headers', 'secret']), {
+      description:
+        'What is stored and cannot be opened, since the master key that sealed it is gone; absent if there is ' +
+        'nothing. Rotate the secret, or send config or headers again. Until secret and headers open, deliveries wait',
+    }),
+  ),
   revision: Type.Integer({ description: 'Raised by every change; the ETag carries it' }),
   created_at: Timestamp,
   updated_at: Timestamp,

@@ -5,7 +5,7 @@ import { checkChanges } from './settings/check-changes.ts'
 import { checkUrls } from './settings/check-urls.ts'
 import { found, mayReadSecrets, type PluginContext, transact } from './context.ts'
 import { headersNeeded, refuseInvalid, revisionConflict } from './errors.ts'
-import { endUnsubscribed, resetLane } from './lifecycle/lane-repository.ts'
+import { clearUnreadable, endUnsubscribed, resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
 import {
   bumpActionsVersion,
@@ -16,7 +16,7 @@ import {
   updatePlugin,
 } from './repository.ts'
 import type { PluginPatch, PluginReplacement } from './schemas.ts'
-import { toColumns, toSettings } from './settings/sealed-settings.ts'
+import { type SealedField, toColumns, toSettings } from './settings/sealed-settings.ts'
 import {
   applyChanges,
   asReplacement,
@@ -79,16 +79,22 @@ async function changePlugin(
   const { plugin, changed, id, subscriptions } = await transact(ctx, async (trx) => {
     const row = found(await lockPlugin(trx, tenantId, slug), actor)
     if (!isCurrent(ifMatch, row.revision)) throw revisionConflict()
-    const before = toSettings(ctx.secretBox, row)
-    const after = settingsAfter(actor, row, before, wanted.settings)
+    const { settings: before, unreadable } = toSettings(ctx.secretBox, row)
+    // What cannot be opened stays as it is stored, unless it is given again.
+    const kept = unreadable.filter((field) => wanted.settings[field] === undefined)
+    const after = settingsAfter(actor, row, before, { changes: wanted.settings, kept })
     const status = wanted.status === undefined ? row.status : statusOf(wanted.status)
-    const fields = [...changedFields(before, after), ...(status === row.status ? [] : ['status'])]
+    const given = unreadable.filter((field) => !kept.includes(field))
+    const fields: string[] = [...new Set([...changedFields(before, after), ...given])]
+    if (status !== row.status) fields.push('status')
     if (fields.length > 0) {
       await updatePlugin(trx, tenantId, row.id, {
         ...toColumns(ctx.secretBox, tenantId, row.id, after),
+        ...Object.fromEntries(kept.map((field) => [`${field}_sealed`, row[`${field}_sealed`]])),
         ...(fields.includes('status') && chosenStatus(status)),
       })
       // What failed was the old endpoint, or is over by a person's word.
+      if (given.includes('headers')) await clearUnreadable(trx, tenantId, row.id)
       if (startsAfresh(fields, status)) await resetLane(trx, tenantId, row.id)
       if (fields.some((field) => MATCHED_BY.includes(field))) await bumpSubscriptionsVersion(trx, tenantId)
       if (fields.includes('events') && sizeOf(after) > sizeOf(before)) {
@@ -117,11 +123,17 @@ function sizeOf({ events }: Settings): number {
   return JSON.stringify(events).length
 }
 
-function settingsAfter(actor: Actor, row: PluginRow, before: Settings, changes: Changes): Settings {
+function settingsAfter(
+  actor: Actor,
+  row: PluginRow,
+  before: Settings,
+  { changes, kept }: { changes: Changes; kept: readonly SealedField[] },
+): Settings {
   const { settings, keptHeaders, errors } = applyChanges(before, changes)
   refuseInvalid(errors)
   // Else whoever may not read the headers could have them sent to a server of their own.
-  if (keptHeaders && !mayReadSecrets(actor, row.id) && movesOrigin(before, settings)) throw headersNeeded()
+  const keepsHeaders = keptHeaders || kept.includes('headers')
+  if (keepsHeaders && !mayReadSecrets(actor, row.id) && movesOrigin(before, settings)) throw headersNeeded()
   return settings
 }
 

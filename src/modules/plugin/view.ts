@@ -8,6 +8,7 @@ import { redactLeaves } from './settings/redaction.ts'
 import { countWaiting, type PluginRow } from './repository.ts'
 import type { Subscription } from './schemas.ts'
 import { toSettings } from './settings/sealed-settings.ts'
+import { openSecret } from './secrets/open-secret.ts'
 import { listLiveSecrets, type SecretRow } from './secrets/repository.ts'
 
 /** Counting further would tell nobody more, and read a backlog of millions to the end. */
@@ -53,7 +54,11 @@ export function viewSecret({ id, created_at, expires_at }: SecretRow): Plugin['s
 }
 
 function viewPlugin(ctx: PluginContext, actor: Actor, row: PluginRow, secrets: readonly SecretRow[]): Plugin {
-  const { events, config, headers, retry_schedule, ...settings } = toSettings(ctx.secretBox, row)
+  const { settings: opened, unreadable } = toSettings(ctx.secretBox, row)
+  const { events, config, headers, retry_schedule, ...settings } = opened
+  const current = secrets.find((secret) => secret.expires_at === null)
+  const lost: NonNullable<Plugin['unreadable']> = [...unreadable]
+  if (current !== undefined && openSecret(ctx.secretBox, row.tenant_id, current) === null) lost.push('secret')
   const reveal = mayReadSecrets(actor, row.id)
   return {
     ...settings,
@@ -73,6 +78,7 @@ function viewPlugin(ctx: PluginContext, actor: Actor, row: PluginRow, secrets: r
     },
     health: viewHealth(row),
     secrets: secrets.map(viewSecret),
+    ...(lost.length > 0 && { unreadable: lost }),
     revision: row.revision,
     created_at: row.created_at,
     updated_at: row.updated_at,

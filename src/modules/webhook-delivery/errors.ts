@@ -6,6 +6,12 @@ export const deliveryNotFound = defineProblem(
   'There is no such delivery',
   'Check the id: GET /api/plugins/events lists the deliveries of this tenant.',
 )
+export const secretUnreadable = defineProblem(
+  'secret_unreadable',
+  409,
+  'A stored secret of the plugin cannot be opened',
+  "The master key that sealed it is not configured. Rotate the plugin's secret and send its headers again, or have the operator give that key in MASTER_KEY_PREVIOUS.",
+)
 export const deliveryNotRetryable = defineProblem(
   'delivery_not_retryable',
   409,

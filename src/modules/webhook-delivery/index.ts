@@ -24,16 +24,17 @@ import { DeliveryWorker } from './worker.ts'
  * finds it when it is.
  */
 export interface DeliveryService {
-  /** `POST /api/plugins/{slug}/test`. @returns undefined if there is no such plugin */
+  /** `POST /api/plugins/{slug}/test`. @returns undefined if there is no such plugin @throws `secret_unreadable` */
   sendTest(tenantId: string, pluginId: string): Promise<TestResult | undefined>
-  /** A plugin as a target of signed requests; undefined if it is not there. */
-  target(tenantId: string, pluginId: string): Promise<DeliveryTarget | undefined>
+  /** A plugin as a target of signed requests; undefined if it is not there, `unreadable` if its secrets do not open. */
+  target(tenantId: string, pluginId: string): Promise<DeliveryTarget | 'unreadable' | undefined>
   signedHeaders(target: DeliveryTarget, message: WebhookMessage): Record<string, string>
   /** For tests and tools: a worker, not started; `now` replaces the database's clock. */
   createWorker(options: { tenantId: string | null; now?: () => Date }): DeliveryWorker
 }
 
 export type { DeliveryTarget } from './destinations/attempt.ts'
+export { secretUnreadable } from './errors.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -93,7 +93,7 @@ t.test('on the database of a running service', async (t) => {
 t.test('a command line that makes no sense is answered with the usage, before any database', async (t) => {
   const tenant = crypto.randomUUID()
   const cases: [string, RegExp][] = [
-    ['', /create, list or revoke/],
+    ['', /create, list, revoke or reseal/],
     ['create --name x', /--kind must be/],
     ['create --kind tenant --name x --role admin', /--tenant is needed/],
     ['create --kind tenant --name x --role admin --tenant shop', /--tenant must be a UUID/],

@@ -91,7 +91,13 @@ async function callPlugin(
   const { action, request, idempotencyKey } = planned
   const target = await targetOf(ctx, tenantId, planned)
   if (target === undefined) {
-    return notAsked('unknown_plugin', 'The plugin was removed meanwhile, or its secrets cannot be opened.')
+    return notAsked('unknown_plugin', 'The plugin was removed meanwhile.')
+  }
+  if (target === 'unreadable') {
+    return notAsked(
+      'secret_unreadable',
+      "A stored secret of the plugin cannot be opened: rotate the plugin's secret and send its headers again.",
+    )
   }
   if (!target.active) return notAsked('plugin_inactive', `The plugin "${target.slug}" is not active.`)
   const url = action.endpoint === null ? target.url : resolveEndpoint(target.baseUrl, action.endpoint)
@@ -154,7 +160,7 @@ async function targetOf(
   ctx: DispatcherContext,
   tenantId: string,
   planned: PlannedAction,
-): Promise<DeliveryTarget | undefined> {
+): Promise<DeliveryTarget | 'unreadable' | undefined> {
   if (planned.target === null) lookAhead(ctx, tenantId, planned)
   const { target } = planned
   planned.target = null

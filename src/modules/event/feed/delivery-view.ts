@@ -44,6 +44,7 @@ export function deliveryView(db: Kysely<DB>, tenantId: string) {
       sql<string | null>`case
         when d.status not in ('pending', 'retry') then d.reason
         when p.status <> 'active' then 'plugin_' || p.status
+        when l.secret_unreadable then 'secret_unreadable'
         when l.hold_until > now() then l.hold_reason
         else d.reason end`.as('reason'),
     ])

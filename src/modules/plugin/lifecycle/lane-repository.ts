@@ -24,6 +24,15 @@ export async function resetLane(trx: Transaction<DB>, tenantId: string, pluginId
     .execute()
 }
 
+/** The next worker that takes the lane finds out anew whether the plugin's secrets can be opened. */
+export async function clearUnreadable(
+  trx: Transaction<DB>,
+  tenantId: string,
+  pluginId: string,
+): Promise<void> {
+  await laneOf(trx, tenantId, pluginId).set({ secret_unreadable: false }).execute()
+}
+
 /** The lane's worker gives up what waits: all that was queued up to now, or all there ever will be. */
 export async function giveUpWaiting(
   trx: Transaction<DB>,

@@ -13,6 +13,7 @@ import { rotateSecret } from '../secrets/service.ts'
 import { testPlugin } from '../service.ts'
 import { SubscriptionTrial, SubscriptionTrialInput } from '../subscriptions/schemas.ts'
 import { trySubscriptions } from '../subscriptions/service.ts'
+import { secretUnreadable } from '#modules/webhook-delivery/index.ts'
 
 const tags = ['plugins']
 const PROBLEMS = [...WRITE_PROBLEMS, pluginNotFound]
@@ -33,7 +34,7 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
           'Delivers a signed `plugin.test` to webhook_url now and says how it went. It works while the plugin is ' +
           'paused or disabled, too, and leaves its health as it is.',
         params: PluginParams,
-        response: { 200: ref(TestResult), ...problems(...PROBLEMS) },
+        response: { 200: ref(TestResult), ...problems(...PROBLEMS, secretUnreadable) },
       },
     },
     async (request) => testPlugin(ctx, request.actor, request.tenantId, request.params.slug),
@@ -72,7 +73,8 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
         summary: 'Get a new signing secret',
         description:
           'The answer shows it this once. Until the overlap is over the older secrets sign beside it, so that the ' +
-          'plugin can change over without missing a delivery. At most 10 are live at once.',
+          'plugin can change over without missing a delivery. At most 10 are live at once. It also takes the place ' +
+          'of a secret that cannot be opened any more.',
         params: PluginParams,
         body: ref(SecretRotation),
         response: { 200: ref(RotatedSecret), ...problems(...PROBLEMS, tooManySecrets) },

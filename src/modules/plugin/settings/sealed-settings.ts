@@ -1,11 +1,11 @@
 import { readJson } from '#db/json.ts'
 import { secretContext } from '#infra/secrets.ts'
-import type { SecretBox } from '#lib/secrets/secret-box.ts'
+import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 import type { JsonObject } from './redaction.ts'
 import type { PluginColumns, PluginRow } from '../repository.ts'
 import type { Settings } from './settings.ts'
 
-type SealedField = 'config' | 'headers'
+export type SealedField = 'config' | 'headers'
 
 /** The settings as columns, what is secret sealed for this row. */
 export function toColumns(box: SecretBox, tenantId: string, id: string, settings: Settings): PluginColumns {
@@ -23,14 +23,26 @@ export function toColumns(box: SecretBox, tenantId: string, id: string, settings
   }
 }
 
-export function toSettings(box: SecretBox, row: PluginRow): Settings {
+export interface OpenedSettings {
+  settings: Settings
+  /** Fields whose master key is gone: `settings` has them empty. */
+  unreadable: SealedField[]
+}
+
+export function toSettings(box: SecretBox, row: PluginRow): OpenedSettings {
+  const unreadable: SealedField[] = []
   const open = (field: SealedField): JsonObject => {
     const sealed = row[`${field}_sealed`]
-    return sealed === null
-      ? {}
-      : (readJson(box.open(sealed, secretContext(row.tenant_id, row.id, field))) as JsonObject)
+    if (sealed === null) return {}
+    try {
+      return readJson(box.open(sealed, secretContext(row.tenant_id, row.id, field))) as JsonObject
+    } catch (error) {
+      if (!(error instanceof SecretBoxError)) throw error
+      unreadable.push(field)
+      return {}
+    }
   }
-  return {
+  const settings = {
     ...plainSettings(row),
     events: row.subscriptions,
     config: open('config'),
@@ -38,6 +50,7 @@ export function toSettings(box: SecretBox, row: PluginRow): Settings {
     metadata: row.metadata,
     retry_schedule: row.retry_schedule,
   }
+  return { settings, unreadable }
 }
 
 /** The settings that are stored as they are. */

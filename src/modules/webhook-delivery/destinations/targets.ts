@@ -3,7 +3,7 @@ import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
 import { secretContext } from '#infra/secrets.ts'
-import type { SecretBox } from '#lib/secrets/secret-box.ts'
+import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 import { parseSecret } from '#lib/secrets/signature.ts'
 import type { DeliveryTarget } from './attempt.ts'
 
@@ -19,6 +19,8 @@ const CACHE_MAX = 20_000
 /** Plugins as targets of deliveries, secrets opened; one is loaded again when its revision has moved on. */
 export class TargetCache {
   readonly #targets = new Map<string, DeliveryTarget>()
+  /** Plugins that did not open when they were last loaded, with their revision then. */
+  readonly #unreadable = new Map<string, number>()
   readonly #db: Kysely<DB>
   readonly #secretBox: SecretBox
   readonly #defaults: DeliveryDefaults
@@ -33,7 +35,7 @@ export class TargetCache {
 
   /**
    * The targets of these plugins at (or after) these revisions. Missing from the answer: a deleted plugin, and one
-   * whose secrets do not open, which is logged and must not be in the way of the others.
+   * whose secrets do not open (`isUnreadable`), which is logged and must not be in the way of the others.
    */
   async get(
     wanted: readonly { tenantId: string; pluginId: string; revision: number }[],
@@ -46,6 +48,11 @@ export class TargetCache {
       .map(({ pluginId }) => this.#targets.get(pluginId))
       .filter((target) => target !== undefined)
     return new Map(found.map((target) => [target.pluginId, target]))
+  }
+
+  /** Tells whether a plugin that `get` left out is there, but its current secret or its headers do not open. */
+  isUnreadable(pluginId: string): boolean {
+    return this.#unreadable.has(pluginId)
   }
 
   async #load(plugins: readonly { tenantId: string; pluginId: string }[]): Promise<void> {
@@ -87,7 +94,11 @@ export class TargetCache {
         plugins.map((plugin) => plugin.pluginId),
       )
       .execute()
-    for (const { pluginId } of plugins) this.#targets.delete(pluginId)
+    const reported = new Map(plugins.map(({ pluginId }) => [pluginId, this.#unreadable.get(pluginId)]))
+    for (const { pluginId } of plugins) {
+      this.#targets.delete(pluginId)
+      this.#unreadable.delete(pluginId)
+    }
     if (this.#targets.size + rows.length > CACHE_MAX) this.#targets.clear()
     for (const row of rows) {
       try {
@@ -106,15 +117,21 @@ export class TargetCache {
           maxInFlight: row.max_in_flight ?? this.#defaults.maxInFlightPerPlugin,
         })
       } catch (error) {
+        this.#unreadable.set(row.id, row.revision)
+        // It is asked for again at every poll.
+        if (reported.get(row.id) === row.revision) continue
         this.#log.error(
           { err: (error as Error).message, plugin_id: row.id },
-          'a plugin cannot be opened with the master keys that are configured: its deliveries wait',
+          'secret_unreadable: a plugin cannot be opened with the master keys that are configured, its deliveries wait',
         )
       }
     }
   }
 
-  /** @throws {SecretBoxError} sealed under another master key, or changed */
+  /**
+   * An older secret that does not open is left out: receivers know the current one since the rotation.
+   * @throws {SecretBoxError} sealed under another master key, or changed
+   */
   #open(row: SealedSettings): Pick<DeliveryTarget, 'headers' | 'keys'> {
     const open = (sealed: Buffer, id: string, field: string): string =>
       this.#secretBox.open(sealed, secretContext(row.tenant_id, id, field))
@@ -123,10 +140,17 @@ export class TargetCache {
         row.headers_sealed === null
           ? {}
           : (readJson(open(row.headers_sealed, row.id, 'headers')) as Record<string, string>),
-      keys: (row.secrets ?? []).map((secret) => ({
-        key: parseSecret(open(Buffer.from(secret.sealed, 'base64'), secret.id, 'secret')),
-        expiresAt: secret.expires_at === null ? null : Date.parse(secret.expires_at),
-      })),
+      keys: (row.secrets ?? []).flatMap((secret) => {
+        const expiresAt = secret.expires_at === null ? null : Date.parse(secret.expires_at)
+        try {
+          return [
+            { key: parseSecret(open(Buffer.from(secret.sealed, 'base64'), secret.id, 'secret')), expiresAt },
+          ]
+        } catch (error) {
+          if (expiresAt !== null && error instanceof SecretBoxError) return []
+          throw error
+        }
+      }),
     }
   }
 }

@@ -2,7 +2,14 @@ import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import type { Metrics } from '#infra/metrics.ts'
 import { Lane, type LaneClass } from './lane.ts'
-import { claimLanes, discoverLanes, type LaneClaim, releaseLanes, renewLeases } from './repository.ts'
+import {
+  claimLanes,
+  discoverLanes,
+  type LaneClaim,
+  markUnreadable,
+  releaseLanes,
+  renewLeases,
+} from './repository.ts'
 import { CLASSES_BEST_FIRST, Room } from './capacity.ts'
 import { giveUpSkipped } from './skip-repository.ts'
 import type { TargetCache } from '../destinations/targets.ts'
@@ -236,6 +243,7 @@ export class LaneKeeper {
       })),
     )
     const unusable: LaneHold[] = []
+    const marks: { pluginId: string; leaseToken: number; unreadable: boolean }[] = []
     const room = this.#roomForLanes()
     for (const claim of claims) {
       const hold = holdOf(claim)
@@ -244,6 +252,8 @@ export class LaneKeeper {
         continue
       }
       const target = targets.get(claim.plugin_id)
+      const unreadable = target === undefined && this.#ctx.targets.isUnreadable(claim.plugin_id)
+      if (unreadable !== claim.secret_unreadable) marks.push({ ...hold, unreadable })
       if (target?.active !== true) {
         unusable.push(hold)
         continue
@@ -258,7 +268,18 @@ export class LaneKeeper {
         unusable.push(hold)
       }
     }
+    await this.#mark(marks)
     await this.#giveBack(unusable)
+  }
+
+  /** What is not written now is written when the lane is taken the next time. */
+  async #mark(
+    marks: readonly { pluginId: string; leaseToken: number; unreadable: boolean }[],
+  ): Promise<void> {
+    if (marks.length === 0) return
+    await markUnreadable(this.#ctx.pool, marks).catch((error: unknown) => {
+      this.#ctx.log.warn({ err: (error as Error).message }, 'not written which secrets cannot be opened')
+    })
   }
 
   /** Gives up a lane's backlog beside the other lanes' work, then frees the lane for what came after it. */

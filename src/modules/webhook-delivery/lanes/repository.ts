@@ -28,6 +28,8 @@ export interface LaneClaim {
   skip_before: string | null
   /** Not null: deliveries that wait are to be looked over first. */
   unsubscribed_at: string | null
+  /** What whoever held it last wrote by `markUnreadable`. */
+  secret_unreadable: boolean
   revision: number
 }
 
@@ -105,7 +107,7 @@ returning l.plugin_id, l.tenant_id, l.lease_token, l.health_version, l.breaker_s
   (extract(epoch from coalesce($4::timestamptz, clock_timestamp()) - l.failing_since) * 1000)::float8 as failing_for_ms,
   l.last_success_at is not null as proven,
   l.rate_tokens, (extract(epoch from clock_timestamp() - l.rate_at) * 1000)::float8 as rate_age_ms,
-  l.skip_before::text, l.unsubscribed_at::text, free.revision, ${FLUSHED}`
+  l.skip_before::text, l.unsubscribed_at::text, l.secret_unreadable, free.revision, ${FLUSHED}`
 
 /** Takes the free ones among these lanes for `leaseMs`; each taking raises the fencing token, on the disk. */
 export async function claimLanes(
@@ -135,6 +137,24 @@ export async function renewLeases(
     values: [lanes.map((lane) => lane.pluginId), lanes.map((lane) => lane.leaseToken), leaseMs],
   })
   return new Set(rows.map((row) => row.plugin_id))
+}
+
+/** Writes whether the plugins' secrets could be opened: their deliveries tell why they wait. */
+export async function markUnreadable(
+  pool: pg.Pool,
+  lanes: readonly { pluginId: string; leaseToken: number; unreadable: boolean }[],
+): Promise<void> {
+  await pool.query({
+    name: 'mark_unreadable',
+    text: `update delivery_lanes l set secret_unreadable = held.unreadable
+           from unnest($1::uuid[], $2::bigint[], $3::boolean[]) as held (plugin_id, lease_token, unreadable)
+           where l.plugin_id = held.plugin_id and l.lease_token = held.lease_token`,
+    values: [
+      lanes.map((lane) => lane.pluginId),
+      lanes.map((lane) => lane.leaseToken),
+      lanes.map((lane) => lane.unreadable),
+    ],
+  })
 }
 
 /** Gives lanes back. The token stays: whoever takes them next gets a higher one. */

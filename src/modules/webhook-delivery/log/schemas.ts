@@ -6,7 +6,13 @@ import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/
 const DELIVERY_STATUSES = ['pending', 'sent', 'retry', 'failed'] as const
 
 /** Why a delivery waits, told by its plugin as it is now. */
-export const HOLD_REASONS = ['plugin_paused', 'plugin_disabled', 'breaker_open', 'retry_after'] as const
+export const HOLD_REASONS = [
+  'plugin_paused',
+  'plugin_disabled',
+  'secret_unreadable',
+  'breaker_open',
+  'retry_after',
+] as const
 /** Why a delivery waits or ended, as it is stored with it. */
 const STORED_REASONS = [
   'manual_retry',

@@ -11,7 +11,7 @@ import { isEventPattern } from '#lib/event-pattern.ts'
 import { newId } from '#lib/ids.ts'
 import { queueAgain } from '#modules/event/index.ts'
 import { attempt, type DeliveryTarget } from '../destinations/attempt.ts'
-import { deliveryNotFound, deliveryNotRetryable, inFlight } from '../errors.ts'
+import { deliveryNotFound, deliveryNotRetryable, inFlight, secretUnreadable } from '../errors.ts'
 import { listDeliveries } from './log-repository.ts'
 import {
   findDelivery,
@@ -110,15 +110,16 @@ export async function processDue(ctx: DeliveryContext, tenantId: string): Promis
   return ctx.createWorker(tenantId).drain(PROCESS_DEADLINE_MS)
 }
 
-/** A plugin as it is now, its secrets opened; undefined if it is not there. */
+/** A plugin as it is now, its secrets opened; undefined if it is not there, `unreadable` if they do not open. */
 export async function findTarget(
   ctx: Pick<DeliveryContext, 'db' | 'targets'>,
   tenantId: string,
   pluginId: string,
-): Promise<DeliveryTarget | undefined> {
+): Promise<DeliveryTarget | 'unreadable' | undefined> {
   const revision = await findPluginRevision(ctx.db, tenantId, pluginId)
   if (revision === undefined) return undefined
-  return (await ctx.targets.get([{ tenantId, pluginId, revision }])).get(pluginId)
+  const target = (await ctx.targets.get([{ tenantId, pluginId, revision }])).get(pluginId)
+  return target ?? (ctx.targets.isUnreadable(pluginId) ? 'unreadable' : undefined)
 }
 
 export interface TestResult {
@@ -133,6 +134,7 @@ export interface TestResult {
  * Sends a signed `plugin.test` event to a plugin, whatever its status, through the code that deliveries go
  * through; it is not queued, retried or counted in the plugin's health.
  * @returns undefined if there is no such plugin
+ * @throws `secret_unreadable`
  */
 export async function sendTest(
   ctx: Pick<DeliveryContext, 'db' | 'egress' | 'targets'>,
@@ -141,6 +143,7 @@ export async function sendTest(
 ): Promise<TestResult | undefined> {
   const target = await findTarget(ctx, tenantId, pluginId)
   if (target === undefined) return undefined
+  if (target === 'unreadable') throw secretUnreadable()
   const body = JSON.stringify({
     event: 'plugin.test',
     tenant_id: tenantId,

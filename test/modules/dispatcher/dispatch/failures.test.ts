@@ -54,6 +54,12 @@ await registerPlugin(shop, plugin.url, 'everything', [
 await registerPlugin(shop, plugin.url, 'other', [actionAt('shared')])
 await registerPlugin(shop, plugin.url, 'asleep', [actionAt('sleep')])
 await shop.post('/api/plugins/asleep/pause')
+const locked = await registerPlugin(shop, plugin.url, 'locked', [actionAt('unlock')])
+await service.db
+  .updateTable('plugin_secrets')
+  .set({ sealed: service.app.secretBox.seal('whsec_x', 'another row') })
+  .where('plugin_id', '=', locked.id)
+  .execute()
 await registerPlugin(shop, await closedPort(), 'away', [actionAt('call_away')])
 
 const KINDS: Kind[] = [
@@ -82,6 +88,7 @@ const KINDS: Kind[] = [
   { action: { action_type: 'astronomic', payload: {} }, ends: 'ok', status: 200, attempts: 1 },
   { action: { action_type: 'empty', payload: {} }, ends: 'ok', status: 204, attempts: 1 },
   { action: { action_type: 'later', payload: {} }, ends: 'accepted', status: 202, attempts: 1 },
+  { action: { action_type: 'unlock', payload: {} }, ends: 'secret_unreadable', attempts: 1 },
 ]
 
 t.test(

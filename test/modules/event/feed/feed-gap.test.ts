@@ -63,7 +63,7 @@ class Reader {
   #after = START
 
   async page({ db }: TestDatabase, tenantId: string, limit: number): Promise<void> {
-    const { horizon, events } = await scanFeed(db, tenantId, this.#after, limit)
+    const { horizon, events } = await scanFeed(db, tenantId, { after: this.#after, limit })
     this.seen.push(...events.map(({ id }) => id))
     const last = events.at(-1)
     if (events.length === limit && last !== undefined) this.#after = last
