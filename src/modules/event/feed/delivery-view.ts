@@ -6,10 +6,10 @@ const MAX_AHEAD = 1_000
 
 /**
  * When the next attempt can be made at the earliest: null while nobody knows, because its plugin is paused or
- * disabled; not before a hold is over, nor before a rate limit lets those through that are due earlier.
+ * disabled or its secret cannot be opened; not before a hold is over, nor before a rate limit lets those through that are due earlier.
  */
 const NEXT_ATTEMPT_AT = sql<Date | null>`case
-  when d.due_at is null or p.status <> 'active' then null
+  when d.due_at is null or p.status <> 'active' or l.secret_unreadable then null
   when l.hold_until > greatest(d.due_at, now()) then l.hold_until
   when p.rate_limit_per_second is not null and d.due_at <= now() then greatest(d.due_at, now() + (
     select count(*) from (

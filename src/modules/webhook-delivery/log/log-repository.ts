@@ -134,12 +134,14 @@ function reasonCondition(tenantId: string, reason: DeliveryReason): Condition {
     where p.tenant_id = ${tenantId} and (${which}))`
   const waits = sql`d.status in ('pending', 'retry')`
   if (!isHoldReason(reason)) {
-    const held = plugins(sql`p.status <> 'active' or l.hold_until > now()`)
+    const held = plugins(sql`p.status <> 'active' or l.secret_unreadable or l.hold_until > now()`)
     return sql`d.reason = ${reason} and not (${waits} and d.plugin_id in ${held})`
   }
   const which = reason.startsWith('plugin_')
     ? sql`p.status = ${reason.slice('plugin_'.length)}`
-    : sql`p.status = 'active' and l.hold_until > now() and l.hold_reason = ${reason}`
+    : reason === 'secret_unreadable'
+      ? sql`p.status = 'active' and l.secret_unreadable`
+      : sql`p.status = 'active' and not l.secret_unreadable and l.hold_until > now() and l.hold_reason = ${reason}`
   return sql`${waits} and d.plugin_id in ${plugins(which)}`
 }
 
