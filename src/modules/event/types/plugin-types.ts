@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
-import { CATALOGUE } from '../catalogue/index.ts'
+import { isPlatformType } from '../intake/publishing.ts'
 import { deleteSeenTypes } from './seen-repository.ts'
 import {
   deletePluginTypes,
@@ -37,7 +37,7 @@ export async function replacePluginTypes(
   owner: { tenantId: string; pluginId: string },
   types: readonly PluginType[],
 ): Promise<PluginTypesChange> {
-  const wanted = types.filter(({ name }) => !CATALOGUE.has(name))
+  const wanted = types.filter(({ name }) => !isPlatformType(name))
   const before = await selectPluginTypes(trx, owner)
   if (isDeepStrictEqual(byName(before), byName(await withoutOthers(trx, owner, wanted)))) {
     return { changed: false, refusal: null }
