@@ -202,8 +202,7 @@ for (const { path, method, operation } of operations) {
       {
         numRuns: RUNS_PER_OPERATION,
         // One call must fit in, also of an operation that derives a key, on a machine that is busy.
-        interruptAfterTimeLimit: Math.max(TOTAL_MS / operations.length, 2_000),
-        markInterruptAsFailure: false,
+        plugins: [fc.interruptAfterTimeLimit(Math.max(TOTAL_MS / operations.length, 2_000))],
       },
     )
   })

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { JSON_TYPE, readJsonBatch } from '#infra/http/edge.ts'
+import { invalidRequest } from '#infra/http/problems.ts'
 import { WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref } from '#lib/api/schema.ts'
 import { BATCHED, JSON_LIKE, STRUCTURED } from './cloudevents.ts'
@@ -102,7 +103,7 @@ export async function intakeRoutes(app: FastifyInstance, options: { events: Even
         description:
           'HTTP 1.1 Web Hooks for Event Delivery, 4: any origin may send, at any rate, with a key. A ' +
           'WebHook-Request-Callback is not called: the answer is given here.',
-        response: { 200: Type.Null({ description: 'Events are taken here' }) },
+        response: { 200: Type.Null({ description: 'Events are taken here' }), ...problems(invalidRequest) },
       },
     },
     async ({ headers }, reply) => {
