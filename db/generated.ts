@@ -110,6 +110,7 @@ export interface AutomationExecutions {
   finished_at: Timestamp | null;
   flow_id: string;
   handled: Generated<boolean>;
+  held_by: string | null;
   id: string;
   key: string | null;
   lease_token: Generated<Int8>;
@@ -139,6 +140,7 @@ export interface AutomationFlows {
   id: string;
   last_triggered_at: Timestamp | null;
   name: string;
+  off_since: Timestamp | null;
   published_version: number | null;
   revision: Generated<Int8>;
   status: Generated<string>;
@@ -358,6 +360,7 @@ export interface FeedEpochs {
 }
 
 export interface FlowCursors {
+  catch_up: Generated<boolean>;
   event_id: string;
   flows_version: Generated<Int8>;
   halted_at: Timestamp | null;

@@ -21,6 +21,8 @@ export interface Metrics {
   readonly fencedOutcomes: Counter
   /** Messages of flows, by what wrote them; `fallback_reason` is empty unless a template stood in for the AI. */
   readonly messages: Counter<'source' | 'fallback_reason'>
+  /** Flows that the service itself has paused, by why: failing, self_triggering. */
+  readonly flowPauses: Counter<'reason'>
   readonly httpRequestDuration: Histogram<'method' | 'route' | 'status'>
 }
 
@@ -114,6 +116,12 @@ function createInstruments(registry: Registry): Metrics {
       name: 'bcs_messages_total',
       help: 'Messages that flows composed, by source (template, ai) and why a template stood in for the AI',
       labelNames: ['source', 'fallback_reason'],
+      registers,
+    }),
+    flowPauses: new Counter({
+      name: 'bcs_flow_pauses_total',
+      help: 'Flows that the service itself has paused, by why (failing, self_triggering)',
+      labelNames: ['reason'],
       registers,
     }),
     httpRequestDuration: new Histogram({

@@ -44,7 +44,10 @@ export interface FlowSettings {
 
 /** The n-th retry waits `base_ms × 2^(n-1)`, at most `cap_ms`, with jitter; a `Retry-After` wins. */
 export interface RetryPolicy {
+  /** What may pass by itself is tried again so often, and as long as the patience lasts, whichever is more. */
   max_retries: number
+  /** Counted from when the execution came to the step. Left out by versions that were published before: none. */
+  patience_ms?: number
   base_ms: number
   cap_ms: number
 }

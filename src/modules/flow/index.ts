@@ -16,6 +16,7 @@ import {
   publishFlow,
 } from './lifecycle/service.ts'
 import { LIFECYCLE_SCHEMAS } from './lifecycle/schemas.ts'
+import { catchUpRoutes } from './lifecycle/catch-up-routes.ts'
 import { lifecycleRoutes } from './lifecycle/routes.ts'
 import { OPERATOR_SCHEMAS, operatorRoutes } from './operator-routes.ts'
 import { transferRoutes } from './transfer/routes.ts'
@@ -112,8 +113,8 @@ declare module 'fastify' {
 
 export default fp(
   async (app: FastifyInstance) => {
-    const { db, registry, flowEngine: engine, flowTriggers: triggers } = app
-    const ctx: FlowContext = { db, registry, engine, triggers }
+    const { db, registry, signals, flowEngine: engine, flowTriggers: triggers } = app
+    const ctx: FlowContext = { db, registry, engine, triggers, signals }
     registry.onUsage((tenantId, gone) => findActionUsage(db, tenantId, gone))
     engine.compileWith((tenantId, definition, db) =>
       compile({ db, registry }, tenantId, parseDefinition(definition).value),
@@ -129,11 +130,12 @@ export default fp(
     testRoutes(app, ctx)
     await app.register(async (routes) => {
       lifecycleRoutes(routes, ctx)
+      catchUpRoutes(routes, ctx)
       transferRoutes(routes, ctx)
     })
     operatorRoutes(app)
   },
-  { name: 'flow', dependencies: ['db', 'auth', 'registry', 'flow-engine', 'flow-trigger'] },
+  { name: 'flow', dependencies: ['db', 'signals', 'auth', 'registry', 'flow-engine', 'flow-trigger'] },
 )
 
 function serviceOf(ctx: FlowContext): FlowService {

@@ -12,6 +12,7 @@ const HEAD = [
   'description',
   'status',
   'status_reason',
+  'off_since',
   'triggers',
   'published_version',
   'revision',
@@ -72,6 +73,7 @@ export interface FlowChange {
   triggers?: string
   status?: FlowStatus
   status_reason?: string | null
+  off_since?: Date | null
   published_version?: number
   consecutive_failures?: number
   automation?: string

@@ -17,13 +17,15 @@ export interface ActiveFlow {
   version: number
   program: Program
   triggers: EventTrigger[]
+  /** Why nothing starts it, though it is published; null: it is active. */
+  off: 'paused' | 'not_active' | null
 }
 
-/** What a tenant has active, at one `flows_version`. */
+/** What a tenant has published, at one `flows_version`. */
 export interface TenantFlows {
   version: number
   flows: ActiveFlow[]
-  /** Those that a type may start. */
+  /** Those that a type may start, or would if they were active. */
   byType: ReadonlyMap<string, readonly ActiveFlow[]>
   /** Of the text that they were read from. */
   bytes: number
@@ -50,7 +52,7 @@ export class ActiveFlows {
     if (known?.version === version) return known
     const flows: ActiveFlow[] = []
     let bytes = 0
-    for (const row of await selectActive(trx, tenantId)) {
+    for (const row of await selectPublished(trx, tenantId)) {
       const flow = await this.#load(trx, tenantId, row)
       if (flow === null) continue
       flows.push(flow)
@@ -78,7 +80,7 @@ export class ActiveFlows {
   }
 
   /** A flow that cannot be read starts nothing; the tenant's others do. */
-  async #load(trx: Transaction<DB>, tenantId: string, row: ActiveRow): Promise<ActiveFlow | null> {
+  async #load(trx: Transaction<DB>, tenantId: string, row: PublishedRow): Promise<ActiveFlow | null> {
     const { id, version, name, entry } = row
     const stored = JSON.parse(entry) as Pick<CanonicalFlow, (typeof ENTRY_MEMBERS)[number]>
     const schemaVersion: number = stored.schema_version
@@ -90,16 +92,18 @@ export class ActiveFlows {
     })
     if (program === null || typeof program === 'string') {
       const why = program ?? 'there is no such version'
-      this.#log.error({ tenant_id: tenantId, flow_id: id, version, why }, 'an active flow cannot be read')
+      const told = { tenant_id: tenantId, flow_id: id, version, why }
+      if (row.status === 'active') this.#log.error(told, 'an active flow cannot be read')
       return null
     }
     return activeFlow(row, entryOf(program.flow, name))
   }
 }
 
-function activeFlow({ id, version }: ActiveRow, program: Program): ActiveFlow {
+function activeFlow({ id, version, status }: PublishedRow, program: Program): ActiveFlow {
   const triggers = program.flow.triggers.filter((trigger) => trigger.type === 'event')
-  return { id, version, program, triggers }
+  const off = status === 'active' ? null : status === 'paused' ? 'paused' : 'not_active'
+  return { id, version, program, triggers, off }
 }
 
 /** What of a flow decides whether and how it starts. Its steps are what is large, and are read by who runs them. */
@@ -154,24 +158,25 @@ export function isTriggered(
   return isUndecided ? null : false
 }
 
-interface ActiveRow {
+interface PublishedRow {
   id: string
   version: number
   name: string
+  status: string
   /** JSON of the flow's entry. */
   entry: string
 }
 
-async function selectActive(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<ActiveRow[]> {
+async function selectPublished(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<PublishedRow[]> {
   const members = sql.join(
     ENTRY_MEMBERS.map((member) => sql`${sql.lit(member)}, v.flow -> ${sql.lit(member)}`),
   )
-  const { rows } = await sql<ActiveRow>`
-    select f.id, f.published_version as version, f.name, json_build_object(${members})::text as entry
+  const { rows } = await sql<PublishedRow>`
+    select f.id, f.published_version as version, f.name, f.status, json_build_object(${members})::text as entry
     from automation_flows f
     join automation_flow_versions v
       on v.tenant_id = f.tenant_id and v.flow_id = f.id and v.version = f.published_version
-    where f.tenant_id = ${tenantId} and f.status = 'active' and f.deleted_at is null
+    where f.tenant_id = ${tenantId} and f.status <> 'draft' and f.deleted_at is null
     order by f.id`.execute(db)
   return rows
 }

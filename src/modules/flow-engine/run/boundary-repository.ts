@@ -36,6 +36,8 @@ export interface Boundary {
   state: string
   /** When a waiting one goes on. */
   dueAtMs: number | null
+  /** Of a waiting one: the call's target that is away. */
+  heldBy: string | null
   /** Null: the lease is fresh and stays as it is, so that no index has to be written (a heap-only update). */
   leaseMs: number | null
   stepCount: number
@@ -61,8 +63,9 @@ export interface BoundaryAnswer {
 const COMMIT = `
 with boundary as (
   select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bool[], $7::jsonb[], $8::json[],
-    $9::float8[], $10::float8[], $11::int[], $12::int[])
-  as b (tenant_id, id, lease_token, status, reason, handled, error, state, due_at_ms, lease_ms, step_count, received)
+    $9::float8[], $10::float8[], $11::int[], $12::int[], $31::text[])
+  as b (tenant_id, id, lease_token, status, reason, handled, error, state, due_at_ms, lease_ms, step_count, received,
+    held_by)
 ), locked as materialized (
   select e.tenant_id, e.id, e.received, e.cancel_reason,
     e.cancel_reason is not null and b.status in ('running', 'waiting', 'queued') as is_cancelled
@@ -74,6 +77,7 @@ with boundary as (
   set status = case when l.is_cancelled then 'cancelled' else b.status end,
       reason = case when l.is_cancelled then l.cancel_reason else b.reason end,
       handled = b.handled, error = b.error, state = b.state, step_count = b.step_count,
+      held_by = case when not l.is_cancelled then b.held_by end,
       due_at = case
         when l.is_cancelled then null
         when b.status = 'running' and b.lease_ms is null then e.due_at
@@ -172,6 +176,7 @@ async function write(
       textArray(steps.map(({ step }) => step.note && plain(step.note))),
       plainArray(steps.map(({ step }) => step.startedAtMs)),
       plainArray(steps.map(({ step }) => step.durationMs)),
+      textArray(boundaries.map((b) => b.heldBy)),
     ],
   })
   return new Map(rows.map((row) => [row.id, { status: row.status, isHalted: row.is_halted }]))

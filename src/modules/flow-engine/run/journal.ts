@@ -10,6 +10,8 @@ export interface RunEnd {
   status: ExecutionStatus
   reason: string | null
   handled: boolean
+  /** It failed by what the flow is, and not by the other side, a handler's work or its lifetime. */
+  atFault?: boolean
   /** False: somebody else has it by now. */
   ours: boolean
 }
@@ -135,6 +137,7 @@ export class Journal {
     status: ExecutionStatus
     reason: string | null
     handled?: boolean
+    atFault?: boolean
     dueAtMs?: number
   }): Promise<RunEnd> {
     await this.#writing?.catch(() => undefined)
@@ -143,6 +146,7 @@ export class Journal {
       status: last.status,
       reason: last.reason,
       handled: last.handled ?? false,
+      atFault: last.atFault ?? false,
       ours: true,
     }
     return this.#end
@@ -190,6 +194,7 @@ export class Journal {
       error: this.#state.error,
       state: writeJson(this.#state),
       dueAtMs: boundary.dueAtMs ?? null,
+      heldBy: boundary.status === 'waiting' ? (this.#state.main.held_by ?? null) : null,
       leaseMs,
       stepCount: this.#stepCount,
       received: claim.received,

@@ -11,6 +11,8 @@ export interface ExecutionState {
   error: ExecutionError | null
   /** A condition that was not met led to the end. */
   filtered: boolean
+  /** What went wrong is the other side's: it says nothing about the flow. */
+  outside?: true
   /** A hold of it was cut off, and the one after it had to give it back: a call may have got through. */
   cut_off?: true
 }
@@ -34,6 +36,8 @@ export interface Thread {
   due_at: number | null
   /** Attempts of the current step that failed. */
   failures: number
+  /** Whose absence it waits for, or behind whom: a call's target. Left out: it does not. */
+  held_by?: string
   /**
    * When it came to the current step, in epoch milliseconds; null: with the execution. What a call sends is filled in
    * as of this moment, so that a repeated call sends the same.

@@ -1,6 +1,7 @@
 import type { FlowScope } from '#lib/flow/scope.ts'
 import type { MessageStep } from '#lib/flow/types.ts'
 import type { MessageDraft, RecordedMessage } from '#modules/message/index.ts'
+import { actionTarget } from './target.ts'
 import type { Call, CallContext, CallName, CallResult } from './types.ts'
 import { render, renderText, StepError } from '../run/evaluate.ts'
 import type { Program } from '../run/program.ts'
@@ -96,6 +97,7 @@ export function messageCall(
   const call: Call = {
     name,
     step,
+    target: actionTarget(step.config.send_with),
     input: template,
     async send(ctx, eventDepth, mayHaveRun) {
       const output = toOutput(await ctx.messages.compose(name, draft))

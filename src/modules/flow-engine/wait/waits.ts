@@ -230,6 +230,17 @@ interface Search {
   passedOver: Map<number, string>
 }
 
+/** Whether an event that came since then, up to the cursor, meets one of the keys. */
+export async function hasCome(
+  trx: Transaction<DB>,
+  { not, ...search }: Omit<Search, 'seen'> & { not: string | null },
+  until: FeedKey,
+): Promise<boolean> {
+  if (search.keys.length === 0) return false
+  const seen = new Set(not === null ? [] : [not])
+  return (await lookBack(trx, { ...search, seen }, FIRST, until)) !== null
+}
+
 /** The first event behind `after`, up to `until`, that meets one of the keys. */
 async function lookBack(
   db: Kysely<DB> | Transaction<DB>,

@@ -38,6 +38,7 @@ function boundaryOf(
     error: null,
     state: JSON.stringify(claimed.state),
     dueAtMs: null,
+    heldBy: null,
     leaseMs: LEASE_MS,
     stepCount: claimed.step_count,
     received: claimed.received,
