@@ -176,6 +176,7 @@ export interface AutomationMessages {
   channel: string;
   created_at: Generated<Timestamp>;
   execution_id: string;
+  fallback_detail: string | null;
   fallback_reason: string | null;
   id: string;
   iteration: Generated<string>;

@@ -20,6 +20,7 @@ export interface MessageOutput extends TemplateMessage {
   source: 'template' | 'ai'
   model: string | null
   fallback_reason: string | null
+  fallback_detail: string | null
   /** Of the action that sent it. */
   result: unknown
 }
@@ -125,12 +126,13 @@ export function messageCall(
 
 /** What the step would give with the template's text, if sending it gave `result`. */
 function templateOutput(message: TemplateMessage, result: unknown): MessageOutput {
-  return { message_id: null, ...message, source: 'template', model: null, fallback_reason: null, result }
+  const none = { model: null, fallback_reason: null, fallback_detail: null }
+  return { message_id: null, ...message, source: 'template', ...none, result }
 }
 
 function toOutput({ id, ...message }: RecordedMessage): Omit<MessageOutput, 'result'> {
-  const { channel, to, subject, body, source, model, fallback_reason } = message
-  return { message_id: id, channel, to, subject, body, source, model, fallback_reason }
+  const { channel, to, subject, body, source, model, fallback_reason, fallback_detail } = message
+  return { message_id: id, channel, to, subject, body, source, model, fallback_reason, fallback_detail }
 }
 
 function withMessage(output: Omit<MessageOutput, 'result'>, result: CallResult): CallResult {
