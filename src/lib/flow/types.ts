@@ -72,6 +72,8 @@ export interface EventMatch {
   match: Record<string, TemplateText>
   /** Tested with the flow's scope, in which `event` is the arriving event: `event.data.status`. */
   filter: Condition | null
+  /** Of `cancel_on`: events that came up to so long before the start count as well. Left out: none does. */
+  look_back_ms?: number
 }
 
 export type Trigger = EventTrigger | ScheduleTrigger | ManualTrigger | WebhookTrigger

@@ -1,6 +1,7 @@
 import { parsePath } from '#lib/json/path.ts'
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import type { Path } from '../problems.ts'
+import { readDuration } from './duration.ts'
 import { readCondition } from './condition.ts'
 import type { Reader } from './reader.ts'
 import { at, createReader, finish, report, take } from './reader.ts'
@@ -13,7 +14,12 @@ const MAX_ALTERNATIVES = 20
 const MAX_MATCHED_PATHS = 20
 
 /** A list of events to wait for, or one of them alone. */
-export function readEventMatches(reader: Reader, value: unknown, path: Path): EventMatch[] {
+export function readEventMatches(
+  reader: Reader,
+  value: unknown,
+  path: Path,
+  { withLookBack = false }: { withLookBack?: boolean } = {},
+): EventMatch[] {
   const several = Array.isArray(value)
   const list: unknown[] = several ? value : [value]
   if (list.length === 0 || list.length > MAX_ALTERNATIVES) {
@@ -34,8 +40,9 @@ export function readEventMatches(reader: Reader, value: unknown, path: Path): Ev
     }
     const inner = createReader(reader.compilation, each, place, reader.stepId, reader.place)
     const match = readEventMatch(inner)
+    const lookBackMs = withLookBack ? readDuration(inner, 'look_back') : null
     finish(inner)
-    return match ? [match] : []
+    return match ? [lookBackMs === null ? match : { ...match, look_back_ms: lookBackMs }] : []
   })
 }
 

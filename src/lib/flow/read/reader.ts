@@ -19,6 +19,8 @@ export interface Use {
   text: string
   /** It may be missing: a default or the operator says what holds then. */
   mayBeMissing: boolean
+  /** Steps of which one at least has to have given something, as it is the end of a chain of defaults. */
+  oneOf?: readonly string[]
   place: Place
 }
 

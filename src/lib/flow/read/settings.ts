@@ -130,7 +130,10 @@ function readEnrolment(settings: Reader): Enrolment {
       key === null ? 'allow' : 'skip',
     ),
     reenter_after_ms: readDuration(reader, 'reenter_after'),
-    cancel_on: cancelOn === undefined ? [] : readEventMatches(reader, cancelOn, at(reader, 'cancel_on')),
+    cancel_on:
+      cancelOn === undefined
+        ? []
+        : readEventMatches(reader, cancelOn, at(reader, 'cancel_on'), { withLookBack: true }),
   }
   finish(reader)
   return enrolment

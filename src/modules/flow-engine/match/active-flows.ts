@@ -1,4 +1,4 @@
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { FastifyBaseLogger } from 'fastify'
 import type { DB } from '#db/schema.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
@@ -9,6 +9,7 @@ import type { StepBudget } from '#lib/step-budget.ts'
 import { flowOutdated } from '../errors.ts'
 import { joinPaths } from '../wait/hash.ts'
 import { Program, type ProgramCache } from '../run/program.ts'
+import { HARMLESS_ACTIONS } from '../start/repeats.ts'
 import { startScope } from '../start/starts.ts'
 import { triggerRefusal } from '../start/trigger.ts'
 
@@ -19,6 +20,8 @@ export interface ActiveFlow {
   triggers: EventTrigger[]
   /** Why nothing starts it, though it is published; null: it is active. */
   off: 'paused' | 'not_active' | null
+  /** Something that it does may cause events. */
+  mayCause: boolean
 }
 
 /** What a tenant has published, at one `flows_version`. */
@@ -100,10 +103,13 @@ export class ActiveFlows {
   }
 }
 
-function activeFlow({ id, version, status }: PublishedRow, program: Program): ActiveFlow {
+function activeFlow(
+  { id, version, status, may_cause: mayCause }: PublishedRow,
+  program: Program,
+): ActiveFlow {
   const triggers = program.flow.triggers.filter((trigger) => trigger.type === 'event')
   const off = status === 'active' ? null : status === 'paused' ? 'paused' : 'not_active'
-  return { id, version, program, triggers, off }
+  return { id, version, program, triggers, off, mayCause }
 }
 
 /** What of a flow decides whether and how it starts. Its steps are what is large, and are read by who runs them. */
@@ -137,25 +143,39 @@ export function cancelShapes(flows: readonly ActiveFlow[]): { event: string; pat
   )
 }
 
-/** Whether the event starts the flow; null: its filters cost more than the share. */
+/**
+ * Whether the event starts the flow; null: its filters cost more than the share. A text: it does not, because a filter
+ * does not fit what came, which is to leave a trace.
+ */
 export function isTriggered(
   flow: ActiveFlow,
   event: EventScope,
   tenantId: string,
   now: Date,
   share: StepBudget,
-): Verdict {
+): Verdict | string {
   const { program, id: flowId, version } = flow
   const scope = (): FlowScope =>
     startScope({ tenantId, flowId, version, program, data: event.data, event, now }, '')
   share.take(TRIGGER_STEPS)
   let isUndecided = false
+  let mismatch: string | null = null
   for (const trigger of flow.triggers) {
     const refusal = triggerRefusal(program, trigger, event, scope, now, share)
     if (refusal === null) return true
     if (refusal.reason === 'filter_budget') isUndecided = true
+    if (refusal.isMismatch === true) mismatch ??= refusal.note
   }
-  return isUndecided ? null : false
+  return isUndecided ? null : (mismatch ?? false)
+}
+
+/** Whether something that a version does may cause the events that start it: who only tells people does not. */
+function mayCauseEvents(): RawBuilder<boolean> {
+  return sql<boolean>`exists (
+    select from json_each(v.flow -> 'steps') as step
+    where step.value ->> 'type' = 'http' or (step.value ->> 'type' = 'action' and (
+      step.value -> 'config' ->> 'plugin_id' <> 'platform'
+      or step.value -> 'config' ->> 'action_type' <> all(${[...HARMLESS_ACTIONS]}::text[]))))`
 }
 
 interface PublishedRow {
@@ -165,6 +185,7 @@ interface PublishedRow {
   status: string
   /** JSON of the flow's entry. */
   entry: string
+  may_cause: boolean
 }
 
 async function selectPublished(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<PublishedRow[]> {
@@ -172,7 +193,8 @@ async function selectPublished(db: Kysely<DB> | Transaction<DB>, tenantId: strin
     ENTRY_MEMBERS.map((member) => sql`${sql.lit(member)}, v.flow -> ${sql.lit(member)}`),
   )
   const { rows } = await sql<PublishedRow>`
-    select f.id, f.published_version as version, f.name, f.status, json_build_object(${members})::text as entry
+    select f.id, f.published_version as version, f.name, f.status, json_build_object(${members})::text as entry,
+      ${mayCauseEvents()} as may_cause
     from automation_flows f
     join automation_flow_versions v
       on v.tenant_id = f.tenant_id and v.flow_id = f.id and v.version = f.published_version

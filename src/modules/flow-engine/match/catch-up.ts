@@ -10,7 +10,7 @@ import type { StoredTrigger } from '../run/scope.ts'
 import { decideStart, type Refusal, type StartRequest } from '../start/starts.ts'
 import { initialState } from '../run/state.ts'
 import { insertWaits } from '../wait/repository.ts'
-import { hasCome } from '../wait/waits.ts'
+import { hasCome, isCancelledBefore } from '../wait/waits.ts'
 
 /** Why a start was missed, as its row says. */
 export type MissedReason = 'paused' | 'not_active' | 'halted'
@@ -129,7 +129,7 @@ export async function takeUpMissed(
       await leaveMissed(trx, tenantId, row.id, { reason: why ?? 'not_active', error: null })
       continue
     }
-    if (await takeUp(trx, tenantId, row, flow, { cursor, now, onCancelled })) {
+    if (await takeUp(trx, tenantId, row, flow, { now, onCancelled })) {
       started.set(flow.id, (started.get(flow.id) ?? 0) + 1)
     }
   }
@@ -144,7 +144,7 @@ async function takeUp(
   tenantId: string,
   row: MissedRow,
   flow: ActiveFlow,
-  { cursor, now, onCancelled }: Omit<Matching, 'flows'>,
+  { now, onCancelled }: Pick<Matching, 'now' | 'onCancelled'>,
 ): Promise<boolean> {
   const { id } = row
   const { program, version } = flow
@@ -185,13 +185,15 @@ async function takeUp(
     .where('id', '=', id)
     .execute()
   const not = row.trigger.event?.id ?? null
+  const startMs = uuidTime(not ?? id).getTime()
   const passedOver = new Map<number, string>()
-  const search = { tenantId, keys, sinceMs: uuidTime(not ?? id).getTime(), now, not, passedOver }
-  // An event whose waits were gone through in part has passed this one.
-  const isOver = await hasCome(trx, search, cursor.waits?.event ?? cursor.at)
+  const search = { tenantId, keys, now, not, passedOver }
+  const isCancelled =
+    (await hasCome(trx, { ...search, sinceMs: startMs })) ||
+    (await isCancelledBefore(trx, program, { ...search, startMs }))
   const wait = { tenantId, executionId: id, stepId: '', iteration: '', purpose: 'cancel' as const }
   await insertWaits(trx, { ...wait, keys, passedOver })
-  if (isOver) await cancelExecutions(trx, tenantId, [id], 'cancel_on', onCancelled)
+  if (isCancelled) await cancelExecutions(trx, tenantId, [id], 'cancel_on', onCancelled)
   return true
 }
 

@@ -4,6 +4,7 @@ import type { DB } from '#db/schema.ts'
 import { isSerialisationConflict } from '#db/errors.ts'
 import type { Signals } from '#infra/signals.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
+import type { EventScope } from '#lib/flow/scope.ts'
 import { uuidTime } from '#lib/ids.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import { isLockNotAvailable, isPassing } from '#db/errors.ts'
@@ -14,19 +15,28 @@ import {
   type ScannedEvent,
   selectEvents,
 } from '#modules/event/index.ts'
-import { decideFairly } from '#lib/async/fair-budget.ts'
+import { decideFairly, type Verdict } from '#lib/async/fair-budget.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import { StepBudget } from '#lib/step-budget.ts'
 import { type ActiveFlow, ActiveFlows, cancelShapes, isTriggered } from './active-flows.ts'
 import { endCatchUp, takeUpMissed } from './catch-up.ts'
 import { type FlowCursor, lockCursor, moveCursor } from './cursor.ts'
+import { enrolmentKey } from '../start/enrolment.ts'
 import { flowNewer } from '../errors.ts'
-import { CAP_WINDOW_MS, countRecentStarts, countTriggered, pauseIfSelfTriggering } from '../start/rate-cap.ts'
 import { countStarts, type FlowMetrics } from '../metrics.ts'
+import { StepError } from '../run/evaluate.ts'
+import {
+  CAP_WINDOW_MS,
+  countRecentStarts,
+  countTriggered,
+  pauseIfSelfTriggering,
+  pauseRepeating,
+} from '../start/rate-cap.ts'
 import { type PauseReason, tellOfPause } from '../run/flow-pause.ts'
 import type { ProgramCache } from '../run/program.ts'
-import { isSimpleStart, startExecution, startSimple, type StartRequest } from '../start/starts.ts'
 import { receive } from './receive.ts'
+import { Repeats } from '../start/repeats.ts'
+import { isSimpleStart, startExecution, startScope, startSimple, type StartRequest } from '../start/starts.ts'
 import { toEventScope } from '../wait/waits.ts'
 
 export interface MatcherContext {
@@ -110,6 +120,7 @@ const NOTHING: Matched = { matched: 0, isFull: false, started: NONE_STARTED }
 export class Matcher {
   readonly #ctx: MatcherContext
   readonly #active: ActiveFlows
+  readonly #repeats = new Repeats()
   #behind = new Set<string>()
   #matched = 0
   /** Of the last pass: tenants whose transaction ended well, and that failed. */
@@ -289,6 +300,14 @@ export class Matcher {
     const paused: Paused = { flows: 0, due: [] }
     const { tenantId, byType, isHalted, shapes, rows, now } = turn
     const budget = new StepBudget(TURN_STEPS)
+    const tell = async (flowId: string): Promise<void> => {
+      paused.flows++
+      const pause = { tenantId, flowId, reason: 'self_triggering' as const }
+      paused.due.push(...(await tellOfPause(trx, this.#ctx.events, pause)))
+    }
+    // One for each pass: what comes many at a time does not come of what was started one by one.
+    const noted = new Set<string>()
+    const repeating = new Set<string>()
     const recent = new Map<string, { minute: number; count: number }>()
     const started = new Map<string, number>()
     let simple: StartRequest[] = []
@@ -302,10 +321,11 @@ export class Matcher {
       const queued = started.values().reduce((sum, count) => sum + count, 0)
       return { queued, skipped, cancelled }
     }
-    const end = async (eventId: string, waitsAfter: string | null): Promise<Applied> => {
+    const end = async (stop: TurnEnd | null): Promise<Applied> => {
       await flush()
+      for (const id of repeating) if (await pauseRepeating(trx, tenantId, id)) await tell(id)
       await countTriggered(trx, tenantId, started, now)
-      return { stop: { eventId, waitsAfter }, started: counted(), paused }
+      return { stop, started: counted(), paused }
     }
     for (const [index, row] of rows.entries()) {
       await loopShare.turn(tenantId)
@@ -317,19 +337,44 @@ export class Matcher {
       if (paths !== undefined) {
         const after = turn.waits?.event.id === row.id ? turn.waits.after : null
         const stop = await receive(trx, { tenantId, event, paths, now, budget, after, onCancelled })
-        if (stop !== null) return end(row.id, stop)
+        if (stop !== null) return end({ eventId: row.id, waitsAfter: stop })
       }
       const filters = new StepBudget(EVENT_STEPS)
       const candidates = byType.get(event.type) ?? []
       const isOn = ({ off }: ActiveFlow): boolean => off === null
+      const mismatched = new Map<ActiveFlow, string>()
+      const decide = (flow: ActiveFlow, share: StepBudget): Verdict => {
+        const verdict = isTriggered(flow, event, tenantId, now, share)
+        if (typeof verdict !== 'string') return verdict
+        if (flow.off === null && !isHalted) mismatched.set(flow, verdict)
+        return false
+      }
       // Those that are off have what is left over.
       const decided = [candidates.filter(isOn), candidates.filter((flow) => !isOn(flow))].map((flows) =>
-        decideFairly(flows, filters, (flow, share) => isTriggered(flow, event, tenantId, now, share)),
+        decideFairly(flows, filters, decide),
       )
       budget.take(filters.spent)
       const undecided = new Set(decided.flatMap((each) => each.undecided))
-      for (const flow of [...decided.flatMap(({ yes }) => yes), ...undecided]) {
+      const refusalOf = (flow: ActiveFlow): StartRequest['refused'] => {
+        const message = mismatched.get(flow)
+        if (message !== undefined) return { reason: 'filter_mismatch', message }
+        return undecided.has(flow) ? 'filter_budget' : null
+      }
+      const mayStart = decided.flatMap(({ yes }) => yes)
+      for (const flow of [...mayStart, ...undecided, ...mismatched.keys()]) {
         const missed = flow.off ?? (isHalted ? 'halted' : null)
+        const refusal = refusalOf(flow)
+        if (flow.mayCause && missed === null && refusal === null && !noted.has(flow.id)) {
+          noted.add(flow.id)
+          const { program, id } = flow
+          if (this.#repeats.note(id, event, keyOf(flow, event, tenantId, now), cameAt.getTime())) {
+            repeating.add(id)
+            this.#ctx.log.warn(
+              { tenant_id: tenantId, flow: program.flowName },
+              'a flow starts again and again',
+            )
+          }
+        }
         const most = this.#ctx.maxStartsPerMinute
         const known = recent.get(flow.id)
         // What waits in memory is counted only once it is written.
@@ -349,7 +394,7 @@ export class Matcher {
           data: event.data,
           event,
           causationDepth: row.causation_depth,
-          refused: undecided.has(flow) ? 'filter_budget' : (missed ?? (count >= most ? 'rate_cap' : null)),
+          refused: refusal ?? missed ?? (count >= most ? 'rate_cap' : null),
           now,
           onCancelled,
         }
@@ -364,18 +409,25 @@ export class Matcher {
         if (result.status === 'skipped') skipped++
         if (result.reason === 'causation_depth') {
           await flush()
-          if (await pauseIfSelfTriggering(trx, tenantId, flow.id, event.id)) {
-            paused.flows++
-            const pause = { tenantId, flowId: flow.id, reason: 'self_triggering' as const }
-            paused.due.push(...(await tellOfPause(trx, this.#ctx.events, pause)))
-          }
+          if (await pauseIfSelfTriggering(trx, tenantId, flow.id, event.id)) await tell(flow.id)
         }
       }
-      if (budget.left === 0 && index < rows.length - 1) return end(row.id, null)
+      if (budget.left === 0 && index < rows.length - 1) return end({ eventId: row.id, waitsAfter: null })
     }
-    await flush()
-    await countTriggered(trx, tenantId, started, now)
-    return { stop: null, started: counted(), paused }
+    return end(null)
+  }
+}
+
+/** By what starts belong together, if the flow says so and it comes out. */
+function keyOf(flow: ActiveFlow, event: EventScope, tenantId: string, now: Date): string | null {
+  const { id: flowId, version, program } = flow
+  if (program.flow.settings.enrolment.key === null) return null
+  try {
+    const scope = startScope({ tenantId, flowId, version, program, data: event.data, event, now }, '')
+    return enrolmentKey(program, scope, now)
+  } catch (error) {
+    if (error instanceof StepError) return null
+    throw error
   }
 }
 

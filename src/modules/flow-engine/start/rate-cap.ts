@@ -138,3 +138,20 @@ export async function pauseIfSelfTriggering(
     from paused where tenant_id = ${tenantId} returning tenant_id`.execute(trx)
   return rows.length > 0
 }
+
+/** Pauses a flow that starts for the same thing again and again. @returns whether it has paused it */
+export async function pauseRepeating(
+  trx: Transaction<DB>,
+  tenantId: string,
+  flowId: string,
+): Promise<boolean> {
+  const { rows } = await sql<{ tenant_id: string }>`
+    with paused as (
+      update automation_flows
+      set status = 'paused', status_reason = 'self_triggering', off_since = clock_timestamp()
+      where tenant_id = ${tenantId} and id = ${flowId} and status = 'active' returning id
+    )
+    update flow_cursors set flows_version = flows_version + 1
+    from paused where tenant_id = ${tenantId} returning tenant_id`.execute(trx)
+  return rows.length > 0
+}

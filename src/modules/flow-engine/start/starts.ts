@@ -3,7 +3,7 @@ import type { DB, TriggerKind } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
-import { derivedIdAt, derivedIdLike, newId } from '#lib/ids.ts'
+import { derivedIdAt, derivedIdLike, newId, uuidTime } from '#lib/ids.ts'
 import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import { cancelExecutions } from '../run/cancel.ts'
 import { decideEnrolment, enrolmentKey, hasStarted, lockKey } from './enrolment.ts'
@@ -13,7 +13,7 @@ import type { Program } from '../run/program.ts'
 import type { StoredTrigger } from '../run/scope.ts'
 import { initialState } from '../run/state.ts'
 import { insertWaits, type WaitKey } from '../wait/repository.ts'
-import { waitKey } from '../wait/waits.ts'
+import { isCancelledBefore, waitKey } from '../wait/waits.ts'
 
 export interface StartRequest {
   tenantId: string
@@ -30,7 +30,7 @@ export interface StartRequest {
   /** Of the event; 0 for what a person or system did. */
   causationDepth: number
   /** Why it may not start, whatever the enrolment says: rate_cap, halted, not_active. */
-  refused: string | null
+  refused: string | { reason: string; message: string } | null
   /** It has a row already, of when it was missed. */
   isMissed?: boolean
   /** The database's clock. */
@@ -56,7 +56,14 @@ export async function startExecution(trx: Transaction<DB>, request: StartRequest
   if (!inserted) return { id: null, status: 'duplicate', reason: null }
   if (refused !== null) return { id, status: 'skipped', reason: refused.reason }
   const { tenantId } = request
-  await insertWaits(trx, { tenantId, executionId: id, stepId: '', iteration: '', purpose: 'cancel', keys })
+  const startMs = request.event === null ? request.now.getTime() : uuidTime(request.event.id).getTime()
+  const not = request.event?.id ?? null
+  const passedOver = new Map<number, string>()
+  const search = { tenantId, keys, startMs, now: request.now, not, passedOver }
+  const isCancelled = await isCancelledBefore(trx, request.program, search)
+  const wait = { tenantId, executionId: id, stepId: '', iteration: '', purpose: 'cancel' as const }
+  await insertWaits(trx, { ...wait, keys, passedOver })
+  if (isCancelled) await cancelExecutions(trx, tenantId, [id], 'cancel_on', request.onCancelled)
   return { id, status: 'queued', reason: null }
 }
 
@@ -86,7 +93,7 @@ export const MISSED_REASONS: ReadonlySet<string> = new Set(['paused', 'not_activ
 
 /** Whether a start needs to look at nothing but itself: many such are one statement. */
 export function isSimpleStart({ program, causationDepth, refused }: StartRequest): boolean {
-  if (refused !== null) return MISSED_REASONS.has(refused)
+  if (refused !== null) return typeof refused === 'string' && MISSED_REASONS.has(refused)
   const { key, cancel_on } = program.flow.settings.enrolment
   return key === null && cancel_on.length === 0 && causationDepth <= MAX_CAUSATION_DEPTH
 }
@@ -135,7 +142,7 @@ function simpleRow(request: StartRequest): ExecutionRow {
   } catch (error) {
     if (!(error instanceof StepError)) throw error
   }
-  return executionRow(request, id, key, { reason: request.refused, error: null })
+  return executionRow(request, id, key, toRefusal(request.refused))
 }
 
 /**
@@ -226,6 +233,12 @@ export function startScope(
   }
 }
 
+function toRefusal(refused: NonNullable<StartRequest['refused']>): Refusal {
+  if (typeof refused === 'string') return { reason: refused, error: null }
+  const { reason, message } = refused
+  return { reason, error: { step_id: '', code: reason, message } }
+}
+
 /** Why it does not start; null: it does. What has to make way for it is cancelled. */
 async function refusal(
   trx: Transaction<DB>,
@@ -234,7 +247,7 @@ async function refusal(
 ): Promise<Refusal | null> {
   const { tenantId, flowId } = request
   const because = (reason: string): Refusal => ({ reason, error: null })
-  if (request.refused !== null) return because(request.refused)
+  if (request.refused !== null) return toRefusal(request.refused)
   if (request.causationDepth > MAX_CAUSATION_DEPTH) return because('causation_depth')
   if (key === null) return null
   await lockKey(trx, flowId, key)
