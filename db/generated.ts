@@ -77,6 +77,15 @@ export interface AuditLog {
   tenant_id: string | null;
 }
 
+export interface AutomationEnrolments {
+  enrolled_at: Timestamp;
+  execution_id: string;
+  expires_at: Timestamp | null;
+  flow_id: string;
+  key_hash: Buffer;
+  tenant_id: string;
+}
+
 export interface AutomationEventLog {
   action_type: string;
   attempts: number;
@@ -146,6 +155,7 @@ export interface AutomationFlows {
   status: Generated<string>;
   status_reason: string | null;
   template_id: string | null;
+  template_key: string | null;
   tenant_id: string;
   times_triggered: Generated<Int8>;
   triggers: Generated<Json>;
@@ -466,6 +476,7 @@ export interface DB {
   action_invocations: ActionInvocations;
   api_keys: ApiKeys;
   audit_log: AuditLog;
+  automation_enrolments: AutomationEnrolments;
   automation_event_log: AutomationEventLog;
   automation_executions: AutomationExecutions;
   automation_flow_versions: AutomationFlowVersions;

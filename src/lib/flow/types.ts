@@ -61,6 +61,8 @@ export interface Enrolment {
   while_active: WhileActive
   /** How long after the start of the last execution with the key another one may start; null: at any time. */
   reenter_after_ms: number | null
+  /** Not at any time, in place of `reenter_after_ms`. */
+  reenter_never?: true
   /** Events that cancel a waiting execution. */
   cancel_on: EventMatch[]
 }

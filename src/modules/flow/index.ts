@@ -24,7 +24,15 @@ import { FlowExport, ImportedFlow } from './transfer/schemas.ts'
 import { flowRoutes } from './routes.ts'
 import { etagOf } from './lifecycle/revision.ts'
 import { type FlowQuery, type FlowSummary, NAMED } from './schemas.ts'
-import { createFlow, deleteFlow, type FlowOrigin, listFlows, readFlow, replaceFlow } from './service.ts'
+import {
+  createFlow,
+  createOnce,
+  deleteFlow,
+  type FlowOrigin,
+  listFlows,
+  readFlow,
+  replaceFlow,
+} from './service.ts'
 import { type EarlierRun, findRun, runFlow, type StartedRun } from './lifecycle/run.ts'
 import { testRoutes } from './test/routes.ts'
 import type { FlowTest, FlowTestRequest } from './test/schemas.ts'
@@ -45,6 +53,13 @@ import type { Flow } from './view.ts'
 export interface FlowService {
   /** By the definition's own `status`, or the default of its format. @throws `invalid_request`, `flow_invalid` */
   create(actor: Actor, tenantId: string, definition: unknown, origin?: FlowOrigin): Promise<Flow>
+  /** The same, once for each template and key. @throws `invalid_request`, `flow_invalid` */
+  createOnce(
+    actor: Actor,
+    tenantId: string,
+    definition: unknown,
+    origin: FlowOrigin & { templateId: string; templateKey: string },
+  ): Promise<{ flow: Flow; isNew: boolean }>
   /** Replaces the draft. @throws `flow_not_found`, `flow_changed`, `invalid_request`, `flow_invalid` */
   update(
     actor: Actor,
@@ -142,6 +157,8 @@ function serviceOf(ctx: FlowContext): FlowService {
   return {
     create: (actor, tenantId, definition, origin) =>
       createFlow(ctx, actor, tenantId, definitionOf(definition), origin),
+    createOnce: (actor, tenantId, definition, origin) =>
+      createOnce(ctx, actor, tenantId, definitionOf(definition), origin),
     update: (actor, tenantId, id, definition, { revision, publish, automation } = {}) => {
       const ifMatch = revision === undefined ? undefined : etagOf(revision)
       return replaceFlow(ctx, actor, { tenantId, id, ifMatch }, definitionOf(definition), {

@@ -69,3 +69,19 @@ t.test('cancel_on may look back', async (t) => {
   )
   t.equal(compiled?.settings.enrolment.cancel_on[0]?.look_back_ms, 600_000)
 })
+
+t.test('reenter_after may be never', async (t) => {
+  const of = (reenter_after: unknown) =>
+    compileFlow(
+      flow([act('a')], { settings: { enrolment: { key: '{{trigger.id}}', reenter_after } } }),
+      catalogue,
+    )
+  t.match(of('never').flow?.settings.enrolment, { reenter_never: true, reenter_after_ms: 366 * 86_400_000 })
+  t.equal(of('2 days').flow?.settings.enrolment.reenter_never, undefined)
+  t.match(of('ever').problems, [{ code: 'invalid_duration' }])
+  t.match(
+    compileFlow(flow([act('a')], { settings: { enrolment: { reenter_after: 'never' } } }), catalogue)
+      .problems,
+    [{ code: 'enrolment_without_key' }],
+  )
+})

@@ -100,6 +100,15 @@ function readRetryMembers(reader: Reader, count: string, delay: string, flow: Re
   }
 }
 
+/** `never`, or how long after the last start. Whoever does not know `never` takes it for the longest time. */
+function readReentry(reader: Reader): Pick<Enrolment, 'reenter_after_ms' | 'reenter_never'> {
+  if (reader.members['reenter_after'] !== 'never') {
+    return { reenter_after_ms: readDuration(reader, 'reenter_after') }
+  }
+  take(reader, 'reenter_after')
+  return { reenter_after_ms: MAX_DURATION_MS, reenter_never: true }
+}
+
 /** For how long what may pass by itself is tried again; 0: only so often as the count says. */
 function readPatience(reader: Reader): number | null {
   return readDuration(reader, 'patience', { allowsZero: true })
@@ -129,7 +138,7 @@ function readEnrolment(settings: Reader): Enrolment {
       ['skip', 'restart', 'allow'],
       key === null ? 'allow' : 'skip',
     ),
-    reenter_after_ms: readDuration(reader, 'reenter_after'),
+    ...readReentry(reader),
     cancel_on:
       cancelOn === undefined
         ? []

@@ -5,6 +5,7 @@ import { uuidTime } from '#lib/ids.ts'
 import type { ActiveFlow } from './active-flows.ts'
 import { cancelExecutions } from '../run/cancel.ts'
 import type { FlowCursor } from './cursor.ts'
+import { recordEnrolment } from '../start/enrolment.ts'
 import { countTriggered } from '../start/rate-cap.ts'
 import type { StoredTrigger } from '../run/scope.ts'
 import { decideStart, type Refusal, type StartRequest } from '../start/starts.ts'
@@ -184,6 +185,7 @@ async function takeUp(
     .where('tenant_id', '=', tenantId)
     .where('id', '=', id)
     .execute()
+  await recordEnrolment(trx, request, key, id)
   const not = row.trigger.event?.id ?? null
   const startMs = uuidTime(not ?? id).getTime()
   const passedOver = new Map<number, string>()

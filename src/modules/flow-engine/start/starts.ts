@@ -6,7 +6,7 @@ import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import { derivedIdAt, derivedIdLike, newId, uuidTime } from '#lib/ids.ts'
 import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import { cancelExecutions } from '../run/cancel.ts'
-import { decideEnrolment, enrolmentKey, hasStarted, lockKey } from './enrolment.ts'
+import { decideEnrolment, enrolmentKey, hasStarted, lockKey, recordEnrolment } from './enrolment.ts'
 import { StepError } from '../run/evaluate.ts'
 import { findStart } from './rate-cap.ts'
 import type { Program } from '../run/program.ts'
@@ -56,6 +56,7 @@ export async function startExecution(trx: Transaction<DB>, request: StartRequest
   if (!inserted) return { id: null, status: 'duplicate', reason: null }
   if (refused !== null) return { id, status: 'skipped', reason: refused.reason }
   const { tenantId } = request
+  await recordEnrolment(trx, request, key, id)
   const startMs = request.event === null ? request.now.getTime() : uuidTime(request.event.id).getTime()
   const not = request.event?.id ?? null
   const passedOver = new Map<number, string>()
@@ -80,7 +81,7 @@ export async function decideStart(
   try {
     key = enrolmentKey(program, scope, now)
     const keys = cancel_on.map((match, index) => waitKey(program, match, index, scope, now))
-    return { key, keys, refused: await refusal(trx, request, key) }
+    return { key, keys, refused: await refusal(trx, request, key, id) }
   } catch (error) {
     if (!(error instanceof StepError)) throw error
     const { code, message } = error
@@ -244,6 +245,7 @@ async function refusal(
   trx: Transaction<DB>,
   request: StartRequest,
   key: string | null,
+  id: string,
 ): Promise<Refusal | null> {
   const { tenantId, flowId } = request
   const because = (reason: string): Refusal => ({ reason, error: null })
@@ -255,7 +257,7 @@ async function refusal(
   if (eventId !== undefined && (await hasStarted(trx, { tenantId, flowId, eventId }))) return null
   const isFirst = request.isMissed === true || request.startKey == null
   if (!isFirst && (await findStart(trx, tenantId, flowId, request.startKey as string))) return null
-  const { reason, restarts } = await decideEnrolment(trx, request, key)
+  const { reason, restarts } = await decideEnrolment(trx, request, key, id)
   if (restarts.length > 0) await cancelExecutions(trx, tenantId, restarts, 'restarted', request.onCancelled)
   return reason === null ? null : because(reason)
 }

@@ -159,6 +159,46 @@ t.test('reenter_after keeps another one away for so long', async (t) => {
   ])
 })
 
+t.test('reenter_after is remembered longer than executions are, and never means never', async (t) => {
+  const shop = await world.shop()
+  const long = await shop.publish(enrolled({ while_active: 'allow', reenter_after_ms: 300 * DAY_MS }))
+  const never = await shop.publish(
+    enrolled({ while_active: 'allow', reenter_after_ms: 366 * DAY_MS, reenter_never: true }),
+  )
+  const plain = await shop.publish(enrolled({ while_active: 'allow' }))
+  const come = async (): Promise<void> => {
+    await shop.send('order.created', { customer: 'ann@example.com' })
+    await shop.run()
+  }
+  const forget = async (): Promise<void> => {
+    for (const table of ['automation_waits', 'automation_executions'] as const)
+      await shop.db.deleteFrom(table).where('tenant_id', '=', shop.tenant.id).execute()
+  }
+  await come()
+  await forget()
+  shop.pass(200 * DAY_MS)
+  await come()
+  t.strictSame(outcomes(await shop.executions(long)), ['skipped/reentered_too_soon'])
+  t.strictSame(outcomes(await shop.executions(never)), ['skipped/reentered_too_soon'])
+  await forget()
+  shop.pass(1_000 * DAY_MS)
+  await come()
+  t.strictSame(outcomes(await shop.executions(long)), ['waiting/delay'])
+  t.strictSame(outcomes(await shop.executions(never)), ['skipped/reentered_too_soon'])
+  const rows = await shop.db
+    .selectFrom('automation_enrolments')
+    .selectAll()
+    .where('tenant_id', '=', shop.tenant.id)
+    .execute()
+  t.match(
+    rows.find(({ flow_id }) => flow_id === never),
+    { expires_at: null },
+  )
+  t.equal(rows.length, 2, 'nothing for a flow without a rule')
+  t.notOk(rows.some(({ flow_id }) => flow_id === plain))
+  t.notMatch(JSON.stringify(rows), 'ann@example.com')
+})
+
 t.test('a start whose key or cancel_on cannot be filled in is skipped and says why', async (t) => {
   const shop = await world.shop()
   const keyed = await shop.publish(enrolled({}))
