@@ -136,6 +136,7 @@ export class Frame {
     for (const { iteration, waiting } of this.state.loop?.threads ?? []) {
       if (waiting === 'event') this.journal.closeWait(iteration)
     }
+    if (this.state.loop !== null) this.state.interrupted = this.state.loop
     this.state.loop = null
     moveTo(this.state.main, handler, this.clock())
     return this.journal.boundary()

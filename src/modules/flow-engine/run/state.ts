@@ -11,6 +11,8 @@ export interface ExecutionState {
   error: ExecutionError | null
   /** A condition that was not met led to the end. */
   filtered: boolean
+  /** The loop that an error broke off, once a handler was entered: where a retry goes on. */
+  interrupted?: LoopState
   /** What went wrong is the other side's: it says nothing about the flow. */
   outside?: true
   /** A hold of it was cut off, and the one after it had to give it back: a call may have got through. */
@@ -55,6 +57,8 @@ export interface LoopState {
   next: number
   succeeded: number
   threads: Thread[]
+  /** Of the main line when the loop began. Left out by those that began under an older release. */
+  variables?: Record<string, unknown>
 }
 
 export function initialState(
@@ -106,7 +110,14 @@ export function enterLoop(
   const threads = Array.from({ length: loop.places }, (_, index) =>
     newThread(String(index), loop.body, { ...main.variables }, nowMs),
   )
-  state.loop = { step: main.step, items, next: loop.places, succeeded: 0, threads }
+  state.loop = {
+    step: main.step,
+    items,
+    next: loop.places,
+    succeeded: 0,
+    threads,
+    variables: { ...main.variables },
+  }
   suspend(main, 'loop', null)
 }
 
