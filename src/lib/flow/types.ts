@@ -186,6 +186,10 @@ export interface ForEachConfig {
   max_items: number
   /** Items that may be under way at a time. */
   concurrency: number
+  /** What is kept of each item when its steps are done. Left out: nothing. */
+  collect?: TemplateTree
+  /** An item whose error no port takes up ends by itself, and the loop goes on. Left out: the error is the flow's. */
+  continues?: true
 }
 export type ForEachStep = StepBase<'for_each', ForEachConfig, 'done'>
 

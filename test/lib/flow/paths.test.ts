@@ -85,3 +85,18 @@ t.test('reenter_after may be never', async (t) => {
     [{ code: 'enrolment_without_key' }],
   )
 })
+
+t.test('collect reads the item and what its steps give, and nothing that is not there', async (t) => {
+  const loop = (rest: Record<string, unknown>): unknown =>
+    flow([{ id: 'l', type: 'for_each', list: 'trigger.items', body: [act('a')], ...rest }, act('z')])
+  t.strictSame(codesOf(loop({ collect: 'item.id' })), [])
+  t.strictSame(codesOf(loop({ collect: { id: '{{item.id}}', made: '{{steps.a.output.id}}' } })), [])
+  t.strictSame(codesOf(loop({ collect: '{{steps.z.output.id}}' })), ['step_not_before /steps/0/collect'])
+  t.strictSame(codesOf(loop({ collect: '{{steps.b.output}}' })), ['unknown_step /steps/0/collect'])
+  t.strictSame(codesOf(loop({ item_errors: 'maybe' })), ['invalid_value /steps/0/item_errors'])
+  const { flow: compiled } = compileFlow(loop({ collect: 'item.id', item_errors: 'continue' }), catalogue)
+  t.match(compiled?.steps['l']?.config, { collect: '{{item.id}}', continues: true })
+  t.strictSame(codesOf(flow([act('a', { input: { x: '{{item.id}}' } })])), [
+    'item_outside_loop /steps/0/input/x',
+  ])
+})

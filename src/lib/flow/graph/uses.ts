@@ -42,6 +42,7 @@ function checkUse(context: UseContext, use: Use): void {
       checkVariableUse(context, use)
       break
     case 'item':
+      if (use.place.inBody === true) break
       if (use.stepId === null || !context.structure.loops.has(use.stepId)) {
         const message =
           '"item" is there in the body of a for_each only; a field of the event is trigger.item.'
@@ -77,6 +78,7 @@ function checkStepUse(context: UseContext, use: Use): void {
   const schema = context.compilation.schemas.steps.get(id)
   if (schema) checkDeclared(context, use, [schema], use.below.slice(2))
   if (use.stepId === null || use.mayBeMissing || !availability || !structure.reachable.has(use.stepId)) return
+  if (use.place.inBody === true && structure.loops.get(id) === use.stepId) return
   if (availability.hasStep(use.stepId, id) || (id === use.stepId && use.place.ownOutput)) return
   const { oneOf = [] } = use
   const isOneThere = (edge: Edge): boolean => oneOf.includes(edge.from) && givesResult(edge)
@@ -126,6 +128,7 @@ function checkVariableUse(context: UseContext, use: Use): void {
     return
   }
   if (use.stepId !== null && !structure.reachable.has(use.stepId)) return
+  if (use.place.inBody === true) return
   if (use.stepId !== null && availability.hasVariable(use.stepId, name)) return
   const message = `"${name}" is not set on every path to this step: give it a value in "variables", or add a default.`
   report(context, use, 'variable_not_set', message)

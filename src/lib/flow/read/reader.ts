@@ -31,6 +31,8 @@ export interface Place {
   arriving: string | null
   /** The step's own output is there: where a message is handed to what sends it. */
   ownOutput?: boolean
+  /** At the end of the body of the loop that it stands in. */
+  inBody?: boolean
 }
 
 export const STEP_PLACE: Place = {

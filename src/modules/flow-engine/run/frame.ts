@@ -119,9 +119,21 @@ export class Frame {
       moveTo(thread, targetOf(step, port), this.clock())
       return this.journal.boundary()
     }
+    if (this.#isItemOfPatientLoop(thread)) {
+      thread.failed = error
+      moveTo(thread, 'end', this.clock())
+      return this.journal.boundary()
+    }
     const isOutside = failure.transient === true || OUTSIDE_CODES.has(code)
     if (this.state.error === null && isOutside) this.state.outside = true
     return this.#enterHandlers({ step_id: stepId, ...error }, step.handler)
+  }
+
+  #isItemOfPatientLoop(thread: Thread): boolean {
+    const { loop, main } = this.state
+    if (loop === null || thread === main) return false
+    const step = this.program.step(loop.step)
+    return step.type === 'for_each' && step.config.continues === true
   }
 
   async #enterHandlers(error: NonNullable<ExecutionState['error']>, isHandler: boolean): Promise<void> {

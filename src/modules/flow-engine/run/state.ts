@@ -48,6 +48,8 @@ export interface Thread {
   variables: Record<string, unknown>
   /** What went wrong last on this line and was taken up by an error port; left out: nothing was. */
   caught?: ExecutionError | null
+  /** Of an item: what ended it, in a loop that goes on. */
+  failed?: { code: string; message: string }
 }
 
 export interface LoopState {
@@ -59,7 +61,14 @@ export interface LoopState {
   threads: Thread[]
   /** Of the main line when the loop began. Left out by those that began under an older release. */
   variables?: Record<string, unknown>
+  /** Items that failed, of a loop that goes on, and the first ones of them. */
+  failed?: number
+  failures?: { index: number; code: string; message: string }[]
 }
+
+/** Failures of items that are told with what went wrong. */
+const FAILURES_TOLD = 100
+const FAILURE_MAX_CHARS = 300
 
 export function initialState(
   start: StepId,
@@ -121,11 +130,20 @@ export function enterLoop(
   suspend(main, 'loop', null)
 }
 
+function noteFailure(loop: LoopState, index: number, { code, message }: NonNullable<Thread['failed']>): void {
+  loop.failed = (loop.failed ?? 0) + 1
+  loop.failures ??= []
+  if (loop.failures.length === FAILURES_TOLD) return
+  loop.failures.push({ index, code, message: message.slice(0, FAILURE_MAX_CHARS).toWellFormed() })
+}
+
 /** An item has ended: its place is the next one's. @returns whether the loop is over */
 export function endItem(state: ExecutionState, thread: Thread, body: StepId, nowMs: number): boolean {
   const { loop, main } = state
   if (loop === null) return false
-  loop.succeeded++
+  if (thread.failed === undefined) loop.succeeded++
+  else noteFailure(loop, Number(thread.iteration), thread.failed)
+  delete thread.failed
   if (loop.next < loop.items.length) {
     Object.assign(thread, newThread(String(loop.next++), body, { ...main.variables }, nowMs), {
       caught: null,

@@ -47,6 +47,7 @@ export function resumedLoop(
       failures: 0,
       since: null,
       variables: thread.variables,
+      ...(thread.failed !== undefined && { failed: thread.failed }),
       ...(thread.caught != null && { caught: thread.caught }),
     }
   })
