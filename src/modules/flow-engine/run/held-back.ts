@@ -56,7 +56,7 @@ export class HeldBack {
   }
 
   /** The other side has taken a call, or whoever tried tries no more: who waits behind goes on. */
-  async passed({ tenant_id: tenantId, held_by }: ClaimedExecution, target: string): Promise<void> {
+  async passed({ tenant_id: tenantId, id: own, held_by }: ClaimedExecution, target: string): Promise<void> {
     const key = `${tenantId} ${target}`
     if (held_by !== target && this.#known.get(key) !== 'held') return
     const releasing = this.#releasing.get(key)
@@ -66,20 +66,24 @@ export class HeldBack {
     }
     const started: Releasing = { wanted: RELEASED_PER_SUCCESS, done: Promise.resolve() }
     this.#releasing.set(key, started)
-    started.done = this.#release(tenantId, target, key, started)
+    started.done = this.#release({ tenantId, target, own }, key, started)
     return started.done
   }
 
   /** One statement at a time: successes that come meanwhile are counted together. */
-  async #release(tenantId: string, target: string, key: string, releasing: Releasing): Promise<void> {
+  async #release(
+    held: { tenantId: string; target: string; own: string },
+    key: string,
+    releasing: Releasing,
+  ): Promise<void> {
     try {
       while (releasing.wanted > 0) {
         const most = releasing.wanted
         releasing.wanted = 0
         // Who is not released looks by itself: the call that has passed must not fail by this.
-        const request = { tenantId, target, most, now: this.#clock() }
+        const request = { ...held, most, now: this.#clock() }
         const released = await releaseHeld(this.#pool, request).catch(() => 1)
-        if (released > 0) this.#onReleased(tenantId)
+        if (released > 0) this.#onReleased(held.tenantId)
         // Asked for again by whoever comes next: a row that was being written was passed over.
         else this.#known.delete(key)
       }

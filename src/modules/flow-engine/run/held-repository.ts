@@ -28,28 +28,38 @@ export async function findHeldHead(
 }
 
 /**
- * Makes the next held ones due now, in the order of their events. A row that is being written is left to the next
- * release.
+ * Makes the next held ones due now, in the order of their events. One that is looking just now learns of it at its next
+ * boundary; a row that is being written is left to the next release.
+ *
+ * @param own who asks for it
  * @returns how many there were
  */
 export async function releaseHeld(
   pool: pg.Pool,
-  { tenantId, target, most, now }: { tenantId: string; target: string; most: number; now: Date | null },
+  {
+    tenantId,
+    target,
+    most,
+    now,
+    own,
+  }: { tenantId: string; target: string; most: number; now: Date | null; own: string },
 ): Promise<number> {
   const { rowCount } = await pool.query({
     name: 'release_held',
     text: `with next as materialized (
              select id, row_number() over (order by place) as number from (
                select id, coalesce(event_id, id) as place from automation_executions
-               where tenant_id = $1 and held_by = $2 and status = 'waiting'
+               where tenant_id = $1 and held_by = $2 and status in ('waiting', 'running') and id <> $5
                order by coalesce(event_id, id) limit $3::int for update skip locked
              ) chosen
            )
            update automation_executions e
            set held_by = null,
-               due_at = coalesce($4::timestamptz, clock_timestamp()) - ($3::int - next.number)::float8 * interval '1 microsecond'
+               due_at = case when e.status = 'running' then e.due_at
+                 else coalesce($4::timestamptz, clock_timestamp())
+                   - ($3::int - next.number)::float8 * interval '1 microsecond' end
            from next where e.tenant_id = $1 and e.id = next.id`,
-    values: [tenantId, target, most, now],
+    values: [tenantId, target, most, now, own],
   })
   return rowCount ?? 0
 }

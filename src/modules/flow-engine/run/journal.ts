@@ -157,6 +157,12 @@ export class Journal {
     return performance.now() - this.#renewedAt > this.#options.leaseMs / LEASE_PARTS
   }
 
+  /** While it tries, it stays the first of those who wait. */
+  #heldBy(status: ExecutionStatus): string | null {
+    if (status === 'waiting') return this.#state.main.held_by ?? null
+    return status === 'running' ? this.#options.claim.held_by : null
+  }
+
   async #inTurn(boundary: { status: ExecutionStatus; reason: string | null }): Promise<void> {
     // Leaves in a later turn, so that lines that go on in this one travel along.
     do await this.#writing?.catch(() => undefined)
@@ -194,7 +200,8 @@ export class Journal {
       error: this.#state.error,
       state: writeJson(this.#state),
       dueAtMs: boundary.dueAtMs ?? null,
-      heldBy: boundary.status === 'waiting' ? (this.#state.main.held_by ?? null) : null,
+      heldBy: this.#heldBy(boundary.status),
+      wasHeld: claim.held_by !== null,
       leaseMs,
       stepCount: this.#stepCount,
       received: claim.received,

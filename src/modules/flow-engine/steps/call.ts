@@ -36,7 +36,10 @@ export async function doCall(frame: Frame, at: Position<CallStep>): Promise<void
     if (!frame.isCurrent(thread)) return
     const mayHaveRun = thread.failures > 0 || claim.was_running || state.cut_off === true
     result = await frame.calls.send(call, claim.causation_depth, mayHaveRun)
-    if (target !== null && !isAway(result, claim.held_by === target)) await frame.held.passed(claim, target)
+    if (target !== null && !isAway(result, claim.held_by === target)) {
+      await frame.held.passed(claim, target)
+      claim.held_by = null
+    }
   }
   const { input } = call
   const now = frame.clock()

@@ -39,6 +39,7 @@ function boundaryOf(
     state: JSON.stringify(claimed.state),
     dueAtMs: null,
     heldBy: null,
+    wasHeld: false,
     leaseMs: LEASE_MS,
     stepCount: claimed.step_count,
     received: claimed.received,
