@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { invalidRequest } from '#infra/http/problems.ts'
 import { BODY_PROBLEMS, READ_PROBLEMS } from '#infra/http/route-problems.ts'
 import { EITHER_DAY, parseSchedule, type Schedule, takesEitherDay } from '#lib/cron.ts'
-import { problems, ref, Timestamp } from '#lib/api/schema.ts'
+import { Defaulted, problems, ref, Timestamp } from '#lib/api/schema.ts'
 import { isTimeZone } from '#lib/template/filters/filter.ts'
 import { parseTime } from '#lib/time.ts'
 
@@ -20,17 +20,23 @@ const SchedulePreviewInput = Type.Object(
       description: 'Minute, hour, day, month, weekday; or a name such as `@daily`',
       examples: ['0 9 * * MON-FRI'],
     }),
-    timezone: Type.String({
-      default: 'UTC',
-      maxLength: 100,
-      description: 'An IANA time zone',
-      examples: ['Europe/Lisbon'],
-    }),
+    timezone: Defaulted(
+      Type.String({
+        default: 'UTC',
+        maxLength: 100,
+        description: 'An IANA time zone',
+        examples: ['Europe/Lisbon'],
+      }),
+    ),
     after: Type.Optional(
       Type.String({ maxLength: 64, description: 'Times after this one. Left out: after now' }),
     ),
   },
-  { $id: 'SchedulePreviewInput', additionalProperties: false },
+  {
+    $id: 'SchedulePreviewInput',
+    additionalProperties: false,
+    examples: [{ cron: '0 9 * * MON-FRI', timezone: 'Europe/Lisbon' }],
+  },
 )
 const SchedulePreview = Type.Object(
   {

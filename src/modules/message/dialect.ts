@@ -1,3 +1,4 @@
+import { parseStoredJson } from '#lib/json/index.ts'
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
 
 /** What an endpoint takes for one model: learned from what it refuses, as no list of models stays true. */
@@ -53,7 +54,7 @@ const CODE = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/
 export function readProviderError(body: string, status: number | null): ProviderError | null {
   let parsed: unknown
   try {
-    parsed = JSON.parse(body)
+    parsed = parseStoredJson(body)
   } catch {
     return null
   }

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Timestamp } from '#lib/api/schema.ts'
+import { Defaulted, Nullable, Timestamp } from '#lib/api/schema.ts'
 
 export const HaltState = Type.Object(
   { halted: Type.Boolean(), halted_at: Nullable(Timestamp) },
@@ -21,14 +21,16 @@ export type HaltResult = Static<typeof HaltResult>
 
 export const ResumeInput = Type.Object(
   {
-    catch_up: Type.Boolean({
-      default: true,
-      description:
-        'Whether what active flows have missed meanwhile starts now, each once and in order; else it stays `skipped`, and ' +
-        'POST /api/automation/flows/{id}/catch-up takes it up',
-    }),
+    catch_up: Defaulted(
+      Type.Boolean({
+        default: true,
+        description:
+          'Whether what active flows have missed meanwhile starts now, each once and in order; else it stays `skipped`, and ' +
+          'POST /api/automation/flows/{id}/catch-up takes it up',
+      }),
+    ),
   },
-  { $id: 'ResumeInput', additionalProperties: false, default: {} },
+  { $id: 'ResumeInput', additionalProperties: false, default: {}, examples: [{ catch_up: false }] },
 )
 export const ResumeResult = Type.Object(
   {

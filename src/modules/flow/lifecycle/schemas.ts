@@ -37,9 +37,14 @@ export const CatchUpRequest = Type.Object(
     until: Type.Optional(
       Type.String({ maxLength: 64, description: 'Only what was missed before this time' }),
     ),
-    dry_run: Type.Boolean({ default: false, description: 'Count only' }),
+    dry_run: Defaulted(Type.Boolean({ default: false, description: 'Count only' })),
   },
-  { $id: 'CatchUpRequest', additionalProperties: false, default: {} },
+  {
+    $id: 'CatchUpRequest',
+    additionalProperties: false,
+    default: {},
+    examples: [{ since: '2026-05-01T00:00:00Z', dry_run: true }],
+  },
 )
 export const CatchUpResult = Type.Object(
   {
@@ -51,7 +56,7 @@ export const CatchUpResult = Type.Object(
 
 export const ActivateRequest = Type.Object(
   { catch_up: CatchUp },
-  { $id: 'ActivateRequest', additionalProperties: false, default: {} },
+  { $id: 'ActivateRequest', additionalProperties: false, default: {}, examples: [{ catch_up: true }] },
 )
 
 export const PublishRequest = Type.Object(
