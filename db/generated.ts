@@ -77,6 +77,15 @@ export interface AuditLog {
   tenant_id: string | null;
 }
 
+export interface AutomationEnrolments {
+  enrolled_at: Timestamp;
+  execution_id: string;
+  expires_at: Timestamp | null;
+  flow_id: string;
+  key_hash: Buffer;
+  tenant_id: string;
+}
+
 export interface AutomationEventLog {
   action_type: string;
   attempts: number;
@@ -110,6 +119,7 @@ export interface AutomationExecutions {
   finished_at: Timestamp | null;
   flow_id: string;
   handled: Generated<boolean>;
+  held_by: string | null;
   id: string;
   key: string | null;
   lease_token: Generated<Int8>;
@@ -139,11 +149,13 @@ export interface AutomationFlows {
   id: string;
   last_triggered_at: Timestamp | null;
   name: string;
+  off_since: Timestamp | null;
   published_version: number | null;
   revision: Generated<Int8>;
   status: Generated<string>;
   status_reason: string | null;
   template_id: string | null;
+  template_key: string | null;
   tenant_id: string;
   times_triggered: Generated<Int8>;
   triggers: Generated<Json>;
@@ -174,6 +186,7 @@ export interface AutomationMessages {
   channel: string;
   created_at: Generated<Timestamp>;
   execution_id: string;
+  fallback_detail: string | null;
   fallback_reason: string | null;
   id: string;
   iteration: Generated<string>;
@@ -359,6 +372,7 @@ export interface FeedEpochs {
 }
 
 export interface FlowCursors {
+  catch_up: Generated<boolean>;
   event_id: string;
   flows_version: Generated<Int8>;
   halted_at: Timestamp | null;
@@ -463,6 +477,7 @@ export interface DB {
   action_invocations: ActionInvocations;
   api_keys: ApiKeys;
   audit_log: AuditLog;
+  automation_enrolments: AutomationEnrolments;
   automation_event_log: AutomationEventLog;
   automation_executions: AutomationExecutions;
   automation_flow_versions: AutomationFlowVersions;

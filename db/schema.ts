@@ -12,6 +12,7 @@ export interface DB {
   >
   api_keys: Narrow<Raw.ApiKeys, { kind: KeyKind; role: TenantRole | null }>
   audit_log: Narrow<Raw.AuditLog, { actor_kind: ActorKind; detail: Json<Record<string, unknown>> }>
+  automation_enrolments: Raw.AutomationEnrolments
   automation_event_log: Narrow<
     Raw.AutomationEventLog,
     {

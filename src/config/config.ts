@@ -52,6 +52,9 @@ export interface Config {
 export interface AiConfig {
   readonly baseUrl: string | null
   readonly apiKey: string | null
+  /** In lower case. `authorization`: as Bearer. */
+  readonly keyHeader: string
+  readonly headers: Readonly<Record<string, string>>
   /** Those that may be asked; the first is the default. Not empty if there is a `baseUrl`. */
   readonly models: readonly string[]
   readonly timeoutMs: number
@@ -129,6 +132,11 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     /^[\x21-\x7e]*$/.test(values.AI_API_KEY),
     'AI_API_KEY: give printable ASCII characters without spaces',
   )
+  const aiHeaders = headersOf(values.AI_HEADERS)
+  check(
+    aiHeaders !== null,
+    'AI_HEADERS: give a JSON object of header names and texts, such as {"HTTP-Referer":"https://shop.example"}',
+  )
   check(
     list(values.TRUST_PROXY).every(isAddressOrCidr),
     'TRUST_PROXY: give addresses or CIDRs, comma separated',
@@ -165,6 +173,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     ai: {
       baseUrl: orNull(values.AI_BASE_URL),
       apiKey: orNull(values.AI_API_KEY),
+      keyHeader: values.AI_KEY_HEADER.toLowerCase(),
+      headers: aiHeaders ?? {},
       models,
       timeoutMs: values.AI_TIMEOUT_MS,
     },
@@ -225,6 +235,38 @@ function isUrl(text: string, protocols: readonly string[]): boolean {
   const url = URL.parse(text)
   return url !== null && protocols.includes(url.protocol)
 }
+
+/** Null: that is no object of headers. Those that the request has anyway are not among them. */
+function headersOf(text: string): Record<string, string> | null {
+  if (text === '') return {}
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch {
+    return null
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return null
+  const entries = Object.entries(parsed).map(
+    ([name, value]) => [name.toLowerCase(), value as unknown] as const,
+  )
+  const isFine = entries.every(
+    ([name, value]) =>
+      /^[a-z0-9!#$%&'*+.^_`|~-]{1,100}$/.test(name) &&
+      !OWN_HEADERS.has(name) &&
+      typeof value === 'string' &&
+      /^[\x20-\x7e]{0,4096}$/.test(value),
+  )
+  return isFine ? (Object.fromEntries(entries) as Record<string, string>) : null
+}
+
+const OWN_HEADERS = new Set([
+  'host',
+  'content-length',
+  'content-type',
+  'transfer-encoding',
+  'connection',
+  'accept',
+])
 
 function isPlainUrl(text: string): boolean {
   const url = URL.parse(text)

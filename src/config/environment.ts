@@ -72,6 +72,16 @@ const Environment = Type.Object({
       'An OpenAI-compatible API, such as https://api.openai.com/v1, that writes messages. Empty: they are written by their templates',
   }),
   AI_API_KEY: Type.String({ default: '', description: 'Key for that API' }),
+  AI_KEY_HEADER: Type.String({
+    default: 'authorization',
+    pattern: '^[A-Za-z0-9-]{1,100}$',
+    description:
+      'The header that the key goes in: authorization, as Bearer, or another one such as api-key for Azure',
+  }),
+  AI_HEADERS: Type.String({
+    default: '',
+    description: 'Further headers for that API, as a JSON object of texts',
+  }),
   AI_MODEL: Type.String({
     default: '',
     description:
@@ -192,6 +202,7 @@ const SECRET_VARIABLES = new Set<keyof Environment>([
   'PLATFORM_KEY',
   'PLATFORM_TOKEN',
   'AI_API_KEY',
+  'AI_HEADERS',
 ])
 
 /** The variables as they were understood, secrets and the database's password replaced: for the start-up line. */

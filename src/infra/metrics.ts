@@ -21,6 +21,10 @@ export interface Metrics {
   readonly fencedOutcomes: Counter
   /** Messages of flows, by what wrote them; `fallback_reason` is empty unless a template stood in for the AI. */
   readonly messages: Counter<'source' | 'fallback_reason'>
+  /** Answers of the AI's API that were errors, by their status and what it calls them. */
+  readonly aiErrors: Counter<'status' | 'code'>
+  /** Flows that the service itself has paused, by why: failing, self_triggering. */
+  readonly flowPauses: Counter<'reason'>
   readonly httpRequestDuration: Histogram<'method' | 'route' | 'status'>
 }
 
@@ -114,6 +118,18 @@ function createInstruments(registry: Registry): Metrics {
       name: 'bcs_messages_total',
       help: 'Messages that flows composed, by source (template, ai) and why a template stood in for the AI',
       labelNames: ['source', 'fallback_reason'],
+      registers,
+    }),
+    aiErrors: new Counter({
+      name: 'bcs_ai_errors_total',
+      help: "Errors that the AI's API answered, by status and code; a template stood in",
+      labelNames: ['status', 'code'],
+      registers,
+    }),
+    flowPauses: new Counter({
+      name: 'bcs_flow_pauses_total',
+      help: 'Flows that the service itself has paused, by why (failing, self_triggering)',
+      labelNames: ['reason'],
       registers,
     }),
     httpRequestDuration: new Histogram({

@@ -42,3 +42,15 @@ export function parseSchedule(expression: string, timeZone: string): Schedule {
     },
   }
 }
+
+/** What is to be told of a schedule that names both. */
+export const EITHER_DAY =
+  'It comes due on those days of the month and on those weekdays, whichever it is. Leave one of them "*"; the first ' +
+  'Monday of the month is "* * MON#1".'
+
+/** Whether it limits the day of the month and the weekday: cron takes them as alternatives. */
+export function takesEitherDay(expression: string): boolean {
+  const [, , day, , weekday] = expression.trim().split(/\s+/)
+  const isLimit = (field: string | undefined): boolean => field !== undefined && !/^[*?]$/.test(field)
+  return isLimit(day) && isLimit(weekday)
+}

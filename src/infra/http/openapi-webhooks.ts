@@ -98,6 +98,16 @@ const HEALTH_SCHEMA = {
   required: ['plugin', 'plugin_id', 'consecutive_failures', 'last_error_class'],
 }
 
+const FLOW_ERROR = {
+  type: ['object', 'null'],
+  properties: {
+    step_id: { type: ['string', 'null'] },
+    code: { type: 'string' },
+    message: { type: 'string' },
+  },
+  required: ['step_id', 'code', 'message'],
+}
+
 /** The `webhooks` section of the OpenAPI document: what a plugin receives. */
 export function webhookDocuments(): Webhooks {
   return {
@@ -156,6 +166,49 @@ export function webhookDocuments(): Webhooks {
       description: 'Told once, after `plugin.failing`.',
       data: HEALTH_SCHEMA,
       example: ['plugin.recovered', { ...HEALTH, consecutive_failures: 0 }],
+    }),
+    'flow.paused': webhook({
+      operationId: 'receiveFlowPaused',
+      summary: 'A flow was paused by the service',
+      description: 'What meets it meanwhile is kept, and taken up when somebody activates it.',
+      data: {
+        type: 'object',
+        properties: {
+          flow: { type: 'string', description: "The flow's name" },
+          flow_id: { type: 'string', format: 'uuid' },
+          reason: { enum: ['failing', 'self_triggering'] },
+          cause: {
+            ...FLOW_ERROR,
+            description: 'Of `failing`: what went wrong last',
+          },
+          executions: {
+            type: 'array',
+            description: 'The last ones, newest first, at most five',
+            items: {
+              type: 'object',
+              properties: {
+                id: { type: 'string', format: 'uuid' },
+                status: { type: 'string' },
+                reason: { type: ['string', 'null'] },
+                event_id: { type: ['string', 'null'], format: 'uuid' },
+                error: FLOW_ERROR,
+              },
+              required: ['id', 'status', 'reason', 'event_id', 'error'],
+            },
+          },
+        },
+        required: ['flow', 'flow_id', 'reason', 'cause', 'executions'],
+      },
+      example: [
+        'flow.paused',
+        {
+          flow: 'Welcome New Customers',
+          flow_id: '0196f1d2-7d10-7a52-8a3c-5b1f0c9d2e44',
+          reason: 'failing',
+          cause: { step_id: 'mail', code: 'http_4xx', message: 'No such template' },
+          executions: [],
+        },
+      ],
     }),
   }
 }

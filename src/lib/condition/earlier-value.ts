@@ -8,6 +8,8 @@ const ANOTHER = Symbol('another value')
  * `previous: { "total": 90 }`, by `previous_status: "new"`, or by `changes: ["phone"]`, the names of the fields that
  * have another value now.
  *
+ * `inventory.updated` tells of one number alone, and has what it was as `previous: 120`.
+ *
  * @param path of the field in the data
  * @param spend is told how many names are looked through
  */
@@ -20,6 +22,8 @@ export function earlierValue(
   if (name === undefined) return undefined
   const before = readPath(data, ['previous', ...path])
   if (before !== undefined) return { value: before }
+  const only = readPath(data, ['previous'])
+  if (path.length === 1 && name === 'available' && typeof only === 'number') return { value: only }
   const named = path.length === 1 ? readPath(data, [`previous_${name}`]) : undefined
   if (named !== undefined) return { value: named }
   const changes = readPath(data, ['changes'])

@@ -113,7 +113,7 @@ function* compileSource(
   const { order, hasCycle } = orderSteps(compilation, graph)
   const entries = [start, ...handlers.slice(0, 1)]
   const availability = hasCycle ? null : yield* findAvailability(graph, structure, order, entries)
-  yield* checkUses({ compilation, graph, structure, availability, variables })
+  yield* checkUses({ compilation, graph, structure, availability, entries, variables })
   for (const check of compilation.typeChecks) {
     if (problems.isFull) break
     check()

@@ -39,6 +39,11 @@ export const FLOW_PROBLEMS = {
   ),
   invalid_cron: define('triggers', 'error', 'The schedule is not a cron expression, or never comes due'),
   schedule_too_frequent: define('triggers', 'error', 'The schedule comes due more than once a minute'),
+  schedule_days_either: define(
+    'triggers',
+    'warning',
+    'The schedule names days of the month and of the week, and comes due on either',
+  ),
   invalid_timezone: define('triggers', 'error', 'There is no such time zone'),
   invalid_schema: define('triggers', 'error', 'The schema is outside of the safe subset'),
   self_trigger: define('triggers', 'warning', 'An action of the flow causes the event that starts it'),

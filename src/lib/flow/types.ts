@@ -44,7 +44,10 @@ export interface FlowSettings {
 
 /** The n-th retry waits `base_ms × 2^(n-1)`, at most `cap_ms`, with jitter; a `Retry-After` wins. */
 export interface RetryPolicy {
+  /** What may pass by itself is tried again so often, and as long as the patience lasts, whichever is more. */
   max_retries: number
+  /** Counted from when the execution came to the step. Left out by versions that were published before: none. */
+  patience_ms?: number
   base_ms: number
   cap_ms: number
 }
@@ -58,6 +61,8 @@ export interface Enrolment {
   while_active: WhileActive
   /** How long after the start of the last execution with the key another one may start; null: at any time. */
   reenter_after_ms: number | null
+  /** Not at any time, in place of `reenter_after_ms`. */
+  reenter_never?: true
   /** Events that cancel a waiting execution. */
   cancel_on: EventMatch[]
 }
@@ -69,6 +74,8 @@ export interface EventMatch {
   match: Record<string, TemplateText>
   /** Tested with the flow's scope, in which `event` is the arriving event: `event.data.status`. */
   filter: Condition | null
+  /** Of `cancel_on`: events that came up to so long before the start count as well. Left out: none does. */
+  look_back_ms?: number
 }
 
 export type Trigger = EventTrigger | ScheduleTrigger | ManualTrigger | WebhookTrigger
@@ -179,6 +186,10 @@ export interface ForEachConfig {
   max_items: number
   /** Items that may be under way at a time. */
   concurrency: number
+  /** What is kept of each item when its steps are done. Left out: nothing. */
+  collect?: TemplateTree
+  /** An item whose error no port takes up ends by itself, and the loop goes on. Left out: the error is the flow's. */
+  continues?: true
 }
 export type ForEachStep = StepBase<'for_each', ForEachConfig, 'done'>
 

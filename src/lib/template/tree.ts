@@ -24,6 +24,8 @@ export interface TemplateReference {
   operand: PathOperand
   /** A `default` stands in for it when it is missing. */
   hasDefault: boolean
+  /** What it and others stand in for together: the last one of a chain of defaults has to be there where none is. */
+  alternatives: readonly PathOperand[]
   /** The whole expression, for messages. */
   source: string
 }
@@ -136,13 +138,20 @@ function literal(value: unknown): TemplateNode {
 
 function expressionReferences(expression: Expression, pointer: string): TemplateReference[] {
   const { operand, filters, source } = expression
-  const hasDefault = filters.some(({ filter }) => filter.name === 'default')
-  const args = filters.flatMap((call) => call.args)
   const isPath = (each: Operand): each is PathOperand => each.kind === 'path'
-  return [
-    ...[operand].filter(isPath).map((path) => ({ pointer, operand: path, hasDefault, source })),
-    ...args.filter(isPath).map((path) => ({ pointer, operand: path, hasDefault: false, source })),
-  ]
+  const isDefault = ({ filter }: Expression['filters'][number]): boolean => filter.name === 'default'
+  const chain = [operand, ...filters.filter(isDefault).flatMap(({ args }) => args)].filter(isPath)
+  const references: TemplateReference[] = isPath(operand)
+    ? [{ pointer, operand, hasDefault: filters.some(isDefault), alternatives: [], source }]
+    : []
+  for (const [index, call] of filters.entries()) {
+    const hasDefault = isDefault(call) && filters.slice(index + 1).some(isDefault)
+    const alternatives = isDefault(call) && !hasDefault ? chain : []
+    for (const path of call.args.filter(isPath)) {
+      references.push({ pointer, operand: path, hasDefault, alternatives, source })
+    }
+  }
+  return references
 }
 
 /** The one expression a node consists of, whose value keeps its type. */

@@ -35,7 +35,7 @@ export function addressesOf(trigger: AutomationTrigger): Addresses {
 
 /** Two events about the same thing are one; each start by hand stands alone, as it has no event. */
 const keyOf = (path: string): string => `{{${path}}} {{event.source | default: now}}`
-const ONCE = '366 days'
+const ONCE = 'never'
 /** Robots that answer each other do so once a day. */
 const ANSWER_AGAIN_AFTER = '24 hours'
 

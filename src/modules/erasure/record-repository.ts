@@ -13,7 +13,7 @@ interface Subject {
 
 export const EMPTY_LOG = sql`payload = null, result = null`
 export const EMPTY_INVOCATION = sql`data = null, error_message = null, completion_hash = null`
-export const EMPTY_MESSAGE = sql`recipient = null, subject = null, body = ''`
+export const EMPTY_MESSAGE = sql`recipient = null, subject = null, body = '', fallback_detail = null`
 
 const SUBJECTS: Record<RecordPhase, Subject> = {
   log: {

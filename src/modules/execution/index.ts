@@ -14,7 +14,7 @@ import { bulkRoutes } from './bulk/routes.ts'
 import { BulkCancelInput, BulkCancelResult, BulkRetryInput, BulkRetryResult } from './bulk/schemas.ts'
 import type { ExecutionContext } from './context.ts'
 import { ExecutionStreams } from './stream/streams.ts'
-import { HaltResult, HaltState } from './halt/schemas.ts'
+import { HaltResult, HaltState, ResumeInput, ResumeResult } from './halt/schemas.ts'
 import { executionRoutes } from './read/routes.ts'
 import { Execution, ExecutionDetail, ExecutionPage, ExecutionStep, RetryInput } from './read/schemas.ts'
 import { FlowStats } from './stats/schemas.ts'
@@ -32,6 +32,8 @@ const SCHEMAS = [
   BulkRetryResult,
   HaltState,
   HaltResult,
+  ResumeInput,
+  ResumeResult,
   FlowStats,
 ]
 

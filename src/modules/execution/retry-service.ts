@@ -106,7 +106,7 @@ function refusalProblem(refusal: RetryRefusal): Problem {
       return retryStepUnknown(undefined, at(`this version has no step "${refusal.step}"`))
     case 'inside_loop':
       return retryStepInside(
-        `The step "${refusal.step}" is inside of the loop "${refusal.loop}": retry from "${refusal.loop}", which does all its items again, or from "start".`,
+        `The step "${refusal.step}" is inside of the loop "${refusal.loop}": retry from "failed", which goes on at the items that have not ended, or from "${refusal.loop}", which does all of them again.`,
         at('is inside of a loop'),
       )
     case 'inside_handler':

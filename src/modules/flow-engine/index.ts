@@ -6,6 +6,7 @@ import type { Config } from '#config/config.ts'
 import { cancelExecutions, cancelQueued, haltTenant, resumeTenant } from './run/cancel.ts'
 import { ensureCursor } from './match/cursor.ts'
 import { Engine } from './run/engine.ts'
+import type { PauseReason } from './run/flow-pause.ts'
 import { countTriggered } from './start/rate-cap.ts'
 import { Matcher } from './match/matcher.ts'
 import { MatcherLoop } from './match/loop.ts'
@@ -61,6 +62,7 @@ export interface FlowEngineService {
 }
 
 export { ensureCursor, lockCursor } from './match/cursor.ts'
+export { countMissed, markMissed, type MissedFilter } from './match/catch-up.ts'
 export { cancelExecutions, cancelQueued, haltTenant, resumeTenant } from './run/cancel.ts'
 export { countTriggered, findStart } from './start/rate-cap.ts'
 export { flowNewer, flowOutdated } from './errors.ts'
@@ -93,6 +95,7 @@ export default fp(
       metrics.executionsEnded.inc({ outcome: 'cancelled' }, count)
     const programs = new ProgramCache(app.workerDb)
     const waits = new Waits(app.workerDb)
+    const countPause = (reason: PauseReason): void => app.metrics.flowPauses.inc({ reason })
     const createEngine = (now?: () => Date, tenantId?: string): Engine =>
       new Engine(
         {
@@ -105,6 +108,9 @@ export default fp(
           dispatcher: app.dispatcher,
           egress: app.egress,
           messages: app.messages,
+          events: app.events,
+          signals: app.signals,
+          countPause,
         },
         {
           leaseMs: config.delivery.leaseMs,
@@ -120,6 +126,8 @@ export default fp(
         programs,
         signals: app.signals,
         metrics,
+        events: app.events,
+        countPause,
         log: app.log,
         maxStartsPerMinute: config.flow.maxStartsPerMinute,
       })

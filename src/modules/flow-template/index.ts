@@ -18,7 +18,12 @@ import { defineFlow, type Installation, installTemplate } from './service.ts'
  */
 export interface FlowTemplateService {
   /** @throws `flow_template_not_found`, `invalid_request`, `flow_invalid` if it is to be active */
-  install(actor: Actor, tenantId: string, id: string, installation: Installation): Promise<Flow>
+  install(
+    actor: Actor,
+    tenantId: string,
+    id: string,
+    installation: Installation,
+  ): Promise<{ flow: Flow; isNew: boolean }>
   /** The definition that installing makes. @throws `flow_template_not_found`, `invalid_request` */
   define(id: string, installation: Omit<Installation, 'automation'>): Record<string, unknown>
 }

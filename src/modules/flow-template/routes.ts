@@ -61,11 +61,15 @@ export function flowTemplateRoutes(app: FastifyInstance, flows: FlowService): vo
         tags,
         summary: 'Make a flow of a ready-made one',
         description:
-          'The flow is the shop’s own from then on: it can be changed like any other, and the template may be ' +
-          'installed again. Parameters become values of the flow; only those of the type `template` may hold templates.',
+          'The flow is the shop’s own from then on: it can be changed like any other. Installing the template again ' +
+          'with the same parameters answers with that flow, unless `another` is true. Parameters become values of the flow; only those of the type `template` may hold templates.',
         params: TemplateParams,
         body: ref(InstallTemplateRequest),
         response: {
+          200: {
+            ...ref(FlowSchema),
+            description: 'It was installed with the same parameters before: the flow as it is',
+          },
           201: withHeaders(ref(FlowSchema), 'location'),
           ...problems(...WRITE_PROBLEMS, flowTemplateNotFound, flowInvalid, tooManyFlows),
         },
@@ -73,9 +77,9 @@ export function flowTemplateRoutes(app: FastifyInstance, flows: FlowService): vo
     },
     async (request, reply) => {
       const { actor, tenantId, params, body } = request
-      const flow = await installTemplate(flows, actor, tenantId, params.id, body)
+      const { flow, isNew } = await installTemplate(flows, actor, tenantId, params.id, body)
       void reply.header('location', `/api/automation/flows/${flow.id}`)
-      return reply.code(201).send(flowBody(flow) as never)
+      return reply.code(isNew ? 201 : 200).send(flowBody(flow) as never)
     },
   )
 }

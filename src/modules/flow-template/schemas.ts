@@ -77,6 +77,13 @@ export const InstallTemplateRequest = Type.Object(
         description: 'As a draft it can be looked at before it says anything to anybody',
       }),
     ),
+    another: Defaulted(
+      Type.Boolean({
+        default: false,
+        description:
+          'Install one more, although the shop has a flow of this template with the same parameters: both will run',
+      }),
+    ),
     parameters: Defaulted(
       Type.Record(Type.String({ maxLength: 64 }), Value, {
         default: {},

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidRequest } from '#infra/http/problems.ts'
 import { actionReferences } from '#lib/flow/index.ts'
@@ -27,16 +28,31 @@ export function readTemplate(id: string): FlowTemplateView {
   return view
 }
 
-/** @throws `flow_template_not_found`, `invalid_request`, `flow_invalid` if it is to be active */
+/**
+ * Installs a template; with the same parameters once, unless another one is asked for.
+ * @throws `flow_template_not_found`, `invalid_request`, `flow_invalid` if it is to be active
+ */
 export async function installTemplate(
-  flows: Pick<FlowService, 'create'>,
+  flows: Pick<FlowService, 'create' | 'createOnce'>,
   actor: Actor,
   tenantId: string,
   id: string,
-  { automation, ...request }: Installation,
-): Promise<Flow> {
+  { automation, another = false, ...request }: Installation,
+): Promise<{ flow: Flow; isNew: boolean }> {
   const definition = defineFlow(id, request)
-  return flows.create(actor, tenantId, definition, { templateId: id, automation })
+  const origin = { templateId: id, automation }
+  if (another) return { flow: await flows.create(actor, tenantId, definition, origin), isNew: true }
+  const templateKey = keyOf(id, request.parameters ?? {})
+  return flows.createOnce(actor, tenantId, definition, { ...origin, templateKey })
+}
+
+/** By the values that it is built from: one that is left out is its default. */
+function keyOf(id: string, parameters: Readonly<Record<string, unknown>>): string {
+  const template = TEMPLATES.find((each) => each.id === id)
+  const read = template === undefined ? null : readParameters(template.parameters, parameters)
+  return createHash('sha256')
+    .update(JSON.stringify([id, read]))
+    .digest('hex')
 }
 
 /** The definition that installing the template makes. @throws `flow_template_not_found`, `invalid_request` */

@@ -73,7 +73,7 @@ export function sameAs(kind: keyof typeof ENTITIES): Record<string, string> {
   return { [ENTITIES[kind].path]: `{{${idOf(kind)}}}` }
 }
 
-/** Runs once for each customer, order or whatever else the trigger tells of: the longest time is remembered. */
+/** Runs once for each customer, order or whatever else the trigger tells of. */
 export function onceEach(kind: keyof typeof ENTITIES): { key: string; reenter_after: string } {
-  return { key: `{{${idOf(kind)}}}`, reenter_after: '366 days' }
+  return { key: `{{${idOf(kind)}}}`, reenter_after: 'never' }
 }

@@ -9,6 +9,7 @@ import { Firer, LOOK_MS } from './firer.ts'
 import { oldestDueSeconds } from './firing-repository.ts'
 import { createScheduleMetrics } from './metrics.ts'
 import { flowTriggerRoutes } from './routes.ts'
+import { SCHEDULE_SCHEMAS, scheduleRoutes } from './schedule-routes.ts'
 import { HookReceipt, Inlet } from './schemas.ts'
 import {
   describeTriggers,
@@ -63,7 +64,8 @@ declare module 'fastify' {
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
     const ctx: FlowTriggerContext = { db: app.db, secretBox: app.secretBox, publicUrl: config.publicUrl }
-    for (const schema of [HookReceipt, Inlet]) app.addSchema(schema)
+    for (const schema of [HookReceipt, Inlet, ...SCHEDULE_SCHEMAS]) app.addSchema(schema)
+    scheduleRoutes(app)
     await app.register(flowTriggerRoutes, { ...ctx, flowEngine: app.flowEngine })
     const metrics = createScheduleMetrics(app.metrics.registry, () => oldestDueSeconds(app.pools.api))
     const createFirer = (): Firer =>

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import type { Signals } from '#infra/signals.ts'
 import type { FlowEngineService } from '#modules/flow-engine/index.ts'
 import type { FlowTriggerService } from '#modules/flow-trigger/index.ts'
 import type { RegistryService } from '#modules/registry/index.ts'
@@ -10,4 +11,5 @@ export interface FlowContext {
   registry: Pick<RegistryService, 'snapshot'>
   engine: Pick<FlowEngineService, 'start' | 'findProgram' | 'cancel' | 'simulate'>
   triggers: FlowTriggerService
+  signals: Signals
 }

@@ -16,6 +16,7 @@ import {
   publishFlow,
 } from './lifecycle/service.ts'
 import { LIFECYCLE_SCHEMAS } from './lifecycle/schemas.ts'
+import { catchUpRoutes } from './lifecycle/catch-up-routes.ts'
 import { lifecycleRoutes } from './lifecycle/routes.ts'
 import { OPERATOR_SCHEMAS, operatorRoutes } from './operator-routes.ts'
 import { transferRoutes } from './transfer/routes.ts'
@@ -23,7 +24,15 @@ import { FlowExport, ImportedFlow } from './transfer/schemas.ts'
 import { flowRoutes } from './routes.ts'
 import { etagOf } from './lifecycle/revision.ts'
 import { type FlowQuery, type FlowSummary, NAMED } from './schemas.ts'
-import { createFlow, deleteFlow, type FlowOrigin, listFlows, readFlow, replaceFlow } from './service.ts'
+import {
+  createFlow,
+  createOnce,
+  deleteFlow,
+  type FlowOrigin,
+  listFlows,
+  readFlow,
+  replaceFlow,
+} from './service.ts'
 import { type EarlierRun, findRun, runFlow, type StartedRun } from './lifecycle/run.ts'
 import { testRoutes } from './test/routes.ts'
 import type { FlowTest, FlowTestRequest } from './test/schemas.ts'
@@ -44,6 +53,13 @@ import type { Flow } from './view.ts'
 export interface FlowService {
   /** By the definition's own `status`, or the default of its format. @throws `invalid_request`, `flow_invalid` */
   create(actor: Actor, tenantId: string, definition: unknown, origin?: FlowOrigin): Promise<Flow>
+  /** The same, once for each template and key. @throws `invalid_request`, `flow_invalid` */
+  createOnce(
+    actor: Actor,
+    tenantId: string,
+    definition: unknown,
+    origin: FlowOrigin & { templateId: string; templateKey: string },
+  ): Promise<{ flow: Flow; isNew: boolean }>
   /** Replaces the draft. @throws `flow_not_found`, `flow_changed`, `invalid_request`, `flow_invalid` */
   update(
     actor: Actor,
@@ -112,8 +128,8 @@ declare module 'fastify' {
 
 export default fp(
   async (app: FastifyInstance) => {
-    const { db, registry, flowEngine: engine, flowTriggers: triggers } = app
-    const ctx: FlowContext = { db, registry, engine, triggers }
+    const { db, registry, signals, flowEngine: engine, flowTriggers: triggers } = app
+    const ctx: FlowContext = { db, registry, engine, triggers, signals }
     registry.onUsage((tenantId, gone) => findActionUsage(db, tenantId, gone))
     engine.compileWith((tenantId, definition, db) =>
       compile({ db, registry }, tenantId, parseDefinition(definition).value),
@@ -129,17 +145,20 @@ export default fp(
     testRoutes(app, ctx)
     await app.register(async (routes) => {
       lifecycleRoutes(routes, ctx)
+      catchUpRoutes(routes, ctx)
       transferRoutes(routes, ctx)
     })
     operatorRoutes(app)
   },
-  { name: 'flow', dependencies: ['db', 'auth', 'registry', 'flow-engine', 'flow-trigger'] },
+  { name: 'flow', dependencies: ['db', 'signals', 'auth', 'registry', 'flow-engine', 'flow-trigger'] },
 )
 
 function serviceOf(ctx: FlowContext): FlowService {
   return {
     create: (actor, tenantId, definition, origin) =>
       createFlow(ctx, actor, tenantId, definitionOf(definition), origin),
+    createOnce: (actor, tenantId, definition, origin) =>
+      createOnce(ctx, actor, tenantId, definitionOf(definition), origin),
     update: (actor, tenantId, id, definition, { revision, publish, automation } = {}) => {
       const ifMatch = revision === undefined ? undefined : etagOf(revision)
       return replaceFlow(ctx, actor, { tenantId, id, ifMatch }, definitionOf(definition), {

@@ -3,7 +3,7 @@ import type { DB, FlowStatus } from '#db/schema.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 
 export type FlowRow = Selectable<DB['automation_flows']>
-export type FlowHead = Omit<FlowRow, 'definition'>
+export type FlowHead = Omit<FlowRow, 'definition' | 'template_key'>
 
 const HEAD = [
   'tenant_id',
@@ -12,6 +12,7 @@ const HEAD = [
   'description',
   'status',
   'status_reason',
+  'off_since',
   'triggers',
   'published_version',
   'revision',
@@ -58,7 +59,28 @@ export interface NewFlowRow {
   definition: string
   triggers: string
   template_id: string | null
+  template_key: string | null
   automation: string | null
+}
+
+/** Violated by a second flow of the same template with the same parameters. */
+export const TEMPLATE_KEY_INDEX = 'automation_flows_tenant_id_template_key'
+
+/** What was installed from a template with these parameters, and is still there. */
+export async function findInstalled(
+  db: Db,
+  tenantId: string,
+  templateId: string,
+  templateKey: string,
+): Promise<FlowRow | undefined> {
+  return db
+    .selectFrom('automation_flows')
+    .selectAll()
+    .where('tenant_id', '=', tenantId)
+    .where('template_id', '=', templateId)
+    .where('template_key', '=', templateKey)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
 }
 
 export async function insertFlow(trx: Transaction<DB>, row: NewFlowRow): Promise<FlowRow> {
@@ -72,6 +94,7 @@ export interface FlowChange {
   triggers?: string
   status?: FlowStatus
   status_reason?: string | null
+  off_since?: Date | null
   published_version?: number
   consecutive_failures?: number
   automation?: string

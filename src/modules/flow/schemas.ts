@@ -111,6 +111,12 @@ export const FLOW_HEAD = {
   description: Nullable(Type.String()),
   status: StringEnum(FLOW_STATUSES, { description: 'Paused: the service itself has stopped it' }),
   status_reason: Nullable(Type.String({ description: 'Why it is paused: `failing`, `self_triggering`' })),
+  off_since: Nullable(
+    Type.Unsafe<Date | string>({
+      ...Timestamp,
+      description: 'Since when it is paused or switched off: what meets it since then is kept as `skipped`',
+    }),
+  ),
   triggers: Type.Array(Trigger),
   published_version: Nullable(
     Type.Integer({ description: 'What runs while it is active; null: never published' }),

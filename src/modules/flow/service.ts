@@ -1,4 +1,5 @@
 import type { Transaction } from 'kysely'
+import { constraintOf } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
@@ -14,10 +15,12 @@ import { tooManyFlows } from './errors.ts'
 import {
   countFlows,
   findFlow,
+  findInstalled,
   type FlowRow,
   insertFlow,
   markDeleted,
   selectFlows,
+  TEMPLATE_KEY_INDEX,
   updateFlow,
 } from './repository.ts'
 import { found, type Target, withUnchanged } from './lifecycle/revision.ts'
@@ -30,6 +33,8 @@ const MAX_FLOWS = 2_000
 export interface FlowOrigin {
   /** The ready-made template that it came from. */
   templateId?: string | null
+  /** With this, there is one flow of the template: who comes second gets the first one's. */
+  templateKey?: string | null
   /** What the CRM keeps with it. */
   automation?: unknown
 }
@@ -62,6 +67,7 @@ export async function createFlow(
       definition: definition.text,
       triggers: JSON.stringify(summariseTriggers(definition)),
       template_id: origin.templateId ?? null,
+      template_key: origin.templateKey ?? null,
       automation: origin.automation == null ? null : JSON.stringify(origin.automation),
     })
     await auditFlow(trx, actor, row, 'flow.created', { name, status, template_id: row.template_id })
@@ -81,6 +87,34 @@ export async function createFlow(
     return inserted
   })
   return viewFlow(ctx, actor, row, compiled)
+}
+
+/**
+ * Creates a flow of a template, unless there is one of the same template and parameters: then that, as it is now.
+ * @throws `invalid_request`, `flow_invalid` if it is to be active, `too_many_flows`
+ */
+export async function createOnce(
+  ctx: FlowContext,
+  actor: Actor,
+  tenantId: string,
+  definition: Definition,
+  origin: FlowOrigin & { templateId: string; templateKey: string },
+): Promise<{ flow: Flow; isNew: boolean }> {
+  const { templateId, templateKey } = origin
+  const installed = async (): Promise<{ flow: Flow; isNew: boolean } | null> => {
+    const row = await findInstalled(ctx.db, tenantId, templateId, templateKey)
+    return row === undefined ? null : { flow: await viewFlow(ctx, actor, row), isNew: false }
+  }
+  const before = await installed()
+  if (before !== null) return before
+  try {
+    return { flow: await createFlow(ctx, actor, tenantId, definition, origin), isNew: true }
+  } catch (error) {
+    if (constraintOf(error) !== TEMPLATE_KEY_INDEX) throw error
+    const first = await installed()
+    if (first === null) throw error
+    return first
+  }
 }
 
 /**

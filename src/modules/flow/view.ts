@@ -25,7 +25,8 @@ export async function viewFlow(
   row: FlowRow,
   compiled?: CompileResult,
 ): Promise<Flow> {
-  const { definition: definitionText, ...head } = row
+  const { definition: definitionText, ...rest } = row
+  const head = withoutKey(rest)
   const { tenant_id: tenantId, id, published_version: version } = head
   const definition = parseDefinition(definitionText)
   const [{ flow, problems }, published, states] = await Promise.all([
@@ -44,6 +45,11 @@ export async function viewFlow(
     inlets: mayEdit(actor) ? inlets : inlets.map((inlet) => ({ ...inlet, url: null })),
     definitionText: mayEdit(actor) ? definitionText : redactedText(definitionText),
   }
+}
+
+/** What only tells installations apart. */
+function withoutKey({ template_key: _key, ...head }: Omit<FlowRow, 'definition'>): FlowHead {
+  return head
 }
 
 export function viewHead({ tenant_id: _tenant, deleted_at: _deleted, ...head }: FlowHead): FlowSummary {

@@ -1,15 +1,15 @@
-import type { Egress, EgressResponse } from '#infra/egress/index.ts'
+import { allowOrigin, createEgress, type Egress, type EgressResponse } from '#infra/egress/index.ts'
+import type { AiConfig, Config } from '#config/config.ts'
 import { Breaker, type Health } from '#lib/async/breaker.ts'
+import { redactText } from '#lib/secrets/redact.ts'
 import { readCompletion } from './completion.ts'
+import { type Dialect, FIRST_DIALECT, learn, readProviderError, requestBody } from './dialect.ts'
 import { type Fallback, fallback } from './fallback.ts'
 import type { Prompt } from './prompt.ts'
 import { Slots } from './slots.ts'
 
-export interface AiClientOptions {
+export type AiClientOptions = Pick<AiConfig, 'apiKey' | 'keyHeader' | 'headers' | 'timeoutMs'> & {
   baseUrl: string
-  apiKey: string | null
-  /** From the call to the last byte of the answer, waiting for a turn included. */
-  timeoutMs: number
 }
 
 export interface AiRequest {
@@ -24,14 +24,24 @@ const MAX_AT_ONCE = 16
 const MAX_AT_ONCE_PER_TENANT = 4
 /** A long text of 4,000 tokens is 20 KB; models that think aloud send several times that beside it. */
 const RESPONSE_MAX_BYTES = 256 * 1024
+/** Asked again only with something learned: both names of the limit, the role, and room to think. */
+const ATTEMPTS = 5
+const DIALECTS_MAX = 1_000
+const PROVIDER_MESSAGE_MAX_CHARS = 300
 
-/** Asks an OpenAI-compatible endpoint for one completion. Whatever goes wrong is an answer: it never throws. */
+/**
+ * Asks an OpenAI-compatible endpoint for one completion, by a request of two members and one limit. Whatever goes wrong
+ * is an answer: it never throws. The `openai` package would take the egress door as its `fetch`; what is done here, to
+ * keep to one deadline and to learn what an endpoint refuses, would then be done around its retries, errors and types.
+ */
 export class AiClient {
   readonly #egress: Egress
   readonly #options: AiClientOptions
   readonly #url: string
   readonly #breaker = new Breaker()
   readonly #slots = new Slots(MAX_AT_ONCE, MAX_AT_ONCE_PER_TENANT)
+  /** By model. Another process, or this one after a restart, learns anew, by a request that is refused. */
+  readonly #dialects = new Map<string, Dialect>()
 
   constructor(egress: Egress, options: AiClientOptions) {
     this.#egress = egress
@@ -44,56 +54,109 @@ export class AiClient {
 
   async ask(request: AiRequest): Promise<{ text: string } | Fallback> {
     const { tenantId } = request
-    const startedAt = performance.now()
+    const deadline = performance.now() + this.#options.timeoutMs
     if (!(await this.#slots.take(tenantId, this.#options.timeoutMs))) {
       return fallback('busy', `no turn within ${this.#options.timeoutMs} ms`)
     }
     try {
-      const pass = this.#breaker.enter(performance.now())
-      if (typeof pass === 'number') return fallback('unavailable', `the breaker is open for ${pass} ms`)
-      const leftMs = Math.max(this.#options.timeoutMs - (performance.now() - startedAt), 1)
-      const response = await this.#send(request, leftMs)
-      this.#breaker.left(pass, healthOf(response), performance.now())
-      return read(response)
+      return await this.#converse(request, deadline)
     } finally {
       this.#slots.giveBack(tenantId)
     }
   }
 
-  #send({ model, maxTokens, prompt }: AiRequest, timeoutMs: number): Promise<EgressResponse> {
-    const { apiKey } = this.#options
+  async #converse(request: AiRequest, deadline: number): Promise<{ text: string } | Fallback> {
+    for (let attempt = 1; ; attempt++) {
+      const pass = this.#breaker.enter(performance.now())
+      if (typeof pass === 'number') return fallback('unavailable', `the breaker is open for ${pass} ms`)
+      const dialect = this.#dialects.get(request.model) ?? FIRST_DIALECT
+      const leftMs = Math.max(deadline - performance.now(), 1)
+      const response = await this.#send(request, dialect, leftMs)
+      this.#breaker.left(pass, healthOf(response), performance.now())
+      const answer = this.#read(response)
+      if ('text' in answer) return answer
+      const learned = learnFrom(dialect, response, answer)
+      if (learned === null) return answer
+      this.#remember(request.model, learned)
+      if (attempt === ATTEMPTS || performance.now() >= deadline) return answer
+    }
+  }
+
+  #remember(model: string, dialect: Dialect): void {
+    if (this.#dialects.size >= DIALECTS_MAX) this.#dialects.clear()
+    this.#dialects.set(model, dialect)
+  }
+
+  #send(
+    { model, maxTokens, prompt }: AiRequest,
+    dialect: Dialect,
+    timeoutMs: number,
+  ): Promise<EgressResponse> {
+    const { apiKey, keyHeader, headers } = this.#options
     return this.#egress.request({
       method: 'POST',
       url: this.#url,
       headers: {
+        ...headers,
         accept: 'application/json',
         'content-type': 'application/json',
-        ...(apiKey !== null && { authorization: `Bearer ${apiKey}` }),
+        ...(apiKey !== null && {
+          [keyHeader]: keyHeader === 'authorization' ? `Bearer ${apiKey}` : apiKey,
+        }),
       },
-      body: JSON.stringify({
-        model,
-        messages: [
-          { role: 'system', content: prompt.system },
-          { role: 'user', content: prompt.user },
-        ],
-        max_tokens: maxTokens,
-        stream: false,
-      }),
+      body: requestBody({ model, maxTokens, ...prompt }, dialect),
       timeoutMs,
       maxResponseBytes: RESPONSE_MAX_BYTES,
     })
   }
+
+  #read(response: EgressResponse): { text: string } | Fallback {
+    const { status, errorClass, errorDetail, truncated, body } = response
+    if (errorClass === 'timeout' || errorClass === 'connect_timeout') {
+      return fallback('timeout', errorDetail ?? errorClass)
+    }
+    const isError = status !== null && (status < 200 || status > 299)
+    const said = truncated ? null : readProviderError(body, status)
+    if (said !== null) {
+      const { apiKey, headers } = this.#options
+      const secrets = [apiKey, ...Object.values(headers)].filter((each) => each !== null)
+      const text = redactText(said.message.toWellFormed().replace(/\p{Cc}+/gu, ' '), secrets)
+      const message = text.slice(0, PROVIDER_MESSAGE_MAX_CHARS).toWellFormed().trim()
+      const provider = { status: isError ? status : null, code: said.code, message }
+      const reason = said.code === 'content_filter' ? 'refused' : 'http_error'
+      return fallback(reason, `status ${status}`, provider)
+    }
+    if (isError) {
+      return fallback('http_error', `status ${status}`, {
+        status,
+        code: null,
+        message: 'it says nothing of why',
+      })
+    }
+    if (truncated)
+      return fallback('invalid_response', `the answer is larger than ${RESPONSE_MAX_BYTES} bytes`)
+    if (!response.ok) return fallback('unreachable', errorDetail ?? errorClass ?? 'no answer')
+    return readCompletion(body)
+  }
 }
 
-function read(response: EgressResponse): { text: string } | Fallback {
-  const { status, errorClass, errorDetail, truncated, body } = response
-  if (errorClass === 'timeout' || errorClass === 'connect_timeout') {
-    return fallback('timeout', errorDetail ?? errorClass)
-  }
-  if (status !== null && (status < 200 || status > 299)) return fallback('http_error', `status ${status}`)
-  if (truncated) return fallback('invalid_response', `the answer is larger than ${RESPONSE_MAX_BYTES} bytes`)
-  if (!response.ok) return fallback('unreachable', errorDetail ?? errorClass ?? 'no answer')
-  return readCompletion(body)
+/** The operator named the address: that one origin may be internal, and nothing else is reached by this door. */
+export function openAiClient({ ai, egress }: Pick<Config, 'ai' | 'egress'>): {
+  client: AiClient
+  close: () => Promise<void>
+} | null {
+  const { baseUrl } = ai
+  if (baseUrl === null) return null
+  const door = createEgress({ allow: allowOrigin(baseUrl), dnsServers: egress.dns, httpsOnly: false })
+  return { client: new AiClient(door, { ...ai, baseUrl }), close: () => door.close() }
+}
+
+/** What to do differently the next time; null: nothing that would help. */
+function learnFrom(dialect: Dialect, { status, body }: EgressResponse, { reason }: Fallback): Dialect | null {
+  if (reason === 'out_of_tokens') return dialect.thinks ? null : { ...dialect, thinks: true }
+  if (reason !== 'http_error') return null
+  const said = readProviderError(body, status)
+  return said === null ? null : learn(dialect, said)
 }
 
 /** What a status below 500 says is about the request or the account. */

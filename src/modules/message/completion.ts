@@ -15,14 +15,37 @@ export function readCompletion(body: string): { text: string } | Fallback {
   if (typeof message['refusal'] === 'string' && message['refusal'] !== '') {
     return fallback('refused', 'the model declined')
   }
-  const { content } = message
-  if (content === null || content === undefined) return fallback('empty', 'there is no content')
-  if (typeof content !== 'string') return fallback('invalid_response', 'the content is not text')
-  if (finish === 'length') return fallback('too_long', 'cut off at max_tokens')
+  const content = textOf(message['content'])
+  if (content === REFUSED) return fallback('refused', 'the model declined')
+  if (content === undefined) return fallback('invalid_response', 'the content is not text')
   const answer = content.replace(THOUGHTS, '')
-  if (OPEN_THOUGHTS.test(answer)) return fallback('invalid_response', 'the model did not come to an answer')
+  const isThinking = OPEN_THOUGHTS.test(answer)
+  if (finish === 'length') {
+    if (isThinking || answer.trim() === '')
+      return fallback('out_of_tokens', 'finish_reason length, and no text')
+    return fallback('too_long', 'cut off at max_tokens')
+  }
+  if (isThinking) return fallback('invalid_response', 'the model did not come to an answer')
   const text = plainText(answer)
   return text === '' ? fallback('empty', 'the content is empty') : { text }
+}
+
+const REFUSED = Symbol('refused')
+
+/** Content is text, or a list of parts of which those of the type `text` are the answer. Undefined: neither. */
+function textOf(content: unknown): string | typeof REFUSED | undefined {
+  if (content === null || content === undefined) return ''
+  if (typeof content === 'string') return content
+  if (!Array.isArray(content)) return undefined
+  let text = ''
+  for (const part of content as unknown[]) {
+    if (!isPlainObject(part) || typeof part['type'] !== 'string') return undefined
+    if (part['type'] === 'refusal') return REFUSED
+    if (part['type'] !== 'text') continue
+    if (typeof part['text'] !== 'string') return undefined
+    text += part['text']
+  }
+  return text
 }
 
 function firstChoice(body: string): { finish_reason: unknown; message: Record<string, unknown> } | null {

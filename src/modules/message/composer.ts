@@ -6,7 +6,7 @@ import type { Metrics } from '#infra/metrics.ts'
 import type { MessageChannel } from '#lib/flow/types.ts'
 import { redactText } from '#lib/secrets/redact.ts'
 import type { AiClient } from './ai-client.ts'
-import { type Fallback, fallback } from './fallback.ts'
+import { detailOf, type Fallback, fallback } from './fallback.ts'
 import { type PromptSource, writePrompt } from './prompt.ts'
 import { findMessage, type MessageKey, type NewMessage, type RecordedMessage } from './repository.ts'
 
@@ -22,6 +22,8 @@ export interface ComposerContext {
   /** What this service is configured with and nobody may read. */
   secrets: readonly string[]
   metrics: Metrics
+  /** What errors are called in figures. */
+  codes: CodeNames
   log: FastifyBaseLogger
 }
 
@@ -70,20 +72,27 @@ export async function composeMessage(
   return message
 }
 
-type Written = Pick<RecordedMessage, 'body' | 'source' | 'model' | 'fallback_reason'>
+type Written = Pick<RecordedMessage, 'body' | 'source' | 'model' | 'fallback_reason' | 'fallback_detail'>
 
 async function write(ctx: ComposerContext, key: MessageKey, draft: MessageDraft): Promise<Written> {
   const template = { body: draft.body, source: 'template' as const, model: null }
-  if (draft.ai === null) return { ...template, fallback_reason: null }
+  if (draft.ai === null) return { ...template, fallback_reason: null, fallback_detail: null }
   const model = draft.ai.model ?? ctx.models[0] ?? ''
   const answer = await ask(ctx, key, draft.channel, draft.ai, model)
-  if ('text' in answer) return { body: answer.text, source: 'ai', model, fallback_reason: null }
-  const { reason, detail } = answer
+  if ('text' in answer) {
+    return { body: answer.text, source: 'ai', model, fallback_reason: null, fallback_detail: null }
+  }
+  const { reason, provider } = answer
+  const told = detailOf(answer)
+  const detail = told === null ? null : redactText(told, ctx.secrets)
   if (reason !== 'not_configured') {
     const { tenantId: tenant, executionId: execution, stepId: step } = key
     ctx.log.warn({ tenant, execution, step, reason, detail }, 'message written by its template')
   }
-  return { ...template, fallback_reason: reason }
+  if (provider !== undefined) {
+    ctx.metrics.aiErrors.inc({ status: provider.status ?? '', code: ctx.codes.name(provider.code) })
+  }
+  return { ...template, fallback_reason: reason, fallback_detail: detail }
 }
 
 async function ask(
@@ -102,4 +111,20 @@ async function ask(
   const text = redactText(answer.text, ctx.secrets)
   if (text.length > TEXT_MAX_CHARS[channel]) return fallback('too_long', `${text.length} characters`)
   return { text }
+}
+
+/** Keeps the figures few, whatever the API calls its errors. */
+export class CodeNames {
+  readonly #known = new Set<string>()
+  readonly #most: number
+
+  constructor(most = 50) {
+    this.#most = most
+  }
+
+  name(code: string | null): string {
+    if (code === null) return ''
+    if (this.#known.size < this.#most) this.#known.add(code)
+    return this.#known.has(code) ? code : 'other'
+  }
 }

@@ -22,17 +22,28 @@ export const FALLBACK_REASONS = [
   'refused',
   /** There is no text in the answer. */
   'empty',
+  /** The model used up all tokens before it came to an answer. */
+  'out_of_tokens',
   /** The text was cut off at max_tokens, or is too long for the channel. */
   'too_long',
 ] as const
 export type FallbackReason = (typeof FALLBACK_REASONS)[number]
 
-/** @param detail for the log of the service: free of secrets and of what the prompt or the answer says */
 export interface Fallback {
   reason: FallbackReason
+  /** For the log of the service: free of secrets and of what the prompt or the answer says. */
   detail: string
+  /** What the API itself says is wrong: kept with the message. Left out: nothing. */
+  provider?: { status: number | null; code: string | null; message: string }
 }
 
-export function fallback(reason: FallbackReason, detail: string): Fallback {
-  return { reason, detail }
+export function fallback(reason: FallbackReason, detail: string, provider?: Fallback['provider']): Fallback {
+  return provider === undefined ? { reason, detail } : { reason, detail, provider }
+}
+
+/** What is told of it to those who read the message. Null: the reason says it all. */
+export function detailOf({ reason, detail, provider }: Fallback): string | null {
+  if (provider === undefined) return reason === 'not_configured' ? null : detail
+  const head = [provider.status === null ? null : `status ${provider.status}`, provider.code]
+  return `${head.filter((each) => each !== null).join(' ')}: ${provider.message}`
 }

@@ -1,10 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
-import { allowOrigin, createEgress } from '#infra/egress/index.ts'
 import { Batcher } from '#lib/async/batcher.ts'
-import { AiClient } from './ai-client.ts'
-import { type ComposerContext, composeMessage, type MessageDraft } from './composer.ts'
+import { openAiClient } from './ai-client.ts'
+import { CodeNames, type ComposerContext, composeMessage, type MessageDraft } from './composer.ts'
 import { findMessage, type MessageKey, type RecordedMessage, recordMessages } from './repository.ts'
 import { messageRoutes } from './routes.ts'
 import { Message, MessagePage } from './schemas.ts'
@@ -24,6 +23,7 @@ export interface MessageService {
   find(key: MessageKey): Promise<RecordedMessage | null>
 }
 
+export { openAiClient } from './ai-client.ts'
 export type { MessageDraft } from './composer.ts'
 export type { MessageKey, RecordedMessage } from './repository.ts'
 
@@ -38,6 +38,8 @@ const RECORD_MAX = 50
 
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
+    const opened = openAiClient(config)
+    if (opened !== null) app.addHook('onClose', () => opened.close())
     const ctx: ComposerContext = {
       db: app.workerDb,
       // Not by the workers' pool, whose commits do not wait for the disk: what was sent must be known even if Postgres
@@ -47,10 +49,16 @@ export default fp(
         concurrency: 1,
         flush: (records) => recordMessages(app.db, records),
       }),
-      ai: createClient(app, config),
+      ai: opened?.client ?? null,
       models: config.ai.models,
-      secrets: [config.ai.apiKey, config.platform.token, config.platformKey].filter((each) => each !== null),
+      secrets: [
+        config.ai.apiKey,
+        ...Object.values(config.ai.headers),
+        config.platform.token,
+        config.platformKey,
+      ].filter((each) => each !== null),
       metrics: app.metrics,
+      codes: new CodeNames(),
       log: app.log,
     }
     app.decorate('messages', {
@@ -62,15 +70,3 @@ export default fp(
   },
   { name: 'message', dependencies: ['db', 'metrics'] },
 )
-
-/** The operator named the address: that one origin may be internal, and nothing else is reached by this door. */
-function createClient(app: FastifyInstance, { ai, egress }: Config): AiClient | null {
-  if (ai.baseUrl === null) return null
-  const door = createEgress({
-    allow: allowOrigin(ai.baseUrl),
-    dnsServers: egress.dns,
-    httpsOnly: false,
-  })
-  app.addHook('onClose', () => door.close())
-  return new AiClient(door, { baseUrl: ai.baseUrl, apiKey: ai.apiKey, timeoutMs: ai.timeoutMs })
-}

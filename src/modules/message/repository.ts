@@ -24,6 +24,8 @@ export interface RecordedMessage {
   model: string | null
   /** One of FALLBACK_REASONS. */
   fallback_reason: string | null
+  /** What was wrong, as far as that is not in the reason. */
+  fallback_detail: string | null
 }
 
 const KEY = ['tenant_id', 'execution_id', 'step_id', 'iteration'] as const
@@ -36,6 +38,7 @@ const MESSAGE = [
   'source',
   'model',
   'fallback_reason',
+  'fallback_detail',
 ] as const
 const LISTED = [...MESSAGE, 'execution_id', 'step_id', 'iteration', 'created_at'] as const
 
@@ -78,10 +81,11 @@ export async function recordMessages(
     const text = keyText(toKey(key))
     const row = known.get(text)
     if (row === undefined) throw new Error('a message was removed while it was recorded')
-    const { id, channel, to, subject, body, source, model, fallback_reason } = row
+    const { id, channel, to, subject, body, source, model, fallback_reason, fallback_detail } = row
+    const message = { id, channel, to, subject, body, source, model, fallback_reason, fallback_detail }
     // Asked for twice in one batch, it is new once.
     const isNew = inserted.delete(text)
-    return { message: { id, channel, to, subject, body, source, model, fallback_reason }, isNew }
+    return { message, isNew }
   })
 }
 

@@ -22,6 +22,9 @@ export const Message = Type.Object(
         description: 'Why the template was used although an AI was to be asked',
       }),
     ),
+    fallback_detail: Nullable(
+      Type.String({ description: "What was wrong, the API's own words among it, without secrets" }),
+    ),
     status: StringEnum(MESSAGE_STATUSES, {
       description:
         '`pending`: its step is not over. `sent`: whoever sends it took it. `failed`: the step failed; its execution says why',

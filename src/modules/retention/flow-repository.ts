@@ -14,8 +14,23 @@ export async function deleteFlows(db: Kysely<DB>, before: Date, limit: number): 
       ), versions as (
         delete from automation_flow_versions v using gone
         where v.tenant_id = gone.tenant_id and v.flow_id = gone.id
+      ), enrolments as (
+        delete from automation_enrolments e using gone
+        where e.tenant_id = gone.tenant_id and e.flow_id = gone.id
       )
       delete from automation_flows f using gone where f.tenant_id = gone.tenant_id and f.id = gone.id`,
+  )
+}
+
+/** Enrolments that no rule asks for any more. @returns how many */
+export async function deleteEnrolments(db: Kysely<DB>, now: Date, limit: number): Promise<number> {
+  return short(
+    db,
+    sql`
+      delete from automation_enrolments d using (
+        select tenant_id, flow_id, key_hash from automation_enrolments where expires_at < ${now} limit ${limit}
+      ) old
+      where d.tenant_id = old.tenant_id and d.flow_id = old.flow_id and d.key_hash = old.key_hash`,
   )
 }
 

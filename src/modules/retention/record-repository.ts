@@ -30,7 +30,7 @@ const STEPS: ChildKind = {
 const MESSAGES: ChildKind = {
   table: 'automation_messages',
   key: sql`tenant_id, id`,
-  emptied: sql`recipient = null, subject = null, body = ''`,
+  emptied: sql`recipient = null, subject = null, body = '', fallback_detail = null`,
   hasBody: sql`body <> ''`,
 }
 

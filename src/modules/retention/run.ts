@@ -28,6 +28,8 @@ export interface RetentionCounts {
   records_emptied: number
   flows: number
   flow_versions: number
+  /** Who was in a flow too long ago for any rule. */
+  enrolments: number
   jobs: number
   keys: number
   /** Batches that were left for the next run because somebody held a lock. */
@@ -47,6 +49,7 @@ export function noCounts(): RetentionCounts {
     records_emptied: 0,
     flows: 0,
     flow_versions: 0,
+    enrolments: 0,
     jobs: 0,
     keys: 0,
     postponed: 0,

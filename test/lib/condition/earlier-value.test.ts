@@ -37,3 +37,10 @@ t.test('what an event does not tell has not changed', (t) => {
   t.equal(earlierValue(null, ['total']), undefined)
   t.end()
 })
+
+t.test('a change of stock tells of its one number', async (t) => {
+  const data = { product_id: 1, available: 118, previous: 120 }
+  t.strictSame(earlierValue(data, ['available']), { value: 120 })
+  t.equal(earlierValue(data, ['product_id']), undefined)
+  t.equal(earlierValue({ available: 1, previous: 'x' }, ['available']), undefined)
+})

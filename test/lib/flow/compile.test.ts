@@ -4,7 +4,7 @@ import { actionReferences, compileFlow, definitionFormat } from '#lib/flow/index
 import { GRAPH, LINEAR } from '#test/support/flow-examples.ts'
 import { catalogue } from './support.ts'
 
-const RETRY = { max_retries: 3, base_ms: 1000, cap_ms: 900_000 }
+const RETRY = { max_retries: 3, patience_ms: 12 * 3_600_000, base_ms: 1000, cap_ms: 900_000 }
 
 /** What compiles without a single problem. */
 function compiled(definition: unknown): CanonicalFlow {

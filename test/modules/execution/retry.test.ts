@@ -221,7 +221,7 @@ t.test('inside of a loop and of an error handler there is no place to start', as
   await shop.send('order.created', { items: [1, 2] })
   await shop.run()
   const { id } = await latest(shop)
-  t.equal(await refusal(shop, id), '422 retry_step_inside')
+  t.equal(await refusal(shop, id, { from: 'each' }), '422 retry_step_inside')
   t.equal(await refusal(shop, id, { from: 'handler' }), '422 retry_step_inside')
   receiver.answer(200)
   const made = await retry(shop, id, { from: 'loop' })
@@ -350,4 +350,94 @@ t.test('a manual start can be retried with input that the flow takes, and with n
     .where('id', '=', made.id)
     .executeTakeFirstOrThrow()
   t.match(row.trigger, /12345678901234567890/, 'numbers stay what they are')
+})
+
+t.test('a failed loop goes on at the items that failed, and repeats nothing of the others', async (t) => {
+  for (const handled of [false, true]) {
+    const shop = await world.shop()
+    const receiver = await startReceiver(t)
+    let isBroken = true
+    receiver.answer(({ path, body }, response) => {
+      const fails = isBroken && path === '/second' && (body === '2' || body === '3')
+      response.writeHead(fails ? 422 : 200).end('{}')
+    })
+    const second = post(receiver, '/second', 'end', { loop: 'loop', body: '{{item}}' })
+    await shop.publish(
+      flowOf({
+        loop: step({
+          type: 'for_each',
+          config: { list: '{{trigger.items}}', body: 'first', max_items: 10, concurrency: 2 },
+          next: { done: 'after' },
+        }),
+        first: post(receiver, '/first', 'second', { loop: 'loop', body: '{{item}}' }),
+        second,
+        after: post(receiver, '/after', 'end', { body: '{{steps.loop.output.count}}' }),
+        ...(handled && { handler: post(receiver, '/handler', 'end', { handler: true }) }),
+      }),
+    )
+    await shop.send('order.created', { items: [1, 2, 3, 4, 5] })
+    await shop.run()
+    const { id, status } = await latest(shop)
+    t.equal(status, 'failed')
+    const calls = (): string[] => receiver.received.map(({ path, body }) => `${path} ${body}`)
+    const before = calls()
+    const succeeded = before.filter((call) => !['/second 2', '/second 3', '/handler '].includes(call))
+    isBroken = false
+    receiver.received.length = 0
+    const made = await retry(shop, id, {})
+    await shop.run()
+    t.match(await read(shop, made.id), { status: 'completed', reason: 'done' })
+    const again = calls()
+    t.strictSame(
+      again.filter((call) => succeeded.includes(call)),
+      [],
+      'nothing that had succeeded',
+    )
+    t.strictSame(
+      [...succeeded, ...again].filter((call) => !call.startsWith('/handler')).sort(),
+      ['/after 5', ...[1, 2, 3, 4, 5].flatMap((n) => [`/first ${n}`, `/second ${n}`])].sort(),
+      'and all of the rest once',
+    )
+    const { steps } = await read(shop, made.id)
+    t.equal(
+      (steps as { step_id: string; status: string }[]).filter(
+        (done) => done.step_id === 'second' && done.status === 'succeeded',
+      ).length,
+      5,
+      'its own log has every item',
+    )
+  }
+})
+
+t.test('a loop that was cancelled goes on where it was, in bulk, too', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  await shop.publish(
+    flowOf({
+      loop: step({
+        type: 'for_each',
+        config: { list: '{{trigger.items}}', body: 'call', max_items: 10, concurrency: 1 },
+        next: { done: 'end' },
+      }),
+      call: post(receiver, '/a', 'later', { loop: 'loop', body: '{{item}}' }),
+      later: wait(HOUR_MS, 'end', 'loop'),
+    }),
+  )
+  await shop.send('order.created', { items: [1, 2] })
+  await shop.run()
+  shop.pass(HOUR_MS)
+  await shop.run()
+  const { id } = await latest(shop)
+  await world.app.flowEngine.cancel(shop.tenant.id, [id], 'test')
+  const bulk = await shop.tenant.post('/api/automation/executions/retry', { status: ['cancelled'] })
+  t.match(bulk.json(), { retried: 1, refused: [] })
+  await shop.run()
+  t.match(await latest(shop), { status: 'waiting' })
+  shop.pass(HOUR_MS)
+  await shop.run()
+  t.match(await latest(shop), { status: 'completed' })
+  t.strictSame(
+    receiver.received.map(({ body }) => body),
+    ['1', '2'],
+  )
 })

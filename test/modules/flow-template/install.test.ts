@@ -109,7 +109,7 @@ t.test('an installed template is a flow like any other', async (t) => {
 
 t.test('without a word it is a draft by the name of the template, and may be installed again', async (t) => {
   const tenant = service.tenant()
-  for (const body of [{}, { parameters: {} }]) {
+  for (const body of [{}, { parameters: {}, another: true }]) {
     const answer = await tenant.post(`${URL}/low_stock_task/install`, body)
     t.match(answer.json(), { name: 'Reorder what runs low', status: 'draft', published_version: null })
   }
@@ -202,3 +202,31 @@ t.test('who may only look may not install', async (t) => {
   t.equal((await viewer.get(URL)).statusCode, 200)
   t.equal((await viewer.post(`${URL}/lead_welcome/install`, {})).statusCode, 403)
 })
+
+t.test(
+  'installing the same again gives the flow that is there, unless another one is asked for',
+  async (t) => {
+    const tenant = service.tenant()
+    const install = async (body: object) => {
+      const answer = await tenant.post(`${URL}/welcome_customer/install`, body)
+      return { code: answer.statusCode, id: answer.json<InstalledFlow>().id }
+    }
+    const [one, two, three] = await Promise.all([
+      install({ status: 'active' }),
+      install({ status: 'active', parameters: {} }),
+      install({ status: 'active', name: 'Hello', parameters: { shop_name: 'Your shop' } }),
+    ])
+    t.equal(new Set([one.id, two.id, three.id]).size, 1)
+    t.strictSame([one.code, two.code, three.code].sort(), [200, 200, 201])
+    t.match(await install({ parameters: { shop_name: 'Linen & Co' } }), { code: 201 })
+    const another = await install({ another: true })
+    t.equal(another.code, 201)
+    t.not(another.id, one.id)
+    t.equal((await install({})).id, one.id)
+    t.equal((await tenant.delete(`/api/automation/flows/${one.id}`)).statusCode, 204)
+    const again = await install({})
+    t.equal(again.code, 201)
+    t.not(again.id, one.id)
+    t.equal((await service.tenant().post(`${URL}/welcome_customer/install`, {})).statusCode, 201, 'by shop')
+  },
+)

@@ -50,6 +50,19 @@ t.test('who pays or cancels in time is not reminded, and others are', async (t) 
   t.same(await shop.outcomes(flow), ['completed/stopped', 'completed/stopped', 'completed/done'])
 })
 
+t.test('who has paid another order is not reminded of the one that was given up', async (t) => {
+  const shop = await world.open()
+  const flow = await shop.install('abandoned_cart')
+  const given = await placeOrder(shop)
+  const guest = { ...given, order_id: 'ord_guest', customer_id: null, number: '77' }
+  await shop.send('order.created', guest)
+  await shop.settle()
+  await shop.send('order.paid', { ...given, order_id: 'ord_other', status: 'paid' })
+  await shop.after(5 * HOUR_MS)
+  t.match(await shop.sent(), [{ subject: 'Your order 77 is waiting for you' }])
+  t.same((await shop.outcomes(flow)).sort(), ['completed/done', 'completed/stopped'])
+})
+
 t.test('an order that is paid at once is not reminded of, in whichever order that is told', async (t) => {
   const shop = await world.open()
   const flow = await shop.install('abandoned_cart')
@@ -89,6 +102,21 @@ t.test('the customer learns that an order is on its way, once and with its track
   await shop.settle()
   t.equal((await shop.sent()).length, 1, 'the same order told of twice')
   t.same(await shop.outcomes(flow), ['completed/done', 'skipped/reentered_too_soon'])
+})
+
+t.test('each parcel of an order is told of, once', async (t) => {
+  const shop = await world.open()
+  const flow = await shop.install('order_shipped')
+  const order = await placeOrder(shop)
+  for (const tracking_number of ['1', '2', '1', null, null]) {
+    await shop.send('order.shipped', { ...order, shipment: { carrier: 'DHL', tracking_number } })
+    await shop.settle()
+  }
+  t.equal((await shop.sent()).length, 3)
+  t.same(
+    (await shop.outcomes(flow)).map((outcome) => outcome.split('/')[0]),
+    ['completed', 'completed', 'skipped', 'completed', 'skipped'],
+  )
 })
 
 t.test('an order that is shipped without tracking says so', async (t) => {

@@ -15,6 +15,15 @@ t.test('what a model thinks aloud is no part of its answer', async (t) => {
   t.match(readCompletion(completion('<think>x</think>')), { reason: 'empty' })
 })
 
+t.test('content may come in parts, of which the texts are the answer', async (t) => {
+  const parts = [
+    { type: 'thinking', thinking: [{ type: 'text', text: 'angry' }] },
+    { type: 'text', text: 'Dear ' },
+    { type: 'text', text: 'Ann' },
+  ]
+  t.strictSame(readCompletion(message(parts)), { text: 'Dear Ann' })
+})
+
 const refusal = { message: { role: 'assistant', content: null, refusal: 'I cannot help with that.' } }
 const message = (content: unknown): string => completion(null, { message: { role: 'assistant', content } })
 
@@ -27,7 +36,10 @@ const CASES: readonly (readonly [name: string, body: string, reason: string])[] 
   ['no choices', '{"choices":[]}', 'invalid_response'],
   ['choices that are no list', '{"choices":{"0":{"message":{"content":"x"}}}}', 'invalid_response'],
   ['a choice without a message', '{"choices":[{"text":"x"}]}', 'invalid_response'],
-  ['content in parts', message([{ type: 'text', text: 'x' }]), 'invalid_response'],
+  ['parts that are none', message(['x']), 'invalid_response'],
+  ['a part without text', message([{ type: 'text', text: 5 }]), 'invalid_response'],
+  ['parts without any text', message([{ type: 'thinking', thinking: 'x' }]), 'empty'],
+  ['a part that refuses', message([{ type: 'refusal', refusal: 'No.' }]), 'refused'],
   ['a number', message(5), 'invalid_response'],
   ['a call of a tool', completion(null, { finish_reason: 'tool_calls' }), 'empty'],
   ['no content', message(undefined), 'empty'],
@@ -36,6 +48,8 @@ const CASES: readonly (readonly [name: string, body: string, reason: string])[] 
   ['a refusal', completion(null, refusal), 'refused'],
   ['a filtered answer', completion('Dear', { finish_reason: 'content_filter' }), 'refused'],
   ['an answer that was cut off', completion('Dear Ann, we', { finish_reason: 'length' }), 'too_long'],
+  ['nothing but thoughts, uncounted', completion('', { finish_reason: 'length' }), 'out_of_tokens'],
+  ['thoughts that were cut off', completion('<think>The', { finish_reason: 'length' }), 'out_of_tokens'],
 ]
 
 for (const [name, body, reason] of CASES) {

@@ -69,7 +69,7 @@ t.test('with an AI', async (t) => {
       model: 'small',
       fallback_reason: null,
     })
-    t.match(ai.requests(), [{ model: 'small', max_tokens: 200, stream: false }])
+    t.match(ai.requests(), [{ model: 'small', max_completion_tokens: 200 }])
     t.match(ai.requests()[0]?.messages, [
       { role: 'system' },
       { role: 'user', content: /^Thank <.*>Ann<.*>$/ },
@@ -225,6 +225,31 @@ t.test('an API that is not there', async (t) => {
   const env = { AI_BASE_URL: `http://127.0.0.1:${port}/v1`, AI_MODEL: 'small' }
   const service = await startService(t, env)
   t.match(await compose(service, draft()), byTemplate('unreachable'))
+})
+
+t.test('what the API says of an error is kept with the message and counted, without secrets', async (t) => {
+  const ai = await startAi(t)
+  const service = await startService(t, environment(ai))
+  const error = {
+    message: 'Incorrect API key provided: ' + KEY,
+    code: 'invalid_api_key',
+  }
+  ai.answer((_received, response) => response.writeHead(401).end(JSON.stringify({ error })))
+  const message = await compose(service, draft())
+  t.match(message, {
+    fallback_reason: 'http_error',
+    fallback_detail: 'status 401 invalid_api_key: Incorrect API key provided: [redacted]',
+  })
+  const metrics = await service.app.metrics.registry.metrics()
+  t.match(metrics, 'bcs_ai_errors_total{status="401",code="invalid_api_key"} 1')
+  for (let n = 0; n < 60; n++) {
+    const code = `code_${n}`
+    ai.answer((_received, response) => response.writeHead(400).end(JSON.stringify({ error: { code } })))
+    await compose(service, draft())
+  }
+  const after = await service.app.metrics.registry.metrics()
+  t.ok(after.split('\n').filter((line) => line.startsWith('bcs_ai_errors_total{')).length <= 52)
+  t.match(after, 'bcs_ai_errors_total{status="400",code="other"}')
 })
 
 t.test('messages are counted by what wrote them', async (t) => {

@@ -5,8 +5,8 @@ import { type Received, type Receiver, startReceiver } from '#test/support/recei
 export interface ChatRequest {
   model: string
   messages: { role: string; content: string }[]
-  max_tokens: number
-  stream: boolean
+  max_completion_tokens?: number
+  max_tokens?: number
 }
 
 export interface AiServer extends Receiver {

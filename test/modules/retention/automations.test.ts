@@ -256,3 +256,27 @@ t.test('versions that nothing refers to go, and deleted flows with theirs', asyn
     ],
   )
 })
+
+t.test('enrolments that no rule asks for any more go, others stay', async (t) => {
+  const now = Date.now()
+  const tenant_id = newId()
+  const row = (days: number | null) => ({
+    tenant_id,
+    flow_id: newId(),
+    key_hash: Buffer.from('x'),
+    execution_id: newId(),
+    enrolled_at: new Date(now),
+    expires_at: days === null ? null : new Date(now + days * 86_400_000),
+  })
+  await db
+    .insertInto('automation_enrolments')
+    .values([row(-1), row(1), row(null)])
+    .execute()
+  t.match(await run(new Date(now)), { enrolments: 1 })
+  const left = await db
+    .selectFrom('automation_enrolments')
+    .select('expires_at')
+    .where('tenant_id', '=', tenant_id)
+    .execute()
+  t.equal(left.length, 2)
+})

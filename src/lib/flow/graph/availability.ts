@@ -13,6 +13,11 @@ export interface Availability {
 const WITHOUT_RESULT = ['error', 'timeout', 'body']
 const BITS = 32
 
+/** Whether the step that is left by it has a result then. */
+export function givesResult({ port }: Edge): boolean {
+  return !WITHOUT_RESULT.includes(port)
+}
+
 /**
  * Goes through the steps once: what holds at a step is what holds at the end of all ways to it. A loop's body passes
  * nothing on.
@@ -60,9 +65,9 @@ export function* findAvailability(
 }
 
 /** @param own the facts that the step itself brings */
-function after(holds: Uint32Array, { port }: Edge, own: readonly number[]): Uint32Array {
+function after(holds: Uint32Array, edge: Edge, own: readonly number[]): Uint32Array {
   const result = holds.slice()
-  if (WITHOUT_RESULT.includes(port)) return result
+  if (!givesResult(edge)) return result
   for (const fact of own) set(result, fact)
   return result
 }

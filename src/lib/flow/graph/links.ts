@@ -74,7 +74,12 @@ function reportUnknown(
   target: unknown,
 ): void {
   graph.hasUnknownTarget = true
-  const name = typeof target === 'string' ? target : ''
+  if (typeof target !== 'string') {
+    const message = `Give "${member}" the id of one step, or "end": what is to follow it stands in that step's own ports.`
+    compilation.problems.report('unknown_target', [...draft.path, member], message, draft.id)
+    return
+  }
+  const name = target
   const near = compilation.problems.near(name, graph.steps.keys())
   const advice = near === null ? 'give the id of a step, or "end"' : `did you mean "${near}"?`
   const code = member === 'on_error' ? 'unknown_handler' : 'unknown_target'

@@ -21,10 +21,13 @@ export function* checkStructure(
   checkHandlerTargets(compilation, graph)
   const reachable = reachableFrom(graph, [start, ...handlers.slice(0, 1)])
   if (!graph.hasUnknownTarget) reportUnreached(compilation, graph, reachable)
-  if (![...reachable].some((id) => isCall(graph.steps.get(id)))) {
+  if (!graph.hasUnknownTarget && ![...reachable].some((id) => isCall(graph.steps.get(id)))) {
     const message = 'Add an action, a message or an http step: no path of this flow does anything.'
     const first = graph.steps.get(start)
-    compilation.problems.report('no_action', first?.draft.path.slice(0, -1) ?? [], message, null)
+    const path = first?.draft.path.slice(0, -1) ?? []
+    // Whoever wrote steps that do something meant them to be come to.
+    const isCutOff = [...graph.steps.values()].some((step) => isCall(step) && !step.draft.isHandler)
+    compilation.problems.report('no_action', path, message, null, isCutOff ? 'error' : undefined)
   }
   return { reachable, loops }
 }

@@ -1,5 +1,5 @@
-import type { Availability } from './availability.ts'
-import type { FlowGraph } from './links.ts'
+import { type Availability, givesResult } from './availability.ts'
+import { type Edge, type FlowGraph, reachableFrom } from './links.ts'
 import type { FlowProblemCode, Severity } from '../problems.ts'
 import type { Compilation, Use } from '../read/reader.ts'
 import { lookUp } from '../schemas.ts'
@@ -13,6 +13,8 @@ export interface UseContext {
   structure: Structure
   /** Null: the steps lead back to themselves, and what comes before what is not known. */
   availability: Availability | null
+  /** Where executions come in. */
+  entries: readonly string[]
   /** What `variables` holds from the start. */
   variables: Record<string, unknown>
 }
@@ -40,6 +42,7 @@ function checkUse(context: UseContext, use: Use): void {
       checkVariableUse(context, use)
       break
     case 'item':
+      if (use.place.inBody === true) break
       if (use.stepId === null || !context.structure.loops.has(use.stepId)) {
         const message =
           '"item" is there in the body of a for_each only; a field of the event is trigger.item.'
@@ -68,10 +71,18 @@ function checkStepUse(context: UseContext, use: Use): void {
     report(context, use, 'unknown_step', `There is no step "${id.slice(0, 64)}": ${advice}`)
     return
   }
+  if (use.below[1] === 'output' && use.below[2] === 'error') {
+    checkErrorUse(context, use, id)
+    return
+  }
   const schema = context.compilation.schemas.steps.get(id)
   if (schema) checkDeclared(context, use, [schema], use.below.slice(2))
   if (use.stepId === null || use.mayBeMissing || !availability || !structure.reachable.has(use.stepId)) return
+  if (use.place.inBody === true && structure.loops.get(id) === use.stepId) return
   if (availability.hasStep(use.stepId, id) || (id === use.stepId && use.place.ownOutput)) return
+  const { oneOf = [] } = use
+  const isOneThere = (edge: Edge): boolean => oneOf.includes(edge.from) && givesResult(edge)
+  if (oneOf.length > 1 && !isAvoidable(context, use.stepId, isOneThere)) return
   const loop = structure.loops.get(id)
   const message =
     id === use.stepId
@@ -80,6 +91,27 @@ function checkStepUse(context: UseContext, use: Use): void {
         ? `"${id}" runs in the loop "${loop}": its results are in steps.${loop}.output.`
         : `"${id}" has not succeeded on every path to this step: lead all paths through it, or add | default: "".`
   report(context, use, 'step_not_before', message)
+}
+
+/** What went wrong stands in the step's output where its error port leads, and nowhere else. */
+function checkErrorUse(context: UseContext, use: Use, id: string): void {
+  const { graph, structure, availability } = context
+  const edges = graph.edges.get(id) ?? []
+  if (!edges.some(({ port }) => port === 'error')) {
+    const message = `"${id}" has no "on_error" that leads to a step: in error handlers, read execution.error.`
+    report(context, use, 'step_not_before', message)
+    return
+  }
+  if (use.stepId === null || use.mayBeMissing || !availability || !structure.reachable.has(use.stepId)) return
+  const isFailure = ({ from, port }: Edge): boolean => from === id && port === 'error'
+  if (!isAvoidable(context, use.stepId, isFailure)) return
+  const message = `"${id}" has not failed on every path to this step: lead its "on_error" alone here, or add a default.`
+  report(context, use, 'step_not_before', message)
+}
+
+/** Whether executions can come to a step without going any of these ways. */
+function isAvoidable({ graph, entries }: UseContext, stepId: string, ways: (edge: Edge) => boolean): boolean {
+  return reachableFrom(graph, entries, (edge) => !ways(edge)).has(stepId)
 }
 
 function checkVariableUse(context: UseContext, use: Use): void {
@@ -96,6 +128,7 @@ function checkVariableUse(context: UseContext, use: Use): void {
     return
   }
   if (use.stepId !== null && !structure.reachable.has(use.stepId)) return
+  if (use.place.inBody === true) return
   if (use.stepId !== null && availability.hasVariable(use.stepId, name)) return
   const message = `"${name}" is not set on every path to this step: give it a value in "variables", or add a default.`
   report(context, use, 'variable_not_set', message)

@@ -6,6 +6,8 @@ export interface DurationLimits {
   maxMs?: number
   /** Whether `-24 hours` and `0 s` are fine. */
   isOffset?: boolean
+  /** Whether `0` is fine, but nothing below. */
+  allowsZero?: boolean
 }
 
 /**
@@ -13,7 +15,7 @@ export interface DurationLimits {
  * reported.
  */
 export function readDuration(reader: Reader, name: string, limits: DurationLimits = {}): number | null {
-  const { maxMs = MAX_DURATION_MS, isOffset = false } = limits
+  const { maxMs = MAX_DURATION_MS, isOffset = false, allowsZero = false } = limits
   const value = take(reader, name)
   if (value === undefined) return null
   const path = at(reader, name)
@@ -26,8 +28,9 @@ export function readDuration(reader: Reader, name: string, limits: DurationLimit
     }
     return null
   }
-  if (ms <= 0 && !isOffset) {
-    report(reader, 'duration_not_positive', path, `Give "${name}" a duration of more than 0.`)
+  if (ms <= 0 && !isOffset && !(allowsZero && ms === 0)) {
+    const least = allowsZero ? '0 or more' : 'more than 0'
+    report(reader, 'duration_not_positive', path, `Give "${name}" a duration of ${least}.`)
     return null
   }
   if (Math.abs(ms) > maxMs) {

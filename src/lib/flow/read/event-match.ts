@@ -1,6 +1,7 @@
 import { parsePath } from '#lib/json/path.ts'
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import type { Path } from '../problems.ts'
+import { readDuration } from './duration.ts'
 import { readCondition } from './condition.ts'
 import type { Reader } from './reader.ts'
 import { at, createReader, finish, report, take } from './reader.ts'
@@ -13,7 +14,12 @@ const MAX_ALTERNATIVES = 20
 const MAX_MATCHED_PATHS = 20
 
 /** A list of events to wait for, or one of them alone. */
-export function readEventMatches(reader: Reader, value: unknown, path: Path): EventMatch[] {
+export function readEventMatches(
+  reader: Reader,
+  value: unknown,
+  path: Path,
+  { withLookBack = false }: { withLookBack?: boolean } = {},
+): EventMatch[] {
   const several = Array.isArray(value)
   const list: unknown[] = several ? value : [value]
   if (list.length === 0 || list.length > MAX_ALTERNATIVES) {
@@ -34,20 +40,22 @@ export function readEventMatches(reader: Reader, value: unknown, path: Path): Ev
     }
     const inner = createReader(reader.compilation, each, place, reader.stepId, reader.place)
     const match = readEventMatch(inner)
+    const lookBackMs = withLookBack ? readDuration(inner, 'look_back') : null
     finish(inner)
-    return match ? [match] : []
+    return match ? [lookBackMs === null ? match : { ...match, look_back_ms: lookBackMs }] : []
   })
 }
 
 /** `event`, `match` and `filter` of the reader's object. */
 export function readEventMatch(reader: Reader): EventMatch | null {
   const event = take(reader, 'event')
-  const match = readMatch(reader, event)
-  const filter = readArrivingFilter(reader, event)
+  const name = nameOf(event)
+  const match = readMatch(reader, name)
+  const filter = readArrivingFilter(reader, name)
   return checkEventType(reader, event, at(reader, 'event')) ? { event, match, filter } : null
 }
 
-function readMatch(reader: Reader, event: unknown): Record<string, string> {
+function readMatch(reader: Reader, event: string): Record<string, string> {
   const sent = take(reader, 'match')
   const path = at(reader, 'match')
   if (sent === undefined) {
@@ -61,14 +69,14 @@ function readMatch(reader: Reader, event: unknown): Record<string, string> {
     report(reader, 'malformed', path, message)
     return {}
   }
-  const schema = reader.compilation.catalogue.eventTypes.get(nameOf(event))?.schema ?? null
+  const schema = reader.compilation.catalogue.eventTypes.get(event)?.schema ?? null
   const entries = Object.entries(sent).flatMap(([name, template]) => {
     const below = parsePath(name)
     if (!below)
       report(reader, 'invalid_path', [...path, name], 'Name a path in the data of the arriving event.')
     const lookup = below ? lookUp(schema, below) : null
     if (lookup && 'missing' in lookup && lookup.missing !== 'unknown') {
-      const message = `"${name}" is not declared for ${String(event)}.`
+      const message = `"${name}" is not declared for ${event}.`
       report(
         reader,
         'unknown_path',
@@ -100,11 +108,11 @@ function readShortMatch(reader: Reader, text: string, path: Path): Record<string
   return { [name]: template }
 }
 
-function readArrivingFilter(reader: Reader, event: unknown): EventMatch['filter'] {
+function readArrivingFilter(reader: Reader, event: string): EventMatch['filter'] {
   const filter = take(reader, 'filter')
   if (filter === undefined) return null
   const roots = [...new Set([...reader.place.roots, 'event' as const])]
-  const arriving: Reader = { ...reader, place: { roots, arriving: nameOf(event) } }
+  const arriving: Reader = { ...reader, place: { roots, arriving: event } }
   return readCondition(arriving, filter, at(reader, 'filter'), 'event.data')
 }
 

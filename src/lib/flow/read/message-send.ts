@@ -44,6 +44,7 @@ const MESSAGE_OUTPUT: Record<string, SafeSchema> = {
   source: { type: 'string', enum: ['template', 'ai'] },
   model: { type: ['string', 'null'] },
   fallback_reason: { type: ['string', 'null'] },
+  fallback_detail: { type: ['string', 'null'] },
   error: { type: 'object' },
 }
 

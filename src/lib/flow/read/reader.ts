@@ -19,6 +19,8 @@ export interface Use {
   text: string
   /** It may be missing: a default or the operator says what holds then. */
   mayBeMissing: boolean
+  /** Steps of which one at least has to have given something, as it is the end of a chain of defaults. */
+  oneOf?: readonly string[]
   place: Place
 }
 
@@ -29,6 +31,8 @@ export interface Place {
   arriving: string | null
   /** The step's own output is there: where a message is handed to what sends it. */
   ownOutput?: boolean
+  /** At the end of the body of the loop that it stands in. */
+  inBody?: boolean
 }
 
 export const STEP_PLACE: Place = {

@@ -22,7 +22,14 @@ export const DEFAULT_TIMEOUT_MS = 30_000
 /** One attempt holds a connection and a lease. */
 const MAX_TIMEOUT_MS = 300_000
 const MIN_TIMEOUT_MS = 100
-export const DEFAULT_RETRY: RetryPolicy = { max_retries: 3, base_ms: 1000, cap_ms: 900_000 }
+/** An outage of the other side is outlasted, as deliveries do: nobody has to start again what it met. */
+export const DEFAULT_PATIENCE_MS = 12 * 3_600_000
+export const DEFAULT_RETRY: RetryPolicy = {
+  max_retries: 3,
+  patience_ms: DEFAULT_PATIENCE_MS,
+  base_ms: 1000,
+  cap_ms: 900_000,
+}
 const MAX_RETRIES = 20
 
 export function readSettings(compilation: Compilation, part: Part | null): FlowSettings {
@@ -40,6 +47,7 @@ export function readSettings(compilation: Compilation, part: Part | null): FlowS
         max: MAX_RETRIES,
         fallback: DEFAULT_RETRY.max_retries,
       }),
+      patience_ms: readPatience(reader) ?? DEFAULT_PATIENCE_MS,
       base_ms: readDuration(reader, 'retry_delay', { maxMs: DEFAULT_RETRY.cap_ms }) ?? DEFAULT_RETRY.base_ms,
       cap_ms: DEFAULT_RETRY.cap_ms,
     },
@@ -59,7 +67,11 @@ export function readTimeout(reader: Reader): number | null {
   return null
 }
 
-/** A step's own policy: `retry: { max_retries, base_ms }`, or `retry_count` and `retry_delay` as in the settings. */
+/**
+ * A step's own policy: `retry: { max_retries, base_ms, patience }`, or `retry_count`, `retry_delay` and `patience` as in
+ * the settings. Whoever gives a step a count and no patience means just that count. That of the settings is no such
+ * wish: the platform's builder writes one into every flow.
+ */
 export function readRetry(reader: Reader, flow: RetryPolicy): RetryPolicy {
   const retry = take(reader, 'retry')
   if (retry === undefined) return readRetryMembers(reader, 'retry_count', 'retry_delay', flow)
@@ -68,7 +80,7 @@ export function readRetry(reader: Reader, flow: RetryPolicy): RetryPolicy {
       reader,
       'malformed',
       at(reader, 'retry'),
-      'Give "retry" an object: { "max_retries": 3, "base_ms": 1000 }.',
+      'Give "retry" an object: { "max_retries": 3, "base_ms": 1000, "patience": "2 hours" }.',
     )
     return flow
   }
@@ -79,11 +91,27 @@ export function readRetry(reader: Reader, flow: RetryPolicy): RetryPolicy {
 }
 
 function readRetryMembers(reader: Reader, count: string, delay: string, flow: RetryPolicy): RetryPolicy {
+  const patience = has(reader, count) ? 0 : (flow.patience_ms ?? 0)
   return {
     max_retries: readInteger(reader, count, { min: 0, max: MAX_RETRIES, fallback: flow.max_retries }),
+    patience_ms: readPatience(reader) ?? patience,
     base_ms: readDuration(reader, delay, { maxMs: flow.cap_ms }) ?? flow.base_ms,
     cap_ms: flow.cap_ms,
   }
+}
+
+/** `never`, or how long after the last start. Whoever does not know `never` takes it for the longest time. */
+function readReentry(reader: Reader): Pick<Enrolment, 'reenter_after_ms' | 'reenter_never'> {
+  if (reader.members['reenter_after'] !== 'never') {
+    return { reenter_after_ms: readDuration(reader, 'reenter_after') }
+  }
+  take(reader, 'reenter_after')
+  return { reenter_after_ms: MAX_DURATION_MS, reenter_never: true }
+}
+
+/** For how long what may pass by itself is tried again; 0: only so often as the count says. */
+function readPatience(reader: Reader): number | null {
+  return readDuration(reader, 'patience', { allowsZero: true })
 }
 
 function readEnrolment(settings: Reader): Enrolment {
@@ -110,8 +138,11 @@ function readEnrolment(settings: Reader): Enrolment {
       ['skip', 'restart', 'allow'],
       key === null ? 'allow' : 'skip',
     ),
-    reenter_after_ms: readDuration(reader, 'reenter_after'),
-    cancel_on: cancelOn === undefined ? [] : readEventMatches(reader, cancelOn, at(reader, 'cancel_on')),
+    ...readReentry(reader),
+    cancel_on:
+      cancelOn === undefined
+        ? []
+        : readEventMatches(reader, cancelOn, at(reader, 'cancel_on'), { withLookBack: true }),
   }
   finish(reader)
   return enrolment

@@ -31,7 +31,8 @@ export function readTree(reader: Reader, value: unknown, path: Path): TemplateNo
   for (const { code, pointer, message } of problems) {
     report(reader, code, [...path, ...splitPointer(pointer)], message)
   }
-  for (const { pointer, operand, hasDefault } of templateReferences(tree)) {
+  for (const { pointer, operand, hasDefault, alternatives } of templateReferences(tree)) {
+    const steps = alternatives.flatMap(({ root, path: [id] }) => (root === 'steps' ? [String(id)] : []))
     reader.compilation.uses.push({
       stepId: reader.stepId,
       path: [...path, ...splitPointer(pointer)],
@@ -39,6 +40,7 @@ export function readTree(reader: Reader, value: unknown, path: Path): TemplateNo
       below: operand.path,
       text: operand.text,
       mayBeMissing: hasDefault,
+      oneOf: steps,
       place: reader.place,
     })
   }

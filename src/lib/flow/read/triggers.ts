@@ -1,4 +1,4 @@
-import { parseSchedule } from '#lib/cron.ts'
+import { EITHER_DAY, parseSchedule, takesEitherDay } from '#lib/cron.ts'
 import { isEventType } from '#lib/event-pattern.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import { checkSchema, normaliseSchema } from '#lib/schema/safe/index.ts'
@@ -17,7 +17,11 @@ const MAX_EVENT_TYPES = 50
 const MAX_CRON_CHARS = 100
 const SCHEDULED: SafeSchema = {
   type: 'object',
-  properties: { scheduled_at: { type: 'string', format: 'date-time' } },
+  properties: {
+    scheduled_at: { type: 'string', format: 'date-time' },
+    fired_at: { type: 'string', format: 'date-time' },
+    missed: { type: 'integer', minimum: 0 },
+  },
 }
 
 /** Reads the triggers; those that are wrong are reported and left out. */
@@ -173,6 +177,8 @@ function readCron(reader: Reader): string {
   if (fault !== null) {
     const message = `Write "cron" as minute, hour, day, month and weekday, such as "0 9 * * MON-FRI": ${fault}.`
     report(reader, 'invalid_cron', path, message)
+  } else if (takesEitherDay(text)) {
+    report(reader, 'schedule_days_either', path, EITHER_DAY)
   }
   return text
 }

@@ -18,6 +18,7 @@ export const ENTITIES = {
   lead: { kind: 'lead', path: 'lead_id' },
   message: { kind: 'message', path: 'message_id' },
   plugin: { kind: 'plugin', path: 'plugin_id' },
+  flow: { kind: 'flow', path: 'flow_id' },
 } as const satisfies Readonly<Record<string, CatalogueEntity>>
 
 /** An event type of the platform: what `data` looks like, by example and by schema, and of which thing it tells. */

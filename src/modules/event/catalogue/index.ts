@@ -1,6 +1,7 @@
 import { BOOKING_TYPES } from './booking.ts'
 import { CUSTOMER_TYPES } from './customer.ts'
 import type { CatalogueType } from './event-type.ts'
+import { FLOW_TYPES } from './flow.ts'
 import { INVENTORY_TYPES } from './inventory.ts'
 import { LEAD_TYPES } from './lead.ts'
 import { MESSAGE_TYPES } from './message.ts'
@@ -21,5 +22,6 @@ export const CATALOGUE: ReadonlyMap<string, CatalogueType> = new Map(
     ...MESSAGE_TYPES,
     ...BOOKING_TYPES,
     ...PLUGIN_TYPES,
+    ...FLOW_TYPES,
   ].map((type) => [type.name, type]),
 )

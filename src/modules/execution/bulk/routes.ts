@@ -6,7 +6,7 @@ import { problems, ref } from '#lib/api/schema.ts'
 import { BulkCancelInput, BulkCancelResult, BulkRetryInput, BulkRetryResult } from './schemas.ts'
 import { cancelMany, retryMany } from './service.ts'
 import type { ExecutionContext } from '../context.ts'
-import { HaltResult, HaltState } from '../halt/schemas.ts'
+import { HaltResult, HaltState, ResumeInput, ResumeResult } from '../halt/schemas.ts'
 import { halt, readHalt, resume } from '../halt/service.ts'
 
 const tags = ['executions']
@@ -83,7 +83,7 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
         summary: 'Stop all automations',
         description:
           'Nothing starts any more, what is queued is cancelled, what runs is held at its next step, and what waits ' +
-          'goes on waiting, for events too, until automations are resumed.',
+          'goes on waiting, for events too, until automations are resumed. What meets flows meanwhile is kept as `skipped`.',
         response: { 200: ref(HaltResult), ...problems(...WRITE_PROBLEMS) },
       },
     },
@@ -94,15 +94,22 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
     '/api/automation/resume',
     {
       config: { access: { role: 'admin' } },
+      // Every member of the body is optional, so the body is, too.
+      preValidation: async (request: { body: unknown }) => {
+        request.body ??= {}
+      },
       schema: {
         operationId: 'resumeAutomations',
         tags,
         summary: 'Let automations go on',
         description:
-          'Ends a halt: what was held or waiting goes on where it stood. What the halt has cancelled stays cancelled.',
-        response: { 200: ref(HaltState), ...problems(...WRITE_PROBLEMS) },
+          'Ends a halt: what was held or waiting goes on where it stood. What met active flows meanwhile, and what the ' +
+          'halt cancelled before it had begun, starts now, each once and in the order in which it came, before anything ' +
+          'newer; unless `catch_up` is false.',
+        body: ref(ResumeInput),
+        response: { 200: ref(ResumeResult), ...problems(...WRITE_PROBLEMS) },
       },
     },
-    async (request) => resume(ctx, request.actor, request.tenantId),
+    async (request) => resume(ctx, request.actor, request.tenantId, { catchUp: request.body.catch_up }),
   )
 }

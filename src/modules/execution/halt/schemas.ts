@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Timestamp } from '#lib/api/schema.ts'
+import { Defaulted, Nullable, Timestamp } from '#lib/api/schema.ts'
 
 export const HaltState = Type.Object(
   { halted: Type.Boolean(), halted_at: Nullable(Timestamp) },
@@ -18,3 +18,26 @@ export const HaltResult = Type.Object(
   { $id: 'HaltResult' },
 )
 export type HaltResult = Static<typeof HaltResult>
+
+export const ResumeInput = Type.Object(
+  {
+    catch_up: Defaulted(
+      Type.Boolean({
+        default: true,
+        description:
+          'Whether what active flows have missed meanwhile starts now, each once and in order; else it stays `skipped`, and ' +
+          'POST /api/automation/flows/{id}/catch-up takes it up',
+      }),
+    ),
+  },
+  { $id: 'ResumeInput', additionalProperties: false, default: {}, examples: [{ catch_up: false }] },
+)
+export const ResumeResult = Type.Object(
+  {
+    ...HaltState.properties,
+    missed: Type.Integer({ description: 'Starts that were missed while automations were halted' }),
+    taken_up: Type.Integer({ description: 'How many of them start now, before anything newer does' }),
+  },
+  { $id: 'ResumeResult' },
+)
+export type ResumeResult = Static<typeof ResumeResult>

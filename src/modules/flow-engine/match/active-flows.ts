@@ -1,4 +1,4 @@
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { FastifyBaseLogger } from 'fastify'
 import { readJson } from '#db/json.ts'
 import type { DB } from '#db/schema.ts'
@@ -10,6 +10,7 @@ import type { StepBudget } from '#lib/step-budget.ts'
 import { flowOutdated } from '../errors.ts'
 import { joinPaths } from '../wait/hash.ts'
 import { Program, type ProgramCache } from '../run/program.ts'
+import { HARMLESS_ACTIONS } from '../start/repeats.ts'
 import { startScope } from '../start/starts.ts'
 import { triggerRefusal } from '../start/trigger.ts'
 
@@ -18,13 +19,17 @@ export interface ActiveFlow {
   version: number
   program: Program
   triggers: EventTrigger[]
+  /** Why nothing starts it, though it is published; null: it is active. */
+  off: 'paused' | 'not_active' | null
+  /** Something that it does may cause events. */
+  mayCause: boolean
 }
 
-/** What a tenant has active, at one `flows_version`. */
+/** What a tenant has published, at one `flows_version`. */
 export interface TenantFlows {
   version: number
   flows: ActiveFlow[]
-  /** Those that a type may start. */
+  /** Those that a type may start, or would if they were active. */
   byType: ReadonlyMap<string, readonly ActiveFlow[]>
   /** Of the text that they were read from. */
   bytes: number
@@ -51,7 +56,7 @@ export class ActiveFlows {
     if (known?.version === version) return known
     const flows: ActiveFlow[] = []
     let bytes = 0
-    for (const row of await selectActive(trx, tenantId)) {
+    for (const row of await selectPublished(trx, tenantId)) {
       const flow = await this.#load(trx, tenantId, row)
       if (flow === null) continue
       flows.push(flow)
@@ -79,7 +84,7 @@ export class ActiveFlows {
   }
 
   /** A flow that cannot be read starts nothing; the tenant's others do. */
-  async #load(trx: Transaction<DB>, tenantId: string, row: ActiveRow): Promise<ActiveFlow | null> {
+  async #load(trx: Transaction<DB>, tenantId: string, row: PublishedRow): Promise<ActiveFlow | null> {
     const { id, version, name, entry } = row
     const stored = readJson(entry) as Pick<CanonicalFlow, (typeof ENTRY_MEMBERS)[number]>
     const schemaVersion: number = stored.schema_version
@@ -91,16 +96,21 @@ export class ActiveFlows {
     })
     if (program === null || typeof program === 'string') {
       const why = program ?? 'there is no such version'
-      this.#log.error({ tenant_id: tenantId, flow_id: id, version, why }, 'an active flow cannot be read')
+      const told = { tenant_id: tenantId, flow_id: id, version, why }
+      if (row.status === 'active') this.#log.error(told, 'an active flow cannot be read')
       return null
     }
     return activeFlow(row, entryOf(program.flow, name))
   }
 }
 
-function activeFlow({ id, version }: ActiveRow, program: Program): ActiveFlow {
+function activeFlow(
+  { id, version, status, may_cause: mayCause }: PublishedRow,
+  program: Program,
+): ActiveFlow {
   const triggers = program.flow.triggers.filter((trigger) => trigger.type === 'event')
-  return { id, version, program, triggers }
+  const off = status === 'active' ? null : status === 'paused' ? 'paused' : 'not_active'
+  return { id, version, program, triggers, off, mayCause }
 }
 
 /** What of a flow decides whether and how it starts. Its steps are what is large, and are read by who runs them. */
@@ -134,45 +144,62 @@ export function cancelShapes(flows: readonly ActiveFlow[]): { event: string; pat
   )
 }
 
-/** Whether the event starts the flow; null: its filters cost more than the share. */
+/**
+ * Whether the event starts the flow; null: its filters cost more than the share. A text: it does not, because a filter
+ * does not fit what came, which is to leave a trace.
+ */
 export function isTriggered(
   flow: ActiveFlow,
   event: EventScope,
   tenantId: string,
   now: Date,
   share: StepBudget,
-): Verdict {
+): Verdict | string {
   const { program, id: flowId, version } = flow
   const scope = (): FlowScope =>
     startScope({ tenantId, flowId, version, program, data: event.data, event, now }, '')
   share.take(TRIGGER_STEPS)
   let isUndecided = false
+  let mismatch: string | null = null
   for (const trigger of flow.triggers) {
     const refusal = triggerRefusal(program, trigger, event, scope, now, share)
     if (refusal === null) return true
     if (refusal.reason === 'filter_budget') isUndecided = true
+    if (refusal.isMismatch === true) mismatch ??= refusal.note
   }
-  return isUndecided ? null : false
+  return isUndecided ? null : (mismatch ?? false)
 }
 
-interface ActiveRow {
+/** Whether something that a version does may cause the events that start it: who only tells people does not. */
+function mayCauseEvents(): RawBuilder<boolean> {
+  return sql<boolean>`exists (
+    select from json_each(v.flow -> 'steps') as step
+    where step.value ->> 'type' = 'http' or (step.value ->> 'type' = 'action' and (
+      step.value -> 'config' ->> 'plugin_id' <> 'platform'
+      or step.value -> 'config' ->> 'action_type' <> all(${[...HARMLESS_ACTIONS]}::text[]))))`
+}
+
+interface PublishedRow {
   id: string
   version: number
   name: string
+  status: string
   /** JSON of the flow's entry. */
   entry: string
+  may_cause: boolean
 }
 
-async function selectActive(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<ActiveRow[]> {
+async function selectPublished(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<PublishedRow[]> {
   const members = sql.join(
     ENTRY_MEMBERS.map((member) => sql`${sql.lit(member)}, v.flow -> ${sql.lit(member)}`),
   )
-  const { rows } = await sql<ActiveRow>`
-    select f.id, f.published_version as version, f.name, json_build_object(${members})::text as entry
+  const { rows } = await sql<PublishedRow>`
+    select f.id, f.published_version as version, f.name, f.status, json_build_object(${members})::text as entry,
+      ${mayCauseEvents()} as may_cause
     from automation_flows f
     join automation_flow_versions v
       on v.tenant_id = f.tenant_id and v.flow_id = f.id and v.version = f.published_version
-    where f.tenant_id = ${tenantId} and f.status = 'active' and f.deleted_at is null
+    where f.tenant_id = ${tenantId} and f.status <> 'draft' and f.deleted_at is null
     order by f.id`.execute(db)
   return rows
 }

@@ -13,6 +13,8 @@ export interface FlowCursor {
   isHalted: boolean
   /** The event behind the cursor whose waits have been gone through up to an execution, in an earlier turn. */
   waits: { event: FeedKey; after: string } | null
+  /** There are missed starts to take up, before anything newer starts. */
+  hasCatchUp: boolean
   /** The database's clock. */
   now: Date
 }
@@ -46,9 +48,10 @@ export async function lockCursor(
     waits_position: string | null
     waits_event_id: string | null
     waits_after: string | null
+    catch_up: boolean
     now: Date
   }>`select position::text, event_id, flows_version, halted_at, waits_position::text, waits_event_id, waits_after,
-       clock_timestamp() as now
+       catch_up, clock_timestamp() as now
      from flow_cursors where tenant_id = ${tenantId}`.execute(trx)
   const [row] = rows
   return (
@@ -60,6 +63,7 @@ export async function lockCursor(
         row.waits_position === null || row.waits_event_id === null || row.waits_after === null
           ? null
           : { event: { position: row.waits_position, id: row.waits_event_id }, after: row.waits_after },
+      hasCatchUp: row.catch_up,
       now: row.now,
     }
   )

@@ -4,21 +4,39 @@ import type { DB } from '#db/schema.ts'
 import { isSerialisationConflict } from '#db/errors.ts'
 import type { Signals } from '#infra/signals.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
+import type { EventScope } from '#lib/flow/scope.ts'
 import { uuidTime } from '#lib/ids.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import { isLockNotAvailable, isPassing } from '#db/errors.ts'
-import { type EventRow, scanFeed, type ScannedEvent, selectEvents } from '#modules/event/index.ts'
-import { decideFairly } from '#lib/async/fair-budget.ts'
+import {
+  type EventRow,
+  type EventService,
+  scanFeed,
+  type ScannedEvent,
+  selectEvents,
+} from '#modules/event/index.ts'
+import { decideFairly, type Verdict } from '#lib/async/fair-budget.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import { StepBudget } from '#lib/step-budget.ts'
 import { type ActiveFlow, ActiveFlows, cancelShapes, isTriggered } from './active-flows.ts'
+import { endCatchUp, takeUpMissed } from './catch-up.ts'
 import { type FlowCursor, lockCursor, moveCursor } from './cursor.ts'
+import { enrolmentKey } from '../start/enrolment.ts'
 import { flowNewer } from '../errors.ts'
-import { CAP_WINDOW_MS, countRecentStarts, countTriggered, pauseIfSelfTriggering } from '../start/rate-cap.ts'
 import { countStarts, type FlowMetrics } from '../metrics.ts'
+import { StepError } from '../run/evaluate.ts'
+import {
+  CAP_WINDOW_MS,
+  countRecentStarts,
+  countTriggered,
+  pauseIfSelfTriggering,
+  pauseRepeating,
+} from '../start/rate-cap.ts'
+import { type PauseReason, tellOfPause } from '../run/flow-pause.ts'
 import type { ProgramCache } from '../run/program.ts'
-import { isSimpleStart, startExecution, startSimple, type StartRequest } from '../start/starts.ts'
 import { receive } from './receive.ts'
+import { Repeats } from '../start/repeats.ts'
+import { isSimpleStart, startExecution, startScope, startSimple, type StartRequest } from '../start/starts.ts'
 import { toEventScope } from '../wait/waits.ts'
 
 export interface MatcherContext {
@@ -26,6 +44,8 @@ export interface MatcherContext {
   programs: ProgramCache
   signals: Signals
   metrics: FlowMetrics
+  events: Pick<EventService, 'emitIn'>
+  countPause: (reason: PauseReason) => void
   log: FastifyBaseLogger
   /** Executions that one flow may start in a minute. */
   maxStartsPerMinute: number
@@ -63,6 +83,10 @@ interface Matched {
   /** There are more that can be seen. */
   isFull: boolean
   started: Started
+  /** Starts that were missed before, and have been gone through. */
+  caughtUp?: number
+  /** To be told once it is committed: flows that were paused, and plugins that have a delivery by it. */
+  paused?: Paused
 }
 
 /** What came of a batch, counted once it is committed. */
@@ -76,6 +100,13 @@ interface Applied {
   /** Where the turn was over; null: it was not. */
   stop: TurnEnd | null
   started: Started
+  paused: Paused
+}
+
+/** Flows that were paused, and plugins that have a delivery by it. */
+interface Paused {
+  flows: number
+  due: string[]
 }
 
 const NONE_STARTED: Started = { queued: 0, skipped: 0, cancelled: 0 }
@@ -89,6 +120,7 @@ const NOTHING: Matched = { matched: 0, isFull: false, started: NONE_STARTED }
 export class Matcher {
   readonly #ctx: MatcherContext
   readonly #active: ActiveFlows
+  readonly #repeats = new Repeats()
   #behind = new Set<string>()
   #matched = 0
   /** Of the last pass: tenants whose transaction ended well, and that failed. */
@@ -130,10 +162,11 @@ export class Matcher {
     this.#passed = { well: 0, failed: 0 }
     let hasMore = false
     for (const tenantId of tenants) {
-      const { matched, isFull, started } = await this.#matchOne(tenantId, now)
+      const { matched, isFull, started, caughtUp = 0, paused } = await this.#matchOne(tenantId, now)
       onProgress()
-      if (matched === 0 && !isFull) continue
+      if (matched + caughtUp === 0 && !isFull) continue
       this.#count(matched, started)
+      this.#tell(tenantId, paused)
       this.#matched += matched
       this.#ctx.signals.publish('executions_due', [tenantId])
       if (isFull) this.#behind.add(tenantId)
@@ -147,6 +180,13 @@ export class Matcher {
     metrics.eventsMatched.inc(matched)
     countStarts(metrics, 'event', { queued, skipped })
     if (cancelled > 0) metrics.executionsEnded.inc({ outcome: 'cancelled' }, cancelled)
+  }
+
+  #tell(tenantId: string, paused: Paused | undefined): void {
+    if (paused === undefined || paused.flows === 0) return
+    for (let n = 0; n < paused.flows; n++) this.#ctx.countPause('self_triggering')
+    this.#ctx.signals.publish('events_stored', [tenantId])
+    if (paused.due.length > 0) this.#ctx.signals.publish('deliveries_due', paused.due)
   }
 
   /** One tenant's trouble is not the others'. */
@@ -190,6 +230,7 @@ export class Matcher {
     const cursor = await lockCursor(trx, tenantId, 'move')
     if (cursor === undefined) return NOTHING
     // Asked before the scan: what comes into sight between the two is scanned, or else asked for again.
+    if (cursor.hasCatchUp) return this.#catchUp(trx, tenantId, cursor, testNow ?? cursor.now)
     const isBehind = await hasUnseen(trx, tenantId)
     const trouble = this.#troubled.get(tenantId)
     const most = trouble === undefined ? BATCH_EVENTS : 1
@@ -206,17 +247,17 @@ export class Matcher {
       this.#noteProgress(tenantId)
       return { matched: 1, isFull: true, started: NONE_STARTED }
     }
-    const active = cursor.isHalted ? null : await this.#active.get(trx, tenantId, cursor.flowsVersion)
-    const flows = active?.flows ?? []
+    const { flows, byType } = await this.#active.get(trx, tenantId, cursor.flowsVersion)
     const shapes = await loadShapes(trx, tenantId, cancelShapes(flows))
     const isWanted = ({ event, size }: ScannedEvent): boolean =>
-      size !== null && (active?.byType.has(event) === true || shapes.has(event))
+      size !== null && (byType.has(event) || shapes.has(event))
     const batch = withinBytes(scanned, isWanted)
     const ids = batch.filter(isWanted).map(({ id }) => id)
     const rows = await selectEvents(trx, tenantId, ids)
-    const { stop, started } = await this.#apply(trx, {
+    const { stop, started, paused } = await this.#apply(trx, {
       tenantId,
-      byType: active?.byType ?? new Map<string, never>(),
+      byType,
+      isHalted: cursor.isHalted,
       shapes,
       rows,
       waits: cursor.waits,
@@ -233,29 +274,58 @@ export class Matcher {
     )
     if (trouble !== undefined && end > 0) this.#noteProgress(tenantId)
     const isFull = stop !== null || batch.length === most || batch.length < scanned.length
-    return { matched: end, isFull, started }
+    return { matched: end, isFull, started, paused }
+  }
+
+  /** What was missed starts before anything newer does. */
+  async #catchUp(trx: Transaction<DB>, tenantId: string, cursor: FlowCursor, now: Date): Promise<Matched> {
+    const { flows } = await this.#active.get(trx, tenantId, cursor.flowsVersion)
+    const trouble = this.#troubled.get(tenantId)
+    const giveUp = (trouble?.failures ?? 0) >= FAILURES_MAX
+    const one = trouble !== undefined
+    let cancelled = 0
+    const onCancelled = (count: number): void => void (cancelled += count)
+    const matching = { flows, cursor, now, onCancelled }
+    const { caughtUp, queued } = await takeUpMissed(trx, tenantId, matching, { one, giveUp })
+    if (caughtUp === 0) await endCatchUp(trx, tenantId)
+    else if (one) this.#noteProgress(tenantId)
+    const started = { queued, skipped: 0, cancelled }
+    // The pass that finds no more of them says so, and the next one matches events again.
+    return { matched: 0, isFull: true, started, caughtUp }
   }
 
   async #apply(trx: Transaction<DB>, turn: Turn): Promise<Applied> {
     let [skipped, cancelled] = [0, 0]
     const onCancelled = (count: number): void => void (cancelled += count)
-    const { tenantId, byType, shapes, rows, now } = turn
+    const paused: Paused = { flows: 0, due: [] }
+    const { tenantId, byType, isHalted, shapes, rows, now } = turn
     const budget = new StepBudget(TURN_STEPS)
+    const tell = async (flowId: string): Promise<void> => {
+      paused.flows++
+      const pause = { tenantId, flowId, reason: 'self_triggering' as const }
+      paused.due.push(...(await tellOfPause(trx, this.#ctx.events, pause)))
+    }
+    // One for each pass: what comes many at a time does not come of what was started one by one.
+    const noted = new Set<string>()
+    const repeating = new Set<string>()
     const recent = new Map<string, { minute: number; count: number }>()
     const started = new Map<string, number>()
     let simple: StartRequest[] = []
     const flush = async (): Promise<void> => {
-      for (const flowId of await startSimple(trx, simple)) started.set(flowId, (started.get(flowId) ?? 0) + 1)
+      const done = await startSimple(trx, simple)
+      for (const flowId of done.started) started.set(flowId, (started.get(flowId) ?? 0) + 1)
+      skipped += done.skipped
       simple = []
     }
     const counted = (): Started => {
       const queued = started.values().reduce((sum, count) => sum + count, 0)
       return { queued, skipped, cancelled }
     }
-    const end = async (eventId: string, waitsAfter: string | null): Promise<Applied> => {
+    const end = async (stop: TurnEnd | null): Promise<Applied> => {
       await flush()
+      for (const id of repeating) if (await pauseRepeating(trx, tenantId, id)) await tell(id)
       await countTriggered(trx, tenantId, started, now)
-      return { stop: { eventId, waitsAfter }, started: counted() }
+      return { stop, started: counted(), paused }
     }
     for (const [index, row] of rows.entries()) {
       await loopShare.turn(tenantId)
@@ -267,22 +337,54 @@ export class Matcher {
       if (paths !== undefined) {
         const after = turn.waits?.event.id === row.id ? turn.waits.after : null
         const stop = await receive(trx, { tenantId, event, paths, now, budget, after, onCancelled })
-        if (stop !== null) return end(row.id, stop)
+        if (stop !== null) return end({ eventId: row.id, waitsAfter: stop })
       }
       const filters = new StepBudget(EVENT_STEPS)
-      const { yes, undecided } = decideFairly(byType.get(event.type) ?? [], filters, (flow, share) =>
-        isTriggered(flow, event, tenantId, now, share),
+      const candidates = byType.get(event.type) ?? []
+      const isOn = ({ off }: ActiveFlow): boolean => off === null
+      const mismatched = new Map<ActiveFlow, string>()
+      const decide = (flow: ActiveFlow, share: StepBudget): Verdict => {
+        const verdict = isTriggered(flow, event, tenantId, now, share)
+        if (typeof verdict !== 'string') return verdict
+        if (flow.off === null && !isHalted) mismatched.set(flow, verdict)
+        return false
+      }
+      // Those that are off have what is left over.
+      const decided = [candidates.filter(isOn), candidates.filter((flow) => !isOn(flow))].map((flows) =>
+        decideFairly(flows, filters, decide),
       )
       budget.take(filters.spent)
-      for (const flow of [...yes, ...undecided]) {
+      const undecided = new Set(decided.flatMap((each) => each.undecided))
+      const refusalOf = (flow: ActiveFlow): StartRequest['refused'] => {
+        const message = mismatched.get(flow)
+        if (message !== undefined) return { reason: 'filter_mismatch', message }
+        return undecided.has(flow) ? 'filter_budget' : null
+      }
+      const mayStart = decided.flatMap(({ yes }) => yes)
+      for (const flow of [...mayStart, ...undecided, ...mismatched.keys()]) {
+        const missed = flow.off ?? (isHalted ? 'halted' : null)
+        const refusal = refusalOf(flow)
+        if (flow.mayCause && missed === null && refusal === null && !noted.has(flow.id)) {
+          noted.add(flow.id)
+          const { program, id } = flow
+          if (this.#repeats.note(id, event, keyOf(flow, event, tenantId, now), cameAt.getTime())) {
+            repeating.add(id)
+            this.#ctx.log.warn(
+              { tenant_id: tenantId, flow: program.flowName },
+              'a flow starts again and again',
+            )
+          }
+        }
         const most = this.#ctx.maxStartsPerMinute
         const known = recent.get(flow.id)
         // What waits in memory is counted only once it is written.
         if (known !== undefined && known.minute !== minute) await flush()
         const count =
-          known?.minute === minute
-            ? known.count
-            : await countRecentStarts(trx, tenantId, flow.id, most, cameAt)
+          missed !== null
+            ? 0
+            : known?.minute === minute
+              ? known.count
+              : await countRecentStarts(trx, tenantId, flow.id, most, cameAt)
         const request: StartRequest = {
           tenantId,
           flowId: flow.id,
@@ -292,12 +394,12 @@ export class Matcher {
           data: event.data,
           event,
           causationDepth: row.causation_depth,
-          refused: undecided.includes(flow) ? 'filter_budget' : count >= most ? 'rate_cap' : null,
+          refused: refusal ?? missed ?? (count >= most ? 'rate_cap' : null),
           now,
           onCancelled,
         }
         if (isSimpleStart(request)) {
-          recent.set(flow.id, { minute, count: count + 1 })
+          if (missed === null) recent.set(flow.id, { minute, count: count + 1 })
           simple.push(request)
           continue
         }
@@ -307,14 +409,25 @@ export class Matcher {
         if (result.status === 'skipped') skipped++
         if (result.reason === 'causation_depth') {
           await flush()
-          await pauseIfSelfTriggering(trx, tenantId, flow.id, event.id)
+          if (await pauseIfSelfTriggering(trx, tenantId, flow.id, event.id)) await tell(flow.id)
         }
       }
-      if (budget.left === 0 && index < rows.length - 1) return end(row.id, null)
+      if (budget.left === 0 && index < rows.length - 1) return end({ eventId: row.id, waitsAfter: null })
     }
-    await flush()
-    await countTriggered(trx, tenantId, started, now)
-    return { stop: null, started: counted() }
+    return end(null)
+  }
+}
+
+/** By what starts belong together, if the flow says so and it comes out. */
+function keyOf(flow: ActiveFlow, event: EventScope, tenantId: string, now: Date): string | null {
+  const { id: flowId, version, program } = flow
+  if (program.flow.settings.enrolment.key === null) return null
+  try {
+    const scope = startScope({ tenantId, flowId, version, program, data: event.data, event, now }, '')
+    return enrolmentKey(program, scope, now)
+  } catch (error) {
+    if (error instanceof StepError) return null
+    throw error
   }
 }
 
@@ -322,6 +435,7 @@ export class Matcher {
 interface Turn {
   tenantId: string
   byType: ReadonlyMap<string, readonly ActiveFlow[]>
+  isHalted: boolean
   shapes: ReadonlyMap<string, readonly string[]>
   rows: readonly EventRow[]
   /** Where the turn before ended among an event's waits. */
@@ -353,7 +467,7 @@ async function findBehind(db: Kysely<DB>): Promise<string[]> {
   const { rows } = await sql<{ tenant_id: string }>`
     with horizon as materialized (select feed_writer_horizon() as position)
     select tenant_id from flow_cursors c, horizon
-    where exists (
+    where c.catch_up or exists (
       select from events e where e.tenant_id = c.tenant_id and (e.position, e.id) > (c.position, c.event_id)
         and e.position < horizon.position
     )

@@ -36,6 +36,10 @@ export interface Boundary {
   state: string
   /** When a waiting one goes on. */
   dueAtMs: number | null
+  /** The call's target that is away: it waits for it, or tries it. */
+  heldBy: string | null
+  /** It was held back when it was taken: whoever releases it meanwhile says so by the row. */
+  wasHeld: boolean
   /** Null: the lease is fresh and stays as it is, so that no index has to be written (a heap-only update). */
   leaseMs: number | null
   stepCount: number
@@ -61,10 +65,11 @@ export interface BoundaryAnswer {
 const COMMIT = `
 with boundary as (
   select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bool[], $7::jsonb[], $8::json[],
-    $9::float8[], $10::float8[], $11::int[], $12::int[])
-  as b (tenant_id, id, lease_token, status, reason, handled, error, state, due_at_ms, lease_ms, step_count, received)
+    $9::float8[], $10::float8[], $11::int[], $12::int[], $31::text[], $32::bool[])
+  as b (tenant_id, id, lease_token, status, reason, handled, error, state, due_at_ms, lease_ms, step_count, received,
+    held_by, was_held)
 ), locked as materialized (
-  select e.tenant_id, e.id, e.received, e.cancel_reason,
+  select e.tenant_id, e.id, e.received, e.cancel_reason, b.was_held and e.held_by is null as is_released,
     e.cancel_reason is not null and b.status in ('running', 'waiting', 'queued') as is_cancelled
   from automation_executions e join boundary b on e.tenant_id = b.tenant_id and e.id = b.id
   where e.lease_token = b.lease_token and e.status = 'running'
@@ -74,11 +79,12 @@ with boundary as (
   set status = case when l.is_cancelled then 'cancelled' else b.status end,
       reason = case when l.is_cancelled then l.cancel_reason else b.reason end,
       handled = b.handled, error = b.error, state = b.state, step_count = b.step_count,
+      held_by = case when not l.is_cancelled and not l.is_released then b.held_by end,
       due_at = case
         when l.is_cancelled then null
         when b.status = 'running' and b.lease_ms is null then e.due_at
         when b.status = 'running' then coalesce($15::timestamptz, clock_timestamp()) + b.lease_ms * interval '1 millisecond'
-        when b.status = 'queued' or (b.status = 'waiting' and l.received <> b.received)
+        when b.status = 'queued' or (b.status = 'waiting' and (l.received <> b.received or l.is_released))
           then coalesce($15::timestamptz, clock_timestamp())
         when b.status = 'waiting' then to_timestamp(b.due_at_ms / 1000) end,
       lease_until = case
@@ -172,6 +178,8 @@ async function write(
       textArray(steps.map(({ step }) => step.note && plain(step.note))),
       plainArray(steps.map(({ step }) => step.startedAtMs)),
       plainArray(steps.map(({ step }) => step.durationMs)),
+      textArray(boundaries.map((b) => b.heldBy)),
+      plainArray(boundaries.map((b) => b.wasHeld)),
     ],
   })
   return new Map(rows.map((row) => [row.id, { status: row.status, isHalted: row.is_halted }]))

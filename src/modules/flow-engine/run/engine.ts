@@ -1,9 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { isPassing } from '#db/errors.ts'
-import type { DB } from '#db/schema.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import { BoundaryWriter } from './boundary-writer.ts'
 import { callsOf } from '../steps/outgoing.ts'
@@ -17,7 +15,8 @@ import {
   TENANT_MAX_RUNNING,
 } from './execution-repository.ts'
 import { flowNewer, flowOutdated } from '../errors.ts'
-import { FlowHealth } from './flow-health.ts'
+import { FlowHealth, type HealthContext } from './flow-health.ts'
+import { HeldBack } from './held-back.ts'
 import { Ended, Journal, type RunEnd } from './journal.ts'
 import { countEnd, countSteps, type FlowMetrics } from '../metrics.ts'
 import type { ProgramCache } from './program.ts'
@@ -26,8 +25,7 @@ import { Run } from './runner.ts'
 import { ScopeBuilder } from './scope.ts'
 import type { Waits } from '../wait/waits.ts'
 
-export interface EngineContext extends CallContext {
-  db: Kysely<DB>
+export interface EngineContext extends CallContext, HealthContext {
   pool: pg.Pool
   programs: ProgramCache
   waits: Waits
@@ -61,6 +59,7 @@ export class Engine {
   readonly #boundaries: BoundaryWriter
   readonly #health: FlowHealth
   readonly #loader: ResumeLoader
+  readonly #heldBack: HeldBack
   readonly #held = new Set<ClaimedExecution>()
   readonly #runs = new Set<Promise<void>>()
   readonly #claimPulse = new Pulse()
@@ -82,8 +81,13 @@ export class Engine {
   constructor(ctx: EngineContext, options: EngineOptions) {
     this.#ctx = ctx
     this.#options = options
-    this.#health = new FlowHealth(ctx.db)
+    this.#health = new FlowHealth(ctx)
     this.#loader = new ResumeLoader(ctx.db)
+    this.#heldBack = new HeldBack(
+      ctx.pool,
+      () => this.#clock(),
+      (tenantId) => this.hint([tenantId]),
+    )
     this.#boundaries = new BoundaryWriter(ctx.pool, options.leaseMs, () => this.#clock())
   }
 
@@ -304,6 +308,7 @@ export class Engine {
       journal,
       calls: callsOf(this.#ctx),
       waits: this.#ctx.waits,
+      held: this.#heldBack,
       scope: new ScopeBuilder(claim, program, outputs),
       received,
       clock,
@@ -325,7 +330,7 @@ export class Engine {
     const code = known?.code ?? 'internal_error'
     const message = known?.title ?? 'The engine could not go on with this execution'
     claim.state.error = { step_id: claim.state.main.step, code, message: `${message}.` }
-    return journal.close({ status: 'failed', reason: code })
+    return journal.close({ status: 'failed', reason: code, atFault: true })
   }
 
   async #renew(): Promise<void> {

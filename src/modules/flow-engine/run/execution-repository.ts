@@ -18,6 +18,8 @@ export interface ClaimedExecution {
   event_id: string | null
   state: ExecutionState
   lease_token: number
+  /** Which call's other side it waited for; null: it did not, or its turn has come. */
+  held_by: string | null
   causation_depth: number
   step_count: number
   /** Whoever had it last did not give it back. */
@@ -101,7 +103,7 @@ set status = 'running', reason = null, lease_token = ${nextToken('e.lease_token'
     due_at = coalesce($4::timestamptz, clock_timestamp()) + $3::float8 * interval '1 millisecond'
 from due where e.tenant_id = due.tenant_id and e.id = due.id
 returning e.tenant_id, e.id, e.flow_id, e.version, e.trigger_kind, e.trigger, e.event_id, e.state, e.lease_token,
-  e.causation_depth, e.step_count, e.received, due.status = 'running' as was_running, due.lag_s,
+  e.causation_depth, e.step_count, e.received, e.held_by, due.status = 'running' as was_running, due.lag_s,
   (extract(epoch from e.expires_at) * 1000)::float8 as expires_at_ms,
   (extract(epoch from e.created_at) * 1000)::float8 as created_at_ms,
   floor(extract(epoch from e.started_at) * 1000)::float8 as started_at_ms,
@@ -129,7 +131,8 @@ export async function claimExecutions(
     text: CLAIM,
     values: [limit, leaseMs, leaseMs, now, [...busy.keys()], [...busy.values()], tenantIds],
   })
-  return rows
+  // The order in which an update returns them is anybody's; events' ids are in the order in which they came.
+  return rows.sort((a, b) => ((a.event_id ?? a.id) < (b.event_id ?? b.id) ? -1 : 1))
 }
 
 /** Keeps executions whose step takes long. One whose row is locked is being written, which keeps it as well. */

@@ -1,9 +1,19 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import type { Signals } from '#infra/signals.ts'
+import type { EventService } from '#modules/event/index.ts'
+import { type PauseReason, tellOfPause } from './flow-pause.ts'
 import type { RunEnd } from './journal.ts'
 
 /** Failures in a row after which a flow is paused by itself. */
 const PAUSE_AFTER_FAILURES = 20
+
+export interface HealthContext {
+  db: Kysely<DB>
+  events: Pick<EventService, 'emitIn'>
+  signals: Signals
+  countPause: (reason: PauseReason) => void
+}
 
 /** A success is written only if the flow has failed before, and looked after at most so often. */
 const LOOK_INTERVAL_MS = 1_000
@@ -11,41 +21,52 @@ const REMEMBERED_MAX = 10_000
 
 /**
  * Counts failures in a row; a flow with too many of them is paused until somebody has looked at it. A failure that an
- * error handler dealt with, and one that the flow itself asked for, say nothing about the flow.
+ * error handler dealt with, one that the flow itself asked for, and one of the other side, which does not answer, is
+ * busy or paused or takes longer than an execution may, say nothing about the flow.
  */
 export class FlowHealth {
-  readonly #db: Kysely<DB>
+  readonly #ctx: HealthContext
   /** When a flow was last seen without failures. */
   readonly #lookedAt = new Map<string, number>()
 
-  constructor(db: Kysely<DB>) {
-    this.#db = db
+  constructor(ctx: HealthContext) {
+    this.#ctx = ctx
   }
 
   async note(tenantId: string, flowId: string, end: RunEnd): Promise<void> {
     if (!end.ours) return
     if (end.status === 'completed') return this.#succeeded(tenantId, flowId)
-    const isFailure = end.status === 'timed_out' || (end.status === 'failed' && end.reason !== 'stopped')
-    if (isFailure && !end.handled) return this.#failed(tenantId, flowId)
+    if (end.atFault === true && end.reason !== 'stopped' && !end.handled)
+      return this.#failed(tenantId, flowId)
   }
 
   async #failed(tenantId: string, flowId: string): Promise<void> {
     this.#lookedAt.delete(flowId)
-    await sql`
-      with before as (
-        select id, status, consecutive_failures + 1 as failures from automation_flows
-        where tenant_id = ${tenantId} and id = ${flowId} for update
-      ), counted as (
-        update automation_flows f
-        set consecutive_failures = b.failures,
-            status = case when b.status = 'active' and b.failures >= ${PAUSE_AFTER_FAILURES} then 'paused' else b.status end,
-            status_reason = case when b.status = 'active' and b.failures >= ${PAUSE_AFTER_FAILURES} then 'failing' else f.status_reason end
-        from before b where f.tenant_id = ${tenantId} and f.id = b.id
-        returning f.status, b.status as previous
-      )
-      update flow_cursors set flows_version = flows_version + 1
-      from counted where tenant_id = ${tenantId} and counted.status = 'paused' and counted.previous = 'active'
-    `.execute(this.#db)
+    const due = await this.#ctx.db.transaction().execute(async (trx) => {
+      const { rows } = await sql<{ paused: boolean }>`
+        with before as (
+          select id, status, consecutive_failures + 1 as failures from automation_flows
+          where tenant_id = ${tenantId} and id = ${flowId} for update
+        ), counted as (
+          update automation_flows f
+          set consecutive_failures = b.failures,
+              status = case when b.status = 'active' and b.failures >= ${PAUSE_AFTER_FAILURES} then 'paused' else b.status end,
+              status_reason = case when b.status = 'active' and b.failures >= ${PAUSE_AFTER_FAILURES} then 'failing' else f.status_reason end,
+              off_since = case when b.status = 'active' and b.failures >= ${PAUSE_AFTER_FAILURES} then clock_timestamp() else f.off_since end
+          from before b where f.tenant_id = ${tenantId} and f.id = b.id
+          returning f.status, b.status as previous
+        ), raised as (
+          update flow_cursors set flows_version = flows_version + 1
+          from counted where tenant_id = ${tenantId} and counted.status = 'paused' and counted.previous = 'active'
+        )
+        select status = 'paused' and previous = 'active' as paused from counted`.execute(trx)
+      if (rows[0]?.paused !== true) return null
+      return tellOfPause(trx, this.#ctx.events, { tenantId, flowId, reason: 'failing' })
+    })
+    if (due === null) return
+    this.#ctx.countPause('failing')
+    this.#ctx.signals.publish('events_stored', [tenantId])
+    if (due.length > 0) this.#ctx.signals.publish('deliveries_due', due)
   }
 
   async #succeeded(tenantId: string, flowId: string): Promise<void> {
@@ -53,7 +74,7 @@ export class FlowHealth {
     if (now - (this.#lookedAt.get(flowId) ?? -LOOK_INTERVAL_MS) < LOOK_INTERVAL_MS) return
     if (this.#lookedAt.size >= REMEMBERED_MAX) this.#lookedAt.clear()
     this.#lookedAt.set(flowId, now)
-    await this.#db
+    await this.#ctx.db
       .updateTable('automation_flows')
       .set({ consecutive_failures: 0 })
       .where('tenant_id', '=', tenantId)

@@ -2,7 +2,7 @@ import type { FlowScope } from '#lib/flow/scope.ts'
 import type { CanonicalStep, StepId } from '#lib/flow/types.ts'
 import type { ClaimedExecution } from './execution-repository.ts'
 import type { RunEnd } from './journal.ts'
-import type { RunCalls, RunJournal, RunWaits } from './ports.ts'
+import type { RunCalls, RunHeld, RunJournal, RunWaits } from './ports.ts'
 import type { Program } from './program.ts'
 import { targetOf } from '../steps/run-step.ts'
 import type { ScopeBuilder } from './scope.ts'
@@ -15,6 +15,7 @@ export interface FrameOptions {
   journal: RunJournal
   calls: RunCalls
   waits: RunWaits
+  held: RunHeld
   scope: ScopeBuilder
   /** Events that have come for its waits, by iteration. */
   received: Map<string, ReceivedEvent>
@@ -29,6 +30,9 @@ export interface Position<Step extends CanonicalStep = CanonicalStep> {
   step: Step
 }
 
+/** Failures that the flow has no part in, and that trying again does not help. */
+const OUTSIDE_CODES = new Set(['platform_not_configured', 'completion_timeout'])
+
 /** What the lines of one held execution share, and the ways out of a step. */
 export class Frame {
   readonly claim: ClaimedExecution
@@ -36,6 +40,7 @@ export class Frame {
   readonly journal: RunJournal
   readonly calls: RunCalls
   readonly waits: RunWaits
+  readonly held: RunHeld
   readonly scope: ScopeBuilder
   readonly received: Map<string, ReceivedEvent>
   readonly clock: () => number
@@ -48,10 +53,14 @@ export class Frame {
     this.journal = options.journal
     this.calls = options.calls
     this.waits = options.waits
+    this.held = options.held
     this.scope = options.scope
     this.received = options.received
     this.clock = options.clock
     this.state = options.claim.state
+    // Those before it got through: its turn has come, whatever it was to wait for by itself.
+    const { main } = this.state
+    if (main.held_by !== undefined && this.claim.held_by === null) main.due_at = 0
   }
 
   /** How the execution is to end; null: it goes on. */
@@ -61,7 +70,7 @@ export class Frame {
 
   /** The first reason to end counts. */
   endWith(status: RunEnd['status'], reason: string | null, handled = false): void {
-    this.#ending ??= { status, reason, handled }
+    this.#ending ??= { status, reason, handled, atFault: status === 'failed' && this.state.outside !== true }
   }
 
   /** Dropped lines stop where they are: a handler was entered, their loop is over, or all ends. */
@@ -96,7 +105,7 @@ export class Frame {
   /** The step's error port, else the flow's handlers, else the execution fails. */
   async fail(
     { thread, stepId, step }: Position,
-    { code, message }: { code: string; message: string },
+    { code, message, ...failure }: { code: string; message: string; transient?: boolean },
     input: unknown = null,
   ): Promise<void> {
     const error = { code, message }
@@ -110,7 +119,21 @@ export class Frame {
       moveTo(thread, targetOf(step, port), this.clock())
       return this.journal.boundary()
     }
+    if (this.#isItemOfPatientLoop(thread)) {
+      thread.failed = error
+      moveTo(thread, 'end', this.clock())
+      return this.journal.boundary()
+    }
+    const isOutside = failure.transient === true || OUTSIDE_CODES.has(code)
+    if (this.state.error === null && isOutside) this.state.outside = true
     return this.#enterHandlers({ step_id: stepId, ...error }, step.handler)
+  }
+
+  #isItemOfPatientLoop(thread: Thread): boolean {
+    const { loop, main } = this.state
+    if (loop === null || thread === main) return false
+    const step = this.program.step(loop.step)
+    return step.type === 'for_each' && step.config.continues === true
   }
 
   async #enterHandlers(error: NonNullable<ExecutionState['error']>, isHandler: boolean): Promise<void> {
@@ -125,6 +148,7 @@ export class Frame {
     for (const { iteration, waiting } of this.state.loop?.threads ?? []) {
       if (waiting === 'event') this.journal.closeWait(iteration)
     }
+    if (this.state.loop !== null) this.state.interrupted = this.state.loop
     this.state.loop = null
     moveTo(this.state.main, handler, this.clock())
     return this.journal.boundary()

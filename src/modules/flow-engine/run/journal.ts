@@ -10,6 +10,8 @@ export interface RunEnd {
   status: ExecutionStatus
   reason: string | null
   handled: boolean
+  /** It failed by what the flow is, and not by the other side, a handler's work or its lifetime. */
+  atFault?: boolean
   /** False: somebody else has it by now. */
   ours: boolean
 }
@@ -135,6 +137,7 @@ export class Journal {
     status: ExecutionStatus
     reason: string | null
     handled?: boolean
+    atFault?: boolean
     dueAtMs?: number
   }): Promise<RunEnd> {
     await this.#writing?.catch(() => undefined)
@@ -143,6 +146,7 @@ export class Journal {
       status: last.status,
       reason: last.reason,
       handled: last.handled ?? false,
+      atFault: last.atFault ?? false,
       ours: true,
     }
     return this.#end
@@ -151,6 +155,12 @@ export class Journal {
   /** The lease needs looking after, and with it whether the execution is still ours. */
   #isOld(): boolean {
     return performance.now() - this.#renewedAt > this.#options.leaseMs / LEASE_PARTS
+  }
+
+  /** While it tries, it stays the first of those who wait. */
+  #heldBy(status: ExecutionStatus): string | null {
+    if (status === 'waiting') return this.#state.main.held_by ?? null
+    return status === 'running' ? this.#options.claim.held_by : null
   }
 
   async #inTurn(boundary: { status: ExecutionStatus; reason: string | null }): Promise<void> {
@@ -190,6 +200,8 @@ export class Journal {
       error: this.#state.error,
       state: writeJson(this.#state),
       dueAtMs: boundary.dueAtMs ?? null,
+      heldBy: this.#heldBy(boundary.status),
+      wasHeld: claim.held_by !== null,
       leaseMs,
       stepCount: this.#stepCount,
       received: claim.received,

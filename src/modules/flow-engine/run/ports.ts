@@ -1,4 +1,5 @@
 import type { Call, CallResult } from '../steps/types.ts'
+import type { HeldBack } from './held-back.ts'
 import type { Journal } from './journal.ts'
 import type { Waits } from '../wait/waits.ts'
 
@@ -30,3 +31,6 @@ export interface RunCalls {
 
 /** How a run waits for events. */
 export type RunWaits = Pick<Waits, 'register'>
+
+/** How a run asks whether it is to wait behind others. */
+export type RunHeld = Pick<HeldBack, 'mayCall' | 'away' | 'passed'>

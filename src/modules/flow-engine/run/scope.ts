@@ -20,6 +20,8 @@ export class ScopeBuilder {
   readonly #base: Pick<FlowScope, 'trigger' | 'event' | 'tenant' | 'execution'>
   readonly #main: Outputs = {}
   readonly #items = new Map<string, Outputs>()
+  /** What was kept of the items of the loop that is under way, by iteration. */
+  readonly collected = new Map<string, unknown>()
 
   constructor(
     claim: ClaimedExecution,
@@ -42,6 +44,7 @@ export class ScopeBuilder {
     }
     for (const { step_id, iteration, output } of outputs) {
       if (iteration === '') this.#main[step_id] = { output }
+      else if (step_id === claim.state.loop?.step) this.collected.set(iteration, output)
       else this.#outputsOf(iteration)[step_id] = { output }
     }
   }

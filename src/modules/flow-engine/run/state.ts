@@ -11,6 +11,10 @@ export interface ExecutionState {
   error: ExecutionError | null
   /** A condition that was not met led to the end. */
   filtered: boolean
+  /** The loop that an error broke off, once a handler was entered: where a retry goes on. */
+  interrupted?: LoopState
+  /** What went wrong is the other side's: it says nothing about the flow. */
+  outside?: true
   /** A hold of it was cut off, and the one after it had to give it back: a call may have got through. */
   cut_off?: true
 }
@@ -34,6 +38,8 @@ export interface Thread {
   due_at: number | null
   /** Attempts of the current step that failed. */
   failures: number
+  /** Whose absence it waits for, or behind whom: a call's target. Left out: it does not. */
+  held_by?: string
   /**
    * When it came to the current step, in epoch milliseconds; null: with the execution. What a call sends is filled in
    * as of this moment, so that a repeated call sends the same.
@@ -42,6 +48,8 @@ export interface Thread {
   variables: Record<string, unknown>
   /** What went wrong last on this line and was taken up by an error port; left out: nothing was. */
   caught?: ExecutionError | null
+  /** Of an item: what ended it, in a loop that goes on. */
+  failed?: { code: string; message: string }
 }
 
 export interface LoopState {
@@ -51,7 +59,16 @@ export interface LoopState {
   next: number
   succeeded: number
   threads: Thread[]
+  /** Of the main line when the loop began. Left out by those that began under an older release. */
+  variables?: Record<string, unknown>
+  /** Items that failed, of a loop that goes on, and the first ones of them. */
+  failed?: number
+  failures?: { index: number; code: string; message: string }[]
 }
+
+/** Failures of items that are told with what went wrong. */
+const FAILURES_TOLD = 100
+const FAILURE_MAX_CHARS = 300
 
 export function initialState(
   start: StepId,
@@ -102,15 +119,31 @@ export function enterLoop(
   const threads = Array.from({ length: loop.places }, (_, index) =>
     newThread(String(index), loop.body, { ...main.variables }, nowMs),
   )
-  state.loop = { step: main.step, items, next: loop.places, succeeded: 0, threads }
+  state.loop = {
+    step: main.step,
+    items,
+    next: loop.places,
+    succeeded: 0,
+    threads,
+    variables: { ...main.variables },
+  }
   suspend(main, 'loop', null)
+}
+
+function noteFailure(loop: LoopState, index: number, { code, message }: NonNullable<Thread['failed']>): void {
+  loop.failed = (loop.failed ?? 0) + 1
+  loop.failures ??= []
+  if (loop.failures.length === FAILURES_TOLD) return
+  loop.failures.push({ index, code, message: message.slice(0, FAILURE_MAX_CHARS).toWellFormed() })
 }
 
 /** An item has ended: its place is the next one's. @returns whether the loop is over */
 export function endItem(state: ExecutionState, thread: Thread, body: StepId, nowMs: number): boolean {
   const { loop, main } = state
   if (loop === null) return false
-  loop.succeeded++
+  if (thread.failed === undefined) loop.succeeded++
+  else noteFailure(loop, Number(thread.iteration), thread.failed)
+  delete thread.failed
   if (loop.next < loop.items.length) {
     Object.assign(thread, newThread(String(loop.next++), body, { ...main.variables }, nowMs), {
       caught: null,

@@ -21,7 +21,14 @@ export function simulatedCalls(
       const error = mocks.find(stepId, iteration, 'error')
       if (error !== undefined) {
         journal.remark(call.name, { would, note: 'the error was given' })
-        return { kind: 'failure', ...error, transient: false, retryAfterMs: null }
+        return {
+          kind: 'failure',
+          ...error,
+          transient: false,
+          answered: true,
+          away: false,
+          retryAfterMs: null,
+        }
       }
       const given = mocks.find(stepId, iteration, 'output')
       journal.remark(call.name, { would, note: given === undefined ? note : 'the output was given' })

@@ -4,6 +4,7 @@ import { readJson, writeJson } from '#db/json.ts'
 import { newId } from '#lib/ids.ts'
 import type { ClaimedExecution } from '../run/execution-repository.ts'
 import type { RunEnd } from '../run/journal.ts'
+import type { RunHeld } from '../run/ports.ts'
 import { Program } from '../run/program.ts'
 import { Run } from '../run/runner.ts'
 import { ScopeBuilder, type StoredTrigger } from '../run/scope.ts'
@@ -52,6 +53,7 @@ async function runThrough(
     claim,
     program,
     journal,
+    held: NOBODY_HELD,
     calls: simulatedCalls(mocks, journal, request.outputSchemaOf),
     waits: simulatedWaits(mocks, journal),
     scope: new ScopeBuilder(claim, program, []),
@@ -76,6 +78,12 @@ async function runThrough(
   }
 }
 
+const NOBODY_HELD: RunHeld = {
+  mayCall: () => Promise.resolve(true),
+  away: () => undefined,
+  passed: () => Promise.resolve(),
+}
+
 /** What the database would give back of it. */
 function asStored<T>(value: T): T {
   return readJson(writeJson(value)) as T
@@ -94,6 +102,7 @@ function claimOf({ tenantId, flowId, version, flow, trigger, now }: SimulationRe
     event_id: trigger.event?.id ?? null,
     state: initialState(flow.start, structuredClone(flow.variables)),
     lease_token: 0,
+    held_by: null,
     causation_depth: trigger.causationDepth,
     step_count: 0,
     received: 0,

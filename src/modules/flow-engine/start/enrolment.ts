@@ -3,6 +3,7 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import { identityText } from '#lib/condition/identity.ts'
+import { MAX_DURATION_MS } from '#lib/time.ts'
 import { render } from '../run/evaluate.ts'
 import { sortedJson } from '../wait/hash.ts'
 import type { Program } from '../run/program.ts'
@@ -24,6 +25,9 @@ export interface Enrolled {
   program: Program
 }
 
+/** Longer than any `reenter_after`: what is later made longer finds what it needs. */
+const KEPT_MS = MAX_DURATION_MS
+
 export interface EnrolmentDecision {
   /** Why another execution does not start under the key; null: it does. */
   reason: 'reentered_too_soon' | 'already_active' | null
@@ -31,22 +35,77 @@ export interface EnrolmentDecision {
   restarts: string[]
 }
 
-/** What the flow's enrolment says to one more execution under a key. Reads, and changes nothing. */
+/**
+ * What the flow's enrolment says to one more execution under a key. Reads, and changes nothing.
+ * @param own an earlier start of the same execution, which is no other one
+ */
 export async function decideEnrolment(
   db: Kysely<DB> | Transaction<DB>,
   enrolled: Enrolled & { now: Date },
   key: string,
+  own: string | null = null,
 ): Promise<EnrolmentDecision> {
-  const { reenter_after_ms } = enrolled.program.flow.settings.enrolment
+  const { reenter_after_ms, reenter_never = false } = enrolled.program.flow.settings.enrolment
   if (reenter_after_ms !== null) {
-    const recent = await underKey(db, enrolled, key)
-      .where('status', '<>', 'skipped')
-      .where('created_at', '>', new Date(enrolled.now.getTime() - reenter_after_ms))
-      .limit(1)
-      .execute()
-    if (recent.length > 0) return { reason: 'reentered_too_soon', restarts: [] }
+    const since = reenter_never ? null : new Date(enrolled.now.getTime() - reenter_after_ms)
+    if (await hasEnrolled(db, enrolled, key, since, own))
+      return { reason: 'reentered_too_soon', restarts: [] }
   }
   return decideWhileActive(db, enrolled, key)
+}
+
+/** @param since null: at any time. Executions are looked at, too: there may have been no rule when they started. */
+async function hasEnrolled(
+  db: Kysely<DB> | Transaction<DB>,
+  enrolled: Enrolled,
+  key: string,
+  since: Date | null,
+  own: string | null,
+): Promise<boolean> {
+  const { tenantId, flowId } = enrolled
+  const known = await db
+    .selectFrom('automation_enrolments')
+    .select('execution_id')
+    .where('tenant_id', '=', tenantId)
+    .where('flow_id', '=', flowId)
+    .where('key_hash', '=', keyHash(flowId, key))
+    .$if(since !== null, (query) => query.where('enrolled_at', '>', since))
+    .$if(own !== null, (query) => query.where('execution_id', '<>', own))
+    .executeTakeFirst()
+  if (known !== undefined) return true
+  const recent = await underKey(db, enrolled, key)
+    .where('status', '<>', 'skipped')
+    .$if(since !== null, (query) => query.where('created_at', '>', since))
+    .$if(own !== null, (query) => query.where('id', '<>', own))
+    .limit(1)
+    .execute()
+  return recent.length > 0
+}
+
+/** Remembers that an execution has started under a key, if the flow asks for that. The key is locked. */
+export async function recordEnrolment(
+  trx: Transaction<DB>,
+  { tenantId, flowId, program, now }: Enrolled & { now: Date },
+  key: string | null,
+  executionId: string,
+): Promise<void> {
+  const { reenter_after_ms, reenter_never = false } = program.flow.settings.enrolment
+  if (key === null || reenter_after_ms === null) return
+  const row = {
+    execution_id: executionId,
+    enrolled_at: now,
+    expires_at: reenter_never ? null : new Date(now.getTime() + KEPT_MS),
+  }
+  await trx
+    .insertInto('automation_enrolments')
+    .values({ tenant_id: tenantId, flow_id: flowId, key_hash: keyHash(flowId, key), ...row })
+    .onConflict((conflict) => conflict.columns(['tenant_id', 'flow_id', 'key_hash']).doUpdateSet(row))
+    .execute()
+}
+
+/** Keys are people's addresses and numbers: what outlives their executions does not tell them. */
+function keyHash(flowId: string, key: string): Buffer {
+  return createHash('sha256').update(`${flowId} ${key}`).digest()
 }
 
 /** The same for what is under the key now, whenever the last one started: a retry is no new enrolment. */

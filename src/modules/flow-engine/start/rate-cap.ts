@@ -110,14 +110,17 @@ export async function countTriggered(
   }
 }
 
-/** Pauses a flow that has started before in the chain of events that led to this one: it triggers itself. */
+/**
+ * Pauses a flow that has started before in the chain of events that led to this one: it triggers itself.
+ * @returns whether it has paused it
+ */
 export async function pauseIfSelfTriggering(
   trx: Transaction<DB>,
   tenantId: string,
   flowId: string,
   eventId: string,
-): Promise<void> {
-  await sql`
+): Promise<boolean> {
+  const { rows } = await sql<{ tenant_id: string }>`
     with recursive chain (id, causation_id, length) as (
       select id, causation_id, 1 from events where tenant_id = ${tenantId} and id = ${eventId}
       union all
@@ -125,12 +128,30 @@ export async function pauseIfSelfTriggering(
       join events e on e.tenant_id = ${tenantId} and e.id = chain.causation_id
       where chain.length < ${CHAIN_MAX}
     ), paused as (
-      update automation_flows set status = 'paused', status_reason = 'self_triggering'
+      update automation_flows set status = 'paused', status_reason = 'self_triggering', off_since = clock_timestamp()
       where tenant_id = ${tenantId} and id = ${flowId} and status = 'active' and exists (
         select from chain join automation_executions x on x.flow_id = ${flowId} and x.event_id = chain.id
         where x.tenant_id = ${tenantId} and x.status <> 'skipped')
       returning id
     )
     update flow_cursors set flows_version = flows_version + 1
-    from paused where tenant_id = ${tenantId}`.execute(trx)
+    from paused where tenant_id = ${tenantId} returning tenant_id`.execute(trx)
+  return rows.length > 0
+}
+
+/** Pauses a flow that starts for the same thing again and again. @returns whether it has paused it */
+export async function pauseRepeating(
+  trx: Transaction<DB>,
+  tenantId: string,
+  flowId: string,
+): Promise<boolean> {
+  const { rows } = await sql<{ tenant_id: string }>`
+    with paused as (
+      update automation_flows
+      set status = 'paused', status_reason = 'self_triggering', off_since = clock_timestamp()
+      where tenant_id = ${tenantId} and id = ${flowId} and status = 'active' returning id
+    )
+    update flow_cursors set flows_version = flows_version + 1
+    from paused where tenant_id = ${tenantId} returning tenant_id`.execute(trx)
+  return rows.length > 0
 }

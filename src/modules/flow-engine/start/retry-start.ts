@@ -12,7 +12,8 @@ import type { Program, ProgramCache } from '../run/program.ts'
 import { type DoneStep, planRetry, type PlanRefusal, type RetryPlan } from './retry-plan.ts'
 import type { StoredTrigger } from '../run/scope.ts'
 import { executionRow, type StartRequest, startScope } from './starts.ts'
-import { type ExecutionState, initialState } from '../run/state.ts'
+import { endedIn, loopStep, resumedLoop } from './retry-loop.ts'
+import { type ExecutionState, initialState, type LoopState } from '../run/state.ts'
 import { insertWaits, type WaitKey } from '../wait/repository.ts'
 import { waitKey } from '../wait/waits.ts'
 
@@ -80,8 +81,11 @@ export async function retryExecution(
   }
   const from = stepToStartAt(request, original, program)
   if (from === null) return { reason: 'nothing_failed' }
-  const plan = planRetry(program.flow, from, await doneSteps(trx, tenantId, executionId))
+  const done = await doneSteps(trx, tenantId, executionId)
+  const loop = chosen.version === original.version ? loopToResume(request, original, program) : null
+  const plan = planRetry(program.flow, loop?.step ?? from, done)
   if ('reason' in plan) return plan
+  const resumed = loop === null ? null : await resume(trx, original, program, loop)
   const violations = violationsOf(request, original, program)
   if (violations.length > 0) return { reason: 'invalid_trigger', violations }
   const { trigger } = original
@@ -98,18 +102,68 @@ export async function retryExecution(
     ...(request.onCancelled !== undefined && { onCancelled: request.onCancelled }),
   }
   try {
-    return await startAt(trx, start, plan, original, request.trigger === undefined)
+    return await startAt(trx, start, withLoop(plan, resumed), original, request.trigger === undefined)
   } catch (error) {
     if (!(error instanceof StepError)) throw error
     return { reason: 'invalid_enrolment', code: error.code, message: error.message }
   }
 }
 
+interface ResumedLoop {
+  state: ExecutionState
+  /** Numbers of the items' steps that are carried over. */
+  carried: number[]
+}
+
+function withLoop(
+  plan: RetryPlan,
+  resumed: ResumedLoop | null,
+): RetryPlan & { state: ExecutionState | null } {
+  if (resumed === null) return { ...plan, state: null }
+  return { ...plan, carried: [...plan.carried, ...resumed.carried], state: resumed.state }
+}
+
+/** The loop that a retry from where it failed goes on with; null: it is none, or the trigger is another one. */
+function loopToResume(
+  { from, trigger }: RetryRequest,
+  { state, status }: Original,
+  { flow }: Program,
+): LoopState | null {
+  if (from.at !== 'failed' || trigger !== undefined || status === 'completed' || status === 'skipped')
+    return null
+  const loop = endedIn(state)
+  return loop !== null && loopStep(flow, loop) !== null ? loop : null
+}
+
+/** What its items have done is carried over; they go on behind it. */
+async function resume(
+  trx: Transaction<DB>,
+  { id, tenant_id: tenantId, state }: Original,
+  { flow }: Program,
+  loop: LoopState,
+): Promise<ResumedLoop> {
+  const bodySteps = Object.keys(flow.steps).filter((step) => flow.steps[step]?.loop === loop.step)
+  const rows = await trx
+    .selectFrom('automation_steps')
+    .select(['number', 'step_id', 'iteration', 'port'])
+    .where('tenant_id', '=', tenantId)
+    .where('execution_id', '=', id)
+    .where('iteration', '<>', '')
+    .where('step_id', 'in', [...bodySteps, loop.step])
+    .where((eb) => eb.or([eb('status', '=', 'succeeded'), eb('port', '=', 'error')]))
+    .orderBy('number')
+    .execute()
+  const done = rows.flatMap(({ port, ...row }) => (port === null ? [] : [{ ...row, port }]))
+  // Handlers may have set variables since; the loop's items have those of when it began.
+  const variables = loop.variables ?? state.main.variables
+  return { state: resumedLoop(flow, loop, done, variables), carried: rows.map(({ number }) => number) }
+}
+
 /** @throws {StepError} before anything is written */
 async function startAt(
   trx: Transaction<DB>,
   start: StartRequest,
-  plan: RetryPlan,
+  plan: RetryPlan & { state: ExecutionState | null },
   original: Original,
   sameTrigger: boolean,
 ): Promise<Retried | RetryRefusal> {
@@ -134,7 +188,7 @@ async function startAt(
       ...row,
       // As text: numbers that JavaScript cannot hold stay what they are.
       ...(sameTrigger && { trigger: original.trigger_text }),
-      state: writeJson(initialState(plan.start, plan.variables, plan.caught)),
+      state: writeJson(plan.state ?? initialState(plan.start, plan.variables, plan.caught)),
       step_count: carried,
       carried_steps: carried,
       retry_of: original.id,
@@ -146,6 +200,7 @@ async function startAt(
 }
 
 interface Original {
+  tenant_id: string
   id: string
   flow_id: string
   version: number
@@ -166,6 +221,7 @@ async function lockOriginal(
   const row = await trx
     .selectFrom('automation_executions')
     .select([
+      'tenant_id',
       'id',
       'flow_id',
       'version',

@@ -54,7 +54,7 @@ export async function startTogether(
     if (each.refused !== null && (await startExecution(trx, each)).status === 'skipped') skipped++
   }
   const counts = new Map<string, Map<string, number>>()
-  const started = await startSimple(
+  const { started } = await startSimple(
     trx,
     checked.filter(({ refused }) => refused === null),
   )

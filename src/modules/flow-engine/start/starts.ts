@@ -3,17 +3,17 @@ import type { DB, TriggerKind } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
-import { derivedIdAt, derivedIdLike, newId } from '#lib/ids.ts'
+import { derivedIdAt, derivedIdLike, newId, uuidTime } from '#lib/ids.ts'
 import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import { cancelExecutions } from '../run/cancel.ts'
-import { decideEnrolment, enrolmentKey, hasStarted, lockKey } from './enrolment.ts'
+import { decideEnrolment, enrolmentKey, hasStarted, lockKey, recordEnrolment } from './enrolment.ts'
 import { StepError } from '../run/evaluate.ts'
 import { findStart } from './rate-cap.ts'
 import type { Program } from '../run/program.ts'
 import type { StoredTrigger } from '../run/scope.ts'
 import { initialState } from '../run/state.ts'
 import { insertWaits, type WaitKey } from '../wait/repository.ts'
-import { waitKey } from '../wait/waits.ts'
+import { isCancelledBefore, waitKey } from '../wait/waits.ts'
 
 export interface StartRequest {
   tenantId: string
@@ -30,7 +30,9 @@ export interface StartRequest {
   /** Of the event; 0 for what a person or system did. */
   causationDepth: number
   /** Why it may not start, whatever the enrolment says: rate_cap, halted, not_active. */
-  refused: string | null
+  refused: string | { reason: string; message: string } | null
+  /** It has a row already, of when it was missed. */
+  isMissed?: boolean
   /** The database's clock. */
   now: Date
   /** Told how many executions made way for it. */
@@ -48,64 +50,100 @@ export interface StartResult {
  * a row with status skipped and its reason; the same event starts the same flow once.
  */
 export async function startExecution(trx: Transaction<DB>, request: StartRequest): Promise<StartResult> {
-  const { program, now } = request
   const id = executionId(request)
-  const scope = startScope(request, id)
-  const { cancel_on } = program.flow.settings.enrolment
-  let key: string | null = null
-  let keys: WaitKey[] = []
-  let refused: Refusal | null = null
-  try {
-    key = enrolmentKey(program, scope, now)
-    keys = cancel_on.map((match, index) => waitKey(program, match, index, scope, now))
-    refused = await refusal(trx, request, key)
-  } catch (error) {
-    if (!(error instanceof StepError)) throw error
-    const { code, message } = error
-    refused = { reason: code, error: { step_id: '', code, message } }
-  }
+  const { key, keys, refused } = await decideStart(trx, request, id)
   const inserted = await insertExecution(trx, executionRow(request, id, key, refused))
   if (!inserted) return { id: null, status: 'duplicate', reason: null }
   if (refused !== null) return { id, status: 'skipped', reason: refused.reason }
   const { tenantId } = request
-  await insertWaits(trx, { tenantId, executionId: id, stepId: '', iteration: '', purpose: 'cancel', keys })
+  await recordEnrolment(trx, request, key, id)
+  const startMs = request.event === null ? request.now.getTime() : uuidTime(request.event.id).getTime()
+  const not = request.event?.id ?? null
+  const passedOver = new Map<number, string>()
+  const search = { tenantId, keys, startMs, now: request.now, not, passedOver }
+  const isCancelled = await isCancelledBefore(trx, request.program, search)
+  const wait = { tenantId, executionId: id, stepId: '', iteration: '', purpose: 'cancel' as const }
+  await insertWaits(trx, { ...wait, keys, passedOver })
+  if (isCancelled) await cancelExecutions(trx, tenantId, [id], 'cancel_on', request.onCancelled)
   return { id, status: 'queued', reason: null }
 }
 
+/** What the enrolment makes of a start. Executions that have to make way for it are cancelled. */
+export async function decideStart(
+  trx: Transaction<DB>,
+  request: StartRequest,
+  id: string,
+): Promise<{ key: string | null; keys: WaitKey[]; refused: Refusal | null }> {
+  const { program, now } = request
+  const scope = startScope(request, id)
+  const { cancel_on } = program.flow.settings.enrolment
+  let key: string | null = null
+  try {
+    key = enrolmentKey(program, scope, now)
+    const keys = cancel_on.map((match, index) => waitKey(program, match, index, scope, now))
+    return { key, keys, refused: await refusal(trx, request, key, id) }
+  } catch (error) {
+    if (!(error instanceof StepError)) throw error
+    const { code, message } = error
+    return { key, keys: [], refused: { reason: code, error: { step_id: '', code, message } } }
+  }
+}
+
+/** Why a start waits to be taken up later: the flow was paused or switched off, or the shop halted. */
+export const MISSED_REASONS: ReadonlySet<string> = new Set(['paused', 'not_active', 'halted'])
+
 /** Whether a start needs to look at nothing but itself: many such are one statement. */
 export function isSimpleStart({ program, causationDepth, refused }: StartRequest): boolean {
+  if (refused !== null) return typeof refused === 'string' && MISSED_REASONS.has(refused)
   const { key, cancel_on } = program.flow.settings.enrolment
-  return key === null && cancel_on.length === 0 && causationDepth <= MAX_CAUSATION_DEPTH && refused === null
+  return key === null && cancel_on.length === 0 && causationDepth <= MAX_CAUSATION_DEPTH
 }
 
 /**
  * In columns: a statement with a parameter for each value takes Postgres several times as long to parse as to carry out.
  *
  * @param requests by one clock, of any tenants and kinds
- * @returns the flow of each one that was not a duplicate
+ * @returns the flow of each one that has started, and how many rows say that one did not
  */
 export async function startSimple(
   trx: Transaction<DB>,
   requests: readonly StartRequest[],
-): Promise<string[]> {
+): Promise<{ started: string[]; skipped: number }> {
   const [first] = requests
-  if (first === undefined) return []
-  const rows = requests.map((request) => executionRow(request, executionId(request), null, null))
+  if (first === undefined) return { started: [], skipped: 0 }
+  const rows = requests.map(simpleRow)
   const column = <Name extends keyof ExecutionRow>(name: Name): ExecutionRow[Name][] =>
     rows.map((row) => row[name])
-  const { rows: inserted } = await sql<{ flow_id: string }>`
-    insert into automation_executions (tenant_id, id, flow_id, version, schema_version, status, event_id, start_key,
-      trigger_kind, trigger, state, due_at, causation_depth, expires_at, created_at)
-    select s.tenant_id, s.id, s.flow_id, s.version, ${FLOW_SCHEMA_VERSION}, 'queued', s.event_id, s.start_key,
-      s.trigger_kind, s.trigger, s.state, ${first.now}::timestamptz, s.causation_depth, s.expires_at, ${first.now}::timestamptz
+  const { rows: inserted } = await sql<{ flow_id: string; status: string }>`
+    insert into automation_executions (tenant_id, id, flow_id, version, schema_version, status, reason, event_id, key,
+      start_key, trigger_kind, trigger, state, due_at, causation_depth, expires_at, created_at, finished_at)
+    select s.tenant_id, s.id, s.flow_id, s.version, ${FLOW_SCHEMA_VERSION}, s.status, s.reason, s.event_id, s.key,
+      s.start_key, s.trigger_kind, s.trigger, s.state, case when s.status = 'queued' then ${first.now}::timestamptz end,
+      s.causation_depth, s.expires_at, ${first.now}::timestamptz,
+      case when s.status = 'skipped' then ${first.now}::timestamptz end
     from unnest(${column('tenant_id')}::uuid[], ${column('id')}::uuid[], ${column('flow_id')}::uuid[],
       ${column('version')}::int[], ${column('event_id')}::uuid[], ${column('start_key')}::text[],
       ${column('trigger_kind')}::text[], ${column('trigger')}::json[], ${column('state')}::json[],
-      ${column('causation_depth')}::smallint[], ${column('expires_at')}::timestamptz[])
+      ${column('causation_depth')}::smallint[], ${column('expires_at')}::timestamptz[], ${column('status')}::text[],
+      ${column('reason')}::text[], ${column('key')}::text[])
       as s (tenant_id, id, flow_id, version, event_id, start_key, trigger_kind, trigger, state, causation_depth,
-        expires_at)
-    on conflict do nothing returning flow_id`.execute(trx)
-  return inserted.map((row) => row.flow_id)
+        expires_at, status, reason, key)
+    on conflict do nothing returning flow_id, status`.execute(trx)
+  const started = inserted.flatMap((row) => (row.status === 'queued' ? [row.flow_id] : []))
+  return { started, skipped: inserted.length - started.length }
+}
+
+/** A start that is missed is listed by its key, if that comes out. */
+function simpleRow(request: StartRequest): ExecutionRow {
+  const id = executionId(request)
+  if (request.refused === null) return executionRow(request, id, null, null)
+  let key: string | null = null
+  try {
+    key = enrolmentKey(request.program, startScope(request, id), request.now)
+  } catch (error) {
+    if (!(error instanceof StepError)) throw error
+  }
+  return executionRow(request, id, key, toRefusal(request.refused))
 }
 
 /**
@@ -123,7 +161,7 @@ function executionId({ tenantId, flowId, event, scheduledAt }: StartRequest): st
 
 type ExecutionRow = ReturnType<typeof executionRow>
 
-interface Refusal {
+export interface Refusal {
   reason: string
   error: { step_id: string; code: string; message: string } | null
 }
@@ -196,22 +234,30 @@ export function startScope(
   }
 }
 
+function toRefusal(refused: NonNullable<StartRequest['refused']>): Refusal {
+  if (typeof refused === 'string') return { reason: refused, error: null }
+  const { reason, message } = refused
+  return { reason, error: { step_id: '', code: reason, message } }
+}
+
 /** Why it does not start; null: it does. What has to make way for it is cancelled. */
 async function refusal(
   trx: Transaction<DB>,
   request: StartRequest,
   key: string | null,
+  id: string,
 ): Promise<Refusal | null> {
   const { tenantId, flowId } = request
   const because = (reason: string): Refusal => ({ reason, error: null })
-  if (request.refused !== null) return because(request.refused)
+  if (request.refused !== null) return toRefusal(request.refused)
   if (request.causationDepth > MAX_CAUSATION_DEPTH) return because('causation_depth')
   if (key === null) return null
   await lockKey(trx, flowId, key)
-  const eventId = request.event?.id
+  const eventId = request.isMissed === true ? undefined : request.event?.id
   if (eventId !== undefined && (await hasStarted(trx, { tenantId, flowId, eventId }))) return null
-  if (request.startKey != null && (await findStart(trx, tenantId, flowId, request.startKey))) return null
-  const { reason, restarts } = await decideEnrolment(trx, request, key)
+  const isFirst = request.isMissed === true || request.startKey == null
+  if (!isFirst && (await findStart(trx, tenantId, flowId, request.startKey as string))) return null
+  const { reason, restarts } = await decideEnrolment(trx, request, key, id)
   if (restarts.length > 0) await cancelExecutions(trx, tenantId, restarts, 'restarted', request.onCancelled)
   return reason === null ? null : because(reason)
 }

@@ -7,6 +7,8 @@ import { StepError, type Templates, test } from '../run/evaluate.ts'
 export interface TriggerRefusal {
   /** `filter_budget`: the filter costs more than it may. */
   reason: 'event_type' | 'source' | 'filter' | 'filter_budget'
+  /** An operator of the filter met a value that it does not fit. */
+  isMismatch?: boolean
   /** What kept the filter from being tested, if something did. */
   note: string | null
 }
@@ -38,7 +40,7 @@ export function filterRefusal(
   try {
     const { result, note, exhausted } = test(program, filter, scope, now, { budget })
     if (exhausted) return { reason: 'filter_budget', note }
-    return result ? null : { reason: 'filter', note }
+    return result ? null : { reason: 'filter', note, isMismatch: note !== null }
   } catch (error) {
     // A value of the filter is missing in what came: it is not something that the flow is about.
     if (error instanceof StepError) return { reason: 'filter', note: error.message }

@@ -1,6 +1,7 @@
 import type { FlowScope } from '#lib/flow/scope.ts'
 import type { MessageStep } from '#lib/flow/types.ts'
 import type { MessageDraft, RecordedMessage } from '#modules/message/index.ts'
+import { actionTarget } from './target.ts'
 import type { Call, CallContext, CallName, CallResult } from './types.ts'
 import { render, renderText, StepError } from '../run/evaluate.ts'
 import type { Program } from '../run/program.ts'
@@ -19,6 +20,7 @@ export interface MessageOutput extends TemplateMessage {
   source: 'template' | 'ai'
   model: string | null
   fallback_reason: string | null
+  fallback_detail: string | null
   /** Of the action that sent it. */
   result: unknown
 }
@@ -96,6 +98,7 @@ export function messageCall(
   const call: Call = {
     name,
     step,
+    target: actionTarget(step.config.send_with),
     input: template,
     async send(ctx, eventDepth, mayHaveRun) {
       const output = toOutput(await ctx.messages.compose(name, draft))
@@ -123,12 +126,13 @@ export function messageCall(
 
 /** What the step would give with the template's text, if sending it gave `result`. */
 function templateOutput(message: TemplateMessage, result: unknown): MessageOutput {
-  return { message_id: null, ...message, source: 'template', model: null, fallback_reason: null, result }
+  const none = { model: null, fallback_reason: null, fallback_detail: null }
+  return { message_id: null, ...message, source: 'template', ...none, result }
 }
 
 function toOutput({ id, ...message }: RecordedMessage): Omit<MessageOutput, 'result'> {
-  const { channel, to, subject, body, source, model, fallback_reason } = message
-  return { message_id: id, channel, to, subject, body, source, model, fallback_reason }
+  const { channel, to, subject, body, source, model, fallback_reason, fallback_detail } = message
+  return { message_id: id, channel, to, subject, body, source, model, fallback_reason, fallback_detail }
 }
 
 function withMessage(output: Omit<MessageOutput, 'result'>, result: CallResult): CallResult {

@@ -7,6 +7,7 @@ import { render, renderText, renderUrlText, StepError } from '../run/evaluate.ts
 import { messageCall } from './message-call.ts'
 import type { RunCalls } from '../run/ports.ts'
 import type { Program } from '../run/program.ts'
+import { actionTarget } from './target.ts'
 import type { Call, CallContext, CallName, CallResult, CallStep } from './types.ts'
 
 const PLATFORM = 'platform'
@@ -42,6 +43,7 @@ export function callOf(program: Program, step: CallStep, name: CallName, scope: 
     return {
       name,
       step,
+      target: originOf(input.url) ?? 'http',
       input,
       send: (ctx, eventDepth) =>
         callHttp(ctx, name, input, timeoutMs, { id: eventId, depth: eventDepth + 1 }),
@@ -57,10 +59,27 @@ export function callOf(program: Program, step: CallStep, name: CallName, scope: 
   return {
     name,
     step,
+    target: actionTarget(step.config),
     input,
     send: (ctx, eventDepth, mayHaveRun) =>
       callAction(ctx, name, step, input, { scope, eventDepth }, mayHaveRun),
   }
+}
+
+/** Answers of those who are busy or down, whatever they are asked. A 500 may be about one request alone. */
+const AWAY_STATUS = new Set([429, 502, 503, 504])
+const AWAY_CODES = new Set([
+  'breaker_open',
+  'plugin_inactive',
+  'connect_refused',
+  'connect_timeout',
+  'dns_error',
+  'tls_error',
+])
+
+/** @param code only without an answer: an answer's may be the other side's own */
+function isAway(status: number | null, code: string): boolean {
+  return status === null ? AWAY_CODES.has(code) : AWAY_STATUS.has(status)
 }
 
 async function callAction(
@@ -151,17 +170,29 @@ async function callHttp(
     return { kind: 'success', output: { status: response.status, body: response.body } }
   }
   const { code, message, transient, retryAfterMs } = read
-  return { kind: 'failure', code, message, transient, retryAfterMs }
+  return {
+    kind: 'failure',
+    code,
+    message,
+    transient,
+    answered: read.status !== null,
+    away: isAway(read.status, code),
+    retryAfterMs,
+  }
 }
 
 function toCallResult(result: ActionResult): CallResult {
   if (result.status === 'accepted') return { kind: 'accepted' }
   if (result.success) return { kind: 'success', output: result.data }
+  const code = result.error?.code ?? 'action_failed'
   return {
     kind: 'failure',
-    code: result.error?.code ?? 'action_failed',
+    code,
     message: result.error?.message ?? 'The action failed.',
-    transient: result.transient,
+    // A plugin that is paused is resumed some time; who dispatches an action is told at once.
+    transient: result.transient || code === 'plugin_inactive',
+    answered: result.responseStatus !== null,
+    away: isAway(result.responseStatus, code),
     retryAfterMs: result.retryAfterMs,
   }
 }

@@ -5,21 +5,26 @@ const JITTER = 0.2
 
 /**
  * How long to wait before the next attempt, or null: no more. Retried is what may pass by itself: no answer, 408,
- * 425, 429 and 5xx. A `Retry-After` wins over the policy's pause, up to its cap.
+ * 425, 429, 5xx and a plugin that is paused, so often as the policy says at least, and until its patience is over. A
+ * `Retry-After` wins over the policy's pause, up to its cap.
  *
  * | failures | pause (base 1 s) |
  * | -------- | ---------------- |
  * | 1        | 1 s ±20 %        |
  * | 2        | 2 s ±20 %        |
  * | 3        | 4 s ±20 %        |
+ *
+ * @param elapsedMs since the execution came to the step
  */
 export function retryPauseMs(
   policy: RetryPolicy | null,
   failures: number,
   failure: { transient: boolean; retryAfterMs: number | null },
+  elapsedMs = Infinity,
   random: () => number = Math.random,
 ): number | null {
-  if (policy === null || !failure.transient || failures > policy.max_retries) return null
+  if (policy === null || !failure.transient) return null
+  if (failures > policy.max_retries && elapsedMs >= (policy.patience_ms ?? 0)) return null
   if (failure.retryAfterMs !== null) return Math.min(failure.retryAfterMs, policy.cap_ms)
   const pause = policy.base_ms * FACTOR ** (failures - 1) * (1 - JITTER + 2 * JITTER * random())
   return Math.round(Math.min(pause, policy.cap_ms))

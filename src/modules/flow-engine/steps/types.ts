@@ -8,7 +8,18 @@ export type CallResult =
   | { kind: 'success'; output: unknown }
   /** The plugin will complete it later. */
   | { kind: 'accepted' }
-  | { kind: 'failure'; code: string; message: string; transient: boolean; retryAfterMs: number | null }
+  | {
+      kind: 'failure'
+      code: string
+      message: string
+      /** It may pass by itself. */
+      transient: boolean
+      /** There was an answer. */
+      answered: boolean
+      /** It is about the other side, whatever it was asked: others would meet the same. */
+      away: boolean
+      retryAfterMs: number | null
+    }
 
 export interface CallContext {
   dispatcher: DispatcherService
@@ -30,6 +41,8 @@ export type CallStep = ActionStep | HttpStep | MessageStep
 export interface Call {
   name: CallName
   step: CallStep
+  /** Whom it asks for what: calls to the same target fail together when the other side is away. */
+  target: string
   input: unknown
   /**
    * @param eventDepth of the event that started the execution

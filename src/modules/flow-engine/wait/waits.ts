@@ -44,6 +44,7 @@ const LOOK_BACK_MAX_EVENTS = 10_000
 const LOOK_BACK_PAGE = 200
 /** An index entry holds no more than 2,700, with the event's type. */
 const MAX_PATHS_BYTES = 2_000
+const LAST: FeedKey = { position: '9223372036854775807', id: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }
 const FIRST: FeedKey = { position: '-1', id: '00000000-0000-0000-0000-000000000000' }
 
 /**
@@ -228,6 +229,33 @@ interface Search {
   now: Date
   /** Gets the last event of each alternative whose filter cost too much. */
   passedOver: Map<number, string>
+}
+
+/** Whether an event that came since then meets one of the keys; beyond the cursor the matcher finds it, too. */
+export async function hasCome(
+  trx: Transaction<DB>,
+  { not, ...search }: Omit<Search, 'seen'> & { not: string | null },
+): Promise<boolean> {
+  if (search.keys.length === 0) return false
+  const seen = new Set(not === null ? [] : [not])
+  return (await lookBack(trx, { ...search, seen }, FIRST, LAST)) !== null
+}
+
+/**
+ * Whether what is to cancel an execution came before it started, within what `cancel_on` looks back.
+ * @param keys of the flow's `cancel_on`, in order
+ */
+export async function isCancelledBefore(
+  trx: Transaction<DB>,
+  { flow }: Program,
+  { keys, startMs, ...search }: Omit<Search, 'seen' | 'sinceMs'> & { startMs: number; not: string | null },
+): Promise<boolean> {
+  for (const key of keys) {
+    const lookBackMs = flow.settings.enrolment.cancel_on[key.alternative]?.look_back_ms
+    if (lookBackMs === undefined) continue
+    if (await hasCome(trx, { ...search, keys: [key], sinceMs: startMs - lookBackMs })) return true
+  }
+  return false
 }
 
 /** The first event behind `after`, up to `until`, that meets one of the keys. */

@@ -17,7 +17,8 @@ export const abandonedCart = defineTemplate({
   id: 'abandoned_cart',
   title: 'Remind of unpaid orders',
   description:
-    'Writes to the customer of an order that is neither paid nor cancelled some hours after it was placed.',
+    'Writes to the customer of an order that is neither paid nor cancelled some hours after it was placed, unless that ' +
+    'customer has paid another one meanwhile.',
   category: 'orders',
   parameters: {
     hours: integer('Hours', 'How long to wait for the payment.', { default: 4, minimum: 1, maximum: 720 }),
@@ -40,6 +41,8 @@ export const abandonedCart = defineTemplate({
         any: [
           { event: 'order.paid', match: SAME_ORDER },
           { event: 'order.cancelled', match: SAME_ORDER },
+          // Who gave up one order may have placed and paid another. Guests have no id.
+          { event: 'order.paid', match: { customer_id: '{{trigger.customer_id | default: "none"}}' } },
         ],
         timeout: `${values.hours} hours`,
         // An order that is paid at once may be told of together with its payment, in either order.
@@ -49,7 +52,12 @@ export const abandonedCart = defineTemplate({
       },
       reachableStep('email', CUSTOMER_ADDRESS, 'reminder'),
       messageStep('reminder', { ...values, channel: 'email' }, CUSTOMER_ADDRESS),
-      { id: 'settled', type: 'stop', outcome: 'stopped', reason: 'The order was paid or cancelled in time.' },
+      {
+        id: 'settled',
+        type: 'stop',
+        outcome: 'stopped',
+        reason: 'The customer paid, or cancelled the order, in time.',
+      },
     ],
     settings: { enrolment: onceEach('order') },
   }),

@@ -7,12 +7,16 @@ import {
   SHOP_NAME,
   subject,
 } from '../message.ts'
-import { defineTemplate, onceEach, onEvent } from '../template.ts'
+import { defineTemplate, idOf, onceEach, onEvent } from '../template.ts'
+
+/** What tells one parcel of an order from another. */
+const TRACKING_NUMBER = 'trigger.shipment.tracking_number'
 
 export const orderShipped = defineTemplate({
   id: 'order_shipped',
   title: 'Tell that an order is on its way',
-  description: 'Writes to the customer when an order leaves the warehouse, with the tracking number.',
+  description:
+    'Writes to the customer when an order leaves the warehouse, once for each parcel, with the tracking number.',
   category: 'orders',
   parameters: {
     subject: subject('Your order {{trigger.number | default: ""}} is on its way'),
@@ -32,6 +36,8 @@ export const orderShipped = defineTemplate({
       reachableStep('email', CUSTOMER_ADDRESS, 'notice'),
       messageStep('notice', { ...values, channel: 'email' }, CUSTOMER_ADDRESS),
     ],
-    settings: { enrolment: onceEach('order') },
+    settings: {
+      enrolment: { ...onceEach('order'), key: `{{${idOf('order')}}} {{${TRACKING_NUMBER} | default: ""}}` },
+    },
   }),
 })

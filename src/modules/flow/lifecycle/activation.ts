@@ -2,7 +2,13 @@ import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { CanonicalFlow, FlowProblem } from '#lib/flow/index.ts'
 import { enforceQuotas } from '#infra/quotas.ts'
-import { ensureCursor, lockCursor } from '#modules/flow-engine/index.ts'
+import {
+  countMissed,
+  ensureCursor,
+  lockCursor,
+  markMissed,
+  type MissedFilter,
+} from '#modules/flow-engine/index.ts'
 import { compile, isSameVersion, versionText } from '../definition/compile.ts'
 import type { FlowContext } from '../context.ts'
 import type { Definition } from '../definition/definition.ts'
@@ -65,7 +71,7 @@ export async function putInForce(
   const updated = await updateFlow(trx, row, {
     published_version: version,
     ...(!isActive && row.status === 'draft' && { status: 'inactive' }),
-    ...(activate && { status: 'active', status_reason: null, consecutive_failures: 0 }),
+    ...(activate && { status: 'active', status_reason: null, off_since: null, consecutive_failures: 0 }),
   })
   if (isActive && version !== row.published_version) {
     await enforceQuotas(trx, row.tenant_id, ['active_flow_bytes'])
@@ -114,4 +120,37 @@ export async function cancelLive(
     if (after === null) return cancelled
     cancelled += await ctx.engine.cancel(tenantId, ids, reason)
   }
+}
+
+/** What became of starts that were missed. */
+export interface CaughtUp {
+  /** How many there are. */
+  missed: number
+  /** How many of them will start, before anything newer does. */
+  taken_up: number
+}
+
+/**
+ * Takes up what a flow that was off has missed. Left to itself only what a pause by the service has kept away, which
+ * nobody wanted: what was switched off may have been so for months, and what triggers itself would do so again.
+ *
+ * @param before the flow as it was
+ */
+export async function takeUpOnActivation(
+  trx: Transaction<DB>,
+  before: FlowRow,
+  catchUp: boolean | undefined,
+): Promise<CaughtUp> {
+  const { tenant_id: tenantId, id: flowId, status, status_reason, off_since: since } = before
+  if (since === null || (status !== 'paused' && status !== 'inactive')) return { missed: 0, taken_up: 0 }
+  const filter: MissedFilter = {
+    tenantId,
+    flowId,
+    reasons: ['paused', 'not_active'],
+    since,
+    until: null,
+  }
+  const isWanted = catchUp ?? (status === 'paused' && status_reason === 'failing')
+  const missed = await countMissed(trx, filter)
+  return { missed, taken_up: isWanted ? await markMissed(trx, filter) : 0 }
 }

@@ -18,6 +18,8 @@ import {
   flowVersionNotFound,
 } from '../errors.ts'
 import {
+  ActivatedFlow,
+  ActivateRequest,
   DeactivatedFlow,
   DeactivateRequest,
   FlowVersion,
@@ -34,7 +36,7 @@ import { activateFlow, deactivateFlow, publishFlow } from './service.ts'
 import { etagOf } from './revision.ts'
 import { FLOW_TAGS as tags, targetOf } from '../routes.ts'
 import { runFlow } from './run.ts'
-import { Flow, FlowParams } from '../schemas.ts'
+import { FlowParams } from '../schemas.ts'
 import { listVersions, readVersion } from '../versions/service.ts'
 
 export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
@@ -61,8 +63,9 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
       },
     },
     async (request, reply) => {
-      const { activate, cancel_running: cancelRunning } = request.body
-      const flow = await publishFlow(ctx, request.actor, targetOf(request), { activate, cancelRunning })
+      const { activate, cancel_running: cancelRunning, catch_up: catchUp } = request.body
+      const options = { activate, cancelRunning, catchUp }
+      const flow = await publishFlow(ctx, request.actor, targetOf(request), options)
       return sendWithDefinition(reply.header('etag', etagOf(flow.revision)), 200, flow)
     },
   )
@@ -77,17 +80,20 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
         summary: 'Switch a flow on',
         description:
           'With what is published; a flow that was never published is published by this. It also lets a flow go on ' +
-          'that the service has paused.',
+          'that the service has paused, and takes up what that has missed, each once and in order. Of a flow that was ' +
+          'switched off `catch_up` does so.',
         params: FlowParams,
         headers: IfMatch,
+        body: ref(ActivateRequest),
         response: {
-          200: withHeaders(ref(Flow), 'etag'),
+          200: withHeaders(ref(ActivatedFlow), 'etag'),
           ...problems(...WRITE_PROBLEMS, flowNotFound, flowChanged, flowInvalid),
         },
       },
     },
     async (request, reply) => {
-      const flow = await activateFlow(ctx, request.actor, targetOf(request))
+      const { catch_up: catchUp } = request.body
+      const flow = await activateFlow(ctx, request.actor, targetOf(request), { catchUp })
       return sendWithDefinition(reply.header('etag', etagOf(flow.revision)), 200, flow)
     },
   )

@@ -15,6 +15,50 @@ const CancelRunning = Defaulted(
   }),
 )
 
+const CatchUp = Type.Optional(
+  Type.Boolean({
+    description:
+      'Whether what the flow has missed since `off_since` starts now, each once and in order. Left out: only what it ' +
+      'missed while the service had paused it as `failing`',
+  }),
+)
+const CAUGHT_UP = {
+  missed: Type.Integer({
+    description: 'Starts that were missed while it was off; at most 50,000 are counted',
+  }),
+  taken_up: Type.Integer({ description: 'How many of them start now, before anything newer does' }),
+}
+
+export const CatchUpRequest = Type.Object(
+  {
+    since: Type.Optional(
+      Type.String({ maxLength: 64, description: 'Only what was missed at this time or later' }),
+    ),
+    until: Type.Optional(
+      Type.String({ maxLength: 64, description: 'Only what was missed before this time' }),
+    ),
+    dry_run: Defaulted(Type.Boolean({ default: false, description: 'Count only' })),
+  },
+  {
+    $id: 'CatchUpRequest',
+    additionalProperties: false,
+    default: {},
+    examples: [{ since: '2026-05-01T00:00:00Z', dry_run: true }],
+  },
+)
+export const CatchUpResult = Type.Object(
+  {
+    ...CAUGHT_UP,
+    remaining: Type.Integer({ description: 'More than one call takes up: call again until it is 0' }),
+  },
+  { $id: 'CatchUpResult' },
+)
+
+export const ActivateRequest = Type.Object(
+  { catch_up: CatchUp },
+  { $id: 'ActivateRequest', additionalProperties: false, default: {}, examples: [{ catch_up: true }] },
+)
+
 export const PublishRequest = Type.Object(
   {
     activate: Defaulted(
@@ -24,6 +68,7 @@ export const PublishRequest = Type.Object(
       }),
     ),
     cancel_running: CancelRunning,
+    catch_up: CatchUp,
   },
   { $id: 'PublishRequest', additionalProperties: false, default: {}, examples: [{ activate: false }] },
 )
@@ -44,9 +89,14 @@ export const PublishedFlow = Type.Object(
     ...FLOW_STATE,
     running_on_older_versions: running('Executions that still run on older versions, and finish there'),
     cancelled: running('Executions that were told to end, by `cancel_running`'),
+    ...CAUGHT_UP,
     definition: SentDefinition,
   },
   { $id: 'PublishedFlow' },
+)
+export const ActivatedFlow = Type.Object(
+  { ...FLOW_HEAD, ...FLOW_STATE, ...CAUGHT_UP, definition: SentDefinition },
+  { $id: 'ActivatedFlow' },
 )
 export const DeactivatedFlow = Type.Object(
   {
@@ -139,6 +189,10 @@ export const StartedRun = Type.Object(
 )
 
 export const LIFECYCLE_SCHEMAS = [
+  CatchUpRequest,
+  CatchUpResult,
+  ActivateRequest,
+  ActivatedFlow,
   PublishRequest,
   DeactivateRequest,
   PublishedFlow,

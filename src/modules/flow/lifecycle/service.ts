@@ -1,9 +1,19 @@
 import type { Actor } from '#infra/auth/auth.ts'
-import { cancelLive, changeActive, compileToRun, putInForce, type Runnable } from './activation.ts'
+import { countMissed, lockCursor, markMissed, type MissedFilter } from '#modules/flow-engine/index.ts'
+import {
+  cancelLive,
+  type CaughtUp,
+  changeActive,
+  compileToRun,
+  putInForce,
+  type Runnable,
+  takeUpOnActivation,
+} from './activation.ts'
 import type { FlowContext } from '../context.ts'
 import { parseDefinition } from '../definition/definition.ts'
-import { type FlowRow, updateFlow } from '../repository.ts'
-import { type Target, withUnchanged } from './revision.ts'
+import { flowNotActive } from '../errors.ts'
+import { findFlow, type FlowRow, lockFlow, updateFlow } from '../repository.ts'
+import { found, type Target, withUnchanged } from './revision.ts'
 import { auditFlow } from '../service.ts'
 import { countLive, findVersion } from '../versions/repository.ts'
 import { type Flow, viewFlow } from '../view.ts'
@@ -11,7 +21,11 @@ import { type Flow, viewFlow } from '../view.ts'
 export interface Published extends Flow {
   running_on_older_versions: number
   cancelled: number
+  missed: number
+  taken_up: number
 }
+
+export interface Activated extends Flow, CaughtUp {}
 
 export interface Deactivated extends Flow {
   running: number
@@ -26,52 +40,111 @@ export async function publishFlow(
   ctx: FlowContext,
   actor: Actor,
   target: Target,
-  { activate = true, cancelRunning = false }: { activate?: boolean; cancelRunning?: boolean } = {},
+  {
+    activate = true,
+    cancelRunning = false,
+    catchUp,
+  }: { activate?: boolean; cancelRunning?: boolean; catchUp?: boolean | undefined } = {},
 ): Promise<Published> {
-  const { row, runnable } = await withUnchanged(
+  const { row, runnable, caughtUp } = await withUnchanged(
     ctx,
     actor,
     target,
     ({ definition }) => compileToRun(ctx, target.tenantId, parseDefinition(definition)),
     (lock, runnable) =>
       changeActive(ctx, target.tenantId, async (trx, now) => {
-        const row = await putInForce(ctx, trx, await lock(trx), runnable, { activate, now })
+        const before = await lock(trx)
+        const row = await putInForce(ctx, trx, before, runnable, { activate, now })
+        const caughtUp = await takeUpOnActivation(trx, before, activate ? catchUp : false)
         await auditFlow(trx, actor, row, 'flow.published', {
           version: row.published_version,
           status: row.status,
           cancel_running: cancelRunning,
+          taken_up: caughtUp.taken_up,
         })
-        return { row, runnable }
+        return { row, runnable, caughtUp }
       }),
   )
+  if (caughtUp.taken_up > 0) ctx.signals.publish('events_stored', [target.tenantId])
   const { published_version: version } = row
   const cancelled = cancelRunning
     ? await cancelLive(ctx, target, { reason: 'version_replaced', exceptVersion: version })
     : 0
   const live = await countLive(ctx.db, target.tenantId, target.id)
   const older = live.filter((each) => each.version !== version).reduce((sum, { count }) => sum + count, 0)
-  return { ...(await viewFlow(ctx, actor, row, runnable)), running_on_older_versions: older, cancelled }
+  const flow = await viewFlow(ctx, actor, row, runnable)
+  return { ...flow, running_on_older_versions: older, cancelled, ...caughtUp }
 }
 
 /**
  * Switches the flow on, with what is published, or else with its draft. What is published is compiled again: what it
  * names may have gone or come anew meanwhile, and then it is published anew.
+ *
+ * @param catchUp whether what it has missed starts now; left out: what it missed while the service had paused it
  * @throws `flow_not_found`, `flow_changed`, `flow_invalid`
  */
-export async function activateFlow(ctx: FlowContext, actor: Actor, target: Target): Promise<Flow> {
-  const row = await withUnchanged(
+export async function activateFlow(
+  ctx: FlowContext,
+  actor: Actor,
+  target: Target,
+  { catchUp }: { catchUp?: boolean | undefined } = {},
+): Promise<Activated> {
+  const { row, caughtUp } = await withUnchanged(
     ctx,
     actor,
     target,
     (before) => publishedOrDraft(ctx, before),
     (lock, runnable) =>
       changeActive(ctx, target.tenantId, async (trx, now) => {
-        const after = await putInForce(ctx, trx, await lock(trx), runnable, { activate: true, now })
-        await auditFlow(trx, actor, after, 'flow.activated', { version: after.published_version })
-        return after
+        const before = await lock(trx)
+        const row = await putInForce(ctx, trx, before, runnable, { activate: true, now })
+        const caughtUp = await takeUpOnActivation(trx, before, catchUp)
+        await auditFlow(trx, actor, row, 'flow.activated', {
+          version: row.published_version,
+          taken_up: caughtUp.taken_up,
+        })
+        return { row, caughtUp }
       }),
   )
-  return viewFlow(ctx, actor, row)
+  if (caughtUp.taken_up > 0) ctx.signals.publish('events_stored', [target.tenantId])
+  return { ...(await viewFlow(ctx, actor, row)), ...caughtUp }
+}
+
+/**
+ * Starts what an active flow has missed while it was paused or off, or the shop halted: each once, in the order in which
+ * it came, before anything newer. @throws `flow_not_found`, `flow_not_active`
+ */
+export async function catchUpFlow(
+  ctx: FlowContext,
+  actor: Actor,
+  { tenantId, id }: Pick<Target, 'tenantId' | 'id'>,
+  { since, until, dryRun }: { since: Date | null; until: Date | null; dryRun: boolean },
+): Promise<CaughtUp & { remaining: number }> {
+  const filter: MissedFilter = {
+    tenantId,
+    flowId: id,
+    reasons: ['paused', 'not_active', 'halted'],
+    since,
+    until,
+  }
+  const { status } = found(await findFlow(ctx.db, tenantId, id))
+  if (dryRun) {
+    const missed = await countMissed(ctx.db, filter)
+    return { missed, taken_up: 0, remaining: missed }
+  }
+  if (status !== 'active') throw flowNotActive()
+  const caughtUp = await ctx.db.transaction().execute(async (trx) => {
+    await lockCursor(trx, tenantId, 'hold')
+    const row = found(await lockFlow(trx, tenantId, id))
+    if (row.status !== 'active') throw flowNotActive()
+    const taken_up = await markMissed(trx, filter)
+    const remaining = await countMissed(trx, filter)
+    const detail = { taken_up, since: since?.toISOString() ?? null, until: until?.toISOString() ?? null }
+    await auditFlow(trx, actor, row, 'flow.caught_up', detail)
+    return { missed: taken_up + remaining, taken_up, remaining }
+  })
+  ctx.signals.publish('events_stored', [tenantId])
+  return caughtUp
 }
 
 /** Starts nothing new; what is under way finishes, unless it is to be cancelled. */
@@ -91,7 +164,11 @@ export async function deactivateFlow(
         const before = await lock(trx)
         await ctx.triggers.sync(trx, target.tenantId, target.id, [], now)
         const status = before.published_version === null ? before.status : 'inactive'
-        const after = await updateFlow(trx, before, { status, status_reason: null })
+        const after = await updateFlow(trx, before, {
+          status,
+          status_reason: null,
+          ...(status === 'inactive' && { off_since: before.off_since ?? now }),
+        })
         await auditFlow(trx, actor, after, 'flow.deactivated', { cancel_running: cancelRunning })
         return after
       }),

@@ -121,4 +121,15 @@ export const STRUCTURE_CASES: readonly Case[] = [
     '/steps/2',
     /"a" leads there by "error"/,
   ],
+  [
+    'a list of steps at a port',
+    flow([
+      { id: 'c', type: 'condition', field: 'a', operator: 'exists', on_true: ['a', 'b'] },
+      act('a'),
+      act('b'),
+    ]),
+    'unknown_target',
+    '/steps/0/on_true',
+    /one step/,
+  ],
 ]

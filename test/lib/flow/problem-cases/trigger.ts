@@ -59,4 +59,11 @@ export const TRIGGER_CASES: readonly Case[] = [
     '/steps/0',
     /customer.updated/,
   ],
+  [
+    'days of the month and of the week',
+    on({ type: 'schedule', cron: '0 9 1-7 * MON' }),
+    'schedule_days_either',
+    '/trigger/cron',
+    /MON#1/,
+  ],
 ]

@@ -38,6 +38,8 @@ function boundaryOf(
     error: null,
     state: JSON.stringify(claimed.state),
     dueAtMs: null,
+    heldBy: null,
+    wasHeld: false,
     leaseMs: LEASE_MS,
     stepCount: claimed.step_count,
     received: claimed.received,

@@ -159,6 +159,46 @@ t.test('reenter_after keeps another one away for so long', async (t) => {
   ])
 })
 
+t.test('reenter_after is remembered longer than executions are, and never means never', async (t) => {
+  const shop = await world.shop()
+  const long = await shop.publish(enrolled({ while_active: 'allow', reenter_after_ms: 300 * DAY_MS }))
+  const never = await shop.publish(
+    enrolled({ while_active: 'allow', reenter_after_ms: 366 * DAY_MS, reenter_never: true }),
+  )
+  const plain = await shop.publish(enrolled({ while_active: 'allow' }))
+  const come = async (): Promise<void> => {
+    await shop.send('order.created', { customer: 'ann@example.com' })
+    await shop.run()
+  }
+  const forget = async (): Promise<void> => {
+    for (const table of ['automation_waits', 'automation_executions'] as const)
+      await shop.db.deleteFrom(table).where('tenant_id', '=', shop.tenant.id).execute()
+  }
+  await come()
+  await forget()
+  shop.pass(200 * DAY_MS)
+  await come()
+  t.strictSame(outcomes(await shop.executions(long)), ['skipped/reentered_too_soon'])
+  t.strictSame(outcomes(await shop.executions(never)), ['skipped/reentered_too_soon'])
+  await forget()
+  shop.pass(1_000 * DAY_MS)
+  await come()
+  t.strictSame(outcomes(await shop.executions(long)), ['waiting/delay'])
+  t.strictSame(outcomes(await shop.executions(never)), ['skipped/reentered_too_soon'])
+  const rows = await shop.db
+    .selectFrom('automation_enrolments')
+    .selectAll()
+    .where('tenant_id', '=', shop.tenant.id)
+    .execute()
+  t.match(
+    rows.find(({ flow_id }) => flow_id === never),
+    { expires_at: null },
+  )
+  t.equal(rows.length, 2, 'nothing for a flow without a rule')
+  t.notOk(rows.some(({ flow_id }) => flow_id === plain))
+  t.notMatch(JSON.stringify(rows), 'ann@example.com')
+})
+
 t.test('a start whose key or cancel_on cannot be filled in is skipped and says why', async (t) => {
   const shop = await world.shop()
   const keyed = await shop.publish(enrolled({}))
@@ -257,9 +297,10 @@ t.test('a flow that fails twenty times in a row is paused, and one success betwe
   t.match(await flowRow(shop, flow), { status: 'active', consecutive_failures: 19 })
   await sendAll('bad', 1)
   t.match(await flowRow(shop, flow), { status: 'paused', status_reason: 'failing' })
-  const before = (await shop.executions(flow)).length
+  const calls = receiver.received.length
   await sendAll('bad', 1)
-  t.equal((await shop.executions(flow)).length, before, 'a paused flow starts nothing')
+  t.equal(receiver.received.length, calls, 'a paused flow starts nothing')
+  t.equal(outcomes(await shop.executions(flow)).at(-1), 'skipped/paused', 'and what it misses is kept')
 })
 
 t.test(
@@ -289,11 +330,19 @@ t.test(
     await shop.send('order.created', { order_id: 3 })
     await shop.send('order.paid', { order_id: 1 })
     await shop.run()
-    t.strictSame(outcomes(await shop.executions(flow)), ['waiting/event', 'cancelled/halted'])
+    t.strictSame(outcomes(await shop.executions(flow)), [
+      'waiting/event',
+      'cancelled/halted',
+      'skipped/halted',
+    ])
     t.equal(receiver.received.length, 0)
     await world.app.flowEngine.resume(shop.tenant.id)
     await shop.run()
-    t.strictSame(outcomes(await shop.executions(flow)), ['completed/done', 'cancelled/halted'])
+    t.strictSame(outcomes(await shop.executions(flow)), [
+      'completed/done',
+      'cancelled/halted',
+      'skipped/halted',
+    ])
   },
 )
 
@@ -368,3 +417,66 @@ t.test(
     t.strictSame((await shop.executions(flow)).map(({ event_id }) => event_id).sort(), sent.sort())
   },
 )
+
+t.test('a filter that does not fit what came leaves a trace', async (t) => {
+  const shop = await world.shop()
+  const filter = { field: 'trigger.total', operator: 'gt' as const, value: 100 }
+  const trigger = { id: 'x', type: 'event' as const, event_types: ['order.created'], filter, plugin_id: null }
+  const flow = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }, { triggers: [trigger] }))
+  for (const total of [5, 'much', 500]) await shop.send('order.created', { total })
+  await shop.run()
+  t.match(await shop.executions(flow), [
+    { status: 'skipped', reason: 'filter_mismatch', error: { code: 'filter_mismatch', message: /total/ } },
+    { status: 'waiting' },
+  ])
+  t.equal((await shop.executions(flow)).length, 2, 'not being met is no trouble')
+})
+
+t.test('cancel_on may look back: what came before the start ends it', async (t) => {
+  const shop = await world.shop()
+  const match = { order_id: '{{trigger.order_id}}' }
+  const cancel_on = [{ event: 'order.paid', match, filter: null, look_back_ms: 10 * MINUTE_MS }]
+  const flow = await shop.publish(enrolled({ key: null, while_active: 'allow', cancel_on }))
+  await shop.send('order.paid', { order_id: 1 })
+  await shop.send('order.created', { order_id: 1 })
+  await shop.send('order.created', { order_id: 2 })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['cancelled/cancel_on', 'waiting/delay'])
+})
+
+t.test('changed holds for our own event of a stock', async (t) => {
+  const shop = await world.shop()
+  const filter = { field: 'trigger.available', operator: 'changed' as const }
+  const trigger = {
+    id: 'x',
+    type: 'event' as const,
+    event_types: ['inventory.updated'],
+    filter,
+    plugin_id: null,
+  }
+  const flow = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }, { triggers: [trigger] }))
+  await shop.send('inventory.updated', { product_id: 1, available: 5, previous: 5 })
+  const changed = await shop.send('inventory.updated', { product_id: 1, available: 4, previous: 5 })
+  await shop.run()
+  t.match(await shop.executions(flow), [{ event_id: changed, status: 'waiting' }])
+})
+
+t.test('a flow that starts itself without handing causation on is paused', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const call = post(receiver, '/a', 'end')
+  const flow = await shop.publish(flowOf({ call }))
+  const telling = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
+  const burst = await world.shop()
+  const busy = await burst.publish(flowOf({ call }))
+  await Promise.all(Array.from({ length: 150 }, () => burst.send('order.created', { order_id: 7 })))
+  await burst.match()
+  t.equal((await flowRow(burst, busy)).status, 'active', 'many at once come of somebody else')
+  for (let n = 0; n < 130; n++) {
+    await shop.send('order.created', { order_id: n < 5 ? n : 7 })
+    await feedSettled({ db: shop.db })
+    await shop.match()
+  }
+  t.match(await flowRow(shop, flow), { status: 'paused', status_reason: 'self_triggering' })
+  t.equal((await flowRow(shop, telling)).status, 'active', 'who causes nothing is not suspected')
+})

@@ -61,7 +61,7 @@ t.test('a loop runs its body for each item, so many at a time, and goes on when 
     new Set(items.map(({ n }) => `${execution?.id ?? ''}:call:${n}`)),
   )
   t.ok(most <= 3 && most > 1, `${most} at a time`)
-  t.strictSame(JSON.parse(receiver.received.at(-1)?.body ?? ''), { count: 20 })
+  t.match(JSON.parse(receiver.received.at(-1)?.body ?? ''), { count: 20, succeeded: 20, failed: 0 })
 })
 
 t.test('an empty list is done at once, a longer one than allowed is an error', async (t) => {
@@ -203,4 +203,106 @@ t.test('a worker that dies in a loop repeats none of the items that are done', a
   for (const { body } of receiver.received) counts.set(body, (counts.get(body) ?? 0) + 1)
   t.ok(receiver.received.length <= 44, `${receiver.received.length - 40} calls were under way and repeated`)
   t.ok([...counts.values()].every((count) => count <= 2))
+})
+
+t.test('collect keeps a value of each item, and variables set inside are kept with it', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  receiver.answer(({ body }, response) => response.end(body))
+  const loop = each({ body: 'name', done: 'after', concurrency: 2 })
+  const config = { ...loop.config, collect: { sku: '{{item.sku}}', price: '{{steps.call.output.body}}' } }
+  const flow = await shop.publish(
+    flowOf({
+      loop: { ...loop, config } as CanonicalStep,
+      name: step({
+        type: 'set',
+        config: { variables: { label: 'L{{item.sku}}' } },
+        next: { next: 'call' },
+        loop: 'loop',
+      }),
+      call: post(receiver, '/price', 'pause', { loop: 'loop', body: '{{item.price}}' }),
+      // Between two holds: what was kept is on the disk, not in memory.
+      pause: wait(HOUR_MS, 'end', 'loop'),
+      after: post(receiver, '/after', 'end', { body: '{{steps.loop.output}}' }),
+    }),
+  )
+  await shop.send('order.created', { items: [1, 2, 3].map((n) => ({ sku: `s${n}`, price: n })) })
+  for (let pass = 0; pass < 3; pass++) {
+    await shop.run()
+    shop.pass(HOUR_MS)
+  }
+  const [execution] = await shop.executions(flow)
+  t.match(execution, { status: 'completed' })
+  const after = receiver.received.find(({ path }) => path === '/after')
+  t.strictSame(JSON.parse(after?.body ?? ''), {
+    count: 3,
+    succeeded: 3,
+    failed: 0,
+    results: [1, 2, 3].map((n) => ({
+      index: n - 1,
+      status: 'succeeded',
+      value: { sku: `s${n}`, price: n },
+      variables: { label: `Ls${n}` },
+    })),
+  })
+})
+
+t.test('a loop that goes on tells which items failed, and why', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  receiver.answer(({ path, body }, response) => {
+    const fails = path === '/item' && Number(body) % 2 === 1
+    response.writeHead(fails ? 422 : 200).end(fails ? '{"error":"odd"}' : '{}')
+  })
+  const loop = each({ done: 'after' })
+  const flow = await shop.publish(
+    flowOf({
+      loop: { ...loop, config: { ...loop.config, continues: true } } as CanonicalStep,
+      call: post(receiver, '/item', 'end', { loop: 'loop', body: '{{item}}' }),
+      after: post(receiver, '/after', 'end', { body: '{{steps.loop.output}}' }),
+    }),
+  )
+  await shop.send('order.created', { items: [0, 1, 2, 3] })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+  const after = receiver.received.find(({ path }) => path === '/after')
+  const error = { code: 'http_4xx', message: 'odd' }
+  t.strictSame(JSON.parse(after?.body ?? ''), {
+    count: 4,
+    succeeded: 2,
+    failed: 2,
+    results: [
+      { index: 0, status: 'succeeded' },
+      { index: 1, status: 'failed', error },
+      { index: 2, status: 'succeeded' },
+      { index: 3, status: 'failed', error },
+    ],
+  })
+  await shop.send('order.created', { items: Array.from({ length: 60 }, () => 1) })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)).at(-1), 'completed/done')
+})
+
+t.test('what a loop gives is bounded: values that are too large together are left out', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const loop = each({ body: 'stop', done: 'after', concurrency: 20 })
+  const flow = await shop.publish(
+    flowOf({
+      loop: {
+        ...loop,
+        config: { ...loop.config, body: 'name', collect: '{{trigger.text}}' },
+      } as CanonicalStep,
+      name: step({ type: 'set', config: { variables: {} }, next: {}, loop: 'loop' }),
+      after: post(receiver, '/after', 'end', { body: '{{steps.loop.output}}' }),
+    }),
+  )
+  await shop.send('order.created', { items: Array(40).fill(1), text: 'x'.repeat(10_000) })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+  t.match(JSON.parse(receiver.received[0]?.body ?? ''), {
+    count: 40,
+    truncated: true,
+    results: [{ index: 0, status: 'succeeded', value: undefined }],
+  })
 })

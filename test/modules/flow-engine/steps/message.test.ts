@@ -38,6 +38,7 @@ t.test('an email is filled in, recorded and sent by the platform', async (t) => 
     source: 'template',
     model: null,
     fallback_reason: null,
+    fallback_detail: null,
     result: { id: 'n_1' },
   })
   t.match(message, { step_id: 'mail', status: 'sent', execution_id: id, ...mail })

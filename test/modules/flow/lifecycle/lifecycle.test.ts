@@ -163,7 +163,8 @@ t.test('a flow that is off starts nothing, and what is under way finishes or is 
   const off = bodyOf(await shop.post(`${url}/deactivate`))
   t.match(off, { status: 'inactive', published_version: 1, running: 1, cancelled: 0 })
   await order(shop)
-  t.equal((await executionsOf(flow)).length, 1)
+  t.match((await executionsOf(flow))[1], { status: 'skipped', reason: 'not_active' })
+  t.equal((await executionsOf(flow)).length, 2)
 
   await put(shop, url, waiting({ variables: { later: true } }))
   t.match(bodyOf(await shop.post(`${url}/publish`, { activate: false })), {
@@ -174,13 +175,13 @@ t.test('a flow that is off starts nothing, and what is under way finishes or is 
   await order(shop)
   t.strictSame(
     (await executionsOf(flow)).map(({ version, status }) => `${version} ${status}`),
-    ['1 waiting', '2 queued'],
+    ['1 waiting', '1 skipped', '2 queued'],
   )
   const cancelled = bodyOf(await shop.post(`${url}/deactivate`, { cancel_running: true }))
   t.match(cancelled, { status: 'inactive', cancelled: 2, running: 0 })
   t.strictSame(
     (await executionsOf(flow)).map(({ status, reason }) => `${status} ${reason ?? ''}`),
-    Array(2).fill('cancelled flow_deactivated'),
+    ['cancelled flow_deactivated', 'skipped not_active', 'cancelled flow_deactivated'],
   )
   const draft = await created(shop, taskFlow())
   t.match(bodyOf(await shop.post(`${FLOWS}/${draft.id}/deactivate`)), { status: 'draft' })

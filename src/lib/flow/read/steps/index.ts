@@ -1,8 +1,8 @@
 import type { StepDraft } from '../drafts.ts'
 import { isStepId } from '#lib/flow/ids.ts'
 import type { Compilation, Reader } from '../reader.ts'
-import { at, createReader, finish, readInteger, report, take } from '../reader.ts'
-import { readValueText, exactText, readTree } from '../template.ts'
+import { at, createReader, finish, readChoice, readInteger, report, take } from '../reader.ts'
+import { exactText, expandPath, readTree, readValueText } from '../template.ts'
 import { typesOfExpression } from '../expression-types.ts'
 import { readRetry, readTimeout } from '../settings.ts'
 import { readAction } from './action.ts'
@@ -122,7 +122,26 @@ function readForEach(reader: Reader): ForEachConfig | null {
   const body = readBody(reader)
   const maxItems = readInteger(reader, 'max_items', { min: 1, max: MAX_ITEMS, fallback: DEFAULT_MAX_ITEMS })
   const concurrency = readInteger(reader, 'concurrency', { min: 1, max: MAX_CONCURRENCY, fallback: 1 })
-  return list === undefined || body === null ? null : { list, body, max_items: maxItems, concurrency }
+  const collect = readCollect(reader)
+  const isPatient = readChoice(reader, 'item_errors', ['stop', 'continue'], 'stop') === 'continue'
+  if (list === undefined || body === null) return null
+  return {
+    list,
+    body,
+    max_items: maxItems,
+    concurrency,
+    ...(collect !== undefined && { collect }),
+    ...(isPatient && { continues: true }),
+  }
+}
+
+/** In an item's own scope, at the end of its steps. */
+function readCollect(reader: Reader): unknown {
+  const sent = take(reader, 'collect')
+  if (sent === undefined) return undefined
+  const value = typeof sent === 'string' ? (expandPath(sent) ?? sent) : sent
+  readTree({ ...reader, place: { ...reader.place, inBody: true } }, value, at(reader, 'collect'))
+  return value
 }
 
 function readList(reader: Reader): unknown {

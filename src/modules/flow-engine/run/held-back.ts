@@ -1,0 +1,99 @@
+import type pg from 'pg'
+import type { ClaimedExecution } from './execution-repository.ts'
+import { findHeldHead, releaseHeld } from './held-repository.ts'
+
+/** How long it is taken for granted that nobody is held back by a target: other processes may have met its failure. */
+const CLEAR_MS = 5_000
+const REMEMBERED_MAX = 10_000
+/** Released by each success: as many as went well, twice over, so that who comes back is not overrun. */
+const RELEASED_PER_SUCCESS = 2
+/** Once the first one has tried for so long, it may be the one thing that is wrong: the others try as well. */
+const HEAD_ALONE_MS = 20 * 60_000
+
+interface Releasing {
+  wanted: number
+  done: Promise<void>
+}
+
+/**
+ * Keeps the order of a tenant's executions when the other side of a call is away. Whoever meets that waits, what comes
+ * after it to the same call waits behind it without calling, and the one whose event came first tries again. Once it
+ * gets through, the others follow in the order of their events, two for each success. All of it is rows: what is in
+ * memory is only whether there is something to ask the database for.
+ */
+export class HeldBack {
+  readonly #pool: pg.Pool
+  readonly #clock: () => Date | null
+  readonly #onReleased: (tenantId: string) => void
+  /** By tenant and target: when nobody was held back last, or that somebody is. */
+  readonly #known = new Map<string, number | 'held'>()
+  readonly #releasing = new Map<string, Releasing>()
+
+  constructor(pool: pg.Pool, clock: () => Date | null, onReleased: (tenantId: string) => void) {
+    this.#pool = pool
+    this.#clock = clock
+    this.#onReleased = onReleased
+  }
+
+  /** Whether an execution that comes to a call may make it, or is to wait behind others. */
+  async mayCall(
+    { tenant_id: tenantId, id, event_id }: ClaimedExecution,
+    target: string,
+    nowMs: number,
+  ): Promise<boolean> {
+    const key = `${tenantId} ${target}`
+    const known = this.#known.get(key)
+    if (typeof known === 'number' && performance.now() - known < CLEAR_MS) return true
+    const head = await findHeldHead(this.#pool, tenantId, target)
+    this.#remember(key, head === undefined ? performance.now() : 'held')
+    if (head === undefined || head.id === id || nowMs - head.since_ms >= HEAD_ALONE_MS) return true
+    return (event_id ?? id) < head.place
+  }
+
+  /** The other side does not take calls. */
+  away({ tenant_id: tenantId }: ClaimedExecution, target: string): void {
+    this.#remember(`${tenantId} ${target}`, 'held')
+  }
+
+  /** The other side has taken a call, or whoever tried tries no more: who waits behind goes on. */
+  async passed({ tenant_id: tenantId, id: own, held_by }: ClaimedExecution, target: string): Promise<void> {
+    const key = `${tenantId} ${target}`
+    if (held_by !== target && this.#known.get(key) !== 'held') return
+    const releasing = this.#releasing.get(key)
+    if (releasing !== undefined) {
+      releasing.wanted += RELEASED_PER_SUCCESS
+      return releasing.done
+    }
+    const started: Releasing = { wanted: RELEASED_PER_SUCCESS, done: Promise.resolve() }
+    this.#releasing.set(key, started)
+    started.done = this.#release({ tenantId, target, own }, key, started)
+    return started.done
+  }
+
+  /** One statement at a time: successes that come meanwhile are counted together. */
+  async #release(
+    held: { tenantId: string; target: string; own: string },
+    key: string,
+    releasing: Releasing,
+  ): Promise<void> {
+    try {
+      while (releasing.wanted > 0) {
+        const most = releasing.wanted
+        releasing.wanted = 0
+        // Who is not released looks by itself: the call that has passed must not fail by this.
+        const request = { ...held, most, now: this.#clock() }
+        const released = await releaseHeld(this.#pool, request).catch(() => 1)
+        if (released > 0) this.#onReleased(held.tenantId)
+        // Asked for again by whoever comes next: a row that was being written was passed over.
+        else this.#known.delete(key)
+      }
+    } finally {
+      this.#releasing.delete(key)
+    }
+  }
+
+  #remember(key: string, value: number | 'held'): void {
+    if (this.#known.size >= REMEMBERED_MAX) this.#known.clear()
+    this.#known.set(key, value)
+  }
+}

@@ -1,0 +1,75 @@
+import { END, type CanonicalFlow, type ForEachStep, type StepId } from '#lib/flow/types.ts'
+import { targetOf } from '../steps/run-step.ts'
+import { type ExecutionState, initialState, type LoopState, type Thread } from '../run/state.ts'
+
+/** A step of a loop's body that was left by a port, for one item. */
+export interface DoneItemStep {
+  step_id: StepId
+  iteration: string
+  port: string
+}
+
+/** The loop in which an execution ended; null: it was in none. */
+export function endedIn({ main, loop, interrupted }: ExecutionState): LoopState | null {
+  const ended = loop ?? interrupted ?? null
+  return ended !== null && (main.step === ended.step || loop === null) ? ended : null
+}
+
+/** The loop, if the version can go on with it where it stands. */
+export function loopStep(flow: CanonicalFlow, loop: LoopState): ForEachStep | null {
+  const step = Object.hasOwn(flow.steps, loop.step) ? flow.steps[loop.step] : undefined
+  if (step?.type !== 'for_each' || step.next.done === undefined) return null
+  const isKnown = ({ step: at }: Thread): boolean => at === END || flow.steps[at]?.loop === loop.step
+  return loop.threads.every(isKnown) ? step : null
+}
+
+/**
+ * Where a retry of a loop begins: with the items that were under way, each behind what it had done, and those that had
+ * not begun. What went on in other items while one failed stands in the log, and not in the state.
+ *
+ * @param variables of the main line
+ */
+export function resumedLoop(
+  flow: CanonicalFlow,
+  loop: LoopState,
+  done: readonly DoneItemStep[],
+  variables: Record<string, unknown>,
+): ExecutionState {
+  const ports = new Map(done.map(({ step_id, iteration, port }) => [`${iteration} ${step_id}`, port]))
+  const threads = loop.threads.map((thread) => {
+    const step = behindDone(flow, thread, ports)
+    const isDelayed = thread.waiting === 'delay' && step === thread.step
+    return {
+      iteration: thread.iteration,
+      step,
+      waiting: isDelayed ? thread.waiting : null,
+      due_at: isDelayed ? thread.due_at : null,
+      failures: 0,
+      since: null,
+      variables: thread.variables,
+      ...(thread.failed !== undefined && { failed: thread.failed }),
+      ...(thread.caught != null && { caught: thread.caught }),
+    }
+  })
+  const state = initialState(loop.step, variables)
+  return { ...state, main: { ...state.main, waiting: 'loop' }, loop: { ...loop, threads } }
+}
+
+/** An item's steps do not lead back to themselves, so that this comes to an end. */
+function behindDone(
+  flow: CanonicalFlow,
+  { iteration, step }: Thread,
+  ports: ReadonlyMap<string, string>,
+): string {
+  let at = step
+  for (
+    let port = ports.get(`${iteration} ${at}`);
+    port !== undefined;
+    port = ports.get(`${iteration} ${at}`)
+  ) {
+    const canonical = flow.steps[at]
+    if (canonical === undefined) break
+    at = targetOf(canonical, port)
+  }
+  return at
+}

@@ -1,0 +1,315 @@
+import { sql } from 'kysely'
+import t from 'tap'
+import { newId, uuidTime } from '#lib/ids.ts'
+import { startReceiver } from '#test/support/receiver.ts'
+import { bodyOf, codeOf, FLOWS } from '#test/modules/flow/support.ts'
+import { flowOf, HOUR_MS, MINUTE_MS, outcomes, type Shop, startWorld, step } from '../support.ts'
+
+t.setTimeout(120_000)
+const platform = await startReceiver(t)
+const world = await startWorld(t, { PLATFORM_URL: platform.url, PLATFORM_TOKEN: 'token' })
+t.beforeEach(() => {
+  platform.received.length = 0
+  platform.answer((_received, response) => response.end('{}'))
+})
+
+/** A flow that makes a task, titled with what came; created through the API, as activating compiles it. */
+async function created(shop: Shop, rest: Record<string, unknown> = {}): Promise<string> {
+  const flow = {
+    name: 'Pack orders',
+    status: 'active',
+    trigger: { type: 'event', event_types: ['order.created'] },
+    steps: [
+      { id: 'task', type: 'action', action_type: 'create_task', input: { title: '{{trigger.order_id}}' } },
+    ],
+    ...rest,
+  }
+  return bodyOf(await shop.tenant.post(FLOWS, flow), 201)['id'] as string
+}
+
+const titles = (): unknown[] =>
+  platform.received.map(({ body }) => String((JSON.parse(body) as { title: unknown }).title))
+
+async function sendOrders(shop: Shop, ...orders: number[]): Promise<string[]> {
+  const ids: string[] = []
+  for (const order_id of orders) ids.push(await shop.send('order.created', { order_id }))
+  await shop.run()
+  return ids
+}
+
+const keysOf = (): unknown[] => platform.received.map(({ headers }) => headers['idempotency-key'])
+
+t.test(
+  'a pause is told by an event, an audit entry and a metric, and what it misses is made good',
+  async (t) => {
+    const shop = await world.shop()
+    const observer = await startReceiver(t)
+    bodyOf(
+      await shop.tenant.post('/api/plugins', {
+        name: 'watch',
+        slug: 'watch',
+        webhook_url: observer.url,
+        events: ['flow.paused'],
+      }),
+      201,
+    )
+    const flow = await created(shop)
+    platform.answer((_received, response) => response.writeHead(422).end('{"error":"no such list"}'))
+    // One after the other: what fails at the same time counts in any order.
+    for (let n = 0; n < 20; n++) await sendOrders(shop, n)
+    const url = `${FLOWS}/${flow}`
+    t.match(bodyOf(await shop.tenant.get(url)), {
+      status: 'paused',
+      status_reason: 'failing',
+      off_since: String,
+      consecutive_failures: 20,
+    })
+    const told = bodyOf(await shop.tenant.get('/api/events?event=flow.paused')) as {
+      data: { data: Record<string, unknown> }[]
+    }
+    t.equal(told.data.length, 1)
+    t.match(told.data[0]?.data, {
+      flow: 'Pack orders',
+      flow_id: flow,
+      reason: 'failing',
+      cause: { step_id: 'task', code: 'http_4xx', message: 'no such list' },
+      executions: Array(5).fill({
+        id: String,
+        status: 'failed',
+        event_id: String,
+        error: { step_id: 'task' },
+      }),
+    })
+    const audit = bodyOf(await shop.tenant.get('/api/audit-log')) as { data: Record<string, unknown>[] }
+    t.match(
+      audit.data.find(({ action }) => action === 'flow.paused'),
+      { actor_kind: 'system', target_id: flow, detail: { reason: 'failing', cause: { code: 'http_4xx' } } },
+    )
+    const metrics = await world.app.metrics.flowPauses.get()
+    t.match(metrics.values, [{ labels: { reason: 'failing' }, value: 1 }])
+    const [delivery] = await shop.db
+      .selectFrom('deliveries')
+      .select('status')
+      .where('tenant_id', '=', shop.tenant.id)
+      .execute()
+    t.ok(delivery, 'subscribers are told')
+
+    platform.answer((_received, response) => response.end('{}'))
+    const missed = await sendOrders(shop, 100, 101, 102)
+    t.strictSame(outcomes(await shop.executions(flow)).slice(20), Array(3).fill('skipped/paused'))
+    platform.received.length = 0
+    t.match(bodyOf(await shop.tenant.post(`${url}/activate`)), {
+      status: 'active',
+      off_since: null,
+      missed: 3,
+      taken_up: 3,
+    })
+    await sendOrders(shop, 103)
+    t.strictSame(titles().sort(), ['100', '101', '102', '103'])
+    const after = (await shop.executions(flow)).slice(20)
+    t.strictSame(outcomes(after), Array(4).fill('completed/done'))
+    t.strictSame(
+      after.slice(0, 3).map(({ event_id, id }) => [event_id, uuidTime(id).getTime()]),
+      missed.map((id) => [id, uuidTime(id).getTime()]),
+      'under the ids that they had',
+    )
+    t.equal(new Set(keysOf()).size, 4)
+  },
+)
+
+t.test(
+  'what was switched off is taken up only if somebody says so, and then once and in order',
+  async (t) => {
+    const shop = await world.shop()
+    const flow = await created(shop)
+    const url = `${FLOWS}/${flow}`
+    bodyOf(await shop.tenant.post(`${url}/deactivate`))
+    await sendOrders(shop, 1, 2, 3)
+    t.match(
+      await shop.executions(flow),
+      Array(3).fill({ status: 'skipped', reason: 'not_active', key: null }),
+    )
+    t.equal(codeOf(await shop.tenant.post(`${url}/catch-up`)), '409 flow_not_active')
+    t.match(bodyOf(await shop.tenant.post(`${url}/catch-up`, { dry_run: true })), { missed: 3, taken_up: 0 })
+    t.match(bodyOf(await shop.tenant.post(`${url}/activate`)), { missed: 3, taken_up: 0 })
+    await sendOrders(shop, 4)
+    t.strictSame(titles(), ['4'])
+    t.match(bodyOf(await shop.tenant.post(`${url}/catch-up`, { dry_run: true })), {
+      missed: 3,
+      taken_up: 0,
+      remaining: 3,
+    })
+    t.match(bodyOf(await shop.tenant.post(`${url}/catch-up`)), { missed: 3, taken_up: 3, remaining: 0 })
+    t.match(bodyOf(await shop.tenant.post(`${url}/catch-up`)), { missed: 0, taken_up: 0, remaining: 0 })
+    await shop.run()
+    await shop.run()
+    t.strictSame(titles().sort(), ['1', '2', '3', '4'])
+    bodyOf(await shop.tenant.post(`${url}/deactivate`))
+    await sendOrders(shop, 5)
+    t.match(bodyOf(await shop.tenant.post(`${url}/activate`, { catch_up: true })), { missed: 1, taken_up: 1 })
+    await shop.run()
+    t.equal(titles().length, 5)
+    const audit = bodyOf(await shop.tenant.get('/api/audit-log')) as { data: Record<string, unknown>[] }
+    t.match(
+      audit.data.find(({ action }) => action === 'flow.caught_up'),
+      { detail: { taken_up: 0 } },
+    )
+  },
+)
+
+t.test('catching up may be limited to a time, and names a field that is wrong', async (t) => {
+  const shop = await world.shop()
+  const flow = await created(shop)
+  const url = `${FLOWS}/${flow}`
+  bodyOf(await shop.tenant.post(`${url}/deactivate`))
+  const from = shop.now()
+  await sendOrders(shop, 1)
+  shop.pass(HOUR_MS)
+  const middle = shop.now()
+  await sendOrders(shop, 2)
+  shop.pass(HOUR_MS)
+  await sendOrders(shop, 3)
+  bodyOf(await shop.tenant.post(`${url}/activate`))
+  const until = new Date(middle.getTime() + MINUTE_MS)
+  const window = { since: middle.toISOString(), until: until.toISOString() }
+  t.match(bodyOf(await shop.tenant.post(`${url}/catch-up`, { ...window, dry_run: true })), { missed: 1 })
+  t.match(bodyOf(await shop.tenant.post(`${url}/catch-up`, { since: from.toISOString(), dry_run: true })), {
+    missed: 3,
+  })
+  t.match(bodyOf(await shop.tenant.post(`${url}/catch-up`, window)), { taken_up: 1 })
+  await shop.run()
+  t.strictSame(titles(), ['2'])
+  for (const [body, pointer] of [
+    [{ since: 'yesterday' }, '/since'],
+    [{ until: '2026-13-01' }, '/until'],
+    [{ since: '2026-05-02T00:00:00Z', until: '2026-05-01T00:00:00Z' }, '/until'],
+    [{ all: true }, '/all'],
+  ] as const) {
+    const refused = await shop.tenant.post(`${url}/catch-up`, body)
+    t.match(refused.json(), { status: 400, errors: [{ pointer }] }, refused.body)
+  }
+  t.equal(codeOf(await (await world.shop()).tenant.post(`${url}/catch-up`)), '404 flow_not_found')
+})
+
+t.test(
+  'a shop that was halted starts what it has missed when it is resumed, before anything newer',
+  async (t) => {
+    const shop = await world.shop()
+    const flow = await created(shop)
+    const off = await created(shop)
+    bodyOf(await shop.tenant.post(`${FLOWS}/${off}/deactivate`))
+    await shop.send('order.created', { order_id: 1 })
+    await shop.match()
+    t.match(bodyOf(await shop.tenant.post('/api/automation/halt')), { cancelled: 1 })
+    await sendOrders(shop, 2, 3)
+    t.strictSame(outcomes(await shop.executions(flow)), [
+      'cancelled/halted',
+      ...Array<string>(2).fill('skipped/halted'),
+    ])
+    await shop.send('order.created', { order_id: 4 })
+    t.match(bodyOf(await shop.tenant.post('/api/automation/resume')), {
+      halted: false,
+      missed: 3,
+      taken_up: 3,
+    })
+    await shop.run()
+    t.strictSame(titles().sort(), ['1', '2', '3', '4'])
+    t.strictSame(outcomes(await shop.executions(flow)), Array(4).fill('completed/done'))
+    const steps = await sql<{ event_id: string }>`
+    select e.event_id from automation_executions e where flow_id = ${flow} order by e.started_at, e.event_id`.execute(
+      shop.db,
+    )
+    t.strictSame(
+      steps.rows.map(({ event_id }) => event_id),
+      (await shop.executions(flow)).map(({ event_id }) => event_id),
+    )
+    t.ok((await shop.executions(off)).every(({ status }) => status === 'skipped'))
+
+    bodyOf(await shop.tenant.post('/api/automation/halt'))
+    await sendOrders(shop, 5)
+    const kept = bodyOf(await shop.tenant.post('/api/automation/resume', { catch_up: false }))
+    t.match(kept, { missed: 1, taken_up: 0 })
+    await sendOrders(shop, 6)
+    t.strictSame(titles().slice(4), ['6'])
+    t.match(bodyOf(await shop.tenant.post(`${FLOWS}/${flow}/catch-up`)), { taken_up: 1 })
+    await shop.run()
+    t.strictSame(titles().slice(4), ['6', '5'])
+  },
+)
+
+t.test('what is taken up obeys the enrolment, and what was to cancel it has done so', async (t) => {
+  const shop = await world.shop()
+  const enrolment = {
+    key: '{{trigger.order_id}}',
+    while_active: 'skip',
+    cancel_on: [{ event: 'order.paid', match: 'trigger.order_id' }],
+  }
+  const flow = await created(shop, {
+    settings: { enrolment },
+    steps: [
+      { id: 'later', type: 'delay', duration: '1 hour' },
+      { id: 'task', type: 'action', action_type: 'create_task', input: { title: '{{trigger.order_id}}' } },
+    ],
+  })
+  const url = `${FLOWS}/${flow}`
+  bodyOf(await shop.tenant.post(`${url}/deactivate`))
+  await sendOrders(shop, 1, 1, 2)
+  t.match(await shop.executions(flow), [{ key: '1' }, { key: '1' }, { key: '2' }])
+  await shop.send('order.paid', { order_id: 2 })
+  await shop.run()
+  bodyOf(await shop.tenant.post(`${url}/activate`, { catch_up: true }))
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), [
+    'waiting/delay',
+    'skipped/already_active',
+    'cancelled/cancel_on',
+  ])
+  shop.pass(HOUR_MS)
+  await shop.run()
+  t.strictSame(titles(), ['1'])
+})
+
+t.test('what was retried by hand, and what is paused again, is not taken up', async (t) => {
+  const shop = await world.shop()
+  const flow = await created(shop)
+  const url = `${FLOWS}/${flow}`
+  bodyOf(await shop.tenant.post(`${url}/deactivate`))
+  await sendOrders(shop, 1, 2)
+  const [first] = await shop.executions(flow)
+  bodyOf(await shop.tenant.post(`/api/automation/executions/${first?.id ?? ''}/retry`, {}), 201)
+  t.match(bodyOf(await shop.tenant.post(`${url}/activate`, { catch_up: true })), { missed: 1, taken_up: 1 })
+  bodyOf(await shop.tenant.post(`${url}/deactivate`))
+  await shop.run()
+  t.match(titles(), ['1'], 'the retry')
+  t.strictSame(outcomes(await shop.executions(flow)).sort(), [
+    'completed/done',
+    'skipped/not_active',
+    'skipped/not_active',
+  ])
+})
+
+t.test(
+  'a matcher that is told nothing finds what is to be taken up, more than one batch of it',
+  async (t) => {
+    const shop = await world.shop()
+    const stop = step({ type: 'stop', config: { outcome: 'done', reason: null }, next: {} })
+    const flow = await shop.publish(flowOf({ stop_1: stop }))
+    await sql`
+    insert into automation_executions (tenant_id, id, flow_id, version, schema_version, status, reason, event_id,
+      trigger_kind, trigger, state, causation_depth, expires_at, created_at, finished_at)
+    select ${shop.tenant.id}, ids.id, ${flow}, 1, 1, 'skipped', 'catch_up', ids.id, 'event',
+      '{"data":{},"event":null}', '{}', 0, now(), now(), now()
+    from unnest(${Array.from({ length: 450 }, () => newId())}::uuid[]) as ids (id)`.execute(shop.db)
+    await sql`update flow_cursors set catch_up = true where tenant_id = ${shop.tenant.id}`.execute(shop.db)
+    const matcher = world.app.flowEngine.createMatcher()
+    while ((await matcher.pass([], shop.now())) === 'more');
+    const queued = (await shop.executions(flow)).filter(({ status }) => status === 'queued')
+    t.equal(queued.length, 450)
+    const cursor = await shop.db
+      .selectFrom('flow_cursors')
+      .select('catch_up')
+      .where('tenant_id', '=', shop.tenant.id)
+      .executeTakeFirst()
+    t.equal(cursor?.catch_up, false)
+  },
+)
