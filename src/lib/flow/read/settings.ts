@@ -23,7 +23,7 @@ export const DEFAULT_TIMEOUT_MS = 30_000
 const MAX_TIMEOUT_MS = 300_000
 const MIN_TIMEOUT_MS = 100
 /** An outage of the other side is outlasted, as deliveries do: nobody has to start again what it met. */
-export const DEFAULT_PATIENCE_MS = 12 * 3_600_000
+const DEFAULT_PATIENCE_MS = 12 * 3_600_000
 export const DEFAULT_RETRY: RetryPolicy = {
   max_retries: 3,
   patience_ms: DEFAULT_PATIENCE_MS,

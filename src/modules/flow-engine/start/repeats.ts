@@ -3,8 +3,8 @@ import type { EventScope } from '#lib/flow/scope.ts'
 import { CATALOGUE } from '#modules/event/index.ts'
 
 /** Starts of one flow for one thing within the window after which it is taken for its own cause. */
-export const REPEATS_MAX = 120
-export const REPEATS_WINDOW_MS = 60_000
+const REPEATS_MAX = 120
+const REPEATS_WINDOW_MS = 60_000
 const REMEMBERED_MAX = 50_000
 
 /**

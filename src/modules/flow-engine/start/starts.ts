@@ -90,7 +90,7 @@ export async function decideStart(
 }
 
 /** Why a start waits to be taken up later: the flow was paused or switched off, or the shop halted. */
-export const MISSED_REASONS: ReadonlySet<string> = new Set(['paused', 'not_active', 'halted'])
+const MISSED_REASONS: ReadonlySet<string> = new Set(['paused', 'not_active', 'halted'])
 
 /** Whether a start needs to look at nothing but itself: many such are one statement. */
 export function isSimpleStart({ program, causationDepth, refused }: StartRequest): boolean {
