@@ -106,7 +106,9 @@ t.test('a body is required exactly where the service refuses to do without', asy
       url,
       headers: { authorization: `Bearer ${TEST_PLATFORM_KEY}`, 'x-tenant-id': client.id },
     })
-    t.equal(answer.statusCode === 400, operation.requestBody.required, `${name}: ${answer.body}`)
+    // Who has no token for a completion is told so before a body is read.
+    const isRefused = answer.statusCode === (path.startsWith('/api/actions/') ? 404 : 400)
+    t.equal(isRefused, operation.requestBody.required, `${name}: ${answer.body}`)
   }
 })
 

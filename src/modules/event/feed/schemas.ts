@@ -111,7 +111,9 @@ export type FeedQuery = Static<typeof FeedQuery>
 
 export const EventDetailQuery = Type.Object(
   {
-    limit: Type.Integer({ minimum: 1, maximum: 1_000, default: 1_000, description: 'Deliveries a page' }),
+    limit: Defaulted(
+      Type.Integer({ minimum: 1, maximum: 1_000, default: 1_000, description: 'Deliveries a page' }),
+    ),
     cursor: Type.Optional(Type.String({ maxLength: 512, description: '`next_cursor` of the page before' })),
   },
   { additionalProperties: false },
