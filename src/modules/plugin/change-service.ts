@@ -1,6 +1,5 @@
 import type { Actor } from '#infra/auth/auth.ts'
 import type { Plugin } from './answer-schemas.ts'
-import { checkChanges } from './settings/check-changes.ts'
 import { checkUrls } from './settings/check-urls.ts'
 import { found, mayReadSecrets, type PluginContext, transact } from './context.ts'
 import { headersNeeded, refuseInvalid, revisionConflict } from './errors.ts'
@@ -16,13 +15,15 @@ import {
 } from './repository.ts'
 import type { PluginPatch, PluginReplacement } from './schemas.ts'
 import { toColumns, toSettings } from './settings/sealed-settings.ts'
+import type { Settings } from './settings/fields.ts'
 import {
   applyChanges,
   asReplacement,
   changedFields,
   type Changes,
+  checkChanges,
+  concerns,
   movesOrigin,
-  type Settings,
 } from './settings/settings.ts'
 import { isSlug } from './slug.ts'
 import { chosenStatus, statusOf } from './status.ts'
@@ -82,7 +83,7 @@ async function changePlugin(
       })
       // What failed was the old endpoint, or is over by a person's word.
       if (startsAfresh(fields, status)) await resetLane(trx, tenantId, row.id)
-      if (fields.includes('events')) await bumpSubscriptionsVersion(trx, tenantId)
+      if (concerns(fields, 'rematches')) await bumpSubscriptionsVersion(trx, tenantId)
       if (fields.includes('status')) await bumpActionsVersion(trx, tenantId)
       await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields })
     }
@@ -95,15 +96,15 @@ async function changePlugin(
 }
 
 function settingsAfter(actor: Actor, row: PluginRow, before: Settings, changes: Changes): Settings {
-  const { settings, keptHeaders, errors } = applyChanges(before, changes)
+  const { settings, keptSent, errors } = applyChanges(before, changes)
   refuseInvalid(errors)
   // Else whoever may not read the headers could have them sent to a server of their own.
-  if (keptHeaders && !mayReadSecrets(actor, row.id) && movesOrigin(before, settings)) throw headersNeeded()
+  if (keptSent && !mayReadSecrets(actor, row.id) && movesOrigin(before, settings)) throw headersNeeded()
   return settings
 }
 
 function startsAfresh(changed: readonly string[], status: Plugin['status']): boolean {
-  return changed.includes('webhook_url') || (changed.includes('status') && status === 'active')
+  return concerns(changed, 'restarts') || (changed.includes('status') && status === 'active')
 }
 
 /** Proxies that compress make an ETag weak; it names the same revision. */

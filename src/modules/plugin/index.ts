@@ -18,14 +18,8 @@ import { Plugin, PluginPage, RegisteredPlugin, RotatedSecret, TestResult } from 
 import type { PluginContext } from './context.ts'
 import { pluginOperationRoutes } from './lifecycle/operation-routes.ts'
 import { pluginRoutes } from './routes.ts'
-import {
-  PluginInput,
-  PluginPatch,
-  PluginReplacement,
-  Resumption,
-  SecretRotation,
-  Subscription,
-} from './schemas.ts'
+import { PluginInput, PluginPatch, PluginReplacement, Resumption, SecretRotation } from './schemas.ts'
+import { Subscription } from './settings/subscription.ts'
 
 export { pluginNotFound } from './errors.ts'
 

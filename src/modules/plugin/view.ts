@@ -1,12 +1,11 @@
 import type { Kysely } from 'kysely'
-import type { DB, StoredSubscription } from '#db/schema.ts'
+import type { DB } from '#db/schema.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { Plugin } from './answer-schemas.ts'
 import { mayReadSecrets, type PluginContext } from './context.ts'
-import { redactLeaves } from './settings/redaction.ts'
 import { countWaiting, type PluginRow } from './repository.ts'
-import type { Subscription } from './schemas.ts'
 import { toSettings } from './settings/sealed-settings.ts'
+import { effectiveSettings, showSettings } from './settings/settings.ts'
 import { listLiveSecrets, type SecretRow } from './secrets/repository.ts'
 
 /** Counting further would tell nobody more, and read a backlog of millions to the end. */
@@ -42,34 +41,20 @@ export function viewSecret({ id, created_at, expires_at }: SecretRow): Plugin['s
 }
 
 function viewPlugin(ctx: PluginContext, actor: Actor, row: PluginRow, secrets: readonly SecretRow[]): Plugin {
-  const { events, config, headers, retry_schedule, ...settings } = toSettings(ctx.secretBox, row)
-  const reveal = mayReadSecrets(actor, row.id)
+  const settings = toSettings(ctx.secretBox, row)
   return {
-    ...settings,
+    ...showSettings(settings, mayReadSecrets(actor, row.id)),
     id: row.id,
     slug: row.slug,
-    events: events.map(viewSubscription),
     status: row.status,
     status_reason: row.status_reason,
-    config: reveal ? config : redactLeaves(config),
-    headers: reveal ? headers : redactLeaves(headers),
-    retry_schedule: retry_schedule === null ? null : [...retry_schedule],
-    effective: {
-      retry_schedule: [...(retry_schedule ?? ctx.defaults.retrySchedule)],
-      timeout_ms: row.timeout_ms ?? ctx.defaults.timeoutMs,
-      rate_limit_per_second: row.rate_limit_per_second,
-      max_in_flight: row.max_in_flight ?? ctx.defaults.maxInFlight,
-    },
+    effective: effectiveSettings(settings, ctx.defaults),
     health: viewHealth(row),
     secrets: secrets.map(viewSecret),
     revision: row.revision,
     created_at: row.created_at,
     updated_at: row.updated_at,
   }
-}
-
-function viewSubscription({ event, filter }: StoredSubscription): Subscription {
-  return filter === null ? event : { event, filter }
 }
 
 function viewHealth(row: PluginRow): Plugin['health'] {

@@ -2,43 +2,33 @@ import { readJson } from '#db/json.ts'
 import { secretContext } from '#infra/secrets.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { JsonObject } from './redaction.ts'
-import type { PluginColumns, PluginRow } from '../repository.ts'
-import type { Settings } from './settings.ts'
-
-type SealedField = 'config' | 'headers'
+import type { PluginRow } from '../repository.ts'
+import type { Seal } from './field.ts'
+import { EACH_FIELD, mapFields, type Settings, type SettingsColumns } from './fields.ts'
 
 /** The settings as columns, what is secret sealed for this row. */
-export function toColumns(box: SecretBox, tenantId: string, id: string, settings: Settings): PluginColumns {
-  const seal = (field: SealedField): Buffer | null =>
-    Object.keys(settings[field]).length === 0
-      ? null
-      : box.seal(JSON.stringify(settings[field]), secretContext(tenantId, id, field))
-  const { name, description, webhook_url, base_url, timeout_ms, rate_limit_per_second, max_in_flight } =
-    settings
-  return {
-    ...{ name, description, webhook_url, base_url, timeout_ms, rate_limit_per_second, max_in_flight },
-    subscriptions: JSON.stringify(settings.events),
-    config_sealed: seal('config'),
-    headers_sealed: seal('headers'),
-    metadata: JSON.stringify(settings.metadata),
-    retry_schedule: settings.retry_schedule === null ? null : [...settings.retry_schedule],
-  }
+export function toColumns(box: SecretBox, tenantId: string, id: string, settings: Settings): SettingsColumns {
+  return Object.fromEntries(
+    EACH_FIELD.map(([name, { column, write }]) => [
+      column,
+      write(settings[name], sealOf(box, tenantId, id, name)),
+    ]),
+  ) as SettingsColumns
 }
 
 export function toSettings(box: SecretBox, row: PluginRow): Settings {
-  const open = (field: SealedField): JsonObject => {
-    const sealed = row[`${field}_sealed`]
-    return sealed === null
-      ? {}
-      : (readJson(box.open(sealed, secretContext(row.tenant_id, row.id, field))) as JsonObject)
-  }
-  const { name, description, webhook_url, base_url, timeout_ms, rate_limit_per_second, max_in_flight } = row
+  return mapFields(({ column, read }, name) =>
+    read(row[column as keyof SettingsColumns], sealOf(box, row.tenant_id, row.id, name)),
+  ) as Settings
+}
+
+function sealOf(box: SecretBox, tenantId: string, id: string, field: string): Seal {
   return {
-    ...{ name, description, webhook_url, base_url, timeout_ms, rate_limit_per_second, max_in_flight },
-    events: row.subscriptions,
-    config: open('config'),
-    headers: open('headers') as Record<string, string>,
-    metadata: row.metadata,
-    retry_schedule: row.retry_schedule,
+    seal: (value) =>
+      Object.keys(value).length === 0
+        ? null
+        : box.seal(JSON.stringify(value), secretContext(tenantId, id, field)),
+    open: (sealed) =>
+      sealed === null ? {} : (readJson(box.open(sealed, secretContext(tenantId, id, field))) as JsonObject),
   }
 }
