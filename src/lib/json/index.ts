@@ -7,7 +7,7 @@ import { countMembers, hasForbiddenText, scanJson } from './scan.ts'
 
 export { JsonInputError, toPointer } from './error.ts'
 export type { JsonErrorCode } from './error.ts'
-export { canonicalNumber, exactNumber, isRawNumber, numberOf, withPlainNumbers } from './raw-number.ts'
+export { canonicalNumber, isRawNumber, numberOf, withPlainNumbers } from './raw-number.ts'
 
 export interface JsonLimits {
   /** How many arrays and objects may stand in one another; `[]` is 1. */

@@ -13,7 +13,8 @@
  */
 import type { FastifyInstance } from 'fastify'
 import { JobLoop } from '#lib/async/job-loop.ts'
-import { readActionsVersion, VersionCache } from '#modules/registry/index.ts'
+import { readActionsVersion } from '#infra/tenant-versions.ts'
+import { VersionCache } from '#modules/registry/index.ts'
 import type { CapabilityContext } from './context.ts'
 import { type CapabilityPicture, loadCapabilityPicture } from './merged.ts'
 import { runRefreshPass } from './refresh.ts'

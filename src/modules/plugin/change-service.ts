@@ -1,18 +1,12 @@
 import type { Actor } from '#infra/auth/auth.ts'
+import { raiseActionsVersion, raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import type { Plugin } from './answer-schemas.ts'
 import { checkUrls } from './settings/check-urls.ts'
 import { found, mayReadSecrets, type PluginContext, transact } from './context.ts'
 import { headersNeeded, refuseInvalid, revisionConflict } from './errors.ts'
 import { resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
-import {
-  bumpActionsVersion,
-  bumpSubscriptionsVersion,
-  findPlugin,
-  lockPlugin,
-  type PluginRow,
-  updatePlugin,
-} from './repository.ts'
+import { findPlugin, lockPlugin, type PluginRow, updatePlugin } from './repository.ts'
 import type { PluginPatch, PluginReplacement } from './schemas.ts'
 import { toColumns, toSettings } from './settings/sealed-settings.ts'
 import type { Settings } from './settings/fields.ts'
@@ -83,8 +77,8 @@ async function changePlugin(
       })
       // What failed was the old endpoint, or is over by a person's word.
       if (startsAfresh(fields, status)) await resetLane(trx, tenantId, row.id)
-      if (concerns(fields, 'rematches')) await bumpSubscriptionsVersion(trx, tenantId)
-      if (fields.includes('status')) await bumpActionsVersion(trx, tenantId)
+      if (concerns(fields, 'rematches')) await raiseSubscriptionsVersion(trx, tenantId)
+      if (fields.includes('status')) await raiseActionsVersion(trx, tenantId)
       await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields })
     }
     const now = found(await findPlugin(trx, tenantId, slug), actor)

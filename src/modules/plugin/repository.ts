@@ -132,24 +132,6 @@ export async function revokePluginKeys(
   return rows.map((row) => row.id)
 }
 
-/** Makes intake match its next event against the subscriptions as they are now. */
-export async function bumpSubscriptionsVersion(trx: Transaction<DB>, tenantId: string): Promise<void> {
-  await trx
-    .updateTable('tenants')
-    .set((eb) => ({ subscriptions_version: eb('subscriptions_version', '+', 1) }))
-    .where('id', '=', tenantId)
-    .execute()
-}
-
-/** Makes the registry everywhere look again which plugins there are and which are active. */
-export async function bumpActionsVersion(trx: Transaction<DB>, tenantId: string): Promise<void> {
-  await trx
-    .updateTable('tenants')
-    .set((eb) => ({ actions_version: eb('actions_version', '+', 1) }))
-    .where('id', '=', tenantId)
-    .execute()
-}
-
 /** How many deliveries wait, counted no further than `max`. */
 export async function countWaiting(
   db: Kysely<DB>,

@@ -2,6 +2,7 @@ import { constraintOf } from '#db/errors.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { secretContext } from '#infra/secrets.ts'
+import { raiseActionsVersion, raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { isEventType } from '#lib/event-pattern.ts'
 import { newId } from '#lib/ids.ts'
@@ -15,8 +16,6 @@ import { pluginExists, pluginNotFound, refuseInvalid } from './errors.ts'
 import { giveUpWaiting, insertLane, resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
 import {
-  bumpActionsVersion,
-  bumpSubscriptionsVersion,
   deleteCapabilities,
   findPlugin,
   insertPlugin,
@@ -60,8 +59,8 @@ export async function registerPlugin(
     const sealed = ctx.secretBox.seal(secret, secretContext(tenantId, secretId, 'secret'))
     await insertSecret(trx, { id: secretId, tenant_id: tenantId, plugin_id: id, sealed })
     await insertLane(trx, tenantId, id)
-    await bumpSubscriptionsVersion(trx, tenantId)
-    await bumpActionsVersion(trx, tenantId)
+    await raiseSubscriptionsVersion(trx, tenantId)
+    await raiseActionsVersion(trx, tenantId)
     await auditPlugin(trx, actor, 'plugin.created', { tenant_id: tenantId, id, slug }, { name: input.name })
     return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
   }).catch((error: unknown) => {
@@ -124,8 +123,8 @@ export async function deletePlugin(
     const revoked = await revokePluginKeys(trx, tenantId, row.id)
     await resetLane(trx, tenantId, row.id)
     await giveUpWaiting(trx, tenantId, row.id, 'plugin_deleted')
-    await bumpSubscriptionsVersion(trx, tenantId)
-    await bumpActionsVersion(trx, tenantId)
+    await raiseSubscriptionsVersion(trx, tenantId)
+    await raiseActionsVersion(trx, tenantId)
     await auditPlugin(trx, actor, 'plugin.deleted', row, { revoked_keys: revoked.length })
     return { id: row.id, keyIds: revoked }
   })

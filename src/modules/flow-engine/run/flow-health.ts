@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { flowsVersionRaised } from '#infra/tenant-versions.ts'
 import type { RunEnd } from './journal.ts'
 
 /** Failures in a row after which a flow is paused by itself. */
@@ -43,8 +44,7 @@ export class FlowHealth {
         from before b where f.tenant_id = ${tenantId} and f.id = b.id
         returning f.status, b.status as previous
       )
-      update flow_cursors set flows_version = flows_version + 1
-      from counted where tenant_id = ${tenantId} and counted.status = 'paused' and counted.previous = 'active'
+      ${flowsVersionRaised(tenantId, sql`exists (select from counted where status = 'paused' and previous = 'active')`)}
     `.execute(this.#db)
   }
 

@@ -1,9 +1,10 @@
 import type { Actor } from '#infra/auth/auth.ts'
+import { raiseActionsVersion } from '#infra/tenant-versions.ts'
 import type { Plugin } from '../answer-schemas.ts'
 import { found, type PluginContext, transact } from '../context.ts'
 import { giveUpWaiting, resetLane } from './lane-repository.ts'
 import { auditPlugin } from '../plugin-audit.ts'
-import { bumpActionsVersion, findPlugin, lockPlugin, updatePlugin } from '../repository.ts'
+import { findPlugin, lockPlugin, updatePlugin } from '../repository.ts'
 import type { Resumption } from '../schemas.ts'
 import { isSlug } from '../slug.ts'
 import { chosenStatus } from '../status.ts'
@@ -20,7 +21,7 @@ export async function pausePlugin(
     const row = found(isSlug(slug) ? await lockPlugin(trx, tenantId, slug) : undefined, actor)
     if (row.status !== 'paused') {
       await updatePlugin(trx, tenantId, row.id, chosenStatus('paused'))
-      await bumpActionsVersion(trx, tenantId)
+      await raiseActionsVersion(trx, tenantId)
       await auditPlugin(trx, actor, 'plugin.paused', row, { from: row.status })
     }
     return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
@@ -45,7 +46,7 @@ export async function resumePlugin(
     await updatePlugin(trx, tenantId, row.id, chosenStatus('active'))
     await resetLane(trx, tenantId, row.id)
     if (backlog === 'skip') await giveUpWaiting(trx, tenantId, row.id, 'skipped')
-    if (row.status !== 'active') await bumpActionsVersion(trx, tenantId)
+    if (row.status !== 'active') await raiseActionsVersion(trx, tenantId)
     await auditPlugin(trx, actor, 'plugin.resumed', row, { from: row.status, backlog })
     return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
   })
