@@ -1,6 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { LRUCache } from 'lru-cache'
 import type { TenantRole } from '#db/schema.ts'
 import { bearerKey, hashApiKey } from '#lib/secrets/api-key.ts'
 import { isUuid } from '#lib/ids.ts'
@@ -93,7 +94,7 @@ export default fp(
   async (app, options: AuthOptions) => {
     const cache = new KeyCache<KnownKey>({ ttlMs: KEY_CACHE_MS, maxEntries: KEY_CACHE_MAX })
     const platformHash = options.platformKey === null ? null : hashApiKey(options.platformKey)
-    const knownTenants = new Set<string>()
+    const knownTenants = new LRUCache<string, true>({ max: TENANT_CACHE_MAX })
     app.signals.subscribe('key_changed', () => cache.clear())
     // A deleted plugin's keys end with it.
     app.signals.subscribe('plugin_changed', () => cache.clear())
@@ -181,7 +182,7 @@ export default fp(
       const body = request.body as { tenant_id?: unknown } | undefined | null
       const asked = typeof body?.tenant_id === 'string' && isUuid(body.tenant_id) ? body.tenant_id : undefined
       const id = tenantOf(request, asked)
-      return knownTenants.has(id) ? undefined : id
+      return knownTenants.get(id) === true ? undefined : id
     }
 
     /** Tenants are the platform's: the first change made for one makes its row. */
@@ -191,8 +192,7 @@ export default fp(
         .values({ id })
         .onConflict((conflict) => conflict.column('id').doNothing())
         .execute()
-      if (knownTenants.size >= TENANT_CACHE_MAX) knownTenants.clear()
-      knownTenants.add(id)
+      knownTenants.set(id, true)
     }
   },
   { name: 'auth', dependencies: ['db', 'signals', 'problems'] },

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { LRUCache } from 'lru-cache'
 import { RE2JS, RE2JSException } from 're2js'
 import { MAX_MATCH_SUBJECT_BYTES, MAX_PATTERN_BYTES } from './operators/index.ts'
 
@@ -10,11 +11,16 @@ import { MAX_MATCH_SUBJECT_BYTES, MAX_PATTERN_BYTES } from './operators/index.ts
 const MAX_PROGRAM_INSTRUCTIONS = 300
 /** Instructions × characters that one matcher may take: some 150 ms at the very worst. */
 const MAX_MATCHER_WORK = 4_000_000
-/** A compiled pattern holds its automaton, up to some 100 KB. */
-const MAX_CACHED = 100
+/** A compiled pattern holds its automaton, up to some 100 KB: they are bounded by their instructions together. */
+const MAX_CACHED_INSTRUCTIONS = 100 * MAX_PROGRAM_INSTRUCTIONS
+const MAX_CACHED = 1000
 
-/** Least recently used first. */
-const compiled = new Map<string, RE2JS>()
+const compiled = new LRUCache<string, RE2JS>({
+  max: MAX_CACHED,
+  maxSize: MAX_CACHED_INSTRUCTIONS,
+  maxEntrySize: MAX_PROGRAM_INSTRUCTIONS,
+  sizeCalculation: (program) => Math.max(1, program.programSize()),
+})
 
 /** What is wrong with a pattern and how to mend it, or null. */
 export function checkPattern(pattern: string): string | null {
@@ -24,7 +30,6 @@ export function checkPattern(pattern: string): string | null {
   try {
     const size = compile(pattern).programSize()
     if (size <= MAX_PROGRAM_INSTRUCTIONS) return null
-    compiled.delete(pattern)
     return 'Repeat less: counted repetitions such as {1,100} make this pattern too large.'
   } catch (error) {
     if (!(error instanceof RE2JSException)) throw error
@@ -61,18 +66,16 @@ function find(pattern: string, subject: string): RE2JS {
     throw new RangeError(`text of more than ${MAX_MATCH_SUBJECT_BYTES} bytes is not matched`)
   }
   const known = compiled.get(pattern)
-  if (!known) {
-    const fault = checkPattern(pattern)
-    if (fault !== null) throw new RangeError(fault)
-  }
+  if (known !== undefined) return known
+  const fault = checkPattern(pattern)
+  if (fault !== null) throw new RangeError(fault)
   return compile(pattern)
 }
 
 function compile(pattern: string): RE2JS {
-  const program = compiled.get(pattern) ?? RE2JS.compile(pattern)
-  compiled.delete(pattern)
+  const known = compiled.get(pattern)
+  if (known !== undefined) return known
+  const program = RE2JS.compile(pattern)
   compiled.set(pattern, program)
-  const oldest = compiled.keys().next()
-  if (compiled.size > MAX_CACHED && !oldest.done) compiled.delete(oldest.value)
   return program
 }

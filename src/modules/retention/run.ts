@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
+import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import { isLockNotAvailable } from '#db/errors.ts'
 
@@ -12,7 +13,7 @@ export interface RetentionContext {
   /** Between batches, so that deleting never is most of what the database does. */
   pauseMs: number
   /** How far this process has walked; without it a run walks all. */
-  memory?: Map<string, Place>
+  memory?: Memory
 }
 
 export interface RetentionCounts {
@@ -59,10 +60,19 @@ export interface Place {
   since: number
 }
 
+export type Memory = LRUCache<string, Place>
+
+/** What is forgotten is walked from the start. */
+const PLACES_MAX = 100_000
+
+export function createMemory(): Memory {
+  return new LRUCache({ max: PLACES_MAX })
+}
+
 export interface Run extends RetentionContext {
   counts: RetentionCounts
   signal: AbortSignal | undefined
-  memory: Map<string, Place>
+  memory: Memory
   /** Epoch milliseconds. */
   now: number
 }

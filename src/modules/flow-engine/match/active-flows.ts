@@ -1,5 +1,6 @@
 import { type Kysely, type Transaction } from 'kysely'
 import type { FastifyBaseLogger } from 'fastify'
+import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import type { EventTrigger } from '#lib/flow/types.ts'
@@ -25,12 +26,18 @@ export interface TenantFlows {
   eventTypes: ReadonlySet<string>
 }
 
-const CACHE_MAX_TENANTS = 10_000
+/** Of all tenants together. A flow's program may be in the program cache, too: it is held once. */
+const CACHE_MAX_BYTES = 128 * 1024 * 1024
+const TENANT_BYTES = 500
 
 export class ActiveFlows {
   readonly #programs: ProgramCache
   readonly #log: FastifyBaseLogger
-  readonly #cache = new Map<string, TenantFlows>()
+  readonly #cache = new LRUCache<string, TenantFlows>({
+    maxSize: CACHE_MAX_BYTES,
+    sizeCalculation: ({ flows }) =>
+      Math.min(CACHE_MAX_BYTES, TENANT_BYTES + flows.reduce((sum, { program }) => sum + program.bytes, 0)),
+  })
 
   constructor(programs: ProgramCache, log: FastifyBaseLogger) {
     this.#programs = programs
@@ -48,7 +55,6 @@ export class ActiveFlows {
     }
     const types = flows.flatMap(({ triggers }) => triggers.flatMap(({ event_types }) => event_types))
     const fresh = { version, flows, eventTypes: new Set(types) }
-    if (this.#cache.size >= CACHE_MAX_TENANTS) this.#cache.clear()
     this.#cache.set(tenantId, fresh)
     return fresh
   }

@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import { flowsVersionRaised } from '#infra/tenant-versions.ts'
 import type { RunEnd } from './journal.ts'
@@ -17,7 +18,7 @@ const REMEMBERED_MAX = 10_000
 export class FlowHealth {
   readonly #db: Kysely<DB>
   /** When a flow was last seen without failures. */
-  readonly #lookedAt = new Map<string, number>()
+  readonly #lookedAt = new LRUCache<string, number>({ max: REMEMBERED_MAX })
 
   constructor(db: Kysely<DB>) {
     this.#db = db
@@ -51,7 +52,6 @@ export class FlowHealth {
   async #succeeded(tenantId: string, flowId: string): Promise<void> {
     const now = performance.now()
     if (now - (this.#lookedAt.get(flowId) ?? -LOOK_INTERVAL_MS) < LOOK_INTERVAL_MS) return
-    if (this.#lookedAt.size >= REMEMBERED_MAX) this.#lookedAt.clear()
     this.#lookedAt.set(flowId, now)
     await this.#db
       .updateTable('automation_flows')

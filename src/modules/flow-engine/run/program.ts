@@ -1,19 +1,27 @@
-import type { Kysely, Transaction } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
+import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import type { CompileResult } from '#lib/flow/index.ts'
 import { type CanonicalFlow, type CanonicalStep, FLOW_SCHEMA_VERSION, type StepId } from '#lib/flow/types.ts'
 import { compileTemplateTree, type TemplateNode } from '#lib/template/index.ts'
 import { flowNewer, flowOutdated } from '../errors.ts'
 
+/** An estimate on the high side: the flow as objects and its compiled templates, against its canonical text. */
+const BYTES_A_TEXT_BYTE = 4
+const PROGRAM_BYTES = 1_000
+
 /** A published version, ready to run: its templates are compiled once, not for every execution. */
 export class Program {
   readonly flow: CanonicalFlow
   readonly flowName: string
+  /** About how much memory it takes, for caches. */
+  readonly bytes: number
   readonly #templates = new Map<unknown, TemplateNode>()
 
-  constructor(flow: CanonicalFlow, flowName: string) {
+  constructor(flow: CanonicalFlow, flowName: string, textBytes = 0) {
     this.flow = flow
     this.flowName = flowName
+    this.bytes = PROGRAM_BYTES + BYTES_A_TEXT_BYTE * textBytes
   }
 
   step(id: StepId): CanonicalStep {
@@ -43,11 +51,15 @@ export type CompileDefinition = (
 ) => Promise<CompileResult>
 
 /** Versions never change, so that what is cached is never wrong; the least recently used go first. */
-const CACHE_MAX = 500
+const CACHE_MAX_BYTES = 64 * 1024 * 1024
 
 export class ProgramCache {
   readonly #db: Kysely<DB>
-  readonly #programs = new Map<string, Promise<Program | null>>()
+  readonly #programs = new LRUCache<string, Program>({
+    maxSize: CACHE_MAX_BYTES,
+    sizeCalculation: ({ bytes }) => Math.min(CACHE_MAX_BYTES, bytes),
+  })
+  readonly #loading = new Map<string, Promise<Program | null>>()
   #compile: CompileDefinition | null = null
 
   constructor(db: Kysely<DB>) {
@@ -78,17 +90,14 @@ export class ProgramCache {
   ): Promise<Program | null> {
     const key = `${tenantId} ${flowId} ${version}`
     const known = this.#programs.get(key)
-    this.#programs.delete(key)
-    const program = known ?? this.#load(db, tenantId, flowId, version)
-    this.#programs.set(key, program)
-    program.then(
-      (found) => found === null && this.#programs.delete(key),
-      () => this.#programs.delete(key),
-    )
-    for (const oldest of this.#programs.keys()) {
-      if (this.#programs.size <= CACHE_MAX) break
-      this.#programs.delete(oldest)
+    if (known !== undefined) return known
+    let loading = this.#loading.get(key)
+    if (loading === undefined) {
+      loading = this.#load(db, tenantId, flowId, version).finally(() => this.#loading.delete(key))
+      this.#loading.set(key, loading)
     }
+    const program = await loading
+    if (program !== null) this.#programs.set(key, program)
     return program
   }
 
@@ -103,11 +112,11 @@ export class ProgramCache {
     const stored = row.flow as unknown as CanonicalFlow
     const schemaVersion: number = stored.schema_version
     if (schemaVersion > FLOW_SCHEMA_VERSION) throw flowNewer()
-    if (schemaVersion === FLOW_SCHEMA_VERSION) return new Program(stored, row.name)
+    if (schemaVersion === FLOW_SCHEMA_VERSION) return new Program(stored, row.name, row.bytes)
     if (this.#compile === null) throw new Error('nothing compiles flows here')
     const { flow } = await this.#compile(tenantId, row.definition, db)
     if (flow === null) throw flowOutdated()
-    return new Program(flow, row.name)
+    return new Program(flow, row.name, row.bytes)
   }
 }
 
@@ -122,7 +131,7 @@ async function findStored(
     .innerJoin('automation_flows as f', (join) =>
       join.onRef('f.tenant_id', '=', 'v.tenant_id').onRef('f.id', '=', 'v.flow_id'),
     )
-    .select(['v.flow', 'v.definition', 'f.name'])
+    .select(['v.flow', 'v.definition', 'f.name', sql<number>`octet_length(v.flow::text)`.as('bytes')])
     .where('v.tenant_id', '=', tenantId)
     .where('v.flow_id', '=', flowId)
     .where('v.version', '=', version)
