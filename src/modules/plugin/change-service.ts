@@ -20,7 +20,7 @@ import {
   movesOrigin,
 } from './settings/settings.ts'
 import { isSlug } from './slug.ts'
-import { chosenStatus, statusOf } from './status.ts'
+import { chosenStatus, statusOf } from './lifecycle/service.ts'
 import { viewOnePlugin } from './view.ts'
 
 export interface Target {

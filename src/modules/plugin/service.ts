@@ -29,7 +29,7 @@ import { toColumns } from './settings/sealed-settings.ts'
 import { deleteSecrets, insertSecret } from './secrets/repository.ts'
 import { applyChanges, asReplacement, checkChanges } from './settings/settings.ts'
 import { isSlug, slugErrors, slugOf } from './slug.ts'
-import { chosenStatus, statusOf } from './status.ts'
+import { chosenStatus, statusOf } from './lifecycle/service.ts'
 import { patternsFor } from './settings/subscription.ts'
 import { viewOnePlugin, viewPlugins } from './view.ts'
 
