@@ -31,6 +31,7 @@ const CACHE_MAX_BYTES = 32 * 1024 * 1024
 const POLL_MS = 15_000
 
 export default async function capabilityModule(app: FastifyInstance): Promise<void> {
+  app.apiDocument.addTag('capabilities', 'What plugins bring to automations: triggers, actions, conditions')
   for (const schema of NAMED) app.addSchema(schema)
   const { egress, deliveries, registry } = app
   const checkShape = createShapeCheck()

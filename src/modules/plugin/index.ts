@@ -40,6 +40,7 @@ export default async function pluginModule(
   app: FastifyInstance,
   options: { config: Pick<Config, 'delivery'> },
 ): Promise<void> {
+  app.apiDocument.addTag('plugins', 'What a shop has connected')
   for (const schema of NAMED) app.addSchema(schema)
   const { retrySchedule, timeoutMs, maxInFlightPerPlugin } = options.config.delivery
   const ctx: PluginContext = {

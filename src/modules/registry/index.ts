@@ -73,6 +73,7 @@ export default fp(
       const gone = goneActions(await cache.get(tenantId), plugin, removed)
       return gone.length === 0 ? [] : lookUpUsage(tenantId, gone)
     }
+    app.apiDocument.addTag('actions', 'What can be done, by the platform or a plugin, and doing it')
     app.decorate('registry', {
       resolve: (tenantId, actionType, pluginRef) => resolveAction(cache, tenantId, actionType, pluginRef),
       actions: async (tenantId) => (await cache.get(tenantId)).all,

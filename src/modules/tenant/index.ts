@@ -7,6 +7,7 @@ import { tenantRoutes } from './routes.ts'
 import { Tenant, TenantChange } from './schemas.ts'
 
 export default async function tenantModule(app: FastifyInstance): Promise<void> {
+  app.apiDocument.addTag('tenant', "A shop's own settings")
   for (const schema of [Tenant, TenantChange]) app.addSchema(schema)
   tenantRoutes(app, { db: app.db })
 }
