@@ -1,5 +1,7 @@
 import { type Kysely, sql } from 'kysely'
+import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
+import { flowsVersionRaised } from '#infra/tenant-versions.ts'
 import type { RunEnd } from './journal.ts'
 
 /** Failures in a row after which a flow is paused by itself. */
@@ -16,7 +18,7 @@ const REMEMBERED_MAX = 10_000
 export class FlowHealth {
   readonly #db: Kysely<DB>
   /** When a flow was last seen without failures. */
-  readonly #lookedAt = new Map<string, number>()
+  readonly #lookedAt = new LRUCache<string, number>({ max: REMEMBERED_MAX })
 
   constructor(db: Kysely<DB>) {
     this.#db = db
@@ -43,15 +45,13 @@ export class FlowHealth {
         from before b where f.tenant_id = ${tenantId} and f.id = b.id
         returning f.status, b.status as previous
       )
-      update flow_cursors set flows_version = flows_version + 1
-      from counted where tenant_id = ${tenantId} and counted.status = 'paused' and counted.previous = 'active'
+      ${flowsVersionRaised(tenantId, sql`exists (select from counted where status = 'paused' and previous = 'active')`)}
     `.execute(this.#db)
   }
 
   async #succeeded(tenantId: string, flowId: string): Promise<void> {
     const now = performance.now()
     if (now - (this.#lookedAt.get(flowId) ?? -LOOK_INTERVAL_MS) < LOOK_INTERVAL_MS) return
-    if (this.#lookedAt.size >= REMEMBERED_MAX) this.#lookedAt.clear()
     this.#lookedAt.set(flowId, now)
     await this.#db
       .updateTable('automation_flows')

@@ -1,5 +1,6 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { flowsVersionRaised } from '#infra/tenant-versions.ts'
 import { lowestIdAt } from '#lib/id-range.ts'
 
 export const CAP_WINDOW_MS = 60_000
@@ -131,6 +132,5 @@ export async function pauseIfSelfTriggering(
         where x.tenant_id = ${tenantId} and x.status <> 'skipped')
       returning id
     )
-    update flow_cursors set flows_version = flows_version + 1
-    from paused where tenant_id = ${tenantId}`.execute(trx)
+    ${flowsVersionRaised(tenantId, sql`exists (select from paused)`)}`.execute(trx)
 }
