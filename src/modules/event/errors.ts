@@ -4,7 +4,7 @@ export const eventConflict = defineProblem(
   'event_conflict',
   409,
   'Another event has this id',
-  'An id (or Idempotency-Key) stands for one event. Send the first event unchanged, or this one with its own id.',
+  'An id (or Idempotency-Key) stands for one event of whoever publishes it. Send the first event unchanged, or this one with its own id.',
 )
 export const eventTooLarge = defineProblem(
   'event_too_large',

@@ -133,12 +133,18 @@ export async function selectEvents(
 export async function findEvent(
   db: Kysely<DB>,
   tenantId: string,
-  by: { id: string } | { sourceId: string },
+  by: { id: string } | { sourceId: string; publisher: string | null },
 ): Promise<EventRow | undefined> {
   const query = db.selectFrom('events').select(EVENT_COLUMNS).where('tenant_id', '=', tenantId)
   return 'id' in by
     ? query.where('id', '=', by.id).executeTakeFirst()
-    : query.where('source_id', '=', by.sourceId).executeTakeFirst()
+    : query
+        .where('source_id', '=', by.sourceId)
+        // Ids are each publisher's own: who asks means its own event, else the platform's.
+        .orderBy(sql`publisher_plugin_id is not distinct from ${by.publisher}::uuid`, 'desc')
+        .orderBy(sql`publisher_plugin_id is null`, 'desc')
+        .orderBy('id')
+        .executeTakeFirst()
 }
 
 /** What decides which events a plugin gets; undefined: it is not there. */

@@ -29,7 +29,7 @@ export async function readEvent(
 ): Promise<EventDetail> {
   const after = query.cursor === undefined ? null : decodeCursor(query.cursor, ['uuid'])?.[0]
   if (after === undefined) throw invalidCursor()
-  const row = await requireEvent(ctx.db, tenantId, id)
+  const row = await requireEvent(ctx.db, tenantId, pluginId, id)
   const found = await selectDeliveries(ctx.db, tenantId, row.id, {
     pluginId,
     after: after as string | null,
@@ -54,7 +54,7 @@ export async function replayEvent(
   id: string,
   plugin: string | undefined,
 ): Promise<EventReplayResult> {
-  const row = await requireEvent(ctx.db, tenantId, id)
+  const row = await requireEvent(ctx.db, tenantId, actor.pluginId, id)
   if (row.body === null) throw eventBodyGone()
   const plugins = await ctx.db.transaction().execute(async (trx) => {
     const picture = await loadPicture(trx, tenantId)
@@ -87,9 +87,14 @@ function isNamed({ id, slug }: { id: string; slug: string }, plugin: string): bo
 }
 
 /** By our id, else by the caller's own, which may look like one of ours. */
-export async function requireEvent(db: Kysely<DB>, tenantId: string, id: string): Promise<EventRow> {
+export async function requireEvent(
+  db: Kysely<DB>,
+  tenantId: string,
+  pluginId: string | null,
+  id: string,
+): Promise<EventRow> {
   const byId = isUuid(id) ? await findEvent(db, tenantId, { id }) : undefined
-  const row = byId ?? (await findEvent(db, tenantId, { sourceId: id }))
+  const row = byId ?? (await findEvent(db, tenantId, { sourceId: id, publisher: pluginId }))
   if (row === undefined) throw eventNotFound()
   return row
 }

@@ -40,7 +40,7 @@ export async function pastEvent(
   pluginId: string | null,
   id: string,
 ): Promise<TrialEvent> {
-  const row = await requireEvent(db, tenantId, id)
+  const row = await requireEvent(db, tenantId, pluginId, id)
   if (
     pluginId !== null &&
     (await selectDeliveries(db, tenantId, row.id, { pluginId, after: null, limit: 1 })).length === 0

@@ -230,11 +230,15 @@ export class Intake {
   async #compareTaken(batches: readonly Batch[]): Promise<boolean> {
     const taken = batches.flatMap(({ open }) => open).map(({ composed }) => composed)
     const found = new Map(
-      (await selectBySourceIds(this.#ctx.db, taken)).map((row) => [`${row.tenant_id} ${row.source_id}`, row]),
+      (await selectBySourceIds(this.#ctx.db, taken)).map((row) => [
+        `${row.tenant_id} ${row.publisher_plugin_id ?? ''} ${row.source_id}`,
+        row,
+      ]),
     )
     for (const batch of batches) {
       batch.open = batch.open.filter(({ composed }) => {
-        const first = found.get(`${composed.tenantId} ${composed.sourceId ?? ''}`)
+        const { tenantId, publisherPluginId, sourceId } = composed
+        const first = found.get(`${tenantId} ${publisherPluginId ?? ''} ${sourceId ?? ''}`)
         if (first !== undefined) batch.results.set(composed.id, compareWithFirst(composed, first))
         return first === undefined
       })

@@ -36,7 +36,7 @@ with guard as materialized (
     as e (tenant_id, id, source_id, event, source, publisher_plugin_id, occurred_at_ms, body,
       schema_problems, causation_id, causation_depth, filtered_plugins, n)
   where (select holds from guard)
-  on conflict (tenant_id, source_id) where source_id is not null do nothing
+  on conflict (tenant_id, source_id, publisher_plugin_id) where source_id is not null do nothing
   returning id
 ), new_deliveries as (
   insert into deliveries (tenant_id, id, plugin_id, event_id, event, status, reason, due_at)
@@ -70,7 +70,10 @@ export async function writeEvents(run: RunStatement, events: readonly MatchedEve
 function inLockOrder(events: readonly MatchedEvent[]): readonly MatchedEvent[] {
   if (events.every(({ composed }) => composed.sourceId === null)) return events
   return [...events].sort(({ composed: a }, { composed: b }) =>
-    a.tenantId === b.tenantId ? compare(a.sourceId ?? '', b.sourceId ?? '') : compare(a.tenantId, b.tenantId),
+    a.tenantId === b.tenantId
+      ? compare(a.sourceId ?? '', b.sourceId ?? '') ||
+        compare(a.publisherPluginId ?? '', b.publisherPluginId ?? '')
+      : compare(a.tenantId, b.tenantId),
   )
 }
 

@@ -3,7 +3,7 @@ import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
-import { CATALOGUE } from '../catalogue/index.ts'
+import { isPlatformType } from '../intake/publishing.ts'
 import { deleteSeenTypes } from './seen-repository.ts'
 import { deletePluginTypes, selectOthersTypes, selectPluginTypes, upsertPluginTypes } from './repository.ts'
 import { MAX_TYPES } from './service.ts'
@@ -32,7 +32,7 @@ export async function replacePluginTypes(
   owner: { tenantId: string; pluginId: string },
   types: readonly PluginType[],
 ): Promise<PluginTypesChange> {
-  const wanted = types.filter(({ name }) => !CATALOGUE.has(name))
+  const wanted = types.filter(({ name }) => !isPlatformType(name))
   const before = await selectPluginTypes(trx, owner)
   if (isDeepStrictEqual(byName(before), byName(await withoutOthers(trx, owner, wanted)))) {
     return { changed: false, refusal: null }

@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { FastifyBaseLogger } from 'fastify'
+import { readJson } from '#db/json.ts'
 import type { DB } from '#db/schema.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import { type CanonicalFlow, type EventTrigger, FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
@@ -80,7 +81,7 @@ export class ActiveFlows {
   /** A flow that cannot be read starts nothing; the tenant's others do. */
   async #load(trx: Transaction<DB>, tenantId: string, row: ActiveRow): Promise<ActiveFlow | null> {
     const { id, version, name, entry } = row
-    const stored = JSON.parse(entry) as Pick<CanonicalFlow, (typeof ENTRY_MEMBERS)[number]>
+    const stored = readJson(entry) as Pick<CanonicalFlow, (typeof ENTRY_MEMBERS)[number]>
     const schemaVersion: number = stored.schema_version
     if (schemaVersion === FLOW_SCHEMA_VERSION) return activeFlow(row, entryOf(stored, name))
     // What another release stored is the program cache's business.
