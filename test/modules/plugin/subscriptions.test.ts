@@ -145,7 +145,8 @@ t.test('a trial that makes no sense is refused with its field', async (t) => {
   const { id } = await registerPlugin(tenant, 'http://127.0.0.1:9/', { slug: 'shop' })
   const post = (body?: unknown, client = tenant) => client.post('/api/plugins/shop/subscriptions/test', body)
   const cases: [unknown, string][] = [
-    [undefined, '/event'],
+    [undefined, ''],
+    [{}, '/event'],
     [{ event: 'order created' }, '/event'],
     [{ event: 'order.created', event_id: 'x' }, '/event'],
     [{ event_id: 'x', data: {} }, '/data'],
