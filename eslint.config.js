@@ -31,6 +31,15 @@ const INEXACT_JSON = {
   message: 'It rounds numbers: read what is stored with db/json.ts, and what comes in with src/lib/json.ts.',
 }
 
+const TENANT_VERSION = '(subscriptions|actions|flows)_version'
+const VERSION_WRITES = [
+  `ObjectExpression > Property[key.name=/^${TENANT_VERSION}$/]`,
+  `TemplateElement[value.raw=/(set|,)\\s+${TENANT_VERSION}\\s*=/]`,
+].map((selector) => ({
+  selector,
+  message: 'Versions of tenants are raised by src/infra/tenant-versions.ts alone.',
+}))
+
 const WEB_FRAMEWORK = ['fastify', 'fastify-plugin'].map((name) => ({
   name,
   message: 'Services and repositories never see a request: take what they need as parameters.',
@@ -136,6 +145,11 @@ export default tseslint.config(
   {
     files: ['src/modules/**/*.ts'],
     rules: { 'no-restricted-properties': ['error', ENVIRONMENT, INEXACT_JSON] },
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/infra/tenant-versions.ts'],
+    rules: { 'no-restricted-syntax': ['error', ...VERSION_WRITES] },
   },
   {
     files: ['src/lib/**/*.ts'],

@@ -79,6 +79,14 @@ export type App = FastifyInstance<
 const BODY_LIMIT = 1024 * 1024
 const LIMITS: EdgeLimits = { requestTimeoutMs: 30_000, timeoutCheckMs: 5_000 }
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
+/** The order in which a reader of the OpenAPI document meets what the modules declare. */
+const DOCUMENT_ORDER = {
+  tags: [
+    ...['plugins', 'deliveries', 'events', 'replays', 'erasures', 'actions', 'capabilities', 'flows'],
+    ...['automations', 'messages', 'executions', 'keys', 'audit', 'tenant', 'operation'],
+  ],
+  webhooks: ['delivery', 'action'],
+}
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/
 
 /** Builds the service and registers every module, in order; never listens. */
@@ -120,7 +128,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     })
   }
   await app.register(loadShedding, {})
-  await app.register(openapi)
+  await app.register(openapi, { order: DOCUMENT_ORDER })
   await app.register(problemPage)
   await app.register(db, { databaseUrl: deps.databaseUrl, connections: config.connections })
   await app.register(signals, { databaseUrl: deps.databaseUrl })

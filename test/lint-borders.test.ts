@@ -17,6 +17,7 @@ const BORDER_RULES = new Set([
   'boundaries/no-unknown-files',
   'no-restricted-globals',
   'no-restricted-properties',
+  'no-restricted-syntax',
   '@typescript-eslint/no-restricted-imports',
 ])
 
@@ -29,6 +30,8 @@ async function broken(filePath: string, text: string): Promise<string[]> {
 
 const BOUNDARIES = ['boundaries/dependencies']
 const IMPORTS = ['@typescript-eslint/no-restricted-imports']
+
+const SYNTAX = ['no-restricted-syntax']
 
 const refused: [sentence: string, file: string, text: string, rules: string[]][] = [
   ['lib imports infra', 'src/lib/x.ts', `import '#infra/http/problems.ts'`, BOUNDARIES],
@@ -43,6 +46,24 @@ const refused: [sentence: string, file: string, text: string, rules: string[]][]
   ['templates import flows', 'src/lib/template/x.ts', `import '#lib/flow/index.ts'`, BOUNDARIES],
   ['a tool imports the service', 'tools/embedded-postgres/x.ts', `import '#lib/ids.ts'`, BOUNDARIES],
   ['an import climbs two folders', 'src/modules/key/x.ts', `import '../../x.ts'`, IMPORTS],
+  [
+    "a repository raises a tenant's version",
+    'src/modules/key/repository.ts',
+    `export const x = { subscriptions_version: 2 }`,
+    SYNTAX,
+  ],
+  [
+    "a statement raises a tenant's version",
+    'src/modules/key/repository.ts',
+    'export const x = `update flow_cursors set flows_version = flows_version + 1`',
+    SYNTAX,
+  ],
+  [
+    "a statement raises a tenant's version beside something else",
+    'src/modules/key/repository.ts',
+    'export const x = `update tenants set updated_at = ${1},\n  actions_version = actions_version + 1`',
+    SYNTAX,
+  ],
   ['lib uses a database driver', 'src/lib/x.ts', `import pg from 'pg'`, IMPORTS],
   ['lib uses Fastify', 'src/lib/x.ts', `import fp from 'fastify-plugin'`, IMPORTS],
   ['infra imports a module', 'src/infra/x.ts', `import '#modules/tenant/index.ts'`, BOUNDARIES],
@@ -166,6 +187,16 @@ const allowed: [sentence: string, file: string, text: string][] = [
     'a repository uses Kysely and db',
     'src/modules/key/repository.ts',
     `import 'kysely'\nimport type { DB } from '#db/schema.ts'`,
+  ],
+  [
+    "the owner of tenants' versions raises them",
+    'src/infra/tenant-versions.ts',
+    `export const x = { actions_version: 2 }`,
+  ],
+  [
+    "a repository compares a tenant's version",
+    'src/modules/key/repository.ts',
+    'export const x = `join tenants on tenants.id = s.tenant_id and tenants.subscriptions_version = s.version`',
   ],
   ['a service logs', 'src/modules/key/service.ts', `import type { FastifyBaseLogger } from 'fastify'`],
   ['anybody looks at an address', 'src/modules/key/service.ts', `import { isIP, BlockList } from 'node:net'`],

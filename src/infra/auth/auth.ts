@@ -1,6 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { LRUCache } from 'lru-cache'
 import type { TenantRole } from '#db/schema.ts'
 import { bearerKey, hashApiKey } from '#lib/secrets/api-key.ts'
 import { isUuid } from '#lib/ids.ts'
@@ -109,9 +110,9 @@ export default fp(
   async (app, options: AuthOptions) => {
     const cache = new KeyCache<KnownKey>({ ttlMs: KEY_CACHE_MS, maxEntries: KEY_CACHE_MAX })
     const platformHash = options.platformKey === null ? null : hashApiKey(options.platformKey)
-    const knownTenants = new Set<string>()
+    const knownTenants = new LRUCache<string, true>({ max: TENANT_CACHE_MAX })
     /** Keys that were live when they were last looked up: an address that others fail from does not shut them out. */
-    const proven = new Set<string>()
+    const proven = new LRUCache<string, true>({ max: KEY_CACHE_MAX })
     const failures = new RateWindow({
       limit: options.failuresPerAddress ?? FAILURES_PER_ADDRESS,
       windowMs: FAILURES_WINDOW_MS,
@@ -220,12 +221,8 @@ export default fp(
     }
 
     function remember(name: string, isLive: boolean): void {
-      if (!isLive) proven.delete(name)
-      else {
-        const oldest = proven.values().next()
-        if (proven.size >= KEY_CACHE_MAX && !oldest.done) proven.delete(oldest.value)
-        proven.add(name)
-      }
+      if (isLive) proven.set(name, true)
+      else proven.delete(name)
     }
 
     function scopeOf({ actor, headers }: FastifyRequest): string | null {
@@ -251,7 +248,7 @@ export default fp(
       const body = request.body as { tenant_id?: unknown } | undefined | null
       const asked = typeof body?.tenant_id === 'string' && isUuid(body.tenant_id) ? body.tenant_id : undefined
       const id = tenantOf(request, asked)
-      return knownTenants.has(id) ? undefined : id
+      return knownTenants.get(id) === true ? undefined : id
     }
 
     /** Tenants are the platform's: the first change made for one makes its row. */
@@ -261,8 +258,7 @@ export default fp(
         .values({ id })
         .onConflict((conflict) => conflict.column('id').doNothing())
         .execute()
-      if (knownTenants.size >= TENANT_CACHE_MAX) knownTenants.clear()
-      knownTenants.add(id)
+      knownTenants.set(id, true)
     }
   },
   { name: 'auth', dependencies: ['db', 'signals', 'problems'] },

@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache'
+
 interface KeyCacheOptions {
   /** How long an answer stands: the longest that a revoked key outlives a lost signal. */
   ttlMs: number
@@ -7,12 +9,11 @@ interface KeyCacheOptions {
 
 /**
  * What is known of keys by their hash. Unknown keys stand in a map of their own: whoever sends invented ones
- * fills that, and never drives out a key that lives. All entries of a map live equally long, so its oldest
- * entry is the one that would expire first, and the one to drop when the map is full.
+ * fills that, and never drives out a key that lives. An answer stands for a fixed time, however often it is used.
  */
 export class KeyCache<T extends object> {
-  readonly #live = new Map<string, { key: T; until: number }>()
-  readonly #unknown = new Map<string, number>()
+  readonly #live: LRUCache<string, { key: T; until: number }>
+  readonly #unknown: LRUCache<string, number>
   /** Requests that come while their key is looked up wait for the one answer. */
   readonly #pending = new Map<string, Promise<T | null>>()
   readonly #options: KeyCacheOptions
@@ -20,6 +21,8 @@ export class KeyCache<T extends object> {
 
   constructor(options: KeyCacheOptions) {
     this.#options = options
+    this.#live = new LRUCache({ max: options.maxEntries })
+    this.#unknown = new LRUCache({ max: options.maxEntries })
   }
 
   get size(): { live: number; unknown: number } {
@@ -64,16 +67,8 @@ export class KeyCache<T extends object> {
     const until = performance.now() + this.#options.ttlMs
     this.#live.delete(hash)
     this.#unknown.delete(hash)
-    if (key === null) this.#put(this.#unknown, hash, until)
-    else this.#put(this.#live, hash, { key, until })
+    if (key === null) this.#unknown.set(hash, until)
+    else this.#live.set(hash, { key, until })
     return key
-  }
-
-  #put<V>(map: Map<string, V>, hash: string, value: V): void {
-    if (map.size >= this.#options.maxEntries) {
-      const oldest = map.keys().next()
-      if (!oldest.done) map.delete(oldest.value)
-    }
-    map.set(hash, value)
   }
 }

@@ -1,4 +1,5 @@
 import { lookup, Resolver } from 'node:dns/promises'
+import { LRUCache } from 'lru-cache'
 import { EgressError } from './errors.ts'
 
 /**
@@ -27,7 +28,9 @@ export function createNameResolver(servers: readonly string[], cacheMs = DNS_CAC
   const resolver = servers.length === 0 ? null : new Resolver({ timeout: DNS_TIMEOUT_MS, tries: 2 })
   resolver?.setServers(servers)
   const lifetimeMs = Math.min(cacheMs, DNS_CACHE_MAX_MS)
-  const cache = new Map<string, { addresses: readonly string[]; expiresAt: number }>()
+  const cache = new LRUCache<string, { addresses: readonly string[]; expiresAt: number }>({
+    max: DNS_CACHE_ENTRIES,
+  })
   const pending = new Map<string, Promise<readonly string[]>>()
 
   const ask = async (host: string): Promise<readonly string[]> => {
@@ -41,11 +44,6 @@ export function createNameResolver(servers: readonly string[], cacheMs = DNS_CAC
   }
   const remember = (host: string, addresses: readonly string[]): void => {
     if (lifetimeMs <= 0) return
-    cache.delete(host)
-    if (cache.size >= DNS_CACHE_ENTRIES) {
-      const oldest = cache.keys().next()
-      if (oldest.done !== true) cache.delete(oldest.value)
-    }
     cache.set(host, { addresses, expiresAt: performance.now() + lifetimeMs })
   }
 

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import { describeBlocked, parseAddress } from '#lib/address.ts'
 import type { AddressPolicy } from './allow.ts'
 import { withoutTrailingDot } from './hostname.ts'
@@ -21,8 +22,10 @@ export const OWN_ADDRESS = 'This is the service itself: what it sends to itself 
 
 /** URLs whose parsed form is kept: the hot ones are webhook URLs, one per plugin. */
 const CACHE_ENTRIES = 8_192
-/** Longer URLs are parsed each time, so that the cache is bounded in bytes too. */
-const CACHE_URL_LENGTH = 1_024
+/** Longer URLs are parsed each time. */
+const CACHE_URL_CHARS = 1_024
+/** Of all URLs together. */
+const CACHE_CHARS = 2 * 1024 * 1024
 
 export type TargetReader = (url: string) => Target | EgressRefusal
 
@@ -32,16 +35,16 @@ export function isRefusal(result: Target | EgressRefusal): result is EgressRefus
 
 /** Reads URLs by the rules that need no DNS, remembering the answers. */
 export function createTargetReader(policy: AddressPolicy, own: OwnPolicy, httpsOnly: boolean): TargetReader {
-  const cache = new Map<string, Target | EgressRefusal>()
+  const cache = new LRUCache<string, Target | EgressRefusal>({
+    max: CACHE_ENTRIES,
+    maxSize: CACHE_CHARS,
+    maxEntrySize: CACHE_URL_CHARS,
+    sizeCalculation: (_, url) => Math.max(1, url.length),
+  })
   return (url) => {
     const known = cache.get(url)
     if (known !== undefined) return known
     const result = readTarget(url, policy, own, httpsOnly)
-    if (url.length > CACHE_URL_LENGTH) return result
-    if (cache.size >= CACHE_ENTRIES) {
-      const oldest = cache.keys().next()
-      if (oldest.done !== true) cache.delete(oldest.value)
-    }
     cache.set(url, result)
     return result
   }

@@ -1,19 +1,48 @@
 import { readFileSync } from 'node:fs'
 import helmet from '@fastify/helmet'
-import swagger from '@fastify/swagger'
+import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
 import { openTo } from '#infra/auth/auth.ts'
 import { completeDocument } from './openapi-document.ts'
-import { webhookDocuments } from './openapi-webhooks.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
   version: string
 }
 
+type Document = NonNullable<FastifyDynamicSwaggerOptions['openapi']>
+export type Webhooks = NonNullable<Extract<Document, { webhooks?: unknown }>['webhooks']>
+
+/** What modules say of themselves in the document, beside their routes. */
+export interface ApiDocument {
+  /** Declares a tag of the module's operations. */
+  addTag(name: string, description: string): void
+  /** Describes requests that the service sends, by name. */
+  addWebhooks(documents: Webhooks): void
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    apiDocument: ApiDocument
+  }
+}
+
+export interface OpenapiOptions {
+  /** The order of reading; what is not named comes last, in the order of its declaration. */
+  order: { tags: readonly string[]; webhooks: readonly string[] }
+}
+
 /** The document that routes' schemas make, at /openapi.json, and a page to work from at /docs. */
 export default fp(
-  async (app) => {
+  async (app, { order }: OpenapiOptions) => {
+    const tags = new Map([['operation', 'Health, metrics, documentation']])
+    const webhooks = new Map<string, Webhooks[string]>()
+    app.decorate('apiDocument', {
+      addTag: (name, description) => addOnce(tags, name, description),
+      addWebhooks: (documents) => {
+        for (const [name, document] of Object.entries(documents)) addOnce(webhooks, name, document)
+      },
+    })
     await app.register(swagger, {
       openapi: {
         openapi: '3.1.0',
@@ -26,29 +55,8 @@ export default fp(
           license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as { name: string },
         },
         servers: [{ url: '/', description: 'This service' }],
-        tags: [
-          { name: 'plugins', description: 'What a shop has connected' },
-          { name: 'deliveries', description: 'Events on their way to plugins, with every attempt' },
-          { name: 'events', description: 'Intake, the feed and the catalogue of event types' },
-          { name: 'replays', description: 'Delivering again, as durable jobs' },
-          { name: 'erasures', description: "Forgetting one customer's data" },
-          { name: 'actions', description: 'What can be done, by the platform or a plugin, and doing it' },
-          {
-            name: 'capabilities',
-            description: 'What plugins bring to automations: triggers, actions, conditions',
-          },
-          { name: 'flows', description: 'Automations: triggers, steps, versions' },
-          { name: 'automations', description: 'Automations of leads and bookings as the CRM knows them' },
-          { name: 'messages', description: 'What automations wrote to customers and to the shop' },
-          {
-            name: 'executions',
-            description: 'Runs of flows: looking at them, cancelling, retrying, halting',
-          },
-          { name: 'keys', description: 'Who may call' },
-          { name: 'audit', description: 'Who changed what' },
-          { name: 'tenant', description: "A shop's own settings" },
-          { name: 'operation', description: 'Health, metrics, documentation' },
-        ],
+        // Placeholders: what the modules have declared is put in when the document is made.
+        tags: [],
         components: {
           securitySchemes: {
             key: {
@@ -59,14 +67,18 @@ export default fp(
           },
         },
         security: [{ key: [] }],
-        webhooks: webhookDocuments(),
+        webhooks: {},
       },
       refResolver: {
         buildLocalReference: ({ $id }, _base, _fragment, index) =>
           typeof $id === 'string' ? $id : `def-${index}`,
       },
       transformObject: (made) =>
-        completeDocument('openapiObject' in made ? made.openapiObject : made.swaggerObject),
+        completeDocument({
+          ...('openapiObject' in made ? made.openapiObject : made.swaggerObject),
+          tags: inOrder(tags, order.tags).map(([name, description]) => ({ name, description })),
+          webhooks: Object.fromEntries(inOrder(webhooks, order.webhooks)),
+        }),
     })
     // A page needs the browser's protections; setting all of them on every answer took 9 % of intake's CPU.
     // In a scope of its own: where helmet is registered it hooks into every request, also where it sets nothing.
@@ -84,3 +96,13 @@ export default fp(
   },
   { name: 'openapi' },
 )
+
+function addOnce<T>(declared: Map<string, T>, name: string, value: T): void {
+  if (declared.has(name)) throw new Error(`the OpenAPI document has two declarations of ${name}`)
+  declared.set(name, value)
+}
+
+function inOrder<T>(declared: ReadonlyMap<string, T>, names: readonly string[]): [name: string, value: T][] {
+  const place = (name: string): number => (names.includes(name) ? names.indexOf(name) : names.length)
+  return [...declared].sort(([a], [b]) => place(a) - place(b))
+}

@@ -1,18 +1,21 @@
+import { LRUCache } from 'lru-cache'
+
 export interface RateWindowOptions {
   /** Calls that a key has in each window. */
   limit: number
   windowMs: number
-  /** Keys that are remembered; beyond it those that were new first are forgotten. About 150 bytes each. */
+  /** Keys that are remembered; beyond it those that called longest ago are forgotten. About 150 bytes each. */
   maxKeys: number
 }
 
 /** Counts calls by key in fixed windows, in this process alone. */
 export class RateWindow {
   readonly #options: RateWindowOptions
-  readonly #windows = new Map<string, { count: number; endsAt: number }>()
+  readonly #windows: LRUCache<string, { count: number; endsAt: number }>
 
   constructor(options: RateWindowOptions) {
     this.#options = options
+    this.#windows = new LRUCache({ max: options.maxKeys })
   }
 
   /** @returns null if the call may go on, else the seconds until the next one may */
@@ -43,12 +46,6 @@ export class RateWindow {
   }
 
   #open(key: string, now: number): void {
-    // Again at the end: windows stand in the order in which they end.
-    this.#windows.delete(key)
-    for (const [oldest, { endsAt }] of this.#windows) {
-      if (endsAt > now && this.#windows.size < this.#options.maxKeys) break
-      this.#windows.delete(oldest)
-    }
     this.#windows.set(key, { count: 1, endsAt: now + this.#options.windowMs })
   }
 }

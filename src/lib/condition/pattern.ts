@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { LRUCache } from 'lru-cache'
 import { RE2JS, RE2JSException } from 're2js'
 import { MAX_MATCH_SUBJECT_BYTES, MAX_PATTERN_BYTES } from './operators/index.ts'
 
@@ -12,11 +13,16 @@ const MAX_PROGRAM_INSTRUCTIONS = 300
 const WORK_PER_STEP = 8
 /** What compiling a pattern costs that is not at hand: up to 1 ms. */
 const COMPILE_STEPS = 4000
-/** A compiled pattern holds its automaton, up to some 100 KB. */
-const MAX_CACHED = 100
+/** A compiled pattern holds its automaton, up to some 100 KB: they are bounded by their instructions together. */
+const MAX_CACHED_INSTRUCTIONS = 100 * MAX_PROGRAM_INSTRUCTIONS
+const MAX_CACHED = 1000
 
-/** Least recently used first. */
-const compiled = new Map<string, RE2JS>()
+const compiled = new LRUCache<string, RE2JS>({
+  max: MAX_CACHED,
+  maxSize: MAX_CACHED_INSTRUCTIONS,
+  maxEntrySize: MAX_PROGRAM_INSTRUCTIONS,
+  sizeCalculation: (program) => Math.max(1, program.programSize()),
+})
 
 /** What is wrong with a pattern and how to mend it, or null. */
 export function checkPattern(pattern: string): string | null {
@@ -26,7 +32,6 @@ export function checkPattern(pattern: string): string | null {
   try {
     const size = compile(pattern).programSize()
     if (size <= MAX_PROGRAM_INSTRUCTIONS) return null
-    compiled.delete(pattern)
     return 'Repeat less: counted repetitions such as {1,100} make this pattern too large.'
   } catch (error) {
     if (!(error instanceof RE2JSException)) throw error
@@ -51,19 +56,17 @@ function find(pattern: string, subject: string, spend?: (steps: number) => void)
     throw new RangeError(`text of more than ${MAX_MATCH_SUBJECT_BYTES} bytes is not matched`)
   }
   const known = compiled.get(pattern)
-  if (!known) {
-    spend?.(COMPILE_STEPS)
-    const fault = checkPattern(pattern)
-    if (fault !== null) throw new RangeError(fault)
-  }
+  if (known !== undefined) return known
+  spend?.(COMPILE_STEPS)
+  const fault = checkPattern(pattern)
+  if (fault !== null) throw new RangeError(fault)
   return compile(pattern)
 }
 
 function compile(pattern: string): RE2JS {
-  const program = compiled.get(pattern) ?? RE2JS.compile(pattern)
-  compiled.delete(pattern)
+  const known = compiled.get(pattern)
+  if (known !== undefined) return known
+  const program = RE2JS.compile(pattern)
   compiled.set(pattern, program)
-  const oldest = compiled.keys().next()
-  if (compiled.size > MAX_CACHED && !oldest.done) compiled.delete(oldest.value)
   return program
 }

@@ -7,6 +7,7 @@ import { auditRoutes } from './routes.ts'
 import { AuditLogEntry, AuditLogPage } from './schemas.ts'
 
 export default async function auditModule(app: FastifyInstance): Promise<void> {
+  app.apiDocument.addTag('audit', 'Who changed what')
   for (const schema of [AuditLogEntry, AuditLogPage]) app.addSchema(schema)
   auditRoutes(app, { db: app.db })
 }

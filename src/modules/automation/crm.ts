@@ -1,6 +1,6 @@
 import { type Definition, defineFlow, type Step } from '#modules/flow-template/index.ts'
 import { type AutomationFields, isOfBooking } from './fields.ts'
-import { saySteps } from './say.ts'
+import { saySteps } from './message-steps.ts'
 import type { Addresses } from './start.ts'
 
 /** The step with which the team is told; the ready-made flow calls its own so, too. */

@@ -7,10 +7,12 @@ import {
   type PersonChannel,
   type Step,
 } from '#modules/flow-template/index.ts'
-import { manualTrigger } from './by-hand.ts'
+import type { SafeSchema } from '#lib/schema/safe/index.ts'
+import { CATALOGUE } from '#modules/event/index.ts'
 import { crmSteps, crmVariables } from './crm.ts'
 import { type AutomationFields, type AutomationTrigger, isOfBooking } from './fields.ts'
-import { saySteps } from './say.ts'
+import { saySteps } from './message-steps.ts'
+import { NEEDED, subjectOf } from './record.ts'
 import { type Addresses, addressesOf, type Start, startOf } from './start.ts'
 
 /** Place in the definition, and the field of the automation that stands there, as JSON pointers. */
@@ -135,4 +137,25 @@ function placesOf(step: Step, index: number): Place[] {
     [`${at}/action_type`, '/action/action_type'],
     [at, '/action'],
   ]
+}
+
+/** The trigger by which somebody starts it: it takes what the event would have told. */
+function manualTrigger(trigger: AutomationTrigger, eventType: string | undefined): object {
+  const needed = NEEDED[subjectOf(trigger)]
+  const schema: SafeSchema = CATALOGUE.get(eventType ?? '')?.schema ?? {}
+  return { id: 'by_hand', type: 'manual', input_schema: { ...hintOf(schema, needed), required: [...needed] } }
+}
+
+/** Where members are, for templates; the platform's records need not have each in the form that events have it. */
+function hintOf({ properties = {} }: SafeSchema, exact: readonly string[]): SafeSchema {
+  const hints = Object.entries(properties).map(([name, schema]): [string, SafeSchema] => {
+    if (exact.includes(name)) return [name, schema]
+    return [name, schema.properties === undefined ? {} : nested(schema)]
+  })
+  return { type: 'object', properties: Object.fromEntries(hints) }
+}
+
+function nested(schema: SafeSchema): SafeSchema {
+  const { properties = {} } = hintOf(schema, [])
+  return { properties }
 }

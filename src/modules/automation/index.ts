@@ -22,6 +22,7 @@ export default fp(
     const ctx: AutomationContext = { db: app.db, flows: app.flows, platform: app.platform }
     const dueWork = new DueWork(app.flowEngine)
     app.addHook('preClose', () => dueWork.stop())
+    app.apiDocument.addTag('automations', 'Automations of leads and bookings as the CRM knows them')
     for (const schema of [...NAMED, ...OPERATION_SCHEMAS]) app.addSchema(schema)
     await app.register(async (routes) => automationRoutes(routes, ctx))
     await app.register(async (routes) => operationRoutes(routes, ctx, dueWork))

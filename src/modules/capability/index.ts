@@ -13,7 +13,8 @@
  */
 import type { FastifyInstance } from 'fastify'
 import { JobLoop } from '#lib/async/job-loop.ts'
-import { readActionsVersion, VersionCache } from '#modules/registry/index.ts'
+import { readActionsVersion } from '#infra/tenant-versions.ts'
+import { VersionCache } from '#modules/registry/index.ts'
 import type { CapabilityContext } from './context.ts'
 import { type CapabilityPicture, loadCapabilityPicture } from './merged.ts'
 import { runRefreshPass } from './refresh.ts'
@@ -30,6 +31,7 @@ const CACHE_MAX_BYTES = 32 * 1024 * 1024
 const POLL_MS = 15_000
 
 export default async function capabilityModule(app: FastifyInstance): Promise<void> {
+  app.apiDocument.addTag('capabilities', 'What plugins bring to automations: triggers, actions, conditions')
   for (const schema of NAMED) app.addSchema(schema)
   const { egress, deliveries, registry } = app
   const checkShape = createShapeCheck()

@@ -2,9 +2,10 @@ import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
+import { raiseActionsVersion } from '#infra/tenant-versions.ts'
 import { replacePluginTypes } from '#modules/event/index.ts'
 import { pluginNotFound } from '#modules/plugin/index.ts'
-import { bumpActionsVersion, type LockedPlugin, replaceActions, withPlugin } from '#modules/registry/index.ts'
+import { type LockedPlugin, replaceActions, withPlugin } from '#modules/registry/index.ts'
 import type { CapabilityContext } from './context.ts'
 import { manifestInvalid } from './errors.ts'
 import { compareManifests, isSameOffer, type ManifestDifference, readManifest, typesOf } from './manifest.ts'
@@ -81,7 +82,7 @@ export async function applyManifest(
   await replaceActions(trx, tenantId, plugin, 'manifest', actions)
   const difference = compareManifests(before, manifest)
   const changed = !isSameOffer(before, manifest)
-  if (changed || types.changed) await bumpActionsVersion(trx, tenantId)
+  if (changed || types.changed) await raiseActionsVersion(trx, tenantId)
   if (changed) {
     await audit(trx, actor, {
       tenantId,

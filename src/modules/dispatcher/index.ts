@@ -6,6 +6,7 @@ import { InvocationStore } from './dispatch/invocation-store.ts'
 import { expireInvocations } from './completion/repository.ts'
 import { Running } from './dispatch/running.ts'
 import { createDispatchMetrics } from './metrics.ts'
+import { actionCallDocument } from './openapi.ts'
 import { Planner } from './dispatch/planner.ts'
 import { dispatcherRoutes } from './routes.ts'
 import {
@@ -77,6 +78,7 @@ export default fp(
       findResult: (tenantId, flowExecutionId, eventKey) =>
         findResult(ctx, tenantId, flowExecutionId, eventKey),
     }
+    app.apiDocument.addWebhooks(actionCallDocument())
     app.decorate('dispatcher', service)
     for (const schema of [
       DispatchInput,

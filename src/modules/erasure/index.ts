@@ -31,6 +31,7 @@ export default async function erasureModule(
   app: FastifyInstance,
   { config }: { config: Config },
 ): Promise<void> {
+  app.apiDocument.addTag('erasures', "Forgetting one customer's data")
   for (const schema of [NewErasure, Erasure, ErasurePage]) app.addSchema(schema)
   const { secretBox } = app
   erasureRoutes(app, { db: app.db, secretBox, signals: app.signals })

@@ -76,6 +76,7 @@ export default fp(
         return emitEvent(trx, event, await intake.picture(event.tenantId))
       },
     }
+    app.apiDocument.addTag('events', 'Intake, the feed and the catalogue of event types')
     app.decorate('events', events)
     for (const schema of [...INTAKE_SCHEMAS, ...FEED_SCHEMAS, ...TYPE_SCHEMAS]) app.addSchema(schema)
     await app.register(intakeRoutes, { events })

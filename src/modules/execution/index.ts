@@ -38,6 +38,7 @@ const SCHEMAS = [
 ]
 
 export default async function executionModule(app: FastifyInstance): Promise<void> {
+  app.apiDocument.addTag('executions', 'Runs of flows: looking at them, cancelling, retrying, halting')
   for (const schema of SCHEMAS) app.addSchema(schema)
   const ctx: ExecutionContext = { db: app.db, signals: app.signals, flowEngine: app.flowEngine }
   const streams = new ExecutionStreams({ db: app.db, log: app.log })

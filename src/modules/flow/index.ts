@@ -134,6 +134,7 @@ export default fp(
     engine.compileWith((tenantId, definition, db) =>
       compile({ db, registry }, tenantId, parseDefinition(definition).value),
     )
+    app.apiDocument.addTag('flows', 'Automations: triggers, steps, versions')
     app.decorate('flows', serviceOf(ctx))
     for (const schema of [...NAMED, ...LIFECYCLE_SCHEMAS, ...OPERATOR_SCHEMAS, FlowExport, ImportedFlow])
       app.addSchema(schema)

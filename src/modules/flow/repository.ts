@@ -184,27 +184,6 @@ export async function selectFlows(db: Db, tenantId: string, filter: FlowFilter):
   return query.orderBy('id', 'desc').limit(filter.limit).execute()
 }
 
-/** Makes every matcher read the tenant's active flows again. */
-export async function raiseFlowsVersion(trx: Transaction<DB>, tenantId: string): Promise<void> {
-  await trx
-    .updateTable('flow_cursors')
-    .set((eb) => ({ flows_version: eb('flows_version', '+', 1) }))
-    .where('tenant_id', '=', tenantId)
-    .execute()
-}
-
-/** Before a tenant's first cursor: intake has to learn that somebody wants to be told of its events. */
-export async function announceFirstFlow(trx: Transaction<DB>, tenantId: string): Promise<void> {
-  await trx
-    .updateTable('tenants')
-    .set((eb) => ({ subscriptions_version: eb('subscriptions_version', '+', 1) }))
-    .where('id', '=', tenantId)
-    .where((eb) =>
-      eb.not(eb.exists(eb.selectFrom('flow_cursors').select('tenant_id').where('tenant_id', '=', tenantId))),
-    )
-    .execute()
-}
-
 export interface KnownEventType {
   name: string
   schema: SafeSchema | null

@@ -16,6 +16,7 @@ export { createKey, type KeyContext, listKeys, revokeKey } from './service.ts'
 export type { NewApiKey } from './schemas.ts'
 
 export default async function keyModule(app: FastifyInstance): Promise<void> {
+  app.apiDocument.addTag('keys', 'Who may call')
   for (const schema of [ApiKey, ApiKeyWithSecret, ApiKeyPage, NewApiKey]) app.addSchema(schema)
   keyRoutes(app, { db: app.db, signals: app.signals })
 }

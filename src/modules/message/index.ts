@@ -61,6 +61,7 @@ export default fp(
       codes: new CodeNames(),
       log: app.log,
     }
+    app.apiDocument.addTag('messages', 'What automations wrote to customers and to the shop')
     app.decorate('messages', {
       compose: (key, draft) => composeMessage(ctx, key, draft),
       find: (key) => findMessage(app.workerDb, key),

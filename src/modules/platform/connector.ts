@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { Egress, EgressResponse } from '#infra/egress/index.ts'
 import {
   ACTION_RESPONSE_MAX_BYTES,
@@ -43,7 +44,7 @@ const ILL_STATUS = new Set([502, 503, 504])
 
 /** Calls the platform's API; its errors become readable results, and its token stays here. */
 export class PlatformConnector {
-  readonly #breakers = new Map<string, Breaker>()
+  readonly #breakers = new LRUCache<string, Breaker>({ max: BREAKERS_MAX })
   readonly #now: () => number
 
   /** @param now milliseconds of a steady clock, for the breakers */
@@ -83,10 +84,7 @@ export class PlatformConnector {
 
   #breakerOf(origin: string): Breaker {
     let breaker = this.#breakers.get(origin)
-    if (breaker === undefined) {
-      if (this.#breakers.size >= BREAKERS_MAX) this.#breakers.clear()
-      this.#breakers.set(origin, (breaker = new Breaker()))
-    }
+    if (breaker === undefined) this.#breakers.set(origin, (breaker = new Breaker()))
     return breaker
   }
 }

@@ -1,8 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Nullable, Page, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
-import { Subscription } from './schemas.ts'
-
-const OpenObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true })
+import { ANSWER, EFFECTIVE } from './settings/fields.ts'
 
 const SecretInfo = Type.Object({
   id: Type.String(),
@@ -26,35 +24,20 @@ const Health = Type.Object({
   hold_until: Nullable(Timestamp),
 })
 
+const { name, description, webhook_url, base_url, events, ...others } = ANSWER
+
 const plugin = {
   id: Type.String(),
   slug: Type.String(),
-  name: Type.String(),
-  description: Nullable(Type.String()),
-  webhook_url: Type.String(),
-  base_url: Type.String(),
-  events: Type.Array(ref(Subscription)),
+  ...{ name, description, webhook_url, base_url, events },
   status: StringEnum(['active', 'paused', 'disabled']),
   status_reason: Nullable(
     Type.String({ description: '`manual`, or why the service disabled it. Null while it is active' }),
   ),
-  config: OpenObject,
-  metadata: OpenObject,
-  headers: OpenObject,
-  retry_schedule: Nullable(Type.Array(Type.Integer())),
-  timeout_ms: Nullable(Type.Integer()),
-  rate_limit_per_second: Nullable(Type.Integer()),
-  max_in_flight: Nullable(Type.Integer()),
-  include_own: Type.Boolean({ description: 'It gets back the events that it published itself' }),
-  effective: Type.Object(
-    {
-      retry_schedule: Type.Array(Type.Integer()),
-      timeout_ms: Type.Integer(),
-      rate_limit_per_second: Nullable(Type.Integer()),
-      max_in_flight: Type.Integer(),
-    },
-    { description: "What applies: the plugin's own value, or the service's default where that is null" },
-  ),
+  ...others,
+  effective: Type.Object(EFFECTIVE, {
+    description: "What applies: the plugin's own value, or the service's default where that is null",
+  }),
   health: Health,
   waiting: Type.Optional(
     Type.Integer({ description: 'Deliveries that wait, counted up to 10,000; not in lists' }),

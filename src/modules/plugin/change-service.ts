@@ -1,33 +1,28 @@
 import type { Actor } from '#infra/auth/auth.ts'
 import { enforceQuotas } from '#infra/quotas.ts'
+import { raiseActionsVersion, raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import type { Plugin } from './answer-schemas.ts'
-import { checkChanges } from './settings/check-changes.ts'
 import { checkUrls } from './settings/check-urls.ts'
 import { found, mayReadSecrets, type PluginContext, transact } from './context.ts'
 import { headersNeeded, refuseInvalid, revisionConflict } from './errors.ts'
 import { clearUnreadable, endUnsubscribed, resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
-import {
-  bumpActionsVersion,
-  bumpSubscriptionsVersion,
-  findPlugin,
-  lockPlugin,
-  type PluginRow,
-  updatePlugin,
-} from './repository.ts'
+import { findPlugin, lockPlugin, type PluginRow, updatePlugin } from './repository.ts'
 import type { PluginPatch, PluginReplacement } from './schemas.ts'
-import { type SealedField, toColumns, toSettings } from './settings/sealed-settings.ts'
+import { toColumns, toSettings } from './settings/sealed-settings.ts'
+import { FIELDS, type SealedField, type Settings } from './settings/fields.ts'
 import {
   applyChanges,
   asReplacement,
   changedFields,
   type Changes,
+  checkChanges,
+  concerns,
   isNarrowed,
   movesOrigin,
-  type Settings,
 } from './settings/settings.ts'
 import { isSlug } from './slug.ts'
-import { chosenStatus, statusOf } from './status.ts'
+import { chosenStatus, statusOf } from './lifecycle/service.ts'
 import { viewOnePlugin, warningsOf } from './view.ts'
 
 export interface Target {
@@ -90,18 +85,20 @@ async function changePlugin(
     if (fields.length > 0) {
       await updatePlugin(trx, tenantId, row.id, {
         ...toColumns(ctx.secretBox, tenantId, row.id, after),
-        ...Object.fromEntries(kept.map((field) => [`${field}_sealed`, row[`${field}_sealed`]])),
+        ...Object.fromEntries(
+          kept.map((field) => FIELDS[field].column).map((column) => [column, row[column]]),
+        ),
         ...(fields.includes('status') && chosenStatus(status)),
       })
       // What failed was the old endpoint, or is over by a person's word.
       if (given.includes('headers')) await clearUnreadable(trx, tenantId, row.id)
       if (startsAfresh(fields, status)) await resetLane(trx, tenantId, row.id)
-      if (fields.some((field) => MATCHED_BY.includes(field))) await bumpSubscriptionsVersion(trx, tenantId)
+      if (concerns(fields, 'rematches')) await raiseSubscriptionsVersion(trx, tenantId)
       if (fields.includes('events') && sizeOf(after) > sizeOf(before)) {
         await enforceQuotas(trx, tenantId, ['filter_bytes'])
       }
       if (!wanted.keepWaiting && isNarrowed(before, after)) await endUnsubscribed(trx, tenantId, row.id)
-      if (fields.includes('status')) await bumpActionsVersion(trx, tenantId)
+      if (fields.includes('status')) await raiseActionsVersion(trx, tenantId)
       await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields })
     }
     const now = found(await findPlugin(trx, tenantId, slug), actor)
@@ -115,9 +112,6 @@ async function changePlugin(
   return { ...plugin, ...(await warningsOf(ctx, tenantId, subscriptions)) }
 }
 
-/** What intake decides by whom an event goes to. */
-const MATCHED_BY: readonly string[] = ['events', 'include_own']
-
 /** In bytes, nearly. A change that makes filters smaller is never refused. */
 function sizeOf({ events }: Settings): number {
   return JSON.stringify(events).length
@@ -129,16 +123,16 @@ function settingsAfter(
   before: Settings,
   { changes, kept }: { changes: Changes; kept: readonly SealedField[] },
 ): Settings {
-  const { settings, keptHeaders, errors } = applyChanges(before, changes)
+  const { settings, keptSent, errors } = applyChanges(before, changes)
   refuseInvalid(errors)
   // Else whoever may not read the headers could have them sent to a server of their own.
-  const keepsHeaders = keptHeaders || kept.includes('headers')
-  if (keepsHeaders && !mayReadSecrets(actor, row.id) && movesOrigin(before, settings)) throw headersNeeded()
+  const keepsSent = keptSent || kept.some((field) => FIELDS[field].isSent === true)
+  if (keepsSent && !mayReadSecrets(actor, row.id) && movesOrigin(before, settings)) throw headersNeeded()
   return settings
 }
 
 function startsAfresh(changed: readonly string[], status: Plugin['status']): boolean {
-  return changed.includes('webhook_url') || (changed.includes('status') && status === 'active')
+  return concerns(changed, 'restarts') || (changed.includes('status') && status === 'active')
 }
 
 /** Proxies that compress make an ETag weak; it names the same revision. */

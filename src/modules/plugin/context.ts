@@ -10,6 +10,7 @@ import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { DeliveryService } from '#modules/webhook-delivery/index.ts'
 import { pluginNotFound } from './errors.ts'
 import type { PluginRow } from './repository.ts'
+import type { Defaults } from './settings/field.ts'
 
 /** What the module's services work with. */
 export interface PluginContext {
@@ -19,7 +20,7 @@ export interface PluginContext {
   egress: Pick<Egress, 'check'>
   deliveries: Pick<DeliveryService, 'sendTest'>
   /** What applies where a plugin says nothing. */
-  defaults: { retrySchedule: readonly number[]; timeoutMs: number; maxInFlight: number }
+  defaults: Defaults
 }
 
 const ATTEMPTS = 3

@@ -6,9 +6,8 @@
  * - `config`, `headers` and signing secrets are sealed in the database, bound to their row. A signing secret is
  *   shown once, when it is made; `config` and `headers` are shown to admins and the plugin itself.
  * - Every change raises `revision` and is in the audit log with the names of what changed, never the values.
- * - A change of what intake matches against (subscriptions, existence) raises the tenant's
- *   `subscriptions_version` in the same transaction; one of what the registry shows (existence, status) raises its
- *   `actions_version`.
+ * - A change of what intake matches against (subscriptions, existence) makes it match anew, one of what the registry
+ *   shows (existence, status) makes that read again: both by infra/tenant-versions.ts, in the same transaction.
  * - The lane is made with the plugin. Here it is only reset (resume, another webhook_url, deletion), always with
  *   a raised `health_version`; everything else in it is the delivery worker's.
  */
@@ -18,14 +17,8 @@ import { Plugin, PluginPage, RegisteredPlugin, RotatedSecret, TestResult } from 
 import type { PluginContext } from './context.ts'
 import { pluginOperationRoutes } from './lifecycle/operation-routes.ts'
 import { pluginRoutes } from './routes.ts'
-import {
-  PluginInput,
-  PluginPatch,
-  PluginReplacement,
-  Resumption,
-  SecretRotation,
-  Subscription,
-} from './schemas.ts'
+import { PluginInput, PluginPatch, PluginReplacement, Resumption, SecretRotation } from './schemas.ts'
+import { Subscription } from './settings/subscription.ts'
 import { SubscriptionTrial, SubscriptionTrialInput } from './subscriptions/schemas.ts'
 
 export { pluginNotFound } from './errors.ts'
@@ -50,6 +43,7 @@ export default async function pluginModule(
   app: FastifyInstance,
   options: { config: Pick<Config, 'delivery'> },
 ): Promise<void> {
+  app.apiDocument.addTag('plugins', 'What a shop has connected')
   for (const schema of NAMED) app.addSchema(schema)
   const { retrySchedule, timeoutMs, maxInFlightPerPlugin } = options.config.delivery
   const ctx: PluginContext = {

@@ -1,24 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB, PluginStatus, StoredSubscription } from '#db/schema.ts'
-
-/** Columns of a plugin that its settings are written to. */
-export interface PluginColumns {
-  name: string
-  description: string | null
-  webhook_url: string
-  base_url: string
-  /** JSON text. */
-  subscriptions: string
-  config_sealed: Buffer | null
-  headers_sealed: Buffer | null
-  /** JSON text. */
-  metadata: string
-  retry_schedule: number[] | null
-  timeout_ms: number | null
-  rate_limit_per_second: number | null
-  max_in_flight: number | null
-  include_own: boolean
-}
+import type { DB, PluginStatus } from '#db/schema.ts'
+import { SETTINGS_COLUMNS, type SettingsColumns } from './settings/fields.ts'
 
 export interface StatusColumns {
   status: PluginStatus
@@ -33,7 +15,7 @@ const now = sql<Date>`now()`
 /** @throws a unique violation of plugins_tenant_id_slug_key */
 export async function insertPlugin(
   trx: Transaction<DB>,
-  row: PluginColumns & StatusColumns & { id: string; tenant_id: string; slug: string },
+  row: SettingsColumns & StatusColumns & { id: string; tenant_id: string; slug: string },
 ): Promise<void> {
   await trx.insertInto('plugins').values(row).execute()
 }
@@ -97,7 +79,7 @@ export async function updatePlugin(
   trx: Transaction<DB>,
   tenantId: string,
   id: string,
-  columns: Partial<PluginColumns & StatusColumns>,
+  columns: Partial<SettingsColumns & StatusColumns>,
 ): Promise<void> {
   await changePlugin(trx, tenantId, id)
     .set(columns)
@@ -150,24 +132,6 @@ export async function revokePluginKeys(
   return rows.map((row) => row.id)
 }
 
-/** Makes intake match its next event against the subscriptions as they are now. */
-export async function bumpSubscriptionsVersion(trx: Transaction<DB>, tenantId: string): Promise<void> {
-  await trx
-    .updateTable('tenants')
-    .set((eb) => ({ subscriptions_version: eb('subscriptions_version', '+', 1) }))
-    .where('id', '=', tenantId)
-    .execute()
-}
-
-/** Makes the registry everywhere look again which plugins there are and which are active. */
-export async function bumpActionsVersion(trx: Transaction<DB>, tenantId: string): Promise<void> {
-  await trx
-    .updateTable('tenants')
-    .set((eb) => ({ actions_version: eb('actions_version', '+', 1) }))
-    .where('id', '=', tenantId)
-    .execute()
-}
-
 /** How many deliveries wait, counted no further than `max`. */
 export async function countWaiting(
   db: Kysely<DB>,
@@ -210,19 +174,8 @@ function selectPlugins(db: Kysely<DB>, tenantId: string) {
       'plugin.id',
       'plugin.tenant_id',
       'plugin.slug',
-      'plugin.name',
-      'plugin.description',
-      'plugin.webhook_url',
-      'plugin.base_url',
       'plugin.status',
       'plugin.status_reason',
-      'plugin.config_sealed',
-      'plugin.headers_sealed',
-      'plugin.retry_schedule',
-      'plugin.timeout_ms',
-      'plugin.rate_limit_per_second',
-      'plugin.max_in_flight',
-      'plugin.include_own',
       'plugin.revision',
       'plugin.created_at',
       'plugin.updated_at',
@@ -234,10 +187,7 @@ function selectPlugins(db: Kysely<DB>, tenantId: string) {
       'lane.breaker_state',
       'lane.hold_until',
     ])
-    .select((eb) => [
-      eb.ref('plugin.subscriptions').$castTo<StoredSubscription[]>().as('subscriptions'),
-      eb.ref('plugin.metadata').$castTo<Record<string, unknown>>().as('metadata'),
-    ])
+    .select(SETTINGS_COLUMNS.map((column) => `plugin.${column}` as const))
     .where('plugin.tenant_id', '=', tenantId)
     .where('plugin.deleted_at', 'is', null)
 }

@@ -1,138 +1,14 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ENTRIES } from '#config/config.ts'
-import { Nullable, PageQuery, ref, StringEnum } from '#lib/api/schema.ts'
+import { PageQuery, StringEnum } from '#lib/api/schema.ts'
+import { GIVEN } from './settings/fields.ts'
 
-/** One schema and no union: its errors name the member that is wrong, not every alternative. */
-export const Subscription = Type.Unsafe<string | { event: string; filter?: unknown }>({
-  $id: 'Subscription',
-  type: ['string', 'object'],
-  minLength: 1,
-  maxLength: 128,
-  properties: {
-    event: { type: 'string', minLength: 1, maxLength: 128 },
-    filter: {
-      description:
-        "A condition on the event's data, its fields named from there: only events that meet it are delivered. " +
-        'Null or left out: all',
-    },
-  },
-  required: ['event'],
-  additionalProperties: false,
-  description:
-    'An event type, `product.*` for everything below `product`, or `*` for everything; as an object with a filter. ' +
-    'Types that nobody has declared yet are welcome.',
-  examples: ['product.*', { event: 'order.created', filter: { field: 'total', operator: 'gt', value: 100 } }],
-})
-export type Subscription = Static<typeof Subscription>
-
-const Url = (description: string) => Type.String({ minLength: 1, maxLength: 2048, description })
-
-const name = Type.String({
-  minLength: 1,
-  maxLength: 200,
-  pattern: '\\S',
-  description: 'What people call it',
-})
-const webhook_url = Url('Where events are delivered to: http or https, on a public address')
-
-/** What POST, PUT and PATCH have in common; null is the default of each. */
-const settings = {
-  description: Type.Optional(Nullable(Type.String({ maxLength: 2000 }))),
-  base_url: Type.Optional(
-    Nullable(
-      Url(
-        'Where its actions are. Default: the origin of webhook_url, following it when that moves to another',
-      ),
-    ),
-  ),
-  events: Type.Optional(
-    Nullable(
-      Type.Array(ref(Subscription), {
-        maxItems: 100,
-        description: 'What it wants to hear of. Default: nothing',
-      }),
-    ),
-  ),
-  status: Type.Optional(
-    StringEnum(['active', 'paused', 'disabled', 'inactive'], {
-      description:
-        'active when registered; left as it is when not given. `inactive` means `paused`. ' +
-        'While it is paused or disabled its deliveries wait',
-    }),
-  ),
-  config: Type.Optional(
-    Nullable(
-      Type.Unsafe<Record<string, unknown>>({
-        type: 'object',
-        additionalProperties: true,
-        description:
-          'Secrets and settings of the plugin, at most 64 KiB, encrypted at rest. Only admins and the plugin itself ' +
-          'read the values; for others each is "[redacted]", which sent back keeps what is stored',
-      }),
-    ),
-  ),
-  metadata: Type.Optional(
-    Nullable(
-      Type.Unsafe<Record<string, unknown>>({
-        type: 'object',
-        additionalProperties: true,
-        description: 'Anything of yours, at most 16 KiB',
-      }),
-    ),
-  ),
-  headers: Type.Optional(
-    Nullable(
-      Type.Unsafe<Record<string, string>>({
-        type: 'object',
-        additionalProperties: { type: 'string' },
-        description:
-          'Sent with every request to the plugin, whatever its gateway asks for: any name but those of the service and ' +
-          'of the connection (accept, user-agent, host, content-…, webhook-…, proxy-…), at most 10, values of at most ' +
-          '1,024 printable ASCII characters. Encrypted and redacted like config',
-      }),
-    ),
-  ),
-  retry_schedule: Type.Optional(
-    Nullable(
-      Type.Array(Type.Integer({ minimum: 1, maximum: RETRY_DELAY_MAX_SECONDS }), {
-        maxItems: RETRY_SCHEDULE_MAX_ENTRIES,
-        description:
-          'Seconds to wait after each failed attempt; [] for none. Default: RETRY_SCHEDULE (30, 300, 3600)',
-      }),
-    ),
-  ),
-  timeout_ms: Type.Optional(
-    Nullable(
-      Type.Integer({
-        minimum: 1000,
-        maximum: 30_000,
-        description: 'Deadline of one attempt. Default: DELIVERY_TIMEOUT_MS (10000)',
-      }),
-    ),
-  ),
-  rate_limit_per_second: Type.Optional(
-    Nullable(
-      Type.Integer({ minimum: 1, maximum: 10_000, description: 'Attempts a second. Default: no limit' }),
-    ),
-  ),
-  max_in_flight: Type.Optional(
-    Nullable(
-      Type.Integer({
-        minimum: 1,
-        maximum: 1000,
-        description: 'Attempts under way at once. Default: MAX_IN_FLIGHT_PER_PLUGIN (4)',
-      }),
-    ),
-  ),
-  include_own: Type.Optional(
-    Nullable(
-      Type.Boolean({
-        description:
-          'Events that the plugin published itself, by its own key, come back to it. Default: false',
-      }),
-    ),
-  ),
-}
+const status = Type.Optional(
+  StringEnum(['active', 'paused', 'disabled', 'inactive'], {
+    description:
+      'active when registered; left as it is when not given. `inactive` means `paused`. ' +
+      'While it is paused or disabled its deliveries wait',
+  }),
+)
 
 const keep_waiting = Type.Optional(
   Type.Boolean({
@@ -148,6 +24,11 @@ const slug = Type.String({
   description:
     'Its name in paths: lower-case letters, digits, hyphens. Default: made from name. Never changes',
 })
+
+const { name, webhook_url, description, base_url, events, ...others } = GIVEN
+
+/** What POST, PUT and PATCH have in common, in the order of their documentation. */
+const settings = { description, base_url, events, status, ...others }
 
 const EXAMPLE = {
   name: 'Email Marketing',

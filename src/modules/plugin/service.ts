@@ -3,21 +3,20 @@ import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { enforceQuotas } from '#infra/quotas.ts'
 import { secretContext } from '#infra/secrets.ts'
+import { raiseActionsVersion, raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { isEventType } from '#lib/event-pattern.ts'
 import { newId } from '#lib/ids.ts'
 import { generateSecret } from '#lib/secrets/signature.ts'
 import { removePluginTypes } from '#modules/event/index.ts'
 import type { Plugin, TestResult } from './answer-schemas.ts'
-import { checkChanges, checkSecret } from './settings/check-changes.ts'
+import { checkSecret } from './settings/checks.ts'
 import { checkUrls } from './settings/check-urls.ts'
 import { found, type PluginContext, transact } from './context.ts'
 import { pluginExists, pluginNotFound, refuseInvalid } from './errors.ts'
 import { giveUpWaiting, insertLane, resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
 import {
-  bumpActionsVersion,
-  bumpSubscriptionsVersion,
   deleteCapabilities,
   findPlugin,
   insertPlugin,
@@ -29,10 +28,10 @@ import {
 import type { PluginInput, PluginQuery } from './schemas.ts'
 import { toColumns } from './settings/sealed-settings.ts'
 import { deleteSecrets, insertSecret } from './secrets/repository.ts'
-import { applyChanges, asReplacement } from './settings/settings.ts'
+import { applyChanges, asReplacement, checkChanges } from './settings/settings.ts'
 import { isSlug, slugErrors, slugOf } from './slug.ts'
-import { chosenStatus, statusOf } from './status.ts'
-import { patternsFor } from './settings/subscription-patterns.ts'
+import { chosenStatus, statusOf } from './lifecycle/service.ts'
+import { patternsFor } from './settings/subscription.ts'
 import { viewOnePlugin, viewPlugins, warningsOf } from './view.ts'
 
 /** The answer is the only place where the signing secret appears, beside that of a rotation. */
@@ -61,8 +60,8 @@ export async function registerPlugin(
     const sealed = ctx.secretBox.seal(secret, secretContext(tenantId, secretId, 'secret'))
     await insertSecret(trx, { id: secretId, tenant_id: tenantId, plugin_id: id, sealed })
     await insertLane(trx, tenantId, id)
-    await bumpSubscriptionsVersion(trx, tenantId)
-    await bumpActionsVersion(trx, tenantId)
+    await raiseSubscriptionsVersion(trx, tenantId)
+    await raiseActionsVersion(trx, tenantId)
     await enforceQuotas(trx, tenantId, ['plugins', 'filter_bytes'])
     await auditPlugin(trx, actor, 'plugin.created', { tenant_id: tenantId, id, slug }, { name: input.name })
     return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
@@ -126,8 +125,8 @@ export async function deletePlugin(
     const revoked = await revokePluginKeys(trx, tenantId, row.id)
     await resetLane(trx, tenantId, row.id)
     await giveUpWaiting(trx, tenantId, row.id, 'plugin_deleted')
-    await bumpSubscriptionsVersion(trx, tenantId)
-    await bumpActionsVersion(trx, tenantId)
+    await raiseSubscriptionsVersion(trx, tenantId)
+    await raiseActionsVersion(trx, tenantId)
     await auditPlugin(trx, actor, 'plugin.deleted', row, { revoked_keys: revoked.length })
     return { id: row.id, keyIds: revoked }
   })

@@ -4,10 +4,9 @@ import type { Actor } from '#infra/auth/auth.ts'
 import { subscriptionWarnings } from '#modules/event/index.ts'
 import type { Plugin } from './answer-schemas.ts'
 import { mayReadSecrets, type PluginContext } from './context.ts'
-import { redactLeaves } from './settings/redaction.ts'
 import { countWaiting, type PluginRow } from './repository.ts'
-import type { Subscription } from './schemas.ts'
 import { toSettings } from './settings/sealed-settings.ts'
+import { effectiveSettings, showSettings } from './settings/settings.ts'
 import { openSecret } from './secrets/open-secret.ts'
 import { listLiveSecrets, type SecretRow } from './secrets/repository.ts'
 
@@ -54,28 +53,17 @@ export function viewSecret({ id, created_at, expires_at }: SecretRow): Plugin['s
 }
 
 function viewPlugin(ctx: PluginContext, actor: Actor, row: PluginRow, secrets: readonly SecretRow[]): Plugin {
-  const { settings: opened, unreadable } = toSettings(ctx.secretBox, row)
-  const { events, config, headers, retry_schedule, ...settings } = opened
+  const { settings, unreadable } = toSettings(ctx.secretBox, row)
   const current = secrets.find((secret) => secret.expires_at === null)
   const lost: NonNullable<Plugin['unreadable']> = [...unreadable]
   if (current !== undefined && openSecret(ctx.secretBox, row.tenant_id, current) === null) lost.push('secret')
-  const reveal = mayReadSecrets(actor, row.id)
   return {
-    ...settings,
+    ...showSettings(settings, mayReadSecrets(actor, row.id)),
     id: row.id,
     slug: row.slug,
-    events: events.map(viewSubscription),
     status: row.status,
     status_reason: row.status_reason,
-    config: reveal ? config : redactLeaves(config),
-    headers: reveal ? headers : redactLeaves(headers),
-    retry_schedule: retry_schedule === null ? null : [...retry_schedule],
-    effective: {
-      retry_schedule: [...(retry_schedule ?? ctx.defaults.retrySchedule)],
-      timeout_ms: row.timeout_ms ?? ctx.defaults.timeoutMs,
-      rate_limit_per_second: row.rate_limit_per_second,
-      max_in_flight: row.max_in_flight ?? ctx.defaults.maxInFlight,
-    },
+    effective: effectiveSettings(settings, ctx.defaults),
     health: viewHealth(row),
     secrets: secrets.map(viewSecret),
     ...(lost.length > 0 && { unreadable: lost }),
@@ -83,10 +71,6 @@ function viewPlugin(ctx: PluginContext, actor: Actor, row: PluginRow, secrets: r
     created_at: row.created_at,
     updated_at: row.updated_at,
   }
-}
-
-function viewSubscription({ event, filter }: StoredSubscription): Subscription {
-  return filter === null ? event : { event, filter }
 }
 
 function viewHealth(row: PluginRow): Plugin['health'] {

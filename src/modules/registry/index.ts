@@ -9,12 +9,12 @@
  * - An action of the platform's name is the platform's. Plugins of a tenant may share one: then a caller says whose.
  */
 import type { FastifyInstance } from 'fastify'
+import { readActionsVersion } from '#infra/tenant-versions.ts'
 import fp from 'fastify-plugin'
 import type { RegistryAction } from './action.ts'
 import { type ActionIndex, loadActionIndex } from './action-index.ts'
 import { type BreaksOf, goneActions, type UsageLookup } from './breaks.ts'
 import { PLATFORM_ACTIONS } from './platform-actions.ts'
-import { readActionsVersion } from './repository.ts'
 import { type Resolution, resolveAction, resolveIn } from './resolve.ts'
 import { registryRoutes } from './routes.ts'
 import { NAMED } from './schemas.ts'
@@ -26,7 +26,7 @@ export type { ActionBreak, GoneAction } from './breaks.ts'
 export { type Difference, differenceOf } from './difference.ts'
 export { etagOf, isNamed } from './discovery.ts'
 export { tooManyActions } from './errors.ts'
-export { bumpActionsVersion, type LockedPlugin, readActionsVersion } from './repository.ts'
+export type { LockedPlugin } from './repository.ts'
 export { ActionBreak as ActionBreakSchema, breaksFor } from './breaks.ts'
 export { ACTION_DETAILS, ActionType, RegistryAction as RegistryActionSchema } from './schemas.ts'
 export { replaceActions, withPlugin } from './service.ts'
@@ -73,6 +73,7 @@ export default fp(
       const gone = goneActions(await cache.get(tenantId), plugin, removed)
       return gone.length === 0 ? [] : lookUpUsage(tenantId, gone)
     }
+    app.apiDocument.addTag('actions', 'What can be done, by the platform or a plugin, and doing it')
     app.decorate('registry', {
       resolve: (tenantId, actionType, pluginRef) => resolveAction(cache, tenantId, actionType, pluginRef),
       actions: async (tenantId) => (await cache.get(tenantId)).all,

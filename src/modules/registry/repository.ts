@@ -10,25 +10,6 @@ export interface PluginHead {
   mark: string
 }
 
-/** 0 for a tenant that is not there. */
-export async function readActionsVersion(db: Kysely<DB>, tenantId: string): Promise<number> {
-  const row = await db
-    .selectFrom('tenants')
-    .select('actions_version')
-    .where('id', '=', tenantId)
-    .executeTakeFirst()
-  return row?.actions_version ?? 0
-}
-
-/** Makes every replica read the tenant's actions again. It also locks the tenant's row until the transaction ends. */
-export async function bumpActionsVersion(trx: Transaction<DB>, tenantId: string): Promise<void> {
-  await trx
-    .updateTable('tenants')
-    .set((eb) => ({ actions_version: eb('actions_version', '+', 1) }))
-    .where('id', '=', tenantId)
-    .execute()
-}
-
 export async function selectPluginHeads(db: Kysely<DB>, tenantId: string): Promise<PluginHead[]> {
   return pluginsOf(db, tenantId).execute()
 }

@@ -3,19 +3,14 @@ import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { overloaded } from '#infra/http/problems.ts'
+import { raiseActionsVersion } from '#infra/tenant-versions.ts'
 import { isLockNotAvailable } from '#db/errors.ts'
 import { pluginNotFound } from '#modules/plugin/index.ts'
 import { type ActionOrigin, type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
 import { readActions } from './declaration.ts'
 import { type Difference, differenceOf, isEmptyDifference } from './difference.ts'
 import { actionsInvalid, tooManyActions } from './errors.ts'
-import {
-  bumpActionsVersion,
-  countActionBytes,
-  type LockedPlugin,
-  lockPlugin,
-  updateActions,
-} from './repository.ts'
+import { countActionBytes, type LockedPlugin, lockPlugin, updateActions } from './repository.ts'
 import type { ActionDeclaration } from './schemas.ts'
 
 export interface RegistryContext {
@@ -85,7 +80,7 @@ export async function replaceActions(
   const grows = JSON.stringify(actions).length > JSON.stringify(before).length
   if (grows && (await countActionBytes(trx, tenantId)) > MAX_TENANT_BYTES) throw tooManyActions()
   // Last, because intake reads the row that this locks.
-  await bumpActionsVersion(trx, tenantId)
+  await raiseActionsVersion(trx, tenantId)
   return difference
 }
 

@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache'
+
 /** A tenant's picture of something, made from the database. */
 export interface Picture {
   /** About how many bytes it takes. */
@@ -24,13 +26,18 @@ export interface VersionCacheOptions<T extends Picture> {
  */
 export class VersionCache<T extends Picture> {
   readonly #options: VersionCacheOptions<T>
-  readonly #entries = new Map<string, Entry<T>>()
+  readonly #entries: LRUCache<string, Entry<T>>
   readonly #versions = new Map<string, Promise<number>>()
   readonly #loading = new Map<string, { version: number; picture: Promise<T> }>()
-  #weight = 0
 
   constructor(options: VersionCacheOptions<T>) {
     this.#options = options
+    const { maxWeight } = options
+    this.#entries = new LRUCache({
+      maxSize: maxWeight,
+      // The heaviest still is held, alone: it would be read for every question otherwise.
+      sizeCalculation: ({ picture }) => Math.max(1, Math.min(maxWeight, picture.weight)),
+    })
   }
 
   /** As of now. Who asks in the same tick shares the look-up: it is sent after all of them have asked. */
@@ -54,8 +61,6 @@ export class VersionCache<T extends Picture> {
   async at(tenantId: string, version: number): Promise<T> {
     const entry = this.#entries.get(tenantId)
     if (entry === undefined || entry.version < version) return this.#loadOnce(tenantId, version)
-    this.#entries.delete(tenantId)
-    this.#entries.set(tenantId, entry)
     return entry.picture
   }
 
@@ -76,20 +81,7 @@ export class VersionCache<T extends Picture> {
   #keep(tenantId: string, version: number, picture: T): T {
     const kept = this.#entries.get(tenantId)
     if (kept !== undefined && kept.version > version) return picture
-    this.#forget(tenantId)
     this.#entries.set(tenantId, { version, picture })
-    this.#weight += picture.weight
-    for (const oldest of this.#entries.keys()) {
-      if (this.#weight <= this.#options.maxWeight || oldest === tenantId) break
-      this.#forget(oldest)
-    }
     return picture
-  }
-
-  #forget(tenantId: string): void {
-    const entry = this.#entries.get(tenantId)
-    if (entry === undefined) return
-    this.#weight -= entry.picture.weight
-    this.#entries.delete(tenantId)
   }
 }

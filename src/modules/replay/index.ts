@@ -26,6 +26,7 @@ export default async function replayModule(
   app: FastifyInstance,
   { config }: { config: Config },
 ): Promise<void> {
+  app.apiDocument.addTag('replays', 'Delivering again, as durable jobs')
   for (const schema of [NewReplay, Replay, ReplayEstimate, ReplayPage]) app.addSchema(schema)
   replayRoutes(app, { db: app.db, signals: app.signals })
 

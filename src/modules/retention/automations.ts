@@ -18,8 +18,6 @@ const RECORDS_A_BATCH = 500
 const FLOWS_A_STATEMENT = 100
 /** What was passed over, as it had not ended, is looked after again so often. */
 const WALK_AGAIN_MS = DAY_MS
-/** What is forgotten is walked from the start. */
-const PLACES_MAX = 100_000
 
 /** Executions with what hangs on them, actions and their log, then flows and versions that nothing refers to. */
 export async function ageAutomations(run: Run, before: Date, bodiesBefore: Date): Promise<void> {
@@ -75,7 +73,6 @@ function placeOf(run: Run, key: string): Place {
   const { memory } = run
   const known = memory.get(key)
   if (known !== undefined && run.now - known.since < WALK_AGAIN_MS) return known
-  if (memory.size >= PLACES_MAX) memory.clear()
   const place = { afterId: LOWEST_ID, since: run.now }
   memory.set(key, place)
   return place

@@ -16,6 +16,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '#config/config.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
+import { createMemory } from './run.ts'
 import { PAUSE_MS, runRetention } from './worker.ts'
 
 export { type RetentionContext, type RetentionCounts, runRetention } from './worker.ts'
@@ -32,7 +33,7 @@ export default async function retentionModule(
   app: FastifyInstance,
   { config }: { config: Config },
 ): Promise<void> {
-  const ctx = { db: app.workerDb, ...config.retention, pauseMs: PAUSE_MS, memory: new Map() }
+  const ctx = { db: app.workerDb, ...config.retention, pauseMs: PAUSE_MS, memory: createMemory() }
   const loop = new JobLoop({
     pass: async (signal) => {
       const counts = await runRetention(ctx, { signal })

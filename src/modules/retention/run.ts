@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Kysely } from 'kysely'
+import { type Kysely, type RawBuilder, sql } from 'kysely'
+import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import { isLockNotAvailable } from '#db/errors.ts'
 
@@ -12,7 +13,7 @@ export interface RetentionContext {
   /** Between batches, so that deleting never is most of what the database does. */
   pauseMs: number
   /** How far this process has walked; without it a run walks all. */
-  memory?: Map<string, Place>
+  memory?: Memory
 }
 
 export interface RetentionCounts {
@@ -62,10 +63,19 @@ export interface Place {
   since: number
 }
 
+export type Memory = LRUCache<string, Place>
+
+/** What is forgotten is walked from the start. */
+const PLACES_MAX = 100_000
+
+export function createMemory(): Memory {
+  return new LRUCache({ max: PLACES_MAX })
+}
+
 export interface Run extends RetentionContext {
   counts: RetentionCounts
   signal: AbortSignal | undefined
-  memory: Map<string, Place>
+  memory: Memory
   /** Epoch milliseconds. */
   now: number
 }
@@ -95,4 +105,15 @@ export async function postponeIfLocked(run: Run, work: () => Promise<void>): Pro
     if (!isLockNotAvailable(error)) throw error
     run.counts.postponed++
   }
+}
+
+const LOCK_TIMEOUT = '500ms'
+
+/** A transaction of one statement that rather gives up than keeps others waiting. @returns rows affected */
+export async function short(db: Kysely<DB>, statement: RawBuilder<unknown>): Promise<number> {
+  return db.transaction().execute(async (trx) => {
+    await sql`set local lock_timeout = ${sql.lit(LOCK_TIMEOUT)}`.execute(trx)
+    const { numAffectedRows } = await statement.execute(trx)
+    return Number(numAffectedRows ?? 0)
+  })
 }

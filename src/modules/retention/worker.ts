@@ -17,9 +17,9 @@ import {
   unlock,
 } from './repository.ts'
 import {
+  createMemory,
   DAY_MS,
   noCounts,
-  type Place,
   postponeIfLocked,
   type RetentionContext,
   type RetentionCounts,
@@ -59,7 +59,7 @@ async function ageOut(
   signal: AbortSignal | undefined,
 ): Promise<RetentionCounts> {
   const counts = noCounts()
-  const memory = ctx.memory ?? new Map<string, Place>()
+  const memory = ctx.memory ?? createMemory()
   const run: Run = { ...ctx, counts, signal, memory, now: now.getTime() }
   const before = new Date(now.getTime() - ctx.days * DAY_MS)
   const bodiesBefore = new Date(now.getTime() - ctx.bodyDays * DAY_MS)

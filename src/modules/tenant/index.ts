@@ -7,6 +7,7 @@ import { tenantRoutes } from './routes.ts'
 import { QuotaSettings, Tenant, TenantChange, Usage } from './schemas.ts'
 
 export default async function tenantModule(app: FastifyInstance): Promise<void> {
+  app.apiDocument.addTag('tenant', "A shop's own settings")
   for (const schema of [Tenant, TenantChange, Usage, QuotaSettings]) app.addSchema(schema)
   tenantRoutes(app, { db: app.db, quotas: app.quotas })
 }

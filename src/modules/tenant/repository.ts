@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import type { QuotaSettings, Tenant, TenantChange } from './schemas.ts'
 
 const COLUMNS = ['id', 'strict_events', 'created_at', 'updated_at'] as const
@@ -8,19 +9,19 @@ export async function selectTenant(db: Kysely<DB>, tenantId: string): Promise<Te
   return db.selectFrom('tenants').select(COLUMNS).where('id', '=', tenantId).executeTakeFirst()
 }
 
-/** Also raises subscriptions_version: intake reads the settings again that it remembers beside it. */
+/** Also makes intake read the settings again that it remembers. */
 export async function updateTenant(
   trx: Transaction<DB>,
   tenantId: string,
   change: TenantChange,
 ): Promise<Tenant> {
+  await raiseSubscriptionsVersion(trx, tenantId)
   return trx
     .updateTable('tenants')
-    .set((eb) => ({
+    .set({
       ...(change.strict_events !== undefined && { strict_events: change.strict_events }),
-      subscriptions_version: eb('subscriptions_version', '+', 1),
       updated_at: sql<Date>`now()`,
-    }))
+    })
     .where('id', '=', tenantId)
     .returning(COLUMNS)
     .executeTakeFirstOrThrow()

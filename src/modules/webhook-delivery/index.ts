@@ -6,6 +6,7 @@ import { type DeliveryTarget, signedHeaders, type WebhookMessage } from './desti
 import { applyEffect } from './health/effects.ts'
 import { deliveryRoutes } from './log/routes.ts'
 import { type DeliveryContext, findTarget, sendTest, type TestResult } from './log/service.ts'
+import { webhookDocuments } from './openapi.ts'
 import { TargetCache } from './destinations/targets.ts'
 import { DeliveryWorker } from './worker.ts'
 
@@ -35,6 +36,8 @@ export interface DeliveryService {
 
 export type { DeliveryTarget } from './destinations/attempt.ts'
 export { secretUnreadable } from './errors.ts'
+
+export { SIGNATURE_HEADERS } from './openapi.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -73,6 +76,8 @@ export default fp(
       signals: app.signals,
       createWorker: (tenantId) => createWorker({ tenantId }),
     }
+    app.apiDocument.addTag('deliveries', 'Events on their way to plugins, with every attempt')
+    app.apiDocument.addWebhooks(webhookDocuments())
     app.decorate('deliveries', {
       target: (tenantId, pluginId) => findTarget(ctx, tenantId, pluginId),
       signedHeaders: (target, message) => signedHeaders(target, message, Date.now()),

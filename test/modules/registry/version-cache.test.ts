@@ -80,3 +80,17 @@ t.test('the longest unused goes when all weigh too much, never the one that is a
   await small.cache.get('a')
   t.equal(small.state.loads, 1)
 })
+
+t.test('a tenant that weighs more than all may is still remembered, alone', async (t) => {
+  const loads: string[] = []
+  const cache = new VersionCache({
+    readVersion: async () => 1,
+    load: async (tenantId: string) => {
+      loads.push(tenantId)
+      return { weight: tenantId === 'large' ? 1_000 : 10 }
+    },
+    maxWeight: 100,
+  })
+  for (const tenantId of ['small', 'large', 'large', 'small']) await cache.get(tenantId)
+  t.same(loads, ['small', 'large', 'small'])
+})

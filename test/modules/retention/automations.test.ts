@@ -2,6 +2,7 @@ import t from 'tap'
 import type { ExecutionStatus } from '#db/schema.ts'
 import { newId } from '#lib/ids.ts'
 import { type RetentionContext, type RetentionCounts, runRetention } from '#modules/retention/index.ts'
+import { createMemory } from '#modules/retention/run.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { hoursAgo, idAt, seedPlugin } from '#test/modules/replay/support.ts'
 
@@ -121,7 +122,7 @@ t.test(
 t.test('what waits stays whole, however old; once it has ended its days begin', async (t) => {
   const now = nextNow()
   const tenantId = await newTenant()
-  const memory: NonNullable<RetentionContext['memory']> = new Map()
+  const memory = createMemory()
   const id = await seedExecution(tenantId, { at: daysBefore(now, 200), finishedAt: null, status: 'waiting' })
   t.strictSame(await run(now, { ...ctx, memory }), {})
   await db

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import { Buffer } from 'node:buffer'
 import { digitsOf, numberOf } from '#lib/json/raw-number.ts'
 import { parseDuration, parseTime } from '#lib/time.ts'
@@ -114,19 +115,19 @@ export function parseSignedDuration(text: string): number | null {
 }
 
 /** Names that were found to be zones: there are some 600, and asking for one takes 100 µs. */
-const knownZones = new Set<string>()
 const MAX_KNOWN_ZONES = 1000
+const knownZones = new LRUCache<string, true>({ max: MAX_KNOWN_ZONES })
 
 export function isTimeZone(value: unknown): boolean {
   if (typeof value !== 'string' || value.length > 64 || !/^[A-Za-z]/.test(value)) return false
-  if (knownZones.has(value)) return true
+  if (knownZones.get(value) === true) return true
   try {
     new Intl.DateTimeFormat('en-US', { timeZone: value })
   } catch {
     return false
   }
   // Names are taken in any case: without a bound, the same zone could be written in a million ways.
-  if (knownZones.size < MAX_KNOWN_ZONES) knownZones.add(value)
+  knownZones.set(value, true)
   return true
 }
 

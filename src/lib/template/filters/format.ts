@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import { parseTime } from '#lib/time.ts'
 import { TemplateFailure } from './filter.ts'
 import { decimalText } from './number.ts'
@@ -7,8 +8,8 @@ const MAX_CACHED = 50
 const MAX_TIME_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 const MIN_TIME_MS = parseTime('0001-01-01') ?? 0
 
-const zones = new Map<string, Intl.DateTimeFormat>()
-const currencies = new Map<string, Intl.NumberFormat>()
+const zones = new LRUCache<string, Intl.DateTimeFormat>({ max: MAX_CACHED })
+const currencies = new LRUCache<string, Intl.NumberFormat>({ max: MAX_CACHED })
 
 const DIRECTIVE = /%(-?)([A-Za-z%])/g
 const WITHOUT_ZERO = /^0(?=\d)/
@@ -137,12 +138,15 @@ function zoneFields(at: Date, zone: string, spend: Spend): Fields {
   return fields
 }
 
-function cached<Maker>(makers: Map<string, Maker>, key: string, make: () => Maker, spend: Spend): Maker {
+function cached<Maker extends object>(
+  makers: LRUCache<string, Maker>,
+  key: string,
+  make: () => Maker,
+  spend: Spend,
+): Maker {
   const known = makers.get(key)
   if (known) return known
   spend(NEW_FORMAT_COST)
-  const oldest = makers.keys().next()
-  if (makers.size >= MAX_CACHED && !oldest.done) makers.delete(oldest.value)
   const maker = make()
   makers.set(key, maker)
   return maker

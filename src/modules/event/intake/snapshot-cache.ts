@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import type { TenantPicture } from './snapshot.ts'
 
 /** Plugins and types of all remembered tenants together; about 500 bytes each. */
@@ -16,9 +17,12 @@ interface Entry {
  */
 export class PictureCache {
   readonly #load: (tenantId: string) => Promise<TenantPicture>
-  readonly #entries = new Map<string, Entry>()
+  readonly #entries = new LRUCache<string, Entry>({
+    maxSize: MAX_WEIGHT,
+    // The heaviest still is held, alone: it would be read for every event otherwise.
+    sizeCalculation: ({ picture }) => Math.min(MAX_WEIGHT, picture.weight),
+  })
   readonly #loading = new Map<string, Promise<TenantPicture>>()
-  #weight = 0
 
   constructor(load: (tenantId: string) => Promise<TenantPicture>) {
     this.#load = load
@@ -29,8 +33,6 @@ export class PictureCache {
     const entry = this.#entries.get(tenantId)
     if (entry === undefined || performance.now() - entry.loadedAt > MAX_AGE_MS)
       return this.#loadOnce(tenantId)
-    this.#entries.delete(tenantId)
-    this.#entries.set(tenantId, entry)
     return entry.picture
   }
 
@@ -58,22 +60,9 @@ export class PictureCache {
   }
 
   #keep(tenantId: string, picture: TenantPicture): TenantPicture {
-    const known = this.#entries.get(tenantId)
+    const known = this.#entries.peek(tenantId)
     if (known !== undefined && known.picture.version > picture.version) return picture
-    this.#forget(tenantId)
     this.#entries.set(tenantId, { picture, loadedAt: performance.now() })
-    this.#weight += picture.weight
-    for (const oldest of this.#entries.keys()) {
-      if (this.#weight <= MAX_WEIGHT || oldest === tenantId) break
-      this.#forget(oldest)
-    }
     return picture
-  }
-
-  #forget(tenantId: string): void {
-    const entry = this.#entries.get(tenantId)
-    if (entry === undefined) return
-    this.#weight -= entry.picture.weight
-    this.#entries.delete(tenantId)
   }
 }

@@ -1,16 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import { isPlatformType } from '../intake/publishing.ts'
 import { deleteSeenTypes } from './seen-repository.ts'
-import {
-  deletePluginTypes,
-  raiseVersion,
-  selectOthersTypes,
-  selectPluginTypes,
-  upsertPluginTypes,
-} from './repository.ts'
+import { deletePluginTypes, selectOthersTypes, selectPluginTypes, upsertPluginTypes } from './repository.ts'
 import { MAX_TYPES } from './service.ts'
 
 /** An event type that a plugin declares in its manifest. */
@@ -43,7 +38,7 @@ export async function replacePluginTypes(
     return { changed: false, refusal: null }
   }
   // It locks the tenant's types: only from here on is it certain whose they are.
-  await raiseVersion(trx, owner.tenantId)
+  await raiseSubscriptionsVersion(trx, owner.tenantId)
   const own = await withoutOthers(trx, owner, wanted)
   const others = await selectOthersTypes(trx, owner.tenantId, owner.pluginId)
   if (others.length + own.length > MAX_TYPES) {

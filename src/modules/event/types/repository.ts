@@ -74,18 +74,6 @@ export async function deleteType(trx: Transaction<DB>, tenantId: string, name: s
   await trx.deleteFrom('event_types').where('tenant_id', '=', tenantId).where('name', '=', name).execute()
 }
 
-/**
- * Makes intake everywhere read the tenant's types again. It also locks the tenant's row, so that two changes of its
- * types come one after the other.
- */
-export async function raiseVersion(trx: Transaction<DB>, tenantId: string): Promise<void> {
-  await trx
-    .updateTable('tenants')
-    .set((eb) => ({ subscriptions_version: eb('subscriptions_version', '+', 1) }))
-    .where('id', '=', tenantId)
-    .execute()
-}
-
 /** Types of the tenant that are not this plugin's. */
 export async function selectOthersTypes(
   trx: Transaction<DB>,

@@ -4,21 +4,14 @@ import { writeJson } from '#db/json.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
+import { raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 import { checkSchema, normaliseSchema, type SafeSchema, validate } from '#lib/schema/safe/index.ts'
 import { CATALOGUE, type CatalogueType } from '../catalogue/index.ts'
 import { eventTypeInvalid, eventTypeNotFound, eventTypeTaken, tooManyEventTypes } from '../errors.ts'
 import { deleteSeenTypes, findSeenType, selectSeenTypes, type SeenTypeRow } from './seen-repository.ts'
-import {
-  countTypes,
-  deleteType,
-  findType,
-  raiseVersion,
-  selectTypes,
-  type TypeRow,
-  upsertType,
-} from './repository.ts'
+import { countTypes, deleteType, findType, selectTypes, type TypeRow, upsertType } from './repository.ts'
 import type { EventType, EventTypeInput, EventTypePage, EventTypeQuery } from './schemas.ts'
 
 export interface TypeContext {
@@ -75,7 +68,7 @@ export async function putType(
   const errors = checkType(schema, sample)
   if (errors.length > 0) throw eventTypeInvalid(undefined, { errors })
   return ctx.db.transaction().execute(async (trx) => {
-    await raiseVersion(trx, tenantId)
+    await raiseSubscriptionsVersion(trx, tenantId)
     const before = await findType(trx, tenantId, name)
     if (before !== undefined && before.plugin_id !== null) throw eventTypeTaken()
     if (before === undefined && (await countTypes(trx, tenantId)) >= MAX_TYPES) throw tooManyEventTypes()
@@ -109,7 +102,7 @@ export async function removeType(
 ): Promise<void> {
   if (CATALOGUE.has(name)) throw eventTypeTaken()
   await ctx.db.transaction().execute(async (trx) => {
-    await raiseVersion(trx, tenantId)
+    await raiseSubscriptionsVersion(trx, tenantId)
     const before = await findType(trx, tenantId, name)
     const seen = await findSeenType(trx, tenantId, name)
     if (before === undefined && seen === undefined) throw eventTypeNotFound()

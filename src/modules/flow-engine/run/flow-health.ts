@@ -1,8 +1,10 @@
 import { type Kysely, sql } from 'kysely'
+import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import type { Signals } from '#infra/signals.ts'
 import type { EventService } from '#modules/event/index.ts'
 import { type PauseReason, tellOfPause } from './flow-pause.ts'
+import { raiseFlowsVersion } from '#infra/tenant-versions.ts'
 import type { RunEnd } from './journal.ts'
 
 /** Failures in a row after which a flow is paused by itself. */
@@ -27,7 +29,7 @@ const REMEMBERED_MAX = 10_000
 export class FlowHealth {
   readonly #ctx: HealthContext
   /** When a flow was last seen without failures. */
-  readonly #lookedAt = new Map<string, number>()
+  readonly #lookedAt = new LRUCache<string, number>({ max: REMEMBERED_MAX })
 
   constructor(ctx: HealthContext) {
     this.#ctx = ctx
@@ -55,12 +57,10 @@ export class FlowHealth {
               off_since = case when b.status = 'active' and b.failures >= ${PAUSE_AFTER_FAILURES} then clock_timestamp() else f.off_since end
           from before b where f.tenant_id = ${tenantId} and f.id = b.id
           returning f.status, b.status as previous
-        ), raised as (
-          update flow_cursors set flows_version = flows_version + 1
-          from counted where tenant_id = ${tenantId} and counted.status = 'paused' and counted.previous = 'active'
         )
         select status = 'paused' and previous = 'active' as paused from counted`.execute(trx)
       if (rows[0]?.paused !== true) return null
+      await raiseFlowsVersion(trx, tenantId)
       return tellOfPause(trx, this.#ctx.events, { tenantId, flowId, reason: 'failing' })
     })
     if (due === null) return
@@ -72,7 +72,6 @@ export class FlowHealth {
   async #succeeded(tenantId: string, flowId: string): Promise<void> {
     const now = performance.now()
     if (now - (this.#lookedAt.get(flowId) ?? -LOOK_INTERVAL_MS) < LOOK_INTERVAL_MS) return
-    if (this.#lookedAt.size >= REMEMBERED_MAX) this.#lookedAt.clear()
     this.#lookedAt.set(flowId, now)
     await this.#ctx.db
       .updateTable('automation_flows')

@@ -1,5 +1,6 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { flowsVersionRaised } from '#infra/tenant-versions.ts'
 import { lowestIdAt } from '#lib/id-range.ts'
 
 export const CAP_WINDOW_MS = 60_000
@@ -134,8 +135,7 @@ export async function pauseIfSelfTriggering(
         where x.tenant_id = ${tenantId} and x.status <> 'skipped')
       returning id
     )
-    update flow_cursors set flows_version = flows_version + 1
-    from paused where tenant_id = ${tenantId} returning tenant_id`.execute(trx)
+    ${flowsVersionRaised(tenantId, sql`exists (select from paused)`)} returning tenant_id`.execute(trx)
   return rows.length > 0
 }
 
@@ -151,7 +151,6 @@ export async function pauseRepeating(
       set status = 'paused', status_reason = 'self_triggering', off_since = clock_timestamp()
       where tenant_id = ${tenantId} and id = ${flowId} and status = 'active' returning id
     )
-    update flow_cursors set flows_version = flows_version + 1
-    from paused where tenant_id = ${tenantId} returning tenant_id`.execute(trx)
+    ${flowsVersionRaised(tenantId, sql`exists (select from paused)`)} returning tenant_id`.execute(trx)
   return rows.length > 0
 }

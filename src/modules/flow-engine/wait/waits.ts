@@ -1,4 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
+import pLimit from 'p-limit'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
@@ -6,7 +7,6 @@ import type { EventMatch, StepId, WaitEventStep } from '#lib/flow/types.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import { StepBudget } from '#lib/step-budget.ts'
-import { Turns } from '#lib/async/turns.ts'
 import { type EventRow, selectEvents } from '#modules/event/index.ts'
 import { type FeedKey, lockCursor } from '../match/cursor.ts'
 import { render, StepError } from '../run/evaluate.ts'
@@ -54,7 +54,7 @@ const FIRST: FeedKey = { position: '-1', id: '00000000-0000-0000-0000-0000000000
  */
 export class Waits {
   readonly #db: Kysely<DB>
-  readonly #turns = new Turns(REGISTRATIONS)
+  readonly #limit = pLimit(REGISTRATIONS)
 
   constructor(db: Kysely<DB>) {
     this.#db = db
@@ -64,7 +64,7 @@ export class Waits {
   async register(registration: Registration): Promise<ReceivedEvent | 'registered' | 'not_ours'> {
     const { step, program, scope, now } = registration
     const keys = step.config.any.map((match, index) => waitKey(program, match, index, scope, now))
-    return this.#turns.run(() => this.#register(registration, keys))
+    return this.#limit(() => this.#register(registration, keys))
   }
 
   async #register(

@@ -1,5 +1,6 @@
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { announceFirstFlow, raiseFlowsVersion } from '#infra/tenant-versions.ts'
 import type { CanonicalFlow, FlowProblem } from '#lib/flow/index.ts'
 import { enforceQuotas } from '#infra/quotas.ts'
 import {
@@ -13,7 +14,7 @@ import { compile, isSameVersion, versionText } from '../definition/compile.ts'
 import type { FlowContext } from '../context.ts'
 import type { Definition } from '../definition/definition.ts'
 import { invalidFlow } from '../errors.ts'
-import { announceFirstFlow, type FlowRow, raiseFlowsVersion, updateFlow } from '../repository.ts'
+import { type FlowRow, updateFlow } from '../repository.ts'
 import { findVersion, insertVersion, selectLive } from '../versions/repository.ts'
 
 /** A definition that may run. */

@@ -1,13 +1,24 @@
+import type { PluginStatus } from '#db/schema.ts'
 import type { Actor } from '#infra/auth/auth.ts'
+import { raiseActionsVersion } from '#infra/tenant-versions.ts'
 import type { Plugin } from '../answer-schemas.ts'
 import { found, type PluginContext, transact } from '../context.ts'
 import { giveUpWaiting, resetLane } from './lane-repository.ts'
 import { auditPlugin } from '../plugin-audit.ts'
-import { bumpActionsVersion, findPlugin, lockPlugin, updatePlugin } from '../repository.ts'
-import type { Resumption } from '../schemas.ts'
+import { findPlugin, lockPlugin, type StatusColumns, updatePlugin } from '../repository.ts'
+import type { PluginPatch, Resumption } from '../schemas.ts'
 import { isSlug } from '../slug.ts'
-import { chosenStatus } from '../status.ts'
 import { viewOnePlugin } from '../view.ts'
+
+/** The status that a caller means: `inactive` is what the platform says for paused. */
+export function statusOf(wanted: NonNullable<PluginPatch['status']>): PluginStatus {
+  return wanted === 'inactive' ? 'paused' : wanted
+}
+
+/** The columns of a status that a person chose. */
+export function chosenStatus(status: PluginStatus): StatusColumns {
+  return { status, status_reason: status === 'active' ? null : 'manual' }
+}
 
 /** Holds the plugin's deliveries: they wait, and new ones join them. Pausing a paused plugin changes nothing. */
 export async function pausePlugin(
@@ -20,7 +31,7 @@ export async function pausePlugin(
     const row = found(isSlug(slug) ? await lockPlugin(trx, tenantId, slug) : undefined, actor)
     if (row.status !== 'paused') {
       await updatePlugin(trx, tenantId, row.id, chosenStatus('paused'))
-      await bumpActionsVersion(trx, tenantId)
+      await raiseActionsVersion(trx, tenantId)
       await auditPlugin(trx, actor, 'plugin.paused', row, { from: row.status })
     }
     return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
@@ -45,7 +56,7 @@ export async function resumePlugin(
     await updatePlugin(trx, tenantId, row.id, chosenStatus('active'))
     await resetLane(trx, tenantId, row.id)
     if (backlog === 'skip') await giveUpWaiting(trx, tenantId, row.id, 'skipped')
-    if (row.status !== 'active') await bumpActionsVersion(trx, tenantId)
+    if (row.status !== 'active') await raiseActionsVersion(trx, tenantId)
     await auditPlugin(trx, actor, 'plugin.resumed', row, { from: row.status, backlog })
     return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
   })

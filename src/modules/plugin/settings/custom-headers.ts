@@ -11,25 +11,26 @@ const RESERVED =
 const TOKEN = /^[a-z0-9!#$%&'*+.^_`|~-]+$/
 const PRINTABLE = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/
 
-/** Custom request headers with lower-case names, and what is wrong with them. */
-export function readHeaders(given: Readonly<Record<string, string>>): {
-  headers: Record<string, string>
-  errors: FieldError[]
-} {
-  const headers: Record<string, string> = {}
-  const errors: FieldError[] = []
+/** Returns what is wrong with custom request headers. */
+export function checkHeaders(given: Readonly<Record<string, string>>): FieldError[] {
   const names = Object.keys(given)
   if (names.length > MAX_HEADERS) {
-    return { headers, errors: [{ pointer: '/headers', detail: `must have at most ${MAX_HEADERS} entries` }] }
+    return [{ pointer: '/headers', detail: `must have at most ${MAX_HEADERS} entries` }]
   }
-  for (const given_name of names) {
-    const name = given_name.toLowerCase()
-    const value = given[given_name] ?? ''
-    const detail = nameFault(name) ?? (Object.hasOwn(headers, name) ? 'is given twice' : valueFault(value))
-    if (detail === null) headers[name] = value
-    else errors.push({ pointer: toPointer(['headers', given_name.slice(0, MAX_NAME_CHARS)]), detail })
-  }
-  return { headers, errors }
+  const seen = new Set<string>()
+  return names.flatMap((givenName) => {
+    const name = givenName.toLowerCase()
+    const detail = nameFault(name) ?? (seen.has(name) ? 'is given twice' : valueFault(given[givenName] ?? ''))
+    if (detail !== null) {
+      return [{ pointer: toPointer(['headers', givenName.slice(0, MAX_NAME_CHARS)]), detail }]
+    }
+    seen.add(name)
+    return []
+  })
+}
+
+export function lowerCaseNames(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 }
 
 function nameFault(name: string): string | null {

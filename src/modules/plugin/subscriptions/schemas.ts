@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Nullable, ref, StringEnum } from '#lib/api/schema.ts'
-import { Subscription } from '../schemas.ts'
+import { Subscription } from '../settings/subscription.ts'
 
 const Data = Type.Unsafe<Record<string, unknown>>({
   type: 'object',

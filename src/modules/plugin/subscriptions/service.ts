@@ -7,11 +7,11 @@ import { isEventType, matchesPattern } from '#lib/event-pattern.ts'
 import { type Path, readPath } from '#lib/json/path.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 import { pastEvent, sampleOfType, subscriptionWarnings, type TrialEvent } from '#modules/event/index.ts'
-import { checkSubscriptions } from '../settings/check-changes.ts'
+import { checkSubscriptions } from '../settings/checks.ts'
 import { found, type PluginContext } from '../context.ts'
 import { refuseInvalid } from '../errors.ts'
 import { findPlugin } from '../repository.ts'
-import { subscriptionOf } from '../settings/settings.ts'
+import { storedSubscription } from '../settings/subscription.ts'
 import { isSlug } from '../slug.ts'
 import type { SubscriptionTrial, SubscriptionTrialInput } from './schemas.ts'
 
@@ -28,7 +28,7 @@ export async function trySubscriptions(
 ): Promise<SubscriptionTrial> {
   const row = found(isSlug(slug) ? await findPlugin(ctx.db, tenantId, slug) : undefined, actor)
   refuseInvalid(checkSubscriptions(input.events ?? []))
-  const subscriptions = input.events?.map(subscriptionOf) ?? row.subscriptions
+  const subscriptions = input.events?.map(storedSubscription) ?? row.subscriptions
   const { origin, ...trial } = await eventOf(ctx, actor, tenantId, input)
   let shown = 0
   const tried = subscriptions.map((subscription) => {

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { type Kysely, sql } from 'kysely'
+import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
 import { secretContext } from '#infra/secrets.ts'
@@ -14,11 +15,15 @@ export interface DeliveryDefaults {
   maxInFlightPerPlugin: number
 }
 
-const CACHE_MAX = 20_000
+const CACHE_MAX_BYTES = 32 * 1024 * 1024
+const TARGET_BYTES = 1_000
 
 /** Plugins as targets of deliveries, secrets opened; one is loaded again when its revision has moved on. */
 export class TargetCache {
-  readonly #targets = new Map<string, DeliveryTarget>()
+  readonly #targets = new LRUCache<string, DeliveryTarget>({
+    maxSize: CACHE_MAX_BYTES,
+    sizeCalculation: bytesOf,
+  })
   /** Plugins that did not open when they were last loaded, with their revision then. */
   readonly #unreadable = new Map<string, number>()
   readonly #db: Kysely<DB>
@@ -99,7 +104,6 @@ export class TargetCache {
       this.#targets.delete(pluginId)
       this.#unreadable.delete(pluginId)
     }
-    if (this.#targets.size + rows.length > CACHE_MAX) this.#targets.clear()
     for (const row of rows) {
       try {
         this.#targets.set(row.id, {
@@ -166,4 +170,15 @@ interface SealedSecret {
   id: string
   sealed: string
   expires_at: string | null
+}
+
+/** About how much memory a target takes: at most some 20 KB. */
+function bytesOf({ url, baseUrl, headers, keys, retrySchedule }: DeliveryTarget): number {
+  const headerChars = Object.entries(headers).reduce(
+    (sum, [name, value]) => sum + name.length + value.length,
+    0,
+  )
+  return (
+    TARGET_BYTES + url.length + baseUrl.length + headerChars + 200 * keys.length + 8 * retrySchedule.length
+  )
 }

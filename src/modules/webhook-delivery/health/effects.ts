@@ -4,6 +4,7 @@ import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
 import type { Signals } from '#infra/signals.ts'
+import { raiseActionsVersion } from '#infra/tenant-versions.ts'
 import type { EventService } from '#modules/event/index.ts'
 import type { HealthEffect } from './health.ts'
 import type { HealthEvent } from './events.ts'
@@ -72,11 +73,7 @@ async function disable(
     .executeTakeFirst()
   if (changed.numUpdatedRows === 0n) return []
   // The registry shows which plugins are active.
-  await trx
-    .updateTable('tenants')
-    .set({ actions_version: sql<number>`actions_version + 1` })
-    .where('id', '=', lane.target.tenantId)
-    .execute()
+  await raiseActionsVersion(trx, lane.target.tenantId)
   await audit(trx, SYSTEM_ACTOR, {
     tenantId: lane.target.tenantId,
     action: 'plugin.disabled',

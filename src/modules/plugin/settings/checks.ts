@@ -4,24 +4,7 @@ import { isEventPattern } from '#lib/event-pattern.ts'
 import { isRawNumber, toPointer } from '#lib/json/index.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 import { parseSecret } from '#lib/secrets/signature.ts'
-import { readHeaders } from './custom-headers.ts'
-import type { Subscription } from '../schemas.ts'
-import type { Changes } from './settings.ts'
-
-const MAX_CONFIG_BYTES = 64 * 1024
-const MAX_METADATA_BYTES = 16 * 1024
-
-/** What the body's schema cannot say; empty when all is well. */
-export function checkChanges(changes: Changes): FieldError[] {
-  return [
-    ...checkUrl('webhook_url', changes.webhook_url),
-    ...checkUrl('base_url', changes.base_url),
-    ...checkSubscriptions(changes.events ?? []),
-    ...checkOpenObject('config', changes.config, MAX_CONFIG_BYTES),
-    ...checkOpenObject('metadata', changes.metadata, MAX_METADATA_BYTES),
-    ...readHeaders(changes.headers ?? {}).errors,
-  ]
-}
+import type { Subscription } from './subscription.ts'
 
 export function checkSecret(secret: string | undefined): FieldError[] {
   if (secret === undefined) return []
@@ -34,13 +17,17 @@ export function checkSecret(secret: string | undefined): FieldError[] {
 }
 
 /** The egress door says whether a URL may be called; here is what would be dropped silently on the way there. */
-function checkUrl(field: 'webhook_url' | 'base_url', url: string | null | undefined): FieldError[] {
-  if (url === null || url === undefined) return []
-  const pointer = `/${field}`
+export function checkUrl(url: string, pointer = '/webhook_url'): FieldError[] {
   if (/[\s\p{Cc}]/u.test(url)) return [{ pointer, detail: 'must not contain spaces or control characters' }]
   if (url.includes('#')) return [{ pointer, detail: 'must not have a fragment (#…)' }]
-  if (field === 'base_url' && url.includes('?')) return [{ pointer, detail: 'must not have a query (?…)' }]
   return []
+}
+
+export function checkBaseUrl(url: string): FieldError[] {
+  const pointer = '/base_url'
+  const errors = checkUrl(url, pointer)
+  if (errors.length > 0 || !url.includes('?')) return errors
+  return [{ pointer, detail: 'must not have a query (?…)' }]
 }
 
 export function checkSubscriptions(events: readonly Subscription[]): FieldError[] {
@@ -73,8 +60,7 @@ function checkFilter(filter: unknown, base: string): FieldError[] {
   return errors.length > 0 ? errors : eachLeaf(filter, base, inexactNumber, template)
 }
 
-function checkOpenObject(field: string, value: unknown, maxBytes: number): FieldError[] {
-  if (value === undefined || value === null) return []
+export function checkOpenObject(field: string, value: unknown, maxBytes: number): FieldError[] {
   const bytes = Buffer.byteLength(JSON.stringify(value))
   if (bytes > maxBytes) {
     return [{ pointer: `/${field}`, detail: `must be at most ${maxBytes / 1024} KiB of JSON` }]

@@ -1,4 +1,5 @@
-/** How an action's call is described beside the webhooks: signed like them, but answered with its result. */
+import type { Webhooks } from '#infra/http/openapi.ts'
+import { SIGNATURE_HEADERS } from '#modules/webhook-delivery/index.ts'
 
 const INVOCATION_ID = '0196f1d2-7f30-7b52-b0c4-51a7c3f0e8d6'
 const EVENT_ID = '0196f1d2-6b1c-7c3e-9a57-3f0b1c2d4e5f'
@@ -110,10 +111,10 @@ const RESPONSES = {
   },
 }
 
-/** @param signature the headers of a signed webhook */
-export function actionCallDocument(signature: readonly Header[]): object {
-  const [id, ...others] = signature
-  return {
+/** Describes an action's call beside the webhooks: signed like them, but answered with its result. */
+export function actionCallDocument(): Webhooks {
+  const [id, ...others] = SIGNATURE_HEADERS
+  const call: object = {
     post: {
       operationId: 'receiveAction',
       summary: 'An action that the plugin has registered',
@@ -165,4 +166,5 @@ export function actionCallDocument(signature: readonly Header[]): object {
       responses: RESPONSES,
     },
   }
+  return { action: call }
 }

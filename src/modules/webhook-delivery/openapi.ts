@@ -1,13 +1,10 @@
-import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
-import { actionCallDocument } from './openapi-action-call.ts'
-
-type Document = NonNullable<FastifyDynamicSwaggerOptions['openapi']>
-type Webhooks = NonNullable<Extract<Document, { webhooks?: unknown }>['webhooks']>
+import type { Webhooks } from '#infra/http/openapi.ts'
 
 const TENANT_ID = '11111111-1111-1111-1111-111111111111'
 const TIMESTAMP = '2026-03-01T09:30:00.000Z'
 
-const HEADERS = [
+/** The headers of every signed request, as its description has them. */
+export const SIGNATURE_HEADERS = [
   {
     name: 'webhook-id',
     description: "The event's id, the same over all attempts and replays: what to be idempotent by",
@@ -38,7 +35,7 @@ const HEADERS = [
 ].map((header) => ({ ...header, in: 'header', required: true }))
 
 const DELIVERY_HEADERS = [
-  ...HEADERS,
+  ...SIGNATURE_HEADERS,
   {
     name: 'webhook-event',
     description: 'The event type, as in the body',
@@ -108,7 +105,7 @@ const FLOW_ERROR = {
   required: ['step_id', 'code', 'message'],
 }
 
-/** The `webhooks` section of the OpenAPI document: what a plugin receives. */
+/** Describes what a plugin receives as deliveries. */
 export function webhookDocuments(): Webhooks {
   return {
     delivery: webhook({
@@ -124,7 +121,6 @@ export function webhookDocuments(): Webhooks {
         { product_id: 'prod_8Qk2Zt', name: 'Linen apron', price: 39.9, status: 'active' },
       ],
     }),
-    action: actionCallDocument(HEADERS),
     'plugin.test': webhook({
       operationId: 'receivePluginTest',
       summary: 'A test of the endpoint',
