@@ -1,3 +1,4 @@
+import { aiCheck } from './ai.ts'
 import type { Check } from './check.ts'
 import { clockCheck } from './clock.ts'
 import { connectionsCheck, databaseCheck, transactionsCheck } from './database.ts'
@@ -21,6 +22,7 @@ export const CHECKS: readonly Check[] = [
   accessCheck,
   dnsCheck,
   egressCheck,
+  aiCheck,
   workerCheck,
   diskCheck,
   bloatCheck,

@@ -133,6 +133,8 @@ t.test('health and metrics', async () => {
 t.test('a tenant, its platform and its keys', async (t) => {
   await send('getTenant')
   await examples('changeTenant')
+  await examples('setQuotas')
+  await send('getUsage')
   await send('changeTenant', { body: { strict_events: false } })
   await examples('setPlatformSettings')
   await send('setPlatformSettings', { body: { url: null } })
@@ -167,6 +169,7 @@ t.test('plugins, their actions and capabilities', async (t) => {
     status: 304,
   })
   await send('listActions', { query: { group: 'plugin' } })
+  await examples('testSubscriptions', { params })
   await examples('rotateSecret', { params })
   await send('rotateSecret', { params })
   t.match((await send('testPlugin', { params })).body, { delivered: true })
@@ -254,6 +257,9 @@ t.test('flows and their executions', async (t) => {
   })
   await examples('publishFlow', { params })
   await send('activateFlow', { params })
+  await examples('activateFlow', { params })
+  await examples('catchUpFlow', { params })
+  await examples('previewSchedule')
   await examples('testFlow', { params })
   await send('testFlow', { params })
   await examples('deactivateFlow', { params })
@@ -306,6 +312,7 @@ t.test('flows and their executions', async (t) => {
   await send('getHaltState')
   await send('haltAutomations')
   await send('resumeAutomations')
+  await examples('resumeAutomations')
 
   await send('listFlowTemplates')
   await send('getFlowTemplate', { params: { id: 'abandoned_cart' } })

@@ -24,6 +24,7 @@ export interface MessageService {
 }
 
 export { openAiClient } from './ai-client.ts'
+export { detailOf } from './fallback.ts'
 export type { MessageDraft } from './composer.ts'
 export type { MessageKey, RecordedMessage } from './repository.ts'
 

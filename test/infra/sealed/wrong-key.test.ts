@@ -35,7 +35,10 @@ t.test('a wrong master key is told at start, and rotating the secret is the repa
     databaseUrl: url,
     env: { MASTER_KEY: randomBytes(32).toString('base64'), POLL_MS: '100' },
   })
-  const told = wrong.log.filter((line) => line.includes('MASTER_KEY: 2 of 2 stored secrets'))
+  const tellings = (): string[] =>
+    wrong.log.filter((line) => line.includes('MASTER_KEY: 2 of 2 stored secrets'))
+  await eventually('the start to tell of the wrong key', () => tellings().length > 0)
+  const told = tellings()
   t.equal(told.length, 1, wrong.log.join('\n'))
   t.match(told[0], /MASTER_KEY is likely not the one of this database.*MASTER_KEY_PREVIOUS/)
 

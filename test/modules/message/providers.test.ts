@@ -1,8 +1,7 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { type Received, startReceiver } from '#test/support/receiver.ts'
+import { aiCheck } from '#src/doctor/ai.ts'
+import type { DoctorContext } from '#src/doctor/check.ts'
 import { openAiClient } from '#modules/message/index.ts'
 import { loadConfig } from '#config/config.ts'
 import { type ChatRequest, completion } from './support.ts'
@@ -277,18 +276,11 @@ t.test('the doctor asks each model once, and says what is wrong with one', async
         : { status: 404, body: { error: { message: 'no such model', code: 'model_not_found' } } },
     { AI_MODEL: 'good,bad' },
   )
-  const run = async (env: Record<string, string>) => {
-    const child = spawn(process.execPath, ['src/doctor-cli.ts'], {
-      env: { PATH: process.env['PATH'], ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    const [out, err] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
-    return { out, err, code: child.exitCode }
-  }
-  const { out, err, code } = await run(environment)
-  t.match(out, 'AI: good answers')
-  t.match(err, 'AI: bad does not: http_error, status 404 model_not_found: no such model')
-  t.equal(code, 1)
-  t.match(await run({}), { code: 0, out: /AI_BASE_URL/ })
-  t.match(await run({ AI_BASE_URL: 'nowhere' }), { code: 2, err: /AI_BASE_URL/ })
+  const run = (env: Record<string, string>) =>
+    aiCheck.run({ config: loadConfig(env) } as unknown as DoctorContext)
+  t.match(await run(environment), [
+    { status: 'ok', detail: 'good answers.' },
+    { status: 'failed', detail: /bad does not answer: http_error, .*no such model/ },
+  ])
+  t.match(await run({}), [{ status: 'ok', detail: /AI_BASE_URL/ }])
 })

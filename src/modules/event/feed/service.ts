@@ -35,7 +35,8 @@ export async function readEvent(
     after: after as string | null,
     limit: query.limit + 1,
   })
-  if (pluginId !== null && found.length === 0 && after === null) throw eventNotFound()
+  const isOwn = row.publisher_plugin_id === pluginId
+  if (pluginId !== null && !isOwn && found.length === 0 && after === null) throw eventNotFound()
   const { data: deliveries, next_cursor } = page(found, query.limit, (delivery) => [delivery.id])
   const filtered = pluginId === null ? await selectSlugs(ctx.db, tenantId, row.filtered_plugins ?? []) : []
   return {
