@@ -25,12 +25,17 @@ export interface ActiveFlow {
   mayCause: boolean
 }
 
+/** The flows that events of a type start, and those that they would start if they were active. */
+export interface Triggered {
+  readonly on: ActiveFlow[]
+  readonly off: ActiveFlow[]
+}
+
 /** What a tenant has published, at one `flows_version`. */
 export interface TenantFlows {
   version: number
   flows: ActiveFlow[]
-  /** Those that a type may start, or would if they were active. */
-  byType: ReadonlyMap<string, readonly ActiveFlow[]>
+  byType: ReadonlyMap<string, Triggered>
   /** Of the text that they were read from. */
   bytes: number
 }
@@ -122,13 +127,14 @@ function entryOf(flow: Pick<CanonicalFlow, (typeof ENTRY_MEMBERS)[number]>, name
   return new Program({ ...members, steps: {}, handlers: [], layout: {} }, name)
 }
 
-function byEventType(flows: readonly ActiveFlow[]): Map<string, ActiveFlow[]> {
-  const byType = new Map<string, ActiveFlow[]>()
+function byEventType(flows: readonly ActiveFlow[]): Map<string, Triggered> {
+  const byType = new Map<string, Triggered>()
   for (const flow of flows) {
     for (const type of new Set(flow.triggers.flatMap(({ event_types }) => event_types))) {
-      const known = byType.get(type)
-      if (known === undefined) byType.set(type, [flow])
-      else known.push(flow)
+      const { on, off } = byType.get(type) ?? { on: [], off: [] }
+      if (flow.off === null) on.push(flow)
+      else off.push(flow)
+      byType.set(type, { on, off })
     }
   }
   return byType

@@ -105,20 +105,22 @@ interface MissedRow {
  * is published now and by the enrolment as it is now. What was to cancel it and has come meanwhile does so.
  *
  * @param trouble `one`: what has failed is in the way of no other; `giveUp`: it has failed too often
- * @returns how many were gone through, 0: there are no more; and how many of them have started
+ * @returns how many were gone through, 0: there are no more; and how many of them have started, by
+ *   what starts them
  */
 export async function takeUpMissed(
   trx: Transaction<DB>,
   tenantId: string,
   { flows, cursor, now, onCancelled }: Matching,
   trouble: { one: boolean; giveUp: boolean },
-): Promise<{ caughtUp: number; queued: number }> {
+): Promise<{ caughtUp: number; queued: ReadonlyMap<TriggerKind, number> }> {
   const { rows } = await sql<MissedRow>`
     select id, flow_id, trigger_kind, trigger, start_key, causation_depth from automation_executions
     where tenant_id = ${tenantId} and status = 'skipped' and reason = 'catch_up'
     order by coalesce(event_id, id) limit ${trouble.one ? 1 : BATCH} for update`.execute(trx)
   const byId = new Map(flows.map((flow) => [flow.id, flow]))
   const started = new Map<string, number>()
+  const queued = new Map<TriggerKind, number>()
   for (const row of rows) {
     const flow = byId.get(row.flow_id)
     if (trouble.giveUp) {
@@ -132,10 +134,10 @@ export async function takeUpMissed(
     }
     if (await takeUp(trx, tenantId, row, flow, { now, onCancelled })) {
       started.set(flow.id, (started.get(flow.id) ?? 0) + 1)
+      queued.set(row.trigger_kind, (queued.get(row.trigger_kind) ?? 0) + 1)
     }
   }
   await countTriggered(trx, tenantId, started, now)
-  const queued = started.values().reduce((sum, count) => sum + count, 0)
   return { caughtUp: rows.length, queued }
 }
 

@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache'
+import { identityText } from '#lib/condition/identity.ts'
 import { readPath } from '#lib/json/path.ts'
 import type { EventScope } from '#lib/flow/scope.ts'
 import { CATALOGUE } from '#modules/event/index.ts'
@@ -13,7 +15,7 @@ const REMEMBERED_MAX = 50_000
  * matches: a loop goes on until somebody notices it.
  */
 export class Repeats {
-  readonly #starts = new Map<string, { since: number; count: number }>()
+  readonly #starts = new LRUCache<string, { since: number; count: number }>({ max: REMEMBERED_MAX })
 
   /**
    * Counts a start.
@@ -26,7 +28,6 @@ export class Repeats {
     const name = `${flowId} ${identity}`
     const known = this.#starts.get(name)
     if (known === undefined || cameAtMs - known.since > REPEATS_WINDOW_MS) {
-      if (this.#starts.size >= REMEMBERED_MAX) this.#starts.clear()
       this.#starts.set(name, { since: cameAtMs, count: 1 })
       return false
     }
@@ -41,7 +42,8 @@ export class Repeats {
 function identityOf(event: EventScope): string | null {
   const entity = CATALOGUE.get(event.type)?.entity
   const id = entity === undefined ? undefined : readPath(event.data, [entity.path])
-  return typeof id === 'string' || typeof id === 'number' ? `${entity?.kind ?? ''} ${id}` : null
+  const text = identityText(id)
+  return text === null ? null : `${entity?.kind ?? ''} ${text}`
 }
 
 /** Actions of the platform of which no event of a thing comes. */

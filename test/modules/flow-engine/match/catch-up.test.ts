@@ -297,12 +297,18 @@ t.test(
     await sql`
     insert into automation_executions (tenant_id, id, flow_id, version, schema_version, status, reason, event_id,
       trigger_kind, trigger, state, causation_depth, expires_at, created_at, finished_at)
-    select ${shop.tenant.id}, ids.id, ${flow}, 1, 1, 'skipped', 'catch_up', ids.id, 'event',
-      '{"data":{},"event":null}', '{}', 0, now(), now(), now()
-    from unnest(${Array.from({ length: 450 }, () => newId())}::uuid[]) as ids (id)`.execute(shop.db)
+    select ${shop.tenant.id}, ids.id, ${flow}, 1, 1, 'skipped', 'catch_up', ids.id,
+      case when ids.number <= 100 then 'webhook' else 'event' end, '{"data":{},"event":null}', '{}', 0, now(), now(), now()
+    from unnest(${Array.from({ length: 450 }, () => newId())}::uuid[]) with ordinality as ids (id, number)`.execute(
+      shop.db,
+    )
     await sql`update flow_cursors set catch_up = true where tenant_id = ${shop.tenant.id}`.execute(shop.db)
     const matcher = world.app.flowEngine.createMatcher()
+    const before = await startedByTrigger()
     while ((await matcher.pass([], shop.now())) === 'more');
+    const after = await startedByTrigger()
+    const added = (trigger: string): number => (after.get(trigger) ?? 0) - (before.get(trigger) ?? 0)
+    t.strictSame([added('webhook'), added('event')], [100, 350], 'each is counted by what starts it')
     const queued = (await shop.executions(flow)).filter(({ status }) => status === 'queued')
     t.equal(queued.length, 450)
     const cursor = await shop.db
@@ -313,3 +319,11 @@ t.test(
     t.equal(cursor?.catch_up, false)
   },
 )
+
+/** `bcs_executions_started_total` of those that were queued, by trigger. */
+async function startedByTrigger(): Promise<Map<unknown, number>> {
+  const metrics = await world.app.metrics.registry.getMetricsAsJSON()
+  const values = metrics.find(({ name }) => name === 'bcs_executions_started_total')?.values ?? []
+  const queued = values.filter(({ labels }) => labels['outcome'] === 'queued')
+  return new Map(queued.map(({ labels, value }) => [labels['trigger'], value]))
+}
