@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { Gauge } from 'prom-client'
 import type { Standing } from '#lib/async/pulse.ts'
-import { withTimeout } from './queue-state.ts'
+import { withTimeout } from '#lib/async/timeout.ts'
 
 /** Work that goes on without requests. */
 export interface BackgroundPart {

@@ -1,13 +1,49 @@
+import type { FastifyInstance } from 'fastify'
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type pg from 'pg'
 import { nextToken } from '#db/fence.ts'
 import type { DB } from '#db/schema.ts'
+import { JobLoop, type PassResult } from '#lib/async/job-loop.ts'
 
 /**
  * Jobs that go on after any crash: a row with a lease, and a token that is higher for every holder and stands in every
  * write, so that a worker that was frozen writes nothing when it wakes up.
  */
 export type JobTable = 'replays' | 'erasures'
+
+/** Backs up the signal. One statement each time, so that an idle service stays idle. */
+const POLL_MS = 5_000
+
+/** Works jobs of a table off in the background, a batch a turn, whenever `jobs_due` says that there are some. */
+export function runJobs(
+  app: FastifyInstance,
+  { table, turn }: { table: JobTable; turn: (signal: AbortSignal) => Promise<PassResult> },
+): void {
+  const kind = table.slice(0, -1)
+  const loop = new JobLoop({
+    pass: async (signal) => {
+      const result = await turn(signal)
+      if (result === 'more') app.metrics.claims.inc({ kind })
+      return result
+    },
+    intervalMs: () => POLL_MS,
+    onError: (error) => app.log.warn({ err: error }, `${kind}: stopped for now, it goes on at the next look`),
+  })
+  app.background({
+    name: table,
+    start: () => {
+      app.signals.subscribe('jobs_due', () => loop.wake())
+      loop.start()
+    },
+    stop: () => loop.stop(),
+    probe: () => loop.standing,
+    whenStuck: 'warning',
+    queue: {
+      what: `${table.charAt(0).toUpperCase()}${table.slice(1)}`,
+      waitingSeconds: () => oldestFreeJobSeconds(app.pools.api, table),
+    },
+  })
+}
 
 /** A job that a worker holds. */
 export interface HeldJob {
@@ -48,7 +84,7 @@ export async function claimJob<Job extends HeldJob>(
  * Returns for how many seconds the oldest open job that no worker holds has been waiting for one; 0: there is none. A pause
  * that a worker gave it has passed.
  */
-export async function oldestFreeJobSeconds(pool: pg.Pool, table: JobTable): Promise<number> {
+async function oldestFreeJobSeconds(pool: pg.Pool, table: JobTable): Promise<number> {
   const { rows } = await pool.query<{ seconds: number }>(
     `select coalesce(max(extract(epoch from now() - greatest(created_at, lease_until))), 0)::float8 as seconds
      from ${table} where status in ('queued', 'running') and (lease_until is null or lease_until <= now())`,

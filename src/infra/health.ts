@@ -7,7 +7,7 @@ import { migrationStatus } from '#db/migrate.ts'
 import { problems, ref, StringEnum } from '#lib/api/schema.ts'
 import type { PartState } from './background.ts'
 import { OPEN_WRITER_WARNING_SECONDS, type OpenWriter } from './open-writers.ts'
-import { withTimeout } from './queue-state.ts'
+import { withTimeout } from '#lib/async/timeout.ts'
 import { invalidRequest } from './http/problems.ts'
 
 const HealthCheck = Type.Object(

@@ -4,7 +4,8 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 import type pg from 'pg'
 import { problems } from '#lib/api/schema.ts'
 import { AUTH_PROBLEMS } from '#infra/auth/auth.ts'
-import { queueState, type QueueState, withTimeout } from './queue-state.ts'
+import { withTimeout } from '#lib/async/timeout.ts'
+import { queueState, type QueueState } from './queue-state.ts'
 
 /** What the service counts; docs/operations.md says what each means and when to worry. */
 export interface Metrics {

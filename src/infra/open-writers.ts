@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import { addSharedGauge } from './metrics.ts'
-import { withTimeout } from './queue-state.ts'
+import { withTimeout } from '#lib/async/timeout.ts'
 
 /** A transaction that has written and has not ended. */
 export interface OpenWriter {

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { withTimeout } from '#lib/async/timeout.ts'
 
 /** The queue as all processes share it. */
 export interface QueueState {
@@ -66,18 +67,5 @@ export async function queueState(pool: pg.Pool): Promise<QueueState> {
     oldestDueSeconds: oldest,
     unattendedSeconds: unattended,
     breakers: { closed, open, half_open },
-  }
-}
-
-/** Rejects after `ms`; the work itself goes on until its own timeout and its result is dropped. */
-export async function withTimeout<T>(work: Promise<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -1,7 +1,9 @@
 import fp from 'fastify-plugin'
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
+import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import { defineProblem } from '#lib/api/problem.ts'
+import { RateWindow } from '#lib/async/rate-window.ts'
 
 export const quotaExceeded = defineProblem(
   'quota_exceeded',
@@ -36,6 +38,7 @@ const RATE_QUOTAS = {
   dispatches_per_minute: { limit: 600_000, description: 'Actions that dispatches ask for' },
 } as const
 
+const RATE_NAMES = Object.keys(RATE_QUOTAS)
 export const QUOTAS = { ...STOCK_QUOTAS, ...RATE_QUOTAS } as const
 export type StockQuota = keyof typeof STOCK_QUOTAS
 export type RateQuota = keyof typeof RATE_QUOTAS
@@ -67,55 +70,29 @@ const TENANTS_MAX = 10_000
 
 export default fp(
   async (app) => {
-    const limits = new Map<string, { limits: Limits; until: number }>()
-    const windows = new Map<string, { count: number; endsAt: number }>()
-
-    function known(tenantId: string): Limits | undefined {
-      const entry = limits.get(tenantId)
-      return entry !== undefined && entry.until > performance.now() ? entry.limits : undefined
-    }
+    const limits = new LRUCache<string, Limits>({ max: TENANTS_MAX, ttl: LIMITS_TTL_MS })
+    const windows = new RateWindow({ windowMs: WINDOW_MS, maxKeys: TENANTS_MAX * RATE_NAMES.length })
+    const nameOf = (tenantId: string, quota: RateQuota): string => `${quota} ${tenantId}`
 
     async function load(tenantId: string): Promise<Limits> {
       const loaded = await readLimits(app.db, tenantId)
-      keep(limits, tenantId, { limits: loaded, until: performance.now() + LIMITS_TTL_MS })
+      limits.set(tenantId, loaded)
       return loaded
     }
 
-    function count(tenantId: string, quota: RateQuota, limit: number, more: number): number | null {
-      const now = performance.now()
-      const name = `${quota} ${tenantId}`
-      const window = windows.get(name)
-      if (window === undefined || window.endsAt <= now) {
-        keep(windows, name, { count: more, endsAt: now + WINDOW_MS })
-        return limit > 0 ? null : WINDOW_MS / 1_000
-      }
-      if (window.count >= limit) return Math.max(1, Math.ceil((window.endsAt - now) / 1_000))
-      window.count += more
-      return null
-    }
-
     app.decorate('quotas', {
-      take(tenantId, quota, more) {
-        const now = known(tenantId)
-        if (now !== undefined) return count(tenantId, quota, now[quota], more)
-        return load(tenantId).then((found) => count(tenantId, quota, found[quota], more))
+      take(tenantId, quota, count) {
+        const by = (found: Limits): number | null =>
+          windows.take(nameOf(tenantId, quota), { count, limit: found[quota] })
+        const known = limits.get(tenantId)
+        return known === undefined ? load(tenantId).then(by) : by(known)
       },
-      done(tenantId, quota) {
-        const window = windows.get(`${quota} ${tenantId}`)
-        return window !== undefined && window.endsAt > performance.now() ? window.count : 0
-      },
+      done: (tenantId, quota) => windows.counted(nameOf(tenantId, quota)),
       forget: (tenantId) => void limits.delete(tenantId),
     } satisfies QuotaService)
   },
   { name: 'quotas', dependencies: ['db'] },
 )
-
-function keep<T>(map: Map<string, T>, key: string, value: T): void {
-  map.delete(key)
-  const oldest = map.keys().next()
-  if (map.size >= TENANTS_MAX && !oldest.done) map.delete(oldest.value)
-  map.set(key, value)
-}
 
 /** The problem of a rate that is used up. */
 export function rateProblem(quota: RateQuota, waitSeconds: number) {

@@ -155,8 +155,8 @@ export function readJson(bytes: Buffer, dataMembers: DataMembers = []): unknown 
 }
 
 /**
- * Reads events: a list, or the list in that member, whose unreadable items are JsonInputErrors in their places.
- * Numbers keep their text.
+ * Reads events: a list, or the list in that member, whose unreadable items are JsonInputErrors in their places. How the
+ * members of the shape were written is kept beside them (lib/json/source.ts).
  */
 export function readJsonBatch(bytes: Buffer, shape: BatchShape): unknown {
   return bytes.length === 0 ? undefined : asProblem(() => parseJsonBatch(bytes, shape))

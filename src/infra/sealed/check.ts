@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import type pg from 'pg'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
-import { withTimeout } from '../queue-state.ts'
+import { withTimeout } from '#lib/async/timeout.ts'
 import { countSealed, describeCounts } from './count.ts'
 
 export interface SealedState {

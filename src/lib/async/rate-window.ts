@@ -1,11 +1,19 @@
 import { LRUCache } from 'lru-cache'
 
 export interface RateWindowOptions {
-  /** Calls that a key has in each window. */
-  limit: number
+  /** Calls that a key has in each window, unless a call says another. */
+  limit?: number
   windowMs: number
   /** Keys that are remembered; beyond it those that called longest ago are forgotten. About 150 bytes each. */
   maxKeys: number
+}
+
+export interface RateCall {
+  /** How many calls it counts as. The last one that begins below the limit goes on as a whole. */
+  count?: number
+  limit?: number
+  /** On `performance.now()`'s scale. */
+  now?: number
 }
 
 /** Counts calls by key in fixed windows, in this process alone. */
@@ -19,33 +27,30 @@ export class RateWindow {
   }
 
   /** @returns null if the call may go on, else the seconds until the next one may */
-  take(key: string, now = performance.now()): number | null {
-    const waitSeconds = this.exhausted(key, now)
+  take(key: string, call: RateCall = {}): number | null {
+    const { count = 1, now = performance.now() } = call
+    const waitSeconds = this.exhausted(key, { ...call, now })
     if (waitSeconds !== null) return waitSeconds
     const window = this.#live(key, now)
-    if (window !== undefined) window.count++
-    else this.#open(key, now)
+    if (window !== undefined) window.count += count
+    else this.#windows.set(key, { count, endsAt: now + this.#options.windowMs })
     return null
   }
 
   /** The same without counting. */
-  exhausted(key: string, now = performance.now()): number | null {
-    const window = this.#live(key, now)
-    if (window === undefined || window.count < this.#options.limit) return null
-    return Math.max(1, Math.ceil((window.endsAt - now) / 1_000))
+  exhausted(key: string, { limit, now = performance.now() }: Omit<RateCall, 'count'> = {}): number | null {
+    const { limit: usual = Number.POSITIVE_INFINITY, windowMs } = this.#options
+    const { count, endsAt } = this.#live(key, now) ?? { count: 0, endsAt: now + windowMs }
+    return count < (limit ?? usual) ? null : Math.max(1, Math.ceil((endsAt - now) / 1_000))
   }
 
-  /** Whether the key has called in a window that has not ended. */
-  has(key: string, now = performance.now()): boolean {
-    return this.#live(key, now) !== undefined
+  /** Calls that were counted in the window that has not ended. */
+  counted(key: string, now = performance.now()): number {
+    return this.#live(key, now)?.count ?? 0
   }
 
   #live(key: string, now: number) {
     const window = this.#windows.get(key)
     return window !== undefined && now < window.endsAt ? window : undefined
-  }
-
-  #open(key: string, now: number): void {
-    this.#windows.set(key, { count: 1, endsAt: now + this.#options.windowMs })
   }
 }

@@ -29,7 +29,7 @@ export interface BatchShape {
 export function parseJsonBatch(buffer: Buffer, { list: listName, maxItems, members }: BatchShape): unknown {
   const names = { list: listName, members }
   try {
-    const value = parseJson(buffer, { numbers: 'text' })
+    const value = parseJson(buffer)
     keepSources(buffer.toString(), value, names)
     return value
   } catch (error) {
@@ -52,7 +52,7 @@ export function parseJsonBatch(buffer: Buffer, { list: listName, maxItems, membe
 
 function parseItem(bytes: Buffer, base: string, maxDepth: number, names: SourceNames): unknown {
   try {
-    const item = parseJson(bytes, { maxDepth, numbers: 'text' })
+    const item = parseJson(bytes, { maxDepth })
     keepSources(bytes.toString(), item, names)
     return item
   } catch (error) {

@@ -18,14 +18,10 @@
  */
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '#config/config.ts'
-import { oldestFreeJobSeconds } from '#infra/durable-jobs.ts'
-import { JobLoop } from '#lib/async/job-loop.ts'
+import { runJobs } from '#infra/durable-jobs.ts'
 import { erasureRoutes } from './routes.ts'
 import { Erasure, ErasurePage, NewErasure } from './schemas.ts'
 import { BATCH_SIZE, runErasureTurn } from './worker.ts'
-
-/** Backs up the signal. One statement each time, so that an idle service stays idle. */
-const POLL_MS = 5_000
 
 export default async function erasureModule(
   app: FastifyInstance,
@@ -43,24 +39,5 @@ export default async function erasureModule(
     batchSize: BATCH_SIZE,
     onCancelled: (count: number) => app.flowEngine.countCancelled(count),
   }
-  const loop = new JobLoop({
-    pass: async (signal) => {
-      const result = await runErasureTurn(ctx, signal)
-      if (result === 'more') app.metrics.claims.inc({ kind: 'erasure' })
-      return result
-    },
-    intervalMs: () => POLL_MS,
-    onError: (error) => app.log.warn({ err: error }, 'erasure: stopped for now, it goes on at the next look'),
-  })
-  app.background({
-    name: 'erasures',
-    start: () => {
-      app.signals.subscribe('jobs_due', () => loop.wake())
-      loop.start()
-    },
-    stop: () => loop.stop(),
-    probe: () => loop.standing,
-    whenStuck: 'warning',
-    queue: { what: 'Erasures', waitingSeconds: () => oldestFreeJobSeconds(app.pools.api, 'erasures') },
-  })
+  runJobs(app, { table: 'erasures', turn: (signal) => runErasureTurn(ctx, signal) })
 }

@@ -94,7 +94,7 @@ function openedBy(ctx: InletContext): (request: FastifyRequest) => Promise<OpenI
   const misses = new RateWindow({ limit: MISSES_PER_ADDRESS, windowMs: MINUTE_MS, maxKeys: MAX_KEYS })
   return async ({ params, ip }) => {
     const { token } = params as { token: string }
-    const waitSeconds = hits.has(token) ? hits.exhausted(token) : misses.exhausted(ip)
+    const waitSeconds = hits.counted(token) > 0 ? hits.exhausted(token) : misses.exhausted(ip)
     if (waitSeconds !== null) throw tooMany(waitSeconds)
     const inlet = await openInlet(ctx, token).catch((error: unknown) => {
       if (error instanceof Problem && error.code === inletNotFound.code) misses.take(ip)

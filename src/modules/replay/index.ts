@@ -13,14 +13,10 @@
  */
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '#config/config.ts'
-import { oldestFreeJobSeconds } from '#infra/durable-jobs.ts'
-import { JobLoop } from '#lib/async/job-loop.ts'
+import { runJobs } from '#infra/durable-jobs.ts'
 import { replayRoutes } from './routes.ts'
 import { NewReplay, Replay, ReplayEstimate, ReplayPage } from './schemas.ts'
 import { BATCH_SIZE, MAX_WAITING, runReplayTurn } from './worker.ts'
-
-/** Backs up the signal. One statement each time, so that an idle service stays idle. */
-const POLL_MS = 5_000
 
 export default async function replayModule(
   app: FastifyInstance,
@@ -37,24 +33,5 @@ export default async function replayModule(
     batchSize: BATCH_SIZE,
     maxWaiting: MAX_WAITING,
   }
-  const loop = new JobLoop({
-    pass: async (signal) => {
-      const result = await runReplayTurn(ctx, signal)
-      if (result === 'more') app.metrics.claims.inc({ kind: 'replay' })
-      return result
-    },
-    intervalMs: () => POLL_MS,
-    onError: (error) => app.log.warn({ err: error }, 'replay: stopped for now, it goes on at the next look'),
-  })
-  app.background({
-    name: 'replays',
-    start: () => {
-      app.signals.subscribe('jobs_due', () => loop.wake())
-      loop.start()
-    },
-    stop: () => loop.stop(),
-    probe: () => loop.standing,
-    whenStuck: 'warning',
-    queue: { what: 'Replays', waitingSeconds: () => oldestFreeJobSeconds(app.pools.api, 'replays') },
-  })
+  runJobs(app, { table: 'replays', turn: (signal) => runReplayTurn(ctx, signal) })
 }

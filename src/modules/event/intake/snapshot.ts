@@ -117,9 +117,11 @@ export class TenantPicture {
     publisherPluginId: string | null,
     budget = new StepBudget(EVENT_STEPS),
   ): Audience {
-    const targets = this.#targetsOf(event).filter(
-      ({ pluginId, includeOwn }) => includeOwn || pluginId !== publisherPluginId,
-    )
+    const all = this.#targetsOf(event)
+    const targets =
+      publisherPluginId === null
+        ? all
+        : all.filter(({ pluginId, includeOwn }) => includeOwn || pluginId !== publisherPluginId)
     const filtered = targets.filter(({ filters }) => filters !== null)
     if (filtered.length === 0) return { plugins: targets.map(idOf), undecided: [], filtered: [] }
     const { yes, undecided } = decideFairly(filtered, budget, (target, share) =>
