@@ -60,6 +60,7 @@ t.test(
       PATIENCE_MS,
     )
     await counterpart.completed()
+    t.strictSame(await selectFailures(database.db, flow), [], 'none failed')
     t.strictSame(await countStatuses(database.db, flow), { completed: EXECUTIONS }, 'nothing stays behind')
     t.strictSame(
       await leftovers(database.db, tenantId),
@@ -186,6 +187,23 @@ async function countStatuses(db: Kysely<DB>, flow: string): Promise<Record<strin
     .groupBy('status')
     .execute()
   return Object.fromEntries(rows.map(({ status, count }) => [status, Number(count)]))
+}
+
+/** What tells why they failed, with the steps that they took. */
+async function selectFailures(db: Kysely<DB>, flow: string) {
+  const failures = await db
+    .selectFrom('automation_executions')
+    .select(['id', 'status', 'reason', 'error', 'created_at', 'started_at', 'ended_at'])
+    .where('flow_id', '=', flow)
+    .where('status', '<>', 'completed')
+    .execute()
+  const steps = await selectSteps(db, flow)
+  return failures.map((failure) => ({
+    ...failure,
+    steps: steps
+      .filter(({ execution_id: id }) => id === failure.id)
+      .map(({ name, status }) => [name, status]),
+  }))
 }
 
 async function leftovers(db: Kysely<DB>, tenantId: string): Promise<{ waits: number; accepted: number }> {
