@@ -1,5 +1,5 @@
 import type { FieldError } from '#lib/api/problem.ts'
-import { isTimeZone } from '#lib/template/filters/filter.ts'
+import { isTimeZone } from '#lib/time-zone.ts'
 import { SHOP_NAME } from './message.ts'
 import { text } from './parameter.ts'
 import { pointerTo } from './read-parameters.ts'

@@ -11,6 +11,7 @@ import { readTree } from './template.ts'
 import { checkByHint, resolveNamed } from './steps/action.ts'
 import type { ActionConfig, MessageChannel } from '../types.ts'
 import { MESSAGE_CHANNELS } from '../types.ts'
+import { holdsTemplate } from '#lib/template-text.ts'
 
 type Part = 'to' | 'subject' | 'body'
 /** As written; null: left out. */
@@ -162,7 +163,7 @@ function checkPart(
   if (!schema) return
   step.compilation.typeChecks.push(() => {
     // What a template makes is sent as text.
-    if (text === null || text.includes('{{')) return
+    if (text === null || holdsTemplate(text)) return
     checkPayload(step, schema, text, at(step, part), action.plugin_id === null ? 'hint' : 'holds')
   })
 }

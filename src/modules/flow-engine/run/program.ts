@@ -4,6 +4,7 @@ import type { CompileResult } from '#lib/flow/index.ts'
 import { type CanonicalFlow, type CanonicalStep, FLOW_SCHEMA_VERSION, type StepId } from '#lib/flow/types.ts'
 import { compileTemplateTree, type TemplateNode } from '#lib/template/index.ts'
 import { flowNewer, flowOutdated } from '../errors.ts'
+import { StepError } from './evaluate.ts'
 
 /** A published version, ready to run: its templates are compiled once, not for every execution. */
 export class Program {
@@ -25,13 +26,16 @@ export class Program {
     return step
   }
 
-  /** The compiled form of a tree that stands in the flow. The compiler accepted it before it was published. */
+  /**
+   * The compiled form of a tree that stands in the flow. The compiler accepted it before it was published, but that
+   * may have been another release's. @throws {StepError}
+   */
   template(tree: unknown): TemplateNode {
     let compiled = this.#templates.get(tree)
     if (compiled === undefined) {
       const result = compileTemplateTree(tree)
       if ('problems' in result)
-        throw new Error(`a published template does not compile: ${result.problems[0]?.message ?? ''}`)
+        throw new StepError('template_error', result.problems[0]?.message ?? 'The template cannot be read.')
       this.#templates.set(tree, (compiled = result.template))
     }
     return compiled

@@ -6,6 +6,7 @@ import { at, has, readChoice, report, take } from '../reader.ts'
 import { readDuration } from '../duration.ts'
 import { exactText, readTemplateText, readValueText } from '../template.ts'
 import type { DelayDuration, DelayUntil, WaitEventConfig } from '#lib/flow/types.ts'
+import { holdsTemplate } from '#lib/template-text.ts'
 
 export function readDelay(reader: Reader): DelayDuration | DelayUntil | null {
   const hasDuration = has(reader, 'duration')
@@ -22,7 +23,7 @@ export function readDelay(reader: Reader): DelayDuration | DelayUntil | null {
 
 function readDelayDuration(reader: Reader): DelayDuration | null {
   const sent = take(reader, 'duration')
-  if (typeof sent === 'string' && sent.includes('{{')) {
+  if (holdsTemplate(sent)) {
     const duration = readTemplateText(reader, 'duration')
     return duration === null ? null : { kind: 'duration', duration, duration_ms: null }
   }
@@ -40,7 +41,7 @@ function readUntil(reader: Reader): DelayUntil | null {
   const offsetMs = readDuration(reader, 'offset', { isOffset: true }) ?? 0
   const ifPast = readChoice(reader, 'if_past', ['run_now', 'skip'], 'run_now')
   if (until === null) return null
-  if (!until.includes('{{') && parseTime(until) === null) {
+  if (!holdsTemplate(until) && parseTime(until) === null) {
     const message = 'Give "until" a time: "{{trigger.starts_at}}" or "2026-12-24T18:00:00Z".'
     report(reader, 'invalid_time', at(reader, 'until'), message)
   }
