@@ -47,7 +47,11 @@ export interface DB {
   automation_inlets: Raw.AutomationInlets
   automation_messages: Narrow<
     Raw.AutomationMessages,
-    { channel: 'email' | 'sms' | 'notification'; source: 'template' | 'ai' }
+    {
+      channel: 'email' | 'sms' | 'notification'
+      format: DefaultTo<'text' | 'html'>
+      source: 'template' | 'ai'
+    }
   >
   automation_schedules: Narrow<Raw.AutomationSchedules, { catch_up: 'skip' | 'once' }>
   automation_steps: Narrow<

@@ -58,11 +58,20 @@ export function wallTime(ms: number, zone: string): number {
  * is the first of both: as for schedules.
  */
 export function atWallTime(wall: number, zone: string): number {
-  if (zone === 'UTC') return wall
-  const before = offset(wall - MAX_OFFSET_MS, zone)
-  const after = offset(wall + MAX_OFFSET_MS, zone)
-  const moments = [wall - before, wall - after].filter((each) => wallTime(each, zone) === wall)
-  return moments.length > 0 ? Math.min(...moments) : endOfGap(wall - before, wall - after, zone)
+  return momentsAtWallTime(wall, zone)[0]
+}
+
+/** All of them, the first one first: two where clocks are set back. */
+export function momentsAtWallTime(wall: number, zone: string): readonly [first: number, ...second: number[]] {
+  if (zone === 'UTC') return [wall]
+  const before = wall - offset(wall - MAX_OFFSET_MS, zone)
+  const after = wall - offset(wall + MAX_OFFSET_MS, zone)
+  if (before === after) return [before]
+  const [first, second] = [Math.min(before, after), Math.max(before, after)]
+  const isFirst = wallTime(first, zone) === wall
+  const isSecond = wallTime(second, zone) === wall
+  if (isFirst) return isSecond ? [first, second] : [first]
+  return [isSecond ? second : endOfGap(first, second, zone)]
 }
 
 /** What is to be added to UTC. */
@@ -71,9 +80,9 @@ function offset(ms: number, zone: string): number {
 }
 
 /** The first moment with the later offset, between two that lie on either side of the change. */
-function endOfGap(one: number, other: number, zone: string): number {
-  let low = Math.floor(Math.min(one, other) / 1000)
-  let high = Math.ceil(Math.max(one, other) / 1000)
+function endOfGap(before: number, after: number, zone: string): number {
+  let low = Math.floor(before / 1000)
+  let high = Math.ceil(after / 1000)
   const changed = offset(high * 1000, zone)
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2)

@@ -210,6 +210,9 @@ export type HttpStep = StepBase<'http', HttpConfig, 'success' | 'error'>
 export const MESSAGE_CHANNELS = ['email', 'sms', 'notification'] as const
 export type MessageChannel = (typeof MESSAGE_CHANNELS)[number]
 
+export const MESSAGE_FORMATS = ['text', 'html'] as const
+export type MessageFormat = (typeof MESSAGE_FORMATS)[number]
+
 /** What an OpenAI-compatible endpoint is asked to write. */
 export interface MessagePrompt {
   prompt: TemplateText
@@ -224,6 +227,8 @@ export interface MessageConfig {
   subject: TemplateText | null
   /** With `ai`, what is sent when it cannot be asked or does not answer well. */
   body: TemplateText
+  /** In HTML, values are escaped. Left out: text. */
+  format?: MessageFormat
   ai: MessagePrompt | null
   /** What sends it. In its input the finished message is the step's own output. */
   send_with: ActionConfig

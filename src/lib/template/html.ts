@@ -6,6 +6,12 @@ import type { TemplateNode } from './tree.ts'
 /** The last filter of what stands in HTML as it is, and of what is escaped already. */
 const AS_IT_IS = new Set(['raw', 'escape'])
 
+/** Plain text as HTML: its lines as lines, empty ones between paragraphs. */
+export function textToHtml(text: string): string {
+  const paragraphs = text.trim().split(/\r?\n[ \t]*\r?\n\s*/)
+  return paragraphs.map((each) => `<p>${escapeHtml(each).replaceAll(/\r?\n/g, '<br>\n')}</p>`).join('\n')
+}
+
 /** Fills in the template of an HTML text. Values are text in it, whatever they hold; `| raw` lets one be markup. */
 export function renderHtml(
   tree: TemplateNode,

@@ -199,6 +199,10 @@ function checkArguments({ filter, args }: FilterCall, hasMore: boolean): void {
 }
 
 function unexpected(cursor: Cursor): SyntaxProblem {
+  if (cursor.isTag) {
+    if (!cursor.text.includes('%}', cursor.at)) return syntax('Close the tag with %}.')
+    return syntax(`"${nextWord(cursor)}" cannot stand here: write a path, such as trigger.total.`)
+  }
   if (!cursor.text.includes('}}', cursor.at)) return syntax('Close the expression with }}.')
   return syntax(`"${nextWord(cursor)}" cannot stand here: write {{ path | filter: argument }}.`)
 }

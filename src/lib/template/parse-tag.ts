@@ -139,6 +139,7 @@ function isConnective(cursor: Cursor): boolean {
 }
 
 function parseOperator(cursor: Cursor): OperatorDefinition {
+  if (!cursor.text.includes('%}', cursor.at)) throw syntax('Close the tag with %}.')
   const symbol = match(cursor, SYMBOL)?.[0]
   if (symbol === '=') throw syntax('Compare by ==: a single = means nothing here.')
   const word = symbol === undefined ? match(cursor, TAG_NAME)?.[0] : symbol

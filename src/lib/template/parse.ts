@@ -43,6 +43,8 @@ class Parser {
   readonly #frames: Frame[] = [openFrame(0, null)]
   readonly #problems: TemplateProblem[] = []
   #from = 0
+  /** Of the blocks that are open, whose names mean something here. */
+  #loops: readonly Loop[] = []
 
   constructor(text: string) {
     this.#text = text
@@ -77,8 +79,7 @@ class Parser {
 
   /** @returns whether there is more to read */
   #read(open: number, isTag: boolean): boolean {
-    const loops = this.#frames.flatMap(({ loop, hasElse }) => (loop === null || hasElse ? [] : [loop]))
-    const cursor: Cursor = { text: this.#text, at: open + 2, loops, isTag }
+    const cursor: Cursor = { text: this.#text, at: open + 2, loops: this.#loops, isTag }
     try {
       if (isTag) this.#readTag(cursor, open)
       else {
@@ -110,6 +111,7 @@ class Parser {
     const isAlone = !trims && !trimsAfter && this.#isAlone(open, cursor.at)
     this.#pushText(open, trims ? 'white space' : isAlone ? 'blanks' : null)
     read()
+    this.#loops = this.#frames.flatMap(({ loop, hasElse }) => (loop === null || hasElse ? [] : [loop]))
     this.#from = cursor.at
     const after = trimsAfter ? WHITE_SPACE : isAlone ? REST_OF_LINE : null
     if (after === null) return

@@ -239,7 +239,7 @@ function isThere(value: unknown): boolean {
   if (value === undefined || value === null || value === false || value === '') return false
   if (Array.isArray(value)) return value.length > 0
   if (valueTypeOf(value) !== 'object') return true
-  for (const name in value as object) if (Object.hasOwn(value as object, name)) return true
+  for (const name in value) if (Object.hasOwn(value, name)) return true
   return false
 }
 

@@ -194,7 +194,7 @@ function cronFault(text: string): string | null {
 function readTimeZone(reader: Reader): string {
   const zone = take(reader, 'timezone')
   if (zone === undefined) return 'UTC'
-  if (isTimeZone(zone)) return zone as string
+  if (isTimeZone(zone)) return zone
   report(
     reader,
     'invalid_timezone',

@@ -184,7 +184,7 @@ function sum(values: readonly unknown[], spend: Spend): unknown {
     if (!isFilterInput(value, ['number'])) {
       throw new TemplateFailure(`adds up a value that is ${valueTypeOf(value)}, not a number`)
     }
-    spend(SUM_COST + String(digitsOf(value) ?? value).length)
+    spend(SUM_COST + (digitsOf(value) ?? (value as string)).length)
     total = addNumbers(total, value)
   }
   return total

@@ -207,6 +207,7 @@ export class Matcher {
     const turn = new Turn(trx, this.#ctx, this.#repeats, {
       tenantId,
       byType,
+      zone: cursor.zone,
       isHalted: cursor.isHalted,
       shapes,
       waits: cursor.waits,

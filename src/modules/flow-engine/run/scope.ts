@@ -1,3 +1,4 @@
+import { type Calendar, calendarOf } from '#lib/calendar.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import type { StepId } from '#lib/flow/types.ts'
 import type { ClaimedExecution } from './execution-repository.ts'
@@ -20,6 +21,7 @@ export class ScopeBuilder {
   readonly #base: Pick<FlowScope, 'trigger' | 'event' | 'tenant' | 'execution'>
   readonly #main: Outputs = {}
   readonly #items = new Map<string, Outputs>()
+  readonly calendar: Calendar
   /** What was kept of the items of the loop that is under way, by iteration. */
   readonly collected = new Map<string, unknown>()
 
@@ -28,11 +30,12 @@ export class ScopeBuilder {
     program: Program,
     outputs: readonly { step_id: string; iteration: string; output: unknown }[],
   ) {
+    this.calendar = calendarOf(claim.calendar)
     const trigger = claim.trigger as unknown as StoredTrigger
     this.#base = {
       trigger: trigger.data,
       event: trigger.event,
-      tenant: { id: claim.tenant_id },
+      tenant: { id: claim.tenant_id, time_zone: this.calendar.time_zone },
       execution: {
         id: claim.id,
         flow_id: claim.flow_id,

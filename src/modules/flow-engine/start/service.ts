@@ -28,7 +28,8 @@ export async function startChecked(
   const isCapped = (await countRecentStarts(trx, tenantId, flowId, most, now)) >= most
   const refused =
     cursor?.isHalted === true ? 'halted' : !isActive ? 'not_active' : isCapped ? 'rate_cap' : null
-  return { ...(await startExecution(trx, { ...request, refused, now })), at: now }
+  const zone = cursor?.zone ?? 'UTC'
+  return { ...(await startExecution(trx, { ...request, refused, zone, now })), at: now }
 }
 
 /** Whether a start has no enrolment to look at, so that `startTogether` can take it. */

@@ -1,9 +1,9 @@
 import type { FlowScope } from '#lib/flow/scope.ts'
-import type { MessageStep } from '#lib/flow/types.ts'
+import type { MessageFormat, MessageStep } from '#lib/flow/types.ts'
 import type { MessageDraft, RecordedMessage } from '#modules/message/index.ts'
 import { actionTarget } from './target.ts'
 import type { Call, CallContext, CallName, CallResult } from './types.ts'
-import { render, renderText, StepError } from '../run/evaluate.ts'
+import { render, renderHtmlText, renderText, StepError, zoneOf } from '../run/evaluate.ts'
 import type { Program } from '../run/program.ts'
 
 /** A message as the flow's own templates make it. */
@@ -12,6 +12,7 @@ export interface TemplateMessage {
   to: string | null
   subject: string | null
   body: string
+  format: MessageFormat
 }
 
 /** What a message step gives; `message_id` null: nothing was recorded. */
@@ -52,7 +53,9 @@ function composeFromTemplate(
     throw new StepError('invalid_recipient', 'The recipient is not one line of text.')
   }
   // Postgres keeps no NUL. A subject is one line: mail headers end where it does.
-  const body = text(config.body).replaceAll('\0', '')
+  const { format = 'text' } = config
+  const written = format === 'html' ? renderHtmlText(program, config.body, scope, asOf) : text(config.body)
+  const body = written.toWellFormed().replaceAll('\0', '')
   if (body.trim() === '') throw new StepError('empty_message', 'The text of the message came out empty.')
   const subject =
     config.subject === null
@@ -60,7 +63,7 @@ function composeFromTemplate(
       : text(config.subject)
           .replace(/\p{Cc}+/gu, ' ')
           .trim()
-  return { channel: config.channel, to, subject, body }
+  return { channel: config.channel, to, subject, body, format }
 }
 
 /** What the action that sends is given. @throws {StepError} `template_error` */
@@ -93,7 +96,15 @@ export function messageCall(
   const { ai } = step.config
   if (ai !== null) {
     const { prompt, model, max_tokens: maxTokens } = ai
-    draft.ai = { template: program.template(prompt), scope, now: asOf, flow: program.flow, model, maxTokens }
+    draft.ai = {
+      template: program.template(prompt),
+      scope,
+      now: asOf,
+      zone: zoneOf(scope),
+      flow: program.flow,
+      model,
+      maxTokens,
+    }
   }
   const call: Call = {
     name,
@@ -131,8 +142,19 @@ function templateOutput(message: TemplateMessage, result: unknown): MessageOutpu
 }
 
 function toOutput({ id, ...message }: RecordedMessage): Omit<MessageOutput, 'result'> {
-  const { channel, to, subject, body, source, model, fallback_reason, fallback_detail } = message
-  return { message_id: id, channel, to, subject, body, source, model, fallback_reason, fallback_detail }
+  const { channel, to, subject, body, format, source, model, fallback_reason, fallback_detail } = message
+  return {
+    message_id: id,
+    channel,
+    to,
+    subject,
+    body,
+    format,
+    source,
+    model,
+    fallback_reason,
+    fallback_detail,
+  }
 }
 
 function withMessage(output: Omit<MessageOutput, 'result'>, result: CallResult): CallResult {

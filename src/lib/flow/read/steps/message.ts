@@ -2,11 +2,11 @@ import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import type { Parts } from '../message-send.ts'
 import { isBlank, readSendWith, resolveSender, sendConfig } from '../message-send.ts'
 import type { Reader } from '../reader.ts'
-import { at, createReader, finish, readInteger, report, take } from '../reader.ts'
+import { at, createReader, finish, has, readChoice, readInteger, report, take } from '../reader.ts'
 import { readTemplateText, readValueText } from '../template.ts'
 import { suggest } from '#lib/flow/suggest.ts'
-import type { MessageChannel, MessageConfig, MessagePrompt } from '#lib/flow/types.ts'
-import { MESSAGE_CHANNELS } from '#lib/flow/types.ts'
+import type { MessageChannel, MessageConfig, MessageFormat, MessagePrompt } from '#lib/flow/types.ts'
+import { MESSAGE_CHANNELS, MESSAGE_FORMATS } from '#lib/flow/types.ts'
 
 const MODEL_MAX_CHARS = 200
 const MAX_TOKENS = { min: 1, max: 4_000, fallback: 400 }
@@ -22,6 +22,7 @@ export function readMessage(reader: Reader): MessageConfig | null {
     subject: readTemplateText(reader, 'subject'),
     body: readTemplateText(reader, 'body'),
   }
+  const format = readFormat(reader, channel)
   const prompt = readPrompt(reader)
   const sendWith = readSendWith(reader)
   if (channel === null) return null
@@ -41,9 +42,9 @@ export function readMessage(reader: Reader): MessageConfig | null {
   if (lacksRecipient || sendWith === null) return null
   const action = resolveSender(reader, sendWith, channel)
   if (action === null) return null
-  const config = sendConfig(reader, sendWith, action, channel, parts)
+  const config = sendConfig(reader, sendWith, action, { channel, format }, parts)
   const { to, subject, body } = parts
-  return { channel, to, subject, body, ai: prompt, send_with: config }
+  return { channel, to, subject, body, ...(format !== null && { format }), ai: prompt, send_with: config }
 }
 
 function readChannel(reader: Reader): MessageChannel | null {
@@ -55,6 +56,15 @@ function readChannel(reader: Reader): MessageChannel | null {
   const code = sent === undefined ? 'missing_property' : 'invalid_value'
   const message = `Give "channel" one of ${MESSAGE_CHANNELS.join(', ')}.${hint}`
   report(reader, code, at(reader, 'channel'), message)
+  return null
+}
+
+/** Null: left out, which is text as well, in whatever field the action has for it. */
+function readFormat(reader: Reader, channel: MessageChannel | null): MessageFormat | null {
+  if (!has(reader, 'format')) return null
+  const format = readChoice(reader, 'format', MESSAGE_FORMATS, 'text')
+  if (format === 'text' || channel === 'email' || channel === null) return format
+  report(reader, 'invalid_value', at(reader, 'format'), 'Remove "format": only an email can be HTML.')
   return null
 }
 
