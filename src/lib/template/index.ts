@@ -10,6 +10,7 @@ import type { Template, TemplateProblem } from './syntax.ts'
 import type { TemplateNode, TreeProblem } from './tree.ts'
 import { parseTree } from './tree.ts'
 
+export { describeTags, describeTestOperators } from './describe.ts'
 export { describeFilters, FILTERS } from './filters/index.ts'
 export { MAX_RENDERED_BYTES, renderTemplate } from './render.ts'
 export type { TemplateScope } from './render.ts'

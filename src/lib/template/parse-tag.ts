@@ -27,7 +27,7 @@ const TAG_NAME = /[a-z_]+/iy
 const LOOP_NAME = /[a-z][a-z0-9_]*(?![\w.[-])/y
 const SYMBOL = /==|!=|<>|>=|<=|>|<|=/y
 const CONNECTIVE = /(?:and|or)(?!\w)/y
-const SYMBOLS: Readonly<Record<string, string>> = {
+export const SYMBOLS: Readonly<Record<string, string>> = {
   '==': 'equals',
   '!=': 'not_equals',
   '<>': 'not_equals',
@@ -50,7 +50,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 }
 
 /** An operator of the table that a tag can write: whose value is written as one, two or a list of values. */
-function isWritable({ operand }: OperatorDefinition): boolean {
+export function isWritable({ operand }: OperatorDefinition): boolean {
   return operand !== 'condition' && operand !== 'pattern'
 }
 

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { describeOperators } from '#lib/condition/operators/index.ts'
 import { matchPattern } from '#lib/condition/pattern.ts'
 import { Nullable, problems, ref, withHeaders } from '#lib/api/schema.ts'
-import { describeFilters } from '#lib/template/filters/index.ts'
+import { describeFilters, describeTags, describeTestOperators } from '#lib/template/index.ts'
 
 const ConditionOperator = Type.Object(
   {
@@ -19,6 +19,8 @@ const ConditionOperator = Type.Object(
     when_missing: Type.Boolean({ description: 'What it is when the field is missing' }),
     description: Type.String(),
     example: Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true }),
+    in_templates: Type.Boolean({ description: 'Whether tests of `{% if %}` know it, by its name' }),
+    symbols: Type.Array(Type.String(), { description: 'What stands for it there as well' }),
   },
   { $id: 'ConditionOperator' },
 )
@@ -37,24 +39,38 @@ const TemplateFilter = Type.Object(
   { $id: 'TemplateFilter' },
 )
 
+const TemplateTag = Type.Object(
+  { name: Type.String(), form: Type.String(), description: Type.String() },
+  { $id: 'TemplateTag' },
+)
+
 const FlowVocabulary = Type.Object(
-  { operators: Type.Array(ref(ConditionOperator)), filters: Type.Array(ref(TemplateFilter)) },
+  {
+    operators: Type.Array(ref(ConditionOperator)),
+    filters: Type.Array(ref(TemplateFilter)),
+    tags: Type.Array(ref(TemplateTag), { description: 'What stands between {% and %}' }),
+  },
   { $id: 'FlowVocabulary', description: 'What conditions and templates are made of' },
 )
 
-export const OPERATOR_SCHEMAS = [ConditionOperator, TemplateFilter, FlowVocabulary]
+export const OPERATOR_SCHEMAS = [ConditionOperator, TemplateFilter, TemplateTag, FlowVocabulary]
+
+const inTests = describeTestOperators()
 
 /** The tables never change while the service runs. */
 const vocabulary: Static<typeof FlowVocabulary> = {
   operators: describeOperators({ matchPattern }).map((operator) => ({
     ...operator,
     subjects: operator.subjects === 'any' ? ['any'] : [...operator.subjects],
+    in_templates: inTests.has(operator.name),
+    symbols: inTests.get(operator.name) ?? [],
   })),
   filters: describeFilters().map(({ input, args, ...filter }) => ({
     ...filter,
     input: [...input],
     args: args.map(({ name, type, optional = false }) => ({ name, type, optional })),
   })),
+  tags: describeTags(),
 }
 
 export function operatorRoutes(app: FastifyInstance): void {
@@ -65,7 +81,7 @@ export function operatorRoutes(app: FastifyInstance): void {
       schema: {
         operationId: 'listOperators',
         tags: ['flows'],
-        summary: 'See the operators of conditions and the filters of templates',
+        summary: 'See the operators of conditions, and the filters and tags of templates',
         description: 'The very tables that the compiler and the engine read, for builders.',
         response: { 200: withHeaders(ref(FlowVocabulary), 'cache-control'), ...problems(...READ_PROBLEMS) },
       },

@@ -247,13 +247,30 @@ t.test('a tenant has at most 2,000 flows, of which deleted ones are none', async
 })
 
 t.test('builders get the operators and filters that the engine reads', async (t) => {
-  const { operators, filters } = bodyOf(await service.tenant().get('/api/automation/operators')) as {
+  const { operators, filters, tags } = bodyOf(await service.tenant().get('/api/automation/operators')) as {
     operators: { name: string }[]
     filters: { name: string }[]
+    tags: { name: string }[]
   }
   t.match(
     operators.find(({ name }) => name === 'between'),
     { subjects: ['number', 'time'], operand: 'range', operands: 2, when_missing: false },
+  )
+  t.match(
+    operators.find(({ name }) => name === 'gte'),
+    { in_templates: true, symbols: ['>='] },
+  )
+  t.match(
+    operators.find(({ name }) => name === 'matches'),
+    { in_templates: false, symbols: [] },
+  )
+  t.strictSame(
+    tags.map(({ name }) => name),
+    ['for', 'endfor', 'if', 'elsif', 'else', 'endif'],
+  )
+  t.match(
+    filters.find(({ name }) => name === 'sort'),
+    { input: ['list'], returns: 'list', args: [{ name: 'path', type: 'path', optional: true }] },
   )
   t.match(
     operators.find(({ name }) => name === 'exists'),
