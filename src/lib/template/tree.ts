@@ -35,6 +35,8 @@ export interface TemplateReference {
   hasDefault: boolean
   /** What it and others stand in for together: the last one of a chain of defaults has to be there where none is. */
   alternatives: readonly PathOperand[]
+  /** It is read through the name that a loop gives to the items of a list, which is a reference of its own. */
+  isThroughLoop: boolean
   /** The whole expression, for messages. */
   source: string
 }
@@ -201,13 +203,17 @@ function expressionReferences(expression: Expression, pointer: string): Template
     operand: path,
     hasDefault: filters.some(isDefault),
     alternatives: [],
+    isThroughLoop: operand.kind === 'local',
     source,
   }))
   for (const [index, call] of filters.entries()) {
     const hasDefault = isDefault(call) && filters.slice(index + 1).some(isDefault)
     const alternatives = isDefault(call) && !hasDefault ? chain : []
-    for (const path of call.args.flatMap(toPath)) {
-      references.push({ pointer, operand: path, hasDefault, alternatives, source })
+    for (const arg of call.args) {
+      const isThroughLoop = arg.kind === 'local'
+      for (const path of toPath(arg)) {
+        references.push({ pointer, operand: path, hasDefault, alternatives, isThroughLoop, source })
+      }
     }
   }
   return references

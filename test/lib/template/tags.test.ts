@@ -221,7 +221,7 @@ t.test('whatever the language does not know is an error that says what to write'
     ['{% for x in trigger.a %}{{forloop.parent}}{% endfor %}', /"forloop" has index/],
     ['{{forloop.index}}', /Nothing is called "forloop"/],
     ['{{#if trigger.a}}x{{/if}}', /Write {% if test %}/],
-    [`${'{% if trigger.a %}'.repeat(12)}`, /at most 10 blocks/],
+    ['{% if trigger.a %}'.repeat(12), /at most 10 blocks/],
     [`{% if ${Array(30).fill('trigger.a').join(' and ')} %}{% endif %}`, /at most 20 tests/],
   ]
   for (const [text, message] of wrong) t.match(render(text), message, text)

@@ -21,6 +21,8 @@ export interface Use {
   mayBeMissing: boolean
   /** Steps of which one at least has to have given something, as it is the end of a chain of defaults. */
   oneOf?: readonly string[]
+  /** Read through the name that a loop gives to a list's items: the list is a use of its own. */
+  isThroughLoop?: boolean
   place: Place
 }
 

@@ -33,7 +33,7 @@ export function readTree(reader: Reader, value: unknown, path: Path): TemplateNo
   for (const { code, pointer, message } of problems) {
     report(reader, code, [...path, ...splitPointer(pointer)], message)
   }
-  for (const { pointer, operand, hasDefault, alternatives } of templateReferences(tree)) {
+  for (const { pointer, operand, hasDefault, alternatives, isThroughLoop } of templateReferences(tree)) {
     const steps = alternatives.flatMap(({ root, path: [id] }) => (root === 'steps' ? [String(id)] : []))
     reader.compilation.uses.push({
       stepId: reader.stepId,
@@ -43,6 +43,7 @@ export function readTree(reader: Reader, value: unknown, path: Path): TemplateNo
       text: operand.text,
       mayBeMissing: hasDefault,
       oneOf: steps,
+      isThroughLoop,
       place: reader.place,
     })
   }
