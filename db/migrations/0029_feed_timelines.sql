@@ -50,7 +50,8 @@ begin
     end;
   end if;
   select * into newest from feed_epochs order by epoch desc limit 1;
-  if newest.timeline is distinct from feed_timeline() then
+  -- Without any epoch the service has not started yet.
+  if newest.epoch is not null and newest.timeline is distinct from feed_timeline() then
     perform ensure_feed_epoch();
     select * into newest from feed_epochs order by epoch desc limit 1;
     -- Another transaction has raised it, and this one's snapshot is from before that.
