@@ -5,7 +5,7 @@
  *
  * - An event and one delivery for each plugin that is subscribed to it are one transaction, and nobody is told of an
  *   event before its commit.
- * - A plugin whose registration was answered before an event was sent gets it, on any replica (event-writer.ts).
+ * - A plugin whose registration was answered before an event was sent gets it, on any replica (intake/write-repository.ts).
  * - A source id stands for one event of its tenant.
  * - The body is text that is decided once, in compose.ts.
  * - A type that nobody has declared is put into its tenant's catalogue after its first event is stored, not for it:
@@ -30,7 +30,7 @@ import type { EventService } from './context.ts'
 
 export { CATALOGUE, ENTITIES } from './catalogue/index.ts'
 export { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER, MAX_CAUSATION_DEPTH } from './intake/causation.ts'
-export { deliveryView } from './feed/delivery-view.ts'
+export { deliveryView } from './feed/delivery-repository.ts'
 export { eventBodyGone, eventNotFound, eventTypeNotFound } from './errors.ts'
 export { isSubscribed } from './intake/snapshot.ts'
 export { type PluginType, removePluginTypes, replacePluginTypes } from './types/plugin-types.ts'

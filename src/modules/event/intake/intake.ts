@@ -12,7 +12,7 @@ import { StepBudget } from '#lib/step-budget.ts'
 import { type ComposedEvent, composeEvent } from './compose.ts'
 import { eventConflict } from '../errors.ts'
 import { selectBySourceIds, type TakenSourceId } from './repository.ts'
-import { type RunStatement, writeEvents } from './writer.ts'
+import { runOn, type RunStatement, writeEvents } from './write-repository.ts'
 import type { IntakeLog } from './log.ts'
 import { IntakeQueue, type Submission } from './queue.ts'
 import { isProblem, type MatchedEvent, matchEvent } from './match.ts'
@@ -70,8 +70,7 @@ export class Intake {
     this.#ctx = ctx
     this.#pictures = new PictureCache((tenantId) => loadPicture(ctx.db, tenantId))
     this.#queue = new IntakeQueue(LIMITS, (batches) => this.#flush(batches))
-    this.#run = async (text, values) =>
-      (await ctx.pool.query<object>({ name: 'write_events', text, values: [...values] })).rows
+    this.#run = runOn(ctx.pool)
   }
 
   /** What is remembered of a tenant; whoever writes by it is told if it is out of date. */
