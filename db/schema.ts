@@ -1,4 +1,5 @@
 import type { ColumnType } from 'kysely'
+import type { Calendar } from '#lib/calendar.ts'
 import type * as Raw from './generated.ts'
 
 /**
@@ -146,7 +147,11 @@ export interface DB {
   seen_event_types: Narrow<Raw.SeenEventTypes, { sample: Json<unknown> }>
   tenants: Narrow<
     Raw.Tenants,
-    { subscriptions_version: DefaultTo<number>; actions_version: DefaultTo<number> }
+    {
+      subscriptions_version: DefaultTo<number>
+      actions_version: DefaultTo<number>
+      calendar: Json<Partial<Calendar>> | null
+    }
   >
 }
 

@@ -162,6 +162,7 @@ function isAllowed(start: number, { weekdays, business_days }: DayRule, calendar
   return working.includes(weekday) && !holidays.includes(date.toISOString().slice(0, 'yyyy-mm-dd'.length))
 }
 
-function startOfDay(wall: number): number {
+/** Midnight of what clocks show. */
+export function startOfDay(wall: number): number {
   return Math.floor(wall / DAY_MS) * DAY_MS
 }

@@ -1,3 +1,4 @@
+import type { DayRule, SendWindow } from '#lib/calendar.ts'
 import type { Condition } from '#lib/condition/index.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 
@@ -40,6 +41,8 @@ export interface FlowSettings {
   /** Bounds the whole execution. */
   lifetime_ms: number
   enrolment: Enrolment
+  /** When messages may be sent. Left out: at any time. */
+  send_window?: SendWindow
 }
 
 /** The n-th retry waits `base_ms × 2^(n-1)`, at most `cap_ms`, with jitter; a `Retry-After` wins. */
@@ -164,10 +167,28 @@ export interface DelayUntil {
   until: TemplateText
   /** Added to it; negative is before. */
   offset_ms: number
+  /** In which a time is read that does not name one; null or left out: that of the trigger or the tenant. */
+  timezone?: TemplateText | null
   /** When the time has passed already: go on at once, or end the execution (in a body: the item) here. */
   if_past: 'run_now' | 'skip'
 }
-export type DelayStep = StepBase<'delay', DelayDuration | DelayUntil, 'next'>
+/** Until the clocks of a zone show a time, on a day that is allowed, after a while. */
+export interface DelayClock {
+  kind: 'clock'
+  /** After which it is looked for; null: at once. With a template in it, it has to render to a duration. */
+  duration: TemplateText | null
+  /** Null when `duration` holds a template, or is null. */
+  duration_ms: number | null
+  /** Business days of the tenant that pass before; 0: none. */
+  business_days: number
+  /** `HH:MM`, or a template that renders to one; null: the time of day stays. */
+  at: TemplateText | null
+  /** An IANA name, or a template that renders to one; null: that of the trigger or the tenant. */
+  timezone: TemplateText | null
+  /** Days on which it may go on. */
+  days: DayRule
+}
+export type DelayStep = StepBase<'delay', DelayDuration | DelayUntil | DelayClock, 'next'>
 
 export interface WaitEventConfig {
   any: EventMatch[]
@@ -229,6 +250,8 @@ export interface MessageConfig {
   body: TemplateText
   /** In HTML, values are escaped. Left out: text. */
   format?: MessageFormat
+  /** It is held back during the tenant's quiet hours. */
+  respect_quiet_hours?: true
   ai: MessagePrompt | null
   /** What sends it. In its input the finished message is the step's own output. */
   send_with: ActionConfig

@@ -10,7 +10,7 @@ import { typesOfPath } from '../schemas.ts'
 type Types = ReadonlySet<SchemaType> | null
 
 /** What a time may be: text, or seconds or milliseconds since 1970. */
-const TIME_TYPES: readonly SchemaType[] = ['string', 'number', 'integer']
+export const TIME_TYPES: readonly SchemaType[] = ['string', 'number', 'integer']
 const FILTER_TYPES: Readonly<Record<FilterType | 'boolean', readonly SchemaType[] | null>> = {
   any: null,
   text: ['string'],

@@ -127,6 +127,14 @@ export function readInteger(
   return range.fallback
 }
 
+export function readBoolean(reader: Reader, name: string, fallback: boolean): boolean {
+  const value = take(reader, name)
+  if (value === undefined) return fallback
+  if (typeof value === 'boolean') return value
+  report(reader, 'invalid_value', at(reader, name), `Give "${name}" true or false.`)
+  return fallback
+}
+
 export function readChoice<Choice extends string>(
   reader: Reader,
   name: string,

@@ -173,5 +173,5 @@ export async function renewExecutions(
 /** When the tenant is awake; null: nothing was set. */
 export async function findCalendar(db: Kysely<DB>, tenantId: string): Promise<ClaimedExecution['calendar']> {
   const row = await db.selectFrom('tenants').select('calendar').where('id', '=', tenantId).executeTakeFirst()
-  return (row?.calendar ?? null) as ClaimedExecution['calendar']
+  return row?.calendar ?? null
 }

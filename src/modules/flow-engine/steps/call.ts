@@ -2,6 +2,8 @@ import { callOf } from './outgoing.ts'
 import type { CallResult, CallStep } from './types.ts'
 import type { Frame, Position } from '../run/frame.ts'
 import { retryPauseMs } from './retry.ts'
+import { nextOpening } from '#lib/calendar.ts'
+import { StepError } from '../run/evaluate.ts'
 import { suspend } from '../run/state.ts'
 
 /** An accepted action is looked after at first, and then after a tenth of the time that it has taken so far. */
@@ -29,6 +31,7 @@ export async function doCall(frame: Frame, at: Position<CallStep>): Promise<void
   let result: CallResult | null
   if (thread.waiting === 'completion') result = await frame.calls.completed(call)
   else {
+    if (isOutOfHours(frame, at)) return
     if (target !== null && (await isHeldBack(frame, at, target, asOf))) return
     delete thread.held_by
     thread.waiting = thread.due_at = null
@@ -66,6 +69,25 @@ export async function doCall(frame: Frame, at: Position<CallStep>): Promise<void
   }
   // Other lines may go on for long before the execution pauses.
   if (state.loop !== null) await journal.boundary()
+}
+
+/**
+ * Whether it is a message that may not be sent now: then the line waits until it may. Nothing has been written of it yet.
+ * @throws {StepError} if it may never be sent
+ */
+function isOutOfHours({ program, scope, clock }: Frame, { thread, step }: Position<CallStep>): boolean {
+  if (step.type !== 'message') return false
+  const { send_window: window = null } = program.flow.settings
+  const quiet = step.config.respect_quiet_hours === true
+  if (window === null && !quiet) return false
+  const now = clock()
+  const opensAt = nextOpening(now, scope.calendar, { window, quiet })
+  if (opensAt === null) {
+    throw new StepError('send_window_closed', 'No time of the send window lies outside of the quiet hours.')
+  }
+  if (opensAt <= now) return false
+  suspend(thread, 'hours', opensAt)
+  return true
 }
 
 /**

@@ -11,7 +11,10 @@ export function doPure(frame: Frame, at: Position<PureStep>): void {
     frame.leave(at, { port: 'next', output })
     return
   }
-  const result = runPure(frame.program, step, frame.scopeOf(thread), new Date(frame.now()))
+  const result = runPure(frame.program, step, frame.scopeOf(thread), {
+    now: new Date(frame.now()),
+    calendar: frame.scope.calendar,
+  })
   switch (result.kind) {
     case 'go': {
       const { port, output, note, variables } = result

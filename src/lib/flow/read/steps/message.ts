@@ -2,7 +2,17 @@ import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import type { Parts } from '../message-send.ts'
 import { isBlank, readSendWith, resolveSender, sendConfig } from '../message-send.ts'
 import type { Reader } from '../reader.ts'
-import { at, createReader, finish, has, readChoice, readInteger, report, take } from '../reader.ts'
+import {
+  at,
+  createReader,
+  finish,
+  has,
+  readBoolean,
+  readChoice,
+  readInteger,
+  report,
+  take,
+} from '../reader.ts'
 import { readTemplateText, readValueText } from '../template.ts'
 import { suggest } from '#lib/flow/suggest.ts'
 import type { MessageChannel, MessageConfig, MessageFormat, MessagePrompt } from '#lib/flow/types.ts'
@@ -23,6 +33,7 @@ export function readMessage(reader: Reader): MessageConfig | null {
     body: readTemplateText(reader, 'body'),
   }
   const format = readFormat(reader, channel)
+  const respectsQuietHours = readBoolean(reader, 'respect_quiet_hours', false)
   const prompt = readPrompt(reader)
   const sendWith = readSendWith(reader)
   if (channel === null) return null
@@ -44,7 +55,16 @@ export function readMessage(reader: Reader): MessageConfig | null {
   if (action === null) return null
   const config = sendConfig(reader, sendWith, action, { channel, format }, parts)
   const { to, subject, body } = parts
-  return { channel, to, subject, body, ...(format !== null && { format }), ai: prompt, send_with: config }
+  return {
+    channel,
+    to,
+    subject,
+    body,
+    ...(format !== null && { format }),
+    ...(respectsQuietHours && { respect_quiet_hours: true }),
+    ai: prompt,
+    send_with: config,
+  }
 }
 
 function readChannel(reader: Reader): MessageChannel | null {
