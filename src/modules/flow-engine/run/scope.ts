@@ -18,7 +18,7 @@ export interface StoredTrigger {
  * costs the same in a flow of 10 steps and in one of 500.
  */
 export class ScopeBuilder {
-  readonly #base: Pick<FlowScope, 'trigger' | 'event' | 'tenant' | 'execution'>
+  readonly #base: Pick<FlowScope, 'trigger' | 'event' | 'tenant' | 'execution' | 'zone'>
   readonly #main: Outputs = {}
   readonly #items = new Map<string, Outputs>()
   readonly calendar: Calendar
@@ -45,6 +45,8 @@ export class ScopeBuilder {
         error: null,
       },
     }
+    const zone = claim.trigger_kind === 'schedule' ? zoneOfSchedules(program) : null
+    if (zone !== null) this.#base.zone = zone
     for (const { step_id, iteration, output } of outputs) {
       if (iteration === '') this.#main[step_id] = { output }
       else if (step_id === claim.state.loop?.step) this.collected.set(iteration, output)
@@ -78,4 +80,11 @@ export class ScopeBuilder {
     if (outputs === undefined) this.#items.set(iteration, (outputs = { ...this.#main }))
     return outputs
   }
+}
+
+/** The zone that the flow's schedules name, if they name one. UTC is what they have without. */
+function zoneOfSchedules({ flow }: Program): string | null {
+  const zones = flow.triggers.flatMap((trigger) => (trigger.type === 'schedule' ? [trigger.timezone] : []))
+  const [zone = 'UTC', ...others] = new Set(zones)
+  return others.length > 0 || zone === 'UTC' ? null : zone
 }
