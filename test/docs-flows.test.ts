@@ -204,6 +204,23 @@ t.test('docs/messages.md says what becomes of values in text and in HTML', async
   }
 })
 
+t.test('delays end when the table says, where clocks change', async (t) => {
+  const service = await startApp(t)
+  const shop = service.tenant()
+  await shop.patch('/api/tenant', { time_zone: 'Europe/Lisbon' })
+  const rows = tableAfter('<!-- clocks -->')
+  t.ok(rows.length > 7)
+  const task = { id: 'task', type: 'action', action_type: 'create_task', input: { title: 'Look' } }
+  for (const row of rows) {
+    const [now = '', delay = '', ends = ''] = row.map((cell) => codeIn(cell)[0] ?? '')
+    const step = { id: 'wait', type: 'delay', ...(JSON.parse(delay) as object) }
+    const definition = { name: 'Example', trigger: { type: 'manual' }, steps: [step, task] }
+    const answer = await shop.post('/api/automation/flows/test', { definition, now })
+    const { steps } = answer.json<{ steps: { output: { waited_until: string } }[] }>()
+    t.equal(steps[0]?.output.waited_until, new Date(ends).toISOString(), `${delay} at ${now}`)
+  }
+})
+
 t.test('every root of a path is explained', (t) => {
   const section = page.slice(page.indexOf('\n## Templates'), page.indexOf('<!-- filters -->'))
   for (const root of TEMPLATE_ROOTS) t.match(section, new RegExp(`\\| \`${root}\\b`), root)
