@@ -5,6 +5,7 @@ import { queueState } from '#infra/queue-state.ts'
 import { type DeliveryTarget, signedHeaders, type WebhookMessage } from './destinations/attempt.ts'
 import { applyEffect } from './health/effects.ts'
 import { deliveryRoutes } from './log/routes.ts'
+import { Delivery, DeliveryAttempt, DeliveryDetail, DeliveryPage, ProcessedCounts } from './log/schemas.ts'
 import { type DeliveryContext, findTarget, sendTest, type TestResult } from './log/service.ts'
 import { webhookDocuments } from './openapi.ts'
 import { TargetCache } from './destinations/targets.ts'
@@ -84,7 +85,9 @@ export default fp(
       sendTest: (tenantId, pluginId) => sendTest(ctx, tenantId, pluginId),
       createWorker,
     } satisfies DeliveryService)
-    await app.register(deliveryRoutes, { ctx })
+    for (const schema of [Delivery, DeliveryAttempt, DeliveryDetail, DeliveryPage, ProcessedCounts])
+      app.addSchema(schema)
+    await app.register(async (routes) => deliveryRoutes(routes, ctx))
 
     const worker = createWorker({ tenantId: null })
     app.background({
