@@ -17,8 +17,8 @@ import fp from 'fastify-plugin'
 import { isPassing } from '#db/errors.ts'
 import { emitEvent } from './intake/emit.ts'
 import { eventRoutes } from './feed/routes.ts'
-import { ensureFeedEpoch } from './feed/epoch-repository.ts'
 import { FEED_SCHEMAS } from './feed/schemas.ts'
+import { TimelineWatch } from './feed/timeline-watch.ts'
 import { IntakeLog } from './intake/log.ts'
 import { Intake } from './intake/intake.ts'
 import { intakeRoutes } from './intake/routes.ts'
@@ -47,8 +47,11 @@ declare module 'fastify' {
 
 export default fp(
   async (app: FastifyInstance) => {
-    const ready = onceItSucceeds(() => ensureFeedEpoch(app.db))
+    const watch = new TimelineWatch({ db: app.db, log: app.log, registry: app.metrics.registry })
+    const ready = onceItSucceeds(() => watch.look())
+    app.addHook('preClose', () => watch.stop())
     app.addHook('onReady', async () => {
+      watch.start()
       try {
         await ready()
       } catch (error) {
@@ -67,6 +70,7 @@ export default fp(
       count: (result, source) => app.metrics.intakeEvents.inc({ result, source }),
       log: new IntakeLog(app.log),
       quotas: app.quotas,
+      acknowledged: (tenantId, id) => watch.acknowledged(tenantId, id),
       recordSeen: (events) => recordSeenTypes({ db: app.db, log: app.log }, events),
     })
     const events: EventService = {

@@ -30,6 +30,8 @@ export interface IntakeContext {
   count: (result: IntakeResult['status'], source: NewEvent['source']) => void
   log: IntakeLog
   quotas: Pick<QuotaService, 'take'>
+  /** Remembers an event that was committed. */
+  acknowledged: (tenantId: string, id: string) => void
   /** Puts types that nobody has declared into the catalogue. Never rejects. */
   recordSeen: (events: readonly MatchedEvent[]) => Promise<void>
 }
@@ -203,6 +205,7 @@ export class Intake {
         const { id, event, tenantId } = composed
         if (written !== null && !written.has(id)) return true
         batch.results.set(id, { status: 'accepted', id, event, deliveries: plugins.length })
+        this.#ctx.acknowledged(tenantId, id)
         if (!known && picture.seen.claim(event)) batch.seen.push(matched)
         for (const plugin of plugins) due.add(plugin)
         if (picture.hasFlows) flowTenants.add(tenantId)
