@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
 import { queueState } from '#infra/queue-state.ts'
+import { now } from '#lib/clock.ts'
 import { type DeliveryTarget, signedHeaders, type WebhookMessage } from './destinations/attempt.ts'
 import { applyEffect } from './health/effects.ts'
 import { deliveryRoutes } from './log/routes.ts'
@@ -81,7 +82,7 @@ export default fp(
     app.apiDocument.addWebhooks(webhookDocuments())
     app.decorate('deliveries', {
       target: (tenantId, pluginId) => findTarget(ctx, tenantId, pluginId),
-      signedHeaders: (target, message) => signedHeaders(target, message, Date.now()),
+      signedHeaders: (target, message) => signedHeaders(target, message, now()),
       sendTest: (tenantId, pluginId) => sendTest(ctx, tenantId, pluginId),
       createWorker,
     } satisfies DeliveryService)

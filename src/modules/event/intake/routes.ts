@@ -11,6 +11,7 @@ import {
   eventTooLarge,
   eventTypeForbidden,
   eventTypeUnknown,
+  tooManyDeliveries,
 } from '../errors.ts'
 import { readAutomationEvent, readEvents, withCausation, withKey } from './request.ts'
 import {
@@ -33,6 +34,7 @@ const INTAKE_PROBLEMS = [
   eventTypeForbidden,
   eventConflict,
   eventTooLarge,
+  tooManyDeliveries,
   eventTypeUnknown,
   eventSchemaMismatch,
 ]
