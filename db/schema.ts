@@ -1,5 +1,4 @@
 import type { ColumnType } from 'kysely'
-import type { Calendar } from '#lib/calendar.ts'
 import type * as Raw from './generated.ts'
 
 /**
@@ -150,9 +149,16 @@ export interface DB {
     {
       subscriptions_version: DefaultTo<number>
       actions_version: DefaultTo<number>
-      calendar: Json<Partial<Calendar>> | null
+      calendar: Json<StoredCalendar> | null
     }
   >
+}
+
+/** What was set of when a shop is awake (src/lib/calendar.ts). */
+interface StoredCalendar {
+  time_zone?: string
+  quiet_hours?: { from: string; to: string } | null
+  business_days?: { weekdays: ('MON' | 'TUE' | 'WED' | 'THU' | 'FRI' | 'SAT' | 'SUN')[]; holidays: string[] }
 }
 
 /** What of a request to a plugin does not follow from its event: where it went, and the plugin's own headers' names. */

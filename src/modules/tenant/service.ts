@@ -31,7 +31,7 @@ export async function readTenant(ctx: TenantContext, tenantId: string): Promise<
 }
 
 function toTenant({ calendar, ...row }: TenantRow): Tenant {
-  return { ...row, ...calendarOf(calendar) } as unknown as Tenant
+  return { ...row, ...calendarOf(calendar) }
 }
 
 /** The calendar as it is after a change; undefined: the change is about something else. @throws `invalid_request` */
