@@ -145,6 +145,7 @@ t.test('windows and quiet hours hold back until both allow it', (t) => {
 })
 
 t.test('whenever it opens it is open, and it never opens before', (t) => {
+  // A day whose only waking hour is the one that clocks jump over has none: hence up to two days.
   const time = fc.integer({ min: 0, max: 23 }).map((hour) => `${String(hour).padStart(2, '0')}:00`)
   fc.assert(
     fc.property(
@@ -156,7 +157,7 @@ t.test('whenever it opens it is open, and it never opens before', (t) => {
         if (from === to) return
         const calendar = calendarOf({ time_zone, quiet_hours: { from, to } })
         const opened = nextOpening(ms, calendar, { window: null, quiet: true }) ?? Number.NaN
-        t.ok(opened >= ms && opened <= ms + 25 * HOUR_MS)
+        t.ok(opened >= ms && opened <= ms + 49 * HOUR_MS)
         t.equal(nextOpening(opened, calendar, { window: null, quiet: true }), opened)
       },
     ),
