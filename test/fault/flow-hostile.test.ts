@@ -17,6 +17,9 @@ const DELAY_P99_SECONDS = 1
 const SLOW_MS = 40_000
 const REQUEST_TIMEOUT_MS = 120_000
 const PATIENCE_MS = 120_000
+/** What a service logs whose machine has no time for it: requests are refused, connections to Postgres come too late. */
+const OF_BUSY_MACHINE =
+  /"problem":"overloaded"|Connection terminated due to connection timeout|timeout exceeded when trying to connect/
 /** Automations in a row, before a flow does not start any more. */
 const CHAIN_MAX = 9
 
@@ -79,7 +82,7 @@ t.test('hostile templates, patterns and definitions end in a problem or a capped
   t.equal(ends.filter(({ reason }) => reason === 'internal_error').length, 0, 'no run broke off')
   t.strictSame(
     service.log
-      .filter((line) => /"level":"(error|fatal)"/.test(line) && !line.includes('"problem":"overloaded"'))
+      .filter((line) => /"level":"(error|fatal)"/.test(line) && !OF_BUSY_MACHINE.test(line))
       .slice(0, 3),
     [],
     'nor is an error logged',
