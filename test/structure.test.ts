@@ -116,7 +116,9 @@ t.test(
 /** What starts a process, a browser or a server. */
 const STARTERS = [
   'node:child_process',
-  ...['browser', 'pgbouncer', 'run-cli', 'serve', 'service-process'].map((name) => `test/support/${name}.ts`),
+  ...['browser', 'pgbouncer', 'replicated-postgres', 'run-cli', 'serve', 'service-process'].map(
+    (name) => `test/support/${name}.ts`,
+  ),
 ]
 
 t.test(
