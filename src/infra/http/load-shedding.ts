@@ -47,7 +47,8 @@ export default fp(
     app.addHook('onClose', async () => delay.stop())
     app.addHook('onRequest', (request, _reply, done) => {
       const isOperation = request.routeOptions.config.operation === true
-      if (delay.ms <= maxEventLoopDelayMs || isOperation || performance.now() < warmUntil) {
+      const isLate = maxEventLoopDelayMs > 0 && delay.ms > maxEventLoopDelayMs
+      if (!isLate || isOperation || performance.now() < warmUntil) {
         done()
         return
       }
