@@ -1,4 +1,4 @@
-import { END } from './types.ts'
+import { END } from './elements.ts'
 
 const ID = /^[a-z][a-z0-9_]{0,63}$/
 

@@ -1,4 +1,4 @@
-import { type Availability, givesResult } from './availability.ts'
+import { type Availability, givesOutput } from './availability.ts'
 import { type Edge, type FlowGraph, reachableFrom } from './links.ts'
 import type { FlowProblemCode, Severity } from '../problems.ts'
 import type { Compilation, Use } from '../read/reader.ts'
@@ -81,7 +81,7 @@ function checkStepUse(context: UseContext, use: Use): void {
   if (use.place.inBody === true && structure.loops.get(id) === use.stepId) return
   if (availability.hasStep(use.stepId, id) || (id === use.stepId && use.place.ownOutput)) return
   const { oneOf = [] } = use
-  const isOneThere = (edge: Edge): boolean => oneOf.includes(edge.from) && givesResult(edge)
+  const isOneThere = (edge: Edge): boolean => oneOf.includes(edge.from) && givesOutput(graph, edge)
   if (oneOf.length > 1 && !isAvoidable(context, use.stepId, isOneThere)) return
   const loop = structure.loops.get(id)
   const message =

@@ -8,7 +8,7 @@ import { at, createReader, finish, report, take } from './reader.ts'
 import { expandPath, readTree } from './template.ts'
 import { lookUp } from '../schemas.ts'
 import { checkEventType } from './triggers.ts'
-import type { EventMatch } from '../types.ts'
+import type { EventMatch } from '../elements.ts'
 
 const MAX_ALTERNATIVES = 20
 const MAX_MATCHED_PATHS = 20

@@ -8,9 +8,9 @@ import { PLATFORM } from './plugin-ref.ts'
 import type { Reader } from './reader.ts'
 import { at, createReader, finish, has, report, STEP_PLACE, take } from './reader.ts'
 import { readTree } from './template.ts'
-import { checkByHint, resolveNamed } from './steps/action.ts'
-import type { ActionConfig, MessageChannel } from '../types.ts'
-import { MESSAGE_CHANNELS } from '../types.ts'
+import { checkByHint, resolveNamed } from './named-action.ts'
+import type { ActionConfig, MessageChannel } from '../elements.ts'
+import { MESSAGE_CHANNELS } from '../elements.ts'
 
 type Part = 'to' | 'subject' | 'body'
 /** As written; null: left out. */

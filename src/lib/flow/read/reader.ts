@@ -5,7 +5,7 @@ import type { FlowCatalogue } from '../catalogue.ts'
 import type { KnownSchemas } from '../schemas.ts'
 import type { Path, FlowProblemCode, ProblemList, Severity } from '../problems.ts'
 import { reportUnknown } from './source.ts'
-import type { RetryPolicy } from '../types.ts'
+import type { RetryPolicy } from '../elements.ts'
 
 /** A path that a template or a condition reads, to be judged once all steps are known. */
 export interface Use {

@@ -1,6 +1,6 @@
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import type { Path, ProblemList } from '../problems.ts'
-import type { FlowFormat } from '../types.ts'
+import type { FlowFormat } from '../elements.ts'
 
 /** A member of the definition, and where it stands in it. */
 export interface Part {

@@ -11,7 +11,7 @@ import { isId } from '../ids.ts'
 import { readPluginRef } from './plugin-ref.ts'
 import { splitPointer } from '../pointer.ts'
 import type { Part } from './source.ts'
-import type { Trigger } from '../types.ts'
+import type { Trigger } from '../elements.ts'
 
 const MAX_EVENT_TYPES = 50
 const MAX_CRON_CHARS = 100

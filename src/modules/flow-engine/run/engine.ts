@@ -4,8 +4,8 @@ import type pg from 'pg'
 import { isPassing } from '#db/errors.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import { BoundaryWriter } from './boundary-writer.ts'
-import { callsOf } from '../steps/outgoing.ts'
-import type { CallContext } from '../steps/types.ts'
+import { liveCalls } from '../steps/action-call.ts'
+import type { CallContext } from '../steps/call.ts'
 import { Pulse, type Standing, worstOf } from '#lib/async/pulse.ts'
 import type { Boundary, BoundaryAnswer } from './boundary-repository.ts'
 import {
@@ -21,7 +21,7 @@ import { Ended, Journal, type RunEnd } from './journal.ts'
 import { countEnd, countSteps, type FlowMetrics } from '../metrics.ts'
 import type { ProgramCache } from './program.ts'
 import { ResumeLoader } from './resume-loader.ts'
-import { Run } from './runner.ts'
+import { ExecutionRun } from './execution-run.ts'
 import { ScopeBuilder } from './scope.ts'
 import type { Waits } from '../wait/waits.ts'
 
@@ -302,11 +302,11 @@ export class Engine {
     const program = await this.#ctx.programs.get(claim.tenant_id, claim.flow_id, claim.version)
     const outputs = await this.#loader.outputs(claim)
     const received = await this.#loader.received(claim)
-    return new Run({
+    return new ExecutionRun({
       claim,
       program,
       journal,
-      calls: callsOf(this.#ctx),
+      calls: liveCalls(this.#ctx),
       waits: this.#ctx.waits,
       held: this.#heldBack,
       scope: new ScopeBuilder(claim, program, outputs),

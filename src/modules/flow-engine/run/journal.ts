@@ -19,7 +19,7 @@ export interface RunEnd {
 /** A boundary renews the lease when so much of it is gone; those of one hold within that time write no index. */
 const LEASE_PARTS = 2
 
-/** The execution has ended, is cancelled, or belongs to somebody else: every line of it stops. */
+/** The execution has ended, is cancelled, or belongs to somebody else: every thread of it stops. */
 export class Ended extends Error {}
 
 export interface JournalOptions {
@@ -108,7 +108,7 @@ export class Journal {
     this.#isDirty = true
   }
 
-  /** What a line waited for is decided: its wait goes with the next boundary. */
+  /** Closes a thread's wait, as what it waited for is decided: with the next boundary. */
   closeWait(iteration: string): void {
     this.#isDirty = true
     this.#closedWaits.push(iteration)
@@ -122,7 +122,7 @@ export class Journal {
   /** What was done so far is durable, and the execution is still ours. */
   async settle(): Promise<void> {
     if (this.#isDirty || this.#isOld() || this.#end !== null) await this.boundary()
-    // What another line has sent may hold this one's news.
+    // What another thread has sent may hold this one's news.
     else await this.#writing
   }
 
@@ -164,7 +164,7 @@ export class Journal {
   }
 
   async #inTurn(boundary: { status: ExecutionStatus; reason: string | null }): Promise<void> {
-    // Leaves in a later turn, so that lines that go on in this one travel along.
+    // Leaves in a later turn, so that threads that go on in this one travel along.
     do await this.#writing?.catch(() => undefined)
     while (this.#writing !== null)
     this.#next = null
@@ -188,7 +188,7 @@ export class Journal {
     const leaseMs = this.#isOld() ? this.#options.leaseMs : null
     const askedAt = performance.now()
     this.#isDirty = false
-    // Not only when it is answered: other lines go on meanwhile, and what they do is no part of it.
+    // Not only when it is answered: other threads go on meanwhile, and what they do is no part of it.
     this.#isFresh = false
     const answer = await commit({
       tenantId: claim.tenant_id,

@@ -1,4 +1,4 @@
-import type { Call, CallResult } from '../steps/types.ts'
+import type { Call, CallResult } from '../steps/call.ts'
 import type { HeldBack } from './held-back.ts'
 import type { Journal } from './journal.ts'
 import type { Waits } from '../wait/waits.ts'

@@ -2,6 +2,7 @@ import type { CanonicalStep } from '#lib/flow/types.ts'
 import type { StepRecord } from '../run/boundary-repository.ts'
 import type { RunEnd } from '../run/journal.ts'
 import type { RunJournal } from '../run/ports.ts'
+import { runnerOf } from '../steps/index.ts'
 import type { SimulatedStep, Simulation, Would } from './types.ts'
 import type { Thread } from '../run/state.ts'
 
@@ -74,7 +75,7 @@ export class SimulatedJournal implements RunJournal {
       output,
       error: done.error ?? null,
       note: done.note ?? remark?.note ?? null,
-      would: remark?.would ?? delayed(step, output),
+      would: remark?.would ?? waited(step, output),
       started_at: new Date(thread.since ?? this.#createdAtMs).toISOString(),
       finished_at: new Date(this.#clock()).toISOString(),
     })
@@ -107,9 +108,8 @@ export class SimulatedJournal implements RunJournal {
   }
 }
 
-function delayed(step: CanonicalStep, output: unknown): Would | null {
-  if (step.type !== 'delay') return null
-  const until = (output as { waited_until: string | null } | null)?.waited_until ?? null
+function waited(step: CanonicalStep, output: unknown): Would | null {
+  const until = runnerOf(step).waitedUntil?.(output) ?? null
   return until === null ? null : { kind: 'wait', until, events: [] }
 }
 

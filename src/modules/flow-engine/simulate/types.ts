@@ -3,6 +3,7 @@ import type { EventScope } from '#lib/flow/scope.ts'
 import type { CanonicalFlow } from '#lib/flow/types.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import type { ExecutionError } from '../run/state.ts'
+import type { CallIntent } from '../steps/call.ts'
 
 /** What a step comes to, in place of what the outside would say. */
 export interface Mock {
@@ -47,19 +48,10 @@ export interface AwaitedEvent {
 }
 
 /** What a step would do to the outside, or wait for. */
-export type Would =
-  | { kind: 'action'; action_type: string; plugin_id: string }
-  | { kind: 'http'; method: string; url: string }
-  /** `asks_ai`: in truth an AI would be asked for the text; here it is the template's. */
-  | {
-      kind: 'message'
-      channel: string
-      to: string | null
-      asks_ai: boolean
-      action_type: string
-      plugin_id: string
-    }
-  | { kind: 'wait'; until: string; events: AwaitedEvent[] }
+export type Would = CallIntent | { kind: 'wait'; until: string; events: AwaitedEvent[] }
+
+const KINDS: Record<Would['kind'], true> = { action: true, http: true, message: true, wait: true }
+export const WOULD_KINDS = Object.keys(KINDS) as Would['kind'][]
 
 export interface SimulatedStep {
   number: number

@@ -1,5 +1,6 @@
-import { END, type CanonicalFlow, type ForEachStep, type StepId } from '#lib/flow/types.ts'
-import { targetOf } from '../steps/run-step.ts'
+import type { ForEachStep } from '#lib/flow/steps/for-each.ts'
+import { END, type CanonicalFlow, type StepId } from '#lib/flow/types.ts'
+import { targetOf } from '../run/program.ts'
 import { type ExecutionState, initialState, type LoopState, type Thread } from '../run/state.ts'
 
 /** A step of a loop's body that was left by a port, for one item. */
@@ -27,7 +28,7 @@ export function loopStep(flow: CanonicalFlow, loop: LoopState): ForEachStep | nu
  * Where a retry of a loop begins: with the items that were under way, each behind what it had done, and those that had
  * not begun. What went on in other items while one failed stands in the log, and not in the state.
  *
- * @param variables of the main line
+ * @param variables of the main thread
  */
 export function resumedLoop(
   flow: CanonicalFlow,

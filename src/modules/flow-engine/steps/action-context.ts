@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import type { ActionContext } from '#modules/dispatcher/index.ts'
-import type { CallName } from './types.ts'
+import type { CallName } from './call.ts'
 
 /** Most events are some kilobytes; whoever needs a larger one reads it by its id. */
 const DATA_MAX_BYTES = 64 * 1024
