@@ -23,7 +23,7 @@ export interface StepDefinition<Config = object, Port = string> {
   withoutOutput: readonly Port[]
   /** It calls others: it may be retried, and has a timeout and an error port. */
   calls: boolean
-  /** What a flow may cause by it that starts flows again. `by_action`: whatever its action causes. */
+  /** What a flow may cause by it that starts flows again. `by_action`: whatever its action causes, which is its config. */
   causes: 'nothing' | 'anything' | 'by_action'
   /** The action that it calls; null: none. */
   actionOf(config: Config): ActionConfig | null
@@ -45,6 +45,8 @@ interface StepSchema {
   description: string
   properties: Record<string, SafeSchema>
   required?: string[]
+  /** It names ports of its own, beside those that all steps of the type have. */
+  namesPorts?: true
   /** Steps without an id that compile, in the graph format first. Together they use every member. */
   examples: [Members, ...Members[]]
 }

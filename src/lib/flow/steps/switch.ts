@@ -39,6 +39,7 @@ export const switchStep: DefinitionOf<SwitchStep> = {
       },
     },
     required: ['cases'],
+    namesPorts: true,
     examples: [
       {
         type: 'switch',

@@ -53,7 +53,7 @@ export const waitEventStep: DefinitionOf<WaitEventStep> = {
   calls: false,
   causes: 'nothing',
   references: ({ event, any }) => {
-    const alternatives = Array.isArray(any) ? any.filter(isPlainObject) : []
+    const alternatives = [any].flat().filter(isPlainObject)
     return { ...NO_REFERENCES, eventTypes: [event, ...alternatives.map((each) => each['event'])] }
   },
 }

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import { readJson } from '#db/json.ts'
 import type { DB } from '#db/schema.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
+import { STEP_TYPES } from '#lib/flow/steps/index.ts'
 import { type CanonicalFlow, type EventTrigger, FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import type { Verdict } from '#lib/async/fair-budget.ts'
 import { isProblem } from '#lib/api/problem.ts'
@@ -176,12 +177,17 @@ export function isTriggered(
   return isUndecided ? null : (mismatch ?? false)
 }
 
-/** Whether something that a version does may cause the events that start it: who only tells people does not. */
+function typesCausing(what: 'anything' | 'by_action'): string[] {
+  return Object.entries(STEP_TYPES).flatMap(([type, { causes }]) => (causes === what ? [type] : []))
+}
+
+/** Tells a version that may cause the events that start it, by its steps' types: who only tells people does not. */
 function mayCauseEvents(): RawBuilder<boolean> {
   return sql<boolean>`exists (
     select from json_each(v.flow -> 'steps') as step
-    where step.value ->> 'type' = 'http' or (step.value ->> 'type' = 'action' and (
-      step.value -> 'config' ->> 'plugin_id' <> 'platform'
+    where step.value ->> 'type' = any(${typesCausing('anything')}::text[])
+      or (step.value ->> 'type' = any(${typesCausing('by_action')}::text[]) and (
+      step.value -> 'config' ->> 'plugin_id' is distinct from 'platform'
       or step.value -> 'config' ->> 'action_type' <> all(${[...HARMLESS_ACTIONS]}::text[]))))`
 }
 

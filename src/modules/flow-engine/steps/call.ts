@@ -37,7 +37,7 @@ export interface CallName {
   iteration: string
 }
 
-/** Tells the two sides of a repeated call that they are one: in a flow's execution, by step and item. */
+/** Returns the key that a call has among those of its execution: its step, and in a loop its item. */
 export function eventKey({ stepId, iteration }: CallName): string {
   return iteration === '' ? stepId : `${stepId}:${iteration}`
 }

@@ -19,7 +19,10 @@ const AWAY_CODES = new Set([
   'tls_error',
 ])
 
-/** Whether an answer, or none, says that the other side is away. @param code only without an answer: an answer's may be the other side's own */
+/**
+ * Tells an answer, or none, of an other side that is away.
+ * @param code only without an answer: an answer's may be the other side's own
+ */
 export function isAwayAnswer(status: number | null, code: string): boolean {
   return status === null ? AWAY_CODES.has(code) : AWAY_STATUS.has(status)
 }
