@@ -50,6 +50,11 @@ export function findDefinition(type: unknown): StepDefinition | null {
   return isStepType(type) ? definitionOf(type) : null
 }
 
+/** Lists the types that are so, for statements that go by the type of stored steps. */
+export function typesThat(are: (definition: StepDefinition) => boolean): StepType[] {
+  return (Object.keys(STEP_TYPES) as StepType[]).filter((type) => are(definitionOf(type)))
+}
+
 export function isStepType(value: unknown): value is StepType {
   return typeof value === 'string' && Object.hasOwn(STEP_TYPES, value)
 }
