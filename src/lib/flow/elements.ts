@@ -10,7 +10,7 @@ export type TemplateText = string
 export type TemplateTree = unknown
 
 export type StepId = string
-/** Where a port leads: a step, or `end`, which in a loop's body ends the item and elsewhere the execution. */
+/** Says where a port leads: to a step, or `end`, which in a loop's body ends the item and elsewhere the execution. */
 export type PortTarget = string
 export const END = 'end'
 

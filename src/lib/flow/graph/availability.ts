@@ -3,7 +3,7 @@ import { definitionOf } from '../steps/index.ts'
 import type { Edge, FlowGraph } from './links.ts'
 import type { Structure } from './structure.ts'
 
-/** What certainly holds when a step starts: the steps that have succeeded and the variables that are set. */
+/** Says what certainly holds when a step starts: the steps that have succeeded and the variables that are set. */
 export interface Availability {
   hasStep(at: string, id: string): boolean
   hasVariable(at: string, name: string): boolean
@@ -15,7 +15,7 @@ export interface Availability {
 const WITHOUT_OUTPUT = ['error', 'body']
 const BITS = 32
 
-/** Whether the step that is left by it has an output then. */
+/** Tells a way behind which the step that is left by it has an output. */
 export function givesOutput({ steps }: FlowGraph, { from, port }: Edge): boolean {
   const step = steps.get(from)
   return !WITHOUT_OUTPUT.includes(port) && !(step && definitionOf(step.type).withoutOutput.includes(port))

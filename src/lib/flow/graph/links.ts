@@ -87,14 +87,14 @@ function reportUnknown(
   compilation.problems.report(code, [...draft.path, member], message, draft.id)
 }
 
-/** Null: an error that goes to the flow's handlers. */
+/** Returns where a port leads that is left out; null: an error goes to the flow's handlers. */
 function defaultTarget(graph: FlowGraph, each: ReadStep, port: string): string | null {
   if (port === 'error') return null
   if (!definitionOf(each.type).goesOn.includes(port)) return END
   return isLoop(each) ? afterLoop(graph, each) : knownOrEnd(graph, followingOf(each.draft))
 }
 
-/** The next step in the list that the loop's body does not lead to: a body may be written right behind its loop. */
+/** Returns the next step that the loop's body does not lead to: a body may be written right behind its loop. */
 function afterLoop(graph: FlowGraph, loop: ReadStep): string {
   const { siblings, position } = loop.draft
   const body = bodyOf(loop)
@@ -115,7 +115,7 @@ export function isLoop({ type }: ReadStep): boolean {
   return definitionOf(type).body !== null
 }
 
-/** The steps that can be reached from some, those included. */
+/** Finds the steps that can be reached from some, those included. */
 export function reachableFrom(
   graph: FlowGraph,
   starts: readonly string[],

@@ -33,7 +33,7 @@ export function* checkStructure(
   return { reachable, loops }
 }
 
-/** A body is entered by its loop alone. */
+/** Checks that a body is entered by its loop alone. */
 function* checkBodies(
   compilation: Compilation,
   graph: FlowGraph,

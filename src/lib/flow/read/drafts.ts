@@ -25,7 +25,7 @@ interface List {
   bodyOf: string | null
 }
 
-/** All steps in the order in which they were written, those of body lists after their loop. */
+/** Collects all steps in the order in which they were written, those of body lists after their loop. */
 export function collectSteps(source: FlowSource, problems: ProblemList): StepDraft[] {
   const drafts = new Map<string, StepDraft>()
   const lists: List[] = [
@@ -87,7 +87,7 @@ function toDraft(
   return { id, members: value, path, isHandler, siblings, position: siblings.length, bodyOf }
 }
 
-/** The id of the next step in the same list. */
+/** Returns the id of the next step in the same list. */
 export function followingOf(draft: StepDraft): string | null {
   return draft.siblings[draft.position + 1] ?? null
 }

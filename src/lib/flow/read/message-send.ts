@@ -48,7 +48,7 @@ const MESSAGE_OUTPUT: Record<string, SafeSchema> = {
   error: { type: 'object' },
 }
 
-/** The action that a message step sends by, as it is looked up: `send_with`, else the platform's for the channel. */
+/** Finds the action that a message step sends by, as it is looked up: `send_with`, else the platform's for the channel. */
 export function messageAction(
   members: Record<string, unknown>,
 ): { actionType: unknown; pluginRef: unknown } | null {
@@ -87,7 +87,7 @@ export function readSendWith(reader: Reader): SendWith | null {
   return { reader: inner, members: sent ?? null, input, tree }
 }
 
-/** The action that sends; null when there is none by its name, which is reported. */
+/** Finds the action that sends; null when there is none by its name, which is reported. */
 export function resolveSender(
   step: Reader,
   { reader, members }: SendWith,
@@ -107,7 +107,7 @@ export function resolveSender(
   return action
 }
 
-/** What the action is given: the message's parts in the fields that it has for them, and `input` over them. */
+/** Fills in what the action is given: the message's parts in the fields that it has for them, and `input` over them. */
 export function sendConfig(
   step: Reader,
   { reader, input, tree }: SendWith,

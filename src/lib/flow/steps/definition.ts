@@ -5,8 +5,8 @@ import type { Reader } from '../read/reader.ts'
 type Members = Record<string, unknown>
 
 /**
- * Says all that one type of step is to those who read definitions: the compiler, its graph, export and import, the usage
- * of actions, and the catalogue for builders. What the type does when it runs is its runner's, in the flow engine.
+ * Says all that one type of step is to those who read definitions: the compiler, its graph, export and import, the
+ * usage of actions, and the catalogue for builders. What the type does when it runs is its runner's, in the flow engine.
  */
 export interface StepDefinition<Config = object, Port = string> {
   /** Describes the members of its own; `stepSchema` adds those that all steps, ports and calls have. */
@@ -23,7 +23,7 @@ export interface StepDefinition<Config = object, Port = string> {
   withoutOutput: readonly Port[]
   /** It calls others: it may be retried, and has a timeout and an error port. */
   calls: boolean
-  /** What a flow may cause by it that starts flows again. `by_action`: whatever its action causes, which is its config. */
+  /** Says whether it may cause events that start flows. `by_action`: what its action, which is its config, may cause. */
   causes: 'nothing' | 'anything' | 'by_action'
   /** The action that it calls; null: none. */
   actionOf(config: Config): ActionConfig | null
@@ -57,7 +57,7 @@ interface StepBody<Config> {
   first(config: Config): StepId
   /** The steps that are written inside of the step; null: the body is a list of the flow's own steps. */
   steps(members: Members): unknown[] | null
-  /** Whether an item whose error no port takes up ends by itself. */
+  /** Tells a loop whose items end by themselves at an error that no port takes up. */
   outlivesErrors(config: Config): boolean
 }
 
@@ -66,7 +66,7 @@ interface StepVariables<Config> {
   names(config: Config): readonly string[]
 }
 
-/** What a step names, each as it is written. */
+/** Lists what a step names, each as it is written. */
 export interface StepReferences {
   /** The action that it calls. */
   action: { actionType: unknown; pluginRef: unknown } | null

@@ -8,7 +8,7 @@ import { type DefinitionOf, USUAL } from './definition.ts'
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 const MAX_HEADERS = 50
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/
-/** What the client sets itself, and what would change how the request is framed or routed. */
+/** Headers that the client sets itself, and those that would change how the request is framed or routed. */
 const RESERVED_HEADERS = [
   'host',
   'connection',

@@ -42,7 +42,7 @@ export const ACTION_NAME: Record<string, SafeSchema> = {
 
 const RETRY_COUNT: SafeSchema = { type: 'integer', minimum: 0, maximum: MAX_RETRIES }
 
-/** What steps that call others have beside members of their own. */
+/** Members of all steps that call others. */
 export const CALL_MEMBERS: Record<string, SafeSchema> = {
   timeout: { ...DURATION, description: 'Of one attempt: 100 ms to 5 minutes.' },
   retry: {

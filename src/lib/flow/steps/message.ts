@@ -13,7 +13,7 @@ import { ACTION_NAME } from './member-schemas.ts'
 const MODEL_MAX_CHARS = 200
 const MAX_TOKENS = { min: 1, max: 4_000, fallback: 400 }
 
-/** What an OpenAI-compatible endpoint is asked to write. */
+/** Asks an OpenAI-compatible endpoint to write. */
 interface MessagePrompt {
   prompt: TemplateText
   /** Null: the operator's. */

@@ -44,7 +44,7 @@ export interface EngineOptions {
   tenantId: string | null
 }
 
-/** Executions that end within this time make room together. */
+/** Executions that end within this time give their capacity back together. */
 const FREED_MS = 5
 /** What is in hand when the process is to stop has so long for its call; else its lease runs out. */
 const STOP_MS = 5_000
@@ -71,7 +71,7 @@ export class Engine {
   /** Tenants to look at; null: all. */
   #wanted: Set<string> | null = new Set()
   #claiming: Promise<void> | null = null
-  /** Tenants of whom something may have been left behind for want of room; null: anybody. */
+  /** Tenants of whom something may have been left behind for want of capacity; null: anybody. */
   #leftBehind: Set<string> | null = new Set()
   #taken = 0
   #freedTimer: NodeJS.Timeout | null = null
@@ -180,7 +180,7 @@ export class Engine {
         const wanted = this.#wanted
         this.#wanted = new Set()
         const free = this.#options.maxRunning - this.#runs.size
-        // Whoever ends makes room for everybody.
+        // Whatever ends gives its capacity back to everybody.
         if (free <= 0) return
         this.#claimPulse.begin()
         if ((await this.#take(free, wanted)) > 0) this.#want(wanted)
@@ -204,8 +204,8 @@ export class Engine {
   }
 
   /**
-   * There was room for all that these tenants have, but for those who had as many in hand as they may.
-   * @param counts in hand as the claim saw it: some have ended since, which is no room that it could have used
+   * Notes that there was capacity for all that these tenants have, but for those who had as many in hand as they may.
+   * @param counts in hand as the claim saw it: some have ended since, which is no capacity that it could have used
    */
   #seen(tenantIds: ReadonlySet<string> | null, counts: ReadonlyMap<string, number>): void {
     if (tenantIds === null) this.#leftBehind = new Set()

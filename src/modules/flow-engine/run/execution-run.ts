@@ -54,7 +54,7 @@ export class ExecutionRun {
     return this.#isStopping() || this.#frame.journal.isHalted
   }
 
-  /** Whether its lifetime is over: asked before every step, however many of them need no boundary. */
+  /** Tells an execution whose lifetime is over: asked before every step, however many of them need no boundary. */
   #isOver(): boolean {
     return this.#frame.clock() >= this.#frame.claim.expires_at_ms
   }

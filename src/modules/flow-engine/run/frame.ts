@@ -63,23 +63,23 @@ export class Frame {
     if (main.held_by !== undefined && this.claim.held_by === null) main.due_at = 0
   }
 
-  /** How the execution is to end; null: it goes on. */
+  /** The way in which the execution is to end; null: it goes on. */
   get ending(): Omit<RunEnd, 'ours'> | null {
     return this.#ending
   }
 
-  /** The first reason to end counts. */
+  /** Has the execution end; the first reason to counts. */
   endWith(status: RunEnd['status'], reason: string | null, handled = false): void {
     this.#ending ??= { status, reason, handled, atFault: status === 'failed' && this.state.outside !== true }
   }
 
-  /** Whether the thread goes on: dropped ones stop where they are, as a handler was entered, their loop is over, or all ends. */
+  /** Tells a thread that goes on from a dropped one: a handler was entered, its loop is over, or the execution ends. */
   isCurrent(thread: Thread): boolean {
     return this.#ending === null && threadsOf(this.state).includes(thread)
   }
 
   /**
-   * What `now` is for steps, in epoch milliseconds: until the first boundary the moment at which the execution was
+   * Returns what `now` is for steps, in epoch milliseconds: until the first boundary the moment at which the execution was
    * taken up, so that steps before the first call need no boundary of their own. Done again, they come to the same.
    */
   now(): number {

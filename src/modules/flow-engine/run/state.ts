@@ -79,7 +79,7 @@ export function initialState(
   return { main: caught === null ? main : { ...main, caught }, loop: null, error: null, filtered: false }
 }
 
-/** Whether nothing has been done yet. */
+/** Tells a state in which nothing has been done yet. */
 export function isInitial({ main, loop, error }: ExecutionState): boolean {
   return (
     main.since === null && main.waiting === null && main.failures === 0 && loop === null && error === null
@@ -100,7 +100,7 @@ export function threadsOf(state: ExecutionState): Thread[] {
   return state.loop === null ? [state.main] : [state.main, ...state.loop.threads]
 }
 
-/** The next moment at which something goes on by itself; null: nothing does. */
+/** Returns the next moment at which something goes on by itself; null: nothing does. */
 export function nextDueAt(state: ExecutionState): number | null {
   const times = threadsOf(state).flatMap(({ waiting, due_at }) =>
     waiting !== null && due_at !== null ? [due_at] : [],
@@ -137,7 +137,7 @@ function noteFailure(loop: LoopState, index: number, { code, message }: NonNulla
   loop.failures.push({ index, code, message: message.slice(0, FAILURE_MAX_CHARS).toWellFormed() })
 }
 
-/** An item has ended: its place is the next one's. @returns whether the loop is over */
+/** Ends an item, whose place is the next one's. @returns whether the loop is over */
 export function endItem(state: ExecutionState, thread: Thread, body: StepId, nowMs: number): boolean {
   const { loop, main } = state
   if (loop === null) return false

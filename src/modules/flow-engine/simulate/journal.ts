@@ -11,7 +11,7 @@ const MAX_MS = 5_000
 /** Characters of JSON of all inputs and outputs together. */
 const MAX_CHARS = 4 * 1024 * 1024
 
-/** The simulation goes no further. */
+/** Ends the simulation. */
 export class LimitReached extends Error {
   readonly limit: NonNullable<Simulation['limit']>
   constructor(limit: NonNullable<Simulation['limit']>) {
@@ -20,7 +20,7 @@ export class LimitReached extends Error {
   }
 }
 
-/** What a call or a wait has to say beside the step's record. */
+/** Adds what a call or a wait has to say to the step's record. */
 export interface Remark {
   would: Would
   note: string | null

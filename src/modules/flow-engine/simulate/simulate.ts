@@ -84,7 +84,7 @@ const NOBODY_HELD: RunHeld = {
   passed: () => Promise.resolve(),
 }
 
-/** What the database would give back of it. */
+/** Returns what the database would give back of it. */
 function asStored<T>(value: T): T {
   return readJson(writeJson(value)) as T
 }

@@ -5,7 +5,7 @@ import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import type { ExecutionError } from '../run/state.ts'
 import type { CallIntent } from '../steps/call.ts'
 
-/** What a step comes to, in place of what the outside would say. */
+/** Stands in for what the outside would say to a step. */
 export interface Mock {
   /** What the step gives: of a request `{ status, body }`. */
   output?: unknown
@@ -47,7 +47,7 @@ export interface AwaitedEvent {
   filtered: boolean
 }
 
-/** What a step would do to the outside, or wait for. */
+/** Says what a step would do to the outside, or wait for. */
 export type Would = CallIntent | { kind: 'wait'; until: string; events: AwaitedEvent[] }
 
 const KINDS: Record<Would['kind'], true> = { action: true, http: true, message: true, wait: true }

@@ -31,12 +31,12 @@ export type PlanRefusal =
   | { reason: 'inside_handler'; step: StepId }
   | { reason: 'outputs_missing'; step: StepId; missing: string[] }
 
-/** By step, what it cannot do without. Versions never change: what was worked out for one holds. */
+/** Keeps by step what it cannot do without. Versions never change: what was worked out for one holds. */
 const needs = new WeakMap<CanonicalStep, readonly string[]>()
 
 /**
- * How an execution goes on from one step: those that lead to it are carried over, the step and all that can follow it
- * are done. Variables are what the carried steps set.
+ * Plans how an execution goes on from one step: those that lead to it are carried over, the step and all that can follow
+ * it are done. Variables are what the carried steps set.
  *
  * @param flow the version that the retry will run, which need not be that of the steps
  */
@@ -78,7 +78,7 @@ function missingFor(
   return [...needed].filter((need) => !there.has(need)).sort()
 }
 
-/** The step and all that can follow it, loops' bodies with them. */
+/** Finds the step and all that can follow it, loops' bodies with them. */
 function reachedFrom(flow: CanonicalFlow, from: StepId): Set<StepId> {
   const reached = new Set<StepId>()
   const open: StepId[] = [from]
@@ -93,7 +93,7 @@ function reachedFrom(flow: CanonicalFlow, from: StepId): Set<StepId> {
   return reached
 }
 
-/** Every step from which a way leads to this one. */
+/** Finds every step from which a way leads to this one. */
 function leadingTo(flow: CanonicalFlow, to: StepId): Set<StepId> {
   const sources = new Map<StepId, StepId[]>()
   for (const [id, step] of Object.entries(flow.steps)) {
@@ -118,7 +118,7 @@ function targetsOf(step: CanonicalStep): StepId[] {
   return targets.filter((target) => target !== undefined).filter((target) => target !== END)
 }
 
-/** By the templates in its configuration. What has a default, and what conditions test, may be missing. */
+/** Lists what a step's templates cannot do without. What has a default, and what conditions test, may be missing. */
 function needsOf(step: CanonicalStep | undefined): readonly string[] {
   if (step === undefined) return []
   const known = needs.get(step)

@@ -6,7 +6,7 @@ import type { CallName } from './call.ts'
 /** Most events are some kilobytes; whoever needs a larger one reads it by its id. */
 const DATA_MAX_BYTES = 64 * 1024
 
-/** What a plugin is told with a flow's action: the same for every repetition of the call. */
+/** Returns what a plugin is told with a flow's action: the same for every repetition of the call. */
 export function actionContext({ stepId, iteration }: CallName, scope: FlowScope): ActionContext {
   const { execution, event } = scope
   const data = scope.trigger ?? null

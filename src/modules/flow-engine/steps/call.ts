@@ -5,7 +5,7 @@ import type { DispatcherService } from '#modules/dispatcher/index.ts'
 import type { MessageService } from '#modules/message/index.ts'
 import type { Program } from '../run/program.ts'
 
-/** How a call to the outside ended. */
+/** Says how a call to the outside ended. */
 export type CallResult =
   | { kind: 'success'; output: unknown }
   /** The plugin will complete it later. */
@@ -52,7 +52,7 @@ export interface CallRequest<Step> {
   asOf: Date
 }
 
-/** What a call does to the outside, for those who only want to know. */
+/** Says what a call does to the outside, for those who only want to know. */
 export type CallIntent =
   | { kind: 'action'; action_type: string; plugin_id: string }
   | { kind: 'http'; method: string; url: string }
@@ -66,10 +66,10 @@ export type CallIntent =
       plugin_id: string
     }
 
-/** An output that an action might give, and where it is from. */
+/** Gives an output that an action might give, and says where it is from. */
 export type SampleAction = (action: ActionConfig) => { output: unknown; note: string }
 
-/** What a call that nobody is asked would send and give. */
+/** Says what a call would send and give, of which nobody is asked. */
 export interface Rehearsal {
   /** Left out: the call's own. */
   input?: unknown
@@ -91,7 +91,7 @@ export interface Call {
    * @param mayHaveRun an earlier attempt may have got through
    */
   send(ctx: CallContext, eventDepth: number, mayHaveRun: boolean): Promise<CallResult>
-  /** What a result that was completed later is to the step. Left out: as it is. */
+  /** Turns a result that was completed later into that of the step. Left out: it is that. */
   conclude?(ctx: CallContext, result: CallResult): Promise<CallResult>
   /** Says what it would send and give, without asking anybody. @throws {StepError} */
   rehearse(sample: SampleAction): Rehearsal

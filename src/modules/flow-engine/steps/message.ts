@@ -13,7 +13,7 @@ interface TemplateMessage {
   body: string
 }
 
-/** What a message step gives; `message_id` null: nothing was recorded. */
+/** The output of a message step; `message_id` null: nothing was recorded. */
 interface MessageOutput extends TemplateMessage {
   message_id: string | null
   source: 'template' | 'ai'

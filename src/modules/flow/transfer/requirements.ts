@@ -6,7 +6,7 @@ const PLATFORM = 'platform'
 
 type Members = Record<string, unknown>
 
-/** What a flow needs of the tenant that it is to run in. */
+/** Lists what a flow needs of the tenant that it is to run in. */
 export interface Requirements {
   plugins: string[]
   /** `plugin_id` null: whoever alone has the action. */
@@ -33,7 +33,7 @@ export function requirementsOf(definition: Definition): Requirements {
 }
 
 /**
- * Those that the tenant does not meet. A lenient one needs no declaration of event types: there the compiler warns of names
+ * Lists those that the tenant does not meet. A lenient one needs no declaration of event types: there the compiler warns of names
  * that it does not know, and nothing keeps the flow from being published.
  */
 export function missingOf(requirements: Requirements, catalogue: FlowCatalogue): Requirements {
