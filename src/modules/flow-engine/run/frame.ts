@@ -91,9 +91,9 @@ export class Frame {
   }
 
   /** Records that a step succeeded, and moves the thread on, unless it was dropped meanwhile. */
-  leave(
-    { thread, stepId, step }: Position,
-    done: { port: string; output: unknown; input?: unknown; note?: string | null },
+  leave<Step extends CanonicalStep>(
+    { thread, stepId, step }: Position<Step>,
+    done: { port: keyof Step['next'] & string; output: unknown; input?: unknown; note?: string | null },
     now = this.now(),
   ): void {
     this.journal.record(thread, step, { stepId, status: 'succeeded', ...done })

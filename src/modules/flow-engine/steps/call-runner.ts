@@ -1,4 +1,4 @@
-import type { CanonicalStep } from '#lib/flow/types.ts'
+import type { CanonicalStep, StepBase } from '#lib/flow/types.ts'
 import { END } from '#lib/flow/types.ts'
 import type { Frame, Position } from '../run/frame.ts'
 import { suspend } from '../run/state.ts'
@@ -11,11 +11,21 @@ import type { StepRunner } from './runner.ts'
 const COMPLETION_LOOK_MS = 2_000
 const COMPLETION_LOOK_MAX_MS = 60_000
 
+/** The steps that may be left by `success`: those of the types that call others. */
+type CallingStep<Step = CanonicalStep> =
+  Step extends StepBase<string, object, infer Port>
+    ? 'success' extends Port
+      ? string extends Port
+        ? never
+        : Step
+      : never
+    : never
+
 /** Fills a call in, and asks nobody. @throws {StepError} */
 type FillIn<Step> = (request: CallRequest<Step>) => Call
 
 /** Returns the runner of steps that call others, each by the call that is filled in for it. */
-export function callRunner<Step extends CanonicalStep>(fillIn: FillIn<Step>): StepRunner<Step> {
+export function callRunner<Step extends CallingStep>(fillIn: FillIn<Step>): StepRunner<Step> {
   return { run: (frame, at) => runCall(frame, at, fillIn) }
 }
 
@@ -23,7 +33,7 @@ export function callRunner<Step extends CanonicalStep>(fillIn: FillIn<Step>): St
  * Makes a step's call, or looks after one that was accepted. What was done before the call is durable or comes out the
  * same again, and a boundary follows it: only the call under way when the process dies may repeat. @throws {StepError}
  */
-async function runCall<Step extends CanonicalStep>(
+async function runCall<Step extends CallingStep>(
   frame: Frame,
   at: Position<Step>,
   fillIn: FillIn<Step>,
