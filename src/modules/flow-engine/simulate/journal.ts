@@ -2,7 +2,7 @@ import type { CanonicalStep } from '#lib/flow/types.ts'
 import type { StepRecord } from '../run/boundary-repository.ts'
 import type { RunEnd } from '../run/journal.ts'
 import type { RunJournal } from '../run/ports.ts'
-import { runnerOf } from '../steps/index.ts'
+import { findRunner } from '../steps/index.ts'
 import type { SimulatedStep, Simulation, Would } from './types.ts'
 import type { Thread } from '../run/state.ts'
 
@@ -109,7 +109,7 @@ export class SimulatedJournal implements RunJournal {
 }
 
 function waited(step: CanonicalStep, output: unknown): Would | null {
-  const until = runnerOf(step).waitedUntil?.(output) ?? null
+  const until = findRunner(step)?.waitedUntil?.(output) ?? null
   return until === null ? null : { kind: 'wait', until, events: [] }
 }
 

@@ -26,13 +26,17 @@ const STEP_RUNNERS: { readonly [Type in StepType]: StepRunner<Extract<CanonicalS
   stop: stopRunner,
 }
 
-/** Finds the runner of a type. @throws {StepError} `unknown_step`: what is stored may be of another release */
-export function runnerOf({ type }: { type: string }): StepRunner {
-  if (Object.hasOwn(STEP_RUNNERS, type)) return STEP_RUNNERS[type as StepType]
-  throw new StepError('unknown_step', `This release does not know steps of the type ${type}.`)
+/** Finds the runner of a step's type; null: what is stored may be of another release. */
+export function findRunner({ type }: { type: string }): StepRunner | null {
+  return Object.hasOwn(STEP_RUNNERS, type) ? STEP_RUNNERS[type as StepType] : null
 }
 
 /** Does the step at which a thread is. @throws {StepError} when it cannot, and nothing says so yet */
 export async function doStep(frame: Frame, at: Position): Promise<void> {
-  await runnerOf(at.step).run(frame, at)
+  const runner = findRunner(at.step)
+  if (runner === null) {
+    const message = `This release does not know steps of the type ${at.step.type}.`
+    throw new StepError('unknown_step', message)
+  }
+  await runner.run(frame, at)
 }
