@@ -50,22 +50,22 @@ export class DueReader {
     const byPlugin = Map.groupBy(due, (row) => row.plugin_id)
     const changed: Lane[] = []
     const fresh: { lane: Lane; row: Due; place: number }[] = []
-    for (const { lane, hints } of wants) {
+    for (const { lane, asked } of wants) {
       const rows = byPlugin.get(lane.id) ?? []
       if (rows[0]?.revision !== lane.target.revision) {
         changed.push(lane)
         continue
       }
       const dueRows = rows.filter(isDue)
-      lane.fetched(dueRows.length, hints)
+      lane.fetched(dueRows.length, asked)
       for (const [index, row] of dueRows.entries()) fresh.push({ lane, row, place: lane.inHand.size + index })
     }
     // Every lane's first before anybody's second: one lane's large bodies are not in the others' way.
     fresh.sort((a, b) => a.place - b.place)
     const { bodies, deferred } = await this.#bodiesOf(fresh)
     for (const { lane, row } of fresh) {
-      if (lane.closing) continue
-      if (deferred.has(row.event_id) || lane.full) lane.more = true
+      if (!lane.isOpen) continue
+      if (deferred.has(row.event_id) || lane.full) lane.hint()
       else lane.enqueue(toJob(row, bodies.get(row.event_id) ?? null))
     }
     return { filled: wants.map(({ lane }) => lane), changed, more, starved }
@@ -101,7 +101,7 @@ export class DueReader {
 }
 
 function chooseLanes(lanes: readonly Lane[]): {
-  wants: { lane: Lane; most: number; hints: number }[]
+  wants: { lane: Lane; most: number; asked: number }[]
   inHand: string[]
   more: boolean
   starved: boolean
@@ -109,7 +109,7 @@ function chooseLanes(lanes: readonly Lane[]): {
   const room = new Room(BODIES_MAX_CHARS)
   for (const lane of lanes) room.take(lane.class, lane.bodyChars)
   let starved = false
-  const wants: { lane: Lane; most: number; hints: number }[] = []
+  const wants: { lane: Lane; most: number; asked: number }[] = []
   const inHand: string[] = []
   let rows = 0
   for (const lane of lanes) {
@@ -119,7 +119,7 @@ function chooseLanes(lanes: readonly Lane[]): {
       continue
     }
     if (rows >= FETCH_TOTAL_MAX) return { wants, inHand, more: true, starved }
-    wants.push({ lane, most: lane.fetchSize, hints: lane.hints })
+    wants.push({ lane, most: lane.fetchSize, asked: lane.beginFetch() })
     for (const id of lane.inHand.keys()) inHand.push(id)
     rows += lane.fetchSize
   }

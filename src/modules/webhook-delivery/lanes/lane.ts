@@ -1,4 +1,5 @@
-import type { DeliveryTarget } from '../destinations/attempt.ts'
+import type { Destination } from '../destinations/destination.ts'
+import type { DeliveryTarget } from '../destinations/targets.ts'
 import { afterHold, type Health } from '../health/health.ts'
 import type { LaneClaim } from './repository.ts'
 import type { LaneHold, LaneUpdate } from '../outcomes/repository.ts'
@@ -16,8 +17,22 @@ export interface Job {
   causationDepth: number
 }
 
-/** Who may use how much of a worker: see room.ts. */
+/** Who may use how much of a worker: see capacity.ts. */
 export type LaneClass = 'proven' | 'unproven' | 'failing'
+
+/**
+ * What is to become of a lane. It moves down this list only, and each state keeps to what those above it say.
+ *
+ * | state          | meaning                                                                                    |
+ * | -------------- | ------------------------------------------------------------------------------------------ |
+ * | `open`         | attempts start                                                                             |
+ * | `closing`      | nothing new starts; it is given back once nothing is under way                             |
+ * | `lost`         | an outcome of it did not count: this worker does not take it again at once                 |
+ * | `handing_over` | another worker is to have it, and is told of it                                            |
+ * | `abandoned`    | what is under way is cut off and not recorded                                              |
+ */
+const LANE_STATES = ['open', 'closing', 'lost', 'handing_over', 'abandoned'] as const
+export type LaneState = (typeof LANE_STATES)[number]
 
 /** Deliveries fetched at once for one lane: it starts low and doubles while the lane stays full. */
 const FETCH_MIN = 16
@@ -33,30 +48,24 @@ const BURST_SECONDS = 0.1
  */
 export class Lane {
   readonly target: DeliveryTarget
+  readonly destination: Destination
   readonly hold: LaneHold
-  readonly queue: Job[] = []
   /** Deliveries that are queued, under way or not yet recorded, with their bodies' size: not to be fetched again. */
   readonly inHand = new Map<string, number>()
-  /** Size of the bodies in hand. */
-  bodyChars = 0
-  health: Health
-  inFlight = 0
-  /** There may be more due than is in hand. */
-  more = true
-  /** Counts hints, so that one that arrives while a fetch is under way is not lost with its answer. */
-  hints = 0
-  fetchSize = FETCH_MIN
-  /** Starts nothing new; is given back once nothing is under way. */
-  closing = false
-  /** Closing because another worker is to have it. */
-  handingOver = false
-  /** An outcome of it did not count: whoever takes it again should not do so at once. */
-  lost = false
-  /** Given up on with attempts under way: whatever their outcome, it is not recorded. */
-  abandoned = false
-  leaseUntil: number
-  idleSince: number
-  rateTimer: NodeJS.Timeout | null = null
+  readonly #queue: Job[] = []
+  readonly #abandoning = new AbortController()
+  #state: LaneState = 'open'
+  #bodyChars = 0
+  #health: Health
+  #inFlight = 0
+  /** Counts what asks for a look at the queue, so that a hint that comes while a fetch is under way is not lost. */
+  #asked = 1
+  /** `#asked` as it was at the last look that left nothing behind. */
+  #answered = 0
+  #fetchSize = FETCH_MIN
+  #leaseUntil: number
+  #idleSince: number
+  #rateTimer: NodeJS.Timeout | null = null
   #tokens: number
   #tokensAt: number
   #succeeded = false
@@ -64,16 +73,23 @@ export class Lane {
   #successNotedAt = -Infinity
   #recordedHealth: Health
 
-  constructor(claim: LaneClaim, target: DeliveryTarget, now: number, leaseMs: number) {
+  constructor(
+    claim: LaneClaim,
+    target: DeliveryTarget,
+    destination: Destination,
+    now: number,
+    leaseMs: number,
+  ) {
     this.target = target
+    this.destination = destination
     this.hold = {
       tenantId: target.tenantId,
       pluginId: target.pluginId,
       leaseToken: claim.lease_token,
-      request: JSON.stringify({ url: target.url, headers: Object.keys(target.headers) }),
+      request: destination.request,
     }
-    this.leaseUntil = now + leaseMs
-    this.idleSince = now
+    this.#leaseUntil = now + leaseMs
+    this.#idleSince = now
     const health: Health = {
       version: claim.health_version,
       breaker: claim.breaker_state,
@@ -82,15 +98,15 @@ export class Lane {
       holdReason: null,
       consecutiveFailures: claim.consecutive_failures,
       // Not kept apart in the row: a streak whose last failure was an answer begins anew.
-      outages: claim.last_error_class === 'http_4xx' ? 0 : claim.consecutive_failures,
+      outages: destination.mayBeOutage(claim.last_error_class) ? claim.consecutive_failures : 0,
       failingSince: claim.failing_for_ms === null ? null : now - claim.failing_for_ms,
       failingAttempts: claim.failing_attempts,
       announced: claim.failing_announced,
       lastErrorClass: claim.last_error_class,
       proven: claim.proven,
     }
-    this.health = claim.held_before || health.breaker === 'open' ? afterHold(health) : health
-    this.#recordedHealth = this.health
+    this.#health = claim.held_before || health.breaker === 'open' ? afterHold(health) : health
+    this.#recordedHealth = this.#health
     this.#tokens = claim.rate_tokens ?? this.#burst()
     this.#tokensAt = now - (claim.rate_age_ms ?? 0)
   }
@@ -100,60 +116,149 @@ export class Lane {
   }
 
   get class(): LaneClass {
-    if (this.health.consecutiveFailures > 0) return 'failing'
-    return this.health.proven ? 'proven' : 'unproven'
+    if (this.#health.consecutiveFailures > 0) return 'failing'
+    return this.#health.proven ? 'proven' : 'unproven'
+  }
+
+  get health(): Health {
+    return this.#health
+  }
+
+  get state(): LaneState {
+    return this.#state
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  /** Aborted when the lane is abandoned. */
+  get signal(): AbortSignal {
+    return this.#abandoning.signal
   }
 
   /** Attempts that may be under way at once: all that the plugin allows once it has shown that it answers. */
   get allowed(): number {
-    return this.class === 'proven' && this.health.breaker === 'closed' ? this.target.maxInFlight : 1
+    return this.class === 'proven' && this.#health.breaker === 'closed' ? this.target.maxInFlight : 1
+  }
+
+  get leaseUntil(): number {
+    return this.#leaseUntil
   }
 
   get idle(): boolean {
-    return this.queue.length === 0 && this.inHand.size === 0 && !this.more
+    return this.#queue.length === 0 && this.inHand.size === 0 && !this.mayHaveMore
   }
 
-  wantsFetch(): boolean {
-    return this.more && !this.closing && !this.full && this.queue.length < this.fetchSize / 2
+  get idleSince(): number {
+    return this.#idleSince
+  }
+
+  /** Nothing of it is queued, under way or unrecorded: it can be given back. */
+  get empty(): boolean {
+    return this.#inFlight === 0 && this.inHand.size === 0
   }
 
   get full(): boolean {
-    return this.bodyChars >= LANE_BODIES_MAX_CHARS
+    return this.#bodyChars >= LANE_BODIES_MAX_CHARS
   }
 
-  /** After a fetch of `fetchSize` that gave `count`; `hints` as it was when the fetch began. */
-  fetched(count: number, hints: number): void {
-    const full = count >= this.fetchSize
-    this.more = full || this.hints !== hints
+  /** Size of the bodies in hand. */
+  get bodyChars(): number {
+    return this.#bodyChars
+  }
+
+  /** There may be more due than is in hand. */
+  get mayHaveMore(): boolean {
+    return this.#asked !== this.#answered
+  }
+
+  get fetchSize(): number {
+    return this.#fetchSize
+  }
+
+  wantsFetch(): boolean {
+    return this.mayHaveMore && this.isOpen && !this.full && this.#queue.length < this.#fetchSize / 2
+  }
+
+  /** Something may be due that no look at the queue has seen. */
+  hint(): void {
+    this.#asked++
+  }
+
+  /** A look at the queue begins. @returns what `fetched` is to be told */
+  beginFetch(): number {
+    return this.#asked
+  }
+
+  /** After a fetch of `fetchSize` that gave `count`. @param asked of `beginFetch` */
+  fetched(count: number, asked: number): void {
+    const full = count >= this.#fetchSize
+    this.#answered = asked
+    if (full) this.hint()
     // Not to be given back as idle before the bodies have been read, too.
-    if (count > 0) this.idleSince = performance.now()
-    this.fetchSize = full ? Math.min(this.fetchSize * 2, FETCH_MAX) : Math.max(this.fetchSize / 2, FETCH_MIN)
+    if (count > 0) this.#idleSince = performance.now()
+    this.#fetchSize = full
+      ? Math.min(this.#fetchSize * 2, FETCH_MAX)
+      : Math.max(this.#fetchSize / 2, FETCH_MIN)
   }
 
   enqueue(job: Job): void {
     const chars = job.body?.length ?? 0
     this.inHand.set(job.deliveryId, chars)
-    this.bodyChars += chars
-    this.queue.push(job)
+    this.#bodyChars += chars
+    this.#queue.push(job)
+  }
+
+  canStart(): boolean {
+    return this.isOpen && this.#queue.length > 0 && this.#inFlight < this.allowed
+  }
+
+  /** The delivery to attempt next, which is under way from now on, until `ended`. */
+  begin(): Job | undefined {
+    const job = this.#queue.shift()
+    if (job !== undefined) this.#inFlight++
+    return job
+  }
+
+  /** The attempt of a delivery has ended. */
+  ended(): void {
+    this.#inFlight--
   }
 
   /** A delivery is recorded, or is let go of unrecorded. */
   done(deliveryId: string, now: number): void {
     this.#drop(deliveryId)
-    if (this.inHand.size === 0) this.idleSince = now
+    if (this.inHand.size === 0) this.#idleSince = now
   }
 
-  /** Nothing of it is queued, under way or unrecorded: it can be given back. */
-  get empty(): boolean {
-    return this.inFlight === 0 && this.inHand.size === 0
+  renewed(leaseUntil: number): void {
+    this.#leaseUntil = leaseUntil
+  }
+
+  close(): void {
+    this.#moveTo('closing')
+  }
+
+  lose(): void {
+    this.#moveTo('lost')
+  }
+
+  handOver(): void {
+    this.#moveTo('handing_over')
+  }
+
+  abandon(): void {
+    this.#moveTo('abandoned')
+    this.#abandoning.abort()
   }
 
   /** Gives up what was not started yet: it stays due in the database. */
-  close(): void {
-    this.closing = true
-    for (const job of this.queue.splice(0)) this.#drop(job.deliveryId)
-    if (this.rateTimer !== null) clearTimeout(this.rateTimer)
-    this.rateTimer = null
+  #moveTo(state: LaneState): void {
+    if (LANE_STATES.indexOf(state) > LANE_STATES.indexOf(this.#state)) this.#state = state
+    for (const job of this.#queue.splice(0)) this.#drop(job.deliveryId)
+    if (this.#rateTimer !== null) clearTimeout(this.#rateTimer)
+    this.#rateTimer = null
   }
 
   /** Takes a token of the rate limit. @returns 0, or the milliseconds until there is one */
@@ -173,31 +278,22 @@ export class Lane {
     return this.target.ratePerSecond === null ? null : this.#tokens
   }
 
-  canStart(): boolean {
-    return !this.closing && this.queue.length > 0 && this.inFlight < this.allowed
-  }
-
   startLater(waitMs: number, start: () => void): void {
-    this.rateTimer ??= setTimeout(() => {
-      this.rateTimer = null
+    this.#rateTimer ??= setTimeout(() => {
+      this.#rateTimer = null
       start()
     }, waitMs)
   }
 
-  hint(): void {
-    this.more = true
-    this.hints++
-  }
-
   noteResult(ok: boolean, health: Health): void {
-    this.health = health
+    this.#health = health
     if (ok) this.#succeeded = true
     else this.#failed = true
   }
 
   /** What `plugin.failing` and `plugin.recovered` said last; their own transaction writes it. */
   announced(announced: boolean): void {
-    this.health = { ...this.health, announced }
+    this.#health = { ...this.#health, announced }
   }
 
   /**
@@ -206,8 +302,8 @@ export class Lane {
    */
   update(now: number): LaneUpdate | null {
     const noteSuccess = this.#succeeded && now - this.#successNotedAt >= SUCCESS_NOTE_MS
-    if (this.health === this.#recordedHealth && !this.#failed && !noteSuccess) return null
-    const { health } = this
+    if (this.#health === this.#recordedHealth && !this.#failed && !noteSuccess) return null
+    const health = this.#health
     const update: LaneUpdate = {
       pluginId: this.id,
       leaseToken: this.hold.leaseToken,
@@ -231,7 +327,7 @@ export class Lane {
   }
 
   #drop(deliveryId: string): void {
-    this.bodyChars -= this.inHand.get(deliveryId) ?? 0
+    this.#bodyChars -= this.inHand.get(deliveryId) ?? 0
     this.inHand.delete(deliveryId)
   }
 

@@ -1,7 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { deliveryView } from '#modules/event/index.ts'
-import { viewRequest } from './request-view.ts'
+import { viewRequest } from '../destinations/request-view.ts'
 
 /** Attempts shown with a delivery. */
 const ATTEMPTS_SHOWN = 100
