@@ -52,8 +52,8 @@ const POLLS_PER_SHARE = 2
 
 /**
  * Delivers what is due. It finds plugins with due deliveries (told by signals, and by itself every `pollMs`),
- * leases their lanes (lane-keeper.ts), fetches what is due in them (due-reader.ts), attempts it (sender.ts), and has
- * the outcomes recorded in batches (outcome-writer.ts). No database connection is held during an attempt.
+ * leases their lanes (lanes/keeper.ts), fetches what is due in them (due/reader.ts), attempts it (sender.ts), and has
+ * the outcomes recorded in batches (outcomes/writer.ts). No database connection is held during an attempt.
  */
 export class DeliveryWorker {
   readonly #ctx: WorkerContext
