@@ -252,6 +252,7 @@ export interface AutomationWaitShapes {
 
 export interface Deliveries {
   attempt_count: Generated<number>;
+  bulk: Generated<boolean>;
   created_at: Generated<Timestamp>;
   due_at: Generated<Timestamp | null>;
   event: string;

@@ -4,7 +4,8 @@ import type { AttemptResult } from './destinations/destination.ts'
 import { afterAttempt, effectsOf, type HealthEffect, NO_EFFECTS } from './health/health.ts'
 import { isHealthEvent } from './health/events.ts'
 import { Room } from './lanes/capacity.ts'
-import type { Job, Lane } from './lanes/lane.ts'
+import type { Job } from './lanes/backlog.ts'
+import { bulkClass, type Lane } from './lanes/lane.ts'
 import { bodyGone, outcomeOf } from './outcomes/outcome.ts'
 import { judge } from './outcomes/verdict.ts'
 import type { Recorded } from './outcomes/writer.ts'
@@ -45,7 +46,7 @@ export class Sender {
     const now = performance.now()
     const margin = Math.min(LEASE_MARGIN_MS, this.#options.leaseMs / 4)
     if (!lane.canStart() || now >= lane.leaseUntil - margin) return 0
-    if (this.#room.free(lane.class) <= 0) {
+    if (this.#room.free(lane.nextClass) <= 0) {
       this.#crowded = true
       return 0
     }
@@ -62,7 +63,7 @@ export class Sender {
 
   /** One attempt. @returns what is to be recorded; null: nothing, the delivery stays due */
   async send(lane: Lane, job: Job): Promise<Recorded | null> {
-    const laneClass = lane.class
+    const laneClass = job.bulk ? bulkClass(lane.class) : lane.class
     this.#room.take(laneClass)
     try {
       if (job.body === null) return { lane, outcome: bodyGone(lane, job), effects: NO_EFFECTS }

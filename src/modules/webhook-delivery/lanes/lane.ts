@@ -1,21 +1,9 @@
 import type { Destination } from '../destinations/destination.ts'
 import type { DeliveryTarget } from '../destinations/targets.ts'
 import { afterHold, type Health } from '../health/health.ts'
+import { Backlog, type Job } from './backlog.ts'
 import type { LaneClaim } from './repository.ts'
 import type { LaneHold, LaneUpdate } from '../outcomes/repository.ts'
-
-/** A due delivery that a worker has in hand. */
-export interface Job {
-  deliveryId: string
-  eventId: string
-  event: string
-  attemptCount: number
-  roundFailures: number
-  /** Null: aged out or erased, so that it cannot be delivered any more. */
-  body: string | null
-  /** Of the event; what the delivery leads to has one more. */
-  causationDepth: number
-}
 
 /** Who may use how much of a worker: see capacity.ts. */
 export type LaneClass = 'proven' | 'unproven' | 'failing'
@@ -34,11 +22,10 @@ export type LaneClass = 'proven' | 'unproven' | 'failing'
 const LANE_STATES = ['open', 'closing', 'lost', 'handing_over', 'abandoned'] as const
 export type LaneState = (typeof LANE_STATES)[number]
 
-/** Deliveries fetched at once for one lane: it starts low and doubles while the lane stays full. */
-const FETCH_MIN = 16
-const FETCH_MAX = 256
 /** Bodies in hand beyond which a lane fetches no more, in characters: few receivers get so many so fast. */
 const LANE_BODIES_MAX_CHARS = 4 * 1024 * 1024
+/** The same of what replays have asked for: the rest is kept for what happens now. */
+const BULK_BODIES_MAX_CHARS = LANE_BODIES_MAX_CHARS / 2
 /** A rate limit may use up this much of a second at once. */
 const BURST_SECONDS = 0.1
 
@@ -50,19 +37,17 @@ export class Lane {
   readonly target: DeliveryTarget
   readonly destination: Destination
   readonly hold: LaneHold
-  /** Deliveries that are queued, under way or not yet recorded, with their bodies' size: not to be fetched again. */
-  readonly inHand = new Map<string, number>()
-  readonly #queue: Job[] = []
+  /** Deliveries that are queued, under way or not yet recorded: not to be fetched again. */
+  readonly inHand = new Map<string, Job>()
+  /** What happens now, and what replays have asked for: the second has its turn when none of the first waits. */
+  readonly live = new Backlog()
+  readonly bulk = new Backlog()
   readonly #abandoning = new AbortController()
   #state: LaneState = 'open'
   #bodyChars = 0
+  #bulkChars = 0
   #health: Health
   #inFlight = 0
-  /** Counts what asks for a look at the queue, so that a hint that comes while a fetch is under way is not lost. */
-  #asked = 1
-  /** `#asked` as it was at the last look that left nothing behind. */
-  #answered = 0
-  #fetchSize = FETCH_MIN
   #leaseUntil: number
   #idleSince: number
   #rateTimer: NodeJS.Timeout | null = null
@@ -147,7 +132,7 @@ export class Lane {
   }
 
   get idle(): boolean {
-    return this.#queue.length === 0 && this.inHand.size === 0 && !this.mayHaveMore
+    return this.inHand.size === 0 && !this.mayHaveMore
   }
 
   get idleSince(): number {
@@ -159,8 +144,14 @@ export class Lane {
     return this.#inFlight === 0 && this.inHand.size === 0
   }
 
+  /** No more bodies are taken in hand. */
   get full(): boolean {
     return this.#bodyChars >= LANE_BODIES_MAX_CHARS
+  }
+
+  /** The same, of what replays have asked for. */
+  get bulkFull(): boolean {
+    return this.full || this.#bulkChars >= BULK_BODIES_MAX_CHARS
   }
 
   /** Size of the bodies in hand. */
@@ -168,55 +159,59 @@ export class Lane {
     return this.#bodyChars
   }
 
-  /** There may be more due than is in hand. */
-  get mayHaveMore(): boolean {
-    return this.#asked !== this.#answered
+  /** Size of those of them that replays have asked for. */
+  get bulkChars(): number {
+    return this.#bulkChars
   }
 
-  get fetchSize(): number {
-    return this.#fetchSize
+  /** There may be more due than is in hand. */
+  get mayHaveMore(): boolean {
+    return this.live.mayHaveMore || this.bulk.mayHaveMore
   }
 
   wantsFetch(): boolean {
-    return this.mayHaveMore && this.isOpen && !this.full && this.#queue.length < this.#fetchSize / 2
+    return this.wantsLive() || this.wantsBulk()
+  }
+
+  wantsLive(): boolean {
+    return this.live.wantsFetch && this.isOpen && !this.full
+  }
+
+  wantsBulk(): boolean {
+    return this.bulk.wantsFetch && this.isOpen && !this.bulkFull
   }
 
   /** Something may be due that no look at the queue has seen. */
   hint(): void {
-    this.#asked++
-  }
-
-  /** A look at the queue begins. @returns what `fetched` is to be told */
-  beginFetch(): number {
-    return this.#asked
-  }
-
-  /** After a fetch of `fetchSize` that gave `count`. @param asked of `beginFetch` */
-  fetched(count: number, asked: number): void {
-    const full = count >= this.#fetchSize
-    this.#answered = asked
-    if (full) this.hint()
-    // Not to be given back as idle before the bodies have been read, too.
-    if (count > 0) this.#idleSince = performance.now()
-    this.#fetchSize = full
-      ? Math.min(this.#fetchSize * 2, FETCH_MAX)
-      : Math.max(this.#fetchSize / 2, FETCH_MIN)
+    this.live.hint()
+    this.bulk.hint()
   }
 
   enqueue(job: Job): void {
     const chars = job.body?.length ?? 0
-    this.inHand.set(job.deliveryId, chars)
+    this.inHand.set(job.deliveryId, job)
     this.#bodyChars += chars
-    this.#queue.push(job)
+    if (job.bulk) this.#bulkChars += chars
+    this.#backlogOf(job).push(job)
+  }
+
+  /** Deliveries were found that are about to be enqueued: it is not to be given back as idle before. */
+  keep(): void {
+    this.#idleSince = performance.now()
   }
 
   canStart(): boolean {
-    return this.isOpen && this.#queue.length > 0 && this.#inFlight < this.allowed
+    return this.isOpen && this.#inFlight < this.allowed && this.live.size + this.bulk.size > 0
+  }
+
+  /** The class that the next attempt has: one that a replay has asked for takes no more room than the unproven. */
+  get nextClass(): LaneClass {
+    return this.live.size > 0 ? this.class : bulkClass(this.class)
   }
 
   /** The delivery to attempt next, which is under way from now on, until `ended`. */
   begin(): Job | undefined {
-    const job = this.#queue.shift()
+    const job = this.live.shift() ?? this.bulk.shift()
     if (job !== undefined) this.#inFlight++
     return job
   }
@@ -256,7 +251,7 @@ export class Lane {
   /** Gives up what was not started yet: it stays due in the database. */
   #moveTo(state: LaneState): void {
     if (LANE_STATES.indexOf(state) > LANE_STATES.indexOf(this.#state)) this.#state = state
-    for (const job of this.#queue.splice(0)) this.#drop(job.deliveryId)
+    for (const job of [...this.live.clear(), ...this.bulk.clear()]) this.#drop(job.deliveryId)
     if (this.#rateTimer !== null) clearTimeout(this.#rateTimer)
     this.#rateTimer = null
   }
@@ -327,8 +322,16 @@ export class Lane {
   }
 
   #drop(deliveryId: string): void {
-    this.#bodyChars -= this.inHand.get(deliveryId) ?? 0
+    const job = this.inHand.get(deliveryId)
+    if (job === undefined) return
+    const chars = job.body?.length ?? 0
+    this.#bodyChars -= chars
+    if (job.bulk) this.#bulkChars -= chars
     this.inHand.delete(deliveryId)
+  }
+
+  #backlogOf({ bulk }: Job): Backlog {
+    return bulk ? this.bulk : this.live
   }
 
   #burst(): number {
@@ -337,3 +340,7 @@ export class Lane {
 }
 
 const SUCCESS_NOTE_MS = 5_000
+
+export function bulkClass(laneClass: LaneClass): LaneClass {
+  return laneClass === 'failing' ? 'failing' : 'unproven'
+}

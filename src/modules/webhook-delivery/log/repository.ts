@@ -88,11 +88,17 @@ export async function lockRetryable(trx: Transaction<DB>, tenantId: string, id: 
   )
 }
 
-/** Makes a delivery that has not arrived due now, with a fresh retry schedule. */
+/** Makes a delivery that has not arrived due now, before what replays ask for, with a fresh retry schedule. */
 export async function startAgain(trx: Transaction<DB>, tenantId: string, id: string): Promise<void> {
   await trx
     .updateTable('deliveries')
-    .set({ status: 'pending', reason: 'manual_retry', due_at: sql<Date>`now()`, round_failures: 0 })
+    .set({
+      status: 'pending',
+      reason: 'manual_retry',
+      due_at: sql<Date>`now()`,
+      round_failures: 0,
+      bulk: false,
+    })
     .where('tenant_id', '=', tenantId)
     .where('id', '=', id)
     .where('status', '<>', 'sent')

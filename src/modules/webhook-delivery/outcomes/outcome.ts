@@ -1,5 +1,6 @@
 import type { AttemptResult } from '../destinations/destination.ts'
-import type { Job, Lane } from '../lanes/lane.ts'
+import type { Job } from '../lanes/backlog.ts'
+import type { Lane } from '../lanes/lane.ts'
 import type { Outcome } from './repository.ts'
 import type { Verdict } from './verdict.ts'
 
