@@ -9,7 +9,10 @@ import { JobLoop, type PassResult } from '#lib/async/job-loop.ts'
  * Jobs that go on after any crash: a row with a lease, and a token that is higher for every holder and stands in every
  * write, so that a worker that was frozen writes nothing when it wakes up.
  */
-export type JobTable = 'replays' | 'erasures'
+export type JobTable = 'replays' | 'recoveries' | 'erasures'
+
+/** What metrics and the log call a job of the table. */
+const KINDS: Record<JobTable, string> = { replays: 'replay', recoveries: 'recovery', erasures: 'erasure' }
 
 /** Backs up the signal. One statement each time, so that an idle service stays idle. */
 const POLL_MS = 5_000
@@ -19,7 +22,7 @@ export function runJobs(
   app: FastifyInstance,
   { table, turn }: { table: JobTable; turn: (signal: AbortSignal) => Promise<PassResult> },
 ): void {
-  const kind = table.slice(0, -1)
+  const kind = KINDS[table]
   const loop = new JobLoop({
     pass: async (signal) => {
       const result = await turn(signal)
@@ -48,7 +51,8 @@ export function runJobs(
 /** A job that a worker holds. */
 export interface HeldJob {
   id: string
-  tenantId: string
+  /** Null: above all tenants. */
+  tenantId: string | null
   leaseToken: number
 }
 
@@ -58,13 +62,20 @@ export interface HeldJob {
  *
  * @param options.columns what else of the row `j` the job consists of
  * @param options.ready what has to hold beside being free
+ * @param options.first orders before how long they have waited
  */
 export async function claimJob<Job extends HeldJob>(
   db: Kysely<DB>,
   table: JobTable,
-  options: { leaseMs: number; columns: RawBuilder<unknown>; ready?: RawBuilder<unknown> },
+  options: {
+    leaseMs: number
+    columns: RawBuilder<unknown>
+    ready?: RawBuilder<unknown>
+    first?: RawBuilder<unknown>
+  },
 ): Promise<Job | null> {
   const { leaseMs, columns, ready = sql`true` } = options
+  const first = options.first === undefined ? sql`` : sql`${options.first},`
   const { rows } = await sql<Job>`
     update ${sql.table(table)} j
     set status = 'running', lease_token = ${sql.raw(nextToken('j.lease_token'))}, lease_until = ${leaseEnd(leaseMs)}
@@ -72,7 +83,7 @@ export async function claimJob<Job extends HeldJob>(
       select id from ${sql.table(table)}
       where status in ('queued', 'running') and (lease_until is null or lease_until <= clock_timestamp())
         and ${ready}
-      order by lease_token, id for update skip locked limit 1
+      order by ${first} lease_token, id for update skip locked limit 1
     ) free
     where j.id = free.id
     returning j.id, j.tenant_id as "tenantId", j.lease_token as "leaseToken", ${columns}
@@ -138,7 +149,7 @@ export async function releaseJob(db: Kysely<DB>, table: JobTable, job: HeldJob, 
 }
 
 function isHeld({ tenantId, id, leaseToken }: HeldJob) {
-  return sql`tenant_id = ${tenantId} and id = ${id} and lease_token = ${leaseToken} and status = 'running'`
+  return sql`tenant_id is not distinct from ${tenantId}::uuid and id = ${id} and lease_token = ${leaseToken} and status = 'running'`
 }
 
 function leaseEnd(ms: number) {

@@ -1,5 +1,5 @@
 import { sql, type Transaction } from 'kysely'
-import type { DB, DeliveryStatus } from '#db/schema.ts'
+import type { DB, DeliveryStatus, ReplayedStatus } from '#db/schema.ts'
 import { newId } from '#lib/ids.ts'
 
 /** An event that is to go to a plugin once more. */
@@ -13,7 +13,7 @@ export interface QueueOptions {
   /** What a replay asks for is bulk: it goes behind what happens now. What a person retries is not. */
   reason: 'manual_retry' | 'replay'
   /** Only what has this status now, by `overallStatus`; null: everything, also what never was. */
-  status: DeliveryStatus | null
+  status: ReplayedStatus | null
   /** Rejects with SQLSTATE 55P03 instead of waiting for a row that is being written just now. */
   noWait: boolean
 }
@@ -45,7 +45,7 @@ export async function queueAgain(
   for (const each of wanted) {
     const rows = present.get(keyOf(each.eventId, each.pluginId)) ?? []
     const last = rows.at(-1)
-    if (status !== null && (last === undefined || overallStatus(rows) !== status)) continue
+    if (status !== null && !hasStatus(rows, status)) continue
     if (last === undefined) added.push({ ...each, resend: 0 })
     else if (last.status === 'pending' || last.status === 'retry') hastened.push(last.id)
     else if (overallStatus(rows) === 'sent') added.push({ ...each, resend: last.resend + 1 })
@@ -59,6 +59,11 @@ export async function queueAgain(
 /** What has become of an event at a plugin: what arrived once has arrived, whatever becomes of a resend. */
 function overallStatus(rows: readonly Present[]): DeliveryStatus | undefined {
   return rows.some(({ status }) => status === 'sent') ? 'sent' : rows.at(-1)?.status
+}
+
+function hasStatus(rows: readonly Present[], status: ReplayedStatus): boolean {
+  const overall = overallStatus(rows)
+  return status === 'undelivered' ? overall === undefined || overall === 'failed' : overall === status
 }
 
 /** The same, for the statements that choose: of one event at one plugin. */
