@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB, ReplayedStatus } from '#db/schema.ts'
-import { advanceJob, claimJob, finishJob, type HeldJob } from '#infra/durable-jobs.ts'
+import { advanceJob, claimJob, finishJob, type HeldJob } from '#infra/job-repository.ts'
 import { newId } from '#lib/ids.ts'
 
 /** A recovery that a worker holds. */

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { holdJob, releaseJob } from '#infra/durable-jobs.ts'
+import { holdJob, releaseJob } from '#infra/job-repository.ts'
 import type { Signals } from '#infra/signals.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
 import {
