@@ -93,7 +93,7 @@ t.test('scrapes in a hurry share one look at the queue', async (t) => {
   const app = await appOn(t, url)
   let queries = 0
   app.pools.api.on('acquire', () => queries++)
-  for (let i = 0; i < 20; i++) await app.inject({ url: '/metrics', headers: platform })
+  await Promise.all(Array.from({ length: 10 }, () => app.inject({ url: '/metrics', headers: platform })))
   t.equal(queries, SHARED_LOOKS)
 })
 
