@@ -40,8 +40,11 @@ export default async function replayModule(
     ...[NewRecovery, Recovery, RecoveryPage, RecoveredPlugin, RecoveredPluginPage],
   ]
   for (const schema of schemas) app.addSchema(schema)
-  replayRoutes(app, { db: app.db, signals: app.signals })
-  recoveryRoutes(app, { db: app.db, signals: app.signals })
+  const routesCtx = { db: app.db, signals: app.signals }
+  await app.register(async (routes) => {
+    replayRoutes(routes, routesCtx)
+    recoveryRoutes(routes, routesCtx)
+  })
 
   const ctx = {
     db: app.workerDb,

@@ -1,5 +1,6 @@
 import type { Egress, EgressResponse } from '#infra/egress/index.ts'
 import { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER } from '#modules/event/index.ts'
+import { now } from '#lib/clock.ts'
 import { signWebhook } from '#lib/secrets/signature.ts'
 import type { AttemptOutcome, AttemptResult, Destination, Message } from './destination.ts'
 import type { DeliveryTarget } from './targets.ts'
@@ -37,7 +38,7 @@ export class WebhookDestination implements Destination {
   }
 
   async send(message: Message, signal?: AbortSignal): Promise<AttemptResult> {
-    const startedAtMs = Date.now()
+    const startedAtMs = now()
     const response = await this.#egress.request({
       method: 'POST',
       url: this.#target.url,

@@ -1,3 +1,4 @@
+import { now } from '#lib/clock.ts'
 import type { AttemptResult } from '../destinations/destination.ts'
 import type { Job } from '../lanes/backlog.ts'
 import type { Lane } from '../lanes/lane.ts'
@@ -35,7 +36,7 @@ export function bodyGone(lane: Lane, job: Job): Outcome {
     status: 'failed',
     reason: 'body_gone',
     delayMs: null,
-    startedAtMs: Date.now(),
+    startedAtMs: now(),
     durationMs: 0,
     responseStatus: null,
     errorClass: null,
