@@ -53,9 +53,6 @@ const SQL_HOLDERS = [
   'src/*-cli.ts',
   'src/doctor/*.ts',
   'src/config/database.ts',
-  // Until the delivery's destinations are taken apart.
-  'src/infra/queue-state.ts',
-  'src/modules/webhook-delivery/{health/effects,destinations/targets}.ts',
 ]
 
 const QUERY_STARTERS = [

@@ -252,6 +252,7 @@ export interface AutomationWaitShapes {
 
 export interface Deliveries {
   attempt_count: Generated<number>;
+  bulk: Generated<boolean>;
   created_at: Generated<Timestamp>;
   due_at: Generated<Timestamp | null>;
   event: string;
@@ -434,10 +435,34 @@ export interface PluginSecrets {
   tenant_id: string;
 }
 
+export interface Recoveries {
+  created_at: Generated<Timestamp>;
+  cursor_plugin_id: string | null;
+  delivery_status: string | null;
+  dry_run: boolean;
+  error: string | null;
+  event: string | null;
+  finished_at: Timestamp | null;
+  id: string;
+  lease_token: Generated<Int8>;
+  lease_until: Timestamp | null;
+  plugins: Generated<number>;
+  plugins_open: Generated<number>;
+  queued: Generated<Int8>;
+  scanned: Generated<Int8>;
+  since: Timestamp;
+  skipped: Generated<Int8>;
+  spread: Generated<boolean>;
+  status: Generated<string>;
+  tenant_id: string | null;
+  until: Timestamp;
+}
+
 export interface Replays {
   created_at: Generated<Timestamp>;
   cursor_event_id: string | null;
   delivery_status: string | null;
+  dry_run: Generated<boolean>;
   error: string | null;
   event: string | null;
   finished_at: Timestamp | null;
@@ -446,6 +471,7 @@ export interface Replays {
   lease_until: Timestamp | null;
   plugin_id: string;
   queued: Generated<Int8>;
+  recovery_id: string | null;
   scanned: Generated<Int8>;
   since: Timestamp | null;
   skipped: Generated<Int8>;
@@ -501,6 +527,7 @@ export interface DB {
   plugin_capabilities: PluginCapabilities;
   plugin_secrets: PluginSecrets;
   plugins: Plugins;
+  recoveries: Recoveries;
   replays: Replays;
   seen_event_types: SeenEventTypes;
   tenants: Tenants;

@@ -128,11 +128,22 @@ export interface DB {
       revision: DefaultTo<number>
     }
   >
+  recoveries: Narrow<
+    Raw.Recoveries,
+    {
+      status: DefaultTo<JobStatus>
+      delivery_status: ReplayedStatus | null
+      scanned: DefaultTo<number>
+      queued: DefaultTo<number>
+      skipped: DefaultTo<number>
+      lease_token: DefaultTo<number>
+    }
+  >
   replays: Narrow<
     Raw.Replays,
     {
-      status: DefaultTo<'queued' | 'running' | 'completed' | 'cancelled' | 'failed'>
-      delivery_status: DeliveryStatus | null
+      status: DefaultTo<JobStatus>
+      delivery_status: ReplayedStatus | null
       scanned: DefaultTo<number>
       queued: DefaultTo<number>
       skipped: DefaultTo<number>
@@ -153,7 +164,12 @@ export interface SentRequest {
 }
 
 export type PluginStatus = 'active' | 'paused' | 'disabled'
+/** Of durable jobs. */
+export type JobStatus = 'queued' | 'running' | 'completed' | 'cancelled' | 'failed'
+
 export type DeliveryStatus = 'pending' | 'sent' | 'retry' | 'failed'
+/** What replays choose by. `undelivered`: neither sent nor waiting. */
+export type ReplayedStatus = DeliveryStatus | 'undelivered'
 export type BreakerState = 'closed' | 'open' | 'half_open'
 export type HoldReason = 'breaker_open' | 'retry_after'
 export type SkipReason = 'skipped' | 'plugin_deleted'

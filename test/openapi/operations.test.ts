@@ -218,6 +218,14 @@ t.test('events, deliveries and replays', async (t) => {
   await send('listReplays')
   await send('getReplay', { params: { id: idOf(replay) } })
   await send('cancelReplay', { params: { id: idOf(replay) } })
+
+  const [counting, recovery] = await examples('createRecovery')
+  t.same([counting?.status, recovery?.status], [202, 202])
+  await send('listRecoveries')
+  const recovered = { id: idOf(recovery) }
+  await send('getRecovery', { params: recovered })
+  await send('listRecoveredPlugins', { params: recovered })
+  await send('cancelRecovery', { params: recovered })
 })
 
 t.test('actions by dispatch', async (t) => {

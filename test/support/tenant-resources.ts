@@ -62,6 +62,9 @@ export async function createResources(
     tenant.post('/api/keys', { name: mark, kind: 'tenant', role: 'editor' }),
   )
   const replay = await made<{ id: string }>(tenant.post(`/api/plugins/${slug}/replays`, {}))
+  const recovery = await made<{ id: string }>(
+    tenant.post('/api/recoveries', { since: '2026-05-01T00:00:00Z' }),
+  )
   const erasure = await made<{ id: string }>(
     tenant.post('/api/erasures', { path: 'customer.email', value: `other-${mark}@example.com` }),
   )
@@ -155,6 +158,7 @@ export async function createResources(
     '/api/automation/executions/{id}': minted(execution.id),
     '/api/keys/{id}': minted(key.id),
     '/api/replays/{id}': { ...minted(replay.id), ofPlugin: true },
+    '/api/recoveries/{id}': minted(recovery.id),
     '/api/erasures/{id}': minted(erasure.id),
     '/api/automation/templates/{id}': {
       value: 'abandoned_cart',

@@ -1,7 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { deliveryView } from '#modules/event/index.ts'
-import { viewRequest } from './request-view.ts'
+import { viewRequest } from '../destinations/request-view.ts'
 
 /** Attempts shown with a delivery. */
 const ATTEMPTS_SHOWN = 100
@@ -88,11 +88,17 @@ export async function lockRetryable(trx: Transaction<DB>, tenantId: string, id: 
   )
 }
 
-/** Makes a delivery that has not arrived due now, with a fresh retry schedule. */
+/** Makes a delivery that has not arrived due now, before what replays ask for, with a fresh retry schedule. */
 export async function startAgain(trx: Transaction<DB>, tenantId: string, id: string): Promise<void> {
   await trx
     .updateTable('deliveries')
-    .set({ status: 'pending', reason: 'manual_retry', due_at: sql<Date>`now()`, round_failures: 0 })
+    .set({
+      status: 'pending',
+      reason: 'manual_retry',
+      due_at: sql<Date>`now()`,
+      round_failures: 0,
+      bulk: false,
+    })
     .where('tenant_id', '=', tenantId)
     .where('id', '=', id)
     .where('status', '<>', 'sent')

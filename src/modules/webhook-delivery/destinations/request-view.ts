@@ -1,5 +1,5 @@
 import type { SentRequest } from '#db/schema.ts'
-import { requestHeaders } from '../destinations/attempt.ts'
+import { requestHeaders } from './webhook.ts'
 
 /** What an attempt's request follows from. */
 export interface AttemptFacts {
