@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
+import { cpuTimer } from '#test/support/cpu-time.ts'
 import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
 import { startApp } from '#test/support/app.ts'
 import {
@@ -174,9 +175,9 @@ t.test('a flow of 512 steps is refused unread, one of 500 is compiled in time', 
         title: `{{trigger.order_id}} {{steps.step_${Math.max(0, index - 1)}.output.id | default: ""}}`,
       },
     }))
-  const began = performance.now()
+  const spent = cpuTimer()
   t.match(await created(shop, taskFlow({ steps: steps(500), status: 'active' })), { status: 'active' })
-  t.ok(performance.now() - began < 10_000)
+  t.ok(spent() < 10_000)
   const refused = await shop.post(FLOWS, taskFlow({ steps: steps(512), status: 'active' }))
   t.match(refused.json(), { code: 'flow_invalid', problems: [{ code: 'too_many_steps' }] })
 })
