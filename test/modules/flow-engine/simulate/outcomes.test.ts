@@ -1,6 +1,7 @@
 import t from 'tap'
 import { cpuTimer } from '#test/support/cpu-time.ts'
 import { longestSilence } from '#test/support/silence.ts'
+import type { CanonicalStep } from '#lib/flow/types.ts'
 import { path, requestOf, simulateUnchanged, stop, waitPaid } from './support.ts'
 import { DAY_MS, flowOf, HOUR_MS, post, startReceiver, startWorld, step, wait } from '../support.ts'
 
@@ -27,6 +28,16 @@ t.test('an error that is given takes the error port, else the handlers, else the
   const failed = await simulate(flowOf({ call: post(receiver, '/', 'end') }))
   t.match(failed.end, { status: 'failed', reason: null, handled: false, error: { code: 'http_500' } })
   t.equal(receiver.received.length, 0)
+})
+
+t.test('a step of a type that this release does not know fails as it would in an execution', async (t) => {
+  const shop = await world.shop()
+  const far = { ...stop(), type: 'teleport', next: { next: 'end' } } as unknown as CanonicalStep
+  const simulation = await simulateUnchanged(t, world, shop, flowOf({ far }))
+  t.match(simulation.steps, [
+    { type: 'teleport', status: 'failed', error: { code: 'unknown_step' }, would: null },
+  ])
+  t.match(simulation.end, { status: 'failed', error: { code: 'unknown_step', step_id: 'far' } })
 })
 
 t.test('a wait takes the event that was given if it meets it, else it times out', async (t) => {
