@@ -15,6 +15,7 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
       'test/db/errors.test.ts',
       'test/db/migrate.test.ts',
       'test/demo.test.ts',
+      'test/deploy-kubernetes.test.ts',
       'test/deploy.test.ts',
       'test/docs-flows.test.ts',
       'test/docs-in-order.test.ts',
