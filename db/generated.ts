@@ -354,6 +354,13 @@ export interface Events {
   tenant_id: string;
 }
 
+export interface EventSegments {
+  claimed_at: Generated<Timestamp>;
+  plugin_id: string | null;
+  segment: string;
+  tenant_id: string;
+}
+
 export interface EventTypes {
   created_at: Generated<Timestamp>;
   description: string | null;
@@ -493,6 +500,7 @@ export interface DB {
   delivery_lanes: DeliveryLanes;
   delivery_workers: DeliveryWorkers;
   erasures: Erasures;
+  event_segments: EventSegments;
   event_types: EventTypes;
   events: Events;
   feed_epochs: FeedEpochs;

@@ -98,6 +98,7 @@ export interface DB {
       position: DefaultTo<number>
     }
   >
+  event_segments: Raw.EventSegments
   event_types: Narrow<
     Raw.EventTypes,
     { sample: Json<unknown> | null; schema: Json<Record<string, unknown>> | null }

@@ -191,6 +191,11 @@ t.test('events, deliveries and replays', async (t) => {
   await send('getEventType', { params })
   await send('listEventTypes', { query: { source: 'tenant' } })
   await send('deleteEventType', { params })
+  const segment = { segment: 'letters' }
+  await examples('assignEventSegment', { params: segment })
+  await send('assignEventSegment', { params: segment, body: { plugin: 'loyalty' } })
+  await send('listEventSegments', { query: { limit: '1' } })
+  await send('releaseEventSegment', { params: segment })
 
   const taken = await examples('createEvents')
   t.same(

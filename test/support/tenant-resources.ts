@@ -131,6 +131,12 @@ export async function createResources(
       named: true,
       ofPlugin: false,
     },
+    '/api/event-segments/{segment}': {
+      value: `plugin_${mark}`,
+      unknown: () => `plugin_${randomName()}`,
+      named: true,
+      ofPlugin: false,
+    },
     '/api/automation/flows/{id}': minted(flow.id),
     '/api/automations/{id}': minted(automation.id),
     '/api/automation/messages/{id}': minted(message.id),

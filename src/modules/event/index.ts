@@ -1,7 +1,7 @@
 /**
  * Events: intake, catalogue and feed.
  *
- * Owns `events`, `event_types`, `seen_event_types` and `feed_epochs`, and inserts `deliveries`. What always holds:
+ * Owns `events`, `event_types`, `event_segments`, `seen_event_types` and `feed_epochs`, and inserts `deliveries`. What always holds:
  *
  * - An event and one delivery for each plugin that is subscribed to it are one transaction, and nobody is told of an
  *   event before its commit.
@@ -26,6 +26,9 @@ import { INTAKE_SCHEMAS } from './intake/schemas.ts'
 import { recordSeenTypes } from './types/seen-types.ts'
 import { typeRoutes } from './types/routes.ts'
 import { TYPE_SCHEMAS } from './types/schemas.ts'
+import { segmentRoutes } from './segments/routes.ts'
+import { SEGMENT_SCHEMAS } from './segments/schemas.ts'
+import { claimSegment } from './segments/service.ts'
 import type { EventService } from './context.ts'
 
 export { CATALOGUE, ENTITIES } from './catalogue/index.ts'
@@ -36,6 +39,8 @@ export { isSubscribed } from './intake/snapshot.ts'
 export { type PluginType, removePluginTypes, replacePluginTypes } from './types/plugin-types.ts'
 export { type EventRow, scanFeed, type ScannedEvent, selectEvents } from './feed/repository.ts'
 export type { EventService } from './context.ts'
+export { loadSegments } from './segments/repository.ts'
+export type { Segments } from './segments/segments.ts'
 export { pastEvent, sampleOfType, subscriptionWarnings, type TrialEvent } from './feed/subscription-trial.ts'
 export { queueAgain, selectOverallStatus } from './feed/resend-repository.ts'
 
@@ -67,6 +72,7 @@ export default fp(
       count: (result, source) => app.metrics.intakeEvents.inc({ result, source }),
       log: new IntakeLog(app.log),
       quotas: app.quotas,
+      claim: (wanted) => claimSegment(app.db, wanted),
       recordSeen: (events) => recordSeenTypes({ db: app.db, log: app.log }, events),
     })
     const events: EventService = {
@@ -78,10 +84,13 @@ export default fp(
     }
     app.apiDocument.addTag('events', 'Intake, the feed and the catalogue of event types')
     app.decorate('events', events)
-    for (const schema of [...INTAKE_SCHEMAS, ...FEED_SCHEMAS, ...TYPE_SCHEMAS]) app.addSchema(schema)
+    for (const schema of [...INTAKE_SCHEMAS, ...FEED_SCHEMAS, ...TYPE_SCHEMAS, ...SEGMENT_SCHEMAS]) {
+      app.addSchema(schema)
+    }
     await app.register(intakeRoutes, { events })
     eventRoutes(app, { db: app.db, signals: app.signals })
     typeRoutes(app, { db: app.db })
+    segmentRoutes(app, { db: app.db })
   },
   { name: 'events', dependencies: ['db', 'signals', 'metrics', 'auth', 'quotas'] },
 )

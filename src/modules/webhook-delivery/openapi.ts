@@ -43,6 +43,14 @@ const DELIVERY_HEADERS = [
     example: 'product.created',
   },
   {
+    name: 'webhook-publisher',
+    description:
+      'Who says so: `platform`, which is the platform, the shop or the service, or the slug of the plugin that ' +
+      'published the event by its own key',
+    schema: { type: 'string' },
+    example: 'platform',
+  },
+  {
     name: 'webhook-attempt',
     description: 'Which attempt at this delivery it is: 1 for the first',
     schema: { type: 'string', pattern: '^\\d+$' },

@@ -85,6 +85,7 @@ export class Sender {
           causationId: job.eventId,
           causationDepth: job.causationDepth + 1,
           event: job.event,
+          publisher: job.publisher,
           attempt: job.attemptCount + 1,
         })
         if (!lane.abandoned) this.#conclude(lane, job, result)

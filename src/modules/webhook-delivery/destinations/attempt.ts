@@ -40,6 +40,8 @@ export interface Dispatch extends WebhookMessage {
   causationId: string | null
   causationDepth: number
   event: string
+  /** The slug of the plugin that published it, or `platform`. */
+  publisher: string
   /** 1 for the first. */
   attempt: number
 }
@@ -74,6 +76,7 @@ export function requestHeaders(target: Signer, message: Dispatch, nowMs: number)
     ...(message.causationId !== null && { [CAUSATION_ID_HEADER]: message.causationId }),
     [CAUSATION_DEPTH_HEADER]: String(message.causationDepth),
     'webhook-event': message.event,
+    'webhook-publisher': message.publisher,
     'webhook-attempt': String(message.attempt),
   }
 }

@@ -8,6 +8,7 @@ import { Room } from '../lanes/capacity.ts'
 interface Content {
   readonly body: string
   readonly causationDepth: number
+  readonly publisher: string
 }
 
 type Due = DueDelivery & { id: string; event_id: string; event: string }
@@ -91,7 +92,11 @@ export class DueReader {
     for (const found of await fetchBodies(this.#pool, [...unknown.values()], FETCH_BODY_MAX_BYTES)) {
       if (found.over_budget) deferred.add(found.id)
       else if (found.body !== null) {
-        const content = { body: found.body, causationDepth: found.causation_depth }
+        const content = {
+          body: found.body,
+          causationDepth: found.causation_depth,
+          publisher: found.publisher,
+        }
         bodies.set(found.id, content)
         this.#bodies.set(found.id, content)
       }
@@ -139,5 +144,6 @@ function toJob(row: Due, content: Content | null): Job {
     roundFailures: row.round_failures,
     body: content?.body ?? null,
     causationDepth: content?.causationDepth ?? 0,
+    publisher: content?.publisher ?? 'platform',
   }
 }

@@ -14,6 +14,7 @@ export interface Job {
   body: string | null
   /** Of the event; what the delivery leads to has one more. */
   causationDepth: number
+  publisher: string
 }
 
 /** Who may use how much of a worker: see room.ts. */

@@ -156,6 +156,7 @@ export async function sendTest(
     causationId: null,
     causationDepth: 1,
     event: 'plugin.test',
+    publisher: 'platform',
     attempt: 1,
   })
   return {
