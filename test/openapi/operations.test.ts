@@ -202,7 +202,11 @@ t.test('events, deliveries and replays', async (t) => {
     taken.map(({ body }) => body.summary?.rejected ?? 0),
     taken.map(() => 0),
   )
-  const causation = { 'x-causation-id': crypto.randomUUID(), 'x-causation-depth': '1' }
+  const causation = {
+    'x-causation-id': crypto.randomUUID(),
+    'x-causation-depth': '1',
+    'x-causation-token': 'abc',
+  }
   const { body: event } = await send('createEvents', {
     headers: { 'idempotency-key': 'order-1', ...causation },
     body: { event: 'order.created', data: { order_id: 'ord_1' } },

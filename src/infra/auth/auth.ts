@@ -108,7 +108,12 @@ export interface AuthOptions {
 
 export default fp(
   async (app, options: AuthOptions) => {
-    const cache = new KeyCache<KnownKey>({ ttlMs: KEY_CACHE_MS, maxEntries: KEY_CACHE_MAX })
+    const cache = new KeyCache<KnownKey>({
+      ttlMs: KEY_CACHE_MS,
+      maxEntries: KEY_CACHE_MAX,
+      // It ends with its plugin, everywhere at once.
+      keeps: ({ actor }) => actor.kind !== 'plugin',
+    })
     const platformHash = options.platformKey === null ? null : hashApiKey(options.platformKey)
     const knownTenants = new LRUCache<string, true>({ max: TENANT_CACHE_MAX })
     /** Keys that were live when they were last looked up: an address that others fail from does not shut them out. */

@@ -7,7 +7,7 @@ import { isUuid } from '#lib/ids.ts'
 import { problems, ref } from '#lib/api/schema.ts'
 import { complete, completionClaim } from './completion/completion.ts'
 import type { CompletionClaim } from './completion/token.ts'
-import { invocationCompleted, invocationExpired, invocationNotFound } from './errors.ts'
+import { completionRefused, invocationCompleted, invocationExpired, invocationNotFound } from './errors.ts'
 import {
   Completion,
   CompletionHeaders,
@@ -118,7 +118,9 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
         description:
           'No key is needed: any X-Completion-Token that came with the action is enough, also one of an earlier ' +
           'attempt. The same result again is answered with 200 and changes nothing, so send it until it is answered; ' +
-          'another one is refused with invocation_completed. What the plugin reports counts more than how the call ended.',
+          'another one is refused with invocation_completed. What the plugin reports counts more than how the call ended. ' +
+          'A plugin that is paused or removed completes nothing, and a token ends with the signing secret that was ' +
+          'current when it was given.',
         security: [],
         params: CompletionParams,
         headers: CompletionHeaders,
@@ -128,6 +130,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
           ...problems(
             ...OPEN_PROBLEMS,
             ...BODY_PROBLEMS,
+            completionRefused,
             invocationNotFound,
             invocationCompleted,
             invocationExpired,

@@ -32,7 +32,13 @@ import { claimSegment } from './segments/service.ts'
 import type { EventService } from './context.ts'
 
 export { CATALOGUE, ENTITIES } from './catalogue/index.ts'
-export { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER, MAX_CAUSATION_DEPTH } from './intake/causation.ts'
+export {
+  CAUSATION_DEPTH_HEADER,
+  CAUSATION_ID_HEADER,
+  CAUSATION_TOKEN_HEADER,
+  causationToken,
+  MAX_CAUSATION_DEPTH,
+} from './intake/causation.ts'
 export { deliveryView } from './feed/delivery-view.ts'
 export { eventBodyGone, eventNotFound, eventTypeNotFound } from './errors.ts'
 export { isSubscribed } from './intake/snapshot.ts'
@@ -87,12 +93,12 @@ export default fp(
     for (const schema of [...INTAKE_SCHEMAS, ...FEED_SCHEMAS, ...TYPE_SCHEMAS, ...SEGMENT_SCHEMAS]) {
       app.addSchema(schema)
     }
-    await app.register(intakeRoutes, { events })
+    await app.register(intakeRoutes, { events, secretBox: app.secretBox })
     eventRoutes(app, { db: app.db, signals: app.signals })
     typeRoutes(app, { db: app.db })
     segmentRoutes(app, { db: app.db })
   },
-  { name: 'events', dependencies: ['db', 'signals', 'metrics', 'auth', 'quotas'] },
+  { name: 'events', dependencies: ['db', 'signals', 'metrics', 'auth', 'quotas', 'secrets'] },
 )
 
 /** Shares one success; a failure is everybody's who waits for it, and the next caller tries again. */

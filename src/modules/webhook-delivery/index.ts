@@ -54,6 +54,7 @@ export default fp(
         {
           pool: app.pools.worker,
           egress: app.egress,
+          secretBox: app.secretBox,
           targets,
           metrics: app.metrics,
           log: app.log,

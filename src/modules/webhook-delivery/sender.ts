@@ -1,5 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Egress } from '#infra/egress/index.ts'
+import { causationToken } from '#modules/event/index.ts'
+import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { Metrics } from '#infra/metrics.ts'
 import { type Attempt, attempt } from './destinations/attempt.ts'
 import { afterAttempt, effectsOf, type HealthEffect } from './health/health.ts'
@@ -15,6 +17,7 @@ const LEASE_MARGIN_MS = 1_000
 
 interface SenderContext {
   egress: Egress
+  secretBox: SecretBox
   metrics: Metrics
   log: FastifyBaseLogger
 }
@@ -79,11 +82,13 @@ export class Sender {
     try {
       if (job.body === null) this.#events.concluded({ lane, outcome: bodyGone(lane, job), effects: [] })
       else {
+        const causation = { id: job.eventId, depth: job.causationDepth + 1 }
         const result = await attempt(this.#ctx.egress, lane.target, {
           id: job.eventId,
           body: job.body,
-          causationId: job.eventId,
-          causationDepth: job.causationDepth + 1,
+          causationId: causation.id,
+          causationDepth: causation.depth,
+          causationToken: causationToken(this.#ctx.secretBox, lane.target, causation),
           event: job.event,
           publisher: job.publisher,
           attempt: job.attemptCount + 1,

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import type { Egress } from '#infra/egress/index.ts'
 import type { Metrics } from '#infra/metrics.ts'
+import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import { Pulse, type Standing } from '#lib/async/pulse.ts'
 import { DueReader } from './due/reader.ts'
 import { EffectQueue } from './health/effect-queue.ts'
@@ -18,6 +19,7 @@ import type { TargetCache } from './destinations/targets.ts'
 export interface WorkerContext {
   pool: pg.Pool
   egress: Egress
+  secretBox: SecretBox
   targets: TargetCache
   metrics: Metrics
   log: FastifyBaseLogger

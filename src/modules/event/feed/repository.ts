@@ -164,11 +164,16 @@ export async function findSubscriber(
   tenantId: string,
   pluginId: string,
 ): Promise<
-  { includeOwn: boolean; subscriptions: readonly { event: string; filter?: unknown }[] } | undefined
+  | {
+      includeOwn: boolean
+      subscriptions: readonly { event: string; filter?: unknown }[]
+      registeredAt: Date
+    }
+  | undefined
 > {
   return db
     .selectFrom('plugins')
-    .select(['subscriptions', 'include_own as includeOwn'])
+    .select(['subscriptions', 'include_own as includeOwn', 'created_at as registeredAt'])
     .where('tenant_id', '=', tenantId)
     .where('id', '=', pluginId)
     .where('deleted_at', 'is', null)

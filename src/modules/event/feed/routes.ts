@@ -33,7 +33,7 @@ export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
         description:
           'For reconciling: keep `next_cursor` and go on from there. No event appears behind a cursor that was given ' +
           'out, although transactions end in any order. A page may be short, or empty, while `has_more` is true. ' +
-          "A plugin's key sees the events that the plugin is subscribed to.",
+          "A plugin's key sees the events since its registration that the plugin is subscribed to.",
         querystring: FeedQuery,
         response: { 200: ref(EventPage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },

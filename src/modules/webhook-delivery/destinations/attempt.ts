@@ -1,5 +1,5 @@
 import type { Egress, EgressResponse } from '#infra/egress/index.ts'
-import { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER } from '#modules/event/index.ts'
+import { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER, CAUSATION_TOKEN_HEADER } from '#modules/event/index.ts'
 import { signWebhook } from '#lib/secrets/signature.ts'
 
 /** Where and how a plugin's deliveries go: its settings with secrets opened, as of `revision`. */
@@ -15,6 +15,8 @@ export interface DeliveryTarget {
   baseUrl: string
   /** The plugin's own request headers. */
   headers: Readonly<Record<string, string>>
+  /** The current signing secret. */
+  secretId: string | null
   /** Live signing keys, the current one first; `expiresAt` in epoch milliseconds. */
   keys: readonly { key: Buffer; expiresAt: number | null }[]
   /** Seconds after each failed attempt. */
@@ -39,6 +41,8 @@ export interface Dispatch extends WebhookMessage {
   /** To be handed back with events that the plugin publishes because of this one; null: no event that is kept. */
   causationId: string | null
   causationDepth: number
+  /** By which the plugin shows that it was told so; null: there is nothing to hand back. */
+  causationToken: string | null
   event: string
   /** The slug of the plugin that published it, or `platform`. */
   publisher: string
@@ -75,6 +79,7 @@ export function requestHeaders(target: Signer, message: Dispatch, nowMs: number)
     ...signedHeaders(target, message, nowMs),
     ...(message.causationId !== null && { [CAUSATION_ID_HEADER]: message.causationId }),
     [CAUSATION_DEPTH_HEADER]: String(message.causationDepth),
+    ...(message.causationToken !== null && { [CAUSATION_TOKEN_HEADER]: message.causationToken }),
     'webhook-event': message.event,
     'webhook-publisher': message.publisher,
     'webhook-attempt': String(message.attempt),

@@ -115,6 +115,7 @@ export class TargetCache {
           url: row.webhook_url,
           baseUrl: row.base_url,
           ...this.#open(row),
+          secretId: row.secrets?.[0]?.id ?? null,
           retrySchedule: row.retry_schedule ?? this.#defaults.retrySchedule,
           timeoutMs: row.timeout_ms ?? this.#defaults.timeoutMs,
           ratePerSecond: row.rate_limit_per_second,

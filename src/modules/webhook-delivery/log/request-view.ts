@@ -20,7 +20,16 @@ export function viewRequest({ url, headers }: SentRequest, facts: AttemptFacts) 
   const own = Object.fromEntries(headers.map((name) => [name, REDACTED]))
   const sent = requestHeaders(
     { headers: own, keys: [], tenantId },
-    { id: eventId, body: '', causationId: eventId, causationDepth, event, publisher, attempt },
+    {
+      id: eventId,
+      body: '',
+      causationId: eventId,
+      causationDepth,
+      causationToken: REDACTED,
+      event,
+      publisher,
+      attempt,
+    },
     startedAt.getTime(),
   )
   return { method: 'POST', url, headers: { ...sent, 'webhook-signature': REDACTED } }

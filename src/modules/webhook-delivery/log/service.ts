@@ -155,6 +155,7 @@ export async function sendTest(
     body,
     causationId: null,
     causationDepth: 1,
+    causationToken: null,
     event: 'plugin.test',
     publisher: 'platform',
     attempt: 1,
