@@ -49,6 +49,14 @@ export interface ActionInvocations {
   tenant_id: string;
 }
 
+export interface ActionNames {
+  action_type: string;
+  chosen_at: Timestamp | null;
+  plugin_id: string;
+  since: Generated<Timestamp>;
+  tenant_id: string;
+}
+
 export interface ApiKeys {
   created_at: Generated<Timestamp>;
   expires_at: Timestamp | null;
@@ -420,6 +428,7 @@ export interface Plugins {
   registered_actions: Generated<Json>;
   retry_schedule: number[] | null;
   revision: Generated<Int8>;
+  scopes: Json | null;
   slug: string;
   status: Generated<string>;
   status_changed_at: Generated<Timestamp>;
@@ -482,6 +491,7 @@ export interface Tenants {
 
 export interface DB {
   action_invocations: ActionInvocations;
+  action_names: ActionNames;
   api_keys: ApiKeys;
   audit_log: AuditLog;
   automation_enrolments: AutomationEnrolments;

@@ -98,6 +98,7 @@ export interface DB {
       position: DefaultTo<number>
     }
   >
+  action_names: Raw.ActionNames
   event_segments: Raw.EventSegments
   event_types: Narrow<
     Raw.EventTypes,
@@ -126,6 +127,7 @@ export interface DB {
       subscriptions: Json<StoredSubscription[]>
       metadata: Json<Record<string, unknown>>
       registered_actions: Json<Record<string, unknown>[]>
+      scopes: Json<string[]> | null
       revision: DefaultTo<number>
     }
   >

@@ -169,6 +169,10 @@ t.test('plugins, their actions and capabilities', async (t) => {
     status: 304,
   })
   await send('listActions', { query: { group: 'plugin' } })
+  const [action] = (await send('listPluginActions', { params })).body.data as unknown as {
+    action_type: string
+  }[]
+  await examples('chooseActionOwner', { params: { action_type: action?.action_type ?? '' } })
   await examples('testSubscriptions', { params })
   await examples('rotateSecret', { params })
   await send('rotateSecret', { params })

@@ -131,6 +131,12 @@ export async function createResources(
       named: true,
       ofPlugin: false,
     },
+    '/api/plugins/actions/{action_type}': {
+      value: `do_${mark}`,
+      unknown: () => `do_${randomName()}`,
+      named: false,
+      ofPlugin: true,
+    },
     '/api/event-segments/{segment}': {
       value: `plugin_${mark}`,
       unknown: () => `plugin_${randomName()}`,

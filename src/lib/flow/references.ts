@@ -5,7 +5,7 @@ import { readSource } from './read/source.ts'
 
 export interface ActionReference {
   actionType: string
-  /** As written; null: whoever alone has the action. */
+  /** As written; null: whose the action's name is. */
   pluginRef: string | null
 }
 

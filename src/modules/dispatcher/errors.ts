@@ -33,7 +33,6 @@ export const ACTION_ERROR_CODES = [
   'unknown_plugin',
   'plugin_inactive',
   'secret_unreadable',
-  'ambiguous_action',
   'missing_field',
   'invalid_payload',
   'event_key_conflict',

@@ -17,6 +17,7 @@ import { pluginExists, pluginNotFound, refuseInvalid } from './errors.ts'
 import { giveUpWaiting, insertLane, resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
 import {
+  deleteActionNames,
   deleteCapabilities,
   findPlugin,
   insertPlugin,
@@ -121,6 +122,7 @@ export async function deletePlugin(
     await markPluginDeleted(trx, tenantId, row.id)
     await deleteSecrets(trx, tenantId, row.id)
     await deleteCapabilities(trx, tenantId, row.id)
+    await deleteActionNames(trx, tenantId, row.id)
     await removePluginTypes(trx, tenantId, row.id)
     const revoked = await revokePluginKeys(trx, tenantId, row.id)
     await resetLane(trx, tenantId, row.id)

@@ -236,6 +236,7 @@ type KeptColumn =
   | 'status_reason'
   | 'status_changed_at'
   | 'registered_actions'
+  | 'scopes'
   | 'revision'
   | 'created_at'
   | 'updated_at'
