@@ -33,11 +33,13 @@ import type { EventService } from './context.ts'
 
 export { CATALOGUE, ENTITIES } from './catalogue/index.ts'
 export {
+  believedCausation,
   CAUSATION_DEPTH_HEADER,
   CAUSATION_ID_HEADER,
   CAUSATION_TOKEN_HEADER,
   causationToken,
   MAX_CAUSATION_DEPTH,
+  readCausationHeaders,
 } from './intake/causation.ts'
 export { deliveryView } from './feed/delivery-repository.ts'
 export { eventBodyGone, eventNotFound, eventTypeNotFound } from './errors.ts'

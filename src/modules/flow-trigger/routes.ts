@@ -36,7 +36,7 @@ export async function flowTriggerRoutes(app: FastifyInstance, ctx: FlowTriggerRo
   api.post(
     '/hooks/:token',
     {
-      config: { access: { role: 'public' }, rateLimit: false, dataMembers: 'all' },
+      config: { rateLimit: false, dataMembers: 'all' },
       // Before the body is read: who does not know a URL does not get to send us a megabyte.
       onRequest: async (request) => {
         request.inlet = await opened(request)
@@ -70,7 +70,6 @@ export async function flowTriggerRoutes(app: FastifyInstance, ctx: FlowTriggerRo
   api.post(
     '/api/automation/flows/:id/inlets/:trigger_id/rotate',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'rotateInlet',
         tags,

@@ -38,7 +38,6 @@ export function registryRoutes(
   api.get(
     '/api/plugins/actions',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'listActions',
         tags,
@@ -61,7 +60,6 @@ export function registryRoutes(
   api.put(
     '/api/plugins/actions/:action_type/owner',
     {
-      config: { access: { role: 'admin' } },
       schema: {
         operationId: 'chooseActionOwner',
         tags,
@@ -90,7 +88,6 @@ export function registryRoutes(
   api.get(
     '/api/plugins/:slug/actions',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'listPluginActions',
         tags,
@@ -115,7 +112,6 @@ export function registryRoutes(
   api.post(
     '/api/plugins/:slug/register-actions',
     {
-      config: { access: { role: 'editor', plugin: true } },
       schema: {
         operationId: 'registerActions',
         tags,

@@ -164,9 +164,13 @@ async function readRequest(
     const detail = 'must be before until, and not in the future'
     throw invalidRequest(undefined, { errors: [{ pointer: '/since', detail }] })
   }
+  // By its own key a plugin gets nothing from before it was there; the shop may have it sent.
+  const isOwn = actor.pluginId !== null && input.status === undefined
+  const { registeredAt } = plugin
+  const from = isOwn && (since === null || since < registeredAt) ? registeredAt : since
   return {
     plugin,
-    criteria: { since, until, event: input.event ?? null, deliveryStatus: input.status ?? null },
+    criteria: { since: from, until, event: input.event ?? null, deliveryStatus: input.status ?? null },
   }
 }
 

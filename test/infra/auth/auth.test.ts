@@ -43,8 +43,8 @@ async function startAuth(
   }
   app.get('/public', { config: { access: { role: 'public' } } }, async () => 'ok')
   app.get('/forgotten', async () => 'ok')
-  app.get('/own', { config: { access: { role: 'admin', plugin: true } } }, async () => 'ok')
-  app.get('/plugins/:slug', { config: { access: { role: 'admin', plugin: true } } }, async () => 'ok')
+  app.get('/own', { config: { access: { role: 'admin', plugin: 'self:read' } } }, async () => 'ok')
+  app.get('/plugins/:slug', { config: { access: { role: 'admin', plugin: 'self:read' } } }, async () => 'ok')
   app.get('/tenant', { config: { access: { role: 'viewer' } } }, async ({ tenantId }) => tenantId)
   app.get(
     '/scope',
@@ -56,7 +56,7 @@ async function startAuth(
     { config: { access: { role: 'editor' } } },
     async (request) => request.tenantFor(request.body.tenant_id),
   )
-  app.get('/actor', { config: { access: { role: 'viewer', plugin: true } } }, async ({ actor }) => actor)
+  app.get('/actor', { config: { access: { role: 'viewer', plugin: 'self:read' } } }, async ({ actor }) => actor)
   await app.ready()
   return app
 }

@@ -61,7 +61,6 @@ export async function intakeRoutes(
     {
       bodyLimit: BATCH_BODY_LIMIT,
       // A batch may name the tenant of each event.
-      config: { access: { role: 'editor', plugin: true, tenant: 'optional' } },
       validatorCompiler,
       serializerCompiler,
       schema: {
@@ -101,7 +100,6 @@ export async function intakeRoutes(
   app.options(
     '/api/events',
     {
-      config: { access: { role: 'public' } },
       schema: {
         operationId: 'allowEvents',
         tags: ['events'],
@@ -124,7 +122,6 @@ export async function intakeRoutes(
   app.post(
     '/plugins/automation/webhook',
     {
-      config: { access: { role: 'editor', plugin: true, tenant: 'optional' } },
       validatorCompiler,
       serializerCompiler,
       schema: {

@@ -23,7 +23,6 @@ export function segmentRoutes(app: FastifyInstance, ctx: SegmentContext): void {
   api.get(
     '/api/event-segments',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'listEventSegments',
         tags,
@@ -42,7 +41,6 @@ export function segmentRoutes(app: FastifyInstance, ctx: SegmentContext): void {
   api.put(
     '/api/event-segments/:segment',
     {
-      config: { access: { role: 'admin' } },
       schema: {
         operationId: 'assignEventSegment',
         tags,
@@ -69,7 +67,6 @@ export function segmentRoutes(app: FastifyInstance, ctx: SegmentContext): void {
   api.delete(
     '/api/event-segments/:segment',
     {
-      config: { access: { role: 'admin' } },
       schema: {
         operationId: 'releaseEventSegment',
         tags,

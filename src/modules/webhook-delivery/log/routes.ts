@@ -24,7 +24,6 @@ export async function deliveryRoutes(app: FastifyInstance, options: { ctx: Deliv
   api.get(
     '/api/plugins/events',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'listDeliveries',
         tags: ['deliveries'],
@@ -43,7 +42,6 @@ export async function deliveryRoutes(app: FastifyInstance, options: { ctx: Deliv
   api.post(
     '/api/plugins/events',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'processDeliveries',
         tags: ['deliveries'],
@@ -62,7 +60,6 @@ export async function deliveryRoutes(app: FastifyInstance, options: { ctx: Deliv
   api.get(
     '/api/plugins/events/:id',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'getDelivery',
         tags: ['deliveries'],
@@ -81,7 +78,6 @@ export async function deliveryRoutes(app: FastifyInstance, options: { ctx: Deliv
   api.post(
     '/api/plugins/events/:id/retry',
     {
-      config: { access: { role: 'editor', plugin: true } },
       schema: {
         operationId: 'retryDelivery',
         tags: ['deliveries'],
