@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { readJsonb } from '#db/json.ts'
-import { type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
+import { type NameOwner, type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
 import { PLATFORM_ACTIONS } from './platform-actions.ts'
 import { type PluginHead, selectPluginActions, selectPluginHeads, selectSharedNames } from './repository.ts'
 import type { Picture } from './version-cache.ts'
@@ -64,12 +64,6 @@ export class ActionIndex implements Picture {
     }
     return actions
   }
-}
-
-/** A plugin that has an action of a name. */
-export interface NameOwner {
-  action_type: string
-  plugin_id: string
 }
 
 /** Says of every action whether it is the one that is meant when no plugin is named. */

@@ -48,6 +48,12 @@ export interface StoredAction {
   origin: ActionOrigin
 }
 
+/** A plugin that has an action of a name. */
+export interface NameOwner {
+  action_type: string
+  plugin_id: string
+}
+
 const PATH_FIELDS = /:([a-z_]+)/g
 
 /** Fields that a platform action's path takes from the payload: `/api/products/:id` takes `id`. */

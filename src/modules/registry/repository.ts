@@ -1,7 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB, PluginStatus } from '#db/schema.ts'
-import type { StoredAction } from './action.ts'
-import type { NameOwner } from './action-index.ts'
+import type { NameOwner, StoredAction } from './action.ts'
 
 export interface PluginHead {
   id: string

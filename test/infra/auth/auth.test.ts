@@ -56,7 +56,11 @@ async function startAuth(
     { config: { access: { role: 'editor' } } },
     async (request) => request.tenantFor(request.body.tenant_id),
   )
-  app.get('/actor', { config: { access: { role: 'viewer', plugin: 'self:read' } } }, async ({ actor }) => actor)
+  app.get(
+    '/actor',
+    { config: { access: { role: 'viewer', plugin: 'self:read' } } },
+    async ({ actor }) => actor,
+  )
   await app.ready()
   return app
 }
