@@ -6,7 +6,7 @@
  * - An event and one delivery for each plugin that is subscribed to it are one transaction, and nobody is told of an
  *   event before its commit.
  * - A plugin whose registration was answered before an event was sent gets it, on any replica (intake/write-repository.ts).
- * - A source id stands for one event of its tenant.
+ * - A source id stands for one event of its publisher in its tenant.
  * - The body is text that is decided once, in compose.ts.
  * - A type that nobody has declared is put into its tenant's catalogue after its first event is stored, not for it:
  *   that this fails costs no event (seen-types.ts).

@@ -24,7 +24,7 @@ const sourceId = Type.String({
   minLength: 1,
   maxLength: 255,
   description:
-    "The caller's own id, unique within the tenant: the same event again is answered with the first one's result",
+    "The caller's own id, unique among those of its plugin's key, or of the platform and the shop: the same event again is answered with the first one's result",
 })
 
 const causationToken = Type.String({
