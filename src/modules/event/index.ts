@@ -99,10 +99,10 @@ export default fp(
     for (const schema of [...INTAKE_SCHEMAS, ...FEED_SCHEMAS, ...TYPE_SCHEMAS, ...SEGMENT_SCHEMAS]) {
       app.addSchema(schema)
     }
-    await app.register(intakeRoutes, { events, secretBox: app.secretBox })
-    eventRoutes(app, { db: app.db, signals: app.signals })
-    typeRoutes(app, { db: app.db })
-    segmentRoutes(app, { db: app.db })
+    await app.register(async (routes) => intakeRoutes(routes, { events, secretBox: app.secretBox }))
+    await app.register(async (routes) => eventRoutes(routes, { db: app.db, signals: app.signals }))
+    await app.register(async (routes) => typeRoutes(routes, { db: app.db }))
+    await app.register(async (routes) => segmentRoutes(routes, { db: app.db }))
   },
   { name: 'events', dependencies: ['db', 'signals', 'metrics', 'auth', 'quotas', 'secrets'] },
 )

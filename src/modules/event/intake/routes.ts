@@ -11,6 +11,7 @@ import {
   eventTooLarge,
   eventTypeForbidden,
   eventTypeUnknown,
+  tooManyDeliveries,
 } from '../errors.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import { believedCausation } from './causation.ts'
@@ -35,6 +36,7 @@ const INTAKE_PROBLEMS = [
   eventTypeForbidden,
   eventConflict,
   eventTooLarge,
+  tooManyDeliveries,
   eventTypeUnknown,
   eventSchemaMismatch,
 ]
@@ -44,11 +46,10 @@ const validatorCompiler = () => () => true
 /** Answers are made member by member in submit.ts; telling one shape from the other by schema costs more than both. */
 const serializerCompiler = () => (answer: unknown) => JSON.stringify(answer)
 
-export async function intakeRoutes(
+export function intakeRoutes(
   app: FastifyInstance,
-  options: { events: EventService; secretBox: SecretBox },
-): Promise<void> {
-  const { events, secretBox } = options
+  { events, secretBox }: { events: EventService; secretBox: SecretBox },
+): void {
   app.removeContentTypeParser(JSON_TYPE)
   for (const type of [JSON_TYPE, STRUCTURED, BATCHED, JSON_LIKE]) {
     app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) =>
