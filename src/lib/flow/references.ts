@@ -1,7 +1,8 @@
 import { collectSteps } from './read/drafts.ts'
-import { messageAction } from './read/message-send.ts'
 import { ProblemList } from './problems.ts'
 import { readSource } from './read/source.ts'
+import { NO_REFERENCES, type StepReferences } from './steps/definition.ts'
+import { findDefinition } from './steps/index.ts'
 
 export interface ActionReference {
   actionType: string
@@ -10,7 +11,7 @@ export interface ActionReference {
 }
 
 /**
- * The actions that a definition names, each once: what a caller has to look up before `compileFlow` asks its
+ * Lists the actions that a definition names, each once: what a caller has to look up before `compileFlow` asks its
  * catalogue for them. Wrong parts are skipped; compiling reports them.
  */
 export function actionReferences(definition: unknown): ActionReference[] {
@@ -18,18 +19,14 @@ export function actionReferences(definition: unknown): ActionReference[] {
   const source = readSource(definition, problems)
   const references = new Map<string, ActionReference>()
   for (const { members } of source ? collectSteps(source, problems) : []) {
-    const { actionType, pluginRef } = namedAction(members) ?? {}
+    const { actionType, pluginRef } = stepReferences(members).action ?? {}
     if (typeof actionType !== 'string' || (pluginRef !== null && typeof pluginRef !== 'string')) continue
     references.set(JSON.stringify([actionType, pluginRef]), { actionType, pluginRef })
   }
   return [...references.values()]
 }
 
-function namedAction(members: Record<string, unknown>): { actionType: unknown; pluginRef: unknown } | null {
-  if (members['type'] === 'message') return messageAction(members)
-  if (members['type'] !== 'action') return null
-  return {
-    actionType: members['action_type'] ?? members['action_id'],
-    pluginRef: members['plugin_id'] ?? null,
-  }
+/** Finds what a step names of the tenant, by its type; a step of no type that there is names nothing. */
+export function stepReferences(members: Record<string, unknown>): StepReferences {
+  return findDefinition(members['type'])?.references(members) ?? NO_REFERENCES
 }

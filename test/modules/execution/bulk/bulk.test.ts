@@ -14,7 +14,6 @@ import {
 } from '#test/modules/flow-engine/support.ts'
 import { latest, listed, read, seedExecutions } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 interface BulkAnswer {
