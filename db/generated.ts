@@ -49,6 +49,14 @@ export interface ActionInvocations {
   tenant_id: string;
 }
 
+export interface ActionNames {
+  action_type: string;
+  chosen_at: Timestamp | null;
+  plugin_id: string;
+  since: Generated<Timestamp>;
+  tenant_id: string;
+}
+
 export interface ApiKeys {
   created_at: Generated<Timestamp>;
   expires_at: Timestamp | null;
@@ -355,6 +363,13 @@ export interface Events {
   tenant_id: string;
 }
 
+export interface EventSegments {
+  claimed_at: Generated<Timestamp>;
+  plugin_id: string | null;
+  segment: string;
+  tenant_id: string;
+}
+
 export interface EventTypes {
   created_at: Generated<Timestamp>;
   description: string | null;
@@ -415,6 +430,7 @@ export interface Plugins {
   registered_actions: Generated<Json>;
   retry_schedule: number[] | null;
   revision: Generated<Int8>;
+  scopes: Json | null;
   slug: string;
   status: Generated<string>;
   status_changed_at: Generated<Timestamp>;
@@ -502,6 +518,7 @@ export interface Tenants {
 
 export interface DB {
   action_invocations: ActionInvocations;
+  action_names: ActionNames;
   api_keys: ApiKeys;
   audit_log: AuditLog;
   automation_enrolments: AutomationEnrolments;
@@ -520,6 +537,7 @@ export interface DB {
   delivery_lanes: DeliveryLanes;
   delivery_workers: DeliveryWorkers;
   erasures: Erasures;
+  event_segments: EventSegments;
   event_types: EventTypes;
   events: Events;
   feed_epochs: FeedEpochs;

@@ -98,6 +98,8 @@ export interface DB {
       position: DefaultTo<number>
     }
   >
+  action_names: Raw.ActionNames
+  event_segments: Raw.EventSegments
   event_types: Narrow<
     Raw.EventTypes,
     { sample: Json<unknown> | null; schema: Json<Record<string, unknown>> | null }
@@ -125,6 +127,7 @@ export interface DB {
       subscriptions: Json<StoredSubscription[]>
       metadata: Json<Record<string, unknown>>
       registered_actions: Json<Record<string, unknown>[]>
+      scopes: Json<string[]> | null
       revision: DefaultTo<number>
     }
   >

@@ -167,6 +167,10 @@ t.test('plugins, their actions and capabilities', async (t) => {
     status: 304,
   })
   await send('listActions', { query: { group: 'plugin' } })
+  const [action] = (await send('listPluginActions', { params })).body.data as unknown as {
+    action_type: string
+  }[]
+  await examples('chooseActionOwner', { params: { action_type: action?.action_type ?? '' } })
   await examples('testSubscriptions', { params })
   await examples('rotateSecret', { params })
   await send('rotateSecret', { params })
@@ -189,13 +193,22 @@ t.test('events, deliveries and replays', async (t) => {
   await send('getEventType', { params })
   await send('listEventTypes', { query: { source: 'tenant' } })
   await send('deleteEventType', { params })
+  const segment = { segment: 'letters' }
+  await examples('assignEventSegment', { params: segment })
+  await send('assignEventSegment', { params: segment, body: { plugin: 'loyalty' } })
+  await send('listEventSegments', { query: { limit: '1' } })
+  await send('releaseEventSegment', { params: segment })
 
   const taken = await examples('createEvents')
   t.same(
     taken.map(({ body }) => body.summary?.rejected ?? 0),
     taken.map(() => 0),
   )
-  const causation = { 'x-causation-id': crypto.randomUUID(), 'x-causation-depth': '1' }
+  const causation = {
+    'x-causation-id': crypto.randomUUID(),
+    'x-causation-depth': '1',
+    'x-causation-token': 'abc',
+  }
   const { body: event } = await send('createEvents', {
     headers: { 'idempotency-key': 'order-1', ...causation },
     body: { event: 'order.created', data: { order_id: 'ord_1' } },

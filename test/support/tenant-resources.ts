@@ -134,6 +134,18 @@ export async function createResources(
       named: true,
       ofPlugin: false,
     },
+    '/api/plugins/actions/{action_type}': {
+      value: `do_${mark}`,
+      unknown: () => `do_${randomName()}`,
+      named: false,
+      ofPlugin: true,
+    },
+    '/api/event-segments/{segment}': {
+      value: `plugin_${mark}`,
+      unknown: () => `plugin_${randomName()}`,
+      named: true,
+      ofPlugin: false,
+    },
     '/api/automation/flows/{id}': minted(flow.id),
     '/api/automations/{id}': minted(automation.id),
     '/api/automation/messages/{id}': minted(message.id),

@@ -5,7 +5,7 @@ export interface FlowCatalogue {
   /** The tenant takes only types that were declared: a flow on another would never start. */
   strictEvents: boolean
   eventTypes: ReadonlyMap<string, CatalogueEventType>
-  /** @param pluginRef a plugin's UUID or slug, or `platform`; null: whoever alone has the action */
+  /** @param pluginRef a plugin's UUID or slug, or `platform`; null: whose the action's name is */
   resolveAction(actionType: string, pluginRef: string | null): ActionResolution
   /** Null: the tenant has no such plugin. Never asked for `platform`. */
   resolvePlugin(pluginRef: string): CataloguePlugin | null
@@ -43,7 +43,6 @@ export interface CatalogueAction {
 export type ActionResolution =
   | { action: CatalogueAction }
   | {
-      problem: 'unknown_action' | 'unknown_plugin' | 'plugin_inactive' | 'ambiguous_action'
+      problem: 'unknown_action' | 'unknown_plugin' | 'plugin_inactive'
       message: string
-      candidates?: readonly string[]
     }

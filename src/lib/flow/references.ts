@@ -6,7 +6,7 @@ import { findDefinition } from './steps/index.ts'
 
 export interface ActionReference {
   actionType: string
-  /** As written; null: whoever alone has the action. */
+  /** As written; null: whose the action's name is. */
   pluginRef: string | null
 }
 

@@ -55,7 +55,6 @@ export function capabilityRoutes(
   api.get(
     '/api/capabilities',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'listCapabilities',
         tags,
@@ -88,7 +87,6 @@ export function capabilityRoutes(
   api.get(
     '/api/plugins/:slug/capabilities',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'getPluginCapabilities',
         tags,
@@ -105,7 +103,6 @@ export function capabilityRoutes(
     '/api/plugins/:slug/manifest',
     {
       bodyLimit: MANIFEST_MAX_BYTES,
-      config: { access: { role: 'editor', plugin: true } },
       schema: {
         operationId: 'putManifest',
         tags,
@@ -131,7 +128,6 @@ export function capabilityRoutes(
   api.post(
     '/api/plugins/:slug/capabilities/refresh',
     {
-      config: { access: { role: 'editor', plugin: true } },
       schema: {
         operationId: 'refreshCapabilities',
         tags,

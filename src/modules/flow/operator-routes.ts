@@ -91,7 +91,6 @@ export function operatorRoutes(app: FastifyInstance): void {
   app.withTypeProvider<TypeBoxTypeProvider>().get(
     '/api/automation/operators',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'listOperators',
         tags: ['flows'],

@@ -1,12 +1,13 @@
 /**
  * The registry: everything that can be done, by the platform or by a plugin.
  *
- * Owns the table of platform actions and `plugins.registered_actions`. What always holds:
+ * Owns the table of platform actions, `action_names` and `plugins.registered_actions`. What always holds:
  *
  * - A plugin's actions change all at once or not at all, and only after all of them were checked.
  * - Every change raises the tenant's `actions_version` in its transaction. Replicas hold a tenant's actions in
  *   memory and look at the version whenever they are asked, so that a change is seen everywhere at once.
- * - An action of the platform's name is the platform's. Plugins of a tenant may share one: then a caller says whose.
+ * - An action of the platform's name is the platform's. Plugins of a tenant may share one: who
+ *   names no plugin means the first that had it, unless an admin has chosen another (`action_names`).
  */
 import type { FastifyInstance } from 'fastify'
 import { readActionsVersion } from '#infra/tenant-versions.ts'
@@ -33,7 +34,7 @@ export { replaceActions, withPlugin } from './service.ts'
 export { type Picture, VersionCache } from './version-cache.ts'
 
 export interface RegistryService {
-  /** `pluginRef`: a plugin's UUID or slug, `platform`, or null for whoever alone has the action. */
+  /** `pluginRef`: a plugin's UUID or slug, `platform`, or null for whose the name is. */
   resolve(tenantId: string, actionType: string, pluginRef: string | null): Promise<Resolution>
   /** All that the tenant can use: the platform's first, then by plugin, each by action type. */
   actions(tenantId: string): Promise<readonly RegistryAction[]>

@@ -7,6 +7,7 @@ export interface ReplayPlugin {
   slug: string
   subscriptions: StoredSubscription[]
   includeOwn: boolean
+  registeredAt: Date
 }
 
 export async function findPlugin(
@@ -16,7 +17,7 @@ export async function findPlugin(
 ): Promise<ReplayPlugin | undefined> {
   return db
     .selectFrom('plugins')
-    .select(['id', 'slug', 'subscriptions', 'include_own as includeOwn'])
+    .select(['id', 'slug', 'subscriptions', 'include_own as includeOwn', 'created_at as registeredAt'])
     .where('tenant_id', '=', tenantId)
     .where('slug', '=', slug)
     .where('deleted_at', 'is', null)

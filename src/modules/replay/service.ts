@@ -153,9 +153,18 @@ async function readRequest(
   // A plugin's key is remembered for seconds, and by then its slug may be another plugin's.
   if (plugin === undefined || (actor.pluginId !== null && actor.pluginId !== plugin.id))
     throw pluginNotFound()
+  const filter = await resolveFilter(ctx.db, asked)
+  // By its own key a plugin gets nothing from before it was there; the shop may have it sent.
+  const isOwn = actor.pluginId !== null && input.status === undefined
+  const { registeredAt } = plugin
+  const isEarlier = filter.since === null || filter.since < registeredAt
   return {
     plugin,
-    criteria: { ...(await resolveFilter(ctx.db, asked)), deliveryStatus: input.status ?? null },
+    criteria: {
+      ...filter,
+      since: isOwn && isEarlier ? registeredAt : filter.since,
+      deliveryStatus: input.status ?? null,
+    },
   }
 }
 

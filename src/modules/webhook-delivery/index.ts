@@ -58,6 +58,7 @@ export default fp(
       new DeliveryWorker(
         {
           pool: app.pools.worker,
+          secretBox: app.secretBox,
           targets,
           destinationOf,
           metrics: app.metrics,

@@ -1,4 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
+import { causationToken } from '#modules/event/index.ts'
+import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { Metrics } from '#infra/metrics.ts'
 import type { AttemptResult } from './destinations/destination.ts'
 import { afterAttempt, effectsOf, type HealthEffect, NO_EFFECTS } from './health/health.ts'
@@ -14,6 +16,7 @@ import type { Recorded } from './outcomes/writer.ts'
 const LEASE_MARGIN_MS = 1_000
 
 interface SenderContext {
+  secretBox: SecretBox
   metrics: Metrics
   log: FastifyBaseLogger
 }
@@ -67,12 +70,15 @@ export class Sender {
     this.#room.take(laneClass)
     try {
       if (job.body === null) return { lane, outcome: bodyGone(lane, job), effects: NO_EFFECTS }
+      const causation = { id: job.eventId, depth: job.causationDepth + 1 }
       const message = {
         id: job.eventId,
         body: job.body,
-        causationId: job.eventId,
-        causationDepth: job.causationDepth + 1,
+        causationId: causation.id,
+        causationDepth: causation.depth,
+        causationToken: causationToken(this.#ctx.secretBox, lane.target, causation),
         event: job.event,
+        publisher: job.publisher,
         attempt: job.attemptCount + 1,
       }
       const result = await lane.destination.send(message, lane.signal)

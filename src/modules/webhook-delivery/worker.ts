@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import type { Metrics } from '#infra/metrics.ts'
+import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import { Pulse, type Standing } from '#lib/async/pulse.ts'
 import { DueReader } from './due/reader.ts'
 import { EffectQueue } from './health/effect-queue.ts'
@@ -18,6 +19,7 @@ import type { DeliveryTarget, TargetCache } from './destinations/targets.ts'
 
 export interface WorkerContext {
   pool: pg.Pool
+  secretBox: SecretBox
   targets: TargetCache
   destinationOf(target: DeliveryTarget): Destination
   metrics: Metrics

@@ -87,9 +87,7 @@ export const catalogue: FlowCatalogue = {
       (each) =>
         each.action_type === actionType && (pluginRef === null || each.plugin_id === (plugin?.id ?? null)),
     )
-    return found
-      ? { action: found }
-      : { problem: 'unknown_action', message: 'There is no such action.', candidates: ['anything'] }
+    return found ? { action: found } : { problem: 'unknown_action', message: 'There is no such action.' }
   },
 }
 

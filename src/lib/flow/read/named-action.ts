@@ -36,12 +36,11 @@ export function resolveNamed(
 /** Reports that the catalogue has no such action; `path` is of its name. */
 function reportUnresolved(
   reader: Reader,
-  { problem, message, candidates }: Extract<ActionResolution, { problem: string }>,
+  { problem, message }: Extract<ActionResolution, { problem: string }>,
   path: Path,
 ): void {
   const isAboutPlugin = problem === 'unknown_plugin' || problem === 'plugin_inactive'
-  const advice = candidates?.length ? ` There are: ${candidates.slice(0, 10).join(', ')}.` : ''
-  report(reader, problem, isAboutPlugin ? at(reader, 'plugin_id') : path, `${message}${advice}`)
+  report(reader, problem, isAboutPlugin ? at(reader, 'plugin_id') : path, message)
 }
 
 /** Judges the input of a platform action: what its path takes has to be good, all else the platform decides. */

@@ -18,7 +18,6 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   api.post(
     '/api/automation/executions/cancel',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'cancelExecutions',
         tags,
@@ -39,7 +38,6 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   api.post(
     '/api/automation/executions/retry',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'retryExecutions',
         tags,
@@ -61,7 +59,6 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   api.get(
     '/api/automation/halt',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'getHaltState',
         tags,
@@ -76,7 +73,6 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   api.post(
     '/api/automation/halt',
     {
-      config: { access: { role: 'admin' } },
       schema: {
         operationId: 'haltAutomations',
         tags,
@@ -93,7 +89,6 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   api.post(
     '/api/automation/resume',
     {
-      config: { access: { role: 'admin' } },
       // Every member of the body is optional, so the body is, too.
       preValidation: async (request: { body: unknown }) => {
         request.body ??= {}

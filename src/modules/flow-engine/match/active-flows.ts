@@ -153,7 +153,7 @@ export function cancelShapes(flows: readonly ActiveFlow[]): { event: string; pat
  */
 export function isTriggered(
   flow: ActiveFlow,
-  event: EventScope,
+  { event, isOwn }: { event: EventScope; isOwn: boolean },
   tenantId: string,
   now: Date,
   share: StepBudget,
@@ -165,7 +165,7 @@ export function isTriggered(
   let isUndecided = false
   let mismatch: string | null = null
   for (const trigger of flow.triggers) {
-    const refusal = triggerRefusal(program, trigger, event, scope, now, share)
+    const refusal = triggerRefusal(program, trigger, event, isOwn, scope, now, share)
     if (refusal === null) return true
     if (refusal.reason === 'filter_budget') isUndecided = true
     if (refusal.isMismatch === true) mismatch ??= refusal.note

@@ -9,7 +9,7 @@ import { StepError } from '../run/evaluate.ts'
 import type { Program } from '../run/program.ts'
 import type { SimulationRequest, StartReport } from './types.ts'
 import { awaited } from './waits.ts'
-import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
+import { loadSegments, MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import { filterRefusal, triggerRefusal } from '../start/trigger.ts'
 
 interface Refusal {
@@ -38,7 +38,10 @@ export async function reportStart(
   const refuse = ({ reason, message }: Refusal): void => {
     if (report.would_start) Object.assign(report, { would_start: false, reason, message })
   }
-  const met = meetTrigger(request, program, scope)
+  const isOwn =
+    scope.event === null ||
+    (await loadSegments(db, tenantId)).isSpokenBy(scope.event.type, scope.event.source)
+  const met = meetTrigger(request, program, scope, isOwn)
   if ('reason' in met) refuse(met)
   else report.trigger = met.id
   try {
@@ -74,11 +77,12 @@ function meetTrigger(
   { trigger: given, now }: SimulationRequest,
   program: Program,
   scope: FlowScope,
+  isOwn: boolean,
 ): { id: string } | Refusal {
   const refusals: Refusal[] = []
   for (const trigger of program.flow.triggers) {
     if (trigger.type !== given.kind || (given.id !== null && given.id !== trigger.id)) continue
-    const refusal = refusalOf(trigger, program, scope, now)
+    const refusal = refusalOf(trigger, program, scope, isOwn, now)
     if (refusal === null) return { id: trigger.id }
     refusals.push(refusal)
   }
@@ -94,11 +98,17 @@ const TRIGGER_MESSAGES = {
   event_type: 'The trigger takes events of other types.',
 }
 
-function refusalOf(trigger: Trigger, program: Program, scope: FlowScope, now: Date): Refusal | null {
+function refusalOf(
+  trigger: Trigger,
+  program: Program,
+  scope: FlowScope,
+  isOwn: boolean,
+  now: Date,
+): Refusal | null {
   switch (trigger.type) {
     case 'event': {
       if (scope.event === null) return { reason: 'event_type', message: TRIGGER_MESSAGES.event_type }
-      const refusal = triggerRefusal(program, trigger, scope.event, () => scope, now)
+      const refusal = triggerRefusal(program, trigger, scope.event, isOwn, () => scope, now)
       return refusal && { reason: refusal.reason, message: refusal.note ?? TRIGGER_MESSAGES[refusal.reason] }
     }
     case 'webhook': {

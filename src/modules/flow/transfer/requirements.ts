@@ -9,7 +9,7 @@ type Members = Record<string, unknown>
 /** Lists what a flow needs of the tenant that it is to run in. */
 export interface Requirements {
   plugins: string[]
-  /** `plugin_id` null: whoever alone has the action. */
+  /** `plugin_id` null: whose the action's name is. */
   actions: { plugin_id: string | null; action_type: string }[]
   event_types: string[]
 }

@@ -6,7 +6,7 @@ const Requirements = Type.Object({
   plugins: Type.Array(Type.String({ description: 'A slug' })),
   actions: Type.Array(
     Type.Object({
-      plugin_id: Nullable(Type.String({ description: 'A slug or `platform`; null: whoever alone has it' })),
+      plugin_id: Nullable(Type.String({ description: 'A slug or `platform`; null: whose the name is' })),
       action_type: Type.String(),
     }),
   ),

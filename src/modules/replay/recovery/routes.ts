@@ -22,8 +22,6 @@ import {
 } from './service.ts'
 
 const tags = ['replays']
-const change = { role: 'editor', tenant: 'optional' } as const
-const read = { role: 'viewer', tenant: 'optional' } as const
 
 export function recoveryRoutes(app: FastifyInstance, ctx: RecoveryContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
@@ -31,7 +29,6 @@ export function recoveryRoutes(app: FastifyInstance, ctx: RecoveryContext): void
   api.post(
     '/api/recoveries',
     {
-      config: { access: change },
       schema: {
         operationId: 'createRecovery',
         tags,
@@ -57,7 +54,6 @@ export function recoveryRoutes(app: FastifyInstance, ctx: RecoveryContext): void
   api.get(
     '/api/recoveries',
     {
-      config: { access: read },
       schema: {
         operationId: 'listRecoveries',
         tags,
@@ -73,7 +69,6 @@ export function recoveryRoutes(app: FastifyInstance, ctx: RecoveryContext): void
   api.get(
     '/api/recoveries/:id',
     {
-      config: { access: read },
       schema: {
         operationId: 'getRecovery',
         tags,
@@ -89,7 +84,6 @@ export function recoveryRoutes(app: FastifyInstance, ctx: RecoveryContext): void
   api.get(
     '/api/recoveries/:id/plugins',
     {
-      config: { access: read },
       schema: {
         operationId: 'listRecoveredPlugins',
         tags,
@@ -109,7 +103,6 @@ export function recoveryRoutes(app: FastifyInstance, ctx: RecoveryContext): void
   api.post(
     '/api/recoveries/:id/cancel',
     {
-      config: { access: change },
       schema: {
         operationId: 'cancelRecovery',
         tags,

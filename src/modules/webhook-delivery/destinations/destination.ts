@@ -9,7 +9,11 @@ export interface Message {
   /** To be handed back with events that the plugin publishes because of this one; null: no event that is kept. */
   causationId: string | null
   causationDepth: number
+  /** By which the plugin shows that it was told so; null: there is nothing to hand back. */
+  causationToken: string | null
   event: string
+  /** The slug of the plugin that published it, or `platform`. */
+  publisher: string
   /** 1 for the first. */
   attempt: number
 }

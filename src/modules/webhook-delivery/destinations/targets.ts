@@ -21,6 +21,8 @@ export interface DeliveryTarget {
   baseUrl: string
   /** The plugin's own request headers. */
   headers: Readonly<Record<string, string>>
+  /** The current signing secret. */
+  secretId: string | null
   /** Live signing keys, the current one first; `expiresAt` in epoch milliseconds. */
   keys: readonly { key: Buffer; expiresAt: number | null }[]
   /** Seconds after each failed attempt. */
@@ -100,6 +102,7 @@ export class TargetCache {
           url: row.webhook_url,
           baseUrl: row.base_url,
           ...this.#open(row),
+          secretId: row.secrets?.[0]?.id ?? null,
           retrySchedule: row.retry_schedule ?? this.#defaults.retrySchedule,
           timeoutMs: row.timeout_ms ?? this.#defaults.timeoutMs,
           ratePerSecond: row.rate_limit_per_second,

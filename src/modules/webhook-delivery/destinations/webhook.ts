@@ -1,5 +1,5 @@
 import type { Egress, EgressResponse } from '#infra/egress/index.ts'
-import { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER } from '#modules/event/index.ts'
+import { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER, CAUSATION_TOKEN_HEADER } from '#modules/event/index.ts'
 import { now } from '#lib/clock.ts'
 import { signWebhook } from '#lib/secrets/signature.ts'
 import type { AttemptOutcome, AttemptResult, Destination, Message } from './destination.ts'
@@ -80,7 +80,9 @@ export function requestHeaders(target: Signer, message: Message, nowMs: number):
   const headers = signedHeaders(target, message, nowMs)
   if (message.causationId !== null) headers[CAUSATION_ID_HEADER] = message.causationId
   headers[CAUSATION_DEPTH_HEADER] = String(message.causationDepth)
+  if (message.causationToken !== null) headers[CAUSATION_TOKEN_HEADER] = message.causationToken
   headers['webhook-event'] = message.event
+  headers['webhook-publisher'] = message.publisher
   headers['webhook-attempt'] = String(message.attempt)
   return headers
 }

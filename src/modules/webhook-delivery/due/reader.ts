@@ -9,6 +9,7 @@ import { Room } from '../lanes/capacity.ts'
 interface Content {
   readonly body: string
   readonly causationDepth: number
+  readonly publisher: string
 }
 
 type Due = DueDelivery & { id: string; event_id: string; event: string; bulk: boolean }
@@ -112,7 +113,11 @@ export class DueReader {
     for (const found of await fetchBodies(this.#pool, [...unknown.values()], FETCH_BODY_MAX_BYTES)) {
       if (found.over_budget) deferred.add(found.id)
       else if (found.body !== null) {
-        const content = { body: found.body, causationDepth: found.causation_depth }
+        const content = {
+          body: found.body,
+          causationDepth: found.causation_depth,
+          publisher: found.publisher,
+        }
         bodies.set(found.id, content)
         this.#bodies.set(found.id, content)
       }
@@ -168,5 +173,6 @@ function toJob(row: Due, content: Content | null): Job {
     body: content?.body ?? null,
     causationDepth: content?.causationDepth ?? 0,
     bulk: row.bulk,
+    publisher: content?.publisher ?? 'platform',
   }
 }

@@ -67,6 +67,8 @@ export interface EventBody {
   body: string | null
   /** Automations and deliveries between the event and a person or system. */
   causation_depth: number
+  /** The slug of the plugin that published it, or `platform`. */
+  publisher: string
   over_budget: boolean
 }
 
@@ -81,8 +83,9 @@ export async function fetchBodies(
 ): Promise<EventBody[]> {
   const { rows } = await pool.query<EventBody>({
     name: 'fetch_bodies',
-    text: `select id, case when not over_budget then body end as body, causation_depth, over_budget from (
-             select e.id, e.body, e.causation_depth, place > 1 and sum(octet_length(e.body)) over (order by place) > $3 as over_budget
+    text: `select id, case when not over_budget then body end as body, causation_depth,
+             coalesce((select slug from plugins p where p.id = publisher_plugin_id), 'platform') as publisher, over_budget from (
+             select e.id, e.body, e.causation_depth, e.publisher_plugin_id, place > 1 and sum(octet_length(e.body)) over (order by place) > $3 as over_budget
              from unnest($1::uuid[], $2::uuid[]) with ordinality want (tenant_id, id, place)
              join events e on e.tenant_id = want.tenant_id and e.id = want.id
            ) found`,

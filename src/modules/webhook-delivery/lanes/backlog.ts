@@ -9,6 +9,8 @@ export interface Job {
   body: string | null
   /** Of the event; what the delivery leads to has one more. */
   causationDepth: number
+  /** The slug of the plugin that published it, or `platform`. */
+  publisher: string
   /** A replay has asked for it. */
   bulk: boolean
 }

@@ -32,9 +32,10 @@ export async function findDelivery(db: Kysely<DB>, tenantId: string, id: string,
     .execute()
   const event = await db
     .selectFrom('events')
-    .select(['body', 'causation_depth'])
-    .where('tenant_id', '=', tenantId)
-    .where('id', '=', delivery.event_id)
+    .leftJoin('plugins as publisher', 'publisher.id', 'events.publisher_plugin_id')
+    .select(['events.body', 'events.causation_depth', 'publisher.slug as publisher'])
+    .where('events.tenant_id', '=', tenantId)
+    .where('events.id', '=', delivery.event_id)
     .executeTakeFirst()
   return {
     ...delivery,
@@ -48,6 +49,7 @@ export async function findDelivery(db: Kysely<DB>, tenantId: string, id: string,
               tenantId,
               eventId: delivery.event_id,
               event: delivery.event,
+              publisher: event?.publisher ?? 'platform',
               causationDepth: (event?.causation_depth ?? 0) + 1,
               attempt: attempt.number,
               startedAt: attempt.started_at,

@@ -155,7 +155,9 @@ export async function sendTest(
     body,
     causationId: null,
     causationDepth: 1,
+    causationToken: null,
     event: 'plugin.test',
+    publisher: 'platform',
     attempt: 1,
   })
   return {

@@ -20,6 +20,7 @@ function destinationAt(url: string): WebhookDestination {
     url,
     baseUrl: url,
     headers: { 'x-own': 'secret' },
+    secretId: null,
     keys: [{ key: Buffer.alloc(32), expiresAt: null }],
     retrySchedule: [],
     timeoutMs: 30_000,
@@ -31,7 +32,8 @@ function destinationAt(url: string): WebhookDestination {
 
 function message(): Message {
   const id = newId()
-  return { id, body: '{}', causationId: id, causationDepth: 1, event: 'order.created', attempt: 1 }
+  const causation = { causationId: id, causationDepth: 1, causationToken: 'token' }
+  return { id, body: '{}', ...causation, event: 'order.created', publisher: 'platform', attempt: 1 }
 }
 
 t.test('an answer is told as what it means', async (t) => {

@@ -22,6 +22,7 @@ function takeLane(): Lane {
     url: 'https://plugin.example/',
     baseUrl: 'https://plugin.example/',
     headers: {},
+    secretId: null,
     keys: [],
     retrySchedule: [],
     timeoutMs: 1_000,
@@ -54,7 +55,7 @@ function takeLane(): Lane {
 
 function job(bulk: boolean, body = '{}'): Job {
   const facts = { event: 'order.created', attemptCount: 0, roundFailures: 0, causationDepth: 0 }
-  return { deliveryId: newId(), eventId: newId(), ...facts, body, bulk }
+  return { deliveryId: newId(), eventId: newId(), publisher: 'platform', ...facts, body, bulk }
 }
 
 t.test('a state is never taken back by one that says less', async (t) => {
