@@ -250,6 +250,20 @@ export interface AutomationWaitShapes {
   tenant_id: string;
 }
 
+export interface Connections {
+  created_at: Generated<Timestamp>;
+  description: Generated<string>;
+  hosts: string[];
+  id: string;
+  kind: string;
+  name: string;
+  revision: Generated<Int8>;
+  settings: Json;
+  tenant_id: string;
+  updated_at: Generated<Timestamp>;
+  values_sealed: Buffer;
+}
+
 export interface Deliveries {
   attempt_count: Generated<number>;
   created_at: Generated<Timestamp>;
@@ -461,6 +475,15 @@ export interface SeenEventTypes {
   tenant_id: string;
 }
 
+export interface ShopVariables {
+  created_at: Generated<Timestamp>;
+  description: Generated<string>;
+  name: string;
+  tenant_id: string;
+  updated_at: Generated<Timestamp>;
+  value: Json;
+}
+
 export interface Tenants {
   actions_version: Generated<Int8>;
   created_at: Generated<Timestamp>;
@@ -488,6 +511,7 @@ export interface DB {
   automation_steps: AutomationSteps;
   automation_wait_shapes: AutomationWaitShapes;
   automation_waits: AutomationWaits;
+  connections: Connections;
   deliveries: Deliveries;
   delivery_attempts: DeliveryAttempts;
   delivery_lanes: DeliveryLanes;
@@ -502,5 +526,6 @@ export interface DB {
   plugins: Plugins;
   replays: Replays;
   seen_event_types: SeenEventTypes;
+  shop_variables: ShopVariables;
   tenants: Tenants;
 }

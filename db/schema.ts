@@ -65,6 +65,10 @@ export interface DB {
     Raw.AutomationWaits,
     { purpose: 'resume' | 'cancel'; filter: Json<unknown> | null }
   >
+  connections: Narrow<
+    Raw.Connections,
+    { kind: ConnectionKind; settings: Json<Record<string, string>>; revision: DefaultTo<number> }
+  >
   deliveries: Narrow<
     Raw.Deliveries,
     { status: DefaultTo<DeliveryStatus>; last_error_class: ErrorClass | null }
@@ -140,6 +144,7 @@ export interface DB {
     }
   >
   seen_event_types: Narrow<Raw.SeenEventTypes, { sample: Json<unknown> }>
+  shop_variables: Narrow<Raw.ShopVariables, { value: Json<unknown> }>
   tenants: Narrow<
     Raw.Tenants,
     { subscriptions_version: DefaultTo<number>; actions_version: DefaultTo<number> }
@@ -152,6 +157,8 @@ export interface SentRequest {
   headers: string[]
 }
 
+/** How requests with a connection say who they are. */
+export type ConnectionKind = 'header' | 'basic' | 'bearer' | 'query' | 'oauth2_client_credentials'
 export type PluginStatus = 'active' | 'paused' | 'disabled'
 export type DeliveryStatus = 'pending' | 'sent' | 'retry' | 'failed'
 export type BreakerState = 'closed' | 'open' | 'half_open'

@@ -31,6 +31,7 @@ import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import auditModule from '#modules/audit/index.ts'
 import automationModule from '#modules/automation/index.ts'
 import capabilityModule from '#modules/capability/index.ts'
+import connectionModule from '#modules/connection/index.ts'
 import dispatcherModule from '#modules/dispatcher/index.ts'
 import erasureModule from '#modules/erasure/index.ts'
 import eventModule from '#modules/event/index.ts'
@@ -83,6 +84,7 @@ const KEEP_ALIVE_TIMEOUT_MS = 72_000
 const DOCUMENT_ORDER = {
   tags: [
     ...['plugins', 'deliveries', 'events', 'replays', 'erasures', 'actions', 'capabilities', 'flows'],
+    ...['connections', 'variables'],
     ...['automations', 'messages', 'executions', 'keys', 'audit', 'tenant', 'operation'],
   ],
   webhooks: ['delivery', 'action'],
@@ -176,6 +178,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(platformModule, { config })
   await app.register(dispatcherModule, { config })
   await app.register(messageModule, { config })
+  await app.register(connectionModule)
   await app.register(flowEngineModule, { config })
   await app.register(flowTriggerModule, { config })
   await app.register(flowModule)

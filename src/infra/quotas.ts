@@ -30,6 +30,9 @@ export const STOCK_QUOTAS = {
   keys: { limit: 1_000, description: 'Keys that were not revoked and have not expired' },
   active_flows: { limit: 2_000, description: 'Active flows' },
   active_flow_bytes: { limit: 64 * MIB, description: 'What active flows run, in bytes of JSON' },
+  connections: { limit: 100, description: 'Connections' },
+  variables: { limit: 200, description: 'Variables of the shop' },
+  variable_bytes: { limit: 64 * 1024, description: 'Values of all variables of the shop, in bytes of JSON' },
 } as const
 
 /** What a tenant may do in a minute, counted by each process. */
@@ -165,4 +168,8 @@ const MEASURES: Readonly<Record<StockQuota, (tenantId: string) => RawBuilder<num
     from automation_flows f join automation_flow_versions v
       on v.tenant_id = f.tenant_id and v.flow_id = f.id and v.version = f.published_version
     where f.tenant_id = ${id} and ${ACTIVE})`,
+  connections: (id) => sql`(select count(*) from connections where tenant_id = ${id})`,
+  variables: (id) => sql`(select count(*) from shop_variables where tenant_id = ${id})`,
+  variable_bytes: (id) => sql`(select coalesce(sum(octet_length(value::text)), 0)
+    from shop_variables where tenant_id = ${id})`,
 }

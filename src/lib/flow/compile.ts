@@ -9,6 +9,7 @@ import { linkSteps } from './graph/links.ts'
 import type { FlowProblem } from './problems.ts'
 import { ProblemList } from './problems.ts'
 import type { Compilation } from './read/reader.ts'
+import { reportSecretTexts } from './read/secret-texts.ts'
 import { DEFAULT_RETRY, DEFAULT_TIMEOUT_MS, readSettings } from './read/settings.ts'
 import type { FlowSource, Part } from './read/source.ts'
 import { readSource } from './read/source.ts'
@@ -103,6 +104,7 @@ function* compileSource(
   for (const draft of drafts) {
     if (problems.isFull) return null
     steps.set(draft.id, readStep(compilation, draft))
+    reportSecretTexts(problems, draft)
     yield
   }
   const graph = yield* linkSteps(compilation, steps)

@@ -204,6 +204,8 @@ export interface HttpConfig {
   headers: Record<string, TemplateText>
   /** Sent as JSON, text as it is; null: no body. */
   body: TemplateTree
+  /** The shop's connection by whose credentials it is asked. Left out: by none. */
+  connection?: string
 }
 export type HttpStep = StepBase<'http', HttpConfig, 'success' | 'error'>
 

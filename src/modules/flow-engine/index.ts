@@ -107,6 +107,7 @@ export default fp(
           log: app.log,
           dispatcher: app.dispatcher,
           egress: app.egress,
+          connections: app.connections,
           messages: app.messages,
           events: app.events,
           signals: app.signals,
@@ -203,6 +204,9 @@ export default fp(
   },
   {
     name: 'flow-engine',
-    dependencies: ['db', 'signals', 'metrics', 'background', 'events', 'dispatcher', 'egress', 'message'],
+    dependencies: [
+      ...['db', 'signals', 'metrics', 'background', 'events', 'dispatcher', 'egress', 'message'],
+      'connection',
+    ],
   },
 )

@@ -4,6 +4,7 @@ import { readJson } from '#infra/http/edge.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { CompileResult, FlowCatalogue } from '#lib/flow/index.ts'
 import { findActionUsage } from './definition/action-usage.ts'
+import { findConnectionUsers } from './definition/connection-usage.ts'
 import { loadCatalogue } from './definition/catalogue.ts'
 import { compile } from './definition/compile.ts'
 import type { FlowContext } from './context.ts'
@@ -128,11 +129,12 @@ declare module 'fastify' {
 
 export default fp(
   async (app: FastifyInstance) => {
-    const { db, registry, signals, flowEngine: engine, flowTriggers: triggers } = app
-    const ctx: FlowContext = { db, registry, engine, triggers, signals }
+    const { db, registry, connections, signals, flowEngine: engine, flowTriggers: triggers } = app
+    const ctx: FlowContext = { db, registry, connections, engine, triggers, signals }
     registry.onUsage((tenantId, gone) => findActionUsage(db, tenantId, gone))
+    connections.onUsage((tenantId, name) => findConnectionUsers(db, tenantId, name))
     engine.compileWith((tenantId, definition, db) =>
-      compile({ db, registry }, tenantId, parseDefinition(definition).value),
+      compile({ db, registry, connections }, tenantId, parseDefinition(definition).value),
     )
     app.apiDocument.addTag('flows', 'Automations: triggers, steps, versions')
     app.decorate('flows', serviceOf(ctx))
@@ -151,7 +153,10 @@ export default fp(
     })
     operatorRoutes(app)
   },
-  { name: 'flow', dependencies: ['db', 'signals', 'auth', 'registry', 'flow-engine', 'flow-trigger'] },
+  {
+    name: 'flow',
+    dependencies: ['db', 'signals', 'auth', 'registry', 'connection', 'flow-engine', 'flow-trigger'],
+  },
 )
 
 function serviceOf(ctx: FlowContext): FlowService {

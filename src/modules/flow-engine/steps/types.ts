@@ -1,5 +1,6 @@
 import type { Egress } from '#infra/egress/index.ts'
 import type { ActionStep, HttpStep, MessageStep } from '#lib/flow/types.ts'
+import type { ConnectionService } from '#modules/connection/index.ts'
 import type { DispatcherService } from '#modules/dispatcher/index.ts'
 import type { MessageService } from '#modules/message/index.ts'
 
@@ -24,6 +25,7 @@ export type CallResult =
 export interface CallContext {
   dispatcher: DispatcherService
   egress: Egress
+  connections: Pick<ConnectionService, 'authorise'>
   messages: MessageService
 }
 

@@ -1,4 +1,5 @@
 import type { CatalogueEventType, FlowCatalogue } from '#lib/flow/index.ts'
+import { allowsHost } from '#modules/connection/index.ts'
 import { CATALOGUE } from '#modules/event/index.ts'
 import type { RegistryAction } from '#modules/registry/index.ts'
 import type { FlowContext } from '../context.ts'
@@ -14,20 +15,29 @@ const EMITTED_BY_PLATFORM: Readonly<Record<string, readonly string[]>> = {
   create_order: ['order.created'],
 }
 
+export type CatalogueContext = Pick<FlowContext, 'db' | 'registry' | 'connections'>
+
 /** What flows of the tenant can use, as of now. */
 export async function loadCatalogue(
-  { db, registry }: Pick<FlowContext, 'db' | 'registry'>,
+  { db, registry, connections }: CatalogueContext,
   tenantId: string,
 ): Promise<FlowCatalogue> {
-  const [snapshot, { strict, types }] = await Promise.all([
+  const [snapshot, { strict, types }, hosts] = await Promise.all([
     registry.snapshot(tenantId),
     selectEventTypes(db, tenantId),
+    connections.hosts(tenantId, db),
   ])
   const ofPlatform = [...CATALOGUE].map(([name, { schema }]) => [name, { schema, plugin_id: null }] as const)
   const ofTenant = types.map(({ name, ...type }) => [name, type] as const)
   return {
     strictEvents: strict,
     eventTypes: new Map<string, CatalogueEventType>([...ofTenant, ...ofPlatform]),
+    connections: new Map(
+      [...hosts].map(([name, allowed]) => [
+        name,
+        { hosts: allowed, allows: (url) => allowsHost(allowed, url) },
+      ]),
+    ),
     resolvePlugin: (ref) => snapshot.plugin(ref),
     resolveAction: (actionType, pluginRef) => {
       const resolution = snapshot.resolve(actionType, pluginRef)

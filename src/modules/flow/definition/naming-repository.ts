@@ -1,0 +1,31 @@
+import { type Kysely, sql } from 'kysely'
+import type { DB } from '#db/schema.ts'
+
+/** Flows of one answer at most: who takes away what more than that use knows enough. */
+const FLOWS_MAX = 200
+
+/**
+ * Flows in whose draft or published definition one of these texts stands: what it means there is read from those few
+ * that have it.
+ */
+export async function selectNaming(db: Kysely<DB>, tenantId: string, texts: readonly string[]) {
+  return db
+    .selectFrom('automation_flows as f')
+    .leftJoin('automation_flow_versions as v', (join) =>
+      join
+        .onRef('v.tenant_id', '=', 'f.tenant_id')
+        .onRef('v.flow_id', '=', 'f.id')
+        .onRef('v.version', '=', 'f.published_version'),
+    )
+    .select(['f.id', 'f.name', 'f.status', 'f.definition', 'v.definition as published'])
+    .where('f.tenant_id', '=', tenantId)
+    .where('f.deleted_at', 'is', null)
+    .where(
+      sql<boolean>`exists (
+        select from unnest(${texts}::text[]) as named (text)
+        where position(named.text in f.definition || coalesce(v.definition, '')) > 0)`,
+    )
+    .orderBy('f.id')
+    .limit(FLOWS_MAX)
+    .execute()
+}
