@@ -48,6 +48,7 @@ import registryModule from '#modules/registry/index.ts'
 import replayModule from '#modules/replay/index.ts'
 import retentionModule from '#modules/retention/index.ts'
 import tenantModule from '#modules/tenant/index.ts'
+import variableModule from '#modules/variable/index.ts'
 import webhookDeliveryModule from '#modules/webhook-delivery/index.ts'
 
 export interface AppDeps {
@@ -179,6 +180,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(dispatcherModule, { config })
   await app.register(messageModule, { config })
   await app.register(connectionModule)
+  await app.register(variableModule)
   await app.register(flowEngineModule, { config })
   await app.register(flowTriggerModule, { config })
   await app.register(flowModule)

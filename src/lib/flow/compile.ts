@@ -115,7 +115,8 @@ function* compileSource(
   const { order, hasCycle } = orderSteps(compilation, graph)
   const entries = [start, ...handlers.slice(0, 1)]
   const availability = hasCycle ? null : yield* findAvailability(graph, structure, order, entries)
-  yield* checkUses({ compilation, graph, structure, availability, entries, variables })
+  const shopVariables = new Set<string>()
+  yield* checkUses({ compilation, graph, structure, availability, entries, variables, shopVariables })
   for (const check of compilation.typeChecks) {
     if (problems.isFull) break
     check()
@@ -124,7 +125,9 @@ function* compileSource(
   reportSelfTriggers(compilation, graph, triggers)
   if (problems.hasErrors) return null
   const layout = readLayout(source.layout, graph)
-  return assemble({ graph, structure, start, handlers, triggers, settings, variables, layout })
+  const parts = { graph, structure, start, handlers, triggers, settings, variables, layout }
+  if (shopVariables.size === 0) return assemble(parts)
+  return assemble({ ...parts, shop_variables: [...shopVariables].sort() })
 }
 
 function isDeep(definition: unknown): boolean {
@@ -191,6 +194,7 @@ interface Parts {
   triggers: Trigger[]
   settings: FlowSettings
   variables: Record<string, unknown>
+  shop_variables?: string[]
   layout: Record<string, unknown>
 }
 

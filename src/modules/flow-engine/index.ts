@@ -11,7 +11,7 @@ import { countTriggered } from './start/rate-cap.ts'
 import { Matcher } from './match/matcher.ts'
 import { MatcherLoop } from './match/loop.ts'
 import { countStarts, createFlowMetrics } from './metrics.ts'
-import { type CompileDefinition, type Program, ProgramCache } from './run/program.ts'
+import { asOfNow, type CompileDefinition, type Program, ProgramCache } from './run/program.ts'
 import { type Retried, retryExecution, type RetryRefusal, type RetryRequest } from './start/retry-start.ts'
 import { startChecked, type UncheckedStart } from './start/service.ts'
 import type { StartResult } from './start/starts.ts'
@@ -38,7 +38,7 @@ export interface FlowEngineService {
   start(request: Omit<UncheckedStart, 'program'>): Promise<StartResult>
   /** The flow module hands this in: versions that are stored under an older schema are compiled again. */
   compileWith(compile: CompileDefinition): void
-  /** A published version, compiled; null: there is none. @throws `flow_newer`, `flow_outdated` */
+  /** A published version, compiled, as executions of now start by it; null: there is none. @throws `flow_newer`, `flow_outdated` */
   findProgram(tenantId: string, flowId: string, version: number): Promise<Program | null>
   /** @returns how many it concerned: what runs ends at its next boundary, what has ended is left alone */
   cancel(tenantId: string, ids: readonly string[], reason: string): Promise<number>
@@ -135,10 +135,11 @@ export default fp(
     app.decorate('flowEngine', {
       start: async (request) => {
         const { tenantId, flowId, version } = request
-        const program = await programs.get(tenantId, flowId, version)
+        const published = await programs.get(tenantId, flowId, version)
         await ensureCursor(app.db, tenantId)
         const most = config.flow.maxStartsPerMinute
         const result = await app.db.transaction().execute(async (trx) => {
+          const program = await asOfNow(trx, tenantId, published)
           const started = await startChecked(trx, { ...request, program, onCancelled: countCancelled }, most)
           const count = started.status === 'queued' ? 1 : 0
           await countTriggered(trx, tenantId, new Map([[flowId, count]]), started.at)
@@ -152,7 +153,10 @@ export default fp(
         return result
       },
       compileWith: (compile) => programs.compileWith(compile),
-      findProgram: (tenantId, flowId, version) => programs.find(tenantId, flowId, version),
+      findProgram: async (tenantId, flowId, version) => {
+        const program = await programs.find(tenantId, flowId, version)
+        return program && asOfNow(app.db, tenantId, program)
+      },
       cancel: (tenantId, ids, reason) => cancelExecutions(app.db, tenantId, ids, reason, countCancelled),
       halt: async (tenantId) => {
         await haltTenant(app.db, tenantId)

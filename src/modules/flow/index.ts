@@ -5,6 +5,7 @@ import type { Actor } from '#infra/auth/auth.ts'
 import type { CompileResult, FlowCatalogue } from '#lib/flow/index.ts'
 import { findActionUsage } from './definition/action-usage.ts'
 import { findConnectionUsers } from './definition/connection-usage.ts'
+import { findVariableUsers } from './definition/variable-usage.ts'
 import { loadCatalogue } from './definition/catalogue.ts'
 import { compile } from './definition/compile.ts'
 import type { FlowContext } from './context.ts'
@@ -132,6 +133,7 @@ export default fp(
     const { db, registry, connections, signals, flowEngine: engine, flowTriggers: triggers } = app
     const ctx: FlowContext = { db, registry, connections, engine, triggers, signals }
     registry.onUsage((tenantId, gone) => findActionUsage(db, tenantId, gone))
+    app.variables.onUsage((tenantId, name) => findVariableUsers(db, tenantId, name))
     connections.onUsage((tenantId, name) => findConnectionUsers(db, tenantId, name))
     engine.compileWith((tenantId, definition, db) =>
       compile({ db, registry, connections }, tenantId, parseDefinition(definition).value),
@@ -155,7 +157,16 @@ export default fp(
   },
   {
     name: 'flow',
-    dependencies: ['db', 'signals', 'auth', 'registry', 'connection', 'flow-engine', 'flow-trigger'],
+    dependencies: [
+      'db',
+      'signals',
+      'auth',
+      'registry',
+      'connection',
+      'variable',
+      'flow-engine',
+      'flow-trigger',
+    ],
   },
 )
 

@@ -1,5 +1,5 @@
 import { isSecretField, looksLikeKey } from '#lib/secrets/redact.ts'
-import type { Path, ProblemList } from '../problems.ts'
+import type { ProblemList } from '../problems.ts'
 import type { StepDraft } from './drafts.ts'
 import { expandPath } from './template.ts'
 
@@ -16,23 +16,26 @@ const MAX_WARNINGS = 20
 /** Warns of literals that look like keys, wherever they stand in a step. */
 export function reportSecretTexts(problems: ProblemList, { id, members, path }: StepDraft): void {
   const isLoop = members['type'] === 'for_each'
-  // What stands in a loop's body is a step of its own.
-  const own = Object.entries(members).filter(([name]) => !isLoop || name !== 'body')
-  const open = own.map(([name, value]) => ({ name, value, path: [...path, name] as Path }))
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    const { value, path: at, name } = next
+  const below: (string | number)[] = []
+  const look = (name: string, value: unknown): void => {
     if (typeof value === 'string') {
       if (isSecret(name, value) && countOf(problems) < MAX_WARNINGS) {
-        problems.report('secret_in_text', at, MESSAGE, id)
+        problems.report('secret_in_text', [...path, ...below], MESSAGE, id)
       }
-      continue
+      return
     }
-    if (typeof value !== 'object' || value === null) continue
+    if (typeof value !== 'object' || value === null) return
+    const isList = Array.isArray(value)
     for (const [member, inner] of Object.entries(value)) {
-      const key = Array.isArray(value) ? Number(member) : member
-      open.push({ value: inner, path: [...at, key], name: Array.isArray(value) ? name : member })
+      if (typeof inner !== 'string' && (typeof inner !== 'object' || inner === null)) continue
+      // What stands in a loop's body is a step of its own.
+      if (value === members && isLoop && member === 'body') continue
+      below.push(isList ? Number(member) : member)
+      look(isList ? name : member, inner)
+      below.pop()
     }
   }
+  look('', members)
 }
 
 function countOf({ problems }: ProblemList): number {

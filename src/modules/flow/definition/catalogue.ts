@@ -3,6 +3,7 @@ import { allowsHost } from '#modules/connection/index.ts'
 import { CATALOGUE } from '#modules/event/index.ts'
 import type { RegistryAction } from '#modules/registry/index.ts'
 import type { FlowContext } from '../context.ts'
+import { selectNames } from '#modules/variable/index.ts'
 import { selectEventTypes } from '../repository.ts'
 
 /** What the platform announces of its own actions. `update_order_status` announces the status that it is given. */
@@ -22,16 +23,18 @@ export async function loadCatalogue(
   { db, registry, connections }: CatalogueContext,
   tenantId: string,
 ): Promise<FlowCatalogue> {
-  const [snapshot, { strict, types }, hosts] = await Promise.all([
+  const [snapshot, { strict, types }, hosts, variables] = await Promise.all([
     registry.snapshot(tenantId),
     selectEventTypes(db, tenantId),
     connections.hosts(tenantId, db),
+    selectNames(db, tenantId),
   ])
   const ofPlatform = [...CATALOGUE].map(([name, { schema }]) => [name, { schema, plugin_id: null }] as const)
   const ofTenant = types.map(({ name, ...type }) => [name, type] as const)
   return {
     strictEvents: strict,
     eventTypes: new Map<string, CatalogueEventType>([...ofTenant, ...ofPlatform]),
+    variables,
     connections: new Map(
       [...hosts].map(([name, allowed]) => [
         name,
