@@ -146,6 +146,18 @@ t.test('a tenant, its platform and its keys', async (t) => {
   await send('listAuditLog', { query: { limit: '5' } })
 })
 
+t.test('connections and variables', async () => {
+  await examples('createConnection')
+  await send('listConnections', { query: { limit: '10' } })
+  await send('getConnection', { params: { name: 'scores' } })
+  await examples('changeConnection', { params: { name: 'scores' } })
+  await send('deleteConnection', { params: { name: 'scores' }, query: { force: 'true' } })
+  await examples('setVariable', { params: { name: 'support_email' } })
+  await send('listVariables')
+  await send('getVariable', { params: { name: 'support_email' } })
+  await send('deleteVariable', { params: { name: 'support_email' } })
+})
+
 t.test('plugins, their actions and capabilities', async (t) => {
   const params = { slug: 'email-marketing' }
   const [registered] = await examples('registerPlugin')

@@ -65,6 +65,15 @@ export async function createResources(
   const erasure = await made<{ id: string }>(
     tenant.post('/api/erasures', { path: 'customer.email', value: `other-${mark}@example.com` }),
   )
+  await made(
+    tenant.post('/api/connections', {
+      name: `connection-${mark}`,
+      kind: 'bearer',
+      hosts: ['api.example.com'],
+      values: { token: `token-${mark}` },
+    }),
+  )
+  await made(tenant.put(`/api/variables/variable_${mark}`, { value: `value-${mark}` }))
   // Without a platform to send it to.
   const dispatched = await made<{ results: { invocation_id: string }[] }>(
     tenant.post('/api/plugins/events/automation', {
@@ -154,6 +163,18 @@ export async function createResources(
     },
     '/api/automation/executions/{id}': minted(execution.id),
     '/api/keys/{id}': minted(key.id),
+    '/api/connections/{name}': {
+      value: `connection-${mark}`,
+      unknown: () => `connection-${randomName()}`,
+      named: true,
+      ofPlugin: false,
+    },
+    '/api/variables/{name}': {
+      value: `variable_${mark}`,
+      unknown: () => `variable_${randomName()}`,
+      named: true,
+      ofPlugin: false,
+    },
     '/api/replays/{id}': { ...minted(replay.id), ofPlugin: true },
     '/api/erasures/{id}': minted(erasure.id),
     '/api/automation/templates/{id}': {

@@ -1,6 +1,6 @@
 import { isRawNumber } from '#lib/json/raw-number.ts'
 
-export const REDACTED = '[redacted]'
+const REDACTED = '[redacted]'
 
 /**
  * Endings of names that hold a secret, without case and separators: `api_key` finds `apiKey` and `X-Api-Key`,

@@ -2,7 +2,6 @@ import { Buffer } from 'node:buffer'
 import { SECRET_MIN_CHARS } from '#lib/secrets/redact.ts'
 import type { ConnectionSettings, ConnectionValues } from './kinds.ts'
 import type { SealedConnection } from './repository.ts'
-import type { TokenClient } from './tokens.ts'
 
 /** What is added to a request, so that it says who it is from. */
 export interface Authorisation {
@@ -78,8 +77,8 @@ export function plainAuthorisation(
   }
 }
 
-export function tokenAuthorisation(client: TokenClient, token: string): Authorisation {
-  return { ...inHeader('authorization', `Bearer ${token}`, [client.clientSecret]), token }
+export function tokenAuthorisation(clientSecret: string, token: string): Authorisation {
+  return { ...inHeader('authorization', `Bearer ${token}`, [clientSecret]), token }
 }
 
 /** Returns the URL with the parameter; what it has is left as it is written. */

@@ -180,7 +180,7 @@ export async function authorise(
   if (row.kind !== 'oauth2_client_credentials') return plainAuthorisation(row.kind, row.settings, values)
   const client = clientOf(row, values)
   const token = await ctx.tokens.get(client, timeoutMs, refused)
-  return typeof token === 'string' ? tokenAuthorisation(client, token) : token
+  return typeof token === 'string' ? tokenAuthorisation(client.clientSecret, token) : token
 }
 
 function clientOf({ id, revision, settings }: SealedConnection, values: ConnectionValues): TokenClient {
