@@ -7,6 +7,7 @@ import { raiseActionsVersion } from '#infra/tenant-versions.ts'
 import { isLockNotAvailable } from '#db/errors.ts'
 import { pluginNotFound } from '#modules/plugin/index.ts'
 import { type ActionOrigin, type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
+import { type NewNeeds, newNeeds } from './breaks.ts'
 import { readActions } from './declaration.ts'
 import { type Difference, differenceOf, isEmptyDifference } from './difference.ts'
 import { actionsInvalid, tooManyActions } from './errors.ts'
@@ -24,6 +25,7 @@ export interface Registered extends Difference {
   plugin: string
   plugin_id: string
   actions: RegistryAction[]
+  needs: NewNeeds[]
 }
 
 /**
@@ -45,7 +47,7 @@ export async function registerActions(
       nameField: 'action_type',
     })
     if (errors.length > 0) throw actionsInvalid(undefined, { errors })
-    const difference = await replaceActions(trx, tenantId, plugin, 'registered', actions)
+    const { needs, ...difference } = await replaceActions(trx, tenantId, plugin, 'registered', actions)
     if (!isEmptyDifference(difference)) {
       await audit(trx, actor, {
         tenantId,
@@ -56,7 +58,7 @@ export async function registerActions(
       })
     }
     const registered = actions.map((action) => toRegistryAction(action, plugin))
-    return { plugin: plugin.slug, plugin_id: plugin.id, actions: registered, ...difference }
+    return { plugin: plugin.slug, plugin_id: plugin.id, actions: registered, needs, ...difference }
   })
 }
 
@@ -70,10 +72,13 @@ export async function replaceActions(
   plugin: Pick<LockedPlugin, 'id' | 'actions'>,
   origin: ActionOrigin,
   actions: readonly StoredAction[],
-): Promise<Difference> {
+): Promise<Difference & { needs: NewNeeds[] }> {
   const before = plugin.actions.filter((action) => action.origin === origin)
   const others = plugin.actions.filter((action) => action.origin !== origin)
-  const difference = differenceOf(before, actions, (action) => action.action_type)
+  const difference = {
+    ...differenceOf(before, actions, (action) => action.action_type),
+    needs: newNeeds(before, actions),
+  }
   if (isEmptyDifference(difference)) return difference
   await updateActions(trx, tenantId, plugin.id, [...others, ...actions])
   // Who registers at the same time is not counted: a bound for memory need not be exact.

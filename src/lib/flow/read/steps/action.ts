@@ -11,7 +11,7 @@ import { lookUp } from '#lib/flow/schemas.ts'
 import type { ActionConfig } from '#lib/flow/types.ts'
 
 /** The linear format's name for the input first, then the graph's. */
-const INPUT_NAMES = ['payload_template', 'input', 'config'] as const
+export const INPUT_NAMES = ['payload_template', 'input', 'config'] as const
 /** A name that a path may have as it is. */
 const MEMBER = /^[A-Za-z][A-Za-z0-9_]*$/
 
