@@ -115,5 +115,6 @@ function claimOf(
     was_running: false,
     now_ms: nowMs,
     lag_s: 0,
+    bytes: 0,
   }
 }
