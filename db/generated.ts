@@ -475,6 +475,16 @@ export interface SeenEventTypes {
   tenant_id: string;
 }
 
+export interface SetAsideEvents {
+  event_id: string;
+  reason: string;
+  set_aside_at: Generated<Timestamp>;
+  tenant_id: string;
+  times: Generated<number>;
+  waits_after: string | null;
+  wanted_at: Timestamp | null;
+}
+
 export interface ShopVariables {
   created_at: Generated<Timestamp>;
   description: Generated<string>;
@@ -526,6 +536,7 @@ export interface DB {
   plugins: Plugins;
   replays: Replays;
   seen_event_types: SeenEventTypes;
+  set_aside_events: SetAsideEvents;
   shop_variables: ShopVariables;
   tenants: Tenants;
 }

@@ -144,6 +144,7 @@ export interface DB {
     }
   >
   seen_event_types: Narrow<Raw.SeenEventTypes, { sample: Json<unknown> }>
+  set_aside_events: Raw.SetAsideEvents
   shop_variables: Narrow<Raw.ShopVariables, { value: Json<unknown> }>
   tenants: Narrow<
     Raw.Tenants,

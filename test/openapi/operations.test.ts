@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import t from 'tap'
 import { generateDocuments } from '#openapi/document.ts'
 import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
@@ -156,6 +157,16 @@ t.test('connections and variables', async () => {
   await send('listVariables')
   await send('getVariable', { params: { name: 'support_email' } })
   await send('deleteVariable', { params: { name: 'support_email' } })
+})
+
+t.test('events that were set aside', async () => {
+  const { body: event } = await send('createEvents', { body: { event: 'order.created', data: {} } })
+  await sql`insert into set_aside_events (tenant_id, event_id, reason)
+    select tenant_id, id, 'The database refused it (SQLSTATE 22023).' from events where id = ${event.id}`.execute(
+    service.db,
+  )
+  await send('listSetAsideEvents', { query: { limit: '10' } })
+  await send('takeUpSetAsideEvent', { params: { id: event.id } })
 })
 
 t.test('plugins, their actions and capabilities', async (t) => {

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import type { Kysely } from 'kysely'
+import type { DB } from '#db/schema.ts'
 import { newId } from '#lib/ids.ts'
 import type { MessageService } from '#modules/message/index.ts'
 import type { Tenant } from './app.ts'
@@ -23,7 +25,7 @@ export type Resources = Record<string, Resource>
 export async function createResources(
   tenant: Tenant,
   webhookUrl: string,
-  messages: MessageService,
+  { db, messages }: { db: Kysely<DB>; messages: MessageService },
 ): Promise<Resources> {
   const mark = randomName()
   const slug = `plugin-${mark}`
@@ -55,6 +57,11 @@ export async function createResources(
   const event = await made<{ id: string }>(
     tenant.post('/api/events', { event: eventType, data: { customer: { email: `${mark}@example.com` } } }),
   )
+  // No event of a healthy service is.
+  await db
+    .insertInto('set_aside_events')
+    .values({ tenant_id: tenant.id, event_id: event.id, reason: `reason ${mark}` })
+    .execute()
   const deliveries = await made<{ data: { id: string }[] }>(tenant.get('/api/plugins/events'))
   const delivery = deliveries.data[0]
   if (delivery === undefined) throw new Error('the event made no delivery')
@@ -162,6 +169,7 @@ export async function createResources(
       ofPlugin: false,
     },
     '/api/automation/executions/{id}': minted(execution.id),
+    '/api/automation/set-aside-events/{id}': minted(event.id),
     '/api/keys/{id}': minted(key.id),
     '/api/connections/{name}': {
       value: `connection-${mark}`,

@@ -17,6 +17,8 @@ import { ExecutionStreams } from './stream/streams.ts'
 import { HaltResult, HaltState, ResumeInput, ResumeResult } from './halt/schemas.ts'
 import { executionRoutes } from './read/routes.ts'
 import { Execution, ExecutionDetail, ExecutionPage, ExecutionStep, RetryInput } from './read/schemas.ts'
+import { setAsideRoutes } from './set-aside/routes.ts'
+import { SetAsideEvent, SetAsidePage } from './set-aside/schemas.ts'
 import { FlowStats } from './stats/schemas.ts'
 import { streamRoutes } from './stream/routes.ts'
 
@@ -35,6 +37,8 @@ const SCHEMAS = [
   ResumeInput,
   ResumeResult,
   FlowStats,
+  SetAsideEvent,
+  SetAsidePage,
 ]
 
 export default async function executionModule(app: FastifyInstance): Promise<void> {
@@ -44,6 +48,7 @@ export default async function executionModule(app: FastifyInstance): Promise<voi
   const streams = new ExecutionStreams({ db: app.db, log: app.log })
   executionRoutes(app, ctx)
   bulkRoutes(app, ctx)
+  setAsideRoutes(app, ctx)
   streamRoutes(app, ctx, streams)
   app.signals.subscribe('executions_due', (tenantIds) => streams.look(tenantIds))
   app.addHook('preClose', () => streams.close())

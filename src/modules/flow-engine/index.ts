@@ -63,6 +63,7 @@ export interface FlowEngineService {
 
 export { ensureCursor, lockCursor } from './match/cursor.ts'
 export { countMissed, markMissed, type MissedFilter } from './match/catch-up.ts'
+export { findSetAside, type SetAsideEvent, selectSetAside, wantAgain } from './match/set-aside-repository.ts'
 export { cancelExecutions, cancelQueued, haltTenant, resumeTenant } from './run/cancel.ts'
 export { countTriggered, findStart } from './start/rate-cap.ts'
 export { flowNewer, flowOutdated } from './errors.ts'
