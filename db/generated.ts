@@ -383,6 +383,7 @@ export interface FeedEpochs {
   epoch: number;
   started_at: Generated<Timestamp>;
   system_identifier: string;
+  timeline: number | null;
 }
 
 export interface FlowCursors {

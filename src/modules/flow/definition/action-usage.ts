@@ -3,7 +3,10 @@ import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
 import { actionUses } from '#lib/flow/index.ts'
 import type { ActionBreak, BrokenAction } from '#modules/registry/index.ts'
-import { selectNaming } from './naming-repository.ts'
+import { selectNaming } from './repository.ts'
+
+/** Flows of one answer at most: who takes away an action of more than that knows enough. */
+const FLOWS_MAX = 200
 
 /** The flows that name these actions and are broken by what has become of them, in their draft or as published. */
 export async function findActionUsage(
@@ -15,6 +18,7 @@ export async function findActionUsage(
     db,
     tenantId,
     broken.map(({ actionType }) => `"${actionType}"`),
+    FLOWS_MAX,
   )
   const used = flows.map(({ id, name, status, definition, published }) => ({
     flow: { id, name, status },

@@ -2,7 +2,9 @@ import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { VariableUser } from '#modules/variable/index.ts'
 import { isObject, parseDefinition } from './definition.ts'
-import { selectNaming } from './naming-repository.ts'
+import { selectNaming } from './repository.ts'
+
+const FLOWS_MAX = 200
 
 /** The flows that may read this variable of the shop, in their draft or in what is published. */
 export async function findVariableUsers(
@@ -10,7 +12,7 @@ export async function findVariableUsers(
   tenantId: string,
   name: string,
 ): Promise<VariableUser[]> {
-  const flows = await selectNaming(db, tenantId, [`variables.${name}`])
+  const flows = await selectNaming(db, tenantId, [`variables.${name}`], FLOWS_MAX)
   return flows
     .filter(({ definition, published }) => [definition, published].some((text) => reads(text, name)))
     .map(({ id, name: called, status }) => ({ id, name: called, status }))

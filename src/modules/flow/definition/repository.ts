@@ -1,14 +1,13 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 
-/** Flows of one answer at most: who takes away what more than that use knows enough. */
-const FLOWS_MAX = 200
-
-/**
- * Flows in whose draft or published definition one of these texts stands: what it means there is read from those few
- * that have it.
- */
-export async function selectNaming(db: Kysely<DB>, tenantId: string, texts: readonly string[]) {
+/** Finds flows by the text of their definitions: what it means is read from those few in which one of these texts stands. */
+export async function selectNaming(
+  db: Kysely<DB>,
+  tenantId: string,
+  texts: readonly string[],
+  limit: number,
+) {
   return db
     .selectFrom('automation_flows as f')
     .leftJoin('automation_flow_versions as v', (join) =>
@@ -26,6 +25,6 @@ export async function selectNaming(db: Kysely<DB>, tenantId: string, texts: read
         where position(named.text in f.definition || coalesce(v.definition, '')) > 0)`,
     )
     .orderBy('f.id')
-    .limit(FLOWS_MAX)
+    .limit(limit)
     .execute()
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { sql } from 'kysely'
+import { type Kysely, sql } from 'kysely'
+import type { DB } from '#db/schema.ts'
 import type { Actor } from './actor.ts'
 
 export interface KnownKey {
@@ -53,4 +54,13 @@ async function noteUse(app: FastifyInstance, id: string): Promise<void> {
   } catch (error) {
     app.log.debug({ err: (error as Error).message, key: id }, 'auth: use of a key not noted')
   }
+}
+
+/** Makes the tenant's row, if there is none yet. */
+export async function insertTenant(db: Kysely<DB>, id: string): Promise<void> {
+  await db
+    .insertInto('tenants')
+    .values({ id })
+    .onConflict((conflict) => conflict.column('id').doNothing())
+    .execute()
 }
