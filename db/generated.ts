@@ -250,6 +250,23 @@ export interface AutomationWaitShapes {
   tenant_id: string;
 }
 
+export interface BulkChanges {
+  actor: Json;
+  created_at: Generated<Timestamp>;
+  cursor_id: string | null;
+  done: Generated<Int8>;
+  error: string | null;
+  finished_at: Timestamp | null;
+  id: string;
+  kind: string;
+  lease_token: Generated<Int8>;
+  lease_until: Timestamp | null;
+  refused: Generated<Json>;
+  request: Json;
+  status: Generated<string>;
+  tenant_id: string;
+}
+
 export interface Connections {
   created_at: Generated<Timestamp>;
   description: Generated<string>;
@@ -522,6 +539,7 @@ export interface DB {
   automation_steps: AutomationSteps;
   automation_wait_shapes: AutomationWaitShapes;
   automation_waits: AutomationWaits;
+  bulk_changes: BulkChanges;
   connections: Connections;
   deliveries: Deliveries;
   delivery_attempts: DeliveryAttempts;

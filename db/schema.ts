@@ -65,6 +65,18 @@ export interface DB {
     Raw.AutomationWaits,
     { purpose: 'resume' | 'cancel'; filter: Json<unknown> | null }
   >
+  bulk_changes: Narrow<
+    Raw.BulkChanges,
+    {
+      kind: 'cancel' | 'retry'
+      request: Json<Record<string, unknown>>
+      actor: Json<Record<string, unknown>>
+      status: DefaultTo<'queued' | 'running' | 'completed' | 'cancelled' | 'failed'>
+      done: DefaultTo<number>
+      refused: Json<Record<string, number>>
+      lease_token: DefaultTo<number>
+    }
+  >
   connections: Narrow<
     Raw.Connections,
     { kind: ConnectionKind; settings: Json<Record<string, string>>; revision: DefaultTo<number> }

@@ -184,7 +184,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(flowEngineModule, { config })
   await app.register(flowTriggerModule, { config })
   await app.register(flowModule)
-  await app.register(executionModule)
+  await app.register(executionModule, { config })
   await app.register(flowTemplateModule)
   await app.register(automationModule)
   await app.register(replayModule, { config })

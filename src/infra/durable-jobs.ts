@@ -30,7 +30,7 @@ export function runJobs(
     probe: () => loop.standing,
     whenStuck: 'warning',
     queue: {
-      what: `${table.charAt(0).toUpperCase()}${table.slice(1)}`,
+      what: `${table.charAt(0).toUpperCase()}${table.slice(1).replaceAll('_', ' ')}`,
       waitingSeconds: () => oldestFreeJobSeconds(app.pools.api, table),
     },
   })

@@ -4,6 +4,7 @@ import { generateDocuments } from '#openapi/document.ts'
 import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { examplesOf, type OpenApiDocument } from '#test/support/openapi.ts'
 import { type Received, startReceiver } from '#test/support/receiver.ts'
+import { newId } from '#lib/ids.ts'
 import { runnerOf } from '#test/modules/flow/support.ts'
 import { Contract } from './contract.ts'
 import { startProxy } from './proxy.ts'
@@ -157,6 +158,17 @@ t.test('connections and variables', async () => {
   await send('listVariables')
   await send('getVariable', { params: { name: 'support_email' } })
   await send('deleteVariable', { params: { name: 'support_email' } })
+})
+
+t.test('bulk changes that became jobs', async () => {
+  const id = newId()
+  await service.db
+    .insertInto('bulk_changes')
+    .values({ id, tenant_id: shop.id, kind: 'cancel', request: '{}', actor: '{}' })
+    .execute()
+  await send('listBulkChanges', { query: { limit: '10' } })
+  await send('getBulkChange', { params: { id } })
+  await send('cancelBulkChange', { params: { id } })
 })
 
 t.test('events that were set aside', async () => {

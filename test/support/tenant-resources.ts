@@ -62,6 +62,12 @@ export async function createResources(
     .insertInto('set_aside_events')
     .values({ tenant_id: tenant.id, event_id: event.id, reason: `reason ${mark}` })
     .execute()
+  // Of a shop that has more to cancel than a request gets done.
+  const bulkChange = newId()
+  await db
+    .insertInto('bulk_changes')
+    .values({ id: bulkChange, tenant_id: tenant.id, kind: 'cancel', request: '{}', actor: '{}' })
+    .execute()
   const deliveries = await made<{ data: { id: string }[] }>(tenant.get('/api/plugins/events'))
   const delivery = deliveries.data[0]
   if (delivery === undefined) throw new Error('the event made no delivery')
@@ -169,6 +175,7 @@ export async function createResources(
       ofPlugin: false,
     },
     '/api/automation/executions/{id}': minted(execution.id),
+    '/api/automation/bulk-changes/{id}': minted(bulkChange),
     '/api/automation/set-aside-events/{id}': minted(event.id),
     '/api/keys/{id}': minted(key.id),
     '/api/connections/{name}': {

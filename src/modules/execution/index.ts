@@ -5,13 +5,25 @@
  * What always holds:
  * - Secrets in what steps sent and got are redacted in every answer.
  * - A retry is an execution of its own: what it retries stays as it ended.
- * - Nothing here holds many rows locked: bulk changes are small transactions, and answer with what is left.
+ * - Nothing here holds many rows locked: bulk changes are small transactions, and what they do not get done in time is a
+ *   durable job.
  * - Open streams share one poller (execution-streams.ts), cost no memory beyond a buffer each, and end before the
  *   server closes.
  */
 import type { FastifyInstance } from 'fastify'
+import type { Config } from '#config/config.ts'
+import { runJobs } from '#infra/durable-jobs.ts'
 import { bulkRoutes } from './bulk/routes.ts'
-import { BulkCancelInput, BulkCancelResult, BulkRetryInput, BulkRetryResult } from './bulk/schemas.ts'
+import { bulkChangeRoutes } from './bulk/job-routes.ts'
+import {
+  BulkCancelInput,
+  BulkCancelResult,
+  BulkChange,
+  BulkChangePage,
+  BulkRetryInput,
+  BulkRetryResult,
+} from './bulk/schemas.ts'
+import { runBulkTurn } from './bulk/worker.ts'
 import type { ExecutionContext } from './context.ts'
 import { ExecutionStreams } from './stream/streams.ts'
 import { HaltResult, HaltState, ResumeInput, ResumeResult } from './halt/schemas.ts'
@@ -32,6 +44,8 @@ const SCHEMAS = [
   BulkCancelResult,
   BulkRetryInput,
   BulkRetryResult,
+  BulkChange,
+  BulkChangePage,
   HaltState,
   HaltResult,
   ResumeInput,
@@ -41,13 +55,19 @@ const SCHEMAS = [
   SetAsidePage,
 ]
 
-export default async function executionModule(app: FastifyInstance): Promise<void> {
+export default async function executionModule(
+  app: FastifyInstance,
+  { config }: { config: Config },
+): Promise<void> {
   app.apiDocument.addTag('executions', 'Runs of flows: looking at them, cancelling, retrying, halting')
   for (const schema of SCHEMAS) app.addSchema(schema)
   const ctx: ExecutionContext = { db: app.db, signals: app.signals, flowEngine: app.flowEngine }
   const streams = new ExecutionStreams({ db: app.db, log: app.log })
   executionRoutes(app, ctx)
   bulkRoutes(app, ctx)
+  bulkChangeRoutes(app, ctx)
+  const worker = { ...ctx, db: app.workerDb, leaseMs: config.delivery.leaseMs }
+  runJobs(app, { table: 'bulk_changes', turn: (signal) => runBulkTurn(worker, signal) })
   setAsideRoutes(app, ctx)
   streamRoutes(app, ctx, streams)
   app.signals.subscribe('executions_due', (tenantIds) => streams.look(tenantIds))
