@@ -87,10 +87,10 @@ export async function retryMany(
   { workMs = WORK_MS }: BulkLimits = {},
 ): Promise<BulkRetryResult> {
   const { dry_run, cursor, ...request } = input
-  const { status = ['failed'], from: _from, version: _version, ...given } = request
+  const { status = ['failed'] } = request
   let after = cursor === undefined ? null : decodeCursor(cursor, ['uuid'])?.[0]
   if (after === undefined || typeof after === 'number') throw invalidCursor()
-  const filter = readFilter(given, status, '')
+  const filter = readFilter(request, status, '')
   const refused = new Map<string, number>()
   const deadline = performance.now() + workMs
   let retried = 0

@@ -37,15 +37,8 @@ type BatchResult = 'more' | 'done' | 'lost'
 
 /** Those that were there when it was asked for: what has come since is no business of it. */
 function filterOf(job: BulkJob) {
-  const { status, flow, key, since, until } = job.request
   const usual = job.kind === 'cancel' ? CANCELLABLE : (['failed'] as const)
-  const given = {
-    ...(flow !== undefined && { flow }),
-    ...(key !== undefined && { key }),
-    ...(since !== undefined && { since }),
-    ...(until !== undefined && { until }),
-  }
-  const filter = readFilter(given, status ?? usual, '')
+  const filter = readFilter(job.request, job.request.status ?? usual, '')
   const last = job.createdAt
   return { ...filter, until: filter.until === null || filter.until > last ? last : filter.until }
 }
