@@ -12,11 +12,13 @@ import type { Config } from '#config/config.ts'
 import auth from '#infra/auth/auth.ts'
 import background from '#infra/background.ts'
 import { answerClientError } from '#infra/http/client-error.ts'
-import db from '#infra/db.ts'
+import db, { type DatabaseTimeouts } from '#infra/db.ts'
 import edge, { buildSerializer, buildValidator } from '#infra/http/edge.ts'
 import egress, { type EgressOptions } from '#infra/egress/index.ts'
 import health from '#infra/health.ts'
+import clock from '#infra/clock.ts'
 import openWriters from '#infra/open-writers.ts'
+import connectionLimit from '#infra/http/connection-limit.ts'
 import loadShedding, { shedHeavy } from '#infra/http/load-shedding.ts'
 import metrics from '#infra/metrics.ts'
 import openapi from '#infra/http/openapi.ts'
@@ -58,15 +60,18 @@ export interface AppDeps {
   egress: EgressOptions
   /** Requests without a key work for this tenant; null: keys are needed. */
   openTenantId: string | null
-  /** Other limits than the usual, for tests that cannot wait for those. */
-  limits?: Partial<EdgeLimits>
+  /** Other limits than the usual, for tests that cannot wait for those, or whose machine does not keep to them. */
+  limits?: Partial<AppLimits>
 }
 
-export interface EdgeLimits {
+export interface AppLimits {
   /** The whole request must have arrived by then, however it drips. */
   requestTimeoutMs: number
   /** How often connections are looked over for that. */
   timeoutCheckMs: number
+  /** Requests are refused while the event loop is as late as this; 0: never. Default: that of load shedding. */
+  maxEventLoopDelayMs?: number
+  database?: DatabaseTimeouts | undefined
 }
 
 export type App = FastifyInstance<
@@ -79,7 +84,7 @@ export type App = FastifyInstance<
 
 /** 1 MiB; POST /api/events has 8 MiB of its own for batches. */
 const BODY_LIMIT = 1024 * 1024
-const LIMITS: EdgeLimits = { requestTimeoutMs: 30_000, timeoutCheckMs: 5_000 }
+const LIMITS: AppLimits = { requestTimeoutMs: 30_000, timeoutCheckMs: 5_000 }
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 /** The order in which a reader of the OpenAPI document meets what the modules declare. */
 const DOCUMENT_ORDER = {
@@ -130,10 +135,14 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       strictPreflight: false,
     })
   }
-  await app.register(loadShedding, {})
+  await app.register(loadShedding, { maxEventLoopDelayMs: limits.maxEventLoopDelayMs })
   await app.register(openapi, { order: DOCUMENT_ORDER })
   await app.register(problemPage)
-  await app.register(db, { databaseUrl: deps.databaseUrl, connections: config.connections })
+  await app.register(db, {
+    databaseUrl: deps.databaseUrl,
+    connections: config.connections,
+    timeouts: limits.database,
+  })
   await app.register(signals, { databaseUrl: deps.databaseUrl })
   await app.register(quotas)
   await app.register(secrets, { secretBox: deps.secretBox })
@@ -162,6 +171,8 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(health)
   await app.register(metrics)
   await app.register(openWriters)
+  await app.register(clock)
+  await app.register(connectionLimit, {})
   await app.register(background, {
     runs: config.roles.worker,
     stuckAfterMs: config.background.stuckAfterMs,

@@ -6,6 +6,7 @@ import { join, relative, resolve } from 'node:path'
 import { cruise, type ICruiseOptions, type ICruiseResult } from 'dependency-cruiser'
 import t from 'tap'
 import ts from 'typescript'
+import { SLOW_FILES } from './slow-files.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const FOLDERS = ['src', 'db', 'tools', 'openapi', 'bench', 'examples', 'test']
@@ -112,6 +113,39 @@ t.test(
   },
 )
 
+/** What starts a process, a browser or a server. */
+const STARTERS = [
+  'node:child_process',
+  ...['browser', 'pgbouncer', 'replicated-postgres', 'run-cli', 'serve', 'service-process'].map(
+    (name) => `test/support/${name}.ts`,
+  ),
+]
+
+t.test(
+  'npm run test:quick leaves out every file that starts something of its own, and no other by mistake',
+  async (t) => {
+    const left = new Set<string>()
+    for (const pattern of SLOW_FILES.flatMap(({ files }) => files)) {
+      const found = await Array.fromAsync(glob(pattern, { cwd: ROOT }))
+      t.ok(found.length > 0, `${pattern} is there`)
+      for (const file of found) {
+        t.notOk(left.has(file), `${file} is named once`)
+        left.add(file)
+      }
+    }
+    const missing: string[] = []
+    for await (const file of glob('test/**/*.test.ts', { cwd: ROOT })) {
+      const { imports, specifiers } = await readSource(join(ROOT, file))
+      const used = [...specifiers, ...[...imports.keys()].map((path) => relative(ROOT, path))]
+      const names = [...imports.values()].flatMap((each) => [...each])
+      const starts =
+        used.some((one) => STARTERS.includes(one)) || names.some((name) => /PrivatePostgres$/.test(name))
+      if (starts && !left.has(file)) missing.push(file)
+    }
+    t.strictSame(missing, [], 'add these to test/slow-files.ts')
+  },
+)
+
 t.test('files that import each other, or nobody, are refused by npm run check:imports', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'bettercallsold-imports-'))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
@@ -133,4 +167,30 @@ t.test('files that import each other, or nobody, are refused by npm run check:im
     'no-circular one.ts',
     'no-orphans alone.ts',
   ])
+})
+
+t.test('docs/architecture.md names places that there are, and every table', async (t) => {
+  const text = await readFile(join(ROOT, 'docs/architecture.md'), 'utf8')
+  const files: string[] = []
+  for (const folder of FOLDERS) {
+    for await (const file of glob('**/*', { cwd: join(ROOT, folder) })) files.push(`/${folder}/${file}`)
+  }
+  const places = [...text.matchAll(/`([\w.-]+(?:\/[\w.-]+)+|[\w-]+\.ts)`/g)].map(([, place = '']) => place)
+  t.ok(places.length > 100)
+  // A path such as start/starts.ts is told below the folder that the sentence is about.
+  const isThere = (place: string): boolean => files.some((file) => file.endsWith(`/${place}`))
+  t.strictSame(
+    places.filter((place) => !isThere(place)),
+    [],
+  )
+
+  const generated = await readFile(join(ROOT, 'db/generated.ts'), 'utf8')
+  const [, tables = ''] = /export interface DB \{\n([^}]*)\}/.exec(generated) ?? []
+  const names = [...tables.matchAll(/^ {2}(\w+):/gm)].map(([, name = '']) => name)
+  t.ok(names.length > 20)
+  const [, section = ''] = text.split('\n## Tables\n')
+  t.strictSame(
+    names.filter((name) => !section.includes(`\`${name}\``)),
+    [],
+  )
 })

@@ -7,8 +7,6 @@ import { clientFor, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { appOn, until } from './app-on.ts'
 
-t.setTimeout(120_000)
-
 interface Readiness {
   status: string
   checks: { worker: { status: string; detail: string } }

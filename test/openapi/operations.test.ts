@@ -9,8 +9,6 @@ import { runnerOf } from '#test/modules/flow/support.ts'
 import { Contract } from './contract.ts'
 import { startProxy } from './proxy.ts'
 
-t.setTimeout(120_000)
-
 const generated = await generateDocuments()
 const document = JSON.parse(generated['openapi/openapi.json'] ?? '') as OpenApiDocument
 const contract = new Contract(document)

@@ -1,6 +1,6 @@
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 
-/** What a tenant has, as the compiler needs to know it. Given from outside, so that compiling asks nobody. */
+/** Says what a tenant has, as the compiler needs to know it. Given from outside, so that compiling asks nobody. */
 export interface FlowCatalogue {
   /** The tenant takes only types that were declared: a flow on another would never start. */
   strictEvents: boolean

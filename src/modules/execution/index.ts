@@ -63,13 +63,13 @@ export default async function executionModule(
   for (const schema of SCHEMAS) app.addSchema(schema)
   const ctx: ExecutionContext = { db: app.db, signals: app.signals, flowEngine: app.flowEngine }
   const streams = new ExecutionStreams({ db: app.db, log: app.log })
-  executionRoutes(app, ctx)
-  bulkRoutes(app, ctx)
-  bulkChangeRoutes(app, ctx)
+  await app.register(async (routes) => executionRoutes(routes, ctx))
+  await app.register(async (routes) => bulkRoutes(routes, ctx))
+  await app.register(async (routes) => bulkChangeRoutes(routes, ctx))
+  await app.register(async (routes) => setAsideRoutes(routes, ctx))
+  await app.register(async (routes) => streamRoutes(routes, ctx, streams))
   const worker = { ...ctx, db: app.workerDb, leaseMs: config.delivery.leaseMs }
   runJobs(app, { table: 'bulk_changes', turn: (signal) => runBulkTurn(worker, signal) })
-  setAsideRoutes(app, ctx)
-  streamRoutes(app, ctx, streams)
   app.signals.subscribe('executions_due', (tenantIds) => streams.look(tenantIds))
   app.addHook('preClose', () => streams.close())
 }

@@ -74,7 +74,7 @@ export type { Program } from './run/program.ts'
 export { isPlainStart, startChecked, startTogether, type UncheckedStart } from './start/service.ts'
 export type { Retried, RetryRefusal, RetryRequest } from './start/retry-start.ts'
 export { startScope } from './start/starts.ts'
-export type { Simulation, SimulationRequest } from './simulate/types.ts'
+export { type Simulation, type SimulationRequest, WOULD_KINDS } from './simulate/types.ts'
 export { filterRefusal } from './start/trigger.ts'
 export { toEventScope } from './wait/waits.ts'
 

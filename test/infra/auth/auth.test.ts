@@ -205,9 +205,19 @@ t.test('with keys needed', async (t) => {
   })
 
   t.test('a key works until its end, to the moment, even though it is remembered', async (t) => {
-    const key = await insertKey(db, { tenantId, expiresAt: new Date(Date.now() + 700) })
-    t.equal(await status('/viewer', bearer(key)), 200)
-    await until(async () => (await status('/viewer', bearer(key))) === 401, 3_000)
+    const now = performance.now()
+    t.teardown(() => Reflect.deleteProperty(performance, 'now'))
+    performance.now = () => now
+    let [key, answered] = ['', 401]
+    // On a machine that is slow enough it ends before it is looked up.
+    for (let tries = 0; tries < 10 && answered !== 200; tries++) {
+      key = await insertKey(db, { tenantId, expiresAt: new Date(Date.now() + 4_000) })
+      answered = await status('/viewer', bearer(key))
+    }
+    t.equal(answered, 200)
+    // It is remembered for 5 s.
+    performance.now = () => now + 4_500
+    t.equal(await status('/viewer', bearer(key)), 401)
   })
 
   t.test("a tenant's key works for its own tenant only", async (t) => {
@@ -429,11 +439,3 @@ t.test(
     t.equal((await app.inject('/viewer')).statusCode, 401, 'no key needs no database to be refused')
   },
 )
-
-async function until(condition: () => Promise<boolean>, timeoutMs: number): Promise<void> {
-  const deadline = performance.now() + timeoutMs
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`not so within ${timeoutMs} ms`)
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-}

@@ -1,4 +1,4 @@
-import { type Availability, givesResult } from './availability.ts'
+import { type Availability, givesOutput } from './availability.ts'
 import { type Edge, type FlowGraph, reachableFrom } from './links.ts'
 import type { FlowProblemCode, Severity } from '../problems.ts'
 import type { Compilation, Use } from '../read/reader.ts'
@@ -6,7 +6,7 @@ import { lookUp } from '../schemas.ts'
 import { SCOPE_FIELDS } from '../scope.ts'
 import type { Structure } from './structure.ts'
 
-/** What uses are judged by, once all steps are known. */
+/** Holds what uses are judged by, once all steps are known. */
 export interface UseContext {
   compilation: Compilation
   graph: FlowGraph
@@ -83,7 +83,7 @@ function checkStepUse(context: UseContext, use: Use): void {
   if (use.place.inBody === true && structure.loops.get(id) === use.stepId) return
   if (availability.hasStep(use.stepId, id) || (id === use.stepId && use.place.ownOutput)) return
   const { oneOf = [] } = use
-  const isOneThere = (edge: Edge): boolean => oneOf.includes(edge.from) && givesResult(edge)
+  const isOneThere = (edge: Edge): boolean => oneOf.includes(edge.from) && givesOutput(graph, edge)
   if (oneOf.length > 1 && !isAvoidable(context, use.stepId, isOneThere)) return
   const loop = structure.loops.get(id)
   const message =
@@ -95,7 +95,7 @@ function checkStepUse(context: UseContext, use: Use): void {
   report(context, use, 'step_not_before', message)
 }
 
-/** What went wrong stands in the step's output where its error port leads, and nowhere else. */
+/** Checks a use of what went wrong: it stands in the step's output where its error port leads, and nowhere else. */
 function checkErrorUse(context: UseContext, use: Use, id: string): void {
   const { graph, structure, availability } = context
   const edges = graph.edges.get(id) ?? []
@@ -111,7 +111,7 @@ function checkErrorUse(context: UseContext, use: Use, id: string): void {
   report(context, use, 'step_not_before', message)
 }
 
-/** Whether executions can come to a step without going any of these ways. */
+/** Tells a step to which executions can come without going any of these ways. */
 function isAvoidable({ graph, entries }: UseContext, stepId: string, ways: (edge: Edge) => boolean): boolean {
   return reachableFrom(graph, entries, (edge) => !ways(edge)).has(stepId)
 }
@@ -145,7 +145,7 @@ function checkVariableUse(context: UseContext, use: Use): void {
   report(context, use, 'variable_not_set', message)
 }
 
-/** A path is known if one way of starting the flow declares it, or says nothing about it. */
+/** Checks a path: it is known if one way of starting the flow declares it, or says nothing about it. */
 function checkDeclared(
   context: UseContext,
   use: Use,

@@ -5,6 +5,7 @@ import {
   notAsked,
   readActionResponse,
 } from '#lib/action-call.ts'
+import { now } from '#lib/clock.ts'
 import { resolveEndpoint } from '#lib/endpoint.ts'
 import type { Lease } from './claim-repository.ts'
 import { newCompletionToken } from '../completion/token.ts'
@@ -127,7 +128,7 @@ async function callPlugin(
         early:
           lease === null
             ? {
-                until: Date.now() + timeoutMs + ctx.completionSeconds * 1_000 + CLOCK_SLACK_MS,
+                until: now() + timeoutMs + ctx.completionSeconds * 1_000 + CLOCK_SLACK_MS,
                 flowExecutionId: request.flowExecutionId,
                 eventKey: request.eventKey,
                 actionType: request.actionType,

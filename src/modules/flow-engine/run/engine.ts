@@ -4,8 +4,8 @@ import type pg from 'pg'
 import { isPassing } from '#db/errors.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import { BoundaryWriter } from './boundary-writer.ts'
-import { callsOf } from '../steps/outgoing.ts'
-import type { CallContext } from '../steps/types.ts'
+import { liveCalls } from '../steps/action-call.ts'
+import type { CallContext } from '../steps/call.ts'
 import { Pulse, type Standing, worstOf } from '#lib/async/pulse.ts'
 import type { Boundary, BoundaryAnswer } from './boundary-repository.ts'
 import {
@@ -21,7 +21,7 @@ import { Ended, Journal, type RunEnd } from './journal.ts'
 import { countEnd, countSteps, type FlowMetrics } from '../metrics.ts'
 import type { ProgramCache } from './program.ts'
 import { ResumeLoader } from './resume-loader.ts'
-import { Run } from './runner.ts'
+import { ExecutionRun } from './execution-run.ts'
 import { ScopeBuilder } from './scope.ts'
 import type { Waits } from '../wait/waits.ts'
 
@@ -46,7 +46,7 @@ export interface EngineOptions {
   tenantId: string | null
 }
 
-/** Executions that end within this time make room together. */
+/** Executions that end within this time give their capacity back together. */
 const FREED_MS = 5
 /** What is in hand when the process is to stop has so long for its call; else its lease runs out. */
 const STOP_MS = 5_000
@@ -73,7 +73,7 @@ export class Engine {
   /** Tenants to look at; null: all. */
   #wanted: Set<string> | null = new Set()
   #claiming: Promise<void> | null = null
-  /** Tenants of whom something may have been left behind for want of room; null: anybody. */
+  /** Tenants of whom something may have been left behind for want of capacity; null: anybody. */
   #leftBehind: Set<string> | null = new Set()
   #taken = 0
   #heldBytes = 0
@@ -183,7 +183,7 @@ export class Engine {
         const wanted = this.#wanted
         this.#wanted = new Set()
         const free = this.#options.maxRunning - this.#runs.size
-        // Whoever ends makes room for everybody.
+        // Whatever ends gives its capacity back to everybody.
         if (free <= 0 || this.#heldBytes >= this.#options.maxHeldBytes) return
         this.#claimPulse.begin()
         if ((await this.#take(free, wanted)) > 0) this.#want(wanted)
@@ -207,8 +207,8 @@ export class Engine {
   }
 
   /**
-   * There was room for all that these tenants have, but for those who had as many in hand as they may.
-   * @param counts in hand as the claim saw it: some have ended since, which is no room that it could have used
+   * Notes that there was capacity for all that these tenants have, but for those who had as many in hand as they may.
+   * @param counts in hand as the claim saw it: some have ended since, which is no capacity that it could have used
    */
   #seen(tenantIds: ReadonlySet<string> | null, counts: ReadonlyMap<string, number>): void {
     if (tenantIds === null) this.#leftBehind = new Set()
@@ -308,11 +308,11 @@ export class Engine {
     const program = await this.#ctx.programs.get(claim.tenant_id, claim.flow_id, claim.version)
     const outputs = await this.#loader.outputs(claim)
     const received = await this.#loader.received(claim)
-    return new Run({
+    return new ExecutionRun({
       claim,
       program,
       journal,
-      calls: callsOf(this.#ctx),
+      calls: liveCalls(this.#ctx),
       waits: this.#ctx.waits,
       held: this.#heldBack,
       scope: new ScopeBuilder(claim, program, outputs),

@@ -86,7 +86,7 @@ with recursive clock as (
   ) first
 ), ready as (
   select tenants.tenant_id,
-    least(${TENANT_MAX_RUNNING} - coalesce(busy.count, 0), greatest(1, $1::bigint / count(*) over ())) as room,
+    least(${TENANT_MAX_RUNNING} - coalesce(busy.count, 0), greatest(1, $1::bigint / count(*) over ())) as capacity,
     (select next.received_at from flow_cursors c cross join lateral (
        select received_at from events where tenant_id = c.tenant_id and (position, id) > (c.position, c.event_id)
        order by position, id limit 1
@@ -108,7 +108,7 @@ with recursive clock as (
       and (e.status <> 'waiting' or ready.unmatched_since is null or e.due_at < ready.unmatched_since
         or (select true from automation_waits w
             where w.execution_id = e.id and w.received_event_id is not null limit 1))
-    order by e.due_at limit ready.room for update of e skip locked
+    order by e.due_at limit ready.capacity for update of e skip locked
   ) chosen
   limit $1::bigint
 ), placed as (

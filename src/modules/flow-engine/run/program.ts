@@ -1,7 +1,14 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { CompileResult } from '#lib/flow/index.ts'
-import { type CanonicalFlow, type CanonicalStep, FLOW_SCHEMA_VERSION, type StepId } from '#lib/flow/types.ts'
+import {
+  type CanonicalFlow,
+  type CanonicalStep,
+  END,
+  FLOW_SCHEMA_VERSION,
+  type PortTarget,
+  type StepId,
+} from '#lib/flow/types.ts'
 import { compileTemplateTree, type TemplateNode } from '#lib/template/index.ts'
 import { selectValues } from '#modules/variable/index.ts'
 import { flowNewer, flowOutdated } from '../errors.ts'
@@ -65,6 +72,11 @@ export async function asOfNow(
 ): Promise<Program> {
   const { shop_variables: names = [] } = program.flow
   return names.length === 0 ? program : program.withShop(await selectValues(db, tenantId, names))
+}
+
+/** Returns where a step's port leads; one that leads nowhere leads to the end. */
+export function targetOf(step: CanonicalStep, port: string): PortTarget {
+  return (step.next as Partial<Record<string, PortTarget>>)[port] ?? END
 }
 
 /** Compiles a definition's text against what the tenant has now. */

@@ -6,12 +6,12 @@ import type { ClaimedExecution } from '../run/execution-repository.ts'
 import type { RunEnd } from '../run/journal.ts'
 import type { RunHeld } from '../run/ports.ts'
 import { asOfNow, Program } from '../run/program.ts'
-import { Run } from '../run/runner.ts'
+import { ExecutionRun } from '../run/execution-run.ts'
 import { ScopeBuilder, type StoredTrigger } from '../run/scope.ts'
 import { simulatedCalls } from './calls.ts'
 import { LimitReached, SimulatedJournal } from './journal.ts'
 import { Mocks } from './mocks.ts'
-import { simulateStart } from './start.ts'
+import { reportStart } from './start-report.ts'
 import type { Simulation, SimulationRequest } from './types.ts'
 import { simulatedWaits } from './waits.ts'
 import { startScope } from '../start/starts.ts'
@@ -32,7 +32,7 @@ export async function simulate(db: Kysely<DB>, given: SimulationRequest): Promis
     { program, tenantId, flowId: claim.flow_id, version, data: trigger.data, event: trigger.event, now },
     claim.id,
   )
-  const start = await simulateStart(db, request, program, scope)
+  const start = await reportStart(db, request, program, scope)
   const isTaken = start.would_start || request.startAnyway
   const ran = isTaken
     ? await runThrough(program, claim, mocks, request)
@@ -66,7 +66,7 @@ async function runThrough(
     let end: RunEnd
     do {
       if (journal.dueAtMs !== null) nowMs = Math.max(nowMs, journal.dueAtMs)
-      end = await new Run(options).run()
+      end = await new ExecutionRun(options).run()
     } while (end.status === 'waiting')
     const { status, reason, handled } = end
     const { error } = claim.state
@@ -84,7 +84,7 @@ const NOBODY_HELD: RunHeld = {
   passed: () => Promise.resolve(),
 }
 
-/** What the database would give back of it. */
+/** Returns what the database would give back of it. */
 function asStored<T>(value: T): T {
   return readJson(writeJson(value)) as T
 }

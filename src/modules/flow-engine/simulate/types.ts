@@ -3,8 +3,9 @@ import type { EventScope } from '#lib/flow/scope.ts'
 import type { CanonicalFlow } from '#lib/flow/types.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import type { ExecutionError } from '../run/state.ts'
+import type { CallIntent } from '../steps/call.ts'
 
-/** What a step comes to, in place of what the outside would say. */
+/** Stands in for what the outside would say to a step. */
 export interface Mock {
   /** What the step gives: of a request `{ status, body }`. */
   output?: unknown
@@ -49,20 +50,11 @@ export interface AwaitedEvent {
   filtered: boolean
 }
 
-/** What a step would do to the outside, or wait for. */
-export type Would =
-  | { kind: 'action'; action_type: string; plugin_id: string }
-  | { kind: 'http'; method: string; url: string }
-  /** `asks_ai`: in truth an AI would be asked for the text; here it is the template's. */
-  | {
-      kind: 'message'
-      channel: string
-      to: string | null
-      asks_ai: boolean
-      action_type: string
-      plugin_id: string
-    }
-  | { kind: 'wait'; until: string; events: AwaitedEvent[] }
+/** Says what a step would do to the outside, or wait for. */
+export type Would = CallIntent | { kind: 'wait'; until: string; events: AwaitedEvent[] }
+
+const KINDS: Record<Would['kind'], true> = { action: true, http: true, message: true, wait: true }
+export const WOULD_KINDS = Object.keys(KINDS) as Would['kind'][]
 
 export interface SimulatedStep {
   number: number

@@ -12,7 +12,7 @@ import { StepError } from '../run/evaluate.ts'
 import { asOfNow, type Program, type ProgramCache } from '../run/program.ts'
 import { type PlanRefusal, planRetry, type RetryPlan } from './retry-plan.ts'
 import { executionRow, type StartRequest, startScope } from './starts.ts'
-import { endedIn, loopStep, resumedLoop } from './retry-loop.ts'
+import { endedIn, isResumable, resumedLoop } from './retry-loop.ts'
 import { type ExecutionState, initialState, type LoopState } from '../run/state.ts'
 import { insertWaits, type WaitKey } from '../wait/repository.ts'
 import { waitKey } from '../wait/waits.ts'
@@ -142,7 +142,7 @@ function loopToResume(
   if (from.at !== 'failed' || trigger !== undefined || status === 'completed' || status === 'skipped')
     return null
   const loop = endedIn(state)
-  return loop !== null && loopStep(flow, loop) !== null ? loop : null
+  return loop !== null && isResumable(flow, loop) ? loop : null
 }
 
 /** What its items have done is carried over; they go on behind it. */

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Defaulted, Nullable, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { WOULD_KINDS } from '#modules/flow-engine/index.ts'
 import { FlowProblem, LINEAR_EXAMPLE, Uuid } from '../schemas.ts'
 
 const MAX_MOCKS = 1_000
@@ -150,7 +151,7 @@ const AwaitedEvent = Type.Object({
 
 const Would = Type.Object(
   {
-    kind: StringEnum(['action', 'http', 'message', 'wait']),
+    kind: StringEnum(WOULD_KINDS),
     action_type: Type.Optional(Type.String()),
     plugin_id: Type.Optional(Type.String({ description: 'A plugin’s UUID or `platform`' })),
     channel: Type.Optional(Type.String()),

@@ -1,33 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
 import t from 'tap'
-import { IntakeQueue } from '#modules/event/intake/queue.ts'
+import { IntakeQueue, type Submission } from '#modules/event/intake/queue.ts'
 import { startApp } from '#test/support/app.ts'
+import { eventually } from '#test/support/deliveries.ts'
+import { lockWaits } from '#test/support/locks.ts'
 import { raiseVersion, subscribe } from '../support.ts'
 
 const service = await startApp(t)
 const { app, db } = service
 
 const event = (name: string, data: object = {}) => ({ event: name, data })
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 500; attempt++) {
-    if (await condition()) return
-    await setTimeout(10)
-  }
-  throw new Error('it did not come to that')
-}
-
-const waitingStatements = async () => {
-  const { rows } = await sql<{ count: number }>`
-    select count(*)::int as count from pg_stat_activity
-    where application_name = 'bcs-api' and wait_event_type = 'Lock' and datname = current_database()`.execute(
-    db,
-  )
-  return rows[0]?.count ?? 0
-}
 
 /** Holds every intake statement up until it is released. */
 async function blockIntake(): Promise<{ client: pg.Client; release: () => Promise<void> }> {
@@ -73,7 +57,7 @@ t.test('a backend that dies with events under way is a 503, and the next request
   await tenant.post('/api/events', event('a.b'))
   const { release } = await blockIntake()
   const waiting = Promise.all(Array.from({ length: 5 }, () => tenant.post('/api/events', event('a.b'))))
-  await until(async () => (await waitingStatements()) > 0)
+  await lockWaits(db)
   await sql`
     select pg_terminate_backend(pid) from pg_stat_activity
     where application_name = 'bcs-api' and datname = current_database()`.execute(db)
@@ -96,7 +80,7 @@ t.test('subscriptions that change while events wait to be written are matched ag
   await tenant.post('/api/events', event('a.b'))
   const { release } = await blockIntake()
   const waiting = Array.from({ length: 3 }, () => tenant.post('/api/events', event('a.b')))
-  await until(async () => (await waitingStatements()) > 0)
+  await lockWaits(db)
   await subscribe(service, tenant.id, ['a.*'])
   const late = Array.from({ length: 20 }, () => tenant.post('/api/events', event('a.b')))
   await release()
@@ -142,19 +126,23 @@ t.test('an event of the service itself is part of the transaction that it is emi
 t.test('the queue gathers what arrives, keeps submissions whole and says no when it is full', async (t) => {
   const flushes: number[][] = []
   const gate = Promise.withResolvers<undefined>()
-  const queue = new IntakeQueue<{ count: number; bytes: number }>(
-    { batch: 10, flushes: 1, company: 1, events: 30, bytes: 1_000 },
+  const queue = new IntakeQueue<Submission>(
+    { batch: 10, deliveries: 100, flushes: 1, company: 1, events: 30, bytes: 1_000 },
     async (submissions) => {
       flushes.push(submissions.map(({ count }) => count))
       await gate.promise
       return submissions.map(({ count }) => (count === 7 ? new Error('seven') : null))
     },
   )
-  const first = queue.submit({ count: 1, bytes: 1 })
-  await until(async () => flushes.length === 1)
-  const rest = [6, 4, 7, 12].map((count) => queue.submit({ count, bytes: count }))
+  const first = queue.submit({ count: 1, deliveries: 1, bytes: 1 })
+  await eventually('a flush', () => flushes.length === 1)
+  const rest = [6, 4, 7, 12].map((count) => queue.submit({ count, deliveries: 1, bytes: count }))
   const ends = Promise.allSettled(rest)
-  await t.rejects(queue.submit({ count: 1, bytes: 1 }), { code: 'overloaded' }, 'too many events')
+  await t.rejects(
+    queue.submit({ count: 1, deliveries: 1, bytes: 1 }),
+    { code: 'overloaded' },
+    'too many events',
+  )
   gate.resolve(undefined)
   await first
   t.strictSame(
@@ -162,7 +150,10 @@ t.test('the queue gathers what arrives, keeps submissions whole and says no when
     ['fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
   )
   t.strictSame(flushes, [[1], [6, 4], [7], [12]])
-  await queue.submit({ count: 50, bytes: 5_000 })
+  const large = [1, 1, 1].map((count) => queue.submit({ count, deliveries: 60, bytes: 1 }))
+  await Promise.all(large)
+  t.strictSame(flushes.slice(-3), [[1], [1], [1]], 'what makes many deliveries goes alone')
+  await queue.submit({ count: 50, deliveries: 500, bytes: 5_000 })
   t.strictSame(flushes.at(-1), [50], 'an idle queue takes even what is larger than its limits')
 })
 
@@ -170,8 +161,8 @@ t.test(
   'beside another flush submissions leave with enough company, or when that one has ended',
   async (t) => {
     const flushes: { counts: number[]; end: () => void }[] = []
-    const queue = new IntakeQueue<{ count: number; bytes: number }>(
-      { batch: 10, flushes: 2, company: 3, events: 30, bytes: 1_000 },
+    const queue = new IntakeQueue<Submission>(
+      { batch: 10, deliveries: 100, flushes: 2, company: 3, events: 30, bytes: 1_000 },
       async (submissions) => {
         const { promise, resolve } = Promise.withResolvers<undefined>()
         flushes.push({ counts: submissions.map(({ count }) => count), end: () => resolve(undefined) })
@@ -179,7 +170,7 @@ t.test(
         return submissions.map(() => null)
       },
     )
-    const submit = (): Promise<void> => queue.submit({ count: 1, bytes: 1 })
+    const submit = (): Promise<void> => queue.submit({ count: 1, deliveries: 1, bytes: 1 })
     const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
     const all = [submit()]
     await turn()
@@ -198,7 +189,7 @@ t.test(
     )
     all.push(submit())
     for (const { end } of flushes) end()
-    await until(async () => flushes.length === 3)
+    await eventually('a flush', () => flushes.length === 3)
     t.strictSame(flushes[2]?.counts, [1], 'a single one leaves once nothing is under way')
     flushes[2]?.end()
     await Promise.all(all)

@@ -15,7 +15,6 @@ import {
 } from '#test/modules/flow-engine/support.ts'
 import { latest, listed, read, seedExecutions } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 const { app } = world

@@ -15,7 +15,6 @@ import {
   wait,
 } from '../support.ts'
 
-t.setTimeout(180_000)
 const world = await startWorld(t)
 const pool = world.app.pools.worker
 const LEASE_MS = 30_000

@@ -103,6 +103,12 @@ t.test('what a flow needs is found wherever it stands', async (t) => {
         body: 'Hi',
         send_with: { plugin_id: 'post', action_id: 'mail' },
       },
+      {
+        id: 'ask',
+        type: 'http',
+        url: 'https://scores.example.com',
+        body: [{ type: 'action', plugin_id: 'scores', action_type: 'score', event: 'score.asked' }],
+      },
     ],
   }
   const draft = await created(shop, definition)

@@ -1,21 +1,20 @@
-import type { FlowScope } from '#lib/flow/scope.ts'
-import type { MessageStep } from '#lib/flow/types.ts'
+import type { MessageStep } from '#lib/flow/steps/message.ts'
 import type { MessageDraft, RecordedMessage } from '#modules/message/index.ts'
-import { actionTarget } from './target.ts'
-import type { Call, CallContext, CallName, CallResult } from './types.ts'
 import { render, renderText, StepError } from '../run/evaluate.ts'
-import type { Program } from '../run/program.ts'
+import { actionTarget, dispatchFlowAction } from './action-call.ts'
+import { callRunner } from './call-runner.ts'
+import type { Call, CallRequest, CallResult } from './call.ts'
 
 /** A message as the flow's own templates make it. */
-export interface TemplateMessage {
+interface TemplateMessage {
   channel: MessageStep['config']['channel']
   to: string | null
   subject: string | null
   body: string
 }
 
-/** What a message step gives; `message_id` null: nothing was recorded. */
-export interface MessageOutput extends TemplateMessage {
+/** The output of a message step; `message_id` null: nothing was recorded. */
+interface MessageOutput extends TemplateMessage {
   message_id: string | null
   source: 'template' | 'ai'
   model: string | null
@@ -25,26 +24,20 @@ export interface MessageOutput extends TemplateMessage {
   result: unknown
 }
 
-/** Does the action that sends. */
-export type SendAction = (
-  ctx: CallContext,
-  payload: Record<string, unknown>,
-  eventDepth: number,
-  mayHaveRun: boolean,
-) => Promise<CallResult>
-
 const RECIPIENT_MAX_CHARS = 1_000
 
+export const messageRunner = callRunner<MessageStep>(messageCall)
+
 /**
- * The message without any AI, and without recording anything: what a test of the flow shows, and what stands in.
+ * Writes the message without any AI, and records nothing: what a test of the flow shows, and what stands in.
  * @throws {StepError} `template_error`, `missing_recipient`, `invalid_recipient` or `empty_message`
  */
-function composeFromTemplate(
-  program: Program,
-  { config }: MessageStep,
-  scope: FlowScope,
-  asOf: Date,
-): TemplateMessage {
+function composeFromTemplate({
+  program,
+  step: { config },
+  scope,
+  asOf,
+}: CallRequest<MessageStep>): TemplateMessage {
   const text = (template: string): string => renderText(program, template, scope, asOf).toWellFormed()
   const to = config.to === null ? null : text(config.to).trim()
   if (to === '') throw new StepError('missing_recipient', 'The recipient came out empty.')
@@ -63,68 +56,73 @@ function composeFromTemplate(
   return { channel: config.channel, to, subject, body }
 }
 
-/** What the action that sends is given. @throws {StepError} `template_error` */
+/** Fills in what the action that sends is given. @throws {StepError} `template_error` */
 function messagePayload(
-  program: Program,
-  step: MessageStep,
-  stepId: string,
+  { program, step, name: { stepId }, scope, asOf }: CallRequest<MessageStep>,
   output: Omit<MessageOutput, 'result'>,
-  scope: FlowScope,
-  asOf: Date,
 ): Record<string, unknown> {
   const own = { ...scope, steps: { ...scope.steps, [stepId]: { output } } }
   return render(program, step.config.send_with.input, own, asOf) as Record<string, unknown>
 }
 
 /**
- * The call of a message step: the message is written and recorded, then sent. Whoever repeats it finds the record and
- * sends the same. @throws {StepError}
+ * Fills in the call of a message: it is written and recorded, then sent. Whoever repeats it finds the record and sends
+ * the same. @throws {StepError}
  */
-export function messageCall(
-  program: Program,
-  step: MessageStep,
-  name: CallName,
-  scope: FlowScope,
-  asOf: Date,
-  send: SendAction,
-): Call {
-  const template = composeFromTemplate(program, step, scope, asOf)
+function messageCall(request: CallRequest<MessageStep>): Call {
+  const { program, step, name, scope, asOf } = request
+  const { send_with, ai } = step.config
+  const { action_type, plugin_id } = send_with
+  const template = composeFromTemplate(request)
   const draft: MessageDraft = { ...template, ai: null }
-  const { ai } = step.config
   if (ai !== null) {
     const { prompt, model, max_tokens: maxTokens } = ai
     draft.ai = { template: program.template(prompt), scope, now: asOf, flow: program.flow, model, maxTokens }
   }
   const call: Call = {
     name,
-    step,
-    target: actionTarget(step.config.send_with),
+    target: actionTarget(send_with),
     input: template,
+    intent: {
+      kind: 'message',
+      channel: template.channel,
+      to: template.to,
+      asks_ai: ai !== null,
+      action_type,
+      plugin_id,
+    },
     async send(ctx, eventDepth, mayHaveRun) {
       const output = toOutput(await ctx.messages.compose(name, draft))
       // None is recorded without a text: an erasure came between two attempts.
       if (output.body === '')
         throw new StepError('message_erased', 'The message was erased before it was sent.')
-      const payload = messagePayload(program, step, name.stepId, output, scope, asOf)
+      const payload = messagePayload(request, output)
       call.input = payload
-      return withMessage(output, await send(ctx, payload, eventDepth, mayHaveRun))
+      const action = { config: send_with, timeout_ms: step.timeout_ms }
+      const cause = { scope, eventDepth }
+      return withMessage(output, await dispatchFlowAction(ctx, name, action, payload, cause, mayHaveRun))
     },
     async conclude(ctx, result) {
       const message = await ctx.messages.find(name)
       if (message === null) return result
       const output = toOutput(message)
-      call.input = messagePayload(program, step, name.stepId, output, scope, asOf)
+      call.input = messagePayload(request, output)
       return withMessage(output, result)
     },
-    rehearse(result) {
-      const output = templateOutput(template, result)
-      return { input: messagePayload(program, step, name.stepId, output, scope, asOf), output }
+    rehearse(sample) {
+      const output = templateOutput(template, sample(send_with).output)
+      return {
+        input: messagePayload(request, output),
+        output,
+        note: ai === null ? 'the message was not sent' : 'the text is the template’s: no AI was asked',
+        isMergeable: true,
+      }
     },
   }
   return call
 }
 
-/** What the step would give with the template's text, if sending it gave `result`. */
+/** Says what the step would give with the template's text, if sending it gave `result`. */
 function templateOutput(message: TemplateMessage, result: unknown): MessageOutput {
   const none = { model: null, fallback_reason: null, fallback_detail: null }
   return { message_id: null, ...message, source: 'template', ...none, result }

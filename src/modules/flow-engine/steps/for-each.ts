@@ -1,33 +1,37 @@
-import type { ForEachStep } from '#lib/flow/types.ts'
+import type { ForEachStep } from '#lib/flow/steps/for-each.ts'
+import { findDefinition } from '#lib/flow/steps/index.ts'
 import { render, StepError } from '../run/evaluate.ts'
 import type { Frame, Position } from '../run/frame.ts'
 import { endItem, enterLoop, type LoopState, type Thread } from '../run/state.ts'
+import type { StepRunner } from './runner.ts'
 
 /** JSON of what a loop gives, in characters: it is loaded whenever the execution goes on. Values go beyond it. */
 const RESULTS_MAX_CHARS = 256 * 1024
 
-/** Starts the first items' lines; the main line waits for the last one. @throws {StepError} */
-export function doLoop(frame: Frame, at: Position<ForEachStep>): void {
-  const { list: tree, max_items, concurrency, body } = at.step.config
-  const now = frame.now()
-  const list = render(frame.program, tree, frame.scopeOf(at.thread), new Date(now))
-  if (!Array.isArray(list)) {
-    throw new StepError('not_a_list', 'The list of the loop did not come out as a list.')
-  }
-  if (list.length > max_items) {
-    const message = `The list has ${list.length} items; max_items is ${max_items}.`
-    throw new StepError('too_many_items', message)
-  }
-  frame.journal.touch()
-  if (list.length === 0) {
-    frame.leave(at, { port: 'done', output: { count: 0, succeeded: 0, failed: 0, results: [] } })
-    return
-  }
-  frame.scope.collected.clear()
-  enterLoop(frame.state, list, { body, places: Math.min(concurrency, list.length) }, now)
+export const forEachRunner: StepRunner<ForEachStep> = {
+  /** Starts the threads of the first items; the main thread waits for the last one. */
+  run(frame, at) {
+    const { list: tree, max_items, concurrency, body } = at.step.config
+    const now = frame.now()
+    const list = render(frame.program, tree, frame.scopeOf(at.thread), new Date(now))
+    if (!Array.isArray(list)) {
+      throw new StepError('not_a_list', 'The list of the loop did not come out as a list.')
+    }
+    if (list.length > max_items) {
+      const message = `The list has ${list.length} items; max_items is ${max_items}.`
+      throw new StepError('too_many_items', message)
+    }
+    frame.journal.touch()
+    if (list.length === 0) {
+      frame.leave(at, { port: 'done', output: { count: 0, succeeded: 0, failed: 0, results: [] } })
+      return
+    }
+    frame.scope.collected.clear()
+    enterLoop(frame.state, list, { body, places: Math.min(concurrency, list.length) }, now)
+  },
 }
 
-/** An item's line has come to its end: the next item takes its place, or the loop is done. */
+/** Ends an item whose thread has come to its end: the next item takes its place, or the loop is done. */
 export function endLoopItem(frame: Frame, thread: Thread): void {
   const { loop, main } = frame.state
   if (loop === null) return
@@ -40,7 +44,7 @@ export function endLoopItem(frame: Frame, thread: Thread): void {
   frame.leave({ thread: main, stepId: loop.step, step }, { port: 'done', output: resultsOf(frame, loop) })
 }
 
-/** What an item leaves behind: the value that `collect` asks for, and the variables that its steps have set. */
+/** Keeps what an item leaves behind: the value that `collect` asks for, and the variables that its steps have set. */
 function keepItem(frame: Frame, { thread, stepId, step }: Position<ForEachStep>): void {
   const { collect } = step.config
   const names = variablesSetIn(frame, stepId)
@@ -65,12 +69,12 @@ function keepItem(frame: Frame, { thread, stepId, step }: Position<ForEachStep>)
 
 function variablesSetIn({ program }: Frame, loop: string): string[] {
   const names = Object.values(program.flow.steps).flatMap((step) =>
-    step.type === 'set' && step.loop === loop ? Object.keys(step.config.variables) : [],
+    step.loop === loop ? (findDefinition(step.type)?.variables?.names(step.config) ?? []) : [],
   )
   return [...new Set(names)]
 }
 
-/** One result for each item, in order. */
+/** Returns one result for each item, in order. */
 function resultsOf({ scope }: Frame, { items, succeeded, failed = 0, failures = [] }: LoopState): object {
   const count = items.length
   const errors = new Map(failures.map(({ index, ...error }) => [index, error]))

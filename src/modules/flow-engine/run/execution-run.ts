@@ -1,28 +1,30 @@
 import { loopShare } from '#lib/async/loop-share.ts'
+import { END } from '#lib/flow/types.ts'
 import { StepError } from './evaluate.ts'
 import { Frame, type FrameOptions } from './frame.ts'
 import { Ended, type RunEnd } from './journal.ts'
 import { nextDueAt, type Thread, threadsOf } from './state.ts'
-import { endLoopItem } from '../steps/loop.ts'
+import { endLoopItem } from '../steps/for-each.ts'
 import { doStep } from '../steps/index.ts'
 
-export interface RunOptions extends FrameOptions {
+interface ExecutionRunOptions extends FrameOptions {
   /** The engine stops: what is in hand is given back at the next boundary. */
   isStopping: () => boolean
 }
 
 /**
- * Runs one claimed execution until it ends or has to wait: schedules its lines. What a step does is in `steps.ts`.
+ * Runs one claimed execution until it ends or has to wait: takes its threads from step to step. What a step does is its
+ * type's runner's, in `steps/`.
  *
- * A loop's items are lines of their own. Whatever ends the execution lets the calls of other lines come back first:
+ * A loop's items are threads of their own. Whatever ends the execution lets the calls of other threads come back first:
  * what was done stands in the log.
  */
-export class Run {
+export class ExecutionRun {
   readonly #frame: Frame
   readonly #isStopping: () => boolean
   readonly #active = new Map<Thread, Promise<void>>()
 
-  constructor(options: RunOptions) {
+  constructor(options: ExecutionRunOptions) {
     this.#frame = new Frame(options)
     this.#isStopping = options.isStopping
   }
@@ -52,7 +54,7 @@ export class Run {
     return this.#isStopping() || this.#frame.journal.isHalted
   }
 
-  /** Its lifetime is: asked before every step, however many of them need no boundary. */
+  /** Tells an execution whose lifetime is over: asked before every step, however many of them need no boundary. */
   #isOver(): boolean {
     return this.#frame.clock() >= this.#frame.claim.expires_at_ms
   }
@@ -63,7 +65,7 @@ export class Run {
     return thread.due_at !== null && thread.due_at <= this.#frame.clock()
   }
 
-  /** Nothing is under way: the execution ends, waits, or is given back. */
+  /** Ends the execution, lets it wait, or gives it back, when nothing is under way. */
   async #settle(): Promise<RunEnd> {
     const { claim, ending, journal, state } = this.#frame
     if (ending !== null) return journal.close(ending)
@@ -85,7 +87,7 @@ export class Run {
     }
   }
 
-  /** Takes one line as far as it goes: to a wait, to the end of it, or to the end of the execution. */
+  /** Takes one thread as far as it goes: to a wait, to its end, or to the end of the execution. */
   async #advance(thread: Thread): Promise<void> {
     const frame = this.#frame
     while (this.#goesOn(thread)) {
@@ -95,7 +97,7 @@ export class Run {
         await turn
         if (!this.#goesOn(thread)) return
       }
-      if (thread.step === 'end') {
+      if (thread.step === END) {
         this.#arrive(thread)
         continue
       }
@@ -113,7 +115,7 @@ export class Run {
     return this.#isReady(thread) && this.#frame.isCurrent(thread) && !this.#mustYield() && !this.#isOver()
   }
 
-  /** A line has come to its end: an item's makes room for the next one, the main one ends the execution. */
+  /** Ends a thread: an item's is followed by the next item, the main one ends the execution. */
   #arrive(thread: Thread): void {
     const { error, filtered, loop, main } = this.#frame.state
     if (thread !== main && loop !== null) endLoopItem(this.#frame, thread)

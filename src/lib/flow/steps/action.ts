@@ -1,22 +1,67 @@
-import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
-import type { ActionResolution, CatalogueAction } from '#lib/flow/catalogue.ts'
-import { checkPayload } from '../payload-types.ts'
-import { PLATFORM } from '../plugin-ref.ts'
-import type { Path } from '#lib/flow/problems.ts'
-import type { Reader } from '../reader.ts'
-import { at, has, report, take } from '../reader.ts'
-import { readTree } from '../template.ts'
-import { lookUp } from '#lib/flow/schemas.ts'
-import type { ActionConfig } from '#lib/flow/types.ts'
+import type { CatalogueAction } from '../catalogue.ts'
+import type { ActionConfig, StepBase } from '../elements.ts'
+import type { Path } from '../problems.ts'
+import { checkByHint, isGiven, resolveNamed } from '../read/named-action.ts'
+import { checkPayload } from '../read/payload-types.ts'
+import { PLATFORM } from '../read/plugin-ref.ts'
+import type { Reader } from '../read/reader.ts'
+import { at, has, report, take } from '../read/reader.ts'
+import { readTree } from '../read/template.ts'
+import { lookUp } from '../schemas.ts'
+import { NO_REFERENCES, type DefinitionOf, USUAL } from './definition.ts'
+import { ACTION_NAME } from './member-schemas.ts'
+
+export type ActionStep = StepBase<'action', ActionConfig, 'success' | 'error'>
 
 /** The linear format's name for the input first, then the graph's. */
 export const INPUT_NAMES = ['payload_template', 'input', 'config'] as const
 /** A name that a path may have as it is. */
 const MEMBER = /^[A-Za-z][A-Za-z0-9_]*$/
 
+export const actionStep: DefinitionOf<ActionStep> = {
+  ...USUAL,
+  schema: {
+    description: 'Has the platform or a plugin do something.',
+    properties: {
+      ...ACTION_NAME,
+      config: { type: 'object', description: 'What the action is given; templates may stand in it.' },
+      input: { type: 'object', description: 'Another name for `config`.' },
+      payload_template: { type: 'object', description: 'The linear format’s name for `config`.' },
+    },
+    examples: [
+      {
+        type: 'action',
+        plugin_id: 'platform',
+        action_id: 'create_task',
+        config: { title: 'Call {{trigger.name}}' },
+      },
+      { type: 'action', action_type: 'create_task', input: { title: 'Call {{trigger.name}}' } },
+    ],
+  },
+  linear: {
+    type: 'action',
+    action_type: 'create_task',
+    payload_template: { title: 'Call {{trigger.name}}' },
+  },
+  read: readAction,
+  ports: () => ['success', 'error'],
+  goesOn: ['success'],
+  calls: true,
+  causes: 'by_action',
+  actionOf: (config) => config,
+  references: (members) => ({
+    ...NO_REFERENCES,
+    action: {
+      actionType: members['action_type'] ?? members['action_id'],
+      pluginRef: members['plugin_id'] ?? null,
+    },
+    pluginHolders: [members],
+  }),
+}
+
 /** Reads an action, whose input is compared with what the action takes once all steps are known. */
-export function readAction(reader: Reader): ActionConfig | null {
+function readAction(reader: Reader): ActionConfig | null {
   const name = has(reader, 'action_type') ? 'action_type' : 'action_id'
   const actionType = take(reader, name)
   const input = readInput(reader)
@@ -36,34 +81,6 @@ export function readAction(reader: Reader): ActionConfig | null {
   return { action_type: action.action_type, plugin_id: action.plugin_id ?? PLATFORM, input: input.value }
 }
 
-/** What a step names its action by, as it was given: `name` is the member that does. */
-interface NamedAction {
-  name: 'action_type' | 'action_id'
-  actionType: unknown
-  pluginRef: unknown
-}
-
-/** The action of that name; null when there is none, which is reported. @param hint what to do without a name */
-export function resolveNamed(
-  reader: Reader,
-  { name, actionType, pluginRef }: NamedAction,
-  hint: string,
-): CatalogueAction | null {
-  if (typeof actionType !== 'string' || actionType === '') {
-    report(reader, 'missing_property', at(reader, name), hint)
-    return null
-  }
-  if (pluginRef !== undefined && typeof pluginRef !== 'string') {
-    const message = 'Give "plugin_id" the slug or UUID of a plugin, or "platform".'
-    report(reader, 'unknown_plugin', at(reader, 'plugin_id'), message)
-    return null
-  }
-  const resolution = reader.compilation.catalogue.resolveAction(actionType, pluginRef ?? null)
-  if (!('problem' in resolution)) return resolution.action
-  reportUnresolved(reader, resolution, at(reader, name))
-  return null
-}
-
 function readInput(reader: Reader): { value: Record<string, unknown>; path: Path } {
   const given = INPUT_NAMES.filter((name) => has(reader, name))
   const name = given[0] ?? 'input'
@@ -79,17 +96,6 @@ function readInput(reader: Reader): { value: Record<string, unknown>; path: Path
   readTree(reader, value, path)
   // What is filled in belongs to the compiled flow, not to the definition.
   return { value: { ...value }, path }
-}
-
-/** Reports that the catalogue has no such action; `path` is of its name. */
-function reportUnresolved(
-  reader: Reader,
-  { problem, message, candidates }: Extract<ActionResolution, { problem: string }>,
-  path: Path,
-): void {
-  const isAboutPlugin = problem === 'unknown_plugin' || problem === 'plugin_inactive'
-  const advice = candidates?.length ? ` There are: ${candidates.slice(0, 10).join(', ')}.` : ''
-  report(reader, problem, isAboutPlugin ? at(reader, 'plugin_id') : path, `${message}${advice}`)
 }
 
 function checkInput(
@@ -119,24 +125,6 @@ function checkInput(
   }
 }
 
-/** Judges the input of a platform action: what its path takes has to be good, all else the platform decides. */
-export function checkByHint(
-  reader: Reader,
-  { required_fields: pathFields }: CatalogueAction,
-  schema: SafeSchema,
-  input: Record<string, unknown>,
-  path: Path,
-): void {
-  const properties = { ...schema.properties }
-  for (const name of pathFields) {
-    const property = Object.hasOwn(properties, name) ? properties[name] : undefined
-    if (property && isGiven(input, name)) checkPayload(reader, property, input[name], [...path, name])
-    properties[name] = {}
-  }
-  const required = (schema.required ?? []).filter((name) => !pathFields.includes(name))
-  checkPayload(reader, { ...schema, properties, required }, input, path, 'hint')
-}
-
 /**
  * Gives a plugin's action a required field that the step leaves out from the trigger's member of that name, if every
  * way of starting the flow declares it: a builder's welcome email says neither whom it is about nor where it goes.
@@ -157,9 +145,4 @@ function fillFromTrigger(
     const message = `${action.action_type} needs "${name}", and gets {{trigger.${name}}}: give it a value of its own if that is another.`
     report(reader, 'field_from_trigger', path, message)
   }
-}
-
-function isGiven(input: Record<string, unknown>, name: string): boolean {
-  const value = Object.hasOwn(input, name) ? input[name] : undefined
-  return value !== undefined && value !== null && value !== ''
 }

@@ -1,13 +1,14 @@
-import type { Reader } from '../reader.ts'
-import { at, readChoice, report, take } from '../reader.ts'
-import { readTemplateText, readTree } from '../template.ts'
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
-import type { HttpConfig } from '#lib/flow/types.ts'
+import type { StepBase, TemplateText, TemplateTree } from '../elements.ts'
+import type { Reader } from '../read/reader.ts'
+import { at, readChoice, report, take } from '../read/reader.ts'
+import { readTemplateText, readTree } from '../read/template.ts'
+import { type DefinitionOf, USUAL } from './definition.ts'
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 const MAX_HEADERS = 50
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/
-/** What the client sets itself, and what would change how the request is framed or routed. */
+/** Headers that the client sets itself, and those that would change how the request is framed or routed. */
 const RESERVED_HEADERS = [
   'host',
   'connection',
@@ -24,7 +25,48 @@ const RESERVED_HEADERS = [
 /** Scheme, host and port, up to where the path, the query or the text ends. */
 const ORIGIN = /^https?:\/\/[^/?#{}\\\s]+(?=$|[/?#])/
 
-export function readHttp(reader: Reader): HttpConfig | null {
+interface HttpConfig {
+  method: (typeof METHODS)[number]
+  /** Scheme, host and port stand there as they are; templates may follow after them. */
+  url: TemplateText
+  headers: Record<string, TemplateText>
+  /** Sent as JSON, text as it is; null: no body. */
+  body: TemplateTree
+  /** The shop's connection by whose credentials it is asked. Left out: by none. */
+  connection?: string
+}
+export type HttpStep = StepBase<'http', HttpConfig, 'success' | 'error'>
+
+export const httpStep: DefinitionOf<HttpStep> = {
+  ...USUAL,
+  schema: {
+    description: 'Asks any public address.',
+    properties: {
+      method: { type: 'string', enum: [...METHODS], description: 'Left out: GET, or POST with a body.' },
+      url: { type: 'string', description: 'Templates may stand after the host.' },
+      headers: { type: 'object', description: `At most ${MAX_HEADERS} texts.` },
+      body: { description: 'Sent as JSON, text as it is.' },
+      connection: { type: 'string', description: 'The credentials that it is asked by, by name.' },
+    },
+    required: ['url'],
+    examples: [
+      {
+        type: 'http',
+        method: 'POST',
+        url: 'https://scores.example.com/customers/{{trigger.id}}',
+        headers: { accept: 'application/json' },
+        body: { total: '{{trigger.total}}' },
+      },
+    ],
+  },
+  read: readHttp,
+  ports: () => ['success', 'error'],
+  goesOn: ['success'],
+  calls: true,
+  causes: 'anything',
+}
+
+function readHttp(reader: Reader): HttpConfig | null {
   const body = take(reader, 'body')
   if (body !== undefined) readTree(reader, body, at(reader, 'body'))
   const method = readChoice(reader, 'method', METHODS, body === undefined ? 'GET' : 'POST')

@@ -17,8 +17,8 @@ interface Refusal {
   message: string | null
 }
 
-/** Whether the flow would start, by the rules of a start; nothing starts, and nobody makes way. */
-export async function simulateStart(
+/** Says whether the flow would start, by the rules of a start; nothing starts, and nobody makes way. */
+export async function reportStart(
   db: Kysely<DB>,
   request: SimulationRequest,
   program: Program,
@@ -69,7 +69,7 @@ const ENROLMENT_MESSAGES = {
   reentered_too_soon: 'An execution under the same key started too short a while ago.',
 }
 
-/** The trigger that lets it start, or why none of those that count does: what came closest says why. */
+/** Returns the trigger that lets it start, or why none of those that count does: what came closest says why. */
 function meetTrigger(
   { trigger: given, now }: SimulationRequest,
   program: Program,
