@@ -104,7 +104,7 @@ const CLIMBING = {
 /** Which package of src/lib may import which other. Files right under src/lib are for all of them. */
 const PACKAGE_IMPORTS = [
   { from: '{schema,template,condition,secrets,flow}', to: 'json' },
-  { from: 'flow', to: '{schema,template,condition}' },
+  { from: 'flow', to: '{schema,template,condition,secrets}' },
 ]
 
 /**
@@ -125,10 +125,10 @@ const MODULE_IMPORTS = [
   { from: '{replay,registry,capability}', to: 'plugin' },
   { from: 'capability', to: '{registry,webhook-delivery}' },
   { from: 'dispatcher', to: '{registry,platform,webhook-delivery}' },
-  { from: 'flow-engine', to: '{dispatcher,message}' },
+  { from: 'flow-engine', to: '{dispatcher,message,connection,variable}' },
   { from: 'flow-trigger', to: 'flow-engine' },
   { from: 'flow', to: 'flow-trigger' },
-  { from: 'flow', to: '{flow-engine,registry,plugin}' },
+  { from: 'flow', to: '{flow-engine,registry,plugin,connection,variable}' },
   { from: 'flow-template', to: 'flow' },
   { from: 'execution', to: '{flow,flow-engine}' },
   { from: 'erasure', to: 'flow-engine' },

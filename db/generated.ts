@@ -258,6 +258,37 @@ export interface AutomationWaitShapes {
   tenant_id: string;
 }
 
+export interface BulkChanges {
+  actor: Json;
+  created_at: Generated<Timestamp>;
+  cursor_id: string | null;
+  done: Generated<Int8>;
+  error: string | null;
+  finished_at: Timestamp | null;
+  id: string;
+  kind: string;
+  lease_token: Generated<Int8>;
+  lease_until: Timestamp | null;
+  refused: Generated<Json>;
+  request: Json;
+  status: Generated<string>;
+  tenant_id: string;
+}
+
+export interface Connections {
+  created_at: Generated<Timestamp>;
+  description: Generated<string>;
+  hosts: string[];
+  id: string;
+  kind: string;
+  name: string;
+  revision: Generated<Int8>;
+  settings: Json;
+  tenant_id: string;
+  updated_at: Generated<Timestamp>;
+  values_sealed: Buffer;
+}
+
 export interface Deliveries {
   attempt_count: Generated<number>;
   bulk: Generated<boolean>;
@@ -504,6 +535,25 @@ export interface SeenEventTypes {
   tenant_id: string;
 }
 
+export interface SetAsideEvents {
+  event_id: string;
+  reason: string;
+  set_aside_at: Generated<Timestamp>;
+  tenant_id: string;
+  times: Generated<number>;
+  waits_after: string | null;
+  wanted_at: Timestamp | null;
+}
+
+export interface ShopVariables {
+  created_at: Generated<Timestamp>;
+  description: Generated<string>;
+  name: string;
+  tenant_id: string;
+  updated_at: Generated<Timestamp>;
+  value: Json;
+}
+
 export interface Tenants {
   actions_version: Generated<Int8>;
   created_at: Generated<Timestamp>;
@@ -532,6 +582,8 @@ export interface DB {
   automation_steps: AutomationSteps;
   automation_wait_shapes: AutomationWaitShapes;
   automation_waits: AutomationWaits;
+  bulk_changes: BulkChanges;
+  connections: Connections;
   deliveries: Deliveries;
   delivery_attempts: DeliveryAttempts;
   delivery_lanes: DeliveryLanes;
@@ -548,5 +600,7 @@ export interface DB {
   recoveries: Recoveries;
   replays: Replays;
   seen_event_types: SeenEventTypes;
+  set_aside_events: SetAsideEvents;
+  shop_variables: ShopVariables;
   tenants: Tenants;
 }

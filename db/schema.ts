@@ -65,6 +65,22 @@ export interface DB {
     Raw.AutomationWaits,
     { purpose: 'resume' | 'cancel'; filter: Json<unknown> | null }
   >
+  bulk_changes: Narrow<
+    Raw.BulkChanges,
+    {
+      kind: 'cancel' | 'retry'
+      request: Json<Record<string, unknown>>
+      actor: Json<Record<string, unknown>>
+      status: DefaultTo<'queued' | 'running' | 'completed' | 'cancelled' | 'failed'>
+      done: DefaultTo<number>
+      refused: Json<Record<string, number>>
+      lease_token: DefaultTo<number>
+    }
+  >
+  connections: Narrow<
+    Raw.Connections,
+    { kind: ConnectionKind; settings: Json<Record<string, string>>; revision: DefaultTo<number> }
+  >
   deliveries: Narrow<
     Raw.Deliveries,
     { status: DefaultTo<DeliveryStatus>; last_error_class: ErrorClass | null }
@@ -154,6 +170,8 @@ export interface DB {
     }
   >
   seen_event_types: Narrow<Raw.SeenEventTypes, { sample: Json<unknown> }>
+  set_aside_events: Raw.SetAsideEvents
+  shop_variables: Narrow<Raw.ShopVariables, { value: Json<unknown> }>
   tenants: Narrow<
     Raw.Tenants,
     { subscriptions_version: DefaultTo<number>; actions_version: DefaultTo<number> }
@@ -166,6 +184,8 @@ export interface SentRequest {
   headers: string[]
 }
 
+/** How requests with a connection say who they are. */
+export type ConnectionKind = 'header' | 'basic' | 'bearer' | 'query' | 'oauth2_client_credentials'
 export type PluginStatus = 'active' | 'paused' | 'disabled'
 /** Of durable jobs. */
 export type JobStatus = 'queued' | 'running' | 'completed' | 'cancelled' | 'failed'

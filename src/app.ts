@@ -33,6 +33,7 @@ import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import auditModule from '#modules/audit/index.ts'
 import automationModule from '#modules/automation/index.ts'
 import capabilityModule from '#modules/capability/index.ts'
+import connectionModule from '#modules/connection/index.ts'
 import dispatcherModule from '#modules/dispatcher/index.ts'
 import erasureModule from '#modules/erasure/index.ts'
 import eventModule from '#modules/event/index.ts'
@@ -49,6 +50,7 @@ import registryModule from '#modules/registry/index.ts'
 import replayModule from '#modules/replay/index.ts'
 import retentionModule from '#modules/retention/index.ts'
 import tenantModule from '#modules/tenant/index.ts'
+import variableModule from '#modules/variable/index.ts'
 import webhookDeliveryModule from '#modules/webhook-delivery/index.ts'
 
 export interface AppDeps {
@@ -88,6 +90,7 @@ const KEEP_ALIVE_TIMEOUT_MS = 72_000
 const DOCUMENT_ORDER = {
   tags: [
     ...['plugins', 'deliveries', 'events', 'replays', 'erasures', 'actions', 'capabilities', 'flows'],
+    ...['connections', 'variables'],
     ...['automations', 'messages', 'executions', 'keys', 'audit', 'tenant', 'operation'],
   ],
   webhooks: ['delivery', 'action'],
@@ -187,10 +190,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(platformModule, { config })
   await app.register(dispatcherModule, { config })
   await app.register(messageModule, { config })
+  await app.register(connectionModule)
+  await app.register(variableModule)
   await app.register(flowEngineModule, { config })
   await app.register(flowTriggerModule, { config })
   await app.register(flowModule)
-  await app.register(executionModule)
+  await app.register(executionModule, { config })
   await app.register(flowTemplateModule)
   await app.register(automationModule)
   await app.register(replayModule, { config })

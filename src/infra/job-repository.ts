@@ -8,7 +8,7 @@ import type { DB } from '#db/schema.ts'
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type pg from 'pg'
 
-export type JobTable = 'replays' | 'recoveries' | 'erasures'
+export type JobTable = 'replays' | 'recoveries' | 'erasures' | 'bulk_changes'
 
 /** A job that a worker holds. */
 export interface HeldJob {

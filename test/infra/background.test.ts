@@ -24,6 +24,7 @@ const LOOPS = [
   'replays',
   'recoveries',
   'erasures',
+  'bulk_changes',
   'retention',
 ].sort()
 
@@ -36,7 +37,7 @@ async function readiness(app: App): Promise<{ code: number; body: Readiness }> {
 async function upByName(app: App): Promise<Record<string, number>> {
   const headers = { authorization: `Bearer ${TEST_PLATFORM_KEY}` }
   const text = (await app.inject({ url: '/metrics', headers })).body
-  const found = text.matchAll(/^bcs_background_up\{name="([a-z]+)"\} ([01])$/gm)
+  const found = text.matchAll(/^bcs_background_up\{name="([a-z_]+)"\} ([01])$/gm)
   return Object.fromEntries(found.map(([, name = '', up]) => [name, Number(up)]))
 }
 
@@ -67,7 +68,7 @@ t.test('a worker runs every loop and says so; a process that only answers reques
   const { body } = await readiness(api)
   t.strictSame(
     Object.keys(body.background).sort(),
-    ['deliveries', 'engine', 'erasures', 'matcher', 'recoveries', 'replays', 'schedules'],
+    ['bulk_changes', 'deliveries', 'engine', 'erasures', 'matcher', 'recoveries', 'replays', 'schedules'],
     'it knows the queues that processes share',
   )
   await api.close()

@@ -1,8 +1,10 @@
+import { sql } from 'kysely'
 import t from 'tap'
 import { generateDocuments } from '#openapi/document.ts'
 import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { examplesOf, type OpenApiDocument } from '#test/support/openapi.ts'
 import { type Received, startReceiver } from '#test/support/receiver.ts'
+import { newId } from '#lib/ids.ts'
 import { runnerOf } from '#test/modules/flow/support.ts'
 import { Contract } from './contract.ts'
 import { startProxy } from './proxy.ts'
@@ -142,6 +144,39 @@ t.test('a tenant, its platform and its keys', async (t) => {
   await send('getKey', { params: { id: idOf(key) } })
   await send('revokeKey', { params: { id: idOf(key) } })
   await send('listAuditLog', { query: { limit: '5' } })
+})
+
+t.test('connections and variables', async () => {
+  await examples('createConnection')
+  await send('listConnections', { query: { limit: '10' } })
+  await send('getConnection', { params: { name: 'scores' } })
+  await examples('changeConnection', { params: { name: 'scores' } })
+  await send('deleteConnection', { params: { name: 'scores' }, query: { force: 'true' } })
+  await examples('setVariable', { params: { name: 'support_email' } })
+  await send('listVariables')
+  await send('getVariable', { params: { name: 'support_email' } })
+  await send('deleteVariable', { params: { name: 'support_email' } })
+})
+
+t.test('bulk changes that became jobs', async () => {
+  const id = newId()
+  await service.db
+    .insertInto('bulk_changes')
+    .values({ id, tenant_id: shop.id, kind: 'cancel', request: '{}', actor: '{}' })
+    .execute()
+  await send('listBulkChanges', { query: { limit: '10' } })
+  await send('getBulkChange', { params: { id } })
+  await send('cancelBulkChange', { params: { id } })
+})
+
+t.test('events that were set aside', async () => {
+  const { body: event } = await send('createEvents', { body: { event: 'order.created', data: {} } })
+  await sql`insert into set_aside_events (tenant_id, event_id, reason)
+    select tenant_id, id, 'The database refused it (SQLSTATE 22023).' from events where id = ${event.id}`.execute(
+    service.db,
+  )
+  await send('listSetAsideEvents', { query: { limit: '10' } })
+  await send('takeUpSetAsideEvent', { params: { id: event.id } })
 })
 
 t.test('plugins, their actions and capabilities', async (t) => {

@@ -35,6 +35,12 @@ const ACCESS: Readonly<Record<string, Access>> = {
   listCapabilities: { role: 'viewer' },
   putManifest: { role: 'editor', plugin: 'actions:offer' },
   refreshCapabilities: { role: 'editor', plugin: 'actions:offer' },
+  // connection
+  changeConnection: { role: 'admin' },
+  createConnection: { role: 'admin' },
+  deleteConnection: { role: 'admin' },
+  getConnection: { role: 'viewer' },
+  listConnections: { role: 'viewer' },
   // dispatcher
   completeAction: { role: 'public' },
   dispatchActions: { role: 'editor', plugin: 'actions:call' },
@@ -70,6 +76,11 @@ const ACCESS: Readonly<Record<string, Access>> = {
   retryExecution: { role: 'editor' },
   retryExecutions: { role: 'editor' },
   streamExecution: { role: 'viewer' },
+  cancelBulkChange: { role: 'editor' },
+  getBulkChange: { role: 'viewer' },
+  listBulkChanges: { role: 'viewer' },
+  listSetAsideEvents: { role: 'viewer' },
+  takeUpSetAsideEvent: { role: 'editor' },
   // flow
   activateFlow: { role: 'editor' },
   catchUpFlow: { role: 'editor' },
@@ -141,6 +152,11 @@ const ACCESS: Readonly<Record<string, Access>> = {
   getTenant: { role: 'viewer' },
   getUsage: { role: 'viewer' },
   setQuotas: { role: 'platform' },
+  // variable
+  deleteVariable: { role: 'editor' },
+  getVariable: { role: 'viewer' },
+  listVariables: { role: 'viewer' },
+  setVariable: { role: 'editor' },
   // webhook-delivery
   getDelivery: { role: 'viewer', plugin: 'self:read' },
   listDeliveries: { role: 'viewer', plugin: 'self:read' },

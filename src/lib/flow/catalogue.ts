@@ -9,6 +9,17 @@ export interface FlowCatalogue {
   resolveAction(actionType: string, pluginRef: string | null): ActionResolution
   /** Null: the tenant has no such plugin. Never asked for `platform`. */
   resolvePlugin(pluginRef: string): CataloguePlugin | null
+  /** The shop's connections, by name; left out: it has none. */
+  connections?: ReadonlyMap<string, CatalogueConnection>
+  /** Names of the shop's variables; left out: it has none. */
+  variables?: ReadonlySet<string>
+}
+
+export interface CatalogueConnection {
+  /** Where its values may go, for people. */
+  hosts: readonly string[]
+  /** Whether they may go to this URL. */
+  allows(url: string): boolean
 }
 
 export interface CatalogueEventType {

@@ -9,6 +9,7 @@ import { linkSteps } from './graph/links.ts'
 import type { FlowProblem } from './problems.ts'
 import { ProblemList } from './problems.ts'
 import type { Compilation } from './read/reader.ts'
+import { reportSecretTexts } from './read/secret-texts.ts'
 import { DEFAULT_RETRY, DEFAULT_TIMEOUT_MS, readSettings } from './read/settings.ts'
 import type { FlowSource, Part } from './read/source.ts'
 import { readSource } from './read/source.ts'
@@ -97,6 +98,7 @@ function* compileSource(
   for (const draft of drafts) {
     if (problems.isFull) return null
     steps.set(draft.id, readStep(compilation, draft))
+    reportSecretTexts(problems, draft)
     yield
   }
   const graph = yield* linkSteps(compilation, steps)
@@ -107,7 +109,8 @@ function* compileSource(
   const { order, hasCycle } = orderSteps(compilation, graph)
   const entries = [start, ...handlers.slice(0, 1)]
   const availability = hasCycle ? null : yield* findAvailability(graph, structure, order, entries)
-  yield* checkUses({ compilation, graph, structure, availability, entries, variables })
+  const shopVariables = new Set<string>()
+  yield* checkUses({ compilation, graph, structure, availability, entries, variables, shopVariables })
   for (const check of compilation.typeChecks) {
     if (problems.isFull) break
     check()
@@ -116,7 +119,9 @@ function* compileSource(
   reportSelfTriggers(compilation, graph, triggers)
   if (problems.hasErrors) return null
   const layout = readLayout(source.layout, graph)
-  return assemble({ graph, structure, start, handlers, triggers, settings, variables, layout })
+  const parts = { graph, structure, start, handlers, triggers, settings, variables, layout }
+  if (shopVariables.size === 0) return assemble(parts)
+  return assemble({ ...parts, shop_variables: [...shopVariables].sort() })
 }
 
 function isDeep(definition: unknown): boolean {
@@ -182,6 +187,7 @@ interface Parts {
   triggers: Trigger[]
   settings: FlowSettings
   variables: Record<string, unknown>
+  shop_variables?: string[]
   layout: Record<string, unknown>
 }
 

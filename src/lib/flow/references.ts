@@ -1,13 +1,40 @@
+import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import { collectSteps } from './read/drafts.ts'
 import { ProblemList } from './problems.ts'
 import { readSource } from './read/source.ts'
 import { NO_REFERENCES, type StepReferences } from './steps/definition.ts'
+import { INPUT_NAMES } from './steps/action.ts'
 import { findDefinition } from './steps/index.ts'
 
 export interface ActionReference {
   actionType: string
   /** As written; null: whose the action's name is. */
   pluginRef: string | null
+}
+
+/** An action as one step names it. */
+export interface ActionUse extends ActionReference {
+  /** Fields that the step gives it; null: the step's own parts go where they fit. */
+  fields: readonly string[] | null
+}
+
+/** Every step's use of an action. Wrong parts are skipped. */
+export function actionUses(definition: unknown): ActionUse[] {
+  const problems = new ProblemList(definition)
+  const source = readSource(definition, problems)
+  return (source ? collectSteps(source, problems) : []).flatMap(({ members }) => {
+    const { actionType, pluginRef } = stepReferences(members).action ?? {}
+    if (typeof actionType !== 'string' || (pluginRef !== null && typeof pluginRef !== 'string')) return []
+    return [{ actionType, pluginRef, fields: fieldsOf(members) }]
+  })
+}
+
+function fieldsOf(members: Record<string, unknown>): readonly string[] | null {
+  if (members['type'] === 'message') return null
+  const input = INPUT_NAMES.map((name) => members[name]).find(
+    (given) => given !== undefined && given !== null,
+  )
+  return isPlainObject(input) ? Object.keys(input) : []
 }
 
 /**

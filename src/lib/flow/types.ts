@@ -18,6 +18,8 @@ export interface CanonicalFlow {
   handlers: StepId[]
   /** What `variables` holds when an execution starts. Not templates. */
   variables: Record<string, unknown>
+  /** Variables of the shop that it reads, and has no value of its own for. Left out: none. */
+  shop_variables?: string[]
   settings: FlowSettings
   /** Positions for the builder. Not part of a version: store it apart, and leave it out of comparisons. */
   layout: Record<string, unknown>

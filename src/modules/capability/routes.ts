@@ -48,7 +48,8 @@ export function capabilityRoutes(
     update: Updated,
   ): Promise<Updated & { breaks: ActionBreak[] }> => {
     const { plugin_id: id, plugin: slug } = update.capabilities
-    const breaks = await breaksOf(tenantId, { id, slug }, update.removed.actions)
+    const { removed, needs = [] } = update
+    const breaks = await breaksOf(tenantId, { id, slug }, { removed: removed.actions, needs })
     return { ...update, breaks: breaksFor(actor, breaks) }
   }
 

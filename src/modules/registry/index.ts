@@ -14,7 +14,7 @@ import { readActionsVersion } from '#infra/tenant-versions.ts'
 import fp from 'fastify-plugin'
 import type { RegistryAction } from './action.ts'
 import { type ActionIndex, loadActionIndex } from './action-index.ts'
-import { type BreaksOf, goneActions, type UsageLookup } from './breaks.ts'
+import { type BreaksOf, brokenActions, type UsageLookup } from './breaks.ts'
 import { PLATFORM_ACTIONS } from './platform-actions.ts'
 import { type Resolution, resolveAction, resolveIn } from './resolve.ts'
 import { registryRoutes } from './routes.ts'
@@ -23,7 +23,7 @@ import { VersionCache } from './version-cache.ts'
 
 export { pathFields, type RegistryAction, type StoredAction } from './action.ts'
 export { readActions, readSchema } from './declaration.ts'
-export type { ActionBreak, GoneAction } from './breaks.ts'
+export type { ActionBreak, BrokenAction, NewNeeds } from './breaks.ts'
 export { type Difference, differenceOf } from './difference.ts'
 export { etagOf, isNamed } from './discovery.ts'
 export { tooManyActions } from './errors.ts'
@@ -69,10 +69,10 @@ export default fp(
       maxWeight: CACHE_MAX_BYTES,
     })
     let lookUpUsage: UsageLookup | null = null
-    const breaksOf: BreaksOf = async (tenantId, plugin, removed) => {
-      if (removed.length === 0 || lookUpUsage === null) return []
-      const gone = goneActions(await cache.get(tenantId), plugin, removed)
-      return gone.length === 0 ? [] : lookUpUsage(tenantId, gone)
+    const breaksOf: BreaksOf = async (tenantId, plugin, change) => {
+      if (change.removed.length + change.needs.length === 0 || lookUpUsage === null) return []
+      const broken = brokenActions(await cache.get(tenantId), plugin, change)
+      return broken.length === 0 ? [] : lookUpUsage(tenantId, broken)
     }
     app.apiDocument.addTag('actions', 'What can be done, by the platform or a plugin, and doing it')
     app.decorate('registry', {

@@ -130,8 +130,8 @@ export function registryRoutes(
     async (request) => {
       const { actor, tenantId, params, body } = request
       const registered = await registerActions(ctx, actor, tenantId, params.slug, body.actions)
-      const { plugin_id: id, plugin: slug, removed } = registered
-      const breaks = await breaksOf(tenantId, { id, slug }, removed)
+      const { plugin_id: id, plugin: slug } = registered
+      const breaks = await breaksOf(tenantId, { id, slug }, registered)
       return { ...registered, breaks: breaksFor(actor, breaks) }
     },
   )

@@ -148,7 +148,9 @@ export const RegisteredActions = Type.Object(
     added: Names('Action types that were not registered before'),
     changed: Names('Action types of which something is different now'),
     removed: Names('Action types that are registered no longer'),
-    breaks: Type.Array(ref(ActionBreak), { description: 'Removed actions that flows use' }),
+    breaks: Type.Array(ref(ActionBreak), {
+      description: 'Removed actions that flows use, and changed ones that flows give too little',
+    }),
   },
   { $id: 'RegisteredActions' },
 )

@@ -7,6 +7,7 @@ import { raiseActionsVersion } from '#infra/tenant-versions.ts'
 import { isLockNotAvailable } from '#db/errors.ts'
 import { pluginNotFound } from '#modules/plugin/index.ts'
 import { type ActionOrigin, type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
+import { type NewNeeds, newNeeds } from './breaks.ts'
 import { readActions } from './declaration.ts'
 import { type Difference, differenceOf, isEmptyDifference } from './difference.ts'
 import { actionNotFound, actionsInvalid, tooManyActions } from './errors.ts'
@@ -32,6 +33,7 @@ export interface Registered extends Difference {
   plugin: string
   plugin_id: string
   actions: RegistryAction[]
+  needs: NewNeeds[]
 }
 
 /**
@@ -53,7 +55,7 @@ export async function registerActions(
       nameField: 'action_type',
     })
     if (errors.length > 0) throw actionsInvalid(undefined, { errors })
-    const difference = await replaceActions(trx, tenantId, plugin, 'registered', actions)
+    const { needs, ...difference } = await replaceActions(trx, tenantId, plugin, 'registered', actions)
     if (!isEmptyDifference(difference)) {
       await audit(trx, actor, {
         tenantId,
@@ -71,7 +73,7 @@ export async function registerActions(
         is_default: (owner?.plugin_id ?? plugin.id) === plugin.id,
       }
     })
-    return { plugin: plugin.slug, plugin_id: plugin.id, actions: registered, ...difference }
+    return { plugin: plugin.slug, plugin_id: plugin.id, actions: registered, needs, ...difference }
   })
 }
 
@@ -85,10 +87,13 @@ export async function replaceActions(
   plugin: Pick<LockedPlugin, 'id' | 'actions'>,
   origin: ActionOrigin,
   actions: readonly StoredAction[],
-): Promise<Difference> {
+): Promise<Difference & { needs: NewNeeds[] }> {
   const before = plugin.actions.filter((action) => action.origin === origin)
   const others = plugin.actions.filter((action) => action.origin !== origin)
-  const difference = differenceOf(before, actions, (action) => action.action_type)
+  const difference = {
+    ...differenceOf(before, actions, (action) => action.action_type),
+    needs: newNeeds(before, actions),
+  }
   if (isEmptyDifference(difference)) return difference
   const all = [...others, ...actions]
   await updateActions(trx, tenantId, plugin.id, all)

@@ -72,6 +72,10 @@ export const catalogue: FlowCatalogue = {
     ],
     ['lead.replied', { schema: null, plugin_id: 'crm-id' }],
   ]),
+  connections: new Map([
+    ['scores', { hosts: ['example.com'], allows: (url: string) => URL.parse(url)?.host === 'example.com' }],
+  ]),
+  variables: new Set(['support_email']),
   resolvePlugin(ref) {
     const slug = ref.replace(/-id$/, '')
     const known = ['email-marketing', 'logging-plugin', 'sleeping']

@@ -17,6 +17,8 @@ export interface UseContext {
   entries: readonly string[]
   /** What `variables` holds from the start. */
   variables: Record<string, unknown>
+  /** Filled with the names of what is read of the shop. */
+  shopVariables: Set<string>
 }
 
 /** Reports every path that a template or a condition reads and that will or may not be there. */
@@ -116,14 +118,23 @@ function isAvoidable({ graph, entries }: UseContext, stepId: string, ways: (edge
 
 function checkVariableUse(context: UseContext, use: Use): void {
   const [first] = use.below
-  if (first === undefined || Object.hasOwn(context.variables, first) || use.mayBeMissing) return
+  if (first === undefined || Object.hasOwn(context.variables, first)) return
   const name = String(first)
   const { availability, structure } = context
-  if (!availability) return
+  const ofShop = context.compilation.catalogue.variables
+  const isOfShop = ofShop?.has(name) === true
+  // One that may be missing now may be there some day, unless the flow sets it itself.
+  if (isOfShop || (use.mayBeMissing && availability?.isSetSomewhere(name) === false)) {
+    context.shopVariables.add(name)
+  }
+  if (isOfShop || use.mayBeMissing || !availability) return
   if (!availability.isSetSomewhere(name)) {
-    const near = context.compilation.problems.near(name, Object.keys(context.variables))
+    const known = [...Object.keys(context.variables), ...(ofShop ?? [])]
+    const near = context.compilation.problems.near(name, known)
     const advice =
-      near === null ? 'give it a value in "variables", or by a set step' : `did you mean "${near}"?`
+      near === null
+        ? 'give it a value in "variables", by a set step, or for all flows by PUT /api/variables/{name}'
+        : `did you mean "${near}"?`
     report(context, use, 'unknown_variable', `Nothing sets the variable "${name.slice(0, 64)}": ${advice}`)
     return
   }

@@ -15,7 +15,7 @@ import { ACTION_NAME } from './member-schemas.ts'
 export type ActionStep = StepBase<'action', ActionConfig, 'success' | 'error'>
 
 /** The linear format's name for the input first, then the graph's. */
-const INPUT_NAMES = ['payload_template', 'input', 'config'] as const
+export const INPUT_NAMES = ['payload_template', 'input', 'config'] as const
 /** A name that a path may have as it is. */
 const MEMBER = /^[A-Za-z][A-Za-z0-9_]*$/
 

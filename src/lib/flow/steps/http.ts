@@ -32,6 +32,8 @@ interface HttpConfig {
   headers: Record<string, TemplateText>
   /** Sent as JSON, text as it is; null: no body. */
   body: TemplateTree
+  /** The shop's connection by whose credentials it is asked. Left out: by none. */
+  connection?: string
 }
 export type HttpStep = StepBase<'http', HttpConfig, 'success' | 'error'>
 
@@ -44,6 +46,7 @@ export const httpStep: DefinitionOf<HttpStep> = {
       url: { type: 'string', description: 'Templates may stand after the host.' },
       headers: { type: 'object', description: `At most ${MAX_HEADERS} texts.` },
       body: { description: 'Sent as JSON, text as it is.' },
+      connection: { type: 'string', description: 'The credentials that it is asked by, by name.' },
     },
     required: ['url'],
     examples: [
@@ -84,7 +87,33 @@ function readHttp(reader: Reader): HttpConfig | null {
     return null
   }
   checkUrl(reader, url)
-  return { method, url, headers, body: body ?? null }
+  const connection = readConnection(reader, url)
+  return { method, url, headers, body: body ?? null, ...(connection !== null && { connection }) }
+}
+
+/** A connection's values go to its own hosts alone. */
+function readConnection(reader: Reader, url: string): string | null {
+  const name = take(reader, 'connection')
+  const path = at(reader, 'connection')
+  if (name === undefined) return null
+  if (typeof name !== 'string') {
+    report(reader, 'invalid_value', path, 'Give "connection" the name of one of the shop\'s connections.')
+    return null
+  }
+  const { catalogue, problems } = reader.compilation
+  const known = catalogue.connections?.get(name)
+  if (known === undefined) {
+    const near = problems.near(name, catalogue.connections?.keys() ?? [])
+    const advice = near === null ? 'make it by POST /api/connections' : `did you mean "${near}"?`
+    report(reader, 'unknown_connection', path, `The shop has no connection "${name.slice(0, 64)}": ${advice}`)
+  } else {
+    const origin = ORIGIN.exec(url)?.[0]
+    if (origin !== undefined && !known.allows(origin)) {
+      const message = `The connection "${name}" may be used for ${known.hosts.join(', ')} only.`
+      report(reader, 'connection_host', path, message)
+    }
+  }
+  return name
 }
 
 function checkUrl(reader: Reader, url: string): void {

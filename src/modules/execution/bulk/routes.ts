@@ -23,8 +23,8 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
         tags,
         summary: 'Cancel all executions that a filter chooses',
         description:
-          'Works for some seconds, in small transactions, and answers with how many are left: call again until ' +
-          '`remaining` is 0. `dry_run` counts only.',
+          'Works for some seconds, in small transactions, and answers with how many are left: the job `job_id` does those, ' +
+          'whatever happens meanwhile. Without one, as 10 are open, call again. `dry_run` counts only.',
         body: ref(BulkCancelInput),
         response: {
           200: ref(BulkCancelResult),
@@ -44,8 +44,8 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
         summary: 'Retry all executions that a filter chooses',
         description:
           'Each at most once: what was retried before, whatever became of it, is left alone, so that calling again is ' +
-          'safe. Works for some seconds and answers with how many are left: call again with `next_cursor` until it is ' +
-          'null. `dry_run` counts only.',
+          'safe. Works for some seconds and answers with how many are left: the job `job_id` does those, whatever happens ' +
+          'meanwhile. Without one, as 10 are open, call again with `next_cursor`. `dry_run` counts only.',
         body: ref(BulkRetryInput),
         response: {
           200: ref(BulkRetryResult),

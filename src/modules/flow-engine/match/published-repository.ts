@@ -4,7 +4,14 @@ import { typesThat } from '#lib/flow/steps/index.ts'
 import { HARMLESS_ACTIONS } from '../start/repeats.ts'
 
 /** What of a flow decides whether and how it starts. Its steps are what is large, and are read by who runs them. */
-export const ENTRY_MEMBERS = ['schema_version', 'triggers', 'start', 'variables', 'settings'] as const
+export const ENTRY_MEMBERS = [
+  'schema_version',
+  'triggers',
+  'start',
+  'variables',
+  'shop_variables',
+  'settings',
+] as const
 
 export interface PublishedRow {
   id: string

@@ -38,6 +38,8 @@ export interface EngineOptions {
   pollMs: number
   /** Executions in hand at once. */
   maxRunning: number
+  /** What started them and where they stand, in bytes of JSON, but for the last one that was taken. */
+  maxHeldBytes: number
   /** Replaces the database's clock: for tests. */
   now: (() => Date) | null
   /** Takes only this tenant's. */
@@ -74,6 +76,7 @@ export class Engine {
   /** Tenants of whom something may have been left behind for want of capacity; null: anybody. */
   #leftBehind: Set<string> | null = new Set()
   #taken = 0
+  #heldBytes = 0
   #freedTimer: NodeJS.Timeout | null = null
   #pollTimer: NodeJS.Timeout | null = null
   #renewTimer: NodeJS.Timeout | null = null
@@ -181,7 +184,7 @@ export class Engine {
         this.#wanted = new Set()
         const free = this.#options.maxRunning - this.#runs.size
         // Whatever ends gives its capacity back to everybody.
-        if (free <= 0) return
+        if (free <= 0 || this.#heldBytes >= this.#options.maxHeldBytes) return
         this.#claimPulse.begin()
         if ((await this.#take(free, wanted)) > 0) this.#want(wanted)
         this.#claimPulse.succeed()
@@ -217,7 +220,7 @@ export class Engine {
 
   async #take(limit: number, wanted: ReadonlySet<string> | null): Promise<number> {
     const startedAt = performance.now()
-    const { leaseMs, maxRunning, tenantId } = this.#options
+    const { leaseMs, maxRunning, maxHeldBytes, tenantId } = this.#options
     const busy = countByTenant(this.#held)
     const claims = await claimExecutions(this.#ctx.pool, {
       limit,
@@ -225,22 +228,25 @@ export class Engine {
       busy,
       now: this.#clock(),
       tenantIds: tenantId === null ? wanted && [...wanted] : [tenantId],
+      maxBytes: maxHeldBytes - this.#heldBytes,
     })
     this.#taken += claims.length
     for (const claim of claims) {
       busy.set(claim.tenant_id, (busy.get(claim.tenant_id) ?? 0) + 1)
       this.#held.add(claim)
+      this.#heldBytes += claim.bytes
       this.#ctx.metrics.executionLag.observe(Math.max(0, claim.lag_s))
       this.#ctx.metrics.executionsHeld.set(this.#held.size)
       const run = this.#run(claim, startedAt).finally(() => {
         this.#runs.delete(run)
         this.#held.delete(claim)
+        this.#heldBytes -= claim.bytes
         this.#ctx.metrics.executionsHeld.set(this.#held.size)
         this.#freed()
       })
       this.#runs.add(run)
     }
-    if (this.#runs.size >= maxRunning) this.#leftBehind = null
+    if (this.#runs.size >= maxRunning || this.#heldBytes >= maxHeldBytes) this.#leftBehind = null
     else this.#seen(wanted, busy)
     if (claims.length > 0) this.#renewTimer ??= setInterval(() => void this.#renew(), leaseMs / 3)
     return claims.length

@@ -62,7 +62,7 @@ export class SimulatedJournal implements RunJournal {
     this.#chars += sizeOf(input) + sizeOf(output)
     if (this.steps.length >= MAX_STEPS) throw new LimitReached('steps')
     if (this.#chars > MAX_CHARS) throw new LimitReached('size')
-    if (performance.now() > this.#deadline) throw new LimitReached('time')
+    this.checkTime()
     this.steps.push({
       number: this.steps.length,
       step_id: done.stepId,
@@ -74,11 +74,17 @@ export class SimulatedJournal implements RunJournal {
       input,
       output,
       error: done.error ?? null,
+      attempts: Math.max(1, thread.failures + (done.status === 'failed' ? 0 : 1)),
       note: done.note ?? remark?.note ?? null,
       would: remark?.would ?? waited(step, output),
       started_at: new Date(thread.since ?? this.#createdAtMs).toISOString(),
       finished_at: new Date(this.#clock()).toISOString(),
     })
+  }
+
+  /** @throws {LimitReached} */
+  checkTime(): void {
+    if (performance.now() > this.#deadline) throw new LimitReached('time')
   }
 
   touch(): void {

@@ -5,7 +5,7 @@ import { newId } from '#lib/ids.ts'
 import type { ClaimedExecution } from '../run/execution-repository.ts'
 import type { RunEnd } from '../run/journal.ts'
 import type { RunHeld } from '../run/ports.ts'
-import { Program } from '../run/program.ts'
+import { asOfNow, Program } from '../run/program.ts'
 import { ExecutionRun } from '../run/execution-run.ts'
 import { ScopeBuilder, type StoredTrigger } from '../run/scope.ts'
 import { simulatedCalls } from './calls.ts'
@@ -24,9 +24,9 @@ import { initialState } from '../run/state.ts'
  */
 export async function simulate(db: Kysely<DB>, given: SimulationRequest): Promise<Simulation> {
   const request = { ...given, trigger: asStored(given.trigger), mocks: asStored(given.mocks) }
-  const program = new Program(request.flow, request.flowName)
+  const program = await asOfNow(db, request.tenantId, new Program(request.flow, request.flowName))
   const mocks = new Mocks(request.mocks)
-  const claim = claimOf(request)
+  const claim = claimOf(request, program)
   const { tenantId, version, now, trigger } = request
   const scope = startScope(
     { program, tenantId, flowId: claim.flow_id, version, data: trigger.data, event: trigger.event, now },
@@ -36,7 +36,7 @@ export async function simulate(db: Kysely<DB>, given: SimulationRequest): Promis
   const isTaken = start.would_start || request.startAnyway
   const ran = isTaken
     ? await runThrough(program, claim, mocks, request)
-    : { end: null, steps: [], variables: request.flow.variables, limit: null }
+    : { end: null, steps: [], variables: program.flow.variables, limit: null }
   return { start, ...ran, unused_mocks: mocks.unused }
 }
 
@@ -90,7 +90,10 @@ function asStored<T>(value: T): T {
 }
 
 /** An execution that no row stands for. */
-function claimOf({ tenantId, flowId, version, flow, trigger, now }: SimulationRequest): ClaimedExecution {
+function claimOf(
+  { tenantId, flowId, version, trigger, now }: SimulationRequest,
+  { flow }: Program,
+): ClaimedExecution {
   const nowMs = now.getTime()
   return {
     tenant_id: tenantId,
@@ -112,5 +115,6 @@ function claimOf({ tenantId, flowId, version, flow, trigger, now }: SimulationRe
     was_running: false,
     now_ms: nowMs,
     lag_s: 0,
+    bytes: 0,
   }
 }

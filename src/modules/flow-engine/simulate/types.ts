@@ -9,8 +9,11 @@ import type { CallIntent } from '../steps/call.ts'
 export interface Mock {
   /** What the step gives: of a request `{ status, body }`. */
   output?: unknown
-  /** The call fails for good. */
-  error?: { code: string; message: string }
+  /**
+   * The call fails: `times` attempts with what is given beside it, left out: all of them. `transient`: it may pass by
+   * itself; left out: as its code says.
+   */
+  error?: { code: string; message: string; times?: number; transient?: boolean }
   /** Comes for a wait; one that does not meet it lets it time out. `type`: that of its first alternative. */
   event?: { type?: string; source?: string; data: unknown }
 }
@@ -64,6 +67,8 @@ export interface SimulatedStep {
   input: unknown
   output: unknown
   error: { code: string; message: string } | null
+  /** Of a call: more than one if it was retried. */
+  attempts: number
   note: string | null
   would: Would | null
   /** By the simulation's clock. */

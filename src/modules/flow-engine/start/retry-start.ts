@@ -9,7 +9,7 @@ import { ensureCursor, lockCursor } from '../match/cursor-repository.ts'
 import { decideWhileActive, enrolmentKey } from './enrolment.ts'
 import { lockKey } from './enrolment-repository.ts'
 import { StepError } from '../run/evaluate.ts'
-import type { Program, ProgramCache } from '../run/program.ts'
+import { asOfNow, type Program, type ProgramCache } from '../run/program.ts'
 import { type PlanRefusal, planRetry, type RetryPlan } from './retry-plan.ts'
 import { executionRow, type StartRequest, startScope } from './starts.ts'
 import { endedIn, isResumable, resumedLoop } from './retry-loop.ts'
@@ -204,7 +204,8 @@ async function chooseVersion(
   if (flow === undefined) return { reason: 'flow_deleted' }
   const version = wanted === 'same' ? original.version : flow.published_version
   const program = version === null ? null : await programs.find(tenantId, original.flow_id, version)
-  return version === null || program === null ? { reason: 'version_missing' } : { program, version }
+  if (version === null || program === null) return { reason: 'version_missing' }
+  return { program: await asOfNow(trx, tenantId, program), version }
 }
 
 /** A manual start's edited input is held to what the flow says of it. */

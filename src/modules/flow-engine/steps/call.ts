@@ -1,6 +1,7 @@
 import type { Egress } from '#infra/egress/index.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import type { ActionConfig } from '#lib/flow/types.ts'
+import type { ConnectionService } from '#modules/connection/index.ts'
 import type { DispatcherService } from '#modules/dispatcher/index.ts'
 import type { MessageService } from '#modules/message/index.ts'
 import type { Program } from '../run/program.ts'
@@ -26,6 +27,7 @@ export type CallResult =
 export interface CallContext {
   dispatcher: DispatcherService
   egress: Egress
+  connections: Pick<ConnectionService, 'authorise'>
   messages: MessageService
 }
 

@@ -1,6 +1,9 @@
+import type { EgressResponse } from '#infra/egress/index.ts'
 import { readActionResponse } from '#lib/action-call.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import type { HttpStep } from '#lib/flow/steps/http.ts'
+import { withoutSecrets } from '#lib/secrets/redact.ts'
+import { type Authorisation, type AuthorisationFault, withParameter } from '#modules/connection/index.ts'
 import { render, renderText, renderUrlText, StepError } from '../run/evaluate.ts'
 import type { Program } from '../run/program.ts'
 import { callRunner } from './call-runner.ts'
@@ -35,10 +38,12 @@ interface HttpRequestInput {
   url: string
   headers: Record<string, string>
   body: unknown
+  /** What it is asked by: only its name. */
+  connection?: string
 }
 
 function httpInput(program: Program, step: HttpStep, scope: FlowScope, now: Date): HttpRequestInput {
-  const { method, url, headers, body } = step.config
+  const { method, url, headers, body, connection } = step.config
   const rendered = renderUrlText(program, url, scope, now)
   if (originOf(rendered) !== originOf(url.replaceAll(/\{\{.*?\}\}/gs, 'x'))) {
     throw new StepError('blocked', 'The URL left the host that the flow names.')
@@ -53,6 +58,7 @@ function httpInput(program: Program, step: HttpStep, scope: FlowScope, now: Date
       ]),
     ),
     body: body === null ? null : render(program, body, scope, now),
+    ...(connection !== undefined && { connection }),
   }
 }
 
@@ -65,13 +71,44 @@ async function callHttp(
   timeoutMs: number,
   causation: Causation,
 ): Promise<CallResult> {
-  const { body } = input
-  const response = await ctx.egress.request({
-    method: input.method,
-    url: input.url,
+  if (input.connection === undefined) {
+    return readHttp(await sendHttp(ctx, name, input, timeoutMs, causation, null))
+  }
+  const deadline = performance.now() + timeoutMs
+  const leftMs = (): number => Math.max(1, Math.floor(deadline - performance.now()))
+  const authorise = (refused: string | null): Promise<Authorisation | AuthorisationFault> =>
+    ctx.connections.authorise(name.tenantId, input.connection ?? '', {
+      url: input.url,
+      timeoutMs: leftMs(),
+      refused,
+    })
+  let by = await authorise(null)
+  if ('code' in by) return unauthorised(by)
+  let response = await sendHttp(ctx, name, input, leftMs(), causation, by)
+  if (response.status === 401 && by.token !== null) {
+    // The other side may have ended it before its time: nothing was done by it.
+    by = await authorise(by.token)
+    if ('code' in by) return unauthorised(by)
+    response = await sendHttp(ctx, name, input, leftMs(), causation, by)
+  }
+  return readHttp(response, by.secrets)
+}
+
+function sendHttp(
+  ctx: CallContext,
+  name: CallName,
+  { method, url, headers, body }: HttpRequestInput,
+  timeoutMs: number,
+  causation: Causation,
+  by: Authorisation | null,
+): Promise<EgressResponse> {
+  return ctx.egress.request({
+    method,
+    url: withParameter(url, by?.parameter ?? null),
     headers: {
       ...(body !== null && { 'content-type': typeof body === 'string' ? 'text/plain' : 'application/json' }),
-      ...input.headers,
+      ...headers,
+      ...by?.headers,
       'idempotency-key': `${name.executionId}:${eventKey(name)}`,
       'x-causation-depth': String(causation.depth),
       ...(causation.id !== null && { 'x-causation-id': causation.id }),
@@ -80,11 +117,16 @@ async function callHttp(
     timeoutMs,
     maxResponseBytes: HTTP_RESPONSE_MAX_BYTES,
   })
-  const read = readActionResponse(response)
-  if (read.ok) return { kind: 'success', output: { status: read.status, body: read.data } }
+}
+
+/** @param secrets that the other side was told, and may repeat */
+function readHttp(response: EgressResponse, secrets: readonly string[] = []): CallResult {
+  const clean = (value: unknown): unknown => (secrets.length === 0 ? value : withoutSecrets(value, secrets))
+  const read = readActionResponse(response, (text) => clean(text) as string)
+  if (read.ok) return { kind: 'success', output: { status: read.status, body: clean(read.data) } }
   // An answer need not be JSON to be a success here.
   if (read.code === 'invalid_response') {
-    return { kind: 'success', output: { status: response.status, body: response.body } }
+    return { kind: 'success', output: { status: response.status, body: clean(response.body) } }
   }
   const { code, message, transient, retryAfterMs } = read
   return {
@@ -94,6 +136,19 @@ async function callHttp(
     transient,
     answered: read.status !== null,
     away: isAwayAnswer(read.status, code),
+    retryAfterMs,
+  }
+}
+
+function unauthorised(fault: AuthorisationFault): CallResult {
+  const { code, message, status, networkCode, transient, retryAfterMs } = fault
+  return {
+    kind: 'failure',
+    code,
+    message,
+    transient,
+    answered: status !== null,
+    away: transient && isAwayAnswer(status, networkCode ?? code),
     retryAfterMs,
   }
 }

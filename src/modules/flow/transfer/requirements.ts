@@ -12,6 +12,8 @@ export interface Requirements {
   /** `plugin_id` null: whose the action's name is. */
   actions: { plugin_id: string | null; action_type: string }[]
   event_types: string[]
+  /** By which `http` steps ask; their values are in no export. */
+  connections: string[]
 }
 
 /** Reads what it can: a draft may be wrong. */
@@ -29,7 +31,14 @@ export function requirementsOf(definition: Definition): Requirements {
       action_type: actionType,
     })),
     event_types: distinct(types.filter((type) => typeof type === 'string')),
+    connections: connectionsOf(value),
   }
+}
+
+/** Names of the connections that a definition's steps ask by. */
+export function connectionsOf(definition: Members): string[] {
+  const names = stepsOf(definition).map(({ type, connection }) => (type === 'http' ? connection : null))
+  return distinct(names.filter((name) => typeof name === 'string'))
 }
 
 /**
@@ -45,6 +54,7 @@ export function missingOf(requirements: Requirements, catalogue: FlowCatalogue):
     event_types: catalogue.strictEvents
       ? requirements.event_types.filter((type) => !catalogue.eventTypes.has(type))
       : [],
+    connections: requirements.connections.filter((name) => catalogue.connections?.has(name) !== true),
   }
 }
 

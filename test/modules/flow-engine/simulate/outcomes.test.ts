@@ -164,3 +164,36 @@ t.test('a simulation is bounded, and others get their turn while it runs', async
   t.match(cut, { limit: 'size', end: null })
   t.ok(JSON.stringify(cut).length < 5 * 1024 * 1024)
 })
+
+t.test('an error that may pass by itself is retried as in truth, and no time passes', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const call = post(receiver, '/', 'after', { error: 'lost', retries: 3 })
+  const flow = flowOf({ call, after: stop('done'), lost: stop('lost') })
+  const simulate = (error: object, rest: object = {}) =>
+    simulateUnchanged(t, world, shop, flow, { mocks: { call: { error, ...rest } as never } })
+  const broken = { code: 'http_5xx', message: 'broken' }
+  const passing = await simulate({ ...broken, times: 2 }, { output: { status: 200, body: { score: 5 } } })
+  t.strictSame(path(passing), ['call success', 'after simulated'])
+  t.match(passing.steps[0], { attempts: 3, output: { body: { score: 5 } }, note: 'the output was given' })
+  t.ok(Date.parse(passing.steps[0]?.finished_at ?? '') > Date.parse(passing.steps[0]?.started_at ?? ''))
+  t.strictSame(passing.unused_mocks, [])
+  const lasting = await simulate(broken)
+  t.strictSame(path(lasting), ['call error', 'lost simulated'])
+  t.match(lasting.steps[0], { attempts: 4, error: broken })
+  t.match((await simulate({ code: 'http_4xx', message: 'no' })).steps[0], { attempts: 1 })
+  t.match((await simulate({ code: 'http_4xx', message: '429', transient: true })).steps[0], { attempts: 4 })
+  t.match((await simulate({ ...broken, transient: false })).steps[0], { attempts: 1 })
+  t.equal(receiver.received.length, 0)
+})
+
+t.test('a patience of a year ends at the limit of time, or before', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const call = post(receiver, '/', 'end')
+  const retry = { max_retries: 3, patience_ms: 365 * DAY_MS, base_ms: 1, cap_ms: 1 }
+  const flow = flowOf({ call: { ...call, retry } as typeof call })
+  const mocks = { call: { error: { code: 'timeout', message: 'no answer' } } }
+  const simulated = await simulateUnchanged(t, world, shop, flow, { mocks })
+  t.equal(simulated.limit, 'time')
+})
