@@ -53,9 +53,6 @@ const SQL_HOLDERS = [
   'src/*-cli.ts',
   'src/doctor/*.ts',
   'src/config/database.ts',
-  // Until the delivery's destinations are taken apart.
-  'src/infra/queue-state.ts',
-  'src/modules/webhook-delivery/{health/effects,destinations/targets}.ts',
 ]
 
 const QUERY_STARTERS = [
@@ -108,7 +105,7 @@ const CLIMBING = {
 const PACKAGE_IMPORTS = [
   { from: '{schema,template,condition,secrets,flow}', to: 'json' },
   { from: 'template', to: 'condition' },
-  { from: 'flow', to: '{schema,template,condition}' },
+  { from: 'flow', to: '{schema,template,condition,secrets}' },
 ]
 
 /**
@@ -129,10 +126,10 @@ const MODULE_IMPORTS = [
   { from: '{replay,registry,capability}', to: 'plugin' },
   { from: 'capability', to: '{registry,webhook-delivery}' },
   { from: 'dispatcher', to: '{registry,platform,webhook-delivery}' },
-  { from: 'flow-engine', to: '{dispatcher,message}' },
+  { from: 'flow-engine', to: '{dispatcher,message,connection,variable}' },
   { from: 'flow-trigger', to: 'flow-engine' },
   { from: 'flow', to: 'flow-trigger' },
-  { from: 'flow', to: '{flow-engine,registry,plugin}' },
+  { from: 'flow', to: '{flow-engine,registry,plugin,connection,variable}' },
   { from: 'flow-template', to: 'flow' },
   { from: 'execution', to: '{flow,flow-engine}' },
   { from: 'erasure', to: 'flow-engine' },

@@ -49,6 +49,14 @@ export interface ActionInvocations {
   tenant_id: string;
 }
 
+export interface ActionNames {
+  action_type: string;
+  chosen_at: Timestamp | null;
+  plugin_id: string;
+  since: Generated<Timestamp>;
+  tenant_id: string;
+}
+
 export interface ApiKeys {
   created_at: Generated<Timestamp>;
   expires_at: Timestamp | null;
@@ -251,8 +259,40 @@ export interface AutomationWaitShapes {
   tenant_id: string;
 }
 
+export interface BulkChanges {
+  actor: Json;
+  created_at: Generated<Timestamp>;
+  cursor_id: string | null;
+  done: Generated<Int8>;
+  error: string | null;
+  finished_at: Timestamp | null;
+  id: string;
+  kind: string;
+  lease_token: Generated<Int8>;
+  lease_until: Timestamp | null;
+  refused: Generated<Json>;
+  request: Json;
+  status: Generated<string>;
+  tenant_id: string;
+}
+
+export interface Connections {
+  created_at: Generated<Timestamp>;
+  description: Generated<string>;
+  hosts: string[];
+  id: string;
+  kind: string;
+  name: string;
+  revision: Generated<Int8>;
+  settings: Json;
+  tenant_id: string;
+  updated_at: Generated<Timestamp>;
+  values_sealed: Buffer;
+}
+
 export interface Deliveries {
   attempt_count: Generated<number>;
+  bulk: Generated<boolean>;
   created_at: Generated<Timestamp>;
   due_at: Generated<Timestamp | null>;
   event: string;
@@ -355,6 +395,13 @@ export interface Events {
   tenant_id: string;
 }
 
+export interface EventSegments {
+  claimed_at: Generated<Timestamp>;
+  plugin_id: string | null;
+  segment: string;
+  tenant_id: string;
+}
+
 export interface EventTypes {
   created_at: Generated<Timestamp>;
   description: string | null;
@@ -415,6 +462,7 @@ export interface Plugins {
   registered_actions: Generated<Json>;
   retry_schedule: number[] | null;
   revision: Generated<Int8>;
+  scopes: Json | null;
   slug: string;
   status: Generated<string>;
   status_changed_at: Generated<Timestamp>;
@@ -435,10 +483,34 @@ export interface PluginSecrets {
   tenant_id: string;
 }
 
+export interface Recoveries {
+  created_at: Generated<Timestamp>;
+  cursor_plugin_id: string | null;
+  delivery_status: string | null;
+  dry_run: boolean;
+  error: string | null;
+  event: string | null;
+  finished_at: Timestamp | null;
+  id: string;
+  lease_token: Generated<Int8>;
+  lease_until: Timestamp | null;
+  plugins: Generated<number>;
+  plugins_open: Generated<number>;
+  queued: Generated<Int8>;
+  scanned: Generated<Int8>;
+  since: Timestamp;
+  skipped: Generated<Int8>;
+  spread: Generated<boolean>;
+  status: Generated<string>;
+  tenant_id: string | null;
+  until: Timestamp;
+}
+
 export interface Replays {
   created_at: Generated<Timestamp>;
   cursor_event_id: string | null;
   delivery_status: string | null;
+  dry_run: Generated<boolean>;
   error: string | null;
   event: string | null;
   finished_at: Timestamp | null;
@@ -447,6 +519,7 @@ export interface Replays {
   lease_until: Timestamp | null;
   plugin_id: string;
   queued: Generated<Int8>;
+  recovery_id: string | null;
   scanned: Generated<Int8>;
   since: Timestamp | null;
   skipped: Generated<Int8>;
@@ -461,6 +534,25 @@ export interface SeenEventTypes {
   plugin_id: string | null;
   sample: Json;
   tenant_id: string;
+}
+
+export interface SetAsideEvents {
+  event_id: string;
+  reason: string;
+  set_aside_at: Generated<Timestamp>;
+  tenant_id: string;
+  times: Generated<number>;
+  waits_after: string | null;
+  wanted_at: Timestamp | null;
+}
+
+export interface ShopVariables {
+  created_at: Generated<Timestamp>;
+  description: Generated<string>;
+  name: string;
+  tenant_id: string;
+  updated_at: Generated<Timestamp>;
+  value: Json;
 }
 
 export interface Tenants {
@@ -478,6 +570,7 @@ export interface Tenants {
 
 export interface DB {
   action_invocations: ActionInvocations;
+  action_names: ActionNames;
   api_keys: ApiKeys;
   audit_log: AuditLog;
   automation_enrolments: AutomationEnrolments;
@@ -491,11 +584,14 @@ export interface DB {
   automation_steps: AutomationSteps;
   automation_wait_shapes: AutomationWaitShapes;
   automation_waits: AutomationWaits;
+  bulk_changes: BulkChanges;
+  connections: Connections;
   deliveries: Deliveries;
   delivery_attempts: DeliveryAttempts;
   delivery_lanes: DeliveryLanes;
   delivery_workers: DeliveryWorkers;
   erasures: Erasures;
+  event_segments: EventSegments;
   event_types: EventTypes;
   events: Events;
   feed_epochs: FeedEpochs;
@@ -503,7 +599,10 @@ export interface DB {
   plugin_capabilities: PluginCapabilities;
   plugin_secrets: PluginSecrets;
   plugins: Plugins;
+  recoveries: Recoveries;
   replays: Replays;
   seen_event_types: SeenEventTypes;
+  set_aside_events: SetAsideEvents;
+  shop_variables: ShopVariables;
   tenants: Tenants;
 }

@@ -69,6 +69,22 @@ export interface DB {
     Raw.AutomationWaits,
     { purpose: 'resume' | 'cancel'; filter: Json<unknown> | null }
   >
+  bulk_changes: Narrow<
+    Raw.BulkChanges,
+    {
+      kind: 'cancel' | 'retry'
+      request: Json<Record<string, unknown>>
+      actor: Json<Record<string, unknown>>
+      status: DefaultTo<'queued' | 'running' | 'completed' | 'cancelled' | 'failed'>
+      done: DefaultTo<number>
+      refused: Json<Record<string, number>>
+      lease_token: DefaultTo<number>
+    }
+  >
+  connections: Narrow<
+    Raw.Connections,
+    { kind: ConnectionKind; settings: Json<Record<string, string>>; revision: DefaultTo<number> }
+  >
   deliveries: Narrow<
     Raw.Deliveries,
     { status: DefaultTo<DeliveryStatus>; last_error_class: ErrorClass | null }
@@ -102,6 +118,8 @@ export interface DB {
       position: DefaultTo<number>
     }
   >
+  action_names: Raw.ActionNames
+  event_segments: Raw.EventSegments
   event_types: Narrow<
     Raw.EventTypes,
     { sample: Json<unknown> | null; schema: Json<Record<string, unknown>> | null }
@@ -129,14 +147,26 @@ export interface DB {
       subscriptions: Json<StoredSubscription[]>
       metadata: Json<Record<string, unknown>>
       registered_actions: Json<Record<string, unknown>[]>
+      scopes: Json<string[]> | null
       revision: DefaultTo<number>
+    }
+  >
+  recoveries: Narrow<
+    Raw.Recoveries,
+    {
+      status: DefaultTo<JobStatus>
+      delivery_status: ReplayedStatus | null
+      scanned: DefaultTo<number>
+      queued: DefaultTo<number>
+      skipped: DefaultTo<number>
+      lease_token: DefaultTo<number>
     }
   >
   replays: Narrow<
     Raw.Replays,
     {
-      status: DefaultTo<'queued' | 'running' | 'completed' | 'cancelled' | 'failed'>
-      delivery_status: DeliveryStatus | null
+      status: DefaultTo<JobStatus>
+      delivery_status: ReplayedStatus | null
       scanned: DefaultTo<number>
       queued: DefaultTo<number>
       skipped: DefaultTo<number>
@@ -144,6 +174,8 @@ export interface DB {
     }
   >
   seen_event_types: Narrow<Raw.SeenEventTypes, { sample: Json<unknown> }>
+  set_aside_events: Raw.SetAsideEvents
+  shop_variables: Narrow<Raw.ShopVariables, { value: Json<unknown> }>
   tenants: Narrow<
     Raw.Tenants,
     {
@@ -167,8 +199,15 @@ export interface SentRequest {
   headers: string[]
 }
 
+/** How requests with a connection say who they are. */
+export type ConnectionKind = 'header' | 'basic' | 'bearer' | 'query' | 'oauth2_client_credentials'
 export type PluginStatus = 'active' | 'paused' | 'disabled'
+/** Of durable jobs. */
+export type JobStatus = 'queued' | 'running' | 'completed' | 'cancelled' | 'failed'
+
 export type DeliveryStatus = 'pending' | 'sent' | 'retry' | 'failed'
+/** What replays choose by. `undelivered`: neither sent nor waiting. */
+export type ReplayedStatus = DeliveryStatus | 'undelivered'
 export type BreakerState = 'closed' | 'open' | 'half_open'
 export type HoldReason = 'breaker_open' | 'retry_after'
 export type SkipReason = 'skipped' | 'plugin_deleted'

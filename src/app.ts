@@ -12,7 +12,7 @@ import type { Config } from '#config/config.ts'
 import auth from '#infra/auth/auth.ts'
 import background from '#infra/background.ts'
 import { answerClientError } from '#infra/http/client-error.ts'
-import db from '#infra/db.ts'
+import db, { type DatabaseTimeouts } from '#infra/db.ts'
 import edge, { buildSerializer, buildValidator } from '#infra/http/edge.ts'
 import egress, { type EgressOptions } from '#infra/egress/index.ts'
 import health from '#infra/health.ts'
@@ -33,6 +33,7 @@ import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import auditModule from '#modules/audit/index.ts'
 import automationModule from '#modules/automation/index.ts'
 import capabilityModule from '#modules/capability/index.ts'
+import connectionModule from '#modules/connection/index.ts'
 import dispatcherModule from '#modules/dispatcher/index.ts'
 import erasureModule from '#modules/erasure/index.ts'
 import eventModule from '#modules/event/index.ts'
@@ -49,6 +50,7 @@ import registryModule from '#modules/registry/index.ts'
 import replayModule from '#modules/replay/index.ts'
 import retentionModule from '#modules/retention/index.ts'
 import tenantModule from '#modules/tenant/index.ts'
+import variableModule from '#modules/variable/index.ts'
 import webhookDeliveryModule from '#modules/webhook-delivery/index.ts'
 
 export interface AppDeps {
@@ -58,15 +60,18 @@ export interface AppDeps {
   egress: EgressOptions
   /** Requests without a key work for this tenant; null: keys are needed. */
   openTenantId: string | null
-  /** Other limits than the usual, for tests that cannot wait for those. */
-  limits?: Partial<EdgeLimits>
+  /** Other limits than the usual, for tests that cannot wait for those, or whose machine does not keep to them. */
+  limits?: Partial<AppLimits>
 }
 
-export interface EdgeLimits {
+export interface AppLimits {
   /** The whole request must have arrived by then, however it drips. */
   requestTimeoutMs: number
   /** How often connections are looked over for that. */
   timeoutCheckMs: number
+  /** Requests are refused while the event loop is as late as this; 0: never. Default: that of load shedding. */
+  maxEventLoopDelayMs?: number
+  database?: DatabaseTimeouts | undefined
 }
 
 export type App = FastifyInstance<
@@ -79,12 +84,13 @@ export type App = FastifyInstance<
 
 /** 1 MiB; POST /api/events has 8 MiB of its own for batches. */
 const BODY_LIMIT = 1024 * 1024
-const LIMITS: EdgeLimits = { requestTimeoutMs: 30_000, timeoutCheckMs: 5_000 }
+const LIMITS: AppLimits = { requestTimeoutMs: 30_000, timeoutCheckMs: 5_000 }
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 /** The order in which a reader of the OpenAPI document meets what the modules declare. */
 const DOCUMENT_ORDER = {
   tags: [
     ...['plugins', 'deliveries', 'events', 'replays', 'erasures', 'actions', 'capabilities', 'flows'],
+    ...['connections', 'variables'],
     ...['automations', 'messages', 'executions', 'keys', 'audit', 'tenant', 'operation'],
   ],
   webhooks: ['delivery', 'action'],
@@ -129,10 +135,14 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       strictPreflight: false,
     })
   }
-  await app.register(loadShedding, {})
+  await app.register(loadShedding, { maxEventLoopDelayMs: limits.maxEventLoopDelayMs })
   await app.register(openapi, { order: DOCUMENT_ORDER })
   await app.register(problemPage)
-  await app.register(db, { databaseUrl: deps.databaseUrl, connections: config.connections })
+  await app.register(db, {
+    databaseUrl: deps.databaseUrl,
+    connections: config.connections,
+    timeouts: limits.database,
+  })
   await app.register(signals, { databaseUrl: deps.databaseUrl })
   await app.register(quotas)
   await app.register(secrets, { secretBox: deps.secretBox })
@@ -180,10 +190,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(platformModule, { config })
   await app.register(dispatcherModule, { config })
   await app.register(messageModule, { config })
+  await app.register(connectionModule)
+  await app.register(variableModule)
   await app.register(flowEngineModule, { config })
   await app.register(flowTriggerModule, { config })
   await app.register(flowModule)
-  await app.register(executionModule)
+  await app.register(executionModule, { config })
   await app.register(flowTemplateModule)
   await app.register(automationModule)
   await app.register(replayModule, { config })

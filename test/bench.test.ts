@@ -11,6 +11,8 @@ import type { Report } from '#bench/support/report.ts'
 /** Some 85 s on two idle cores; other tests run beside it, on slower machines. */
 t.setTimeout(900_000)
 
+const MAX_RETAKES = 3
+
 const BENCH = join(import.meta.dirname, '../bench/bench.ts')
 
 /** Takes these figures, all without names. @returns what was said, and the report: some figures may have failed. */
@@ -38,9 +40,12 @@ t.test('the quick bench takes every figure and ends by itself', async (t) => {
   )
   const takes = [first]
   // A figure is only as good as the machine is quiet, and the tests beside this one are not: what they spoiled is
-  // taken once more.
-  const spoiled = first.report.failed.map(({ name }) => name)
-  if (spoiled.length > 0) takes.push(await take(folder, ...spoiled))
+  // taken again.
+  for (let retake = 0; retake < MAX_RETAKES; retake++) {
+    const spoiled = takes.at(-1)?.report.failed.map(({ name }) => name) ?? []
+    if (spoiled.length === 0) break
+    takes.push(await take(folder, ...spoiled))
+  }
   t.strictSame(takes.at(-1)?.report.failed, [], takes.map(({ stderr }) => stderr).join('\n'))
 
   for (const { stdout, report } of takes) checkReport(t, stdout, report)

@@ -57,9 +57,7 @@ async function startDemo(t: Test): Promise<Show> {
 
 t.test('the demo shows three plugins, finds its own claims to hold, and leaves nothing behind', async (t) => {
   const show = await startDemo(t)
-  const started = performance.now()
   t.equal(await show.ended, 0, show.text())
-  t.ok(performance.now() - started < 60_000)
 
   const rows = new Map(
     show

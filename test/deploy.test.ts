@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -6,11 +6,14 @@ import { builtinModules } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import semver from 'semver'
 import t from 'tap'
 import { parse } from 'yaml'
 import { environmentVariables } from '#config/config.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
+const run = promisify(execFile)
 const read = (path: string): Promise<string> => readFile(join(ROOT, path), 'utf8')
 
 interface Service {
@@ -30,8 +33,9 @@ const compose = parse(composeText, { merge: true }) as {
   volumes: Record<string, unknown>
 }
 const dockerfile = await read('Dockerfile')
-const { scripts, dependencies } = JSON.parse(await read('package.json')) as {
+const { scripts, engines, dependencies } = JSON.parse(await read('package.json')) as {
   scripts: Record<string, string>
+  engines: { node: string }
   dependencies: Record<string, string>
 }
 
@@ -100,6 +104,35 @@ t.test('no secret has a default in compose', async (t) => {
   for (const name of ['POSTGRES_PASSWORD', 'MASTER_KEY', 'PLATFORM_KEY']) {
     t.match(composeText, `\${${name}:?`)
     t.notMatch(composeText, new RegExp(`\\$\\{${name}(:-|-|\\})`))
+  }
+})
+
+const hasCompose = await run('docker', ['compose', 'version']).then(
+  ({ stdout }) => / v?(?:[2-9]|\d\d+)\.\d/.test(stdout),
+  () => false,
+)
+const asksCompose = { skip: hasCompose ? false : 'there is no Docker Compose 2' }
+
+t.test('docker compose reads the file as it is meant', asksCompose, async (t) => {
+  const secrets = { POSTGRES_PASSWORD: 'password', MASTER_KEY: 'master', PLATFORM_KEY: 'platform' }
+  const config = (given: Record<string, string>): Promise<{ stdout: string; stderr: string }> => {
+    // Neither variables of the one who runs the tests nor their .env.
+    const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], ...given }
+    const file = ['--env-file', '/dev/null', '-f', join(ROOT, 'docker-compose.yml')]
+    return run('docker', ['compose', ...file, 'config', '--format', 'json'], { env })
+  }
+  const { services } = JSON.parse((await config(secrets)).stdout) as {
+    services: Record<string, { environment: Record<string, string>; depends_on?: unknown }>
+  }
+  t.strictSame(Object.keys(services).sort(), Object.keys(compose.services).sort())
+  t.match(services['worker'], {
+    environment: { ROLES: 'worker', MASTER_KEY: 'master', DATABASE_URL: /:password@postgres:5432/ },
+    depends_on: { migrate: { condition: 'service_completed_successfully' } },
+  })
+  t.match(services['migrate'], { depends_on: { postgres: { condition: 'service_healthy' } } })
+  for (const name of Object.keys(secrets)) {
+    const refused = await config({ ...secrets, [name]: '' }).catch((error: unknown) => error)
+    t.match(refused, { stderr: new RegExp(`${name}.*set it in \\.env`), code: Number })
   }
 })
 
@@ -176,6 +209,30 @@ async function collectImports(file: string, packages: Set<string>, files: Set<st
     }
   }
 }
+
+t.test('the documents ask for the Node that package.json asks for, and npm accepts it', async (t) => {
+  const minimum = semver.minVersion(engines.node)?.version ?? 'none'
+  for (const page of ['README.md', 'docs/operations.md', 'docs/plugin-authors.md']) {
+    const named = [...(await read(page)).matchAll(/\bNode (\d[\d.]*) or newer/g)].map(
+      ([, version]) => version,
+    )
+    t.strictSame(
+      named.map((version) => semver.coerce(version)?.version),
+      [minimum],
+      page,
+    )
+  }
+  const { packages } = JSON.parse(await read('package-lock.json')) as {
+    packages: Record<string, { engines?: { node?: string } }>
+  }
+  t.strictSame(
+    Object.entries(packages)
+      .filter(([, { engines }]) => !semver.satisfies(minimum, engines?.node ?? '*'))
+      .map(([name]) => name),
+    [],
+  )
+  t.equal(packages['']?.engines?.node, engines.node)
+})
 
 t.test('continuous integration runs .ci/run, which runs scripts that exist', async (t) => {
   const workflow = parse(await read('.github/workflows/ci.yml')) as {

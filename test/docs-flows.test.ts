@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import t from 'tap'
-import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { freePort } from '#test/support/free-port.ts'
 import { evaluateCondition } from '#lib/condition/index.ts'
 import { OPERATORS } from '#lib/condition/operators/index.ts'
-import { STEP_TYPES } from '#lib/flow/read/steps/index.ts'
+import { STEP_TYPES } from '#lib/flow/steps/index.ts'
 import type { StepType } from '#lib/flow/types.ts'
 import { matchPattern } from '#lib/condition/pattern.ts'
 import { compileTemplate, FILTERS, renderHtml, renderTemplate, TEMPLATE_ROOTS } from '#lib/template/index.ts'
@@ -229,7 +229,7 @@ t.test('every root of a path is explained', (t) => {
 
 t.test('every line of the page works as it is printed', async (t) => {
   const database = await createTestDatabase(t)
-  const platform = `http://127.0.0.1:${await findFreePort()}`
+  const platform = `http://127.0.0.1:${await freePort()}`
   const PLATFORM_TOKEN = 'platform-dev-token'
   const server = await serve(t, { DATABASE_URL: database.url })
   const url = await server.url()

@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
-import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { freePort } from '#test/support/free-port.ts'
 import {
   type Block,
   blocksOf,
@@ -17,7 +17,7 @@ import {
   walkThrough,
   withPorts,
 } from '#test/examples/guide.ts'
-import { eventually } from '#test/examples/until.ts'
+import { eventually } from '#test/support/deliveries.ts'
 import { type Server, serve, temporaryFolder } from '#test/support/serve.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -41,8 +41,8 @@ t.test('the first pages work one after the other, on one service', async (t) => 
   await mkdir(env.DATA_DIR)
   const server = await serve(t, env, checkout)
   const url = await server.url()
-  const ports: Record<number, number> = { [SMTP_PORT]: await findFreePort() }
-  for (const printed of PRINTED_PORTS) ports[printed] = await findFreePort()
+  const ports: Record<number, number> = { [SMTP_PORT]: await freePort() }
+  for (const printed of PRINTED_PORTS) ports[printed] = await freePort()
   ports[3000] = Number(new URL(url).port)
   const portOf = (printed: number): number => ports[printed] ?? printed
   const programs = new Map<string, { text: string; program: Program }>()

@@ -1,14 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, readdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { dirname, join, relative, resolve } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { FIGURES } from '#bench/figures.ts'
 import { DELIVERY_REASONS } from '#modules/webhook-delivery/log/schemas.ts'
 import { generateSecret, parseSecret, signWebhook } from '#lib/secrets/signature.ts'
+import { eventually } from '#test/support/deliveries.ts'
+import { freePort } from '#test/support/free-port.ts'
 import { anchors, codeBlocks, commandsOf, linkTargets, tableRows } from '#test/support/markdown.ts'
 import { serve, temporaryFolder } from '#test/support/serve.ts'
 
@@ -43,8 +42,10 @@ t.test("the README's quick start works as it is printed, from npm start to the d
   const sent = await curl(here(send))
   t.equal(sent.status, 202, sent.body)
   t.match(JSON.parse(sent.body), { deliveries: 1 })
-  await until(() => /webhook-signature[\s\S]*"event":"product\.created"/.test(receiver.output()))
-  await until(async () => {
+  await eventually('it is received', () =>
+    /webhook-signature[\s\S]*"event":"product\.created"/.test(receiver.output()),
+  )
+  await eventually('it is in the log', async () => {
     const { status, body } = await curl(here(log))
     t.equal(status, 200, body)
     const { data } = JSON.parse(body) as { data: { status: string }[] }
@@ -166,7 +167,8 @@ for (const [index, name] of ['standardwebhooks', 'svix', 'by hand'].entries()) {
     t.equal(await post({ body: '{"event":"product.deleted"}' }), 400, 'another body')
     t.equal(await post({ id: crypto.randomUUID() }), 400, 'another id')
     t.equal(await post(signedBy([secret], -301)), 400, 'too old')
-    t.equal(await post(signedBy([secret], 301)), 400, 'too new')
+    // It becomes old enough while a busy machine carries it: the limit is 300.
+    t.equal(await post(signedBy([secret], 600)), 400, 'too new')
     t.equal(await post({ signature: 'v1' }), 400, 'no signature')
     const bare = await fetch(`http://127.0.0.1:${port}`, { method: 'POST', body: '{}' })
     t.equal(bare.status, 400, 'no headers')
@@ -243,33 +245,12 @@ function startProcess(
   return { child, output: () => text }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 /** Resolves once somebody accepts connections there. */
 async function accepting(port: number): Promise<void> {
-  await until(() =>
+  await eventually('it listens', () =>
     fetch(`http://127.0.0.1:${port}`).then(
       () => true,
       () => false,
     ),
   )
-}
-
-const PATIENCE_MS = 20_000
-const LOOK_MS = 50
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + PATIENCE_MS
-  while (!(await condition())) {
-    if (performance.now() > end)
-      throw new Error(`still not so after ${PATIENCE_MS} ms: ${condition.toString()}`)
-    await delay(LOOK_MS)
-  }
 }

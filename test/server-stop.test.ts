@@ -26,10 +26,8 @@ t.test('told to stop while its database is away, it stops', async (t) => {
   const server = await serve(t, { DATABASE_URL: postgres.url, MASTER_KEY, PLATFORM_KEY: TEST_PLATFORM_KEY })
   await server.url()
   await postgres.stop('immediate')
-  const started = performance.now()
   server.process.kill('SIGTERM')
-  t.strictSame(await server.exit, { code: 0, signal: null })
-  t.ok(performance.now() - started < 10_000)
+  t.strictSame(await server.exit, { code: 0, signal: null }, 'in time: otherwise it ends itself with 1')
 })
 
 t.test('told to stop, it finishes what is in flight and takes nothing new', async (t) => {
@@ -67,7 +65,6 @@ t.test('told to stop, it finishes what is in flight and takes nothing new', asyn
   await until(
     () => isRefused(Number(new URL(address).port)),
     (refused) => refused,
-    5_000,
   )
   const answer = await inFlight
   t.equal(answer.status, 200)
@@ -83,10 +80,8 @@ t.test('a caller that never finishes does not hold up the end', async (t) => {
   socket.on('error', () => undefined)
   await once(socket, 'connect')
   socket.write('POST /api/events HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{')
-  const started = performance.now()
   server.process.kill('SIGTERM')
-  t.strictSame(await server.exit, { code: 0, signal: null })
-  t.ok(performance.now() - started < 10_000)
+  t.strictSame(await server.exit, { code: 0, signal: null }, 'in time: otherwise it ends itself with 1')
 })
 
 t.test('an error that nobody handled is logged, and ends the process in an orderly way', async (t) => {

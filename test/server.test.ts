@@ -31,10 +31,8 @@ t.test(
     t.equal(Buffer.from(key, 'base64').length, 32)
     t.notMatch(server.output(), key)
 
-    const started = performance.now()
     server.process.kill('SIGTERM')
-    t.strictSame(await server.exit, { code: 0, signal: null })
-    t.ok(performance.now() - started < 10_000)
+    t.strictSame(await server.exit, { code: 0, signal: null }, 'in time: otherwise it ends itself with 1')
 
     const again = await serve(t, {}, directory)
     await again.url()

@@ -6,6 +6,7 @@ import { join, relative, resolve } from 'node:path'
 import { cruise, type ICruiseOptions, type ICruiseResult } from 'dependency-cruiser'
 import t from 'tap'
 import ts from 'typescript'
+import { SLOW_FILES } from './slow-files.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const FOLDERS = ['src', 'db', 'tools', 'openapi', 'bench', 'examples', 'test']
@@ -109,6 +110,39 @@ t.test(
       Object.keys(table).filter((name) => !specifiers.some((one) => one.startsWith(name.replace('*', '')))),
       [],
     )
+  },
+)
+
+/** What starts a process, a browser or a server. */
+const STARTERS = [
+  'node:child_process',
+  ...['browser', 'pgbouncer', 'replicated-postgres', 'run-cli', 'serve', 'service-process'].map(
+    (name) => `test/support/${name}.ts`,
+  ),
+]
+
+t.test(
+  'npm run test:quick leaves out every file that starts something of its own, and no other by mistake',
+  async (t) => {
+    const left = new Set<string>()
+    for (const pattern of SLOW_FILES.flatMap(({ files }) => files)) {
+      const found = await Array.fromAsync(glob(pattern, { cwd: ROOT }))
+      t.ok(found.length > 0, `${pattern} is there`)
+      for (const file of found) {
+        t.notOk(left.has(file), `${file} is named once`)
+        left.add(file)
+      }
+    }
+    const missing: string[] = []
+    for await (const file of glob('test/**/*.test.ts', { cwd: ROOT })) {
+      const { imports, specifiers } = await readSource(join(ROOT, file))
+      const used = [...specifiers, ...[...imports.keys()].map((path) => relative(ROOT, path))]
+      const names = [...imports.values()].flatMap((each) => [...each])
+      const starts =
+        used.some((one) => STARTERS.includes(one)) || names.some((name) => /PrivatePostgres$/.test(name))
+      if (starts && !left.has(file)) missing.push(file)
+    }
+    t.strictSame(missing, [], 'add these to test/slow-files.ts')
   },
 )
 

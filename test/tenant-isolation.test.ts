@@ -17,7 +17,7 @@ const document = JSON.parse(JSON.stringify(app.swagger())) as OpenApiDocument
 const operations = operationsOf(document)
 
 const a = service.tenant()
-const resources = await createResources(a, receiver.url, app.messages)
+const resources = await createResources(a, receiver.url, { db, messages: app.messages })
 const neighbour = { tenantId: a.id, key: await createNeighbourKey(a, receiver.url) }
 // The first use of a key is noted in its row: not a change to look for below.
 await app.inject({ url: '/api/plugins', headers: { authorization: `Bearer ${neighbour.key}` } })

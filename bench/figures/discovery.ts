@@ -83,7 +83,7 @@ async function takeAndGiveBack(pool: Pool, pluginIds: readonly string[]): Promis
   const claims = await claimLanes(pool, { pluginIds, owner: 'bench', leaseMs: 30_000, now: null })
   const due = await fetchDue(
     pool,
-    claims.map(({ plugin_id }) => ({ pluginId: plugin_id, most: FETCHED_EACH })),
+    claims.map(({ plugin_id }) => ({ pluginId: plugin_id, live: FETCHED_EACH, bulk: 0 })),
     [],
     null,
   )

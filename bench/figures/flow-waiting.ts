@@ -140,6 +140,7 @@ async function measureClaim(database: FigureDatabase): Promise<number> {
       // A tenant's share first, then what is left over.
       while (claimed < CLAIMED) {
         const claims = await claimExecutions(pool, {
+          maxBytes: Number.MAX_SAFE_INTEGER,
           limit: CLAIMED,
           leaseMs: LEASE_MS,
           busy: new Map(),

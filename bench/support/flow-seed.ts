@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type pg from 'pg'
-import type { ActionStep, CanonicalFlow, CanonicalStep, StepId } from '#lib/flow/types.ts'
+import type { ActionStep } from '#lib/flow/steps/action.ts'
+import type { CanonicalFlow, CanonicalStep, StepId } from '#lib/flow/types.ts'
 import { notifyOnce } from '#infra/signals.ts'
 import { newId } from '#lib/ids.ts'
 import { seedPlugins } from './seed.ts'

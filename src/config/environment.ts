@@ -119,7 +119,8 @@ const Environment = Type.Object({
     default: 1_024,
     minimum: 1,
     maximum: 20_000,
-    description: 'Delivery attempts under way at once in one worker',
+    description:
+      'Delivery attempts under way at once in one worker, at most a quarter of the files that it may open (`ulimit -n`)',
   }),
   MAX_IN_FLIGHT_PER_PLUGIN: Type.Integer({
     default: 4,

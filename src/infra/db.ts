@@ -26,17 +26,33 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 /** With Postgres away a request must have its 503 within 2 s. */
 const CONNECT_TIMEOUT_MS = 1_500
 
+/** How long a request's statement, and its wait for a connection, may take. */
+export interface DatabaseTimeouts {
+  statementMs: number
+  connectMs: number
+}
+
+interface DbOptions {
+  databaseUrl: string
+  connections?: Config['connections']
+  timeouts?: DatabaseTimeouts | undefined
+}
+
 export default fp(
-  async (app, options: { databaseUrl: string; connections?: Config['connections'] }) => {
+  async (app, options: DbOptions) => {
+    const { statementMs, connectMs } = options.timeouts ?? {
+      statementMs: API_STATEMENT_TIMEOUT_MS,
+      connectMs: CONNECT_TIMEOUT_MS,
+    }
     const connections = options.connections ?? DEFAULT_CONNECTIONS
     const api = createPool(options.databaseUrl, {
       max: connections.api,
       applicationName: 'bcs-api',
-      statementTimeoutMs: API_STATEMENT_TIMEOUT_MS,
-      answerTimeoutMs: API_STATEMENT_TIMEOUT_MS + ANSWER_MARGIN_MS,
+      statementTimeoutMs: statementMs,
+      answerTimeoutMs: statementMs + ANSWER_MARGIN_MS,
       lockTimeoutMs: LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
-      connectionTimeoutMs: CONNECT_TIMEOUT_MS,
+      connectionTimeoutMs: connectMs,
     })
     const worker = createPool(options.databaseUrl, {
       max: connections.worker,
@@ -45,7 +61,7 @@ export default fp(
       answerTimeoutMs: WORKER_STATEMENT_TIMEOUT_MS + ANSWER_MARGIN_MS,
       lockTimeoutMs: LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
-      connectionTimeoutMs: CONNECT_TIMEOUT_MS,
+      connectionTimeoutMs: connectMs,
       // A server crash may forget the last half second, but for what is flushed nevertheless: claims of executions
       // and lanes, and with them all that was written before, and boundaries (FLUSHED in db/fence.ts). What is
       // forgotten is outcomes of deliveries, which go out again with the same webhook-id, and work that no call

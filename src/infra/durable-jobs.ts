@@ -2,6 +2,14 @@ import type { FastifyInstance } from 'fastify'
 import { JobLoop, type PassResult } from '#lib/async/job-loop.ts'
 import { type JobTable, oldestFreeJobSeconds } from './job-repository.ts'
 
+/** What metrics and the log call a job of the table. */
+const KINDS: Record<JobTable, string> = {
+  replays: 'replay',
+  recoveries: 'recovery',
+  erasures: 'erasure',
+  bulk_changes: 'bulk_change',
+}
+
 /** Backs up the signal. One statement each time, so that an idle service stays idle. */
 const POLL_MS = 5_000
 
@@ -10,7 +18,7 @@ export function runJobs(
   app: FastifyInstance,
   { table, turn }: { table: JobTable; turn: (signal: AbortSignal) => Promise<PassResult> },
 ): void {
-  const kind = table.slice(0, -1)
+  const kind = KINDS[table]
   const loop = new JobLoop({
     pass: async (signal) => {
       const result = await turn(signal)
@@ -30,7 +38,7 @@ export function runJobs(
     probe: () => loop.standing,
     whenStuck: 'warning',
     queue: {
-      what: `${table.charAt(0).toUpperCase()}${table.slice(1)}`,
+      what: `${table.charAt(0).toUpperCase()}${table.slice(1).replaceAll('_', ' ')}`,
       waitingSeconds: () => oldestFreeJobSeconds(app.pools.api, table),
     },
   })

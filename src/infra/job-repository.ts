@@ -8,12 +8,13 @@ import type { DB } from '#db/schema.ts'
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type pg from 'pg'
 
-export type JobTable = 'replays' | 'erasures'
+export type JobTable = 'replays' | 'recoveries' | 'erasures' | 'bulk_changes'
 
 /** A job that a worker holds. */
 export interface HeldJob {
   id: string
-  tenantId: string
+  /** Null: above all tenants. */
+  tenantId: string | null
   leaseToken: number
 }
 
@@ -23,13 +24,20 @@ export interface HeldJob {
  *
  * @param options.columns what else of the row `j` the job consists of
  * @param options.ready what has to hold beside being free
+ * @param options.first orders before how long they have waited
  */
 export async function claimJob<Job extends HeldJob>(
   db: Kysely<DB>,
   table: JobTable,
-  options: { leaseMs: number; columns: RawBuilder<unknown>; ready?: RawBuilder<unknown> },
+  options: {
+    leaseMs: number
+    columns: RawBuilder<unknown>
+    ready?: RawBuilder<unknown>
+    first?: RawBuilder<unknown>
+  },
 ): Promise<Job | null> {
   const { leaseMs, columns, ready = sql`true` } = options
+  const first = options.first === undefined ? sql`` : sql`${options.first},`
   const { rows } = await sql<Job>`
     update ${sql.table(table)} j
     set status = 'running', lease_token = ${sql.raw(nextToken('j.lease_token'))}, lease_until = ${leaseEnd(leaseMs)}
@@ -37,7 +45,7 @@ export async function claimJob<Job extends HeldJob>(
       select id from ${sql.table(table)}
       where status in ('queued', 'running') and (lease_until is null or lease_until <= clock_timestamp())
         and ${ready}
-      order by lease_token, id for update skip locked limit 1
+      order by ${first} lease_token, id for update skip locked limit 1
     ) free
     where j.id = free.id
     returning j.id, j.tenant_id as "tenantId", j.lease_token as "leaseToken", ${columns}
@@ -103,7 +111,7 @@ export async function releaseJob(db: Kysely<DB>, table: JobTable, job: HeldJob, 
 }
 
 function isHeld({ tenantId, id, leaseToken }: HeldJob) {
-  return sql`tenant_id = ${tenantId} and id = ${id} and lease_token = ${leaseToken} and status = 'running'`
+  return sql`tenant_id is not distinct from ${tenantId}::uuid and id = ${id} and lease_token = ${leaseToken} and status = 'running'`
 }
 
 function leaseEnd(ms: number) {

@@ -5,7 +5,6 @@ import type pg from 'pg'
 import { problems } from '#lib/api/schema.ts'
 import { AUTH_PROBLEMS } from '#infra/auth/auth.ts'
 import { withTimeout } from '#lib/async/timeout.ts'
-import { queueState, type QueueState } from './queue-state.ts'
 
 /** What the service counts; docs/operations.md says what each means and when to worry. */
 export interface Metrics {
@@ -36,7 +35,7 @@ declare module 'fastify' {
 }
 
 /** Scrapers come every 15 s or so; two of them, or an impatient one, share one look at the database. */
-const QUEUE_STATE_CACHE_MS = 5_000
+const SHARED_READ_CACHE_MS = 5_000
 /** A scrape that waits longer is better off without the figure. */
 const SHARED_READ_TIMEOUT_MS = 1_000
 const ATTEMPT_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
@@ -52,10 +51,6 @@ export default fp(
     collectDefaultMetrics({ register: registry })
     app.decorate('metrics', createInstruments(registry))
     collectPools(registry, () => app.pools)
-    collectQueue(
-      registry,
-      cached(QUEUE_STATE_CACHE_MS, () => queueState(app.pools.api)),
-    )
 
     app.get(
       '/metrics',
@@ -159,57 +154,6 @@ function collectPools(registry: Registry, pools: () => Record<'api' | 'worker', 
   })
 }
 
-/** With the database away the scrape still answers: `bcs_database_up` is 0 and the queue's figures are absent. */
-function collectQueue(registry: Registry, read: () => Promise<QueueState | null>): void {
-  const registers = [registry]
-  const gauge = (name: string, help: string, value: (state: QueueState) => number): void => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      async collect() {
-        const state = await read()
-        this.remove()
-        if (state !== null) this.set(value(state))
-      },
-    })
-  }
-  new Gauge({
-    name: 'bcs_database_up',
-    help: '1 when the database answered the last look at the queue, else 0',
-    registers,
-    async collect() {
-      this.set((await read()) === null ? 0 : 1)
-    },
-  })
-  gauge(
-    'bcs_queue_depth',
-    'Deliveries that are neither sent nor failed, over all processes; counted up to 100000',
-    (state) => state.depth,
-  )
-  gauge(
-    'bcs_queue_oldest_due_seconds',
-    'For how long the oldest delivery that could go out has been due',
-    (state) => state.oldestDueSeconds,
-  )
-  gauge(
-    'bcs_queue_unattended_seconds',
-    'For how long due work has been waiting that no worker holds',
-    (state) => state.unattendedSeconds,
-  )
-  new Gauge({
-    name: 'bcs_breakers',
-    help: 'Plugins by the state of their circuit breaker',
-    labelNames: ['state'],
-    registers,
-    async collect() {
-      const state = await read()
-      this.reset()
-      for (const [name, count] of Object.entries(state?.breakers ?? {})) this.set({ state: name }, count)
-    },
-  })
-}
-
 /**
  * Adds a figure that all processes share, read at most every 5 s: take the maximum over processes, not the sum. It is
  * absent while it cannot be read.
@@ -218,7 +162,7 @@ export function addSharedGauge(
   registry: Registry,
   gauge: { name: string; help: string; read: () => Promise<number> },
 ): void {
-  const read = cached(QUEUE_STATE_CACHE_MS, () => withTimeout(gauge.read(), SHARED_READ_TIMEOUT_MS))
+  const read = shareReading(gauge.read)
   new Gauge({
     name: gauge.name,
     help: gauge.help,
@@ -231,14 +175,14 @@ export function addSharedGauge(
   })
 }
 
-/** Shares one answer, or one failure as null, for `ms`. */
-function cached<T>(ms: number, load: () => Promise<T>): () => Promise<T | null> {
+/** Reads what all processes share at most every 5 s, whoever asks; null while it cannot be read. */
+export function shareReading<T>(read: () => Promise<T>): () => Promise<T | null> {
   let current: Promise<T | null> | null = null
   let until = 0
   return () => {
     if (current === null || Date.now() >= until) {
-      until = Date.now() + ms
-      current = load().catch(() => null)
+      until = Date.now() + SHARED_READ_CACHE_MS
+      current = withTimeout(read(), SHARED_READ_TIMEOUT_MS).catch(() => null)
     }
     return current
   }

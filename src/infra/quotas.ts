@@ -31,6 +31,9 @@ export const STOCK_QUOTAS = {
   keys: { limit: 1_000, description: 'Keys that were not revoked and have not expired' },
   active_flows: { limit: 2_000, description: 'Active flows' },
   active_flow_bytes: { limit: 64 * MIB, description: 'What active flows run, in bytes of JSON' },
+  connections: { limit: 100, description: 'Connections' },
+  variables: { limit: 200, description: 'Variables of the shop' },
+  variable_bytes: { limit: 64 * 1024, description: 'Values of all variables of the shop, in bytes of JSON' },
 } as const satisfies Record<StockQuota, { limit: number; description: string }>
 
 /** What a tenant may do in a minute, counted by each process. */

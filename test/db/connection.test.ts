@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { createKysely, createPool } from '#db/connection.ts'
 import { constraintOf, isSerialisationConflict, isUnavailable } from '#db/errors.ts'
-import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { freePort } from '#test/support/free-port.ts'
 import { startPrivatePostgres } from '#test/support/postgres-server.ts'
 
 const OPTIONS = {
@@ -137,7 +137,7 @@ t.test('a pool', async (t) => {
 
 t.test('nobody listening is unavailable, a wrong password is not', async (t) => {
   const postgres = await startPrivatePostgres(t)
-  const nowhere = createPool(`postgres://postgres@127.0.0.1:${await findFreePort()}/postgres`, OPTIONS)
+  const nowhere = createPool(`postgres://postgres@127.0.0.1:${await freePort()}/postgres`, OPTIONS)
   t.ok(isUnavailable(await nowhere.query('select 1').catch((error: unknown) => error)))
   await nowhere.end()
   const wrong = new URL(postgres.url)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { createKysely, createPool } from '#db/connection.ts'
-import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { freePort } from '#test/support/free-port.ts'
 import { migrate, MigrationError, migrationStatus } from '#db/migrate.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 
@@ -132,7 +132,7 @@ t.test('tells an empty database and an absent one apart', async (t) => {
   const { db, directory } = await scratch(t)
   await write(directory, { '0001_shops.sql': 'create table shops (id int);\n' })
   t.match(await migrationStatus(db, directory), { state: 'behind', detail: /lacks 0001_shops$/ })
-  const nowhere = createPool(`postgres://postgres@127.0.0.1:${await findFreePort()}/postgres`, {
+  const nowhere = createPool(`postgres://postgres@127.0.0.1:${await freePort()}/postgres`, {
     max: 1,
     applicationName: 'bcs-test',
     statementTimeoutMs: 1_000,
@@ -164,7 +164,8 @@ t.test('of four replicas that boot at once one migrates and the others wait for 
   const replicas = Array.from({ length: 4 }, () =>
     execute(process.execPath, [join(import.meta.dirname, 'migrate-process.ts'), url, directory]),
   )
-  const waiting = "select count(*) as n from pg_locks where not granted and locktype = 'advisory'"
+  const waiting =
+    "select count(*) as n from pg_locks where not granted and locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())"
   while ((await pool.query<{ n: number }>(waiting)).rows[0]?.n !== 3) continue
   await gate.query('rollback')
   gate.release()

@@ -19,7 +19,7 @@ import { skipWithoutPgbouncer, startPgbouncer } from '#test/support/pgbouncer.ts
 import { seedPlugin } from '#test/support/plugin-row.ts'
 import { runCli } from '#test/support/run-cli.ts'
 import { startEmbeddedPostgres } from '#tools/embedded-postgres/index.ts'
-import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { freePort } from '#test/support/free-port.ts'
 
 const MASTER_KEY = randomBytes(32).toString('base64')
 const ENV = { MASTER_KEY, PLATFORM_KEY: TEST_PLATFORM_KEY }
@@ -94,7 +94,7 @@ t.test('a configuration that is not usable is told variable by variable', async 
 })
 
 t.test('a database that does not answer is told, and the rest is checked', async (t) => {
-  const url = `postgres://bcs:hidden@127.0.0.1:${await findFreePort()}/bcs`
+  const url = `postgres://bcs:hidden@127.0.0.1:${await freePort()}/bcs`
   const result = await doctor({ DATABASE_URL: url, HOST: '0.0.0.0' })
   t.equal(result.exitCode, 1)
   t.match(result.stdout, /^\[failed\] database: It does not answer: .*\n {4}See that DATABASE_URL is right/m)
@@ -178,7 +178,7 @@ t.test('names that do not resolve, and addresses that are blocked or silent, are
   t.match(await run('egress', database, { EGRESS_ALLOW: '999.1.1.1/77' }), [
     { status: 'failed', detail: /EGRESS_ALLOW/ },
   ])
-  const PLATFORM_URL = `http://127.0.0.1:${await findFreePort()}`
+  const PLATFORM_URL = `http://127.0.0.1:${await freePort()}`
   t.match(await run('egress', database, { EGRESS_ALLOW: '127.0.0.1', PLATFORM_URL }), [
     { status: 'failed', detail: /platform at PLATFORM_URL does not answer: connect_refused/ },
   ])
@@ -188,7 +188,7 @@ t.test('names that do not resolve, and addresses that are blocked or silent, are
     .set({ webhook_url: 'https://plugin.example.com/hook' })
     .where('id', '=', id)
     .execute()
-  t.match(await run('dns', database, { EGRESS_DNS: `127.0.0.1:${await findFreePort()}` }), [
+  t.match(await run('dns', database, { EGRESS_DNS: `127.0.0.1:${await freePort()}` }), [
     { status: 'failed', detail: /1 of 1 names do not resolve by EGRESS_DNS .*plugin\.example\.com/ },
   ])
 })

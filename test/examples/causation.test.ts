@@ -4,7 +4,7 @@ import { flowOf, publishFlow, step } from '#test/modules/flow-engine/support.ts'
 import { ensureCursor } from '#modules/flow-engine/index.ts'
 import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import { idOf, PLATFORM_TOKEN, type Shop, startShop } from './shop.ts'
-import { eventually } from './until.ts'
+import { eventually } from '#test/support/deliveries.ts'
 
 interface Place {
   service: TestApp

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { freePort } from '#test/support/free-port.ts'
 import { GRAPH, LINEAR } from '#test/support/flow-examples.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { type Receiver, startReceiver } from '#test/support/receiver.ts'
@@ -8,7 +8,7 @@ import { serve } from '#test/support/serve.ts'
 import { startMailbox, UNKNOWN_DOMAIN } from './mailbox.ts'
 import { startExample, urlOf } from './processes.ts'
 import { idOf } from './shop.ts'
-import { eventually } from './until.ts'
+import { eventually } from '#test/support/deliveries.ts'
 
 const TENANT = '11111111-1111-1111-1111-111111111111'
 const PLATFORM_TOKEN = 'a-token-of-the-test'
@@ -42,7 +42,7 @@ interface Place {
 /** Service, platform and the mail plugin, each a process of its own. */
 async function startPlace(t: Test): Promise<Place> {
   const database = await createTestDatabase(t)
-  const platformUrl = `http://127.0.0.1:${await findFreePort()}`
+  const platformUrl = `http://127.0.0.1:${await freePort()}`
   const server = await serve(t, {
     DATABASE_URL: database.url,
     PLATFORM_URL: platformUrl,

@@ -6,7 +6,7 @@ import { startReceiver } from '#test/support/receiver.ts'
 import { startMailbox } from './mailbox.ts'
 import { startPlugin } from './mailer-plugin.ts'
 import { idOf, PLATFORM_TOKEN, type Shop, startShop } from './shop.ts'
-import { eventually } from './until.ts'
+import { eventually } from '#test/support/deliveries.ts'
 
 interface Place {
   url: string

@@ -1,7 +1,7 @@
 import type { Email } from 'postal-mime'
 import type { Test } from 'tap'
 import { type Mailbox, openMailbox } from '#examples/demo/mailbox.ts'
-import { eventually } from './until.ts'
+import { eventually } from '#test/support/deliveries.ts'
 
 export { UNKNOWN_DOMAIN } from '#examples/demo/mailbox.ts'
 

@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { shopOf, startShop } from './shop.ts'
-import { eventually } from './until.ts'
+import { eventually } from '#test/support/deliveries.ts'
 
 t.test('a batch refused as a whole goes in halves, and no shop holds up another', async (t) => {
   const taken: string[] = []

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { feedOf, type Shop, startShop } from './shop.ts'
-import { eventually } from './until.ts'
+import { eventually } from '#test/support/deliveries.ts'
 
 const APRON = { name: 'Linen apron', price: 39.9, stock: 7, sku: 'APR-1' }
 

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import t from 'tap'
-import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { freePort } from '#test/support/free-port.ts'
 import { serve, temporaryFolder } from '#test/support/serve.ts'
 import {
   blocksOf,
@@ -12,7 +12,7 @@ import {
   walkThrough,
   withPorts,
 } from './guide.ts'
-import { eventually } from './until.ts'
+import { eventually } from '#test/support/deliveries.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 
@@ -24,8 +24,8 @@ t.test("the plugin authors' guide works word by word", async (t) => {
     await server.exit
   })
   const url = await server.url()
-  const pluginPort = await findFreePort()
-  const exportsPort = await findFreePort()
+  const pluginPort = await freePort()
+  const exportsPort = await freePort()
   const page = withPorts(await readFile(join(ROOT, 'docs/plugin-authors.md'), 'utf8'), {
     3000: Number(new URL(url).port),
     4200: pluginPort,

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { type Platform, type PlatformOptions, startPlatform } from '#examples/platform/platform.ts'
 import type { TestApp } from '#test/support/app.ts'
-import { eventually } from './until.ts'
+import { eventually } from '#test/support/deliveries.ts'
 
 export const PLATFORM_TOKEN = 'a-token-of-the-test'
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import { eventually } from '#test/support/deliveries.ts'
-import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { freePort } from '#test/support/free-port.ts'
 
 /** A program in front of the service, as docs/operations.md sets it up. */
 export interface Balancer {
@@ -88,7 +88,7 @@ export async function startBalancer(
   backends: readonly number[],
 ): Promise<{ url: string; log: string[] }> {
   const directory = await mkdtemp(join(tmpdir(), 'bettercallsold-balancer-'))
-  const port = await findFreePort()
+  const port = await freePort()
   const config = join(directory, 'balancer.conf')
   await writeFile(config, balancer.config(port, directory, backends))
   const child = spawn(balancer.program ?? '', balancer.args(config, directory), {

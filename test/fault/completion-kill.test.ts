@@ -4,15 +4,13 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
-import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { freePort } from '#test/support/free-port.ts'
 import { blocksOf } from '#test/examples/guide.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { eventually } from '#test/support/deliveries.ts'
 import { startReceiver } from '#test/support/receiver.ts'
 import { temporaryFolder } from '#test/support/serve.ts'
 import { type ServiceProcess, startService } from '#test/support/service-process.ts'
-
-t.setTimeout(240_000)
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
@@ -77,8 +75,8 @@ async function startPlace(t: Test, script: string) {
   const database = await createTestDatabase(t)
   const receiver = await startReceiver(t)
   const tenantId = crypto.randomUUID()
-  const port = await findFreePort()
-  const options = { databaseUrl: database.url, env: { LEASE_MS: '2000' }, port: await findFreePort() }
+  const port = await freePort()
+  const options = { databaseUrl: database.url, env: { LEASE_MS: '2000' }, port: await freePort() }
   let service: ServiceProcess = await startService(t, options)
   const plugin = await startPlugin(t, script.replace('4201', String(port)), service.url)
   const ask = async (path: string, body: object): Promise<void> => {

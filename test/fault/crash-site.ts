@@ -57,7 +57,7 @@ export async function startCrashSite(
           'x-completion-token': String(headers['x-completion-token']),
         },
         body: JSON.stringify({ success: true, data: {} }),
-        signal: AbortSignal.timeout(10_000),
+        signal: AbortSignal.timeout(60_000),
       }).catch(() => null)
       await response?.body?.cancel()
       status = response?.status ?? 0

@@ -61,7 +61,7 @@ export async function startCounterpart(t: Test, service: () => string | null): P
                 'x-completion-token': String(headers['x-completion-token']),
               },
               body: JSON.stringify({ success: true, data: { zulu: key, a: 1 } }),
-              signal: AbortSignal.timeout(10_000),
+              signal: AbortSignal.timeout(60_000),
             }).catch(() => null)
       const text = await response?.text().catch(() => null)
       // Also if it had been taken, and the answer was lost with its process.

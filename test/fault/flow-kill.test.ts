@@ -18,7 +18,7 @@ import { ProcessPair } from './process-pair.ts'
  */
 const EXECUTIONS = Number(process.env['FLOW_KILL_EXECUTIONS'] ?? 400)
 const KILLS = Number(process.env['FLOW_KILL_KILLS'] ?? 12)
-const LEASE_MS = 2_000
+const LEASE_MS = 4_000
 /** Steps of an execution that call somebody; one of them is refused at first. */
 const CALLS_EACH = 8
 const REQUESTS_EACH = CALLS_EACH + 1
@@ -90,7 +90,7 @@ t.test(
 
 function theFlow(url: string): CanonicalFlow {
   const retry = { max_retries: 5, base_ms: 100, cap_ms: 1_000 }
-  const rest = { retry, timeout_ms: 5_000 }
+  const rest = { retry, timeout_ms: 60_000 }
   const http = (path: string, to: string, loop: string | null = null): CanonicalStep => {
     const body = { at: '{{now}}', item: loop === null ? null : '{{item}}', before: BEFORE[path] ?? null }
     return step({

@@ -23,7 +23,6 @@ export async function registerAt(
 /** One answer to one attempt to send an event; status 0: none came. */
 export interface SendAttempt {
   status: number
-  tookMs: number
   /** On `performance.now()`'s scale. */
   startedAt: number
 }
@@ -67,7 +66,7 @@ export class EventSender {
       // An answer may break off, too; then nothing was acknowledged.
       const answer = (await response?.json().catch(() => null)) as { id?: string } | null
       const status = answer === null ? 0 : (response?.status ?? 0)
-      this.attempts.push({ status, tookMs: performance.now() - startedAt, startedAt })
+      this.attempts.push({ status, startedAt })
       if (status === 202 && answer?.id !== undefined) {
         this.acknowledged.add(answer.id)
         return

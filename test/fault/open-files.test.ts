@@ -11,8 +11,6 @@ const OPEN_FILES = 256
 const FLOOD = 2 * OPEN_FILES
 const EVENTS = 50
 
-t.setTimeout(180_000)
-
 t.test('more connections than files may be open: work goes on, and nothing ends the process', async (t) => {
   const { url: databaseUrl } = await createTestDatabase(t)
   const receiver = await startReceiver(t)

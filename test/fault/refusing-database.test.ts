@@ -9,8 +9,6 @@ import { eventually } from '#test/support/deliveries.ts'
 import { startPrivatePostgres } from '#test/support/postgres-server.ts'
 import { isReady, type ServiceProcess, startService } from '#test/support/service-process.ts'
 
-t.setTimeout(120_000)
-
 const execute = promisify(execFile)
 const DISK_BYTES = 64 * 1024 * 1024
 

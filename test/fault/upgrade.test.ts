@@ -6,12 +6,10 @@ import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { eventually, statusesOf } from '#test/support/deliveries.ts'
 import { type ServiceProcess, startService } from '#test/support/service-process.ts'
-import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { freePort } from '#test/support/free-port.ts'
 import { HAPROXY, NGINX, startBalancer } from './balancers.ts'
 import { startCountingReceiver } from './counting-receiver.ts'
 import { EventSender, registerAt } from './load.ts'
-
-t.setTimeout(300_000)
 
 const ROOT = resolve(import.meta.dirname, '../..')
 /** As docs/operations.md has it for these balancers. */
@@ -39,7 +37,7 @@ for (const balancer of [HAPROXY, NGINX]) {
     const next = await nextRelease(t)
     const receiver = await startCountingReceiver(t)
     const tenantId = crypto.randomUUID()
-    const ports = [await findFreePort(), await findFreePort()]
+    const ports = [await freePort(), await freePort()]
     const start = (role: string, port: number | undefined, root: string): Promise<ServiceProcess> =>
       startService(t, {
         databaseUrl: database.url,

@@ -3,17 +3,17 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyBaseLogger } from 'fastify'
 import { pino } from 'pino'
 import type { Test } from 'tap'
-import { type App, buildApp, type EdgeLimits } from '#src/app.ts'
+import { type App, buildApp, type AppLimits } from '#src/app.ts'
 import { loadConfig } from '#config/config.ts'
 import { parseEgressAllow } from '#infra/egress/index.ts'
 import { createSecretBox } from '#lib/secrets/secret-box.ts'
 import { migrate } from '#db/migrate.ts'
-import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { PATIENT, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { type PrivatePostgres, startPrivatePostgres } from '#test/support/postgres-server.ts'
 
 export interface AppOnOptions {
   env?: Record<string, string>
-  limits?: Partial<EdgeLimits>
+  limits?: Partial<AppLimits>
   openTenantId?: string
   logger?: FastifyBaseLogger
 }
@@ -35,7 +35,7 @@ export async function appOn(
     secretBox: createSecretBox(config.masterKey ?? randomBytes(32)),
     egress: { allow: parseEgressAllow('127.0.0.0/8'), dnsServers: [], httpsOnly: false },
     openTenantId: options.openTenantId ?? null,
-    ...(options.limits !== undefined && { limits: options.limits }),
+    limits: { ...PATIENT, ...options.limits },
   })
   t.teardown(() => app.close())
   register(app)
@@ -60,7 +60,7 @@ export async function migratedPrivatePostgres(t: Test): Promise<PrivatePostgres>
 export async function until<T>(
   ask: () => Promise<T>,
   accept: (answer: T) => boolean,
-  timeoutMs = 10_000,
+  timeoutMs = 60_000,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs
   for (;;) {

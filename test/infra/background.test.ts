@@ -7,8 +7,6 @@ import { clientFor, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { appOn, until } from './app-on.ts'
 
-t.setTimeout(120_000)
-
 interface Readiness {
   status: string
   checks: { worker: { status: string; detail: string } }
@@ -24,7 +22,9 @@ const LOOPS = [
   'engine',
   'schedules',
   'replays',
+  'recoveries',
   'erasures',
+  'bulk_changes',
   'retention',
 ].sort()
 
@@ -37,7 +37,7 @@ async function readiness(app: App): Promise<{ code: number; body: Readiness }> {
 async function upByName(app: App): Promise<Record<string, number>> {
   const headers = { authorization: `Bearer ${TEST_PLATFORM_KEY}` }
   const text = (await app.inject({ url: '/metrics', headers })).body
-  const found = text.matchAll(/^bcs_background_up\{name="([a-z]+)"\} ([01])$/gm)
+  const found = text.matchAll(/^bcs_background_up\{name="([a-z_]+)"\} ([01])$/gm)
   return Object.fromEntries(found.map(([, name = '', up]) => [name, Number(up)]))
 }
 
@@ -68,7 +68,7 @@ t.test('a worker runs every loop and says so; a process that only answers reques
   const { body } = await readiness(api)
   t.strictSame(
     Object.keys(body.background).sort(),
-    ['deliveries', 'engine', 'erasures', 'matcher', 'replays', 'schedules'],
+    ['bulk_changes', 'deliveries', 'engine', 'erasures', 'matcher', 'recoveries', 'replays', 'schedules'],
     'it knows the queues that processes share',
   )
   await api.close()

@@ -6,8 +6,6 @@ import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { appOn, migratedPrivatePostgres, until } from './app-on.ts'
 
-t.setTimeout(120_000)
-
 const platform = { authorization: `Bearer ${TEST_PLATFORM_KEY}` }
 const PATIENCE_MS = 40_000
 

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { cpuTimer } from '#test/support/cpu-time.ts'
 import { isEventPattern, isEventType, isPlainEventType, matchesPattern } from '#lib/event-pattern.ts'
 
 t.test('an event type is segments with dots between them, a plain one lower-case', (t) => {
@@ -37,9 +38,9 @@ t.test('a prefix matches any depth below it and nothing beside it', (t) => {
 })
 
 t.test('hostile text is answered at once', (t) => {
-  const started = performance.now()
+  const spent = cpuTimer()
   t.notOk(isEventType(`${'a.'.repeat(5e5)}!`))
   t.notOk(isEventPattern('a'.repeat(1e6)))
-  t.ok(performance.now() - started < 1000)
+  t.ok(spent() < 1000)
   t.end()
 })

@@ -1,13 +1,13 @@
+import { sql } from 'kysely'
 import t from 'tap'
 import { generateDocuments } from '#openapi/document.ts'
 import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { examplesOf, type OpenApiDocument } from '#test/support/openapi.ts'
 import { type Received, startReceiver } from '#test/support/receiver.ts'
+import { newId } from '#lib/ids.ts'
 import { runnerOf } from '#test/modules/flow/support.ts'
 import { Contract } from './contract.ts'
 import { startProxy } from './proxy.ts'
-
-t.setTimeout(120_000)
 
 const generated = await generateDocuments()
 const document = JSON.parse(generated['openapi/openapi.json'] ?? '') as OpenApiDocument
@@ -146,6 +146,39 @@ t.test('a tenant, its platform and its keys', async (t) => {
   await send('listAuditLog', { query: { limit: '5' } })
 })
 
+t.test('connections and variables', async () => {
+  await examples('createConnection')
+  await send('listConnections', { query: { limit: '10' } })
+  await send('getConnection', { params: { name: 'scores' } })
+  await examples('changeConnection', { params: { name: 'scores' } })
+  await send('deleteConnection', { params: { name: 'scores' }, query: { force: 'true' } })
+  await examples('setVariable', { params: { name: 'support_email' } })
+  await send('listVariables')
+  await send('getVariable', { params: { name: 'support_email' } })
+  await send('deleteVariable', { params: { name: 'support_email' } })
+})
+
+t.test('bulk changes that became jobs', async () => {
+  const id = newId()
+  await service.db
+    .insertInto('bulk_changes')
+    .values({ id, tenant_id: shop.id, kind: 'cancel', request: '{}', actor: '{}' })
+    .execute()
+  await send('listBulkChanges', { query: { limit: '10' } })
+  await send('getBulkChange', { params: { id } })
+  await send('cancelBulkChange', { params: { id } })
+})
+
+t.test('events that were set aside', async () => {
+  const { body: event } = await send('createEvents', { body: { event: 'order.created', data: {} } })
+  await sql`insert into set_aside_events (tenant_id, event_id, reason)
+    select tenant_id, id, 'The database refused it (SQLSTATE 22023).' from events where id = ${event.id}`.execute(
+    service.db,
+  )
+  await send('listSetAsideEvents', { query: { limit: '10' } })
+  await send('takeUpSetAsideEvent', { params: { id: event.id } })
+})
+
 t.test('plugins, their actions and capabilities', async (t) => {
   const params = { slug: 'email-marketing' }
   const [registered] = await examples('registerPlugin')
@@ -169,6 +202,10 @@ t.test('plugins, their actions and capabilities', async (t) => {
     status: 304,
   })
   await send('listActions', { query: { group: 'plugin' } })
+  const [action] = (await send('listPluginActions', { params })).body.data as unknown as {
+    action_type: string
+  }[]
+  await examples('chooseActionOwner', { params: { action_type: action?.action_type ?? '' } })
   await examples('testSubscriptions', { params })
   await examples('rotateSecret', { params })
   await send('rotateSecret', { params })
@@ -191,13 +228,22 @@ t.test('events, deliveries and replays', async (t) => {
   await send('getEventType', { params })
   await send('listEventTypes', { query: { source: 'tenant' } })
   await send('deleteEventType', { params })
+  const segment = { segment: 'letters' }
+  await examples('assignEventSegment', { params: segment })
+  await send('assignEventSegment', { params: segment, body: { plugin: 'loyalty' } })
+  await send('listEventSegments', { query: { limit: '1' } })
+  await send('releaseEventSegment', { params: segment })
 
   const taken = await examples('createEvents')
   t.same(
     taken.map(({ body }) => body.summary?.rejected ?? 0),
     taken.map(() => 0),
   )
-  const causation = { 'x-causation-id': crypto.randomUUID(), 'x-causation-depth': '1' }
+  const causation = {
+    'x-causation-id': crypto.randomUUID(),
+    'x-causation-depth': '1',
+    'x-causation-token': 'abc',
+  }
   const { body: event } = await send('createEvents', {
     headers: { 'idempotency-key': 'order-1', ...causation },
     body: { event: 'order.created', data: { order_id: 'ord_1' } },
@@ -220,6 +266,14 @@ t.test('events, deliveries and replays', async (t) => {
   await send('listReplays')
   await send('getReplay', { params: { id: idOf(replay) } })
   await send('cancelReplay', { params: { id: idOf(replay) } })
+
+  const [counting, recovery] = await examples('createRecovery')
+  t.same([counting?.status, recovery?.status], [202, 202])
+  await send('listRecoveries')
+  const recovered = { id: idOf(recovery) }
+  await send('getRecovery', { params: recovered })
+  await send('listRecoveredPlugins', { params: recovered })
+  await send('cancelRecovery', { params: recovered })
 })
 
 t.test('actions by dispatch', async (t) => {

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { freePort } from '#test/support/free-port.ts'
 import { startExample, urlOf } from '#test/examples/processes.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { eventually } from '#test/support/deliveries.ts'
@@ -7,14 +7,12 @@ import { startReceiver } from '#test/support/receiver.ts'
 import { serve } from '#test/support/serve.ts'
 import { vector } from './support.ts'
 
-t.setTimeout(240_000)
-
 type Json = Record<string, unknown>
 
 /** `npm start` and the reference platform, as somebody starts them who has read no more than the documents. */
 async function startFresh(t: Test) {
   const database = await createTestDatabase(t)
-  const platformUrl = `http://127.0.0.1:${await findFreePort()}`
+  const platformUrl = `http://127.0.0.1:${await freePort()}`
   const server = await serve(t, {
     DATABASE_URL: database.url,
     PLATFORM_URL: platformUrl,

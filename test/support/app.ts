@@ -30,6 +30,9 @@ export interface Tenant {
 
 export const TEST_PLATFORM_KEY = `bcs_test_${'p'.repeat(40)}`
 
+/** Of a machine that is busy with other tests a service would think that it is its own load, and refuse requests. */
+export const PATIENT = { maxEventLoopDelayMs: 0, database: { statementMs: 30_000, connectMs: 30_000 } }
+
 /**
  * The whole service on a database of its own. Keys are needed; `tenant()` acts through the platform key.
  * Workers run only with `env: { ROLES: 'api,worker' }`: without, tests drive them by `runOnce`.
@@ -50,6 +53,7 @@ export async function startApp(t: Test, options: { env?: Record<string, string> 
       httpsOnly: config.egress.httpsOnly,
     },
     openTenantId: null,
+    limits: PATIENT,
   })
   t.teardown(() => app.close())
   await app.ready()

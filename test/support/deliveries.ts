@@ -60,8 +60,15 @@ export async function sendEvents(
 export class TestClock {
   /** JavaScript's times end at the millisecond, Postgres' do not: what is due now must not be due in 0.3 ms. */
   #aheadMs = 1
+  #heldAtMs: number | null = null
 
-  readonly now = (): Date => new Date(Date.now() + this.#aheadMs)
+  readonly now = (): Date => new Date((this.#heldAtMs ?? Date.now()) + this.#aheadMs)
+
+  /** Stands still from now on but for `advance`: what is measured with it does not depend on how long a test takes. */
+  hold(): this {
+    this.#heldAtMs = Date.now()
+    return this
+  }
 
   advance(ms: number): void {
     this.#aheadMs += ms
@@ -73,7 +80,7 @@ export function deliverDue(
   { app }: Pick<TestApp, 'app'>,
   tenant: Pick<Tenant, 'id'>,
   clock?: TestClock,
-  deadlineMs = 20_000,
+  deadlineMs = PATIENCE_MS,
 ): Promise<DeliveryCounts> {
   return app.deliveries
     .createWorker({ tenantId: tenant.id, ...(clock !== undefined && { now: clock.now }) })
@@ -171,20 +178,23 @@ export async function seedLargeEvent(
 }
 
 const WAIT_STEP_MS = 10
+/** Nothing takes as long; machines that run several tests on one slow core come near. */
+const PATIENCE_MS = 60_000
 
 /**
- * Resolves with the first answer that is not false.
+ * Resolves with the first answer that is not false, undefined or null.
  * @throws {Error} naming `what`, if there is none in time
  */
 export async function eventually<T>(
   what: string,
   look: () => T | Promise<T>,
-  timeoutMs = 20_000,
-): Promise<Exclude<T, false | undefined>> {
+  timeoutMs = PATIENCE_MS,
+): Promise<Exclude<T, false | undefined | null>> {
   const end = performance.now() + timeoutMs
   for (;;) {
     const answer = await look()
-    if (answer !== false && answer !== undefined) return answer as Exclude<T, false | undefined>
+    if (answer !== false && answer !== undefined && answer !== null)
+      return answer as Exclude<T, false | undefined | null>
     if (performance.now() > end) throw new Error(`not within ${timeoutMs} ms: ${what}`)
     await wait(WAIT_STEP_MS)
   }

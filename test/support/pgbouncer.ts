@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { findFreePort } from '#tools/embedded-postgres/postmaster.ts'
+import { freePort } from './free-port.ts'
 import { eventually } from './deliveries.ts'
 
 const DIRECTORIES = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/local/sbin']
@@ -34,7 +34,7 @@ export async function startPgbouncer(
   const target = new URL(databaseUrl)
   const directory = await mkdtemp(join(tmpdir(), 'bcs-pgbouncer-'))
   await chmod(directory, 0o755)
-  const port = await findFreePort()
+  const port = await freePort()
   const users = join(directory, 'users.txt')
   await writeFile(users, `"${target.username}" "${decodeURIComponent(target.password)}"\n`)
   const config = join(directory, 'pgbouncer.ini')

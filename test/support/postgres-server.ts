@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
+import { freePort } from './free-port.ts'
 import {
   EMBEDDED_SETTINGS,
   startEmbeddedPostgres,
@@ -15,7 +16,6 @@ import { isAlive } from '#tools/embedded-postgres/alive.ts'
 import { openCluster } from '#tools/embedded-postgres/cluster.ts'
 import {
   connectionUrl,
-  findFreePort,
   startPostmaster,
   stopPostmaster,
   type StopMode,
@@ -106,7 +106,7 @@ export interface PrivatePostgres {
 export async function startPrivatePostgres(t: Test): Promise<PrivatePostgres> {
   const dataDir = await mkdtemp(join(tmpdir(), `${PRIVATE_PREFIX}${process.pid}-`))
   const cluster = await openCluster(dataDir, false)
-  const port = await findFreePort()
+  const port = await freePort()
   const url = connectionUrl(cluster, port)
   let running = false
   const start = async (): Promise<void> => {

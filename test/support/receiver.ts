@@ -53,7 +53,7 @@ export async function startReceiver(t: Test): Promise<Receiver> {
     answer: (next) => {
       answer = typeof next === 'number' ? (_received, response) => response.writeHead(next).end() : next
     },
-    waitFor: (count, timeoutMs = 10_000) =>
+    waitFor: (count, timeoutMs = 60_000) =>
       new Promise((resolve, reject) => {
         const check = (): void => {
           if (received.length < count) return

@@ -4,13 +4,9 @@ import { join } from 'node:path'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { openCluster } from '#tools/embedded-postgres/cluster.ts'
-import {
-  connectionUrl,
-  findFreePort,
-  startPostmaster,
-  stopPostmaster,
-} from '#tools/embedded-postgres/postmaster.ts'
+import { connectionUrl, startPostmaster, stopPostmaster } from '#tools/embedded-postgres/postmaster.ts'
 import { eventually } from './deliveries.ts'
+import { freePort } from './free-port.ts'
 import { PRIVATE_PREFIX, TEST_SERVER_SETTINGS } from './postgres-server.ts'
 
 /** A server with a standby that follows it asynchronously. */
@@ -26,7 +22,7 @@ export interface ReplicatedPostgres {
 export async function startReplicatedPostgres(t: Test): Promise<ReplicatedPostgres> {
   const dataDir = await mkdtemp(join(tmpdir(), `${PRIVATE_PREFIX}${process.pid}-`))
   const primary = await openCluster(dataDir, false)
-  const port = await findFreePort()
+  const port = await freePort()
   const url = connectionUrl(primary, port)
   const running = new Map<string, typeof primary>()
   const start = async (cluster: typeof primary, at: number): Promise<void> => {
@@ -49,7 +45,7 @@ export async function startReplicatedPostgres(t: Test): Promise<ReplicatedPostgr
   await appendFile(join(directory, 'postgresql.auto.conf'), `primary_conninfo = '${url}'\n`)
   // The copy is root's, who may not run a server: opening it gives it to whoever may.
   const standby = await openCluster(standbyDir, false)
-  const standbyPort = await findFreePort()
+  const standbyPort = await freePort()
   const standbyUrl = connectionUrl(standby, standbyPort)
   await start(primary, port)
   await start(standby, standbyPort)

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path'
 import type { Test } from 'tap'
 
 const ROOT = resolve(import.meta.dirname, '../..')
-const START_TIMEOUT_MS = 60_000
+const START_TIMEOUT_MS = 120_000
 
 export interface LogLine {
   level: string

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
+import { cpuTimer } from './cpu-time.ts'
 
-/** The longest time for which the event loop did nothing else until `done`. */
+/** Returns the most CPU time, in milliseconds, that the event loop spent between two of its rounds until `done`. */
 export async function longestSilence(done: Promise<unknown>): Promise<number> {
   const state = { isDone: false }
   done.then(
@@ -8,12 +9,10 @@ export async function longestSilence(done: Promise<unknown>): Promise<number> {
     () => (state.isDone = true),
   )
   let longest = 0
-  let last = performance.now()
   while (!state.isDone) {
+    const spent = cpuTimer()
     await setImmediate()
-    const now = performance.now()
-    longest = Math.max(longest, now - last)
-    last = now
+    longest = Math.max(longest, spent())
   }
   return longest
 }

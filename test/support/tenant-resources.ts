@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import type { Kysely } from 'kysely'
+import type { DB } from '#db/schema.ts'
 import { newId } from '#lib/ids.ts'
 import type { MessageService } from '#modules/message/index.ts'
 import type { Tenant } from './app.ts'
@@ -23,7 +25,7 @@ export type Resources = Record<string, Resource>
 export async function createResources(
   tenant: Tenant,
   webhookUrl: string,
-  messages: MessageService,
+  { db, messages }: { db: Kysely<DB>; messages: MessageService },
 ): Promise<Resources> {
   const mark = randomName()
   const slug = `plugin-${mark}`
@@ -55,6 +57,17 @@ export async function createResources(
   const event = await made<{ id: string }>(
     tenant.post('/api/events', { event: eventType, data: { customer: { email: `${mark}@example.com` } } }),
   )
+  // No event of a healthy service is.
+  await db
+    .insertInto('set_aside_events')
+    .values({ tenant_id: tenant.id, event_id: event.id, reason: `reason ${mark}` })
+    .execute()
+  // Of a shop that has more to cancel than a request gets done.
+  const bulkChange = newId()
+  await db
+    .insertInto('bulk_changes')
+    .values({ id: bulkChange, tenant_id: tenant.id, kind: 'cancel', request: '{}', actor: '{}' })
+    .execute()
   const deliveries = await made<{ data: { id: string }[] }>(tenant.get('/api/plugins/events'))
   const delivery = deliveries.data[0]
   if (delivery === undefined) throw new Error('the event made no delivery')
@@ -62,9 +75,21 @@ export async function createResources(
     tenant.post('/api/keys', { name: mark, kind: 'tenant', role: 'editor' }),
   )
   const replay = await made<{ id: string }>(tenant.post(`/api/plugins/${slug}/replays`, {}))
+  const recovery = await made<{ id: string }>(
+    tenant.post('/api/recoveries', { since: '2026-05-01T00:00:00Z' }),
+  )
   const erasure = await made<{ id: string }>(
     tenant.post('/api/erasures', { path: 'customer.email', value: `other-${mark}@example.com` }),
   )
+  await made(
+    tenant.post('/api/connections', {
+      name: `connection-${mark}`,
+      kind: 'bearer',
+      hosts: ['api.example.com'],
+      values: { token: `token-${mark}` },
+    }),
+  )
+  await made(tenant.put(`/api/variables/variable_${mark}`, { value: `value-${mark}` }))
   // Without a platform to send it to.
   const dispatched = await made<{ results: { invocation_id: string }[] }>(
     tenant.post('/api/plugins/events/automation', {
@@ -131,6 +156,18 @@ export async function createResources(
       named: true,
       ofPlugin: false,
     },
+    '/api/plugins/actions/{action_type}': {
+      value: `do_${mark}`,
+      unknown: () => `do_${randomName()}`,
+      named: false,
+      ofPlugin: true,
+    },
+    '/api/event-segments/{segment}': {
+      value: `plugin_${mark}`,
+      unknown: () => `plugin_${randomName()}`,
+      named: true,
+      ofPlugin: false,
+    },
     '/api/automation/flows/{id}': minted(flow.id),
     '/api/automations/{id}': minted(automation.id),
     '/api/automation/messages/{id}': minted(message.id),
@@ -153,8 +190,23 @@ export async function createResources(
       ofPlugin: false,
     },
     '/api/automation/executions/{id}': minted(execution.id),
+    '/api/automation/bulk-changes/{id}': minted(bulkChange),
+    '/api/automation/set-aside-events/{id}': minted(event.id),
     '/api/keys/{id}': minted(key.id),
+    '/api/connections/{name}': {
+      value: `connection-${mark}`,
+      unknown: () => `connection-${randomName()}`,
+      named: true,
+      ofPlugin: false,
+    },
+    '/api/variables/{name}': {
+      value: `variable_${mark}`,
+      unknown: () => `variable_${randomName()}`,
+      named: true,
+      ofPlugin: false,
+    },
     '/api/replays/{id}': { ...minted(replay.id), ofPlugin: true },
+    '/api/recoveries/{id}': minted(recovery.id),
     '/api/erasures/{id}': minted(erasure.id),
     '/api/automation/templates/{id}': {
       value: 'abandoned_cart',

@@ -10,6 +10,8 @@ export interface Actor {
   role: TenantRole | 'platform' | null
   pluginId: string | null
   pluginSlug: string | null
+  /** What a plugin's key may do (scopes.ts); null for any other. */
+  scopes: readonly string[] | null
   requestId: string | null
 }
 
@@ -20,5 +22,6 @@ export const SYSTEM_ACTOR: Actor = {
   role: 'platform',
   pluginId: null,
   pluginSlug: null,
+  scopes: null,
   requestId: null,
 }

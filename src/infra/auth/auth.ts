@@ -2,11 +2,12 @@ import { timingSafeEqual } from 'node:crypto'
 import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'
-import type { TenantRole } from '#db/schema.ts'
 import { bearerKey, hashApiKey } from '#lib/secrets/api-key.ts'
 import { isUuid } from '#lib/ids.ts'
 import { defineProblem, isProblem, type Problem } from '#lib/api/problem.ts'
+import { type Access, accessOf } from './access.ts'
 import { type Actor, SYSTEM_ACTOR } from './actor.ts'
+import { hasScope } from './scopes.ts'
 import { RateWindow } from '#lib/async/rate-window.ts'
 import { KeyCache } from './key-cache.ts'
 import { rateLimited } from '#infra/http/problems.ts'
@@ -50,21 +51,13 @@ export const AUTH_PROBLEMS = [
   tenantRequired,
 ] as const
 
-/**
- * What a route asks of its caller. A tenant key needs at least the role; platform keys may do all of it.
- * `plugin` lets a plugin's own key in: with a `:slug` in the path only for that plugin, else the handler
- * narrows by `request.actor.pluginId`. `tenant: 'optional'` is for routes that also work above all tenants,
- * by `request.tenantScope`.
- */
-export interface Access {
-  role: 'public' | TenantRole | 'platform'
-  plugin?: boolean
-  tenant?: 'optional'
-}
-
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: Access
+  }
+  interface FastifySchema {
+    /** Of an operation in the OpenAPI document: who may call it. */
+    'x-access'?: Pick<Access, 'role' | 'plugin'>
   }
   interface FastifyRequest {
     actor: Actor
@@ -108,7 +101,12 @@ export interface AuthOptions {
 
 export default fp(
   async (app, options: AuthOptions) => {
-    const cache = new KeyCache<KnownKey>({ ttlMs: KEY_CACHE_MS, maxEntries: KEY_CACHE_MAX })
+    const cache = new KeyCache<KnownKey>({
+      ttlMs: KEY_CACHE_MS,
+      maxEntries: KEY_CACHE_MAX,
+      // It ends with its plugin, everywhere at once.
+      keeps: ({ actor }) => actor.kind !== 'plugin',
+    })
     const platformHash = options.platformKey === null ? null : hashApiKey(options.platformKey)
     const knownTenants = new LRUCache<string, true>({ max: TENANT_CACHE_MAX })
     /** Keys that were live when they were last looked up: an address that others fail from does not shut them out. */
@@ -122,6 +120,15 @@ export default fp(
     // A deleted plugin's keys end with it.
     app.signals.subscribe('plugin_changed', () => cache.clear())
 
+    app.addHook('onRoute', (route) => {
+      const access = accessOf(route.schema?.operationId) ?? route.config?.access
+      if (access === undefined) return
+      route.config = { ...route.config, access }
+      const { role, plugin } = access
+      if (route.schema?.operationId !== undefined) {
+        route.schema = { ...route.schema, 'x-access': { role, ...(plugin !== undefined && { plugin }) } }
+      }
+    })
     app.decorateRequest('actor', null as unknown as Actor)
     app.decorateRequest('tenantScope', {
       getter(this: FastifyRequest) {
@@ -288,7 +295,12 @@ function checkNamedTenant({ actor, headers }: FastifyRequest): void {
 function authorise(request: FastifyRequest, access: Access): void {
   const { actor } = request
   if (actor.kind === 'plugin') {
-    if (access.plugin !== true) throw forbidden()
+    if (access.plugin === undefined) throw forbidden()
+    if (!hasScope(actor.scopes ?? [], access.plugin)) {
+      throw forbidden(
+        `The plugin's scopes do not have "${access.plugin}": GET /api/plugins/{slug} shows them, and the shop changes them by PATCH.`,
+      )
+    }
     const { slug } = request.params as { slug?: string }
     if (slug !== undefined && slug !== actor.pluginSlug) throw forbidden()
     return

@@ -1,10 +1,12 @@
 import { LRUCache } from 'lru-cache'
 
-interface KeyCacheOptions {
+interface KeyCacheOptions<T> {
   /** How long an answer stands: the longest that a revoked key outlives a lost signal. */
   ttlMs: number
   /** Of live keys, and of unknown ones beside them. */
   maxEntries: number
+  /** Whether the key may be remembered: one that may not is looked up for every request. Default: any may. */
+  keeps?: (key: T) => boolean
 }
 
 /**
@@ -16,13 +18,16 @@ export class KeyCache<T extends object> {
   readonly #unknown: LRUCache<string, number>
   /** Requests that come while their key is looked up wait for the one answer. */
   readonly #pending = new Map<string, Promise<T | null>>()
-  readonly #options: KeyCacheOptions
+  /** Keys that are not kept, which share no look-up either: one that began earlier may know less. */
+  readonly #unkept: LRUCache<string, true>
+  readonly #options: KeyCacheOptions<T>
   #generation = 0
 
-  constructor(options: KeyCacheOptions) {
+  constructor(options: KeyCacheOptions<T>) {
     this.#options = options
     this.#live = new LRUCache({ max: options.maxEntries })
     this.#unknown = new LRUCache({ max: options.maxEntries })
+    this.#unkept = new LRUCache({ max: options.maxEntries })
   }
 
   get size(): { live: number; unknown: number } {
@@ -41,6 +46,7 @@ export class KeyCache<T extends object> {
   async get(hash: string, load: () => Promise<T | null>): Promise<T | null> {
     const known = this.known(hash)
     if (known !== undefined) return known
+    if (this.#unkept.has(hash)) return this.#load(hash, load)
     const pending = this.#pending.get(hash)
     if (pending !== undefined) return pending
     const loading = this.#load(hash, load)
@@ -62,6 +68,10 @@ export class KeyCache<T extends object> {
   async #load(hash: string, load: () => Promise<T | null>): Promise<T | null> {
     const generation = this.#generation
     const key = await load()
+    if (key !== null && this.#options.keeps?.(key) === false) {
+      this.#unkept.set(hash, true)
+      return key
+    }
     // Cleared since: what was read may be older than the change that cleared.
     if (generation !== this.#generation) return key
     const until = performance.now() + this.#options.ttlMs

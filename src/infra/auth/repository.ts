@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { Actor } from './actor.ts'
+import { DEFAULT_SCOPES } from './scopes.ts'
 
 export interface KnownKey {
   actor: Omit<Actor, 'requestId'>
@@ -21,6 +22,7 @@ export async function findKey(app: FastifyInstance, hash: Buffer): Promise<Known
       'key.role',
       'key.plugin_id',
       'plugin.slug',
+      'plugin.scopes',
       sql<number | null>`extract(epoch from key.expires_at - now())::float8`.as('seconds_left'),
       sql<boolean>`coalesce(key.last_used_at < now() - interval '1 minute', true)`.as('use_not_noted'),
     ])
@@ -38,6 +40,7 @@ export async function findKey(app: FastifyInstance, hash: Buffer): Promise<Known
       role: row.kind === 'platform' ? 'platform' : row.role,
       pluginId: row.plugin_id,
       pluginSlug: row.slug,
+      scopes: row.kind === 'plugin' ? (row.scopes ?? DEFAULT_SCOPES) : null,
     },
     expiresAt: row.seconds_left === null ? Infinity : performance.now() + row.seconds_left * 1_000,
   }

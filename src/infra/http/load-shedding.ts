@@ -5,8 +5,8 @@ import { loopShare } from '#lib/async/loop-share.ts'
 import { overloaded } from './problems.ts'
 
 export interface LoadSheddingOptions {
-  /** Mean delay of the event loop over one sample at which requests are refused, in milliseconds. */
-  maxEventLoopDelayMs?: number
+  /** Mean delay of the event loop over one sample at which requests are refused, in milliseconds; 0: never. */
+  maxEventLoopDelayMs?: number | undefined
   /** The same at which everybody is refused, whoever causes it. */
   allAtDelayMs?: number
   sampleMs?: number
@@ -47,7 +47,8 @@ export default fp(
     app.addHook('onClose', async () => delay.stop())
     app.addHook('onRequest', (request, _reply, done) => {
       const isOperation = request.routeOptions.config.operation === true
-      if (delay.ms <= maxEventLoopDelayMs || isOperation || performance.now() < warmUntil) {
+      const isLate = maxEventLoopDelayMs > 0 && delay.ms > maxEventLoopDelayMs
+      if (!isLate || isOperation || performance.now() < warmUntil) {
         done()
         return
       }

@@ -37,6 +37,7 @@ export const SEALED_COLUMNS: readonly SealedColumn[] = [
     row: 'flow_id',
     field: `'inlet.' || trigger_id`,
   }),
+  sealed('connections', 'values_sealed', { field: `'values'` }),
   sealed('erasures', 'value_sealed', { field: `'value'` }),
 ]
 

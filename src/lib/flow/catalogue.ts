@@ -1,14 +1,25 @@
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 
-/** What a tenant has, as the compiler needs to know it. Given from outside, so that compiling asks nobody. */
+/** Says what a tenant has, as the compiler needs to know it. Given from outside, so that compiling asks nobody. */
 export interface FlowCatalogue {
   /** The tenant takes only types that were declared: a flow on another would never start. */
   strictEvents: boolean
   eventTypes: ReadonlyMap<string, CatalogueEventType>
-  /** @param pluginRef a plugin's UUID or slug, or `platform`; null: whoever alone has the action */
+  /** @param pluginRef a plugin's UUID or slug, or `platform`; null: whose the action's name is */
   resolveAction(actionType: string, pluginRef: string | null): ActionResolution
   /** Null: the tenant has no such plugin. Never asked for `platform`. */
   resolvePlugin(pluginRef: string): CataloguePlugin | null
+  /** The shop's connections, by name; left out: it has none. */
+  connections?: ReadonlyMap<string, CatalogueConnection>
+  /** Names of the shop's variables; left out: it has none. */
+  variables?: ReadonlySet<string>
+}
+
+export interface CatalogueConnection {
+  /** Where its values may go, for people. */
+  hosts: readonly string[]
+  /** Whether they may go to this URL. */
+  allows(url: string): boolean
 }
 
 export interface CatalogueEventType {
@@ -43,7 +54,6 @@ export interface CatalogueAction {
 export type ActionResolution =
   | { action: CatalogueAction }
   | {
-      problem: 'unknown_action' | 'unknown_plugin' | 'plugin_inactive' | 'ambiguous_action'
+      problem: 'unknown_action' | 'unknown_plugin' | 'plugin_inactive'
       message: string
-      candidates?: readonly string[]
     }

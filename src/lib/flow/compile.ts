@@ -9,24 +9,19 @@ import { linkSteps } from './graph/links.ts'
 import type { FlowProblem } from './problems.ts'
 import { ProblemList } from './problems.ts'
 import type { Compilation } from './read/reader.ts'
+import { reportSecretTexts } from './read/secret-texts.ts'
 import { DEFAULT_RETRY, DEFAULT_TIMEOUT_MS, readSettings } from './read/settings.ts'
 import type { FlowSource, Part } from './read/source.ts'
 import { readSource } from './read/source.ts'
-import type { ReadStep } from './read/steps/index.ts'
-import { readStep } from './read/steps/index.ts'
+import type { ReadStep } from './read/step.ts'
+import { readStep } from './read/step.ts'
 import type { Structure } from './graph/structure.ts'
 import { checkStructure } from './graph/structure.ts'
 import { readTriggers } from './read/triggers.ts'
-import type {
-  ActionConfig,
-  CanonicalFlow,
-  CanonicalStep,
-  FlowSettings,
-  MessageConfig,
-  Trigger,
-} from './types.ts'
-import { FLOW_SCHEMA_VERSION } from './types.ts'
 import { checkUses } from './graph/uses.ts'
+import { definitionOf } from './steps/index.ts'
+import type { CanonicalFlow, CanonicalStep, FlowSettings, Trigger } from './types.ts'
+import { FLOW_SCHEMA_VERSION } from './types.ts'
 
 export interface CompileResult {
   /** Null as soon as one of the problems is an error. */
@@ -103,6 +98,7 @@ function* compileSource(
   for (const draft of drafts) {
     if (problems.isFull) return null
     steps.set(draft.id, readStep(compilation, draft))
+    reportSecretTexts(problems, draft)
     yield
   }
   const graph = yield* linkSteps(compilation, steps)
@@ -113,7 +109,8 @@ function* compileSource(
   const { order, hasCycle } = orderSteps(compilation, graph)
   const entries = [start, ...handlers.slice(0, 1)]
   const availability = hasCycle ? null : yield* findAvailability(graph, structure, order, entries)
-  yield* checkUses({ compilation, graph, structure, availability, entries, variables })
+  const shopVariables = new Set<string>()
+  yield* checkUses({ compilation, graph, structure, availability, entries, variables, shopVariables })
   for (const check of compilation.typeChecks) {
     if (problems.isFull) break
     check()
@@ -122,7 +119,9 @@ function* compileSource(
   reportSelfTriggers(compilation, graph, triggers)
   if (problems.hasErrors) return null
   const layout = readLayout(source.layout, graph)
-  return assemble({ graph, structure, start, handlers, triggers, settings, variables, layout })
+  const parts = { graph, structure, start, handlers, triggers, settings, variables, layout }
+  if (shopVariables.size === 0) return assemble(parts)
+  return assemble({ ...parts, shop_variables: [...shopVariables].sort() })
 }
 
 function isDeep(definition: unknown): boolean {
@@ -161,10 +160,9 @@ function readStart(compilation: Compilation, source: FlowSource, graph: FlowGrap
 function reportSelfTriggers(compilation: Compilation, graph: FlowGraph, triggers: readonly Trigger[]): void {
   const types = new Set(triggers.flatMap((trigger) => (trigger.type === 'event' ? trigger.event_types : [])))
   for (const [id, { type, config, draft }] of graph.steps) {
-    if (!config || (type !== 'action' && type !== 'message')) continue
-    const called = type === 'action' ? config : (config as MessageConfig).send_with
-    const { action_type: actionType, plugin_id: pluginId } = called as ActionConfig
-    const resolution = compilation.catalogue.resolveAction(actionType, pluginId)
+    const action = config && definitionOf(type).actionOf(config)
+    if (action === null) continue
+    const resolution = compilation.catalogue.resolveAction(action.action_type, action.plugin_id)
     const emitted =
       'action' in resolution ? resolution.action.emits.find((event) => types.has(event)) : undefined
     if (emitted === undefined) continue
@@ -189,6 +187,7 @@ interface Parts {
   triggers: Trigger[]
   settings: FlowSettings
   variables: Record<string, unknown>
+  shop_variables?: string[]
   layout: Record<string, unknown>
 }
 

@@ -1,8 +1,8 @@
-import { END } from './types.ts'
+import { END } from './elements.ts'
 
 const ID = /^[a-z][a-z0-9_]{0,63}$/
 
-/** What steps, triggers, cases and variables may be called. */
+/** Tells an id that steps, triggers, cases and variables may have. */
 export function isId(text: unknown): text is string {
   return typeof text === 'string' && ID.test(text)
 }

@@ -1,7 +1,7 @@
 import type { SafeSchema, SchemaType } from '#lib/schema/safe/index.ts'
 import type { FlowCatalogue } from './catalogue.ts'
 
-/** What is declared about the values that paths read. */
+/** Keeps what is declared about the values that paths read. */
 export interface KnownSchemas {
   /** Of each way in which the flow starts; null where nothing is declared. */
   readonly trigger: (SafeSchema | null)[]
@@ -20,7 +20,7 @@ export type Lookup =
 
 const POSITION = /^\d+$/
 
-/** What a schema says about a path. */
+/** Finds what a schema says about a path. */
 export function lookUp(schema: SafeSchema | null, path: Below): Lookup {
   let current: SafeSchema | undefined = schema ?? undefined
   for (const segment of path) {
@@ -42,7 +42,7 @@ export function lookUp(schema: SafeSchema | null, path: Below): Lookup {
   return current === undefined ? { missing: 'unknown' } : { found: current }
 }
 
-/** The schemas that may describe a path, or null as soon as one of them is not known. */
+/** Returns the schemas that may describe a path, or null as soon as one of them is not known. */
 export function schemasOfPath(
   schemas: KnownSchemas,
   catalogue: FlowCatalogue,
@@ -61,7 +61,7 @@ export function schemasOfPath(
   return [null]
 }
 
-/** The types that a path may have by what is declared; null when that says nothing. */
+/** Returns the types that a path may have by what is declared; null when that says nothing. */
 export function typesOfPath(
   schemas: KnownSchemas,
   catalogue: FlowCatalogue,

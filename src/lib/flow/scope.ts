@@ -1,4 +1,4 @@
-/** What templates and conditions start from. The engine builds it, the compiler knows its names. */
+/** The values that templates and conditions start from. The engine builds it, the compiler knows its names. */
 export interface FlowScope {
   /** The event's data, the manual input, the webhook's body, or `{ scheduled_at }`. */
   trigger: unknown

@@ -1,6 +1,6 @@
 import { isRawNumber } from '#lib/json/raw-number.ts'
 
-export const REDACTED = '[redacted]'
+const REDACTED = '[redacted]'
 
 /**
  * Endings of names that hold a secret, without case and separators: `api_key` finds `apiKey` and `X-Api-Key`,
@@ -41,12 +41,24 @@ const SECRET_TEXT = /\b(?:whsec_|bcs_)[A-Za-z0-9+/=_-]{8,}|\b(?:[Bb]earer|[Bb]as
 const SCHEME = /^(?:bearer|basic|token) +/i
 const URL_IN_TEXT = /\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s"'<>]+/gi
 
+/**
+ * Keys that tell themselves: our own, and those of services that mark theirs, by how they begin; tokens of three parts
+ * that are signed.
+ */
+const KEY_TEXT =
+  /\b(?:(?:whsec_|bcs_|[spr]k_(?:live|test)_|gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|shp(?:at|ca|pa|ss)_|sk-|SG\.|AIza|ya29\.|npm_|pypi-|dop_v1_|hf_)[A-Za-z0-9_.-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})/
+
+/** Whether there is something in the text that is a key by its form. */
+export function looksLikeKey(text: string): boolean {
+  return KEY_TEXT.test(text) || text.search(SECRET_TEXT) !== -1
+}
+
 const MAX_DEPTH = 64
 /** Shorter secrets are found in other text by chance. */
-const SECRET_MIN_CHARS = 6
+export const SECRET_MIN_CHARS = 6
 
 /** Whether values under this name are secret, by its ending. */
-function isSecretField(name: string): boolean {
+export function isSecretField(name: string): boolean {
   const plain = name.toLowerCase().replace(/[^a-z0-9]/g, '')
   return SECRET_FIELD.some((ending) => plain.endsWith(ending))
 }
@@ -79,6 +91,22 @@ export function redactText(text: string, known: Iterable<string> = []): string {
   return result
     .replace(SECRET_TEXT, REDACTED)
     .replace(URL_IN_TEXT, (url) => (url.includes('@') ? url.replace(/\/\/[^/?#]*@/, `//${REDACTED}@`) : url))
+}
+
+/** A copy in which no text, name or number repeats one of these secrets, for answers of those who were told them. */
+export function withoutSecrets(value: unknown, secrets: readonly string[]): unknown {
+  const longestFirst = [...secrets].sort((one, other) => other.length - one.length)
+  const clean = (text: string): string =>
+    longestFirst.reduce((left, secret) => (secret === '' ? left : left.replaceAll(secret, REDACTED)), text)
+  const cleanValue = (part: unknown): unknown => {
+    if (typeof part === 'string') return clean(part)
+    if (typeof part === 'number') return secrets.includes(String(part)) ? REDACTED : part
+    if (isRawNumber(part)) return secrets.includes(part.rawJSON) ? REDACTED : part
+    if (typeof part !== 'object' || part === null) return part
+    if (Array.isArray(part)) return part.map(cleanValue)
+    return Object.fromEntries(Object.entries(part).map(([name, inner]) => [clean(name), cleanValue(inner)]))
+  }
+  return cleanValue(value)
 }
 
 function copy(value: unknown, ancestors: Set<object>): unknown {

@@ -2,10 +2,13 @@ import { Buffer } from 'node:buffer'
 import {
   createCipheriv,
   createDecipheriv,
+  createHmac,
   createSecretKey,
   hash,
   type KeyObject,
+  hkdfSync,
   randomBytes,
+  timingSafeEqual,
 } from 'node:crypto'
 
 /**
@@ -35,6 +38,9 @@ export class SecretBoxError extends Error {
 export interface SecretBox {
   seal(plaintext: string, context: string): Buffer
   open(box: Buffer, context: string): string
+  /** A signature by which the text is known again as one that was written here, without anything being stored. */
+  sign(text: string, context: string): string
+  isSigned(text: string, context: string, signature: string): boolean
   /** Whether the box was sealed under an older master key. */
   needsReseal(box: Buffer): boolean
   /** What each box starts with that it seals, and what those start with that it can open: to look for them in SQL. */
@@ -57,6 +63,12 @@ export function createSecretBox(masterKey: Buffer, previous: readonly Buffer[] =
   const current = createSecretKey(masterKey)
   const currentId = keyId(masterKey)
   const nextNonce = createNonces()
+  const signingKeys = [masterKey, ...previous].map((bytes) =>
+    createSecretKey(Buffer.from(hkdfSync('sha256', bytes, '', 'signatures', KEY_BYTES))),
+  )
+  const [signingKey] = signingKeys as [KeyObject]
+  const mac = (key: KeyObject, text: string, context: string) =>
+    createHmac('sha256', key).update(`${context}\n${text}`)
 
   return {
     seal(plaintext, context) {
@@ -85,6 +97,16 @@ export function createSecretBox(masterKey: Buffer, previous: readonly Buffer[] =
         throw new SecretBoxError('changed since it was sealed, or sealed for another row', { cause })
       }
       return plaintext.toString()
+    },
+
+    sign: (text, context) => mac(signingKey, text, context).digest('base64url'),
+
+    isSigned(text, context, signature) {
+      const given = Buffer.from(signature, 'base64url')
+      return signingKeys.some((key) => {
+        const own = mac(key, text, context).digest()
+        return own.length === given.length && timingSafeEqual(own, given)
+      })
     },
 
     needsReseal: (box) => readKeyId(box) !== currentId,

@@ -10,7 +10,6 @@ export function auditRoutes(app: FastifyInstance, ctx: AuditContext): void {
   app.withTypeProvider<TypeBoxTypeProvider>().get(
     '/api/audit-log',
     {
-      config: { access: { role: 'admin', tenant: 'optional' } },
       schema: {
         operationId: 'listAuditLog',
         tags: ['audit'],

@@ -52,7 +52,6 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
   api.post(
     '/api/automations/:id/toggle',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'toggleAutomation',
         tags,
@@ -70,7 +69,7 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
   api.post(
     '/api/automations/:id/test',
     {
-      config: { access: { role: 'editor' }, dataMembers: ['data'] },
+      config: { dataMembers: ['data'] },
       schema: {
         operationId: 'testAutomation',
         tags,
@@ -93,7 +92,7 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
   api.post(
     '/api/automations/:id/trigger',
     {
-      config: { access: { role: 'editor' }, dataMembers: ['data'] },
+      config: { dataMembers: ['data'] },
       schema: {
         operationId: 'triggerAutomation',
         tags,
@@ -130,7 +129,6 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
   api.post(
     '/api/automations/run',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'runAutomations',
         tags,
@@ -147,7 +145,6 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
   api.post(
     '/api/automations/defaults',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'installDefaultAutomations',
         tags,

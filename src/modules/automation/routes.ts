@@ -35,7 +35,6 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
   api.post(
     '/api/automations',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'createAutomation',
         tags,
@@ -60,7 +59,6 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
   api.get(
     '/api/automations',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'listAutomations',
         tags,
@@ -78,7 +76,6 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
   api.get(
     '/api/automations/:id',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'getAutomation',
         tags,
@@ -95,7 +92,6 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
   api.put(
     '/api/automations/:id',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'replaceAutomation',
         tags,
@@ -115,7 +111,6 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
   api.patch(
     '/api/automations/:id',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'changeAutomation',
         tags,
@@ -135,7 +130,6 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
   api.post(
     '/api/automations/:id/reset',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'resetAutomation',
         tags,
@@ -155,7 +149,6 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
   api.delete(
     '/api/automations/:id',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'deleteAutomation',
         tags,

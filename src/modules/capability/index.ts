@@ -45,7 +45,7 @@ export default async function capabilityModule(app: FastifyInstance): Promise<vo
       ctx: { db: app.db, egress, deliveries, checkShape },
       cache,
       actionsOf: (tenantId) => registry.actions(tenantId),
-      breaksOf: (tenantId, plugin, removed) => registry.breaksOf(tenantId, plugin, removed),
+      breaksOf: (tenantId, plugin, change) => registry.breaksOf(tenantId, plugin, change),
     }),
   )
 

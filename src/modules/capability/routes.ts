@@ -48,14 +48,14 @@ export function capabilityRoutes(
     update: Updated,
   ): Promise<Updated & { breaks: ActionBreak[] }> => {
     const { plugin_id: id, plugin: slug } = update.capabilities
-    const breaks = await breaksOf(tenantId, { id, slug }, update.removed.actions)
+    const { removed, needs = [] } = update
+    const breaks = await breaksOf(tenantId, { id, slug }, { removed: removed.actions, needs })
     return { ...update, breaks: breaksFor(actor, breaks) }
   }
 
   api.get(
     '/api/capabilities',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'listCapabilities',
         tags,
@@ -88,7 +88,6 @@ export function capabilityRoutes(
   api.get(
     '/api/plugins/:slug/capabilities',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'getPluginCapabilities',
         tags,
@@ -105,7 +104,6 @@ export function capabilityRoutes(
     '/api/plugins/:slug/manifest',
     {
       bodyLimit: MANIFEST_MAX_BYTES,
-      config: { access: { role: 'editor', plugin: true } },
       schema: {
         operationId: 'putManifest',
         tags,
@@ -131,7 +129,6 @@ export function capabilityRoutes(
   api.post(
     '/api/plugins/:slug/capabilities/refresh',
     {
-      config: { access: { role: 'editor', plugin: true } },
       schema: {
         operationId: 'refreshCapabilities',
         tags,

@@ -199,7 +199,9 @@ export const CapabilityUpdate = Type.Object(
     added: Names,
     changed: Names,
     removed: Names,
-    breaks: Type.Array(ref(ActionBreakSchema), { description: 'Removed actions that flows use' }),
+    breaks: Type.Array(ref(ActionBreakSchema), {
+      description: 'Removed actions that flows use, and changed ones that flows give too little',
+    }),
     capabilities: ref(PluginCapabilities),
   },
   { $id: 'CapabilityUpdate', description: 'What is different from the manifest before, by id' },

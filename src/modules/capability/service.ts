@@ -5,7 +5,7 @@ import type { Actor } from '#infra/auth/auth.ts'
 import { raiseActionsVersion } from '#infra/tenant-versions.ts'
 import { replacePluginTypes } from '#modules/event/index.ts'
 import { pluginNotFound } from '#modules/plugin/index.ts'
-import { type LockedPlugin, replaceActions, withPlugin } from '#modules/registry/index.ts'
+import { type LockedPlugin, type NewNeeds, replaceActions, withPlugin } from '#modules/registry/index.ts'
 import type { CapabilityContext } from './context.ts'
 import { manifestInvalid } from './errors.ts'
 import { compareManifests, isSameOffer, type ManifestDifference, readManifest, typesOf } from './manifest.ts'
@@ -20,6 +20,8 @@ import type { CapabilityManifest, PluginCapabilities } from './schemas.ts'
 
 export interface CapabilityUpdate extends ManifestDifference {
   capabilities: PluginCapabilities
+  /** Fields that actions require now and did not before; left out: none. */
+  needs?: NewNeeds[]
 }
 
 /** Where a manifest comes from, and when it is looked at again. */
@@ -79,7 +81,7 @@ export async function applyManifest(
     const pointer = input.capabilities === undefined ? '/triggers' : '/capabilities/triggers'
     throw manifestInvalid(undefined, { errors: [{ pointer, detail: types.refusal }] })
   }
-  await replaceActions(trx, tenantId, plugin, 'manifest', actions)
+  const { needs } = await replaceActions(trx, tenantId, plugin, 'manifest', actions)
   const difference = compareManifests(before, manifest)
   const changed = !isSameOffer(before, manifest)
   if (changed || types.changed) await raiseActionsVersion(trx, tenantId)
@@ -94,7 +96,7 @@ export async function applyManifest(
   }
   await saveManifest(trx, { tenantId, pluginId: plugin.id, manifest, origin, etag, changed, nextCheckMs })
   const row = await findCapabilities(trx, tenantId, plugin.id)
-  return { ...difference, capabilities: viewCapabilities(plugin, row) }
+  return { ...difference, needs, capabilities: viewCapabilities(plugin, row) }
 }
 
 export function viewCapabilities(

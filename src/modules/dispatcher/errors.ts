@@ -20,13 +20,19 @@ export const invocationExpired = defineProblem(
   'Its deadline has passed and it has failed, or what it belonged to is gone. Do not send it again.',
 )
 
+export const completionRefused = defineProblem(
+  'completion_refused',
+  403,
+  'The plugin is paused or disabled',
+  'Send the result again when the plugin is active, while there is time to complete the invocation.',
+)
+
 /** What an action's result can say went wrong, beside the egress door's error classes. See docs/platform.md. */
 export const ACTION_ERROR_CODES = [
   'unknown_action',
   'unknown_plugin',
   'plugin_inactive',
   'secret_unreadable',
-  'ambiguous_action',
   'missing_field',
   'invalid_payload',
   'event_key_conflict',

@@ -18,7 +18,7 @@ import {
   EventLogEntry,
   EventLogPage,
 } from './schemas.ts'
-import { dispatch, findResult } from './service.ts'
+import { dispatch, type DispatchedBy, findResult } from './service.ts'
 import { NextLook } from './dispatch/next-look.ts'
 import { runStepAction } from './flow-action.ts'
 import type { DispatcherContext } from './context.ts'
@@ -36,7 +36,7 @@ import type { ActionResult, StepActionRequest } from './types.ts'
  * - Every action asked for is in automation_event_log, secrets redacted.
  */
 export interface DispatcherService {
-  dispatch(tenantId: string, input: DispatchInput): Promise<DispatchResult>
+  dispatch(tenantId: string, input: DispatchInput, by?: DispatchedBy): Promise<DispatchResult>
   /** The action of a flow's step: see step-action.ts. */
   runAction(tenantId: string, request: StepActionRequest): Promise<ActionResult>
   /** What is recorded of an action; null: nothing, or it is still being done. */
@@ -73,7 +73,7 @@ export default fp(
       isStopping: () => running.isStopping(),
     }
     const service: DispatcherService = {
-      dispatch: (tenantId, input) => running.track(dispatch(ctx, tenantId, input)),
+      dispatch: (tenantId, input, by) => running.track(dispatch(ctx, tenantId, input, by)),
       runAction: (tenantId, request) => running.track(runStepAction(ctx, tenantId, request)),
       findResult: (tenantId, flowExecutionId, eventKey) =>
         findResult(ctx, tenantId, flowExecutionId, eventKey),

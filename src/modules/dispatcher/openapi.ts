@@ -46,6 +46,13 @@ const OWN_HEADERS: Header[] = [
     { type: 'string', pattern: '^\\d+$' },
     '1',
   ),
+  header(
+    'x-causation-token',
+    false,
+    'What the id and the depth are believed by. Hand it back with them',
+    { type: 'string', pattern: '^[A-Za-z0-9_-]+$' },
+    'rKk0pQ8mE2V1yQe0nq3m1l7C5h0tJ9b6Yd4sZwXaUvE',
+  ),
 ]
 
 const MESSAGE = {

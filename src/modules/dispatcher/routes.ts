@@ -7,7 +7,7 @@ import { isUuid } from '#lib/ids.ts'
 import { problems, ref } from '#lib/api/schema.ts'
 import { complete, completionClaim } from './completion/completion.ts'
 import type { CompletionClaim } from './completion/token.ts'
-import { invocationCompleted, invocationExpired, invocationNotFound } from './errors.ts'
+import { completionRefused, invocationCompleted, invocationExpired, invocationNotFound } from './errors.ts'
 import {
   Completion,
   CompletionHeaders,
@@ -18,7 +18,10 @@ import {
   EventLogPage,
   EventLogQuery,
 } from './schemas.ts'
-import { getEventLog } from './service.ts'
+import { forbidden } from '#infra/auth/auth.ts'
+import { mayCall } from '#infra/auth/scopes.ts'
+import { believedCausation, readCausationHeaders } from '#modules/event/index.ts'
+import { type DispatchedBy, getEventLog } from './service.ts'
 import type { DispatcherContext } from './context.ts'
 
 declare module 'fastify' {
@@ -29,7 +32,16 @@ declare module 'fastify' {
 }
 
 export interface DispatcherRoutesContext extends DispatcherContext {
-  dispatch: (tenantId: string, input: DispatchInput) => Promise<DispatchResult>
+  dispatch: (tenantId: string, input: DispatchInput, by?: DispatchedBy) => Promise<DispatchResult>
+}
+
+/** @throws `forbidden` */
+function refuseUncallable(scopes: readonly string[], { events }: DispatchInput): void {
+  const others = events.map(({ action_type }) => action_type).filter((name) => !mayCall(scopes, name))
+  if (others.length === 0) return
+  throw forbidden(
+    `The plugin's scopes have no ${[...new Set(others)].map((name) => `"actions:call:${name}"`).join(', ')}.`,
+  )
 }
 
 export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesContext): void {
@@ -41,7 +53,8 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
     description:
       'Every action is checked before anything runs; what is wrong with one is its own result, and the others still ' +
       'run. The same request again (flow_execution_id and event_key or position) returns what succeeded as recorded ' +
-      'and does only the rest. What was accepted goes on if the caller disconnects.',
+      'and does only the rest. What was accepted goes on if the caller disconnects. ' +
+      "A plugin's key dispatches what its scopes have as `actions:call:…`; its flow_execution_ids are its own.",
     body: ref(DispatchInput),
     response: {
       200: ref(DispatchResult),
@@ -50,12 +63,18 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
   }
   const handle = async (request: FastifyRequest): Promise<DispatchResult> => {
     const input = request.body as DispatchInput
-    return ctx.dispatch(request.tenantFor(input.tenant_id), input)
+    const tenantId = request.tenantFor(input.tenant_id)
+    const { pluginId, scopes } = request.actor
+    if (pluginId === null) return ctx.dispatch(tenantId, input)
+    refuseUncallable(scopes ?? [], input)
+    const told = readCausationHeaders(request.headers) ?? { id: null, depth: 0 }
+    const causation = believedCausation(ctx.secretBox, { tenantId, pluginId }, told)
+    return ctx.dispatch(tenantId, input, { pluginId, causation })
   }
   api.post(
     '/api/plugins/events/automation',
     {
-      config: { access: { role: 'editor' }, dataMembers: ['events'] },
+      config: { dataMembers: ['events'] },
       schema: {
         ...dispatchSchema,
         operationId: 'dispatchActions',
@@ -67,7 +86,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
   api.post(
     '/api/events/automation',
     {
-      config: { access: { role: 'editor' }, dataMembers: ['events'] },
+      config: { dataMembers: ['events'] },
       schema: {
         ...dispatchSchema,
         operationId: 'dispatchActionsAlias',
@@ -80,7 +99,6 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
   api.get(
     '/api/automation/event-log',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'listEventLog',
         tags: ['actions'],
@@ -101,7 +119,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
   api.post(
     '/api/actions/:invocation_id/complete',
     {
-      config: { access: { role: 'public' }, dataMembers: ['data'] },
+      config: { dataMembers: ['data'] },
       // Before the body is read: who has no token does not get to send us a megabyte.
       onRequest: (request, _reply, done) => {
         const { invocation_id } = request.params
@@ -118,7 +136,9 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
         description:
           'No key is needed: any X-Completion-Token that came with the action is enough, also one of an earlier ' +
           'attempt. The same result again is answered with 200 and changes nothing, so send it until it is answered; ' +
-          'another one is refused with invocation_completed. What the plugin reports counts more than how the call ended.',
+          'another one is refused with invocation_completed. What the plugin reports counts more than how the call ended. ' +
+          'A plugin that is paused or removed completes nothing, and a token ends with the signing secret that was ' +
+          'current when it was given.',
         security: [],
         params: CompletionParams,
         headers: CompletionHeaders,
@@ -128,6 +148,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
           ...problems(
             ...OPEN_PROBLEMS,
             ...BODY_PROBLEMS,
+            completionRefused,
             invocationNotFound,
             invocationCompleted,
             invocationExpired,

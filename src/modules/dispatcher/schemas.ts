@@ -70,7 +70,6 @@ const ActionError = Type.Object({
     examples: ['missing_field'],
   }),
   message: Type.String(),
-  candidates: Type.Optional(Type.Array(Type.String(), { description: 'Plugins that have the action' })),
 })
 
 export const DispatchedAction = Type.Object(

@@ -15,24 +15,33 @@ import type { ActionRequest, ActionResult } from './types.ts'
 /** Actions of one dispatch under way at once in parallel mode. */
 const PARALLEL_MAX = 10
 
+/** A plugin that dispatches by its own key, and what led to it as far as it is believed. */
+export interface DispatchedBy {
+  pluginId: string
+  causation: { id: string | null; depth: number }
+}
+
 /** Does a list of actions: all are checked and claimed before the first one runs; one result for each, in order. */
 export async function dispatch(
   ctx: DispatcherContext,
   tenantId: string,
   input: DispatchInput,
+  by?: DispatchedBy,
 ): Promise<DispatchResult> {
   const waitSeconds = await ctx.quotas.take(tenantId, 'dispatches_per_minute', input.events.length)
   if (waitSeconds !== null) throw rateProblem('dispatches_per_minute', waitSeconds)
-  const flowExecutionId = input.flow_execution_id ?? newId()
+  const id = input.flow_execution_id ?? newId()
+  // An id is its caller's own: no plugin takes the platform's, nor is told what came of it.
+  const flowExecutionId = by === undefined ? id : `plugin:${by.pluginId}:${id}`
   const atOnce = input.mode === 'parallel' ? PARALLEL_MAX : 1
-  const requests = toRequests(flowExecutionId, input)
+  const requests = toRequests(flowExecutionId, input, by?.causation ?? { id: null, depth: 0 })
   ctx.metrics.dispatchSize.observe({ mode: input.mode ?? 'sequential' }, requests.length)
   const results = await runAll(ctx, tenantId, requests, atOnce)
   // Who got an answer will not ask again: not even a crash of the database may forget it.
   if (results.some(({ attempts, replayed }) => attempts > 0 && !replayed)) await ctx.store.makeDurable()
   const succeeded = results.filter((result) => result.success).length
   return {
-    flow_execution_id: flowExecutionId,
+    flow_execution_id: id,
     results: results.map(toAnswer),
     summary: { total: results.length, succeeded, failed: results.length - succeeded },
   }
@@ -93,7 +102,11 @@ export async function getEventLog(ctx: DispatcherContext, tenantId: string, quer
   return page(rows, query.limit, (row) => [row.id])
 }
 
-function toRequests(flowExecutionId: string, input: DispatchInput): ActionRequest[] {
+function toRequests(
+  flowExecutionId: string,
+  input: DispatchInput,
+  causation: DispatchedBy['causation'],
+): ActionRequest[] {
   const keys = new Set<string>()
   return input.events.map((event, index) => {
     const eventKey = event.event_key ?? `#${index}`
@@ -110,8 +123,8 @@ function toRequests(flowExecutionId: string, input: DispatchInput): ActionReques
       payload: event.payload,
       timeoutMs: null,
       maxRetries: null,
-      causationDepth: 0,
-      causationId: null,
+      causationDepth: causation.depth,
+      causationId: causation.id,
     }
   })
 }

@@ -7,7 +7,7 @@ export interface ActionRequest {
   /** Unique within the execution: what makes doing it again safe. */
   eventKey: string
   actionType: string
-  /** UUID, slug or `platform`; null: whoever alone has the action. */
+  /** UUID, slug or `platform`; null: whose the action's name is. */
   pluginRef: string | null
   payload: Record<string, unknown>
   /** Milliseconds for each attempt; null: the action's own, or the service's. */
@@ -54,7 +54,7 @@ export interface ActionResult {
   /** Accepted: the plugin answered 202 and completes it later. */
   status: 'succeeded' | 'failed' | 'accepted'
   data: unknown
-  error: { code: string; message: string; candidates?: string[] } | null
+  error: { code: string; message: string } | null
   responseStatus: number | null
   durationMs: number
   attempts: number

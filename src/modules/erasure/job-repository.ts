@@ -4,6 +4,7 @@ import { advanceJob, claimJob, finishJob, type HeldJob } from '#infra/job-reposi
 
 /** An erasure that a worker holds. */
 export interface ErasureJob extends HeldJob {
+  tenantId: string
   path: string
   valueSealed: Buffer
   position: number

@@ -10,7 +10,7 @@ export interface NewEvent {
   event: string
   /** An object; numbers may be RawNumbers of lib/json/index.ts and stay as they came. */
   data: unknown
-  /** Unique within the tenant: the same again is a duplicate, the same with other contents a conflict. */
+  /** Unique among those of its publisher in the tenant: the same again is a duplicate, the same with other contents a conflict. */
   sourceId?: string | null
   /** RFC 3339. Null: now. */
   timestamp?: string | null

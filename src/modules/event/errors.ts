@@ -22,7 +22,19 @@ export const eventTypeForbidden = defineProblem(
   'event_type_forbidden',
   403,
   'The plugin may not publish this event type',
-  "A plugin's key publishes what its plugin has declared and, unless the shop is strict, types that nobody owns.",
+  "A plugin's key publishes below its slug and below segments that the plugin has claimed: GET /api/event-segments.",
+)
+export const eventSegmentNotFound = defineProblem(
+  'event_segment_not_found',
+  404,
+  'Nobody has claimed such a segment',
+  'See GET /api/event-segments.',
+)
+export const eventSegmentReserved = defineProblem(
+  'event_segment_reserved',
+  409,
+  "The segment is the platform's",
+  'No plugin publishes below it. Choose another.',
 )
 export const eventTypeUnknown = defineProblem(
   'event_type_unknown',

@@ -1,12 +1,12 @@
 /**
  * Events: intake, catalogue and feed.
  *
- * Owns `events`, `event_types`, `seen_event_types` and `feed_epochs`, and inserts `deliveries`. What always holds:
+ * Owns `events`, `event_types`, `event_segments`, `seen_event_types` and `feed_epochs`, and inserts `deliveries`. What always holds:
  *
  * - An event and one delivery for each plugin that is subscribed to it are one transaction, and nobody is told of an
  *   event before its commit.
  * - A plugin whose registration was answered before an event was sent gets it, on any replica (intake/write-repository.ts).
- * - A source id stands for one event of its tenant.
+ * - A source id stands for one event of its publisher in its tenant.
  * - The body is text that is decided once, in compose.ts.
  * - A type that nobody has declared is put into its tenant's catalogue after its first event is stored, not for it:
  *   that this fails costs no event (seen-types.ts).
@@ -26,16 +26,29 @@ import { INTAKE_SCHEMAS } from './intake/schemas.ts'
 import { recordSeenTypes } from './types/seen-types.ts'
 import { typeRoutes } from './types/routes.ts'
 import { TYPE_SCHEMAS } from './types/schemas.ts'
+import { segmentRoutes } from './segments/routes.ts'
+import { SEGMENT_SCHEMAS } from './segments/schemas.ts'
+import { claimSegment } from './segments/service.ts'
 import type { EventService } from './context.ts'
 
 export { CATALOGUE, ENTITIES } from './catalogue/index.ts'
-export { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER, MAX_CAUSATION_DEPTH } from './intake/causation.ts'
+export {
+  believedCausation,
+  CAUSATION_DEPTH_HEADER,
+  CAUSATION_ID_HEADER,
+  CAUSATION_TOKEN_HEADER,
+  causationToken,
+  MAX_CAUSATION_DEPTH,
+  readCausationHeaders,
+} from './intake/causation.ts'
 export { deliveryView } from './feed/delivery-repository.ts'
 export { eventBodyGone, eventNotFound, eventTypeNotFound } from './errors.ts'
 export { isSubscribed } from './intake/snapshot.ts'
 export { type PluginType, removePluginTypes, replacePluginTypes } from './types/plugin-types.ts'
 export { type EventRow, scanFeed, type ScannedEvent, selectEvents } from './feed/repository.ts'
 export type { EventService } from './context.ts'
+export { loadSegments } from './segments/repository.ts'
+export type { Segments } from './segments/segments.ts'
 export { pastEvent, sampleOfType, subscriptionWarnings, type TrialEvent } from './feed/subscription-trial.ts'
 export { queueAgain, selectOverallStatus } from './feed/resend-repository.ts'
 
@@ -70,6 +83,7 @@ export default fp(
       count: (result, source) => app.metrics.intakeEvents.inc({ result, source }),
       log: new IntakeLog(app.log),
       quotas: app.quotas,
+      claim: (wanted) => claimSegment(app.db, wanted),
       acknowledged: (tenantId, id) => watch.acknowledged(tenantId, id),
       recordSeen: (events) => recordSeenTypes({ db: app.db, log: app.log }, events),
     })
@@ -82,12 +96,15 @@ export default fp(
     }
     app.apiDocument.addTag('events', 'Intake, the feed and the catalogue of event types')
     app.decorate('events', events)
-    for (const schema of [...INTAKE_SCHEMAS, ...FEED_SCHEMAS, ...TYPE_SCHEMAS]) app.addSchema(schema)
-    await app.register(async (routes) => intakeRoutes(routes, { events }))
+    for (const schema of [...INTAKE_SCHEMAS, ...FEED_SCHEMAS, ...TYPE_SCHEMAS, ...SEGMENT_SCHEMAS]) {
+      app.addSchema(schema)
+    }
+    await app.register(async (routes) => intakeRoutes(routes, { events, secretBox: app.secretBox }))
     await app.register(async (routes) => eventRoutes(routes, { db: app.db, signals: app.signals }))
     await app.register(async (routes) => typeRoutes(routes, { db: app.db }))
+    await app.register(async (routes) => segmentRoutes(routes, { db: app.db }))
   },
-  { name: 'events', dependencies: ['db', 'signals', 'metrics', 'auth', 'quotas'] },
+  { name: 'events', dependencies: ['db', 'signals', 'metrics', 'auth', 'quotas', 'secrets'] },
 )
 
 /** Shares one success; a failure is everybody's who waits for it, and the next caller tries again. */

@@ -6,6 +6,24 @@ export const executionNotFound = defineProblem(
   'There is no such execution',
   'Check the id: GET /api/automation/executions lists the executions of this tenant.',
 )
+export const setAsideNotFound = defineProblem(
+  'set_aside_event_not_found',
+  404,
+  'There is no such event that was set aside',
+  'Check the id: GET /api/automation/set-aside-events lists them. One that was taken up and matched is there no longer.',
+)
+export const bulkChangeNotFound = defineProblem(
+  'bulk_change_not_found',
+  404,
+  'There is no such bulk change',
+  'Check the id: GET /api/automation/bulk-changes lists those of this shop.',
+)
+export const bulkChangeFinished = defineProblem(
+  'bulk_change_finished',
+  409,
+  'The bulk change has finished already',
+  'Only one that is queued or running can be stopped.',
+)
 export const executionEnded = defineProblem(
   'execution_ended',
   409,

@@ -21,7 +21,6 @@ export function flowTemplateRoutes(app: FastifyInstance, flows: FlowService): vo
   api.get(
     '/api/automation/templates',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'listFlowTemplates',
         tags,
@@ -39,7 +38,6 @@ export function flowTemplateRoutes(app: FastifyInstance, flows: FlowService): vo
   api.get(
     '/api/automation/templates/:id',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'getFlowTemplate',
         tags,
@@ -55,7 +53,6 @@ export function flowTemplateRoutes(app: FastifyInstance, flows: FlowService): vo
   api.post(
     '/api/automation/templates/:id/install',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'installFlowTemplate',
         tags,

@@ -35,7 +35,7 @@ export function flowTriggerRoutes(app: FastifyInstance, ctx: FlowTriggerRoutesCo
   api.post(
     '/hooks/:token',
     {
-      config: { access: { role: 'public' }, rateLimit: false, dataMembers: 'all' },
+      config: { rateLimit: false, dataMembers: 'all' },
       // Before the body is read: who does not know a URL does not get to send us a megabyte.
       onRequest: async (request) => {
         request.inlet = await opened(request)
@@ -69,7 +69,6 @@ export function flowTriggerRoutes(app: FastifyInstance, ctx: FlowTriggerRoutesCo
   api.post(
     '/api/automation/flows/:id/inlets/:trigger_id/rotate',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'rotateInlet',
         tags,

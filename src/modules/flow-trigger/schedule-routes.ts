@@ -58,7 +58,6 @@ export function scheduleRoutes(app: FastifyInstance): void {
   api.post(
     '/api/automation/schedules/preview',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'previewSchedule',
         tags: ['flows'],

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { Signals } from '#infra/signals.ts'
+import type { ConnectionService } from '#modules/connection/index.ts'
 import type { FlowEngineService } from '#modules/flow-engine/index.ts'
 import type { FlowTriggerService } from '#modules/flow-trigger/index.ts'
 import type { RegistryService } from '#modules/registry/index.ts'
@@ -9,6 +10,7 @@ import type { RegistryService } from '#modules/registry/index.ts'
 export interface FlowContext {
   db: Kysely<DB>
   registry: Pick<RegistryService, 'snapshot'>
+  connections: Pick<ConnectionService, 'hosts'>
   engine: Pick<FlowEngineService, 'start' | 'findProgram' | 'cancel' | 'simulate'>
   triggers: FlowTriggerService
   signals: Signals

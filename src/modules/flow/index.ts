@@ -4,6 +4,8 @@ import { readJson } from '#infra/http/edge.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { CompileResult, FlowCatalogue } from '#lib/flow/index.ts'
 import { findActionUsage } from './definition/action-usage.ts'
+import { findConnectionUsers } from './definition/connection-usage.ts'
+import { findVariableUsers } from './definition/variable-usage.ts'
 import { loadCatalogue } from './definition/catalogue.ts'
 import { compile } from './definition/compile.ts'
 import type { FlowContext } from './context.ts'
@@ -128,11 +130,13 @@ declare module 'fastify' {
 
 export default fp(
   async (app: FastifyInstance) => {
-    const { db, registry, signals, flowEngine: engine, flowTriggers: triggers } = app
-    const ctx: FlowContext = { db, registry, engine, triggers, signals }
+    const { db, registry, connections, signals, flowEngine: engine, flowTriggers: triggers } = app
+    const ctx: FlowContext = { db, registry, connections, engine, triggers, signals }
     registry.onUsage((tenantId, gone) => findActionUsage(db, tenantId, gone))
+    app.variables.onUsage((tenantId, name) => findVariableUsers(db, tenantId, name))
+    connections.onUsage((tenantId, name) => findConnectionUsers(db, tenantId, name))
     engine.compileWith((tenantId, definition, db) =>
-      compile({ db, registry }, tenantId, parseDefinition(definition).value),
+      compile({ db, registry, connections }, tenantId, parseDefinition(definition).value),
     )
     app.apiDocument.addTag('flows', 'Automations: triggers, steps, versions')
     app.decorate('flows', serviceOf(ctx))
@@ -157,7 +161,19 @@ export default fp(
     await app.register(async (routes) => transferRoutes(routes, ctx))
     await app.register(async (routes) => operatorRoutes(routes))
   },
-  { name: 'flow', dependencies: ['db', 'signals', 'auth', 'registry', 'flow-engine', 'flow-trigger'] },
+  {
+    name: 'flow',
+    dependencies: [
+      'db',
+      'signals',
+      'auth',
+      'registry',
+      'connection',
+      'variable',
+      'flow-engine',
+      'flow-trigger',
+    ],
+  },
 )
 
 function serviceOf(ctx: FlowContext): FlowService {

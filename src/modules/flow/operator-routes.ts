@@ -4,6 +4,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { describeOperators } from '#lib/condition/operators/index.ts'
 import { matchPattern } from '#lib/condition/pattern.ts'
+import { describeSteps } from '#lib/flow/index.ts'
 import { Nullable, problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { describeFilters, describeTags, describeTestOperators } from '#lib/template/index.ts'
 
@@ -44,16 +45,41 @@ const TemplateTag = Type.Object(
   { $id: 'TemplateTag' },
 )
 
+const StepTypeInfo = Type.Object(
+  {
+    type: Type.String(),
+    description: Type.String(),
+    ports: Type.Array(Type.String(), {
+      description: 'The members that say where a step leads; a switch adds one for each of its cases',
+    }),
+    calls: Type.Boolean({ description: 'It calls others: it may be retried, and has a timeout' }),
+    has_body: Type.Boolean({ description: 'Steps stand inside of it' }),
+    schema: Type.Unsafe<Record<string, unknown>>({
+      type: 'object',
+      additionalProperties: true,
+      description: 'JSON Schema of such a step as it stands in a definition',
+    }),
+    examples: Type.Array(
+      Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true }),
+      {
+        description: 'Steps without an `id`',
+      },
+    ),
+  },
+  { $id: 'StepTypeInfo' },
+)
+
 const FlowVocabulary = Type.Object(
   {
     operators: Type.Array(ref(ConditionOperator)),
     filters: Type.Array(ref(TemplateFilter)),
     tags: Type.Array(ref(TemplateTag), { description: 'What stands between {% and %}' }),
+    steps: Type.Array(ref(StepTypeInfo)),
   },
-  { $id: 'FlowVocabulary', description: 'What conditions and templates are made of' },
+  { $id: 'FlowVocabulary', description: 'What conditions, templates and flows are made of' },
 )
 
-export const OPERATOR_SCHEMAS = [ConditionOperator, TemplateFilter, TemplateTag, FlowVocabulary]
+export const OPERATOR_SCHEMAS = [ConditionOperator, TemplateFilter, TemplateTag, StepTypeInfo, FlowVocabulary]
 
 const inTests = describeTestOperators()
 
@@ -71,17 +97,17 @@ const vocabulary: Static<typeof FlowVocabulary> = {
     args: args.map(({ name, type, optional = false }) => ({ name, type, optional })),
   })),
   tags: describeTags(),
+  steps: describeSteps().map((step) => ({ ...step, schema: { ...step.schema } })),
 }
 
 export function operatorRoutes(app: FastifyInstance): void {
   app.withTypeProvider<TypeBoxTypeProvider>().get(
     '/api/automation/operators',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'listOperators',
         tags: ['flows'],
-        summary: 'See the operators of conditions, and the filters and tags of templates',
+        summary: 'See the types of steps, the operators of conditions, and the filters and tags of templates',
         description: 'The very tables that the compiler and the engine read, for builders.',
         response: { 200: withHeaders(ref(FlowVocabulary), 'cache-control'), ...problems(...READ_PROBLEMS) },
       },

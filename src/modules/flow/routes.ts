@@ -33,7 +33,6 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.post(
     '/api/automation/flows',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'createFlow',
         tags,
@@ -60,7 +59,6 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.get(
     '/api/automation/flows',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'listFlows',
         tags,
@@ -78,7 +76,6 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.post(
     '/api/automation/flows/validate',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'validateFlow',
         tags,
@@ -104,7 +101,6 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.get(
     '/api/automation/flows/:id',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'getFlow',
         tags,
@@ -125,7 +121,6 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.put(
     '/api/automation/flows/:id',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'replaceFlow',
         tags,
@@ -155,7 +150,6 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.delete(
     '/api/automation/flows/:id',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'deleteFlow',
         tags,

@@ -8,7 +8,6 @@ import { keyNotFound } from './errors.ts'
 import { ApiKey, ApiKeyPage, ApiKeyParams, ApiKeyWithSecret, NewApiKey } from './schemas.ts'
 import { createKey, type KeyContext, listKeys, readKey, revokeKey } from './service.ts'
 
-const access = { role: 'admin', tenant: 'optional' } as const
 const tags = ['keys']
 const SCOPE =
   "Works on the tenant's keys; for a platform key that sends no X-Tenant-Id, on the platform's own keys."
@@ -19,7 +18,6 @@ export function keyRoutes(app: FastifyInstance, ctx: KeyContext): void {
   api.post(
     '/api/keys',
     {
-      config: { access },
       schema: {
         operationId: 'createKey',
         tags,
@@ -40,7 +38,6 @@ export function keyRoutes(app: FastifyInstance, ctx: KeyContext): void {
   api.get(
     '/api/keys',
     {
-      config: { access },
       schema: {
         operationId: 'listKeys',
         tags,
@@ -56,7 +53,6 @@ export function keyRoutes(app: FastifyInstance, ctx: KeyContext): void {
   api.get(
     '/api/keys/:id',
     {
-      config: { access },
       schema: {
         operationId: 'getKey',
         tags,
@@ -72,7 +68,6 @@ export function keyRoutes(app: FastifyInstance, ctx: KeyContext): void {
   api.delete(
     '/api/keys/:id',
     {
-      config: { access },
       schema: {
         operationId: 'revokeKey',
         tags,

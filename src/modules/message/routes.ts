@@ -12,7 +12,6 @@ export function messageRoutes(app: FastifyInstance, ctx: MessageContext): void {
   api.get(
     '/api/automation/messages',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'listMessages',
         tags: ['messages'],
@@ -32,7 +31,6 @@ export function messageRoutes(app: FastifyInstance, ctx: MessageContext): void {
   api.get(
     '/api/automation/messages/:id',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'getMessage',
         tags: ['messages'],

@@ -8,8 +8,7 @@ import {
   readActionResponse,
 } from '#lib/action-call.ts'
 import { Breaker, type Health } from '#lib/async/breaker.ts'
-import { isRawNumber } from '#lib/json/index.ts'
-import { REDACTED } from '#lib/secrets/redact.ts'
+import { withoutSecrets } from '#lib/secrets/redact.ts'
 
 export interface PlatformCall {
   method: string
@@ -119,18 +118,7 @@ function breakerOpen(waitMs: number): ActionCallFailure {
 /** A platform that echoes its caller's headers must not make the token part of a result. */
 function readWithoutToken(response: EgressResponse, token: string | null): ActionCallResult {
   if (token === null || token === '') return readActionResponse(response)
-  const clean = (text: string): string => text.replaceAll(token, REDACTED)
+  const clean = (text: string): string => withoutSecrets(text, [token]) as string
   const result = readActionResponse(response, clean)
-  return result.ok ? { ...result, data: cleanValue(result.data, token, clean) } : result
-}
-
-function cleanValue(value: unknown, token: string, clean: (text: string) => string): unknown {
-  if (typeof value === 'string') return clean(value)
-  if (typeof value === 'number') return String(value) === token ? REDACTED : value
-  if (isRawNumber(value)) return value.rawJSON === token ? REDACTED : value
-  if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map((item) => cleanValue(item, token, clean))
-  return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => [clean(name), cleanValue(member, token, clean)]),
-  )
+  return result.ok ? { ...result, data: withoutSecrets(result.data, [token]) } : result
 }

@@ -12,7 +12,6 @@ export function platformRoutes(app: FastifyInstance, ctx: PlatformContext): void
   api.get(
     '/api/tenant/platform',
     {
-      config: { access: { role: 'admin' } },
       schema: {
         operationId: 'getPlatformSettings',
         tags: ['tenant'],
@@ -29,7 +28,6 @@ export function platformRoutes(app: FastifyInstance, ctx: PlatformContext): void
   api.put(
     '/api/tenant/platform',
     {
-      config: { access: { role: 'platform' } },
       schema: {
         operationId: 'setPlatformSettings',
         tags: ['tenant'],

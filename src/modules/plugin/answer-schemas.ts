@@ -32,7 +32,10 @@ const plugin = {
   ...{ name, description, webhook_url, base_url, events },
   status: StringEnum(['active', 'paused', 'disabled']),
   status_reason: Nullable(
-    Type.String({ description: '`manual`, or why the service disabled it. Null while it is active' }),
+    Type.String({
+      description:
+        '`manual`: by the shop; `own_key`: paused by its own key; or why the service disabled it. Null while it is active',
+    }),
   ),
   ...others,
   effective: Type.Object(EFFECTIVE, {

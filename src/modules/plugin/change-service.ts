@@ -1,8 +1,9 @@
-import type { Actor } from '#infra/auth/auth.ts'
+import { type Actor, forbidden } from '#infra/auth/auth.ts'
 import { enforceQuotas } from '#infra/quotas.ts'
 import { raiseActionsVersion, raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import type { Plugin } from './answer-schemas.ts'
 import { checkUrls } from './settings/check-urls.ts'
+import { checkWithinScopes } from './settings/checks.ts'
 import { found, mayReadSecrets, type PluginContext, transact } from './context.ts'
 import { headersNeeded, refuseInvalid, revisionConflict } from './errors.ts'
 import { clearUnreadable, endUnsubscribed, resetLane } from './lifecycle/lane-repository.ts'
@@ -65,6 +66,7 @@ async function changePlugin(
   },
 ): Promise<Plugin> {
   found(isSlug(slug) ? await findPlugin(ctx.db, tenantId, slug) : undefined, actor)
+  refuseBeyondOwn(actor, wanted)
   if (wanted.slug !== undefined && wanted.slug !== slug) {
     refuseInvalid([{ pointer: '/slug', detail: 'cannot be changed: register another plugin' }])
   }
@@ -112,6 +114,23 @@ async function changePlugin(
   return { ...plugin, ...(await warningsOf(ctx, tenantId, subscriptions)) }
 }
 
+/** What a plugin's own key changes of its plugin: where it is and what it wants to hear of. */
+const OWN_FIELDS: ReadonlySet<string> = new Set(['webhook_url', 'base_url', 'events', 'include_own'])
+
+/** @throws `forbidden` */
+function refuseBeyondOwn(
+  { pluginId }: Actor,
+  { settings, status }: { settings: Changes; status: PluginPatch['status'] },
+): void {
+  if (pluginId === null) return
+  const given = Object.entries({ ...settings, status }).filter(([, value]) => value !== undefined)
+  const others = given.map(([name]) => name).filter((name) => !OWN_FIELDS.has(name))
+  if (others.length === 0) return
+  throw forbidden(
+    `A plugin's key changes ${[...OWN_FIELDS].join(', ')}, and its status by pause and resume; not ${others.join(', ')}.`,
+  )
+}
+
 /** In bytes, nearly. A change that makes filters smaller is never refused. */
 function sizeOf({ events }: Settings): number {
   return JSON.stringify(events).length
@@ -124,7 +143,7 @@ function settingsAfter(
   { changes, kept }: { changes: Changes; kept: readonly SealedField[] },
 ): Settings {
   const { settings, keptSent, errors } = applyChanges(before, changes)
-  refuseInvalid(errors)
+  refuseInvalid([...errors, ...checkWithinScopes(settings)])
   // Else whoever may not read the headers could have them sent to a server of their own.
   const keepsSent = keptSent || kept.some((field) => FIELDS[field].isSent === true)
   if (keepsSent && !mayReadSecrets(actor, row.id) && movesOrigin(before, settings)) throw headersNeeded()

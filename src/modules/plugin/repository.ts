@@ -115,6 +115,18 @@ export async function deleteCapabilities(
     .execute()
 }
 
+export async function deleteActionNames(
+  trx: Transaction<DB>,
+  tenantId: string,
+  pluginId: string,
+): Promise<void> {
+  await trx
+    .deleteFrom('action_names')
+    .where('tenant_id', '=', tenantId)
+    .where('plugin_id', '=', pluginId)
+    .execute()
+}
+
 /** @returns the ids of the plugin's keys that were live */
 export async function revokePluginKeys(
   trx: Transaction<DB>,

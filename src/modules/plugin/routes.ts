@@ -28,7 +28,6 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
   api.post(
     '/api/plugins',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'registerPlugin',
         tags,
@@ -57,7 +56,6 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
   api.get(
     '/api/plugins',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'listPlugins',
         tags,
@@ -73,7 +71,6 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
   api.get(
     '/api/plugins/:slug',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'getPlugin',
         tags,
@@ -90,7 +87,6 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
   api.put(
     '/api/plugins/:slug',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'replacePlugin',
         tags,
@@ -112,12 +108,13 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
   api.patch(
     '/api/plugins/:slug',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'patchPlugin',
         tags,
         summary: "Change some of a plugin's settings",
-        description: 'What is left out stays, null returns to the default. Otherwise like PUT.',
+        description:
+          'What is left out stays, null returns to the default. Otherwise like PUT. A plugin’s own key changes ' +
+          '`webhook_url`, `base_url`, `events` and `include_own`.',
         params: PluginParams,
         headers: IfMatch,
         body: ref(PluginPatch),
@@ -131,7 +128,6 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
   api.delete(
     '/api/plugins/:slug',
     {
-      config: { access: { role: 'admin' } },
       schema: {
         operationId: 'deletePlugin',
         tags,

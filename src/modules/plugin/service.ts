@@ -10,13 +10,14 @@ import { newId } from '#lib/ids.ts'
 import { generateSecret } from '#lib/secrets/signature.ts'
 import { removePluginTypes } from '#modules/event/index.ts'
 import type { Plugin, TestResult } from './answer-schemas.ts'
-import { checkSecret } from './settings/checks.ts'
+import { checkSecret, checkWithinScopes } from './settings/checks.ts'
 import { checkUrls } from './settings/check-urls.ts'
 import { found, type PluginContext, transact } from './context.ts'
 import { pluginExists, pluginNotFound, refuseInvalid } from './errors.ts'
 import { giveUpWaiting, insertLane, resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
 import {
+  deleteActionNames,
   deleteCapabilities,
   findPlugin,
   insertPlugin,
@@ -44,7 +45,7 @@ export async function registerPlugin(
   const { slug = slugOf(input.name), secret = generateSecret(), status = 'active', ...settings } = input
   refuseInvalid([...slugErrors(slug), ...checkSecret(secret), ...checkChanges(settings)])
   const applied = applyChanges(null, asReplacement(settings))
-  refuseInvalid(applied.errors)
+  refuseInvalid([...applied.errors, ...checkWithinScopes(applied.settings)])
   await checkUrls(ctx.egress, settings)
 
   const id = newId()
@@ -121,6 +122,7 @@ export async function deletePlugin(
     await markPluginDeleted(trx, tenantId, row.id)
     await deleteSecrets(trx, tenantId, row.id)
     await deleteCapabilities(trx, tenantId, row.id)
+    await deleteActionNames(trx, tenantId, row.id)
     await removePluginTypes(trx, tenantId, row.id)
     const revoked = await revokePluginKeys(trx, tenantId, row.id)
     await resetLane(trx, tenantId, row.id)

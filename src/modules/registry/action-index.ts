@@ -1,9 +1,9 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { readJsonb } from '#db/json.ts'
-import { type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
+import { type NameOwner, type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
 import { PLATFORM_ACTIONS } from './platform-actions.ts'
-import { type PluginHead, selectPluginActions, selectPluginHeads } from './repository.ts'
+import { type PluginHead, selectPluginActions, selectPluginHeads, selectSharedNames } from './repository.ts'
 import type { Picture } from './version-cache.ts'
 
 export interface IndexedPlugin extends PluginHead {
@@ -25,7 +25,9 @@ export class ActionIndex implements Picture {
   readonly #ordered = new Map<ActionOrder, readonly OrderedAction[]>()
   #all: readonly RegistryAction[] | null = null
 
-  constructor(plugins: readonly IndexedPlugin[]) {
+  /** @param owners of names that several plugins have, the one that counts first */
+  constructor(read: readonly IndexedPlugin[], owners: readonly NameOwner[] = []) {
+    const plugins = withDefaults(read, owners)
     this.plugins = new Map(plugins.map((plugin) => [plugin.id, plugin]))
     this.weight = plugins.reduce((sum, { bytes }) => sum + bytes + PLUGIN_WEIGHT, 0)
     this.#bySlug = new Map(plugins.map((plugin) => [plugin.slug, plugin]))
@@ -33,6 +35,9 @@ export class ActionIndex implements Picture {
       plugins.flatMap((plugin) => [...plugin.byType.values()]),
       (action) => action.action_type,
     )
+    for (const actions of this.#byType.values()) {
+      actions.sort((a, b) => Number(b.is_default) - Number(a.is_default))
+    }
   }
 
   /** By id or slug: no slug looks like an id. */
@@ -40,7 +45,7 @@ export class ActionIndex implements Picture {
     return this.#bySlug.get(ref) ?? this.plugins.get(ref.toLowerCase())
   }
 
-  /** Of all plugins that have it. */
+  /** Of all plugins that have it; first the one that is meant when none is named. */
   actionsOfType(actionType: string): readonly RegistryAction[] {
     return this.#byType.get(actionType) ?? []
   }
@@ -59,6 +64,23 @@ export class ActionIndex implements Picture {
     }
     return actions
   }
+}
+
+/** Says of every action whether it is the one that is meant when no plugin is named. */
+function withDefaults(plugins: readonly IndexedPlugin[], owners: readonly NameOwner[]): IndexedPlugin[] {
+  const first = new Map<string, string>()
+  const known = new Map(plugins.map((plugin) => [plugin.id, plugin]))
+  for (const { action_type: name, plugin_id: id } of owners) {
+    if (!first.has(name) && known.get(id)?.byType.has(name) === true) first.set(name, id)
+  }
+  return plugins.map((plugin) => {
+    const isDefault = (name: string): boolean => (first.get(name) ?? plugin.id) === plugin.id
+    const changed = [...plugin.byType].filter(([name, action]) => action.is_default !== isDefault(name))
+    if (changed.length === 0) return plugin
+    const byType = new Map(plugin.byType)
+    for (const [name, action] of changed) byType.set(name, { ...action, is_default: isDefault(name) })
+    return { ...plugin, byType }
+  })
 }
 
 export interface OrderedAction {
@@ -101,16 +123,19 @@ export async function loadActionIndex(
   tenantId: string,
   stale: ActionIndex | undefined,
 ): Promise<ActionIndex> {
-  const heads = await selectPluginHeads(db, tenantId)
+  const [heads, owners] = await Promise.all([
+    selectPluginHeads(db, tenantId),
+    selectSharedNames(db, tenantId),
+  ])
   const kept = heads.flatMap(({ id, mark }) => {
     const known = stale?.plugins.get(id)
     return known?.mark === mark ? [known] : []
   })
   const keptIds = new Set(kept.map(({ id }) => id))
   const changed = heads.filter(({ id }) => !keptIds.has(id)).map(({ id }) => id)
-  if (changed.length === 0) return new ActionIndex(kept)
+  if (changed.length === 0) return new ActionIndex(kept, owners)
   const rows = await selectPluginActions(db, tenantId, changed)
-  return new ActionIndex([...kept, ...rows.map(indexPlugin)])
+  return new ActionIndex([...kept, ...rows.map(indexPlugin)], owners)
 }
 
 function indexPlugin({ id, slug, status, mark, actions }: PluginHead & { actions: string }): IndexedPlugin {

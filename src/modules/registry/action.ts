@@ -13,6 +13,8 @@ export interface RegistryAction {
   /** The plugin's slug. */
   readonly plugin: string | null
   readonly plugin_active: boolean
+  /** Who names no plugin means this one, of all that have an action of the name. */
+  readonly is_default: boolean
   /** What a dispatch is refused without; of the platform: what its path needs. */
   readonly required_fields: readonly string[]
   readonly optional_fields: readonly string[]
@@ -46,6 +48,12 @@ export interface StoredAction {
   origin: ActionOrigin
 }
 
+/** A plugin that has an action of a name. */
+export interface NameOwner {
+  action_type: string
+  plugin_id: string
+}
+
 const PATH_FIELDS = /:([a-z_]+)/g
 
 /** Fields that a platform action's path takes from the payload: `/api/products/:id` takes `id`. */
@@ -67,6 +75,7 @@ export function toRegistryAction(
     plugin_id: plugin.id,
     plugin: plugin.slug,
     plugin_active: plugin.active,
+    is_default: true,
     path: null,
   }
 }

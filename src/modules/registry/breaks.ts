@@ -1,11 +1,16 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { Actor } from '#infra/auth/auth.ts'
 import { Nullable, StringEnum } from '#lib/api/schema.ts'
+import type { StoredAction } from './action.ts'
 import type { ActionIndex } from './action-index.ts'
 
 export const ActionBreak = Type.Object(
   {
     action_type: Type.String(),
+    missing_fields: Type.Array(Type.String(), {
+      description:
+        'Fields that it requires now and did not before, and that these flows leave out; empty: it is gone',
+    }),
     flows: Type.Array(
       Type.Object({
         id: Type.String({ format: 'uuid' }),
@@ -15,38 +20,73 @@ export const ActionBreak = Type.Object(
       { description: 'Flows that name the action, as drafts or as published' },
     ),
   },
-  { $id: 'ActionBreak', description: 'An action that is gone, and who counts on it' },
+  { $id: 'ActionBreak', description: 'An action that is gone or requires more, and who counts on it' },
 )
 export type ActionBreak = Static<typeof ActionBreak>
 
-/** An action that is gone, by the names under which flows may have asked for it. */
-export interface GoneAction {
+/** An action that is gone or requires more, by the names under which flows may have asked for it. */
+export interface BrokenAction {
   actionType: string
   /** UUID and slug of its plugin; null among them: nobody else has the action. */
   pluginRefs: readonly (string | null)[]
+  /** What it requires now; empty: it is gone. */
+  needs: readonly string[]
 }
 
-/** Who uses actions; an action that nobody uses is left out. */
-export type UsageLookup = (tenantId: string, gone: readonly GoneAction[]) => Promise<ActionBreak[]>
+/** Fields that an action requires, and did not before. */
+export interface NewNeeds {
+  actionType: string
+  fields: string[]
+}
 
-/** What it breaks that the plugin has these actions no longer; those that it still has break nothing. */
+/** Who uses actions; an action that nobody uses, or that gets all that it needs, is left out. */
+export type UsageLookup = (tenantId: string, broken: readonly BrokenAction[]) => Promise<ActionBreak[]>
+
+/** What it breaks that the plugin has these actions no longer, or that they require more. */
 export type BreaksOf = (
   tenantId: string,
   plugin: { id: string; slug: string },
-  removed: readonly string[],
+  change: { removed: readonly string[]; needs: readonly NewNeeds[] },
 ) => Promise<ActionBreak[]>
 
-/** Of these action types of a plugin, those that it has no longer. */
-export function goneActions(
+/** Of actions that were there before and are there now: what they require more. */
+export function newNeeds(
+  before: readonly Pick<StoredAction, 'action_type' | 'required_fields' | 'input_schema'>[],
+  after: readonly Pick<StoredAction, 'action_type' | 'required_fields' | 'input_schema'>[],
+): NewNeeds[] {
+  const earlier = new Map(before.map((action) => [action.action_type, new Set(requiredOf(action))]))
+  return after.flatMap((action) => {
+    const known = earlier.get(action.action_type)
+    const fields = known === undefined ? [] : requiredOf(action).filter((field) => !known.has(field))
+    return fields.length === 0 ? [] : [{ actionType: action.action_type, fields }]
+  })
+}
+
+function requiredOf({
+  required_fields: fields,
+  input_schema: schema,
+}: Pick<StoredAction, 'required_fields' | 'input_schema'>): string[] {
+  return [...new Set([...fields, ...(schema?.required ?? [])])]
+}
+
+/** Those of a plugin that it has no longer, or that require more. */
+export function brokenActions(
   { all }: Pick<ActionIndex, 'all'>,
   plugin: { id: string; slug: string },
-  removed: readonly string[],
-): GoneAction[] {
-  return removed.flatMap((actionType) => {
+  { removed, needs }: Parameters<BreaksOf>[2],
+): BrokenAction[] {
+  const broken = (actionType: string, fields: readonly string[]): BrokenAction[] => {
     const owners = all.filter((action) => action.action_type === actionType)
-    if (owners.some((action) => action.plugin_id === plugin.id)) return []
-    return [{ actionType, pluginRefs: [plugin.id, plugin.slug, ...(owners.length === 0 ? [null] : [])] }]
-  })
+    const isGone = !owners.some((action) => action.plugin_id === plugin.id)
+    if (isGone !== (fields.length === 0)) return []
+    const isAlone = owners.every((action) => action.plugin_id === plugin.id)
+    const pluginRefs = [plugin.id, plugin.slug, ...(isAlone ? [null] : [])]
+    return [{ actionType, pluginRefs, needs: fields }]
+  }
+  return [
+    ...removed.flatMap((actionType) => broken(actionType, [])),
+    ...needs.flatMap(({ actionType, fields }) => broken(actionType, fields)),
+  ]
 }
 
 /** A plugin is told that flows count on it, not what a shop calls them. */
@@ -55,8 +95,8 @@ export function breaksFor(
   breaks: readonly ActionBreak[],
 ): ActionBreak[] {
   if (pluginId === null) return [...breaks]
-  return breaks.map(({ action_type, flows }) => ({
-    action_type,
+  return breaks.map(({ flows, ...rest }) => ({
+    ...rest,
     flows: flows.map((flow) => ({ ...flow, name: null })),
   }))
 }

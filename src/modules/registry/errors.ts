@@ -12,3 +12,10 @@ export const tooManyActions = defineProblem(
   'The actions of this tenant take too much space',
   "All plugins' actions together are at most 32 MiB of JSON. Remove some first.",
 )
+
+export const actionNotFound = defineProblem(
+  'action_not_found',
+  404,
+  'The plugin has no such action',
+  'Check the name and the plugin: GET /api/plugins/actions lists who has what.',
+)

@@ -1,19 +1,20 @@
 /**
  * The registry: everything that can be done, by the platform or by a plugin.
  *
- * Owns the table of platform actions and `plugins.registered_actions`. What always holds:
+ * Owns the table of platform actions, `action_names` and `plugins.registered_actions`. What always holds:
  *
  * - A plugin's actions change all at once or not at all, and only after all of them were checked.
  * - Every change raises the tenant's `actions_version` in its transaction. Replicas hold a tenant's actions in
  *   memory and look at the version whenever they are asked, so that a change is seen everywhere at once.
- * - An action of the platform's name is the platform's. Plugins of a tenant may share one: then a caller says whose.
+ * - An action of the platform's name is the platform's. Plugins of a tenant may share one: who
+ *   names no plugin means the first that had it, unless an admin has chosen another (`action_names`).
  */
 import type { FastifyInstance } from 'fastify'
 import { readActionsVersion } from '#infra/tenant-versions.ts'
 import fp from 'fastify-plugin'
 import type { RegistryAction } from './action.ts'
 import { type ActionIndex, loadActionIndex } from './action-index.ts'
-import { type BreaksOf, goneActions, type UsageLookup } from './breaks.ts'
+import { type BreaksOf, brokenActions, type UsageLookup } from './breaks.ts'
 import { PLATFORM_ACTIONS } from './platform-actions.ts'
 import { type Resolution, resolveAction, resolveIn } from './resolve.ts'
 import { registryRoutes } from './routes.ts'
@@ -22,7 +23,7 @@ import { VersionCache } from './version-cache.ts'
 
 export { pathFields, type RegistryAction, type StoredAction } from './action.ts'
 export { readActions, readSchema } from './declaration.ts'
-export type { ActionBreak, GoneAction } from './breaks.ts'
+export type { ActionBreak, BrokenAction, NewNeeds } from './breaks.ts'
 export { type Difference, differenceOf } from './difference.ts'
 export { etagOf, isNamed } from './discovery.ts'
 export { tooManyActions } from './errors.ts'
@@ -33,7 +34,7 @@ export { replaceActions, withPlugin } from './service.ts'
 export { type Picture, VersionCache } from './version-cache.ts'
 
 export interface RegistryService {
-  /** `pluginRef`: a plugin's UUID or slug, `platform`, or null for whoever alone has the action. */
+  /** `pluginRef`: a plugin's UUID or slug, `platform`, or null for whose the name is. */
   resolve(tenantId: string, actionType: string, pluginRef: string | null): Promise<Resolution>
   /** All that the tenant can use: the platform's first, then by plugin, each by action type. */
   actions(tenantId: string): Promise<readonly RegistryAction[]>
@@ -68,10 +69,10 @@ export default fp(
       maxWeight: CACHE_MAX_BYTES,
     })
     let lookUpUsage: UsageLookup | null = null
-    const breaksOf: BreaksOf = async (tenantId, plugin, removed) => {
-      if (removed.length === 0 || lookUpUsage === null) return []
-      const gone = goneActions(await cache.get(tenantId), plugin, removed)
-      return gone.length === 0 ? [] : lookUpUsage(tenantId, gone)
+    const breaksOf: BreaksOf = async (tenantId, plugin, change) => {
+      if (change.removed.length + change.needs.length === 0 || lookUpUsage === null) return []
+      const broken = brokenActions(await cache.get(tenantId), plugin, change)
+      return broken.length === 0 ? [] : lookUpUsage(tenantId, broken)
     }
     app.apiDocument.addTag('actions', 'What can be done, by the platform or a plugin, and doing it')
     app.decorate('registry', {

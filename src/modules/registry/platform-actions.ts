@@ -215,6 +215,7 @@ function action(
     plugin_id: null,
     plugin: null,
     plugin_active: true,
+    is_default: true,
     required_fields: required,
     optional_fields: Object.keys(row.fields).filter((field) => !required.includes(field)),
     input_schema: { type: 'object', properties: row.fields, required: [...required, ...row.usual] },

@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB, PluginStatus } from '#db/schema.ts'
-import type { StoredAction } from './action.ts'
+import type { NameOwner, StoredAction } from './action.ts'
 
 export interface PluginHead {
   id: string
@@ -87,4 +87,60 @@ export async function countActionBytes(trx: Transaction<DB>, tenantId: string): 
     .where('deleted_at', 'is', null)
     .executeTakeFirstOrThrow()
   return bytes
+}
+
+/** Who has names that more than one plugin has: whom an admin has chosen last, then who has had it longest. */
+export async function selectSharedNames(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+): Promise<NameOwner[]> {
+  return db
+    .selectFrom('action_names')
+    .select(['action_type', 'plugin_id'])
+    .where('tenant_id', '=', tenantId)
+    .where('action_type', 'in', (eb) =>
+      eb
+        .selectFrom('action_names')
+        .select('action_type')
+        .where('tenant_id', '=', tenantId)
+        .groupBy('action_type')
+        .having(sql<boolean>`count(*) > 1`),
+    )
+    .orderBy(sql`chosen_at desc nulls last`)
+    .orderBy('since')
+    .orderBy('plugin_id')
+    .execute()
+}
+
+/** Makes these the names of the plugin's actions; those that it had keep their time. */
+export async function replaceNames(
+  trx: Transaction<DB>,
+  tenantId: string,
+  pluginId: string,
+  names: readonly string[],
+): Promise<void> {
+  await sql`
+    with gone as (
+      delete from action_names
+      where tenant_id = ${tenantId} and plugin_id = ${pluginId} and action_type <> all (${names}::text[])
+    )
+    insert into action_names (tenant_id, action_type, plugin_id)
+    select ${tenantId}, name, ${pluginId} from unnest(${names}::text[]) as name
+    on conflict (tenant_id, action_type, plugin_id) do nothing`.execute(trx)
+}
+
+/** @returns false if the plugin has no action of the name */
+export async function chooseName(
+  trx: Transaction<DB>,
+  tenantId: string,
+  { action_type, plugin_id }: NameOwner,
+): Promise<boolean> {
+  const { numUpdatedRows } = await trx
+    .updateTable('action_names')
+    .set({ chosen_at: sql<Date>`clock_timestamp()` })
+    .where('tenant_id', '=', tenantId)
+    .where('action_type', '=', action_type)
+    .where('plugin_id', '=', plugin_id)
+    .executeTakeFirst()
+  return numUpdatedRows > 0n
 }

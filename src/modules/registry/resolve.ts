@@ -6,10 +6,8 @@ import type { VersionCache } from './version-cache.ts'
 export type Resolution =
   | { action: RegistryAction }
   | {
-      problem: 'unknown_action' | 'unknown_plugin' | 'plugin_inactive' | 'ambiguous_action'
+      problem: 'unknown_action' | 'unknown_plugin' | 'plugin_inactive'
       message: string
-      /** Slugs of the plugins that have it, when it must be said which. */
-      candidates?: string[]
     }
 
 const PLATFORM_REF = 'platform'
@@ -41,16 +39,11 @@ export function resolveIn(index: ActionIndex, actionType: string, pluginRef: str
     const hint = platformAction(actionType) === undefined ? '' : " It is the platform's: leave plugin_id out."
     return unknownAction(`The plugin "${plugin.slug}" has no action "${name}".${hint}`)
   }
-  const [action, ...others] = index.actionsOfType(actionType)
+  const [action] = index.actionsOfType(actionType)
   if (action === undefined)
     return unknownAction(`There is no action "${name}": see GET /api/plugins/actions.`)
-  if (others.length === 0) return ifActive(action)
-  const candidates = [action, ...others].map(({ plugin }) => plugin ?? '').sort()
-  return {
-    problem: 'ambiguous_action',
-    message: `Several plugins have the action "${name}": name one of them as plugin_id.`,
-    candidates,
-  }
+  // Also when another has an action of the name: what was meant yesterday is meant today.
+  return ifActive(action)
 }
 
 /** What needs no look at the tenant's plugins; null: it does. */

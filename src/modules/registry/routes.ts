@@ -9,16 +9,19 @@ import { pluginNotFound } from '#modules/plugin/index.ts'
 import type { ActionIndex } from './action-index.ts'
 import { breaksFor, type BreaksOf } from './breaks.ts'
 import { listActions, listPluginActions, type Question, type TaggedList } from './discovery.ts'
-import { actionsInvalid, tooManyActions } from './errors.ts'
+import { actionNotFound, actionsInvalid, tooManyActions } from './errors.ts'
 import {
   ActionDeclarations,
+  ActionNameInput,
+  ActionNameParams,
   ActionPage,
   ActionQuery,
   PluginActionQuery,
   PluginParams,
   RegisteredActions,
+  RegistryAction,
 } from './schemas.ts'
-import { registerActions, type RegistryContext } from './service.ts'
+import { chooseDefault, registerActions, type RegistryContext } from './service.ts'
 import type { VersionCache } from './version-cache.ts'
 
 const tags = ['actions']
@@ -35,7 +38,6 @@ export function registryRoutes(
   api.get(
     '/api/plugins/actions',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'listActions',
         tags,
@@ -55,10 +57,37 @@ export function registryRoutes(
     async (request, reply) => answer(reply, await listActions(cache, questionOf(request), request.query)),
   )
 
+  api.put(
+    '/api/plugins/actions/:action_type/owner',
+    {
+      schema: {
+        operationId: 'chooseActionOwner',
+        tags,
+        summary: 'Say whose action is meant when no plugin is named',
+        description:
+          'Several plugins may have an action of one name. Without this, who had it first keeps it: a newcomer changes ' +
+          'nothing for dispatches and drafts without `plugin_id`. `is_default` of the actions shows whose it is.',
+        params: ActionNameParams,
+        body: ref(ActionNameInput),
+        response: {
+          200: ref(RegistryAction),
+          ...problems(...WRITE_PROBLEMS, actionNotFound, pluginNotFound),
+        },
+      },
+    },
+    async ({ actor, tenantId, params, body }) => {
+      const plugin = (await cache.get(tenantId)).plugin(body.plugin)
+      if (plugin === undefined) throw pluginNotFound()
+      await chooseDefault(ctx, actor, tenantId, params.action_type, plugin.id)
+      const chosen = (await cache.get(tenantId)).plugin(plugin.id)?.byType.get(params.action_type)
+      if (chosen === undefined) throw actionNotFound()
+      return chosen
+    },
+  )
+
   api.get(
     '/api/plugins/:slug/actions',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'listPluginActions',
         tags,
@@ -83,7 +112,6 @@ export function registryRoutes(
   api.post(
     '/api/plugins/:slug/register-actions',
     {
-      config: { access: { role: 'editor', plugin: true } },
       schema: {
         operationId: 'registerActions',
         tags,
@@ -102,8 +130,8 @@ export function registryRoutes(
     async (request) => {
       const { actor, tenantId, params, body } = request
       const registered = await registerActions(ctx, actor, tenantId, params.slug, body.actions)
-      const { plugin_id: id, plugin: slug, removed } = registered
-      const breaks = await breaksOf(tenantId, { id, slug }, removed)
+      const { plugin_id: id, plugin: slug } = registered
+      const breaks = await breaksOf(tenantId, { id, slug }, registered)
       return { ...registered, breaks: breaksFor(actor, breaks) }
     },
   )

@@ -118,6 +118,11 @@ export const RegistryAction = Type.Object(
     plugin_active: Type.Boolean({
       description: 'False while the plugin is paused or disabled: then it is not done',
     }),
+    is_default: Type.Boolean({
+      description:
+        'A dispatch that names no plugin means this one: of plugins with an action of the same name the first that had ' +
+        'it, or the one that an admin has chosen',
+    }),
     required_fields: List(),
     optional_fields: List(),
     input_schema: Nullable(OpenSchema),
@@ -143,7 +148,9 @@ export const RegisteredActions = Type.Object(
     added: Names('Action types that were not registered before'),
     changed: Names('Action types of which something is different now'),
     removed: Names('Action types that are registered no longer'),
-    breaks: Type.Array(ref(ActionBreak), { description: 'Removed actions that flows use' }),
+    breaks: Type.Array(ref(ActionBreak), {
+      description: 'Removed actions that flows use, and changed ones that flows give too little',
+    }),
   },
   { $id: 'RegisteredActions' },
 )
@@ -194,12 +201,26 @@ export const ActionQuery = Type.Object(
 )
 export type ActionQuery = Static<typeof ActionQuery>
 
+export const ActionNameInput = Type.Object(
+  {
+    plugin: Type.String({
+      minLength: 1,
+      maxLength: 63,
+      description: 'Slug or id of a plugin that has the action',
+    }),
+  },
+  { $id: 'ActionNameInput', additionalProperties: false, examples: [{ plugin: 'email-marketing' }] },
+)
+
+export const ActionNameParams = Type.Object({ action_type: ActionType })
+
 export const PluginParams = Type.Object({
   slug: Type.String({ description: "The plugin's slug", examples: ['email-marketing'] }),
 })
 
 export const NAMED = [
   ActionBreak,
+  ActionNameInput,
   ActionDeclaration,
   ActionDeclarations,
   RegistryAction,

@@ -7,10 +7,19 @@ import { raiseActionsVersion } from '#infra/tenant-versions.ts'
 import { isLockNotAvailable } from '#db/errors.ts'
 import { pluginNotFound } from '#modules/plugin/index.ts'
 import { type ActionOrigin, type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
+import { type NewNeeds, newNeeds } from './breaks.ts'
 import { readActions } from './declaration.ts'
 import { type Difference, differenceOf, isEmptyDifference } from './difference.ts'
-import { actionsInvalid, tooManyActions } from './errors.ts'
-import { countActionBytes, type LockedPlugin, lockPlugin, updateActions } from './repository.ts'
+import { actionNotFound, actionsInvalid, tooManyActions } from './errors.ts'
+import {
+  chooseName,
+  countActionBytes,
+  type LockedPlugin,
+  lockPlugin,
+  replaceNames,
+  selectSharedNames,
+  updateActions,
+} from './repository.ts'
 import type { ActionDeclaration } from './schemas.ts'
 
 export interface RegistryContext {
@@ -24,6 +33,7 @@ export interface Registered extends Difference {
   plugin: string
   plugin_id: string
   actions: RegistryAction[]
+  needs: NewNeeds[]
 }
 
 /**
@@ -45,7 +55,7 @@ export async function registerActions(
       nameField: 'action_type',
     })
     if (errors.length > 0) throw actionsInvalid(undefined, { errors })
-    const difference = await replaceActions(trx, tenantId, plugin, 'registered', actions)
+    const { needs, ...difference } = await replaceActions(trx, tenantId, plugin, 'registered', actions)
     if (!isEmptyDifference(difference)) {
       await audit(trx, actor, {
         tenantId,
@@ -55,8 +65,15 @@ export async function registerActions(
         detail: { slug: plugin.slug, ...difference },
       })
     }
-    const registered = actions.map((action) => toRegistryAction(action, plugin))
-    return { plugin: plugin.slug, plugin_id: plugin.id, actions: registered, ...difference }
+    const owners = await selectSharedNames(trx, tenantId)
+    const registered = actions.map((action) => {
+      const owner = owners.find(({ action_type }) => action_type === action.action_type)
+      return {
+        ...toRegistryAction(action, plugin),
+        is_default: (owner?.plugin_id ?? plugin.id) === plugin.id,
+      }
+    })
+    return { plugin: plugin.slug, plugin_id: plugin.id, actions: registered, needs, ...difference }
   })
 }
 
@@ -70,18 +87,50 @@ export async function replaceActions(
   plugin: Pick<LockedPlugin, 'id' | 'actions'>,
   origin: ActionOrigin,
   actions: readonly StoredAction[],
-): Promise<Difference> {
+): Promise<Difference & { needs: NewNeeds[] }> {
   const before = plugin.actions.filter((action) => action.origin === origin)
   const others = plugin.actions.filter((action) => action.origin !== origin)
-  const difference = differenceOf(before, actions, (action) => action.action_type)
+  const difference = {
+    ...differenceOf(before, actions, (action) => action.action_type),
+    needs: newNeeds(before, actions),
+  }
   if (isEmptyDifference(difference)) return difference
-  await updateActions(trx, tenantId, plugin.id, [...others, ...actions])
+  const all = [...others, ...actions]
+  await updateActions(trx, tenantId, plugin.id, all)
+  const names = all.map(({ action_type: name }) => name)
+  await replaceNames(trx, tenantId, plugin.id, [...new Set(names)])
   // Who registers at the same time is not counted: a bound for memory need not be exact.
   const grows = JSON.stringify(actions).length > JSON.stringify(before).length
   if (grows && (await countActionBytes(trx, tenantId)) > MAX_TENANT_BYTES) throw tooManyActions()
   // Last, because intake reads the row that this locks.
   await raiseActionsVersion(trx, tenantId)
   return difference
+}
+
+/**
+ * Makes the plugin's action the one that is meant when no plugin is named.
+ * @throws `action_not_found`
+ */
+export async function chooseDefault(
+  ctx: RegistryContext,
+  actor: Actor,
+  tenantId: string,
+  actionType: string,
+  pluginId: string,
+): Promise<void> {
+  await ctx.db.transaction().execute(async (trx) => {
+    if (!(await chooseName(trx, tenantId, { action_type: actionType, plugin_id: pluginId }))) {
+      throw actionNotFound()
+    }
+    await raiseActionsVersion(trx, tenantId)
+    await audit(trx, actor, {
+      tenantId,
+      action: 'action_name.assigned',
+      targetKind: 'action',
+      targetId: actionType,
+      detail: { plugin_id: pluginId },
+    })
+  })
 }
 
 /**

@@ -12,6 +12,24 @@ export const replayFinished = defineProblem(
   'The replay has finished already',
   'Only a queued or running replay can be cancelled.',
 )
+export const recoveryNotFound = defineProblem(
+  'recovery_not_found',
+  404,
+  'There is no such recovery',
+  'Check the id: GET /api/recoveries lists those of this tenant, or with a platform key and no X-Tenant-Id those of all tenants.',
+)
+export const recoveryFinished = defineProblem(
+  'recovery_finished',
+  409,
+  'The recovery has finished already',
+  'Only a queued or running recovery can be cancelled.',
+)
+export const tooManyRecoveries = defineProblem(
+  'too_many_recoveries',
+  409,
+  'Too many recoveries are open',
+  'Wait until one of them has finished, or cancel one: three may be queued or running for a tenant, and three for all tenants.',
+)
 export const tooManyReplays = defineProblem(
   'too_many_replays',
   409,

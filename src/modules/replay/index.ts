@@ -1,6 +1,7 @@
 /**
  * Replays: delivering to one plugin again what it has had, missed, or never was there for. A replay is a durable
- * job that walks the tenant's events by id.
+ * job that walks the tenant's events by id. A recovery is one for all plugins of a tenant, or of all tenants: it gives each
+ * plugin a replay, and sums up what those came to.
  *
  * What always holds:
  * - The deliveries of a batch and the cursor behind it are one transaction: whoever goes on after a crash neither
@@ -9,11 +10,22 @@
  *   nothing.
  * - An event has one delivery to a plugin. Replaying it makes that one pending again; what is waiting already is
  *   only made due.
+ * - A recovery's replays and the cursor behind their plugins are one transaction, too; a plugin has one replay of it.
  * - The job and its dry run choose by the same code (selection.ts).
  */
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '#config/config.ts'
 import { runJobs } from '#infra/durable-jobs.ts'
+import type { PassResult } from '#lib/async/job-loop.ts'
+import { recoveryRoutes } from './recovery/routes.ts'
+import {
+  NewRecovery,
+  RecoveredPlugin,
+  RecoveredPluginPage,
+  Recovery,
+  RecoveryPage,
+} from './recovery/schemas.ts'
+import * as recovery from './recovery/worker.ts'
 import { replayRoutes } from './routes.ts'
 import { NewReplay, Replay, ReplayEstimate, ReplayPage } from './schemas.ts'
 import { BATCH_SIZE, MAX_WAITING, runReplayTurn } from './worker.ts'
@@ -23,8 +35,16 @@ export default async function replayModule(
   { config }: { config: Config },
 ): Promise<void> {
   app.apiDocument.addTag('replays', 'Delivering again, as durable jobs')
-  for (const schema of [NewReplay, Replay, ReplayEstimate, ReplayPage]) app.addSchema(schema)
-  await app.register(async (routes) => replayRoutes(routes, { db: app.db, signals: app.signals }))
+  const schemas = [
+    ...[NewReplay, Replay, ReplayEstimate, ReplayPage],
+    ...[NewRecovery, Recovery, RecoveryPage, RecoveredPlugin, RecoveredPluginPage],
+  ]
+  for (const schema of schemas) app.addSchema(schema)
+  const routesCtx = { db: app.db, signals: app.signals }
+  await app.register(async (routes) => {
+    replayRoutes(routes, routesCtx)
+    recoveryRoutes(routes, routesCtx)
+  })
 
   const ctx = {
     db: app.workerDb,
@@ -33,5 +53,11 @@ export default async function replayModule(
     batchSize: BATCH_SIZE,
     maxWaiting: MAX_WAITING,
   }
-  runJobs(app, { table: 'replays', turn: (signal) => runReplayTurn(ctx, signal) })
+  // Neither a recovery of thousands of plugins nor many small replays keep the others waiting.
+  let turns = 0
+  const turn = (signal: AbortSignal): Promise<PassResult> =>
+    runReplayTurn(ctx, signal, turns++ % 2 === 0 ? 'own' : 'recovery')
+  runJobs(app, { table: 'replays', turn })
+  const recoveryCtx = { ...ctx, batchSize: recovery.BATCH_SIZE, maxOpen: recovery.MAX_OPEN }
+  runJobs(app, { table: 'recoveries', turn: (signal) => recovery.runRecoveryTurn(recoveryCtx, signal) })
 }

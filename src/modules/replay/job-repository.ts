@@ -6,14 +6,25 @@ import type { Candidate, Criteria, Subscriber } from './selection.ts'
 
 /** A replay that a worker holds. */
 export interface ReplayJob extends Criteria, HeldJob {
+  tenantId: string
   pluginId: string
   cursor: string | null
+  /** Counts and queues nothing. */
+  dryRun: boolean
 }
 
-export async function claimReplay(db: Kysely<DB>, leaseMs: number): Promise<ReplayJob | null> {
+/** Whose replays come first: those that plugins and shops asked for, or those of recoveries. */
+export type Preference = 'own' | 'recovery'
+
+export async function claimReplay(
+  db: Kysely<DB>,
+  leaseMs: number,
+  preference: Preference = 'own',
+): Promise<ReplayJob | null> {
   const columns = sql`j.plugin_id as "pluginId", j.cursor_event_id as cursor, j.since, j.until, j.event,
-    j.delivery_status as "deliveryStatus"`
-  return claimJob<ReplayJob>(db, 'replays', { leaseMs, columns })
+    j.delivery_status as "deliveryStatus", j.dry_run as "dryRun"`
+  const first = preference === 'own' ? sql`recovery_id is not null` : sql`recovery_id is null`
+  return claimJob<ReplayJob>(db, 'replays', { leaseMs, columns, first })
 }
 
 /** Null: the plugin was deleted. */

@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { DB, DeliveryStatus, StoredSubscription } from '#db/schema.ts'
+import type { DB, ReplayedStatus, StoredSubscription } from '#db/schema.ts'
 import type { Replay } from './schemas.ts'
 
 export interface ReplayPlugin {
@@ -7,6 +7,7 @@ export interface ReplayPlugin {
   slug: string
   subscriptions: StoredSubscription[]
   includeOwn: boolean
+  registeredAt: Date
 }
 
 export async function findPlugin(
@@ -16,7 +17,7 @@ export async function findPlugin(
 ): Promise<ReplayPlugin | undefined> {
   return db
     .selectFrom('plugins')
-    .select(['id', 'slug', 'subscriptions', 'include_own as includeOwn'])
+    .select(['id', 'slug', 'subscriptions', 'include_own as includeOwn', 'created_at as registeredAt'])
     .where('tenant_id', '=', tenantId)
     .where('slug', '=', slug)
     .where('deleted_at', 'is', null)
@@ -37,13 +38,14 @@ export async function resolveUntil(db: Kysely<DB>, asked: Date | null): Promise<
   return row.until
 }
 
-/** Makes the others that open a replay for this tenant wait, so that the count stays true until the commit. */
+/** Those of recoveries do not count. Makes the others that open a replay for this tenant wait, so that the count stays true until the commit. */
 export async function countOpenReplays(trx: Transaction<DB>, tenantId: string): Promise<number> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`replays:${tenantId}`}, 0))`.execute(trx)
   const { open } = await trx
     .selectFrom('replays')
     .select((eb) => eb.fn.countAll<number>().as('open'))
     .where('tenant_id', '=', tenantId)
+    .where('recovery_id', 'is', null)
     .where('status', 'in', ['queued', 'running'])
     .executeTakeFirstOrThrow()
   return open
@@ -58,7 +60,7 @@ export async function insertReplay(
     since: Date | null
     until: Date
     event: string | null
-    delivery_status: DeliveryStatus | null
+    delivery_status: ReplayedStatus | null
   },
 ): Promise<void> {
   await trx.insertInto('replays').values(row).execute()
@@ -140,6 +142,8 @@ function selectReplay(db: Kysely<DB>, tenantId: string) {
       'replay.until',
       'replay.event',
       'replay.delivery_status',
+      'replay.dry_run',
+      'replay.recovery_id as recovery',
       'replay.scanned',
       'replay.queued',
       'replay.skipped',

@@ -1,12 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Defaulted, Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
-const DELIVERY_STATUSES = ['pending', 'sent', 'retry', 'failed'] as const
-const JOB_STATUSES = ['queued', 'running', 'completed', 'cancelled', 'failed'] as const
+export const REPLAYED_STATUSES = ['pending', 'sent', 'retry', 'failed', 'undelivered'] as const
+export const JOB_STATUSES = ['queued', 'running', 'completed', 'cancelled', 'failed'] as const
 
-const Time = (description: string) => Type.String({ format: 'date-time', maxLength: 40, description })
+export const Time = (description: string) => Type.String({ format: 'date-time', maxLength: 40, description })
 /** ajv's format also takes `urn:uuid:…`, which Postgres does not: hence the length. */
-const Uuid = Type.String({ format: 'uuid', maxLength: 36 })
+export const Uuid = Type.String({ format: 'uuid', maxLength: 36 })
 
 export const NewReplay = Type.Object(
   {
@@ -20,9 +20,10 @@ export const NewReplay = Type.Object(
       }),
     ),
     status: Type.Optional(
-      StringEnum(DELIVERY_STATUSES, {
+      StringEnum(REPLAYED_STATUSES, {
         description:
-          'Only deliveries that exist and have this status. Left out: every event that the plugin subscribes to now',
+          'Only deliveries that exist and have this status. `undelivered`: events that the plugin subscribes to now, ' +
+          'has never got and that do not wait. Left out: every event that the plugin subscribes to now',
       }),
     ),
     dry_run: Defaulted(Type.Boolean({ default: false, description: 'Count only: nothing is queued' })),
@@ -44,10 +45,14 @@ export const Replay = Type.Object(
     until: Timestamp,
     event: Nullable(Type.String()),
     delivery_status: Nullable(
-      StringEnum(DELIVERY_STATUSES, { description: 'The `status` that was asked for' }),
+      StringEnum(REPLAYED_STATUSES, { description: 'The `status` that was asked for' }),
+    ),
+    dry_run: Type.Boolean({ description: 'It only counts: by a recovery that does' }),
+    recovery: Nullable(
+      Type.String({ format: 'uuid', maxLength: 36, description: 'The recovery that it is a part of' }),
     ),
     scanned: Type.Integer({ description: 'Events that were looked at so far' }),
-    queued: Type.Integer({ description: 'Deliveries that were queued so far' }),
+    queued: Type.Integer({ description: 'Deliveries that were queued so far, or would have been' }),
     skipped: Type.Integer({
       description:
         'Events that cannot be delivered again: their bodies have aged out or were erased, or the filter of the ' +

@@ -1,5 +1,5 @@
 import { readJson } from '#db/json.ts'
-import type { DeliveryStatus, StoredSubscription } from '#db/schema.ts'
+import type { DeliveryStatus, ReplayedStatus, StoredSubscription } from '#db/schema.ts'
 import { evaluateCondition } from '#lib/condition/index.ts'
 import { earlierValue } from '#lib/condition/earlier-value.ts'
 import type { Verdict } from '#lib/async/fair-budget.ts'
@@ -13,7 +13,7 @@ export interface Criteria {
   until: Date
   /** Event pattern. */
   event: string | null
-  deliveryStatus: DeliveryStatus | null
+  deliveryStatus: ReplayedStatus | null
 }
 
 export interface Candidate {
@@ -46,20 +46,23 @@ export interface Selection {
 
 /**
  * With a delivery status: deliveries of that status, whatever the plugin subscribes to by now. Without: events
- * that the plugin's subscriptions take, with their filters, whether or not there was ever a delivery.
+ * that the plugin's subscriptions take, with their filters, whether or not there was ever a delivery. `undelivered`:
+ * those of them that were never sent and do not wait.
  */
 export function createSelection(criteria: Criteria, subscriber: Subscriber): Selection {
   const { subscriptions, includeOwn } = subscriber
   const { event: pattern, deliveryStatus } = criteria
-  const needsBodies = deliveryStatus === null && subscriptions.some(({ filter }) => filter != null)
+  const isByStatus = deliveryStatus !== null && deliveryStatus !== 'undelivered'
+  const needsBodies = !isByStatus && subscriptions.some(({ filter }) => filter != null)
 
   function choose(candidate: Candidate): Choice {
     const { event } = candidate
     if (!candidate.in_range || (pattern !== null && !matchesPattern(pattern, event))) return 'leave'
-    if (deliveryStatus !== null) {
+    if (isByStatus) {
       if (candidate.delivery_status !== deliveryStatus) return 'leave'
       return candidate.has_body ? 'take' : 'gone'
     }
+    if (deliveryStatus === 'undelivered' && isUnderWay(candidate)) return 'leave'
     if (candidate.is_own && !includeOwn) return 'leave'
     const matching = subscriptions.filter((subscription) => matchesPattern(subscription.event, event))
     if (matching.length === 0) return 'leave'
@@ -71,6 +74,10 @@ export function createSelection(criteria: Criteria, subscriber: Subscriber): Sel
   }
 
   return { needsBodies, choose }
+}
+
+function isUnderWay({ delivery_status: status }: Candidate): boolean {
+  return status !== null && status !== 'failed'
 }
 
 /** What the filters may cost for one event. */

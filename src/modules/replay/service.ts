@@ -148,26 +148,53 @@ async function readRequest(
   slug: string,
   input: NewReplay,
 ): Promise<{ plugin: ReplayPlugin; criteria: Criteria }> {
-  const errors: FieldError[] = []
-  const since = timeOf('/since', input.since, errors)
-  const asked = timeOf('/until', input.until, errors)
-  if (input.event !== undefined && !isEventPattern(input.event)) {
-    errors.push({ pointer: '/event', detail: 'must be an event type, a prefix such as `order.*`, or `*`' })
-  }
-  if (errors.length > 0) throw invalidRequest(undefined, { errors })
+  const asked = readFilter(input)
   const plugin = await findPlugin(ctx.db, tenantId, slug)
   // A plugin's key is remembered for seconds, and by then its slug may be another plugin's.
   if (plugin === undefined || (actor.pluginId !== null && actor.pluginId !== plugin.id))
     throw pluginNotFound()
-  const until = await resolveUntil(ctx.db, asked)
-  if (since !== null && since >= until) {
-    const detail = 'must be before until, and not in the future'
-    throw invalidRequest(undefined, { errors: [{ pointer: '/since', detail }] })
-  }
+  const filter = await resolveFilter(ctx.db, asked)
+  // By its own key a plugin gets nothing from before it was there; the shop may have it sent.
+  const isOwn = actor.pluginId !== null && input.status === undefined
+  const { registeredAt } = plugin
+  const isEarlier = filter.since === null || filter.since < registeredAt
   return {
     plugin,
-    criteria: { since, until, event: input.event ?? null, deliveryStatus: input.status ?? null },
+    criteria: {
+      ...filter,
+      since: isOwn && isEarlier ? registeredAt : filter.since,
+      deliveryStatus: input.status ?? null,
+    },
   }
+}
+
+interface Filter {
+  since: Date | null
+  until: Date | null
+  event: string | null
+}
+
+/** @throws `invalid_request` */
+export function readFilter(input: Pick<NewReplay, 'since' | 'until' | 'event'>): Filter {
+  const errors: FieldError[] = []
+  const since = timeOf('/since', input.since, errors)
+  const until = timeOf('/until', input.until, errors)
+  if (input.event !== undefined && !isEventPattern(input.event)) {
+    errors.push({ pointer: '/event', detail: 'must be an event type, a prefix such as `order.*`, or `*`' })
+  }
+  if (errors.length > 0) throw invalidRequest(undefined, { errors })
+  return { since, until, event: input.event ?? null }
+}
+
+/** Says until when exactly. @throws `invalid_request` if there is no time between */
+export async function resolveFilter<F extends Filter>(
+  db: Kysely<DB>,
+  filter: F,
+): Promise<F & { until: Date }> {
+  const until = await resolveUntil(db, filter.until)
+  if (filter.since === null || filter.since < until) return { ...filter, until }
+  const detail = 'must be before until, and not in the future'
+  throw invalidRequest(undefined, { errors: [{ pointer: '/since', detail }] })
 }
 
 function timeOf(pointer: string, text: string | undefined, errors: FieldError[]): Date | null {

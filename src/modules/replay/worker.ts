@@ -15,6 +15,7 @@ import {
   findSubscriber,
   queueDeliveries,
   readBatch,
+  type Preference,
   type ReplayJob,
   type ScannedEvent,
 } from './job-repository.ts'
@@ -39,8 +40,12 @@ const PAUSE_MS = 5_000
 const BATCHES_A_TURN = 50
 
 /** Works on one replay for one turn. */
-export async function runReplayTurn(ctx: ReplayWorkerContext, signal?: AbortSignal): Promise<PassResult> {
-  const job = await claimReplay(ctx.db, ctx.leaseMs)
+export async function runReplayTurn(
+  ctx: ReplayWorkerContext,
+  signal?: AbortSignal,
+  preference?: Preference,
+): Promise<PassResult> {
+  const job = await claimReplay(ctx.db, ctx.leaseMs, preference)
   if (job === null) return 'idle'
   await workOn(ctx, job, signal)
   return 'more'
@@ -49,6 +54,7 @@ export async function runReplayTurn(ctx: ReplayWorkerContext, signal?: AbortSign
 async function workOn(ctx: ReplayWorkerContext, job: ReplayJob, signal?: AbortSignal): Promise<void> {
   let room = 0
   for (let batch = 0; batch < BATCHES_A_TURN && signal?.aborted !== true; batch++) {
+    if (room <= 0 && job.dryRun) room = Infinity
     if (room <= 0) room = ctx.maxWaiting - (await countWaiting(ctx.db, job, ctx.maxWaiting))
     if (room <= 0) {
       await releaseJob(ctx.db, 'replays', job, PAUSE_MS)
@@ -91,7 +97,8 @@ export async function runReplayBatch(
   const queued = await retryWhileLocked(() =>
     ctx.db.transaction().execute(async (trx) => {
       if (!(await holdJob(trx, 'replays', job))) return null
-      const count = chosen.take.length === 0 ? 0 : await queueDeliveries(trx, job, chosen.take)
+      const { length } = chosen.take
+      const count = length === 0 || job.dryRun ? length : await queueDeliveries(trx, job, chosen.take)
       const progress = { cursor: last.id, scanned: events.length, queued: count, skipped: chosen.gone }
       await advanceReplay(trx, job, progress, ctx.leaseMs)
       return count
@@ -99,7 +106,7 @@ export async function runReplayBatch(
   )
   if (queued === null) return 'ended'
   job.cursor = last.id
-  if (queued > 0) ctx.signals.publish('deliveries_due', [job.pluginId])
+  if (queued > 0 && !job.dryRun) ctx.signals.publish('deliveries_due', [job.pluginId])
   return { queued }
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
-import { deleteEnrolments, deleteFlows, deleteVersions } from './flow-repository.ts'
+import { deleteEnrolments, deleteSetAside, deleteFlows, deleteVersions } from './flow-repository.ts'
 import {
   ageChildren,
   ageRecords,
@@ -31,6 +31,8 @@ export async function ageAutomations(run: Run, before: Date, bodiesBefore: Date)
     counts[name] += await walk(run, kind, 'delete', before)
     counts.records_emptied += await walk(run, kind, 'empty', bodiesBefore)
   }
+  const beforeId = lowestIdAt(before.getTime() + ID_CLOCK_SLACK_MS)
+  await untilNone(run, (limit) => deleteSetAside(run.db, beforeId, limit))
   counts.enrolments += await untilNone(run, (limit) => deleteEnrolments(run.db, new Date(run.now), limit))
   if (placeOf(run, 'flows').since < run.now) return
   counts.flows += await untilNone(run, (limit) => deleteFlows(run.db, before, limit), FLOWS_A_STATEMENT)

@@ -146,7 +146,7 @@ export async function deleteEvents(
   )
 }
 
-export type JobTable = 'replays' | 'erasures'
+export type JobTable = 'replays' | 'recoveries' | 'erasures' | 'bulk_changes'
 
 /** Jobs that ended before then. Their ids are in the order of their making, and none ends before it is made. */
 export async function deleteJobs(

@@ -68,7 +68,7 @@ async function ageOut(
   await eachOldBatch(run, 'bodies', bodiesBefore, (tenantId, ids) => expireBatch(run, tenantId, ids))
   await ageAutomations(run, before, bodiesBefore)
   const beforeId = lowestIdAt(before.getTime() + ID_CLOCK_SLACK_MS)
-  for (const table of ['replays', 'erasures'] as const) {
+  for (const table of ['replays', 'recoveries', 'erasures', 'bulk_changes'] as const) {
     counts.jobs += await untilNone(run, (limit) => deleteJobs(run.db, table, beforeId, before, limit))
   }
   counts.keys += await untilNone(run, (limit) => deleteRevokedKeys(run.db, before, limit))

@@ -13,7 +13,6 @@ export function tenantRoutes(app: FastifyInstance, ctx: TenantContext): void {
   api.get(
     '/api/tenant',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'getTenant',
         tags,
@@ -28,7 +27,6 @@ export function tenantRoutes(app: FastifyInstance, ctx: TenantContext): void {
   api.patch(
     '/api/tenant',
     {
-      config: { access: { role: 'admin' } },
       schema: {
         operationId: 'changeTenant',
         tags,
@@ -47,7 +45,6 @@ export function tenantRoutes(app: FastifyInstance, ctx: TenantContext): void {
   api.get(
     '/api/usage',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'getUsage',
         tags,
@@ -62,7 +59,6 @@ export function tenantRoutes(app: FastifyInstance, ctx: TenantContext): void {
   api.put(
     '/api/tenant/quotas',
     {
-      config: { access: { role: 'platform' } },
       schema: {
         operationId: 'setQuotas',
         tags,

@@ -1,15 +1,17 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
-import { queueState } from '#infra/queue-state.ts'
 import { now } from '#lib/clock.ts'
-import { type DeliveryTarget, signedHeaders, type WebhookMessage } from './destinations/attempt.ts'
 import { applyEffect } from './health/effects.ts'
 import { deliveryRoutes } from './log/routes.ts'
 import { Delivery, DeliveryAttempt, DeliveryDetail, DeliveryPage, ProcessedCounts } from './log/schemas.ts'
 import { type DeliveryContext, findTarget, sendTest, type TestResult } from './log/service.ts'
 import { webhookDocuments } from './openapi.ts'
-import { TargetCache } from './destinations/targets.ts'
+import type { Destination } from './destinations/destination.ts'
+import { type DeliveryTarget, TargetCache } from './destinations/targets.ts'
+import { signedHeaders, WebhookDestination, type WebhookMessage } from './destinations/webhook.ts'
+import { queueState } from './due/queue-repository.ts'
+import { addQueueGauges } from './metrics.ts'
 import { DeliveryWorker } from './worker.ts'
 
 /**
@@ -18,13 +20,13 @@ import { DeliveryWorker } from './worker.ts'
  *
  * What always holds:
  * - A delivery's outcome is written only by the worker that holds its plugin's lane (`delivery_lanes`): lease and
- *   fencing token stand in the statement's `where` (outcome-repository.ts). A worker that lost its lane writes nothing.
+ *   fencing token stand in the statement's `where` (outcomes/repository.ts). A worker that lost its lane writes nothing.
  * - A delivery leaves `pending` and `retry` only by an outcome, by being given up (skip, delete, erase) or not at all.
  * - Every attempt of a delivery carries the event's id as `webhook-id` and the bytes decided at intake.
  * - No database connection is held during an attempt.
  *
- * Where is a delivery retried? `verdict.ts` decides, `outcome-repository.ts` writes when it is due, `due-reader.ts`
- * finds it when it is.
+ * Where is a delivery retried? `destinations/webhook.ts` says what an answer means, `outcomes/verdict.ts` decides,
+ * `outcomes/repository.ts` writes when it is due, `due/reader.ts` finds it when it is.
  */
 export interface DeliveryService {
   /** `POST /api/plugins/{slug}/test`. @returns undefined if there is no such plugin @throws `secret_unreadable` */
@@ -36,7 +38,7 @@ export interface DeliveryService {
   createWorker(options: { tenantId: string | null; now?: () => Date }): DeliveryWorker
 }
 
-export type { DeliveryTarget } from './destinations/attempt.ts'
+export type { DeliveryTarget } from './destinations/targets.ts'
 export { secretUnreadable } from './errors.ts'
 
 export { SIGNATURE_HEADERS } from './openapi.ts'
@@ -51,12 +53,14 @@ export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
     const targets = new TargetCache(app.workerDb, app.secretBox, config.delivery, app.log)
     const effects = { db: app.workerDb, events: app.events, signals: app.signals }
+    const destinationOf = (target: DeliveryTarget): Destination => new WebhookDestination(app.egress, target)
     const createWorker: DeliveryService['createWorker'] = ({ tenantId, now }) =>
       new DeliveryWorker(
         {
           pool: app.pools.worker,
-          egress: app.egress,
+          secretBox: app.secretBox,
           targets,
+          destinationOf,
           metrics: app.metrics,
           log: app.log,
           announceFree: (pluginId) => app.signals.publish('deliveries_due', [pluginId]),
@@ -73,8 +77,8 @@ export default fp(
       )
     const ctx: DeliveryContext = {
       db: app.db,
-      egress: app.egress,
       targets,
+      destinationOf,
       signals: app.signals,
       createWorker: (tenantId) => createWorker({ tenantId }),
     }
@@ -86,6 +90,7 @@ export default fp(
       sendTest: (tenantId, pluginId) => sendTest(ctx, tenantId, pluginId),
       createWorker,
     } satisfies DeliveryService)
+    addQueueGauges(app.metrics.registry, () => queueState(app.pools.api))
     for (const schema of [Delivery, DeliveryAttempt, DeliveryDetail, DeliveryPage, ProcessedCounts])
       app.addSchema(schema)
     await app.register(async (routes) => deliveryRoutes(routes, ctx))

@@ -43,6 +43,14 @@ const DELIVERY_HEADERS = [
     example: 'product.created',
   },
   {
+    name: 'webhook-publisher',
+    description:
+      'Who says so: `platform`, which is the platform, the shop or the service, or the slug of the plugin that ' +
+      'published the event by its own key',
+    schema: { type: 'string' },
+    example: 'platform',
+  },
+  {
     name: 'webhook-attempt',
     description: 'Which attempt at this delivery it is: 1 for the first',
     schema: { type: 'string', pattern: '^\\d+$' },
@@ -60,7 +68,17 @@ const DELIVERY_HEADERS = [
     schema: { type: 'string', pattern: '^\\d+$' },
     example: '1',
   },
-].map((header) => ({ ...header, in: 'header', required: header.name !== 'x-causation-id' }))
+  {
+    name: 'x-causation-token',
+    description: 'What id and depth are believed by when they are handed back: to be handed back with them',
+    schema: { type: 'string', pattern: '^[A-Za-z0-9_-]+$' },
+    example: 'rKk0pQ8mE2V1yQe0nq3m1l7C5h0tJ9b6Yd4sZwXaUvE',
+  },
+].map((header) => ({
+  ...header,
+  in: 'header',
+  required: !['x-causation-id', 'x-causation-token'].includes(header.name),
+}))
 
 const RESPONSES = {
   '2XX': { description: 'The delivery is done. Answer before you work on it' },

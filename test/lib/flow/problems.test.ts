@@ -44,7 +44,7 @@ t.test('codes are documented, and found', (t) => {
   const described = describeFlowProblems()
   for (const { code, title } of described) t.match(title, /^[A-Z"]/, code)
   const rest = Object.keys(FLOW_PROBLEMS).filter((code) => !seen.has(code))
-  t.same(rest, ['too_many_problems', 'ambiguous_action', 'template_too_large', 'operator_unavailable'])
+  t.same(rest, ['too_many_problems', 'template_too_large', 'operator_unavailable'])
   t.end()
 })
 

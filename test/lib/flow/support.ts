@@ -74,6 +74,10 @@ export const catalogue: FlowCatalogue = {
     ],
     ['lead.replied', { schema: null, plugin_id: 'crm-id' }],
   ]),
+  connections: new Map([
+    ['scores', { hosts: ['example.com'], allows: (url: string) => URL.parse(url)?.host === 'example.com' }],
+  ]),
+  variables: new Set(['support_email']),
   resolvePlugin(ref) {
     const slug = ref.replace(/-id$/, '')
     const known = ['email-marketing', 'logging-plugin', 'sleeping']
@@ -89,9 +93,7 @@ export const catalogue: FlowCatalogue = {
       (each) =>
         each.action_type === actionType && (pluginRef === null || each.plugin_id === (plugin?.id ?? null)),
     )
-    return found
-      ? { action: found }
-      : { problem: 'unknown_action', message: 'There is no such action.', candidates: ['anything'] }
+    return found ? { action: found } : { problem: 'unknown_action', message: 'There is no such action.' }
   },
 }
 

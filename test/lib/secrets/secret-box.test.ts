@@ -57,3 +57,21 @@ t.test('a master key has 32 bytes', (t) => {
   t.doesNotThrow(() => createSecretBox(key, [key]))
   t.end()
 })
+
+t.test('a signature is known again in its context, also after the master key was rotated', (t) => {
+  const [old, current] = [randomBytes(32), randomBytes(32)]
+  const before = createSecretBox(old)
+  const signature = before.sign('event 1', CONTEXT)
+  t.ok(before.isSigned('event 1', CONTEXT, signature))
+  t.ok(createSecretBox(current, [old]).isSigned('event 1', CONTEXT, signature))
+  t.notOk(createSecretBox(current).isSigned('event 1', CONTEXT, signature))
+  for (const [text, context, given] of [
+    ['event 2', CONTEXT, signature],
+    ['event 1', 'tenant:other:secret', signature],
+    ['event 1', CONTEXT, signature.slice(1)],
+    ['event 1', CONTEXT, ''],
+  ] as const) {
+    t.notOk(before.isSigned(text, context, given))
+  }
+  t.end()
+})

@@ -3,7 +3,7 @@ import t from 'tap'
 import { DueWork } from '#modules/automation/due-work.ts'
 import { clientFor } from '#test/support/app.ts'
 import { startReceiver } from '#test/support/receiver.ts'
-import { eventually } from '#test/examples/until.ts'
+import { eventually } from '#test/support/deliveries.ts'
 import { startPlatformWorld } from '#test/modules/flow-template/support.ts'
 import { type Automation, crmOf, DAY_MS, HOUR_MS, made, MIGUEL } from './support.ts'
 

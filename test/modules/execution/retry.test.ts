@@ -14,7 +14,6 @@ import {
 } from '#test/modules/flow-engine/support.ts'
 import { latest, read, refusal, retry } from './support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 /** Sets a variable, makes a thing, and uses both in a call that fails until the receiver is told otherwise. */

@@ -3,7 +3,6 @@ import type { EventMatch } from '#lib/flow/types.ts'
 import { flowOf, outcomes, settings, type Shop, startWorld, wait, HOUR_MS } from './support.ts'
 import { lastStep, waitEvent } from './wait/support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 /** What an id is sent as when the flow starts and in what comes later, as JSON, and whether both are one thing. */

@@ -2,7 +2,6 @@ import t from 'tap'
 import type { Shop } from './support.ts'
 import { flowOf, HOUR_MS, outcomes, post, startReceiver, step, startWorld, wait } from './support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t, { FLOW_MAX_STARTS_PER_MINUTE: '5' })
 
 type Labels = Record<string, string>

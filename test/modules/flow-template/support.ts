@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { PLATFORM_TOKEN, type Shop as PlatformShop, shopOf, startShop } from '#test/examples/shop.ts'
-import { eventually } from '#test/examples/until.ts'
+import { eventually } from '#test/support/deliveries.ts'
 import { outcomes, type Shop, startWorld, type World } from '#test/modules/flow-engine/support.ts'
 
 export { DAY_MS, HOUR_MS, MINUTE_MS } from '#test/modules/flow-engine/support.ts'

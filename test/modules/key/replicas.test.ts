@@ -5,10 +5,9 @@ import { buildApp } from '#src/app.ts'
 import { parseEgressAllow } from '#infra/egress/index.ts'
 import { createSecretBox } from '#lib/secrets/secret-box.ts'
 import type { ApiKeyWithSecret } from '#modules/key/schemas.ts'
-import { clientFor, startApp } from '#test/support/app.ts'
+import { clientFor, PATIENT, startApp } from '#test/support/app.ts'
 
-/** Well below the 5 s after which a replica would ask again by itself. */
-const AT_ONCE_MS = 2_000
+const PATIENCE_MS = 60_000
 
 t.test('a key that one replica revokes is refused by the others at once', async (t) => {
   const here = await startApp(t)
@@ -18,6 +17,7 @@ t.test('a key that one replica revokes is refused by the others at once', async 
     secretBox: createSecretBox(randomBytes(32)),
     egress: { allow: parseEgressAllow(''), dnsServers: [], httpsOnly: false },
     openTenantId: null,
+    limits: PATIENT,
   })
   t.teardown(() => there.close())
   await there.ready()
@@ -28,10 +28,14 @@ t.test('a key that one replica revokes is refused by the others at once', async 
   const client = clientFor(there, tenant.id, key)
   t.equal((await client.get('/api/tenant')).statusCode, 200)
 
+  // Time stands still for what is remembered: only a signal makes a replica ask again.
+  const now = performance.now()
+  performance.now = () => now
+  t.teardown(() => Reflect.deleteProperty(performance, 'now'))
   await tenant.delete(`/api/keys/${id}`)
-  const revokedAt = performance.now()
+  const giveUpAt = Date.now() + PATIENCE_MS
   let status = 200
-  while (status !== 401 && performance.now() - revokedAt < AT_ONCE_MS) {
+  while (status !== 401 && Date.now() < giveUpAt) {
     status = (await client.get('/api/tenant')).statusCode
   }
   t.equal(status, 401)

@@ -7,8 +7,6 @@ import type { MessageDraft, MessageKey, RecordedMessage } from '#modules/message
 import { startApp, type TestApp } from '#test/support/app.ts'
 import { type AiServer, completion, startAi } from './support.ts'
 
-t.setTimeout(120_000)
-
 const KEY = 'sk-operators-own-key-000000'
 const PROMPT = compileTemplateTree('Thank {{trigger.name}}')
 
@@ -175,9 +173,7 @@ t.test('whatever the API does, the template is there', async (t) => {
   for (const [name, arrange, reason] of cases) {
     t.test(`${name}: ${reason}`, async (t) => {
       arrange()
-      const startedAt = performance.now()
       t.match(await compose(service, draft()), byTemplate(reason))
-      t.ok(performance.now() - startedAt < 10_000, 'within the deadline, however loaded the machine is')
       ai.say('well again')
       t.match(await compose(service, draft()), { source: 'ai' })
     })

@@ -1,6 +1,8 @@
 import { sql } from 'kysely'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import { isSerialisationConflict } from '#db/errors.ts'
 import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { lockWaits } from '#test/support/locks.ts'
 import {
   auditOf,
   clientOf,
@@ -301,29 +303,42 @@ t.test('viewers and the plugin itself change nothing', async (t) => {
   }
 })
 
-/** Resolves once a request's statement waits for a lock. */
-async function lockWait(): Promise<void> {
-  for (;;) {
-    const { rows } = await sql`select from pg_stat_activity
-      where datname = current_database() and application_name = 'bcs-api' and wait_event_type = 'Lock'`.execute(
-      db,
-    )
-    if (rows.length > 0) return
-  }
-}
+const HEAD_ON_TRIES = 10
 
 t.test('a change that meets another transaction head-on is made all the same', async (t) => {
+  // Postgres ends one of the two, the one that finds out first. It is the test's that is to go on.
+  for (let tries = 1; ; tries++) {
+    const { status, isVictim } = await headOn(t)
+    // On a busy machine the change may look for a deadlock before there is one, and then waits too long for its lock.
+    if (tries < HEAD_ON_TRIES && (isVictim || status === 503)) continue
+    t.equal(isVictim, false)
+    t.equal(status, 200)
+    break
+  }
+})
+
+/** Changes a plugin while a transaction has locked the tenant and wants the plugin. */
+async function headOn(t: Test): Promise<{ status: number; isVictim: boolean }> {
   const tenant = service.tenant()
   const { id } = await register(t, tenant)
-  const response = await db.transaction().execute(async (trx) => {
-    await trx.selectFrom('tenants').select('id').where('id', '=', tenant.id).forUpdate().execute()
-    const patched = tenant.patch(PATH, { events: ['*'] })
-    await lockWait()
-    await trx.selectFrom('plugins').select('id').where('id', '=', id).forUpdate().execute()
-    return { patched }
-  })
-  t.match((await response.patched).json(), { events: ['*'], revision: 2 })
-})
+  let patched: ReturnType<typeof tenant.patch> | undefined
+  let isVictim = false
+  try {
+    await db.transaction().execute(async (trx) => {
+      await sql`set local deadlock_timeout = '1 min'`.execute(trx)
+      await trx.selectFrom('tenants').select('id').where('id', '=', tenant.id).forUpdate().execute()
+      patched = tenant.patch(PATH, { events: ['*'] })
+      await lockWaits(db)
+      await trx.selectFrom('plugins').select('id').where('id', '=', id).forUpdate().execute()
+    })
+  } catch (error) {
+    if (!isSerialisationConflict(error)) throw error
+    isVictim = true
+  }
+  const answered = await patched
+  if (answered?.statusCode === 200) t.match(answered.json(), { events: ['*'], revision: 2 })
+  return { status: answered?.statusCode ?? 0, isVictim }
+}
 
 t.test('a plugin that stays locked is a 503 that can be tried again', async (t) => {
   const tenant = service.tenant()

@@ -7,7 +7,7 @@ import { loadConfig } from '#config/config.ts'
 import { parseEgressAllow } from '#infra/egress/index.ts'
 import { secretContext } from '#infra/secrets.ts'
 import { createSecretBox } from '#lib/secrets/secret-box.ts'
-import { clientFor, TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { clientFor, PATIENT, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { WEBHOOK_URL } from './support.ts'
 
@@ -26,6 +26,7 @@ t.test('no secret of a plugin is ever logged, whatever the level and the outcome
     secretBox: createSecretBox(randomBytes(32)),
     egress: { allow: parseEgressAllow('127.0.0.0/8'), dnsServers: [], httpsOnly: false },
     openTenantId: null,
+    limits: PATIENT,
   })
   t.teardown(() => app.close())
   const tenant = clientFor(app, crypto.randomUUID(), TEST_PLATFORM_KEY)

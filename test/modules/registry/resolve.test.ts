@@ -40,28 +40,69 @@ t.test('a plugin is named by its id or slug, or not at all where it alone has th
   })
 })
 
-t.test('where several plugins have it, the answer lists them', async (t) => {
+t.test('a name belongs to whom it belonged first, until an admin decides', async (t) => {
   const tenant = service.tenant()
   for (const slug of ['sms', 'crm']) {
     await register(t, tenant, { slug, name: slug })
     await registerActions(t, tenant, slug, [{ action_type: 'ping', title: slug }])
   }
-  t.match(await registry.resolve(tenant.id, 'ping', null), {
-    problem: 'ambiguous_action',
-    candidates: ['crm', 'sms'],
-  })
-  t.match(await registry.resolve(tenant.id, 'ping', 'sms'), { action: { title: 'sms' } })
+  const meant = async () => registry.resolve(tenant.id, 'ping', null)
+  t.match(await meant(), { action: { title: 'sms' } }, 'a newcomer changes nothing')
+  t.match(await registry.resolve(tenant.id, 'ping', 'crm'), { action: { title: 'crm', is_default: false } })
+  await registerActions(t, tenant, 'sms', [{ action_type: 'ping', title: 'sms again' }])
+  t.match(await meant(), { action: { title: 'sms again' } })
   await tenant.post('/api/plugins/sms/pause')
-  t.match(await registry.resolve(tenant.id, 'ping', 'sms'), { problem: 'plugin_inactive' })
-  t.match(
-    await registry.resolve(tenant.id, 'ping', null),
-    { problem: 'ambiguous_action' },
-    'a pause decides nothing',
-  )
-  await tenant.delete('/api/plugins/crm')
-  t.match(await registry.resolve(tenant.id, 'ping', null), { problem: 'plugin_inactive' })
+  t.match(await meant(), { problem: 'plugin_inactive' }, 'a pause gives it to nobody else')
   await tenant.post('/api/plugins/sms/resume')
-  t.match(await registry.resolve(tenant.id, 'ping', null), { action: { title: 'sms' } })
+
+  const choose = (plugin: string, name = 'ping') =>
+    tenant.put(`/api/plugins/actions/${name}/owner`, { plugin })
+  t.match((await choose('crm')).json(), { plugin: 'crm', action_type: 'ping', is_default: true })
+  t.match(await meant(), { action: { title: 'crm' } })
+  t.match((await tenant.get('/api/plugins/actions?source=plugin')).json(), {
+    data: [
+      { plugin: 'crm', is_default: true },
+      { plugin: 'sms', is_default: false },
+    ],
+  })
+  t.match((await tenant.get('/api/plugins/sms/actions')).json(), { data: [{ is_default: false }] })
+  t.match(await choose('nobody').then((answer) => answer.json<object>()), { code: 'plugin_not_found' })
+  t.match((await choose('sms', 'pong')).json(), { status: 404, code: 'action_not_found' })
+  const audited = await service.db
+    .selectFrom('audit_log')
+    .select(['action', 'target_id'])
+    .where('tenant_id', '=', tenant.id)
+    .where('action', '=', 'action_name.assigned')
+    .execute()
+  t.strictSame(audited, [{ action: 'action_name.assigned', target_id: 'ping' }])
+
+  t.match((await choose('sms')).json(), { plugin: 'sms' }, 'the last word counts')
+  t.match(await meant(), { action: { title: 'sms again' } })
+  const again = await tenant.post('/api/plugins/crm/register-actions', {
+    actions: [
+      { action_type: 'ping', title: 'crm' },
+      { action_type: 'pong', title: 'crm' },
+    ],
+  })
+  t.match(again.json(), { actions: [{ is_default: false }, { is_default: true }] })
+
+  await tenant.delete('/api/plugins/sms')
+  t.match(await meant(), { action: { title: 'crm' } }, 'when its owner is gone the next one has it')
+  await register(t, tenant, { slug: 'sms', name: 'sms' })
+  await registerActions(t, tenant, 'sms', [{ action_type: 'ping', title: 'new' }])
+  t.match(await meant(), { action: { title: 'crm' } })
+})
+
+t.test('who gives an action up has its name no longer', async (t) => {
+  const tenant = service.tenant()
+  const ping = { action_type: 'ping', title: 'ping' }
+  for (const slug of ['one', 'two']) {
+    await register(t, tenant, { slug, name: slug })
+    await registerActions(t, tenant, slug, [ping])
+  }
+  await registerActions(t, tenant, 'one', [])
+  await registerActions(t, tenant, 'one', [ping])
+  t.match(await registry.resolve(tenant.id, 'ping', null), { action: { plugin: 'two' } })
 })
 
 t.test('no plugin may be called platform', async (t) => {

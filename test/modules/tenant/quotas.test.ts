@@ -35,11 +35,14 @@ t.test('usage shows every quota with its default, also of a shop that nothing wa
   t.strictSame(Object.keys(quotas).sort(), [
     'active_flow_bytes',
     'active_flows',
+    'connections',
     'dispatches_per_minute',
     'events_per_minute',
     'filter_bytes',
     'keys',
     'plugins',
+    'variable_bytes',
+    'variables',
   ])
   for (const [name, { used, limit, default: usual }] of Object.entries(quotas)) {
     t.equal(used, 0, name)

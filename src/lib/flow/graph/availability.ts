@@ -1,7 +1,9 @@
+import type { ReadStep } from '../read/step.ts'
+import { definitionOf } from '../steps/index.ts'
 import type { Edge, FlowGraph } from './links.ts'
 import type { Structure } from './structure.ts'
 
-/** What certainly holds when a step starts: the steps that have succeeded and the variables that are set. */
+/** Says what certainly holds when a step starts: the steps that have succeeded and the variables that are set. */
 export interface Availability {
   hasStep(at: string, id: string): boolean
   hasVariable(at: string, name: string): boolean
@@ -9,13 +11,14 @@ export interface Availability {
   isSetSomewhere(name: string): boolean
 }
 
-/** Ports by which a step leaves without a result. */
-const WITHOUT_RESULT = ['error', 'timeout', 'body']
+/** Ports by which a step of any type leaves without an output. */
+const WITHOUT_OUTPUT = ['error', 'body']
 const BITS = 32
 
-/** Whether the step that is left by it has a result then. */
-export function givesResult({ port }: Edge): boolean {
-  return !WITHOUT_RESULT.includes(port)
+/** Tells a way behind which the step that is left by it has an output. */
+export function givesOutput({ steps }: FlowGraph, { from, port }: Edge): boolean {
+  const step = steps.get(from)
+  return !WITHOUT_OUTPUT.includes(port) && !(step && definitionOf(step.type).withoutOutput.includes(port))
 }
 
 /**
@@ -48,7 +51,7 @@ export function* findAvailability(
     const holds = at.get(id)
     if (!holds || !structure.reachable.has(id)) continue
     for (const edge of graph.edges.get(id) ?? []) {
-      merge(at, edge.to, after(holds, edge, own.get(edge.from) ?? []))
+      merge(at, edge.to, givesOutput(graph, edge) ? after(holds, own.get(edge.from) ?? []) : holds.slice())
       yield
     }
   }
@@ -65,9 +68,8 @@ export function* findAvailability(
 }
 
 /** @param own the facts that the step itself brings */
-function after(holds: Uint32Array, edge: Edge, own: readonly number[]): Uint32Array {
+function after(holds: Uint32Array, own: readonly number[]): Uint32Array {
   const result = holds.slice()
-  if (!givesResult(edge)) return result
   for (const fact of own) set(result, fact)
   return result
 }
@@ -81,9 +83,8 @@ function merge(at: Map<string, Uint32Array>, id: string, coming: Uint32Array): v
   for (let index = 0; index < known.length; index++) known[index] = (known[index] ?? 0) & (coming[index] ?? 0)
 }
 
-function variablesOf(step: { type: string; config: object | null } | undefined): string[] {
-  if (step?.type !== 'set' || !step.config) return []
-  return Object.keys((step.config as { variables: object }).variables)
+function variablesOf({ type, config }: ReadStep): readonly string[] {
+  return (config && definitionOf(type).variables?.names(config)) ?? []
 }
 
 function stepFact(id: string): string {

@@ -1,8 +1,8 @@
 import { followingOf } from '../read/drafts.ts'
 import type { Compilation } from '../read/reader.ts'
-import type { ReadStep } from '../read/steps/index.ts'
-import { STEP_TYPES } from '../read/steps/index.ts'
-import { END } from '../types.ts'
+import type { ReadStep } from '../read/step.ts'
+import { definitionOf } from '../steps/index.ts'
+import { END } from '../elements.ts'
 
 /** One way from a step to another. */
 export interface Edge {
@@ -28,8 +28,8 @@ export function* linkSteps(
 ): Generator<undefined, FlowGraph> {
   const graph: FlowGraph = { steps, next: new Map(), edges: new Map(), hasUnknownTarget: false }
   // What follows a loop depends on where its body ends, hence loops last.
-  const loops = [...steps.values()].filter(({ type }) => type === 'for_each')
-  const others = [...steps.values()].filter(({ type }) => type !== 'for_each')
+  const loops = [...steps.values()].filter(isLoop)
+  const others = [...steps.values()].filter((step) => !isLoop(step))
   for (const each of [...others, ...loops]) {
     linkStep(compilation, graph, each)
     yield
@@ -87,14 +87,14 @@ function reportUnknown(
   compilation.problems.report(code, [...draft.path, member], message, draft.id)
 }
 
-/** Null: an error that goes to the flow's handlers. */
+/** Returns where a port leads that is left out; null: an error goes to the flow's handlers. */
 function defaultTarget(graph: FlowGraph, each: ReadStep, port: string): string | null {
   if (port === 'error') return null
-  if (!STEP_TYPES[each.type].goesOn.includes(port)) return END
-  return port === 'done' ? afterLoop(graph, each) : knownOrEnd(graph, followingOf(each.draft))
+  if (!definitionOf(each.type).goesOn.includes(port)) return END
+  return isLoop(each) ? afterLoop(graph, each) : knownOrEnd(graph, followingOf(each.draft))
 }
 
-/** The next step in the list that the loop's body does not lead to: a body may be written right behind its loop. */
+/** Returns the next step that the loop's body does not lead to: a body may be written right behind its loop. */
 function afterLoop(graph: FlowGraph, loop: ReadStep): string {
   const { siblings, position } = loop.draft
   const body = bodyOf(loop)
@@ -106,11 +106,16 @@ function knownOrEnd(graph: FlowGraph, id: string | null): string {
   return id !== null && graph.steps.has(id) ? id : END
 }
 
+/** Returns the first step of a loop's body; null: the step is no loop, or is wrong. */
 export function bodyOf({ config, type }: ReadStep): string | null {
-  return type === 'for_each' && config ? (config as { body: string }).body : null
+  return config && (definitionOf(type).body?.first(config) ?? null)
 }
 
-/** The steps that can be reached from some, those included. */
+export function isLoop({ type }: ReadStep): boolean {
+  return definitionOf(type).body !== null
+}
+
+/** Finds the steps that can be reached from some, those included. */
 export function reachableFrom(
   graph: FlowGraph,
   starts: readonly string[],

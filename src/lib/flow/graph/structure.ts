@@ -1,7 +1,8 @@
 import type { Edge, FlowGraph } from './links.ts'
-import { bodyOf, reachableFrom } from './links.ts'
+import { bodyOf, isLoop, reachableFrom } from './links.ts'
 import type { Compilation } from '../read/reader.ts'
-import type { ReadStep } from '../read/steps/index.ts'
+import type { ReadStep } from '../read/step.ts'
+import { definitionOf } from '../steps/index.ts'
 
 export interface Structure {
   /** Steps that an execution can come to. */
@@ -32,7 +33,7 @@ export function* checkStructure(
   return { reachable, loops }
 }
 
-/** A body is entered by its loop alone. */
+/** Checks that a body is entered by its loop alone. */
 function* checkBodies(
   compilation: Compilation,
   graph: FlowGraph,
@@ -45,7 +46,7 @@ function* checkBodies(
     if (entry === null || !graph.steps.has(entry)) continue
     for (const id of reachableFrom(graph, [entry], isInside)) {
       const inner = graph.steps.get(id)
-      if (inner?.type === 'for_each' && id !== loop) {
+      if (inner && isLoop(inner) && id !== loop) {
         const message = `A loop cannot stand in the body of another ("${loop}"): let an action do the inner one.`
         compilation.problems.report('loop_nested', inner.draft.path, message, id)
       }
@@ -66,9 +67,10 @@ function* checkBodies(
 }
 
 function checkHandlerTargets(compilation: Compilation, graph: FlowGraph): void {
-  for (const [id, { draft, type }] of graph.steps) {
+  for (const [id, step] of graph.steps) {
+    const { draft } = step
     if (!draft.isHandler) continue
-    if (type === 'for_each') {
+    if (isLoop(step)) {
       const message = 'Use another step: an error handler cannot be a loop.'
       compilation.problems.report('handler_type', [...draft.path, 'type'], message, id)
     }
@@ -95,5 +97,5 @@ function reportUnreached(compilation: Compilation, graph: FlowGraph, reachable: 
 }
 
 function isCall(step: ReadStep | undefined): boolean {
-  return step?.type === 'action' || step?.type === 'message' || step?.type === 'http'
+  return step !== undefined && definitionOf(step.type).calls
 }

@@ -1,4 +1,4 @@
-import { type Availability, givesResult } from './availability.ts'
+import { type Availability, givesOutput } from './availability.ts'
 import { type Edge, type FlowGraph, reachableFrom } from './links.ts'
 import type { FlowProblemCode, Severity } from '../problems.ts'
 import type { Compilation, Use } from '../read/reader.ts'
@@ -6,7 +6,7 @@ import { lookUp } from '../schemas.ts'
 import { SCOPE_FIELDS } from '../scope.ts'
 import type { Structure } from './structure.ts'
 
-/** What uses are judged by, once all steps are known. */
+/** Holds what uses are judged by, once all steps are known. */
 export interface UseContext {
   compilation: Compilation
   graph: FlowGraph
@@ -17,6 +17,8 @@ export interface UseContext {
   entries: readonly string[]
   /** What `variables` holds from the start. */
   variables: Record<string, unknown>
+  /** Filled with the names of what is read of the shop. */
+  shopVariables: Set<string>
 }
 
 /** Reports every path that a template or a condition reads and that will or may not be there. */
@@ -85,7 +87,7 @@ function checkStepUse(context: UseContext, use: Use): void {
   if (use.place.inBody === true && structure.loops.get(id) === use.stepId) return
   if (availability.hasStep(use.stepId, id) || (id === use.stepId && use.place.ownOutput)) return
   const { oneOf = [] } = use
-  const isOneThere = (edge: Edge): boolean => oneOf.includes(edge.from) && givesResult(edge)
+  const isOneThere = (edge: Edge): boolean => oneOf.includes(edge.from) && givesOutput(graph, edge)
   if (oneOf.length > 1 && !isAvoidable(context, use.stepId, isOneThere)) return
   const loop = structure.loops.get(id)
   const message =
@@ -97,7 +99,7 @@ function checkStepUse(context: UseContext, use: Use): void {
   report(context, use, 'step_not_before', message)
 }
 
-/** What went wrong stands in the step's output where its error port leads, and nowhere else. */
+/** Checks a use of what went wrong: it stands in the step's output where its error port leads, and nowhere else. */
 function checkErrorUse(context: UseContext, use: Use, id: string): void {
   const { graph, structure, availability } = context
   const edges = graph.edges.get(id) ?? []
@@ -113,21 +115,30 @@ function checkErrorUse(context: UseContext, use: Use, id: string): void {
   report(context, use, 'step_not_before', message)
 }
 
-/** Whether executions can come to a step without going any of these ways. */
+/** Tells a step to which executions can come without going any of these ways. */
 function isAvoidable({ graph, entries }: UseContext, stepId: string, ways: (edge: Edge) => boolean): boolean {
   return reachableFrom(graph, entries, (edge) => !ways(edge)).has(stepId)
 }
 
 function checkVariableUse(context: UseContext, use: Use): void {
   const [first] = use.below
-  if (first === undefined || Object.hasOwn(context.variables, first) || use.mayBeMissing) return
+  if (first === undefined || Object.hasOwn(context.variables, first)) return
   const name = String(first)
   const { availability, structure } = context
-  if (!availability) return
+  const ofShop = context.compilation.catalogue.variables
+  const isOfShop = ofShop?.has(name) === true
+  // One that may be missing now may be there some day, unless the flow sets it itself.
+  if (isOfShop || (use.mayBeMissing && availability?.isSetSomewhere(name) === false)) {
+    context.shopVariables.add(name)
+  }
+  if (isOfShop || use.mayBeMissing || !availability) return
   if (!availability.isSetSomewhere(name)) {
-    const near = context.compilation.problems.near(name, Object.keys(context.variables))
+    const known = [...Object.keys(context.variables), ...(ofShop ?? [])]
+    const near = context.compilation.problems.near(name, known)
     const advice =
-      near === null ? 'give it a value in "variables", or by a set step' : `did you mean "${near}"?`
+      near === null
+        ? 'give it a value in "variables", by a set step, or for all flows by PUT /api/variables/{name}'
+        : `did you mean "${near}"?`
     report(context, use, 'unknown_variable', `Nothing sets the variable "${name.slice(0, 64)}": ${advice}`)
     return
   }
@@ -138,7 +149,7 @@ function checkVariableUse(context: UseContext, use: Use): void {
   report(context, use, 'variable_not_set', message)
 }
 
-/** A path is known if one way of starting the flow declares it, or says nothing about it. */
+/** Checks a path: it is known if one way of starting the flow declares it, or says nothing about it. */
 function checkDeclared(
   context: UseContext,
   use: Use,

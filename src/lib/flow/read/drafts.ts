@@ -1,6 +1,7 @@
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import { isStepId } from '../ids.ts'
 import type { Path, ProblemList } from '../problems.ts'
+import { findDefinition } from '../steps/index.ts'
 import type { FlowSource, Part } from './source.ts'
 
 /** A step as it was found, before its type is looked at. */
@@ -24,7 +25,7 @@ interface List {
   bodyOf: string | null
 }
 
-/** All steps in the order in which they were written, those of body lists after their loop. */
+/** Collects all steps in the order in which they were written, those of body lists after their loop. */
 export function collectSteps(source: FlowSource, problems: ProblemList): StepDraft[] {
   const drafts = new Map<string, StepDraft>()
   const lists: List[] = [
@@ -46,15 +47,18 @@ export function collectSteps(source: FlowSource, problems: ProblemList): StepDra
       if (!draft) continue
       siblings.push(draft.id)
       drafts.set(draft.id, draft)
-      const { body, type } = draft.members
-      if (type === 'for_each' && Array.isArray(body)) {
-        const path: Path = [...part.path, 'body']
-        const parts = body.map((value: unknown, index) => ({ value, path: [...path, index] }))
-        if (list.bodyOf === null) lists.push({ parts, isHandler: false, bodyOf: draft.id })
-      }
+      const body = list.bodyOf === null ? bodyList(draft.members) : null
+      if (body === null) continue
+      const parts = body.map((value, index) => ({ value, path: [...part.path, 'body', index] }))
+      lists.push({ parts, isHandler: false, bodyOf: draft.id })
     }
   }
   return [...drafts.values()]
+}
+
+/** Returns the steps that are written inside of a step; null: none are. */
+export function bodyList(members: Record<string, unknown>): unknown[] | null {
+  return findDefinition(members['type'])?.body?.steps(members) ?? null
 }
 
 function toDraft(
@@ -83,7 +87,7 @@ function toDraft(
   return { id, members: value, path, isHandler, siblings, position: siblings.length, bodyOf }
 }
 
-/** The id of the next step in the same list. */
+/** Returns the id of the next step in the same list. */
 export function followingOf(draft: StepDraft): string | null {
   return draft.siblings[draft.position + 1] ?? null
 }

@@ -49,7 +49,7 @@ function parseMs(value: unknown): number | null {
   return ms === null ? null : sign * ms
 }
 
-/** Whether only the figures of a duration are too high. */
+/** Tells a duration of which only the figures are too high. */
 function isTooLong(value: unknown): boolean {
   return (
     typeof value === 'string' && value.length <= 40 && parseDuration(value.replaceAll(/\d+/g, '1')) !== null

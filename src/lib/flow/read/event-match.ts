@@ -8,12 +8,12 @@ import { at, createReader, finish, report, take } from './reader.ts'
 import { expandPath, readTree } from './template.ts'
 import { lookUp } from '../schemas.ts'
 import { checkEventType } from './triggers.ts'
-import type { EventMatch } from '../types.ts'
+import type { EventMatch } from '../elements.ts'
 
 const MAX_ALTERNATIVES = 20
 const MAX_MATCHED_PATHS = 20
 
-/** A list of events to wait for, or one of them alone. */
+/** Reads a list of events to wait for, or one of them alone. */
 export function readEventMatches(
   reader: Reader,
   value: unknown,
@@ -46,7 +46,7 @@ export function readEventMatches(
   })
 }
 
-/** `event`, `match` and `filter` of the reader's object. */
+/** Reads `event`, `match` and `filter` of the reader's object. */
 export function readEventMatch(reader: Reader): EventMatch | null {
   const event = take(reader, 'event')
   const name = nameOf(event)
@@ -116,7 +116,7 @@ function readArrivingFilter(reader: Reader, event: string): EventMatch['filter']
   return readCondition(arriving, filter, at(reader, 'filter'), 'event.data')
 }
 
-/** What is no text names nothing: it may not even be convertible. */
+/** Returns the name that a text is; anything else names nothing, and may not even be convertible. */
 function nameOf(event: unknown): string {
   return typeof event === 'string' ? event : ''
 }

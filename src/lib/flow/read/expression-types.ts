@@ -29,7 +29,7 @@ const VALUE_TYPES: Readonly<Record<string, readonly SchemaType[]>> = {
   object: ['object'],
 }
 
-/** What comes out of an expression, by what is declared; null when that says nothing. */
+/** Infers what comes out of an expression, by what is declared; null when that says nothing. */
 export function typesOfExpression(reader: Reader, expression: Expression): Types {
   return infer(reader, expression, () => undefined)
 }

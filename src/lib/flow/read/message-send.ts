@@ -8,9 +8,9 @@ import { PLATFORM } from './plugin-ref.ts'
 import type { Reader } from './reader.ts'
 import { at, createReader, finish, has, report, STEP_PLACE, take } from './reader.ts'
 import { readTree } from './template.ts'
-import { checkByHint, resolveNamed } from './steps/action.ts'
-import type { ActionConfig, MessageChannel, MessageFormat } from '../types.ts'
-import { MESSAGE_CHANNELS, MESSAGE_FORMATS } from '../types.ts'
+import { checkByHint, resolveNamed } from './named-action.ts'
+import type { ActionConfig, MessageChannel, MessageFormat } from '../elements.ts'
+import { MESSAGE_CHANNELS, MESSAGE_FORMATS } from '../elements.ts'
 import { holdsTemplate } from '#lib/template-text.ts'
 
 type Part = 'to' | 'subject' | 'body'
@@ -50,7 +50,7 @@ const MESSAGE_OUTPUT: Record<string, SafeSchema> = {
   error: { type: 'object' },
 }
 
-/** The action that a message step sends by, as it is looked up: `send_with`, else the platform's for the channel. */
+/** Finds the action that a message step sends by, as it is looked up: `send_with`, else the platform's for the channel. */
 export function messageAction(
   members: Record<string, unknown>,
 ): { actionType: unknown; pluginRef: unknown } | null {
@@ -89,7 +89,7 @@ export function readSendWith(reader: Reader): SendWith | null {
   return { reader: inner, members: sent ?? null, input, tree }
 }
 
-/** The action that sends; null when there is none by its name, which is reported. */
+/** Finds the action that sends; null when there is none by its name, which is reported. */
 export function resolveSender(
   step: Reader,
   { reader, members }: SendWith,
@@ -109,7 +109,7 @@ export function resolveSender(
   return action
 }
 
-/** What the action is given: the message's parts in the fields that it has for them, and `input` over them. */
+/** Fills in what the action is given: the message's parts in the fields that it has for them, and `input` over them. */
 export function sendConfig(
   step: Reader,
   { reader, input, tree }: SendWith,

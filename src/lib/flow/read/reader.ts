@@ -5,7 +5,7 @@ import type { FlowCatalogue } from '../catalogue.ts'
 import type { KnownSchemas } from '../schemas.ts'
 import type { Path, FlowProblemCode, ProblemList, Severity } from '../problems.ts'
 import { reportUnknown } from './source.ts'
-import type { RetryPolicy } from '../types.ts'
+import type { RetryPolicy } from '../elements.ts'
 
 /** A path that a template or a condition reads, to be judged once all steps are known. */
 export interface Use {
@@ -26,7 +26,7 @@ export interface Use {
   place: Place
 }
 
-/** Where a text stands decides what it may start from. */
+/** Says what a text may start from, by where it stands. */
 export interface Place {
   roots: readonly TemplateRoot[]
   /** In the filter of a wait, what `event` is; null elsewhere. */
@@ -47,7 +47,7 @@ export const ENTRY_PLACE: Place = {
   arriving: null,
 }
 
-/** What every part of the compiler works on. */
+/** Holds what every part of the compiler works on. */
 export interface Compilation {
   readonly catalogue: FlowCatalogue
   readonly problems: ProblemList
@@ -82,7 +82,7 @@ export function createReader(
   return { compilation, members, path, stepId, place, known: new Set() }
 }
 
-/** The member, or undefined when it is left out or null. */
+/** Returns the member, or undefined when it is left out or null. */
 export function take(reader: Reader, name: string): unknown {
   reader.known.add(name)
   const value = Object.hasOwn(reader.members, name) ? reader.members[name] : undefined

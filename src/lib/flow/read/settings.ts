@@ -18,7 +18,7 @@ import { readDuration } from './duration.ts'
 import { readSendWindow } from './hours.ts'
 import { readTemplateText } from './template.ts'
 import type { Part } from './source.ts'
-import type { Enrolment, FlowSettings, RetryPolicy } from '../types.ts'
+import type { Enrolment, FlowSettings, RetryPolicy } from '../elements.ts'
 
 export const DEFAULT_TIMEOUT_MS = 30_000
 /** One attempt holds a connection and a lease. */
@@ -32,7 +32,7 @@ export const DEFAULT_RETRY: RetryPolicy = {
   base_ms: 1000,
   cap_ms: 900_000,
 }
-const MAX_RETRIES = 20
+export const MAX_RETRIES = 20
 
 export function readSettings(compilation: Compilation, part: Part | null): FlowSettings {
   const members = part === null ? {} : part.value

@@ -1,6 +1,6 @@
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import type { Path, ProblemList } from '../problems.ts'
-import type { FlowFormat } from '../types.ts'
+import type { FlowFormat } from '../elements.ts'
 
 /** A member of the definition, and where it stands in it. */
 export interface Part {
@@ -28,7 +28,7 @@ const ENVELOPE = ['id', 'name', 'description', 'status', 'tenant_id', 'tags', 'm
 const FLOW = ['steps', 'start', 'error_handlers', 'variables', 'settings', 'layout']
 const TRIGGERS = ['trigger', 'triggers']
 
-/** Which of the two ways of writing a flow this is: how the caller may default `status`. */
+/** Tells the two ways of writing a flow apart: the caller may default `status` by it. */
 export function definitionFormat(definition: unknown): FlowFormat {
   if (!isPlainObject(definition)) return 'graph'
   return Object.hasOwn(definition, 'flow_definition') || Object.hasOwn(definition, 'trigger_event')

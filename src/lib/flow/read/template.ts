@@ -67,7 +67,7 @@ export function readTree(reader: Reader, value: unknown, path: Path): TemplateNo
   return tree
 }
 
-/** An upper bound, without reading any of them. */
+/** Returns an upper bound, without reading any of them. */
 function countExpressions(value: unknown): number {
   let count = 0
   const open = [value]
@@ -84,7 +84,7 @@ function countExpressions(value: unknown): number {
   return count
 }
 
-/** Text in which templates may stand; null when it is left out. */
+/** Reads text in which templates may stand; null when it is left out. */
 export function readTemplateText(reader: Reader, name: string): string | null {
   const value = take(reader, name)
   if (value === undefined) return null
@@ -96,7 +96,7 @@ export function readTemplateText(reader: Reader, name: string): string | null {
   return value
 }
 
-/** As `readTemplateText`, and a bare path such as `trigger.starts_at` is short for `{{trigger.starts_at}}`. */
+/** Reads as `readTemplateText` does, and a bare path such as `trigger.starts_at` is short for `{{trigger.starts_at}}`. */
 export function readValueText(reader: Reader, name: string): string | null {
   const value = take(reader, name)
   const expanded = typeof value === 'string' ? expandPath(value) : null
@@ -105,12 +105,12 @@ export function readValueText(reader: Reader, name: string): string | null {
   return expanded
 }
 
-/** `trigger.items` as `{{trigger.items}}`; null for text that is not a path from a root. */
+/** Writes `trigger.items` as `{{trigger.items}}`; null for text that is not a path from a root. */
 export function expandPath(text: string): string | null {
   return isTemplateRoot(parsePath(text)?.[0]) ? `{{${text}}}` : null
 }
 
-/** The expression that a text consists of, for looking at its type. */
+/** Returns the expression that a text consists of, for looking at its type. */
 export function exactText(text: string): Expression | null {
   return exactNode(parseTree(text).tree)
 }

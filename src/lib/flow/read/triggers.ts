@@ -11,7 +11,7 @@ import { isId } from '../ids.ts'
 import { readPluginRef } from './plugin-ref.ts'
 import { splitPointer } from '../pointer.ts'
 import type { Part } from './source.ts'
-import type { Trigger } from '../types.ts'
+import type { Trigger } from '../elements.ts'
 
 const MAX_EVENT_TYPES = 50
 const MAX_CRON_CHARS = 100
@@ -138,7 +138,7 @@ function readEventTypes(reader: Reader, shortPath: Part['path'] | null): string[
   return [...new Set(checked)]
 }
 
-/** Whether it can be one; that the tenant knows no such type is reported, too. */
+/** Tells what can be an event type; that the tenant knows no such type is reported, too. */
 export function checkEventType(reader: Reader, type: unknown, path: Part['path']): type is string {
   if (typeof type !== 'string' || !isEventType(type)) {
     report(reader, 'invalid_event_type', path, 'Write one event type, such as "customer.created".')

@@ -12,11 +12,18 @@ import {
   type CompletedInvocation,
   completeInvocation,
   completeLogEntry,
+  findStanding,
   findExecution,
   lockInvocation,
 } from './repository.ts'
 import { type CompletionClaim, MAX_COMPLETION_TOKEN_CHARS, readCompletionToken } from './token.ts'
-import { invocationCompleted, invocationExpired, invocationNotFound, resultCode } from '../errors.ts'
+import {
+  completionRefused,
+  invocationCompleted,
+  invocationExpired,
+  invocationNotFound,
+  resultCode,
+} from '../errors.ts'
 import { logged } from '../log/entry.ts'
 import { inOrder } from '../dispatch/plan.ts'
 import type { Completion, CompletionInput } from '../schemas.ts'
@@ -58,6 +65,7 @@ async function settle(
   completionSeconds: number,
 ): Promise<void> {
   const { early, tenantId, invocationId: id } = claim
+  await refuseUnlessStanding(trx, claim)
   const execution = early === null ? null : await findExecution(trx, tenantId, early.flowExecutionId)
   let found = await lockInvocation(trx, claim, completionSeconds)
   if (found === undefined && early !== null) {
@@ -80,6 +88,15 @@ async function settle(
   if (found.status === 'accepted') await completeLogEntry(trx, completed)
   // Of a call under way whoever makes it tells.
   else if (found.status === 'failed' || found.abandoned) await addLogEntry(trx, newId(), completed)
+}
+
+/** A plugin that is gone, or whose secret of then is, was never told of it; one that is paused tells nothing now. */
+async function refuseUnlessStanding(trx: Transaction<DB>, claim: CompletionClaim): Promise<void> {
+  const { pluginId = claim.early?.pluginId, secretId = null } = claim
+  if (pluginId == null) return
+  const standing = await findStanding(trx, claim.tenantId, pluginId, secretId)
+  if (standing === undefined || !standing.isSecretLive) throw invocationNotFound()
+  if (!standing.isActive) throw completionRefused()
 }
 
 /** It is the result that is recorded, or, with a token from before that, the one of an earlier run that has ended. */

@@ -51,6 +51,27 @@ export async function lockInvocation(
     .executeTakeFirst()
 }
 
+/** How the plugin stands now; undefined: it was removed. @param secretId null: of any secret */
+export async function findStanding(
+  trx: Transaction<DB>,
+  tenantId: string,
+  pluginId: string,
+  secretId: string | null,
+): Promise<{ isActive: boolean; isSecretLive: boolean } | undefined> {
+  return trx
+    .selectFrom('plugins as p')
+    .select([
+      sql<boolean>`p.status = 'active'`.as('isActive'),
+      sql<boolean>`${secretId}::uuid is null or exists (
+        select from plugin_secrets s where s.tenant_id = p.tenant_id and s.plugin_id = p.id and s.id = ${secretId}
+          and (s.expires_at is null or s.expires_at > clock_timestamp()))`.as('isSecretLive'),
+    ])
+    .where('p.tenant_id', '=', tenantId)
+    .where('p.id', '=', pluginId)
+    .where('p.deleted_at', 'is', null)
+    .executeTakeFirst()
+}
+
 /** The execution that a flow's action belongs to. */
 export async function findExecution(
   trx: Transaction<DB>,

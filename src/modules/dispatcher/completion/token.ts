@@ -8,6 +8,9 @@ export interface CompletionClaim {
   invocationId: string
   /** When the action was claimed, in microseconds of the database's clock. */
   claimedAt: number
+  /** Whom it was given to, and the plugin's signing secret then. Missing in tokens of older releases. */
+  pluginId?: string
+  secretId?: string | null
   /** For an action that has no row before its answer; null: it has one. */
   early: EarlyCompletion | null
 }
@@ -35,7 +38,7 @@ const CONTEXT = secretContext('dispatcher', 'invocation', 'completion')
  * master key, so that nothing has to be stored before the plugin is called, and nobody can make one up or use it for
  * another invocation. Every call has another one, and each completes the invocation, also one from before the master key
  * was rotated (as long as MASTER_KEY_PREVIOUS has that). They end with the invocation: when it has a result, or when
- * its time is over.
+ * its time is over; and with the signing secret that was current when they were made.
  */
 export function newCompletionToken(box: SecretBox, claim: CompletionClaim): string {
   return box.seal(JSON.stringify(claim), CONTEXT).toString('base64url')

@@ -10,6 +10,7 @@ import { resolveEndpoint } from '#lib/endpoint.ts'
 import type { Lease } from './claim-repository.ts'
 import { newCompletionToken } from '../completion/token.ts'
 import { platformPath } from './platform-path.ts'
+import { CAUSATION_TOKEN_HEADER, causationToken } from '#modules/event/index.ts'
 import type { DeliveryTarget } from '#modules/webhook-delivery/index.ts'
 import type { DispatcherContext } from '../context.ts'
 import type { PlannedAction } from '../types.ts'
@@ -125,6 +126,8 @@ async function callPlugin(
         tenantId,
         invocationId,
         claimedAt,
+        pluginId: target.pluginId,
+        secretId: target.secretId,
         early:
           lease === null
             ? {
@@ -136,7 +139,13 @@ async function callPlugin(
               }
             : null,
       }),
-      ...(request.causationDepth > 0 && { 'x-causation-depth': String(request.causationDepth) }),
+      ...(request.causationDepth > 0 && {
+        'x-causation-depth': String(request.causationDepth),
+        [CAUSATION_TOKEN_HEADER]: causationToken(ctx.secretBox, target, {
+          id: request.causationId,
+          depth: request.causationDepth,
+        }),
+      }),
       ...(request.causationId !== null && { 'x-causation-id': request.causationId }),
     },
     body,

@@ -19,12 +19,7 @@ export async function planAction(
   const resolved = await registry.resolve(tenantId, request.actionType, request.pluginRef)
   if ('problem' in resolved) {
     return {
-      refused: failed(
-        request,
-        resolved.problem,
-        resolved.message,
-        resolved.candidates && { candidates: resolved.candidates },
-      ),
+      refused: failed(request, resolved.problem, resolved.message),
     }
   }
   const { action } = resolved
@@ -34,18 +29,13 @@ export async function planAction(
 }
 
 /** A result without a call: refused, conflicting or still being done elsewhere. */
-export function failed(
-  request: ActionRequest,
-  code: string,
-  message: string,
-  extra: { candidates?: string[] } = {},
-): ActionResult {
+export function failed(request: ActionRequest, code: string, message: string): ActionResult {
   return {
     actionType: request.actionType,
     success: false,
     status: 'failed',
     data: null,
-    error: { code, message, ...extra },
+    error: { code, message },
     responseStatus: null,
     durationMs: 0,
     attempts: 0,

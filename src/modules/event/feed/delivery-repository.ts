@@ -34,16 +34,25 @@ const MAX_AHEAD = 1_000
 
 /**
  * When the next attempt can be made at the earliest: null while nobody knows, because its plugin is paused or
- * disabled or its secret cannot be opened; not before a hold is over, nor before a rate limit lets those through that are due earlier.
+ * disabled or its secret cannot be opened; not before a hold is over, nor before a rate limit lets those through that go first: what
+ * is due earlier, and before what a replay has asked for all that is live.
  */
 const NEXT_ATTEMPT_AT = sql<Date | null>`case
   when d.due_at is null or p.status <> 'active' or l.secret_unreadable then null
   when l.hold_until > greatest(d.due_at, now()) then l.hold_until
   when p.rate_limit_per_second is not null and d.due_at <= now() then greatest(d.due_at, now() + (
     select count(*) from (
-      select from deliveries ahead
-      where ahead.plugin_id = d.plugin_id and ahead.tenant_id = d.tenant_id
-        and ahead.status in ('pending', 'retry') and (ahead.due_at, ahead.id) < (d.due_at, d.id)
+      (select from deliveries ahead
+       where ahead.plugin_id = d.plugin_id and ahead.tenant_id = d.tenant_id
+         and ahead.status in ('pending', 'retry') and not ahead.bulk
+         and (ahead.due_at, ahead.id) < (case when d.bulk then now() else d.due_at end, d.id)
+       limit ${sql.lit(MAX_AHEAD)})
+      union all
+      (select from deliveries ahead
+       where d.bulk and ahead.plugin_id = d.plugin_id and ahead.tenant_id = d.tenant_id
+         and ahead.status in ('pending', 'retry') and ahead.bulk
+         and (ahead.due_at, ahead.id) < (d.due_at, d.id)
+       limit ${sql.lit(MAX_AHEAD)})
       limit ${sql.lit(MAX_AHEAD)}
     ) as counted) * interval '1 second' / p.rate_limit_per_second)
   else d.due_at end`

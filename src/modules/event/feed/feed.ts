@@ -32,8 +32,8 @@ const POSITION = /^(?:-1|\d{1,19})$/
 const MAX_POSITION = 2n ** 63n - 1n
 
 /**
- * A page of the tenant's events in the order of the feed; of a plugin's key, those that the plugin is subscribed to
- * as it is now. `next_cursor` is where to go on, also from an empty page.
+ * A page of the tenant's events in the order of the feed; of a plugin's key, those since its registration that the plugin
+ * is subscribed to as it is now. `next_cursor` is where to go on, also from an empty page.
  */
 export async function readFeed(
   ctx: FeedContext,
@@ -47,8 +47,11 @@ export async function readFeed(
     const detail = 'must be an event type, product.* or *'
     throw invalidRequest(undefined, { errors: [{ pointer: '/querystring/event', detail }] })
   }
-  const { since, until } = readTimeRange(query)
-  const plugin = pluginId === null ? null : await pluginPicture(ctx.db, tenantId, pluginId)
+  const { since: asked, until } = readTimeRange(query)
+  const subscriber = pluginId === null ? null : await findSubscriber(ctx.db, tenantId, pluginId)
+  const plugin = pluginId === null ? null : pluginPicture(pluginId, subscriber ?? undefined)
+  // What happened before a plugin was there is not its business.
+  const since = latest(asked, subscriber?.registeredAt ?? null)
   const isWanted = ({ event, received_at }: ScannedEvent): boolean =>
     (pattern === undefined || matchesPattern(pattern, event)) &&
     (plugin === null || plugin.isWanted(event)) &&
@@ -129,8 +132,14 @@ function readCursor(text: string | undefined): FeedKey {
   return { position, id }
 }
 
-async function pluginPicture(db: Kysely<DB>, tenantId: string, pluginId: string): Promise<TenantPicture> {
-  const subscriber = await findSubscriber(db, tenantId, pluginId)
+function latest(a: Date | null, b: Date | null): Date | null {
+  return a === null || (b !== null && b > a) ? b : a
+}
+
+function pluginPicture(
+  pluginId: string,
+  subscriber: Awaited<ReturnType<typeof findSubscriber>>,
+): TenantPicture {
   return new TenantPicture({
     version: 0,
     strict: false,

@@ -88,6 +88,8 @@ export interface EventRow {
   event: string
   source: EventSource
   publisher_plugin_id: string | null
+  /** The slug of that plugin. */
+  publisher: string | null
   occurred_at: Date
   received_at: Date
   body: string | null
@@ -114,6 +116,10 @@ const EVENT_COLUMNS = [
   'filtered_plugins',
 ] as const
 
+const PUBLISHER = sql<
+  string | null
+>`(select slug from plugins where plugins.id = events.publisher_plugin_id)`.as('publisher')
+
 export async function selectEvents(
   db: Kysely<DB>,
   tenantId: string,
@@ -123,6 +129,7 @@ export async function selectEvents(
   return db
     .selectFrom('events')
     .select(EVENT_COLUMNS)
+    .select(PUBLISHER)
     .where('tenant_id', '=', tenantId)
     .where('id', 'in', ids)
     .orderBy('position')
@@ -135,7 +142,11 @@ export async function findEvent(
   tenantId: string,
   by: { id: string } | { sourceId: string; publisher: string | null },
 ): Promise<EventRow | undefined> {
-  const query = db.selectFrom('events').select(EVENT_COLUMNS).where('tenant_id', '=', tenantId)
+  const query = db
+    .selectFrom('events')
+    .select(EVENT_COLUMNS)
+    .select(PUBLISHER)
+    .where('tenant_id', '=', tenantId)
   return 'id' in by
     ? query.where('id', '=', by.id).executeTakeFirst()
     : query
@@ -153,11 +164,16 @@ export async function findSubscriber(
   tenantId: string,
   pluginId: string,
 ): Promise<
-  { includeOwn: boolean; subscriptions: readonly { event: string; filter?: unknown }[] } | undefined
+  | {
+      includeOwn: boolean
+      subscriptions: readonly { event: string; filter?: unknown }[]
+      registeredAt: Date
+    }
+  | undefined
 > {
   return db
     .selectFrom('plugins')
-    .select(['subscriptions', 'include_own as includeOwn'])
+    .select(['subscriptions', 'include_own as includeOwn', 'created_at as registeredAt'])
     .where('tenant_id', '=', tenantId)
     .where('id', '=', pluginId)
     .where('deleted_at', 'is', null)

@@ -1,5 +1,5 @@
 import { sql, type Transaction } from 'kysely'
-import type { DB, DeliveryStatus } from '#db/schema.ts'
+import type { DB, DeliveryStatus, ReplayedStatus } from '#db/schema.ts'
 import { newId } from '#lib/ids.ts'
 
 /** An event that is to go to a plugin once more. */
@@ -10,9 +10,10 @@ export interface Wanted {
 }
 
 export interface QueueOptions {
+  /** What a replay asks for is bulk: it goes behind what happens now. What a person retries is not. */
   reason: 'manual_retry' | 'replay'
   /** Only what has this status now, by `overallStatus`; null: everything, also what never was. */
-  status: DeliveryStatus | null
+  status: ReplayedStatus | null
   /** Rejects with SQLSTATE 55P03 instead of waiting for a row that is being written just now. */
   noWait: boolean
 }
@@ -44,20 +45,25 @@ export async function queueAgain(
   for (const each of wanted) {
     const rows = present.get(keyOf(each.eventId, each.pluginId)) ?? []
     const last = rows.at(-1)
-    if (status !== null && (last === undefined || overallStatus(rows) !== status)) continue
+    if (status !== null && !hasStatus(rows, status)) continue
     if (last === undefined) added.push({ ...each, resend: 0 })
     else if (last.status === 'pending' || last.status === 'retry') hastened.push(last.id)
     else if (overallStatus(rows) === 'sent') added.push({ ...each, resend: last.resend + 1 })
     else again.push(last.id)
   }
   await startAgain(trx, tenantId, again, reason)
-  await hasten(trx, tenantId, hastened)
+  await hasten(trx, tenantId, hastened, reason)
   return again.length + hastened.length + (await add(trx, tenantId, added, reason))
 }
 
 /** What has become of an event at a plugin: what arrived once has arrived, whatever becomes of a resend. */
 function overallStatus(rows: readonly Present[]): DeliveryStatus | undefined {
   return rows.some(({ status }) => status === 'sent') ? 'sent' : rows.at(-1)?.status
+}
+
+function hasStatus(rows: readonly Present[], status: ReplayedStatus): boolean {
+  const overall = overallStatus(rows)
+  return status === 'undelivered' ? overall === undefined || overall === 'failed' : overall === status
 }
 
 /** The same, for the statements that choose: of one event at one plugin. */
@@ -104,21 +110,35 @@ async function startAgain(
   if (ids.length === 0) return
   await trx
     .updateTable('deliveries')
-    .set({ status: 'pending', reason, due_at: sql<Date>`now()`, round_failures: 0 })
+    .set({
+      status: 'pending',
+      reason,
+      due_at: sql<Date>`now()`,
+      round_failures: 0,
+      bulk: isBulk(reason),
+    })
     .where('tenant_id', '=', tenantId)
     .where('id', '=', anyOf(ids))
     .where('status', '=', 'failed')
     .execute()
 }
 
-async function hasten(trx: Transaction<DB>, tenantId: string, ids: readonly string[]): Promise<void> {
+/** What is due already keeps its place, unless a person asks for it. */
+async function hasten(
+  trx: Transaction<DB>,
+  tenantId: string,
+  ids: readonly string[],
+  reason: QueueOptions['reason'],
+): Promise<void> {
   if (ids.length === 0) return
   await trx
     .updateTable('deliveries')
-    .set({ due_at: sql<Date>`now()` })
+    .set({ due_at: sql<Date>`least(due_at, now())`, bulk: isBulk(reason) })
     .where('tenant_id', '=', tenantId)
     .where('id', '=', anyOf(ids))
-    .where('due_at', '>', sql<Date>`now()`)
+    .where((eb) =>
+      eb.or([eb('due_at', '>', sql<Date>`now()`), ...(isBulk(reason) ? [] : [eb('bulk', '=', true)])]),
+    )
     .execute()
 }
 
@@ -130,8 +150,8 @@ async function add(
 ): Promise<number> {
   if (added.length === 0) return 0
   const { rows } = await sql<{ id: string }>`
-    insert into deliveries (tenant_id, id, plugin_id, event_id, event, reason, resend)
-    select ${tenantId}, wanted.id, wanted.plugin_id, wanted.event_id, wanted.event, ${reason}, wanted.resend
+    insert into deliveries (tenant_id, id, plugin_id, event_id, event, reason, resend, bulk)
+    select ${tenantId}, wanted.id, wanted.plugin_id, wanted.event_id, wanted.event, ${reason}, wanted.resend, ${isBulk(reason)}
     from unnest(${added.map(() => newId())}::uuid[], ${added.map(({ pluginId }) => pluginId)}::uuid[],
       ${added.map(({ eventId }) => eventId)}::uuid[], ${added.map(({ event }) => event)}::text[],
       ${added.map(({ resend }) => resend)}::int[]) as wanted (id, plugin_id, event_id, event, resend)
@@ -139,6 +159,10 @@ async function add(
     on conflict (event_id, plugin_id, resend) do nothing
     returning id`.execute(trx)
   return rows.length
+}
+
+function isBulk(reason: QueueOptions['reason']): boolean {
+  return reason === 'replay'
 }
 
 function anyOf(ids: readonly string[]) {

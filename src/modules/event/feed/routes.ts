@@ -17,7 +17,6 @@ import {
 import { readFeed } from './feed.ts'
 
 const tags = ['events']
-const READ = { access: { role: 'viewer', plugin: true } } as const
 
 export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
@@ -25,7 +24,6 @@ export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
   api.get(
     '/api/events',
     {
-      config: READ,
       schema: {
         operationId: 'listEvents',
         tags,
@@ -33,7 +31,7 @@ export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
         description:
           'For reconciling: keep `next_cursor` and go on from there. No event appears behind a cursor that was given ' +
           'out, although transactions end in any order. A page may be short, or empty, while `has_more` is true. ' +
-          "A plugin's key sees the events that the plugin is subscribed to.",
+          "A plugin's key sees the events since its registration that the plugin is subscribed to.",
         querystring: FeedQuery,
         response: { 200: ref(EventPage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
@@ -44,7 +42,6 @@ export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
   api.get(
     '/api/events/:id',
     {
-      config: READ,
       schema: {
         operationId: 'getEvent',
         tags,
@@ -62,14 +59,14 @@ export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
   api.post(
     '/api/events/:id/replay',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'replayEvent',
         tags,
         summary: 'Deliver an event again',
         description:
           'To every plugin that is subscribed to it now, also those that never got it, or to one of them. What was ' +
-          'sent or has failed starts from the first attempt; what waits is due at once. The `webhook-id` stays.',
+          'sent or has failed starts from the first attempt; what waits is due at once. The `webhook-id` stays. ' +
+          "A plugin's own key has it delivered to that plugin, if it came since its registration.",
         params: EventParams,
         body: Nullable(ref(EventReplay)),
         response: {

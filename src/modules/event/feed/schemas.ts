@@ -11,6 +11,12 @@ const fields = {
   source: StringEnum(['api', 'platform', 'cloudevents', 'plugin', 'system'], {
     description: 'By which way it came',
   }),
+  publisher: Type.String({
+    description:
+      'Who says so: the slug of the plugin that published it by its own key, or `platform`: the platform, the shop or ' +
+      'the service',
+  }),
+  publisher_plugin_id: Nullable(Type.String({ format: 'uuid', description: 'Of that plugin; null: none' })),
   timestamp: Timestamp,
   received_at: Timestamp,
   data: Type.Optional(Type.Unknown({ description: 'As it came; absent when `body_gone` says why' })),

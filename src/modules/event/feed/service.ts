@@ -8,7 +8,7 @@ import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { isUuid } from '#lib/ids.ts'
 import { selectDeliveries, selectSlugs } from './delivery-repository.ts'
 import { eventBodyGone, eventNotFound, pluginNotSubscribed } from '../errors.ts'
-import { type EventRow, findEvent } from './repository.ts'
+import { type EventRow, findEvent, findSubscriber } from './repository.ts'
 import { queueAgain } from './resend-repository.ts'
 import type { EventDetail, EventDetailQuery, EventReplayResult } from './schemas.ts'
 import { loadPicture } from '../intake/snapshot-repository.ts'
@@ -47,7 +47,7 @@ export async function readEvent(
   }
 }
 
-/** Delivers an event again, to every plugin that is subscribed to it now or to one of them. */
+/** Delivers an event again, to every plugin that is subscribed to it now or to one of them; by a plugin's key to that one. */
 export async function replayEvent(
   ctx: EventContext,
   actor: Actor,
@@ -56,14 +56,18 @@ export async function replayEvent(
   plugin: string | undefined,
 ): Promise<EventReplayResult> {
   const row = await requireEvent(ctx.db, tenantId, actor.pluginId, id)
+  const own = actor.pluginId === null ? null : await findSubscriber(ctx.db, tenantId, actor.pluginId)
+  if (own !== null && (own === undefined || row.received_at < own.registeredAt)) throw eventNotFound()
   if (row.body === null) throw eventBodyGone()
   const plugins = await ctx.db.transaction().execute(async (trx) => {
     const picture = await loadPicture(trx, tenantId)
     const { plugins, undecided } = picture.pluginsFor(row.event, readBody(row), row.publisher_plugin_id)
     // Somebody asks for it: who cannot be decided gets it, as by a retry of the delivery.
     const subscribed = await selectSlugs(trx, tenantId, [...plugins, ...undecided])
-    const chosen = subscribed.filter((each) => plugin === undefined || isNamed(each, plugin))
-    if (plugin !== undefined && chosen.length === 0) throw pluginNotSubscribed()
+    const chosen = subscribed
+      .filter(({ id }) => actor.pluginId === null || id === actor.pluginId)
+      .filter((each) => plugin === undefined || isNamed(each, plugin))
+    if ((plugin !== undefined || actor.pluginId !== null) && chosen.length === 0) throw pluginNotSubscribed()
     const pluginIds = chosen.map((each) => each.id)
     const wanted = pluginIds.map((pluginId) => ({ eventId: row.id, event: row.event, pluginId }))
     await queueAgain(trx, tenantId, wanted, { reason: 'replay', status: null, noWait: false })

@@ -11,6 +11,8 @@ export function viewEvent(row: EventRow): FeedEvent {
     source_id: row.source_id,
     event: row.event,
     source: row.source,
+    publisher: row.publisher ?? 'platform',
+    publisher_plugin_id: row.publisher_plugin_id,
     timestamp: body?.timestamp ?? row.occurred_at,
     received_at: row.received_at,
     ...(body === null ? { body_gone: row.body_gone } : { data: body.data }),

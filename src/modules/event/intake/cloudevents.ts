@@ -10,7 +10,7 @@ import { type GivenEvent, isEventTime, isObject, TIMESTAMP_RULE } from './parse.
 /**
  * CloudEvents 1.0 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md), JSON format and HTTP
  * binding: type → event, data → data, source and id → the source id, time → timestamp, the extensions causationid and
- * causationdepth → causation. All attributes are kept beside the data and delivered with it.
+ * causationdepth → causation, causationtoken → its token. All other attributes are kept beside the data and delivered with it.
  */
 export const STRUCTURED = /^application\/cloudevents\+json(?:\s*;|$)/i
 export const BATCHED = /^application\/cloudevents-batch\+json(?:\s*;|$)/i
@@ -79,10 +79,18 @@ function read(
   found: readonly FieldError[],
   pointerTo: PointerTo,
 ): GivenEvent | FieldError[] {
-  const causation = readCausation(attributes['causationid'], fromText(attributes['causationdepth']), {
-    id: pointerTo('causationid'),
-    depth: pointerTo('causationdepth'),
-  })
+  const causation = readCausation(
+    {
+      id: attributes['causationid'],
+      depth: fromText(attributes['causationdepth']),
+      token: attributes['causationtoken'],
+    },
+    {
+      id: pointerTo('causationid'),
+      depth: pointerTo('causationdepth'),
+      token: pointerTo('causationtoken'),
+    },
+  )
   const wrong = Array.isArray(causation) ? causation : []
   const errors = [...checkAttributes(attributes, pointerTo), ...wrong, ...found]
   if (errors.length > 0) return errors
@@ -94,8 +102,13 @@ function read(
     timestamp: time ?? null,
     tenantId: undefined,
     causation: causation as Causation | null,
-    cloudEvent: attributes,
+    cloudEvent: withoutToken(attributes),
   }
+}
+
+/** It is nobody's business but the sender's. */
+function withoutToken({ causationtoken: _, ...attributes }: Attributes): Attributes {
+  return attributes
 }
 
 function checkAttributes(attributes: Attributes, pointerTo: PointerTo): FieldError[] {

@@ -19,6 +19,7 @@ import { isProblem, type MatchedEvent, matchEvent } from './match.ts'
 import { PictureCache } from './snapshot-cache.ts'
 import { EVENT_STEPS, type TenantPicture } from './snapshot.ts'
 import { loadPicture } from './snapshot-repository.ts'
+import { segmentToClaim } from './publishing.ts'
 import type { IntakeResult, NewEvent } from '../context.ts'
 
 export interface IntakeContext {
@@ -30,6 +31,8 @@ export interface IntakeContext {
   count: (result: IntakeResult['status'], source: NewEvent['source']) => void
   log: IntakeLog
   quotas: Pick<QuotaService, 'take'>
+  /** Makes a first segment of event types that is nobody's the plugin's. */
+  claim: (wanted: { tenantId: string; pluginId: string; segment: string }) => Promise<void>
   /** Remembers an event that was committed. */
   acknowledged: (tenantId: string, id: string) => void
   /** Puts types that nobody has declared into the catalogue. Never rejects. */
@@ -162,10 +165,17 @@ export class Intake {
     problem: Problem,
     reloaded: Map<string, TenantPicture>,
   ): Promise<MatchedEvent | Problem> {
-    if (reloaded.has(event.tenantId)) return problem
-    const picture = await this.#pictures.reload(event.tenantId)
-    reloaded.set(event.tenantId, picture)
-    return matchEvent(event, picture)
+    const { tenantId, publisherPluginId: pluginId } = event
+    const known = reloaded.get(tenantId)
+    const picture = known ?? (await this.#pictures.reload(tenantId))
+    reloaded.set(tenantId, picture)
+    const segment = pluginId === null ? null : segmentToClaim(picture, event.event, pluginId)
+    if (pluginId === null || segment === null)
+      return known === undefined ? matchEvent(event, picture) : problem
+    await this.#ctx.claim({ tenantId, pluginId, segment })
+    const claimed = await this.#pictures.reload(tenantId)
+    reloaded.set(tenantId, claimed)
+    return matchEvent(event, claimed)
   }
 
   /** How each batch ended: null, or why something of it was not written. */

@@ -115,14 +115,17 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 function causationOf(value: unknown, base: string): Causation | null | FieldError[] {
   if (value === null) return null
   if (!isObject(value)) return [{ pointer: base, detail: 'must be object' }]
-  const { id, depth: given, ...others } = value
+  const { id, depth: given, token, ...others } = value
   const depth = withPlainNumbers(given)
   const unknown = Object.keys(others).map((name) => ({
     pointer: base + toPointer([name]),
     detail: 'is not a known property: remove it',
   }))
   if (unknown.length > 0) return unknown
-  return readCausation(id, depth, { id: `${base}/id`, depth: `${base}/depth` })
+  return readCausation(
+    { id, depth, token },
+    { id: `${base}/id`, depth: `${base}/depth`, token: `${base}/token` },
+  )
 }
 
 /** Absent and null are the same. */

@@ -1,73 +1,46 @@
 import type { Problem } from '#lib/api/problem.ts'
-import { CATALOGUE } from '../catalogue/index.ts'
 import { eventTypeForbidden } from '../errors.ts'
+import { MAX_CLAIMS, segmentOf } from '../segments/segments.ts'
 import type { TenantPicture } from './snapshot.ts'
 
-/** What the platform may come to send beside what its catalogue has: a plugin that said so would be believed. */
-const RESERVED_SEGMENTS = [
-  'account',
-  'cart',
-  'checkout',
-  'collection',
-  'coupon',
-  'discount',
-  'fulfillment',
-  'gift_card',
-  'inventory_item',
-  'invoice',
-  'payment',
-  'payout',
-  'platform',
-  'price',
-  'refund',
-  'return',
-  'shipment',
-  'shop',
-  'store',
-  'subscription',
-  'system',
-  'tax',
-  'tenant',
-  'transaction',
-  'user',
-]
-const PLATFORM_SEGMENTS: ReadonlySet<string> = new Set([
-  ...[...CATALOGUE.keys()].map(firstSegment),
-  ...RESERVED_SEGMENTS,
-])
-
-/** Whether the name says that the platform, the shop or this service tells of it: no plugin may, whatever it declares. */
-export function isPlatformType(event: string): boolean {
-  return PLATFORM_SEGMENTS.has(firstSegment(event))
-}
-
 /**
- * Why a plugin's own key may not publish events of the type; null: it may. The platform's names are nobody's, also
- * where a manifest declares them; else what the plugin has declared is its own. What
- * nobody has declared anybody may publish in a lenient shop, unless the name says that it is another's.
+ * Why a plugin's own key may not publish events of the type; null: it may. A plugin publishes below its slug and below
+ * segments that it has claimed; in a strict shop, only what is declared there.
  */
 export function refusePublishing(picture: TenantPicture, event: string, pluginId: string): Problem | null {
-  const segment = firstSegment(event)
-  if (isPlatformType(event)) {
-    return eventTypeForbidden(`Types that begin with "${segment}" are the platform's: choose another name.`)
+  const segment = segmentOf(event)
+  const owner = picture.segments.ownerOf(segment)
+  switch (owner.kind) {
+    case 'platform':
+      return eventTypeForbidden(`Types that begin with "${segment}" are the platform's: choose another name.`)
+    case 'shop':
+      return eventTypeForbidden(
+        `Types that begin with "${segment}" are the shop's own: choose another name, or ask an admin to give the ` +
+          `plugin the segment by PUT /api/event-segments/${segment}.`,
+      )
+    case 'plugin':
+      if (owner.pluginId !== pluginId) {
+        return eventTypeForbidden(
+          `Types that begin with "${segment}" are another plugin's: choose another first segment.`,
+        )
+      }
+      break
+    case 'none':
+      if (!picture.strict && picture.segments.countOf(pluginId) >= MAX_CLAIMS) {
+        return eventTypeForbidden(
+          `The plugin has claimed ${MAX_CLAIMS} first segments of event types, as many as it may: use one of them.`,
+        )
+      }
   }
-  const declared = picture.types.get(event)
-  if (declared?.pluginId === pluginId) return null
-  if (declared !== undefined) {
-    const whose = declared.pluginId === null ? 'the shop itself' : 'another plugin'
-    return eventTypeForbidden(`The type was declared by ${whose}: choose another name.`)
-  }
-  if (picture.strict) {
+  if (picture.strict && !picture.types.has(event)) {
     return eventTypeForbidden('The shop takes only known types: declare it as a trigger in the manifest.')
   }
-  const named = picture.pluginNamed(segment.replaceAll('-', '_'))
-  if (named !== undefined && named !== pluginId) {
-    return eventTypeForbidden(`"${segment}" is another plugin's slug: choose another first segment.`)
-  }
-  return null
+  return owner.kind === 'none' ? eventTypeForbidden(`"${segment}" is nobody's yet.`) : null
 }
 
-/** As everybody reads it: what looks like another's name is no name of one's own. */
-function firstSegment(type: string): string {
-  return (type.split(/[./]/, 1)[0] ?? type).toLowerCase()
+/** The segment that the plugin has to claim to publish the type; null: it may not, or need not. */
+export function segmentToClaim(picture: TenantPicture, event: string, pluginId: string): string | null {
+  const segment = segmentOf(event)
+  if (picture.strict || picture.segments.ownerOf(segment).kind !== 'none') return null
+  return picture.segments.countOf(pluginId) < MAX_CLAIMS ? segment : null
 }

@@ -13,6 +13,8 @@ import {
   eventTypeUnknown,
   tooManyDeliveries,
 } from '../errors.ts'
+import type { SecretBox } from '#lib/secrets/secret-box.ts'
+import { believedCausation } from './causation.ts'
 import { readAutomationEvent, readEvents, withCausation, withKey } from './request.ts'
 import {
   AcceptedEvent,
@@ -44,7 +46,10 @@ const validatorCompiler = () => () => true
 /** Answers are made member by member in submit.ts; telling one shape from the other by schema costs more than both. */
 const serializerCompiler = () => (answer: unknown) => JSON.stringify(answer)
 
-export function intakeRoutes(app: FastifyInstance, { events }: { events: EventService }): void {
+export function intakeRoutes(
+  app: FastifyInstance,
+  { events, secretBox }: { events: EventService; secretBox: SecretBox },
+): void {
   app.removeContentTypeParser(JSON_TYPE)
   for (const type of [JSON_TYPE, STRUCTURED, BATCHED, JSON_LIKE]) {
     app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) =>
@@ -57,7 +62,6 @@ export function intakeRoutes(app: FastifyInstance, { events }: { events: EventSe
     {
       bodyLimit: BATCH_BODY_LIMIT,
       // A batch may name the tenant of each event.
-      config: { access: { role: 'editor', plugin: true, tenant: 'optional' } },
       validatorCompiler,
       serializerCompiler,
       schema: {
@@ -70,7 +74,8 @@ export function intakeRoutes(app: FastifyInstance, { events }: { events: EventSe
           'Idempotency-Key) makes sending again safe. CloudEvents 1.0 are taken in structured, batch and binary mode. ' +
           'For events that an action caused, echo the `x-causation-id` and `x-causation-depth` that it was called ' +
           'with, as headers, as `causation` of an event or as the CloudEvents attributes `causationid` and ' +
-          '`causationdepth`: automations that trigger each other end by it.',
+          '`causationdepth`: automations that trigger each other end by it. A plugin echoes the ' +
+          '`x-causation-token` (`token`, `causationtoken`) beside them; without it its event has no known cause.',
         headers: IntakeHeaders,
         body: {
           content: {
@@ -87,7 +92,7 @@ export function intakeRoutes(app: FastifyInstance, { events }: { events: EventSe
     },
     async (request, reply) => {
       const { format, single, events: given } = readEvents(request.headers, request.body)
-      const submitter = submitterOf(request, format === 'cloudevents' ? 'cloudevents' : 'api')
+      const submitter = submitterOf(request, secretBox, format === 'cloudevents' ? 'cloudevents' : 'api')
       reply.code(202)
       return single ? submitOne(events, submitter, given[0] ?? []) : submitBatch(events, submitter, given)
     },
@@ -96,7 +101,6 @@ export function intakeRoutes(app: FastifyInstance, { events }: { events: EventSe
   app.options(
     '/api/events',
     {
-      config: { access: { role: 'public' } },
       schema: {
         operationId: 'allowEvents',
         tags: ['events'],
@@ -119,7 +123,6 @@ export function intakeRoutes(app: FastifyInstance, { events }: { events: EventSe
   app.post(
     '/plugins/automation/webhook',
     {
-      config: { access: { role: 'editor', plugin: true, tenant: 'optional' } },
       validatorCompiler,
       serializerCompiler,
       schema: {
@@ -139,12 +142,12 @@ export function intakeRoutes(app: FastifyInstance, { events }: { events: EventSe
       const event = readAutomationEvent(body, { isOpen: actor.kind === 'open' })
       const [given] = withCausation(headers, [withKey(headers, event)])
       reply.code(202)
-      return submitOne(events, submitterOf(request, 'platform'), given ?? [])
+      return submitOne(events, submitterOf(request, secretBox, 'platform'), given ?? [])
     },
   )
 }
 
-function submitterOf(request: FastifyRequest, source: Submitter['source']): Submitter {
+function submitterOf(request: FastifyRequest, secretBox: SecretBox, source: Submitter['source']): Submitter {
   const { actor, id: requestId, log } = request
   const { pluginId } = actor
   return {
@@ -153,5 +156,9 @@ function submitterOf(request: FastifyRequest, source: Submitter['source']): Subm
     requestId,
     log,
     tenantFor: (tenantId) => request.tenantFor(tenantId),
+    believed: ({ token, ...causation }, tenantId) =>
+      pluginId === null
+        ? causation
+        : believedCausation(secretBox, { tenantId, pluginId }, { token, ...causation }),
   }
 }

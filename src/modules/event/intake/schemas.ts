@@ -24,7 +24,15 @@ const sourceId = Type.String({
   minLength: 1,
   maxLength: 255,
   description:
-    "The caller's own id, unique within the tenant: the same event again is answered with the first one's result",
+    "The caller's own id, unique among those of its plugin's key, or of the platform and the shop: the same event again is answered with the first one's result",
+})
+
+const causationToken = Type.String({
+  minLength: 1,
+  maxLength: 128,
+  pattern: '^[A-Za-z0-9_-]+$',
+  description:
+    "The `x-causation-token` that came beside them: without it id and depth are not believed of a plugin's key",
 })
 
 const causation = Type.Object(
@@ -39,6 +47,7 @@ const causation = Type.Object(
       maximum: MAX_STORED_DEPTH,
       description: 'The `x-causation-depth` that the action was called with',
     }),
+    token: Type.Optional(causationToken),
   },
   {
     additionalProperties: false,
@@ -68,6 +77,7 @@ export const IntakeHeaders = Type.Object({
       description: 'Likewise; required beside the id',
     }),
   ),
+  'x-causation-token': Type.Optional(causationToken),
 })
 
 const CUSTOMER_CREATED = {
@@ -126,6 +136,7 @@ export const CloudEvent = Type.Object(
     causationdepth: Type.Optional(
       Type.Integer({ minimum: 0, maximum: MAX_STORED_DEPTH, description: 'As `x-causation-depth`' }),
     ),
+    causationtoken: Type.Optional(causationToken),
   },
   {
     $id: 'CloudEvent',

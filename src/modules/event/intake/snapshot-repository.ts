@@ -4,6 +4,7 @@ import type { DB } from '#db/schema.ts'
 import { parseJson } from '#lib/json/index.ts'
 import type { PicturePlugin, PictureType } from './snapshot.ts'
 import { TenantPicture } from './snapshot.ts'
+import { shopSegments } from '../segments/repository.ts'
 
 /** Also makes the tenant's row when it is missing: events have no foreign key that would ask for it. */
 export async function loadPicture(
@@ -36,6 +37,8 @@ async function selectPicture(
     plugins: string
     types: string
     seen: string[]
+    claims: { segment: string; pluginId: string | null }[]
+    of_shop: string[]
   }>`
     select subscriptions_version as version, strict_events as strict,
       exists (select from flow_cursors where tenant_id = tenants.id) as has_flows,
@@ -44,7 +47,10 @@ async function selectPicture(
        from plugins where tenant_id = tenants.id and deleted_at is null) as plugins,
       (select coalesce(json_agg(json_build_object('name', name, 'schema', schema, 'pluginId', plugin_id)), '[]')::text
        from event_types where tenant_id = tenants.id) as types,
-      array(select name from seen_event_types where tenant_id = tenants.id) as seen
+      array(select name from seen_event_types where tenant_id = tenants.id) as seen,
+      (select coalesce(json_agg(json_build_object('segment', segment, 'pluginId', plugin_id)), '[]')
+       from event_segments where tenant_id = tenants.id) as claims,
+      ${shopSegments(sql`tenants.id`)} as of_shop
     from tenants where id = ${tenantId}`.execute(db)
   if (row === undefined) return null
   return new TenantPicture({
@@ -54,6 +60,8 @@ async function selectPicture(
     plugins: parseJson(Buffer.from(row.plugins)) as PicturePlugin[],
     types: parseJson(Buffer.from(row.types)) as PictureType[],
     seen: row.seen,
+    claims: row.claims,
+    ofShop: row.of_shop,
     bytes: row.plugins.length + row.types.length,
   })
 }

@@ -6,6 +6,7 @@ import type { Path } from '#lib/json/path.ts'
 import { matchesPattern } from '#lib/event-pattern.ts'
 import { StepBudget } from '#lib/step-budget.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
+import { Segments } from '../segments/segments.ts'
 
 /** A plugin that wants events of one type; with filters, only those whose data meets one of them. */
 export interface Target {
@@ -38,6 +39,9 @@ export interface PictureContent {
   types: readonly PictureType[]
   /** Names that came without anybody having declared them. */
   seen: readonly string[]
+  /** First segments of types: those that were claimed, and those of types that the shop declares or sends itself. */
+  claims?: readonly { segment: string; pluginId: string | null }[]
+  ofShop?: readonly string[]
   /** Of the text that it was read from. */
   bytes?: number
 }
@@ -92,8 +96,8 @@ export class TenantPicture {
   readonly seen: SeenNames
   /** Plugins and types with what their filters and schemas hold, for the cache's bound. */
   readonly weight: number
-  readonly #plugins: readonly PicturePlugin[]
-  #segments: ReadonlyMap<string, string> | null = null
+  readonly #content: PictureContent
+  #segments: Segments | null = null
   readonly #targets = new Map<string, readonly Target[]>()
 
   constructor(content: PictureContent) {
@@ -102,8 +106,9 @@ export class TenantPicture {
     this.hasFlows = content.hasFlows
     this.types = new Map(content.types.map((type) => [type.name, type]))
     this.seen = new SeenNames(content.seen)
-    this.#plugins = content.plugins
-    const rows = 1 + content.plugins.length + content.types.length + content.seen.length
+    this.#content = content
+    const { plugins, types, seen, claims = [] } = content
+    const rows = 1 + plugins.length + types.length + seen.length + claims.length
     this.weight = rows + Math.ceil((content.bytes ?? 0) / BYTES_PER_WEIGHT)
   }
 
@@ -142,17 +147,17 @@ export class TenantPicture {
     return this.#targetsOf(event).length > 0
   }
 
-  /** The plugin whose slug, with underscores for hyphens, is the first segment of such types. */
-  pluginNamed(segment: string): string | undefined {
-    this.#segments ??= new Map(this.#plugins.map(({ id, slug }) => [slug?.replaceAll('-', '_') ?? id, id]))
-    return this.#segments.get(segment)
+  /** Asked for only where a plugin publishes. */
+  get segments(): Segments {
+    const { claims = [], ofShop = [], plugins } = this.#content
+    return (this.#segments ??= new Segments({ claims, ofShop, plugins }))
   }
 
   /** Remembered by type: a tenant with 5,000 plugins pays for looking through them once, not for every event. */
   #targetsOf(event: string): readonly Target[] {
     let targets = this.#targets.get(event)
     if (targets === undefined) {
-      targets = this.#plugins.flatMap((plugin) => targetOf(plugin, event))
+      targets = this.#content.plugins.flatMap((plugin) => targetOf(plugin, event))
       if (this.#targets.size >= MAX_REMEMBERED_TYPES) this.#targets.clear()
       this.#targets.set(event, targets)
     }

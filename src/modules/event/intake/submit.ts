@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { EventSource } from '#db/schema.ts'
 import { invalidRequest } from '#infra/http/problems.ts'
 import { type FieldError, Problem } from '#lib/api/problem.ts'
+import type { Causation } from './causation.ts'
 import type { GivenEvent } from './parse.ts'
 import type { AcceptedEvent, EventBatchResult } from './schemas.ts'
 import type { EventService, IntakeResult, NewEvent } from '../context.ts'
@@ -14,6 +15,8 @@ export interface Submitter {
   log: FastifyBaseLogger
   /** The tenant of an event that names it or does not. @throws `tenant_mismatch`, `tenant_required` */
   tenantFor(tenantId: string | undefined): string
+  /** What of the causation that they say counts. */
+  believed(causation: Causation, tenantId: string): Causation
 }
 
 /** @throws the problem for which the event is refused */
@@ -75,15 +78,16 @@ function newEventOrProblem(
 }
 
 function newEvent(submitter: Submitter, given: GivenEvent): NewEvent {
+  const tenantId = submitter.tenantFor(given.tenantId)
   return {
-    tenantId: submitter.tenantFor(given.tenantId),
+    tenantId,
     event: given.event,
     data: given.data,
     sourceId: given.id,
     timestamp: given.timestamp,
     source: submitter.source,
     publisherPluginId: submitter.pluginId,
-    causation: given.causation,
+    causation: given.causation && submitter.believed(given.causation, tenantId),
     cloudEvent: given.cloudEvent,
   }
 }

@@ -3,7 +3,9 @@ import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
-import { isPlatformType } from '../intake/publishing.ts'
+import { deletePluginSegments, loadSegments } from '../segments/repository.ts'
+import { segmentOf } from '../segments/segments.ts'
+import { claimFree } from '../segments/service.ts'
 import { deleteSeenTypes } from './seen-repository.ts'
 import { deletePluginTypes, selectOthersTypes, selectPluginTypes, upsertPluginTypes } from './repository.ts'
 import { MAX_TYPES } from './service.ts'
@@ -24,22 +26,37 @@ export interface PluginTypesChange {
 
 /**
  * Makes these the plugin's event types, which its key may publish: new ones come, others go. Events that are
- * stored stay. Types of the platform, of the shop itself and of other plugins remain theirs: a plugin may offer what
- * they start, but not publish them.
+ * stored stay. What begins as the platform's, the shop's or another plugin's types do remains theirs: a plugin may offer
+ * what they start, but not publish them. First segments that are nobody's it claims by declaring.
  */
 export async function replacePluginTypes(
   trx: Transaction<DB>,
   owner: { tenantId: string; pluginId: string },
   types: readonly PluginType[],
 ): Promise<PluginTypesChange> {
-  const wanted = types.filter(({ name }) => !isPlatformType(name))
+  const { tenantId, pluginId } = owner
   const before = await selectPluginTypes(trx, owner)
-  if (isDeepStrictEqual(byName(before), byName(await withoutOthers(trx, owner, wanted)))) {
+  const segments = await loadSegments(trx, tenantId)
+  const isOpen = ({ name }: PluginType): boolean => {
+    const { kind } = segments.ownerOf(segmentOf(name))
+    return kind === 'none' || segments.isSpokenBy(name, pluginId)
+  }
+  if (isDeepStrictEqual(byName(before), byName(await withoutOthers(trx, owner, types.filter(isOpen))))) {
     return { changed: false, refusal: null }
   }
   // It locks the tenant's types: only from here on is it certain whose they are.
   await raiseSubscriptionsVersion(trx, owner.tenantId)
-  const own = await withoutOthers(trx, owner, wanted)
+  const claimed = await claimFree(
+    trx,
+    tenantId,
+    pluginId,
+    types.map(({ name }) => segmentOf(name)),
+  )
+  const own = await withoutOthers(
+    trx,
+    owner,
+    types.filter(({ name }) => claimed.has(segmentOf(name))),
+  )
   const others = await selectOthersTypes(trx, owner.tenantId, owner.pluginId)
   if (others.length + own.length > MAX_TYPES) {
     return { changed: true, refusal: `makes more than the ${MAX_TYPES} event types that a tenant may have` }
@@ -72,11 +89,12 @@ function byName(types: readonly PluginType[]): Map<string, PluginType> {
   return new Map(types.map((type) => [type.name, type]))
 }
 
-/** For a plugin that is deleted. Intake has to be told by the caller, who raises the tenant's version. */
+/** For a plugin that is deleted, with its claims. Intake has to be told by the caller, who raises the tenant's version. */
 export async function removePluginTypes(
   trx: Transaction<DB>,
   tenantId: string,
   pluginId: string,
 ): Promise<void> {
   await deletePluginTypes(trx, tenantId, pluginId, [])
+  await deletePluginSegments(trx, tenantId, pluginId)
 }

@@ -7,7 +7,7 @@ import { problems, ref } from '#lib/api/schema.ts'
 import { eventTypeInvalid, eventTypeNotFound, eventTypeTaken, tooManyEventTypes } from '../errors.ts'
 import { MAX_SEEN_TYPES } from '../intake/snapshot.ts'
 import { EventType, EventTypeInput, EventTypePage, EventTypeParams, EventTypeQuery } from './schemas.ts'
-import { listTypes, putType, readType, removeType, type TypeContext } from './service.ts'
+import { listTypes, putType, readVisibleType, removeType, type TypeContext } from './service.ts'
 
 const tags = ['events']
 
@@ -17,25 +17,23 @@ export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
   api.get(
     '/api/event-types',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'listEventTypes',
         tags,
         summary: 'List event types, by name',
         description:
           "The platform's catalogue, the tenant's own types, those that its plugins declared, and as `seen` up to " +
-          `${MAX_SEEN_TYPES} that nobody declared, but events came of.`,
+          `${MAX_SEEN_TYPES} that nobody declared, but events came of. A plugin's own key sees its own types and those within its \`events:read\`.`,
         querystring: EventTypeQuery,
         response: { 200: ref(EventTypePage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
     },
-    async (request) => listTypes(ctx, request.tenantId, request.query),
+    async (request) => listTypes(ctx, request.actor, request.tenantId, request.query),
   )
 
   api.get(
     '/api/event-types/:name',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'getEventType',
         tags,
@@ -45,13 +43,13 @@ export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
         response: { 200: ref(EventType), ...problems(...READ_PROBLEMS, eventTypeNotFound) },
       },
     },
-    async (request) => readType(ctx, request.tenantId, request.params.name),
+    async (request) => readVisibleType(ctx, request.actor, request.tenantId, request.params.name),
   )
 
   api.put(
     '/api/event-types/:name',
     {
-      config: { access: { role: 'editor' }, dataMembers: ['sample'] },
+      config: { dataMembers: ['sample'] },
       schema: {
         operationId: 'putEventType',
         tags,
@@ -78,7 +76,6 @@ export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
   api.delete(
     '/api/event-types/:name',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'deleteEventType',
         tags,

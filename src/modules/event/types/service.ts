@@ -3,6 +3,7 @@ import type { DB } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
+import { mayRead } from '#infra/auth/scopes.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
@@ -25,6 +26,7 @@ const MAX_SAMPLE_BYTES = 64 * 1024
 /** The platform's types, the tenant's own, and those that came undeclared, by name. */
 export async function listTypes(
   ctx: TypeContext,
+  actor: Actor,
   tenantId: string,
   query: EventTypeQuery,
 ): Promise<EventTypePage> {
@@ -38,7 +40,7 @@ export async function listTypes(
     ),
   )
   const wanted = [...types.values()]
-    .filter((type) => type.name > after && isAskedFor(type, query))
+    .filter((type) => type.name > after && isVisible(actor, type) && isAskedFor(type, query))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .slice(0, query.limit + 1)
   return page(wanted, query.limit, ({ name }) => [name])
@@ -52,6 +54,23 @@ export async function readType(ctx: TypeContext, tenantId: string, name: string)
   const seen = await findSeenType(ctx.db, tenantId, name)
   if (seen === undefined) throw eventTypeNotFound()
   return viewSeen(seen)
+}
+
+/** The same, if it is one that the caller may see. @throws `event_type_not_found` */
+export async function readVisibleType(
+  ctx: TypeContext,
+  actor: Actor,
+  tenantId: string,
+  name: string,
+): Promise<EventType> {
+  const type = await readType(ctx, tenantId, name)
+  if (!isVisible(actor, type)) throw eventTypeNotFound()
+  return type
+}
+
+/** A plugin sees its own types and those that it may read events of. */
+function isVisible({ pluginSlug, scopes }: Actor, { name, plugin }: EventType): boolean {
+  return scopes === null || plugin === pluginSlug || mayRead(scopes, name)
 }
 
 /** Declares a type of the tenant's own, or replaces it. */

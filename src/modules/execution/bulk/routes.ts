@@ -18,14 +18,13 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   api.post(
     '/api/automation/executions/cancel',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'cancelExecutions',
         tags,
         summary: 'Cancel all executions that a filter chooses',
         description:
-          'Works for some seconds, in small transactions, and answers with how many are left: call again until ' +
-          '`remaining` is 0. `dry_run` counts only.',
+          'Works for some seconds, in small transactions, and answers with how many are left: the job `job_id` does those, ' +
+          'whatever happens meanwhile. Without one, as 10 are open, call again. `dry_run` counts only.',
         body: ref(BulkCancelInput),
         response: {
           200: ref(BulkCancelResult),
@@ -39,15 +38,14 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   api.post(
     '/api/automation/executions/retry',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'retryExecutions',
         tags,
         summary: 'Retry all executions that a filter chooses',
         description:
           'Each at most once: what was retried before, whatever became of it, is left alone, so that calling again is ' +
-          'safe. Works for some seconds and answers with how many are left: call again with `next_cursor` until it is ' +
-          'null. `dry_run` counts only.',
+          'safe. Works for some seconds and answers with how many are left: the job `job_id` does those, whatever happens ' +
+          'meanwhile. Without one, as 10 are open, call again with `next_cursor`. `dry_run` counts only.',
         body: ref(BulkRetryInput),
         response: {
           200: ref(BulkRetryResult),
@@ -61,7 +59,6 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   api.get(
     '/api/automation/halt',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'getHaltState',
         tags,
@@ -76,7 +73,6 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   api.post(
     '/api/automation/halt',
     {
-      config: { access: { role: 'admin' } },
       schema: {
         operationId: 'haltAutomations',
         tags,
@@ -93,7 +89,6 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   api.post(
     '/api/automation/resume',
     {
-      config: { access: { role: 'admin' } },
       // Every member of the body is optional, so the body is, too.
       preValidation: async (request: { body: unknown }) => {
         request.body ??= {}

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, StringEnum } from '#lib/api/schema.ts'
+import { Nullable, Page, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { ExecutionFilterFields, RetryInput } from '../read/schemas.ts'
 
 export const CANCELLABLE = ['queued', 'waiting', 'running'] as const
@@ -46,10 +46,41 @@ const remaining = Type.Integer({
   description: 'Executions that the filter still chooses, at most 100,000 are counted',
 })
 
+const job_id = Nullable(
+  Type.String({
+    format: 'uuid',
+    description:
+      'The job that does the rest: GET /api/automation/bulk-changes/{id}; null: nothing is left to one',
+  }),
+)
+
+const Refused = Type.Array(Type.Object({ reason: Type.String(), count: Type.Integer() }), {
+  description: 'What could not be retried, by why',
+})
+
+export const BulkChange = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    kind: StringEnum(['cancel', 'retry']),
+    status: StringEnum(['queued', 'running', 'completed', 'cancelled', 'failed']),
+    done: Type.Integer({ description: 'Executions that it has cancelled or retried so far' }),
+    refused: Refused,
+    error: Nullable(Type.String({ description: 'Why it did not complete' })),
+    created_at: Timestamp,
+    finished_at: Nullable(Timestamp),
+  },
+  { $id: 'BulkChange', description: 'The rest of a bulk cancel or retry, as a durable job' },
+)
+export type BulkChange = Static<typeof BulkChange>
+
+export const BulkChangePage = Page(ref(BulkChange), 'BulkChangePage')
+export const BulkChangeParams = Type.Object({ id: Type.String({ format: 'uuid', maxLength: 36 }) })
+
 export const BulkCancelResult = Type.Object(
   {
     cancelled: Type.Integer({ description: 'Ended, or, where they run, ending at their next step' }),
     remaining,
+    job_id,
   },
   { $id: 'BulkCancelResult' },
 )
@@ -58,11 +89,12 @@ export type BulkCancelResult = Static<typeof BulkCancelResult>
 export const BulkRetryResult = Type.Object(
   {
     retried: Type.Integer(),
-    refused: Type.Array(Type.Object({ reason: Type.String(), count: Type.Integer() }), {
-      description: 'What could not be retried, by why',
-    }),
+    refused: Refused,
     remaining,
-    next_cursor: Nullable(Type.String({ description: 'Where to go on; null: there are no more' })),
+    job_id,
+    next_cursor: Nullable(
+      Type.String({ description: 'Where to go on; null: there are no more, or a job does the rest' }),
+    ),
   },
   { $id: 'BulkRetryResult' },
 )

@@ -1,8 +1,10 @@
+import type { Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor.ts'
-import { cancelExecutions, type RetryRequest } from '#modules/flow-engine/index.ts'
+import { cancelExecutions } from '#modules/flow-engine/index.ts'
 import { countToCancel, countToRetry, selectToCancel, selectToRetry } from './repository.ts'
 import {
   type BulkCancelInput,
@@ -13,14 +15,15 @@ import {
 } from './schemas.ts'
 import type { ExecutionContext } from '../context.ts'
 import { readFilter } from '../read/filter.ts'
+import { leaveToJob } from './job-service.ts'
 import { readFrom, startRetry } from '../retry-service.ts'
 import { CANCEL_REASON } from '../read/service.ts'
 
-/** A request answers in time, with how far it came: called again it goes on. */
+/** A request answers in time, with how far it came: a job does the rest. */
 const WORK_MS = 3_000
 /** Executions whose rows are locked at a time. */
-const CANCEL_BATCH = 500
-const RETRY_BATCH = 100
+export const CANCEL_BATCH = 500
+export const RETRY_BATCH = 100
 /** Retries that are started side by side, each in a transaction of its own. */
 const RETRY_CONCURRENCY = 4
 
@@ -28,36 +31,51 @@ export interface BulkLimits {
   workMs?: number
 }
 
-/** Nothing holds more than a batch locked, however many there are. */
+/** Nothing holds more than a batch locked, however many there are; what takes longer is left to a job. */
 export async function cancelMany(
-  { db, flowEngine }: Pick<ExecutionContext, 'db' | 'flowEngine'>,
+  ctx: Pick<ExecutionContext, 'db' | 'flowEngine' | 'signals'>,
   actor: Actor,
   tenantId: string,
   input: BulkCancelInput,
   { workMs = WORK_MS }: BulkLimits = {},
 ): Promise<BulkCancelResult> {
-  const { dry_run, status = CANCELLABLE, ...given } = input
+  const { db } = ctx
+  const { dry_run, ...request } = input
+  const { status = CANCELLABLE, ...given } = request
   const filter = readFilter(given, status, '')
   const deadline = performance.now() + workMs
   let cancelled = 0
   while (dry_run !== true && performance.now() < deadline) {
     const ids = await selectToCancel(db, tenantId, filter, CANCEL_BATCH)
-    if (ids.length === 0) return { cancelled, remaining: 0 }
-    cancelled += await db.transaction().execute(async (trx) => {
-      const count = await cancelExecutions(trx, tenantId, ids, CANCEL_REASON, (ended) =>
-        flowEngine.countCancelled(ended),
-      )
-      await audit(trx, actor, {
-        tenantId,
-        action: 'executions.cancelled',
-        targetKind: 'tenant',
-        targetId: tenantId,
-        detail: { count, ...given, status },
-      })
-      return count
-    })
+    if (ids.length === 0) return { cancelled, remaining: 0, job_id: null }
+    cancelled += await db
+      .transaction()
+      .execute((trx) => cancelBatch(ctx, trx, actor, tenantId, { ids, detail: { ...given, status } }))
   }
-  return { cancelled, remaining: await countToCancel(db, tenantId, filter) }
+  const remaining = await countToCancel(db, tenantId, filter)
+  if (dry_run === true || remaining === 0) return { cancelled, remaining, job_id: null }
+  const job_id = await leaveToJob(ctx, actor, tenantId, { kind: 'cancel', request }, null)
+  return { cancelled, remaining, job_id }
+}
+
+export async function cancelBatch(
+  { flowEngine }: Pick<ExecutionContext, 'flowEngine'>,
+  trx: Transaction<DB>,
+  actor: Actor,
+  tenantId: string,
+  { ids, detail }: { ids: readonly string[]; detail: Record<string, unknown> },
+): Promise<number> {
+  const count = await cancelExecutions(trx, tenantId, ids, CANCEL_REASON, (ended) =>
+    flowEngine.countCancelled(ended),
+  )
+  await audit(trx, actor, {
+    tenantId,
+    action: 'executions.cancelled',
+    targetKind: 'tenant',
+    targetId: tenantId,
+    detail: { count, ...detail },
+  })
+  return count
 }
 
 /** What was retried once, whatever became of that, is left alone. */
@@ -68,42 +86,53 @@ export async function retryMany(
   input: BulkRetryInput,
   { workMs = WORK_MS }: BulkLimits = {},
 ): Promise<BulkRetryResult> {
-  const { dry_run, status = ['failed'], from, version, cursor, ...given } = input
+  const { dry_run, cursor, ...request } = input
+  const { status = ['failed'] } = request
   let after = cursor === undefined ? null : decodeCursor(cursor, ['uuid'])?.[0]
   if (after === undefined || typeof after === 'number') throw invalidCursor()
-  const filter = readFilter(given, status, '')
-  const request = { tenantId, from: readFrom(from), version: version ?? 'same', once: true } as const
+  const filter = readFilter(request, status, '')
   const refused = new Map<string, number>()
   const deadline = performance.now() + workMs
   let retried = 0
   let isDone = false
   while (dry_run !== true && !isDone && performance.now() < deadline) {
     const ids = await selectToRetry(ctx.db, tenantId, filter, { after, limit: RETRY_BATCH })
-    const reasons = await retryEach(ctx, actor, request, ids)
-    for (const reason of reasons) {
-      if (reason === null) retried++
-      else refused.set(reason, (refused.get(reason) ?? 0) + 1)
-    }
+    retried += countRefused(refused, await retryBatch(ctx, actor, tenantId, request, ids))
     after = ids.at(-1) ?? after
     isDone = ids.length < RETRY_BATCH
   }
   if (retried > 0) ctx.signals.publish('executions_due', [tenantId])
   const remaining = isDone ? 0 : await countToRetry(ctx.db, tenantId, filter, after)
+  const isLeft = dry_run !== true && remaining > 0
+  const job_id = isLeft ? await leaveToJob(ctx, actor, tenantId, { kind: 'retry', request }, after) : null
   return {
     retried,
     refused: [...refused].map(([reason, count]) => ({ reason, count })),
     remaining,
-    next_cursor: remaining === 0 || after === null ? null : encodeCursor([after]),
+    job_id,
+    next_cursor: remaining === 0 || after === null || job_id !== null ? null : encodeCursor([after]),
   }
 }
 
+/** Counts why not, by reason. @returns how many were retried */
+export function countRefused(refused: Map<string, number>, reasons: readonly (string | null)[]): number {
+  let retried = 0
+  for (const reason of reasons) {
+    if (reason === null) retried++
+    else refused.set(reason, (refused.get(reason) ?? 0) + 1)
+  }
+  return retried
+}
+
 /** @returns for each why not, or null */
-async function retryEach(
+export async function retryBatch(
   ctx: ExecutionContext,
   actor: Actor,
-  request: Omit<RetryRequest, 'executionId'>,
+  tenantId: string,
+  { from, version = 'same' }: Pick<BulkRetryInput, 'from' | 'version'>,
   ids: readonly string[],
 ): Promise<(string | null)[]> {
+  const request = { tenantId, from: readFrom(from), version, once: true } as const
   const open = ids.values()
   const reasons: (string | null)[] = []
   const line = async (): Promise<void> => {

@@ -34,8 +34,6 @@ import { FlowStats, FlowStatsParams, FlowStatsQuery } from '../stats/schemas.ts'
 import { readFlowStats } from '../stats/service.ts'
 
 const tags = ['executions']
-const read = { role: 'viewer' } as const
-const change = { role: 'editor' } as const
 
 export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
@@ -43,7 +41,6 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
   api.get(
     '/api/automation/executions',
     {
-      config: { access: read },
       schema: {
         operationId: 'listExecutions',
         tags,
@@ -61,7 +58,6 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
   api.get(
     '/api/automation/executions/:id',
     {
-      config: { access: read },
       schema: {
         operationId: 'getExecution',
         tags,
@@ -83,7 +79,6 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
   api.post(
     '/api/automation/executions/:id/cancel',
     {
-      config: { access: change },
       schema: {
         operationId: 'cancelExecution',
         tags,
@@ -104,7 +99,7 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
   api.post(
     '/api/automation/executions/:id/retry',
     {
-      config: { access: change, dataMembers: ['trigger'] },
+      config: { dataMembers: ['trigger'] },
       schema: {
         operationId: 'retryExecution',
         tags,
@@ -145,7 +140,6 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
   api.get(
     '/api/automation/flows/:id/stats',
     {
-      config: { access: read },
       schema: {
         operationId: 'getFlowStats',
         tags,

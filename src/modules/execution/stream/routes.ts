@@ -28,7 +28,6 @@ export function streamRoutes(app: FastifyInstance, ctx: ExecutionContext, stream
   api.get(
     '/api/automation/executions/:id/stream',
     {
-      config: { access: { role: 'viewer' } },
       exposeHeadRoute: false,
       schema: {
         operationId: 'streamExecution',

@@ -7,6 +7,7 @@ import { type CanonicalFlow, type EventTrigger, FLOW_SCHEMA_VERSION } from '#lib
 import type { Verdict } from '#lib/async/fair-budget.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import type { StepBudget } from '#lib/step-budget.ts'
+import { selectValues } from '#modules/variable/index.ts'
 import { flowOutdated } from '../errors.ts'
 import { joinPaths } from '../wait/hash.ts'
 import { Program, type ProgramCache } from '../run/program.ts'
@@ -67,6 +68,7 @@ export class ActiveFlows {
       flows.push(flow)
       bytes += row.entry.length
     }
+    await addShopVariables(trx, tenantId, flows)
     const fresh = { version, flows, byType: byEventType(flows), bytes }
     this.#keep(tenantId, fresh)
     return fresh
@@ -109,6 +111,17 @@ export class ActiveFlows {
   }
 }
 
+/** Those that the flows read: whoever changes one raises the version by which they are kept. */
+async function addShopVariables(
+  trx: Transaction<DB>,
+  tenantId: string,
+  flows: readonly ActiveFlow[],
+): Promise<void> {
+  const names = new Set(flows.flatMap(({ program }) => program.flow.shop_variables ?? []))
+  const values = await selectValues(trx, tenantId, [...names])
+  for (const flow of flows) flow.program = flow.program.withShop(values)
+}
+
 function activeFlow(
   { id, version, status, may_cause: mayCause }: PublishedRow,
   program: Program,
@@ -120,7 +133,9 @@ function activeFlow(
 
 function entryOf(flow: Pick<CanonicalFlow, (typeof ENTRY_MEMBERS)[number]>, name: string): Program {
   const { schema_version, triggers, start, variables, settings } = flow
-  const members = { schema_version, triggers, start, variables, settings }
+  // Null in what is stored without it.
+  const shop_variables = flow.shop_variables ?? []
+  const members = { schema_version, triggers, start, variables, shop_variables, settings }
   return new Program({ ...members, steps: {}, handlers: [], layout: {} }, name)
 }
 
@@ -153,7 +168,7 @@ export function cancelShapes(flows: readonly ActiveFlow[]): { event: string; pat
  */
 export function isTriggered(
   flow: ActiveFlow,
-  event: EventScope,
+  { event, isOwn }: { event: EventScope; isOwn: boolean },
   { tenantId, zone, now }: { tenantId: string; zone: string; now: Date },
   share: StepBudget,
 ): Verdict | string {
@@ -164,7 +179,7 @@ export function isTriggered(
   let isUndecided = false
   let mismatch: string | null = null
   for (const trigger of flow.triggers) {
-    const refusal = triggerRefusal(program, trigger, event, scope, now, share)
+    const refusal = triggerRefusal(program, trigger, event, isOwn, scope, now, share)
     if (refusal === null) return true
     if (refusal.reason === 'filter_budget') isUndecided = true
     if (refusal.isMismatch === true) mismatch ??= refusal.note

@@ -16,6 +16,7 @@ import { takeUpMissed } from './catch-up.ts'
 import { endCatchUp } from './catch-up-repository.ts'
 import { type FlowCursor, lockCursor, moveCursor } from './cursor-repository.ts'
 import { findBehind, hasUnseen, loadShapes, LOOK_TENANTS } from './repository.ts'
+import { nextWanted, noteTakenUp, setAside } from './set-aside-repository.ts'
 import { type Paused, type Started, Turn } from './turn.ts'
 
 export interface MatcherContext {
@@ -40,6 +41,8 @@ const FAILURES_MAX = 3
 interface Trouble {
   /** Of the event that is next, by itself. */
   failures: number
+  /** Of the last failure, for who looks after the event. */
+  reason: string
   /** Events that still go alone. */
   left: number
 }
@@ -157,23 +160,23 @@ export class Matcher {
       }
       this.#passed.failed++
       this.#ctx.log.error({ err: error, tenant_id: tenantId }, 'events not matched against flows')
-      if (!isPassing(error)) this.#noteTrouble(tenantId)
+      if (!isPassing(error)) this.#noteTrouble(tenantId, error)
       return NOTHING
     }
   }
 
   /** What fails by one event must not keep the tenant's others from being matched. */
-  #noteTrouble(tenantId: string): void {
+  #noteTrouble(tenantId: string, error: unknown): void {
     const failures = (this.#troubled.get(tenantId)?.failures ?? -1) + 1
-    this.#troubled.set(tenantId, { failures, left: BATCH_EVENTS })
+    this.#troubled.set(tenantId, { failures, reason: reasonOf(error), left: BATCH_EVENTS })
     // Time is given to what may pass; the first failure was that of a batch.
     if (failures === 0) this.#behind.add(tenantId)
   }
 
-  /** An event alone was matched, or is passed over. */
+  /** An event alone was matched, or is set aside. */
   #noteProgress(tenantId: string): void {
     const left = (this.#troubled.get(tenantId)?.left ?? 0) - 1
-    if (left > 0) this.#troubled.set(tenantId, { failures: 0, left })
+    if (left > 0) this.#troubled.set(tenantId, { failures: 0, reason: '', left })
     else this.#troubled.delete(tenantId)
   }
 
@@ -191,10 +194,7 @@ export class Matcher {
     if (next === undefined) return NOTHING
     if (trouble !== undefined && trouble.failures >= FAILURES_MAX) {
       await moveCursor(trx, tenantId, next)
-      this.#ctx.log.error(
-        { tenant_id: tenantId, event_id: next.id },
-        'event passed over: no flow will see it',
-      )
+      await this.#setAside(trx, tenantId, next.id, trouble)
       this.#noteProgress(tenantId)
       return { matched: 1, isFull: true, started: NONE_STARTED }
     }
@@ -229,8 +229,55 @@ export class Matcher {
     return { matched: end, isFull, started, paused }
   }
 
+  async #setAside(
+    trx: Transaction<DB>,
+    tenantId: string,
+    eventId: string,
+    { reason }: Trouble,
+  ): Promise<void> {
+    await setAside(trx, tenantId, eventId, reason)
+    const told = { tenant_id: tenantId, event_id: eventId, reason }
+    this.#ctx.log.error(told, 'event set aside: no flow sees it until it is taken up again')
+  }
+
+  /** One event that was set aside, and that somebody wants matched; null: there is none. */
+  async #takeUpSetAside(
+    trx: Transaction<DB>,
+    tenantId: string,
+    cursor: FlowCursor,
+    now: Date,
+  ): Promise<Matched | null> {
+    const wanted = await nextWanted(trx, tenantId)
+    if (wanted === null) return null
+    const { eventId, waitsAfter } = wanted
+    const trouble = this.#troubled.get(tenantId)
+    if (trouble !== undefined && trouble.failures >= FAILURES_MAX) {
+      await this.#setAside(trx, tenantId, eventId, trouble)
+      this.#noteProgress(tenantId)
+      return { ...NOTHING, isFull: true }
+    }
+    const { flows, byType } = await this.#active.get(trx, tenantId, cursor.flowsVersion)
+    const turn = new Turn(trx, this.#ctx, this.#repeats, {
+      tenantId,
+      byType,
+      zone: cursor.zone,
+      isHalted: cursor.isHalted,
+      shapes: await loadShapes(trx, tenantId, cancelShapes(flows)),
+      waits: waitsAfter === null ? null : { event: { position: '', id: eventId }, after: waitsAfter },
+      now,
+    })
+    // Whose body is gone by now starts nothing any more.
+    const rows = (await selectEvents(trx, tenantId, [eventId])).filter(({ body }) => body !== null)
+    const { stop, started, paused } = await turn.take(rows)
+    await noteTakenUp(trx, tenantId, eventId, stop?.waitsAfter ?? null)
+    if (trouble !== undefined) this.#noteProgress(tenantId)
+    return { matched: 1, isFull: true, started, paused }
+  }
+
   /** What was missed starts before anything newer does. */
   async #catchUp(trx: Transaction<DB>, tenantId: string, cursor: FlowCursor, now: Date): Promise<Matched> {
+    const taken = await this.#takeUpSetAside(trx, tenantId, cursor, now)
+    if (taken !== null) return taken
     const { flows } = await this.#active.get(trx, tenantId, cursor.flowsVersion)
     const trouble = this.#troubled.get(tenantId)
     const giveUp = (trouble?.failures ?? 0) >= FAILURES_MAX
@@ -245,6 +292,14 @@ export class Matcher {
     // The pass that finds no more of them says so, and the next one matches events again.
     return { matched: 0, isFull: true, started, caughtUp, caughtUpByKind: queued }
   }
+}
+
+/** For people, without what the error says of the data. */
+function reasonOf(error: unknown): string {
+  const { code } = error as { code?: unknown }
+  if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code))
+    return `The database refused it (SQLSTATE ${code}).`
+  return `Matching it failed (${error instanceof Error ? error.name : 'unknown'}).`
 }
 
 /** The first of them whose wanted bodies fit into memory together. */

@@ -1,9 +1,17 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { typesThat } from '#lib/flow/steps/index.ts'
 import { HARMLESS_ACTIONS } from '../start/repeats.ts'
 
 /** What of a flow decides whether and how it starts. Its steps are what is large, and are read by who runs them. */
-export const ENTRY_MEMBERS = ['schema_version', 'triggers', 'start', 'variables', 'settings'] as const
+export const ENTRY_MEMBERS = [
+  'schema_version',
+  'triggers',
+  'start',
+  'variables',
+  'shop_variables',
+  'settings',
+] as const
 
 export interface PublishedRow {
   id: string
@@ -33,11 +41,14 @@ export async function selectPublished(
   return rows
 }
 
-/** Whether something that a version does may cause the events that start it: who only tells people does not. */
+/** Tells a version that may cause the events that start it, by its steps' types: who only tells people does not. */
 function mayCauseEvents(): RawBuilder<boolean> {
+  const causing = typesThat(({ causes }) => causes === 'anything')
+  const byAction = typesThat(({ causes }) => causes === 'by_action')
   return sql<boolean>`exists (
     select from json_each(v.flow -> 'steps') as step
-    where step.value ->> 'type' = 'http' or (step.value ->> 'type' = 'action' and (
-      step.value -> 'config' ->> 'plugin_id' <> 'platform'
+    where step.value ->> 'type' = any(${causing}::text[])
+      or (step.value ->> 'type' = any(${byAction}::text[]) and (
+      step.value -> 'config' ->> 'plugin_id' is distinct from 'platform'
       or step.value -> 'config' ->> 'action_type' <> all(${[...HARMLESS_ACTIONS]}::text[]))))`
 }

@@ -6,7 +6,7 @@ import { loopShare } from '#lib/async/loop-share.ts'
 import type { EventScope } from '#lib/flow/scope.ts'
 import { uuidTime } from '#lib/ids.ts'
 import { StepBudget } from '#lib/step-budget.ts'
-import type { EventRow, EventService } from '#modules/event/index.ts'
+import { type EventRow, type EventService, loadSegments, type Segments } from '#modules/event/index.ts'
 import { StepError } from '../run/evaluate.ts'
 import { tellOfPause } from '../run/flow-pause.ts'
 import { enrolmentKey } from '../start/enrolment.ts'
@@ -106,6 +106,8 @@ export class Turn {
   /** Each flow is noted once a turn: what comes many at a time does not come of what was started one by one. */
   readonly #noted = new Set<string>()
   readonly #repeating = new Set<string>()
+  /** Read for the first event of a plugin's that concerns a flow. */
+  #segments: Promise<Segments> | null = null
 
   constructor(trx: Transaction<DB>, ctx: TurnContext, repeats: Repeats, by: Matching) {
     this.#trx = trx
@@ -151,17 +153,29 @@ export class Turn {
     if (candidates === undefined) return null
     const cameAt = uuidTime(row.id)
     const coming = { row, event, cameAt, minute: Math.floor(cameAt.getTime() / CAP_WINDOW_MS) }
-    for (const [flow, refusal] of this.#decide(event, candidates)) await this.#start(coming, flow, refusal)
+    const isOwn = await this.#isOwn(event)
+    for (const [flow, refusal] of this.#decide({ event, isOwn }, candidates))
+      await this.#start(coming, flow, refusal)
     return null
   }
 
+  /** Whether who published the event is the one from whom events of its type come. */
+  async #isOwn({ type, source }: EventScope): Promise<boolean> {
+    if (source === 'platform') return true
+    this.#segments ??= loadSegments(this.#trx, this.#by.tenantId)
+    return (await this.#segments).isSpokenBy(type, source)
+  }
+
   /** The flows that the event concerns, with the reason why it does not start them; null: its triggers let it. */
-  #decide(event: EventScope, { on, off }: Triggered): Map<ActiveFlow, StartRequest['refused']> {
+  #decide(
+    coming: { event: EventScope; isOwn: boolean },
+    { on, off }: Triggered,
+  ): Map<ActiveFlow, StartRequest['refused']> {
     const { isHalted } = this.#by
     const budget = new StepBudget(EVENT_STEPS)
     const mismatched = new Map<ActiveFlow, StartRequest['refused']>()
     const decide = (flow: ActiveFlow, share: StepBudget): Verdict => {
-      const verdict = isTriggered(flow, event, this.#by, share)
+      const verdict = isTriggered(flow, coming, this.#by, share)
       if (typeof verdict !== 'string') return verdict
       if (flow.off === null && !isHalted) {
         mismatched.set(flow, { reason: 'filter_mismatch', message: verdict })

@@ -32,7 +32,7 @@ export interface Boundary {
   reason: string | null
   handled: boolean
   error: ExecutionError | null
-  /** JSON, as it was at the boundary: other lines of the execution go on meanwhile. */
+  /** JSON, as it was at the boundary: other threads of the execution go on meanwhile. */
   state: string
   /** When a waiting one goes on. */
   dueAtMs: number | null

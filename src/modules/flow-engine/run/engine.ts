@@ -4,8 +4,8 @@ import type pg from 'pg'
 import { isPassing } from '#db/errors.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import { BoundaryWriter } from './boundary-writer.ts'
-import { callsOf } from '../steps/outgoing.ts'
-import type { CallContext } from '../steps/types.ts'
+import { liveCalls } from '../steps/action-call.ts'
+import type { CallContext } from '../steps/call.ts'
 import { Pulse, type Standing, worstOf } from '#lib/async/pulse.ts'
 import type { Boundary, BoundaryAnswer } from './boundary-repository.ts'
 import {
@@ -21,7 +21,7 @@ import { Ended, Journal, type RunEnd } from './journal.ts'
 import { countEnd, countSteps, type FlowMetrics } from '../metrics.ts'
 import type { ProgramCache } from './program.ts'
 import { ResumeLoader } from './resume-loader.ts'
-import { Run } from './runner.ts'
+import { ExecutionRun } from './execution-run.ts'
 import { ScopeBuilder } from './scope.ts'
 import type { Waits } from '../wait/waits.ts'
 
@@ -38,13 +38,15 @@ export interface EngineOptions {
   pollMs: number
   /** Executions in hand at once. */
   maxRunning: number
+  /** What started them and where they stand, in bytes of JSON, but for the last one that was taken. */
+  maxHeldBytes: number
   /** Replaces the database's clock: for tests. */
   now: (() => Date) | null
   /** Takes only this tenant's. */
   tenantId: string | null
 }
 
-/** Executions that end within this time make room together. */
+/** Executions that end within this time give their capacity back together. */
 const FREED_MS = 5
 /** What is in hand when the process is to stop has so long for its call; else its lease runs out. */
 const STOP_MS = 5_000
@@ -71,9 +73,10 @@ export class Engine {
   /** Tenants to look at; null: all. */
   #wanted: Set<string> | null = new Set()
   #claiming: Promise<void> | null = null
-  /** Tenants of whom something may have been left behind for want of room; null: anybody. */
+  /** Tenants of whom something may have been left behind for want of capacity; null: anybody. */
   #leftBehind: Set<string> | null = new Set()
   #taken = 0
+  #heldBytes = 0
   #freedTimer: NodeJS.Timeout | null = null
   #pollTimer: NodeJS.Timeout | null = null
   #renewTimer: NodeJS.Timeout | null = null
@@ -180,8 +183,8 @@ export class Engine {
         const wanted = this.#wanted
         this.#wanted = new Set()
         const free = this.#options.maxRunning - this.#runs.size
-        // Whoever ends makes room for everybody.
-        if (free <= 0) return
+        // Whatever ends gives its capacity back to everybody.
+        if (free <= 0 || this.#heldBytes >= this.#options.maxHeldBytes) return
         this.#claimPulse.begin()
         if ((await this.#take(free, wanted)) > 0) this.#want(wanted)
         this.#claimPulse.succeed()
@@ -204,8 +207,8 @@ export class Engine {
   }
 
   /**
-   * There was room for all that these tenants have, but for those who had as many in hand as they may.
-   * @param counts in hand as the claim saw it: some have ended since, which is no room that it could have used
+   * Notes that there was capacity for all that these tenants have, but for those who had as many in hand as they may.
+   * @param counts in hand as the claim saw it: some have ended since, which is no capacity that it could have used
    */
   #seen(tenantIds: ReadonlySet<string> | null, counts: ReadonlyMap<string, number>): void {
     if (tenantIds === null) this.#leftBehind = new Set()
@@ -217,7 +220,7 @@ export class Engine {
 
   async #take(limit: number, wanted: ReadonlySet<string> | null): Promise<number> {
     const startedAt = performance.now()
-    const { leaseMs, maxRunning, tenantId } = this.#options
+    const { leaseMs, maxRunning, maxHeldBytes, tenantId } = this.#options
     const busy = countByTenant(this.#held)
     const claims = await claimExecutions(this.#ctx.pool, {
       limit,
@@ -225,22 +228,25 @@ export class Engine {
       busy,
       now: this.#clock(),
       tenantIds: tenantId === null ? wanted && [...wanted] : [tenantId],
+      maxBytes: maxHeldBytes - this.#heldBytes,
     })
     this.#taken += claims.length
     for (const claim of claims) {
       busy.set(claim.tenant_id, (busy.get(claim.tenant_id) ?? 0) + 1)
       this.#held.add(claim)
+      this.#heldBytes += claim.bytes
       this.#ctx.metrics.executionLag.observe(Math.max(0, claim.lag_s))
       this.#ctx.metrics.executionsHeld.set(this.#held.size)
       const run = this.#run(claim, startedAt).finally(() => {
         this.#runs.delete(run)
         this.#held.delete(claim)
+        this.#heldBytes -= claim.bytes
         this.#ctx.metrics.executionsHeld.set(this.#held.size)
         this.#freed()
       })
       this.#runs.add(run)
     }
-    if (this.#runs.size >= maxRunning) this.#leftBehind = null
+    if (this.#runs.size >= maxRunning || this.#heldBytes >= maxHeldBytes) this.#leftBehind = null
     else this.#seen(wanted, busy)
     if (claims.length > 0) this.#renewTimer ??= setInterval(() => void this.#renew(), leaseMs / 3)
     return claims.length
@@ -302,11 +308,11 @@ export class Engine {
     const program = await this.#ctx.programs.get(claim.tenant_id, claim.flow_id, claim.version)
     const outputs = await this.#loader.outputs(claim)
     const received = await this.#loader.received(claim)
-    return new Run({
+    return new ExecutionRun({
       claim,
       program,
       journal,
-      calls: callsOf(this.#ctx),
+      calls: liveCalls(this.#ctx),
       waits: this.#ctx.waits,
       held: this.#heldBack,
       scope: new ScopeBuilder(claim, program, outputs),

@@ -1,10 +1,10 @@
 import type { FlowScope } from '#lib/flow/scope.ts'
-import type { CanonicalStep, StepId } from '#lib/flow/types.ts'
+import { findDefinition } from '#lib/flow/steps/index.ts'
+import { type CanonicalStep, END, type StepId } from '#lib/flow/types.ts'
 import type { ClaimedExecution } from './execution-repository.ts'
 import type { RunEnd } from './journal.ts'
 import type { RunCalls, RunHeld, RunJournal, RunWaits } from './ports.ts'
-import type { Program } from './program.ts'
-import { targetOf } from '../steps/run-step.ts'
+import { type Program, targetOf } from './program.ts'
 import type { ScopeBuilder } from './scope.ts'
 import { type ExecutionState, moveTo, type Thread, threadsOf } from './state.ts'
 import type { ReceivedEvent } from '../wait/waits.ts'
@@ -23,7 +23,7 @@ export interface FrameOptions {
   clock: () => number
 }
 
-/** A line at one of the flow's steps. */
+/** A thread at one of the flow's steps. */
 export interface Position<Step extends CanonicalStep = CanonicalStep> {
   thread: Thread
   stepId: StepId
@@ -33,7 +33,7 @@ export interface Position<Step extends CanonicalStep = CanonicalStep> {
 /** Failures that the flow has no part in, and that trying again does not help. */
 const OUTSIDE_CODES = new Set(['platform_not_configured', 'completion_timeout'])
 
-/** What the lines of one held execution share, and the ways out of a step. */
+/** Holds what the threads of one claimed execution share, and the ways out of a step. */
 export class Frame {
   readonly claim: ClaimedExecution
   readonly program: Program
@@ -63,23 +63,23 @@ export class Frame {
     if (main.held_by !== undefined && this.claim.held_by === null) main.due_at = 0
   }
 
-  /** How the execution is to end; null: it goes on. */
+  /** The way in which the execution is to end; null: it goes on. */
   get ending(): Omit<RunEnd, 'ours'> | null {
     return this.#ending
   }
 
-  /** The first reason to end counts. */
+  /** Has the execution end; the first reason to counts. */
   endWith(status: RunEnd['status'], reason: string | null, handled = false): void {
     this.#ending ??= { status, reason, handled, atFault: status === 'failed' && this.state.outside !== true }
   }
 
-  /** Dropped lines stop where they are: a handler was entered, their loop is over, or all ends. */
+  /** Tells a thread that goes on from a dropped one: a handler was entered, its loop is over, or the execution ends. */
   isCurrent(thread: Thread): boolean {
     return this.#ending === null && threadsOf(this.state).includes(thread)
   }
 
   /**
-   * What `now` is for steps, in epoch milliseconds: until the first boundary the moment at which the execution was
+   * Returns what `now` is for steps, in epoch milliseconds: until the first boundary the moment at which the execution was
    * taken up, so that steps before the first call need no boundary of their own. Done again, they come to the same.
    */
   now(): number {
@@ -90,10 +90,10 @@ export class Frame {
     return this.scope.of(thread, this.state)
   }
 
-  /** A step succeeded: it is recorded, and the line, unless it was dropped meanwhile, moves on. */
-  leave(
-    { thread, stepId, step }: Position,
-    done: { port: string; output: unknown; input?: unknown; note?: string | null },
+  /** Records that a step succeeded, and moves the thread on, unless it was dropped meanwhile. */
+  leave<Step extends CanonicalStep>(
+    { thread, stepId, step }: Position<Step>,
+    done: { port: keyof Step['next'] & string; output: unknown; input?: unknown; note?: string | null },
     now = this.now(),
   ): void {
     this.journal.record(thread, step, { stepId, status: 'succeeded', ...done })
@@ -102,7 +102,7 @@ export class Frame {
     moveTo(thread, targetOf(step, done.port), now)
   }
 
-  /** The step's error port, else the flow's handlers, else the execution fails. */
+  /** Goes on by the step's error port, else by the flow's handlers; else the execution fails. */
   async fail(
     { thread, stepId, step }: Position,
     { code, message, ...failure }: { code: string; message: string; transient?: boolean },
@@ -119,9 +119,9 @@ export class Frame {
       moveTo(thread, targetOf(step, port), this.clock())
       return this.journal.boundary()
     }
-    if (this.#isItemOfPatientLoop(thread)) {
+    if (this.#outlivesError(thread)) {
       thread.failed = error
-      moveTo(thread, 'end', this.clock())
+      moveTo(thread, END, this.clock())
       return this.journal.boundary()
     }
     const isOutside = failure.transient === true || OUTSIDE_CODES.has(code)
@@ -129,11 +129,11 @@ export class Frame {
     return this.#enterHandlers({ step_id: stepId, ...error }, step.handler)
   }
 
-  #isItemOfPatientLoop(thread: Thread): boolean {
+  #outlivesError(thread: Thread): boolean {
     const { loop, main } = this.state
     if (loop === null || thread === main) return false
     const step = this.program.step(loop.step)
-    return step.type === 'for_each' && step.config.continues === true
+    return findDefinition(step.type)?.body?.outlivesErrors(step.config) === true
   }
 
   async #enterHandlers(error: NonNullable<ExecutionState['error']>, isHandler: boolean): Promise<void> {

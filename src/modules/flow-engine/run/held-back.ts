@@ -35,7 +35,7 @@ export class HeldBack {
     this.#onReleased = onReleased
   }
 
-  /** Whether an execution that comes to a call may make it, or is to wait behind others. */
+  /** Tells an execution that may make the call to which it has come from one that is to wait behind others. */
   async mayCall(
     { tenant_id: tenantId, id, event_id }: ClaimedExecution,
     target: string,
@@ -50,12 +50,12 @@ export class HeldBack {
     return (event_id ?? id) < head.place
   }
 
-  /** The other side does not take calls. */
+  /** Notes that the other side takes no calls. */
   away({ tenant_id: tenantId }: ClaimedExecution, target: string): void {
     this.#remember(`${tenantId} ${target}`, 'held')
   }
 
-  /** The other side has taken a call, or whoever tried tries no more: who waits behind goes on. */
+  /** Lets those behind go on: the other side has taken a call, or whoever tried tries no more. */
   async passed({ tenant_id: tenantId, id: own, held_by }: ClaimedExecution, target: string): Promise<void> {
     const key = `${tenantId} ${target}`
     if (held_by !== target && this.#known.get(key) !== 'held') return
@@ -70,7 +70,7 @@ export class HeldBack {
     return started.done
   }
 
-  /** One statement at a time: successes that come meanwhile are counted together. */
+  /** Releases by one statement at a time: successes that come meanwhile are counted together. */
   async #release(
     held: { tenantId: string; target: string; own: string },
     key: string,

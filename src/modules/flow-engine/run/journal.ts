@@ -5,7 +5,7 @@ import type { Boundary, BoundaryAnswer, StepRecord } from './boundary-repository
 import type { ClaimedExecution } from './execution-repository.ts'
 import { type ExecutionState, isInitial, type Thread } from './state.ts'
 
-/** How one hold of an execution ended. */
+/** Says how one hold of an execution ended. */
 export interface RunEnd {
   status: ExecutionStatus
   reason: string | null
@@ -19,7 +19,7 @@ export interface RunEnd {
 /** A boundary renews the lease when so much of it is gone; those of one hold within that time write no index. */
 const LEASE_PARTS = 2
 
-/** The execution has ended, is cancelled, or belongs to somebody else: every line of it stops. */
+/** The execution has ended, is cancelled, or belongs to somebody else: every thread of it stops. */
 export class Ended extends Error {}
 
 export interface JournalOptions {
@@ -34,8 +34,8 @@ export interface JournalOptions {
 }
 
 /**
- * What one held execution has done and not yet written. Lines of a loop write through it one after the other, never
- * two states at once: a write that has not left yet takes everybody's news along.
+ * Keeps what one claimed execution has done and not yet written. Threads of a loop write through it one after the other,
+ * never two states at once: a write that has not left yet takes everybody's news along.
  */
 export class Journal {
   readonly #options: JournalOptions
@@ -103,26 +103,26 @@ export class Journal {
     })
   }
 
-  /** The state has changed by more than a record says. */
+  /** Notes that the state has changed by more than a record says. */
   touch(): void {
     this.#isDirty = true
   }
 
-  /** What a line waited for is decided: its wait goes with the next boundary. */
+  /** Closes a thread's wait, as what it waited for is decided: with the next boundary. */
   closeWait(iteration: string): void {
     this.#isDirty = true
     this.#closedWaits.push(iteration)
   }
 
-  /** Before a call: what was done so far is durable or comes out the same again, and the execution is still ours. */
+  /** Sees to it before a call that what was done is durable or comes out the same again, and the execution still ours. */
   async beforeCall(): Promise<void> {
     if (!this.#isFresh || this.#isOld() || this.#end !== null) await this.settle()
   }
 
-  /** What was done so far is durable, and the execution is still ours. */
+  /** Sees to it that what was done so far is durable, and the execution still ours. */
   async settle(): Promise<void> {
     if (this.#isDirty || this.#isOld() || this.#end !== null) await this.boundary()
-    // What another line has sent may hold this one's news.
+    // What another thread has sent may hold this one's news.
     else await this.#writing
   }
 
@@ -132,7 +132,7 @@ export class Journal {
     return this.#next
   }
 
-  /** The last boundary of this hold. @throws {Ended} */
+  /** Writes the last boundary of this hold. @throws {Ended} */
   async close(last: {
     status: ExecutionStatus
     reason: string | null
@@ -152,7 +152,7 @@ export class Journal {
     return this.#end
   }
 
-  /** The lease needs looking after, and with it whether the execution is still ours. */
+  /** Tells a lease that has to be looked after, and with it whether the execution is still ours. */
   #isOld(): boolean {
     return performance.now() - this.#renewedAt > this.#options.leaseMs / LEASE_PARTS
   }
@@ -164,7 +164,7 @@ export class Journal {
   }
 
   async #inTurn(boundary: { status: ExecutionStatus; reason: string | null }): Promise<void> {
-    // Leaves in a later turn, so that lines that go on in this one travel along.
+    // Leaves in a later turn, so that threads that go on in this one travel along.
     do await this.#writing?.catch(() => undefined)
     while (this.#writing !== null)
     this.#next = null
@@ -188,7 +188,7 @@ export class Journal {
     const leaseMs = this.#isOld() ? this.#options.leaseMs : null
     const askedAt = performance.now()
     this.#isDirty = false
-    // Not only when it is answered: other lines go on meanwhile, and what they do is no part of it.
+    // Not only when it is answered: other threads go on meanwhile, and what they do is no part of it.
     this.#isFresh = false
     const answer = await commit({
       tenantId: claim.tenant_id,

@@ -1,9 +1,9 @@
-import type { Call, CallResult } from '../steps/types.ts'
+import type { Call, CallResult } from '../steps/call.ts'
 import type { HeldBack } from './held-back.ts'
 import type { Journal } from './journal.ts'
 import type { Waits } from '../wait/waits.ts'
 
-/** Where a run writes what it did. */
+/** Takes what a run did. */
 export type RunJournal = Pick<
   Journal,
   | 'end'
@@ -18,7 +18,7 @@ export type RunJournal = Pick<
   | 'close'
 >
 
-/** How a run asks others. */
+/** Makes the calls of a run. */
 export interface RunCalls {
   /**
    * @param eventDepth of the event that started the execution
@@ -29,8 +29,8 @@ export interface RunCalls {
   completed(call: Call): Promise<CallResult | null>
 }
 
-/** How a run waits for events. */
+/** Registers a run's waits for events. */
 export type RunWaits = Pick<Waits, 'register'>
 
-/** How a run asks whether it is to wait behind others. */
+/** Says whether a run is to wait behind others. */
 export type RunHeld = Pick<HeldBack, 'mayCall' | 'away' | 'passed'>

@@ -1,8 +1,16 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { CompileResult } from '#lib/flow/index.ts'
-import { type CanonicalFlow, type CanonicalStep, FLOW_SCHEMA_VERSION, type StepId } from '#lib/flow/types.ts'
+import {
+  type CanonicalFlow,
+  type CanonicalStep,
+  END,
+  FLOW_SCHEMA_VERSION,
+  type PortTarget,
+  type StepId,
+} from '#lib/flow/types.ts'
 import { compileTemplateTree, type TemplateNode } from '#lib/template/index.ts'
+import { selectValues } from '#modules/variable/index.ts'
 import { flowNewer, flowOutdated } from '../errors.ts'
 import { StepError } from './evaluate.ts'
 import { findStored } from './program-repository.ts'
@@ -12,13 +20,30 @@ export class Program {
   readonly flow: CanonicalFlow
   readonly flowName: string
   readonly bytes: number
-  readonly #templates = new Map<unknown, TemplateNode>()
+  readonly #templates: Map<unknown, TemplateNode>
 
   /** @param bytes of the text that it was read from */
-  constructor(flow: CanonicalFlow, flowName: string, bytes = 0) {
+  constructor(
+    flow: CanonicalFlow,
+    flowName: string,
+    bytes = 0,
+    templates = new Map<unknown, TemplateNode>(),
+  ) {
     this.flow = flow
     this.flowName = flowName
     this.bytes = bytes
+    this.#templates = templates
+  }
+
+  /** The same with what it reads of these values of the shop; its own variables go before. */
+  withShop(values: Readonly<Record<string, unknown>>): Program {
+    const read = (this.flow.shop_variables ?? []).filter((name) => Object.hasOwn(values, name))
+    if (read.length === 0) return this
+    const variables = {
+      ...Object.fromEntries(read.map((name) => [name, values[name]])),
+      ...this.flow.variables,
+    }
+    return new Program({ ...this.flow, variables }, this.flowName, this.bytes, this.#templates)
   }
 
   step(id: StepId): CanonicalStep {
@@ -41,6 +66,21 @@ export class Program {
     }
     return compiled
   }
+}
+
+/** A program as executions of now start by it: with the shop's values of the variables that it reads. */
+export async function asOfNow(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  program: Program,
+): Promise<Program> {
+  const { shop_variables: names = [] } = program.flow
+  return names.length === 0 ? program : program.withShop(await selectValues(db, tenantId, names))
+}
+
+/** Returns where a step's port leads; one that leads nowhere leads to the end. */
+export function targetOf(step: CanonicalStep, port: string): PortTarget {
+  return (step.next as Partial<Record<string, PortTarget>>)[port] ?? END
 }
 
 /** Compiles a definition's text against what the tenant has now. */

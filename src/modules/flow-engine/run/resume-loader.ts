@@ -23,12 +23,12 @@ export class ResumeLoader {
     this.#received = new Batcher({ ...limits, flush: (claims) => loadReceived(db, claims) })
   }
 
-  /** What its steps gave, those of loops only for the items that are under way. */
+  /** Loads what its steps gave, those of loops only for the items that are under way. */
   async outputs(claim: ClaimedExecution): Promise<StepOutput[]> {
     return claim.step_count === 0 ? [] : this.#outputs.add(claim)
   }
 
-  /** Events that came for its waits, by iteration. */
+  /** Loads the events that came for its waits, by iteration. */
   async received(claim: ClaimedExecution): Promise<Map<string, ReceivedEvent>> {
     return claim.received === 0 ? new Map() : this.#received.add(claim)
   }

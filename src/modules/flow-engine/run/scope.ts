@@ -14,7 +14,7 @@ export interface StoredTrigger {
 }
 
 /**
- * What templates and conditions of one execution start from. Outputs are kept, not gathered for every step: a step
+ * Builds what templates and conditions of one execution start from. Outputs are kept, not gathered for every step: a step
  * costs the same in a flow of 10 steps and in one of 500.
  */
 export class ScopeBuilder {
@@ -70,7 +70,7 @@ export class ScopeBuilder {
     outputs[stepId] = { output }
   }
 
-  /** An item is done: what its steps gave is not asked for again. */
+  /** Drops what the steps of an item gave: it is done, and they are not asked for again. */
   forget(iteration: string): void {
     this.#items.delete(iteration)
   }

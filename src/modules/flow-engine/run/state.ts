@@ -1,7 +1,7 @@
-import type { StepId, Target } from '#lib/flow/types.ts'
+import type { PortTarget, StepId } from '#lib/flow/types.ts'
 
 /**
- * Where an execution stands: one line of steps, and while a `for_each` runs one more for each item under way.
+ * Says where an execution stands: one thread of steps, and while a `for_each` runs one more for each item under way.
  * What steps gave is not in here but in `automation_steps`, so that a boundary's cost does not grow with the flow.
  */
 export interface ExecutionState {
@@ -29,10 +29,10 @@ export interface ExecutionError {
 export type WaitReason = 'delay' | 'event' | 'retry' | 'completion' | 'hours' | 'loop'
 
 export interface Thread {
-  /** The item's index as text; empty for the main line. */
+  /** The item's index as text; empty for the main thread. */
   iteration: string
   /** The step to do next; `end`: it has arrived. */
-  step: Target
+  step: PortTarget
   /** Null: it can go on now. */
   waiting: WaitReason | null
   /** Epoch milliseconds of the database's clock at which it goes on by itself; null: only when something comes. */
@@ -47,7 +47,7 @@ export interface Thread {
    */
   since: number | null
   variables: Record<string, unknown>
-  /** What went wrong last on this line and was taken up by an error port; left out: nothing was. */
+  /** What went wrong last on this thread and was taken up by an error port; left out: nothing was. */
   caught?: ExecutionError | null
   /** Of an item: what ended it, in a loop that goes on. */
   failed?: { code: string; message: string }
@@ -60,7 +60,7 @@ export interface LoopState {
   next: number
   succeeded: number
   threads: Thread[]
-  /** Of the main line when the loop began. Left out by those that began under an older release. */
+  /** Of the main thread when the loop began. Left out by those that began under an older release. */
   variables?: Record<string, unknown>
   /** Items that failed, of a loop that goes on, and the first ones of them. */
   failed?: number
@@ -80,7 +80,7 @@ export function initialState(
   return { main: caught === null ? main : { ...main, caught }, loop: null, error: null, filtered: false }
 }
 
-/** Whether nothing has been done yet. */
+/** Tells a state in which nothing has been done yet. */
 export function isInitial({ main, loop, error }: ExecutionState): boolean {
   return (
     main.since === null && main.waiting === null && main.failures === 0 && loop === null && error === null
@@ -88,7 +88,7 @@ export function isInitial({ main, loop, error }: ExecutionState): boolean {
 }
 
 /** Moves a thread on; what it waited for is done with. */
-export function moveTo(thread: Thread, step: Target, nowMs: number): void {
+export function moveTo(thread: Thread, step: PortTarget, nowMs: number): void {
   Object.assign(thread, newThread(thread.iteration, step, thread.variables, nowMs))
 }
 
@@ -101,7 +101,7 @@ export function threadsOf(state: ExecutionState): Thread[] {
   return state.loop === null ? [state.main] : [state.main, ...state.loop.threads]
 }
 
-/** The next moment at which something goes on by itself; null: nothing does. */
+/** Returns the next moment at which something goes on by itself; null: nothing does. */
 export function nextDueAt(state: ExecutionState): number | null {
   const times = threadsOf(state).flatMap(({ waiting, due_at }) =>
     waiting !== null && due_at !== null ? [due_at] : [],
@@ -109,7 +109,7 @@ export function nextDueAt(state: ExecutionState): number | null {
   return times.length === 0 ? null : Math.min(...times)
 }
 
-/** Starts a loop's first items; its main line waits until the last one has ended. */
+/** Starts a loop's first items; its main thread waits until the last one has ended. */
 export function enterLoop(
   state: ExecutionState,
   items: unknown[],
@@ -138,7 +138,7 @@ function noteFailure(loop: LoopState, index: number, { code, message }: NonNulla
   loop.failures.push({ index, code, message: message.slice(0, FAILURE_MAX_CHARS).toWellFormed() })
 }
 
-/** An item has ended: its place is the next one's. @returns whether the loop is over */
+/** Ends an item, whose place is the next one's. @returns whether the loop is over */
 export function endItem(state: ExecutionState, thread: Thread, body: StepId, nowMs: number): boolean {
   const { loop, main } = state
   if (loop === null) return false
@@ -157,7 +157,7 @@ export function endItem(state: ExecutionState, thread: Thread, body: StepId, now
 
 function newThread(
   iteration: string,
-  step: Target,
+  step: PortTarget,
   variables: Record<string, unknown>,
   since: number | null,
 ): Thread {

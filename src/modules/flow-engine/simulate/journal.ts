@@ -2,6 +2,7 @@ import type { CanonicalStep } from '#lib/flow/types.ts'
 import type { StepRecord } from '../run/boundary-repository.ts'
 import type { RunEnd } from '../run/journal.ts'
 import type { RunJournal } from '../run/ports.ts'
+import { findRunner } from '../steps/index.ts'
 import type { SimulatedStep, Simulation, Would } from './types.ts'
 import type { Thread } from '../run/state.ts'
 
@@ -10,7 +11,7 @@ const MAX_MS = 5_000
 /** Characters of JSON of all inputs and outputs together. */
 const MAX_CHARS = 4 * 1024 * 1024
 
-/** The simulation goes no further. */
+/** Ends the simulation. */
 export class LimitReached extends Error {
   readonly limit: NonNullable<Simulation['limit']>
   constructor(limit: NonNullable<Simulation['limit']>) {
@@ -19,7 +20,7 @@ export class LimitReached extends Error {
   }
 }
 
-/** What a call or a wait has to say beside the step's record. */
+/** Adds what a call or a wait has to say to the step's record. */
 export interface Remark {
   would: Would
   note: string | null
@@ -61,7 +62,7 @@ export class SimulatedJournal implements RunJournal {
     this.#chars += sizeOf(input) + sizeOf(output)
     if (this.steps.length >= MAX_STEPS) throw new LimitReached('steps')
     if (this.#chars > MAX_CHARS) throw new LimitReached('size')
-    if (performance.now() > this.#deadline) throw new LimitReached('time')
+    this.checkTime()
     this.steps.push({
       number: this.steps.length,
       step_id: done.stepId,
@@ -73,11 +74,17 @@ export class SimulatedJournal implements RunJournal {
       input,
       output,
       error: done.error ?? null,
+      attempts: Math.max(1, thread.failures + (done.status === 'failed' ? 0 : 1)),
       note: done.note ?? remark?.note ?? null,
-      would: remark?.would ?? delayed(step, output),
+      would: remark?.would ?? waited(step, output),
       started_at: new Date(thread.since ?? this.#createdAtMs).toISOString(),
       finished_at: new Date(this.#clock()).toISOString(),
     })
+  }
+
+  /** @throws {LimitReached} */
+  checkTime(): void {
+    if (performance.now() > this.#deadline) throw new LimitReached('time')
   }
 
   touch(): void {
@@ -107,9 +114,8 @@ export class SimulatedJournal implements RunJournal {
   }
 }
 
-function delayed(step: CanonicalStep, output: unknown): Would | null {
-  if (step.type !== 'delay') return null
-  const until = (output as { waited_until: string | null } | null)?.waited_until ?? null
+function waited(step: CanonicalStep, output: unknown): Would | null {
+  const until = findRunner(step)?.waitedUntil?.(output) ?? null
   return until === null ? null : { kind: 'wait', until, events: [] }
 }
 

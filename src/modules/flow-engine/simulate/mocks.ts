@@ -1,6 +1,6 @@
 import type { Mock } from './types.ts'
 
-/** What was given in place of the outside, and which of it was asked for. */
+/** Keeps what was given in place of the outside, and which of it was asked for. */
 export class Mocks {
   readonly #given: Readonly<Record<string, Mock>>
   readonly #used = new Set<string>()

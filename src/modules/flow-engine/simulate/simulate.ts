@@ -6,13 +6,13 @@ import { newId } from '#lib/ids.ts'
 import { type ClaimedExecution, findCalendar } from '../run/execution-repository.ts'
 import type { RunEnd } from '../run/journal.ts'
 import type { RunHeld } from '../run/ports.ts'
-import { Program } from '../run/program.ts'
-import { Run } from '../run/runner.ts'
+import { asOfNow, Program } from '../run/program.ts'
+import { ExecutionRun } from '../run/execution-run.ts'
 import { ScopeBuilder, type StoredTrigger } from '../run/scope.ts'
 import { simulatedCalls } from './calls.ts'
 import { LimitReached, SimulatedJournal } from './journal.ts'
 import { Mocks } from './mocks.ts'
-import { simulateStart } from './start.ts'
+import { reportStart } from './start-report.ts'
 import type { Simulation, SimulationRequest } from './types.ts'
 import { simulatedWaits } from './waits.ts'
 import { startScope } from '../start/starts.ts'
@@ -26,9 +26,9 @@ import { initialState } from '../run/state.ts'
 export async function simulate(db: Kysely<DB>, given: SimulationRequest): Promise<Simulation> {
   const calendar = await findCalendar(db, given.tenantId)
   const request = { ...given, trigger: asStored(given.trigger), mocks: asStored(given.mocks) }
-  const program = new Program(request.flow, request.flowName)
+  const program = await asOfNow(db, request.tenantId, new Program(request.flow, request.flowName))
   const mocks = new Mocks(request.mocks)
-  const claim = claimOf(request, calendar)
+  const claim = claimOf(request, program, calendar)
   const { tenantId, version, now, trigger } = request
   const zone = calendarOf(calendar).time_zone
   const scope = startScope(
@@ -44,11 +44,11 @@ export async function simulate(db: Kysely<DB>, given: SimulationRequest): Promis
     },
     claim.id,
   )
-  const start = await simulateStart(db, request, program, scope)
+  const start = await reportStart(db, request, program, scope)
   const isTaken = start.would_start || request.startAnyway
   const ran = isTaken
     ? await runThrough(program, claim, mocks, request)
-    : { end: null, steps: [], variables: request.flow.variables, limit: null }
+    : { end: null, steps: [], variables: program.flow.variables, limit: null }
   return { start, ...ran, unused_mocks: mocks.unused }
 }
 
@@ -78,7 +78,7 @@ async function runThrough(
     let end: RunEnd
     do {
       if (journal.dueAtMs !== null) nowMs = Math.max(nowMs, journal.dueAtMs)
-      end = await new Run(options).run()
+      end = await new ExecutionRun(options).run()
     } while (end.status === 'waiting')
     const { status, reason, handled } = end
     const { error } = claim.state
@@ -96,14 +96,15 @@ const NOBODY_HELD: RunHeld = {
   passed: () => Promise.resolve(),
 }
 
-/** What the database would give back of it. */
+/** Returns what the database would give back of it. */
 function asStored<T>(value: T): T {
   return readJson(writeJson(value)) as T
 }
 
 /** An execution that no row stands for. */
 function claimOf(
-  { tenantId, flowId, version, flow, trigger, now }: SimulationRequest,
+  { tenantId, flowId, version, trigger, now }: SimulationRequest,
+  { flow }: Program,
   calendar: ClaimedExecution['calendar'],
 ): ClaimedExecution {
   const nowMs = now.getTime()
@@ -128,5 +129,6 @@ function claimOf(
     calendar,
     now_ms: nowMs,
     lag_s: 0,
+    bytes: 0,
   }
 }

@@ -3,13 +3,17 @@ import type { EventScope } from '#lib/flow/scope.ts'
 import type { CanonicalFlow } from '#lib/flow/types.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import type { ExecutionError } from '../run/state.ts'
+import type { CallIntent } from '../steps/call.ts'
 
-/** What a step comes to, in place of what the outside would say. */
+/** Stands in for what the outside would say to a step. */
 export interface Mock {
   /** What the step gives: of a request `{ status, body }`. */
   output?: unknown
-  /** The call fails for good. */
-  error?: { code: string; message: string }
+  /**
+   * The call fails: `times` attempts with what is given beside it, left out: all of them. `transient`: it may pass by
+   * itself; left out: as its code says.
+   */
+  error?: { code: string; message: string; times?: number; transient?: boolean }
   /** Comes for a wait; one that does not meet it lets it time out. `type`: that of its first alternative. */
   event?: { type?: string; source?: string; data: unknown }
 }
@@ -46,20 +50,11 @@ export interface AwaitedEvent {
   filtered: boolean
 }
 
-/** What a step would do to the outside, or wait for. */
-export type Would =
-  | { kind: 'action'; action_type: string; plugin_id: string }
-  | { kind: 'http'; method: string; url: string }
-  /** `asks_ai`: in truth an AI would be asked for the text; here it is the template's. */
-  | {
-      kind: 'message'
-      channel: string
-      to: string | null
-      asks_ai: boolean
-      action_type: string
-      plugin_id: string
-    }
-  | { kind: 'wait'; until: string; events: AwaitedEvent[] }
+/** Says what a step would do to the outside, or wait for. */
+export type Would = CallIntent | { kind: 'wait'; until: string; events: AwaitedEvent[] }
+
+const KINDS: Record<Would['kind'], true> = { action: true, http: true, message: true, wait: true }
+export const WOULD_KINDS = Object.keys(KINDS) as Would['kind'][]
 
 export interface SimulatedStep {
   number: number
@@ -72,6 +67,8 @@ export interface SimulatedStep {
   input: unknown
   output: unknown
   error: { code: string; message: string } | null
+  /** Of a call: more than one if it was retried. */
+  attempts: number
   note: string | null
   would: Would | null
   /** By the simulation's clock. */

@@ -1,5 +1,6 @@
-import { END, type CanonicalFlow, type ForEachStep, type StepId } from '#lib/flow/types.ts'
-import { targetOf } from '../steps/run-step.ts'
+import { findDefinition } from '#lib/flow/steps/index.ts'
+import { END, type CanonicalFlow, type StepId } from '#lib/flow/types.ts'
+import { targetOf } from '../run/program.ts'
 import { type ExecutionState, initialState, type LoopState, type Thread } from '../run/state.ts'
 
 /** A step of a loop's body that was left by a port, for one item. */
@@ -9,25 +10,25 @@ export interface DoneItemStep {
   port: string
 }
 
-/** The loop in which an execution ended; null: it was in none. */
+/** Returns the loop in which an execution ended; null: it was in none. */
 export function endedIn({ main, loop, interrupted }: ExecutionState): LoopState | null {
   const ended = loop ?? interrupted ?? null
   return ended !== null && (main.step === ended.step || loop === null) ? ended : null
 }
 
-/** The loop, if the version can go on with it where it stands. */
-export function loopStep(flow: CanonicalFlow, loop: LoopState): ForEachStep | null {
+/** Tells a loop with which the version can go on where it stands. */
+export function isResumable(flow: CanonicalFlow, loop: LoopState): boolean {
   const step = Object.hasOwn(flow.steps, loop.step) ? flow.steps[loop.step] : undefined
-  if (step?.type !== 'for_each' || step.next.done === undefined) return null
+  if (step === undefined || !findDefinition(step.type)?.body || !('done' in step.next)) return false
   const isKnown = ({ step: at }: Thread): boolean => at === END || flow.steps[at]?.loop === loop.step
-  return loop.threads.every(isKnown) ? step : null
+  return loop.threads.every(isKnown)
 }
 
 /**
- * Where a retry of a loop begins: with the items that were under way, each behind what it had done, and those that had
- * not begun. What went on in other items while one failed stands in the log, and not in the state.
+ * Says where a retry of a loop begins: with the items that were under way, each behind what it had done, and those that
+ * had not begun. What went on in other items while one failed stands in the log, and not in the state.
  *
- * @param variables of the main line
+ * @param variables of the main thread
  */
 export function resumedLoop(
   flow: CanonicalFlow,
@@ -55,7 +56,7 @@ export function resumedLoop(
   return { ...state, main: { ...state.main, waiting: 'loop' }, loop: { ...loop, threads } }
 }
 
-/** An item's steps do not lead back to themselves, so that this comes to an end. */
+/** Follows an item's steps behind those that are done. They do not lead back to themselves, so that this ends. */
 function behindDone(
   flow: CanonicalFlow,
   { iteration, step }: Thread,

@@ -1,13 +1,14 @@
+import { findDefinition } from '#lib/flow/steps/index.ts'
 import { type CanonicalFlow, type CanonicalStep, END, type StepId } from '#lib/flow/types.ts'
 import { compileTemplateTree, templateReferences } from '#lib/template/index.ts'
 import type { ExecutionError } from '../run/state.ts'
 
-/** A step that the execution has done on its main line and left by a port. */
+/** A step that the execution has done on its main thread and left by a port. */
 export interface DoneStep {
   number: number
   step_id: StepId
   type: string
-  /** Of `set` steps: the variables. */
+  /** Of steps that set variables: those. */
   output: unknown
   /** What its error port took up. */
   error: { code: string; message: string } | null
@@ -24,18 +25,18 @@ export interface RetryPlan {
 
 export type PlanRefusal =
   | { reason: 'step_unknown'; step: StepId }
-  /** A loop's items are lines of their own: it is done again as a whole, from the loop. */
+  /** A loop's items are threads of their own: it is done again as a whole, from the loop. */
   | { reason: 'inside_loop'; step: StepId; loop: StepId }
   /** Handlers are entered by an error, never from before. */
   | { reason: 'inside_handler'; step: StepId }
   | { reason: 'outputs_missing'; step: StepId; missing: string[] }
 
-/** By step, what it cannot do without. Versions never change: what was worked out for one holds. */
+/** Keeps by step what it cannot do without. Versions never change: what was worked out for one holds. */
 const needs = new WeakMap<CanonicalStep, readonly string[]>()
 
 /**
- * How an execution goes on from one step: those that lead to it are carried over, the step and all that can follow it
- * are done. Variables are what the carried steps set.
+ * Plans how an execution goes on from one step: those that lead to it are carried over, the step and all that can follow
+ * it are done. Variables are what the carried steps set.
  *
  * @param flow the version that the retry will run, which need not be that of the steps
  */
@@ -51,7 +52,7 @@ export function planRetry(
   const leading = leadingTo(flow, from)
   const carried = done.filter(({ step_id }) => leading.has(step_id))
   const variables = { ...flow.variables }
-  for (const { type, output } of carried) if (type === 'set') Object.assign(variables, output)
+  for (const { type, output } of carried) if (setsVariables(type)) Object.assign(variables, output)
   const missing = missingFor(flow, from, carried, variables)
   if (missing.length > 0) return { reason: 'outputs_missing', step: from, missing }
   const failed = carried.findLast(({ error }) => error !== null)
@@ -70,14 +71,14 @@ function missingFor(
   for (const name of Object.keys(variables)) there.add(variableOf(name))
   for (const id of ahead) {
     const step = flow.steps[id]
-    if (step?.type === 'set')
-      for (const name of Object.keys(step.config.variables)) there.add(variableOf(name))
+    const names = step && findDefinition(step.type)?.variables?.names(step.config)
+    for (const name of names ?? []) there.add(variableOf(name))
   }
   const needed = new Set([...ahead].flatMap((id) => needsOf(flow.steps[id])))
   return [...needed].filter((need) => !there.has(need)).sort()
 }
 
-/** The step and all that can follow it, loops' bodies with them. */
+/** Finds the step and all that can follow it, loops' bodies with them. */
 function reachedFrom(flow: CanonicalFlow, from: StepId): Set<StepId> {
   const reached = new Set<StepId>()
   const open: StepId[] = [from]
@@ -86,12 +87,13 @@ function reachedFrom(flow: CanonicalFlow, from: StepId): Set<StepId> {
     if (step === undefined || reached.has(id)) continue
     reached.add(id)
     open.push(...targetsOf(step))
-    if (step.type === 'for_each') open.push(step.config.body)
+    const body = findDefinition(step.type)?.body?.first(step.config)
+    if (body !== undefined) open.push(body)
   }
   return reached
 }
 
-/** Every step from which a way leads to this one. */
+/** Finds every step from which a way leads to this one. */
 function leadingTo(flow: CanonicalFlow, to: StepId): Set<StepId> {
   const sources = new Map<StepId, StepId[]>()
   for (const [id, step] of Object.entries(flow.steps)) {
@@ -116,7 +118,7 @@ function targetsOf(step: CanonicalStep): StepId[] {
   return targets.filter((target) => target !== undefined).filter((target) => target !== END)
 }
 
-/** By the templates in its configuration. What has a default, and what conditions test, may be missing. */
+/** Lists what a step's templates cannot do without. What has a default, and what conditions test, may be missing. */
 function needsOf(step: CanonicalStep | undefined): readonly string[] {
   if (step === undefined) return []
   const known = needs.get(step)
@@ -131,6 +133,10 @@ function needsOf(step: CanonicalStep | undefined): readonly string[] {
   })
   needs.set(step, found)
   return found
+}
+
+function setsVariables(type: string): boolean {
+  return (findDefinition(type)?.variables ?? null) !== null
 }
 
 function outputOf(id: StepId): string {

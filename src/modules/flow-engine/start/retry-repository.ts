@@ -1,5 +1,6 @@
 import { sql, type Transaction } from 'kysely'
 import type { BodyGone, DB, ExecutionStatus, TriggerKind } from '#db/schema.ts'
+import { typesThat } from '#lib/flow/steps/index.ts'
 import type { StoredTrigger } from '../run/scope.ts'
 import type { ExecutionState } from '../run/state.ts'
 import type { DoneStep } from './retry-plan.ts'
@@ -81,13 +82,14 @@ export async function doneSteps(
   tenantId: string,
   executionId: string,
 ): Promise<DoneStep[]> {
+  const settingVariables = typesThat(({ variables }) => variables !== null)
   return trx
     .selectFrom('automation_steps')
     .select((eb) => [
       'number',
       'step_id',
       'type',
-      eb.case().when('type', '=', 'set').then(eb.ref('output')).else(null).end().as('output'),
+      eb.case().when('type', 'in', settingVariables).then(eb.ref('output')).else(null).end().as('output'),
       'error',
     ])
     .where('tenant_id', '=', tenantId)

@@ -9,10 +9,10 @@ import { ensureCursor, lockCursor } from '../match/cursor-repository.ts'
 import { decideWhileActive, enrolmentKey } from './enrolment.ts'
 import { lockKey } from './enrolment-repository.ts'
 import { StepError } from '../run/evaluate.ts'
-import type { Program, ProgramCache } from '../run/program.ts'
+import { asOfNow, type Program, type ProgramCache } from '../run/program.ts'
 import { type PlanRefusal, planRetry, type RetryPlan } from './retry-plan.ts'
 import { executionRow, type StartRequest, startScope } from './starts.ts'
-import { endedIn, loopStep, resumedLoop } from './retry-loop.ts'
+import { endedIn, isResumable, resumedLoop } from './retry-loop.ts'
 import { type ExecutionState, initialState, type LoopState } from '../run/state.ts'
 import { insertWaits, type WaitKey } from '../wait/repository.ts'
 import { waitKey } from '../wait/waits.ts'
@@ -143,7 +143,7 @@ function loopToResume(
   if (from.at !== 'failed' || trigger !== undefined || status === 'completed' || status === 'skipped')
     return null
   const loop = endedIn(state)
-  return loop !== null && loopStep(flow, loop) !== null ? loop : null
+  return loop !== null && isResumable(flow, loop) ? loop : null
 }
 
 /** What its items have done is carried over; they go on behind it. */
@@ -205,7 +205,8 @@ async function chooseVersion(
   if (flow === undefined) return { reason: 'flow_deleted' }
   const version = wanted === 'same' ? original.version : flow.published_version
   const program = version === null ? null : await programs.find(tenantId, original.flow_id, version)
-  return version === null || program === null ? { reason: 'version_missing' } : { program, version }
+  if (version === null || program === null) return { reason: 'version_missing' }
+  return { program: await asOfNow(trx, tenantId, program), version }
 }
 
 /** A manual start's edited input is held to what the flow says of it. */

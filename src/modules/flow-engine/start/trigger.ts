@@ -13,17 +13,24 @@ export interface TriggerRefusal {
   note: string | null
 }
 
-/** Why an event does not start the flow by this trigger; null: it does. @param scope asked for only by a filter */
+/**
+ * Why an event does not start the flow by this trigger; null: it does. Without a `plugin_id` a trigger takes what the
+ * platform and the shop publish, and what a plugin does below a first segment of its own, where nobody else's events are.
+ *
+ * @param isOwn whether who published it is the one from whom events of the type come
+ * @param scope asked for only by a filter
+ */
 export function triggerRefusal(
   program: Templates,
   trigger: EventTrigger,
   event: EventScope,
+  isOwn: boolean,
   scope: () => FlowScope,
   now: Date,
   budget?: StepBudget,
 ): TriggerRefusal | null {
   if (!trigger.event_types.includes(event.type)) return { reason: 'event_type', note: null }
-  if (trigger.plugin_id !== null && trigger.plugin_id !== event.source) {
+  if (trigger.plugin_id === null ? !isOwn : trigger.plugin_id !== event.source) {
     return { reason: 'source', note: null }
   }
   return trigger.filter === null ? null : filterRefusal(program, trigger.filter, scope(), now, budget)

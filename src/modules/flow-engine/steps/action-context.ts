@@ -1,12 +1,12 @@
 import { Buffer } from 'node:buffer'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import type { ActionContext } from '#modules/dispatcher/index.ts'
-import type { CallName } from './types.ts'
+import type { CallName } from './call.ts'
 
 /** Most events are some kilobytes; whoever needs a larger one reads it by its id. */
 const DATA_MAX_BYTES = 64 * 1024
 
-/** What a plugin is told with a flow's action: the same for every repetition of the call. */
+/** Returns what a plugin is told with a flow's action: the same for every repetition of the call. */
 export function actionContext({ stepId, iteration }: CallName, scope: FlowScope): ActionContext {
   const { execution, event } = scope
   const data = scope.trigger ?? null

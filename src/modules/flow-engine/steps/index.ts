@@ -1,34 +1,42 @@
+import type { CanonicalStep, StepType } from '#lib/flow/types.ts'
 import { StepError } from '../run/evaluate.ts'
 import type { Frame, Position } from '../run/frame.ts'
-import { isPure } from './run-step.ts'
-import { doCall } from './call.ts'
-import { doLoop } from './loop.ts'
-import { doPure } from './pure.ts'
-import { doWait } from './wait.ts'
+import { actionRunner } from './action.ts'
+import { conditionRunner } from './condition.ts'
+import { delayRunner } from './delay.ts'
+import { forEachRunner } from './for-each.ts'
+import { httpRunner } from './http.ts'
+import { messageRunner } from './message.ts'
+import type { StepRunner } from './runner.ts'
+import { setRunner } from './set.ts'
+import { stopRunner } from './stop.ts'
+import { switchRunner } from './switch.ts'
+import { waitEventRunner } from './wait-event.ts'
 
-/** Does the step at which a line is. @throws {StepError} when it cannot, and nothing says so yet */
-export async function doStep(frame: Frame, { thread, stepId, step }: Position): Promise<void> {
-  if (isPure(step)) {
-    doPure(frame, { thread, stepId, step })
-    return
-  }
-  switch (step.type) {
-    case 'action':
-    case 'http':
-    case 'message':
-      return doCall(frame, { thread, stepId, step })
-    case 'wait_event':
-      return doWait(frame, { thread, stepId, step })
-    case 'for_each':
-      doLoop(frame, { thread, stepId, step })
-      return
-    default:
-      throw unknownStep(step)
-  }
+const STEP_RUNNERS: { readonly [Type in StepType]: StepRunner<Extract<CanonicalStep, { type: Type }>> } = {
+  condition: conditionRunner,
+  switch: switchRunner,
+  action: actionRunner,
+  delay: delayRunner,
+  wait_event: waitEventRunner,
+  for_each: forEachRunner,
+  set: setRunner,
+  http: httpRunner,
+  message: messageRunner,
+  stop: stopRunner,
 }
 
-/** The compiler's proof that every type is done; what is stored may say otherwise. */
-function unknownStep(step: never): StepError {
-  const { type } = step as { type: unknown }
-  return new StepError('unknown_step', `This release does not know steps of the type ${String(type)}.`)
+/** Finds the runner of a step's type; null: what is stored may be of another release. */
+export function findRunner({ type }: { type: string }): StepRunner | null {
+  return Object.hasOwn(STEP_RUNNERS, type) ? STEP_RUNNERS[type as StepType] : null
+}
+
+/** Does the step at which a thread is. @throws {StepError} when it cannot, and nothing says so yet */
+export async function doStep(frame: Frame, at: Position): Promise<void> {
+  const runner = findRunner(at.step)
+  if (runner === null) {
+    const message = `This release does not know steps of the type ${at.step.type}.`
+    throw new StepError('unknown_step', message)
+  }
+  await runner.run(frame, at)
 }

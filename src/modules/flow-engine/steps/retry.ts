@@ -4,7 +4,7 @@ const FACTOR = 2
 const JITTER = 0.2
 
 /**
- * How long to wait before the next attempt, or null: no more. Retried is what may pass by itself: no answer, 408,
+ * Returns how long to wait before the next attempt, or null: no more. Retried is what may pass by itself: no answer, 408,
  * 425, 429, 5xx and a plugin that is paused, so often as the policy says at least, and until its patience is over. A
  * `Retry-After` wins over the policy's pause, up to its cap.
  *

@@ -1,35 +1,42 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
-import { actionReferences } from '#lib/flow/index.ts'
-import type { ActionBreak, GoneAction } from '#modules/registry/index.ts'
+import { actionUses } from '#lib/flow/index.ts'
+import type { ActionBreak, BrokenAction } from '#modules/registry/index.ts'
 import { selectNaming } from './repository.ts'
 
-/** Flows of one answer at most: who removes an action of more than that knows enough. */
+/** Flows of one answer at most: who takes away an action of more than that knows enough. */
 const FLOWS_MAX = 200
 
-/** The flows that name these actions, in their draft or in what is published. */
+/** The flows that name these actions and are broken by what has become of them, in their draft or as published. */
 export async function findActionUsage(
   db: Kysely<DB>,
   tenantId: string,
-  gone: readonly GoneAction[],
+  broken: readonly BrokenAction[],
 ): Promise<ActionBreak[]> {
   const flows = await selectNaming(
     db,
     tenantId,
-    gone.map(({ actionType }) => actionType),
+    broken.map(({ actionType }) => `"${actionType}"`),
     FLOWS_MAX,
   )
   const used = flows.map(({ id, name, status, definition, published }) => ({
     flow: { id, name, status },
-    references: [definition, published].flatMap((text) =>
-      text === null ? [] : actionReferences(readJson(text)),
-    ),
+    uses: [definition, published].flatMap((text) => (text === null ? [] : actionUses(readJson(text)))),
   }))
-  return gone.flatMap(({ actionType, pluginRefs }) => {
-    const users = used.filter(({ references }) =>
-      references.some((each) => each.actionType === actionType && pluginRefs.includes(each.pluginRef)),
-    )
-    return users.length === 0 ? [] : [{ action_type: actionType, flows: users.map(({ flow }) => flow) }]
+  return broken.flatMap(({ actionType, pluginRefs, needs }) => {
+    const missing = new Set<string>()
+    const users = used.filter(({ uses }) => {
+      const own = uses.filter((use) => use.actionType === actionType && pluginRefs.includes(use.pluginRef))
+      if (needs.length === 0) return own.length > 0
+      const lacking = own.flatMap(({ fields }) =>
+        fields === null ? [] : needs.filter((field) => !fields.includes(field)),
+      )
+      for (const field of lacking) missing.add(field)
+      return lacking.length > 0
+    })
+    if (users.length === 0) return []
+    const missing_fields = needs.filter((field) => missing.has(field))
+    return [{ action_type: actionType, missing_fields, flows: users.map(({ flow }) => flow) }]
   })
 }

@@ -1,7 +1,9 @@
 import type { CatalogueEventType, FlowCatalogue } from '#lib/flow/index.ts'
+import { allowsHost } from '#modules/connection/index.ts'
 import { CATALOGUE } from '#modules/event/index.ts'
 import type { RegistryAction } from '#modules/registry/index.ts'
 import type { FlowContext } from '../context.ts'
+import { selectNames } from '#modules/variable/index.ts'
 import { selectEventTypes } from '../repository.ts'
 
 /** What the platform announces of its own actions. `update_order_status` announces the status that it is given. */
@@ -14,20 +16,31 @@ const EMITTED_BY_PLATFORM: Readonly<Record<string, readonly string[]>> = {
   create_order: ['order.created'],
 }
 
+export type CatalogueContext = Pick<FlowContext, 'db' | 'registry' | 'connections'>
+
 /** What flows of the tenant can use, as of now. */
 export async function loadCatalogue(
-  { db, registry }: Pick<FlowContext, 'db' | 'registry'>,
+  { db, registry, connections }: CatalogueContext,
   tenantId: string,
 ): Promise<FlowCatalogue> {
-  const [snapshot, { strict, types }] = await Promise.all([
+  const [snapshot, { strict, types }, hosts, variables] = await Promise.all([
     registry.snapshot(tenantId),
     selectEventTypes(db, tenantId),
+    connections.hosts(tenantId, db),
+    selectNames(db, tenantId),
   ])
   const ofPlatform = [...CATALOGUE].map(([name, { schema }]) => [name, { schema, plugin_id: null }] as const)
   const ofTenant = types.map(({ name, ...type }) => [name, type] as const)
   return {
     strictEvents: strict,
     eventTypes: new Map<string, CatalogueEventType>([...ofTenant, ...ofPlatform]),
+    variables,
+    connections: new Map(
+      [...hosts].map(([name, allowed]) => [
+        name,
+        { hosts: allowed, allows: (url) => allowsHost(allowed, url) },
+      ]),
+    ),
     resolvePlugin: (ref) => snapshot.plugin(ref),
     resolveAction: (actionType, pluginRef) => {
       const resolution = snapshot.resolve(actionType, pluginRef)

@@ -9,15 +9,14 @@ import {
 import { isRawNumber, toPointer } from '#lib/json/index.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import { checkPattern } from '#lib/condition/pattern.ts'
-import { loadCatalogue } from './catalogue.ts'
-import type { FlowContext } from '../context.ts'
+import { type CatalogueContext, loadCatalogue } from './catalogue.ts'
 
 /**
  * Compiles a definition against what the tenant has now, in pieces: what costs much makes its own caller wait, and
  * shares the process with what others do.
  */
 export async function compile(
-  ctx: Pick<FlowContext, 'db' | 'registry'>,
+  ctx: CatalogueContext,
   tenantId: string,
   definition: unknown,
 ): Promise<CompileResult> {

@@ -1,11 +1,11 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 
-/** Finds flows by the text of their definitions: what it means is read from those few that have the name in them. */
+/** Finds flows by the text of their definitions: what it means is read from those few in which one of these texts stands. */
 export async function selectNaming(
   db: Kysely<DB>,
   tenantId: string,
-  actionTypes: readonly string[],
+  texts: readonly string[],
   limit: number,
 ) {
   return db
@@ -21,8 +21,8 @@ export async function selectNaming(
     .where('f.deleted_at', 'is', null)
     .where(
       sql<boolean>`exists (
-        select from unnest(${actionTypes}::text[]) as named (type)
-        where position('"' || named.type || '"' in f.definition || coalesce(v.definition, '')) > 0)`,
+        select from unnest(${texts}::text[]) as named (text)
+        where position(named.text in f.definition || coalesce(v.definition, '')) > 0)`,
     )
     .orderBy('f.id')
     .limit(limit)

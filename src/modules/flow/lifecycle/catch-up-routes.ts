@@ -18,7 +18,6 @@ export function catchUpRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.post(
     '/api/automation/flows/:id/catch-up',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'catchUpFlow',
         tags,

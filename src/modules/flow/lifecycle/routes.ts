@@ -45,7 +45,6 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.post(
     '/api/automation/flows/:id/publish',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'publishFlow',
         tags,
@@ -73,7 +72,6 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.post(
     '/api/automation/flows/:id/activate',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'activateFlow',
         tags,
@@ -101,7 +99,6 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.post(
     '/api/automation/flows/:id/deactivate',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'deactivateFlow',
         tags,
@@ -126,7 +123,6 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.get(
     '/api/automation/flows/:id/versions',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'listFlowVersions',
         tags,
@@ -145,7 +141,6 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.get(
     '/api/automation/flows/:id/versions/:version',
     {
-      config: { access: { role: 'viewer' } },
       schema: {
         operationId: 'getFlowVersion',
         tags,
@@ -167,7 +162,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.post(
     '/api/automation/flows/:id/run',
     {
-      config: { access: { role: 'editor' }, dataMembers: ['input'] },
+      config: { dataMembers: ['input'] },
       schema: {
         operationId: 'runFlow',
         tags,

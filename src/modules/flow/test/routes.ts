@@ -22,7 +22,7 @@ export function testRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.post(
     '/api/automation/flows/:id/test',
     {
-      config: { access: { role: 'editor' }, dataMembers: ['data', 'mocks'] },
+      config: { dataMembers: ['data', 'mocks'] },
       schema: {
         operationId: 'testFlow',
         tags: ['flows'],
@@ -50,7 +50,7 @@ export function testRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.post(
     '/api/automation/flows/test',
     {
-      config: { access: { role: 'editor' }, dataMembers: ['data', 'mocks'] },
+      config: { dataMembers: ['data', 'mocks'] },
       schema: {
         operationId: 'testDefinition',
         tags: ['flows'],

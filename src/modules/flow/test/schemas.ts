@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Defaulted, Nullable, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { WOULD_KINDS } from '#modules/flow-engine/index.ts'
 import { FlowProblem, LINEAR_EXAMPLE, Uuid } from '../schemas.ts'
 
 const MAX_MOCKS = 1_000
@@ -14,8 +15,21 @@ const Mock = Type.Object(
         {
           code: Type.String({ minLength: 1, maxLength: 100 }),
           message: Type.String({ maxLength: 2_000 }),
+          times: Type.Optional(
+            Type.Integer({
+              minimum: 1,
+              maximum: 1_000,
+              description: 'Attempts that fail, before what is given beside it; left out: all of them',
+            }),
+          ),
+          transient: Type.Optional(
+            Type.Boolean({
+              description:
+                'It may pass by itself, and is retried; left out: as its code says, such as `timeout` or `http_5xx`',
+            }),
+          ),
         },
-        { additionalProperties: false, description: 'The call fails for good with it' },
+        { additionalProperties: false, description: 'The call fails with it, and is retried as in truth' },
       ),
     ),
     event: Type.Optional(
@@ -137,7 +151,7 @@ const AwaitedEvent = Type.Object({
 
 const Would = Type.Object(
   {
-    kind: StringEnum(['action', 'http', 'message', 'wait']),
+    kind: StringEnum(WOULD_KINDS),
     action_type: Type.Optional(Type.String()),
     plugin_id: Type.Optional(Type.String({ description: 'A plugin’s UUID or `platform`' })),
     channel: Type.Optional(Type.String()),
@@ -166,6 +180,7 @@ const TestStep = Type.Object({
   input: Type.Unknown({ description: 'What would be sent; secrets redacted' }),
   output: Type.Unknown({ description: 'What the steps after it see; secrets redacted' }),
   error: Nullable(StepError),
+  attempts: Type.Integer({ description: 'Of a call: more than one if it was retried' }),
   note: Nullable(Type.String()),
   would: Nullable(Would),
   started_at: Timestamp,

@@ -1,4 +1,4 @@
-import { actionReferences, type FlowCatalogue } from '#lib/flow/index.ts'
+import { actionReferences, bodyList, type FlowCatalogue, stepReferences } from '#lib/flow/index.ts'
 import { isUuid } from '#lib/ids.ts'
 import { type Definition, isObject, summariseTriggers } from '../definition/definition.ts'
 
@@ -6,12 +6,14 @@ const PLATFORM = 'platform'
 
 type Members = Record<string, unknown>
 
-/** What a flow needs of the tenant that it is to run in. */
+/** Lists what a flow needs of the tenant that it is to run in. */
 export interface Requirements {
   plugins: string[]
-  /** `plugin_id` null: whoever alone has the action. */
+  /** `plugin_id` null: whose the action's name is. */
   actions: { plugin_id: string | null; action_type: string }[]
   event_types: string[]
+  /** By which `http` steps ask; their values are in no export. */
+  connections: string[]
 }
 
 /** Reads what it can: a draft may be wrong. */
@@ -19,7 +21,7 @@ export function requirementsOf(definition: Definition): Requirements {
   const { value } = definition
   const plugins = pluginHolders(value).map(({ plugin_id }) => plugin_id as string)
   const started = summariseTriggers(definition).flatMap(({ event_types = [] }) => event_types)
-  const awaited = stepsOf(value).flatMap((step) => [step['event'], ...eventsIn(step['any'])])
+  const awaited = stepsOf(value).flatMap((step) => stepReferences(step).eventTypes)
   const { enrolment } = membersOf(innerOf(value)['settings'])
   const types = [...started, ...awaited, ...eventsIn(membersOf(enrolment)['cancel_on'])]
   return {
@@ -29,11 +31,18 @@ export function requirementsOf(definition: Definition): Requirements {
       action_type: actionType,
     })),
     event_types: distinct(types.filter((type) => typeof type === 'string')),
+    connections: connectionsOf(value),
   }
 }
 
+/** Names of the connections that a definition's steps ask by. */
+export function connectionsOf(definition: Members): string[] {
+  const names = stepsOf(definition).map(({ type, connection }) => (type === 'http' ? connection : null))
+  return distinct(names.filter((name) => typeof name === 'string'))
+}
+
 /**
- * Those that the tenant does not meet. A lenient one needs no declaration of event types: there the compiler warns of names
+ * Lists those that the tenant does not meet. A lenient one needs no declaration of event types: there the compiler warns of names
  * that it does not know, and nothing keeps the flow from being published.
  */
 export function missingOf(requirements: Requirements, catalogue: FlowCatalogue): Requirements {
@@ -45,6 +54,7 @@ export function missingOf(requirements: Requirements, catalogue: FlowCatalogue):
     event_types: catalogue.strictEvents
       ? requirements.event_types.filter((type) => !catalogue.eventTypes.has(type))
       : [],
+    connections: requirements.connections.filter((name) => catalogue.connections?.has(name) !== true),
   }
 }
 
@@ -58,20 +68,20 @@ export function makePortable(definition: Members, slugOf: (pluginId: string) => 
   delete definition['id']
 }
 
-/** Everything that names a plugin: triggers, steps, and what a message is sent with. */
+/** Lists everything that names a plugin: triggers, and steps as their types say. */
 function pluginHolders(definition: Members): Members[] {
   const { trigger, triggers } = definition
-  const senders = stepsOf(definition).map((step) => step['send_with'])
-  return [trigger, ...listOf(triggers), ...stepsOf(definition), ...senders]
+  const ofSteps = stepsOf(definition).flatMap((step) => stepReferences(step).pluginHolders)
+  return [trigger, ...listOf(triggers), ...ofSteps]
     .filter(isObject)
     .filter(({ plugin_id }) => typeof plugin_id === 'string')
 }
 
-/** Steps, those in the bodies of loops, and handlers, in either format. */
+/** Lists steps, those in the bodies of loops, and handlers, in either format. */
 function stepsOf(definition: Members): Members[] {
   const { steps, error_handlers: handlers } = innerOf(definition)
   const outer = [...listOf(steps), ...listOf(handlers)].filter(isObject)
-  return [...outer, ...outer.flatMap(({ body }) => listOf(body)).filter(isObject)]
+  return [...outer, ...outer.flatMap((step) => bodyList(step) ?? []).filter(isObject)]
 }
 
 function eventsIn(matches: unknown): unknown[] {

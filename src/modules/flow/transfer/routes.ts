@@ -19,7 +19,6 @@ export function transferRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.post(
     '/api/automation/flows/:id/duplicate',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'duplicateFlow',
         tags,
@@ -43,7 +42,6 @@ export function transferRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.get(
     '/api/automation/flows/:id/export',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'exportFlow',
         tags,
@@ -67,7 +65,6 @@ export function transferRoutes(app: FastifyInstance, ctx: FlowContext): void {
   api.post(
     '/api/automation/flows/import',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'importFlow',
         tags,

@@ -6,11 +6,12 @@ const Requirements = Type.Object({
   plugins: Type.Array(Type.String({ description: 'A slug' })),
   actions: Type.Array(
     Type.Object({
-      plugin_id: Nullable(Type.String({ description: 'A slug or `platform`; null: whoever alone has it' })),
+      plugin_id: Nullable(Type.String({ description: 'A slug or `platform`; null: whose the name is' })),
       action_type: Type.String(),
     }),
   ),
   event_types: Type.Array(Type.String()),
+  connections: Type.Array(Type.String({ description: 'A name; their values are in no export' })),
 })
 
 export const FlowExport = Type.Object(
@@ -24,7 +25,8 @@ export const FlowExport = Type.Object(
       additionalProperties: true,
       description: "The flow's draft, with plugins by their slugs",
     }),
-    requires: Type.Optional(Requirements),
+    // What older services exported has no connections.
+    requires: Type.Optional(Type.Partial(Requirements)),
   },
   {
     $id: 'FlowExport',
@@ -40,6 +42,7 @@ export const FlowExport = Type.Object(
           plugins: [],
           actions: [{ plugin_id: 'platform', action_type: 'create_task' }],
           event_types: ['customer.created'],
+          connections: [],
         },
       },
     ],

@@ -25,7 +25,6 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
   api.post(
     '/api/plugins/:slug/test',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'testPlugin',
         tags,
@@ -43,7 +42,6 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
   api.post(
     '/api/plugins/:slug/subscriptions/test',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'testSubscriptions',
         tags,
@@ -66,7 +64,6 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
   api.post(
     '/api/plugins/:slug/rotate-secret',
     {
-      config: { access: { role: 'admin', plugin: true } },
       schema: {
         operationId: 'rotateSecret',
         tags,
@@ -86,12 +83,13 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
   api.post(
     '/api/plugins/:slug/pause',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'pausePlugin',
         tags,
         summary: 'Hold deliveries',
-        description: 'Nothing is dropped: what waits, and what comes, goes out on resume.',
+        description:
+          'Nothing is dropped: what waits, and what comes, goes out on resume. What a plugin has paused by its own key ' +
+          'it may resume; what the shop has paused the shop resumes.',
         params: PluginParams,
         response: { 200: withHeaders(ref(Plugin), 'etag'), ...problems(...PROBLEMS) },
       },
@@ -103,7 +101,6 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
   api.post(
     '/api/plugins/:slug/resume',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'resumePlugin',
         tags,

@@ -1,5 +1,5 @@
 import type { PluginStatus } from '#db/schema.ts'
-import type { Actor } from '#infra/auth/auth.ts'
+import { type Actor, forbidden } from '#infra/auth/auth.ts'
 import { raiseActionsVersion } from '#infra/tenant-versions.ts'
 import type { Plugin } from '../answer-schemas.ts'
 import { found, type PluginContext, transact } from '../context.ts'
@@ -20,6 +20,9 @@ export function chosenStatus(status: PluginStatus): StatusColumns {
   return { status, status_reason: status === 'active' ? null : 'manual' }
 }
 
+/** What stands for a pause by the plugin's own key, which may end it: what people have paused it may not. */
+const PAUSED_BY_ITSELF = 'own_key'
+
 /** Holds the plugin's deliveries: they wait, and new ones join them. Pausing a paused plugin changes nothing. */
 export async function pausePlugin(
   ctx: PluginContext,
@@ -30,7 +33,8 @@ export async function pausePlugin(
   const plugin = await transact(ctx, async (trx) => {
     const row = found(isSlug(slug) ? await lockPlugin(trx, tenantId, slug) : undefined, actor)
     if (row.status !== 'paused') {
-      await updatePlugin(trx, tenantId, row.id, chosenStatus('paused'))
+      const reason = actor.pluginId === null ? {} : { status_reason: PAUSED_BY_ITSELF }
+      await updatePlugin(trx, tenantId, row.id, { ...chosenStatus('paused'), ...reason })
       await raiseActionsVersion(trx, tenantId)
       await auditPlugin(trx, actor, 'plugin.paused', row, { from: row.status })
     }
@@ -53,6 +57,9 @@ export async function resumePlugin(
 ): Promise<Plugin> {
   const plugin = await transact(ctx, async (trx) => {
     const row = found(isSlug(slug) ? await lockPlugin(trx, tenantId, slug) : undefined, actor)
+    if (actor.pluginId !== null && row.status !== 'active' && row.status_reason === 'manual') {
+      throw forbidden('The shop has paused or disabled the plugin: a key of the shop resumes it.')
+    }
     await updatePlugin(trx, tenantId, row.id, chosenStatus('active'))
     await resetLane(trx, tenantId, row.id)
     if (backlog === 'skip') await giveUpWaiting(trx, tenantId, row.id, 'skipped')

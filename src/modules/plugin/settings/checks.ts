@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { DEFAULT_SCOPES, mayRead, scopeFault } from '#infra/auth/scopes.ts'
 import { checkCondition } from '#lib/condition/index.ts'
 import { isEventPattern } from '#lib/event-pattern.ts'
 import { isRawNumber, toPointer } from '#lib/json/index.ts'
@@ -89,4 +90,31 @@ function inexactNumber(leaf: unknown): string | null {
 /** The check of conditions lets templates pass, for flows. A delivery has nothing to fill them with. */
 function template(leaf: unknown): string | null {
   return holdsTemplate(leaf) ? 'must be a value: templates are for flows' : null
+}
+
+export function checkScopes(scopes: readonly string[]): FieldError[] {
+  return scopes.flatMap((scope, index) => {
+    const detail = scopeFault(scope)
+    return detail === null ? [] : [{ pointer: `/scopes/${index}`, detail }]
+  })
+}
+
+/** A plugin gets only what its scopes let it read. */
+export function checkWithinScopes({
+  events,
+  scopes,
+}: {
+  events: readonly { event: string }[]
+  scopes: readonly string[] | null
+}): FieldError[] {
+  return events.flatMap(({ event }, index) =>
+    mayRead(scopes ?? DEFAULT_SCOPES, event)
+      ? []
+      : [
+          {
+            pointer: `/events/${index}`,
+            detail: `is not within the plugin's scopes: "events:read:${event}" is needed`,
+          },
+        ],
+  )
 }

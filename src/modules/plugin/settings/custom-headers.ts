@@ -7,7 +7,7 @@ const MAX_VALUE_CHARS = 1024
 
 /** What the service says itself, what belongs to the connection, and names that are none to JavaScript. */
 const RESERVED =
-  /^(?:accept|accept-encoding|user-agent|host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect|http2-settings|content-.+|webhook-.+|proxy-.+|x-causation-(?:id|depth)|constructor|prototype|__proto__)$/
+  /^(?:accept|accept-encoding|user-agent|host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect|http2-settings|content-.+|webhook-.+|proxy-.+|x-causation-(?:id|depth|token)|constructor|prototype|__proto__)$/
 const TOKEN = /^[a-z0-9!#$%&'*+.^_`|~-]+$/
 const PRINTABLE = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/
 

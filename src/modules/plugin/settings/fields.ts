@@ -2,7 +2,8 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ENTRIES } from '#config/config.ts'
 import type { DB, StoredSubscription } from '#db/schema.ts'
 import { Nullable, ref } from '#lib/api/schema.ts'
-import { checkBaseUrl, checkOpenObject, checkSubscriptions, checkUrl } from './checks.ts'
+import { DEFAULT_SCOPES, SCOPES, WITH_ARGUMENT } from '#infra/auth/scopes.ts'
+import { checkBaseUrl, checkOpenObject, checkScopes, checkSubscriptions, checkUrl } from './checks.ts'
 import { checkHeaders, lowerCaseNames } from './custom-headers.ts'
 import { type Defaults, field, type Field, limit, optional, text } from './field.ts'
 import { type JsonObject, redactLeaves, restoreLeaves } from './redaction.ts'
@@ -170,6 +171,27 @@ export const FIELDS = {
     Nullable(Type.Integer()),
     { answer: Type.Integer(), otherwise: ({ maxInFlight }) => maxInFlight },
   ),
+  scopes: field({
+    given: orDefault(
+      Type.Array(Type.String({ minLength: 1, maxLength: 160 }), {
+        maxItems: 100,
+        uniqueItems: true,
+        description:
+          "What the plugin's own keys may do: " +
+          Object.entries(SCOPES)
+            .map(([scope, what]) => `\`${scope}${WITH_ARGUMENT.has(scope) ? ':…' : ''}\` ${what}`)
+            .join('; ') +
+          `. \`events\` must lie within \`events:read\`. Default: ${DEFAULT_SCOPES.join(', ')}`,
+      }),
+    ),
+    answer: Type.Array(Type.String(), { description: "What the plugin's own keys may do" }),
+    initial: null as readonly string[] | null,
+    column: 'scopes',
+    write: (value) => (value === null ? null : JSON.stringify(value)),
+    read: (stored) => stored,
+    check: checkScopes,
+    show: (value) => [...(value ?? DEFAULT_SCOPES)],
+  }),
   include_own: field({
     given: orDefault(
       Type.Boolean({

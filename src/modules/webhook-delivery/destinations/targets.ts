@@ -1,12 +1,36 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { type Kysely, sql } from 'kysely'
+import type { Kysely } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
 import { secretContext } from '#infra/secrets.ts'
 import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 import { parseSecret } from '#lib/secrets/signature.ts'
-import type { DeliveryTarget } from './attempt.ts'
+import { selectTargets, type TargetRow } from './target-repository.ts'
+
+/** Where and how a plugin's requests go: its settings with secrets opened, as of `revision`. */
+export interface DeliveryTarget {
+  pluginId: string
+  tenantId: string
+  slug: string
+  revision: number
+  active: boolean
+  /** Where webhooks go. */
+  url: string
+  /** What endpoints of actions are below. */
+  baseUrl: string
+  /** The plugin's own request headers. */
+  headers: Readonly<Record<string, string>>
+  /** The current signing secret. */
+  secretId: string | null
+  /** Live signing keys, the current one first; `expiresAt` in epoch milliseconds. */
+  keys: readonly { key: Buffer; expiresAt: number | null }[]
+  /** Seconds after each failed attempt. */
+  retrySchedule: readonly number[]
+  timeoutMs: number
+  ratePerSecond: number | null
+  maxInFlight: number
+}
 
 /** What a plugin that says nothing of its own gets. */
 export interface DeliveryDefaults {
@@ -61,44 +85,7 @@ export class TargetCache {
   }
 
   async #load(plugins: readonly { tenantId: string; pluginId: string }[]): Promise<void> {
-    const rows = await this.#db
-      .selectFrom('plugins as p')
-      .select((eb) => [
-        'p.id',
-        'p.tenant_id',
-        'p.slug',
-        'p.revision',
-        'p.status',
-        'p.webhook_url',
-        'p.base_url',
-        'p.headers_sealed',
-        'p.retry_schedule',
-        'p.timeout_ms',
-        'p.rate_limit_per_second',
-        'p.max_in_flight',
-        eb
-          .selectFrom('plugin_secrets as s')
-          .whereRef('s.plugin_id', '=', 'p.id')
-          .whereRef('s.tenant_id', '=', 'p.tenant_id')
-          .where((secret) =>
-            secret.or([secret('s.expires_at', 'is', null), secret('s.expires_at', '>', sql<Date>`now()`)]),
-          )
-          .select(
-            sql<
-              SealedSecret[] | null
-            >`json_agg(json_build_object('id', s.id, 'sealed', encode(s.sealed, 'base64'),
-              'expires_at', s.expires_at) order by s.expires_at desc nulls first, s.id desc)`.as('secrets'),
-          )
-          .as('secrets'),
-      ])
-      .where('p.deleted_at', 'is', null)
-      .where('p.tenant_id', 'in', [...new Set(plugins.map((plugin) => plugin.tenantId))])
-      .where(
-        'p.id',
-        'in',
-        plugins.map((plugin) => plugin.pluginId),
-      )
-      .execute()
+    const rows = await selectTargets(this.#db, plugins)
     const reported = new Map(plugins.map(({ pluginId }) => [pluginId, this.#unreadable.get(pluginId)]))
     for (const { pluginId } of plugins) {
       this.#targets.delete(pluginId)
@@ -115,6 +102,7 @@ export class TargetCache {
           url: row.webhook_url,
           baseUrl: row.base_url,
           ...this.#open(row),
+          secretId: row.secrets?.[0]?.id ?? null,
           retrySchedule: row.retry_schedule ?? this.#defaults.retrySchedule,
           timeoutMs: row.timeout_ms ?? this.#defaults.timeoutMs,
           ratePerSecond: row.rate_limit_per_second,
@@ -136,7 +124,9 @@ export class TargetCache {
    * An older secret that does not open is left out: receivers know the current one since the rotation.
    * @throws {SecretBoxError} sealed under another master key, or changed
    */
-  #open(row: SealedSettings): Pick<DeliveryTarget, 'headers' | 'keys'> {
+  #open(
+    row: Pick<TargetRow, 'id' | 'tenant_id' | 'headers_sealed' | 'secrets'>,
+  ): Pick<DeliveryTarget, 'headers' | 'keys'> {
     const open = (sealed: Buffer, id: string, field: string): string =>
       this.#secretBox.open(sealed, secretContext(row.tenant_id, id, field))
     return {
@@ -157,19 +147,6 @@ export class TargetCache {
       }),
     }
   }
-}
-
-interface SealedSettings {
-  id: string
-  tenant_id: string
-  headers_sealed: Buffer | null
-  secrets: SealedSecret[] | null
-}
-
-interface SealedSecret {
-  id: string
-  sealed: string
-  expires_at: string | null
 }
 
 /** About how much memory a target takes: at most some 20 KB. */

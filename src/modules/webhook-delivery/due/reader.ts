@@ -1,16 +1,30 @@
 import type pg from 'pg'
 import { BodyCache } from './body-cache.ts'
 import { type DueDelivery, fetchBodies, fetchDue } from './repository.ts'
-import type { Job, Lane } from '../lanes/lane.ts'
+import type { Backlog, Job } from '../lanes/backlog.ts'
+import { bulkClass, type Lane } from '../lanes/lane.ts'
 import { Room } from '../lanes/capacity.ts'
 
 /** What is sent of an event. */
 interface Content {
   readonly body: string
   readonly causationDepth: number
+  readonly publisher: string
 }
 
-type Due = DueDelivery & { id: string; event_id: string; event: string }
+type Due = DueDelivery & { id: string; event_id: string; event: string; bulk: boolean }
+
+/** A fetch for one lane: how many of each kind, and what its backlogs are to be told of it. */
+interface LaneFetch {
+  lane: Lane
+  live: BacklogFetch | null
+  bulk: BacklogFetch | null
+}
+
+interface BacklogFetch {
+  size: number
+  asked: number
+}
 
 /** Deliveries fetched in one statement, over all lanes. */
 const FETCH_TOTAL_MAX = 2_048
@@ -43,29 +57,37 @@ export class DueReader {
     if (wants.length === 0) return { filled: [], changed: [], more, starved }
     const due = await fetchDue(
       this.#pool,
-      wants.map(({ lane, most }) => ({ pluginId: lane.id, most })),
+      wants.map(({ lane, live, bulk }) => ({
+        pluginId: lane.id,
+        live: live?.size ?? 0,
+        bulk: bulk?.size ?? 0,
+      })),
       inHand,
       now,
     )
     const byPlugin = Map.groupBy(due, (row) => row.plugin_id)
     const changed: Lane[] = []
     const fresh: { lane: Lane; row: Due; place: number }[] = []
-    for (const { lane, hints } of wants) {
+    for (const { lane, live, bulk } of wants) {
       const rows = byPlugin.get(lane.id) ?? []
       if (rows[0]?.revision !== lane.target.revision) {
         changed.push(lane)
         continue
       }
       const dueRows = rows.filter(isDue)
-      lane.fetched(dueRows.length, hints)
+      if (dueRows.length > 0) lane.keep()
+      const bulkCount = dueRows.filter((row) => row.bulk).length
+      if (live !== null) lane.live.fetched(dueRows.length - bulkCount, live.asked)
+      if (bulk !== null) lane.bulk.fetched(bulkCount, bulk.asked)
       for (const [index, row] of dueRows.entries()) fresh.push({ lane, row, place: lane.inHand.size + index })
     }
     // Every lane's first before anybody's second: one lane's large bodies are not in the others' way.
     fresh.sort((a, b) => a.place - b.place)
     const { bodies, deferred } = await this.#bodiesOf(fresh)
     for (const { lane, row } of fresh) {
-      if (lane.closing) continue
-      if (deferred.has(row.event_id) || lane.full) lane.more = true
+      if (!lane.isOpen) continue
+      const isFull = row.bulk ? lane.bulkFull : lane.full
+      if (deferred.has(row.event_id) || isFull) (row.bulk ? lane.bulk : lane.live).hint()
       else lane.enqueue(toJob(row, bodies.get(row.event_id) ?? null))
     }
     return { filled: wants.map(({ lane }) => lane), changed, more, starved }
@@ -91,7 +113,11 @@ export class DueReader {
     for (const found of await fetchBodies(this.#pool, [...unknown.values()], FETCH_BODY_MAX_BYTES)) {
       if (found.over_budget) deferred.add(found.id)
       else if (found.body !== null) {
-        const content = { body: found.body, causationDepth: found.causation_depth }
+        const content = {
+          body: found.body,
+          causationDepth: found.causation_depth,
+          publisher: found.publisher,
+        }
         bodies.set(found.id, content)
         this.#bodies.set(found.id, content)
       }
@@ -101,29 +127,36 @@ export class DueReader {
 }
 
 function chooseLanes(lanes: readonly Lane[]): {
-  wants: { lane: Lane; most: number; hints: number }[]
+  wants: LaneFetch[]
   inHand: string[]
   more: boolean
   starved: boolean
 } {
   const room = new Room(BODIES_MAX_CHARS)
-  for (const lane of lanes) room.take(lane.class, lane.bodyChars)
+  for (const lane of lanes) {
+    room.take(lane.class, lane.bodyChars - lane.bulkChars)
+    room.take(bulkClass(lane.class), lane.bulkChars)
+  }
   let starved = false
-  const wants: { lane: Lane; most: number; hints: number }[] = []
+  const wants: LaneFetch[] = []
   const inHand: string[] = []
   let rows = 0
   for (const lane of lanes) {
     if (!lane.wantsFetch()) continue
-    if (room.free(lane.class) <= 0) {
-      starved = true
-      continue
-    }
     if (rows >= FETCH_TOTAL_MAX) return { wants, inHand, more: true, starved }
-    wants.push({ lane, most: lane.fetchSize, hints: lane.hints })
+    const live = lane.wantsLive() && room.free(lane.class) > 0 ? fetchOf(lane.live) : null
+    const bulk = lane.wantsBulk() && room.free(bulkClass(lane.class)) > 0 ? fetchOf(lane.bulk) : null
+    if ((lane.wantsLive() && live === null) || (lane.wantsBulk() && bulk === null)) starved = true
+    if (live === null && bulk === null) continue
+    wants.push({ lane, live, bulk })
     for (const id of lane.inHand.keys()) inHand.push(id)
-    rows += lane.fetchSize
+    rows += (live?.size ?? 0) + (bulk?.size ?? 0)
   }
   return { wants, inHand, more: false, starved }
+}
+
+function fetchOf(backlog: Backlog): BacklogFetch {
+  return { size: backlog.fetchSize, asked: backlog.beginFetch() }
 }
 
 function isDue(row: DueDelivery): row is Due {
@@ -139,5 +172,7 @@ function toJob(row: Due, content: Content | null): Job {
     roundFailures: row.round_failures,
     body: content?.body ?? null,
     causationDepth: content?.causationDepth ?? 0,
+    bulk: row.bulk,
+    publisher: content?.publisher ?? 'platform',
   }
 }

@@ -1,5 +1,4 @@
 import type { Kysely, Transaction } from 'kysely'
-import { sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
@@ -9,6 +8,7 @@ import type { EventService } from '#modules/event/index.ts'
 import type { HealthEffect } from './health.ts'
 import type { HealthEvent } from './events.ts'
 import type { Lane } from '../lanes/lane.ts'
+import { disablePlugin, setAnnounced } from './repository.ts'
 
 export interface EffectContext {
   db: Kysely<DB>
@@ -28,9 +28,9 @@ export async function applyEffect(
   const due = await ctx.db.transaction().execute(async (trx) => {
     switch (effect) {
       case 'failing':
-        return (await setAnnounced(trx, lane, true)) ? announce(ctx, trx, lane, 'plugin.failing') : []
+        return (await setAnnounced(trx, lane.hold, true)) ? announce(ctx, trx, lane, 'plugin.failing') : []
       case 'recovered':
-        return (await setAnnounced(trx, lane, false)) ? announce(ctx, trx, lane, 'plugin.recovered') : []
+        return (await setAnnounced(trx, lane.hold, false)) ? announce(ctx, trx, lane, 'plugin.recovered') : []
       case 'disable':
         return disable(ctx, trx, lane, 'failing')
       case 'gone':
@@ -41,37 +41,13 @@ export async function applyEffect(
   if (due.length > 0) ctx.signals.publish('deliveries_due', due)
 }
 
-async function setAnnounced(trx: Transaction<DB>, lane: Lane, announced: boolean): Promise<boolean> {
-  const changed = await trx
-    .updateTable('delivery_lanes')
-    .set({ failing_announced: announced })
-    .where('tenant_id', '=', lane.target.tenantId)
-    .where('plugin_id', '=', lane.id)
-    .where('failing_announced', '=', !announced)
-    .executeTakeFirst()
-  return changed.numUpdatedRows > 0n
-}
-
 async function disable(
   ctx: EffectContext,
   trx: Transaction<DB>,
   lane: Lane,
   reason: string,
 ): Promise<string[]> {
-  const changed = await trx
-    .updateTable('plugins')
-    .set({
-      status: 'disabled',
-      status_reason: reason,
-      status_changed_at: sql<Date>`now()`,
-      updated_at: sql<Date>`now()`,
-      revision: sql<number>`revision + 1`,
-    })
-    .where('tenant_id', '=', lane.target.tenantId)
-    .where('id', '=', lane.id)
-    .where('status', '=', 'active')
-    .executeTakeFirst()
-  if (changed.numUpdatedRows === 0n) return []
+  if (!(await disablePlugin(trx, lane.hold, reason))) return []
   // The registry shows which plugins are active.
   await raiseActionsVersion(trx, lane.target.tenantId)
   await audit(trx, SYSTEM_ACTOR, {

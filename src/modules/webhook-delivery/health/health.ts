@@ -1,6 +1,6 @@
 import type { BreakerState, HoldReason } from '#db/schema.ts'
 import { breakerOpenMs } from '#lib/async/backoff.ts'
-import type { EgressErrorClass } from '#infra/egress/index.ts'
+import type { AttemptResult } from '../destinations/destination.ts'
 
 /** A plugin's health as its lane holds it. Pure: time comes in as milliseconds of one clock. */
 export interface Health {
@@ -37,19 +37,19 @@ const DISABLE_MIN_ATTEMPTS = 20
 
 export type HealthEffect = 'failing' | 'recovered' | 'disable'
 
-export interface AttemptResult {
-  ok: boolean
-  status: number | null
-  errorClass: EgressErrorClass | null
-  holdMs: number
-}
-
 /**
- * The health after one more attempt. The breaker counts what says that the receiver is down or overrun
- * (no answer, 408, 429, 5xx); another 4xx is about that one delivery and leaves it closed.
+ * The health after one more attempt. The breaker counts what says that the receiver is down or overrun; what is about
+ * that one delivery leaves it closed.
+ *
+ * @param holdMs for how long the receiver is to be left alone
  */
-export function afterAttempt(health: Health, result: AttemptResult, now: number): Health {
-  if (result.ok) {
+export function afterAttempt(
+  health: Health,
+  result: Pick<AttemptResult, 'outcome' | 'isOutage' | 'errorClass'>,
+  holdMs: number,
+  now: number,
+): Health {
+  if (result.outcome === 'ok') {
     if (isUnblemished(health)) return health
     // Another answer may have asked for patience while this one was under way: that still holds.
     const patient = health.holdReason === 'retry_after'
@@ -69,15 +69,15 @@ export function afterAttempt(health: Health, result: AttemptResult, now: number)
   const next: Health = {
     ...health,
     consecutiveFailures: health.consecutiveFailures + 1,
-    outages: isOutage(result) ? health.outages + 1 : 0,
+    outages: result.isOutage ? health.outages + 1 : 0,
     failingSince: health.failingSince ?? now,
     failingAttempts: health.failingAttempts + 1,
     lastErrorClass: result.errorClass,
   }
-  if (result.holdMs > 0) hold(next, now + result.holdMs, 'retry_after')
+  if (holdMs > 0) hold(next, now + holdMs, 'retry_after')
   const halfOpenFailed = health.breaker === 'half_open'
   const trips = health.breaker === 'closed' && next.outages >= BREAKER_THRESHOLD
-  if (isOutage(result) && (halfOpenFailed || trips)) {
+  if (result.isOutage && (halfOpenFailed || trips)) {
     next.breaker = 'open'
     next.opens = health.opens + 1
     hold(next, now + breakerOpenMs(next.opens), 'breaker_open')
@@ -89,9 +89,12 @@ export function afterAttempt(health: Health, result: AttemptResult, now: number)
   return next
 }
 
+/** Of nearly every attempt: one for all of them. */
+export const NO_EFFECTS: readonly HealthEffect[] = []
+
 /** What has to be done about it. Told by state, not by the moment: what a crash kept from happening comes next time. */
-export function effectsOf(health: Health, policy: HealthPolicy, now: number): HealthEffect[] {
-  if (health.consecutiveFailures === 0) return health.announced ? ['recovered'] : []
+export function effectsOf(health: Health, policy: HealthPolicy, now: number): readonly HealthEffect[] {
+  if (health.consecutiveFailures === 0) return health.announced ? ['recovered'] : NO_EFFECTS
   const effects: HealthEffect[] = []
   if (!health.announced && health.consecutiveFailures >= FAILING_THRESHOLD) effects.push('failing')
   if (
@@ -128,10 +131,4 @@ function hold(health: Health, until: number, reason: HoldReason): void {
   if (health.holdUntil !== null && health.holdUntil >= until) return
   health.holdUntil = until
   health.holdReason = reason
-}
-
-function isOutage({ status }: AttemptResult): boolean {
-  return (
-    status === null || status >= 500 || status === 408 || status === 429 || (status >= 300 && status < 400)
-  )
 }

@@ -12,13 +12,15 @@ import {
 } from './repository.ts'
 import { CLASSES_BEST_FIRST, Room } from './capacity.ts'
 import { giveUpSkipped } from './skip-repository.ts'
-import type { TargetCache } from '../destinations/targets.ts'
+import type { Destination } from '../destinations/destination.ts'
+import type { DeliveryTarget, TargetCache } from '../destinations/targets.ts'
 import { endUnsubscribed } from './unsubscribe.ts'
 import { checkIn, checkOut } from './worker-repository.ts'
 
 export interface LaneKeeperContext {
   pool: pg.Pool
   targets: TargetCache
+  destinationOf(target: DeliveryTarget): Destination
   metrics: Metrics
   log: FastifyBaseLogger
   /** A lane with work, which was being given back or was giving up its backlog, can be taken now. */
@@ -258,7 +260,7 @@ export class LaneKeeper {
         unusable.push(hold)
         continue
       }
-      const lane = new Lane(claim, target, now, this.#options.leaseMs)
+      const lane = new Lane(claim, target, this.#ctx.destinationOf(target), now, this.#options.leaseMs)
       if (room.free(lane.class) > 0) {
         room.take(lane.class)
         this.#held.set(lane.id, lane)
@@ -323,7 +325,7 @@ export class LaneKeeper {
       const holds = lanes.map((lane) => ({ pluginId: lane.id, leaseToken: lane.hold.leaseToken }))
       const renewed = await renewLeases(this.#ctx.pool, holds, this.#options.leaseMs)
       for (const lane of lanes) {
-        if (renewed.has(lane.id)) lane.leaseUntil = now + this.#options.leaseMs
+        if (renewed.has(lane.id)) lane.renewed(now + this.#options.leaseMs)
         else lane.close()
       }
     } catch (error) {

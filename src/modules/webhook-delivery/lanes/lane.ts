@@ -1,29 +1,31 @@
-import type { DeliveryTarget } from '../destinations/attempt.ts'
+import type { Destination } from '../destinations/destination.ts'
+import type { DeliveryTarget } from '../destinations/targets.ts'
 import { afterHold, type Health } from '../health/health.ts'
+import { Backlog, type Job } from './backlog.ts'
 import type { LaneClaim } from './repository.ts'
 import type { LaneHold, LaneUpdate } from '../outcomes/repository.ts'
 
-/** A due delivery that a worker has in hand. */
-export interface Job {
-  deliveryId: string
-  eventId: string
-  event: string
-  attemptCount: number
-  roundFailures: number
-  /** Null: aged out or erased, so that it cannot be delivered any more. */
-  body: string | null
-  /** Of the event; what the delivery leads to has one more. */
-  causationDepth: number
-}
-
-/** Who may use how much of a worker: see room.ts. */
+/** Who may use how much of a worker: see capacity.ts. */
 export type LaneClass = 'proven' | 'unproven' | 'failing'
 
-/** Deliveries fetched at once for one lane: it starts low and doubles while the lane stays full. */
-const FETCH_MIN = 16
-const FETCH_MAX = 256
+/**
+ * What is to become of a lane. It moves down this list only, and each state keeps to what those above it say.
+ *
+ * | state          | meaning                                                                                    |
+ * | -------------- | ------------------------------------------------------------------------------------------ |
+ * | `open`         | attempts start                                                                             |
+ * | `closing`      | nothing new starts; it is given back once nothing is under way                             |
+ * | `lost`         | an outcome of it did not count: this worker does not take it again at once                 |
+ * | `handing_over` | another worker is to have it, and is told of it                                            |
+ * | `abandoned`    | what is under way is cut off and not recorded                                              |
+ */
+const LANE_STATES = ['open', 'closing', 'lost', 'handing_over', 'abandoned'] as const
+export type LaneState = (typeof LANE_STATES)[number]
+
 /** Bodies in hand beyond which a lane fetches no more, in characters: few receivers get so many so fast. */
 const LANE_BODIES_MAX_CHARS = 4 * 1024 * 1024
+/** The same of what replays have asked for: the rest is kept for what happens now. */
+const BULK_BODIES_MAX_CHARS = LANE_BODIES_MAX_CHARS / 2
 /** A rate limit may use up this much of a second at once. */
 const BURST_SECONDS = 0.1
 
@@ -33,30 +35,22 @@ const BURST_SECONDS = 0.1
  */
 export class Lane {
   readonly target: DeliveryTarget
+  readonly destination: Destination
   readonly hold: LaneHold
-  readonly queue: Job[] = []
-  /** Deliveries that are queued, under way or not yet recorded, with their bodies' size: not to be fetched again. */
-  readonly inHand = new Map<string, number>()
-  /** Size of the bodies in hand. */
-  bodyChars = 0
-  health: Health
-  inFlight = 0
-  /** There may be more due than is in hand. */
-  more = true
-  /** Counts hints, so that one that arrives while a fetch is under way is not lost with its answer. */
-  hints = 0
-  fetchSize = FETCH_MIN
-  /** Starts nothing new; is given back once nothing is under way. */
-  closing = false
-  /** Closing because another worker is to have it. */
-  handingOver = false
-  /** An outcome of it did not count: whoever takes it again should not do so at once. */
-  lost = false
-  /** Given up on with attempts under way: whatever their outcome, it is not recorded. */
-  abandoned = false
-  leaseUntil: number
-  idleSince: number
-  rateTimer: NodeJS.Timeout | null = null
+  /** Deliveries that are queued, under way or not yet recorded: not to be fetched again. */
+  readonly inHand = new Map<string, Job>()
+  /** What happens now, and what replays have asked for: the second has its turn when none of the first waits. */
+  readonly live = new Backlog()
+  readonly bulk = new Backlog()
+  readonly #abandoning = new AbortController()
+  #state: LaneState = 'open'
+  #bodyChars = 0
+  #bulkChars = 0
+  #health: Health
+  #inFlight = 0
+  #leaseUntil: number
+  #idleSince: number
+  #rateTimer: NodeJS.Timeout | null = null
   #tokens: number
   #tokensAt: number
   #succeeded = false
@@ -64,16 +58,23 @@ export class Lane {
   #successNotedAt = -Infinity
   #recordedHealth: Health
 
-  constructor(claim: LaneClaim, target: DeliveryTarget, now: number, leaseMs: number) {
+  constructor(
+    claim: LaneClaim,
+    target: DeliveryTarget,
+    destination: Destination,
+    now: number,
+    leaseMs: number,
+  ) {
     this.target = target
+    this.destination = destination
     this.hold = {
       tenantId: target.tenantId,
       pluginId: target.pluginId,
       leaseToken: claim.lease_token,
-      request: JSON.stringify({ url: target.url, headers: Object.keys(target.headers) }),
+      request: destination.request,
     }
-    this.leaseUntil = now + leaseMs
-    this.idleSince = now
+    this.#leaseUntil = now + leaseMs
+    this.#idleSince = now
     const health: Health = {
       version: claim.health_version,
       breaker: claim.breaker_state,
@@ -82,15 +83,15 @@ export class Lane {
       holdReason: null,
       consecutiveFailures: claim.consecutive_failures,
       // Not kept apart in the row: a streak whose last failure was an answer begins anew.
-      outages: claim.last_error_class === 'http_4xx' ? 0 : claim.consecutive_failures,
+      outages: destination.mayBeOutage(claim.last_error_class) ? claim.consecutive_failures : 0,
       failingSince: claim.failing_for_ms === null ? null : now - claim.failing_for_ms,
       failingAttempts: claim.failing_attempts,
       announced: claim.failing_announced,
       lastErrorClass: claim.last_error_class,
       proven: claim.proven,
     }
-    this.health = claim.held_before || health.breaker === 'open' ? afterHold(health) : health
-    this.#recordedHealth = this.health
+    this.#health = claim.held_before || health.breaker === 'open' ? afterHold(health) : health
+    this.#recordedHealth = this.#health
     this.#tokens = claim.rate_tokens ?? this.#burst()
     this.#tokensAt = now - (claim.rate_age_ms ?? 0)
   }
@@ -100,60 +101,159 @@ export class Lane {
   }
 
   get class(): LaneClass {
-    if (this.health.consecutiveFailures > 0) return 'failing'
-    return this.health.proven ? 'proven' : 'unproven'
+    if (this.#health.consecutiveFailures > 0) return 'failing'
+    return this.#health.proven ? 'proven' : 'unproven'
+  }
+
+  get health(): Health {
+    return this.#health
+  }
+
+  get state(): LaneState {
+    return this.#state
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  /** Aborted when the lane is abandoned. */
+  get signal(): AbortSignal {
+    return this.#abandoning.signal
   }
 
   /** Attempts that may be under way at once: all that the plugin allows once it has shown that it answers. */
   get allowed(): number {
-    return this.class === 'proven' && this.health.breaker === 'closed' ? this.target.maxInFlight : 1
+    return this.class === 'proven' && this.#health.breaker === 'closed' ? this.target.maxInFlight : 1
+  }
+
+  get leaseUntil(): number {
+    return this.#leaseUntil
   }
 
   get idle(): boolean {
-    return this.queue.length === 0 && this.inHand.size === 0 && !this.more
+    return this.inHand.size === 0 && !this.mayHaveMore
+  }
+
+  get idleSince(): number {
+    return this.#idleSince
+  }
+
+  /** Nothing of it is queued, under way or unrecorded: it can be given back. */
+  get empty(): boolean {
+    return this.#inFlight === 0 && this.inHand.size === 0
+  }
+
+  /** No more bodies are taken in hand. */
+  get full(): boolean {
+    return this.#bodyChars >= LANE_BODIES_MAX_CHARS
+  }
+
+  /** The same, of what replays have asked for. */
+  get bulkFull(): boolean {
+    return this.full || this.#bulkChars >= BULK_BODIES_MAX_CHARS
+  }
+
+  /** Size of the bodies in hand. */
+  get bodyChars(): number {
+    return this.#bodyChars
+  }
+
+  /** Size of those of them that replays have asked for. */
+  get bulkChars(): number {
+    return this.#bulkChars
+  }
+
+  /** There may be more due than is in hand. */
+  get mayHaveMore(): boolean {
+    return this.live.mayHaveMore || this.bulk.mayHaveMore
   }
 
   wantsFetch(): boolean {
-    return this.more && !this.closing && !this.full && this.queue.length < this.fetchSize / 2
+    return this.wantsLive() || this.wantsBulk()
   }
 
-  get full(): boolean {
-    return this.bodyChars >= LANE_BODIES_MAX_CHARS
+  wantsLive(): boolean {
+    return this.live.wantsFetch && this.isOpen && !this.full
   }
 
-  /** After a fetch of `fetchSize` that gave `count`; `hints` as it was when the fetch began. */
-  fetched(count: number, hints: number): void {
-    const full = count >= this.fetchSize
-    this.more = full || this.hints !== hints
-    // Not to be given back as idle before the bodies have been read, too.
-    if (count > 0) this.idleSince = performance.now()
-    this.fetchSize = full ? Math.min(this.fetchSize * 2, FETCH_MAX) : Math.max(this.fetchSize / 2, FETCH_MIN)
+  wantsBulk(): boolean {
+    return this.bulk.wantsFetch && this.isOpen && !this.bulkFull
+  }
+
+  /** Something may be due that no look at the queue has seen. */
+  hint(): void {
+    this.live.hint()
+    this.bulk.hint()
   }
 
   enqueue(job: Job): void {
     const chars = job.body?.length ?? 0
-    this.inHand.set(job.deliveryId, chars)
-    this.bodyChars += chars
-    this.queue.push(job)
+    this.inHand.set(job.deliveryId, job)
+    this.#bodyChars += chars
+    if (job.bulk) this.#bulkChars += chars
+    this.#backlogOf(job).push(job)
+  }
+
+  /** Deliveries were found that are about to be enqueued: it is not to be given back as idle before. */
+  keep(): void {
+    this.#idleSince = performance.now()
+  }
+
+  canStart(): boolean {
+    return this.isOpen && this.#inFlight < this.allowed && this.live.size + this.bulk.size > 0
+  }
+
+  /** The class that the next attempt has: one that a replay has asked for takes no more room than the unproven. */
+  get nextClass(): LaneClass {
+    return this.live.size > 0 ? this.class : bulkClass(this.class)
+  }
+
+  /** The delivery to attempt next, which is under way from now on, until `ended`. */
+  begin(): Job | undefined {
+    const job = this.live.shift() ?? this.bulk.shift()
+    if (job !== undefined) this.#inFlight++
+    return job
+  }
+
+  /** The attempt of a delivery has ended. */
+  ended(): void {
+    this.#inFlight--
   }
 
   /** A delivery is recorded, or is let go of unrecorded. */
   done(deliveryId: string, now: number): void {
     this.#drop(deliveryId)
-    if (this.inHand.size === 0) this.idleSince = now
+    if (this.inHand.size === 0) this.#idleSince = now
   }
 
-  /** Nothing of it is queued, under way or unrecorded: it can be given back. */
-  get empty(): boolean {
-    return this.inFlight === 0 && this.inHand.size === 0
+  renewed(leaseUntil: number): void {
+    this.#leaseUntil = leaseUntil
+  }
+
+  close(): void {
+    this.#moveTo('closing')
+  }
+
+  lose(): void {
+    this.#moveTo('lost')
+  }
+
+  handOver(): void {
+    this.#moveTo('handing_over')
+  }
+
+  abandon(): void {
+    this.#moveTo('abandoned')
+    this.#abandoning.abort()
   }
 
   /** Gives up what was not started yet: it stays due in the database. */
-  close(): void {
-    this.closing = true
-    for (const job of this.queue.splice(0)) this.#drop(job.deliveryId)
-    if (this.rateTimer !== null) clearTimeout(this.rateTimer)
-    this.rateTimer = null
+  #moveTo(state: LaneState): void {
+    if (LANE_STATES.indexOf(state) > LANE_STATES.indexOf(this.#state)) this.#state = state
+    for (const job of [...this.live.clear(), ...this.bulk.clear()]) this.#drop(job.deliveryId)
+    if (this.#rateTimer !== null) clearTimeout(this.#rateTimer)
+    this.#rateTimer = null
   }
 
   /** Takes a token of the rate limit. @returns 0, or the milliseconds until there is one */
@@ -173,31 +273,22 @@ export class Lane {
     return this.target.ratePerSecond === null ? null : this.#tokens
   }
 
-  canStart(): boolean {
-    return !this.closing && this.queue.length > 0 && this.inFlight < this.allowed
-  }
-
   startLater(waitMs: number, start: () => void): void {
-    this.rateTimer ??= setTimeout(() => {
-      this.rateTimer = null
+    this.#rateTimer ??= setTimeout(() => {
+      this.#rateTimer = null
       start()
     }, waitMs)
   }
 
-  hint(): void {
-    this.more = true
-    this.hints++
-  }
-
   noteResult(ok: boolean, health: Health): void {
-    this.health = health
+    this.#health = health
     if (ok) this.#succeeded = true
     else this.#failed = true
   }
 
   /** What `plugin.failing` and `plugin.recovered` said last; their own transaction writes it. */
   announced(announced: boolean): void {
-    this.health = { ...this.health, announced }
+    this.#health = { ...this.#health, announced }
   }
 
   /**
@@ -206,8 +297,8 @@ export class Lane {
    */
   update(now: number): LaneUpdate | null {
     const noteSuccess = this.#succeeded && now - this.#successNotedAt >= SUCCESS_NOTE_MS
-    if (this.health === this.#recordedHealth && !this.#failed && !noteSuccess) return null
-    const { health } = this
+    if (this.#health === this.#recordedHealth && !this.#failed && !noteSuccess) return null
+    const health = this.#health
     const update: LaneUpdate = {
       pluginId: this.id,
       leaseToken: this.hold.leaseToken,
@@ -231,8 +322,16 @@ export class Lane {
   }
 
   #drop(deliveryId: string): void {
-    this.bodyChars -= this.inHand.get(deliveryId) ?? 0
+    const job = this.inHand.get(deliveryId)
+    if (job === undefined) return
+    const chars = job.body?.length ?? 0
+    this.#bodyChars -= chars
+    if (job.bulk) this.#bulkChars -= chars
     this.inHand.delete(deliveryId)
+  }
+
+  #backlogOf({ bulk }: Job): Backlog {
+    return bulk ? this.bulk : this.live
   }
 
   #burst(): number {
@@ -241,3 +340,7 @@ export class Lane {
 }
 
 const SUCCESS_NOTE_MS = 5_000
+
+export function bulkClass(laneClass: LaneClass): LaneClass {
+  return laneClass === 'failing' ? 'failing' : 'unproven'
+}

@@ -3,7 +3,7 @@ import { FLUSHED, nextToken } from '#db/fence.ts'
 import type { BreakerState } from '#db/schema.ts'
 
 /**
- * Finding, leasing and giving back lanes. Like the queue's other SQL (due-repository.ts, outcome-repository.ts),
+ * Finding, leasing and giving back lanes. Like the queue's other SQL (due/repository.ts, outcomes/repository.ts),
  * prepared statements on the raw driver: each runs for a whole batch. Times go in and out as durations, so that only
  * the database's clock decides what is due; `now` replaces that clock in tests (null: the database's own).
  */

@@ -1,7 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { deliveryView } from '#modules/event/index.ts'
-import { viewRequest } from './request-view.ts'
+import { viewRequest } from '../destinations/request-view.ts'
 
 /** Attempts shown with a delivery. */
 const ATTEMPTS_SHOWN = 100
@@ -32,9 +32,10 @@ export async function findDelivery(db: Kysely<DB>, tenantId: string, id: string,
     .execute()
   const event = await db
     .selectFrom('events')
-    .select(['body', 'causation_depth'])
-    .where('tenant_id', '=', tenantId)
-    .where('id', '=', delivery.event_id)
+    .leftJoin('plugins as publisher', 'publisher.id', 'events.publisher_plugin_id')
+    .select(['events.body', 'events.causation_depth', 'publisher.slug as publisher'])
+    .where('events.tenant_id', '=', tenantId)
+    .where('events.id', '=', delivery.event_id)
     .executeTakeFirst()
   return {
     ...delivery,
@@ -48,6 +49,7 @@ export async function findDelivery(db: Kysely<DB>, tenantId: string, id: string,
               tenantId,
               eventId: delivery.event_id,
               event: delivery.event,
+              publisher: event?.publisher ?? 'platform',
               causationDepth: (event?.causation_depth ?? 0) + 1,
               attempt: attempt.number,
               startedAt: attempt.started_at,
@@ -88,11 +90,17 @@ export async function lockRetryable(trx: Transaction<DB>, tenantId: string, id: 
   )
 }
 
-/** Makes a delivery that has not arrived due now, with a fresh retry schedule. */
+/** Makes a delivery that has not arrived due now, before what replays ask for, with a fresh retry schedule. */
 export async function startAgain(trx: Transaction<DB>, tenantId: string, id: string): Promise<void> {
   await trx
     .updateTable('deliveries')
-    .set({ status: 'pending', reason: 'manual_retry', due_at: sql<Date>`now()`, round_failures: 0 })
+    .set({
+      status: 'pending',
+      reason: 'manual_retry',
+      due_at: sql<Date>`now()`,
+      round_failures: 0,
+      bulk: false,
+    })
     .where('tenant_id', '=', tenantId)
     .where('id', '=', id)
     .where('status', '<>', 'sent')

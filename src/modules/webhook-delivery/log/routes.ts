@@ -13,7 +13,6 @@ export function deliveryRoutes(app: FastifyInstance, ctx: DeliveryContext): void
   api.get(
     '/api/plugins/events',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'listDeliveries',
         tags: ['deliveries'],
@@ -32,7 +31,6 @@ export function deliveryRoutes(app: FastifyInstance, ctx: DeliveryContext): void
   api.post(
     '/api/plugins/events',
     {
-      config: { access: { role: 'editor' } },
       schema: {
         operationId: 'processDeliveries',
         tags: ['deliveries'],
@@ -51,7 +49,6 @@ export function deliveryRoutes(app: FastifyInstance, ctx: DeliveryContext): void
   api.get(
     '/api/plugins/events/:id',
     {
-      config: { access: { role: 'viewer', plugin: true } },
       schema: {
         operationId: 'getDelivery',
         tags: ['deliveries'],
@@ -70,7 +67,6 @@ export function deliveryRoutes(app: FastifyInstance, ctx: DeliveryContext): void
   api.post(
     '/api/plugins/events/:id/retry',
     {
-      config: { access: { role: 'editor', plugin: true } },
       schema: {
         operationId: 'retryDelivery',
         tags: ['deliveries'],

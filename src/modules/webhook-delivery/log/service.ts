@@ -2,7 +2,6 @@ import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
-import type { Egress } from '#infra/egress/index.ts'
 import { readTimeRange } from '#infra/http/log-filters.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import type { Signals } from '#infra/signals.ts'
@@ -11,7 +10,7 @@ import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { isEventPattern } from '#lib/event-pattern.ts'
 import { newId } from '#lib/ids.ts'
 import { queueAgain } from '#modules/event/index.ts'
-import { attempt, type DeliveryTarget } from '../destinations/attempt.ts'
+import type { Destination } from '../destinations/destination.ts'
 import { deliveryNotFound, deliveryNotRetryable, inFlight, secretUnreadable } from '../errors.ts'
 import { listDeliveries } from './log-repository.ts'
 import {
@@ -23,14 +22,14 @@ import {
   startAgain,
 } from './repository.ts'
 import type { DeliveryQuery } from './schemas.ts'
-import type { TargetCache } from '../destinations/targets.ts'
+import type { DeliveryTarget, TargetCache } from '../destinations/targets.ts'
 import type { DeliveryCounts } from '../outcomes/tally.ts'
 import type { DeliveryWorker } from '../worker.ts'
 
 export interface DeliveryContext {
   db: Kysely<DB>
-  egress: Egress
   targets: TargetCache
+  destinationOf(target: DeliveryTarget): Destination
   signals: Signals
   /** A worker for one tenant's deliveries, not started. */
   createWorker(tenantId: string): DeliveryWorker
@@ -138,7 +137,7 @@ export interface TestResult {
  * @throws `secret_unreadable`
  */
 export async function sendTest(
-  ctx: Pick<DeliveryContext, 'db' | 'egress' | 'targets'>,
+  ctx: Pick<DeliveryContext, 'db' | 'destinationOf' | 'targets'>,
   tenantId: string,
   pluginId: string,
 ): Promise<TestResult | undefined> {
@@ -151,16 +150,18 @@ export async function sendTest(
     timestamp: new Date(now()).toISOString(),
     data: { plugin: target.slug, plugin_id: pluginId, message: 'This is a test of your webhook endpoint.' },
   })
-  const result = await attempt(ctx.egress, target, {
+  const result = await ctx.destinationOf(target).send({
     id: newId(),
     body,
     causationId: null,
     causationDepth: 1,
+    causationToken: null,
     event: 'plugin.test',
+    publisher: 'platform',
     attempt: 1,
   })
   return {
-    delivered: result.ok,
+    delivered: result.outcome === 'ok',
     response_status: result.status,
     duration_ms: Math.round(result.durationMs),
     ...(result.errorClass !== null && { error_class: result.errorClass }),

@@ -1,13 +1,16 @@
 import { now } from '#lib/clock.ts'
-import type { Attempt } from '../destinations/attempt.ts'
-import type { Job, Lane } from '../lanes/lane.ts'
+import type { AttemptResult } from '../destinations/destination.ts'
+import type { Job } from '../lanes/backlog.ts'
+import type { Lane } from '../lanes/lane.ts'
 import type { Outcome } from './repository.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What an attempt leaves to be written. */
-export function outcomeOf(lane: Lane, job: Job, result: Attempt, verdict: Verdict): Outcome {
+export function outcomeOf(lane: Lane, job: Job, result: AttemptResult, verdict: Verdict): Outcome {
   return {
-    ...placeOf(lane, job),
+    hold: lane.hold,
+    deliveryId: job.deliveryId,
+    previousAttempts: job.attemptCount,
     attempted: true,
     status: verdict.status,
     reason: verdict.reason,
@@ -26,7 +29,9 @@ export function outcomeOf(lane: Lane, job: Job, result: Attempt, verdict: Verdic
 /** The end of a delivery whose body has aged out or was erased before it could be sent. */
 export function bodyGone(lane: Lane, job: Job): Outcome {
   return {
-    ...placeOf(lane, job),
+    hold: lane.hold,
+    deliveryId: job.deliveryId,
+    previousAttempts: job.attemptCount,
     attempted: false,
     status: 'failed',
     reason: 'body_gone',
@@ -39,13 +44,5 @@ export function bodyGone(lane: Lane, job: Job): Outcome {
     responseHeaders: null,
     responseBody: '',
     responseTruncated: false,
-  }
-}
-
-function placeOf(lane: Lane, job: Job): Pick<Outcome, 'hold' | 'deliveryId' | 'previousAttempts'> {
-  return {
-    hold: lane.hold,
-    deliveryId: job.deliveryId,
-    previousAttempts: job.attemptCount,
   }
 }

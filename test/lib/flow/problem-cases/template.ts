@@ -62,6 +62,13 @@ export const TEMPLATE_CASES: readonly Case[] = [
     /trigger\.customer\.name/,
   ],
   [
+    'a connection in a template',
+    flow([reads('connections.scores.value')]),
+    'unknown_root',
+    '/steps/0/input/x',
+    /Nothing is called "connections"/,
+  ],
+  [
     'an unknown filter',
     flow([reads('trigger.a | uppercase')]),
     'unknown_filter',

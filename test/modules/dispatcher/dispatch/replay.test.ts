@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
 import t from 'tap'
 import { appOn } from '#test/infra/app-on.ts'
 import { clientFor, startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
@@ -240,10 +241,11 @@ t.test('a dispatch that cannot go on gives back what it had not begun', async (t
   const failed = await shop.post('/api/plugins/events/automation', { ...fields, events })
   deliveries.target = target
   t.equal(failed.statusCode, 500)
-  const startedAt = performance.now()
+  // Whoever has to wait for a lease to run out would be noticed.
+  await sql`update action_invocations set lease_until = lease_until + interval '1 hour'
+    where tenant_id = ${shop.id} and status = 'running'`.execute(service.db)
   const { results } = await dispatch(shop, events, fields)
-  t.match(results, [{ success: true }, { success: true }])
-  t.ok(performance.now() - startedAt < 5_000, 'without waiting for leases to run out')
+  t.match(results, [{ success: true }, { success: true }], 'without waiting for leases to run out')
   await eventually('nothing is held', async () => {
     const open = await service.db
       .selectFrom('action_invocations')

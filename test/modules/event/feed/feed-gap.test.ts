@@ -5,8 +5,6 @@ import { type FeedKey, scanFeed } from '#modules/event/feed/repository.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
 import { eventually } from '#test/support/deliveries.ts'
 
-t.setTimeout(120_000)
-
 const START: FeedKey = { position: '-1', id: '00000000-0000-0000-0000-000000000000' }
 
 /** A connection that writes events, remembering what its commits made durable. */

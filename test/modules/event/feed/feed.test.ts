@@ -198,6 +198,19 @@ t.test("a plugin's key sees what the plugin is subscribed to, filters included",
   t.strictSame(numbers(await read(asPlugin, { event: 'order.*' })), [3])
 })
 
+t.test("a plugin's feed begins at its registration", async (t) => {
+  const tenant = service.tenant()
+  await send(tenant, 1, 'lead.won')
+  const before = await read(tenant)
+  const plugin = await subscribe(service, tenant.id, ['*'])
+  const asPlugin = clientFor(app, tenant.id, await pluginKey(service, tenant.id, plugin))
+  await send(tenant, 2, 'lead.won')
+  t.strictSame(numbers(await read(asPlugin)), [2])
+  t.strictSame(numbers(await read(asPlugin, { since: '2020-01-01T00:00:00Z' })), [2])
+  t.strictSame(numbers(await read(asPlugin, { after: before.next_cursor })), [2])
+  t.strictSame(numbers(await read(tenant)), [1, 2], 'the shop sees all')
+})
+
 t.test('numbers come out of the feed as they went in', async (t) => {
   const tenant = service.tenant()
   await tenant.post('/api/events', '{"event":"a.b","data":{"big":12345678901234567890}}')

@@ -1,33 +1,17 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
 import t from 'tap'
 import { IntakeQueue, type Submission } from '#modules/event/intake/queue.ts'
 import { startApp } from '#test/support/app.ts'
+import { eventually } from '#test/support/deliveries.ts'
+import { lockWaits } from '#test/support/locks.ts'
 import { raiseVersion, subscribe } from '../support.ts'
 
 const service = await startApp(t)
 const { app, db } = service
 
 const event = (name: string, data: object = {}) => ({ event: name, data })
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 500; attempt++) {
-    if (await condition()) return
-    await setTimeout(10)
-  }
-  throw new Error('it did not come to that')
-}
-
-const waitingStatements = async () => {
-  const { rows } = await sql<{ count: number }>`
-    select count(*)::int as count from pg_stat_activity
-    where application_name = 'bcs-api' and wait_event_type = 'Lock' and datname = current_database()`.execute(
-    db,
-  )
-  return rows[0]?.count ?? 0
-}
 
 /** Holds every intake statement up until it is released. */
 async function blockIntake(): Promise<{ client: pg.Client; release: () => Promise<void> }> {
@@ -73,7 +57,7 @@ t.test('a backend that dies with events under way is a 503, and the next request
   await tenant.post('/api/events', event('a.b'))
   const { release } = await blockIntake()
   const waiting = Promise.all(Array.from({ length: 5 }, () => tenant.post('/api/events', event('a.b'))))
-  await until(async () => (await waitingStatements()) > 0)
+  await lockWaits(db)
   await sql`
     select pg_terminate_backend(pid) from pg_stat_activity
     where application_name = 'bcs-api' and datname = current_database()`.execute(db)
@@ -96,7 +80,7 @@ t.test('subscriptions that change while events wait to be written are matched ag
   await tenant.post('/api/events', event('a.b'))
   const { release } = await blockIntake()
   const waiting = Array.from({ length: 3 }, () => tenant.post('/api/events', event('a.b')))
-  await until(async () => (await waitingStatements()) > 0)
+  await lockWaits(db)
   await subscribe(service, tenant.id, ['a.*'])
   const late = Array.from({ length: 20 }, () => tenant.post('/api/events', event('a.b')))
   await release()
@@ -151,7 +135,7 @@ t.test('the queue gathers what arrives, keeps submissions whole and says no when
     },
   )
   const first = queue.submit({ count: 1, deliveries: 1, bytes: 1 })
-  await until(async () => flushes.length === 1)
+  await eventually('a flush', () => flushes.length === 1)
   const rest = [6, 4, 7, 12].map((count) => queue.submit({ count, deliveries: 1, bytes: count }))
   const ends = Promise.allSettled(rest)
   await t.rejects(
@@ -205,7 +189,7 @@ t.test(
     )
     all.push(submit())
     for (const { end } of flushes) end()
-    await until(async () => flushes.length === 3)
+    await eventually('a flush', () => flushes.length === 3)
     t.strictSame(flushes[2]?.counts, [1], 'a single one leaves once nothing is under way')
     flushes[2]?.end()
     await Promise.all(all)

@@ -103,3 +103,46 @@ t.test('equal ids of several publishers in one statement', async (t) => {
   t.ok(answers.every(({ statusCode }) => statusCode === 202))
   t.equal(answers.filter((answer) => answer.json<{ duplicate: boolean }>().duplicate).length, 10)
 })
+
+t.test('by whatever way they come, ids are their publisher’s own', async (t) => {
+  const id = 'evt_1'
+  const cloudEvent = { specversion: '1.0', id, source: '/s', type: 'loyalty.won', data: { n: 1 } }
+  const json = { event: 'loyalty.won', data: { n: 1 } }
+  const structured = { 'content-type': 'application/cloudevents+json' }
+  const batched = { 'content-type': 'application/cloudevents-batch+json' }
+  const binary = { 'ce-specversion': '1.0', 'ce-id': id, 'ce-source': '/s', 'ce-type': 'loyalty.won' }
+  const ways: Record<string, (client: Tenant, n: number) => ReturnType<Tenant['post']>> = {
+    one: (client, n) => client.post('/api/events', { ...json, id, data: { n } }),
+    'by Idempotency-Key': (client, n) =>
+      client.post('/api/events', { ...json, data: { n } }, { 'idempotency-key': id }),
+    'in a batch': (client, n) => client.post('/api/events', { events: [{ ...json, id, data: { n } }] }),
+    'the older webhook': (client, n) =>
+      client.post('/plugins/automation/webhook', { event_type: json.event, payload: { n }, id }),
+    'a structured CloudEvent': (client, n) =>
+      client.post('/api/events', { ...cloudEvent, data: { n } }, structured),
+    'a batch of CloudEvents': (client, n) =>
+      client.post('/api/events', [{ ...cloudEvent, data: { n } }], batched),
+    'a binary CloudEvent': (client, n) => client.post('/api/events', { n }, binary),
+  }
+  for (const [way, post] of Object.entries(ways)) {
+    const shop = service.tenant()
+    const { client } = await pluginOf(shop, 'loyalty')
+    const outcome = async (sender: Tenant, n: number): Promise<string> => {
+      const answer = await post(sender, n)
+      const body = answer.json<{
+        code?: string
+        duplicate?: boolean
+        results?: { status: string; problem?: { code: string } }[]
+      }>()
+      const [result] = body.results ?? []
+      if (result !== undefined) return result.problem?.code ?? result.status
+      return body.code ?? (body.duplicate === true ? 'duplicate' : 'accepted')
+    }
+    t.equal(await outcome(client, 1), 'accepted', `${way}: the plugin's`)
+    t.equal(await outcome(shop, 2), 'accepted', `${way}: the shop's of the same id`)
+    t.equal(await outcome(client, 1), 'duplicate', `${way}: the plugin's again`)
+    t.equal(await outcome(shop, 2), 'duplicate', `${way}: the shop's again`)
+    t.equal(await outcome(client, 2), 'event_conflict', `${way}: each has its own contents`)
+    t.equal(await outcome(shop, 1), 'event_conflict', way)
+  }
+})

@@ -5,7 +5,7 @@ import { subscribe } from '../support.ts'
 
 const service = await startApp(t)
 
-/** Generous, since other tests run at the same time: without turns it is many seconds. */
+/** Of CPU time, generous for slow machines: without turns it is many seconds. */
 const MAX_SILENCE_MS = 1_000
 
 /** Costs as much as it may: each item of the list is compared with the whole list, and with it again. */

@@ -5,8 +5,7 @@ import { insertSeenTypes, type SeenType } from '#modules/event/types/seen-reposi
 import { appOn, until } from '#test/infra/app-on.ts'
 import { clientFor, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
-
-t.setTimeout(120_000)
+import { lockWaits } from '#test/support/locks.ts'
 
 const NAMES = Array.from({ length: 40 }, (_, index) => `shop.visit_${index}`)
 const ROUNDS = 12
@@ -28,14 +27,7 @@ t.test('of two connections that write the same types one waits, and both come th
   await db.transaction().execute(async (trx) => {
     await insertSeenTypes(trx, typesOf(tenantId, NAMES.slice(10, 30), 'first'), LIMIT)
     second = insertSeenTypes(db, typesOf(tenantId, NAMES.toReversed(), 'second'), LIMIT)
-    await until(
-      () =>
-        sql<{ waits: boolean }>`
-          select exists (select from pg_locks where not granted and locktype = 'transactionid') as waits`.execute(
-          db,
-        ),
-      ({ rows }) => rows[0]?.waits === true,
-    )
+    await lockWaits(db)
   })
   await second
   const inOrder = NAMES.toSorted()

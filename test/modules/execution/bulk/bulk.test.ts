@@ -1,5 +1,6 @@
 import t from 'tap'
-import { cancelMany } from '#modules/execution/bulk/service.ts'
+import { cancelMany, retryMany } from '#modules/execution/bulk/service.ts'
+import { runBulkTurn } from '#modules/execution/bulk/worker.ts'
 import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
 import { clientFor } from '#test/support/app.ts'
 import {
@@ -14,10 +15,19 @@ import {
 } from '#test/modules/flow-engine/support.ts'
 import { latest, listed, read, seedExecutions } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
+const { app } = world
+const worker = { db: app.db, flowEngine: app.flowEngine, signals: app.signals, leaseMs: 30_000 }
+
+/** As workers would. */
+async function workOff(): Promise<void> {
+  while ((await runBulkTurn(worker)) === 'more');
+}
+
 interface BulkAnswer {
+  job_id: string | null
+  cancelled?: number
   retried?: number
   remaining: number
   next_cursor?: string | null
@@ -26,7 +36,20 @@ interface BulkAnswer {
 async function bulk(shop: Shop, what: 'cancel' | 'retry', body: object): Promise<BulkAnswer> {
   const answer = await shop.tenant.post(`/api/automation/executions/${what}`, body)
   if (answer.statusCode !== 200) throw new Error(answer.body)
-  return answer.json<BulkAnswer>()
+  const result = answer.json<BulkAnswer>()
+  if (result.job_id === null) return result
+  // The machine was slow: a job does the rest.
+  await workOff()
+  const job = await shop.tenant.get(`/api/automation/bulk-changes/${result.job_id}`)
+  const { done, refused } = job.json<{ done: number; refused: object[] }>()
+  const sum = (count = 0): number => count + done
+  return {
+    ...result,
+    ...(what === 'cancel' ? { cancelled: sum(result.cancelled) } : { retried: sum(result.retried) }),
+    ...(refused.length > 0 && { refused }),
+    remaining: 0,
+    job_id: null,
+  }
 }
 
 t.test('a filter cancels what it chooses and nothing else; a dry run counts', async (t) => {
@@ -40,36 +63,87 @@ t.test('a filter cancels what it chooses and nothing else; a dry run counts', as
   ])
   const theirs = await other.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
   await seedExecutions(shop.db, other.tenant.id, theirs, [{ status: 'waiting', key: 'ada' }])
-  t.strictSame(await bulk(shop, 'cancel', { key: 'ada', dry_run: true }), { cancelled: 0, remaining: 1_200 })
-  t.strictSame(await bulk(shop, 'cancel', { key: 'ada', status: ['queued'] }), { cancelled: 0, remaining: 0 })
-  t.strictSame(await bulk(shop, 'cancel', { key: 'ada' }), { cancelled: 1_200, remaining: 0 })
-  t.strictSame(await bulk(shop, 'cancel', { key: 'ada' }), { cancelled: 0, remaining: 0 }, 'again is nothing')
+  t.match(await bulk(shop, 'cancel', { key: 'ada', dry_run: true }), { cancelled: 0, remaining: 1_200 })
+  t.match(await bulk(shop, 'cancel', { key: 'ada', status: ['queued'] }), { cancelled: 0, remaining: 0 })
+  t.match(await bulk(shop, 'cancel', { key: 'ada' }), { cancelled: 1_200, remaining: 0 })
+  t.match(await bulk(shop, 'cancel', { key: 'ada' }), { cancelled: 0, remaining: 0 }, 'again is nothing')
   t.equal((await listed(shop, '?status=waiting')).length, 1)
   t.equal((await listed(other, '?status=waiting')).length, 1)
   const [cancelled] = await listed(shop, '?status=cancelled')
   t.match(cancelled, { reason: 'requested', finished_at: String })
 })
 
-t.test('what does not get done in time is left, and calling again goes on', async (t) => {
+t.test('what does not get done in time is left to a job, which says how far it is', async (t) => {
   const shop = await world.shop()
   const flow = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
-  await seedExecutions(
-    shop.db,
-    shop.tenant.id,
-    flow,
-    Array.from({ length: 700 }, () => ({ status: 'waiting' as const })),
+  const rows = Array.from({ length: 1_700 }, () => ({ status: 'waiting' as const }))
+  await seedExecutions(shop.db, shop.tenant.id, flow, rows)
+  const { id: tenantId } = shop.tenant
+  const result = await cancelMany(worker, SYSTEM_ACTOR, tenantId, { flow }, { workMs: -1 })
+  t.match(result, { cancelled: 0, remaining: 1_700, job_id: String })
+  const [late] = await seedExecutions(shop.db, tenantId, flow, [{ status: 'waiting' }])
+  const job = `/api/automation/bulk-changes/${result.job_id ?? ''}`
+  t.match((await shop.tenant.get(job)).json(), { kind: 'cancel', status: 'queued', done: 0, refused: [] })
+  t.equal((await world.tenant().get(job)).json<{ code: string }>().code, 'bulk_change_not_found')
+
+  // A worker that dies after its first batch.
+  const stop = new AbortController()
+  const dying = {
+    ...worker,
+    leaseMs: 0,
+    flowEngine: { ...worker.flowEngine, countCancelled: () => stop.abort() },
+  }
+  await runBulkTurn(dying, stop.signal)
+  t.match((await shop.tenant.get(job)).json(), { status: 'running', done: 500 })
+  await workOff()
+  t.match((await shop.tenant.get(job)).json(), { status: 'completed', done: 1_700, finished_at: String })
+  t.strictSame(
+    (await listed(shop, '?status=waiting')).map(({ id }) => id),
+    [late],
+    'what has come since is no business of it',
   )
-  const ctx = { db: world.app.db, flowEngine: world.app.flowEngine }
-  let calls = 0
-  let remaining: number
-  do {
-    const result = await cancelMany(ctx, SYSTEM_ACTOR, shop.tenant.id, {}, { workMs: 1 })
-    t.ok(result.cancelled <= 500, 'one batch at a time')
-    remaining = result.remaining
-    calls++
-  } while (remaining > 0)
-  t.equal(calls, 2)
-  t.equal((await listed(shop, '?status=waiting')).length, 0)
+  t.match((await shop.tenant.get('/api/automation/bulk-changes')).json(), {
+    data: [{ id: result.job_id }],
+    next_cursor: null,
+  })
+  const again = await shop.tenant.post(`${job}/cancel`)
+  t.match(again.json(), { status: 409, code: 'bulk_change_finished' })
+})
+
+t.test('a retry goes on behind its answer as well, and can be stopped', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const flow = await shop.publish(flowOf({ call: post(receiver, '/a', 'end') }))
+  const rows = Array.from({ length: 250 }, () => ({ status: 'failed' as const }))
+  const ids = await seedExecutions(shop.db, shop.tenant.id, flow, rows)
+  const { id: tenantId } = shop.tenant
+  const leave = () => retryMany(worker, SYSTEM_ACTOR, tenantId, { flow }, { workMs: -1 })
+  const stopped = await leave()
+  const url = `/api/automation/bulk-changes/${stopped.job_id ?? ''}/cancel`
+  t.match((await shop.tenant.post(url)).json(), { status: 'cancelled', done: 0 })
+  t.match((await shop.tenant.post(url)).json(), { status: 'cancelled' }, 'again')
+  await workOff()
+  t.equal((await listed(shop, '?status=queued')).length, 0)
+
+  const { job_id, next_cursor } = await leave()
+  t.equal(next_cursor, null, 'nobody has to call again')
+  await workOff()
+  const job = (await shop.tenant.get(`/api/automation/bulk-changes/${job_id ?? ''}`)).json<object>()
+  t.match(job, { kind: 'retry', status: 'completed', done: 250, refused: [] })
+  await shop.run()
+  t.equal(receiver.received.length, 250)
+  t.equal((await shop.executions(flow)).length, ids.length * 2)
+})
+
+t.test('of ten open ones the eleventh is left to who asks again', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
+  await seedExecutions(shop.db, shop.tenant.id, flow, [{ status: 'waiting' }])
+  const leave = () => cancelMany(worker, SYSTEM_ACTOR, shop.tenant.id, { flow }, { workMs: -1 })
+  for (let open = 0; open < 10; open++) t.type((await leave()).job_id, 'string')
+  t.match(await leave(), { remaining: 1, job_id: null })
+  await workOff()
+  t.match(await leave(), { remaining: 0, job_id: null })
 })
 
 t.test('what runs is cancelled at its next step, and is told to be', async (t) => {

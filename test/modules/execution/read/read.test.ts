@@ -10,7 +10,6 @@ import {
 } from '#test/modules/flow-engine/support.ts'
 import { latest, listed, read, seedExecutions } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 t.test('an execution is read with its steps, their input, output, port and times', async (t) => {

@@ -2,7 +2,6 @@ import t from 'tap'
 import { flowOf, HOUR_MS, startWorld, wait } from '#test/modules/flow-engine/support.ts'
 import { seedExecutions } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 const DAY = 24 * HOUR_MS
 const today = Math.floor(Date.now() / DAY) * DAY

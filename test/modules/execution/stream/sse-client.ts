@@ -82,7 +82,7 @@ function take(client: SseClient, block: string): void {
   })
 }
 
-const DEADLINE_MS = 30_000
+const DEADLINE_MS = 60_000
 
 export async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const deadline = performance.now() + DEADLINE_MS

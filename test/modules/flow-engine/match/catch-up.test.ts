@@ -5,7 +5,6 @@ import { startReceiver } from '#test/support/receiver.ts'
 import { bodyOf, codeOf, FLOWS } from '#test/modules/flow/support.ts'
 import { flowOf, HOUR_MS, MINUTE_MS, outcomes, type Shop, startWorld, step } from '../support.ts'
 
-t.setTimeout(120_000)
 const platform = await startReceiver(t)
 const world = await startWorld(t, { PLATFORM_URL: platform.url, PLATFORM_TOKEN: 'token' })
 t.beforeEach(() => {

@@ -2,7 +2,6 @@ import t from 'tap'
 import { DAY_MS, flowOf, outcomes, post, settings, startReceiver, wait, startWorld } from '../support.ts'
 import { waitsLeft } from '../wait/support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 t.test('a follow-up is not sent after the lead replied', async (t) => {

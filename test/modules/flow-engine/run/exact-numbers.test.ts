@@ -6,7 +6,6 @@ import type { Shop } from '../support.ts'
 import { flowOf, outcomes, post, registerMailer, startReceiver, step, startWorld } from '../support.ts'
 import { lastStep, waitEvent } from '../wait/support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 const DATA =

@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
 import t from 'tap'
+import { cpuTimer } from '#test/support/cpu-time.ts'
 import type { CanonicalStep } from '#lib/flow/types.ts'
 import { flowOf, outcomes, post, settings, type Shop, startReceiver, startWorld, step } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 function set(variables: Record<string, unknown>, next = 'end'): CanonicalStep {
@@ -85,10 +85,10 @@ t.test('a pattern that others would choke on holds nobody up', async (t) => {
   const shop = await world.shop()
   const condition = { field: 'trigger.text', operator: 'matches', value: '^(a+)+$' }
   const test = step({ type: 'condition', config: { condition }, next: { true: 'end', false: 'end' } })
-  const startedAt = performance.now()
+  const spent = cpuTimer()
   const { execution } = await runOnce(shop, flowOf({ test }), { text: `${'a'.repeat(8_000)}!` })
   t.match(execution, { status: 'completed', reason: 'filtered' })
-  t.ok(performance.now() - startedAt < 20_000)
+  t.ok(spent() < 10_000)
 })
 
 t.test('delays that come out as nonsense fail their step', async (t) => {

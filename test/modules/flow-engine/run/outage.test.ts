@@ -14,7 +14,6 @@ import {
   step,
 } from '../support.ts'
 
-t.setTimeout(120_000)
 const platform = await startReceiver(t)
 const world = await startWorld(t, {
   PLATFORM_URL: platform.url,

@@ -32,4 +32,42 @@ t.test('an event by which nothing can be started keeps no other from being match
   await shop.send('order.created', { order_id: 'later' })
   await shop.run()
   t.equal((await shop.executions()).length, 3)
+
+  const URL = '/api/automation/set-aside-events'
+  const list = async (tenant = shop.tenant) => (await tenant.get(URL)).json<{ data: SetAside[] }>().data
+  const [aside, ...none] = await list()
+  t.strictSame(none, [])
+  t.match(aside, {
+    event: 'order.created',
+    reason: 'The database refused it (SQLSTATE 22023).',
+    times: 1,
+    is_taken_up: false,
+  })
+  t.strictSame(await list(other.tenant), [])
+  const takeUp = (tenant = shop.tenant) => tenant.post(`${URL}/${aside?.id}/take-up`)
+  t.match((await takeUp(other.tenant)).json(), { status: 404, code: 'set_aside_event_not_found' })
+
+  t.match((await takeUp()).json(), { is_taken_up: true })
+  await shop.send('order.created', { order_id: 'last' })
+  for (let tries = 0; tries < 10; tries++) await shop.run()
+  t.match(await list(), [{ times: 2, is_taken_up: false }], 'it failed again')
+  t.equal((await shop.executions()).length, 4, 'and kept no other from being matched')
+
+  await sql`drop trigger refuse_poison on automation_executions`.execute(world.db)
+  t.equal((await takeUp()).statusCode, 202)
+  await shop.send('order.created', { order_id: 'newest' })
+  await shop.run()
+  t.strictSame(await list(), [])
+  const started = (await shop.executions()).map(
+    ({ trigger }) => (trigger['data'] as { order_id: string }).order_id,
+  )
+  t.same(started, ['before', 'poison', 'after', 'later', 'last', 'newest'])
+  t.match((await takeUp()).json(), { status: 404 })
+  await shop.run()
+  t.equal((await shop.executions()).length, 6, 'once')
 })
+
+interface SetAside {
+  id: string
+  times: number
+}

@@ -1,8 +1,10 @@
 import t from 'tap'
+import { cpuTimer } from '#test/support/cpu-time.ts'
+import { longestSilence } from '#test/support/silence.ts'
+import type { CanonicalStep } from '#lib/flow/types.ts'
 import { path, requestOf, simulateUnchanged, stop, waitPaid } from './support.ts'
 import { DAY_MS, flowOf, HOUR_MS, post, startReceiver, startWorld, step, wait } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 t.test('an error that is given takes the error port, else the handlers, else the flow fails', async (t) => {
@@ -26,6 +28,16 @@ t.test('an error that is given takes the error port, else the handlers, else the
   const failed = await simulate(flowOf({ call: post(receiver, '/', 'end') }))
   t.match(failed.end, { status: 'failed', reason: null, handled: false, error: { code: 'http_500' } })
   t.equal(receiver.received.length, 0)
+})
+
+t.test('a step of a type that this release does not know fails as it would in an execution', async (t) => {
+  const shop = await world.shop()
+  const far = { ...stop(), type: 'teleport', next: { next: 'end' } } as unknown as CanonicalStep
+  const simulation = await simulateUnchanged(t, world, shop, flowOf({ far }))
+  t.match(simulation.steps, [
+    { type: 'teleport', status: 'failed', error: { code: 'unknown_step' }, would: null },
+  ])
+  t.match(simulation.end, { status: 'failed', error: { code: 'unknown_step', step_id: 'far' } })
 })
 
 t.test('a wait takes the event that was given if it meets it, else it times out', async (t) => {
@@ -124,17 +136,12 @@ t.test('a simulation is bounded, and others get their turn while it runs', async
     }),
     ...body,
   })
-  let longest = 0
-  let last = performance.now()
-  const timer = setInterval(() => {
-    longest = Math.max(longest, performance.now() - last)
-    last = performance.now()
-  }, 1)
-  const startedAt = performance.now()
   const request = requestOf(shop.tenant.id, flow, { data: { values } })
-  const { limit, end, steps } = await world.app.flowEngine.simulate(request)
-  clearInterval(timer)
-  const took = performance.now() - startedAt
+  const spent = cpuTimer()
+  const simulated = world.app.flowEngine.simulate(request)
+  const longest = await longestSilence(simulated)
+  const took = spent()
+  const { limit, end, steps } = await simulated
   t.equal(end, null)
   t.ok(limit === 'steps' ? steps.length === 5_000 : limit === 'time' && steps.length > 0, String(limit))
   t.ok(longest < took / 3, `held the process for ${Math.round(longest)} of ${Math.round(took)} ms`)
@@ -156,4 +163,37 @@ t.test('a simulation is bounded, and others get their turn while it runs', async
   const cut = await world.app.flowEngine.simulate(requestOf(shop.tenant.id, large, { data: { text } }))
   t.match(cut, { limit: 'size', end: null })
   t.ok(JSON.stringify(cut).length < 5 * 1024 * 1024)
+})
+
+t.test('an error that may pass by itself is retried as in truth, and no time passes', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const call = post(receiver, '/', 'after', { error: 'lost', retries: 3 })
+  const flow = flowOf({ call, after: stop('done'), lost: stop('lost') })
+  const simulate = (error: object, rest: object = {}) =>
+    simulateUnchanged(t, world, shop, flow, { mocks: { call: { error, ...rest } as never } })
+  const broken = { code: 'http_5xx', message: 'broken' }
+  const passing = await simulate({ ...broken, times: 2 }, { output: { status: 200, body: { score: 5 } } })
+  t.strictSame(path(passing), ['call success', 'after simulated'])
+  t.match(passing.steps[0], { attempts: 3, output: { body: { score: 5 } }, note: 'the output was given' })
+  t.ok(Date.parse(passing.steps[0]?.finished_at ?? '') > Date.parse(passing.steps[0]?.started_at ?? ''))
+  t.strictSame(passing.unused_mocks, [])
+  const lasting = await simulate(broken)
+  t.strictSame(path(lasting), ['call error', 'lost simulated'])
+  t.match(lasting.steps[0], { attempts: 4, error: broken })
+  t.match((await simulate({ code: 'http_4xx', message: 'no' })).steps[0], { attempts: 1 })
+  t.match((await simulate({ code: 'http_4xx', message: '429', transient: true })).steps[0], { attempts: 4 })
+  t.match((await simulate({ ...broken, transient: false })).steps[0], { attempts: 1 })
+  t.equal(receiver.received.length, 0)
+})
+
+t.test('a patience of a year ends at the limit of time, or before', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const call = post(receiver, '/', 'end')
+  const retry = { max_retries: 3, patience_ms: 365 * DAY_MS, base_ms: 1, cap_ms: 1 }
+  const flow = flowOf({ call: { ...call, retry } as typeof call })
+  const mocks = { call: { error: { code: 'timeout', message: 'no answer' } } }
+  const simulated = await simulateUnchanged(t, world, shop, flow, { mocks })
+  t.equal(simulated.limit, 'time')
 })

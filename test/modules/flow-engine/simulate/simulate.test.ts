@@ -13,7 +13,6 @@ import {
   wait,
 } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 t.test('every type of step says what it would do, and none does it', async (t) => {

@@ -3,7 +3,6 @@ import type { Trigger } from '#lib/flow/types.ts'
 import { simulateUnchanged } from './support.ts'
 import { DAY_MS, flowOf, HOUR_MS, settings, startWorld, wait } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 const ORDERS: Trigger = {

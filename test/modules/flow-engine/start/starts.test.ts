@@ -18,7 +18,6 @@ import {
   wait,
 } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t, { FLOW_MAX_STARTS_PER_MINUTE: '30' })
 
 function enrolled(enrolment: Partial<Enrolment>) {

@@ -2,7 +2,6 @@ import t from 'tap'
 import { DAY_MS, flowOf, HOUR_MS, outcomes, post, startReceiver, startWorld, step, wait } from '../support.ts'
 import { lastStep } from '../wait/support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 t.test('a delay until a time with an offset waits, or if that has passed runs or skips', async (t) => {

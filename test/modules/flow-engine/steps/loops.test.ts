@@ -12,7 +12,6 @@ import {
   wait,
 } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 function each(

@@ -3,7 +3,6 @@ import { completion } from '#test/modules/message/support.ts'
 import { ANN, MAIL, messages, publish, startMessaging, WRITTEN } from './support.ts'
 import { HOUR_MS } from '../support.ts'
 
-t.setTimeout(120_000)
 const { platform, ai, world, runOnce, sent } = await startMessaging(t)
 
 t.test('a message that has to be sent again says the same, and nobody is asked twice', async (t) => {

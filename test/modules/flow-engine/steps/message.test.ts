@@ -3,7 +3,6 @@ import { newId } from '#lib/ids.ts'
 import { ANN, MAIL, messages, publish, startMessaging, WRITTEN } from './support.ts'
 import { HOUR_MS, registerMailer, startReceiver, startWorld } from '../support.ts'
 
-t.setTimeout(120_000)
 const { platform, ai, world, runOnce, sent } = await startMessaging(t)
 
 t.test('an email is filled in, recorded and sent by the platform', async (t) => {

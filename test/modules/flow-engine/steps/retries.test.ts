@@ -11,7 +11,6 @@ import {
   step,
 } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 t.test(

@@ -11,7 +11,6 @@ import {
   HOUR_MS,
 } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 t.test('a condition and two actions run in order, each call under its own Idempotency-Key', async (t) => {

@@ -1,4 +1,4 @@
-import type { WaitEventStep } from '#lib/flow/types.ts'
+import type { WaitEventStep } from '#lib/flow/steps/wait-event.ts'
 import { DAY_MS, type Shop, step } from '../support.ts'
 
 /** Waits a day for the payment of the order that started the flow, unless `config` says otherwise. */

@@ -1,10 +1,10 @@
 import t, { type Test } from 'tap'
 import { createPool } from '#db/connection.ts'
 import { newId } from '#lib/ids.ts'
+import { lockWaits } from '#test/support/locks.ts'
 import { flowOf, outcomes, post, startReceiver, step, startWorld } from '../support.ts'
 import { lastStep, waitEvent, waitsLeft } from './support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 t.test('an event that was matched before the wait was registered is found, look_back or not', async (t) => {
@@ -61,12 +61,7 @@ t.test('a matcher that meets a registration at work lets it finish, and then fin
   await client.query('begin')
   await client.query('lock table automation_waits in share mode')
   const drained = shop.engine().drain()
-  for (;;) {
-    const { rows } = await client.query<{ waiting: boolean }>(
-      `select exists (select from pg_locks where relation = 'automation_waits'::regclass and not granted) as waiting`,
-    )
-    if (rows[0]?.waiting === true) break
-  }
+  await lockWaits(shop.db)
   const paid = await shop.send('order.paid', { order_id: 1 })
   const matcher = world.app.flowEngine.createMatcher()
   await matcher.pass([shop.tenant.id], shop.now())

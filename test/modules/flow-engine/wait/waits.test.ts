@@ -2,7 +2,6 @@ import t from 'tap'
 import { flowOf, HOUR_MS, outcomes, post, startReceiver, step, startWorld } from '../support.ts'
 import { lastStep, waitEvent, waitsLeft } from './support.ts'
 
-t.setTimeout(120_000)
 const world = await startWorld(t)
 
 t.test('an event that meets the wait ends it, others do not', async (t) => {

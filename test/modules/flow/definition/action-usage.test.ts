@@ -67,6 +67,7 @@ t.test('who removes an action is told which flows use it', async (t) => {
   t.strictSame((await register(shop, 'coupons', [])).breaks, [
     {
       action_type: 'send_coupon',
+      missing_fields: [],
       flows: [
         { id: bySlug.id, name: 'by slug', status: 'draft' },
         { id: byNone.id, name: 'by its name alone', status: 'draft' },
@@ -84,7 +85,7 @@ t.test('a manifest that leaves an action out says so too, and its plugin is told
     key: string
   }>()
   const expected = (name: string | null) => [
-    { action_type: 'send_offer', flows: [{ id: flow.id, name, status: 'draft' }] },
+    { action_type: 'send_offer', missing_fields: [], flows: [{ id: flow.id, name, status: 'draft' }] },
   ]
   t.strictSame((await give(shop, 'offers', [])).breaks, expected('weekly offers'))
   await give(shop, 'offers', [MANIFEST_ACTION])
@@ -104,3 +105,37 @@ t.test(
     t.match(last.breaks, [{ action_type: 'send_coupon', flows: [{ name: 'whoever has it' }] }])
   },
 )
+
+t.test('who requires more is told which flows leave it out', async (t) => {
+  const shop = service.tenant()
+  const requires = (...required_fields: string[]) => ({ ...ACTION, required_fields })
+  await connect(shop, 'coupons', [requires('to')])
+  const give = (config: object) => ({ action_id: 'send_coupon', plugin_id: 'coupons', config })
+  const none = await createFlow(shop, 'gives neither', give({ to: 'a' }))
+  const half = await createFlow(shop, 'gives one', give({ to: 'a', code: 'b' }))
+  await createFlow(shop, 'gives all', give({ to: 'a', code: '{{trigger.code}}', value: 5 }))
+  t.strictSame((await register(shop, 'coupons', [requires('to', 'code', 'value')])).breaks, [
+    {
+      action_type: 'send_coupon',
+      missing_fields: ['code', 'value'],
+      flows: [
+        { id: none.id, name: 'gives neither', status: 'draft' },
+        { id: half.id, name: 'gives one', status: 'draft' },
+      ],
+    },
+  ])
+  t.strictSame((await register(shop, 'coupons', [requires('to', 'code', 'value')])).breaks, [], 'nothing new')
+  t.strictSame((await register(shop, 'coupons', [requires('to')])).breaks, [], 'it requires less')
+})
+
+t.test('a manifest whose action requires more says so, by its schema as well', async (t) => {
+  const shop = service.tenant()
+  await connect(shop, 'offers', [])
+  const takes = (input_schema: object) => ({ ...MANIFEST_ACTION, input_schema })
+  await give(shop, 'offers', [takes({ list: 'string' })])
+  await createFlow(shop, 'weekly offers', { action_id: 'send_offer', config: { to: 'a' } })
+  const given = await give(shop, 'offers', [takes({ list: { type: 'string', required: true } })])
+  t.match(given.breaks, [
+    { action_type: 'send_offer', missing_fields: ['list'], flows: [{ name: 'weekly offers' }] },
+  ])
+})

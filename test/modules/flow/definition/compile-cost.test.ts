@@ -4,7 +4,7 @@ import { longestSilence } from '#test/support/silence.ts'
 
 const service = await startApp(t)
 
-/** Generous, since other tests run at the same time: without turns it is up to 49 s. */
+/** Of CPU time, generous for slow machines: without turns it is up to 49 s. */
 const MAX_SILENCE_MS = 1_000
 const VALIDATE = '/api/automation/flows/validate'
 

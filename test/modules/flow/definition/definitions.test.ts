@@ -1,5 +1,7 @@
 import { sql } from 'kysely'
 import t from 'tap'
+import { cpuTimer } from '#test/support/cpu-time.ts'
+import { STEP_TYPES } from '#lib/flow/steps/index.ts'
 import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
 import { startApp } from '#test/support/app.ts'
 import {
@@ -174,9 +176,9 @@ t.test('a flow of 512 steps is refused unread, one of 500 is compiled in time', 
         title: `{{trigger.order_id}} {{steps.step_${Math.max(0, index - 1)}.output.id | default: ""}}`,
       },
     }))
-  const began = performance.now()
+  const spent = cpuTimer()
   t.match(await created(shop, taskFlow({ steps: steps(500), status: 'active' })), { status: 'active' })
-  t.ok(performance.now() - began < 10_000)
+  t.ok(spent() < 10_000)
   const refused = await shop.post(FLOWS, taskFlow({ steps: steps(512), status: 'active' }))
   t.match(refused.json(), { code: 'flow_invalid', problems: [{ code: 'too_many_steps' }] })
 })
@@ -246,12 +248,28 @@ t.test('a tenant has at most 2,000 flows, of which deleted ones are none', async
   t.equal((await shop.post(FLOWS, taskFlow())).statusCode, 201)
 })
 
-t.test('builders get the operators and filters that the engine reads', async (t) => {
-  const { operators, filters, tags } = bodyOf(await service.tenant().get('/api/automation/operators')) as {
+t.test('builders get the operators, filters, tags and types of steps that the engine reads', async (t) => {
+  const { operators, filters, tags, steps } = bodyOf(
+    await service.tenant().get('/api/automation/operators'),
+  ) as {
     operators: { name: string }[]
     filters: { name: string }[]
     tags: { name: string }[]
+    steps: { type: string }[]
   }
+  t.strictSame(
+    steps.map(({ type }) => type),
+    Object.keys(STEP_TYPES),
+  )
+  t.match(
+    steps.find(({ type }) => type === 'for_each'),
+    {
+      ports: ['on_done'],
+      calls: false,
+      has_body: true,
+      schema: { required: ['id', 'type', 'list', 'body'], properties: { max_items: { maximum: 1000 } } },
+    },
+  )
   t.match(
     operators.find(({ name }) => name === 'between'),
     { subjects: ['number', 'time'], operand: 'range', operands: 2, when_missing: false },

@@ -2,7 +2,6 @@ import t from 'tap'
 import { DAY_MS, outcomes, type Shop, startReceiver, startWorld } from '#test/modules/flow-engine/support.ts'
 import { bodyOf, created, FLOWS } from '../support.ts'
 
-t.setTimeout(120_000)
 const EXECUTIONS = 1_000
 const world = await startWorld(t)
 

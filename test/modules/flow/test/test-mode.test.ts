@@ -5,7 +5,6 @@ import { startReceiver } from '#test/support/receiver.ts'
 import { snapshotTenant } from '#test/support/tenant-snapshot.ts'
 import { answerOf, created, FLOWS, GRAPH, installPlugins, LINEAR, taskFlow } from '../support.ts'
 
-t.setTimeout(120_000)
 const world = await startApp(t)
 const { db } = world
 const openTenant = () => world.tenant()

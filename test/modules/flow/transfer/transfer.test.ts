@@ -67,13 +67,14 @@ t.test('an exported flow names plugins by slug, and runs in another tenant that 
       { plugin_id: 'logging-plugin', action_type: 'log_error' },
     ],
     event_types: [],
+    connections: [],
   })
   t.strictSame(imported['definition'], { ...GRAPH, status: 'draft' })
 
   const equipped = service.tenant()
   await installPlugins(equipped, NOWHERE)
   const complete = bodyOf(await equipped.post(`${FLOWS}/import`, document), 201)
-  t.strictSame(complete['missing'], { plugins: [], actions: [], event_types: [] })
+  t.strictSame(complete['missing'], { plugins: [], actions: [], event_types: [], connections: [] })
   const published = await equipped.post(`${FLOWS}/${String(complete['id'])}/publish`)
   t.match(answerOf(published), { status: 'active' })
 })
@@ -102,6 +103,12 @@ t.test('what a flow needs is found wherever it stands', async (t) => {
         body: 'Hi',
         send_with: { plugin_id: 'post', action_id: 'mail' },
       },
+      {
+        id: 'ask',
+        type: 'http',
+        url: 'https://scores.example.com',
+        body: [{ type: 'action', plugin_id: 'scores', action_type: 'score', event: 'score.asked' }],
+      },
     ],
   }
   const draft = await created(shop, definition)
@@ -127,6 +134,32 @@ t.test('what a flow needs is found wherever it stands', async (t) => {
     refused.problems.filter(({ code }) => code === 'unknown_event_type').map(({ severity }) => severity),
     ['error', 'error'],
   )
+})
+
+t.test('an export names connections, and the import asks for them', async (t) => {
+  const shop = service.tenant()
+  const secret = 'value-of-the-key-0001'
+  const connection = {
+    name: 'scores',
+    kind: 'bearer',
+    hosts: ['scores.example.com'],
+    values: { token: secret },
+  }
+  t.equal((await shop.post('/api/connections', connection)).statusCode, 201)
+  const ask = { id: 'ask', type: 'http', url: 'https://scores.example.com/', connection: 'scores' }
+  const again = { ...ask, id: 'again' }
+  const body = [{ ...ask, id: 'inner', connection: 'other' }]
+  const steps = [ask, again, { id: 'each', type: 'for_each', list: '{{trigger.items}}', body }]
+  const draft = await created(shop, taskFlow({ steps }))
+  const exported = await shop.get(`${FLOWS}/${draft.id}/export`)
+  t.notOk(exported.body.includes(secret))
+  const document = bodyOf(exported)
+  t.match(document['requires'], { connections: ['other', 'scores'] })
+  t.match(bodyOf(await shop.post(`${FLOWS}/import`, document), 201), { missing: { connections: ['other'] } })
+  const { requires: _, ...older } = document
+  const bare = bodyOf(await service.tenant().post(`${FLOWS}/import`, older), 201)
+  t.match(bare, { missing: { connections: ['other', 'scores'] } })
+  t.match(bare['problems'], [{ code: 'unknown_connection' }, { code: 'unknown_connection' }, {}])
 })
 
 t.test('documents that are no exported flow are refused', async (t) => {

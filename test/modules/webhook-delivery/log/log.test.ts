@@ -221,7 +221,7 @@ t.test('an attempt shows the request as it was sent, secrets redacted', async (t
     t.equal(shown?.url, `${receiver.url}${path}`)
     t.equal(detail.request_body, body)
     t.ok(body.includes(data))
-    const secret = ['webhook-signature', 'cf-access-client-id', 'ocp-apim-subscription-key']
+    const secret = ['webhook-signature', 'x-causation-token', 'cf-access-client-id', 'ocp-apim-subscription-key']
     for (const [name, value] of Object.entries(shown?.headers ?? {})) {
       t.equal(value, secret.includes(name) ? '[redacted]' : headers[name], name)
     }

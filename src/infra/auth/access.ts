@@ -1,0 +1,172 @@
+import type { TenantRole } from '#db/schema.ts'
+import type { Scope } from './scopes.ts'
+
+/**
+ * What a route asks of its caller. A tenant key needs at least the role; platform keys may do all of it.
+ * `plugin` lets in the keys of plugins that have the scope: with a `:slug` in the path only for that plugin, else the
+ * handler narrows by `request.actor.pluginId`. `tenant: 'optional'` is for routes that also work above all tenants, by
+ * `request.tenantScope`.
+ */
+export interface Access {
+  role: 'public' | TenantRole | 'platform'
+  plugin?: Scope
+  tenant?: 'optional'
+}
+
+/** Who may call what: the one place where it stands, by the operation's id, module by module. */
+const ACCESS: Readonly<Record<string, Access>> = {
+  // audit
+  listAuditLog: { role: 'admin', tenant: 'optional' },
+  // automation
+  changeAutomation: { role: 'editor' },
+  createAutomation: { role: 'editor' },
+  deleteAutomation: { role: 'editor' },
+  getAutomation: { role: 'viewer' },
+  installDefaultAutomations: { role: 'editor' },
+  listAutomations: { role: 'viewer' },
+  replaceAutomation: { role: 'editor' },
+  resetAutomation: { role: 'editor' },
+  runAutomations: { role: 'editor' },
+  testAutomation: { role: 'editor' },
+  toggleAutomation: { role: 'editor' },
+  triggerAutomation: { role: 'editor' },
+  // capability
+  getPluginCapabilities: { role: 'viewer', plugin: 'self:read' },
+  listCapabilities: { role: 'viewer' },
+  putManifest: { role: 'editor', plugin: 'actions:offer' },
+  refreshCapabilities: { role: 'editor', plugin: 'actions:offer' },
+  // connection
+  changeConnection: { role: 'admin' },
+  createConnection: { role: 'admin' },
+  deleteConnection: { role: 'admin' },
+  getConnection: { role: 'viewer' },
+  listConnections: { role: 'viewer' },
+  // dispatcher
+  completeAction: { role: 'public' },
+  dispatchActions: { role: 'editor', plugin: 'actions:call' },
+  dispatchActionsAlias: { role: 'editor', plugin: 'actions:call' },
+  listEventLog: { role: 'viewer' },
+  // erasure
+  createErasure: { role: 'admin' },
+  getErasure: { role: 'admin' },
+  listErasures: { role: 'admin' },
+  // event
+  allowEvents: { role: 'public' },
+  assignEventSegment: { role: 'admin' },
+  createEvents: { role: 'editor', plugin: 'events:publish', tenant: 'optional' },
+  deleteEventType: { role: 'editor' },
+  getEvent: { role: 'viewer', plugin: 'events:read' },
+  getEventType: { role: 'viewer', plugin: 'self:read' },
+  listEventSegments: { role: 'viewer' },
+  listEventTypes: { role: 'viewer', plugin: 'self:read' },
+  listEvents: { role: 'viewer', plugin: 'events:read' },
+  putEventType: { role: 'editor' },
+  receiveAutomationWebhook: { role: 'editor', plugin: 'events:publish', tenant: 'optional' },
+  releaseEventSegment: { role: 'admin' },
+  replayEvent: { role: 'editor', plugin: 'self:manage' },
+  // execution
+  cancelExecution: { role: 'editor' },
+  cancelExecutions: { role: 'editor' },
+  getExecution: { role: 'viewer' },
+  getFlowStats: { role: 'viewer' },
+  getHaltState: { role: 'viewer' },
+  haltAutomations: { role: 'admin' },
+  listExecutions: { role: 'viewer' },
+  resumeAutomations: { role: 'admin' },
+  retryExecution: { role: 'editor' },
+  retryExecutions: { role: 'editor' },
+  streamExecution: { role: 'viewer' },
+  cancelBulkChange: { role: 'editor' },
+  getBulkChange: { role: 'viewer' },
+  listBulkChanges: { role: 'viewer' },
+  listSetAsideEvents: { role: 'viewer' },
+  takeUpSetAsideEvent: { role: 'editor' },
+  // flow
+  activateFlow: { role: 'editor' },
+  catchUpFlow: { role: 'editor' },
+  createFlow: { role: 'editor' },
+  deactivateFlow: { role: 'editor' },
+  deleteFlow: { role: 'editor' },
+  duplicateFlow: { role: 'editor' },
+  exportFlow: { role: 'editor' },
+  getFlow: { role: 'viewer', plugin: 'flows:read' },
+  getFlowVersion: { role: 'viewer', plugin: 'flows:read' },
+  importFlow: { role: 'editor' },
+  listFlowVersions: { role: 'viewer', plugin: 'flows:read' },
+  listFlows: { role: 'viewer', plugin: 'flows:read' },
+  listOperators: { role: 'viewer' },
+  publishFlow: { role: 'editor' },
+  replaceFlow: { role: 'editor' },
+  runFlow: { role: 'editor' },
+  testDefinition: { role: 'editor' },
+  testFlow: { role: 'editor' },
+  validateFlow: { role: 'viewer' },
+  // flow-template
+  getFlowTemplate: { role: 'viewer' },
+  installFlowTemplate: { role: 'editor' },
+  listFlowTemplates: { role: 'viewer' },
+  // flow-trigger
+  previewSchedule: { role: 'viewer' },
+  receiveHook: { role: 'public' },
+  rotateInlet: { role: 'editor' },
+  // key
+  createKey: { role: 'admin', tenant: 'optional' },
+  getKey: { role: 'admin', tenant: 'optional' },
+  listKeys: { role: 'admin', tenant: 'optional' },
+  revokeKey: { role: 'admin', tenant: 'optional' },
+  // message
+  getMessage: { role: 'viewer' },
+  listMessages: { role: 'viewer' },
+  // platform
+  getPlatformSettings: { role: 'admin' },
+  setPlatformSettings: { role: 'platform' },
+  // plugin
+  deletePlugin: { role: 'admin' },
+  getPlugin: { role: 'viewer', plugin: 'self:read' },
+  listPlugins: { role: 'viewer', plugin: 'self:read' },
+  patchPlugin: { role: 'editor', plugin: 'self:manage' },
+  pausePlugin: { role: 'editor', plugin: 'self:manage' },
+  registerPlugin: { role: 'editor' },
+  replacePlugin: { role: 'editor' },
+  resumePlugin: { role: 'editor', plugin: 'self:manage' },
+  rotateSecret: { role: 'admin', plugin: 'self:manage' },
+  testPlugin: { role: 'editor', plugin: 'self:manage' },
+  testSubscriptions: { role: 'viewer', plugin: 'self:read' },
+  // registry
+  chooseActionOwner: { role: 'admin' },
+  listActions: { role: 'viewer', plugin: 'self:read' },
+  listPluginActions: { role: 'viewer', plugin: 'self:read' },
+  registerActions: { role: 'editor', plugin: 'actions:offer' },
+  // replay
+  cancelReplay: { role: 'editor', plugin: 'self:manage' },
+  createReplay: { role: 'editor', plugin: 'self:manage' },
+  getReplay: { role: 'viewer', plugin: 'self:read' },
+  listReplays: { role: 'viewer', plugin: 'self:read' },
+  cancelRecovery: { role: 'editor', tenant: 'optional' },
+  createRecovery: { role: 'editor', tenant: 'optional' },
+  getRecovery: { role: 'viewer', tenant: 'optional' },
+  listRecoveredPlugins: { role: 'viewer', tenant: 'optional' },
+  listRecoveries: { role: 'viewer', tenant: 'optional' },
+  // tenant
+  changeTenant: { role: 'admin' },
+  getTenant: { role: 'viewer' },
+  getUsage: { role: 'viewer' },
+  setQuotas: { role: 'platform' },
+  // variable
+  deleteVariable: { role: 'editor' },
+  getVariable: { role: 'viewer' },
+  listVariables: { role: 'viewer' },
+  setVariable: { role: 'editor' },
+  // webhook-delivery
+  getDelivery: { role: 'viewer', plugin: 'self:read' },
+  listDeliveries: { role: 'viewer', plugin: 'self:read' },
+  processDeliveries: { role: 'editor' },
+  retryDelivery: { role: 'editor', plugin: 'self:manage' },
+}
+
+/** Undefined: the operation is not known here, and its route says it itself. */
+export function accessOf(operationId: unknown): Access | undefined {
+  return typeof operationId === 'string' && Object.hasOwn(ACCESS, operationId)
+    ? ACCESS[operationId]
+    : undefined
+}

@@ -1,0 +1,104 @@
+import { Buffer } from 'node:buffer'
+import { SECRET_MIN_CHARS } from '#lib/secrets/redact.ts'
+import type { ConnectionSettings, ConnectionValues } from './kinds.ts'
+import type { SealedConnection } from './repository.ts'
+
+/** What is added to a request, so that it says who it is from. */
+export interface Authorisation {
+  /** Lower-case names. */
+  headers: Record<string, string>
+  /** A name and a value behind what the URL's query has. */
+  parameter: { name: string; value: string } | null
+  /** What of it may stand in no log, output or error, in every form in which it was sent. */
+  secrets: string[]
+  /** A token that the other side may have ended: asked for anew when it is refused. */
+  token: string | null
+}
+
+/** Why a request cannot say who it is from. */
+export interface AuthorisationFault {
+  code:
+    'connection_not_found' | 'connection_host_refused' | 'connection_unreadable' | 'connection_token_failed'
+  message: string
+  /** Of the answer to who asked for a token. */
+  status: number | null
+  /** Why there was none. */
+  networkCode: string | null
+  transient: boolean
+  retryAfterMs: number | null
+}
+
+export function fault(
+  code: AuthorisationFault['code'],
+  message: string,
+  transient = false,
+): AuthorisationFault {
+  return { code, message, status: null, networkCode: null, transient, retryAfterMs: null }
+}
+
+const HOST_AND_PORT = /^(\[[^\]]*\]|[^:]*)(?::([0-9]+))?$/
+
+/** Whether values of a connection may be sent to this URL. */
+export function allowsHost(hosts: readonly string[], url: string): boolean {
+  const target = URL.parse(url)
+  if (target === null) return false
+  const usual = target.protocol === 'https:' ? '443' : '80'
+  const wanted = target.port === '' ? usual : target.port
+  return hosts.some((allowed) => {
+    const [, name = '', port = usual] = HOST_AND_PORT.exec(allowed) ?? []
+    if (port !== wanted) return false
+    return name.startsWith('*.') ? target.hostname.endsWith(name.slice(1)) : target.hostname === name
+  })
+}
+
+/** Of the kinds that need nothing but what is stored. */
+export function plainAuthorisation(
+  kind: Exclude<SealedConnection['kind'], 'oauth2_client_credentials'>,
+  settings: ConnectionSettings,
+  values: ConnectionValues,
+): Authorisation {
+  switch (kind) {
+    case 'header':
+      return inHeader(settings.header ?? 'authorization', values.value ?? '')
+    case 'bearer':
+      return inHeader('authorization', `Bearer ${values.token ?? ''}`)
+    case 'basic': {
+      const { username = '', password = '' } = values
+      const encoded = Buffer.from(`${username}:${password}`).toString('base64')
+      // Some services take a key as the user, without a password.
+      const secret = password === '' ? username : password
+      return inHeader('authorization', `Basic ${encoded}`, [secret])
+    }
+    case 'query': {
+      const { value = '' } = values
+      const parameter = { name: settings.parameter ?? '', value }
+      return { headers: {}, parameter, secrets: hidden([value, encodeURIComponent(value)]), token: null }
+    }
+  }
+}
+
+export function tokenAuthorisation(clientSecret: string, token: string): Authorisation {
+  return { ...inHeader('authorization', `Bearer ${token}`, [clientSecret]), token }
+}
+
+/** Returns the URL with the parameter; what it has is left as it is written. */
+export function withParameter(url: string, parameter: Authorisation['parameter']): string {
+  if (parameter === null) return url
+  const [sent = ''] = url.split('#', 1)
+  const { name, value } = parameter
+  return `${sent}${sent.includes('?') ? '&' : '?'}${encodeURIComponent(name)}=${encodeURIComponent(value)}`
+}
+
+function inHeader(name: string, value: string, more: readonly string[] = []): Authorisation {
+  const credential = value.slice(value.indexOf(' ') + 1)
+  return {
+    headers: { [name.toLowerCase()]: value },
+    parameter: null,
+    secrets: hidden([value, credential, ...more]),
+    token: null,
+  }
+}
+
+function hidden(secrets: readonly string[]): string[] {
+  return [...new Set(secrets)].filter((secret) => secret.length >= SECRET_MIN_CHARS)
+}

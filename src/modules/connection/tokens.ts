@@ -1,0 +1,156 @@
+import { Buffer } from 'node:buffer'
+import { LRUCache } from 'lru-cache'
+import { readJson } from '#db/json.ts'
+import type { Egress, EgressResponse } from '#infra/egress/index.ts'
+import { withoutSecrets } from '#lib/secrets/redact.ts'
+import type { AuthorisationFault } from './authorisation.ts'
+
+/** Who asks for a token, and where. */
+export interface TokenClient {
+  /** Of the connection as it is now: a change makes another one. */
+  key: string
+  tokenUrl: string
+  clientId: string
+  clientSecret: string
+  scope: string | null
+  audience: string | null
+  auth: 'basic' | 'body'
+}
+
+interface Token {
+  text: string
+  /** By the cache's clock: from then on another one is asked for. */
+  renewAt: number
+}
+
+/** In memory, and there alone: another process asks for its own. */
+const TOKENS_MAX = 10_000
+/** RFC 6749 only recommends that a server says how long its tokens live. */
+const DEFAULT_LIFE_MS = 5 * 60_000
+/** A token is renewed before it ends, so that none ends on its way. */
+const RENEW_SHARE = 0.2
+const RENEW_MAX_MS = 60_000
+const TOKEN_MAX_CHARS = 16_384
+const RESPONSE_MAX_BYTES = 64 * 1024
+const MESSAGE_MAX_CHARS = 300
+const TOKEN = /^[\x21-\x7e]+$/
+const TRANSIENT_STATUS = new Set([408, 425, 429])
+
+/** Tokens of OAuth 2 clients. For each client one request is under way at a time, whoever waits for it. */
+export class TokenCache {
+  readonly #egress: Pick<Egress, 'request'>
+  readonly #now: () => number
+  readonly #tokens = new LRUCache<string, Token>({ max: TOKENS_MAX })
+  readonly #underWay = new Map<string, Promise<Token | AuthorisationFault>>()
+
+  /** @param now milliseconds of a steady clock */
+  constructor(egress: Pick<Egress, 'request'>, now: () => number = () => performance.now()) {
+    this.#egress = egress
+    this.#now = now
+  }
+
+  /**
+   * Returns a token that does not end soon.
+   * @param refused one that the other side has not taken: it is not given out again
+   */
+  async get(
+    client: TokenClient,
+    timeoutMs: number,
+    refused: string | null = null,
+  ): Promise<string | AuthorisationFault> {
+    const known = this.#tokens.get(client.key)
+    if (known !== undefined && known.renewAt > this.#now() && known.text !== refused) return known.text
+    const token = await (this.#underWay.get(client.key) ?? this.#ask(client, timeoutMs))
+    return 'code' in token ? token : token.text
+  }
+
+  #ask(client: TokenClient, timeoutMs: number): Promise<Token | AuthorisationFault> {
+    const asked = this.#fetch(client, timeoutMs).finally(() => this.#underWay.delete(client.key))
+    this.#underWay.set(client.key, asked)
+    return asked
+  }
+
+  async #fetch(client: TokenClient, timeoutMs: number): Promise<Token | AuthorisationFault> {
+    const askedAt = this.#now()
+    const response = await this.#egress.request({ ...requestOf(client), timeoutMs })
+    const said = response.ok && !response.truncated ? membersOf(response.body) : null
+    const text = said?.['access_token']
+    if (said === null || typeof text !== 'string' || text.length > TOKEN_MAX_CHARS || !TOKEN.test(text)) {
+      return faultOf(client, response)
+    }
+    const lifeMs = lifeOf(said['expires_in'])
+    const token = { text, renewAt: askedAt + lifeMs - Math.min(lifeMs * RENEW_SHARE, RENEW_MAX_MS) }
+    this.#tokens.set(client.key, token)
+    return token
+  }
+}
+
+function requestOf({ tokenUrl, clientId, clientSecret, scope, audience, auth }: TokenClient) {
+  const form = new URLSearchParams({ grant_type: 'client_credentials' })
+  if (scope !== null) form.set('scope', scope)
+  if (audience !== null) form.set('audience', audience)
+  if (auth === 'body') {
+    form.set('client_id', clientId)
+    form.set('client_secret', clientSecret)
+  }
+  return {
+    method: 'POST',
+    url: tokenUrl,
+    headers: {
+      accept: 'application/json',
+      'content-type': 'application/x-www-form-urlencoded',
+      ...(auth === 'basic' && { authorization: `Basic ${basicOf(clientId, clientSecret)}` }),
+    },
+    body: form.toString(),
+    maxResponseBytes: RESPONSE_MAX_BYTES,
+  }
+}
+
+/** Both are form-encoded first (RFC 6749, 2.3.1). */
+function basicOf(clientId: string, clientSecret: string): string {
+  const encoded = [clientId, clientSecret].map((text) => encodeURIComponent(text).replaceAll('%20', '+'))
+  return Buffer.from(encoded.join(':')).toString('base64')
+}
+
+function lifeOf(expiresIn: unknown): number {
+  const seconds = typeof expiresIn === 'string' ? Number(expiresIn) : expiresIn
+  if (typeof seconds !== 'number' || !Number.isFinite(seconds) || seconds < 0) return DEFAULT_LIFE_MS
+  return seconds * 1_000
+}
+
+/** What the token's server says of it, without what it was told. */
+function faultOf(client: TokenClient, response: EgressResponse): AuthorisationFault {
+  const { status, errorClass, errorDetail, retryAfterMs } = response
+  const said = response.truncated ? null : membersOf(response.body)
+  const words = [said?.['error'], said?.['error_description']].filter((word) => typeof word === 'string')
+  const what =
+    words.length > 0
+      ? words.join(': ')
+      : response.ok
+        ? 'the answer has no access_token'
+        : (errorDetail ?? errorClass ?? 'no answer')
+  const { clientSecret, clientId } = client
+  const clean = withoutSecrets(what.toWellFormed().replace(/\p{Cc}+/gu, ' '), [
+    ...new Set([clientSecret, encodeURIComponent(clientSecret), basicOf(clientId, clientSecret)]),
+  ]) as string
+  const isAnswered = status !== null && errorClass !== 'timeout'
+  return {
+    code: 'connection_token_failed',
+    message: `The connection got no token: ${clean.slice(0, MESSAGE_MAX_CHARS).toWellFormed()}.`,
+    status,
+    networkCode: errorClass,
+    transient: isAnswered ? status >= 500 || TRANSIENT_STATUS.has(status) : errorClass !== 'blocked',
+    retryAfterMs,
+  }
+}
+
+function membersOf(body: string): Record<string, unknown> | null {
+  try {
+    const parsed = readJson(body)
+    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)
+      ? (parsed as Record<string, unknown>)
+      : null
+  } catch {
+    return null
+  }
+}

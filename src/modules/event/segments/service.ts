@@ -1,0 +1,154 @@
+import type { Kysely, Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { audit } from '#infra/audit.ts'
+import { type Actor, SYSTEM_ACTOR } from '#infra/auth/auth.ts'
+import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
+import { raiseActionsVersion, raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
+import { decodeCursor, page } from '#lib/api/cursor.ts'
+import { eventSegmentNotFound, eventSegmentReserved } from '../errors.ts'
+import {
+  deleteSegment,
+  deleteTypesBelow,
+  findPluginNamed,
+  findSegment,
+  listSegments,
+  loadSegments,
+  type SegmentRow,
+  upsertSegments,
+} from './repository.ts'
+import type { EventSegment, EventSegmentInput, EventSegmentPage, EventSegmentQuery } from './schemas.ts'
+import { isPlatformSegment, MAX_CLAIMS } from './segments.ts'
+
+export interface SegmentContext {
+  db: Kysely<DB>
+}
+
+/** What plugins have claimed and what is kept for the shop, by name. */
+export async function listClaims(
+  ctx: SegmentContext,
+  tenantId: string,
+  query: EventSegmentQuery,
+): Promise<EventSegmentPage> {
+  const after = query.cursor === undefined ? '' : decodeCursor(query.cursor, ['string'])?.[0]
+  if (typeof after !== 'string') throw invalidCursor()
+  const rows = await listSegments(ctx.db, tenantId, { after, limit: query.limit + 1 })
+  return page(rows.map(view), query.limit, ({ segment }) => [segment])
+}
+
+/** An admin says whose the segment is, whoever has it. @throws `event_segment_reserved`, `invalid_request` */
+export async function assignSegment(
+  ctx: SegmentContext,
+  actor: Actor,
+  tenantId: string,
+  segment: string,
+  { plugin: name }: EventSegmentInput,
+): Promise<{ created: boolean; segment: EventSegment }> {
+  if (isPlatformSegment(segment)) throw eventSegmentReserved()
+  return ctx.db.transaction().execute(async (trx) => {
+    await raiseSubscriptionsVersion(trx, tenantId)
+    const plugin = name === null ? null : await findPluginNamed(trx, tenantId, name)
+    if (plugin === undefined) {
+      const detail = 'names no plugin of the shop: see GET /api/plugins, or give null to keep it for the shop'
+      throw invalidRequest(undefined, { errors: [{ pointer: '/plugin', detail }] })
+    }
+    const before = await findSegment(trx, tenantId, segment)
+    await upsertSegments(trx, tenantId, [segment], plugin?.id ?? null)
+    await changed(trx, tenantId, segment, plugin?.id ?? null)
+    await audit(trx, actor, {
+      tenantId,
+      action: 'event_segment.assigned',
+      targetKind: 'event_segment',
+      targetId: segment,
+      detail: { from: before?.plugin ?? null, to: plugin?.slug ?? null },
+    })
+    const row = await findSegment(trx, tenantId, segment)
+    if (row === undefined) throw new Error('a segment that was just written is not there')
+    return { created: before === undefined, segment: view(row) }
+  })
+}
+
+/** Nobody has it from now on: who comes first claims it. @throws `event_segment_not_found` */
+export async function releaseSegment(
+  ctx: SegmentContext,
+  actor: Actor,
+  tenantId: string,
+  segment: string,
+): Promise<void> {
+  await ctx.db.transaction().execute(async (trx) => {
+    await raiseSubscriptionsVersion(trx, tenantId)
+    const before = await findSegment(trx, tenantId, segment)
+    if (before === undefined) throw eventSegmentNotFound()
+    await deleteSegment(trx, tenantId, segment)
+    await changed(trx, tenantId, segment, null)
+    await audit(trx, actor, {
+      tenantId,
+      action: 'event_segment.released',
+      targetKind: 'event_segment',
+      targetId: segment,
+      detail: { from: before.plugin },
+    })
+  })
+}
+
+/** Makes a segment that was nobody's the plugin's; whose it is by then, the next look says. */
+export async function claimSegment(
+  db: Kysely<DB>,
+  { tenantId, pluginId, segment }: { tenantId: string; pluginId: string; segment: string },
+): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    await raiseSubscriptionsVersion(trx, tenantId)
+    await claimFree(trx, tenantId, pluginId, [segment])
+  })
+}
+
+/**
+ * Claims those of the segments that are nobody's, as many as a plugin may have. The caller has locked the tenant's row.
+ *
+ * @returns the names below which the plugin may publish by then
+ */
+export async function claimFree(
+  trx: Transaction<DB>,
+  tenantId: string,
+  pluginId: string,
+  names: readonly string[],
+): Promise<Set<string>> {
+  const segments = await loadSegments(trx, tenantId)
+  const kinds = [...new Set(names)].map((name) => ({ name, owner: segments.ownerOf(name) }))
+  const own = kinds.filter(({ owner }) => owner.kind === 'plugin' && owner.pluginId === pluginId)
+  const free = kinds
+    .filter(({ owner }) => owner.kind === 'none')
+    .slice(0, Math.max(0, MAX_CLAIMS - segments.countOf(pluginId)))
+    .map(({ name }) => name)
+  if (free.length > 0) {
+    await upsertSegments(trx, tenantId, free, pluginId)
+    for (const segment of free) {
+      await audit(
+        trx,
+        { ...SYSTEM_ACTOR, kind: 'plugin' },
+        {
+          tenantId,
+          action: 'event_segment.claimed',
+          targetKind: 'event_segment',
+          targetId: segment,
+          detail: { plugin_id: pluginId },
+        },
+      )
+    }
+  }
+  return new Set([...own.map(({ name }) => name), ...free])
+}
+
+async function changed(
+  trx: Transaction<DB>,
+  tenantId: string,
+  segment: string,
+  pluginId: string | null,
+): Promise<void> {
+  await deleteTypesBelow(trx, tenantId, segment, pluginId)
+  // What manifests offer says whose types are.
+  await raiseActionsVersion(trx, tenantId)
+}
+
+function view({ segment, plugin_id, plugin, claimed_at }: SegmentRow): EventSegment {
+  return { segment, owner: plugin_id === null ? 'shop' : 'plugin', plugin_id, plugin, claimed_at }
+}

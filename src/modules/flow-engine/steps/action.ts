@@ -1,0 +1,18 @@
+import type { ActionStep } from '#lib/flow/steps/action.ts'
+import { render } from '../run/evaluate.ts'
+import { actionTarget, dispatchFlowAction } from './action-call.ts'
+import { callRunner } from './call-runner.ts'
+
+export const actionRunner = callRunner<ActionStep>(({ program, step, name, scope, asOf }) => {
+  const { action_type, plugin_id } = step.config
+  const input = render(program, step.config.input, scope, asOf) as Record<string, unknown>
+  return {
+    name,
+    target: actionTarget(step.config),
+    input,
+    intent: { kind: 'action', action_type, plugin_id },
+    send: (ctx, eventDepth, mayHaveRun) =>
+      dispatchFlowAction(ctx, name, step, input, { scope, eventDepth }, mayHaveRun),
+    rehearse: (sample) => sample(step.config),
+  }
+})

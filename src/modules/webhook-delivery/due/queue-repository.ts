@@ -1,0 +1,68 @@
+import type pg from 'pg'
+
+/** The queue as all processes share it. */
+export interface QueueState {
+  /** Deliveries that are pending or in retry, counted up to DEPTH_LIMIT. */
+  depth: number
+  /** 0 when nothing is due. Paused and disabled plugins and open breakers do not count: those wait on purpose. */
+  oldestDueSeconds: number
+  /** The same, of what no worker holds: grows when workers are missing or stuck, not when a plugin is slow. */
+  unattendedSeconds: number
+  breakers: { closed: number; open: number; half_open: number }
+}
+
+/** Counting on would read the whole backlog just when the database is busiest. */
+const DEPTH_LIMIT = 100_000
+/** One index probe for each: 20,000 take some 50 ms. */
+const LANE_LIMIT = 20_000
+
+const QUERY = `
+with lanes as materialized (
+  select lane.plugin_id, lane.breaker_state, lane.hold_until,
+    plugin.status = 'active' and coalesce(lane.hold_until <= now(), true) as open,
+    coalesce(lane.lease_until > now(), false) as held
+  from delivery_lanes lane join plugins plugin on plugin.id = lane.plugin_id
+  where plugin.deleted_at is null
+  limit ${LANE_LIMIT}
+), due as (
+  select lanes.held, extract(epoch from now() - greatest(first.due_at, lanes.hold_until)) as seconds
+  from lanes cross join lateral (
+    select due_at from deliveries
+    where plugin_id = lanes.plugin_id and status in ('pending', 'retry') and due_at <= now()
+    order by due_at limit 1
+  ) first
+  where lanes.open
+)
+select
+  (select count(*)::int from (
+    select from deliveries where status in ('pending', 'retry') limit ${DEPTH_LIMIT}
+  ) waiting) as depth,
+  (select coalesce(max(seconds), 0)::float8 from due) as oldest,
+  (select coalesce(max(seconds) filter (where not held), 0)::float8 from due) as unattended,
+  (select count(*)::int from lanes where breaker_state = 'closed') as closed,
+  (select count(*)::int from lanes where breaker_state = 'open') as open,
+  (select count(*)::int from lanes where breaker_state = 'half_open') as half_open`
+
+interface Row {
+  depth: number
+  oldest: number
+  unattended: number
+  closed: number
+  open: number
+  half_open: number
+}
+
+/** One bounded look at the queue. */
+export async function queueState(pool: pg.Pool): Promise<QueueState> {
+  const {
+    rows: [row],
+  } = await pool.query<Row>(QUERY)
+  if (row === undefined) throw new Error('the queue query gave no row')
+  const { depth, oldest, unattended, closed, open, half_open } = row
+  return {
+    depth,
+    oldestDueSeconds: oldest,
+    unattendedSeconds: unattended,
+    breakers: { closed, open, half_open },
+  }
+}

@@ -1,0 +1,123 @@
+import t from 'tap'
+import { newId } from '#lib/ids.ts'
+import type { Destination } from '#modules/webhook-delivery/destinations/destination.ts'
+import type { DeliveryTarget } from '#modules/webhook-delivery/destinations/targets.ts'
+import type { Job } from '#modules/webhook-delivery/lanes/backlog.ts'
+import { Lane } from '#modules/webhook-delivery/lanes/lane.ts'
+import type { LaneClaim } from '#modules/webhook-delivery/lanes/repository.ts'
+
+const destination: Destination = {
+  request: '{}',
+  send: () => Promise.reject(new Error('nothing is sent here')),
+  mayBeOutage: () => true,
+}
+
+function takeLane(): Lane {
+  const target: DeliveryTarget = {
+    pluginId: newId(),
+    tenantId: newId(),
+    slug: 'shop',
+    revision: 1,
+    active: true,
+    url: 'https://plugin.example/',
+    baseUrl: 'https://plugin.example/',
+    headers: {},
+    secretId: null,
+    keys: [],
+    retrySchedule: [],
+    timeoutMs: 1_000,
+    ratePerSecond: null,
+    maxInFlight: 4,
+  }
+  const claim: LaneClaim = {
+    plugin_id: target.pluginId,
+    tenant_id: target.tenantId,
+    lease_token: 1,
+    health_version: 1,
+    breaker_state: 'closed',
+    breaker_opens: 0,
+    held_before: false,
+    consecutive_failures: 0,
+    failing_for_ms: null,
+    failing_attempts: 0,
+    failing_announced: false,
+    last_error_class: null,
+    proven: true,
+    rate_tokens: null,
+    rate_age_ms: null,
+    skip_before: null,
+    unsubscribed_at: null,
+    secret_unreadable: false,
+    revision: 1,
+  }
+  return new Lane(claim, target, destination, 0, 30_000)
+}
+
+function job(bulk: boolean, body = '{}'): Job {
+  const facts = { event: 'order.created', attemptCount: 0, roundFailures: 0, causationDepth: 0 }
+  return { deliveryId: newId(), eventId: newId(), publisher: 'platform', ...facts, body, bulk }
+}
+
+t.test('a state is never taken back by one that says less', async (t) => {
+  const lane = takeLane()
+  t.ok(lane.isOpen)
+  lane.close()
+  t.equal(lane.state, 'closing')
+  lane.lose()
+  lane.close()
+  t.equal(lane.state, 'lost')
+  lane.handOver()
+  lane.lose()
+  t.equal(lane.state, 'handing_over')
+  t.notOk(lane.signal.aborted)
+  lane.abandon()
+  lane.handOver()
+  t.equal(lane.state, 'abandoned')
+  t.ok(lane.signal.aborted, 'what is under way is cut off')
+})
+
+t.test('closing gives up what no attempt has begun for, and only that', async (t) => {
+  const lane = takeLane()
+  const begun = job(false)
+  for (const each of [begun, job(false), job(true)]) lane.enqueue(each)
+  t.equal(lane.begin(), begun)
+  lane.close()
+  t.notOk(lane.canStart())
+  t.strictSame([...lane.inHand.keys()], [begun.deliveryId])
+  t.equal(lane.bodyChars, 2)
+  lane.ended()
+  lane.done(begun.deliveryId, 0)
+  t.ok(lane.empty)
+})
+
+t.test('live goes before bulk, and takes room of its own class', async (t) => {
+  const lane = takeLane()
+  const [bulk, live] = [job(true), job(false)]
+  lane.enqueue(bulk)
+  t.equal(lane.nextClass, 'unproven')
+  lane.enqueue(live)
+  t.equal(lane.nextClass, 'proven')
+  t.equal(lane.begin(), live)
+  t.equal(lane.begin(), bulk)
+})
+
+t.test('bulk that fills its share of memory leaves room for live', async (t) => {
+  const lane = takeLane()
+  for (let count = 0; count < 3; count++) lane.enqueue(job(true, 'x'.repeat(1024 * 1024)))
+  t.ok(lane.bulkFull)
+  t.notOk(lane.full)
+  t.ok(lane.wantsLive())
+  t.notOk(lane.wantsBulk())
+})
+
+t.test('a hint during a fetch is not lost with its answer', async (t) => {
+  const { live } = takeLane()
+  const asked = live.beginFetch()
+  live.hint()
+  live.fetched(0, asked)
+  t.ok(live.mayHaveMore)
+  live.fetched(0, live.beginFetch())
+  t.notOk(live.mayHaveMore)
+  live.fetched(live.fetchSize, live.beginFetch())
+  t.ok(live.mayHaveMore, 'a full answer may have left some')
+})
