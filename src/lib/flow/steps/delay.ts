@@ -55,13 +55,17 @@ export type DelayStep = StepBase<'delay', DelayDuration | DelayUntil | DelayCloc
 export const delayStep: DefinitionOf<DelayStep> = {
   ...USUAL,
   schema: {
-    description: 'Waits for a while, until a time, or until the clocks show a time of day on a day that is allowed.',
+    description:
+      'Waits for a while, until a time, or until the clocks show a time of day on a day that is allowed.',
     properties: {
       duration: DURATION,
       until: { type: 'string', description: 'A time, or a template that renders to one.' },
       offset: OFFSET,
       if_past: { type: 'string', enum: [...IF_PAST], default: 'run_now' },
-      at: { type: 'string', description: 'A time of day such as `09:00`, or a template that renders to one.' },
+      at: {
+        type: 'string',
+        description: 'A time of day such as `09:00`, or a template that renders to one.',
+      },
       timezone: {
         type: 'string',
         description: 'An IANA name. Left out: that of the trigger, else that of the shop.',
@@ -74,7 +78,8 @@ export const delayStep: DefinitionOf<DelayStep> = {
       },
       business_days: {
         type: ['integer', 'boolean'],
-        description: 'Days to wait on which the shop works, up to 250; `true`: it goes on only on such a day.',
+        description:
+          'Days to wait on which the shop works, up to 250; `true`: it goes on only on such a day.',
       },
     },
     examples: [

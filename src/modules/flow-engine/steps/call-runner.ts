@@ -59,7 +59,10 @@ async function runCall<Step extends CallingStep>(
   if (thread.waiting === 'completion') result = await frame.calls.completed(call)
   else {
     const opening = opensAt(frame, at)
-    if (opening !== null && opening > frame.clock()) return suspend(thread, 'hours', opening)
+    if (opening !== null && opening > frame.clock()) {
+      suspend(thread, 'hours', opening)
+      return
+    }
     if (target !== null && (await holdBack(frame, at, target, asOf))) return
     delete thread.held_by
     thread.waiting = thread.due_at = null

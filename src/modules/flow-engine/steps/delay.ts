@@ -72,8 +72,7 @@ function dueByClock(
 ): number {
   const { duration, duration_ms, business_days, days } = config
   const waited = duration === null ? 0 : durationOf({ duration, duration_ms }, text)
-  const from =
-    business_days > 0 ? addBusinessDays(nowMs, business_days, { calendar, zone }) : nowMs + waited
+  const from = business_days > 0 ? addBusinessDays(nowMs, business_days, { calendar, zone }) : nowMs + waited
   const at = config.at === null ? null : parseTimeOfDay(text(config.at).trim())
   if (config.at !== null && at === null) {
     throw new StepError(
