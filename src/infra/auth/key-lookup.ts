@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { sql } from 'kysely'
+import { type Kysely, sql } from 'kysely'
+import type { DB } from '#db/schema.ts'
 import type { Actor } from './actor.ts'
 
 export interface KnownKey {
@@ -40,6 +41,18 @@ export async function findKey(app: FastifyInstance, hash: Buffer): Promise<Known
     },
     expiresAt: row.seconds_left === null ? Infinity : performance.now() + row.seconds_left * 1_000,
   }
+}
+
+/** Which of these keys are live, for what was begun with one and lasts. */
+export async function selectLiveKeys(db: Kysely<DB>, ids: readonly string[]): Promise<Set<string>> {
+  const rows = await db
+    .selectFrom('api_keys')
+    .select('id')
+    .where('id', '=', sql<string>`any(${ids}::uuid[])`)
+    .where('revoked_at', 'is', null)
+    .where(sql<boolean>`(expires_at is null or expires_at > now())`)
+    .execute()
+  return new Set(rows.map(({ id }) => id))
 }
 
 /** `last_used_at` is for people who tidy up keys: no request fails because it could not be written. */

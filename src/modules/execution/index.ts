@@ -7,7 +7,7 @@
  * - A retry is an execution of its own: what it retries stays as it ended.
  * - Nothing here holds many rows locked: bulk changes are small transactions, and answer with what is left.
  * - Open streams share one poller (execution-streams.ts), cost no memory beyond a buffer each, and end before the
- *   server closes.
+ *   server closes and when their key does.
  */
 import type { FastifyInstance } from 'fastify'
 import { bulkRoutes } from './bulk/routes.ts'
@@ -46,5 +46,6 @@ export default async function executionModule(app: FastifyInstance): Promise<voi
   bulkRoutes(app, ctx)
   streamRoutes(app, ctx, streams)
   app.signals.subscribe('executions_due', (tenantIds) => streams.look(tenantIds))
+  app.signals.subscribe('key_changed', () => streams.checkKeys())
   app.addHook('preClose', () => streams.close())
 }
