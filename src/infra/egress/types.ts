@@ -42,6 +42,8 @@ export interface EgressRequest {
    * it. Default true; false for what must not be done twice.
    */
   resend?: boolean | undefined
+  /** What is taken out of the answer where the other side repeats it. */
+  secrets?: readonly string[] | undefined
   /** Gives up early. Reported like the deadline: `connect_timeout` or `timeout`. */
   signal?: AbortSignal | undefined
 }

@@ -1,5 +1,6 @@
 import { readActionResponse } from '#lib/action-call.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
+import { secretHeaderValues } from '#lib/secrets/echo.ts'
 import type { ActionStep, HttpStep } from '#lib/flow/types.ts'
 import type { ActionResult } from '#modules/dispatcher/index.ts'
 import { actionContext } from './action-context.ts'
@@ -162,6 +163,7 @@ async function callHttp(
     body: body === null ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
     timeoutMs,
     maxResponseBytes: HTTP_RESPONSE_MAX_BYTES,
+    secrets: secretHeaderValues(input.headers),
   })
   const read = readActionResponse(response)
   if (read.ok) return { kind: 'success', output: { status: read.status, body: read.data } }

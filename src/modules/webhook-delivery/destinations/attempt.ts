@@ -1,5 +1,6 @@
 import type { Egress, EgressResponse } from '#infra/egress/index.ts'
 import { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER } from '#modules/event/index.ts'
+import { headerValues } from '#lib/secrets/echo.ts'
 import { signWebhook } from '#lib/secrets/signature.ts'
 
 /** Where and how a plugin's deliveries go: its settings with secrets opened, as of `revision`. */
@@ -63,6 +64,7 @@ export async function attempt(egress: Egress, target: DeliveryTarget, message: D
     body: message.body,
     timeoutMs: target.timeoutMs,
     maxResponseBytes: RESPONSE_BODY_MAX_BYTES,
+    secrets: headerValues(target.headers),
   })
   return Object.assign(response, { startedAtMs })
 }
