@@ -1,6 +1,7 @@
 import { readActionResponse } from '#lib/action-call.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
-import { secretHeaderValues } from '#lib/secrets/echo.ts'
+import { secretHeaderValues, withoutEchoes } from '#lib/secrets/echo.ts'
+import { callSecrets } from '#lib/secrets/redact-call.ts'
 import type { ActionStep, HttpStep } from '#lib/flow/types.ts'
 import type { ActionResult } from '#modules/dispatcher/index.ts'
 import { actionContext } from './action-context.ts'
@@ -165,7 +166,8 @@ async function callHttp(
     maxResponseBytes: HTTP_RESPONSE_MAX_BYTES,
     secrets: secretHeaderValues(input.headers),
   })
-  const read = readActionResponse(response)
+  // A failure is also the execution's, which does not tell what was sent.
+  const read = readActionResponse(response, (text) => withoutEchoes(text, callSecrets(input)))
   if (read.ok) return { kind: 'success', output: { status: read.status, body: read.data } }
   // An answer need not be JSON to be a success here.
   if (read.code === 'invalid_response') {
