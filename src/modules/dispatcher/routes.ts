@@ -1,5 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { BODY_PROBLEMS, OPEN_PROBLEMS, READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { hasUnreadBody } from '#infra/http/unread-body.ts'
@@ -29,7 +30,7 @@ declare module 'fastify' {
 }
 
 export interface DispatcherRoutesContext extends DispatcherContext {
-  dispatch: (tenantId: string, input: DispatchInput) => Promise<DispatchResult>
+  dispatch: (actor: Actor, tenantId: string, input: DispatchInput) => Promise<DispatchResult>
 }
 
 export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesContext): void {
@@ -50,7 +51,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
   }
   const handle = async (request: FastifyRequest): Promise<DispatchResult> => {
     const input = request.body as DispatchInput
-    return ctx.dispatch(request.tenantFor(input.tenant_id), input)
+    return ctx.dispatch(request.actor, request.tenantFor(input.tenant_id), input)
   }
   api.post(
     '/api/plugins/events/automation',

@@ -1,4 +1,5 @@
 import { readTimeRange, statusesNamed } from '#infra/http/log-filters.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import { rateProblem } from '#infra/quotas.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
@@ -18,6 +19,7 @@ const PARALLEL_MAX = 10
 /** Does a list of actions: all are checked and claimed before the first one runs; one result for each, in order. */
 export async function dispatch(
   ctx: DispatcherContext,
+  actor: Actor,
   tenantId: string,
   input: DispatchInput,
 ): Promise<DispatchResult> {
@@ -25,9 +27,16 @@ export async function dispatch(
   if (waitSeconds !== null) throw rateProblem('dispatches_per_minute', waitSeconds)
   const flowExecutionId = input.flow_execution_id ?? newId()
   const atOnce = input.mode === 'parallel' ? PARALLEL_MAX : 1
-  const requests = toRequests(flowExecutionId, input)
+  const requests = toRequests(flowExecutionId, input, actor.id)
   ctx.metrics.dispatchSize.observe({ mode: input.mode ?? 'sequential' }, requests.length)
-  const results = await runAll(ctx, tenantId, requests, atOnce)
+  const noted = ctx.audit(actor, {
+    tenantId,
+    action: 'actions.dispatched',
+    targetKind: 'dispatch',
+    targetId: flowExecutionId,
+    detail: { actions: requests.length, types: [...new Set(requests.map(({ actionType }) => actionType))] },
+  })
+  const results = await runAll(ctx, tenantId, requests, { atOnce, noted })
   // Who got an answer will not ask again: not even a crash of the database may forget it.
   if (results.some(({ attempts, replayed }) => attempts > 0 && !replayed)) await ctx.store.makeDurable()
   const succeeded = results.filter((result) => result.success).length
@@ -42,9 +51,10 @@ async function runAll(
   ctx: DispatcherContext,
   tenantId: string,
   requests: readonly ActionRequest[],
-  atOnce: number,
+  { atOnce, noted }: { atOnce: number; noted: Promise<void> },
 ): Promise<ActionResult[]> {
-  const plans = await ctx.planner.plan(tenantId, requests)
+  // Nothing is done of which the audit log does not tell.
+  const [plans] = await Promise.all([ctx.planner.plan(tenantId, requests), noted])
   const settled = await Promise.allSettled(
     requests.map((request, index) => prepareAction(ctx, tenantId, request, plans[index] as Plan)),
   )
@@ -93,7 +103,7 @@ export async function getEventLog(ctx: DispatcherContext, tenantId: string, quer
   return page(rows, query.limit, (row) => [row.id])
 }
 
-function toRequests(flowExecutionId: string, input: DispatchInput): ActionRequest[] {
+function toRequests(flowExecutionId: string, input: DispatchInput, keyId: string | null): ActionRequest[] {
   const keys = new Set<string>()
   return input.events.map((event, index) => {
     const eventKey = event.event_key ?? `#${index}`
@@ -112,6 +122,7 @@ function toRequests(flowExecutionId: string, input: DispatchInput): ActionReques
       maxRetries: null,
       causationDepth: 0,
       causationId: null,
+      keyId,
     }
   })
 }

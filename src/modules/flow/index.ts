@@ -97,7 +97,7 @@ export interface FlowService {
   /** What a run by that key started with, however it went on. */
   findRun(tenantId: string, id: string, key: string): Promise<EarlierRun | undefined>
   /** What it would do. @throws `flow_not_found`, `event_not_found`, `flow_invalid`, `invalid_request` */
-  test(tenantId: string, id: string, request: FlowTestRequest): Promise<FlowTest>
+  test(actor: Actor, tenantId: string, id: string, request: FlowTestRequest): Promise<FlowTest>
 }
 
 export {
@@ -177,7 +177,7 @@ function serviceOf(ctx: FlowContext): FlowService {
     compile: (tenantId, definition) => compile(ctx, tenantId, definition),
     run: (actor, tenantId, id, start) => runFlow(ctx, actor, { tenantId, id }, start),
     findRun: (tenantId, id, key) => findRun(ctx, { tenantId, id }, key),
-    test: (tenantId, id, request) => testFlow(ctx, tenantId, id, request),
+    test: (actor, tenantId, id, request) => testFlow(ctx, actor, { tenantId, id }, request),
   }
 }
 

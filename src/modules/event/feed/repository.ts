@@ -88,6 +88,7 @@ export interface EventRow {
   event: string
   source: EventSource
   publisher_plugin_id: string | null
+  key_id: string | null
   occurred_at: Date
   received_at: Date
   body: string | null
@@ -104,6 +105,7 @@ const EVENT_COLUMNS = [
   'event',
   'source',
   'publisher_plugin_id',
+  'key_id',
   'occurred_at',
   'received_at',
   'body',

@@ -11,6 +11,12 @@ const fields = {
   source: StringEnum(['api', 'platform', 'cloudevents', 'plugin', 'system'], {
     description: 'By which way it came',
   }),
+  key_id: Nullable(
+    Type.String({
+      format: 'uuid',
+      description: 'The key that it was sent with; null: none, or that of the environment',
+    }),
+  ),
   timestamp: Timestamp,
   received_at: Timestamp,
   data: Type.Optional(Type.Unknown({ description: 'As it came; absent when `body_gone` says why' })),

@@ -11,6 +11,7 @@ export function viewEvent(row: EventRow): FeedEvent {
     source_id: row.source_id,
     event: row.event,
     source: row.source,
+    key_id: row.key_id,
     timestamp: body?.timestamp ?? row.occurred_at,
     received_at: row.received_at,
     ...(body === null ? { body_gone: row.body_gone } : { data: body.data }),

@@ -149,6 +149,7 @@ function submitterOf(request: FastifyRequest, source: Submitter['source']): Subm
   return {
     source: pluginId === null ? source : 'plugin',
     pluginId,
+    keyId: actor.id,
     requestId,
     log,
     tenantFor: (tenantId) => request.tenantFor(tenantId),

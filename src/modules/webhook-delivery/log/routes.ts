@@ -56,7 +56,7 @@ export async function deliveryRoutes(app: FastifyInstance, options: { ctx: Deliv
         },
       },
     },
-    async (request) => processDue(ctx, request.tenantId),
+    async (request) => processDue(ctx, request.actor, request.tenantId),
   )
 
   api.get(
