@@ -75,6 +75,7 @@ export interface EgressRefusal {
     | 'https_required'
     | 'address_blocked'
     | 'own_address'
+    | 'port_blocked'
     | 'credentials_in_url'
     | 'scheme_not_allowed'
   detail: string
@@ -85,6 +86,8 @@ export interface Egress {
   request(request: EgressRequest): Promise<EgressResponse>
   /** Whether a URL may be saved: syntax, scheme, credentials, address. A name that does not resolve may. */
   check(url: string): Promise<EgressRefusal | null>
+  /** The same by what needs no DNS. */
+  checkText(url: string): EgressRefusal | null
   /** Ends everything at once; requests under way answer `reset`. May be called again. */
   close(): Promise<void>
 }

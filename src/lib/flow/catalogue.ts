@@ -9,6 +9,8 @@ export interface FlowCatalogue {
   resolveAction(actionType: string, pluginRef: string | null): ActionResolution
   /** Null: the tenant has no such plugin. Never asked for `platform`. */
   resolvePlugin(pluginRef: string): CataloguePlugin | null
+  /** Why a URL may not be called, as a sentence, by what is known without asking; null or left out: it may. */
+  urlFault?(url: string): string | null
 }
 
 export interface CatalogueEventType {

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import type { Egress } from '#infra/egress/index.ts'
 import type { Signals } from '#infra/signals.ts'
 import type { FlowEngineService } from '#modules/flow-engine/index.ts'
 import type { FlowTriggerService } from '#modules/flow-trigger/index.ts'
@@ -12,4 +13,5 @@ export interface FlowContext {
   engine: Pick<FlowEngineService, 'start' | 'findProgram' | 'cancel' | 'simulate'>
   triggers: FlowTriggerService
   signals: Signals
+  egress: Pick<Egress, 'checkText'>
 }

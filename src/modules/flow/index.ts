@@ -126,13 +126,16 @@ declare module 'fastify' {
   }
 }
 
+const ANY_URL: FlowContext['egress'] = { checkText: () => null }
+
 export default fp(
   async (app: FastifyInstance) => {
-    const { db, registry, signals, flowEngine: engine, flowTriggers: triggers } = app
-    const ctx: FlowContext = { db, registry, engine, triggers, signals }
+    const { db, registry, signals, egress, flowEngine: engine, flowTriggers: triggers } = app
+    const ctx: FlowContext = { db, registry, engine, triggers, signals, egress }
     registry.onUsage((tenantId, gone) => findActionUsage(db, tenantId, gone))
     engine.compileWith((tenantId, definition, db) =>
-      compile({ db, registry }, tenantId, parseDefinition(definition).value),
+      // What may be called is asked again at each call: a URL does not keep a published flow from running.
+      compile({ db, registry, egress: ANY_URL }, tenantId, parseDefinition(definition).value),
     )
     app.apiDocument.addTag('flows', 'Automations: triggers, steps, versions')
     app.decorate('flows', serviceOf(ctx))
@@ -151,7 +154,10 @@ export default fp(
     })
     operatorRoutes(app)
   },
-  { name: 'flow', dependencies: ['db', 'signals', 'auth', 'registry', 'flow-engine', 'flow-trigger'] },
+  {
+    name: 'flow',
+    dependencies: ['db', 'signals', 'egress', 'auth', 'registry', 'flow-engine', 'flow-trigger'],
+  },
 )
 
 function serviceOf(ctx: FlowContext): FlowService {

@@ -16,7 +16,7 @@ const EMITTED_BY_PLATFORM: Readonly<Record<string, readonly string[]>> = {
 
 /** What flows of the tenant can use, as of now. */
 export async function loadCatalogue(
-  { db, registry }: Pick<FlowContext, 'db' | 'registry'>,
+  { db, registry, egress }: Pick<FlowContext, 'db' | 'registry' | 'egress'>,
   tenantId: string,
 ): Promise<FlowCatalogue> {
   const [snapshot, { strict, types }] = await Promise.all([
@@ -28,6 +28,7 @@ export async function loadCatalogue(
   return {
     strictEvents: strict,
     eventTypes: new Map<string, CatalogueEventType>([...ofTenant, ...ofPlatform]),
+    urlFault: (url) => egress.checkText(url)?.detail ?? null,
     resolvePlugin: (ref) => snapshot.plugin(ref),
     resolveAction: (actionType, pluginRef) => {
       const resolution = snapshot.resolve(actionType, pluginRef)

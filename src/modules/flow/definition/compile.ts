@@ -17,7 +17,7 @@ import type { FlowContext } from '../context.ts'
  * shares the process with what others do.
  */
 export async function compile(
-  ctx: Pick<FlowContext, 'db' | 'registry'>,
+  ctx: Pick<FlowContext, 'db' | 'registry' | 'egress'>,
   tenantId: string,
   definition: unknown,
 ): Promise<CompileResult> {
