@@ -72,6 +72,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#onAbort = request.signal === undefined ? null : () => this.#giveUp('The request was cancelled')
   }
 
+  get party(): string {
+    return this.#request.party ?? ''
+  }
+
   get settled(): boolean {
     return this.#settled
   }

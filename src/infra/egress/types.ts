@@ -44,6 +44,8 @@ export interface EgressRequest {
   resend?: boolean | undefined
   /** What is taken out of the answer where the other side repeats it. */
   secrets?: readonly string[] | undefined
+  /** For whom: connections to one origin are shared out by it. */
+  party?: string | undefined
   /** Gives up early. Reported like the deadline: `connect_timeout` or `timeout`. */
   signal?: AbortSignal | undefined
 }

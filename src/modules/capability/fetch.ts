@@ -41,6 +41,7 @@ export async function fetchManifest(
     timeoutMs: FETCH_TIMEOUT_MS,
     maxResponseBytes: MANIFEST_MAX_BYTES,
     secrets: headerValues(target.headers),
+    party: target.tenantId,
   })
   if (response.status === 304 && knownEtag !== null) return { kind: 'unchanged' }
   if (response.truncated) {

@@ -6,7 +6,7 @@ import { afterAttempt, effectsOf, type HealthEffect } from './health/health.ts'
 import type { Job, Lane } from './lanes/lane.ts'
 import { bodyGone, outcomeOf } from './outcomes/outcome.ts'
 import type { Recorded } from './outcomes/writer.ts'
-import { Room } from './lanes/capacity.ts'
+import { TenantRoom } from './lanes/capacity.ts'
 import { isHealthEvent } from './health/events.ts'
 import { judge } from './outcomes/verdict.ts'
 
@@ -41,7 +41,7 @@ export class Sender {
   readonly #ctx: SenderContext
   readonly #options: SenderOptions
   readonly #events: SenderEvents
-  readonly #room: Room
+  readonly #room: TenantRoom
   /** Some lane waits for room that other lanes have taken. */
   #crowded = false
 
@@ -49,7 +49,7 @@ export class Sender {
     this.#ctx = ctx
     this.#options = options
     this.#events = events
-    this.#room = new Room(options.maxInFlight)
+    this.#room = new TenantRoom(options.maxInFlight)
   }
 
   /** Starts what the lane, its class and the worker have room for. */
@@ -57,7 +57,7 @@ export class Sender {
     const now = performance.now()
     const margin = Math.min(LEASE_MARGIN_MS, this.#options.leaseMs / 4)
     while (lane.canStart() && now < lane.leaseUntil - margin) {
-      if (this.#room.free(lane.class) <= 0) {
+      if (!this.#room.hasPlace(lane.target.tenantId, lane.class)) {
         this.#crowded = true
         break
       }
@@ -75,7 +75,7 @@ export class Sender {
   async #deliver(lane: Lane, job: Job): Promise<void> {
     const laneClass = lane.class
     lane.inFlight++
-    this.#room.take(laneClass)
+    this.#room.take(lane.target.tenantId, laneClass)
     try {
       if (job.body === null) this.#events.concluded({ lane, outcome: bodyGone(lane, job), effects: [] })
       else {
@@ -96,7 +96,7 @@ export class Sender {
       lane.close()
     }
     lane.inFlight--
-    this.#room.leave(laneClass)
+    this.#room.leave(lane.target.tenantId, laneClass)
     if (lane.closing) this.#events.closed(lane)
     else this.start(lane)
     if (this.#crowded) this.#startWaiting()
@@ -118,6 +118,7 @@ export class Sender {
         { ok: result.ok, status: result.status, errorClass: result.errorClass, holdMs: verdict.holdMs },
         now,
       ),
+      result.durationMs,
     )
     this.#ctx.metrics.attemptDuration.observe({ outcome: verdict.status }, result.durationMs / 1000)
     const effects: (HealthEffect | 'gone')[] = effectsOf(lane.health, this.#options, now).filter(

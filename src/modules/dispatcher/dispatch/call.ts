@@ -144,6 +144,7 @@ async function callPlugin(
     timeoutMs,
     resend: action.idempotent,
     maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
+    party: tenantId,
     secrets: [token, ...headerValues(target.headers)],
   })
   return readActionResponse(response)

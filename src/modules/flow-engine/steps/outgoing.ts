@@ -164,6 +164,7 @@ async function callHttp(
     body: body === null ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
     timeoutMs,
     maxResponseBytes: HTTP_RESPONSE_MAX_BYTES,
+    party: name.tenantId,
     secrets: secretHeaderValues(input.headers),
   })
   // A failure is also the execution's, which does not tell what was sent.

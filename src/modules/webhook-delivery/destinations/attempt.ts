@@ -65,6 +65,7 @@ export async function attempt(egress: Egress, target: DeliveryTarget, message: D
     timeoutMs: target.timeoutMs,
     maxResponseBytes: RESPONSE_BODY_MAX_BYTES,
     secrets: headerValues(target.headers),
+    party: target.tenantId,
   })
   return Object.assign(response, { startedAtMs })
 }

@@ -16,14 +16,17 @@ export interface Job {
   causationDepth: number
 }
 
-/** Who may use how much of a worker: see room.ts. */
-export type LaneClass = 'proven' | 'unproven' | 'failing'
+/** Who may use how much of a worker: see capacity.ts. */
+export type LaneClass = 'proven' | 'unproven' | 'slow' | 'failing'
 
 /** Deliveries fetched at once for one lane: it starts low and doubles while the lane stays full. */
 const FETCH_MIN = 16
 const FETCH_MAX = 256
 /** Bodies in hand beyond which a lane fetches no more, in characters: few receivers get so many so fast. */
 const LANE_BODIES_MAX_CHARS = 4 * 1024 * 1024
+/** What answers take on the average from which on an endpoint is slow, and how much the last one counts. */
+const SLOW_MS = 2_000
+const LAST_COUNTS = 0.2
 /** A rate limit may use up this much of a second at once. */
 const BURST_SECONDS = 0.1
 
@@ -59,6 +62,7 @@ export class Lane {
   rateTimer: NodeJS.Timeout | null = null
   #tokens: number
   #tokensAt: number
+  #answerMs = 0
   #succeeded = false
   #failed = false
   #successNotedAt = -Infinity
@@ -101,12 +105,15 @@ export class Lane {
 
   get class(): LaneClass {
     if (this.health.consecutiveFailures > 0) return 'failing'
-    return this.health.proven ? 'proven' : 'unproven'
+    if (!this.health.proven) return 'unproven'
+    return this.#answerMs >= SLOW_MS ? 'slow' : 'proven'
   }
 
   /** Attempts that may be under way at once: all that the plugin allows once it has shown that it answers. */
   get allowed(): number {
-    return this.class === 'proven' && this.health.breaker === 'closed' ? this.target.maxInFlight : 1
+    return (this.class === 'proven' || this.class === 'slow') && this.health.breaker === 'closed'
+      ? this.target.maxInFlight
+      : 1
   }
 
   get idle(): boolean {
@@ -189,8 +196,9 @@ export class Lane {
     this.hints++
   }
 
-  noteResult(ok: boolean, health: Health): void {
+  noteResult(ok: boolean, health: Health, durationMs: number): void {
     this.health = health
+    if (ok) this.#answerMs += (durationMs - this.#answerMs) * LAST_COUNTS
     if (ok) this.#succeeded = true
     else this.#failed = true
   }
