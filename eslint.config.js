@@ -40,6 +40,48 @@ const VERSION_WRITES = [
   message: 'Versions of tenants are raised by src/infra/tenant-versions.ts alone.',
 }))
 
+/**
+ * Who may hold SQL beside `*repository.ts`, because a repository of their own would be an empty ceremony.
+ * Nobody else: what a service, worker or cache asks of the database is a function of the repository beside it.
+ */
+const SQL_HOLDERS = [
+  // Repositories under the name of what they keep: nothing but statements stands in them.
+  'src/infra/{audit,tenant-versions}.ts',
+  // LISTEN and NOTIFY on a connection of its own: the two statements are the mechanism.
+  'src/infra/signals.ts',
+  // They look at a database from outside of the service, with a question or two each.
+  'src/*-cli.ts',
+  'src/doctor/*.ts',
+  'src/config/database.ts',
+  // Until the delivery's destinations are taken apart.
+  'src/infra/queue-state.ts',
+  'src/modules/webhook-delivery/{health/effects,destinations/targets}.ts',
+]
+
+const QUERY_STARTERS = [
+  'selectFrom',
+  'selectNoFrom',
+  'insertInto',
+  'replaceInto',
+  'updateTable',
+  'deleteFrom',
+  'mergeInto',
+  'query',
+]
+const SQL_TEXT = String.raw`/^\s*(select|with|insert into|update|delete from)\s[^.]*\s(from|set|values|as)\s/`
+
+const SQL = [
+  'TaggedTemplateExpression[tag.name="sql"]',
+  'CallExpression[callee.object.name="sql"]',
+  `CallExpression[callee.property.name=/^(${QUERY_STARTERS.join('|')})$/]`,
+  // Text that a driver would run.
+  `TemplateElement[value.raw=${SQL_TEXT}]`,
+  `Literal[value=${SQL_TEXT}]`,
+].map((selector) => ({
+  selector,
+  message: 'SQL stands in *repository.ts: make it a function of the repository of its subject.',
+}))
+
 const WEB_FRAMEWORK = ['fastify', 'fastify-plugin'].map((name) => ({
   name,
   message: 'Services and repositories never see a request: take what they need as parameters.',
@@ -148,6 +190,11 @@ export default tseslint.config(
   },
   {
     files: ['src/**/*.ts'],
+    ignores: ['src/infra/tenant-versions.ts'],
+    rules: { 'no-restricted-syntax': ['error', ...VERSION_WRITES, ...SQL] },
+  },
+  {
+    files: ['src/**/*repository.ts', ...SQL_HOLDERS],
     ignores: ['src/infra/tenant-versions.ts'],
     rules: { 'no-restricted-syntax': ['error', ...VERSION_WRITES] },
   },

@@ -372,6 +372,7 @@ export interface FeedEpochs {
   epoch: number;
   started_at: Generated<Timestamp>;
   system_identifier: string;
+  timeline: number | null;
 }
 
 export interface FlowCursors {

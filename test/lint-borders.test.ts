@@ -64,6 +64,46 @@ const refused: [sentence: string, file: string, text: string, rules: string[]][]
     'export const x = `update tenants set updated_at = ${1},\n  actions_version = actions_version + 1`',
     SYNTAX,
   ],
+  [
+    'a service writes SQL',
+    'src/modules/key/service.ts',
+    'export const x = sql`select 1`.execute(db)',
+    SYNTAX,
+  ],
+  ['a service writes typed SQL', 'src/modules/key/service.ts', 'export const x = sql<Row>`select 1`', SYNTAX],
+  [
+    'a cache composes SQL',
+    'src/infra/auth/key-cache.ts',
+    `export const x = sql.join([sql.ref('id')])`,
+    SYNTAX,
+  ],
+  ...['selectFrom', 'insertInto', 'updateTable', 'deleteFrom'].map(
+    (method): [string, string, string, string[]] => [
+      `a worker calls ${method}`,
+      'src/modules/replay/worker.ts',
+      `export const x = db\n  .$if(true, (it) => it)\n  .${method}('events')`,
+      SYNTAX,
+    ],
+  ),
+  [
+    'a service asks the pool',
+    'src/modules/key/service.ts',
+    `export const x = await pool.query<{ n: number }>(TEXT)`,
+    SYNTAX,
+  ],
+  [
+    'a service holds a statement for others to run',
+    'src/modules/key/service.ts',
+    'export const TEXT = `\n  update tenants\n  set strict_events = true`',
+    SYNTAX,
+  ],
+  [
+    'a plugin of infra asks the database',
+    'src/infra/metrics.ts',
+    `export const x = app.db.selectFrom('events')`,
+    SYNTAX,
+  ],
+  ['the composition asks the database', 'src/app.ts', `export const x = app.db.selectFrom('events')`, SYNTAX],
   ['lib uses a database driver', 'src/lib/x.ts', `import pg from 'pg'`, IMPORTS],
   ['lib uses Fastify', 'src/lib/x.ts', `import fp from 'fastify-plugin'`, IMPORTS],
   ['infra imports a module', 'src/infra/x.ts', `import '#modules/tenant/index.ts'`, BOUNDARIES],
@@ -187,6 +227,26 @@ const allowed: [sentence: string, file: string, text: string][] = [
     'a repository uses Kysely and db',
     'src/modules/key/repository.ts',
     `import 'kysely'\nimport type { DB } from '#db/schema.ts'`,
+  ],
+  [
+    'a repository asks the database in every way',
+    'src/modules/key/key-repository.ts',
+    "export const x = [sql<Row>`select 1`, db.selectFrom('events'), pool.query('select id from events')]",
+  ],
+  [
+    'a service calls its repository in a transaction',
+    'src/modules/key/service.ts',
+    'export const x = db.transaction().execute((trx) => insertKey(trx, select, update))',
+  ],
+  [
+    'a problem speaks of what to select',
+    'src/modules/key/errors.ts',
+    `export const x = 'Select another key, or update the one from before.'`,
+  ],
+  [
+    'a check of the doctor asks the database',
+    'src/doctor/clock.ts',
+    `export const x = await pool.query('select 1')`,
   ],
   [
     "the owner of tenants' versions raises them",

@@ -9,6 +9,7 @@ import type { PartState } from './background.ts'
 import { OPEN_WRITER_WARNING_SECONDS, type OpenWriter } from './open-writers.ts'
 import { withTimeout } from '#lib/async/timeout.ts'
 import { invalidRequest } from './http/problems.ts'
+import { probeWrite, readServerState, type ServerConnections } from './health-repository.ts'
 
 const HealthCheck = Type.Object(
   {
@@ -65,28 +66,8 @@ declare module 'fastify' {
 /** However often somebody asks, the database is looked at this often. */
 const READINESS_CACHE_MS = 1_000
 const DATABASE_TIMEOUT_MS = 1_000
-/** On for a standby, too. */
-/** Several statements in one string are one transaction. The values are too short to be compressed. */
-const PROBE_WRITE = `
-  create temp table bcs_probe (filler char(1000)) on commit drop;
-  insert into bcs_probe select '' from generate_series(1, 1000)`
-
 /** Beyond it the next process may find none. */
 const CONNECTIONS_WARNING_SHARE = 0.9
-
-interface ServerConnections {
-  used: number
-  most: number
-}
-
-interface ServerState extends ServerConnections {
-  read_only: boolean
-}
-
-const SERVER_STATE = `
-select current_setting('transaction_read_only')::boolean as read_only,
-  (select sum(numbackends)::integer from pg_stat_database) as used,
-  current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer as most`
 
 export default fp(
   async (app) => {
@@ -179,9 +160,9 @@ async function readiness(app: FastifyInstance): Promise<Readiness> {
 async function checkDatabase(app: FastifyInstance): Promise<Record<'database' | 'connections', HealthCheck>> {
   const started = performance.now()
   try {
-    const { rows } = await withTimeout(app.pools.api.query<ServerState>(SERVER_STATE), DATABASE_TIMEOUT_MS)
-    const connections = checkConnections(app, rows[0])
-    if (rows[0]?.read_only === true) {
+    const server = await withTimeout(readServerState(app.pools.api), DATABASE_TIMEOUT_MS)
+    const connections = checkConnections(app, server)
+    if (server?.read_only === true) {
       app.log.warn('readiness: the database only reads: a standby, or default_transaction_read_only')
       return { database: { status: 'failed', detail: 'It takes no writes.' }, connections }
     }
@@ -197,10 +178,10 @@ async function checkDatabase(app: FastifyInstance): Promise<Record<'database' | 
   }
 }
 
-/** Tried only after a request was refused, until it succeeds: the file of a temporary table grows by 1 MB and goes again. */
+/** Tried only after a request was refused, until it succeeds. */
 async function takesWrites(app: FastifyInstance): Promise<boolean> {
   try {
-    await withTimeout(app.pools.api.query(PROBE_WRITE), DATABASE_TIMEOUT_MS)
+    await withTimeout(probeWrite(app.pools.api), DATABASE_TIMEOUT_MS)
   } catch (error) {
     app.log.warn({ err: error }, 'readiness: the database refuses a write')
     if (isPassing(error)) return false

@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
 import { addSharedGauge } from './metrics.ts'
 import { withTimeout } from '#lib/async/timeout.ts'
+import { selectOpenWriters } from './open-writer-repository.ts'
 
 /** A transaction that has written and has not ended. */
 export interface OpenWriter {
@@ -31,55 +32,12 @@ export const OPEN_WRITER_WARNING_SECONDS = 10
 const CACHE_MS = 1_000
 const QUERY_TIMEOUT_MS = 1_000
 
-/** The feed's lock is that of feed_position(); prepared transactions of this database count as its writers. Who may not see others' activity is still told of their locks. */
-const QUERY = `
-with locks as materialized (
-  select locktype, pid, transactionid from pg_locks
-  where granted and (
-    (locktype = 'transactionid' and mode = 'ExclusiveLock')
-    or (locktype = 'advisory' and classid = 19060 and objid = 0 and objsubid = 2
-      and database = (select oid from pg_database where datname = current_database()))
-  )
-), writers as (
-  select transactionid, pid, case when pid is null
-    then exists (
-      select from pg_prepared_xacts p where p.transaction = transactionid and p.database = current_database()
-    )
-    else exists (select from locks f where f.locktype = 'advisory' and f.pid = locks.pid)
-  end as feed
-  from locks where locktype = 'transactionid' and pid is distinct from pg_backend_pid()
-), oldest as (
-  (select * from writers order by age(transactionid) desc limit 1)
-  union
-  (select * from writers where feed order by age(transactionid) desc limit 1)
-)
-select oldest.transactionid::text as id, oldest.pid, oldest.feed, clock_timestamp() as now,
-  coalesce(activity.xact_start, prepared.prepared) as since,
-  coalesce(activity.application_name, '') as application, activity.usename as account,
-  coalesce(activity.datname, prepared.database) as database, activity.state
-from oldest
-left join pg_stat_activity activity on activity.pid = oldest.pid
-left join pg_prepared_xacts prepared on prepared.transaction = oldest.transactionid and oldest.pid is null
-order by age(oldest.transactionid) desc`
-
-interface Row {
-  id: string
-  pid: number | null
-  feed: boolean
-  now: Date
-  since: Date | null
-  application: string
-  account: string | null
-  database: string | null
-  state: string | null
-}
-
 /** Tells of write transactions that stay open, whoever's they are: by metrics, readiness and the log. */
 export default fp(
   async (app) => {
     const known = new Map<string, { since: Date; isLogged: boolean }>()
     const look = async (): Promise<OpenWriters> => {
-      const { rows } = await withTimeout(app.pools.api.query<Row>(QUERY), QUERY_TIMEOUT_MS)
+      const rows = await withTimeout(selectOpenWriters(app.pools.api), QUERY_TIMEOUT_MS)
       for (const id of known.keys()) if (!rows.some((row) => row.id === id)) known.delete(id)
       const writers = rows.map((row) => {
         const seen = known.get(row.id) ?? { since: row.since ?? row.now, isLogged: false }

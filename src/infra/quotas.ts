@@ -1,9 +1,10 @@
 import fp from 'fastify-plugin'
-import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import { defineProblem } from '#lib/api/problem.ts'
 import { RateWindow } from '#lib/async/rate-window.ts'
+import { findQuotas, lockQuotas, measure, type StockQuota } from './quota-repository.ts'
 
 export const quotaExceeded = defineProblem(
   'quota_exceeded',
@@ -30,7 +31,7 @@ export const STOCK_QUOTAS = {
   keys: { limit: 1_000, description: 'Keys that were not revoked and have not expired' },
   active_flows: { limit: 2_000, description: 'Active flows' },
   active_flow_bytes: { limit: 64 * MIB, description: 'What active flows run, in bytes of JSON' },
-} as const
+} as const satisfies Record<StockQuota, { limit: number; description: string }>
 
 /** What a tenant may do in a minute, counted by each process. */
 const RATE_QUOTAS = {
@@ -40,7 +41,6 @@ const RATE_QUOTAS = {
 
 const RATE_NAMES = Object.keys(RATE_QUOTAS)
 export const QUOTAS = { ...STOCK_QUOTAS, ...RATE_QUOTAS } as const
-export type StockQuota = keyof typeof STOCK_QUOTAS
 export type RateQuota = keyof typeof RATE_QUOTAS
 export type QuotaName = keyof typeof QUOTAS
 export const QUOTA_NAMES = Object.keys(QUOTAS) as QuotaName[]
@@ -103,8 +103,7 @@ export function rateProblem(quota: RateQuota, waitSeconds: number) {
 }
 
 export async function readLimits(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<Limits> {
-  const row = await db.selectFrom('tenants').select('quotas').where('id', '=', tenantId).executeTakeFirst()
-  return limitsOf(row?.quotas)
+  return limitsOf(await findQuotas(db, tenantId))
 }
 
 function limitsOf(stored: unknown): Limits {
@@ -125,13 +124,7 @@ export async function enforceQuotas(
   tenantId: string,
   quotas: readonly StockQuota[],
 ): Promise<void> {
-  const row = await trx
-    .selectFrom('tenants')
-    .select('quotas')
-    .where('id', '=', tenantId)
-    .forNoKeyUpdate()
-    .executeTakeFirst()
-  const limits = limitsOf(row?.quotas)
+  const limits = limitsOf(await lockQuotas(trx, tenantId))
   for (const quota of quotas) {
     const used = await measure(trx, tenantId, quota)
     const limit = limits[quota]
@@ -140,29 +133,4 @@ export async function enforceQuotas(
       extensions: { quota, limit, used },
     })
   }
-}
-
-/** How much of it a tenant has. */
-export async function measure(
-  db: Kysely<DB> | Transaction<DB>,
-  tenantId: string,
-  quota: StockQuota,
-): Promise<number> {
-  const { rows } = await sql<{ used: number }>`select ${MEASURES[quota](tenantId)} as used`.execute(db)
-  return rows[0]?.used ?? 0
-}
-
-const ACTIVE = sql`f.status = 'active' and f.deleted_at is null and f.published_version is not null`
-const MEASURES: Readonly<Record<StockQuota, (tenantId: string) => RawBuilder<number>>> = {
-  plugins: (id) => sql`(select count(*) from plugins where tenant_id = ${id} and deleted_at is null)`,
-  filter_bytes: (id) => sql`(select coalesce(sum(octet_length(subscriptions::text)), 0)
-    from plugins where tenant_id = ${id} and deleted_at is null)`,
-  keys: (id) => sql`(select count(*) from api_keys
-    where tenant_id = ${id} and revoked_at is null and (expires_at is null or expires_at > now()))`,
-  active_flows: (id) =>
-    sql`(select count(*) from automation_flows f where f.tenant_id = ${id} and ${ACTIVE})`,
-  active_flow_bytes: (id) => sql`(select coalesce(sum(octet_length(v.flow::text)), 0)
-    from automation_flows f join automation_flow_versions v
-      on v.tenant_id = f.tenant_id and v.flow_id = f.id and v.version = f.published_version
-    where f.tenant_id = ${id} and ${ACTIVE})`,
 }

@@ -193,7 +193,7 @@ async function countStatuses(db: Kysely<DB>, flow: string): Promise<Record<strin
 async function selectFailures(db: Kysely<DB>, flow: string) {
   const failures = await db
     .selectFrom('automation_executions')
-    .select(['id', 'status', 'reason', 'error', 'created_at', 'started_at', 'ended_at'])
+    .select(['id', 'status', 'reason', 'error', 'created_at', 'started_at', 'finished_at'])
     .where('flow_id', '=', flow)
     .where('status', '<>', 'completed')
     .execute()

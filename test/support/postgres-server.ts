@@ -28,7 +28,9 @@ const TEST_SETTINGS = {
   full_page_writes: 'off',
   shared_buffers: '128MB',
 }
-const PRIVATE_PREFIX = 'bettercallsold-private-'
+export const PRIVATE_PREFIX = 'bettercallsold-private-'
+/** What a server has that a test starts for itself. */
+export const TEST_SERVER_SETTINGS = { ...EMBEDDED_SETTINGS, ...TEST_SETTINGS }
 const USER_ID = process.geteuid?.() ?? 0
 
 /** One data folder for each user and checkout. It stays between the runs, the server does not. */
@@ -109,7 +111,7 @@ export async function startPrivatePostgres(t: Test): Promise<PrivatePostgres> {
   let running = false
   const start = async (): Promise<void> => {
     if (running) return
-    await startPostmaster(cluster, port, { ...EMBEDDED_SETTINGS, ...TEST_SETTINGS })
+    await startPostmaster(cluster, port, TEST_SERVER_SETTINGS)
     running = true
   }
   const stop = async (mode: StopMode = 'fast'): Promise<void> => {

@@ -11,7 +11,7 @@ import { RateWindow } from '#lib/async/rate-window.ts'
 import { KeyCache } from './key-cache.ts'
 import { rateLimited } from '#infra/http/problems.ts'
 import { type OpenMode, openTenant, refuseWebPages, untrustedOrigin } from '#infra/http/open-mode.ts'
-import { findKey, type KnownKey } from './key-lookup.ts'
+import { findKey, insertTenant, type KnownKey } from './repository.ts'
 
 export { SYSTEM_ACTOR, type Actor } from './actor.ts'
 
@@ -253,11 +253,7 @@ export default fp(
 
     /** Tenants are the platform's: the first change made for one makes its row. */
     async function ensureTenant(id: string): Promise<void> {
-      await app.db
-        .insertInto('tenants')
-        .values({ id })
-        .onConflict((conflict) => conflict.column('id').doNothing())
-        .execute()
+      await insertTenant(app.db, id)
       knownTenants.set(id, true)
     }
   },

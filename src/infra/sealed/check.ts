@@ -3,6 +3,7 @@ import type pg from 'pg'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import { withTimeout } from '#lib/async/timeout.ts'
 import { countSealed, describeCounts } from './count.ts'
+import { countWaitingPlugins } from './repository.ts'
 
 export interface SealedState {
   status: 'ok' | 'warning'
@@ -71,12 +72,4 @@ async function sealedState(pool: pg.Pool, box: SecretBox): Promise<SealedState> 
   }
   const left = `${older} are sealed under an older key: "npm run key -- reseal" seals them under the current one.`
   return { status: 'ok', detail: `All can be opened.${older > 0 ? ` ${left}` : ''}` }
-}
-
-/** Counts plugins with a secret that no worker can open, whatever the reason. */
-async function countWaitingPlugins(pool: pg.Pool): Promise<number> {
-  const { rows } = await pool.query<{ count: number }>(
-    'select count(*) as count from delivery_lanes where secret_unreadable',
-  )
-  return rows[0]?.count ?? 0
 }

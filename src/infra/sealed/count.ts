@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
-import { SEALED_COLUMNS } from './columns.ts'
+import { selectSealedCounts } from './repository.ts'
 
 /** How many stored secrets there are, by the master key that sealed them. */
 export interface SealedCounts {
@@ -18,10 +18,7 @@ export async function countSealed(
   pool: Pick<pg.Pool, 'query'>,
   box: Pick<SecretBox, 'prefixes'>,
 ): Promise<SealedCounts> {
-  const { rows } = await pool.query<{ name: string; total: number; older: number; unreadable: number }>(
-    COUNT,
-    [box.prefixes.openable, box.prefixes.sealed],
-  )
+  const rows = await selectSealedCounts(pool, box.prefixes)
   const sum = (of: 'total' | 'older' | 'unreadable'): number => rows.reduce((all, row) => all + row[of], 0)
   return {
     total: sum('total'),
@@ -37,12 +34,3 @@ export async function countSealed(
 export function describeCounts(counts: readonly { name: string; count: number }[]): string {
   return counts.map(({ name, count }) => `${name} ${count}`).join(', ')
 }
-
-const COUNT = SEALED_COLUMNS.map(({ name, table, column, inUse }) => {
-  const prefix = `substring(${column} from 1 for 5)`
-  const isOpenable = `${prefix} = any($1::bytea[])`
-  return `select '${name}' as name, count(*) as total,
-    count(*) filter (where ${isOpenable} and ${prefix} <> $2) as older,
-    count(*) filter (where not ${isOpenable} and ${inUse}) as unreadable
-  from ${table} where ${column} is not null`
-}).join('\nunion all\n')

@@ -3,7 +3,7 @@ import type { DB } from '#db/schema.ts'
 import { cancelExecutions } from '#modules/flow-engine/index.ts'
 import { eraseExecutions, readExecutions, selectActive } from './execution-repository.ts'
 import type { Progress } from './job-repository.ts'
-import type { Wanted } from './match.ts'
+import type { Wanted } from './match-repository.ts'
 import type { Range } from './record-repository.ts'
 
 /**

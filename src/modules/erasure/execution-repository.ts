@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { hasValue, type Wanted } from './match.ts'
+import { hasValue, type Wanted } from './match-repository.ts'
 import { EMPTY_INVOCATION, EMPTY_LOG, EMPTY_MESSAGE, type Range } from './record-repository.ts'
 
 export interface ScannedExecution {

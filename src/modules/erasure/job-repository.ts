@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB, ErasurePhase } from '#db/schema.ts'
-import { advanceJob, claimJob, finishJob, type HeldJob } from '#infra/durable-jobs.ts'
+import { advanceJob, claimJob, finishJob, type HeldJob } from '#infra/job-repository.ts'
 
 /** An erasure that a worker holds. */
 export interface ErasureJob extends HeldJob {

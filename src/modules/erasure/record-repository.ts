@@ -1,6 +1,6 @@
 import { type RawBuilder, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { hasValue, type Wanted } from './match.ts'
+import { hasValue, type Wanted } from './match-repository.ts'
 
 /** Records that hold the value themselves, whatever they belong to. */
 export type RecordPhase = 'log' | 'invocations' | 'messages'

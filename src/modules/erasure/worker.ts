@@ -1,7 +1,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
-import { holdJob, releaseJob } from '#infra/durable-jobs.ts'
+import { holdJob, releaseJob } from '#infra/job-repository.ts'
 import { secretContext } from '#infra/secrets.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
@@ -14,14 +14,14 @@ import {
   advanceErasure,
   claimErasure,
   enterPhase,
-  type ErasureJob,
-  ERASURE_PHASES,
   eraseEvents,
+  ERASURE_PHASES,
+  type ErasureJob,
   finishErasure,
   type Progress,
   readBatch,
 } from './job-repository.ts'
-import type { Wanted } from './match.ts'
+import type { Wanted } from './match-repository.ts'
 import { eraseRecords, type Range } from './record-repository.ts'
 import { bodyHas, type ErasureValue } from './value.ts'
 

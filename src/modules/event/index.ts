@@ -5,7 +5,7 @@
  *
  * - An event and one delivery for each plugin that is subscribed to it are one transaction, and nobody is told of an
  *   event before its commit.
- * - A plugin whose registration was answered before an event was sent gets it, on any replica (event-writer.ts).
+ * - A plugin whose registration was answered before an event was sent gets it, on any replica (intake/write-repository.ts).
  * - A source id stands for one event of its tenant.
  * - The body is text that is decided once, in compose.ts.
  * - A type that nobody has declared is put into its tenant's catalogue after its first event is stored, not for it:
@@ -17,8 +17,8 @@ import fp from 'fastify-plugin'
 import { isPassing } from '#db/errors.ts'
 import { emitEvent } from './intake/emit.ts'
 import { eventRoutes } from './feed/routes.ts'
-import { ensureFeedEpoch } from './feed/epoch.ts'
 import { FEED_SCHEMAS } from './feed/schemas.ts'
+import { TimelineWatch } from './feed/timeline-watch.ts'
 import { IntakeLog } from './intake/log.ts'
 import { Intake } from './intake/intake.ts'
 import { intakeRoutes } from './intake/routes.ts'
@@ -30,7 +30,7 @@ import type { EventService } from './context.ts'
 
 export { CATALOGUE, ENTITIES } from './catalogue/index.ts'
 export { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER, MAX_CAUSATION_DEPTH } from './intake/causation.ts'
-export { deliveryView } from './feed/delivery-view.ts'
+export { deliveryView } from './feed/delivery-repository.ts'
 export { eventBodyGone, eventNotFound, eventTypeNotFound } from './errors.ts'
 export { isSubscribed } from './intake/snapshot.ts'
 export { type PluginType, removePluginTypes, replacePluginTypes } from './types/plugin-types.ts'
@@ -47,8 +47,11 @@ declare module 'fastify' {
 
 export default fp(
   async (app: FastifyInstance) => {
-    const ready = onceItSucceeds(() => ensureFeedEpoch(app.db))
+    const watch = new TimelineWatch({ db: app.db, log: app.log, registry: app.metrics.registry })
+    const ready = onceItSucceeds(() => watch.look())
+    app.addHook('preClose', () => watch.stop())
     app.addHook('onReady', async () => {
+      watch.start()
       try {
         await ready()
       } catch (error) {
@@ -67,6 +70,7 @@ export default fp(
       count: (result, source) => app.metrics.intakeEvents.inc({ result, source }),
       log: new IntakeLog(app.log),
       quotas: app.quotas,
+      acknowledged: (tenantId, id) => watch.acknowledged(tenantId, id),
       recordSeen: (events) => recordSeenTypes({ db: app.db, log: app.log }, events),
     })
     const events: EventService = {

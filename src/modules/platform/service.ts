@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely'
+import type { Kysely } from 'kysely'
 import type { Config } from '#config/config.ts'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
@@ -15,6 +15,7 @@ import {
 } from './connector.ts'
 import { platformUrlRefused } from './errors.ts'
 import type { PlatformSettings, PlatformSettingsInput } from './schemas.ts'
+import { findOverride, updateOverride } from './repository.ts'
 
 export interface PlatformContext {
   db: Kysely<DB>
@@ -67,15 +68,10 @@ export async function changePlatformSettings(
   if (fault !== null) throw platformUrlRefused(fault, { errors: [{ pointer: '/url', detail: fault }] })
   const token = input.url === null ? null : (input.token ?? null)
   await ctx.db.transaction().execute(async (trx) => {
-    await trx
-      .updateTable('tenants')
-      .set({
-        platform_url: input.url,
-        platform_token_sealed: token === null ? null : ctx.secretBox.seal(token, tokenContext(tenantId)),
-        updated_at: sql<Date>`now()`,
-      })
-      .where('id', '=', tenantId)
-      .execute()
+    await updateOverride(trx, tenantId, {
+      platform_url: input.url,
+      platform_token_sealed: token === null ? null : ctx.secretBox.seal(token, tokenContext(tenantId)),
+    })
     await audit(trx, actor, {
       tenantId,
       action: 'tenant.platform_changed',
@@ -107,19 +103,6 @@ async function endpointOf(ctx: PlatformContext, tenantId: string): Promise<Platf
   }
   const { url, token } = ctx.platform
   return url === null ? null : { url, token, egress: ctx.ownEgress }
-}
-
-async function findOverride(
-  db: Kysely<DB>,
-  tenantId: string,
-): Promise<{ platform_url: string; platform_token_sealed: Buffer | null } | undefined> {
-  const row = await db
-    .selectFrom('tenants')
-    .select(['platform_url', 'platform_token_sealed'])
-    .where('id', '=', tenantId)
-    .executeTakeFirst()
-  if (row === undefined || row.platform_url === null) return undefined
-  return { platform_url: row.platform_url, platform_token_sealed: row.platform_token_sealed }
 }
 
 function tokenContext(tenantId: string): string {

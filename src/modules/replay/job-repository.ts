@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { advanceJob, claimJob, type HeldJob } from '#infra/durable-jobs.ts'
+import { advanceJob, claimJob, type HeldJob } from '#infra/job-repository.ts'
 import { queueAgain, selectOverallStatus } from '#modules/event/index.ts'
 import type { Candidate, Criteria, Subscriber } from './selection.ts'
 

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { finishJob, holdJob, releaseJob } from '#infra/durable-jobs.ts'
+import { finishJob, holdJob, releaseJob } from '#infra/job-repository.ts'
 import type { Signals } from '#infra/signals.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
@@ -12,9 +12,9 @@ import {
   type BatchQuery,
   claimReplay,
   countWaiting,
+  findSubscriber,
   queueDeliveries,
   readBatch,
-  findSubscriber,
   type ReplayJob,
   type ScannedEvent,
 } from './job-repository.ts'

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { short } from './run.ts'
+import { short } from './statement-repository.ts'
 
 /** Deleted flows without executions, with their versions. @returns how many flows */
 export async function deleteFlows(db: Kysely<DB>, before: Date, limit: number): Promise<number> {

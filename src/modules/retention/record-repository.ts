@@ -1,6 +1,6 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { short } from './run.ts'
+import { short } from './statement-repository.ts'
 
 /** Records of automations. Their ids are in the order of their making, within a tenant. */
 export interface RecordKind {

@@ -1,6 +1,6 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { short } from './run.ts'
+import { short } from './statement-repository.ts'
 
 /** Retention alone works above all tenants: it asks which have something to age out, then goes one by one. */
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Kysely, type RawBuilder, sql } from 'kysely'
+import type { Kysely } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import { isLockNotAvailable } from '#db/errors.ts'
@@ -108,15 +108,4 @@ export async function postponeIfLocked(run: Run, work: () => Promise<void>): Pro
     if (!isLockNotAvailable(error)) throw error
     run.counts.postponed++
   }
-}
-
-const LOCK_TIMEOUT = '500ms'
-
-/** A transaction of one statement that rather gives up than keeps others waiting. @returns rows affected */
-export async function short(db: Kysely<DB>, statement: RawBuilder<unknown>): Promise<number> {
-  return db.transaction().execute(async (trx) => {
-    await sql`set local lock_timeout = ${sql.lit(LOCK_TIMEOUT)}`.execute(trx)
-    const { numAffectedRows } = await statement.execute(trx)
-    return Number(numAffectedRows ?? 0)
-  })
 }

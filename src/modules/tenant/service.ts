@@ -3,15 +3,14 @@ import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import {
-  measure,
   QUOTA_NAMES,
-  QUOTAS,
   type QuotaName,
+  QUOTAS,
   type QuotaService,
   readLimits,
   STOCK_QUOTAS,
-  type StockQuota,
 } from '#infra/quotas.ts'
+import { measure, type StockQuota } from '#infra/quota-repository.ts'
 import { selectTenant, updateQuotas, updateTenant } from './repository.ts'
 import type { QuotaSettings, Tenant, TenantChange, Usage } from './schemas.ts'
 

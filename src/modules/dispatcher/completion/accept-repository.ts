@@ -1,8 +1,12 @@
 import { type Kysely, sql } from 'kysely'
+import { constraintOf } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
 import type { CompletionClaim, EarlyCompletion } from './token.ts'
 import type { CompletedInvocation } from './repository.ts'
 import type { ResultRecord } from '../dispatch/result-repository.ts'
+
+/** Its values follow from those of the index that the statements below name: one row violates both or neither. */
+const PRIMARY_KEY = 'action_invocations_pkey'
 
 /**
  * Keeps an action that its plugin accepted for later, with its entry in the log.
@@ -13,6 +17,16 @@ export async function acceptInvocation(
   record: ResultRecord,
   fingerprint: Buffer,
 ): Promise<boolean> {
+  try {
+    return await insertAccepted(db, record, fingerprint)
+  } catch (error) {
+    // A completion that was committed meanwhile met the primary key first, which `on conflict` does not name.
+    if (constraintOf(error) !== PRIMARY_KEY) throw error
+    return insertAccepted(db, record, fingerprint)
+  }
+}
+
+async function insertAccepted(db: Kysely<DB>, record: ResultRecord, fingerprint: Buffer): Promise<boolean> {
   const { rows } = await sql`
     with accepted as (
       insert into action_invocations as a (tenant_id, id, flow_execution_id, event_key, action_type, plugin_id,
@@ -68,7 +82,7 @@ export async function completeEarly(
       completed_at: sql<Date>`statement_timestamp()`,
       finished_at: sql<Date>`statement_timestamp()`,
     })
-    .onConflict((conflict) => conflict.columns(['tenant_id', 'flow_execution_id', 'event_key']).doNothing())
+    .onConflict((conflict) => conflict.doNothing())
     .returning('id')
     .executeTakeFirst()
   return inserted !== undefined

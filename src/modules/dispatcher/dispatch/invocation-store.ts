@@ -13,7 +13,7 @@ import {
   releaseLeases,
   renewLeases,
 } from './claim-repository.ts'
-import { recordResults, type ResultRecord } from './result-repository.ts'
+import { flushLog, recordResults, type ResultRecord } from './result-repository.ts'
 
 /** Rows that one statement takes. */
 const BATCH_MAX = 200
@@ -56,8 +56,7 @@ export class InvocationStore {
     this.#barriers = new Batcher({
       ...limits,
       flush: async (waiting) => {
-        // Any commit that waits for the disk takes the log before it along, whoever wrote it.
-        await pools.durable.query(`select pg_logical_emit_message(true, 'bcs', '')`)
+        await flushLog(pools.durable)
         return waiting
       },
     })

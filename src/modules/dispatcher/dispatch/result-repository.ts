@@ -1,5 +1,5 @@
-import { plainArray, textArray } from '#db/array-literal.ts'
 import type pg from 'pg'
+import { plainArray, textArray } from '#db/array-literal.ts'
 import type { Lease } from './claim-repository.ts'
 
 /** One action's end, for its row and for the log. */
@@ -91,4 +91,12 @@ export async function recordResults(pool: pg.Pool, records: readonly ResultRecor
   })
   const counted = new Set(rows.map(({ n }) => n))
   return records.map((record, index) => record.lease === null || counted.has(index + 1))
+}
+
+/**
+ * Puts everything that was committed before on the disk: a commit that waits for it takes the log before it along,
+ * whoever wrote that.
+ */
+export async function flushLog(pool: pg.Pool): Promise<void> {
+  await pool.query(`select pg_logical_emit_message(true, 'bcs', '')`)
 }

@@ -1,6 +1,5 @@
-import type { Kysely, Transaction } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { deliveryView } from './delivery-view.ts'
 
 export async function selectDeliveries(
   db: Kysely<DB>,
@@ -28,4 +27,54 @@ export async function selectSlugs(
     .where('deleted_at', 'is', null)
     .orderBy('slug')
     .execute()
+}
+
+/** Deliveries counted that are due before one, to tell when it can be its turn. */
+const MAX_AHEAD = 1_000
+
+/**
+ * When the next attempt can be made at the earliest: null while nobody knows, because its plugin is paused or
+ * disabled or its secret cannot be opened; not before a hold is over, nor before a rate limit lets those through that are due earlier.
+ */
+const NEXT_ATTEMPT_AT = sql<Date | null>`case
+  when d.due_at is null or p.status <> 'active' or l.secret_unreadable then null
+  when l.hold_until > greatest(d.due_at, now()) then l.hold_until
+  when p.rate_limit_per_second is not null and d.due_at <= now() then greatest(d.due_at, now() + (
+    select count(*) from (
+      select from deliveries ahead
+      where ahead.plugin_id = d.plugin_id and ahead.tenant_id = d.tenant_id
+        and ahead.status in ('pending', 'retry') and (ahead.due_at, ahead.id) < (d.due_at, d.id)
+      limit ${sql.lit(MAX_AHEAD)}
+    ) as counted) * interval '1 second' / p.rate_limit_per_second)
+  else d.due_at end`
+
+/** A tenant's deliveries as they are shown. Why one waits is told by its plugin and lane as they are now. */
+export function deliveryView(db: Kysely<DB>, tenantId: string) {
+  return db
+    .selectFrom('deliveries as d')
+    .innerJoin('plugins as p', (join) =>
+      join.onRef('p.id', '=', 'd.plugin_id').onRef('p.tenant_id', '=', 'd.tenant_id'),
+    )
+    .leftJoin('delivery_lanes as l', 'l.plugin_id', 'd.plugin_id')
+    .select([
+      'd.id',
+      'd.event_id',
+      'd.event',
+      'p.slug as plugin',
+      'd.status',
+      'd.attempt_count',
+      'd.resend',
+      NEXT_ATTEMPT_AT.as('next_attempt_at'),
+      'd.created_at',
+      'd.sent_at',
+      'd.last_response_status',
+      'd.last_error_class',
+      sql<string | null>`case
+        when d.status not in ('pending', 'retry') then d.reason
+        when p.status <> 'active' then 'plugin_' || p.status
+        when l.secret_unreadable then 'secret_unreadable'
+        when l.hold_until > now() then l.hold_reason
+        else d.reason end`.as('reason'),
+    ])
+    .where('d.tenant_id', '=', tenantId)
 }

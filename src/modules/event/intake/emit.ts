@@ -1,7 +1,7 @@
 import { CompiledQuery, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { composeEvent } from './compose.ts'
-import { writeEvents } from './writer.ts'
+import { writeEvents } from './write-repository.ts'
 import { isProblem, recipientsOf } from './match.ts'
 import type { TenantPicture } from './snapshot.ts'
 import { loadPicture } from './snapshot-repository.ts'

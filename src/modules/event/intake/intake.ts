@@ -12,7 +12,7 @@ import { StepBudget } from '#lib/step-budget.ts'
 import { type ComposedEvent, composeEvent } from './compose.ts'
 import { eventConflict } from '../errors.ts'
 import { selectBySourceIds, type TakenSourceId } from './repository.ts'
-import { type RunStatement, writeEvents } from './writer.ts'
+import { runOn, type RunStatement, writeEvents } from './write-repository.ts'
 import type { IntakeLog } from './log.ts'
 import { IntakeQueue, type Submission } from './queue.ts'
 import { isProblem, type MatchedEvent, matchEvent } from './match.ts'
@@ -30,6 +30,8 @@ export interface IntakeContext {
   count: (result: IntakeResult['status'], source: NewEvent['source']) => void
   log: IntakeLog
   quotas: Pick<QuotaService, 'take'>
+  /** Remembers an event that was committed. */
+  acknowledged: (tenantId: string, id: string) => void
   /** Puts types that nobody has declared into the catalogue. Never rejects. */
   recordSeen: (events: readonly MatchedEvent[]) => Promise<void>
 }
@@ -68,8 +70,7 @@ export class Intake {
     this.#ctx = ctx
     this.#pictures = new PictureCache((tenantId) => loadPicture(ctx.db, tenantId))
     this.#queue = new IntakeQueue(LIMITS, (batches) => this.#flush(batches))
-    this.#run = async (text, values) =>
-      (await ctx.pool.query<object>({ name: 'write_events', text, values: [...values] })).rows
+    this.#run = runOn(ctx.pool)
   }
 
   /** What is remembered of a tenant; whoever writes by it is told if it is out of date. */
@@ -204,6 +205,7 @@ export class Intake {
         const { id, event, tenantId } = composed
         if (written !== null && !written.has(id)) return true
         batch.results.set(id, { status: 'accepted', id, event, deliveries: plugins.length })
+        this.#ctx.acknowledged(tenantId, id)
         if (!known && picture.seen.claim(event)) batch.seen.push(matched)
         for (const plugin of plugins) due.add(plugin)
         if (picture.hasFlows) flowTenants.add(tenantId)

@@ -13,17 +13,13 @@ import {
 } from '#modules/flow-engine/index.ts'
 import type { ExecutionContext } from '../context.ts'
 import type { HaltResult, HaltState, ResumeResult } from './schemas.ts'
+import { findHaltedAt } from './repository.ts'
 
 /** How long a request drains what is queued; the switch itself is thrown before. */
 const DRAIN_MS = 3_000
 
 export async function readHalt(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<HaltState> {
-  const row = await db
-    .selectFrom('flow_cursors')
-    .select('halted_at')
-    .where('tenant_id', '=', tenantId)
-    .executeTakeFirst()
-  const halted_at = row?.halted_at ?? null
+  const halted_at = await findHaltedAt(db, tenantId)
   return { halted: halted_at !== null, halted_at }
 }
 

@@ -1,4 +1,4 @@
-import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
+import type { Transaction } from 'kysely'
 import type { FastifyBaseLogger } from 'fastify'
 import { readJson } from '#db/json.ts'
 import type { DB } from '#db/schema.ts'
@@ -10,9 +10,9 @@ import type { StepBudget } from '#lib/step-budget.ts'
 import { flowOutdated } from '../errors.ts'
 import { joinPaths } from '../wait/hash.ts'
 import { Program, type ProgramCache } from '../run/program.ts'
-import { HARMLESS_ACTIONS } from '../start/repeats.ts'
 import { startScope } from '../start/starts.ts'
 import { triggerRefusal } from '../start/trigger.ts'
+import { type ENTRY_MEMBERS, type PublishedRow, selectPublished } from './published-repository.ts'
 
 export interface ActiveFlow {
   id: string
@@ -118,9 +118,6 @@ function activeFlow(
   return { id, version, program, triggers, off, mayCause }
 }
 
-/** What of a flow decides whether and how it starts. Its steps are what is large, and are read by who runs them. */
-const ENTRY_MEMBERS = ['schema_version', 'triggers', 'start', 'variables', 'settings'] as const
-
 function entryOf(flow: Pick<CanonicalFlow, (typeof ENTRY_MEMBERS)[number]>, name: string): Program {
   const { schema_version, triggers, start, variables, settings } = flow
   const members = { schema_version, triggers, start, variables, settings }
@@ -174,38 +171,4 @@ export function isTriggered(
     if (refusal.isMismatch === true) mismatch ??= refusal.note
   }
   return isUndecided ? null : (mismatch ?? false)
-}
-
-/** Whether something that a version does may cause the events that start it: who only tells people does not. */
-function mayCauseEvents(): RawBuilder<boolean> {
-  return sql<boolean>`exists (
-    select from json_each(v.flow -> 'steps') as step
-    where step.value ->> 'type' = 'http' or (step.value ->> 'type' = 'action' and (
-      step.value -> 'config' ->> 'plugin_id' <> 'platform'
-      or step.value -> 'config' ->> 'action_type' <> all(${[...HARMLESS_ACTIONS]}::text[]))))`
-}
-
-interface PublishedRow {
-  id: string
-  version: number
-  name: string
-  status: string
-  /** JSON of the flow's entry. */
-  entry: string
-  may_cause: boolean
-}
-
-async function selectPublished(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<PublishedRow[]> {
-  const members = sql.join(
-    ENTRY_MEMBERS.map((member) => sql`${sql.lit(member)}, v.flow -> ${sql.lit(member)}`),
-  )
-  const { rows } = await sql<PublishedRow>`
-    select f.id, f.published_version as version, f.name, f.status, json_build_object(${members})::text as entry,
-      ${mayCauseEvents()} as may_cause
-    from automation_flows f
-    join automation_flow_versions v
-      on v.tenant_id = f.tenant_id and v.flow_id = f.id and v.version = f.published_version
-    where f.tenant_id = ${tenantId} and f.status <> 'draft' and f.deleted_at is null
-    order by f.id`.execute(db)
-  return rows
 }

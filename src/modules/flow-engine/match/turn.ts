@@ -10,18 +10,13 @@ import type { EventRow, EventService } from '#modules/event/index.ts'
 import { StepError } from '../run/evaluate.ts'
 import { tellOfPause } from '../run/flow-pause.ts'
 import { enrolmentKey } from '../start/enrolment.ts'
-import {
-  CAP_WINDOW_MS,
-  countRecentStarts,
-  countTriggered,
-  pauseIfSelfTriggering,
-  pauseRepeating,
-} from '../start/rate-cap.ts'
+import { CAP_WINDOW_MS, countRecentStarts } from '../start/start-repository.ts'
+import { countTriggered, pauseIfSelfTriggering, pauseRepeating } from '../run/flow-repository.ts'
 import type { Repeats } from '../start/repeats.ts'
 import { isSimpleStart, startExecution, startScope, startSimple, type StartRequest } from '../start/starts.ts'
 import { toEventScope } from '../wait/waits.ts'
 import { type ActiveFlow, isTriggered, type Triggered } from './active-flows.ts'
-import type { FlowCursor } from './cursor.ts'
+import type { FlowCursor } from './cursor-repository.ts'
 import { receive } from './receive.ts'
 
 /**

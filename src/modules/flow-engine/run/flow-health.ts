@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely'
+import type { Kysely } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import type { Signals } from '#infra/signals.ts'
@@ -6,6 +6,7 @@ import type { EventService } from '#modules/event/index.ts'
 import { type PauseReason, tellOfPause } from './flow-pause.ts'
 import { raiseFlowsVersion } from '#infra/tenant-versions.ts'
 import type { RunEnd } from './journal.ts'
+import { countFailure, forgetFailures } from './flow-repository.ts'
 
 /** Failures in a row after which a flow is paused by itself. */
 const PAUSE_AFTER_FAILURES = 20
@@ -45,21 +46,7 @@ export class FlowHealth {
   async #failed(tenantId: string, flowId: string): Promise<void> {
     this.#lookedAt.delete(flowId)
     const due = await this.#ctx.db.transaction().execute(async (trx) => {
-      const { rows } = await sql<{ paused: boolean }>`
-        with before as (
-          select id, status, consecutive_failures + 1 as failures from automation_flows
-          where tenant_id = ${tenantId} and id = ${flowId} for update
-        ), counted as (
-          update automation_flows f
-          set consecutive_failures = b.failures,
-              status = case when b.status = 'active' and b.failures >= ${PAUSE_AFTER_FAILURES} then 'paused' else b.status end,
-              status_reason = case when b.status = 'active' and b.failures >= ${PAUSE_AFTER_FAILURES} then 'failing' else f.status_reason end,
-              off_since = case when b.status = 'active' and b.failures >= ${PAUSE_AFTER_FAILURES} then clock_timestamp() else f.off_since end
-          from before b where f.tenant_id = ${tenantId} and f.id = b.id
-          returning f.status, b.status as previous
-        )
-        select status = 'paused' and previous = 'active' as paused from counted`.execute(trx)
-      if (rows[0]?.paused !== true) return null
+      if (!(await countFailure(trx, tenantId, flowId, PAUSE_AFTER_FAILURES))) return null
       await raiseFlowsVersion(trx, tenantId)
       return tellOfPause(trx, this.#ctx.events, { tenantId, flowId, reason: 'failing' })
     })
@@ -73,12 +60,6 @@ export class FlowHealth {
     const now = performance.now()
     if (now - (this.#lookedAt.get(flowId) ?? -LOOK_INTERVAL_MS) < LOOK_INTERVAL_MS) return
     this.#lookedAt.set(flowId, now)
-    await this.#ctx.db
-      .updateTable('automation_flows')
-      .set({ consecutive_failures: 0 })
-      .where('tenant_id', '=', tenantId)
-      .where('id', '=', flowId)
-      .where('consecutive_failures', '>', 0)
-      .execute()
+    await forgetFailures(this.#ctx.db, tenantId, flowId)
   }
 }

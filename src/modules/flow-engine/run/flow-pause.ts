@@ -3,6 +3,7 @@ import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
 import type { EventService } from '#modules/event/index.ts'
+import { readFlowName, selectLatestExecutions } from './flow-repository.ts'
 
 /** Why the service itself pauses a flow. */
 export type PauseReason = 'failing' | 'self_triggering'
@@ -19,21 +20,11 @@ export async function tellOfPause(
   events: Pick<EventService, 'emitIn'>,
   { tenantId, flowId, reason }: { tenantId: string; flowId: string; reason: PauseReason },
 ): Promise<string[]> {
-  const { name } = await trx
-    .selectFrom('automation_flows')
-    .select('name')
-    .where('tenant_id', '=', tenantId)
-    .where('id', '=', flowId)
-    .executeTakeFirstOrThrow()
-  const last = await trx
-    .selectFrom('automation_executions')
-    .select(['id', 'status', 'reason', 'event_id', 'error'])
-    .where('tenant_id', '=', tenantId)
-    .where('flow_id', '=', flowId)
-    .where('status', reason === 'failing' ? '=' : '<>', reason === 'failing' ? 'failed' : 'skipped')
-    .orderBy('id', 'desc')
-    .limit(EXECUTIONS_TOLD)
-    .execute()
+  const name = await readFlowName(trx, tenantId, flowId)
+  const last = await selectLatestExecutions(trx, tenantId, flowId, {
+    only: reason === 'failing' ? 'failed' : 'started',
+    limit: EXECUTIONS_TOLD,
+  })
   const executions = last.map(({ id, status, reason: why, event_id, error }) => ({
     id,
     status,

@@ -1,9 +1,10 @@
-import { type Kysely, sql, type Transaction } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { CompileResult } from '#lib/flow/index.ts'
 import { type CanonicalFlow, type CanonicalStep, FLOW_SCHEMA_VERSION, type StepId } from '#lib/flow/types.ts'
 import { compileTemplateTree, type TemplateNode } from '#lib/template/index.ts'
 import { flowNewer, flowOutdated } from '../errors.ts'
+import { findStored } from './program-repository.ts'
 
 /** A published version, ready to run: its templates are compiled once, not for every execution. */
 export class Program {
@@ -143,22 +144,4 @@ export class ProgramCache {
     if (flow === null) throw flowOutdated()
     return new Program(flow, row.name, row.bytes)
   }
-}
-
-async function findStored(
-  db: Kysely<DB> | Transaction<DB>,
-  tenantId: string,
-  flowId: string,
-  version: number,
-) {
-  return db
-    .selectFrom('automation_flow_versions as v')
-    .innerJoin('automation_flows as f', (join) =>
-      join.onRef('f.tenant_id', '=', 'v.tenant_id').onRef('f.id', '=', 'v.flow_id'),
-    )
-    .select(['v.flow', 'v.definition', 'f.name', sql<number>`octet_length(v.definition)`.as('bytes')])
-    .where('v.tenant_id', '=', tenantId)
-    .where('v.flow_id', '=', flowId)
-    .where('v.version', '=', version)
-    .executeTakeFirst()
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type Kysely, sql, type Transaction } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import { identityText } from '#lib/condition/identity.ts'
@@ -7,6 +7,7 @@ import { MAX_DURATION_MS } from '#lib/time.ts'
 import { render } from '../run/evaluate.ts'
 import { sortedJson } from '../wait/hash.ts'
 import type { Program } from '../run/program.ts'
+import { hasEnrolled, selectActive, upsertEnrolment } from './enrolment-repository.ts'
 
 /** Characters of an enrolment key that are kept as they are: an index entry holds no more than 2,700 bytes. */
 const KEY_MAX_CHARS = 500
@@ -48,38 +49,10 @@ export async function decideEnrolment(
   const { reenter_after_ms, reenter_never = false } = enrolled.program.flow.settings.enrolment
   if (reenter_after_ms !== null) {
     const since = reenter_never ? null : new Date(enrolled.now.getTime() - reenter_after_ms)
-    if (await hasEnrolled(db, enrolled, key, since, own))
+    if (await hasEnrolled(db, { ...enrolled, key }, since, own))
       return { reason: 'reentered_too_soon', restarts: [] }
   }
   return decideWhileActive(db, enrolled, key)
-}
-
-/** @param since null: at any time. Executions are looked at, too: there may have been no rule when they started. */
-async function hasEnrolled(
-  db: Kysely<DB> | Transaction<DB>,
-  enrolled: Enrolled,
-  key: string,
-  since: Date | null,
-  own: string | null,
-): Promise<boolean> {
-  const { tenantId, flowId } = enrolled
-  const known = await db
-    .selectFrom('automation_enrolments')
-    .select('execution_id')
-    .where('tenant_id', '=', tenantId)
-    .where('flow_id', '=', flowId)
-    .where('key_hash', '=', keyHash(flowId, key))
-    .$if(since !== null, (query) => query.where('enrolled_at', '>', since))
-    .$if(own !== null, (query) => query.where('execution_id', '<>', own))
-    .executeTakeFirst()
-  if (known !== undefined) return true
-  const recent = await underKey(db, enrolled, key)
-    .where('status', '<>', 'skipped')
-    .$if(since !== null, (query) => query.where('created_at', '>', since))
-    .$if(own !== null, (query) => query.where('id', '<>', own))
-    .limit(1)
-    .execute()
-  return recent.length > 0
 }
 
 /** Remembers that an execution has started under a key, if the flow asks for that. The key is locked. */
@@ -91,21 +64,11 @@ export async function recordEnrolment(
 ): Promise<void> {
   const { reenter_after_ms, reenter_never = false } = program.flow.settings.enrolment
   if (key === null || reenter_after_ms === null) return
-  const row = {
-    execution_id: executionId,
-    enrolled_at: now,
-    expires_at: reenter_never ? null : new Date(now.getTime() + KEPT_MS),
-  }
-  await trx
-    .insertInto('automation_enrolments')
-    .values({ tenant_id: tenantId, flow_id: flowId, key_hash: keyHash(flowId, key), ...row })
-    .onConflict((conflict) => conflict.columns(['tenant_id', 'flow_id', 'key_hash']).doUpdateSet(row))
-    .execute()
-}
-
-/** Keys are people's addresses and numbers: what outlives their executions does not tell them. */
-function keyHash(flowId: string, key: string): Buffer {
-  return createHash('sha256').update(`${flowId} ${key}`).digest()
+  await upsertEnrolment(
+    trx,
+    { tenantId, flowId, key },
+    { executionId, now, expiresAt: reenter_never ? null : new Date(now.getTime() + KEPT_MS) },
+  )
 }
 
 /** The same for what is under the key now, whenever the last one started: a retry is no new enrolment. */
@@ -116,42 +79,11 @@ export async function decideWhileActive(
 ): Promise<EnrolmentDecision> {
   const { while_active } = enrolled.program.flow.settings.enrolment
   if (while_active === 'allow') return { reason: null, restarts: [] }
-  const active = await underKey(db, enrolled, key)
-    .where('status', 'in', ['queued', 'running', 'waiting'])
-    .execute()
+  const { tenantId, flowId } = enrolled
+  const active = await selectActive(db, { tenantId, flowId, key })
   if (active.length === 0) return { reason: null, restarts: [] }
   if (while_active === 'skip') return { reason: 'already_active', restarts: [] }
-  return { reason: null, restarts: active.map(({ id }) => id) }
-}
-
-/** Two starts under one key decide one after the other. */
-export async function lockKey(trx: Transaction<DB>, flowId: string, key: string): Promise<void> {
-  await sql`select pg_advisory_xact_lock(hashtextextended(${`${flowId} ${key}`}, 0))`.execute(trx)
-}
-
-function underKey(db: Kysely<DB> | Transaction<DB>, { tenantId, flowId }: Enrolled, key: string) {
-  return db
-    .selectFrom('automation_executions')
-    .select('id')
-    .where('tenant_id', '=', tenantId)
-    .where('flow_id', '=', flowId)
-    .where('key', '=', key)
-}
-
-/** Whether the event has started the flow already: it does not do so again. */
-export async function hasStarted(
-  db: Kysely<DB> | Transaction<DB>,
-  { tenantId, flowId, eventId }: { tenantId: string; flowId: string; eventId: string },
-): Promise<boolean> {
-  const row = await db
-    .selectFrom('automation_executions')
-    .select('id')
-    .where('tenant_id', '=', tenantId)
-    .where('flow_id', '=', flowId)
-    .where('event_id', '=', eventId)
-    .where('retry_of', 'is', null)
-    .executeTakeFirst()
-  return row !== undefined
+  return { reason: null, restarts: active }
 }
 
 function shortened(key: string): string {

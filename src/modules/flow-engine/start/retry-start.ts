@@ -1,21 +1,31 @@
-import { sql, type Transaction } from 'kysely'
-import type { BodyGone, DB, ExecutionStatus, TriggerKind } from '#db/schema.ts'
+import type { Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
 import { END, type StepId } from '#lib/flow/types.ts'
 import { newId } from '#lib/ids.ts'
 import { type SchemaViolation, validate } from '#lib/schema/safe/index.ts'
-import { cancelExecutions } from '../run/cancel.ts'
-import { ensureCursor, lockCursor } from '../match/cursor.ts'
-import { decideWhileActive, enrolmentKey, lockKey } from './enrolment.ts'
+import { cancelExecutions } from '../run/cancel-repository.ts'
+import { ensureCursor, lockCursor } from '../match/cursor-repository.ts'
+import { decideWhileActive, enrolmentKey } from './enrolment.ts'
+import { lockKey } from './enrolment-repository.ts'
 import { StepError } from '../run/evaluate.ts'
 import type { Program, ProgramCache } from '../run/program.ts'
-import { type DoneStep, planRetry, type PlanRefusal, type RetryPlan } from './retry-plan.ts'
-import type { StoredTrigger } from '../run/scope.ts'
+import { type PlanRefusal, planRetry, type RetryPlan } from './retry-plan.ts'
 import { executionRow, type StartRequest, startScope } from './starts.ts'
 import { endedIn, loopStep, resumedLoop } from './retry-loop.ts'
 import { type ExecutionState, initialState, type LoopState } from '../run/state.ts'
 import { insertWaits, type WaitKey } from '../wait/repository.ts'
 import { waitKey } from '../wait/waits.ts'
+import {
+  copySteps,
+  doneSteps,
+  findPublished,
+  insertRetry,
+  isRetried,
+  lockOriginal,
+  type Original,
+  selectLoopSteps,
+} from './retry-repository.ts'
 
 export interface RetryRequest {
   tenantId: string
@@ -143,16 +153,7 @@ async function resume(
   loop: LoopState,
 ): Promise<ResumedLoop> {
   const bodySteps = Object.keys(flow.steps).filter((step) => flow.steps[step]?.loop === loop.step)
-  const rows = await trx
-    .selectFrom('automation_steps')
-    .select(['number', 'step_id', 'iteration', 'port'])
-    .where('tenant_id', '=', tenantId)
-    .where('execution_id', '=', id)
-    .where('iteration', '<>', '')
-    .where('step_id', 'in', [...bodySteps, loop.step])
-    .where((eb) => eb.or([eb('status', '=', 'succeeded'), eb('port', '=', 'error')]))
-    .orderBy('number')
-    .execute()
+  const rows = await selectLoopSteps(trx, tenantId, id, [...bodySteps, loop.step])
   const done = rows.flatMap(({ port, ...row }) => (port === null ? [] : [{ ...row, port }]))
   // Handlers may have set variables since; the loop's items have those of when it began.
   const variables = loop.variables ?? state.main.variables
@@ -182,80 +183,15 @@ async function startAt(
   }
   const row = executionRow(start, id, key, null)
   const carried = plan.carried.length
-  await trx
-    .insertInto('automation_executions')
-    .values({
-      ...row,
-      // As text: numbers that JavaScript cannot hold stay what they are.
-      ...(sameTrigger && { trigger: original.trigger_text }),
-      state: writeJson(plan.state ?? initialState(plan.start, plan.variables, plan.caught)),
-      step_count: carried,
-      carried_steps: carried,
-      retry_of: original.id,
-    })
-    .execute()
+  await insertRetry(trx, original.id, carried, {
+    ...row,
+    // As text: numbers that JavaScript cannot hold stay what they are.
+    ...(sameTrigger && { trigger: original.trigger_text }),
+    state: writeJson(plan.state ?? initialState(plan.start, plan.variables, plan.caught)),
+  })
   await copySteps(trx, tenantId, { from: original.id, to: id }, plan.carried)
   await insertWaits(trx, { tenantId, executionId: id, stepId: '', iteration: '', purpose: 'cancel', keys })
   return { reason: null, id, version: start.version, from: plan.start, carried }
-}
-
-interface Original {
-  tenant_id: string
-  id: string
-  flow_id: string
-  version: number
-  status: ExecutionStatus
-  trigger_kind: TriggerKind
-  trigger: StoredTrigger
-  trigger_text: string
-  state: ExecutionState
-  causation_depth: number
-  body_gone: BodyGone | null
-}
-
-async function lockOriginal(
-  trx: Transaction<DB>,
-  tenantId: string,
-  id: string,
-): Promise<Original | undefined> {
-  const row = await trx
-    .selectFrom('automation_executions')
-    .select([
-      'tenant_id',
-      'id',
-      'flow_id',
-      'version',
-      'status',
-      'trigger_kind',
-      'trigger',
-      'state',
-      'causation_depth',
-      'body_gone',
-    ])
-    .select(sql<string>`trigger::text`.as('trigger_text'))
-    .where('tenant_id', '=', tenantId)
-    .where('id', '=', id)
-    .forUpdate()
-    .executeTakeFirst()
-  return row as unknown as Original | undefined
-}
-
-/** Retries that are under way count always: pressing the button twice is one wish. */
-async function isRetried(
-  trx: Transaction<DB>,
-  tenantId: string,
-  id: string,
-  once: boolean,
-): Promise<boolean> {
-  const retry = await trx
-    .selectFrom('automation_executions')
-    .select('id')
-    .where('tenant_id', '=', tenantId)
-    .where('retry_of', '=', id)
-    .$if(!once, (query) => query.where('status', 'in', ['queued', 'running', 'waiting']))
-    .limit(1)
-    .executeTakeFirst()
-  return retry !== undefined
 }
 
 async function chooseVersion(
@@ -264,13 +200,7 @@ async function chooseVersion(
   { tenantId, version: wanted }: RetryRequest,
   original: Original,
 ): Promise<{ program: Program; version: number } | { reason: 'flow_deleted' | 'version_missing' }> {
-  const flow = await trx
-    .selectFrom('automation_flows')
-    .select('published_version')
-    .where('tenant_id', '=', tenantId)
-    .where('id', '=', original.flow_id)
-    .where('deleted_at', 'is', null)
-    .executeTakeFirst()
+  const flow = await findPublished(trx, tenantId, original.flow_id)
   if (flow === undefined) return { reason: 'flow_deleted' }
   const version = wanted === 'same' ? original.version : flow.published_version
   const program = version === null ? null : await programs.find(tenantId, original.flow_id, version)
@@ -299,39 +229,4 @@ function stepToStartAt(
   if (from.at === 'start' || status === 'skipped') return flow.start
   const at = state.error?.step_id ?? state.main.step
   return status === 'completed' || at === END ? null : at
-}
-
-async function doneSteps(trx: Transaction<DB>, tenantId: string, executionId: string): Promise<DoneStep[]> {
-  return trx
-    .selectFrom('automation_steps')
-    .select((eb) => [
-      'number',
-      'step_id',
-      'type',
-      eb.case().when('type', '=', 'set').then(eb.ref('output')).else(null).end().as('output'),
-      'error',
-    ])
-    .where('tenant_id', '=', tenantId)
-    .where('execution_id', '=', executionId)
-    .where('iteration', '=', '')
-    .where((eb) => eb.or([eb('status', '=', 'succeeded'), eb('port', '=', 'error')]))
-    .orderBy('number')
-    .execute()
-}
-
-async function copySteps(
-  trx: Transaction<DB>,
-  tenantId: string,
-  execution: { from: string; to: string },
-  numbers: readonly number[],
-): Promise<void> {
-  if (numbers.length === 0) return
-  await sql`
-    insert into automation_steps (tenant_id, execution_id, number, step_id, iteration, type, status, port, input,
-      output, error, attempts, note, started_at, duration_ms)
-    select s.tenant_id, ${execution.to}::uuid, carried.place - 1, s.step_id, s.iteration, s.type, s.status, s.port,
-      s.input, s.output, s.error, s.attempts, s.note, s.started_at, s.duration_ms
-    from unnest(${[...numbers]}::int[]) with ordinality as carried (number, place)
-    join automation_steps s on s.tenant_id = ${tenantId} and s.execution_id = ${execution.from}
-      and s.number = carried.number`.execute(trx)
 }

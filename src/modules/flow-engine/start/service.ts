@@ -1,7 +1,8 @@
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { lockCursor } from '../match/cursor.ts'
-import { countRecentStarts, countTriggered, lockActive, selectRefused } from './rate-cap.ts'
+import { lockCursor } from '../match/cursor-repository.ts'
+import { countRecentStarts, selectRefused } from './start-repository.ts'
+import { countTriggered, lockActive } from '../run/flow-repository.ts'
 import { isSimpleStart, startExecution, type StartRequest, type StartResult, startSimple } from './starts.ts'
 
 /** What starts outside of the matcher look at before they start. */

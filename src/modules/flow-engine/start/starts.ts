@@ -1,14 +1,15 @@
-import { sql, type Transaction } from 'kysely'
+import type { Transaction } from 'kysely'
 import type { DB, TriggerKind } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import { derivedIdAt, derivedIdLike, newId, uuidTime } from '#lib/ids.ts'
 import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
-import { cancelExecutions } from '../run/cancel.ts'
-import { decideEnrolment, enrolmentKey, hasStarted, lockKey, recordEnrolment } from './enrolment.ts'
+import { cancelExecutions } from '../run/cancel-repository.ts'
+import { decideEnrolment, enrolmentKey, recordEnrolment } from './enrolment.ts'
+import { hasStarted, lockKey } from './enrolment-repository.ts'
 import { StepError } from '../run/evaluate.ts'
-import { findStart } from './rate-cap.ts'
+import { type ExecutionRow, findStart, insertExecution, insertExecutions } from './start-repository.ts'
 import type { Program } from '../run/program.ts'
 import type { StoredTrigger } from '../run/scope.ts'
 import { initialState } from '../run/state.ts'
@@ -100,7 +101,7 @@ export function isSimpleStart({ program, causationDepth, refused }: StartRequest
 }
 
 /**
- * In columns: a statement with a parameter for each value takes Postgres several times as long to parse as to carry out.
+ * Starts many executions by one statement.
  *
  * @param requests by one clock, of any tenants and kinds
  * @returns the flow of each one that has started, and how many rows say that one did not
@@ -111,24 +112,7 @@ export async function startSimple(
 ): Promise<{ started: string[]; skipped: number }> {
   const [first] = requests
   if (first === undefined) return { started: [], skipped: 0 }
-  const rows = requests.map(simpleRow)
-  const column = <Name extends keyof ExecutionRow>(name: Name): ExecutionRow[Name][] =>
-    rows.map((row) => row[name])
-  const { rows: inserted } = await sql<{ flow_id: string; status: string }>`
-    insert into automation_executions (tenant_id, id, flow_id, version, schema_version, status, reason, event_id, key,
-      start_key, trigger_kind, trigger, state, due_at, causation_depth, expires_at, created_at, finished_at)
-    select s.tenant_id, s.id, s.flow_id, s.version, ${FLOW_SCHEMA_VERSION}, s.status, s.reason, s.event_id, s.key,
-      s.start_key, s.trigger_kind, s.trigger, s.state, case when s.status = 'queued' then ${first.now}::timestamptz end,
-      s.causation_depth, s.expires_at, ${first.now}::timestamptz,
-      case when s.status = 'skipped' then ${first.now}::timestamptz end
-    from unnest(${column('tenant_id')}::uuid[], ${column('id')}::uuid[], ${column('flow_id')}::uuid[],
-      ${column('version')}::int[], ${column('event_id')}::uuid[], ${column('start_key')}::text[],
-      ${column('trigger_kind')}::text[], ${column('trigger')}::json[], ${column('state')}::json[],
-      ${column('causation_depth')}::smallint[], ${column('expires_at')}::timestamptz[], ${column('status')}::text[],
-      ${column('reason')}::text[], ${column('key')}::text[])
-      as s (tenant_id, id, flow_id, version, event_id, start_key, trigger_kind, trigger, state, causation_depth,
-        expires_at, status, reason, key)
-    on conflict do nothing returning flow_id, status`.execute(trx)
+  const inserted = await insertExecutions(trx, requests.map(simpleRow), first.now)
   const started = inserted.flatMap((row) => (row.status === 'queued' ? [row.flow_id] : []))
   return { started, skipped: inserted.length - started.length }
 }
@@ -159,15 +143,18 @@ function executionId({ tenantId, flowId, event, scheduledAt }: StartRequest): st
   return derivedIdAt(ms, `${name} schedule ${triggerId} ${ms}`)
 }
 
-type ExecutionRow = ReturnType<typeof executionRow>
-
 export interface Refusal {
   reason: string
   error: { step_id: string; code: string; message: string } | null
 }
 
 /** What a start stores. @param refused why it does not start; null: it does */
-export function executionRow(request: StartRequest, id: string, key: string | null, refused: Refusal | null) {
+export function executionRow(
+  request: StartRequest,
+  id: string,
+  key: string | null,
+  refused: Refusal | null,
+): ExecutionRow {
   const { program, event, now } = request
   return {
     tenant_id: request.tenantId,
@@ -175,7 +162,7 @@ export function executionRow(request: StartRequest, id: string, key: string | nu
     flow_id: request.flowId,
     version: request.version,
     schema_version: FLOW_SCHEMA_VERSION,
-    status: refused === null ? ('queued' as const) : ('skipped' as const),
+    status: refused === null ? 'queued' : 'skipped',
     reason: refused?.reason ?? null,
     error: refused?.error == null ? null : JSON.stringify(refused.error),
     event_id: event?.id ?? null,
@@ -190,18 +177,6 @@ export function executionRow(request: StartRequest, id: string, key: string | nu
     created_at: now,
     finished_at: refused === null ? null : now,
   }
-}
-
-/** @returns false if there was one already */
-async function insertExecution(trx: Transaction<DB>, row: ExecutionRow): Promise<boolean> {
-  const inserted = await trx
-    .insertInto('automation_executions')
-    .values(row)
-    // By flow and event, or by flow and start key.
-    .onConflict((conflict) => conflict.doNothing())
-    .returning('id')
-    .executeTakeFirst()
-  return inserted !== undefined
 }
 
 /** @param id of the execution; empty: there is none yet */

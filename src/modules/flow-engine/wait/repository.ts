@@ -3,6 +3,8 @@ import type { DB } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
 import type { ClaimedExecution } from '../run/execution-repository.ts'
 import type { StoredFilter } from './filter.ts'
+import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
+import type { FeedKey } from '../match/cursor-repository.ts'
 
 /** One alternative of a wait, its templates filled in. */
 export interface WaitKey {
@@ -198,4 +200,27 @@ export async function markReceived(
         due_at = case when e.status = 'waiting' then ${now} else e.due_at end
     from (select execution_id, count(*)::int as count from marked group by 1) n
     where e.tenant_id = ${tenantId} and e.id = n.execution_id`.execute(trx)
+}
+
+/** Returns the ids of events of these types between two places of the feed that still have a body, the latest first. */
+export async function selectLatestEvents(
+  db: Kysely<DB> | Transaction<DB>,
+  search: { tenantId: string; events: readonly string[]; sinceMs: number; after: FeedKey; until: FeedKey },
+  limit: number,
+): Promise<string[]> {
+  const { tenantId, events, sinceMs, after, until } = search
+  const rows = await db
+    .selectFrom('events')
+    .select('id')
+    .where('tenant_id', '=', tenantId)
+    .where('id', '>=', lowestIdAt(sinceMs - ID_CLOCK_SLACK_MS))
+    .where('received_at', '>=', new Date(sinceMs))
+    .where('event', 'in', events)
+    .where(sql<boolean>`(position, id) > (${after.position}::bigint, ${after.id}::uuid)`)
+    .where(sql<boolean>`(position, id) <= (${until.position}::bigint, ${until.id}::uuid)`)
+    .where('body', 'is not', null)
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute()
+  return rows.map(({ id }) => id)
 }

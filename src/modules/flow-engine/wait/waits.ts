@@ -1,21 +1,20 @@
-import { type Kysely, sql, type Transaction } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import pLimit from 'p-limit'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import type { EventMatch, StepId, WaitEventStep } from '#lib/flow/types.ts'
-import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import { StepBudget } from '#lib/step-budget.ts'
 import { type EventRow, selectEvents } from '#modules/event/index.ts'
-import { type FeedKey, lockCursor } from '../match/cursor.ts'
+import { type FeedKey, findCursor, FIRST, lockCursor } from '../match/cursor-repository.ts'
 import { render, StepError } from '../run/evaluate.ts'
 import type { ClaimedExecution } from '../run/execution-repository.ts'
 import { hashOfEvent, hashOfMatch, isMatchable, joinPaths } from './hash.ts'
 import type { Program } from '../run/program.ts'
 import { WAIT_STEPS } from '../match/receive.ts'
 import { meetsFilter, storedFilter } from './filter.ts'
-import { insertWaits, loadReceived, lockHeld, type WaitKey } from './repository.ts'
+import { insertWaits, loadReceived, lockHeld, selectLatestEvents, type WaitKey } from './repository.ts'
 
 /** The event that ended a wait, as the step's output. */
 export interface ReceivedEvent {
@@ -45,8 +44,6 @@ const LOOK_BACK_PAGE = 200
 /** An index entry holds no more than 2,700, with the event's type. */
 const MAX_PATHS_BYTES = 2_000
 const LAST: FeedKey = { position: '9223372036854775807', id: 'ffffffff-ffff-ffff-ffff-ffffffffffff' }
-const FIRST: FeedKey = { position: '-1', id: '00000000-0000-0000-0000-000000000000' }
-
 /**
  * Waits for events, without a gap. The matcher takes events from the feed up to its cursor; a registration holds the
  * cursor, so that it stands still meanwhile. What lies before the cursor the registration looks through itself, what
@@ -212,15 +209,6 @@ export async function receivedOf(
   return received
 }
 
-async function findCursor(db: Kysely<DB>, tenantId: string): Promise<FeedKey> {
-  const row = await db
-    .selectFrom('flow_cursors')
-    .select([sql<string>`position::text`.as('position'), 'event_id as id'])
-    .where('tenant_id', '=', tenantId)
-    .executeTakeFirst()
-  return row ?? FIRST
-}
-
 interface Search {
   tenantId: string
   keys: readonly WaitKey[]
@@ -265,21 +253,13 @@ async function lookBack(
   after: FeedKey,
   until: FeedKey,
 ): Promise<ReceivedEvent | null> {
-  const latest = await db
-    .selectFrom('events')
-    .select('id')
-    .where('tenant_id', '=', tenantId)
-    .where('id', '>=', lowestIdAt(sinceMs - ID_CLOCK_SLACK_MS))
-    .where('received_at', '>=', new Date(sinceMs))
-    .where('event', 'in', [...new Set(keys.map((key) => key.event))])
-    .where(sql<boolean>`(position, id) > (${after.position}::bigint, ${after.id}::uuid)`)
-    .where(sql<boolean>`(position, id) <= (${until.position}::bigint, ${until.id}::uuid)`)
-    .where('body', 'is not', null)
-    .orderBy('id', 'desc')
-    .limit(LOOK_BACK_MAX_EVENTS)
-    .execute()
-  const ids = latest.map(({ id }) => id).filter((id) => !seen.has(id))
-  ids.reverse()
+  const events = [...new Set(keys.map((key) => key.event))]
+  const latest = await selectLatestEvents(
+    db,
+    { tenantId, events, sinceMs, after, until },
+    LOOK_BACK_MAX_EVENTS,
+  )
+  const ids = latest.filter((id) => !seen.has(id)).reverse()
   for (let start = 0; start < ids.length; start += LOOK_BACK_PAGE) {
     for (const row of await selectEvents(db, tenantId, ids.slice(start, start + LOOK_BACK_PAGE))) {
       await loopShare.turn(tenantId)

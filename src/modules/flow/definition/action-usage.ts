@@ -1,8 +1,9 @@
-import { type Kysely, sql } from 'kysely'
+import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
 import { actionReferences } from '#lib/flow/index.ts'
 import type { ActionBreak, GoneAction } from '#modules/registry/index.ts'
+import { selectNaming } from './repository.ts'
 
 /** Flows of one answer at most: who removes an action of more than that knows enough. */
 const FLOWS_MAX = 200
@@ -17,6 +18,7 @@ export async function findActionUsage(
     db,
     tenantId,
     gone.map(({ actionType }) => actionType),
+    FLOWS_MAX,
   )
   const used = flows.map(({ id, name, status, definition, published }) => ({
     flow: { id, name, status },
@@ -30,27 +32,4 @@ export async function findActionUsage(
     )
     return users.length === 0 ? [] : [{ action_type: actionType, flows: users.map(({ flow }) => flow) }]
   })
-}
-
-/** By the text of their definitions: what it means is read from those few that have the name in them. */
-async function selectNaming(db: Kysely<DB>, tenantId: string, actionTypes: readonly string[]) {
-  return db
-    .selectFrom('automation_flows as f')
-    .leftJoin('automation_flow_versions as v', (join) =>
-      join
-        .onRef('v.tenant_id', '=', 'f.tenant_id')
-        .onRef('v.flow_id', '=', 'f.id')
-        .onRef('v.version', '=', 'f.published_version'),
-    )
-    .select(['f.id', 'f.name', 'f.status', 'f.definition', 'v.definition as published'])
-    .where('f.tenant_id', '=', tenantId)
-    .where('f.deleted_at', 'is', null)
-    .where(
-      sql<boolean>`exists (
-        select from unnest(${actionTypes}::text[]) as named (type)
-        where position('"' || named.type || '"' in f.definition || coalesce(v.definition, '')) > 0)`,
-    )
-    .orderBy('f.id')
-    .limit(FLOWS_MAX)
-    .execute()
 }

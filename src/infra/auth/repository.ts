@@ -67,3 +67,12 @@ async function noteUse(app: FastifyInstance, id: string): Promise<void> {
     app.log.debug({ err: (error as Error).message, key: id }, 'auth: use of a key not noted')
   }
 }
+
+/** Makes the tenant's row, if there is none yet. */
+export async function insertTenant(db: Kysely<DB>, id: string): Promise<void> {
+  await db
+    .insertInto('tenants')
+    .values({ id })
+    .onConflict((conflict) => conflict.column('id').doNothing())
+    .execute()
+}

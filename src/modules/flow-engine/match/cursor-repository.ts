@@ -92,3 +92,14 @@ export async function ensureCursor(db: Kysely<DB> | Transaction<DB>, tenantId: s
     where not exists (select from flow_cursors where tenant_id = ${tenantId})
     on conflict do nothing`.execute(db)
 }
+
+export async function findCursor(db: Kysely<DB>, tenantId: string): Promise<FeedKey> {
+  const row = await db
+    .selectFrom('flow_cursors')
+    .select([sql<string>`position::text`.as('position'), 'event_id as id'])
+    .where('tenant_id', '=', tenantId)
+    .executeTakeFirst()
+  return row ?? FIRST
+}
+
+export const FIRST: FeedKey = { position: '-1', id: '00000000-0000-0000-0000-000000000000' }

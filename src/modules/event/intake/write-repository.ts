@@ -1,3 +1,4 @@
+import type pg from 'pg'
 import { newId } from '#lib/ids.ts'
 import type { MatchedEvent } from './match.ts'
 import type { TenantPicture } from './snapshot.ts'
@@ -171,4 +172,10 @@ function rare(values: readonly (string | null)[]): string {
 
 function lines(values: readonly string[]): string {
   return values.join('\n')
+}
+
+/** Each statement is a transaction of its own, prepared once for each connection. */
+export function runOn(pool: pg.Pool): RunStatement {
+  return async (text, values) =>
+    (await pool.query<object>({ name: 'write_events', text, values: [...values] })).rows
 }

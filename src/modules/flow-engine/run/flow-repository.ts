@@ -1,43 +1,71 @@
-import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { flowsVersionRaised } from '#infra/tenant-versions.ts'
-import { lowestIdAt } from '#lib/id-range.ts'
 
-export const CAP_WINDOW_MS = 60_000
-/** A chain is no longer than the depth at which it is cut, and a little for chains that began under another limit. */
-const CHAIN_MAX = 16
+export async function readFlowName(trx: Transaction<DB>, tenantId: string, flowId: string): Promise<string> {
+  const { name } = await trx
+    .selectFrom('automation_flows')
+    .select('name')
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', flowId)
+    .executeTakeFirstOrThrow()
+  return name
+}
 
-/**
- * Executions that a flow has started within a minute, without retries; at most `most` are counted. What events and
- * schedules start counts at their time, however late it is started.
- *
- * @param at the end of the minute
- */
-export async function countRecentStarts(
-  db: Kysely<DB> | Transaction<DB>,
+/** Returns a flow's executions that have failed, or all that have started; the newest first. */
+export async function selectLatestExecutions(
+  trx: Transaction<DB>,
   tenantId: string,
   flowId: string,
-  most: number,
-  at: Date,
-): Promise<number> {
-  const { rows } = await sql<{ count: number }>`
-    select count(*) as count from (
-      ${recentStarts(sql`${tenantId}`, sql`${flowId}`, at)} limit ${most}
-    ) recent`.execute(db)
-  return rows[0]?.count ?? 0
+  { only, limit }: { only: 'failed' | 'started'; limit: number },
+) {
+  return trx
+    .selectFrom('automation_executions')
+    .select(['id', 'status', 'reason', 'event_id', 'error'])
+    .where('tenant_id', '=', tenantId)
+    .where('flow_id', '=', flowId)
+    .where('status', only === 'failed' ? '=' : '<>', only === 'failed' ? 'failed' : 'skipped')
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute()
 }
 
-/** What counts against the cap, of one flow: whoever does again what failed does not start anew. */
-function recentStarts(
-  tenantId: RawBuilder<unknown>,
-  flowId: RawBuilder<unknown>,
-  at: Date,
-): RawBuilder<unknown> {
-  return sql`
-    select from automation_executions
-    where tenant_id = ${tenantId} and flow_id = ${flowId} and status <> 'skipped' and retry_of is null
-      and id >= ${lowestIdAt(at.getTime() - CAP_WINDOW_MS)}`
+/** Counts one more failure in a row, and pauses an active flow that has so many. @returns whether it has paused it */
+export async function countFailure(
+  trx: Transaction<DB>,
+  tenantId: string,
+  flowId: string,
+  pauseAfter: number,
+): Promise<boolean> {
+  const { rows } = await sql<{ paused: boolean }>`
+    with before as (
+      select id, status, consecutive_failures + 1 as failures from automation_flows
+      where tenant_id = ${tenantId} and id = ${flowId} for update
+    ), counted as (
+      update automation_flows f
+      set consecutive_failures = b.failures,
+          status = case when b.status = 'active' and b.failures >= ${pauseAfter} then 'paused' else b.status end,
+          status_reason = case when b.status = 'active' and b.failures >= ${pauseAfter} then 'failing' else f.status_reason end,
+          off_since = case when b.status = 'active' and b.failures >= ${pauseAfter} then clock_timestamp() else f.off_since end
+      from before b where f.tenant_id = ${tenantId} and f.id = b.id
+      returning f.status, b.status as previous
+    )
+    select status = 'paused' and previous = 'active' as paused from counted`.execute(trx)
+  return rows[0]?.paused === true
 }
+
+export async function forgetFailures(db: Kysely<DB>, tenantId: string, flowId: string): Promise<void> {
+  await db
+    .updateTable('automation_flows')
+    .set({ consecutive_failures: 0 })
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', flowId)
+    .where('consecutive_failures', '>', 0)
+    .execute()
+}
+
+/** A chain is no longer than the depth at which it is cut, and a little for chains that began under another limit. */
+const CHAIN_MAX = 16
 
 /** Whether the flow is active; it stays so until the transaction ends. */
 export async function lockActive(trx: Transaction<DB>, tenantId: string, flowId: string): Promise<boolean> {
@@ -50,47 +78,6 @@ export async function lockActive(trx: Transaction<DB>, tenantId: string, flowId:
     .forNoKeyUpdate()
     .executeTakeFirst()
   return row?.status === 'active'
-}
-
-/** What has started under a start key. `trigger` is the text of the row: what was given to the start. */
-export async function findStart(
-  db: Kysely<DB> | Transaction<DB>,
-  tenantId: string,
-  flowId: string,
-  startKey: string,
-): Promise<{ id: string; isSkipped: boolean; reason: string | null; trigger: string } | undefined> {
-  const row = await db
-    .selectFrom('automation_executions')
-    .select(['id', 'status', 'reason', sql<string>`trigger::text`.as('trigger')])
-    .where('tenant_id', '=', tenantId)
-    .where('flow_id', '=', flowId)
-    .where('start_key', '=', startKey)
-    .executeTakeFirst()
-  if (row === undefined) return undefined
-  const isSkipped = row.status === 'skipped'
-  return { id: row.id, isSkipped, reason: isSkipped ? row.reason : null, trigger: row.trigger }
-}
-
-/** Flows that may not start now, whatever their enrolment says, by id. */
-export async function selectRefused(
-  db: Kysely<DB> | Transaction<DB>,
-  flows: readonly { tenantId: string; flowId: string }[],
-  most: number,
-  now: Date,
-): Promise<Map<string, 'halted' | 'rate_cap'>> {
-  const { rows } = await sql<{ flow_id: string; halted: boolean }>`
-    select w.flow_id, c.halted_at is not null as halted
-    from unnest(${flows.map(({ tenantId }) => tenantId)}::uuid[], ${flows.map(({ flowId }) => flowId)}::uuid[])
-      as w (tenant_id, flow_id)
-    left join flow_cursors c on c.tenant_id = w.tenant_id
-    cross join lateral (
-      select count(*) as count from (
-        ${recentStarts(sql`w.tenant_id`, sql`w.flow_id`, now)}
-        limit ${most}
-      ) recent
-    ) counted
-    where c.halted_at is not null or counted.count >= ${most}`.execute(db)
-  return new Map(rows.map((row) => [row.flow_id, row.halted ? 'halted' : 'rate_cap']))
 }
 
 export async function countTriggered(

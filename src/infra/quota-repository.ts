@@ -1,0 +1,48 @@
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
+import type { DB } from '#db/schema.ts'
+
+/** What is counted in the database. */
+export type StockQuota = 'plugins' | 'filter_bytes' | 'keys' | 'active_flows' | 'active_flow_bytes'
+
+/** Returns what was set for a tenant; undefined or null: nothing. */
+export async function findQuotas(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<unknown> {
+  const row = await db.selectFrom('tenants').select('quotas').where('id', '=', tenantId).executeTakeFirst()
+  return row?.quotas
+}
+
+/** The same, and locks the tenant's row: those that change what is counted come one after the other. */
+export async function lockQuotas(trx: Transaction<DB>, tenantId: string): Promise<unknown> {
+  const row = await trx
+    .selectFrom('tenants')
+    .select('quotas')
+    .where('id', '=', tenantId)
+    .forNoKeyUpdate()
+    .executeTakeFirst()
+  return row?.quotas
+}
+
+/** How much of it a tenant has. */
+export async function measure(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  quota: StockQuota,
+): Promise<number> {
+  const { rows } = await sql<{ used: number }>`select ${MEASURES[quota](tenantId)} as used`.execute(db)
+  return rows[0]?.used ?? 0
+}
+
+const ACTIVE = sql`f.status = 'active' and f.deleted_at is null and f.published_version is not null`
+
+const MEASURES: Readonly<Record<StockQuota, (tenantId: string) => RawBuilder<number>>> = {
+  plugins: (id) => sql`(select count(*) from plugins where tenant_id = ${id} and deleted_at is null)`,
+  filter_bytes: (id) => sql`(select coalesce(sum(octet_length(subscriptions::text)), 0)
+    from plugins where tenant_id = ${id} and deleted_at is null)`,
+  keys: (id) => sql`(select count(*) from api_keys
+    where tenant_id = ${id} and revoked_at is null and (expires_at is null or expires_at > now()))`,
+  active_flows: (id) =>
+    sql`(select count(*) from automation_flows f where f.tenant_id = ${id} and ${ACTIVE})`,
+  active_flow_bytes: (id) => sql`(select coalesce(sum(octet_length(v.flow::text)), 0)
+    from automation_flows f join automation_flow_versions v
+      on v.tenant_id = f.tenant_id and v.flow_id = f.id and v.version = f.published_version
+    where f.tenant_id = ${id} and ${ACTIVE})`,
+}

@@ -1,0 +1,144 @@
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
+import type { DB, TriggerKind } from '#db/schema.ts'
+import { lowestIdAt } from '#lib/id-range.ts'
+import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
+
+export const CAP_WINDOW_MS = 60_000
+
+/**
+ * Executions that a flow has started within a minute, without retries; at most `most` are counted. What events and
+ * schedules start counts at their time, however late it is started.
+ *
+ * @param at the end of the minute
+ */
+export async function countRecentStarts(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  flowId: string,
+  most: number,
+  at: Date,
+): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) as count from (
+      ${recentStarts(sql`${tenantId}`, sql`${flowId}`, at)} limit ${most}
+    ) recent`.execute(db)
+  return rows[0]?.count ?? 0
+}
+
+/** What counts against the cap, of one flow: whoever does again what failed does not start anew. */
+function recentStarts(
+  tenantId: RawBuilder<unknown>,
+  flowId: RawBuilder<unknown>,
+  at: Date,
+): RawBuilder<unknown> {
+  return sql`
+    select from automation_executions
+    where tenant_id = ${tenantId} and flow_id = ${flowId} and status <> 'skipped' and retry_of is null
+      and id >= ${lowestIdAt(at.getTime() - CAP_WINDOW_MS)}`
+}
+
+/** What has started under a start key. `trigger` is the text of the row: what was given to the start. */
+export async function findStart(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  flowId: string,
+  startKey: string,
+): Promise<{ id: string; isSkipped: boolean; reason: string | null; trigger: string } | undefined> {
+  const row = await db
+    .selectFrom('automation_executions')
+    .select(['id', 'status', 'reason', sql<string>`trigger::text`.as('trigger')])
+    .where('tenant_id', '=', tenantId)
+    .where('flow_id', '=', flowId)
+    .where('start_key', '=', startKey)
+    .executeTakeFirst()
+  if (row === undefined) return undefined
+  const isSkipped = row.status === 'skipped'
+  return { id: row.id, isSkipped, reason: isSkipped ? row.reason : null, trigger: row.trigger }
+}
+
+/** Flows that may not start now, whatever their enrolment says, by id. */
+export async function selectRefused(
+  db: Kysely<DB> | Transaction<DB>,
+  flows: readonly { tenantId: string; flowId: string }[],
+  most: number,
+  now: Date,
+): Promise<Map<string, 'halted' | 'rate_cap'>> {
+  const { rows } = await sql<{ flow_id: string; halted: boolean }>`
+    select w.flow_id, c.halted_at is not null as halted
+    from unnest(${flows.map(({ tenantId }) => tenantId)}::uuid[], ${flows.map(({ flowId }) => flowId)}::uuid[])
+      as w (tenant_id, flow_id)
+    left join flow_cursors c on c.tenant_id = w.tenant_id
+    cross join lateral (
+      select count(*) as count from (
+        ${recentStarts(sql`w.tenant_id`, sql`w.flow_id`, now)}
+        limit ${most}
+      ) recent
+    ) counted
+    where c.halted_at is not null or counted.count >= ${most}`.execute(db)
+  return new Map(rows.map((row) => [row.flow_id, row.halted ? 'halted' : 'rate_cap']))
+}
+
+/** What a start stores; JSON as text. */
+export interface ExecutionRow {
+  tenant_id: string
+  id: string
+  flow_id: string
+  version: number
+  schema_version: number
+  status: 'queued' | 'skipped'
+  reason: string | null
+  error: string | null
+  event_id: string | null
+  trigger_kind: TriggerKind
+  trigger: string
+  key: string | null
+  start_key: string | null
+  state: string
+  due_at: Date | null
+  causation_depth: number
+  expires_at: Date
+  created_at: Date
+  finished_at: Date | null
+}
+
+/**
+ * In columns: a statement with a parameter for each value takes Postgres several times as long to parse as to carry out.
+ *
+ * @returns those that were not there yet
+ */
+export async function insertExecutions(
+  trx: Transaction<DB>,
+  rows: readonly ExecutionRow[],
+  now: Date,
+): Promise<{ flow_id: string; status: string }[]> {
+  const column = <Name extends keyof ExecutionRow>(name: Name): ExecutionRow[Name][] =>
+    rows.map((row) => row[name])
+  const { rows: inserted } = await sql<{ flow_id: string; status: string }>`
+    insert into automation_executions (tenant_id, id, flow_id, version, schema_version, status, reason, event_id, key,
+      start_key, trigger_kind, trigger, state, due_at, causation_depth, expires_at, created_at, finished_at)
+    select s.tenant_id, s.id, s.flow_id, s.version, ${FLOW_SCHEMA_VERSION}, s.status, s.reason, s.event_id, s.key,
+      s.start_key, s.trigger_kind, s.trigger, s.state, case when s.status = 'queued' then ${now}::timestamptz end,
+      s.causation_depth, s.expires_at, ${now}::timestamptz,
+      case when s.status = 'skipped' then ${now}::timestamptz end
+    from unnest(${column('tenant_id')}::uuid[], ${column('id')}::uuid[], ${column('flow_id')}::uuid[],
+      ${column('version')}::int[], ${column('event_id')}::uuid[], ${column('start_key')}::text[],
+      ${column('trigger_kind')}::text[], ${column('trigger')}::json[], ${column('state')}::json[],
+      ${column('causation_depth')}::smallint[], ${column('expires_at')}::timestamptz[], ${column('status')}::text[],
+      ${column('reason')}::text[], ${column('key')}::text[])
+      as s (tenant_id, id, flow_id, version, event_id, start_key, trigger_kind, trigger, state, causation_depth,
+        expires_at, status, reason, key)
+    on conflict do nothing returning flow_id, status`.execute(trx)
+  return inserted
+}
+
+/** @returns false if there was one already */
+export async function insertExecution(trx: Transaction<DB>, row: ExecutionRow): Promise<boolean> {
+  const inserted = await trx
+    .insertInto('automation_executions')
+    .values(row)
+    // By flow and event, or by flow and start key.
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('id')
+    .executeTakeFirst()
+  return inserted !== undefined
+}
