@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { selectLiveKeys } from '#infra/auth/key-lookup.ts'
+import { selectLiveKeys } from '#infra/auth/repository.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
 import { EventStream } from './event-stream.ts'
 import { type ExecutionRow, isActive, selectWatched } from '../read/repository.ts'
