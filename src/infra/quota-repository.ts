@@ -2,7 +2,8 @@ import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 
 /** What is counted in the database. */
-export type StockQuota = 'plugins' | 'filter_bytes' | 'keys' | 'active_flows' | 'active_flow_bytes'
+export type StockQuota =
+  'plugins' | 'filter_bytes' | 'keys' | 'active_flows' | 'active_flow_bytes' | 'waiting_executions'
 
 /** Returns what was set for a tenant; undefined or null: nothing. */
 export async function findQuotas(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<unknown> {
@@ -45,4 +46,6 @@ const MEASURES: Readonly<Record<StockQuota, (tenantId: string) => RawBuilder<num
     from automation_flows f join automation_flow_versions v
       on v.tenant_id = f.tenant_id and v.flow_id = f.id and v.version = f.published_version
     where f.tenant_id = ${id} and ${ACTIVE})`,
+  waiting_executions: (id) => sql`(select count(*) from automation_executions
+    where tenant_id = ${id} and status in ('queued', 'waiting'))`,
 }

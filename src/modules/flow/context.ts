@@ -10,7 +10,7 @@ import type { RegistryService } from '#modules/registry/index.ts'
 export interface FlowContext {
   db: Kysely<DB>
   registry: Pick<RegistryService, 'snapshot'>
-  engine: Pick<FlowEngineService, 'start' | 'findProgram' | 'cancel' | 'simulate'>
+  engine: Pick<FlowEngineService, 'start' | 'isFull' | 'findProgram' | 'cancel' | 'simulate'>
   triggers: FlowTriggerService
   signals: Signals
   egress: Pick<Egress, 'checkText'>
