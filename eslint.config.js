@@ -82,6 +82,16 @@ const SQL = [
   message: 'SQL stands in *repository.ts: make it a function of the repository of its subject.',
 }))
 
+/** One way to mount routes (docs/architecture.md): what a file of routes changes in its scope stays there. */
+const MOUNTING = [
+  'CallExpression[callee.name=/Routes$/][arguments.0.name!="routes"]',
+  'CallExpression[callee.property.name="register"] > Identifier[name=/Routes$/]',
+].map((selector) => ({
+  selector,
+  message:
+    'Mount routes in a scope of their own: await app.register(async (routes) => keyRoutes(routes, ctx)).',
+}))
+
 const WEB_FRAMEWORK = ['fastify', 'fastify-plugin'].map((name) => ({
   name,
   message: 'Services and repositories never see a request: take what they need as parameters.',
@@ -191,7 +201,7 @@ export default tseslint.config(
   {
     files: ['src/**/*.ts'],
     ignores: ['src/infra/tenant-versions.ts'],
-    rules: { 'no-restricted-syntax': ['error', ...VERSION_WRITES, ...SQL] },
+    rules: { 'no-restricted-syntax': ['error', ...VERSION_WRITES, ...SQL, ...MOUNTING] },
   },
   {
     files: ['src/**/*repository.ts', ...SQL_HOLDERS],

@@ -13,6 +13,11 @@ const UNAVAILABLE_SYSTEM_ERRORS: ReadonlySet<string> = new Set([
   'ENETUNREACH',
   'ENOTFOUND',
   'EAI_AGAIN',
+  // This process has as many files open as it may, or the host has no port or buffer left.
+  'EMFILE',
+  'ENFILE',
+  'ENOBUFS',
+  'EADDRNOTAVAIL',
 ])
 
 /** What pg and pg-pool say without a code. */

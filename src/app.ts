@@ -16,7 +16,9 @@ import db from '#infra/db.ts'
 import edge, { buildSerializer, buildValidator } from '#infra/http/edge.ts'
 import egress, { type EgressOptions } from '#infra/egress/index.ts'
 import health from '#infra/health.ts'
+import clock from '#infra/clock.ts'
 import openWriters from '#infra/open-writers.ts'
+import connectionLimit from '#infra/http/connection-limit.ts'
 import loadShedding, { shedHeavy } from '#infra/http/load-shedding.ts'
 import metrics from '#infra/metrics.ts'
 import openapi from '#infra/http/openapi.ts'
@@ -161,6 +163,8 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(health)
   await app.register(metrics)
   await app.register(openWriters)
+  await app.register(clock)
+  await app.register(connectionLimit, {})
   await app.register(background, {
     runs: config.roles.worker,
     stuckAfterMs: config.background.stuckAfterMs,

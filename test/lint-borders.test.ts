@@ -104,6 +104,18 @@ const refused: [sentence: string, file: string, text: string, rules: string[]][]
     SYNTAX,
   ],
   ['the composition asks the database', 'src/app.ts', `export const x = app.db.selectFrom('events')`, SYNTAX],
+  [
+    'a module mounts routes in its own scope',
+    'src/modules/key/index.ts',
+    'export const x = keyRoutes(app, ctx)',
+    SYNTAX,
+  ],
+  [
+    'a module mounts routes as a plugin',
+    'src/modules/key/index.ts',
+    'export const x = app.register(keyRoutes, ctx)',
+    SYNTAX,
+  ],
   ['lib uses a database driver', 'src/lib/x.ts', `import pg from 'pg'`, IMPORTS],
   ['lib uses Fastify', 'src/lib/x.ts', `import fp from 'fastify-plugin'`, IMPORTS],
   ['infra imports a module', 'src/infra/x.ts', `import '#modules/tenant/index.ts'`, BOUNDARIES],
@@ -227,6 +239,11 @@ const allowed: [sentence: string, file: string, text: string][] = [
     'a repository uses Kysely and db',
     'src/modules/key/repository.ts',
     `import 'kysely'\nimport type { DB } from '#db/schema.ts'`,
+  ],
+  [
+    'a module mounts routes in a scope of their own',
+    'src/modules/key/index.ts',
+    'export const x = app.register(async (routes) => keyRoutes(routes, ctx))',
   ],
   [
     'a repository asks the database in every way',

@@ -134,3 +134,29 @@ t.test('files that import each other, or nobody, are refused by npm run check:im
     'no-orphans alone.ts',
   ])
 })
+
+t.test('docs/architecture.md names places that there are, and every table', async (t) => {
+  const text = await readFile(join(ROOT, 'docs/architecture.md'), 'utf8')
+  const files: string[] = []
+  for (const folder of FOLDERS) {
+    for await (const file of glob('**/*', { cwd: join(ROOT, folder) })) files.push(`/${folder}/${file}`)
+  }
+  const places = [...text.matchAll(/`([\w.-]+(?:\/[\w.-]+)+|[\w-]+\.ts)`/g)].map(([, place = '']) => place)
+  t.ok(places.length > 100)
+  // A path such as start/starts.ts is told below the folder that the sentence is about.
+  const isThere = (place: string): boolean => files.some((file) => file.endsWith(`/${place}`))
+  t.strictSame(
+    places.filter((place) => !isThere(place)),
+    [],
+  )
+
+  const generated = await readFile(join(ROOT, 'db/generated.ts'), 'utf8')
+  const [, tables = ''] = /export interface DB \{\n([^}]*)\}/.exec(generated) ?? []
+  const names = [...tables.matchAll(/^ {2}(\w+):/gm)].map(([, name = '']) => name)
+  t.ok(names.length > 20)
+  const [, section = ''] = text.split('\n## Tables\n')
+  t.strictSame(
+    names.filter((name) => !section.includes(`\`${name}\``)),
+    [],
+  )
+})

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { describeVariables, readEnvironment } from './environment.ts'
+import { openFilesLimit } from '#lib/open-files.ts'
 
 export { environmentVariables } from './environment.ts'
 
@@ -184,7 +185,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
       retrySchedule: schedule,
       leaseMs: values.LEASE_MS,
       pollMs: values.POLL_MS,
-      maxInFlight: values.MAX_IN_FLIGHT,
+      maxInFlight: Math.min(values.MAX_IN_FLIGHT, attemptsAtOnce(openFilesLimit())),
       maxInFlightPerPlugin: values.MAX_IN_FLIGHT_PER_PLUGIN,
       maxInFlightCeiling: values.MAX_IN_FLIGHT_CEILING,
       disableAfterHours: values.DISABLE_AFTER_HOURS,
@@ -310,4 +311,9 @@ function deepFreeze<T extends object>(value: T): T {
     if (typeof inner === 'object' && inner !== null && !Buffer.isBuffer(inner)) deepFreeze(inner as object)
   }
   return Object.freeze(value)
+}
+
+/** A quarter of the files that may be open: an attempt is a socket, and requests and the database need some, too. */
+function attemptsAtOnce(openFiles: number | null): number {
+  return openFiles === null ? Infinity : Math.max(1, Math.floor(openFiles / 4))
 }

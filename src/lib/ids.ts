@@ -1,4 +1,5 @@
 import { hash, randomUUIDv7 } from 'node:crypto'
+import { clockGeneration, clockOffsetMs, now } from './clock.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 /** Where the version digit stands in a UUID's text. */
@@ -7,13 +8,29 @@ const VERSION_AT = 14
 /** How much of a UUIDv7's text is its time, its version, and what orders ids of one millisecond. */
 const TIMED = 18
 
-let last = ''
+/** Before it stands the time of a UUIDv7. */
+const TIME_END = 13
 
-/** A UUIDv7. Ids of one process sort in the order in which they were minted; those of several only by millisecond. */
+let last = ''
+let lastGeneration = clockGeneration()
+
+/**
+ * A UUIDv7 of the database's clock. Ids of one process sort in the order in which they were minted, unless another clock
+ * counts meanwhile; those of several only by millisecond.
+ */
 export function newId(): string {
-  const id = randomUUIDv7()
+  const id = clockOffsetMs() === 0 ? randomUUIDv7() : withTime(randomUUIDv7(), now())
+  if (lastGeneration !== clockGeneration()) {
+    lastGeneration = clockGeneration()
+    last = ''
+  }
   last = id > last ? id : successorOf(last)
   return last
+}
+
+function withTime(id: string, ms: number): string {
+  const hex = Math.trunc(ms).toString(16).padStart(12, '0')
+  return `${hex.slice(0, 8)}-${hex.slice(8)}${id.slice(TIME_END)}`
 }
 
 /** Where the last group of a UUID's text begins: 48 random bits. */
@@ -24,13 +41,9 @@ const TAIL_MAX = 2 ** 48 - 1
 function successorOf(id: string): string {
   const tail = Number.parseInt(id.slice(TAIL_AT), 16)
   if (tail < TAIL_MAX) return id.slice(0, TAIL_AT) + (tail + 1).toString(16).padStart(12, '0')
-  let next = randomUUIDv7()
-  while (next <= id) next = randomUUIDv7()
-  return next
+  // Not by waiting for the clock: another one may count meanwhile.
+  return withTime(randomUUIDv7(), uuidTime(id).getTime() + 1)
 }
-
-/** Before it stands the time of a UUIDv7. */
-const TIME_END = 13
 
 /**
  * A UUIDv8 (RFC 9562) made of the name's SHA-256: the same name, the same id. It sorts with the ids of the time of

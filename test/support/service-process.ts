@@ -40,6 +40,8 @@ export interface ServiceOptions {
   env?: Record<string, string>
   /** For a process that takes another one's place. Default: a free one. */
   port?: number
+  /** How many files and sockets it may have open. Default: as many as this process. */
+  openFiles?: number
   /** The checkout to run. Default: this one. */
   root?: string
 }
@@ -48,7 +50,10 @@ export interface ServiceOptions {
 export async function startService(t: Test, options: ServiceOptions): Promise<ServiceProcess> {
   const port = options.port ?? (await findFreePort())
   const url = `http://127.0.0.1:${port}`
-  const child = spawn(process.execPath, [join(options.root ?? ROOT, 'src/server.ts')], {
+  const program = [process.execPath, join(options.root ?? ROOT, 'src/server.ts')]
+  const limited = ['/bin/sh', '-c', `ulimit -n ${options.openFiles}; exec "$0" "$@"`, ...program]
+  const [command = '', ...args] = options.openFiles === undefined ? program : limited
+  const child = spawn(command, args, {
     // Not the checkout: a developer's .env is no part of a test.
     cwd: tmpdir(),
     env: {

@@ -1,6 +1,6 @@
-import underPressure from '@fastify/under-pressure'
 import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { LoopDelay } from '#lib/async/loop-delay.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import { overloaded } from './problems.ts'
 
@@ -42,16 +42,18 @@ export default fp(
     })
     const { allAtDelayMs = ALL_AT_DELAY_MS } = options
     app.decorateRequest('isUnderPressure', false)
-    await app.register(underPressure, {
-      maxEventLoopDelay: options.maxEventLoopDelayMs ?? MAX_EVENT_LOOP_DELAY_MS,
-      sampleInterval: options.sampleMs ?? SAMPLE_MS,
-      pressureHandler: (request, _reply, _type, delayMs) => {
-        if (request.routeOptions.config.operation === true || performance.now() < warmUntil) return
-        // Infinite where the loop was blocked for the whole of a sample, which says not for how long.
-        const isTooLong = Number.isFinite(delayMs) && (delayMs ?? 0) > allAtDelayMs
-        if (!loopShare.isBusy || isTooLong) throw overloaded()
-        request.isUnderPressure = true
-      },
+    const { maxEventLoopDelayMs = MAX_EVENT_LOOP_DELAY_MS, sampleMs = SAMPLE_MS } = options
+    const delay = new LoopDelay(sampleMs)
+    app.addHook('onClose', async () => delay.stop())
+    app.addHook('onRequest', (request, _reply, done) => {
+      const isOperation = request.routeOptions.config.operation === true
+      if (delay.ms <= maxEventLoopDelayMs || isOperation || performance.now() < warmUntil) {
+        done()
+        return
+      }
+      const isTooLong = Number.isFinite(delay.ms) && delay.ms > allAtDelayMs
+      request.isUnderPressure = true
+      done(!loopShare.isBusy || isTooLong ? overloaded() : undefined)
     })
   },
   { name: 'load-shedding', dependencies: ['problems'] },

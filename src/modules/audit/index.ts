@@ -9,5 +9,5 @@ import { AuditLogEntry, AuditLogPage } from './schemas.ts'
 export default async function auditModule(app: FastifyInstance): Promise<void> {
   app.apiDocument.addTag('audit', 'Who changed what')
   for (const schema of [AuditLogEntry, AuditLogPage]) app.addSchema(schema)
-  auditRoutes(app, { db: app.db })
+  await app.register(async (routes) => auditRoutes(routes, { db: app.db }))
 }

@@ -40,12 +40,14 @@ export default async function capabilityModule(app: FastifyInstance): Promise<vo
     load: (tenantId) => loadCapabilityPicture(app.db, tenantId),
     maxWeight: CACHE_MAX_BYTES,
   })
-  capabilityRoutes(app, {
-    ctx: { db: app.db, egress, deliveries, checkShape },
-    cache,
-    actionsOf: (tenantId) => registry.actions(tenantId),
-    breaksOf: (tenantId, plugin, removed) => registry.breaksOf(tenantId, plugin, removed),
-  })
+  await app.register(async (routes) =>
+    capabilityRoutes(routes, {
+      ctx: { db: app.db, egress, deliveries, checkShape },
+      cache,
+      actionsOf: (tenantId) => registry.actions(tenantId),
+      breaksOf: (tenantId, plugin, removed) => registry.breaksOf(tenantId, plugin, removed),
+    }),
+  )
 
   const ctx: CapabilityContext = { db: app.workerDb, egress, deliveries, checkShape }
   const loop = new JobLoop({

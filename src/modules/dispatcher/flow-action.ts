@@ -1,3 +1,4 @@
+import { now } from '#lib/clock.ts'
 import { derivedId, newId } from '#lib/ids.ts'
 import { acceptInvocation } from './completion/accept-repository.ts'
 import { callAction } from './dispatch/call.ts'
@@ -52,7 +53,7 @@ async function runPlanned(
   const startedAt = performance.now()
   const outcome = await callAction(
     ctx,
-    { tenantId, invocationId: id, claimedAt: Date.now() * 1_000, lease: null },
+    { tenantId, invocationId: id, claimedAt: Math.floor(now()) * 1_000, lease: null },
     planned,
   )
   const result = toResult(planned, id, outcome, Math.round(performance.now() - startedAt))

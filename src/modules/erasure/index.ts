@@ -30,7 +30,7 @@ export default async function erasureModule(
   app.apiDocument.addTag('erasures', "Forgetting one customer's data")
   for (const schema of [NewErasure, Erasure, ErasurePage]) app.addSchema(schema)
   const { secretBox } = app
-  erasureRoutes(app, { db: app.db, secretBox, signals: app.signals })
+  await app.register(async (routes) => erasureRoutes(routes, { db: app.db, secretBox, signals: app.signals }))
 
   const ctx = {
     db: app.workerDb,

@@ -12,6 +12,12 @@ export const eventTooLarge = defineProblem(
   'The event is too large',
   'One event is at most 1 MiB of JSON; send a link to what is larger.',
 )
+export const tooManyDeliveries = defineProblem(
+  'too_many_deliveries',
+  413,
+  'The request would make too many deliveries',
+  'Each event makes one for every plugin that is subscribed to it. Send the events in halves.',
+)
 export const eventTypeForbidden = defineProblem(
   'event_type_forbidden',
   403,

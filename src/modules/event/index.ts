@@ -83,9 +83,9 @@ export default fp(
     app.apiDocument.addTag('events', 'Intake, the feed and the catalogue of event types')
     app.decorate('events', events)
     for (const schema of [...INTAKE_SCHEMAS, ...FEED_SCHEMAS, ...TYPE_SCHEMAS]) app.addSchema(schema)
-    await app.register(intakeRoutes, { events })
-    eventRoutes(app, { db: app.db, signals: app.signals })
-    typeRoutes(app, { db: app.db })
+    await app.register(async (routes) => intakeRoutes(routes, { events }))
+    await app.register(async (routes) => eventRoutes(routes, { db: app.db, signals: app.signals }))
+    await app.register(async (routes) => typeRoutes(routes, { db: app.db }))
   },
   { name: 'events', dependencies: ['db', 'signals', 'metrics', 'auth', 'quotas'] },
 )

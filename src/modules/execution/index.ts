@@ -42,9 +42,9 @@ export default async function executionModule(app: FastifyInstance): Promise<voi
   for (const schema of SCHEMAS) app.addSchema(schema)
   const ctx: ExecutionContext = { db: app.db, signals: app.signals, flowEngine: app.flowEngine }
   const streams = new ExecutionStreams({ db: app.db, log: app.log })
-  executionRoutes(app, ctx)
-  bulkRoutes(app, ctx)
-  streamRoutes(app, ctx, streams)
+  await app.register(async (routes) => executionRoutes(routes, ctx))
+  await app.register(async (routes) => bulkRoutes(routes, ctx))
+  await app.register(async (routes) => streamRoutes(routes, ctx, streams))
   app.signals.subscribe('executions_due', (tenantIds) => streams.look(tenantIds))
   app.signals.subscribe('key_changed', () => streams.checkKeys())
   app.addHook('preClose', () => streams.close())

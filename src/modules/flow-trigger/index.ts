@@ -65,8 +65,8 @@ export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
     const ctx: FlowTriggerContext = { db: app.db, secretBox: app.secretBox, publicUrl: config.publicUrl }
     for (const schema of [HookReceipt, Inlet, ...SCHEDULE_SCHEMAS]) app.addSchema(schema)
-    scheduleRoutes(app)
-    await app.register(flowTriggerRoutes, { ...ctx, flowEngine: app.flowEngine })
+    await app.register(async (routes) => scheduleRoutes(routes))
+    await app.register(async (routes) => flowTriggerRoutes(routes, { ...ctx, flowEngine: app.flowEngine }))
     const metrics = createScheduleMetrics(app.metrics.registry, () => oldestDueSeconds(app.pools.api))
     const createFirer = (): Firer =>
       new Firer({

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
+import { now as clockNow } from '#lib/clock.ts'
 import type { Condition } from '#lib/condition/index.ts'
 import {
   filterRefusal,
@@ -61,7 +62,7 @@ export async function receive(
   key: string | null,
 ): Promise<InletReceipt> {
   const { tenantId, flowId, version, program, filter } = inlet
-  const now = new Date()
+  const now = new Date(clockNow())
   const scope = startScope({ tenantId, flowId, version, program, data: body, event: null, now }, '')
   if (filter !== null && filterRefusal(program, filter, scope, now) !== null) {
     return { execution_id: null, status: 'filtered', reason: null }

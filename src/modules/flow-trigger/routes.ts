@@ -27,8 +27,7 @@ const MAX_KEYS = 10_000
 
 export interface FlowTriggerRoutesContext extends FlowTriggerContext, InletContext {}
 
-/** In a scope of its own, as it decorates requests. */
-export async function flowTriggerRoutes(app: FastifyInstance, ctx: FlowTriggerRoutesContext): Promise<void> {
+export function flowTriggerRoutes(app: FastifyInstance, ctx: FlowTriggerRoutesContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
   const opened = openedBy(ctx)
   app.decorateRequest('inlet', null as unknown as OpenInlet)

@@ -35,7 +35,7 @@ import {
 } from './service.ts'
 import { type EarlierRun, findRun, runFlow, type StartedRun } from './lifecycle/run.ts'
 import { testRoutes } from './test/routes.ts'
-import type { FlowTest, FlowTestRequest } from './test/schemas.ts'
+import { type FlowTest, type FlowTestRequest, TEST_SCHEMAS } from './test/schemas.ts'
 import { testFlow } from './test/service.ts'
 import type { Flow } from './view.ts'
 
@@ -139,20 +139,26 @@ export default fp(
     )
     app.apiDocument.addTag('flows', 'Automations: triggers, steps, versions')
     app.decorate('flows', serviceOf(ctx))
-    for (const schema of [...NAMED, ...LIFECYCLE_SCHEMAS, ...OPERATOR_SCHEMAS, FlowExport, ImportedFlow])
+    for (const schema of [
+      ...NAMED,
+      ...LIFECYCLE_SCHEMAS,
+      ...OPERATOR_SCHEMAS,
+      ...TEST_SCHEMAS,
+      FlowExport,
+      ImportedFlow,
+    ]) {
       app.addSchema(schema)
+    }
     app.decorateRequest('bodyText', null)
     await app.register(async (routes) => {
       keepBodyText(routes)
       flowRoutes(routes, ctx)
     })
-    testRoutes(app, ctx)
-    await app.register(async (routes) => {
-      lifecycleRoutes(routes, ctx)
-      catchUpRoutes(routes, ctx)
-      transferRoutes(routes, ctx)
-    })
-    operatorRoutes(app)
+    await app.register(async (routes) => testRoutes(routes, ctx))
+    await app.register(async (routes) => lifecycleRoutes(routes, ctx))
+    await app.register(async (routes) => catchUpRoutes(routes, ctx))
+    await app.register(async (routes) => transferRoutes(routes, ctx))
+    await app.register(async (routes) => operatorRoutes(routes))
   },
   {
     name: 'flow',

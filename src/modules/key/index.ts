@@ -18,5 +18,5 @@ export type { NewApiKey } from './schemas.ts'
 export default async function keyModule(app: FastifyInstance): Promise<void> {
   app.apiDocument.addTag('keys', 'Who may call')
   for (const schema of [ApiKey, ApiKeyWithSecret, ApiKeyPage, NewApiKey]) app.addSchema(schema)
-  keyRoutes(app, { db: app.db, signals: app.signals })
+  await app.register(async (routes) => keyRoutes(routes, { db: app.db, signals: app.signals }))
 }

@@ -5,6 +5,7 @@ import { type Actor, forbidden, tenantRequired } from '#infra/auth/auth.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import { enforceQuotas } from '#infra/quotas.ts'
 import type { Signals } from '#infra/signals.ts'
+import { now } from '#lib/clock.ts'
 import { apiKeyPrefix, generateApiKey, hashApiKey } from '#lib/secrets/api-key.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { newId } from '#lib/ids.ts'
@@ -128,7 +129,7 @@ async function pluginIdOf(
 
 function futureTime(text: string): Date {
   const time = parseTime(text)
-  if (time === null || time <= Date.now()) throw invalidField('/expires_at', 'must be a time in the future')
+  if (time === null || time <= now()) throw invalidField('/expires_at', 'must be a time in the future')
   return new Date(time)
 }
 

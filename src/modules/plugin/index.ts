@@ -54,6 +54,6 @@ export default async function pluginModule(
     deliveries: app.deliveries,
     defaults: { retrySchedule, timeoutMs, maxInFlight: maxInFlightPerPlugin },
   }
-  pluginRoutes(app, ctx)
-  pluginOperationRoutes(app, ctx)
+  await app.register(async (routes) => pluginRoutes(routes, ctx))
+  await app.register(async (routes) => pluginOperationRoutes(routes, ctx))
 }

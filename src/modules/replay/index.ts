@@ -24,7 +24,7 @@ export default async function replayModule(
 ): Promise<void> {
   app.apiDocument.addTag('replays', 'Delivering again, as durable jobs')
   for (const schema of [NewReplay, Replay, ReplayEstimate, ReplayPage]) app.addSchema(schema)
-  replayRoutes(app, { db: app.db, signals: app.signals })
+  await app.register(async (routes) => replayRoutes(routes, { db: app.db, signals: app.signals }))
 
   const ctx = {
     db: app.workerDb,

@@ -9,5 +9,5 @@ import { QuotaSettings, Tenant, TenantChange, Usage } from './schemas.ts'
 export default async function tenantModule(app: FastifyInstance): Promise<void> {
   app.apiDocument.addTag('tenant', "A shop's own settings")
   for (const schema of [Tenant, TenantChange, Usage, QuotaSettings]) app.addSchema(schema)
-  tenantRoutes(app, { db: app.db, quotas: app.quotas })
+  await app.register(async (routes) => tenantRoutes(routes, { db: app.db, quotas: app.quotas }))
 }

@@ -2,9 +2,11 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
 import { queueState } from '#infra/queue-state.ts'
+import { now } from '#lib/clock.ts'
 import { type DeliveryTarget, signedHeaders, type WebhookMessage } from './destinations/attempt.ts'
 import { applyEffect } from './health/effects.ts'
 import { deliveryRoutes } from './log/routes.ts'
+import { Delivery, DeliveryAttempt, DeliveryDetail, DeliveryPage, ProcessedCounts } from './log/schemas.ts'
 import { type DeliveryContext, findTarget, sendTest, type TestResult } from './log/service.ts'
 import { webhookDocuments } from './openapi.ts'
 import { TargetCache } from './destinations/targets.ts'
@@ -80,11 +82,13 @@ export default fp(
     app.apiDocument.addWebhooks(webhookDocuments())
     app.decorate('deliveries', {
       target: (tenantId, pluginId) => findTarget(ctx, tenantId, pluginId),
-      signedHeaders: (target, message) => signedHeaders(target, message, Date.now()),
+      signedHeaders: (target, message) => signedHeaders(target, message, now()),
       sendTest: (tenantId, pluginId) => sendTest(ctx, tenantId, pluginId),
       createWorker,
     } satisfies DeliveryService)
-    await app.register(deliveryRoutes, { ctx })
+    for (const schema of [Delivery, DeliveryAttempt, DeliveryDetail, DeliveryPage, ProcessedCounts])
+      app.addSchema(schema)
+    await app.register(async (routes) => deliveryRoutes(routes, ctx))
 
     const worker = createWorker({ tenantId: null })
     app.background({

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { readJson, writeJson } from '#db/json.ts'
+import { now } from '#lib/clock.ts'
 import { newId } from '#lib/ids.ts'
 import { completeEarly } from './accept-repository.ts'
 import {
@@ -60,7 +61,7 @@ async function settle(
   const execution = early === null ? null : await findExecution(trx, tenantId, early.flowExecutionId)
   let found = await lockInvocation(trx, claim, completionSeconds)
   if (found === undefined && early !== null) {
-    if (early.until < Date.now() || !execution || execution.isErased) throw invocationExpired()
+    if (early.until < now() || !execution || execution.isErased) throw invocationExpired()
     if (await completeEarly(trx, claim, early, given)) {
       // Else whoever has the execution finds it, and logs it.
       const completed = { ...given, tenantId, id, flowExecutionId: early.flowExecutionId }

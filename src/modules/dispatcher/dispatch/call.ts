@@ -6,6 +6,7 @@ import {
   readActionResponse,
 } from '#lib/action-call.ts'
 import { headerValues } from '#lib/secrets/echo.ts'
+import { now } from '#lib/clock.ts'
 import { resolveEndpoint } from '#lib/endpoint.ts'
 import type { Lease } from './claim-repository.ts'
 import { newCompletionToken } from '../completion/token.ts'
@@ -121,7 +122,7 @@ async function callPlugin(
     early:
       lease === null
         ? {
-            until: Date.now() + timeoutMs + ctx.completionSeconds * 1_000 + CLOCK_SLACK_MS,
+            until: now() + timeoutMs + ctx.completionSeconds * 1_000 + CLOCK_SLACK_MS,
             flowExecutionId: request.flowExecutionId,
             eventKey: request.eventKey,
             actionType: request.actionType,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { EventSource } from '#db/schema.ts'
+import { now as clockNow } from '#lib/clock.ts'
 import { isEventType } from '#lib/event-pattern.ts'
 import { newId } from '#lib/ids.ts'
 import { canonicalNumber, isRawNumber } from '#lib/json/index.ts'
@@ -42,7 +43,7 @@ export function isSourceId(text: string, maxChars = MAX_SOURCE_ID_CHARS): boolea
 }
 
 /** The event's text and identity, or why it has none. */
-export function composeEvent(event: NewEvent, now = new Date()): ComposedEvent | Problem {
+export function composeEvent(event: NewEvent, now = new Date(clockNow())): ComposedEvent | Problem {
   const sourceId = event.sourceId ?? null
   if (!isEventType(event.event)) throw new TypeError(`not an event type: ${event.event.slice(0, 128)}`)
   if (sourceId !== null && !isSourceId(sourceId)) throw new TypeError('not a source id')

@@ -4,6 +4,8 @@ import { overloaded } from '#infra/http/problems.ts'
 export interface Submission {
   /** How many events. */
   readonly count: number
+  /** How many deliveries they make. */
+  readonly deliveries: number
   /** About how much memory they hold. */
   readonly bytes: number
 }
@@ -11,6 +13,8 @@ export interface Submission {
 export interface QueueLimits {
   /** Events that one statement takes; a single larger submission goes alone. */
   batch: number
+  /** Deliveries that one statement makes; the same. */
+  deliveries: number
   /** Statements under way at once. */
   flushes: number
   /** Events that must be waiting for a further statement to join those under way. */
@@ -75,9 +79,14 @@ export class IntakeQueue<S extends Submission> {
 
   #take(): Waiting<S>[] {
     let count = 0
+    let deliveries = 0
     const end = this.#waiting.findIndex(({ submission }, index) => {
-      if (index > 0 && count + submission.count > this.#limits.batch) return true
+      const isFull =
+        count + submission.count > this.#limits.batch ||
+        deliveries + submission.deliveries > this.#limits.deliveries
+      if (index > 0 && isFull) return true
       count += submission.count
+      deliveries += submission.deliveries
       return false
     })
     this.#waitingEvents -= count

@@ -11,6 +11,7 @@ import {
   eventTooLarge,
   eventTypeForbidden,
   eventTypeUnknown,
+  tooManyDeliveries,
 } from '../errors.ts'
 import { readAutomationEvent, readEvents, withCausation, withKey } from './request.ts'
 import {
@@ -33,6 +34,7 @@ const INTAKE_PROBLEMS = [
   eventTypeForbidden,
   eventConflict,
   eventTooLarge,
+  tooManyDeliveries,
   eventTypeUnknown,
   eventSchemaMismatch,
 ]
@@ -42,8 +44,7 @@ const validatorCompiler = () => () => true
 /** Answers are made member by member in submit.ts; telling one shape from the other by schema costs more than both. */
 const serializerCompiler = () => (answer: unknown) => JSON.stringify(answer)
 
-export async function intakeRoutes(app: FastifyInstance, options: { events: EventService }): Promise<void> {
-  const { events } = options
+export function intakeRoutes(app: FastifyInstance, { events }: { events: EventService }): void {
   app.removeContentTypeParser(JSON_TYPE)
   for (const type of [JSON_TYPE, STRUCTURED, BATCHED, JSON_LIKE]) {
     app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) =>

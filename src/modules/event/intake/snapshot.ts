@@ -1,3 +1,4 @@
+import { now } from '#lib/clock.ts'
 import { evaluateCondition } from '#lib/condition/index.ts'
 import { earlierValue } from '#lib/condition/earlier-value.ts'
 import { decideFairly, type Verdict } from '#lib/async/fair-budget.ts'
@@ -170,7 +171,7 @@ function targetOf(plugin: PicturePlugin, event: string): Target[] {
 /** Null: none of the filters is met as far as the share did. */
 function meetsAny(filters: readonly unknown[], data: unknown, share: StepBudget): Verdict {
   const earlier = (field: Path, spend: (steps: number) => void) => earlierValue(data, field, spend)
-  const context = { now: new Date(), earlier, budget: share }
+  const context = { now: new Date(now()), earlier, budget: share }
   let isUndecided = false
   for (const filter of filters) {
     const { result, exhausted } = evaluateCondition(filter, data, context)

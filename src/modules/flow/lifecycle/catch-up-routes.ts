@@ -12,7 +12,6 @@ import { catchUpFlow } from './service.ts'
 import { FLOW_TAGS as tags } from '../routes.ts'
 import { FlowParams } from '../schemas.ts'
 
-/** Its body is optional, as those of the routes that it is registered with. */
 export function catchUpRoutes(app: FastifyInstance, ctx: FlowContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
 

@@ -8,7 +8,7 @@ import type { FlowContext } from '../context.ts'
 import { flowInvalid, flowNotFound, flowVersionNotFound } from '../errors.ts'
 import { targetOf } from '../routes.ts'
 import { FlowParams } from '../schemas.ts'
-import { DefinitionTestRequest, FlowTest, FlowTestRequest, TEST_SCHEMAS } from './schemas.ts'
+import { DefinitionTestRequest, FlowTest, FlowTestRequest } from './schemas.ts'
 import { testDefinition, testFlow } from './service.ts'
 
 const DESCRIPTION =
@@ -19,7 +19,6 @@ const DESCRIPTION =
 /** Test mode: what a flow would do. */
 export function testRoutes(app: FastifyInstance, ctx: FlowContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
-  for (const schema of TEST_SCHEMAS) app.addSchema(schema)
 
   api.post(
     '/api/automation/flows/:id/test',

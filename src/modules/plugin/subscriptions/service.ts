@@ -1,5 +1,6 @@
 import type { StoredSubscription } from '#db/schema.ts'
 import type { Actor } from '#infra/auth/auth.ts'
+import { now } from '#lib/clock.ts'
 import { evaluateCondition } from '#lib/condition/index.ts'
 import { conditionTests } from '#lib/condition/fields.ts'
 import { earlierValue } from '#lib/condition/earlier-value.ts'
@@ -69,7 +70,7 @@ async function eventOf(
     refuseInvalid([{ pointer: '/event', detail: 'must be an event type such as product.created' }])
   }
   const type = event as string
-  const given = { id: null, event: type, receivedAt: new Date(), publisherPluginId: null }
+  const given = { id: null, event: type, receivedAt: new Date(now()), publisherPluginId: null }
   if (data !== undefined) return { ...given, data, origin: 'given' }
   const sample = await sampleOfType(ctx.db, tenantId, type)
   if (sample === undefined) {

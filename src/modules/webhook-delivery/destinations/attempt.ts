@@ -1,6 +1,7 @@
 import type { Egress, EgressResponse } from '#infra/egress/index.ts'
 import { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER } from '#modules/event/index.ts'
 import { headerValues } from '#lib/secrets/echo.ts'
+import { now } from '#lib/clock.ts'
 import { signWebhook } from '#lib/secrets/signature.ts'
 
 /** Where and how a plugin's deliveries go: its settings with secrets opened, as of `revision`. */
@@ -56,7 +57,7 @@ const USER_AGENT = 'BetterCallSold-Webhooks/1.0'
 
 /** One signed POST. Never throws: what goes wrong is the attempt's error class. */
 export async function attempt(egress: Egress, target: DeliveryTarget, message: Dispatch): Promise<Attempt> {
-  const startedAtMs = Date.now()
+  const startedAtMs = now()
   const response = await egress.request({
     method: 'POST',
     url: target.url,

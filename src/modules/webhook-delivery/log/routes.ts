@@ -4,22 +4,11 @@ import { invalidCursor } from '#infra/http/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref } from '#lib/api/schema.ts'
 import { deliveryNotFound, deliveryNotRetryable, inFlight } from '../errors.ts'
-import {
-  Delivery,
-  DeliveryAttempt,
-  DeliveryDetail,
-  DeliveryPage,
-  DeliveryParams,
-  DeliveryQuery,
-  ProcessedCounts,
-} from './schemas.ts'
+import { DeliveryDetail, DeliveryPage, DeliveryParams, DeliveryQuery, ProcessedCounts } from './schemas.ts'
 import { type DeliveryContext, getDeliveries, getDelivery, processDue, retryDelivery } from './service.ts'
 
-export async function deliveryRoutes(app: FastifyInstance, options: { ctx: DeliveryContext }): Promise<void> {
-  const { ctx } = options
+export function deliveryRoutes(app: FastifyInstance, ctx: DeliveryContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
-  for (const schema of [Delivery, DeliveryAttempt, DeliveryDetail, DeliveryPage, ProcessedCounts])
-    app.addSchema(schema)
 
   api.get(
     '/api/plugins/events',

@@ -6,6 +6,7 @@ import type { Egress } from '#infra/egress/index.ts'
 import { readTimeRange } from '#infra/http/log-filters.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import type { Signals } from '#infra/signals.ts'
+import { now } from '#lib/clock.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { isEventPattern } from '#lib/event-pattern.ts'
 import { newId } from '#lib/ids.ts'
@@ -157,7 +158,7 @@ export async function sendTest(
   const body = JSON.stringify({
     event: 'plugin.test',
     tenant_id: tenantId,
-    timestamp: new Date().toISOString(),
+    timestamp: new Date(now()).toISOString(),
     data: { plugin: target.slug, plugin_id: pluginId, message: 'This is a test of your webhook endpoint.' },
   })
   const result = await attempt(ctx.egress, target, {

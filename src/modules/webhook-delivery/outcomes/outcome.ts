@@ -1,3 +1,4 @@
+import { now } from '#lib/clock.ts'
 import type { Attempt } from '../destinations/attempt.ts'
 import type { Job, Lane } from '../lanes/lane.ts'
 import type { Outcome } from './repository.ts'
@@ -30,7 +31,7 @@ export function bodyGone(lane: Lane, job: Job): Outcome {
     status: 'failed',
     reason: 'body_gone',
     delayMs: null,
-    startedAtMs: Date.now(),
+    startedAtMs: now(),
     durationMs: 0,
     responseStatus: null,
     errorClass: null,

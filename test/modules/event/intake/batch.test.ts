@@ -142,3 +142,34 @@ t.test('a batch of more than 1 MiB is taken, one of more than 8 MiB is not', asy
   t.equal(tooLarge.statusCode, 413)
   t.equal(tooLarge.json<{ code: string }>().code, 'payload_too_large')
 })
+
+t.test(
+  'a batch that would make too many deliveries is refused as a whole, and taken in halves',
+  async (t) => {
+    const PLUGINS = 60
+    const tenant = service.tenant()
+    for (let number = 0; number < PLUGINS; number++) await subscribe(service, tenant.id, ['a.*'])
+    const batch = Array.from({ length: 400 }, (_, number) => ({
+      event: 'a.one',
+      data: {},
+      id: `event-${number}`,
+    }))
+    const refused = await tenant.post('/api/events', { events: batch })
+    t.match(refused.json(), {
+      status: 413,
+      code: 'too_many_deliveries',
+      detail: /400 events .* 24000 deliveries.*halves/,
+    })
+    t.equal(await countEvents(tenant.id), 0)
+    for (const half of [batch.slice(0, 200), batch.slice(200)]) {
+      const accepted = await tenant.post('/api/events', { events: half })
+      t.match(accepted.json(), { summary: { accepted: 200 } })
+    }
+    const { count } = await db
+      .selectFrom('deliveries')
+      .select(({ fn }) => fn.countAll<string>().as('count'))
+      .where('tenant_id', '=', tenant.id)
+      .executeTakeFirstOrThrow()
+    t.equal(Number(count), 400 * PLUGINS)
+  },
+)

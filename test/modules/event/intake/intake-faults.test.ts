@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
 import t from 'tap'
-import { IntakeQueue } from '#modules/event/intake/queue.ts'
+import { IntakeQueue, type Submission } from '#modules/event/intake/queue.ts'
 import { startApp } from '#test/support/app.ts'
 import { raiseVersion, subscribe } from '../support.ts'
 
@@ -142,19 +142,23 @@ t.test('an event of the service itself is part of the transaction that it is emi
 t.test('the queue gathers what arrives, keeps submissions whole and says no when it is full', async (t) => {
   const flushes: number[][] = []
   const gate = Promise.withResolvers<undefined>()
-  const queue = new IntakeQueue<{ count: number; bytes: number }>(
-    { batch: 10, flushes: 1, company: 1, events: 30, bytes: 1_000 },
+  const queue = new IntakeQueue<Submission>(
+    { batch: 10, deliveries: 100, flushes: 1, company: 1, events: 30, bytes: 1_000 },
     async (submissions) => {
       flushes.push(submissions.map(({ count }) => count))
       await gate.promise
       return submissions.map(({ count }) => (count === 7 ? new Error('seven') : null))
     },
   )
-  const first = queue.submit({ count: 1, bytes: 1 })
+  const first = queue.submit({ count: 1, deliveries: 1, bytes: 1 })
   await until(async () => flushes.length === 1)
-  const rest = [6, 4, 7, 12].map((count) => queue.submit({ count, bytes: count }))
+  const rest = [6, 4, 7, 12].map((count) => queue.submit({ count, deliveries: 1, bytes: count }))
   const ends = Promise.allSettled(rest)
-  await t.rejects(queue.submit({ count: 1, bytes: 1 }), { code: 'overloaded' }, 'too many events')
+  await t.rejects(
+    queue.submit({ count: 1, deliveries: 1, bytes: 1 }),
+    { code: 'overloaded' },
+    'too many events',
+  )
   gate.resolve(undefined)
   await first
   t.strictSame(
@@ -162,7 +166,10 @@ t.test('the queue gathers what arrives, keeps submissions whole and says no when
     ['fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
   )
   t.strictSame(flushes, [[1], [6, 4], [7], [12]])
-  await queue.submit({ count: 50, bytes: 5_000 })
+  const large = [1, 1, 1].map((count) => queue.submit({ count, deliveries: 60, bytes: 1 }))
+  await Promise.all(large)
+  t.strictSame(flushes.slice(-3), [[1], [1], [1]], 'what makes many deliveries goes alone')
+  await queue.submit({ count: 50, deliveries: 500, bytes: 5_000 })
   t.strictSame(flushes.at(-1), [50], 'an idle queue takes even what is larger than its limits')
 })
 
@@ -170,8 +177,8 @@ t.test(
   'beside another flush submissions leave with enough company, or when that one has ended',
   async (t) => {
     const flushes: { counts: number[]; end: () => void }[] = []
-    const queue = new IntakeQueue<{ count: number; bytes: number }>(
-      { batch: 10, flushes: 2, company: 3, events: 30, bytes: 1_000 },
+    const queue = new IntakeQueue<Submission>(
+      { batch: 10, deliveries: 100, flushes: 2, company: 3, events: 30, bytes: 1_000 },
       async (submissions) => {
         const { promise, resolve } = Promise.withResolvers<undefined>()
         flushes.push({ counts: submissions.map(({ count }) => count), end: () => resolve(undefined) })
@@ -179,7 +186,7 @@ t.test(
         return submissions.map(() => null)
       },
     )
-    const submit = (): Promise<void> => queue.submit({ count: 1, bytes: 1 })
+    const submit = (): Promise<void> => queue.submit({ count: 1, deliveries: 1, bytes: 1 })
     const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
     const all = [submit()]
     await turn()

@@ -1,0 +1,78 @@
+import fp from 'fastify-plugin'
+import type pg from 'pg'
+import { Gauge } from 'prom-client'
+import { JobLoop } from '#lib/async/job-loop.ts'
+import { clockOffsetMs, setClockOffset } from '#lib/clock.ts'
+import { selectDatabaseTime } from './clock-repository.ts'
+
+/** How a host's clock stands to the database's. */
+export interface ClockOffset {
+  /** Milliseconds that the host's clock is behind; negative: ahead. */
+  ms: number
+  /** What of it may be the way there and back. */
+  uncertaintyMs: number
+}
+
+const SAMPLES = 5
+const LOOK_MS = 60_000
+/** Ids and signatures of several hosts bear so much; less than that is not worth a clock that jumps. */
+const TOLERATED_MS = 1_000
+
+/** Compares the host's clock with the database's, by the sample that was answered fastest. */
+export async function measureClock(pool: pg.Pool, hostNow: () => number = Date.now): Promise<ClockOffset> {
+  let best: ClockOffset = { ms: 0, uncertaintyMs: Infinity }
+  for (let sample = 0; sample < SAMPLES; sample++) {
+    const before = hostNow()
+    const there = await selectDatabaseTime(pool)
+    const tookMs = hostNow() - before
+    if (tookMs / 2 < best.uncertaintyMs) best = { ms: there - before - tookMs / 2, uncertaintyMs: tookMs / 2 }
+  }
+  return best
+}
+
+/**
+ * Follows the database's clock: ids, signatures and times of events are read from it where this host's own is more than
+ * a second apart, which is told.
+ */
+export default fp(
+  async (app) => {
+    const gauge = new Gauge({
+      name: 'bcs_clock_offset_seconds',
+      help: 'How far the clock of this host is behind the clock of the database; negative: ahead',
+      registers: [app.metrics.registry],
+    })
+    const look = async (): Promise<void> => {
+      const { ms, uncertaintyMs } = await measureClock(app.pools.api)
+      gauge.set(ms / 1_000)
+      const isApart = Math.abs(ms) - uncertaintyMs > TOLERATED_MS
+      const isAnother = Math.abs(ms - clockOffsetMs()) - uncertaintyMs > TOLERATED_MS
+      if (!isAnother) return
+      setClockOffset(isApart ? Math.round(ms) : 0)
+      const seconds = Math.round(ms) / 1_000
+      if (isApart) {
+        app.log.warn(
+          { clock_offset_seconds: seconds },
+          'the clocks of this host and of the database are apart: synchronise them; until then the database’s counts',
+        )
+      } else app.log.info({ clock_offset_seconds: seconds }, 'the clock of this host is right again')
+    }
+    const loop = new JobLoop({
+      pass: async () => {
+        await look()
+        return 'idle'
+      },
+      firstDelayMs: LOOK_MS,
+      intervalMs: () => LOOK_MS,
+      onError: (error) => app.log.debug({ err: error }, 'the clocks could not be compared'),
+    })
+    // Before the first id is minted.
+    app.addHook('onReady', async () => {
+      await look().catch((error: unknown) =>
+        app.log.debug({ err: error }, 'the clocks could not be compared'),
+      )
+      loop.start()
+    })
+    app.addHook('preClose', () => loop.stop())
+  },
+  { name: 'clock', dependencies: ['db', 'metrics'] },
+)
