@@ -41,6 +41,7 @@ export interface ActionInvocations {
   finished_at: Timestamp | null;
   flow_execution_id: string;
   id: string;
+  key_id: string | null;
   lease_token: Generated<Int8>;
   lease_until: Timestamp | null;
   plugin_id: string | null;
@@ -104,6 +105,7 @@ export interface AutomationEventLog {
   flow_execution_id: string;
   id: string;
   invocation_id: string | null;
+  key_id: string | null;
   payload: Json | null;
   plugin: string | null;
   plugin_id: string | null;
@@ -385,6 +387,7 @@ export interface Events {
   filtered_plugins: string[] | null;
   fingerprint: Buffer;
   id: string;
+  key_id: string | null;
   occurred_at: Timestamp;
   position: Generated<Int8>;
   publisher_plugin_id: string | null;

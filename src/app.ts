@@ -25,6 +25,7 @@ import openapi from '#infra/http/openapi.ts'
 import problemPage from '#infra/http/problem-page.ts'
 import problems, { rateLimited, routeNotFound, sendProblem, toProblem } from '#infra/http/problems.ts'
 import quotas from '#infra/quotas.ts'
+import { shareReads } from '#infra/http/read-share.ts'
 import requestLog from '#infra/http/request-log.ts'
 import sealed from '#infra/sealed/check.ts'
 import secrets from '#infra/secrets.ts'
@@ -168,6 +169,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       errorResponseBuilder: () => rateLimited(),
     })
   }
+  shareReads(app, callerOf, Math.max(1, Math.floor(config.connections.api / 2)))
   await app.register(health)
   await app.register(metrics)
   await app.register(openWriters)

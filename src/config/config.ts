@@ -35,6 +35,7 @@ export interface Config {
     readonly pollMs: number
     readonly maxInFlight: number
     readonly maxInFlightPerPlugin: number
+    readonly maxInFlightCeiling: number
     readonly disableAfterHours: number
   }
   readonly actionCompletionSeconds: number
@@ -186,6 +187,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
       pollMs: values.POLL_MS,
       maxInFlight: Math.min(values.MAX_IN_FLIGHT, attemptsAtOnce(openFilesLimit())),
       maxInFlightPerPlugin: values.MAX_IN_FLIGHT_PER_PLUGIN,
+      maxInFlightCeiling: values.MAX_IN_FLIGHT_CEILING,
       disableAfterHours: values.DISABLE_AFTER_HOURS,
     },
     actionCompletionSeconds: values.ACTION_COMPLETION_SECONDS,

@@ -128,6 +128,12 @@ const Environment = Type.Object({
     maximum: 1_000,
     description: 'Delivery attempts under way at once to one plugin, over all workers',
   }),
+  MAX_IN_FLIGHT_CEILING: Type.Integer({
+    default: 256,
+    minimum: 1,
+    maximum: 1_000,
+    description: 'What counts at most of the max_in_flight that plugins ask for',
+  }),
   DISABLE_AFTER_HOURS: Type.Integer({
     default: 120,
     minimum: 1,

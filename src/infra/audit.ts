@@ -20,18 +20,28 @@ export async function audit(
   actor: Actor,
   entry: AuditEntry,
 ): Promise<void> {
+  await auditAll(db, [{ actor, entry }])
+}
+
+/** The same for what many did. */
+export async function auditAll(
+  db: Kysely<DB> | Transaction<DB>,
+  entries: readonly { actor: Actor; entry: AuditEntry }[],
+): Promise<void> {
   await db
     .insertInto('audit_log')
-    .values({
-      id: newId(),
-      tenant_id: entry.tenantId,
-      actor_kind: actor.kind,
-      actor_id: actor.id,
-      action: entry.action,
-      target_kind: entry.targetKind,
-      target_id: entry.targetId,
-      detail: JSON.stringify(redact(entry.detail ?? {})),
-      request_id: actor.requestId,
-    })
+    .values(
+      entries.map(({ actor, entry }) => ({
+        id: newId(),
+        tenant_id: entry.tenantId,
+        actor_kind: actor.kind,
+        actor_id: actor.id,
+        action: entry.action,
+        target_kind: entry.targetKind,
+        target_id: entry.targetId,
+        detail: JSON.stringify(redact(entry.detail ?? {})),
+        request_id: actor.requestId,
+      })),
+    )
     .execute()
 }

@@ -11,6 +11,7 @@ export type StockQuota =
   | 'connections'
   | 'variables'
   | 'variable_bytes'
+  | 'waiting_executions'
 
 /** Returns what was set for a tenant; undefined or null: nothing. */
 export async function findQuotas(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<unknown> {
@@ -57,4 +58,6 @@ const MEASURES: Readonly<Record<StockQuota, (tenantId: string) => RawBuilder<num
   variables: (id) => sql`(select count(*) from shop_variables where tenant_id = ${id})`,
   variable_bytes: (id) => sql`(select coalesce(sum(octet_length(value::text)), 0)
     from shop_variables where tenant_id = ${id})`,
+  waiting_executions: (id) => sql`(select count(*) from automation_executions
+    where tenant_id = ${id} and status in ('queued', 'waiting'))`,
 }

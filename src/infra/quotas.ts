@@ -34,6 +34,7 @@ export const STOCK_QUOTAS = {
   connections: { limit: 100, description: 'Connections' },
   variables: { limit: 200, description: 'Variables of the shop' },
   variable_bytes: { limit: 64 * 1024, description: 'Values of all variables of the shop, in bytes of JSON' },
+  waiting_executions: { limit: 1_000_000, description: 'Executions that are queued or wait' },
 } as const satisfies Record<StockQuota, { limit: number; description: string }>
 
 /** What a tenant may do in a minute, counted by each process. */
@@ -47,6 +48,13 @@ export const QUOTAS = { ...STOCK_QUOTAS, ...RATE_QUOTAS } as const
 export type RateQuota = keyof typeof RATE_QUOTAS
 export type QuotaName = keyof typeof QUOTAS
 export const QUOTA_NAMES = Object.keys(QUOTAS) as QuotaName[]
+
+/** The problem of a stock that is used up. */
+export function stockProblem(quota: StockQuota, limit: number, used: number) {
+  return quotaExceeded(`The quota ${quota} is ${limit}, and this would make it ${used}.`, {
+    extensions: { quota, limit, used },
+  })
+}
 
 /** How much of each; a quota that was not set for the tenant has its default. */
 export type Limits = Readonly<Record<QuotaName, number>>
@@ -132,8 +140,6 @@ export async function enforceQuotas(
     const used = await measure(trx, tenantId, quota)
     const limit = limits[quota]
     if (used <= limit) continue
-    throw quotaExceeded(`The quota ${quota} is ${limit}, and this would make it ${used}.`, {
-      extensions: { quota, limit, used },
-    })
+    throw stockProblem(quota, limit, used)
   }
 }

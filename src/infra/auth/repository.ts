@@ -46,6 +46,18 @@ export async function findKey(app: FastifyInstance, hash: Buffer): Promise<Known
   }
 }
 
+/** Which of these keys are live, for what was begun with one and lasts. */
+export async function selectLiveKeys(db: Kysely<DB>, ids: readonly string[]): Promise<Set<string>> {
+  const rows = await db
+    .selectFrom('api_keys')
+    .select('id')
+    .where('id', '=', sql<string>`any(${ids}::uuid[])`)
+    .where('revoked_at', 'is', null)
+    .where(sql<boolean>`(expires_at is null or expires_at > now())`)
+    .execute()
+  return new Set(rows.map(({ id }) => id))
+}
+
 /** `last_used_at` is for people who tidy up keys: no request fails because it could not be written. */
 async function noteUse(app: FastifyInstance, id: string): Promise<void> {
   try {

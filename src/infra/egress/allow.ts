@@ -73,6 +73,10 @@ export interface AddressPolicy {
   /** A rule names the host itself, so that whatever it resolves to is meant. */
   allowsHost(host: string, port: number): boolean
   allowsAddress(address: string, port: number): boolean
+  /** A rule names the address, or the network that it is in. */
+  namesAddress(address: string, port: number): boolean
+  /** There is a rule for a network: a name may lead into it. */
+  namesNetworks(port: number): boolean
 }
 
 export function createAddressPolicy(rules: readonly EgressAllowRule[]): AddressPolicy {
@@ -81,20 +85,19 @@ export function createAddressPolicy(rules: readonly EgressAllowRule[]): AddressP
     cidr: cidr === undefined ? null : ipaddr.parseCIDR(cidr),
     port: port ?? null,
   }))
+  const isFor = (only: number | null, port: number): boolean => only === null || only === port
+  const namesAddress = (text: string, port: number): boolean => {
+    const address = parseAddress(text)
+    if (address === null) return false
+    return compiled.some(
+      ({ cidr, port: only }) =>
+        cidr !== null && isFor(only, port) && cidr[0].kind() === address.kind() && address.match(cidr),
+    )
+  }
   return {
-    allowsHost: (host, port) =>
-      compiled.some((rule) => rule.host === host && (rule.port === null || rule.port === port)),
-    allowsAddress(text, port) {
-      if (isPublicAddress(text)) return true
-      const address = parseAddress(text)
-      if (address === null) return false
-      return compiled.some(
-        ({ cidr, port: only }) =>
-          cidr !== null &&
-          (only === null || only === port) &&
-          cidr[0].kind() === address.kind() &&
-          address.match(cidr),
-      )
-    },
+    allowsHost: (host, port) => compiled.some((rule) => rule.host === host && isFor(rule.port, port)),
+    allowsAddress: (text, port) => isPublicAddress(text) || namesAddress(text, port),
+    namesAddress,
+    namesNetworks: (port) => compiled.some(({ cidr, port: only }) => cidr !== null && isFor(only, port)),
   }
 }

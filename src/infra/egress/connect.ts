@@ -38,6 +38,10 @@ export function createConnector(
     if (addresses.some((address) => own.isOwnAddress(address, target.port))) {
       throw new EgressError('blocked', OWN_ADDRESS)
     }
+    const { unlessNamed } = target
+    if (unlessNamed !== null && !addresses.every((address) => policy.namesAddress(address, target.port))) {
+      throw new EgressError('blocked', unlessNamed.detail)
+    }
     // One forbidden address among public ones is a rebinding attempt or a mistake: neither is connected to.
     if (addresses.every((address) => isAllowed(target, address))) return addresses
     throw new EgressError(

@@ -1,7 +1,8 @@
 import type { Dispatcher } from 'undici'
 import type { Deadlines } from './deadlines.ts'
 import { EgressError, exchangeError, isClosedByPeer } from './errors.ts'
-import { BodyStart, readHeaders, readRetryAfter } from './response.ts'
+import { withoutEchoes } from '#lib/secrets/echo.ts'
+import { BodyStart, cutToBytes, readHeaders, readRetryAfter } from './response.ts'
 import type { EgressErrorClass, EgressRequest, EgressResponse } from './types.ts'
 
 const DEFAULT_MAX_RESPONSE_BYTES = 16 * 1024
@@ -69,6 +70,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#deadlines = deadlines
     this.#pool = pool
     this.#onAbort = request.signal === undefined ? null : () => this.#giveUp('The request was cancelled')
+  }
+
+  get party(): string {
+    return this.#request.party ?? ''
   }
 
   get settled(): boolean {
@@ -227,19 +232,31 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (this.#onAbort !== null) this.#request.signal?.removeEventListener('abort', this.#onAbort)
     const body = this.#body?.read()
     this.#body = null
+    const { secrets = NO_SECRETS } = this.#request
+    const clean = (text: string): string => withoutEchoes(text, secrets)
+    const text = body?.text ?? ''
     this.#resolve({
       ok: this.#status !== null && (errorClass === null || errorClass === 'response_too_large'),
       status: this.#status,
-      headers: this.#headers,
-      body: body?.text ?? '',
+      headers: secrets.length === 0 ? this.#headers : mapValues(this.#headers, clean),
+      body: secrets.length === 0 ? text : cutToBytes(clean(text), this.#maxBytes),
       truncated: this.#received > this.#maxBytes || body?.cut === true,
       errorClass,
-      errorDetail,
+      errorDetail: errorDetail && clean(errorDetail),
       durationMs: Math.round(performance.now() - this.#startedAt),
       bytesSent: this.#sent,
       retryAfterMs: readRetryAfter(this.#headers['retry-after']),
     })
   }
+}
+
+const NO_SECRETS: readonly string[] = []
+
+function mapValues(
+  headers: Record<string, string>,
+  change: (value: string) => string,
+): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, change(value)]))
 }
 
 const MAX_LOCATION_CHARS = 300

@@ -70,14 +70,21 @@ export function createEgress(options: EgressOptions): Egress {
     async check(url) {
       const target = readTarget(url)
       if (isRefusal(target)) return target
+      const { unlessNamed } = target
       try {
-        await within(CHECK_DNS_TIMEOUT_MS, connector.addressesOf(target))
-        return null
+        const addresses = await within(CHECK_DNS_TIMEOUT_MS, connector.addressesOf(target))
+        return addresses === null ? unlessNamed : null
       } catch (error) {
-        if (!(error instanceof EgressError) || error.errorClass !== 'blocked') return null
+        if (!(error instanceof EgressError) || error.errorClass !== 'blocked') return unlessNamed
+        if (error.message === unlessNamed?.detail) return unlessNamed
         const code = error.message === OWN_ADDRESS ? 'own_address' : 'address_blocked'
         return { code, detail: error.message }
       }
+    },
+
+    checkText(url) {
+      const target = readTarget(url)
+      return isRefusal(target) ? target : null
     },
 
     close() {

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { Client } from 'undici'
+import { hasShare } from '#lib/async/share.ts'
 import { EgressError } from './errors.ts'
 import type { Carrier, CarrierPool, Exchange } from './exchange.ts'
 import { ContinueFilter } from './interim.ts'
@@ -29,7 +30,10 @@ export class OriginPool implements CarrierPool {
   readonly #onEmpty: (pool: OriginPool) => void
   readonly #connections = new Set<Connection>()
   readonly #idle: Connection[] = []
-  readonly #waiting: Exchange[] = []
+  /** By party, the one first whose turn it is. */
+  readonly #waiting = new Map<string, Exchange[]>()
+  /** Connections that carry something for a party. */
+  readonly #busy = new Map<string, number>()
 
   constructor(target: Target, open: OpenSocket, maxConnections: number, onEmpty: (pool: OriginPool) => void) {
     this.target = target
@@ -39,62 +43,99 @@ export class OriginPool implements CarrierPool {
   }
 
   get isIdle(): boolean {
-    return this.#waiting.length === 0 && this.#idle.length === this.#connections.size
+    return this.#waiting.size === 0 && this.#idle.length === this.#connections.size
   }
 
   dispatch(exchange: Exchange): void {
-    // The last one used first: the others grow old and close.
-    const idle = this.#idle.pop()
-    if (idle !== undefined) idle.send(exchange)
-    else if (this.#connections.size < this.#maxConnections) this.#connect().send(exchange)
-    else this.#waiting.push(exchange)
+    if (this.#mayStart(exchange.party)) this.#start(exchange)
+    else this.#wait(exchange, 'last')
   }
 
   resend(exchange: Exchange, stale: Carrier): void {
-    this.#waiting.unshift(exchange)
+    this.#wait(exchange, 'first')
     void stale.discard()
   }
 
   async close(): Promise<void> {
-    this.#waiting.length = 0
+    this.#waiting.clear()
     await Promise.all([...this.#connections].map((connection) => connection.discard()))
   }
 
-  /** Called by a connection whose exchange is complete. */
-  released(connection: Connection): void {
-    if (this.#waiting.length === 0) {
+  /** Called by a connection whose exchange for the party is complete. */
+  released(connection: Connection, party: string): void {
+    this.#left(party)
+    if (this.#waiting.size === 0) {
       this.#idle.push(connection)
       return
     }
     // Not from within undici's parser: it looks at a socket before reusing it only between two requests.
     queueMicrotask(() => {
       if (connection.isOver) return
-      const next = this.#nextWaiting()
-      if (next === undefined) this.#idle.push(connection)
-      else connection.send(next)
+      this.#idle.push(connection)
+      this.#startWaiting()
     })
   }
 
-  /** Called by a connection that is over. */
-  removed(connection: Connection): void {
+  /** Called by a connection that is over. @param party for whom it carried something */
+  removed(connection: Connection, party: string | null): void {
+    if (party !== null) this.#left(party)
     this.#connections.delete(connection)
     const index = this.#idle.indexOf(connection)
     if (index !== -1) this.#idle.splice(index, 1)
-    const next = this.#nextWaiting()
-    if (next !== undefined) this.#connect().send(next)
-    else if (this.#connections.size === 0) this.#onEmpty(this)
+    this.#startWaiting()
+    if (this.#connections.size === 0 && this.#waiting.size === 0) this.#onEmpty(this)
+  }
+
+  #mayStart(party: string): boolean {
+    const free = this.#idle.length + this.#maxConnections - this.#connections.size
+    return hasShare(this.#busy.get(party) ?? 0, free)
+  }
+
+  #start(exchange: Exchange): void {
+    const { party } = exchange
+    this.#busy.set(party, (this.#busy.get(party) ?? 0) + 1)
+    // The last one used first: the others grow old and close.
+    const connection = this.#idle.pop() ?? this.#connect()
+    connection.send(exchange)
+  }
+
+  #left(party: string): void {
+    const left = (this.#busy.get(party) ?? 0) - 1
+    if (left > 0) this.#busy.set(party, left)
+    else this.#busy.delete(party)
+  }
+
+  #wait(exchange: Exchange, place: 'first' | 'last'): void {
+    const queue = this.#waiting.get(exchange.party)
+    if (queue === undefined) this.#waiting.set(exchange.party, [exchange])
+    else if (place === 'first') queue.unshift(exchange)
+    else queue.push(exchange)
+  }
+
+  /** Starts what there are connections for, one of each party after the other. */
+  #startWaiting(): void {
+    let started = true
+    while (started) {
+      started = false
+      for (const [party, queue] of [...this.#waiting]) {
+        while (queue[0]?.settled === true) queue.shift()
+        const next = queue[0]
+        if (next !== undefined && !this.#mayStart(party)) continue
+        this.#waiting.delete(party)
+        if (next === undefined) continue
+        queue.shift()
+        // Behind all others.
+        if (queue.length > 0) this.#waiting.set(party, queue)
+        this.#start(next)
+        started = true
+      }
+    }
   }
 
   #connect(): Connection {
     const connection = new Connection(this, this.#open)
     this.#connections.add(connection)
     return connection
-  }
-
-  #nextWaiting(): Exchange | undefined {
-    let next = this.#waiting.shift()
-    while (next?.settled === true) next = this.#waiting.shift()
-    return next
   }
 }
 
@@ -157,18 +198,20 @@ class Connection implements Carrier {
   }
 
   release(): void {
+    const party = this.#exchange?.party ?? ''
     this.#exchange = null
     if (this.#discarded !== null) return
     this.served += 1
-    this.#pool.released(this)
+    this.#pool.released(this, party)
   }
 
   discard(): Promise<void> {
     if (this.#discarded !== null) return this.#discarded
+    const party = this.#exchange?.party ?? null
     this.#exchange = null
     this.#opening?.abort()
     this.#discarded = this.#client.destroy()
-    this.#pool.removed(this)
+    this.#pool.removed(this, party)
     return this.#discarded
   }
 }

@@ -72,11 +72,17 @@ export class BodyStart {
     if (this.#bytes === null) return { text: '', cut: false }
     const text = this.#bytes.toString('utf8', 0, this.#length).replaceAll('\0', '\ufffd')
     // Every replaced byte became three.
-    if (text.length * 3 <= this.#limit) return { text, cut: false }
-    const encoded = Buffer.from(text)
-    if (encoded.length <= this.#limit) return { text, cut: false }
-    let end = this.#limit
-    while (end > 0 && ((encoded[end] ?? 0) & 0xc0) === 0x80) end -= 1
-    return { text: encoded.toString('utf8', 0, end), cut: true }
+    const cut = cutToBytes(text, this.#limit)
+    return { text: cut, cut: cut.length < text.length }
   }
+}
+
+/** As much of a text as its UTF-8 may have bytes, whole characters. */
+export function cutToBytes(text: string, limit: number): string {
+  if (text.length * 3 <= limit) return text
+  const encoded = Buffer.from(text)
+  if (encoded.length <= limit) return text
+  let end = limit
+  while (end > 0 && ((encoded[end] ?? 0) & 0xc0) === 0x80) end -= 1
+  return encoded.toString('utf8', 0, end)
 }

@@ -1,7 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import { describeBlocked, parseAddress } from '#lib/address.ts'
+import { hostNameFault, isNeverPublicName } from '#lib/host-name.ts'
 import type { AddressPolicy } from './allow.ts'
 import { withoutTrailingDot } from './hostname.ts'
+import { isRefusedPort } from './ports.ts'
 import type { OwnPolicy } from './own.ts'
 import type { EgressRefusal } from './types.ts'
 
@@ -16,6 +18,8 @@ export interface Target {
   readonly port: number
   /** Path and query. */
   readonly path: string
+  /** Why it is refused unless all of its addresses are in networks that the operator allowed. */
+  readonly unlessNamed: EgressRefusal | null
 }
 
 export const OWN_ADDRESS = 'This is the service itself: what it sends to itself would come back without end'
@@ -76,14 +80,42 @@ function readTarget(
   if (httpsOnly && !secure) return { code: 'https_required', detail: 'Only https URLs can be called here' }
 
   const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port)
+  if (port === 0) return { code: 'invalid_url', detail: 'Port 0 cannot be called' }
   const literal = parseAddress(host) !== null
+  const fault = literal ? null : hostNameFault(host)
+  if (fault !== null) {
+    return { code: 'invalid_url', detail: `There can be no host of the name ${host.slice(0, 100)}: ${fault}` }
+  }
   if (literal && !policy.allowsAddress(host, port)) {
     return {
       code: 'address_blocked',
       detail: `${host} is not a public address (${describeBlocked(host) ?? ''}). ${exceptionFor({ host, port })}`,
     }
   }
+  const unlessNamed = privateRefusal(host, port, literal, policy)
+  if (unlessNamed !== null && (literal || !policy.namesNetworks(port))) return unlessNamed
   const path = url.pathname + url.search
   if (own.isOwnUrl(host, port, path)) return { code: 'own_address', detail: OWN_ADDRESS }
-  return { origin: url.origin, secure, host, literal, port, path }
+  return { origin: url.origin, secure, host, literal, port, path, unlessNamed }
+}
+
+/** Why only the operator may let a host and port be called; null: anybody may. */
+function privateRefusal(
+  host: string,
+  port: number,
+  literal: boolean,
+  policy: AddressPolicy,
+): EgressRefusal | null {
+  if (policy.allowsHost(host, port) || (literal && policy.namesAddress(host, port))) return null
+  if (!literal && isNeverPublicName(host)) {
+    return {
+      code: 'address_blocked',
+      detail: `${host} is not a public name. ${exceptionFor({ host, port })}`,
+    }
+  }
+  if (!isRefusedPort(port)) return null
+  return {
+    code: 'port_blocked',
+    detail: `Port ${port} is not one that HTTP is spoken on. ${exceptionFor({ host, port })}`,
+  }
 }

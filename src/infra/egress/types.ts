@@ -42,6 +42,10 @@ export interface EgressRequest {
    * it. Default true; false for what must not be done twice.
    */
   resend?: boolean | undefined
+  /** What is taken out of the answer where the other side repeats it. */
+  secrets?: readonly string[] | undefined
+  /** For whom: connections to one origin are shared out by it. */
+  party?: string | undefined
   /** Gives up early. Reported like the deadline: `connect_timeout` or `timeout`. */
   signal?: AbortSignal | undefined
 }
@@ -73,6 +77,7 @@ export interface EgressRefusal {
     | 'https_required'
     | 'address_blocked'
     | 'own_address'
+    | 'port_blocked'
     | 'credentials_in_url'
     | 'scheme_not_allowed'
   detail: string
@@ -83,6 +88,8 @@ export interface Egress {
   request(request: EgressRequest): Promise<EgressResponse>
   /** Whether a URL may be saved: syntax, scheme, credentials, address. A name that does not resolve may. */
   check(url: string): Promise<EgressRefusal | null>
+  /** The same by what needs no DNS. */
+  checkText(url: string): EgressRefusal | null
   /** Ends everything at once; requests under way answer `reset`. May be called again. */
   close(): Promise<void>
 }

@@ -82,10 +82,14 @@ export default fp(
     app.addHook('onRequest', (request, reply, done) => {
       void reply.header('x-content-type-options', 'nosniff')
       if (request.url.includes('%00')) refuseNul(request)
+      refuseTwoHosts(request)
       done()
     })
     // A refusal that comes before the body was read waits until the client can see it.
-    app.addHook('onSend', (request, reply, payload, done) => {
+    app.addHook('onSend', (request, reply, given, done) => {
+      // Has no body (RFC 9110, 15.4.5), and no length but that of the answer which it stands for.
+      const payload = reply.statusCode === 304 ? null : given
+      if (reply.statusCode === 304) void reply.removeHeader('content-type').removeHeader('content-length')
       if (!hasUnreadBody(request.raw)) {
         done(null, payload)
         return
@@ -134,6 +138,16 @@ function refuseNul({ url, params }: FastifyRequest): void {
   if (query !== -1 && url.includes('%00', query)) throw invalidRequest('The query contains NUL (%00).')
   const named = params as Record<string, string>
   for (const [name, value] of Object.entries(named)) named[name] = value.replaceAll('\0', '\ufffd')
+}
+
+/** A proxy may have gone by the one and Node by the other (RFC 9112, 3.2). */
+function refuseTwoHosts({ raw: { rawHeaders } }: FastifyRequest): void {
+  let hosts = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts += 1
+  }
+  if (hosts > 1) throw invalidRequest('The request has more than one Host header.')
 }
 
 /**

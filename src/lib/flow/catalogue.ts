@@ -13,6 +13,8 @@ export interface FlowCatalogue {
   connections?: ReadonlyMap<string, CatalogueConnection>
   /** Names of the shop's variables; left out: it has none. */
   variables?: ReadonlySet<string>
+  /** Why a URL may not be called, as a sentence, by what is known without asking; null or left out: it may. */
+  urlFault?(url: string): string | null
 }
 
 export interface CatalogueConnection {

@@ -1,6 +1,6 @@
 import { isRawNumber } from '#lib/json/raw-number.ts'
 
-const REDACTED = '[redacted]'
+export const REDACTED = '[redacted]'
 
 /**
  * Endings of names that hold a secret, without case and separators: `api_key` finds `apiKey` and `X-Api-Key`,
@@ -40,6 +40,23 @@ const SECRET_TEXT = /\b(?:whsec_|bcs_)[A-Za-z0-9+/=_-]{8,}|\b(?:[Bb]earer|[Bb]as
 /** In front of a credential in a header: no secret. */
 const SCHEME = /^(?:bearer|basic|token) +/i
 const URL_IN_TEXT = /\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s"'<>]+/gi
+
+/** Paths whose holder may do what they are for. What follows the first group is secret. */
+const SECRET_PATHS: readonly RegExp[] = [
+  /^(https?:\/\/hooks\.slack(?:-gov)?\.com\/(?:services|workflows|triggers)\/)[^?#]+/i,
+  /^(https?:\/\/(?:[\w-]+\.)?discord(?:app)?\.com\/api\/(?:v\d+\/)?webhooks\/)[^?#]+/i,
+  /^(https?:\/\/api\.telegram\.org\/(?:file\/)?bot)[^/?#]+/i,
+  /^(https?:\/\/(?:[\w-]+\.){0,4}office(?:365)?\.com\/webhook(?:b2)?\/)[^?#]+/i,
+  /^(https?:\/\/hooks\.zapier\.com\/hooks\/)[^?#]+/i,
+  /^(https?:\/\/hook\.(?:[\w-]+\.)?(?:make|integromat)\.com\/)[^?#]+/i,
+  /^(https?:\/\/maker\.ifttt\.com\/trigger\/[^/?#]+\/(?:json\/)?with\/key\/)[^?#]+/i,
+  // Of others what looks like a credential, behind a segment that says so; our own inlets are among them.
+  /(\/(?:hooks?|webhooks?|webhook-test|tokens?|keys?|secrets?|api[-_]?keys?)\/)(?=[^/?#]*\d)[\w~.:%=+-]{16,}/gi,
+]
+const QUERY_PAIR = /([?&])([^=&?#\s]{1,100})=([^&#\s]+)/g
+/** Names of credentials that are also those of other things: what is as long as one is taken for one. */
+const CREDENTIAL_IN_QUERY = /^(?:.*[_-])?(?:key|sig|signature|auth|sid|session)$/i
+const CREDENTIAL_MIN_CHARS = 16
 
 /**
  * Keys that tell themselves: our own, and those of services that mark theirs, by how they begin; tokens of three parts
@@ -81,16 +98,28 @@ export function secretValues(value: unknown): Set<string> {
   return found
 }
 
-/** Text without the secrets that tell themselves and without `known`; for values in objects, see `redact`. */
+/** Text without the secrets that tell themselves, credentials in URLs, and `known`; for values in objects, see `redact`. */
 export function redactText(text: string, known: Iterable<string> = []): string {
   let result = text
   // A secret that holds another one goes first.
   for (const secret of [...known].sort((one, other) => other.length - one.length)) {
     if (secret !== '') result = result.replaceAll(secret, REDACTED)
   }
-  return result
-    .replace(SECRET_TEXT, REDACTED)
-    .replace(URL_IN_TEXT, (url) => (url.includes('@') ? url.replace(/\/\/[^/?#]*@/, `//${REDACTED}@`) : url))
+  return result.replace(SECRET_TEXT, REDACTED).replace(URL_IN_TEXT, withoutCredentials)
+}
+
+/** A URL without user, known secret-bearing paths and values of the query whose names tell. */
+function withoutCredentials(url: string): string {
+  const anonymous = url.includes('@') ? url.replace(/\/\/[^/?#]*@/, `//${REDACTED}@`) : url
+  const pathless = SECRET_PATHS.reduce(
+    (text, pattern) => text.replace(pattern, (_, shown: string) => shown + REDACTED),
+    anonymous,
+  )
+  return pathless.replace(QUERY_PAIR, (pair, start: string, name: string, value: string) =>
+    isSecretField(name) || (CREDENTIAL_IN_QUERY.test(name) && value.length >= CREDENTIAL_MIN_CHARS)
+      ? `${start}${name}=${REDACTED}`
+      : pair,
+  )
 }
 
 /** A copy in which no text, name or number repeats one of these secrets, for answers of those who were told them. */

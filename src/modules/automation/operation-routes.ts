@@ -37,7 +37,7 @@ import {
 } from './operation-schemas.ts'
 import { AUTOMATION_TAGS as tags } from './routes.ts'
 import { Automation, AutomationParams } from './schemas.ts'
-import { testAutomation, triggerAutomation } from './try-service.ts'
+import { auditDueWork, testAutomation, triggerAutomation } from './try-service.ts'
 
 const RECORD_PROBLEMS = [
   automationRecordUnfit,
@@ -86,7 +86,8 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
         },
       },
     },
-    async ({ tenantId, params, body }) => testAutomation(ctx, tenantId, params.id, body),
+    async ({ actor, tenantId, params, body }) =>
+      testAutomation(ctx, actor, { tenantId, id: params.id }, body),
   )
 
   api.post(
@@ -139,7 +140,10 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
         response: { 200: ref(AutomationRun), ...problems(...WRITE_PROBLEMS) },
       },
     },
-    async (request) => dueWork.run(request.tenantId),
+    async ({ actor, tenantId }) => {
+      await auditDueWork(ctx, actor, tenantId)
+      return dueWork.run(tenantId)
+    },
   )
 
   api.post(

@@ -1,3 +1,4 @@
+import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidRequest } from '#infra/http/problems.ts'
 import { isProblem } from '#lib/api/problem.ts'
@@ -26,15 +27,15 @@ import { isEnabled } from './view.ts'
  */
 export async function testAutomation(
   ctx: AutomationContext,
-  tenantId: string,
-  id: string,
+  actor: Actor,
+  { tenantId, id }: Target,
   { data, lead_id, booking_id, customer_id, ...request }: TestRequest,
 ): Promise<AutomationTestResult> {
   const { automation } = await found(ctx, tenantId, id)
   const ref = recordOf(idsOf({ lead_id, booking_id, customer_id }))
   if (request.event_id !== undefined) {
     if (ref !== null) throw unfit(`/${ref.name}`, 'must not be given together with event_id')
-    const test = await ctx.flows.test(tenantId, id, { ...request, ...(data && { data }) })
+    const test = await ctx.flows.test(actor, tenantId, id, { ...request, ...(data && { data }) })
     return resultOf(test, { source: 'event', data: null })
   }
   const nowMs = (request.now === undefined ? null : parseTime(String(request.now))) ?? Date.now()
@@ -46,7 +47,7 @@ export async function testAutomation(
           data: { ...sample, ...data },
         }
       : await startDataOf(ctx, tenantId, automation, ref, data, sample)
-  const test = await ctx.flows.test(tenantId, id, { ...request, data: start.data })
+  const test = await ctx.flows.test(actor, tenantId, id, { ...request, data: start.data })
   const isMadeUp = ref !== null && start.source === 'sample'
   return resultOf(test, start, isMadeUp ? [madeUp(ref)] : [])
 }
@@ -81,6 +82,16 @@ export async function triggerAutomation(
     if (other === null) throw error
     return other
   }
+}
+
+/** Notes who had the shop's automations worked off. */
+export async function auditDueWork(
+  { db }: Pick<AutomationContext, 'db'>,
+  actor: Actor,
+  tenantId: string,
+): Promise<void> {
+  const target = { targetKind: 'tenant', targetId: tenantId }
+  await audit(db, actor, { tenantId, action: 'automations.run_due', ...target })
 }
 
 interface Target {

@@ -1,5 +1,6 @@
 import { resolveEndpoint } from '#lib/endpoint.ts'
 import { newId } from '#lib/ids.ts'
+import { headerValues } from '#lib/secrets/echo.ts'
 import { JsonInputError, parseJson } from '#lib/json/index.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 import type { DeliveryTarget } from '#modules/webhook-delivery/index.ts'
@@ -39,6 +40,8 @@ export async function fetchManifest(
     },
     timeoutMs: FETCH_TIMEOUT_MS,
     maxResponseBytes: MANIFEST_MAX_BYTES,
+    secrets: headerValues(target.headers),
+    party: target.tenantId,
   })
   if (response.status === 304 && knownEtag !== null) return { kind: 'unchanged' }
   if (response.truncated) {

@@ -1,6 +1,8 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { Egress } from '#infra/egress/index.ts'
+import type { AuditEntry } from '#infra/audit.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import type { QuotaService } from '#infra/quotas.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { PlatformService } from '#modules/platform/index.ts'
@@ -21,6 +23,8 @@ export interface DispatcherContext {
   secretBox: SecretBox
   quotas: Pick<QuotaService, 'take'>
   store: InvocationStore
+  /** Notes who asked for what; written with what others ask for. */
+  audit: (actor: Actor, entry: AuditEntry) => Promise<void>
   completionSeconds: number
   metrics: DispatchMetrics
   /** Whether actions that have not begun are left to the next process. */

@@ -1,6 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
+import { auditAll, type AuditEntry } from '#infra/audit.ts'
+import type { Actor } from '#infra/auth/auth.ts'
+import { Batcher } from '#lib/async/batcher.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
 import { InvocationStore } from './dispatch/invocation-store.ts'
 import { expireInvocations } from './completion/repository.ts'
@@ -36,7 +39,7 @@ import type { ActionResult, StepActionRequest } from './types.ts'
  * - Every action asked for is in automation_event_log, secrets redacted.
  */
 export interface DispatcherService {
-  dispatch(tenantId: string, input: DispatchInput, by?: DispatchedBy): Promise<DispatchResult>
+  dispatch(actor: Actor, tenantId: string, input: DispatchInput, by?: DispatchedBy): Promise<DispatchResult>
   /** The action of a flow's step: see step-action.ts. */
   runAction(tenantId: string, request: StepActionRequest): Promise<ActionResult>
   /** What is recorded of an action; null: nothing, or it is still being done. */
@@ -51,6 +54,7 @@ declare module 'fastify' {
   }
 }
 
+const AUDITS_A_STATEMENT = 200
 /** How often accepted actions are looked through for those never completed. */
 const EXPIRE_INTERVAL_MS = 10_000
 
@@ -58,6 +62,15 @@ export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
     const store = new InvocationStore({ worker: app.pools.worker, durable: app.pools.api }, app.log)
     const running = new Running(app.draining)
+    // Not waited for until the disk has it: the barrier before a dispatch is answered takes it along.
+    const audits = new Batcher<{ actor: Actor; entry: AuditEntry }, undefined>({
+      max: AUDITS_A_STATEMENT,
+      concurrency: 1,
+      flush: async (entries) => {
+        await auditAll(app.workerDb, entries)
+        return entries.map(() => undefined)
+      },
+    })
     const ctx: DispatcherContext = {
       db: app.db,
       planner: new Planner(app.registry),
@@ -68,12 +81,13 @@ export default fp(
       secretBox: app.secretBox,
       quotas: app.quotas,
       store,
+      audit: (actor, entry) => audits.add({ actor, entry }),
       completionSeconds: config.actionCompletionSeconds,
       metrics: createDispatchMetrics(app.metrics.registry),
       isStopping: () => running.isStopping(),
     }
     const service: DispatcherService = {
-      dispatch: (tenantId, input, by) => running.track(dispatch(ctx, tenantId, input, by)),
+      dispatch: (actor, tenantId, input, by) => running.track(dispatch(ctx, actor, tenantId, input, by)),
       runAction: (tenantId, request) => running.track(runStepAction(ctx, tenantId, request)),
       findResult: (tenantId, flowExecutionId, eventKey) =>
         findResult(ctx, tenantId, flowExecutionId, eventKey),

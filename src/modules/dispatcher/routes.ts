@@ -1,5 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { BODY_PROBLEMS, OPEN_PROBLEMS, READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { hasUnreadBody } from '#infra/http/unread-body.ts'
@@ -32,7 +33,12 @@ declare module 'fastify' {
 }
 
 export interface DispatcherRoutesContext extends DispatcherContext {
-  dispatch: (tenantId: string, input: DispatchInput, by?: DispatchedBy) => Promise<DispatchResult>
+  dispatch: (
+    actor: Actor,
+    tenantId: string,
+    input: DispatchInput,
+    by?: DispatchedBy,
+  ) => Promise<DispatchResult>
 }
 
 /** @throws `forbidden` */
@@ -65,11 +71,11 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
     const input = request.body as DispatchInput
     const tenantId = request.tenantFor(input.tenant_id)
     const { pluginId, scopes } = request.actor
-    if (pluginId === null) return ctx.dispatch(tenantId, input)
+    if (pluginId === null) return ctx.dispatch(request.actor, tenantId, input)
     refuseUncallable(scopes ?? [], input)
     const told = readCausationHeaders(request.headers) ?? { id: null, depth: 0 }
     const causation = believedCausation(ctx.secretBox, { tenantId, pluginId }, told)
-    return ctx.dispatch(tenantId, input, { pluginId, causation })
+    return ctx.dispatch(request.actor, tenantId, input, { pluginId, causation })
   }
   api.post(
     '/api/plugins/events/automation',

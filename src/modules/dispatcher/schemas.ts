@@ -133,6 +133,12 @@ export const EventLogEntry = Type.Object(
     attempts: Type.Integer(),
     duration_ms: Type.Integer(),
     invocation_id: Nullable(Type.String({ format: 'uuid' })),
+    key_id: Nullable(
+      Type.String({
+        format: 'uuid',
+        description: 'The key that asked for it; null: none, or that of the environment',
+      }),
+    ),
     created_at: Timestamp,
   },
   { $id: 'EventLogEntry' },

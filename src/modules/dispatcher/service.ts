@@ -1,4 +1,5 @@
 import { readTimeRange, statusesNamed } from '#infra/http/log-filters.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import { rateProblem } from '#infra/quotas.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
@@ -24,6 +25,7 @@ export interface DispatchedBy {
 /** Does a list of actions: all are checked and claimed before the first one runs; one result for each, in order. */
 export async function dispatch(
   ctx: DispatcherContext,
+  actor: Actor,
   tenantId: string,
   input: DispatchInput,
   by?: DispatchedBy,
@@ -34,9 +36,16 @@ export async function dispatch(
   // An id is its caller's own: no plugin takes the platform's, nor is told what came of it.
   const flowExecutionId = by === undefined ? id : `plugin:${by.pluginId}:${id}`
   const atOnce = input.mode === 'parallel' ? PARALLEL_MAX : 1
-  const requests = toRequests(flowExecutionId, input, by?.causation ?? { id: null, depth: 0 })
+  const requests = toRequests(flowExecutionId, input, actor.id, by?.causation ?? { id: null, depth: 0 })
   ctx.metrics.dispatchSize.observe({ mode: input.mode ?? 'sequential' }, requests.length)
-  const results = await runAll(ctx, tenantId, requests, atOnce)
+  const noted = ctx.audit(actor, {
+    tenantId,
+    action: 'actions.dispatched',
+    targetKind: 'dispatch',
+    targetId: flowExecutionId,
+    detail: { actions: requests.length, types: [...new Set(requests.map(({ actionType }) => actionType))] },
+  })
+  const results = await runAll(ctx, tenantId, requests, { atOnce, noted })
   // Who got an answer will not ask again: not even a crash of the database may forget it.
   if (results.some(({ attempts, replayed }) => attempts > 0 && !replayed)) await ctx.store.makeDurable()
   const succeeded = results.filter((result) => result.success).length
@@ -51,9 +60,10 @@ async function runAll(
   ctx: DispatcherContext,
   tenantId: string,
   requests: readonly ActionRequest[],
-  atOnce: number,
+  { atOnce, noted }: { atOnce: number; noted: Promise<void> },
 ): Promise<ActionResult[]> {
-  const plans = await ctx.planner.plan(tenantId, requests)
+  // Nothing is done of which the audit log does not tell.
+  const [plans] = await Promise.all([ctx.planner.plan(tenantId, requests), noted])
   const settled = await Promise.allSettled(
     requests.map((request, index) => prepareAction(ctx, tenantId, request, plans[index] as Plan)),
   )
@@ -105,6 +115,7 @@ export async function getEventLog(ctx: DispatcherContext, tenantId: string, quer
 function toRequests(
   flowExecutionId: string,
   input: DispatchInput,
+  keyId: string | null,
   causation: DispatchedBy['causation'],
 ): ActionRequest[] {
   const keys = new Set<string>()
@@ -125,6 +136,7 @@ function toRequests(
       maxRetries: null,
       causationDepth: causation.depth,
       causationId: causation.id,
+      keyId,
     }
   })
 }

@@ -20,6 +20,8 @@ export interface ActionRequest {
   causationId: string | null
   /** Of a flow's action: told to the plugin. */
   context?: ActionContext | null
+  /** The key that asks for it; null or left out: none, or a flow. */
+  keyId?: string | null
 }
 
 /** Where a flow's action stands, and what started the flow: as plugins get it, beside the payload. */

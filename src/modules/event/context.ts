@@ -17,6 +17,8 @@ export interface NewEvent {
   source: EventSource
   /** Set for a plugin's own key, which may publish only the types that its plugin declared. */
   publisherPluginId?: string | null
+  /** The key that it came with, if it has an id. */
+  keyId?: string | null
   causation?: Causation | null
   /** The attributes of a CloudEvent, delivered beside its data. */
   cloudEvent?: Readonly<Record<string, unknown>> | undefined

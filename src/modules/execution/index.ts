@@ -8,7 +8,7 @@
  * - Nothing here holds many rows locked: bulk changes are small transactions, and what they do not get done in time is a
  *   durable job.
  * - Open streams share one poller (execution-streams.ts), cost no memory beyond a buffer each, and end before the
- *   server closes.
+ *   server closes and when their key does.
  */
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '#config/config.ts'
@@ -71,5 +71,6 @@ export default async function executionModule(
   const worker = { ...ctx, db: app.workerDb, leaseMs: config.delivery.leaseMs }
   runJobs(app, { table: 'bulk_changes', turn: (signal) => runBulkTurn(worker, signal) })
   app.signals.subscribe('executions_due', (tenantIds) => streams.look(tenantIds))
+  app.signals.subscribe('key_changed', () => streams.checkKeys())
   app.addHook('preClose', () => streams.close())
 }

@@ -14,6 +14,7 @@ import { MatcherLoop } from './match/loop.ts'
 import { countStarts, createFlowMetrics } from './metrics.ts'
 import { asOfNow, type CompileDefinition, type Program, ProgramCache } from './run/program.ts'
 import { type Retried, retryExecution, type RetryRefusal, type RetryRequest } from './start/retry-start.ts'
+import { waitingQuota } from './start/waiting-quota.ts'
 import { startChecked, type UncheckedStart } from './start/service.ts'
 import type { StartResult } from './start/starts.ts'
 import { oldestDueSeconds, oldestUnmatchedSeconds } from './run/queue-repository.ts'
@@ -37,6 +38,8 @@ import { Waits } from './wait/waits.ts'
 export interface FlowEngineService {
   /** Starts an execution that no event starts: by hand, by schedule, by a webhook. */
   start(request: Omit<UncheckedStart, 'program'>): Promise<StartResult>
+  /** Whether the tenant has as many executions queued and waiting as it may. */
+  isFull(tenantId: string): Promise<boolean>
   /** The flow module hands this in: versions that are stored under an older schema are compiled again. */
   compileWith(compile: CompileDefinition): void
   /** A published version, compiled, as executions of now start by it; null: there is none. @throws `flow_newer`, `flow_outdated` */
@@ -159,6 +162,7 @@ export default fp(
         if (result.status === 'queued') app.signals.publish('executions_due', [tenantId])
         return result
       },
+      isFull: (tenantId) => waitingQuota.isUsedUp(app.db, tenantId),
       compileWith: (compile) => programs.compileWith(compile),
       findProgram: async (tenantId, flowId, version) => {
         const program = await programs.find(tenantId, flowId, version)

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import type { Egress } from '#infra/egress/index.ts'
 import type { Signals } from '#infra/signals.ts'
 import type { ConnectionService } from '#modules/connection/index.ts'
 import type { FlowEngineService } from '#modules/flow-engine/index.ts'
@@ -11,7 +12,8 @@ export interface FlowContext {
   db: Kysely<DB>
   registry: Pick<RegistryService, 'snapshot'>
   connections: Pick<ConnectionService, 'hosts'>
-  engine: Pick<FlowEngineService, 'start' | 'findProgram' | 'cancel' | 'simulate'>
+  engine: Pick<FlowEngineService, 'start' | 'isFull' | 'findProgram' | 'cancel' | 'simulate'>
   triggers: FlowTriggerService
   signals: Signals
+  egress: Pick<Egress, 'checkText'>
 }

@@ -99,7 +99,7 @@ export interface FlowService {
   /** What a run by that key started with, however it went on. */
   findRun(tenantId: string, id: string, key: string): Promise<EarlierRun | undefined>
   /** What it would do. @throws `flow_not_found`, `event_not_found`, `flow_invalid`, `invalid_request` */
-  test(tenantId: string, id: string, request: FlowTestRequest): Promise<FlowTest>
+  test(actor: Actor, tenantId: string, id: string, request: FlowTestRequest): Promise<FlowTest>
 }
 
 export {
@@ -128,15 +128,18 @@ declare module 'fastify' {
   }
 }
 
+const ANY_URL: FlowContext['egress'] = { checkText: () => null }
+
 export default fp(
   async (app: FastifyInstance) => {
-    const { db, registry, connections, signals, flowEngine: engine, flowTriggers: triggers } = app
-    const ctx: FlowContext = { db, registry, connections, engine, triggers, signals }
+    const { db, registry, connections, signals, egress, flowEngine: engine, flowTriggers: triggers } = app
+    const ctx: FlowContext = { db, registry, connections, engine, triggers, signals, egress }
     registry.onUsage((tenantId, gone) => findActionUsage(db, tenantId, gone))
     app.variables.onUsage((tenantId, name) => findVariableUsers(db, tenantId, name))
     connections.onUsage((tenantId, name) => findConnectionUsers(db, tenantId, name))
     engine.compileWith((tenantId, definition, db) =>
-      compile({ db, registry, connections }, tenantId, parseDefinition(definition).value),
+      // What may be called is asked again at each call: a URL does not keep a published flow from running.
+      compile({ db, registry, connections, egress: ANY_URL }, tenantId, parseDefinition(definition).value),
     )
     app.apiDocument.addTag('flows', 'Automations: triggers, steps, versions')
     app.decorate('flows', serviceOf(ctx))
@@ -166,6 +169,7 @@ export default fp(
     dependencies: [
       'db',
       'signals',
+      'egress',
       'auth',
       'registry',
       'connection',
@@ -199,7 +203,7 @@ function serviceOf(ctx: FlowContext): FlowService {
     compile: (tenantId, definition) => compile(ctx, tenantId, definition),
     run: (actor, tenantId, id, start) => runFlow(ctx, actor, { tenantId, id }, start),
     findRun: (tenantId, id, key) => findRun(ctx, { tenantId, id }, key),
-    test: (tenantId, id, request) => testFlow(ctx, tenantId, id, request),
+    test: (actor, tenantId, id, request) => testFlow(ctx, actor, { tenantId, id }, request),
   }
 }
 

@@ -1,6 +1,7 @@
 import { allowOrigin, createEgress, type Egress, type EgressResponse } from '#infra/egress/index.ts'
 import type { AiConfig, Config } from '#config/config.ts'
 import { Breaker, type Health } from '#lib/async/breaker.ts'
+import { headerValues } from '#lib/secrets/echo.ts'
 import { redactText } from '#lib/secrets/redact.ts'
 import { readCompletion } from './completion.ts'
 import { type Dialect, FIRST_DIALECT, learn, readProviderError, requestBody } from './dialect.ts'
@@ -107,6 +108,7 @@ export class AiClient {
       body: requestBody({ model, maxTokens, ...prompt }, dialect),
       timeoutMs,
       maxResponseBytes: RESPONSE_MAX_BYTES,
+      secrets: [...(apiKey === null ? [] : [apiKey]), ...headerValues(headers)],
     })
   }
 

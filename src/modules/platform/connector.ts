@@ -37,7 +37,7 @@ export interface PlatformEndpoint {
 const DEFAULT_TIMEOUT_MS = 10_000
 /** A platform that is slower than a caller's own, shorter limit need not be ill: others may wait longer. */
 const ILL_TIMEOUT_MS = 5_000
-const BREAKERS_MAX = 1_000
+const BREAKERS_MAX = 10_000
 /** The platform itself does not answer. A 500 is an answer, perhaps to one tenant's payload alone. */
 const ILL_STATUS = new Set([502, 503, 504])
 
@@ -56,7 +56,8 @@ export class PlatformConnector {
     if (url === null) return notAsked('blocked', "The path leaves the platform's API.")
     const timeoutMs = call.timeoutMs ?? DEFAULT_TIMEOUT_MS
     const body = JSON.stringify(call.body)
-    const breaker = this.#breakerOf(url.origin)
+    // A tenant's own: what fails for one may be about its own calls.
+    const breaker = this.#breakerOf(`${tenantId} ${url.origin}`)
     const pass = breaker.enter(this.#now())
     if (typeof pass === 'number') return breakerOpen(pass)
     const response = await endpoint.egress.request({
@@ -73,6 +74,7 @@ export class PlatformConnector {
       },
       body,
       timeoutMs,
+      party: tenantId,
       resend: call.idempotent === true,
       maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
       signal: call.signal,
@@ -81,9 +83,9 @@ export class PlatformConnector {
     return readWithoutToken(response, endpoint.token)
   }
 
-  #breakerOf(origin: string): Breaker {
-    let breaker = this.#breakers.get(origin)
-    if (breaker === undefined) this.#breakers.set(origin, (breaker = new Breaker()))
+  #breakerOf(name: string): Breaker {
+    let breaker = this.#breakers.get(name)
+    if (breaker === undefined) this.#breakers.set(name, (breaker = new Breaker()))
     return breaker
   }
 }

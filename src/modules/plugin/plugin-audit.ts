@@ -1,4 +1,4 @@
-import type { Transaction } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
@@ -10,9 +10,10 @@ type PluginAction =
   | 'plugin.resumed'
   | 'plugin.secret_rotated'
   | 'plugin.deleted'
+  | 'plugin.tested'
 
 export async function auditPlugin(
-  trx: Transaction<DB>,
+  trx: Kysely<DB> | Transaction<DB>,
   actor: Actor,
   action: PluginAction,
   plugin: { tenant_id: string; id: string; slug: string },

@@ -145,6 +145,7 @@ export async function testPlugin(
   slug: string,
 ): Promise<TestResult> {
   const row = found(isSlug(slug) ? await findPlugin(ctx.db, tenantId, slug) : undefined, actor)
+  await auditPlugin(ctx.db, actor, 'plugin.tested', row)
   const result = await ctx.deliveries.sendTest(tenantId, row.id)
   if (result === undefined) throw pluginNotFound()
   return result

@@ -1,8 +1,8 @@
 /**
  * Retention: what is old goes. Bodies of events, of plugins' answers and of what automations did after
  * BODY_RETENTION_DAYS; events with their deliveries and attempts, ended executions with their steps and messages,
- * actions and their log, versions and deleted flows that nothing refers to, ended jobs and revoked keys after
- * RETENTION_DAYS.
+ * actions and their log, versions and deleted flows that nothing refers to, ended jobs, revoked keys and entries of the
+ * audit log about what changed nothing after RETENTION_DAYS.
  *
  * What always holds:
  * - A delivery that is still to be made stays, and so do its event and the body, however old they are.

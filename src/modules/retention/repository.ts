@@ -176,6 +176,26 @@ export async function deleteRevokedKeys(db: Kysely<DB>, before: Date, limit: num
   )
 }
 
+/** What an entry tells that changed nothing; the index of them names the same. */
+const DONE = sql`action in ('actions.dispatched', 'deliveries.processed', 'automations.run_due', 'plugin.tested',
+  'flow.tested', 'flow.run')`
+
+/** Entries of the audit log about what was merely done. */
+export async function deleteAuditEntries(
+  db: Kysely<DB>,
+  beforeId: string,
+  before: Date,
+  limit: number,
+): Promise<number> {
+  return short(
+    db,
+    sql`
+      delete from audit_log where id in (
+        select id from audit_log where ${DONE} and id < ${beforeId} and created_at < ${before} order by id limit ${limit}
+      )`,
+  )
+}
+
 function isAttemptOf(
   tenantId: string,
   eventIds: readonly string[],

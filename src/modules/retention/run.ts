@@ -33,6 +33,8 @@ export interface RetentionCounts {
   enrolments: number
   jobs: number
   keys: number
+  /** Of the audit log, about what changed nothing. */
+  audit_entries: number
   /** Batches that were left for the next run because somebody held a lock. */
   postponed: number
 }
@@ -53,6 +55,7 @@ export function noCounts(): RetentionCounts {
     enrolments: 0,
     jobs: 0,
     keys: 0,
+    audit_entries: 0,
     postponed: 0,
   }
 }

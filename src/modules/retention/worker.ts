@@ -3,6 +3,7 @@ import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
 import { ageAutomations } from './automations.ts'
 import {
   clearResponses,
+  deleteAuditEntries,
   deleteAttempts,
   deleteDeliveries,
   deleteEvents,
@@ -71,6 +72,7 @@ async function ageOut(
   for (const table of ['replays', 'recoveries', 'erasures', 'bulk_changes'] as const) {
     counts.jobs += await untilNone(run, (limit) => deleteJobs(run.db, table, beforeId, before, limit))
   }
+  counts.audit_entries += await untilNone(run, (limit) => deleteAuditEntries(run.db, beforeId, before, limit))
   counts.keys += await untilNone(run, (limit) => deleteRevokedKeys(run.db, before, limit))
   return counts
 }

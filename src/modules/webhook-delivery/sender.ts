@@ -5,7 +5,7 @@ import type { Metrics } from '#infra/metrics.ts'
 import type { AttemptResult } from './destinations/destination.ts'
 import { afterAttempt, effectsOf, type HealthEffect, NO_EFFECTS } from './health/health.ts'
 import { isHealthEvent } from './health/events.ts'
-import { Room } from './lanes/capacity.ts'
+import { TenantRoom } from './lanes/capacity.ts'
 import type { Job } from './lanes/backlog.ts'
 import { bulkClass, type Lane } from './lanes/lane.ts'
 import { bodyGone, outcomeOf } from './outcomes/outcome.ts'
@@ -32,13 +32,13 @@ interface SenderOptions {
 export class Sender {
   readonly #ctx: SenderContext
   readonly #options: SenderOptions
-  readonly #room: Room
+  readonly #room: TenantRoom
   #crowded = false
 
   constructor(ctx: SenderContext, options: SenderOptions) {
     this.#ctx = ctx
     this.#options = options
-    this.#room = new Room(options.maxInFlight)
+    this.#room = new TenantRoom(options.maxInFlight)
   }
 
   /**
@@ -49,7 +49,7 @@ export class Sender {
     const now = performance.now()
     const margin = Math.min(LEASE_MARGIN_MS, this.#options.leaseMs / 4)
     if (!lane.canStart() || now >= lane.leaseUntil - margin) return 0
-    if (this.#room.free(lane.nextClass) <= 0) {
+    if (!this.#room.hasPlace(lane.target.tenantId, lane.nextClass)) {
       this.#crowded = true
       return 0
     }
@@ -67,7 +67,7 @@ export class Sender {
   /** One attempt. @returns what is to be recorded; null: nothing, the delivery stays due */
   async send(lane: Lane, job: Job): Promise<Recorded | null> {
     const laneClass = job.bulk ? bulkClass(lane.class) : lane.class
-    this.#room.take(laneClass)
+    this.#room.take(lane.target.tenantId, laneClass)
     try {
       if (job.body === null) return { lane, outcome: bodyGone(lane, job), effects: NO_EFFECTS }
       const causation = { id: job.eventId, depth: job.causationDepth + 1 }
@@ -91,7 +91,7 @@ export class Sender {
       return null
     } finally {
       lane.ended()
-      this.#room.leave(laneClass)
+      this.#room.leave(lane.target.tenantId, laneClass)
     }
   }
 
@@ -99,7 +99,7 @@ export class Sender {
     const now = performance.now()
     const isOk = result.outcome === 'ok'
     const verdict = judge(result, lane.target.retrySchedule, job.roundFailures + (isOk ? 0 : 1))
-    lane.noteResult(isOk, afterAttempt(lane.health, result, verdict.holdMs, now))
+    lane.noteResult(isOk, afterAttempt(lane.health, result, verdict.holdMs, now), result.durationMs)
     this.#ctx.metrics.attemptDuration.observe({ outcome: verdict.status }, result.durationMs / 1000)
     const effects = this.#effectsOf(lane, job, verdict.gone, now)
     for (const effect of effects) {

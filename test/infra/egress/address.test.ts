@@ -264,3 +264,98 @@ t.test('the system resolver serves when no servers are named', async (t) => {
   await egress.close()
   await receiver.close()
 })
+
+t.test('names that cannot exist are refused when they are saved, and not looked up', async (t) => {
+  const egress = createEgress({ ...LOCKED, allow: parseEgressAllow('0.0.0.0/0,::/0') })
+  for (const host of [
+    'a..example.com',
+    'example.com..',
+    '-a.example.com',
+    'a-.example.com',
+    'a!b.example.com',
+    `${'a'.repeat(64)}.example.com`,
+    `${'a.'.repeat(126)}com`,
+    'example.com:0',
+    '127.0.0.1:0',
+  ]) {
+    const url = `http://${host}/`
+    t.match(await egress.check(url), { code: 'invalid_url' }, url)
+    t.match(await egress.request({ ...GET, url }), { errorClass: 'blocked', bytesSent: false }, url)
+  }
+  await egress.close()
+})
+
+t.test(
+  'names that are never public are refused when they are saved, unless the operator allows them',
+  async (t) => {
+    const zone: Record<string, DnsAnswer> = { 'crm.internal': ['10.1.2.3'], 'crm.svc': [PUBLIC_V4] }
+    const dns = await startDnsServer((name) => zone[name] ?? 'nxdomain')
+    const dnsServers = [dns.address]
+    const locked = createEgress({ ...LOCKED, dnsServers })
+    const named = createEgress({
+      ...LOCKED,
+      dnsServers,
+      allow: parseEgressAllow('crm.internal:8080,printer'),
+    })
+    const network = createEgress({ ...LOCKED, dnsServers, allow: parseEgressAllow('10.0.0.0/8') })
+    for (const host of [
+      'printer',
+      'a.localhost',
+      'nas.local',
+      'crm.internal',
+      'crm.svc',
+      'x.home.arpa',
+      'y.lan.',
+    ]) {
+      const url = `http://${host}:8080/`
+      t.match(
+        await locked.check(url),
+        { code: 'address_blocked', detail: /not a public name.*EGRESS_ALLOW=/ },
+        url,
+      )
+      t.match(locked.checkText(url), { code: 'address_blocked' }, 'DNS is not asked')
+      t.match(await locked.request({ ...GET, url }), { errorClass: 'blocked', bytesSent: false }, url)
+    }
+    t.equal(await named.check('http://crm.internal:8080/'), null)
+    t.equal(await named.check('http://printer/'), null)
+    t.match(await named.check('http://crm.internal/'), { code: 'address_blocked' }, 'another port')
+    t.equal(await network.check('http://crm.internal/'), null, 'it leads into a network that is allowed')
+    t.match(await network.check('http://crm.svc/'), { code: 'address_blocked' }, 'it leads elsewhere')
+    t.match(await network.check('http://gone.internal/'), { code: 'address_blocked' }, 'it leads nowhere')
+    for (const url of [
+      'http://internal.example.com/',
+      'http://localhost.example.com/',
+      'http://a_b.example.com/',
+    ])
+      t.equal(locked.checkText(url), null, url)
+    await Promise.all([locked.close(), named.close(), network.close(), dns.close()])
+  },
+)
+
+t.test(
+  'ports that other services are on are refused on public hosts, unless the operator allows them',
+  async (t) => {
+    const dns = await startDnsServer((name) => (name === 'inside.test' ? ['10.1.2.3'] : [PUBLIC_V4]))
+    const options = { ...LOCKED, dnsServers: [dns.address] }
+    const locked = createEgress(options)
+    for (const port of [22, 25, 465, 587, 3306, 5432, 6379, 11211]) {
+      for (const host of ['public.test', PUBLIC_V4, `[${PUBLIC_V6}]`]) {
+        const url = `https://${host}:${port}/`
+        t.match(await locked.check(url), { code: 'port_blocked', detail: /EGRESS_ALLOW=/ }, url)
+        t.match(await locked.request({ ...GET, url }), { errorClass: 'blocked', bytesSent: false }, url)
+      }
+    }
+    for (const port of [80, 443, 3000, 8080, 8443, 9000])
+      t.equal(await locked.check(`http://public.test:${port}/`), null)
+    const allowed = createEgress({
+      ...options,
+      allow: parseEgressAllow(`public.test:25,${PUBLIC_V4}:22,10.0.0.0/8`),
+    })
+    t.equal(await allowed.check('http://public.test:25/'), null)
+    t.equal(await allowed.check(`http://${PUBLIC_V4}:22/`), null)
+    t.equal(await allowed.check('http://inside.test:5432/'), null, 'in a network that is allowed as a whole')
+    t.match(await allowed.check('http://other.test:25/'), { code: 'port_blocked' })
+    t.match(await allowed.check(`http://${PUBLIC_V4}:25/`), { code: 'port_blocked' })
+    await Promise.all([locked.close(), allowed.close(), dns.close()])
+  },
+)

@@ -4,6 +4,7 @@ import egressPlugin, { createEgress, type EgressOptions, parseEgressAllow } from
 import { startDnsServer } from '#test/support/dns-server.ts'
 import { startHostileReceiver } from '#test/support/hostile-receiver.ts'
 import { eventually } from '#test/support/deliveries.ts'
+import { startReceiver } from '#test/support/receiver.ts'
 
 const OPTIONS: EgressOptions = { allow: parseEgressAllow('127.0.0.0/8'), dnsServers: [], httpsOnly: false }
 const POST = { method: 'POST', headers: {}, body: '{}', timeoutMs: 3_000 } as const
@@ -220,4 +221,32 @@ t.test('as a Fastify plugin it decorates the app and closes with it', async (t) 
   await eventually('connections are closed', () => receiver.open === 0)
   t.match(await app.egress.request({ ...POST, url: receiver.url }), { errorClass: 'reset' })
   await receiver.close()
+})
+
+t.test('connections to one origin are shared out by party', async (t) => {
+  const receiver = await startReceiver(t)
+  const held: (() => void)[] = []
+  receiver.answer(({ path }, response) => {
+    if (path === '/held') held.push(() => response.writeHead(200).end())
+    else response.writeHead(200).end()
+  })
+  const egress = createEgress({
+    allow: parseEgressAllow('127.0.0.1'),
+    dnsServers: [],
+    httpsOnly: false,
+    maxConnectionsPerOrigin: 10,
+  })
+  t.teardown(() => egress.close())
+  const ask = (path: string, party: string) =>
+    egress.request({ method: 'GET', url: `${receiver.url}${path}`, headers: {}, timeoutMs: 20_000, party })
+  const slow = Array.from({ length: 20 }, () => ask('/held', 'a'))
+  await eventually('eight are held', () => held.length === 8)
+  for (const party of ['b', 'c', 'b']) t.match(await ask('/quick', party), { ok: true })
+  t.equal(held.length, 8, 'what it has more waits behind it')
+  receiver.answer(200)
+  for (const answer of held) answer()
+  t.ok(
+    (await Promise.all(slow)).every(({ ok }) => ok),
+    'and is all done in the end',
+  )
 })

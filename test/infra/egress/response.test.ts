@@ -8,6 +8,7 @@ async function answerTo(
   t: Test,
   listener: RequestListener,
   maxResponseBytes?: number,
+  secrets?: readonly string[],
 ): Promise<EgressResponse> {
   const server = createServer(listener)
   await new Promise<void>((resolve) => {
@@ -19,7 +20,7 @@ async function answerTo(
     server.close()
   })
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
-  return egress.request({ method: 'GET', url, headers: {}, timeoutMs: 3_000, maxResponseBytes })
+  return egress.request({ method: 'GET', url, headers: {}, timeoutMs: 3_000, maxResponseBytes, secrets })
 }
 
 t.test('headers come in lower case, joined where repeated, bounded in number and size', async (t) => {
@@ -136,4 +137,18 @@ t.test('a redirect says where to, without what may be secret', async (t) => {
   t.match(await to('/login/'), / 302 to http:\/\/127\.0\.0\.1:\d+\/login\/;/)
   t.match(await to(undefined), /The answer was 302; redirects/)
   t.ok(String(await to(`/${'x'.repeat(2_000)}`)).length < 500)
+})
+
+t.test('what the other side repeats of the secrets that it was sent is taken out everywhere', async (t) => {
+  const response = await answerTo(
+    t,
+    (_request, reply) =>
+      reply.writeHead(302, { location: '/s3cret', 'x-a': 'a s3cret' }).end('s3cret'.repeat(5)),
+    32,
+    ['s3cret'],
+  )
+  t.match(response, { headers: { location: '/[redacted]', 'x-a': 'a [redacted]' } })
+  t.equal(response.body, '[redacted][redacted][redacted][redacted]'.slice(0, 32), 'no longer than asked for')
+  t.match(response.errorDetail, /\/\[redacted\]/)
+  t.notMatch(JSON.stringify(response), 's3cret')
 })

@@ -248,6 +248,42 @@ t.test('pipelined requests are answered in order', async (t) => {
   t.match(answer, /HTTP\/1\.1 200 [^]*HTTP\/1\.1 404 /)
 })
 
+t.test('a 304 has neither body nor length', async (t) => {
+  const tenant = crypto.randomUUID()
+  for (const path of ['/api/capabilities', '/api/plugins/actions']) {
+    const headers = `authorization: Bearer ${TEST_PLATFORM_KEY}\r\nx-tenant-id: ${tenant}\r\nhost: x\r\n`
+    const first = await raw([`GET ${path} HTTP/1.1\r\n${headers}connection: close\r\n\r\n`], {
+      leaveOpen: true,
+    })
+    const [, etag] = /^etag: (.+)$/im.exec(first) ?? []
+    t.ok(etag, path)
+    const again = await raw(
+      [
+        `GET ${path} HTTP/1.1\r\n${headers}if-none-match: ${etag?.trim()}\r\n\r\n`,
+        `GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`,
+      ],
+      { leaveOpen: true },
+    )
+    const [head = '', ...rest] = again.split('\r\n\r\n')
+    t.match(head, /^HTTP\/1.1 304 /)
+    t.notMatch(head, /^(content-length|content-type|transfer-encoding):/im, path)
+    t.match(rest[0], /^HTTP\/1.1 200 /, 'what follows is the next answer')
+  }
+})
+
+t.test('two Host headers are refused, in any spelling', async (t) => {
+  for (const [one, other] of [
+    ['host: x', 'host: y'],
+    ['Host: x', 'HOST: x'],
+  ]) {
+    const answer = await raw([`GET /health/live HTTP/1.1\r\n${one}\r\n${other}\r\nconnection: close\r\n\r\n`])
+    t.match(answer, /^HTTP\/1.1 400 /)
+    t.match(answer, /more than one Host header/)
+  }
+  const one = await raw([`GET /health/live HTTP/1.1\r\nhost: x\r\nx-host: host\r\nconnection: close\r\n\r\n`])
+  t.match(one, /^HTTP\/1.1 200 /)
+})
+
 t.test('browsers may call from the configured origins only', async (t) => {
   const origin = 'https://console.example.com'
   const withCors = await appOn(t, databaseUrl, { env: { CORS_ORIGINS: origin } })

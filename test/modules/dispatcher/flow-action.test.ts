@@ -350,6 +350,7 @@ function accepted(received: Received | undefined): ResultRecord {
     loggedResult: null,
     durationMs: 1,
     completeSeconds: 60,
+    keyId: null,
   }
 }
 

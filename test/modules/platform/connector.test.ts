@@ -139,8 +139,9 @@ t.test('a platform that does not answer is given a pause, and one call tries aga
   t.teardown(() => egress.close())
   let now = 0
   const connector = new PlatformConnector(() => now)
-  const call = (fields: Partial<PlatformCall> = {}) =>
-    connector.call(crypto.randomUUID(), { url: platform.url, token: null, egress }, { ...CALL, ...fields })
+  const [tenant, other] = [crypto.randomUUID(), crypto.randomUUID()]
+  const call = (fields: Partial<PlatformCall> = {}, tenantId = tenant) =>
+    connector.call(tenantId, { url: platform.url, token: null, egress }, { ...CALL, ...fields })
   const calls = async (count: number, fields: Partial<PlatformCall> = {}) => {
     for (let n = 0; n < count; n++) await call(fields)
     return platform.received.length
@@ -169,6 +170,12 @@ t.test('a platform that does not answer is given a pause, and one call tries aga
   platform.answer(204)
   t.match(await call(), { ok: true })
   t.equal(await calls(5), 30)
+
+  platform.answer(503)
+  await calls(5)
+  t.match(await call(), { code: 'breaker_open' })
+  platform.answer(204)
+  t.match(await call({}, other), { ok: true }, 'the pause is of the tenant whose calls failed')
 })
 
 function escaped(character: string): string {

@@ -189,6 +189,31 @@ t.test('ended jobs and revoked keys go, open and live ones stay', async (t) => {
   t.strictSame(keys.map(({ name }) => name).sort(), ['just revoked', 'live'])
 })
 
+t.test('what the audit log tells of doings goes with age, what it tells of changes stays', async (t) => {
+  const now = nextNow()
+  const tenantId = newId()
+  const [old, young] = [daysBefore(now, 91), daysBefore(now, 89)]
+  const entry = (action: string, at: Date) => ({
+    id: idAt(at),
+    tenant_id: tenantId,
+    actor_kind: 'platform' as const,
+    action,
+    target_kind: 'x',
+    target_id: 'x',
+    created_at: at,
+  })
+  const entries = [
+    entry('actions.dispatched', old),
+    entry('flow.run', old),
+    entry('actions.dispatched', young),
+    entry('key.created', old),
+  ]
+  await db.insertInto('audit_log').values(entries).execute()
+  t.strictSame(await run(now), { audit_entries: 2 })
+  const left = await db.selectFrom('audit_log').select('id').where('tenant_id', '=', tenantId).execute()
+  t.strictSame(left.map(({ id }) => id).sort(), [entries[2]?.id, entries[3]?.id].sort())
+})
+
 t.test('one replica at a time, and one that is told to stop leaves the rest for later', async (t) => {
   const now = nextNow()
   const tenantId = newId()

@@ -43,6 +43,7 @@ t.test('usage shows every quota with its default, also of a shop that nothing wa
     'plugins',
     'variable_bytes',
     'variables',
+    'waiting_executions',
   ])
   for (const [name, { used, limit, default: usual }] of Object.entries(quotas)) {
     t.equal(used, 0, name)
@@ -129,6 +130,40 @@ t.test('keys and active flows', async (t) => {
   t.match((await shop.post(`/api/automation/flows/${id}/publish`, {})).json(), { quota: 'active_flow_bytes' })
   await shop.put('/api/tenant/quotas', {})
   t.equal((await shop.post(`/api/automation/flows/${id}/publish`, {})).statusCode, 200)
+})
+
+t.test('executions that wait: a run is refused, what an event starts is on record', async (t) => {
+  const shop = service.tenant()
+  await shop.put('/api/tenant/quotas', { waiting_executions: 2 })
+  const waiting = (trigger: object) => ({
+    name: 'waits',
+    status: 'active',
+    trigger,
+    steps: [{ id: 'wait', type: 'delay', duration: '1 day' }],
+  })
+  const made = await shop.post('/api/automation/flows', waiting({ type: 'manual' }))
+  const run = `/api/automation/flows/${made.json<{ id: string }>().id}/run`
+  const key = { 'idempotency-key': 'first' }
+  t.equal((await shop.post(run, { input: {} }, key)).statusCode, 202)
+  t.equal((await shop.post(run, { input: {} })).statusCode, 202)
+  t.match((await shop.post(run, { input: {} })).json(), {
+    status: 422,
+    quota: 'waiting_executions',
+    limit: 2,
+  })
+  t.match(
+    (await shop.post(run, { input: {} }, key)).json(),
+    { status: 'duplicate' },
+    'the same is no new one',
+  )
+  const { waiting_executions: quota } = await usage(shop)
+  t.match(quota, { used: 2, limit: 2, default: 1_000_000 })
+
+  await shop.post('/api/automation/flows', waiting({ type: 'event', event_types: ['order.created'] }))
+  await shop.post('/api/events', { event: 'order.created', data: {} })
+  await shop.post('/api/automations/run')
+  const skipped = await shop.get('/api/automation/executions?status=skipped')
+  t.match(skipped.json(), { data: [{ trigger_kind: 'event', reason: 'waiting_executions' }] })
 })
 
 t.test('events and dispatched actions in a minute', async (t) => {

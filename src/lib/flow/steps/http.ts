@@ -22,6 +22,7 @@ const RESERVED_HEADERS = [
   'proxy-authorization',
   'proxy-connection',
 ]
+const PLACEHOLDER = /\{\{.*?\}\}/gs
 /** Scheme, host and port, up to where the path, the query or the text ends. */
 const ORIGIN = /^https?:\/\/[^/?#{}\\\s]+(?=$|[/?#])/
 
@@ -124,6 +125,10 @@ function checkUrl(reader: Reader, url: string): void {
     report(reader, 'invalid_url', at(reader, 'url'), message)
   } else if (parsed.username !== '' || parsed.password !== '') {
     report(reader, 'invalid_url', at(reader, 'url'), 'Send credentials in a header, not in the URL.')
+  } else {
+    // What stands in templates is encoded by its place, and leaves the host as it is.
+    const fault = reader.compilation.catalogue.urlFault?.(url.replaceAll(PLACEHOLDER, 'x'))
+    if (fault != null) report(reader, 'invalid_url', at(reader, 'url'), `${fault}.`)
   }
 }
 

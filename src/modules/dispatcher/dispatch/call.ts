@@ -5,6 +5,7 @@ import {
   notAsked,
   readActionResponse,
 } from '#lib/action-call.ts'
+import { headerValues } from '#lib/secrets/echo.ts'
 import { now } from '#lib/clock.ts'
 import { resolveEndpoint } from '#lib/endpoint.ts'
 import type { Lease } from './claim-repository.ts'
@@ -115,6 +116,23 @@ async function callPlugin(
     // Absent where there is none, even if the payload has a member of that name.
     context: request.context ?? undefined,
   })
+  const token = newCompletionToken(ctx.secretBox, {
+    tenantId,
+    invocationId,
+    claimedAt,
+    pluginId: target.pluginId,
+    secretId: target.secretId,
+    early:
+      lease === null
+        ? {
+            until: now() + timeoutMs + ctx.completionSeconds * 1_000 + CLOCK_SLACK_MS,
+            flowExecutionId: request.flowExecutionId,
+            eventKey: request.eventKey,
+            actionType: request.actionType,
+            pluginId: action.plugin_id,
+          }
+        : null,
+  })
   const response = await ctx.egress.request({
     method: action.method,
     url,
@@ -122,23 +140,7 @@ async function callPlugin(
       ...ctx.deliveries.signedHeaders(target, { id: invocationId, body }),
       accept: 'application/json',
       'idempotency-key': idempotencyKey,
-      'x-completion-token': newCompletionToken(ctx.secretBox, {
-        tenantId,
-        invocationId,
-        claimedAt,
-        pluginId: target.pluginId,
-        secretId: target.secretId,
-        early:
-          lease === null
-            ? {
-                until: now() + timeoutMs + ctx.completionSeconds * 1_000 + CLOCK_SLACK_MS,
-                flowExecutionId: request.flowExecutionId,
-                eventKey: request.eventKey,
-                actionType: request.actionType,
-                pluginId: action.plugin_id,
-              }
-            : null,
-      }),
+      'x-completion-token': token,
       ...(request.causationDepth > 0 && {
         'x-causation-depth': String(request.causationDepth),
         [CAUSATION_TOKEN_HEADER]: causationToken(ctx.secretBox, target, {
@@ -152,6 +154,8 @@ async function callPlugin(
     timeoutMs,
     resend: action.idempotent,
     maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
+    party: tenantId,
+    secrets: [token, ...headerValues(target.headers)],
   })
   return readActionResponse(response)
 }

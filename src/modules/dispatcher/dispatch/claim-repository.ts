@@ -13,6 +13,7 @@ export interface ClaimRequest {
   actionType: string
   pluginId: string | null
   fingerprint: Buffer
+  keyId: string | null
 }
 
 /** An action that is ours to run, for as long as its row has this token. */
@@ -50,14 +51,15 @@ const LEASE_END = `clock_timestamp() + ${INVOCATION_LEASE_MS} * interval '1 mill
  */
 const CLAIM = `
 with want as (
-  select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::bytea[])
-    with ordinality as w (tenant_id, id, flow_execution_id, event_key, action_type, plugin_id, fingerprint, n)
+  select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::bytea[],
+    $8::uuid[])
+    with ordinality as w (tenant_id, id, flow_execution_id, event_key, action_type, plugin_id, fingerprint, key_id, n)
 ), fresh as (
   insert into action_invocations
     (tenant_id, id, flow_execution_id, event_key, action_type, plugin_id, fingerprint, status, lease_token,
-     lease_until)
+     lease_until, key_id)
   select tenant_id, id, flow_execution_id, event_key, action_type, plugin_id, fingerprint, 'running', ${nextToken('0')},
-    ${LEASE_END}
+    ${LEASE_END}, key_id
   from want order by n
   on conflict (tenant_id, flow_execution_id, event_key) do nothing
   returning tenant_id, id, lease_token
@@ -133,6 +135,7 @@ async function claimOnce(pool: pg.Pool, wants: readonly ClaimRequest[]): Promise
       wants.map((want) => want.actionType),
       wants.map((want) => want.pluginId),
       wants.map((want) => want.fingerprint),
+      wants.map((want) => want.keyId),
     ],
   })
   return rows

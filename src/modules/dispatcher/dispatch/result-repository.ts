@@ -27,15 +27,17 @@ export interface ResultRecord {
   attempts: number
   durationMs: number
   completeSeconds: number | null
+  keyId: string | null
 }
 
 const RECORD = `
 with result as (
   select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::uuid[],
     $9::text[], $10::json[], $11::text[], $12::smallint[], $13::json[], $14::json[], $15::text[], $16::text[],
-    $17::int[], $18::int[], $19::int[]) with ordinality
+    $17::int[], $18::int[], $19::int[], $20::uuid[]) with ordinality
   as r (tenant_id, id, token, log_id, flow_execution_id, event_key, action_type, plugin_id, plugin, payload, status,
-    response_status, data, logged_result, error_code, error_message, attempts, duration_ms, complete_seconds, n)
+    response_status, data, logged_result, error_code, error_message, attempts, duration_ms, complete_seconds,
+    key_id, n)
 ), done as (
   update action_invocations a
   set status = r.status, data = r.data, error_code = r.error_code, error_message = r.error_message,
@@ -49,9 +51,9 @@ with result as (
   returning r.n
 ), logged as (
   insert into automation_event_log (tenant_id, id, invocation_id, flow_execution_id, event_key, action_type, plugin_id,
-    plugin, payload, result, success, status, error_code, response_status, attempts, duration_ms)
+    plugin, payload, result, success, status, error_code, response_status, attempts, duration_ms, key_id)
   select tenant_id, log_id, id, flow_execution_id, event_key, action_type, plugin_id, plugin, payload, logged_result,
-    status <> 'failed', status, error_code, response_status, attempts, duration_ms
+    status <> 'failed', status, error_code, response_status, attempts, duration_ms, key_id
   from result r where r.token is null or exists (select from done where done.n = r.n)
 )
 select n from done`
@@ -84,6 +86,7 @@ export async function recordResults(pool: pg.Pool, records: readonly ResultRecor
       plainArray(records.map((r) => r.attempts)),
       plainArray(records.map((r) => r.durationMs)),
       plainArray(records.map((r) => r.completeSeconds)),
+      plainArray(records.map((r) => r.keyId)),
     ],
   })
   const counted = new Set(rows.map(({ n }) => n))

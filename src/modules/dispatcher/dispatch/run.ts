@@ -130,6 +130,7 @@ function claim(
     actionType: request.actionType,
     pluginId: action.plugin_id,
     fingerprint: fingerprintOf(request),
+    keyId: request.keyId ?? null,
   })
 }
 

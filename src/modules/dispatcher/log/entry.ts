@@ -30,6 +30,7 @@ export function logOnly(tenantId: string, request: ActionRequest, result: Action
     attempts: result.attempts,
     durationMs: result.durationMs,
     completeSeconds: null,
+    keyId: request.keyId ?? null,
   }
 }
 

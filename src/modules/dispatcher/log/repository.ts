@@ -37,6 +37,7 @@ export function listEventLog(db: Kysely<DB>, filter: EventLogFilter) {
       'attempts',
       'duration_ms',
       'invocation_id',
+      'key_id',
       'created_at',
     ])
     .where('tenant_id', '=', filter.tenantId)

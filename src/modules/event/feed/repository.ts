@@ -90,6 +90,7 @@ export interface EventRow {
   publisher_plugin_id: string | null
   /** The slug of that plugin. */
   publisher: string | null
+  key_id: string | null
   occurred_at: Date
   received_at: Date
   body: string | null
@@ -106,6 +107,7 @@ const EVENT_COLUMNS = [
   'event',
   'source',
   'publisher_plugin_id',
+  'key_id',
   'occurred_at',
   'received_at',
   'body',

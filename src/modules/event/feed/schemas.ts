@@ -17,6 +17,12 @@ const fields = {
       'the service',
   }),
   publisher_plugin_id: Nullable(Type.String({ format: 'uuid', description: 'Of that plugin; null: none' })),
+  key_id: Nullable(
+    Type.String({
+      format: 'uuid',
+      description: 'The key that it was sent with; null: none, or that of the environment',
+    }),
+  ),
   timestamp: Timestamp,
   received_at: Timestamp,
   data: Type.Optional(Type.Unknown({ description: 'As it came; absent when `body_gone` says why' })),

@@ -13,6 +13,7 @@ export function viewEvent(row: EventRow): FeedEvent {
     source: row.source,
     publisher: row.publisher ?? 'platform',
     publisher_plugin_id: row.publisher_plugin_id,
+    key_id: row.key_id,
     timestamp: body?.timestamp ?? row.occurred_at,
     received_at: row.received_at,
     ...(body === null ? { body_gone: row.body_gone } : { data: body.data }),

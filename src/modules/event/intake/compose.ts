@@ -22,6 +22,7 @@ export interface ComposedEvent {
   /** 32 bytes; null without a source id, where nothing will ever be compared. */
   readonly fingerprint: Buffer | null
   readonly publisherPluginId: string | null
+  readonly keyId: string | null
   readonly occurredAtMs: number
   /** The exact text that every attempt sends and signs. */
   readonly body: string
@@ -60,6 +61,7 @@ export function composeEvent(event: NewEvent, now = new Date(clockNow())): Compo
     sourceId,
     fingerprint: sourceId === null ? null : fingerprintOf(event),
     publisherPluginId: event.publisherPluginId ?? null,
+    keyId: event.keyId ?? null,
     occurredAtMs: (event.timestamp == null ? null : parseTime(timestamp)) ?? now.getTime(),
     body,
     causation: event.causation ?? null,

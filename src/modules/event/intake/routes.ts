@@ -153,6 +153,7 @@ function submitterOf(request: FastifyRequest, secretBox: SecretBox, source: Subm
   return {
     source: pluginId === null ? source : 'plugin',
     pluginId,
+    keyId: actor.id,
     requestId,
     log,
     tenantFor: (tenantId) => request.tenantFor(tenantId),

@@ -11,6 +11,7 @@ import type { EventService, IntakeResult, NewEvent } from '../context.ts'
 export interface Submitter {
   source: EventSource
   pluginId: string | null
+  keyId: string | null
   requestId: string
   log: FastifyBaseLogger
   /** The tenant of an event that names it or does not. @throws `tenant_mismatch`, `tenant_required` */
@@ -87,6 +88,7 @@ function newEvent(submitter: Submitter, given: GivenEvent): NewEvent {
     timestamp: given.timestamp,
     source: submitter.source,
     publisherPluginId: submitter.pluginId,
+    keyId: submitter.keyId,
     causation: given.causation && submitter.believed(given.causation, tenantId),
     cloudEvent: given.cloudEvent,
   }

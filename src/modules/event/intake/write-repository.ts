@@ -24,18 +24,18 @@ with guard as materialized (
   join tenants on tenants.id = picture.tenant_id and tenants.subscriptions_version = picture.version
 ), new_events as (
   insert into events (tenant_id, id, source_id, fingerprint, event, source, publisher_plugin_id, occurred_at,
-    position, body, schema_problems, causation_id, causation_depth, filtered_plugins)
+    position, body, schema_problems, causation_id, causation_depth, filtered_plugins, key_id)
   select e.tenant_id, e.id, e.source_id,
     case when e.source_id is null then '' else substring($6::bytea from (e.n * 32 - 31)::int for 32) end,
     e.event, e.source, e.publisher_plugin_id, to_timestamp(e.occurred_at_ms / 1000),
     (select feed_position()), e.body, e.schema_problems::jsonb, e.causation_id, coalesce(e.causation_depth, 0),
-    e.filtered_plugins::uuid[]
+    e.filtered_plugins::uuid[], e.key_id
   from unnest($3::uuid[], $4::uuid[], string_to_array($5, chr(10), ''), string_to_array($7, chr(10)),
     string_to_array($8, chr(10)), $9::uuid[], $10::float8[], string_to_array($11, chr(10)),
     string_to_array($12, chr(10), ''), $13::uuid[], $14::smallint[],
-    string_to_array($21, chr(10), '')) with ordinality
+    string_to_array($21, chr(10), ''), $22::uuid[]) with ordinality
     as e (tenant_id, id, source_id, event, source, publisher_plugin_id, occurred_at_ms, body,
-      schema_problems, causation_id, causation_depth, filtered_plugins, n)
+      schema_problems, causation_id, causation_depth, filtered_plugins, key_id, n)
   where (select holds from guard)
   on conflict (tenant_id, source_id, publisher_plugin_id) where source_id is not null do nothing
   returning id
@@ -101,6 +101,7 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
   const causationIds: (string | null)[] = []
   const causationDepths: number[] = []
   const filteredPlugins: string[] = []
+  const keyIds: (string | null)[] = []
   const deliveries = { tenantIds: [], ids: [], pluginIds: [], eventIds: [], types: [] } as Record<
     'tenantIds' | 'ids' | 'pluginIds' | 'eventIds' | 'types',
     string[]
@@ -115,6 +116,7 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     types.push(composed.event)
     sources.push(composed.source)
     publishers.push(composed.publisherPluginId)
+    keyIds.push(composed.keyId)
     times.push(composed.occurredAtMs)
     bodies.push(composed.body)
     problems.push(schemaProblems === null ? '' : JSON.stringify(schemaProblems))
@@ -152,6 +154,7 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     lines(deliveries.types),
     rare(reasons),
     filteredPlugins.every((noted) => noted === '') ? '' : lines(filteredPlugins),
+    rare(keyIds),
   ]
 }
 

@@ -1,3 +1,5 @@
+import { valueWithoutEchoes } from '#lib/secrets/echo.ts'
+import { callSecrets, redactCall } from '#lib/secrets/redact-call.ts'
 import { redact } from '#lib/secrets/redact.ts'
 import type { ExecutionDetailRow, ExecutionRow } from './repository.ts'
 import { isActive } from './repository.ts'
@@ -15,12 +17,15 @@ export function toExecution({ cancel_reason, ...row }: ExecutionRow): Execution 
 }
 
 export function toStep(row: StepRow, carriedSteps: number): ExecutionStep {
+  const isHttp = row.type === 'http'
+  const sent = isHttp ? callSecrets(row.input ?? {}) : []
+  const answered = <T>(value: T): T => redacted(valueWithoutEchoes(value, sent) as T)
   return {
     ...row,
-    input: redact(row.input),
-    output: redact(row.output),
-    error: redacted(row.error),
-    note: redacted(row.note),
+    input: isHttp ? redactCall(row.input) : redact(row.input),
+    output: answered(row.output),
+    error: answered(row.error),
+    note: answered(row.note),
     finished_at: new Date(row.started_at.getTime() + row.duration_ms),
     carried_over: row.number < carriedSteps,
   }

@@ -35,7 +35,9 @@ export function streamRoutes(app: FastifyInstance, ctx: ExecutionContext, stream
         summary: 'Follow an execution as server-sent events',
         description:
           `Events: ${EVENTS}. Comments keep the connection alive. The server ends a stream after 10 minutes, and when ` +
-          'it is stopped: come back with Last-Event-ID, as EventSource does by itself. A tenant may have 20 of them open.',
+          'it is stopped: come back with Last-Event-ID, as EventSource does by itself. It also ends within 5 seconds ' +
+          'when its key is revoked or expires. A tenant may have 20 of them open, fewer where all places of a process ' +
+          'are taken: then a tenant that has more than another gives way.',
         params: ExecutionParams,
         headers: StreamHeaders,
         response: {
@@ -53,11 +55,11 @@ export function streamRoutes(app: FastifyInstance, ctx: ExecutionContext, stream
       },
     },
     async (request, reply) => {
-      const { tenantId, params } = request
+      const { tenantId, params, actor } = request
       const last = request.headers['last-event-id']
       await checkExecution(ctx, tenantId, params.id)
       if (last === END_ID) return reply.code(204).send(null)
-      const stream = streams.open(tenantId, params.id, Number(last ?? 0))
+      const stream = streams.open(tenantId, actor.id, params.id, Number(last ?? 0))
       if (stream === null) throw tooManyStreams()
       return reply
         .headers({

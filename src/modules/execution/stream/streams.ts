@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { selectLiveKeys } from '#infra/auth/repository.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
 import { EventStream } from './event-stream.ts'
 import { type ExecutionRow, isActive, selectWatched } from '../read/repository.ts'
@@ -14,9 +15,12 @@ export interface StreamLimits {
   beatMs: number
   /** A reader that takes nothing for so long is cut off. */
   stallMs: number
-  /** Then the client comes back, and is asked for its key again: one that was revoked is worth nothing by then. */
+  /** How often keys are looked up: a stream outlives its key by no more than this and one look. */
+  keyCheckMs: number
+  /** Then the client comes back. */
   maxMs: number
   perTenant: number
+  /** When all places are taken, who has most gives way to who has fewer. */
   perProcess: number
 }
 
@@ -24,6 +28,7 @@ const STREAM_LIMITS: StreamLimits = {
   pollMs: 500,
   beatMs: 15_000,
   stallMs: 60_000,
+  keyCheckMs: 1_000,
   maxMs: 10 * 60_000,
   perTenant: 20,
   perProcess: 500,
@@ -40,6 +45,8 @@ export const END_ID = 'end'
 
 interface Watcher {
   tenantId: string
+  /** Null: who follows has no key that could end. */
+  keyId: string | null
   executionId: string
   stream: EventStream
   /** Number of the next step to send. */
@@ -63,6 +70,7 @@ export class ExecutionStreams {
   #hintTimer: NodeJS.Timeout | null = null
   #beatTimer: NodeJS.Timeout | null = null
   #closed = false
+  #keysCheckedAt = -Infinity
 
   constructor(options: { db: Kysely<DB>; log: FastifyBaseLogger; limits?: Partial<StreamLimits> }) {
     this.#db = options.db
@@ -78,9 +86,13 @@ export class ExecutionStreams {
     return this.#watchers.size
   }
 
-  /** @param from number of the first step to send @returns null: there are too many */
-  open(tenantId: string, executionId: string, from: number): EventStream | null {
-    if (!this.#hasPlace(tenantId)) return null
+  /**
+   * @param keyId the key that it is opened by, and ends with
+   * @param from number of the first step to send
+   * @returns null: there are too many
+   */
+  open(tenantId: string, keyId: string | null, executionId: string, from: number): EventStream | null {
+    if (!this.#closed && !this.#findPlace(tenantId)) return null
     const stream = new EventStream(() => this.#hint())
     stream.announceRetry(CLIENT_RETRY_MS)
     if (this.#closed) {
@@ -88,7 +100,7 @@ export class ExecutionStreams {
       return stream
     }
     const now = performance.now()
-    const watcher = { tenantId, executionId, stream, next: from, seen: '', openedAt: now, roomAt: now }
+    const watcher = { tenantId, keyId, executionId, stream, next: from, seen: '', openedAt: now, roomAt: now }
     this.#watchers.add(watcher)
     stream.once('close', () => this.#remove(watcher))
     this.#beatTimer ??= setInterval(() => this.#beat(), this.#limits.beatMs)
@@ -104,22 +116,40 @@ export class ExecutionStreams {
     }
   }
 
+  /** Keys may have ended. */
+  checkKeys(): void {
+    this.#keysCheckedAt = -Infinity
+    this.#hint()
+  }
+
   /** Ends all streams. Who does not read is cut off, or the server would wait for it. */
   async close(): Promise<void> {
     this.#closed = true
-    for (const watcher of this.#watchers) {
-      if (watcher.stream.hasRoom) this.#end(watcher)
-      else watcher.stream.destroy()
-    }
+    for (const watcher of this.#watchers) this.#cutOff(watcher)
     if (this.#hintTimer !== null) clearTimeout(this.#hintTimer)
     if (this.#beatTimer !== null) clearInterval(this.#beatTimer)
     await this.#loop.stop()
   }
 
-  #hasPlace(tenantId: string): boolean {
+  #findPlace(tenantId: string): boolean {
     const { perTenant, perProcess } = this.#limits
-    const ofTenant = [...this.#watchers].filter((watcher) => watcher.tenantId === tenantId)
-    return this.#watchers.size < perProcess && ofTenant.length < perTenant
+    const own = this.#watchersOf(tenantId).length
+    if (own >= perTenant) return false
+    if (this.#watchers.size < perProcess) return true
+    const tenants = new Set([...this.#watchers].map((watcher) => watcher.tenantId))
+    const [most = []] = [...tenants]
+      .map((each) => this.#watchersOf(each))
+      .sort((one, other) => other.length - one.length)
+    const [oldest] = most
+    // Else they would take the place from each other.
+    if (oldest === undefined || most.length <= own + 1) return false
+    this.#cutOff(oldest)
+    return true
+  }
+
+  /** The oldest first. */
+  #watchersOf(tenantId: string): Watcher[] {
+    return [...this.#watchers].filter((watcher) => watcher.tenantId === tenantId)
   }
 
   #hint(): void {
@@ -131,6 +161,7 @@ export class ExecutionStreams {
   }
 
   async #pass(): Promise<'idle'> {
+    await this.#endWithKeys()
     const ready = [...this.#watchers].filter(({ stream }) => stream.hasRoom)
     if (ready.length === 0) return 'idle'
     const rows = await selectWatched(this.#db, ready)
@@ -142,6 +173,20 @@ export class ExecutionStreams {
       else await this.#serve(watcher, row)
     }
     return 'idle'
+  }
+
+  /** Ends what was opened by a key that is no more; one that reads nothing is cut off. */
+  async #endWithKeys(): Promise<void> {
+    const keyIds = new Set([...this.#watchers].flatMap(({ keyId }) => keyId ?? []))
+    const now = performance.now()
+    if (keyIds.size === 0 || now - this.#keysCheckedAt < this.#limits.keyCheckMs) return
+    this.#keysCheckedAt = now
+    const live = await selectLiveKeys(this.#db, [...keyIds])
+    for (const watcher of this.#watchers) {
+      const { keyId } = watcher
+      // One that was opened meanwhile is looked up next time.
+      if (keyId !== null && keyIds.has(keyId) && !live.has(keyId)) this.#cutOff(watcher)
+    }
   }
 
   async #serve(watcher: Watcher, row: ExecutionRow): Promise<void> {
@@ -176,6 +221,16 @@ export class ExecutionStreams {
         if (now - openedAt > this.#limits.maxMs) this.#end(watcher)
       } else if (now - watcher.roomAt > this.#limits.stallMs) stream.destroy()
     }
+  }
+
+  /** Ends a stream at once: what waits for a reader that takes nothing is dropped. */
+  #cutOff(watcher: Watcher): void {
+    if (watcher.stream.hasRoom) {
+      this.#end(watcher)
+      return
+    }
+    watcher.stream.destroy()
+    this.#remove(watcher)
   }
 
   #end(watcher: Watcher): void {

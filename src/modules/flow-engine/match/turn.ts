@@ -13,6 +13,7 @@ import { enrolmentKey } from '../start/enrolment.ts'
 import { CAP_WINDOW_MS, countRecentStarts } from '../start/start-repository.ts'
 import { countTriggered, pauseIfSelfTriggering, pauseRepeating } from '../run/flow-repository.ts'
 import type { Repeats } from '../start/repeats.ts'
+import { WAITING_EXECUTIONS, waitingQuota } from '../start/waiting-quota.ts'
 import { isSimpleStart, startExecution, startScope, startSimple, type StartRequest } from '../start/starts.ts'
 import { toEventScope } from '../wait/waits.ts'
 import { type ActiveFlow, isTriggered, type Triggered } from './active-flows.ts'
@@ -205,6 +206,8 @@ export class Turn {
     // What is missed counts towards no rate.
     const count = missed === null ? await this.#countRecent(coming, flow.id) : 0
     const isOverRate = count >= this.#ctx.maxStartsPerMinute
+    const stopped = refusal ?? missed ?? (isOverRate ? 'rate_cap' : null)
+    const isFull = stopped === null && (await waitingQuota.isUsedUp(this.#trx, tenantId))
     const request: StartRequest = {
       tenantId,
       flowId: flow.id,
@@ -215,7 +218,7 @@ export class Turn {
       event,
       zone,
       causationDepth: row.causation_depth,
-      refused: refusal ?? missed ?? (isOverRate ? 'rate_cap' : null),
+      refused: stopped ?? (isFull ? WAITING_EXECUTIONS : null),
       now,
       onCancelled: this.#onCancelled,
     }

@@ -3,6 +3,7 @@ import type { DB } from '#db/schema.ts'
 import { lockCursor } from '../match/cursor-repository.ts'
 import { countRecentStarts, selectRefused } from './start-repository.ts'
 import { countTriggered, lockActive } from '../run/flow-repository.ts'
+import { WAITING_EXECUTIONS, waitingQuota } from './waiting-quota.ts'
 import { isSimpleStart, startExecution, type StartRequest, type StartResult, startSimple } from './starts.ts'
 
 /** What starts outside of the matcher look at before they start. */
@@ -27,8 +28,8 @@ export async function startChecked(
   const isActive = await lockActive(trx, tenantId, flowId)
   const now = testNow ?? cursor?.now ?? new Date()
   const isCapped = (await countRecentStarts(trx, tenantId, flowId, most, now)) >= most
-  const refused =
-    cursor?.isHalted === true ? 'halted' : !isActive ? 'not_active' : isCapped ? 'rate_cap' : null
+  const off = cursor?.isHalted === true ? 'halted' : !isActive ? 'not_active' : isCapped ? 'rate_cap' : null
+  const refused = off ?? ((await waitingQuota.isUsedUp(trx, tenantId)) ? WAITING_EXECUTIONS : null)
   const zone = cursor?.zone ?? 'UTC'
   return { ...(await startExecution(trx, { ...request, refused, zone, now })), at: now }
 }
@@ -49,7 +50,12 @@ export async function startTogether(
   now: Date,
 ): Promise<{ queued: number; skipped: number }> {
   if (requests.length === 0) return { queued: 0, skipped: 0 }
-  const refused = await selectRefused(trx, requests, most, now)
+  const refused = new Map<string, string>(await selectRefused(trx, requests, most, now))
+  for (const { tenantId, flowId } of requests) {
+    if (!refused.has(flowId) && (await waitingQuota.isUsedUp(trx, tenantId))) {
+      refused.set(flowId, WAITING_EXECUTIONS)
+    }
+  }
   const checked = requests.map((each) => ({ ...each, refused: refused.get(each.flowId) ?? null, now }))
   let skipped = 0
   for (const each of checked) {

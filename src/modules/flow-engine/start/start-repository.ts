@@ -25,6 +25,20 @@ export async function countRecentStarts(
   return rows[0]?.count ?? 0
 }
 
+/** Executions of a tenant that are queued or wait; at most `most` are counted. */
+export async function countWaiting(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  most: number,
+): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*) as count from (
+      select from automation_executions
+      where tenant_id = ${tenantId} and status in ('queued', 'waiting') limit ${most}
+    ) waiting`.execute(db)
+  return rows[0]?.count ?? 0
+}
+
 /** What counts against the cap, of one flow: whoever does again what failed does not start anew. */
 function recentStarts(
   tenantId: RawBuilder<unknown>,

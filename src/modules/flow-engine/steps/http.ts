@@ -2,6 +2,8 @@ import type { EgressResponse } from '#infra/egress/index.ts'
 import { readActionResponse } from '#lib/action-call.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import type { HttpStep } from '#lib/flow/steps/http.ts'
+import { secretHeaderValues, withoutEchoes } from '#lib/secrets/echo.ts'
+import { callSecrets } from '#lib/secrets/redact-call.ts'
 import { withoutSecrets } from '#lib/secrets/redact.ts'
 import { type Authorisation, type AuthorisationFault, withParameter } from '#modules/connection/index.ts'
 import { render, renderText, renderUrlText, StepError } from '../run/evaluate.ts'
@@ -72,7 +74,7 @@ async function callHttp(
   causation: Causation,
 ): Promise<CallResult> {
   if (input.connection === undefined) {
-    return readHttp(await sendHttp(ctx, name, input, timeoutMs, causation, null))
+    return readHttp(await sendHttp(ctx, name, input, timeoutMs, causation, null), input)
   }
   const deadline = performance.now() + timeoutMs
   const leftMs = (): number => Math.max(1, Math.floor(deadline - performance.now()))
@@ -91,7 +93,7 @@ async function callHttp(
     if ('code' in by) return unauthorised(by)
     response = await sendHttp(ctx, name, input, leftMs(), causation, by)
   }
-  return readHttp(response, by.secrets)
+  return readHttp(response, input, by.secrets)
 }
 
 function sendHttp(
@@ -116,13 +118,22 @@ function sendHttp(
     body: body === null ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
     timeoutMs,
     maxResponseBytes: HTTP_RESPONSE_MAX_BYTES,
+    party: name.tenantId,
+    secrets: secretHeaderValues(headers),
   })
 }
 
 /** @param secrets that the other side was told, and may repeat */
-function readHttp(response: EgressResponse, secrets: readonly string[] = []): CallResult {
+function readHttp(
+  response: EgressResponse,
+  input: HttpRequestInput,
+  secrets: readonly string[] = [],
+): CallResult {
   const clean = (value: unknown): unknown => (secrets.length === 0 ? value : withoutSecrets(value, secrets))
-  const read = readActionResponse(response, (text) => clean(text) as string)
+  // A failure is also the execution's, which does not tell what was sent.
+  const read = readActionResponse(response, (text) =>
+    withoutEchoes(clean(text) as string, callSecrets(input)),
+  )
   if (read.ok) return { kind: 'success', output: { status: read.status, body: clean(read.data) } }
   // An answer need not be JSON to be a success here.
   if (read.code === 'invalid_response') {

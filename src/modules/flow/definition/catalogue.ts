@@ -16,11 +16,11 @@ const EMITTED_BY_PLATFORM: Readonly<Record<string, readonly string[]>> = {
   create_order: ['order.created'],
 }
 
-export type CatalogueContext = Pick<FlowContext, 'db' | 'registry' | 'connections'>
+export type CatalogueContext = Pick<FlowContext, 'db' | 'registry' | 'connections' | 'egress'>
 
 /** What flows of the tenant can use, as of now. */
 export async function loadCatalogue(
-  { db, registry, connections }: CatalogueContext,
+  { db, registry, connections, egress }: CatalogueContext,
   tenantId: string,
 ): Promise<FlowCatalogue> {
   const [snapshot, { strict, types }, hosts, variables] = await Promise.all([
@@ -41,6 +41,7 @@ export async function loadCatalogue(
         { hosts: allowed, allows: (url) => allowsHost(allowed, url) },
       ]),
     ),
+    urlFault: (url) => egress.checkText(url)?.detail ?? null,
     resolvePlugin: (ref) => snapshot.plugin(ref),
     resolveAction: (actionType, pluginRef) => {
       const resolution = snapshot.resolve(actionType, pluginRef)

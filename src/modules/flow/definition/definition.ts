@@ -3,7 +3,7 @@ import { invalidRequest } from '#infra/http/problems.ts'
 import { definitionFormat, type FlowFormat } from '#lib/flow/index.ts'
 import { parseJson } from '#lib/json/index.ts'
 import type { FieldError } from '#lib/api/problem.ts'
-import { redact } from '#lib/secrets/redact.ts'
+import { redactCall } from '#lib/secrets/redact-call.ts'
 
 export const NAME_MAX_CHARS = 200
 export const DESCRIPTION_MAX_CHARS = 5_000
@@ -38,9 +38,9 @@ export function parseDefinition(text: string): Definition {
   return { value: parseJson(Buffer.from(text)) as Record<string, unknown>, text }
 }
 
-/** What those may see who may not change it: without the credentials that headers and inputs hold. */
+/** What those may see who may not change it: without the credentials that headers, URLs and inputs hold. */
 export function redactedText(text: string): string {
-  return JSON.stringify(redact(parseDefinition(text).value))
+  return JSON.stringify(redactCall(parseDefinition(text).value))
 }
 
 /** @throws `invalid_request` */

@@ -1,5 +1,6 @@
 import { readJson, writeJson } from '#db/json.ts'
 import { audit } from '#infra/audit.ts'
+import { readLimits, stockProblem } from '#infra/quotas.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { CanonicalFlow } from '#lib/flow/index.ts'
 import { validate } from '#lib/schema/safe/index.ts'
@@ -20,7 +21,8 @@ export interface StartedRun {
  * Starts what is published, by hand.
  *
  * @param key makes repeating it safe: the same key in the same flow starts once
- * @throws `flow_not_found`, `flow_not_active`, `flow_not_manual`, `flow_input_invalid`, `flow_run_conflict`
+ * @throws `flow_not_found`, `flow_not_active`, `flow_not_manual`, `flow_input_invalid`, `flow_run_conflict`,
+ * `quota_exceeded`
  */
 export async function runFlow(
   ctx: FlowContext,
@@ -34,6 +36,8 @@ export async function runFlow(
   checkInput(program?.flow, input)
 
   const startKey = key === null ? null : startKeyOf(key)
+  const isRepeated = startKey !== null && (await findStart(ctx.db, tenantId, id, startKey)) !== undefined
+  if (!isRepeated && (await ctx.engine.isFull(tenantId))) await refuseStart(ctx, tenantId)
   const start = { tenantId, flowId: id, version, kind: 'manual', data: input, event: null, startKey } as const
   const started = await ctx.engine.start({ ...start, causationDepth: 0 })
   if (started.status === 'duplicate' && startKey !== null) {
@@ -48,6 +52,12 @@ export async function runFlow(
     detail: { execution_id, status: started.status, reason },
   })
   return { execution_id, version, status: started.status, reason }
+}
+
+/** @throws `quota_exceeded` */
+async function refuseStart({ db }: FlowContext, tenantId: string): Promise<never> {
+  const { waiting_executions: limit } = await readLimits(db, tenantId)
+  throw stockProblem('waiting_executions', limit, limit + 1)
 }
 
 function checkInput(flow: CanonicalFlow | undefined, input: Record<string, unknown>): void {

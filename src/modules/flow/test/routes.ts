@@ -6,13 +6,14 @@ import { flowNewer, flowOutdated } from '#modules/flow-engine/index.ts'
 import { eventNotFound } from '#modules/event/index.ts'
 import type { FlowContext } from '../context.ts'
 import { flowInvalid, flowNotFound, flowVersionNotFound } from '../errors.ts'
+import { targetOf } from '../routes.ts'
 import { FlowParams } from '../schemas.ts'
 import { DefinitionTestRequest, FlowTest, FlowTestRequest } from './schemas.ts'
 import { testDefinition, testFlow } from './service.ts'
 
 const DESCRIPTION =
-  'Runs it with the engine’s own steps, and nothing leaves the house: no request is sent, no row is written, no AI is ' +
-  'asked, nothing is waited for. Every step says what it would do and by which port it would leave; times are those of ' +
+  'Runs it with the engine’s own steps, and nothing leaves the house: no request is sent, no AI is asked, nothing is ' +
+  'waited for, and no row is written but one of the audit log. Every step says what it would do and by which port it would leave; times are those of ' +
   'a clock that starts at `now` and is moved on by delays and waits.'
 
 /** Test mode: what a flow would do. */
@@ -44,7 +45,7 @@ export function testRoutes(app: FastifyInstance, ctx: FlowContext): void {
         },
       },
     },
-    async (request) => testFlow(ctx, request.tenantId, request.params.id, request.body),
+    async (request) => testFlow(ctx, request.actor, targetOf(request), request.body),
   )
 
   api.post(
@@ -60,6 +61,6 @@ export function testRoutes(app: FastifyInstance, ctx: FlowContext): void {
         response: { 200: ref(FlowTest), ...problems(...WRITE_PROBLEMS, eventNotFound, flowInvalid) },
       },
     },
-    async (request) => testDefinition(ctx, request.tenantId, request.body),
+    async (request) => testDefinition(ctx, request.actor, request.tenantId, request.body),
   )
 }

@@ -1,3 +1,5 @@
+import { audit } from '#infra/audit.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import { invalidRequest } from '#infra/http/problems.ts'
 import type { CanonicalFlow, FlowCatalogue, FlowProblem } from '#lib/flow/index.ts'
 import { redact } from '#lib/secrets/redact.ts'
@@ -10,7 +12,7 @@ import type { FlowContext } from '../context.ts'
 import { parseDefinition } from '../definition/definition.ts'
 import { flowVersionNotFound, invalidFlow } from '../errors.ts'
 import { findFlow } from '../repository.ts'
-import { found } from '../lifecycle/revision.ts'
+import { found, type Target } from '../lifecycle/revision.ts'
 import type { FlowTest, FlowTestRequest } from './schemas.ts'
 import { sampleTrigger, type TestTrigger } from './trigger.ts'
 
@@ -31,25 +33,32 @@ interface Subject {
  */
 export async function testFlow(
   ctx: FlowContext,
-  tenantId: string,
-  id: string,
+  actor: Actor,
+  { tenantId, id }: Target,
   request: FlowTestRequest,
 ): Promise<FlowTest> {
   if (request.definition !== undefined && request.version !== undefined) {
     throw unfit('/version', 'must not be given together with definition')
   }
-  return run(ctx, tenantId, await subjectOf(ctx, tenantId, id, request), request)
+  return run(ctx, actor, tenantId, await subjectOf(ctx, tenantId, id, request), request)
 }
 
 /** The same for a definition that is not stored. @throws `event_not_found`, `flow_invalid`, `invalid_request` */
 export async function testDefinition(
   ctx: FlowContext,
+  actor: Actor,
   tenantId: string,
   { definition, ...request }: FlowTestRequest & { definition: Record<string, unknown> },
 ): Promise<FlowTest> {
   const compiled = await compiledSubject(ctx, tenantId, definition)
   const name = typeof definition['name'] === 'string' ? definition['name'] : ''
-  return run(ctx, tenantId, { ...compiled, flowId: null, name, version: 1, isPublished: false }, request)
+  return run(
+    ctx,
+    actor,
+    tenantId,
+    { ...compiled, flowId: null, name, version: 1, isPublished: false },
+    request,
+  )
 }
 
 async function subjectOf(
@@ -83,6 +92,7 @@ async function compiledSubject(
 
 async function run(
   ctx: FlowContext,
+  actor: Actor,
   tenantId: string,
   { flowId, name, version, isPublished, flow, problems }: Subject,
   request: FlowTestRequest,
@@ -90,6 +100,13 @@ async function run(
   const nowMs = request.now === undefined ? Date.now() : parseTime(String(request.now))
   if (nowMs === null) throw unfit('/now', 'must be a time that exists')
   const now = new Date(nowMs)
+  await audit(ctx.db, actor, {
+    tenantId,
+    action: 'flow.tested',
+    targetKind: 'flow',
+    targetId: flowId ?? 'new',
+    detail: { name, event_id: request.event_id ?? null },
+  })
   const catalogue = await loadCatalogue(ctx, tenantId)
   const simulation = await ctx.engine.simulate({
     tenantId,

@@ -57,7 +57,7 @@ export function transferRoutes(app: FastifyInstance, ctx: FlowContext): void {
       },
     },
     async (request, reply) => {
-      const document = await exportFlow(ctx, targetOf(request))
+      const document = await exportFlow(ctx, request.actor, targetOf(request))
       return reply.header('content-disposition', 'attachment; filename="flow.json"').send(document)
     },
   )

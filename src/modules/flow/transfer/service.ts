@@ -1,3 +1,4 @@
+import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { loadCatalogue } from '../definition/catalogue.ts'
 import type { FlowContext } from '../context.ts'
@@ -23,8 +24,10 @@ export interface FlowExport {
 }
 
 /** The draft as a document that says all that is needed to use it in another tenant. */
-export async function exportFlow(ctx: FlowContext, { tenantId, id }: Target) {
+export async function exportFlow(ctx: FlowContext, actor: Actor, { tenantId, id }: Target) {
   const row = found(await findFlow(ctx.db, tenantId, id))
+  const target = { targetKind: 'flow', targetId: id, detail: { name: row.name } }
+  await audit(ctx.db, actor, { tenantId, action: 'flow.exported', ...target })
   const definition = parseDefinition(row.definition)
   const snapshot = await ctx.registry.snapshot(tenantId)
   makePortable(definition.value, (pluginId) => snapshot.plugin(pluginId)?.slug)

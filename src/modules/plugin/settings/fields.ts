@@ -165,7 +165,8 @@ export const FIELDS = {
       Type.Integer({
         minimum: 1,
         maximum: 1000,
-        description: 'Attempts under way at once. Default: MAX_IN_FLIGHT_PER_PLUGIN (4)',
+        description:
+          'Attempts under way at once, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4)',
       }),
     ),
     Nullable(Type.Integer()),

@@ -1,4 +1,5 @@
 import type { SentRequest } from '#db/schema.ts'
+import { REDACTED, redactText } from '#lib/secrets/redact.ts'
 import { requestHeaders } from './webhook.ts'
 
 /** What an attempt's request follows from. */
@@ -11,8 +12,6 @@ export interface AttemptFacts {
   attempt: number
   startedAt: Date
 }
-
-const REDACTED = '[redacted]'
 
 /** An attempt's request as it was sent, all but its body, what is secret redacted. */
 export function viewRequest({ url, headers }: SentRequest, facts: AttemptFacts) {
@@ -32,5 +31,5 @@ export function viewRequest({ url, headers }: SentRequest, facts: AttemptFacts) 
     },
     startedAt.getTime(),
   )
-  return { method: 'POST', url, headers: { ...sent, 'webhook-signature': REDACTED } }
+  return { method: 'POST', url: redactText(url), headers: { ...sent, 'webhook-signature': REDACTED } }
 }

@@ -37,6 +37,8 @@ export interface DeliveryDefaults {
   timeoutMs: number
   retrySchedule: readonly number[]
   maxInFlightPerPlugin: number
+  /** What a plugin may ask for. */
+  maxInFlightCeiling: number
 }
 
 const CACHE_MAX_BYTES = 32 * 1024 * 1024
@@ -106,7 +108,10 @@ export class TargetCache {
           retrySchedule: row.retry_schedule ?? this.#defaults.retrySchedule,
           timeoutMs: row.timeout_ms ?? this.#defaults.timeoutMs,
           ratePerSecond: row.rate_limit_per_second,
-          maxInFlight: row.max_in_flight ?? this.#defaults.maxInFlightPerPlugin,
+          maxInFlight: Math.min(
+            row.max_in_flight ?? this.#defaults.maxInFlightPerPlugin,
+            this.#defaults.maxInFlightCeiling,
+          ),
         })
       } catch (error) {
         this.#unreadable.set(row.id, row.revision)

@@ -1,6 +1,7 @@
 import type { Egress, EgressResponse } from '#infra/egress/index.ts'
 import { CAUSATION_DEPTH_HEADER, CAUSATION_ID_HEADER, CAUSATION_TOKEN_HEADER } from '#modules/event/index.ts'
 import { now } from '#lib/clock.ts'
+import { headerValues } from '#lib/secrets/echo.ts'
 import { signWebhook } from '#lib/secrets/signature.ts'
 import type { AttemptOutcome, AttemptResult, Destination, Message } from './destination.ts'
 import type { DeliveryTarget } from './targets.ts'
@@ -30,10 +31,12 @@ export class WebhookDestination implements Destination {
   readonly request: string
   readonly #egress: Egress
   readonly #target: DeliveryTarget
+  readonly #secrets: string[]
 
   constructor(egress: Egress, target: DeliveryTarget) {
     this.#egress = egress
     this.#target = target
+    this.#secrets = headerValues(target.headers)
     this.request = JSON.stringify({ url: target.url, headers: Object.keys(target.headers) })
   }
 
@@ -46,6 +49,8 @@ export class WebhookDestination implements Destination {
       body: message.body,
       timeoutMs: this.#target.timeoutMs,
       maxResponseBytes: RESPONSE_BODY_MAX_BYTES,
+      secrets: this.#secrets,
+      party: this.#target.tenantId,
       signal,
     })
     const outcome = outcomeOf(response)

@@ -1,18 +1,19 @@
+import { hasShare } from '#lib/async/share.ts'
 import type { LaneClass } from './lane.ts'
 
 /**
  * How much of a worker's room for attempts each class may fill. A dead endpoint holds its place for the whole
- * deadline, a live one for milliseconds: without shares, 1,024 dead ones would be all that a worker does. What is
- * kept free for the better classes is what makes the live ones' latency independent of the dead.
+ * deadline and a slow one for seconds, a live one for milliseconds: without shares, 1,024 dead ones would be all that a
+ * worker does. What is kept free for the better classes is what makes the live ones' latency independent of the others.
  */
-const CLASS_SHARE: Record<LaneClass, number> = { proven: 1, unproven: 0.8, failing: 0.4 }
+const CLASS_SHARE: Record<LaneClass, number> = { proven: 1, unproven: 0.8, slow: 0.6, failing: 0.4 }
 
-export const CLASSES_BEST_FIRST: readonly LaneClass[] = ['proven', 'unproven', 'failing']
+export const CLASSES_BEST_FIRST: readonly LaneClass[] = ['proven', 'unproven', 'slow', 'failing']
 
 /** Places by class: for attempts, for lanes, which need one each, or for the characters of their bodies. */
 export class Room {
   readonly #places: number
-  readonly #taken: Record<LaneClass, number> = { proven: 0, unproven: 0, failing: 0 }
+  readonly #taken: Record<LaneClass, number> = { proven: 0, unproven: 0, slow: 0, failing: 0 }
 
   constructor(places: number) {
     this.#places = places
@@ -28,9 +29,47 @@ export class Room {
 
   /** Places that a class may still take: its share, less what it and the worse classes have taken. */
   free(laneClass: LaneClass): number {
-    const { proven, unproven, failing } = this.#taken
     const share = Math.max(1, Math.floor(this.#places * CLASS_SHARE[laneClass]))
-    if (laneClass === 'failing') return share - failing
-    return laneClass === 'unproven' ? share - failing - unproven : share - failing - unproven - proven
+    return share - sameOrWorse(this.#taken, laneClass)
   }
+}
+
+/**
+ * The same places by tenant and class: whoever has many of what a class may take gets no further ones while few are left,
+ * which are for the others. A tenant's worse endpoints are not in the way of its better ones.
+ */
+export class TenantRoom {
+  readonly #room: Room
+  readonly #taken = new Map<string, Record<LaneClass, number>>()
+
+  constructor(places: number) {
+    this.#room = new Room(places)
+  }
+
+  take(tenantId: string, laneClass: LaneClass): void {
+    this.#room.take(laneClass)
+    const own = this.#taken.get(tenantId) ?? { proven: 0, unproven: 0, slow: 0, failing: 0 }
+    own[laneClass]++
+    this.#taken.set(tenantId, own)
+  }
+
+  leave(tenantId: string, laneClass: LaneClass): void {
+    this.#room.leave(laneClass)
+    const own = this.#taken.get(tenantId)
+    if (own === undefined) return
+    own[laneClass]--
+    if (sameOrWorse(own, 'proven') === 0) this.#taken.delete(tenantId)
+  }
+
+  hasPlace(tenantId: string, laneClass: LaneClass): boolean {
+    const own = this.#taken.get(tenantId)
+    return hasShare(own === undefined ? 0 : sameOrWorse(own, laneClass), this.#room.free(laneClass))
+  }
+}
+
+function sameOrWorse(taken: Readonly<Record<LaneClass, number>>, laneClass: LaneClass): number {
+  return CLASSES_BEST_FIRST.slice(CLASSES_BEST_FIRST.indexOf(laneClass)).reduce(
+    (sum, each) => sum + taken[each],
+    0,
+  )
 }

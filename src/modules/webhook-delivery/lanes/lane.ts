@@ -6,7 +6,7 @@ import type { LaneClaim } from './repository.ts'
 import type { LaneHold, LaneUpdate } from '../outcomes/repository.ts'
 
 /** Who may use how much of a worker: see capacity.ts. */
-export type LaneClass = 'proven' | 'unproven' | 'failing'
+export type LaneClass = 'proven' | 'unproven' | 'slow' | 'failing'
 
 /**
  * What is to become of a lane. It moves down this list only, and each state keeps to what those above it say.
@@ -26,6 +26,9 @@ export type LaneState = (typeof LANE_STATES)[number]
 const LANE_BODIES_MAX_CHARS = 4 * 1024 * 1024
 /** The same of what replays have asked for: the rest is kept for what happens now. */
 const BULK_BODIES_MAX_CHARS = LANE_BODIES_MAX_CHARS / 2
+/** What answers take on the average from which on an endpoint is slow, and how much the last one counts. */
+const SLOW_MS = 2_000
+const LAST_COUNTS = 0.2
 /** A rate limit may use up this much of a second at once. */
 const BURST_SECONDS = 0.1
 
@@ -53,6 +56,7 @@ export class Lane {
   #rateTimer: NodeJS.Timeout | null = null
   #tokens: number
   #tokensAt: number
+  #answerMs = 0
   #succeeded = false
   #failed = false
   #successNotedAt = -Infinity
@@ -102,7 +106,8 @@ export class Lane {
 
   get class(): LaneClass {
     if (this.#health.consecutiveFailures > 0) return 'failing'
-    return this.#health.proven ? 'proven' : 'unproven'
+    if (!this.#health.proven) return 'unproven'
+    return this.#answerMs >= SLOW_MS ? 'slow' : 'proven'
   }
 
   get health(): Health {
@@ -124,7 +129,8 @@ export class Lane {
 
   /** Attempts that may be under way at once: all that the plugin allows once it has shown that it answers. */
   get allowed(): number {
-    return this.class === 'proven' && this.#health.breaker === 'closed' ? this.target.maxInFlight : 1
+    const isTrusted = this.class === 'proven' || this.class === 'slow'
+    return isTrusted && this.#health.breaker === 'closed' ? this.target.maxInFlight : 1
   }
 
   get leaseUntil(): number {
@@ -280,8 +286,9 @@ export class Lane {
     }, waitMs)
   }
 
-  noteResult(ok: boolean, health: Health): void {
+  noteResult(ok: boolean, health: Health, durationMs: number): void {
     this.#health = health
+    if (ok) this.#answerMs += (durationMs - this.#answerMs) * LAST_COUNTS
     if (ok) this.#succeeded = true
     else this.#failed = true
   }
@@ -342,5 +349,5 @@ export class Lane {
 const SUCCESS_NOTE_MS = 5_000
 
 export function bulkClass(laneClass: LaneClass): LaneClass {
-  return laneClass === 'failing' ? 'failing' : 'unproven'
+  return laneClass === 'failing' || laneClass === 'slow' ? laneClass : 'unproven'
 }

@@ -43,7 +43,7 @@ export function deliveryRoutes(app: FastifyInstance, ctx: DeliveryContext): void
         },
       },
     },
-    async (request) => processDue(ctx, request.tenantId),
+    async (request) => processDue(ctx, request.actor, request.tenantId),
   )
 
   api.get(

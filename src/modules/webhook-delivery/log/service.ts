@@ -106,7 +106,17 @@ async function sendAnew(trx: Transaction<DB>, tenantId: string, row: Retryable):
 }
 
 /** Delivers now what is due for this tenant, beside whatever workers there are. */
-export async function processDue(ctx: DeliveryContext, tenantId: string): Promise<DeliveryCounts> {
+export async function processDue(
+  ctx: DeliveryContext,
+  actor: Actor,
+  tenantId: string,
+): Promise<DeliveryCounts> {
+  await audit(ctx.db, actor, {
+    tenantId,
+    action: 'deliveries.processed',
+    targetKind: 'tenant',
+    targetId: tenantId,
+  })
   return ctx.createWorker(tenantId).drain(PROCESS_DEADLINE_MS)
 }
 

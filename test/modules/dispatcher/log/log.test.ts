@@ -35,6 +35,24 @@ t.test('the log tells what was asked for and what became of it, newest first, wi
   t.notMatch(JSON.stringify(log), /hunter2|a-token|bbbb|c2VjcmV0/)
 })
 
+t.test('what a plugin repeats of its headers and its token is in no result', async (t) => {
+  const plugin = await startPlugin(t, {
+    '/echo': (response, { headers }) => json(200, { headers })(response),
+    '/fail': (response, { headers }) => json(422, { message: `not ${String(headers['x-pass'])}` })(response),
+  })
+  const shop = service.tenant()
+  await registerPlugin(shop, plugin.url, 'echo', [actionAt('echo'), actionAt('fail')])
+  await shop.patch('/api/plugins/echo', { headers: { 'X-Pass': 'open-sesame' } })
+  const { results } = await dispatch(shop, [
+    { action_type: 'echo', payload: {} },
+    { action_type: 'fail', payload: {} },
+  ])
+  const headers = { 'x-pass': '[redacted]', 'x-completion-token': '[redacted]' }
+  t.match(results, [{ data: { headers } }, { error: { message: 'not [redacted]' } }])
+  t.equal(plugin.received[0]?.headers['x-pass'], 'open-sesame', 'the plugin got it')
+  t.notMatch(JSON.stringify(await readLog(shop)), 'open-sesame')
+})
+
 t.test('the log is found by execution, action, success and time, page by page', async (t) => {
   const plugin = await startPlugin(t, { '/no': json(422, {}) })
   const shop = service.tenant()

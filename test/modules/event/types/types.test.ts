@@ -196,48 +196,39 @@ t.test("a plugin's key publishes what its plugin declared, and nothing of anybod
 
 const EMAIL_SENT = { event_type: 'email.sent', payload: { customer_id: '123', email_id: '456' } }
 
-t.test(
-  'a plugin that publishes what nobody owns in a lenient shop has it, declared or not',
-  async (t) => {
-    const tenant = service.tenant()
-    const first = await subscribe(service, tenant.id, [])
-    const second = await subscribe(service, tenant.id, [])
-    const asFirst = clientFor(app, tenant.id, await pluginKey(service, tenant.id, first))
-    const asSecond = clientFor(app, tenant.id, await pluginKey(service, tenant.id, second))
-    t.equal((await asFirst.post('/plugins/automation/webhook', EMAIL_SENT)).statusCode, 202)
-    t.equal(
-      code(await asSecond.post('/api/events', { event: 'email.sent', data: {} })),
-      'event_type_forbidden',
-    )
-    t.match((await tenant.get('/api/event-types/email.sent')).json(), {
-      name: 'email.sent',
-      category: 'email',
-      source: 'seen',
-      plugin: first.slug,
-      sample: { customer_id: '1', email_id: '1' },
-      schema: null,
-      created_at: String,
-    })
-    await makeStrict(tenant)
-    t.equal(code(await asFirst.post('/plugins/automation/webhook', EMAIL_SENT)), 'event_type_forbidden')
-    t.equal(code(await tenant.post('/plugins/automation/webhook', EMAIL_SENT)), 'event_type_unknown')
-    await tenant.patch('/api/tenant', { strict_events: false })
-    const capabilities = { triggers: [{ id: 'sent', name: 'Sent', event_types: ['email.sent'] }] }
-    const manifest = { name: 'First', slug: first.slug, version: '1.0.0', capabilities }
-    const put = await tenant.put(`/api/plugins/${first.slug}/manifest`, manifest)
-    t.equal(put.statusCode, 200, put.body)
-    t.equal((await asFirst.post('/plugins/automation/webhook', EMAIL_SENT)).statusCode, 202)
-    t.equal(
-      code(await asSecond.post('/api/events', { event: 'email.sent', data: {} })),
-      'event_type_forbidden',
-    )
-    t.match((await tenant.get('/api/event-types/email.sent')).json(), {
-      source: 'plugin',
-      plugin: first.slug,
-    })
-    t.match((await tenant.get('/api/event-types?source=seen')).json(), { data: [] })
-  },
-)
+t.test('a plugin that publishes what nobody owns in a lenient shop has it, declared or not', async (t) => {
+  const tenant = service.tenant()
+  const first = await subscribe(service, tenant.id, [])
+  const second = await subscribe(service, tenant.id, [])
+  const asFirst = clientFor(app, tenant.id, await pluginKey(service, tenant.id, first))
+  const asSecond = clientFor(app, tenant.id, await pluginKey(service, tenant.id, second))
+  t.equal((await asFirst.post('/plugins/automation/webhook', EMAIL_SENT)).statusCode, 202)
+  t.equal(code(await asSecond.post('/api/events', { event: 'email.sent', data: {} })), 'event_type_forbidden')
+  t.match((await tenant.get('/api/event-types/email.sent')).json(), {
+    name: 'email.sent',
+    category: 'email',
+    source: 'seen',
+    plugin: first.slug,
+    sample: { customer_id: '1', email_id: '1' },
+    schema: null,
+    created_at: String,
+  })
+  await makeStrict(tenant)
+  t.equal(code(await asFirst.post('/plugins/automation/webhook', EMAIL_SENT)), 'event_type_forbidden')
+  t.equal(code(await tenant.post('/plugins/automation/webhook', EMAIL_SENT)), 'event_type_unknown')
+  await tenant.patch('/api/tenant', { strict_events: false })
+  const capabilities = { triggers: [{ id: 'sent', name: 'Sent', event_types: ['email.sent'] }] }
+  const manifest = { name: 'First', slug: first.slug, version: '1.0.0', capabilities }
+  const put = await tenant.put(`/api/plugins/${first.slug}/manifest`, manifest)
+  t.equal(put.statusCode, 200, put.body)
+  t.equal((await asFirst.post('/plugins/automation/webhook', EMAIL_SENT)).statusCode, 202)
+  t.equal(code(await asSecond.post('/api/events', { event: 'email.sent', data: {} })), 'event_type_forbidden')
+  t.match((await tenant.get('/api/event-types/email.sent')).json(), {
+    source: 'plugin',
+    plugin: first.slug,
+  })
+  t.match((await tenant.get('/api/event-types?source=seen')).json(), { data: [] })
+})
 
 t.test("what came undeclared is seen, becomes the shop's own by PUT, and goes by DELETE", async (t) => {
   const tenant = service.tenant()

@@ -61,6 +61,52 @@ t.test('an execution is read with its steps, their input, output, port and times
   t.ok(Date.parse(String(call?.finished_at)) >= Date.parse(String(call?.started_at)))
 })
 
+t.test(
+  'what an http step sent is shown without its credentials, and so is what came back of them',
+  async (t) => {
+    const shop = await world.shop()
+    const receiver = await startReceiver(t)
+    receiver.answer(({ headers, path }, response) => {
+      const echo = JSON.stringify({ headers, path, key: headers['x-partner'] })
+      response.writeHead(path.startsWith('/fail') ? 422 : 200, { 'content-type': 'application/json' })
+      response.end(
+        path.startsWith('/fail') ? JSON.stringify({ message: `no ${String(headers['x-partner'])}` }) : echo,
+      )
+    })
+    const [partner, bearer, query] = ['partner-of-mine', 'Bearer s3cret-of-mine', 'query9of9mine9and9yours']
+    const call = (path: string, to: string, body: unknown = null) =>
+      step({
+        type: 'http',
+        config: {
+          method: 'POST',
+          url: `${receiver.url}${path}?who=${query}`,
+          headers: { 'X-Partner': partner, Authorization: bearer, 'Content-Type': 'application/json' },
+          body,
+        },
+        next: { success: to },
+        retry: { max_retries: 0, base_ms: 1_000, cap_ms: 1_000 },
+      })
+    const copy = { copied: '{{steps.echo.output.body.headers.authorization}}' }
+    await shop.publish(flowOf({ echo: call('/echo', 'fail'), fail: call('/fail', 'end', copy) }))
+    await shop.send('order.created', {})
+    await shop.run()
+    const { id } = await latest(shop)
+    const answer = await shop.tenant.get(`/api/automation/executions/${id}`)
+    for (const secret of [partner, bearer, 's3cret-of-mine', query]) t.notMatch(answer.body, secret)
+    const [echo, failed] = (await read(shop, id)).steps
+    const hidden = '[redacted]'
+    t.match(echo, {
+      input: {
+        url: `${receiver.url}/echo?who=[redacted]`,
+        headers: { 'x-partner': hidden, authorization: hidden, 'content-type': hidden },
+      },
+      output: { body: { key: hidden, headers: { 'content-type': 'application/json' } } },
+    })
+    t.match(failed, { status: 'failed', error: { message: `no ${hidden}` } })
+    t.equal(receiver.received[1]?.body, '{"copied":"[redacted]"}', 'an echo goes no further')
+  },
+)
+
 t.test('what a failure says is shown without secrets', async (t) => {
   const shop = await world.shop()
   const flow = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))

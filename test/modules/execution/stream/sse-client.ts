@@ -24,7 +24,7 @@ export interface SseClient {
 export async function follow(
   t: Test,
   app: App,
-  options: { tenantId: string; path: string; lastEventId?: string },
+  options: { tenantId: string; path: string; lastEventId?: string; key?: string },
 ): Promise<SseClient> {
   const { port } = app.server.address() as { port: number }
   const request = http.get({
@@ -33,7 +33,7 @@ export async function follow(
     path: options.path,
     agent: false,
     headers: {
-      authorization: `Bearer ${TEST_PLATFORM_KEY}`,
+      authorization: `Bearer ${options.key ?? TEST_PLATFORM_KEY}`,
       'x-tenant-id': options.tenantId,
       ...(options.lastEventId !== undefined && { 'last-event-id': options.lastEventId }),
     },

@@ -100,6 +100,51 @@ t.test('a tenant may have twenty streams open; one that was left makes room', as
   for (const client of [...clients, again, theirs]) client.close()
 })
 
+t.test('a stream ends with the key that opened it, revoked or expired', async (t) => {
+  const { shop, id } = await waiting(t)
+  const makeKey = async (expires_at?: string) => {
+    const answer = await shop.tenant.post('/api/keys', {
+      name: 'k',
+      kind: 'tenant',
+      role: 'viewer',
+      expires_at,
+    })
+    t.equal(answer.statusCode, 201)
+    return answer.json<{ id: string; key: string }>()
+  }
+  const [revoked, expired, kept] = [await makeKey(), await makeKey(), await makeKey()]
+  const open = (key: string) => follow(t, world.app, { tenantId: shop.tenant.id, path: pathOf(id), key })
+  const clients = await Promise.all([open(revoked.key), open(expired.key), open(kept.key)])
+  const [one, other, staying] = clients
+  await until(() => clients.every(({ events }) => events.length === 2), 'all have begun')
+  t.equal((await shop.tenant.delete(`/api/keys/${revoked.id}`)).statusCode, 204)
+  await until(() => one.isClosed(), 'its key was revoked')
+  await shop.db
+    .updateTable('api_keys')
+    .set({ expires_at: new Date(Date.now() - 1_000) })
+    .where('id', '=', expired.id)
+    .execute()
+  await until(() => other.isClosed(), 'its key has expired, which nothing announces')
+  t.notOk(staying.isClosed(), 'another key is none of its business')
+  t.notMatch(one.events.at(-1), { event: 'end' }, 'the execution has not ended')
+})
+
+t.test('when all places are taken, who has most gives way to who has fewer', async (t) => {
+  const { shop, id } = await waiting(t)
+  const other = await waiting(t)
+  const third = await waiting(t)
+  const streams = ownStreams(t, { perProcess: 4 })
+  const mine = Array.from({ length: 4 }, () => streams.open(shop.tenant.id, null, id, 0))
+  t.ok(mine.every((stream) => stream !== null))
+  t.equal(streams.open(shop.tenant.id, null, id, 0), null, 'nobody has more')
+  const theirs = [0, 1].map(() => streams.open(other.shop.tenant.id, null, other.id, 0))
+  t.ok(theirs.every((stream) => stream !== null))
+  t.equal(streams.size, 4)
+  t.equal(streams.open(other.shop.tenant.id, null, other.id, 0), null, 'each of them has its share')
+  t.ok(streams.open(third.shop.tenant.id, null, third.id, 0))
+  t.equal(streams.open(third.shop.tenant.id, null, third.id, 0), null)
+})
+
 t.test('the server closes at once with streams open, also to a reader that takes nothing', async (t) => {
   const own = await startWorld(t)
   await own.app.listen({ port: 0, host: '127.0.0.1' })
@@ -127,7 +172,7 @@ t.test('a reader that takes nothing costs no memory, and is cut off', async (t) 
   const [id = ''] = await seedExecutions(shop.db, shop.tenant.id, flow, [{ status: 'waiting' }])
   await fill(shop, id, 200)
   const streams = ownStreams(t, { stallMs: 400, beatMs: 100 })
-  const opened = streams.open(shop.tenant.id, id, 0)
+  const opened = streams.open(shop.tenant.id, null, id, 0)
   t.ok(opened)
   let most = 0
   await until(() => {
@@ -141,7 +186,7 @@ t.test('a reader that takes nothing costs no memory, and is cut off', async (t) 
 t.test('a stream beats while nothing happens, and ends when it is old', async (t) => {
   const { shop, id } = await waiting(t)
   const streams = ownStreams(t, { beatMs: 50, maxMs: 300 })
-  const opened = streams.open(shop.tenant.id, id, 0)
+  const opened = streams.open(shop.tenant.id, null, id, 0)
   let text = ''
   let ended = false
   opened?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
@@ -158,7 +203,7 @@ t.test('a stream that is opened while the server closes ends at once', async (t)
   const streams = ownStreams(t, {})
   await streams.close()
   await streams.close()
-  const opened = streams.open(shop.tenant.id, id, 0)
+  const opened = streams.open(shop.tenant.id, null, id, 0)
   let ended = false
   opened?.on('end', () => (ended = true)).resume()
   await until(() => ended, 'it has ended')

@@ -192,7 +192,7 @@ t.test('a patience of a year ends at the limit of time, or before', async (t) =>
   const receiver = await startReceiver(t)
   const call = post(receiver, '/', 'end')
   const retry = { max_retries: 3, patience_ms: 365 * DAY_MS, base_ms: 1, cap_ms: 1 }
-  const flow = flowOf({ call: { ...call, retry } as typeof call })
+  const flow = flowOf({ call: { ...call, retry } })
   const mocks = { call: { error: { code: 'timeout', message: 'no answer' } } }
   const simulated = await simulateUnchanged(t, world, shop, flow, { mocks })
   t.equal(simulated.limit, 'time')

@@ -305,8 +305,8 @@ t.test('viewers see no credentials that stand in a flow', async (t) => {
     id: 'call',
     type: 'http',
     method: 'POST',
-    url: 'https://example.com/orders',
-    headers: { Authorization: 'Bearer 0123456789abcdef0123456789' },
+    url: 'https://example.com/orders?client=0123456789abcdef',
+    headers: { Authorization: 'Bearer 0123456789abcdef0123456789', 'X-Partner': '0123456789abcdef' },
     body: { id: '{{trigger.order_id}}' },
   }
   const trigger = { type: 'event', event_types: ['order.created'] }
@@ -317,7 +317,10 @@ t.test('viewers see no credentials that stand in a flow', async (t) => {
     const whole = await shop.get(path)
     t.match(whole.json(), { definition: { steps: [call] } }, path)
     const seen = await app.inject({ url: path, headers: { authorization: `Bearer ${viewer.key}` } })
-    t.match(seen.json(), { definition: { steps: [{ id: 'call', headers: { Authorization: /redacted/ } }] } })
+    t.match(seen.json(), {
+      definition: { steps: [{ id: 'call', url: 'https://example.com/orders?client=[redacted]' }] },
+    })
+    t.match(seen.json(), { definition: { steps: [{ headers: { Authorization: /redacted/ } }] } })
     t.notMatch(seen.body, /0123456789abcdef/, path)
   }
 })

@@ -44,7 +44,7 @@ t.test('a draft is tested with sample data, and nothing leaves the house', async
   const receiver = await startReceiver(t)
   await installPlugins(tenant, receiver.url)
   const { id } = await created(tenant, { ...GRAPH, status: 'draft' })
-  const before = await snapshotTenant(db, tenant.id)
+  const before = await rowsOf(tenant.id)
   const sent = receiver.received.length
   const data = { location: { country: 'US' }, customer_name: 'Ann' }
   const well = await test(tenant, `${id}/test`, { data, now: '2030-01-01T12:00:00Z' })
@@ -72,7 +72,7 @@ t.test('a draft is tested with sample data, and nothing leaves the house', async
   ])
   const missing = await test(tenant, `${id}/test`, { data: { location: { country: 'US' } } })
   t.match(missing.steps[1], { status: 'failed', error: { code: 'template_error', message: /customer_name/ } })
-  t.strictSame(await snapshotTenant(db, tenant.id), before, 'no row has changed')
+  t.strictSame(await rowsOf(tenant.id), before, 'no row has changed')
   t.equal(receiver.received.length, sent, 'nobody was called')
 })
 
@@ -104,7 +104,7 @@ t.test('a past event starts a test again, whatever it has started already', asyn
   const large = await send('order.created', { order_id: 'o1', total: 120 })
   const small = await send('order.created', { order_id: 'o2', total: 20 })
   const other = await send('order.paid', { order_id: 'o3', total: 120 })
-  const before = await snapshotTenant(db, tenant.id)
+  const before = await rowsOf(tenant.id)
   const started = await test(tenant, `${id}/test`, { event_id: large })
   t.match(started, { start: { would_start: true, already_started: false }, end: { status: 'completed' } })
   t.match(await test(tenant, `${id}/test`, { event_id: small }), {
@@ -119,7 +119,7 @@ t.test('a past event starts a test again, whatever it has started already', asyn
     end: { status: 'completed' },
     steps: [{ step_id: 'task' }],
   })
-  t.strictSame(await snapshotTenant(db, tenant.id), before, 'no row has changed')
+  t.strictSame(await rowsOf(tenant.id), before, 'no row has changed')
 
   const foreign = openTenant()
   const theirs = await created(foreign, taskFlow())
@@ -205,3 +205,10 @@ t.test('secrets in what would be sent are not shown', async (t) => {
   t.notMatch(answer.body, 'aaaaaaaa')
   t.equal(receiver.received.length, 0)
 })
+
+/** All rows of a tenant but the audit log's, which tells of tests, too. */
+async function rowsOf(tenantId: string): Promise<Record<string, unknown[]>> {
+  const rows = await snapshotTenant(db, tenantId)
+  delete rows['audit_log']
+  return rows
+}

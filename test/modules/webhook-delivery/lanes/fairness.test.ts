@@ -72,6 +72,35 @@ t.test('a tenant with 20,000 deliveries queued does not delay small tenants', as
   }
 })
 
+t.test(
+  'endpoints that answer 200 late do not take all places: others are delivered to meanwhile',
+  async (t) => {
+    const service = await startApp(t, { env: { ROLES: 'api,worker', MAX_IN_FLIGHT: '20' } })
+    const slow = await startReceiver(t)
+    const quick = await startReceiver(t)
+    const [large, small] = [service.tenant(), service.tenant()]
+    for (let count = 0; count < 6; count++) {
+      await registerPlugin(large, slow.url, { events: ['order.*'], max_in_flight: 4, timeout_ms: 30_000 })
+    }
+    await registerPlugin(small, quick.url, { events: ['order.*'] })
+    await sendEvent(large, 'order.created')
+    await sendEvent(small, 'order.created')
+    await slow.waitFor(6)
+    await quick.waitFor(1)
+    const held: (() => void)[] = []
+    slow.answer((_received, response) => void held.push(() => response.writeHead(200).end()))
+    for (let count = 0; count < 8; count++) await sendEvent(large, 'order.created')
+    await eventually('the slow ones have what they may', () => held.length === 16)
+    for (let count = 2; count <= 6; count++) {
+      await sendEvent(small, 'order.created')
+      await quick.waitFor(count)
+    }
+    t.equal(held.length, 16, 'all of that while they were held')
+    slow.answer(200)
+    for (const answer of held) answer()
+  },
+)
+
 t.test('40 bodies of 900 KB, more than one fetch takes, all arrive whole', async (t) => {
   const service = await startApp(t)
   const { app, db } = service

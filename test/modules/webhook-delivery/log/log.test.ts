@@ -172,6 +172,31 @@ t.test("another tenant's or another plugin's delivery is an unknown one, byte fo
   t.equal((await tenant.get('/api/plugins/events/not-a-uuid')).statusCode, 400)
 })
 
+t.test('what an endpoint repeats of its own headers is not kept', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const { id: pluginId } = await registerPlugin(tenant, `${receiver.url}/echo?access_token=in-the-url`, {
+    headers: { 'X-Tenant-Pass': 'open-sesame', Authorization: 'Basic YWJjZGVm' },
+  })
+  receiver.answer(({ headers }, response) =>
+    response.writeHead(500, { 'x-echo': String(headers['x-tenant-pass']) }).end(JSON.stringify(headers)),
+  )
+  await sendEvent(tenant)
+  await deliverDue(service, tenant)
+  const { id } = await onlyDelivery(db, pluginId)
+  const answer = await tenant.get(`/api/plugins/events/${id}`)
+  for (const secret of ['open-sesame', 'YWJjZGVm', 'in-the-url']) t.notMatch(answer.body, secret)
+  t.match(answer.json<{ attempts: unknown[] }>().attempts, [
+    { response_headers: { 'x-echo': '[redacted]' }, response_body: /"x-tenant-pass":"\[redacted\]"/ },
+  ])
+  const attempts = await db
+    .selectFrom('delivery_attempts')
+    .selectAll()
+    .where('delivery_id', '=', id)
+    .execute()
+  t.notMatch(JSON.stringify(attempts.map(({ response_body: body }) => body)), /open-sesame|YWJjZGVm/)
+})
+
 t.test('processing on request delivers what is due for the tenant, and counts it', async (t) => {
   const tenant = service.tenant()
   const other = service.tenant()
@@ -221,7 +246,12 @@ t.test('an attempt shows the request as it was sent, secrets redacted', async (t
     t.equal(shown?.url, `${receiver.url}${path}`)
     t.equal(detail.request_body, body)
     t.ok(body.includes(data))
-    const secret = ['webhook-signature', 'x-causation-token', 'cf-access-client-id', 'ocp-apim-subscription-key']
+    const secret = [
+      'webhook-signature',
+      'x-causation-token',
+      'cf-access-client-id',
+      'ocp-apim-subscription-key',
+    ]
     for (const [name, value] of Object.entries(shown?.headers ?? {})) {
       t.equal(value, secret.includes(name) ? '[redacted]' : headers[name], name)
     }

@@ -1,0 +1,10 @@
+/** One party alone gets 4 of 5 places, two get 4 of 9 each, and so on. */
+const OF_WHAT_IS_LEFT = 4
+
+/**
+ * Whether a party that has so many places may take another one of those that are left. Its share grows while the others
+ * want nothing, and some are always left for who comes next: places that are held for long cannot be taken back.
+ */
+export function hasShare(own: number, left: number): boolean {
+  return own < OF_WHAT_IS_LEFT * left
+}

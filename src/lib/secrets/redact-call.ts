@@ -1,0 +1,100 @@
+import { isRawNumber } from '#lib/json/raw-number.ts'
+import { headerValues, isCredential } from './echo.ts'
+import { redact, REDACTED, redactText } from './redact.ts'
+
+const MAX_DEPTH = 64
+const PLACEHOLDER = /\{\{.*?\}\}/gs
+const USER_INFO = /^([a-z][a-z0-9+.-]*:)?\/\/[^/?#]*@/i
+
+/**
+ * A copy of a flow's definition or of what a step sent, with credentials hidden by where they stand, whatever they are
+ * called: all values of `headers`, and in a `url` the user, all values of the query and the fragment. All else is
+ * treated as `redact` does.
+ */
+export function redactCall(value: unknown): unknown {
+  return hidePlaces(redact(value), 0)
+}
+
+function hidePlaces(value: unknown, depth: number): unknown {
+  if (Array.isArray(value)) return value.map((item) => hidePlaces(item, depth + 1))
+  if (!isObject(value) || depth > MAX_DEPTH) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([name, member]) => {
+      const place = name.toLowerCase()
+      if (place === 'headers') return [name, hideValues(member)]
+      if (place === 'url' && typeof member === 'string') return [name, redactUrl(member)]
+      return [name, hidePlaces(member, depth + 1)]
+    }),
+  )
+}
+
+/** Of headers as an object, or as a list of pairs or of objects with `name` and `value`. */
+function hideValues(headers: unknown): unknown {
+  if (typeof headers === 'string') return headers === '' ? '' : REDACTED
+  if (Array.isArray(headers)) return headers.map(hideEntry)
+  if (!isObject(headers)) return headers
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, value === '' || value === null ? value : REDACTED]),
+  )
+}
+
+function hideEntry(entry: unknown): unknown {
+  if (Array.isArray(entry)) return entry.map((part: unknown, index) => (index === 0 ? part : REDACTED))
+  if (!isObject(entry)) return REDACTED
+  return Object.fromEntries(
+    Object.entries(entry).map(([name, part]) => [name, /^(?:name|key)$/i.test(name) ? part : REDACTED]),
+  )
+}
+
+/** Headers that say what is sent, and not by whom. */
+const HARMLESS = new Set(['accept', 'accept-language', 'cache-control', 'content-type', 'user-agent'])
+const QUERY_VALUE = /[?&][^=&#]*=([^&#]*)/g
+
+/** What a request sent that its answer must not show: whatever its headers held, and credentials in its URL. */
+export function callSecrets({ headers, url }: { headers?: unknown; url?: unknown }): string[] {
+  const sent = Object.entries(isObject(headers) ? headers : {}).flatMap(([name, value]) =>
+    typeof value === 'string' && !HARMLESS.has(name.toLowerCase()) ? [[name, value] as const] : [],
+  )
+  const query = typeof url === 'string' ? [...url.matchAll(QUERY_VALUE)].map(([, value = '']) => value) : []
+  return [
+    ...new Set([
+      ...headerValues(Object.fromEntries(sent)),
+      ...query.flatMap((value) => [value, decoded(value)]).filter(isCredential),
+    ]),
+  ]
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+/** A URL, with or without placeholders, that shows where a call goes and no credential of it. */
+export function redactUrl(url: string): string {
+  // What stands in placeholders may have any character.
+  const placeholders: string[] = []
+  const plain = url
+    .replaceAll('\u0000', '')
+    .replace(PLACEHOLDER, (text) => `\u0000${placeholders.push(text) - 1}\u0000`)
+  const [beforeFragment = '', ...fragment] = plain.split('#')
+  const [path = '', ...query] = beforeFragment.split('?')
+  const pairs = query.join('?').split('&').map(hidePair).join('&')
+  const hidden =
+    redactText(path.replace(USER_INFO, `$1//${REDACTED}@`)) +
+    (query.length === 0 ? '' : `?${pairs}`) +
+    (fragment.length === 0 ? '' : `#${REDACTED}`)
+  return hidden.replace(/\u0000(\d+)\u0000/g, (_, index: string) => placeholders[Number(index)] ?? '')
+}
+
+function hidePair(pair: string): string {
+  if (pair === '') return ''
+  const end = pair.indexOf('=')
+  return end === -1 ? REDACTED : `${pair.slice(0, end + 1)}${REDACTED}`
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !isRawNumber(value)
+}

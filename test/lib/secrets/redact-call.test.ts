@@ -1,0 +1,86 @@
+import t from 'tap'
+import { callSecrets, redactCall, redactUrl } from '#lib/secrets/redact-call.ts'
+import { redactText } from '#lib/secrets/redact.ts'
+
+t.test('credentials are hidden by where they stand, whatever they are called', (t) => {
+  const definition = {
+    name: 'Call',
+    steps: [
+      {
+        id: 'call',
+        type: 'http',
+        url: 'https://ann:pw@example.com/orders/{{ a?b#c & d }}?subscription-id=s3&q={{ x }}&s3cr3t#frag',
+        headers: { 'Ocp-Apim-Subscription-Key': 'k1', 'X-Shop': '{{ shop }}', Accept: '' },
+        body: { headers: 'k2', note: 'https://example.com/?q=1' },
+      },
+      { config: { headers: [{ name: 'a', value: 'k3' }, ['b', 'k4'], 'k5'], URL: 'https://e.com/?k6' } },
+    ],
+  }
+  t.strictSame(redactCall(definition), {
+    name: 'Call',
+    steps: [
+      {
+        id: 'call',
+        type: 'http',
+        url: 'https://[redacted]@example.com/orders/{{ a?b#c & d }}?subscription-id=[redacted]&q=[redacted]&[redacted]#[redacted]',
+        headers: { 'Ocp-Apim-Subscription-Key': '[redacted]', 'X-Shop': '[redacted]', Accept: '' },
+        body: { headers: '[redacted]', note: 'https://example.com/?q=1' },
+      },
+      {
+        config: {
+          headers: [{ name: 'a', value: '[redacted]' }, ['b', '[redacted]'], '[redacted]'],
+          URL: 'https://e.com/?[redacted]',
+        },
+      },
+    ],
+  })
+  t.end()
+})
+
+t.test('paths that are a credential are hidden wherever a URL stands', (t) => {
+  const token = 'aB3dE5gH7jK9mN1pQ3'
+  for (const [url, shown] of [
+    [`https://hooks.slack.com/services/T0/B0/${token}`, 'https://hooks.slack.com/services/[redacted]'],
+    [`https://discord.com/api/webhooks/123/${token}`, 'https://discord.com/api/webhooks/[redacted]'],
+    [
+      `https://api.telegram.org/bot123:${token}/sendMessage`,
+      'https://api.telegram.org/bot[redacted]/sendMessage',
+    ],
+    [`https://x.webhook.office.com/webhookb2/a@b/c`, 'https://x.webhook.office.com/webhookb2/[redacted]'],
+    ['https://hooks.zapier.com/hooks/catch/1/abc', 'https://hooks.zapier.com/hooks/[redacted]'],
+    ['https://hook.eu1.make.com/abc', 'https://hook.eu1.make.com/[redacted]'],
+    [
+      'https://maker.ifttt.com/trigger/x/with/key/abc',
+      'https://maker.ifttt.com/trigger/x/with/key/[redacted]',
+    ],
+    [`https://automation.example/hooks/${token}`, 'https://automation.example/hooks/[redacted]'],
+    [`https://example.com/a?sig=${token}&n=1`, 'https://example.com/a?sig=[redacted]&n=1'],
+    ['https://example.com/a?access_token=x', 'https://example.com/a?access_token=[redacted]'],
+    ['https://example.com/webhooks/orders-of-2026', 'https://example.com/webhooks/orders-of-2026'],
+    ['https://example.com/a?key=colour', 'https://example.com/a?key=colour'],
+  ] as const) {
+    t.equal(redactText(`see ${url} now`), `see ${shown} now`)
+  }
+  t.equal(
+    redactUrl(`https://hooks.slack.com/services/T0/B0/${token}`),
+    'https://hooks.slack.com/services/[redacted]',
+  )
+  t.equal(redactUrl('/relative'), '/relative')
+  t.end()
+})
+
+t.test(
+  'what a call sent that nobody may see is its headers and what looks like a credential in its query',
+  (t) => {
+    const credential = 'abc123abc123abc123abc123'
+    t.strictSame(
+      callSecrets({
+        headers: { authorization: 'Token t0p-secret', 'content-type': 'application/json', 'x-a': 'short' },
+        url: `https://example.com/?a=${credential}&b=%41${credential}&c=name&d=%zz`,
+      }),
+      ['Token t0p-secret', 't0p-secret', credential, `%41${credential}`, `A${credential}`],
+    )
+    t.strictSame(callSecrets({}), [])
+    t.end()
+  },
+)
