@@ -1,9 +1,9 @@
 import { isRawNumber } from '#lib/json/raw-number.ts'
+import { PLACEHOLDER } from '#lib/template-text.ts'
 import { headerValues, isCredential } from './echo.ts'
 import { redact, REDACTED, redactText } from './redact.ts'
 
 const MAX_DEPTH = 64
-const PLACEHOLDER = /\{\{.*?\}\}/gs
 const USER_INFO = /^([a-z][a-z0-9+.-]*:)?\/\/[^/?#]*@/i
 
 /**

@@ -37,6 +37,14 @@ t.test('credentials are hidden by where they stand, whatever they are called', (
   t.end()
 })
 
+t.test('tags in a URL stay, whatever characters they have', (t) => {
+  const path = 'https://example.com/{% if trigger.a == "b?c#d" %}x{% else %}{{ trigger.b }}{% endif %}'
+  t.equal(redactUrl(`${path}?q=s3`), `${path}?q=[redacted]`)
+  const unclosed = '{{ a '.repeat(60_000) + '{% b '.repeat(60_000)
+  t.equal(redactUrl(unclosed), unclosed)
+  t.end()
+})
+
 t.test('paths that are a credential are hidden wherever a URL stands', (t) => {
   const token = 'aB3dE5gH7jK9mN1pQ3'
   for (const [url, shown] of [

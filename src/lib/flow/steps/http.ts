@@ -1,4 +1,5 @@
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
+import { PLACEHOLDER } from '#lib/template-text.ts'
 import type { StepBase, TemplateText, TemplateTree } from '../elements.ts'
 import type { Reader } from '../read/reader.ts'
 import { at, readChoice, report, take } from '../read/reader.ts'
@@ -22,7 +23,6 @@ const RESERVED_HEADERS = [
   'proxy-authorization',
   'proxy-connection',
 ]
-const PLACEHOLDER = /\{\{.*?\}\}/gs
 /** Scheme, host and port, up to where the path, the query or the text ends. */
 const ORIGIN = /^https?:\/\/[^/?#{}\\\s]+(?=$|[/?#])/
 

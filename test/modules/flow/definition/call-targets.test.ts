@@ -37,6 +37,7 @@ t.test('a flow that calls what nobody may call is refused when it is saved', asy
     'https://shop.example.com/store',
     'http://127.0.0.1:9/',
     'https://example.com:8443/{{trigger.id}}',
+    'https://example.com/{% if trigger.a == "b?c#d" %}x{% else %}y{% endif %}',
   ])
     t.strictSame(await problemsOf(url), [], url)
 })
