@@ -223,7 +223,7 @@ const CASES: readonly (readonly [
     sentWith({ plugin_id: 'platform', action_id: 'send_fax' }),
     'unknown_action',
     '/send_with/action_id',
-    /anything/,
+    /no such action/,
   ],
   [
     'an unknown plugin',

@@ -20,7 +20,7 @@ export const ACTION_CASES: readonly Case[] = [
     flow([act('a', { action_type: 'anythin' })]),
     'unknown_action',
     '/steps/0/action_type',
-    /anything/,
+    /no such action/,
   ],
   [
     'a missing field',
