@@ -104,6 +104,7 @@ const CLIMBING = {
 /** Which package of src/lib may import which other. Files right under src/lib are for all of them. */
 const PACKAGE_IMPORTS = [
   { from: '{schema,template,condition,secrets,flow}', to: 'json' },
+  { from: 'template', to: 'condition' },
   { from: 'flow', to: '{schema,template,condition,secrets}' },
 ]
 

@@ -198,6 +198,7 @@ export interface AutomationMessages {
   execution_id: string;
   fallback_detail: string | null;
   fallback_reason: string | null;
+  format: Generated<string>;
   id: string;
   iteration: Generated<string>;
   model: string | null;
@@ -559,6 +560,7 @@ export interface ShopVariables {
 
 export interface Tenants {
   actions_version: Generated<Int8>;
+  calendar: Json | null;
   created_at: Generated<Timestamp>;
   id: string;
   platform_token_sealed: Buffer | null;

@@ -47,7 +47,11 @@ export interface DB {
   automation_inlets: Raw.AutomationInlets
   automation_messages: Narrow<
     Raw.AutomationMessages,
-    { channel: 'email' | 'sms' | 'notification'; source: 'template' | 'ai' }
+    {
+      channel: 'email' | 'sms' | 'notification'
+      format: DefaultTo<'text' | 'html'>
+      source: 'template' | 'ai'
+    }
   >
   automation_schedules: Narrow<Raw.AutomationSchedules, { catch_up: 'skip' | 'once' }>
   automation_steps: Narrow<
@@ -174,8 +178,19 @@ export interface DB {
   shop_variables: Narrow<Raw.ShopVariables, { value: Json<unknown> }>
   tenants: Narrow<
     Raw.Tenants,
-    { subscriptions_version: DefaultTo<number>; actions_version: DefaultTo<number> }
+    {
+      subscriptions_version: DefaultTo<number>
+      actions_version: DefaultTo<number>
+      calendar: Json<StoredCalendar> | null
+    }
   >
+}
+
+/** What was set of when a shop is awake (src/lib/calendar.ts). */
+interface StoredCalendar {
+  time_zone?: string
+  quiet_hours?: { from: string; to: string } | null
+  business_days?: { weekdays: ('MON' | 'TUE' | 'WED' | 'THU' | 'FRI' | 'SAT' | 'SUN')[]; holidays: string[] }
 }
 
 /** What of a request to a plugin does not follow from its event: where it went, and the plugin's own headers' names. */

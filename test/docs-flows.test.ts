@@ -7,7 +7,7 @@ import { OPERATORS } from '#lib/condition/operators/index.ts'
 import { STEP_TYPES } from '#lib/flow/steps/index.ts'
 import type { StepType } from '#lib/flow/types.ts'
 import { matchPattern } from '#lib/condition/pattern.ts'
-import { compileTemplate, FILTERS, renderTemplate, TEMPLATE_ROOTS } from '#lib/template/index.ts'
+import { compileTemplate, FILTERS, renderHtml, renderTemplate, TEMPLATE_ROOTS } from '#lib/template/index.ts'
 import { type Block, blocksOf, openTerminal, walkThrough } from '#test/examples/guide.ts'
 import { startExample, urlOf } from '#test/examples/processes.ts'
 import { installPlugins } from '#test/modules/flow/support.ts'
@@ -18,6 +18,7 @@ import { serve, temporaryFolder } from '#test/support/serve.ts'
 
 const page = await readFile(resolve(import.meta.dirname, '../docs/flows.md'), 'utf8')
 const blocks = blocksOf(page)
+const messagesPath = resolve(import.meta.dirname, '../docs/messages.md')
 /** What the page says its examples are as of. */
 const NOW = new Date('2026-07-01T12:00:00Z')
 /** Stands in for `\|`, which is no border of a cell. */
@@ -45,7 +46,7 @@ t.test('the message of docs/messages.md compiles, also with what sends it there'
   const service = await startApp(t)
   const shop = service.tenant()
   await installPlugins(shop, 'http://127.0.0.1:9')
-  const messages = await readFile(resolve(import.meta.dirname, '../docs/messages.md'), 'utf8')
+  const messages = await readFile(messagesPath, 'utf8')
   const [step = {}, sending = {}] = blocksOf(messages).map(({ text }) => JSON.parse(text) as object)
   const action = { send_with: { plugin_id: 'email-marketing', action_id: 'send_welcome_email' } }
   t.match(sending, { send_with: { plugin_id: 'email-marketing' } })
@@ -178,6 +179,48 @@ t.test('every filter is in the table with its arguments, and gives what the tabl
   }
 })
 
+t.test('loops and tests write what the table says', (t) => {
+  const rows = tableAfter('<!-- tags -->')
+  t.ok(rows.length > 5)
+  for (const [template = '', given = '', gives = ''] of rows) {
+    const compiled = compileTemplate(codeIn(template)[0] ?? '')
+    if ('problems' in compiled) throw new Error(`${template}: ${JSON.stringify(compiled.problems)}`)
+    const scope = { trigger: JSON.parse(codeIn(given)[0] ?? '') as unknown }
+    const rendered = renderTemplate(compiled.template, scope, { now: NOW })
+    t.strictSame(rendered, { value: JSON.parse(codeIn(gives)[0] ?? '') as unknown }, template)
+  }
+  t.end()
+})
+
+t.test('docs/messages.md says what becomes of values in text and in HTML', async (t) => {
+  const rows = tableAfter('<!-- formats -->', await readFile(messagesPath, 'utf8'))
+  t.ok(rows.length > 4)
+  for (const [format = '', body = '', given = '', sent = ''] of rows) {
+    const compiled = compileTemplate(codeIn(body)[0] ?? '')
+    if ('problems' in compiled) throw new Error(`${body}: ${JSON.stringify(compiled.problems)}`)
+    const scope = { trigger: JSON.parse(codeIn(given)[0] ?? '') as unknown }
+    const render = codeIn(format)[0] === 'html' ? renderHtml : renderTemplate
+    t.strictSame(render(compiled.template, scope, { now: NOW }), { value: codeIn(sent)[0] }, body)
+  }
+})
+
+t.test('delays end when the table says, where clocks change', async (t) => {
+  const service = await startApp(t)
+  const shop = service.tenant()
+  await shop.patch('/api/tenant', { time_zone: 'Europe/Lisbon' })
+  const rows = tableAfter('<!-- clocks -->')
+  t.ok(rows.length > 7)
+  const task = { id: 'task', type: 'action', action_type: 'create_task', input: { title: 'Look' } }
+  for (const row of rows) {
+    const [now = '', delay = '', ends = ''] = row.map((cell) => codeIn(cell)[0] ?? '')
+    const step = { id: 'wait', type: 'delay', ...(JSON.parse(delay) as object) }
+    const definition = { name: 'Example', trigger: { type: 'manual' }, steps: [step, task] }
+    const answer = await shop.post('/api/automation/flows/test', { definition, now })
+    const { steps } = answer.json<{ steps: { output: { waited_until: string } }[] }>()
+    t.equal(steps[0]?.output.waited_until, new Date(ends).toISOString(), `${delay} at ${now}`)
+  }
+})
+
 t.test('every root of a path is explained', (t) => {
   const section = page.slice(page.indexOf('\n## Templates'), page.indexOf('<!-- filters -->'))
   for (const root of TEMPLATE_ROOTS) t.match(section, new RegExp(`\\| \`${root}\\b`), root)
@@ -207,8 +250,8 @@ t.test('every line of the page works as it is printed', async (t) => {
   })
 })
 
-function tableAfter(mark: string): string[][] {
-  const from = page.slice(page.indexOf(mark)).replaceAll('\\|', BAR)
+function tableAfter(mark: string, text = page): string[][] {
+  const from = text.slice(text.indexOf(mark)).replaceAll('\\|', BAR)
   const table = /\n\|[\s\S]*?\n(?!\|)/.exec(from)?.[0] ?? ''
   return tableRows(table)
     .slice(1)

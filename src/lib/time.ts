@@ -1,3 +1,6 @@
+import { numberOf } from '#lib/json/raw-number.ts'
+import { atWallTime } from './time-zone.ts'
+
 const DATE =
   /^(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?([Zz]|[+-]\d\d:?\d\d)?)?$/
 
@@ -32,22 +35,58 @@ const ISO = /^P(?:(\d{1,6})W|(?:(\d{1,6})D)?(?:T(?:(\d{1,8})H)?(?:(\d{1,9})M)?(?
 
 /**
  * Milliseconds since 1970 of an ISO 8601 date or time; null for anything else, also for days that no calendar has.
- * A date is its midnight. Without a zone it is UTC: a shop's zone belongs into the text.
+ * A date is its midnight.
+ *
+ * @param timeZone of text that does not name one
  */
-export function parseTime(text: string): number | null {
+export function parseTime(text: string, timeZone = 'UTC'): number | null {
   const match = text.length <= 40 ? DATE.exec(text) : null
   if (!match) return null
-  const [, year, month, day, hour = '00', minute = '00', second = '00', fraction = '0', zone = 'Z'] = match
+  const [, year, month, day, hour = '00', minute = '00', second = '00', fraction = '0', zone] = match
   const midnight = Date.UTC(Number(year), Number(month) - 1, Number(day))
   const date = new Date(midnight)
   if (date.getUTCMonth() !== Number(month) - 1 || date.getUTCDate() !== Number(day)) return null
   // 60 is a leap second; it reads as the first second of the next minute.
   if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 60) return null
-  const offsetMs = zoneOffsetMs(zone)
-  if (offsetMs === null) return null
   const milliseconds = Math.trunc(Number(`0.${fraction}`) * SECOND_MS)
   const time = Number(hour) * HOUR_MS + Number(minute) * MINUTE_MS + Number(second) * SECOND_MS + milliseconds
-  return midnight + time - offsetMs
+  if (zone === undefined) return atWallTime(midnight + time, timeZone)
+  const offsetMs = zoneOffsetMs(zone)
+  return offsetMs === null ? null : midnight + time - offsetMs
+}
+
+/** Seconds below, milliseconds from here on: 5138 and 1973. What is less than the first is no time that is meant. */
+const EPOCH_MIN_SECONDS = 1e8
+const EPOCH_MIN_MS = 1e11
+const MAX_TIME_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
+const EPOCH_TEXT = /^(?:\d{10}|\d{13})$/
+const DATE_ONLY = /^\d{4}-\d\d-\d\d$/
+
+/**
+ * Milliseconds since 1970 of what is meant as a time: an ISO 8601 date or time, or seconds or milliseconds since 1970,
+ * as a number or as text of 10 or 13 digits. Null for anything else.
+ *
+ * @param timeZone of text that does not name one
+ */
+export function readTime(value: unknown, timeZone = 'UTC'): number | null {
+  if (typeof value !== 'string') return epochMs(numberOf(value))
+  return EPOCH_TEXT.test(value) ? epochMs(Number(value)) : parseTime(value, timeZone)
+}
+
+/** Whether it is a day and no time of it. */
+export function isDateOnly(value: unknown): value is string {
+  return typeof value === 'string' && DATE_ONLY.test(value)
+}
+
+/** Whether what is read depends on the zone. */
+export function needsTimeZone(value: unknown): boolean {
+  return typeof value === 'string' && !EPOCH_TEXT.test(value) && !/(?:[Zz]|[T ].*[+-]\d\d:?\d\d)$/.test(value)
+}
+
+function epochMs(value: number | null): number | null {
+  if (value === null || !(value >= EPOCH_MIN_SECONDS)) return null
+  const ms = Math.trunc(value < EPOCH_MIN_MS ? value * SECOND_MS : value)
+  return ms <= MAX_TIME_MS ? ms : null
 }
 
 /**

@@ -14,6 +14,7 @@ import {
 import { parsePath } from '#lib/json/path.ts'
 import { parseTime } from '#lib/time.ts'
 import { compareNumbers, valueTypeOf } from '#lib/json/value-type.ts'
+import { holdsTemplate } from '#lib/template-text.ts'
 
 export type ConditionProblemCode =
   | 'condition_malformed'
@@ -68,7 +69,7 @@ const EXPECTED: Readonly<Record<OperandType, string>> = {
 }
 
 /**
- * Everything that is wrong with a condition, or an empty list. A value that holds a template (`{{ … }}`) is only
+ * Everything that is wrong with a condition, or an empty list. A value that holds a template is only
  * known at run time and fits every operator here.
  */
 export function checkCondition(condition: unknown, options: CheckConditionOptions = {}): ConditionProblem[] {
@@ -152,7 +153,7 @@ function visitOperand(
   depth: number,
   check: Check,
 ): void {
-  if (isTemplate(value)) return
+  if (holdsTemplate(value)) return
   if (!fits(value, type)) {
     report(check, path, 'invalid_operand', `"${name}" needs ${EXPECTED[type]}, not ${valueTypeOf(value)}.`)
     return
@@ -183,7 +184,7 @@ function visitCount(count: Record<string, unknown>, path: Path, depth: number, c
     const { value } = count
     const isNumeric =
       type === 'number' || (Array.isArray(value) && value.every((end) => typeof end === 'number'))
-    if (!isTemplate(value) && !(fits(value, type) && isNumeric)) {
+    if (!holdsTemplate(value) && !(fits(value, type) && isNumeric)) {
       const wanted = type === 'range' ? 'two numbers, the lower one first' : 'a number'
       report(
         check,
@@ -203,8 +204,8 @@ function fits(value: unknown, type: OperandType): boolean {
   if (type === 'pattern') return typeof value === 'string' && Buffer.byteLength(value) <= MAX_PATTERN_BYTES
   if (type !== 'range') return isOperand(value, type)
   if (!Array.isArray(value) || value.length !== 2) return false
-  if (value.some(isTemplate)) {
-    return value.every((end) => isTemplate(end) || isOperand(end, 'number') || isOperand(end, 'time'))
+  if (value.some(holdsTemplate)) {
+    return value.every((end) => holdsTemplate(end) || isOperand(end, 'number') || isOperand(end, 'time'))
   }
   if (!isOperand(value, 'range')) return false
   const [low, high] = value as [unknown, unknown]
@@ -214,11 +215,6 @@ function fits(value: unknown, type: OperandType): boolean {
 
 function isLongText(value: unknown): boolean {
   return typeof value === 'string' && value.length > MAX_NEEDLE_CHARS
-}
-
-/** Text with a template in it, whose value is only known at run time. */
-function isTemplate(value: unknown): boolean {
-  return typeof value === 'string' && value.includes('{{')
 }
 
 function isTooDeep(depth: number, path: Path, check: Check): boolean {

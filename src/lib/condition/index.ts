@@ -15,7 +15,10 @@ const ITEM_ROOT = 'item'
 export const MAX_CONDITION_STEPS = 100_000
 const MAX_NOTES = 20
 
-export interface ConditionContext extends Pick<OperatorContext, 'now' | 'matchPattern' | 'scalarsAsText'> {
+export interface ConditionContext extends Pick<
+  OperatorContext,
+  'now' | 'zone' | 'matchPattern' | 'scalarsAsText'
+> {
   /** A field's value before the event, for `changed`; undefined: the event does not tell. */
   readonly earlier?:
     ((field: Path, spend: (steps: number) => void) => { readonly value: unknown } | undefined) | undefined
@@ -110,6 +113,7 @@ function evaluateTest(
   const subject = isItem ? readPath(scope[0], path.slice(1)) : readPath(evaluation.root, path)
   return operator.evaluate(subject, value, {
     now: evaluation.context.now,
+    zone: evaluation.context.zone,
     matchPattern: evaluation.context.matchPattern,
     scalarsAsText: evaluation.context.scalarsAsText,
     previous:

@@ -1,9 +1,9 @@
 import { isRawNumber } from '#lib/json/raw-number.ts'
 import type { ValueType } from '#lib/json/value-type.ts'
 import { valueTypeOf } from '#lib/json/value-type.ts'
-import { parseDuration, parseTime } from '#lib/time.ts'
+import { needsTimeZone, parseDuration, readTime } from '#lib/time.ts'
 
-/** `time` is text that holds an ISO 8601 date or time. */
+/** `time` is text that holds an ISO 8601 date or time, or seconds or milliseconds since 1970. */
 export type SubjectType = 'text' | 'number' | 'boolean' | 'time' | 'list' | 'object'
 
 /**
@@ -17,6 +17,8 @@ export type OperandType =
 export interface OperatorContext {
   /** The clock of before, after and the other time operators. */
   readonly now: Date
+  /** Of times that do not name one; UTC if left out. */
+  readonly zone?: string | undefined
   /** A regexp engine that is linear in the subject; without it `matches` is not available. Throws on a bad pattern. */
   readonly matchPattern?:
     ((pattern: string, subject: string, spend?: (steps: number) => void) => boolean) | undefined
@@ -105,6 +107,15 @@ export function defineOperator<Name extends string>(
   })
 }
 
+/** To find the moment at which the clocks of a zone show something. */
+const ZONE_STEPS = 200
+
+/** Milliseconds since 1970 of what `isOperand` and the subjects' types have found to be a time. */
+export function momentOf(time: unknown, { zone = 'UTC', spend }: OperatorContext): number {
+  if (zone !== 'UTC' && needsTimeZone(time)) spend?.(ZONE_STEPS)
+  return readTime(time, zone) ?? Number.NaN
+}
+
 /** Is false, and says why. */
 export function refuse(context: OperatorContext, note: string): false {
   context.note?.(note)
@@ -122,7 +133,7 @@ export function isOperand(value: unknown, type: OperandType): boolean {
     case 'number':
       return valueTypeOf(value) === 'number'
     case 'time':
-      return typeof value === 'string' && parseTime(value) !== null
+      return readTime(value) !== null
     case 'duration':
       return typeof value === 'string' && parseDuration(value) !== null
     case 'list':
@@ -143,9 +154,7 @@ export function isOperand(value: unknown, type: OperandType): boolean {
 function isSubject(subject: unknown, types: readonly SubjectType[] | 'any'): boolean {
   if (types === 'any') return true
   const type: ValueType = valueTypeOf(subject)
-  return types.some((wanted) =>
-    wanted === 'time' ? typeof subject === 'string' && parseTime(subject) !== null : wanted === type,
-  )
+  return types.some((wanted) => (wanted === 'time' ? readTime(subject) !== null : wanted === type))
 }
 
 function list(types: readonly SubjectType[] | 'any'): string {

@@ -1,3 +1,4 @@
+import type { SendWindow } from '#lib/calendar.ts'
 import type { Condition } from '#lib/condition/index.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 
@@ -21,6 +22,8 @@ export interface FlowSettings {
   /** Bounds the whole execution. */
   lifetime_ms: number
   enrolment: Enrolment
+  /** When messages may be sent. Left out: at any time. */
+  send_window?: SendWindow
 }
 
 /** The n-th retry waits `base_ms × 2^(n-1)`, at most `cap_ms`, with jitter; a `Retry-After` wins. */
@@ -124,3 +127,6 @@ export interface ActionConfig {
 
 export const MESSAGE_CHANNELS = ['email', 'sms', 'notification'] as const
 export type MessageChannel = (typeof MESSAGE_CHANNELS)[number]
+
+export const MESSAGE_FORMATS = ['text', 'html'] as const
+export type MessageFormat = (typeof MESSAGE_FORMATS)[number]

@@ -9,7 +9,9 @@ export interface FlowScope {
   item?: unknown
   event: EventScope | null
   execution: ExecutionScope
-  tenant: { id: string }
+  tenant: { id: string; time_zone: string }
+  /** In which times are read that do not name one, where not all of the scope is there. */
+  zone?: string
 }
 
 /** The event that started the execution; in the filter of a wait, the one that arrived. */
@@ -35,5 +37,5 @@ export interface ExecutionScope {
 export const SCOPE_FIELDS: Readonly<Record<'event' | 'execution' | 'tenant', readonly string[]>> = {
   event: ['id', 'type', 'timestamp', 'source', 'data'],
   execution: ['id', 'flow_id', 'flow_name', 'version', 'started_at', 'error'],
-  tenant: ['id'],
+  tenant: ['id', 'time_zone'],
 }

@@ -1,7 +1,7 @@
 /**
- * Logic-less templates that strangers write: `{{ path | filter: argument }}` in texts and payload trees.
+ * Templates that strangers write: `{{ path | filter: argument }}`, `{% for %}` and `{% if %}` in texts and payload trees.
  *
- * A path starts from a fixed set of roots and sees own members only. A text that is exactly one expression keeps the
+ * There is no logic beyond that. A path starts from a fixed set of roots and sees own members only. A text that is exactly one expression keeps the
  * value's type. What was filled in is never read as a template. Compiling takes time linear in the text; rendering
  * is bounded in its output and in the work of its filters, whatever the data.
  */
@@ -10,11 +10,13 @@ import type { Template, TemplateProblem } from './syntax.ts'
 import type { TemplateNode, TreeProblem } from './tree.ts'
 import { parseTree } from './tree.ts'
 
+export { describeTags, describeTestOperators } from './describe.ts'
 export { describeFilters, FILTERS } from './filters/index.ts'
 export { MAX_RENDERED_BYTES, renderTemplate } from './render.ts'
 export type { TemplateScope } from './render.ts'
 export { renderUrl } from './url.ts'
-export { isTemplateRoot, TEMPLATE_ROOTS } from './syntax.ts'
+export { renderHtml, textToHtml } from './html.ts'
+export { expressionsOf, isTemplateRoot, listsOf, TEMPLATE_ROOTS } from './syntax.ts'
 export type { Expression, Operand, TemplateRoot } from './syntax.ts'
 export { exactNode, parseTree, templateReferences, visitTemplates } from './tree.ts'
 export type { TemplateNode } from './tree.ts'

@@ -1,252 +1,244 @@
-import { parsePath } from '#lib/json/path.ts'
-import { exactNumber } from '#lib/json/raw-number.ts'
-import { argumentFault } from './filters/filter.ts'
-import { FILTERS } from './filters/index.ts'
-import { unknownDirective } from './filters/format.ts'
+import { type Cursor, type Loop, SyntaxProblem } from './cursor.ts'
+import { parseExpression } from './parse-expression.ts'
+import { closeTag, parseFor, parseTagName, parseTests, type Tag } from './parse-tag.ts'
 import type {
+  Branch,
   Expression,
-  FilterCall,
-  LiteralOperand,
-  Operand,
+  ForBlock,
+  IfBlock,
   PathOperand,
   Template,
+  TemplatePart,
   TemplateProblem,
-  TemplateProblemCode,
 } from './syntax.ts'
-import { isTemplateRoot, TEMPLATE_ROOTS } from './syntax.ts'
-import { parseDuration } from '#lib/time.ts'
 
 /** What a rendering may make at most; a longer text could not be rendered either. */
 const MAX_TEMPLATE_CHARS = 256 * 1024
 const MAX_EXPRESSIONS = 1000
-const MAX_FILTERS = 20
-const MAX_SHIFTS = 5
 const MAX_PROBLEMS = 20
-const MAX_SHOWN_CHARS = 60
+const MAX_DEPTH = 10
 
-const SPACE = /\s*/y
-const STRING = /"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'/sy
-const NUMBER = /-?\d{1,100}(?:\.\d{1,100})?(?![\w.])/y
-const WORD = /[^\s,:|{}"'`]+/y
-const NAME = /[a-z_]+/y
-const SHIFT = /([+-])\s*(\d+ ?[a-z]+|P[0-9A-Z]+)/iy
-const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r' }
-const WORDS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
-  ['true', true],
-  ['false', false],
-  ['null', null],
-])
+const OPENING = /\{[{%]/g
+/** Of a tag that stands alone on its line, what is left of the line. */
+const REST_OF_LINE = /[ \t]*(?:\r?\n|$)/y
+const WHITE_SPACE = /\s*/y
 
-class SyntaxProblem extends Error {
-  readonly code: TemplateProblemCode
+/** Filters whose list has the items of the one that they get. */
+const KEEPS_ITEMS = new Set(['where', 'sort', 'uniq', 'reverse', 'slice'])
 
-  constructor(code: TemplateProblemCode, message: string) {
-    super(message)
-    this.code = code
-  }
+/** A block that is open, or the text itself. */
+interface Frame {
+  readonly at: number
+  readonly tag: 'for' | 'if' | null
+  /** Where what comes next goes. */
+  parts: TemplatePart[]
+  /** Null of a `for` that could not be read: its names are unknown, and so is what is wrong with its body. */
+  loop: (Loop & { list: Expression; body: TemplatePart[] }) | null
+  readonly branches: Branch[]
+  hasElse: boolean
 }
 
-interface Cursor {
-  readonly text: string
-  at: number
+class Parser {
+  readonly #text: string
+  readonly #frames: Frame[] = [openFrame(0, null)]
+  readonly #problems: TemplateProblem[] = []
+  #from = 0
+  /** Of the blocks that are open, whose names mean something here. */
+  #loops: readonly Loop[] = []
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  parse(): { template: Template } | { problems: TemplateProblem[] } {
+    let expressions = 0
+    OPENING.lastIndex = 0
+    for (let open = OPENING.exec(this.#text); open !== null; open = OPENING.exec(this.#text)) {
+      if (++expressions > MAX_EXPRESSIONS) {
+        this.#problems.push(tooLarge(`Use at most ${MAX_EXPRESSIONS} expressions in one text.`))
+        break
+      }
+      const isTag = open[0] === '{%'
+      if (!this.#read(open.index, isTag)) break
+      OPENING.lastIndex = this.#from
+    }
+    const frame = this.#frames.at(-1)
+    if (frame !== undefined && frame.tag !== null && this.#problems.length === 0) {
+      const message = `Close this with {% end${frame.tag} %}.`
+      this.#problems.push({ code: 'template_syntax', message, at: frame.at })
+    }
+    if (this.#problems.length > 0) return { problems: this.#problems }
+    const { parts } = this.#top
+    if (this.#from < this.#text.length || parts.length === 0) parts.push(this.#text.slice(this.#from))
+    return { template: { source: this.#text, parts } }
+  }
+
+  get #top(): Frame {
+    return this.#frames.at(-1) as Frame
+  }
+
+  /** @returns whether there is more to read */
+  #read(open: number, isTag: boolean): boolean {
+    const cursor: Cursor = { text: this.#text, at: open + 2, loops: this.#loops, isTag }
+    try {
+      if (isTag) this.#readTag(cursor, open)
+      else {
+        this.#pushText(open)
+        this.#top.parts.push(parseExpression(cursor))
+        this.#from = cursor.at
+      }
+      return true
+    } catch (error) {
+      if (!(error instanceof SyntaxProblem)) throw error
+      // The names of a loop that cannot be read are not known.
+      const isBroken = this.#frames.some(({ tag, loop }) => tag === 'for' && loop === null)
+      if (error.code !== 'unknown_root' || !isBroken) {
+        this.#problems.push({ code: error.code, message: error.message, at: open })
+      }
+      const close = this.#text.indexOf(isTag ? '%}' : '}}', cursor.at)
+      if (close === -1 || this.#problems.length === MAX_PROBLEMS) return false
+      this.#from = close + 2
+      return true
+    }
+  }
+
+  #readTag(cursor: Cursor, open: number): void {
+    const trims = this.#text[cursor.at] === '-'
+    if (trims) cursor.at++
+    const tag = parseTagName(cursor)
+    const read = this.#startOf(tag, cursor, open)
+    const { trims: trimsAfter } = closeTag(cursor, tag)
+    const isAlone = !trims && !trimsAfter && this.#isAlone(open, cursor.at)
+    this.#pushText(open, trims ? 'white space' : isAlone ? 'blanks' : null)
+    read()
+    this.#loops = this.#frames.flatMap(({ loop, hasElse }) => (loop === null || hasElse ? [] : [loop]))
+    this.#from = cursor.at
+    const after = trimsAfter ? WHITE_SPACE : isAlone ? REST_OF_LINE : null
+    if (after === null) return
+    after.lastIndex = cursor.at
+    if (after.test(this.#text)) this.#from = after.lastIndex
+  }
+
+  /** Reads what the tag says. @returns what it does to the blocks that are open, once its text is there */
+  #startOf(tag: Tag, cursor: Cursor, open: number): () => void {
+    switch (tag) {
+      case 'for':
+      case 'if':
+        return this.#startBlock(tag, cursor, open)
+      case 'elsif': {
+        const frame = this.#expect('if', tag)
+        const anyOf = parseTests(cursor)
+        return () => nextBranch(frame, anyOf)
+      }
+      case 'else': {
+        const frame = this.#expect(null, tag)
+        return () => {
+          if (frame.tag === 'if') nextBranch(frame, null)
+          else frame.parts = []
+          frame.hasElse = true
+        }
+      }
+      case 'endif':
+      case 'endfor': {
+        const frame = this.#expect(tag === 'endif' ? 'if' : 'for', tag)
+        return () => {
+          this.#frames.pop()
+          const block = blockOf(frame)
+          if (block !== null) this.#top.parts.push(block)
+        }
+      }
+    }
+  }
+
+  #startBlock(tag: 'for' | 'if', cursor: Cursor, open: number): () => void {
+    if (this.#frames.length > MAX_DEPTH) {
+      throw new SyntaxProblem('template_too_large', `Put at most ${MAX_DEPTH} blocks in one another.`)
+    }
+    const frame = openFrame(open, tag)
+    try {
+      if (tag === 'if') frame.branches.push({ anyOf: parseTests(cursor), body: frame.parts })
+      else {
+        const { name, list } = parseFor(cursor)
+        frame.loop = { name, list, stands: pathOf(list), body: frame.parts }
+      }
+    } catch (error) {
+      // Its end is no problem of its own.
+      this.#frames.push(frame)
+      throw error
+    }
+    return () => this.#frames.push(frame)
+  }
+
+  /** The block that the tag belongs to. */
+  #expect(wanted: 'for' | 'if' | null, tag: Tag): Frame {
+    const frame = this.#top
+    const isOpen = wanted === null ? frame.tag !== null : frame.tag === wanted
+    if (!isOpen) {
+      const advice =
+        frame.tag === null
+          ? `open a block first, by {% ${wanted ?? 'if'} … %}`
+          : `close the {% ${frame.tag} %} before it with {% end${frame.tag} %}`
+      throw new SyntaxProblem('template_syntax', `Nothing is open that "${tag}" belongs to: ${advice}.`)
+    }
+    if (frame.hasElse && (tag === 'else' || tag === 'elsif')) {
+      throw new SyntaxProblem('template_syntax', `"${tag}" stands behind an else already.`)
+    }
+    return frame
+  }
+
+  #pushText(to: number, dropped: 'white space' | 'blanks' | null = null): void {
+    const text = this.#text.slice(this.#from, to)
+    const kept = dropped === null ? text : dropped === 'blanks' ? withoutBlanks(text) : text.trimEnd()
+    if (kept !== '') this.#top.parts.push(kept)
+  }
+
+  /** Whether there is nothing but blanks before and behind it on its line. */
+  #isAlone(open: number, close: number): boolean {
+    let from = open
+    while (from > 0 && (this.#text[from - 1] === ' ' || this.#text[from - 1] === '\t')) from--
+    if (from > 0 && this.#text[from - 1] !== '\n') return false
+    REST_OF_LINE.lastIndex = close
+    return REST_OF_LINE.test(this.#text)
+  }
 }
 
 /** Compiles one text in time linear in its length; at most 20 problems. Text without `{{` is a template, too. */
 export function parseTemplate(text: string): { template: Template } | { problems: TemplateProblem[] } {
-  const problems: TemplateProblem[] = []
   if (text.length > MAX_TEMPLATE_CHARS) {
     return { problems: [tooLarge(`Shorten the text to ${MAX_TEMPLATE_CHARS} characters.`)] }
   }
-  const parts: (string | Expression)[] = []
-  let expressions = 0
-  let from = 0
-  for (let open = text.indexOf('{{'); open !== -1; open = text.indexOf('{{', from)) {
-    if (open > from) parts.push(text.slice(from, open))
-    if (++expressions > MAX_EXPRESSIONS) {
-      problems.push(tooLarge(`Use at most ${MAX_EXPRESSIONS} expressions in one text.`))
-      break
-    }
-    const cursor: Cursor = { text, at: open + 2 }
-    try {
-      parts.push(parseExpression(cursor))
-      from = cursor.at
-    } catch (error) {
-      if (!(error instanceof SyntaxProblem)) throw error
-      problems.push({ code: error.code, message: error.message, at: open })
-      const close = text.indexOf('}}', cursor.at)
-      if (close === -1 || problems.length === MAX_PROBLEMS) break
-      from = close + 2
-    }
-  }
-  if (problems.length > 0) return { problems }
-  if (from < text.length || parts.length === 0) parts.push(text.slice(from))
-  return { template: { source: text, parts } }
+  return new Parser(text).parse()
 }
 
-function parseExpression(cursor: Cursor): Expression {
-  const from = cursor.at
-  skipSpace(cursor)
-  if (isNext(cursor, '}}')) {
-    throw syntax('Write a path between {{ and }}, such as {{trigger.email}}; literal braces are {{ "{{" }}.')
-  }
-  const operand = parseOperand(cursor)
-  const shiftMs = parseShifts(cursor)
-  const filters: FilterCall[] = []
-  while (take(cursor, '|')) {
-    if (filters.length === MAX_FILTERS) {
-      throw new SyntaxProblem('template_too_large', `Use at most ${MAX_FILTERS} filters in one expression.`)
-    }
-    filters.push(parseFilter(cursor))
-  }
-  const end = cursor.at
-  if (!take(cursor, '}}')) throw unexpected(cursor)
-  return { source: cursor.text.slice(from, end).trim(), operand, shiftMs, filters }
+function openFrame(at: number, tag: Frame['tag']): Frame {
+  return { at, tag, parts: [], loop: null, branches: [], hasElse: false }
 }
 
-function parseOperand(cursor: Cursor): Operand {
-  skipSpace(cursor)
-  const literal = parseLiteral(cursor)
-  if (literal) return literal
-  const word = match(cursor, WORD)?.[0]
-  if (word === undefined) throw unexpected(cursor)
-  if (WORDS.has(word)) return { kind: 'literal', value: WORDS.get(word) }
-  return toPath(word)
+function nextBranch(frame: Frame, anyOf: Branch['anyOf']): void {
+  frame.parts = []
+  frame.branches.push({ anyOf, body: frame.parts })
 }
 
-function parseLiteral(cursor: Cursor): LiteralOperand | null {
-  const quoted = match(cursor, STRING)
-  if (quoted) {
-    const content = quoted[1] ?? quoted[2] ?? ''
-    return {
-      kind: 'literal',
-      value: content.replace(/\\(.)/gs, (_, char: string) => ESCAPES[char] ?? char),
-    }
-  }
-  const number = match(cursor, NUMBER)?.[0]
-  // JSON, which raw numbers are written as, has no leading zeros.
-  return number === undefined
-    ? null
-    : { kind: 'literal', value: exactNumber(number.replace(/^(-?)0+(?=\d)/, '$1')) }
+function blockOf({ tag, loop, branches, hasElse, parts }: Frame): ForBlock | IfBlock | null {
+  if (tag === 'if') return { kind: 'if', branches }
+  if (loop === null) return null
+  const { name, list, body } = loop
+  return { kind: 'for', name, list, body, otherwise: hasElse ? parts : null }
 }
 
-function toPath(text: string): PathOperand {
-  const path = parsePath(text)
-  if (!path) {
-    throw syntax(
-      `"${shorten(text)}" is not a path: write names with dots and positions, as in trigger.items[0].sku.`,
-    )
-  }
-  const [root, ...rest] = path
-  if (!isTemplateRoot(root)) {
-    const advice = /^[\w.]+[+-]/.test(text)
-      ? 'put spaces around + and -'
-      : `start with one of ${TEMPLATE_ROOTS.join(', ')}, such as trigger.${shorten(text)}`
-    throw new SyntaxProblem('unknown_root', `Nothing is called "${shorten(String(root))}": ${advice}.`)
-  }
-  if (root === 'steps' && (rest.length < 2 || typeof rest[0] !== 'string' || rest[1] !== 'output')) {
-    throw syntax(`Write what a step gave as steps.<id>.output, not "${shorten(text)}".`)
-  }
-  if (root === 'now' && rest.length > 0) throw syntax('"now" is a time and has nothing below it.')
-  return { kind: 'path', root, path: rest, text }
+/** Where the items of the list come from, if that is a path. */
+function pathOf({ operand, filters }: Expression): PathOperand | null {
+  if (filters.some(({ filter }) => !KEEPS_ITEMS.has(filter.name)) || operand.kind === 'literal') return null
+  return operand.kind === 'path' ? operand : operand.stands
 }
 
-function parseShifts(cursor: Cursor): number | null {
-  let shiftMs: number | null = null
-  for (let count = 0; ; count++) {
-    skipSpace(cursor)
-    if (!isNext(cursor, '+') && !isNext(cursor, '-')) return shiftMs
-    const [, sign, duration = ''] = match(cursor, SHIFT) ?? []
-    const ms = parseDuration(duration)
-    if (ms === null) {
-      throw syntax(
-        'After + and - stands a duration of at most 366 days, such as 3 days or PT72H; numbers use the filters plus and minus.',
-      )
-    }
-    if (count === MAX_SHIFTS) throw syntax(`Add or subtract at most ${MAX_SHIFTS} durations.`)
-    shiftMs = (shiftMs ?? 0) + (sign === '-' ? -ms : ms)
-  }
-}
-
-function parseFilter(cursor: Cursor): FilterCall {
-  skipSpace(cursor)
-  const name = match(cursor, NAME)?.[0] ?? match(cursor, WORD)?.[0] ?? ''
-  const filter = FILTERS.get(name)
-  if (!filter) {
-    if (name === '') throw syntax('After | stands the name of a filter.')
-    const known = [...FILTERS.keys()].join(', ')
-    throw new SyntaxProblem('unknown_filter', `There is no filter "${shorten(name)}": use one of ${known}.`)
-  }
-  const args: Operand[] = []
-  let hasMore = take(cursor, ':')
-  while (hasMore && args.length < filter.args.length) {
-    args.push(parseOperand(cursor))
-    hasMore = take(cursor, ',')
-  }
-  checkArguments({ filter, args }, hasMore)
-  return { filter, args }
-}
-
-function checkArguments({ filter, args }: FilterCall, hasMore: boolean): void {
-  const needed = filter.args.filter((argument) => !argument.optional).length
-  if (args.length < needed || hasMore) {
-    const wanted = filter.args
-      .map(({ name, optional }) => (optional ? `${name} (optional)` : name))
-      .join(', ')
-    throw invalidArgument(`"${filter.name}" takes ${wanted === '' ? 'nothing' : wanted}.`)
-  }
-  for (const [index, argument] of filter.args.entries()) {
-    const given = args[index]
-    if (given?.kind !== 'literal') continue
-    const expected = argumentFault(argument, given.value)
-    if (expected !== null) {
-      throw invalidArgument(`"${filter.name}" needs ${expected} as its ${argument.name}.`)
-    }
-    const unknown = argument.type === 'format' ? unknownDirective(String(given.value)) : null
-    if (unknown !== null) throw invalidArgument(`"${unknown}" is no part of a date format.`)
-  }
-}
-
-function skipSpace(cursor: Cursor): void {
-  match(cursor, SPACE)
-}
-
-function isNext(cursor: Cursor, token: string): boolean {
-  return cursor.text.startsWith(token, cursor.at)
-}
-
-function take(cursor: Cursor, token: string): boolean {
-  skipSpace(cursor)
-  if (!isNext(cursor, token)) return false
-  cursor.at += token.length
-  return true
-}
-
-function match(cursor: Cursor, pattern: RegExp): RegExpExecArray | null {
-  pattern.lastIndex = cursor.at
-  const found = pattern.exec(cursor.text)
-  if (found) cursor.at = pattern.lastIndex
-  return found
-}
-
-function unexpected(cursor: Cursor): SyntaxProblem {
-  const rest = cursor.text.slice(cursor.at, cursor.at + MAX_SHOWN_CHARS)
-  if (!cursor.text.includes('}}', cursor.at)) return syntax('Close the expression with }}.')
-  const next = rest.slice(0, Math.max(rest.search(/[\s}]/), 1))
-  return syntax(`"${next}" cannot stand here: write {{ path | filter: argument }}.`)
-}
-
-function syntax(message: string): SyntaxProblem {
-  return new SyntaxProblem('template_syntax', message)
-}
-
-function invalidArgument(message: string): SyntaxProblem {
-  return new SyntaxProblem('invalid_filter_argument', message)
+/** A pattern would look for the end from every blank on. */
+function withoutBlanks(text: string): string {
+  let end = text.length
+  while (end > 0 && (text[end - 1] === ' ' || text[end - 1] === '\t')) end--
+  return text.slice(0, end)
 }
 
 function tooLarge(message: string): TemplateProblem {
   return { code: 'template_too_large', message, at: 0 }
-}
-
-function shorten(text: string): string {
-  return text.length > MAX_SHOWN_CHARS ? `${text.slice(0, MAX_SHOWN_CHARS)}…` : text
 }

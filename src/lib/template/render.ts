@@ -1,4 +1,6 @@
 import { Buffer } from 'node:buffer'
+import { earlierValue } from '#lib/condition/earlier-value.ts'
+import type { OperatorDefinition } from '#lib/condition/operators/index.ts'
 import { toPointer } from '#lib/json/error.ts'
 import { readPath } from '#lib/json/path.ts'
 import { withPlainNumbers } from '#lib/json/raw-number.ts'
@@ -7,8 +9,18 @@ import type { FilterContext } from './filters/filter.ts'
 import { boundedJson, isFilterInput, measureJson, scalarText, TemplateFailure } from './filters/filter.ts'
 import { applyFilter } from './filters/index.ts'
 import { shiftTime } from './filters/format.ts'
-import type { Expression, FilterCall, Operand, Template, TemplateRoot } from './syntax.ts'
-import { exactExpression } from './syntax.ts'
+import type {
+  Expression,
+  FilterCall,
+  ForBlock,
+  IfBlock,
+  Operand,
+  Template,
+  TemplateParts,
+  TemplateRoot,
+  TemplateTest,
+} from './syntax.ts'
+import { exactExpression, LOOP_POSITION } from './syntax.ts'
 import type { TemplateNode } from './tree.ts'
 import { valueTypeOf } from '#lib/json/value-type.ts'
 
@@ -22,8 +34,13 @@ export interface RenderOptions {
   maxBytes?: number
   /** That the rendering shares with others. */
   budget?: StepBudget | undefined
-  /** Makes a value fit for where it stands in a text, behind `before`; without it, it stands as it is. */
+  /**
+   * Makes a value fit for where it stands in a text, behind `before`; without it, it stands as it is. With it, a text
+   * that is one expression is text, too.
+   */
   encode?: ((text: string, expression: Expression, before: string) => string) | undefined
+  /** Of times that have none themselves, and in which times are written; UTC if left out. */
+  zone?: string | undefined
 }
 
 export interface RenderError {
@@ -44,11 +61,18 @@ const MAX_SHOWN_CHARS = 80
 
 interface Rendering {
   readonly scope: TemplateScope
-  readonly now: string
+  readonly now: Date
+  /** Names of the loops that it is in. */
+  readonly locals: Map<string, unknown>
   readonly filters: FilterContext
   readonly path: (string | number)[]
   bytesLeft: number
-  readonly encode: NonNullable<RenderOptions['encode']>
+  readonly encode: RenderOptions['encode']
+}
+
+/** What has been written of a text. */
+interface Output {
+  text: string
 }
 
 /**
@@ -60,7 +84,7 @@ export function renderTemplate(
   scope: TemplateScope,
   options: RenderOptions,
 ): { value: unknown } | { error: RenderError } {
-  const { now, maxBytes = MAX_RENDERED_BYTES, budget } = options
+  const { now, maxBytes = MAX_RENDERED_BYTES, budget, zone = 'UTC' } = options
   const allowed = Math.min(maxBytes * WORK_FACTOR, (budget?.left ?? Infinity) * WORK_PER_STEP)
   let work = allowed
   const spend = (steps: number): void => {
@@ -69,11 +93,12 @@ export function renderTemplate(
   }
   const rendering: Rendering = {
     scope,
-    now: now.toISOString(),
-    filters: { maxChars: maxBytes, spend },
+    now,
+    locals: new Map(),
+    filters: { maxChars: maxBytes, spend, zone },
     path: [],
     bytesLeft: maxBytes,
-    encode: options.encode ?? ((text) => text),
+    encode: options.encode,
   }
   try {
     return { value: renderNode(tree, rendering) }
@@ -117,26 +142,123 @@ function renderAt(segment: string | number, node: TemplateNode, rendering: Rende
 }
 
 function renderText(template: Template, rendering: Rendering): unknown {
-  const exact = exactExpression(template)
+  const exact = rendering.encode === undefined ? exactExpression(template) : null
   if (exact) {
     const value = evaluate(exact, rendering)
     takeBytes(measureJson(value, rendering.bytesLeft), rendering)
     return value
   }
-  let text = ''
-  for (const part of template.parts) {
-    const piece = typeof part === 'string' ? part : encoded(part, text, rendering)
-    if (piece.length > rendering.bytesLeft) takeBytes(piece.length, rendering)
-    takeBytes(Buffer.byteLength(piece), rendering)
-    text += piece
+  const output: Output = { text: '' }
+  renderParts(template.parts, output, rendering)
+  return output.text
+}
+
+function renderParts(parts: TemplateParts, output: Output, rendering: Rendering): void {
+  for (const part of parts) {
+    if (typeof part === 'string') write(part, output, rendering)
+    else if (part.kind === 'expression') write(encoded(part, output.text, rendering), output, rendering)
+    else if (part.kind === 'for') renderFor(part, output, rendering)
+    else renderIf(part, output, rendering)
   }
-  return text
+}
+
+function write(piece: string, output: Output, rendering: Rendering): void {
+  if (piece.length > rendering.bytesLeft) takeBytes(piece.length, rendering)
+  takeBytes(Buffer.byteLength(piece), rendering)
+  output.text += piece
+}
+
+function renderFor(block: ForBlock, output: Output, rendering: Rendering): void {
+  const { name, body, otherwise } = block
+  const items = listOf(block, rendering)
+  if (items.length === 0) {
+    if (otherwise) renderParts(otherwise, output, rendering)
+    return
+  }
+  const { locals } = rendering
+  const [outer, outerPosition] = [locals.get(name), locals.get(LOOP_POSITION)]
+  const { length } = items
+  for (const [index0, item] of items.entries()) {
+    rendering.filters.spend(CALL_COST)
+    const isLast = index0 === length - 1
+    locals.set(name, item)
+    locals.set(LOOP_POSITION, { index: index0 + 1, index0, first: index0 === 0, last: isLast, length })
+    renderParts(body, output, rendering)
+  }
+  locals.set(name, outer)
+  locals.set(LOOP_POSITION, outerPosition)
+  // What the name means outside of the loop is read from the scope again.
+  if (outer === undefined) locals.delete(name)
+}
+
+/** A list that is missing has no items where the template says what holds then. */
+function listOf({ list, otherwise }: ForBlock, rendering: Rendering): readonly unknown[] {
+  const value = valueOf(list, rendering)
+  if (Array.isArray(value)) return value
+  if (value === undefined || value === null) {
+    if (otherwise !== null) return []
+    const missing = value === null ? 'null' : 'missing'
+    throw new TemplateFailure(`${show(list)} is ${missing}: say by {% else %} what holds without a list`)
+  }
+  throw new TemplateFailure(`${show(list)} is ${valueTypeOf(value)}, and "for" needs a list`)
+}
+
+function renderIf({ branches }: IfBlock, output: Output, rendering: Rendering): void {
+  for (const { anyOf, body } of branches) {
+    if (anyOf !== null && !anyOf.some((all) => all.every((test) => holds(test, rendering)))) continue
+    renderParts(body, output, rendering)
+    return
+  }
+}
+
+function holds({ subject, operator, operands }: TemplateTest, rendering: Rendering): boolean {
+  const value = valueOf(subject, rendering)
+  const spend = (steps: number): void => {
+    rendering.filters.spend(steps * WORK_PER_STEP)
+  }
+  if (operator === null) return isThere(value)
+  const { zone } = rendering.filters
+  const previous = operator.needsEarlier ? earlierOf(subject, rendering, spend) : undefined
+  const operand = operandOf(operator, operands, rendering)
+  return operator.evaluate(value, operand, { now: rendering.now, zone, previous, spend })
+}
+
+/** What a test compares with; what is missing is an error, as everywhere. */
+function operandOf(
+  { operand }: OperatorDefinition,
+  operands: readonly Expression[],
+  rendering: Rendering,
+): unknown {
+  const values = operands.map((each) => evaluate(each, rendering))
+  const isSeveral = operand === 'list' || operand === 'range'
+  return isSeveral && !(values.length === 1 && Array.isArray(values[0])) ? values : values[0]
+}
+
+/** Nothing is neither there nor true. */
+function isThere(value: unknown): boolean {
+  if (value === undefined || value === null || value === false || value === '') return false
+  if (Array.isArray(value)) return value.length > 0
+  if (valueTypeOf(value) !== 'object') return true
+  for (const name in value) if (Object.hasOwn(value, name)) return true
+  return false
+}
+
+function earlierOf(
+  { operand, filters }: Expression,
+  { scope }: Rendering,
+  spend: (steps: number) => void,
+): { value: unknown } | undefined {
+  if (operand.kind !== 'path' || filters.length > 0) return undefined
+  const { root, path } = operand
+  if (root === 'trigger') return earlierValue(scope.trigger, path, spend)
+  if (root !== 'event' || path[0] !== 'data') return undefined
+  return earlierValue(readPath(scope.event, ['data']), path.slice(1), spend)
 }
 
 function encoded(expression: Expression, before: string, rendering: Rendering): string {
   const text = toText(expression, evaluate(expression, rendering), rendering)
   if (text.length > rendering.bytesLeft) takeBytes(text.length, rendering)
-  return rendering.encode(text, expression, before)
+  return rendering.encode === undefined ? text : rendering.encode(text, expression, before)
 }
 
 function toText(expression: Expression, value: unknown, rendering: Rendering): string {
@@ -148,6 +270,15 @@ function toText(expression: Expression, value: unknown, rendering: Rendering): s
 }
 
 function evaluate(expression: Expression, rendering: Rendering): unknown {
+  const value = valueOf(expression, rendering)
+  if (value === undefined) {
+    throw new TemplateFailure(`${show(expression)} is missing: give it a default, such as | default: ""`)
+  }
+  return value
+}
+
+/** Undefined: it is missing. */
+function valueOf(expression: Expression, rendering: Rendering): unknown {
   rendering.filters.spend(CALL_COST)
   let value = read(expression.operand, rendering)
   if (expression.shiftMs !== null && value !== undefined && value !== null) {
@@ -156,12 +287,12 @@ function evaluate(expression: Expression, rendering: Rendering): unknown {
         `${show(expression)} adds a duration to ${valueTypeOf(value)} that is not a time`,
       )
     }
-    value = guarded(expression, () => shiftTime(value as string, expression.shiftMs ?? 0))
+    value = guarded(expression, () => {
+      const { zone, spend } = rendering.filters
+      return shiftTime(value, expression.shiftMs ?? 0, zone, spend)
+    })
   }
   for (const call of expression.filters) value = pass(call, value, expression, rendering)
-  if (value === undefined) {
-    throw new TemplateFailure(`${show(expression)} is missing: give it a default, such as | default: ""`)
-  }
   return value
 }
 
@@ -193,7 +324,8 @@ function pass(call: FilterCall, value: unknown, expression: Expression, renderin
 
 function read(operand: Operand, rendering: Rendering): unknown {
   if (operand.kind === 'literal') return operand.value
-  if (operand.root === 'now') return rendering.now
+  if (operand.kind === 'local') return readPath(rendering.locals.get(operand.name), operand.path)
+  if (operand.root === 'now') return rendering.now.toISOString()
   if (!Object.hasOwn(rendering.scope, operand.root)) return undefined
   return readPath(rendering.scope[operand.root], operand.path)
 }

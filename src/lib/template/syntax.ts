@@ -1,4 +1,5 @@
 import type { FilterDefinition } from './filters/filter.ts'
+import type { OperatorDefinition } from '#lib/condition/operators/index.ts'
 import type { Path } from '#lib/json/path.ts'
 
 /** What a path in a template starts from. */
@@ -27,21 +28,38 @@ export interface PathOperand {
   readonly text: string
 }
 
+/** What a loop calls the position that it is at. */
+export const LOOP_POSITION = 'forloop'
+
+/** What a loop gives a name to. */
+export interface LocalOperand {
+  readonly kind: 'local'
+  /** Of the loop's item, or `forloop`. */
+  readonly name: string
+  /** Below it. */
+  readonly path: Path
+  /** As written. */
+  readonly text: string
+  /** The same through the first item of the loop's list, if that is a path; null: nothing is known of it. */
+  readonly stands: PathOperand | null
+}
+
 export interface LiteralOperand {
   readonly kind: 'literal'
   /** Text, a number, a raw number, a boolean or null. */
   readonly value: unknown
 }
 
-export type Operand = PathOperand | LiteralOperand
+export type Operand = PathOperand | LocalOperand | LiteralOperand
 
 export interface FilterCall {
   readonly filter: FilterDefinition
   readonly args: readonly Operand[]
 }
 
-/** What stands between `{{` and `}}`. */
+/** What stands between `{{` and `}}`, and what tags look at. */
 export interface Expression {
+  readonly kind: 'expression'
   readonly source: string
   readonly operand: Operand
   /** What `+ 3 days` and `- 24 hours` add to a time; null: nothing is added, and it need not be a time. */
@@ -49,10 +67,44 @@ export interface Expression {
   readonly filters: readonly FilterCall[]
 }
 
-/** A compiled text: pieces of text and expressions in turn. */
+/** One test of an `if`. */
+export interface TemplateTest {
+  readonly subject: Expression
+  /** Null: the subject stands alone, and holds if it is there and is neither empty nor false. */
+  readonly operator: OperatorDefinition | null
+  /** What it is compared with; of a list or a range: each of them. */
+  readonly operands: readonly Expression[]
+}
+
+/** `{% for name in list %} … {% else %} … {% endfor %}` */
+export interface ForBlock {
+  readonly kind: 'for'
+  readonly name: string
+  readonly list: Expression
+  readonly body: TemplateParts
+  /** When there is no item; null: then there is nothing, and a list that is missing is an error. */
+  readonly otherwise: TemplateParts | null
+}
+
+export interface Branch {
+  /** Holds if all tests of one of them hold; null: always, as `else` does. */
+  readonly anyOf: readonly (readonly TemplateTest[])[] | null
+  readonly body: TemplateParts
+}
+
+/** `{% if test %} … {% elsif test %} … {% else %} … {% endif %}`: the first branch that holds. */
+export interface IfBlock {
+  readonly kind: 'if'
+  readonly branches: readonly Branch[]
+}
+
+export type TemplatePart = string | Expression | ForBlock | IfBlock
+export type TemplateParts = readonly TemplatePart[]
+
+/** A compiled text: pieces of text, expressions and blocks in turn. */
 export interface Template {
   readonly source: string
-  readonly parts: readonly (string | Expression)[]
+  readonly parts: TemplateParts
 }
 
 export type TemplateProblemCode =
@@ -69,5 +121,35 @@ export interface TemplateProblem {
 /** The one expression that the text consists of, whose value keeps its type; null for all other texts. */
 export function exactExpression(template: Template): Expression | null {
   const [only] = template.parts
-  return template.parts.length === 1 && typeof only === 'object' ? only : null
+  const isExact = template.parts.length === 1 && typeof only === 'object' && only.kind === 'expression'
+  return isExact ? only : null
+}
+
+/** All expressions in parts and in the blocks among them, in the order of the text. */
+export function* expressionsOf(parts: TemplateParts): Generator<Expression, void> {
+  for (const part of parts) {
+    if (typeof part === 'string') continue
+    if (part.kind === 'expression') yield part
+    else if (part.kind === 'for') {
+      yield part.list
+      yield* expressionsOf(part.body)
+      yield* expressionsOf(part.otherwise ?? [])
+    } else {
+      for (const { anyOf, body } of part.branches) {
+        for (const { subject, operands } of anyOf?.flat() ?? []) yield* [subject, ...operands]
+        yield* expressionsOf(body)
+      }
+    }
+  }
+}
+
+/** The lists that loops go through. */
+export function* listsOf(parts: TemplateParts): Generator<Expression, void> {
+  for (const part of parts) {
+    if (typeof part === 'string' || part.kind === 'expression') continue
+    if (part.kind === 'for') yield part.list
+    const inner =
+      part.kind === 'for' ? [part.body, part.otherwise ?? []] : part.branches.map(({ body }) => body)
+    for (const each of inner) yield* listsOf(each)
+  }
 }

@@ -2,8 +2,17 @@ import { toPointer } from '#lib/json/error.ts'
 import { isRawNumber } from '#lib/json/raw-number.ts'
 import { measureJson } from './filters/filter.ts'
 import { parseTemplate } from './parse.ts'
-import type { Expression, Operand, PathOperand, Template, TemplateProblem } from './syntax.ts'
+import type {
+  Branch,
+  Expression,
+  Operand,
+  PathOperand,
+  Template,
+  TemplateParts,
+  TemplateProblem,
+} from './syntax.ts'
 import { exactExpression } from './syntax.ts'
+import { holdsTemplate } from '#lib/template-text.ts'
 
 /** A payload whose texts are compiled; what holds no template is kept as it came. */
 export type TemplateNode =
@@ -26,6 +35,8 @@ export interface TemplateReference {
   hasDefault: boolean
   /** What it and others stand in for together: the last one of a chain of defaults has to be there where none is. */
   alternatives: readonly PathOperand[]
+  /** It is read through the name that a loop gives to the items of a list, which is a reference of its own. */
+  isThroughLoop: boolean
   /** The whole expression, for messages. */
   source: string
 }
@@ -48,9 +59,7 @@ export function templateReferences(tree: TemplateNode): TemplateReference[] {
   const references: TemplateReference[] = []
   visitTemplates(tree, (template, path) => {
     const pointer = toPointer(path)
-    for (const part of template.parts) {
-      if (typeof part === 'object') references.push(...expressionReferences(part, pointer))
-    }
+    collectReferences(template.parts, pointer, [], references)
   })
   return references
 }
@@ -82,7 +91,7 @@ function visitMember(
 
 /** Null: there is no template in it. */
 function parseNode(value: unknown, path: Path, problems: TreeProblem[]): TemplateNode | null {
-  if (typeof value === 'string') return value.includes('{{') ? parseText(value, path, problems) : null
+  if (typeof value === 'string') return holdsTemplate(value) ? parseText(value, path, problems) : null
   if (typeof value !== 'object' || value === null || isRawNumber(value)) return null
   if (path.length === MAX_DEPTH) {
     report(problems, path, {
@@ -136,22 +145,85 @@ function literal(value: unknown): TemplateNode {
   }
 }
 
+/** @param known paths that the blocks around have found to be there */
+function collectReferences(
+  parts: TemplateParts,
+  pointer: string,
+  known: readonly string[],
+  references: TemplateReference[],
+): void {
+  const add = (expression: Expression, mayBeMissing = false): void => {
+    for (const each of expressionReferences(expression, pointer)) {
+      const isKnown = known.some((path) => isAtOrBelow(each.operand.text, path))
+      references.push({ ...each, hasDefault: each.hasDefault || isKnown || mayBeMissing })
+    }
+  }
+  for (const part of parts) {
+    if (typeof part === 'string') continue
+    if (part.kind === 'expression') add(part)
+    else if (part.kind === 'for') {
+      add(part.list, part.otherwise !== null)
+      collectReferences(part.body, pointer, known, references)
+      collectReferences(part.otherwise ?? [], pointer, known, references)
+    } else {
+      for (const { anyOf, body } of part.branches) {
+        for (const { subject, operator, operands } of anyOf?.flat() ?? []) {
+          add(subject, operator === null || ABOUT_ABSENCE.includes(operator.name))
+          for (const operand of operands) add(operand)
+        }
+        collectReferences(body, pointer, [...known, ...foundBy(anyOf)], references)
+      }
+    }
+  }
+}
+
+/** Operators whose point is that the value may be missing. */
+const ABOUT_ABSENCE = ['exists', 'not_exists', 'is_empty', 'is_not_empty']
+
+/** Paths that are there where a branch is taken: what a test that stands for all of it found. */
+function foundBy(anyOf: Branch['anyOf']): string[] {
+  const [all, ...others] = anyOf ?? []
+  if (all === undefined || others.length > 0) return []
+  return all.flatMap(({ subject: { operand, filters }, operator }) => {
+    const isFound = operator === null || operator.name === 'exists' || operator.name === 'is_not_empty'
+    return isFound && operand.kind !== 'literal' && filters.length === 0 ? [operand.text] : []
+  })
+}
+
+function isAtOrBelow(text: string, path: string): boolean {
+  return text === path || text.startsWith(`${path}.`) || text.startsWith(`${path}[`)
+}
+
 function expressionReferences(expression: Expression, pointer: string): TemplateReference[] {
   const { operand, filters, source } = expression
-  const isPath = (each: Operand): each is PathOperand => each.kind === 'path'
   const isDefault = ({ filter }: Expression['filters'][number]): boolean => filter.name === 'default'
-  const chain = [operand, ...filters.filter(isDefault).flatMap(({ args }) => args)].filter(isPath)
-  const references: TemplateReference[] = isPath(operand)
-    ? [{ pointer, operand, hasDefault: filters.some(isDefault), alternatives: [], source }]
-    : []
+  const chain = [operand, ...filters.filter(isDefault).flatMap(({ args }) => args)].flatMap(toPath)
+  const references: TemplateReference[] = toPath(operand).map((path) => ({
+    pointer,
+    operand: path,
+    hasDefault: filters.some(isDefault),
+    alternatives: [],
+    isThroughLoop: operand.kind === 'local',
+    source,
+  }))
   for (const [index, call] of filters.entries()) {
     const hasDefault = isDefault(call) && filters.slice(index + 1).some(isDefault)
     const alternatives = isDefault(call) && !hasDefault ? chain : []
-    for (const path of call.args.filter(isPath)) {
-      references.push({ pointer, operand: path, hasDefault, alternatives, source })
+    for (const arg of call.args) {
+      const isThroughLoop = arg.kind === 'local'
+      for (const path of toPath(arg)) {
+        references.push({ pointer, operand: path, hasDefault, alternatives, isThroughLoop, source })
+      }
     }
   }
   return references
+}
+
+/** A path, or what a loop's name stands for: it is judged as what comes of the list. */
+function toPath(operand: Operand): PathOperand[] {
+  if (operand.kind === 'literal') return []
+  const path = operand.kind === 'local' ? operand.stands : operand
+  return path === null ? [] : [path]
 }
 
 /** The one expression a node consists of, whose value keeps its type. */

@@ -1,6 +1,6 @@
 import { invalidRequest } from '#infra/http/problems.ts'
 import type { FieldError } from '#lib/api/problem.ts'
-import { isTimeZone } from '#lib/template/filters/filter.ts'
+import { isTimeZone } from '#lib/time-zone.ts'
 import { type AutomationFields, defaultChannel, defaultDelayHours, TRIGGERS_OF } from './fields.ts'
 import type { AutomationInput } from './schemas.ts'
 

@@ -1,5 +1,5 @@
 import type { FieldError } from '#lib/api/problem.ts'
-import { isTimeZone } from '#lib/template/filters/filter.ts'
+import { isTimeZone } from '#lib/time-zone.ts'
 import { SHOP_NAME } from './message.ts'
 import { text } from './parameter.ts'
 import { pointerTo } from './read-parameters.ts'
@@ -8,7 +8,11 @@ import { sameAs, type Step } from './template.ts'
 /** For bookings that do not say in which time zone they are. */
 export const BOOKING_VARIABLES = {
   shop_name: SHOP_NAME,
-  time_zone: text('Time zone', 'For appointments that do not name theirs, such as Europe/Lisbon.', 'UTC'),
+  time_zone: text(
+    'Time zone',
+    "For appointments that do not name theirs, such as Europe/Lisbon. Empty: the shop's.",
+    '',
+  ),
 }
 
 export function bookingVariables(values: { shop_name: string; time_zone: string }): Record<string, string> {
@@ -17,7 +21,7 @@ export function bookingVariables(values: { shop_name: string; time_zone: string 
 }
 
 export function checkTimeZone({ time_zone }: { time_zone: string }): FieldError[] {
-  if (isTimeZone(time_zone)) return []
+  if (time_zone === '' || isTimeZone(time_zone)) return []
   return [{ pointer: pointerTo('time_zone'), detail: 'must be an IANA time zone such as Europe/Lisbon' }]
 }
 
@@ -26,7 +30,7 @@ export function bookingZone(next: string): Step {
   return {
     id: 'zone',
     type: 'set',
-    variables: { zone: '{{trigger.time_zone | default: variables.time_zone}}' },
+    variables: { zone: '{{trigger.time_zone | default: variables.time_zone | default: tenant.time_zone}}' },
     next,
   }
 }

@@ -13,6 +13,13 @@ export const CHANNEL = choice(
   ['email', 'sms'],
   'email',
 )
+export const FORMAT = choice(
+  'Format',
+  'What an email is: text, or HTML in which names and all other values are escaped. A body without markup becomes ' +
+    'HTML line by line. A text message is always text.',
+  ['text', 'html'],
+  'text',
+)
 export const SHOP_NAME = text('Shop name', 'How the shop signs its messages.', 'Your shop')
 export const AI_PROMPT = templateText(
   'Prompt',
@@ -27,6 +34,8 @@ interface Said {
   channel: PersonChannel
   subject: string
   body: string
+  /** Left out: the action that sends decides how it takes a body. */
+  format?: 'text' | 'html'
   ai_prompt: string
 }
 
@@ -43,10 +52,35 @@ export function messageStep(
     channel: said.channel,
     to: `{{${address[said.channel]}}}`,
     ...(said.channel === 'email' && { subject: said.subject }),
-    body: said.body,
+    ...bodyOf(said),
     ...(said.ai_prompt !== '' && { ai: { prompt: said.ai_prompt } }),
     on_success: next,
   }
+}
+
+/** Markup in the text itself is the author's: whoever writes some has written all of it. */
+function bodyOf({ channel, body, format }: Said): { body: string; format?: 'text' | 'html' } {
+  if (channel !== 'email' || format === undefined) return { body }
+  const isMarkup = /<[a-z][^>]*>/i.test(body)
+  return { format, body: format === 'html' && !isMarkup ? linesAsHtml(body) : body }
+}
+
+/** A tag that stands alone on its line has none in the end, and gets no break. */
+function linesAsHtml(body: string): string {
+  const parts = body.split(/(\{\{.*?\}\}|\{%.*?%\})/s)
+  return parts
+    .map((part, index) => {
+      if (index % 2 === 1) return part
+      const isBehindTag =
+        parts[index - 1]?.startsWith('{%') === true && /(?:^|\n)[ \t]*$/.test(parts[index - 2] ?? '')
+      const [rest = ''] = isBehindTag ? (/^[ \t]*\r?\n/.exec(part) ?? []) : []
+      return rest + textAsHtml(part.slice(rest.length))
+    })
+    .join('')
+}
+
+function textAsHtml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll(/\r?\n/g, '<br>\n')
 }
 
 /** Whoever has no address on the channel gets nothing, which is no failure. */

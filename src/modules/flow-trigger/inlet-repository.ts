@@ -88,7 +88,13 @@ export function findActiveInlet(db: Kysely<DB>, tokenHash: Buffer) {
     .innerJoin('automation_flows as f', (join) =>
       join.onRef('f.tenant_id', '=', 'i.tenant_id').onRef('f.id', '=', 'i.flow_id'),
     )
-    .select(['i.tenant_id', 'i.flow_id', 'i.trigger_id', 'f.published_version'])
+    .select([
+      'i.tenant_id',
+      'i.flow_id',
+      'i.trigger_id',
+      'f.published_version',
+      sql<string | null>`(select calendar ->> 'time_zone' from tenants where id = i.tenant_id)`.as('zone'),
+    ])
     .where('i.token_hash', '=', tokenHash)
     .where('f.status', '=', 'active')
     .where('f.deleted_at', 'is', null)

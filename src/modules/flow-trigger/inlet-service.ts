@@ -28,6 +28,8 @@ export interface OpenInlet {
   triggerId: string
   filter: Condition | null
   program: Program
+  /** Time zone of the tenant. */
+  zone: string
 }
 
 export interface InletReceipt {
@@ -47,7 +49,7 @@ export async function openInlet(ctx: InletContext, token: string): Promise<OpenI
   const program = await ctx.flowEngine.findProgram(tenantId, flowId, version)
   const trigger = program?.flow.triggers.find(({ id }) => id === triggerId)
   if (program === null || trigger?.type !== 'webhook') throw inletNotFound()
-  return { tenantId, flowId, version, triggerId, filter: trigger.filter, program }
+  return { tenantId, flowId, version, triggerId, filter: trigger.filter, program, zone: row.zone ?? 'UTC' }
 }
 
 /**
@@ -61,9 +63,9 @@ export async function receive(
   body: unknown,
   key: string | null,
 ): Promise<InletReceipt> {
-  const { tenantId, flowId, version, program, filter } = inlet
+  const { tenantId, flowId, version, program, filter, zone } = inlet
   const now = new Date(clockNow())
-  const scope = startScope({ tenantId, flowId, version, program, data: body, event: null, now }, '')
+  const scope = startScope({ tenantId, flowId, version, program, data: body, event: null, zone, now }, '')
   if (filter !== null && filterRefusal(program, filter, scope, now) !== null) {
     return { execution_id: null, status: 'filtered', reason: null }
   }

@@ -5,7 +5,7 @@ import { invalidRequest } from '#infra/http/problems.ts'
 import { BODY_PROBLEMS, READ_PROBLEMS } from '#infra/http/route-problems.ts'
 import { EITHER_DAY, parseSchedule, type Schedule, takesEitherDay } from '#lib/cron.ts'
 import { Defaulted, problems, ref, Timestamp } from '#lib/api/schema.ts'
-import { isTimeZone } from '#lib/template/filters/filter.ts'
+import { isTimeZone } from '#lib/time-zone.ts'
 import { parseTime } from '#lib/time.ts'
 
 /** Times that are shown: enough to see weekdays, month ends and a change of clocks. */

@@ -6,7 +6,7 @@ import { describeOperators } from '#lib/condition/operators/index.ts'
 import { matchPattern } from '#lib/condition/pattern.ts'
 import { describeSteps } from '#lib/flow/index.ts'
 import { Nullable, problems, ref, withHeaders } from '#lib/api/schema.ts'
-import { describeFilters } from '#lib/template/filters/index.ts'
+import { describeFilters, describeTags, describeTestOperators } from '#lib/template/index.ts'
 
 const ConditionOperator = Type.Object(
   {
@@ -20,6 +20,8 @@ const ConditionOperator = Type.Object(
     when_missing: Type.Boolean({ description: 'What it is when the field is missing' }),
     description: Type.String(),
     example: Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true }),
+    in_templates: Type.Boolean({ description: 'Whether tests of `{% if %}` know it, by its name' }),
+    symbols: Type.Array(Type.String(), { description: 'What stands for it there as well' }),
   },
   { $id: 'ConditionOperator' },
 )
@@ -36,6 +38,11 @@ const TemplateFilter = Type.Object(
     example: Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true }),
   },
   { $id: 'TemplateFilter' },
+)
+
+const TemplateTag = Type.Object(
+  { name: Type.String(), form: Type.String(), description: Type.String() },
+  { $id: 'TemplateTag' },
 )
 
 const StepTypeInfo = Type.Object(
@@ -66,24 +73,30 @@ const FlowVocabulary = Type.Object(
   {
     operators: Type.Array(ref(ConditionOperator)),
     filters: Type.Array(ref(TemplateFilter)),
+    tags: Type.Array(ref(TemplateTag), { description: 'What stands between {% and %}' }),
     steps: Type.Array(ref(StepTypeInfo)),
   },
   { $id: 'FlowVocabulary', description: 'What conditions, templates and flows are made of' },
 )
 
-export const OPERATOR_SCHEMAS = [ConditionOperator, TemplateFilter, StepTypeInfo, FlowVocabulary]
+export const OPERATOR_SCHEMAS = [ConditionOperator, TemplateFilter, TemplateTag, StepTypeInfo, FlowVocabulary]
+
+const inTests = describeTestOperators()
 
 /** The tables never change while the service runs. */
 const vocabulary: Static<typeof FlowVocabulary> = {
   operators: describeOperators({ matchPattern }).map((operator) => ({
     ...operator,
     subjects: operator.subjects === 'any' ? ['any'] : [...operator.subjects],
+    in_templates: inTests.has(operator.name),
+    symbols: inTests.get(operator.name) ?? [],
   })),
   filters: describeFilters().map(({ input, args, ...filter }) => ({
     ...filter,
     input: [...input],
     args: args.map(({ name, type, optional = false }) => ({ name, type, optional })),
   })),
+  tags: describeTags(),
   steps: describeSteps().map((step) => ({ ...step, schema: { ...step.schema } })),
 }
 
@@ -94,7 +107,7 @@ export function operatorRoutes(app: FastifyInstance): void {
       schema: {
         operationId: 'listOperators',
         tags: ['flows'],
-        summary: 'See the types of steps, the operators of conditions and the filters of templates',
+        summary: 'See the types of steps, the operators of conditions, and the filters and tags of templates',
         description: 'The very tables that the compiler and the engine read, for builders.',
         response: { 200: withHeaders(ref(FlowVocabulary), 'cache-control'), ...problems(...READ_PROBLEMS) },
       },

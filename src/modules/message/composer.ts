@@ -3,8 +3,9 @@ import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { Batcher } from '#lib/async/batcher.ts'
 import type { Metrics } from '#infra/metrics.ts'
-import type { MessageChannel } from '#lib/flow/types.ts'
+import type { MessageChannel, MessageFormat } from '#lib/flow/types.ts'
 import { redactText } from '#lib/secrets/redact.ts'
+import { textToHtml } from '#lib/template/index.ts'
 import type { AiClient } from './ai-client.ts'
 import { detailOf, type Fallback, fallback } from './fallback.ts'
 import { type PromptSource, writePrompt } from './prompt.ts'
@@ -40,6 +41,8 @@ export interface MessageDraft {
   subject: string | null
   /** With `ai`, what stands in for its text. */
   body: string
+  /** Text, if it is left out. */
+  format?: MessageFormat
   ai: PromptDraft | null
 }
 
@@ -56,7 +59,7 @@ export async function composeMessage(
   key: MessageKey,
   draft: MessageDraft,
 ): Promise<RecordedMessage> {
-  const { channel, to, subject } = draft
+  const { channel, to, subject, format = 'text' } = draft
   if (draft.ai !== null) {
     const known = await findMessage(ctx.db, key)
     if (known !== null) return known
@@ -64,7 +67,7 @@ export async function composeMessage(
   const written = await write(ctx, key, draft)
   const { message, isNew } = await ctx.records.add({
     key,
-    message: { channel, to, subject, ...written },
+    message: { channel, to, subject, format, ...written },
   })
   if (isNew) {
     ctx.metrics.messages.inc({ source: message.source, fallback_reason: message.fallback_reason ?? '' })
@@ -80,7 +83,8 @@ async function write(ctx: ComposerContext, key: MessageKey, draft: MessageDraft)
   const model = draft.ai.model ?? ctx.models[0] ?? ''
   const answer = await ask(ctx, key, draft.channel, draft.ai, model)
   if ('text' in answer) {
-    return { body: answer.text, source: 'ai', model, fallback_reason: null, fallback_detail: null }
+    const body = draft.format === 'html' ? textToHtml(answer.text) : answer.text
+    return { body, source: 'ai', model, fallback_reason: null, fallback_detail: null }
   }
   const { reason, provider } = answer
   const told = detailOf(answer)

@@ -19,6 +19,8 @@ export interface PromptSource {
   template: TemplateNode
   scope: Partial<FlowScope>
   now: Date
+  /** Of times that do not name one. */
+  zone?: string | undefined
   /** What else secrets stand in by name, beside the scope: the flow itself. */
   flow: unknown
 }
@@ -40,9 +42,11 @@ const KINDS: Readonly<Record<MessageChannel, string>> = {
 export function writePrompt(source: PromptSource, secrets: readonly string[]): Prompt | null {
   const mark = `data-${crypto.randomUUID().slice(0, 8)}`
   const visible = redact(referenced(source.template, source.scope)) as TemplateScope
-  const rendered = renderTemplate(marked(source.template, mark), visible, {
+  const rendered = renderTemplate(source.template, visible, {
     now: source.now,
+    zone: source.zone,
     maxBytes: PROMPT_MAX_BYTES,
+    encode: (text) => `<${mark}>${text}</${mark}>`,
   })
   if ('error' in rendered || typeof rendered.value !== 'string') return null
   const known = [...secretValues(source.scope), ...secretValues(source.flow), ...secrets]
@@ -74,13 +78,4 @@ function referenced(template: TemplateNode, scope: Partial<FlowScope>): Record<s
     } else if (root !== 'now' && Object.hasOwn(scope, root)) roots[root] = scope[root]
   }
   return roots
-}
-
-function marked(node: TemplateNode, mark: string): TemplateNode {
-  if (node.kind !== 'template') return node
-  const { source, parts } = node.template
-  const framed = parts.flatMap((part) =>
-    typeof part === 'string' ? [part] : [`<${mark}>`, part, `</${mark}>`],
-  )
-  return { kind: 'template', template: { source, parts: framed } }
 }

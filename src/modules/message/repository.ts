@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
 import { newId } from '#lib/ids.ts'
-import type { MessageChannel } from '#lib/flow/types.ts'
+import type { MessageChannel, MessageFormat } from '#lib/flow/types.ts'
 
 /** Which message it is: one step of one execution, in a loop for one item, says one thing. */
 export interface MessageKey {
@@ -19,6 +19,7 @@ export interface RecordedMessage {
   to: string | null
   subject: string | null
   body: string
+  format: MessageFormat
   source: 'template' | 'ai'
   /** Null: the template. */
   model: string | null
@@ -35,6 +36,7 @@ const MESSAGE = [
   'recipient as to',
   'subject',
   'body',
+  'format',
   'source',
   'model',
   'fallback_reason',
@@ -81,8 +83,19 @@ export async function recordMessages(
     const text = keyText(toKey(key))
     const row = known.get(text)
     if (row === undefined) throw new Error('a message was removed while it was recorded')
-    const { id, channel, to, subject, body, source, model, fallback_reason, fallback_detail } = row
-    const message = { id, channel, to, subject, body, source, model, fallback_reason, fallback_detail }
+    const { id, channel, to, subject, body, format, source, model, fallback_reason, fallback_detail } = row
+    const message = {
+      id,
+      channel,
+      to,
+      subject,
+      body,
+      format,
+      source,
+      model,
+      fallback_reason,
+      fallback_detail,
+    }
     // Asked for twice in one batch, it is new once.
     const isNew = inserted.delete(text)
     return { message, isNew }

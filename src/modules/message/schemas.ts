@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { MESSAGE_CHANNELS } from '#lib/flow/types.ts'
+import { MESSAGE_CHANNELS, MESSAGE_FORMATS } from '#lib/flow/types.ts'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { FALLBACK_REASONS } from './fallback.ts'
 
@@ -15,6 +15,7 @@ export const Message = Type.Object(
     to: Nullable(Type.String({ description: 'Null: everybody who gets the notifications of the shop' })),
     subject: Nullable(Type.String()),
     body: Type.String({ description: 'As it is sent, however often that is tried' }),
+    format: StringEnum(MESSAGE_FORMATS, { description: 'What the body is' }),
     source: StringEnum(['template', 'ai'], { description: 'What wrote the body' }),
     model: Nullable(Type.String({ description: 'Of `ai`' })),
     fallback_reason: Nullable(

@@ -1,25 +1,31 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
-import type { QuotaSettings, Tenant, TenantChange } from './schemas.ts'
+import type { Calendar } from '#lib/calendar.ts'
+import type { QuotaSettings, Tenant } from './schemas.ts'
 
-const COLUMNS = ['id', 'strict_events', 'created_at', 'updated_at'] as const
+const COLUMNS = ['id', 'strict_events', 'calendar', 'created_at', 'updated_at'] as const
 
-export async function selectTenant(db: Kysely<DB>, tenantId: string): Promise<Tenant | undefined> {
+export interface TenantRow extends Pick<Tenant, 'id' | 'strict_events'> {
+  /** What was set of it; null: nothing. */
+  calendar: Partial<Calendar> | null
+  created_at: Date
+  updated_at: Date
+}
+
+export async function selectTenant(db: Kysely<DB>, tenantId: string): Promise<TenantRow | undefined> {
   return db.selectFrom('tenants').select(COLUMNS).where('id', '=', tenantId).executeTakeFirst()
 }
 
-/** Also makes intake read the settings again that it remembers. */
 export async function updateTenant(
   trx: Transaction<DB>,
   tenantId: string,
-  change: TenantChange,
-): Promise<Tenant> {
-  await raiseSubscriptionsVersion(trx, tenantId)
+  change: { strict_events?: boolean | undefined; calendar?: Calendar | undefined },
+): Promise<TenantRow> {
   return trx
     .updateTable('tenants')
     .set({
       ...(change.strict_events !== undefined && { strict_events: change.strict_events }),
+      ...(change.calendar !== undefined && { calendar: JSON.stringify(change.calendar) }),
       updated_at: sql<Date>`now()`,
     })
     .where('id', '=', tenantId)

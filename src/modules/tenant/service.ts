@@ -11,7 +11,11 @@ import {
   STOCK_QUOTAS,
 } from '#infra/quotas.ts'
 import { measure, type StockQuota } from '#infra/quota-repository.ts'
-import { selectTenant, updateQuotas, updateTenant } from './repository.ts'
+import { invalidRequest } from '#infra/http/problems.ts'
+import { raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
+import { type Calendar, calendarOf, DEFAULT_CALENDAR } from '#lib/calendar.ts'
+import { isTimeZone } from '#lib/time-zone.ts'
+import { selectTenant, type TenantRow, updateQuotas, updateTenant } from './repository.ts'
 import type { QuotaSettings, Tenant, TenantChange, Usage } from './schemas.ts'
 
 export interface TenantContext {
@@ -22,7 +26,33 @@ export interface TenantContext {
 /** A tenant that nothing was ever changed for has the defaults. */
 export async function readTenant(ctx: TenantContext, tenantId: string): Promise<Tenant> {
   const row = await selectTenant(ctx.db, tenantId)
-  return row ?? { id: tenantId, strict_events: false, created_at: null, updated_at: null }
+  if (row !== undefined) return toTenant(row)
+  return { id: tenantId, strict_events: false, ...DEFAULT_CALENDAR, created_at: null, updated_at: null }
+}
+
+function toTenant({ calendar, ...row }: TenantRow): Tenant {
+  return { ...row, ...calendarOf(calendar) }
+}
+
+/** The calendar as it is after a change; undefined: the change is about something else. @throws `invalid_request` */
+function changedCalendar(before: Calendar, change: TenantChange): Calendar | undefined {
+  const { time_zone, quiet_hours, business_days } = change
+  if (time_zone === undefined && quiet_hours === undefined && business_days === undefined) return undefined
+  if (time_zone !== undefined && !isTimeZone(time_zone)) {
+    refuse('/time_zone', 'must be an IANA time zone such as Europe/Lisbon')
+  }
+  if (quiet_hours != null && quiet_hours.from === quiet_hours.to) {
+    refuse('/quiet_hours/to', 'must be another time than from')
+  }
+  return {
+    time_zone: time_zone ?? before.time_zone,
+    quiet_hours: quiet_hours === undefined ? before.quiet_hours : quiet_hours,
+    business_days: { ...before.business_days, ...business_days },
+  }
+}
+
+function refuse(pointer: string, detail: string): never {
+  throw invalidRequest(undefined, { errors: [{ pointer, detail }] })
 }
 
 export async function changeTenant(
@@ -32,7 +62,12 @@ export async function changeTenant(
   change: TenantChange,
 ): Promise<Tenant> {
   return ctx.db.transaction().execute(async (trx) => {
-    const tenant = await updateTenant(trx, tenantId, change)
+    // Also makes intake read the settings again that it remembers. The row is held until the end: of two changes at a time neither loses what the other one set.
+    await raiseSubscriptionsVersion(trx, tenantId)
+    const before = await selectTenant(trx, tenantId)
+    const calendar = changedCalendar(calendarOf(before?.calendar ?? null), change)
+    const { strict_events } = change
+    const tenant = await updateTenant(trx, tenantId, { strict_events, calendar })
     await audit(trx, actor, {
       tenantId,
       action: 'tenant.updated',
@@ -40,7 +75,7 @@ export async function changeTenant(
       targetId: tenantId,
       detail: change,
     })
-    return tenant
+    return toTenant(tenant)
   })
 }
 

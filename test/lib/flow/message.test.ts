@@ -274,3 +274,29 @@ for (const [name, step, code, pointer, message] of CASES) {
     t.end()
   })
 }
+
+t.test('a format goes where the action that sends has a field for it', (t) => {
+  const html = configOf({ ...EMAIL, format: 'html' })
+  t.equal(html.format, 'html')
+  t.match(html.send_with.input, { html: '{{steps.mail_1.output.body}}', body: undefined })
+  const text = configOf({ ...EMAIL, format: 'text' })
+  t.match(text.send_with.input, { text: '{{steps.mail_1.output.body}}', body: undefined })
+  t.equal(configOf({ ...SMS, format: 'text' }).send_with.input['message'], '{{steps.m.output.body}}')
+  t.match(compile([{ ...EMAIL, format: 'markdown' }]).problems, [
+    { code: 'invalid_value', pointer: '/steps/0/format' },
+  ])
+  t.end()
+})
+
+t.test('what a test finds to be there needs no default behind it', (t) => {
+  const steps = (body: string): Definition[] => [
+    { id: 'c', type: 'condition', field: 'a', operator: 'exists', on_false: 'mail_1' },
+    { id: 'y', type: 'action', action_type: 'create_task', input: { title: 'x' } },
+    { ...EMAIL, body },
+  ]
+  t.same(compile(steps('{% if steps.y.output.id %}{{steps.y.output.id}}{% endif %}')).problems, [])
+  t.match(compile(steps('{% if trigger.a %}{{steps.y.output.id}}{% endif %}')).problems, [
+    { code: 'step_not_before' },
+  ])
+  t.end()
+})

@@ -23,6 +23,8 @@ const ACTIONS: CatalogueAction[] = [
       properties: {
         to: { type: 'string' },
         subject: { type: 'string' },
+        text: { type: 'string' },
+        html: { type: 'string' },
         body: { type: 'string' },
         template: { type: 'string' },
         priority: { type: 'integer' },

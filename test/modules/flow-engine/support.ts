@@ -95,6 +95,8 @@ export interface Shop {
   engine(): Engine
   /** Moves the clock on. */
   pass(ms: number): void
+  /** Sets the clock, which goes on from there. */
+  moveTo(time: string): void
   now(): Date
   executions(flowId?: string): Promise<Execution[]>
   steps(executionId: string): Promise<Step[]>
@@ -131,6 +133,7 @@ async function openShop({ app, db, ...rest }: TestApp): Promise<Shop> {
     now,
     engine: () => engine,
     pass: (ms) => void (shiftMs += ms),
+    moveTo: (time) => void (shiftMs = Date.parse(time) - Date.now()),
     run: async () => {
       await feedSettled({ db })
       await match()

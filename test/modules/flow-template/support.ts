@@ -10,8 +10,16 @@ export interface Sent {
   channel: string
   recipient: string | null
   subject: string | null
+  /** Of an email also what was sent as `text` or `html`. */
   body?: string
+  text?: string
+  html?: string
   message?: string
+}
+
+function bodyOf({ body, text, html }: Sent): Pick<Sent, 'body'> {
+  const said = body ?? text ?? html
+  return said === undefined ? {} : { body: said }
 }
 
 /** A shop on the reference platform, and its automations. */
@@ -80,7 +88,7 @@ function openAutomation(shop: Shop, platform: PlatformShop['platform']): Platfor
       shop.pass(ms)
       await settle()
     },
-    sent: () => rows<Sent>('notifications'),
+    sent: async () => (await rows<Sent>('notifications')).map((row) => ({ ...row, ...bodyOf(row) })),
     outcomes: async (flowId) => outcomes(await shop.executions(flowId)),
     install: async (id, parameters = {}) => {
       const url = `/api/automation/templates/${id}/install`

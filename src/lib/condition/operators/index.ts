@@ -7,7 +7,8 @@ import { TEXT_OPERATORS } from './text.ts'
 import { TIME_OPERATORS } from './time.ts'
 import { VALUE_OPERATORS } from './value.ts'
 
-export type { OperatorContext, SubjectType } from '../operator.ts'
+export { isOperand } from '../operator.ts'
+export type { OperatorContext, OperatorDefinition, SubjectType } from '../operator.ts'
 export { COUNT_OPERATORS } from './list.ts'
 export { MAX_MATCH_SUBJECT_BYTES, MAX_NEEDLE_CHARS, MAX_PATTERN_BYTES } from './text.ts'
 

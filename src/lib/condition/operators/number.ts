@@ -1,6 +1,5 @@
-import type { OperatorContext, OperatorSpec } from '../operator.ts'
+import { isOperand, momentOf, type OperatorContext, type OperatorSpec, refuse } from '../operator.ts'
 import { compareNumbers } from '#lib/json/value-type.ts'
-import { timeOf } from './time.ts'
 
 /** How large something is. */
 export const NUMBER_OPERATORS = {
@@ -42,14 +41,13 @@ export const NUMBER_OPERATORS = {
 } as const satisfies Record<string, OperatorSpec>
 
 function isBetween(subject: unknown, [low, high]: [unknown, unknown], context: OperatorContext): boolean {
-  const isTime = typeof subject === 'string'
-  if (isTime !== (typeof low === 'string')) {
-    context.note?.(isTime ? 'compares a time with numbers' : 'compares a number with times')
-    return false
-  }
-  if (isTime) {
-    const time = timeOf(subject)
-    return time >= timeOf(low as string) && time <= timeOf(high as string)
+  const isTimes = typeof low === 'string'
+  if (typeof subject === 'string' && !isTimes) return refuse(context, 'compares a time with numbers')
+  if (isTimes) {
+    // A number may be a time, in seconds or milliseconds since 1970.
+    if (!isOperand(subject, 'time')) return refuse(context, 'compares a number with times')
+    const time = momentOf(subject, context)
+    return time >= momentOf(low, context) && time <= momentOf(high, context)
   }
   return compareNumbers(subject, low) >= 0 && compareNumbers(subject, high) <= 0
 }

@@ -31,6 +31,8 @@ export function* checkUses(context: UseContext): Generator<undefined, void> {
 }
 
 function checkUse(context: UseContext, use: Use): void {
+  // Whether it is there at all is the list's own business.
+  if (use.isThroughLoop === true && (use.root === 'item' || use.root === 'variables')) return
   if (!use.place.roots.includes(use.root)) {
     const roots = use.place.roots.join(', ')
     report(context, use, 'unknown_root', `"${use.root}" is not there yet: start with one of ${roots}.`)
@@ -68,6 +70,7 @@ function checkStepUse(context: UseContext, use: Use): void {
   const id = String(use.below[0])
   const { graph, structure, availability } = context
   if (!graph.steps.has(id)) {
+    if (use.isThroughLoop === true) return
     const near = context.compilation.problems.near(id, graph.steps.keys())
     const advice = near === null ? 'use the id of a step before this one' : `did you mean "${near}"?`
     report(context, use, 'unknown_step', `There is no step "${id.slice(0, 64)}": ${advice}`)
@@ -79,6 +82,7 @@ function checkStepUse(context: UseContext, use: Use): void {
   }
   const schema = context.compilation.schemas.steps.get(id)
   if (schema) checkDeclared(context, use, [schema], use.below.slice(2))
+  if (use.isThroughLoop === true) return
   if (use.stepId === null || use.mayBeMissing || !availability || !structure.reachable.has(use.stepId)) return
   if (use.place.inBody === true && structure.loops.get(id) === use.stepId) return
   if (availability.hasStep(use.stepId, id) || (id === use.stepId && use.place.ownOutput)) return
@@ -157,6 +161,8 @@ function checkDeclared(
   const missing = lookups.flatMap((each) => ('missing' in each && each.missing !== 'unknown' ? [each] : []))
   if (missing.length < lookups.length || missing.length === 0) return
   const names = [...new Set(missing.flatMap((each) => each.names))]
+  // What is no list is told of where the loop begins.
+  if (use.isThroughLoop === true && names.length === 0) return
   const near = context.compilation.problems.near(String(below.at(-1)), names)
   const known = names.length === 0 ? '' : `: declared are ${names.slice(0, 20).join(', ')}`
   const advice = near === null ? known : `: did you mean "${near}"?`

@@ -7,10 +7,11 @@ import type { Path } from '../problems.ts'
 import type { Reader } from './reader.ts'
 import { report } from './reader.ts'
 import { schemasOfPath, typesOfPath } from '../schemas.ts'
+import { holdsTemplate } from '#lib/template-text.ts'
 
 const SUBJECT_TYPES: Readonly<Record<SubjectType, readonly SchemaType[]>> = {
   text: ['string'],
-  time: ['string'],
+  time: ['string', 'number', 'integer'],
   number: ['number', 'integer'],
   boolean: ['boolean'],
   list: ['array'],
@@ -68,7 +69,7 @@ function checkEquality(
 ): void {
   const { operator, value } = test
   if (operator !== 'equals' && operator !== 'not_equals' && operator !== 'changed_to') return
-  if (typeof value === 'string' && value.includes('{{')) return
+  if (holdsTemplate(value)) return
   const result = operator === 'not_equals' ? 'always_true' : 'always_false'
   const outcome = operator === 'not_equals' ? 'true' : 'false'
   const literal = LITERAL_TYPES[valueTypeOf(value)]

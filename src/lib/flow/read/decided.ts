@@ -2,6 +2,7 @@ import type { Condition } from '#lib/condition/index.ts'
 import type { FlowProblemCode, Path } from '../problems.ts'
 import type { Reader } from './reader.ts'
 import { report } from './reader.ts'
+import { holdsTemplate } from '#lib/template-text.ts'
 
 interface Test {
   field: string
@@ -96,7 +97,7 @@ function isLiteral({ value }: Test): boolean {
   return (
     typeof value === 'number' ||
     typeof value === 'boolean' ||
-    (typeof value === 'string' && !value.includes('{{'))
+    (typeof value === 'string' && !holdsTemplate(value))
   )
 }
 

@@ -9,12 +9,14 @@ import { typesOfPath } from '../schemas.ts'
 
 type Types = ReadonlySet<SchemaType> | null
 
+/** What a time may be: text, or seconds or milliseconds since 1970. */
+export const TIME_TYPES: readonly SchemaType[] = ['string', 'number', 'integer']
 const FILTER_TYPES: Readonly<Record<FilterType | 'boolean', readonly SchemaType[] | null>> = {
   any: null,
   text: ['string'],
   scalar: ['string', 'number', 'integer', 'boolean'],
   number: ['number', 'integer', 'string'],
-  time: ['string'],
+  time: TIME_TYPES,
   list: ['array'],
   object: ['object'],
   boolean: ['boolean'],
@@ -47,7 +49,7 @@ function infer(
   const shown = `{{${expression.source.slice(0, 80)}}}`
   let types: Types = typesOfOperand(reader, expression.operand)
   if (expression.shiftMs !== null) {
-    if (types && !types.has('string')) {
+    if (types && !TIME_TYPES.some((type) => types?.has(type))) {
       const message = `${shown} adds a duration to what is declared as ${[...types].join(' or ')}, not as a time.`
       complain('wrong_type', message)
     }
@@ -75,8 +77,9 @@ function infer(
 
 function typesOfOperand(reader: Reader, operand: Operand): Types {
   const { schemas, catalogue } = reader.compilation
-  if (operand.kind === 'path') {
-    return typesOfPath(schemas, catalogue, operand.root, operand.path, reader.place.arriving)
+  if (operand.kind !== 'literal') {
+    const path = operand.kind === 'local' ? operand.stands : operand
+    return path && typesOfPath(schemas, catalogue, path.root, path.path, reader.place.arriving)
   }
   const types = VALUE_TYPES[valueTypeOf(operand.value)]
   return types ? new Set(types) : null

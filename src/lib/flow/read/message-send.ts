@@ -9,8 +9,9 @@ import type { Reader } from './reader.ts'
 import { at, createReader, finish, has, report, STEP_PLACE, take } from './reader.ts'
 import { readTree } from './template.ts'
 import { checkByHint, resolveNamed } from './named-action.ts'
-import type { ActionConfig, MessageChannel } from '../elements.ts'
-import { MESSAGE_CHANNELS } from '../elements.ts'
+import type { ActionConfig, MessageChannel, MessageFormat } from '../elements.ts'
+import { MESSAGE_CHANNELS, MESSAGE_FORMATS } from '../elements.ts'
+import { holdsTemplate } from '#lib/template-text.ts'
 
 type Part = 'to' | 'subject' | 'body'
 /** As written; null: left out. */
@@ -41,6 +42,7 @@ const MESSAGE_OUTPUT: Record<string, SafeSchema> = {
   to: { type: ['string', 'null'] },
   subject: { type: ['string', 'null'] },
   body: { type: 'string' },
+  format: { type: 'string', enum: [...MESSAGE_FORMATS] },
   source: { type: 'string', enum: ['template', 'ai'] },
   model: { type: ['string', 'null'] },
   fallback_reason: { type: ['string', 'null'] },
@@ -112,13 +114,13 @@ export function sendConfig(
   step: Reader,
   { reader, input, tree }: SendWith,
   action: CatalogueAction,
-  channel: MessageChannel,
+  { channel, format }: { channel: MessageChannel; format: MessageFormat | null },
   parts: Parts,
 ): ActionConfig {
   const known = fieldsOf(action)
   const filled: Record<string, string> = {}
   for (const part of PARTS) {
-    const names = [...FIELDS_OF_PART[part], ...(part === 'to' ? [RECIPIENT_FIELD[channel]] : [])]
+    const names = fieldsFor(part, channel, format)
     if (isBlank(parts[part]) || names.some((name) => Object.hasOwn(input, name))) continue
     const field = known === null ? part : names.find((name) => known.has(name))
     if (field !== undefined) {
@@ -143,6 +145,12 @@ export function sendConfig(
   }
 }
 
+/** An action that has a field for the format gets the body there; what it calls by another name may be either. */
+function fieldsFor(part: Part, channel: MessageChannel, format: MessageFormat | null): readonly string[] {
+  if (part === 'to') return [...FIELDS_OF_PART.to, RECIPIENT_FIELD[channel]]
+  return part === 'body' && format !== null ? [format, ...FIELDS_OF_PART.body] : FIELDS_OF_PART[part]
+}
+
 /** Null: it says nothing about what it takes. */
 function fieldsOf(action: CatalogueAction): ReadonlySet<string> | null {
   const properties = Object.keys(action.input_schema?.properties ?? {})
@@ -162,7 +170,7 @@ function checkPart(
   if (!schema) return
   step.compilation.typeChecks.push(() => {
     // What a template makes is sent as text.
-    if (text === null || text.includes('{{')) return
+    if (text === null || holdsTemplate(text)) return
     checkPayload(step, schema, text, at(step, part), action.plugin_id === null ? 'hint' : 'holds')
   })
 }

@@ -1,3 +1,5 @@
+import { holdsTemplate } from '#lib/template-text.ts'
+
 /** Regular expressions of one definition: to check one takes up to a millisecond. */
 export const MAX_PATTERNS = 500
 
@@ -12,7 +14,7 @@ export function patternsOf(definition: unknown): Set<string> {
     const value = open.pop()
     if (typeof value !== 'object' || value === null) continue
     const { operator, value: operand } = value as { operator?: unknown; value?: unknown }
-    if (operator === 'matches' && typeof operand === 'string' && !operand.includes('{{'))
+    if (operator === 'matches' && typeof operand === 'string' && !holdsTemplate(operand))
       patterns.add(operand)
     for (const member of Object.values(value)) {
       if (typeof member === 'object' && member !== null) open.push(member)

@@ -8,6 +8,7 @@ import type { Reader } from './reader.ts'
 import { report } from './reader.ts'
 import { exactText } from './template.ts'
 import { typesOf } from '../schemas.ts'
+import { holdsTemplate } from '#lib/template-text.ts'
 
 /** How a payload is judged: a hint warns where a schema that holds reports an error. */
 export type Strictness = 'holds' | 'hint'
@@ -22,7 +23,7 @@ export function checkPayload(
 ): void {
   if (reader.compilation.problems.isFull) return
   const severity = severityOf(strictness)
-  if (typeof value === 'string' && value.includes('{{')) {
+  if (holdsTemplate(value)) {
     checkTemplate(reader, schema, value, path, severity)
   } else if (isPlainObject(value) && (typesOf(schema)?.has('object') ?? true)) {
     checkMembers(reader, schema, value, path, strictness)

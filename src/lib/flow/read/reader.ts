@@ -21,6 +21,8 @@ export interface Use {
   mayBeMissing: boolean
   /** Steps of which one at least has to have given something, as it is the end of a chain of defaults. */
   oneOf?: readonly string[]
+  /** Read through the name that a loop gives to a list's items: the list is a use of its own. */
+  isThroughLoop?: boolean
   place: Place
 }
 
@@ -123,6 +125,14 @@ export function readInteger(
   const message = `Give "${name}" a whole number from ${range.min} to ${range.max}.`
   report(reader, 'invalid_value', at(reader, name), message)
   return range.fallback
+}
+
+export function readBoolean(reader: Reader, name: string, fallback: boolean): boolean {
+  const value = take(reader, name)
+  if (value === undefined) return fallback
+  if (typeof value === 'boolean') return value
+  report(reader, 'invalid_value', at(reader, name), `Give "${name}" true or false.`)
+  return fallback
 }
 
 export function readChoice<Choice extends string>(

@@ -1,4 +1,5 @@
 import { isSecretField, looksLikeKey } from '#lib/secrets/redact.ts'
+import { holdsTemplate } from '#lib/template-text.ts'
 import type { ProblemList } from '../problems.ts'
 import type { StepDraft } from './drafts.ts'
 import { expandPath } from './template.ts'
@@ -55,5 +56,5 @@ function isSecret(name: string, text: string): boolean {
 }
 
 function isLiteral(text: string): boolean {
-  return text.length >= LITERAL_MIN_CHARS && !text.includes('{{') && expandPath(text) === null
+  return text.length >= LITERAL_MIN_CHARS && !holdsTemplate(text) && expandPath(text) === null
 }

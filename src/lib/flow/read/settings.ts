@@ -1,4 +1,5 @@
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
+import type { SendWindow } from '#lib/calendar.ts'
 import { MAX_DURATION_MS } from '#lib/time.ts'
 import { readEventMatches } from './event-match.ts'
 import type { Compilation, Reader } from './reader.ts'
@@ -14,6 +15,7 @@ import {
   take,
 } from './reader.ts'
 import { readDuration } from './duration.ts'
+import { readSendWindow } from './hours.ts'
 import { readTemplateText } from './template.ts'
 import type { Part } from './source.ts'
 import type { Enrolment, FlowSettings, RetryPolicy } from '../elements.ts'
@@ -53,9 +55,14 @@ export function readSettings(compilation: Compilation, part: Part | null): FlowS
     },
     lifetime_ms: readDuration(reader, 'lifetime') ?? MAX_DURATION_MS,
     enrolment: readEnrolment(reader),
+    ...windowOf(readSendWindow(reader)),
   }
   finish(reader)
   return settings
+}
+
+function windowOf(window: SendWindow | null): Pick<FlowSettings, 'send_window'> {
+  return window === null ? {} : { send_window: window }
 }
 
 /** Milliseconds for one attempt, or a duration. */

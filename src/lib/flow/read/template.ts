@@ -1,13 +1,15 @@
 import type { Expression, TemplateNode } from '#lib/template/index.ts'
 import {
   exactNode,
+  expressionsOf,
   isTemplateRoot,
+  listsOf,
   parseTree,
   templateReferences,
   visitTemplates,
 } from '#lib/template/index.ts'
 import { parsePath } from '#lib/json/path.ts'
-import { checkExpression } from './expression-types.ts'
+import { checkExpression, typesOfExpression } from './expression-types.ts'
 import type { Path } from '../problems.ts'
 import type { Reader } from './reader.ts'
 import { at, report, take } from './reader.ts'
@@ -31,7 +33,7 @@ export function readTree(reader: Reader, value: unknown, path: Path): TemplateNo
   for (const { code, pointer, message } of problems) {
     report(reader, code, [...path, ...splitPointer(pointer)], message)
   }
-  for (const { pointer, operand, hasDefault, alternatives } of templateReferences(tree)) {
+  for (const { pointer, operand, hasDefault, alternatives, isThroughLoop } of templateReferences(tree)) {
     const steps = alternatives.flatMap(({ root, path: [id] }) => (root === 'steps' ? [String(id)] : []))
     reader.compilation.uses.push({
       stepId: reader.stepId,
@@ -41,15 +43,24 @@ export function readTree(reader: Reader, value: unknown, path: Path): TemplateNo
       text: operand.text,
       mayBeMissing: hasDefault,
       oneOf: steps,
+      isThroughLoop,
       place: reader.place,
     })
   }
   visitTemplates(tree, ({ parts }, below) => {
     const place = [...path, ...below]
-    for (const part of parts) {
-      if (typeof part === 'string' || (part.filters.length === 0 && part.shiftMs === null)) continue
+    for (const expression of expressionsOf(parts)) {
+      if (expression.filters.length === 0 && expression.shiftMs === null) continue
       reader.compilation.typeChecks.push(() => {
-        checkExpression(reader, part, place)
+        checkExpression(reader, expression, place)
+      })
+    }
+    for (const list of listsOf(parts)) {
+      reader.compilation.typeChecks.push(() => {
+        const types = typesOfExpression(reader, list)
+        if (!types || types.has('array')) return
+        const message = `"for" needs a list: ${list.source.slice(0, 80)} is declared as ${[...types].join(' or ')}.`
+        report(reader, 'wrong_type', place, message)
       })
     }
   })
@@ -63,7 +74,9 @@ function countExpressions(value: unknown): number {
   while (open.length > 0 && count <= MAX_EXPRESSIONS) {
     const current = open.pop()
     if (typeof current === 'string') {
-      for (let at = current.indexOf('{{'); at !== -1; at = current.indexOf('{{', at + 2)) count++
+      for (const mark of ['{{', '{%']) {
+        for (let at = current.indexOf(mark); at !== -1; at = current.indexOf(mark, at + 2)) count++
+      }
     } else if (typeof current === 'object' && current !== null) {
       for (const member of Object.values(current)) open.push(member)
     }

@@ -3,7 +3,7 @@ import { isEventType } from '#lib/event-pattern.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import { checkSchema, normaliseSchema } from '#lib/schema/safe/index.ts'
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
-import { isTimeZone } from '#lib/template/filters/filter.ts'
+import { isTimeZone } from '#lib/time-zone.ts'
 import { readCondition } from './condition.ts'
 import type { Compilation, Reader } from './reader.ts'
 import { at, createReader, ENTRY_PLACE, finish, has, readChoice, report, take } from './reader.ts'
@@ -194,7 +194,7 @@ function cronFault(text: string): string | null {
 function readTimeZone(reader: Reader): string {
   const zone = take(reader, 'timezone')
   if (zone === undefined) return 'UTC'
-  if (isTimeZone(zone)) return zone as string
+  if (isTimeZone(zone)) return zone
   report(
     reader,
     'invalid_timezone',

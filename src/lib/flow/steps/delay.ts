@@ -1,14 +1,20 @@
-import { parseTime } from '#lib/time.ts'
+import { type DayRule, WEEKDAYS } from '#lib/calendar.ts'
+import { holdsTemplate } from '#lib/template-text.ts'
+import { readTime } from '#lib/time.ts'
 import type { StepBase, TemplateText } from '../elements.ts'
 import { readDuration } from '../read/duration.ts'
-import { typesOfExpression } from '../read/expression-types.ts'
+import { TIME_TYPES, typesOfExpression } from '../read/expression-types.ts'
+import { dayRule, readTimeOfDay, readTimeZone, readWeekdays } from '../read/hours.ts'
 import type { Reader } from '../read/reader.ts'
-import { at, has, readChoice, report, take } from '../read/reader.ts'
+import { at, has, readChoice, readInteger, report, take } from '../read/reader.ts'
 import { exactText, readTemplateText, readValueText } from '../read/template.ts'
 import { type DefinitionOf, USUAL } from './definition.ts'
 import { DURATION, OFFSET } from './member-schemas.ts'
 
 const IF_PAST = ['run_now', 'skip'] as const
+/** What makes a delay one that looks at clocks and days. */
+const CLOCK_NAMES = ['at', 'weekdays', 'business_days'] as const
+const MAX_BUSINESS_DAYS = 250
 
 interface DelayDuration {
   kind: 'duration'
@@ -23,24 +29,63 @@ interface DelayUntil {
   until: TemplateText
   /** Added to it; negative is before. */
   offset_ms: number
+  /** In which a time is read that does not name one; null or left out: that of the trigger or the tenant. */
+  timezone?: TemplateText | null
   /** When the time has passed already: go on at once, or end the execution (in a body: the item) here. */
   if_past: (typeof IF_PAST)[number]
 }
-export type DelayStep = StepBase<'delay', DelayDuration | DelayUntil, 'next'>
+/** Until the clocks of a zone show a time, on a day that is allowed, after a while. */
+export interface DelayClock {
+  kind: 'clock'
+  /** After which it is looked for; null: at once. With a template in it, it has to render to a duration. */
+  duration: TemplateText | null
+  /** Null when `duration` holds a template, or is null. */
+  duration_ms: number | null
+  /** Business days of the tenant that pass before; 0: none. */
+  business_days: number
+  /** `HH:MM`, or a template that renders to one; null: the time of day stays. */
+  at: TemplateText | null
+  /** An IANA name, or a template that renders to one; null: that of the trigger or the tenant. */
+  timezone: TemplateText | null
+  /** Days on which it may go on. */
+  days: DayRule
+}
+export type DelayStep = StepBase<'delay', DelayDuration | DelayUntil | DelayClock, 'next'>
 
 export const delayStep: DefinitionOf<DelayStep> = {
   ...USUAL,
   schema: {
-    description: 'Waits for a while, or until a time.',
+    description:
+      'Waits for a while, until a time, or until the clocks show a time of day on a day that is allowed.',
     properties: {
       duration: DURATION,
       until: { type: 'string', description: 'A time, or a template that renders to one.' },
       offset: OFFSET,
       if_past: { type: 'string', enum: [...IF_PAST], default: 'run_now' },
+      at: {
+        type: 'string',
+        description: 'A time of day such as `09:00`, or a template that renders to one.',
+      },
+      timezone: {
+        type: 'string',
+        description: 'An IANA name. Left out: that of the trigger, else that of the shop.',
+      },
+      weekdays: {
+        type: 'array',
+        items: { type: 'string', enum: [...WEEKDAYS] },
+        minItems: 1,
+        description: 'Days on which it may go on.',
+      },
+      business_days: {
+        type: ['integer', 'boolean'],
+        description:
+          'Days to wait on which the shop works, up to 250; `true`: it goes on only on such a day.',
+      },
     },
     examples: [
       { type: 'delay', duration: '3 days' },
       { type: 'delay', until: '{{trigger.created_at}}', offset: '72 hours', if_past: 'skip' },
+      { type: 'delay', duration: '1 day', at: '09:00', timezone: 'Europe/Berlin', weekdays: ['MON', 'TUE'] },
     ],
   },
   read: readDelay,
@@ -50,22 +95,63 @@ export const delayStep: DefinitionOf<DelayStep> = {
   causes: 'nothing',
 }
 
-function readDelay(reader: Reader): DelayDuration | DelayUntil | null {
-  const hasDuration = has(reader, 'duration')
+function readDelay(reader: Reader): DelayDuration | DelayUntil | DelayClock | null {
   const hasUntil = has(reader, 'until')
-  if (hasDuration === hasUntil) {
-    const message = hasUntil
-      ? 'Give "duration" or "until", not both.'
-      : 'Add "duration", such as "3 days", or "until", such as "{{trigger.starts_at}}".'
-    report(reader, hasUntil ? 'malformed' : 'missing_property', at(reader, 'duration'), message)
+  const clock = CLOCK_NAMES.filter((name) => has(reader, name))
+  if (hasUntil) {
+    for (const name of ['duration', ...clock]) {
+      if (has(reader, name))
+        report(reader, 'malformed', at(reader, name), `Give "${name}" or "until", not both.`)
+    }
+    return readUntil(reader)
+  }
+  if (clock.length > 0) return readClock(reader)
+  if (!has(reader, 'duration')) {
+    const message =
+      'Add "duration", such as "3 days", "at", such as "09:00", or "until", such as "{{trigger.starts_at}}".'
+    report(reader, 'missing_property', at(reader, 'duration'), message)
     return null
   }
-  return hasUntil ? readUntil(reader) : readDelayDuration(reader)
+  return readDelayDuration(reader)
+}
+
+function readClock(reader: Reader): DelayClock | null {
+  const duration = has(reader, 'duration') ? readDelayDuration(reader) : null
+  const time = readTimeOfDay(reader, 'at')
+  const timezone = readTimeZone(reader)
+  const weekdays = readWeekdays(reader)
+  const sent = take(reader, 'business_days')
+  const isCount = typeof sent === 'number'
+  const days = isCount
+    ? readInteger(reader, 'business_days', { min: 1, max: MAX_BUSINESS_DAYS, fallback: 0 })
+    : 0
+  const isBusiness = !isCount && readBusinessRule(reader, sent)
+  if (days > 0 && has(reader, 'duration')) {
+    const message = 'Give a number of "business_days" or a "duration", not both.'
+    report(reader, 'malformed', at(reader, 'business_days'), message)
+  }
+  if (has(reader, 'duration') && duration === null) return null
+  return {
+    kind: 'clock',
+    duration: duration?.duration ?? null,
+    duration_ms: duration?.duration_ms ?? null,
+    business_days: days,
+    at: time,
+    timezone,
+    days: dayRule(weekdays, isBusiness),
+  }
+}
+
+function readBusinessRule(reader: Reader, sent: unknown): boolean {
+  if (sent === undefined || typeof sent === 'boolean') return sent === true
+  const message = 'Give "business_days" a whole number of days to wait, or true to go on only on such a day.'
+  report(reader, 'invalid_value', at(reader, 'business_days'), message)
+  return false
 }
 
 function readDelayDuration(reader: Reader): DelayDuration | null {
   const sent = take(reader, 'duration')
-  if (typeof sent === 'string' && sent.includes('{{')) {
+  if (holdsTemplate(sent)) {
     const duration = readTemplateText(reader, 'duration')
     return duration === null ? null : { kind: 'duration', duration, duration_ms: null }
   }
@@ -81,9 +167,10 @@ function readDelayDuration(reader: Reader): DelayDuration | null {
 function readUntil(reader: Reader): DelayUntil | null {
   const until = readValueText(reader, 'until')
   const offsetMs = readDuration(reader, 'offset', { isOffset: true }) ?? 0
+  const timezone = readTimeZone(reader)
   const ifPast = readChoice(reader, 'if_past', IF_PAST, 'run_now')
   if (until === null) return null
-  if (!until.includes('{{') && parseTime(until) === null) {
+  if (!holdsTemplate(until) && readTime(until) === null) {
     const message = 'Give "until" a time: "{{trigger.starts_at}}" or "2026-12-24T18:00:00Z".'
     report(reader, 'invalid_time', at(reader, 'until'), message)
   }
@@ -91,10 +178,16 @@ function readUntil(reader: Reader): DelayUntil | null {
   if (exact) {
     reader.compilation.typeChecks.push(() => {
       const types = typesOfExpression(reader, exact)
-      if (!types || types.has('string')) return
+      if (!types || TIME_TYPES.some((type) => types.has(type))) return
       const message = `Give "until" a time: {{${exact.source.slice(0, 80)}}} is ${[...types].join(' or ')}.`
       report(reader, 'wrong_type', at(reader, 'until'), message)
     })
   }
-  return { kind: 'until', until, offset_ms: offsetMs, if_past: ifPast }
+  return {
+    kind: 'until',
+    until,
+    offset_ms: offsetMs,
+    ...(timezone !== null && { timezone }),
+    if_past: ifPast,
+  }
 }

@@ -1,10 +1,20 @@
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
-import type { ActionConfig, MessageChannel, StepBase, TemplateText } from '../elements.ts'
-import { MESSAGE_CHANNELS } from '../elements.ts'
+import type { ActionConfig, MessageChannel, MessageFormat, StepBase, TemplateText } from '../elements.ts'
+import { MESSAGE_CHANNELS, MESSAGE_FORMATS } from '../elements.ts'
 import type { Parts } from '../read/message-send.ts'
 import { isBlank, messageAction, readSendWith, resolveSender, sendConfig } from '../read/message-send.ts'
 import type { Reader } from '../read/reader.ts'
-import { at, createReader, finish, readInteger, report, take } from '../read/reader.ts'
+import {
+  at,
+  createReader,
+  finish,
+  has,
+  readBoolean,
+  readChoice,
+  readInteger,
+  report,
+  take,
+} from '../read/reader.ts'
 import { readTemplateText, readValueText } from '../read/template.ts'
 import { suggest } from '../suggest.ts'
 import { NO_REFERENCES, type DefinitionOf, USUAL } from './definition.ts'
@@ -27,6 +37,10 @@ interface MessageConfig {
   subject: TemplateText | null
   /** With `ai`, what is sent when it cannot be asked or gives no usable answer. */
   body: TemplateText
+  /** In HTML, values are escaped. Left out: text. */
+  format?: MessageFormat
+  /** It is held back during the tenant's quiet hours. */
+  respect_quiet_hours?: true
   ai: MessagePrompt | null
   /** What sends it. In its input the finished message is the step's own output. */
   send_with: ActionConfig
@@ -42,6 +56,12 @@ export const messageStep: DefinitionOf<MessageStep> = {
       to: { type: 'string', description: 'A template or path. A notification without it is for everybody.' },
       subject: { type: 'string', description: 'Of an email or a notification.' },
       body: { type: 'string', description: 'With `ai`, what is sent when no AI can be asked.' },
+      format: { type: 'string', enum: [...MESSAGE_FORMATS], default: 'text', description: 'Of an email.' },
+      respect_quiet_hours: {
+        type: 'boolean',
+        default: false,
+        description: 'It is held back during the shop’s quiet hours.',
+      },
       ai: {
         type: 'object',
         properties: {
@@ -101,6 +121,8 @@ function readMessage(reader: Reader): MessageConfig | null {
     subject: readTemplateText(reader, 'subject'),
     body: readTemplateText(reader, 'body'),
   }
+  const format = readFormat(reader, channel)
+  const respectsQuietHours = readBoolean(reader, 'respect_quiet_hours', false)
   const prompt = readPrompt(reader)
   const sendWith = readSendWith(reader)
   if (channel === null) return null
@@ -120,9 +142,18 @@ function readMessage(reader: Reader): MessageConfig | null {
   if (lacksRecipient || sendWith === null) return null
   const action = resolveSender(reader, sendWith, channel)
   if (action === null) return null
-  const config = sendConfig(reader, sendWith, action, channel, parts)
+  const config = sendConfig(reader, sendWith, action, { channel, format }, parts)
   const { to, subject, body } = parts
-  return { channel, to, subject, body, ai: prompt, send_with: config }
+  return {
+    channel,
+    to,
+    subject,
+    body,
+    ...(format !== null && { format }),
+    ...(respectsQuietHours && { respect_quiet_hours: true }),
+    ai: prompt,
+    send_with: config,
+  }
 }
 
 function readChannel(reader: Reader): MessageChannel | null {
@@ -134,6 +165,15 @@ function readChannel(reader: Reader): MessageChannel | null {
   const code = sent === undefined ? 'missing_property' : 'invalid_value'
   const message = `Give "channel" one of ${MESSAGE_CHANNELS.join(', ')}.${hint}`
   report(reader, code, at(reader, 'channel'), message)
+  return null
+}
+
+/** Null: left out, which is text as well, in whatever field the action has for it. */
+function readFormat(reader: Reader, channel: MessageChannel | null): MessageFormat | null {
+  if (!has(reader, 'format')) return null
+  const format = readChoice(reader, 'format', MESSAGE_FORMATS, 'text')
+  if (format === 'text' || channel === 'email' || channel === null) return format
+  report(reader, 'invalid_value', at(reader, 'format'), 'Remove "format": only an email can be HTML.')
   return null
 }
 

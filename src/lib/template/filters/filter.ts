@@ -1,15 +1,28 @@
-import { LRUCache } from 'lru-cache'
 import { Buffer } from 'node:buffer'
 import { digitsOf, numberOf } from '#lib/json/raw-number.ts'
-import { parseDuration, parseTime } from '#lib/time.ts'
+import { parsePath } from '#lib/json/path.ts'
+import { parseDuration, readTime } from '#lib/time.ts'
+import { isTimeZone } from '#lib/time-zone.ts'
 import { valueTypeOf } from '#lib/json/value-type.ts'
 
-/** `time` is text that holds an ISO 8601 date or time; `scalar` is text, a number or a boolean. */
+/** `time` is text that holds an ISO 8601 date or time, or seconds or milliseconds since 1970; `scalar` is text, a number or a boolean. */
 export type FilterType = 'any' | 'text' | 'scalar' | 'number' | 'time' | 'list' | 'object'
 
-/** `decimal` is a number or text such as "129.95"; `duration` may be negative: "-24 hours". */
+/** `decimal` is a number or text such as "129.95"; `position` counts from the end if it is negative; `duration` may be negative: "-24 hours". */
 export type ArgumentType =
-  'any' | 'text' | 'search' | 'decimal' | 'count' | 'duration' | 'format' | 'zone' | 'currency' | 'locale'
+  | 'any'
+  | 'text'
+  | 'search'
+  | 'decimal'
+  | 'count'
+  | 'position'
+  | 'list'
+  | 'path'
+  | 'duration'
+  | 'format'
+  | 'zone'
+  | 'currency'
+  | 'locale'
 
 export interface FilterArgument {
   readonly name: string
@@ -22,6 +35,8 @@ export interface FilterContext {
   readonly maxChars: number
   /** Is told about work in proportion to values; throws when a rendering does too much of it. */
   readonly spend: (steps: number) => void
+  /** Of times that have none themselves, and in which times are written. */
+  readonly zone: string
 }
 
 export interface FilterDefinition {
@@ -36,6 +51,11 @@ export interface FilterDefinition {
   readonly example: { readonly template: string; readonly trigger: unknown; readonly result: unknown }
   /** Gets what fits `input` and `args`; arguments left out are undefined. Throws TemplateFailure. */
   readonly apply: (value: never, args: never, context: FilterContext) => unknown
+}
+
+/** A row of the table of filters, as it is written. */
+export type FilterSpec = Omit<FilterDefinition, 'name' | 'example'> & {
+  example: readonly [template: string, trigger: unknown, result: unknown]
 }
 
 /** A rendering that cannot go on: the message tells the author of the template why, without any value. */
@@ -61,6 +81,15 @@ const ARGUMENTS: Readonly<Record<ArgumentType, { expected: string; fits: (value:
   count: {
     expected: `a whole number from 0 to ${MAX_COUNT}`,
     fits: (value) => isCount(numberOf(value)),
+  },
+  position: {
+    expected: `a whole number from -${MAX_COUNT} to ${MAX_COUNT}`,
+    fits: (value) => isCount(Math.abs(numberOf(value) ?? Number.NaN)),
+  },
+  list: { expected: 'a list', fits: Array.isArray },
+  path: {
+    expected: 'a path such as "price" or "product.name"',
+    fits: (value) => typeof value === 'string' && parsePath(value) !== null,
   },
   duration: {
     expected: 'a duration of at most 366 days such as "3 days" or "-24 hours"',
@@ -94,7 +123,7 @@ export function isFilterInput(value: unknown, types: readonly FilterType[]): boo
       case 'number':
         return isDecimal(value)
       case 'time':
-        return typeof value === 'string' && parseTime(value) !== null
+        return readTime(value) !== null
       default:
         return valueTypeOf(value) === type
     }
@@ -112,23 +141,6 @@ export function parseSignedDuration(text: string): number | null {
   const sign = trimmed.startsWith('-') ? -1 : 1
   const ms = parseDuration(trimmed.replace(/^[+-] ?/, ''))
   return ms === null ? null : sign * ms
-}
-
-/** Names that were found to be zones: there are some 600, and asking for one takes 100 µs. */
-const MAX_KNOWN_ZONES = 1000
-const knownZones = new LRUCache<string, true>({ max: MAX_KNOWN_ZONES })
-
-export function isTimeZone(value: unknown): boolean {
-  if (typeof value !== 'string' || value.length > 64 || !/^[A-Za-z]/.test(value)) return false
-  if (knownZones.get(value) === true) return true
-  try {
-    new Intl.DateTimeFormat('en-US', { timeZone: value })
-  } catch {
-    return false
-  }
-  // Names are taken in any case: without a bound, the same zone could be written in a million ways.
-  knownZones.set(value, true)
-  return true
 }
 
 /** JSON text of a value, at most `maxBytes` long. */

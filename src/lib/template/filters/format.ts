@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
-import { parseTime } from '#lib/time.ts'
+import { isDateOnly, needsTimeZone, parseTime, readTime } from '#lib/time.ts'
+import { isAtHand, wallTime } from '#lib/time-zone.ts'
 import { TemplateFailure } from './filter.ts'
 import { decimalText } from './number.ts'
 
@@ -7,6 +8,7 @@ import { decimalText } from './number.ts'
 const MAX_CACHED = 50
 const MAX_TIME_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 const MIN_TIME_MS = parseTime('0001-01-01') ?? 0
+const DAY_MS = 86_400_000
 
 const zones = new LRUCache<string, Intl.DateTimeFormat>({ max: MAX_CACHED })
 const currencies = new LRUCache<string, Intl.NumberFormat>({ max: MAX_CACHED })
@@ -62,10 +64,23 @@ type Spend = (steps: number) => void
 /** Of a zone or a language that is not at hand, in characters' worth of work: up to 200 µs. */
 const NEW_FORMAT_COST = 40_000
 
-/** `strftime` in a zone, with English names: `%d.%m.%Y %H:%M`, `%A, %B %-d`. Unknown directives are a failure. */
-export function formatTime(time: string, format: string, zone: string, spend: Spend): string {
-  const at = new Date(parseTime(time) ?? Number.NaN)
-  const fields = zone === 'UTC' ? utcFields(at) : zoneFields(at, zone, spend)
+/** To read a clock of a zone that is at hand, and to look for the moment at which one shows something. */
+const CLOCK_COST = 4000
+
+/**
+ * `strftime` in a zone, with English names: `%d.%m.%Y %H:%M`, `%A, %B %-d`. Unknown directives are a failure. A date
+ * is that day in every zone.
+ *
+ * @param own zone of a time that does not name one
+ */
+export function formatTime(
+  time: unknown,
+  format: string,
+  { zone, own, spend }: { zone: string; own: string; spend: Spend },
+): string {
+  const isDay = isDateOnly(time)
+  const at = new Date(momentOf(time, isDay ? 'UTC' : own, spend))
+  const fields = isDay || zone === 'UTC' ? utcFields(at) : zoneFields(at, zone, spend)
   return format.replace(DIRECTIVE, (directive, dash: string, letter: string) => {
     const text = Object.hasOwn(DIRECTIVES, letter) ? DIRECTIVES[letter]?.(fields, at) : undefined
     if (text === undefined) throw new TemplateFailure(`uses ${directive}, which is no part of a date format`)
@@ -81,13 +96,40 @@ export function unknownDirective(format: string): string | null {
   return null
 }
 
-/** The time so much later, in UTC. */
-export function shiftTime(time: string, ms: number): string {
-  const shifted = (parseTime(time) ?? Number.NaN) + ms
+/** The time so much later, in UTC; a date that is moved by whole days is a date. */
+export function shiftTime(time: unknown, ms: number, zone: string, spend: Spend): string {
+  const isDay = isDateOnly(time) && ms % DAY_MS === 0
+  const shifted = momentOf(time, isDay ? 'UTC' : zone, spend) + ms
   if (!(shifted >= MIN_TIME_MS && shifted <= MAX_TIME_MS)) {
     throw new TemplateFailure('leaves the years 1 to 9999')
   }
-  return new Date(shifted).toISOString()
+  const text = new Date(shifted).toISOString()
+  return isDay ? text.slice(0, 'yyyy-mm-dd'.length) : text
+}
+
+/** `2026-07-04T14:30:00+01:00`: the time by the clocks of a zone. A date stays one. */
+export function timeInZone(
+  time: unknown,
+  zone: string,
+  { own, spend }: { own: string; spend: Spend },
+): string {
+  if (isDateOnly(time)) return time
+  const ms = momentOf(time, own, spend)
+  spend(isAtHand(zone) ? CLOCK_COST : NEW_FORMAT_COST)
+  const wall = wallTime(ms, zone)
+  const [text = '', fraction = ''] = new Date(wall).toISOString().slice(0, -1).split('.')
+  const minutes = Math.round((wall - ms) / 60_000)
+  const [hour, minute] = [Math.trunc(Math.abs(minutes) / 60), Math.abs(minutes) % 60].map(twoDigits)
+  return `${text}${fraction === '000' ? '' : `.${fraction}`}${minutes < 0 ? '-' : '+'}${hour ?? ''}:${minute ?? ''}`
+}
+
+function twoDigits(number: number): string {
+  return String(number).padStart(2, '0')
+}
+
+function momentOf(time: unknown, zone: string, spend: Spend): number {
+  if (zone !== 'UTC' && needsTimeZone(time)) spend(isAtHand(zone) ? CLOCK_COST : NEW_FORMAT_COST)
+  return readTime(time, zone) ?? Number.NaN
 }
 
 /** `€1,299.95`, or as another language writes it. */

@@ -1,4 +1,4 @@
-import type { FilterContext, FilterDefinition } from './filter.ts'
+import type { FilterContext, FilterDefinition, FilterSpec } from './filter.ts'
 import {
   argumentFault,
   boundedJson,
@@ -7,9 +7,20 @@ import {
   scalarText,
   TemplateFailure,
 } from './filter.ts'
-import { formatMoney, formatTime, shiftTime } from './format.ts'
+import { formatMoney, formatTime, shiftTime, timeInZone } from './format.ts'
+import { LIST_FILTERS } from './list.ts'
 import { addNumbers, divideNumbers, multiplyNumbers, roundNumber, subtractNumbers } from './number.ts'
-import { countCharacters, firstCharacter, join, lastCharacter, replaceAll, split, truncate } from './text.ts'
+import {
+  countCharacters,
+  escapeHtml,
+  firstCharacter,
+  join,
+  lastCharacter,
+  replaceAll,
+  split,
+  stripHtml,
+  truncate,
+} from './text.ts'
 import { valueTypeOf } from '#lib/json/value-type.ts'
 
 /** What `split` makes at most: more is no list that a person meant. */
@@ -18,19 +29,6 @@ const MAX_ROUND_DIGITS = 12
 /** In characters' worth of work, 5 ns each: 10 µs to write a time or an amount, 3 µs to calculate with 400 digits. */
 const FORMAT_COST = 2000
 const ARITHMETIC_COST = 600
-/** `&` comes first: the others bring more of it. */
-const HTML_ESCAPES = [
-  ['&', '&amp;'],
-  ['<', '&lt;'],
-  ['>', '&gt;'],
-  ['"', '&quot;'],
-  ["'", '&#39;'],
-] as const
-
-type FilterSpec = Omit<FilterDefinition, 'name' | 'example'> & {
-  example: readonly [template: string, trigger: unknown, result: unknown]
-}
-
 const SPECS: Readonly<Record<string, FilterSpec>> = {
   default: {
     input: ['any'],
@@ -142,6 +140,7 @@ const SPECS: Readonly<Record<string, FilterSpec>> = {
     example: ['{{trigger.name | split: " " | last}}', { name: 'Ana Sousa' }, 'Sousa'],
     apply: (value: string | unknown[]) => (typeof value === 'string' ? lastCharacter(value) : value.at(-1)),
   },
+  ...LIST_FILTERS,
   size: {
     input: ['list', 'text', 'object'],
     args: [],
@@ -210,32 +209,59 @@ const SPECS: Readonly<Record<string, FilterSpec>> = {
     ],
     returns: 'text',
     description:
-      'A time in a format (default "%Y-%m-%d") and a time zone (default UTC). %Y %y %m %d %e %H %I %M %S %L %p %A %a %B %b %F %T %R %z %s; %-d is without its zero.',
+      'A time in a format (default "%Y-%m-%d") and a time zone (default the shop\'s, which is UTC if it has none). A date is that day in every zone. %Y %y %m %d %e %H %I %M %S %L %p %A %a %B %b %F %T %R %z %s; %-d is without its zero.',
     example: [
       '{{trigger.starts_at | date: "%A %-d %B, %H:%M", "Europe/Lisbon"}}',
       { starts_at: '2026-07-04T13:30:00Z' },
       'Saturday 4 July, 14:30',
     ],
     apply: (
-      time: string,
-      [format = '%Y-%m-%d', zone = 'UTC']: [string?, string?],
-      { spend }: FilterContext,
+      time: unknown,
+      [format = '%Y-%m-%d', zone]: [string?, string?],
+      { zone: own, spend }: FilterContext,
     ) => {
       spend(FORMAT_COST)
-      return formatTime(time, format, zone, spend)
+      return formatTime(time, format, { zone: zone ?? own, own, spend })
     },
   },
   add: {
     input: ['time'],
     args: [{ name: 'duration', type: 'duration' }],
     returns: 'time',
-    description: 'A time so much later, or earlier with a minus, in UTC.',
+    description:
+      'A time so much later, or earlier with a minus, in UTC. A date that is moved by whole days stays a date.',
     example: [
       '{{trigger.starts_at | add: "-24 hours"}}',
       { starts_at: '2026-07-04T13:30:00Z' },
       '2026-07-03T13:30:00.000Z',
     ],
-    apply: (time: string, [duration]: [string]) => shiftTime(time, parseSignedDuration(duration) ?? 0),
+    apply: (time: unknown, [duration]: [string], { zone, spend }: FilterContext) =>
+      shiftTime(time, parseSignedDuration(duration) ?? 0, zone, spend),
+  },
+  in_zone: {
+    input: ['time'],
+    args: [{ name: 'zone', type: 'zone', optional: true }],
+    returns: 'time',
+    description:
+      "The time by the clocks of a time zone (default the shop's), with its distance from UTC. A date stays one.",
+    example: [
+      '{{trigger.starts_at | in_zone: "Europe/Lisbon"}}',
+      { starts_at: '2026-07-04T13:30:00Z' },
+      '2026-07-04T14:30:00+01:00',
+    ],
+    apply: (time: unknown, [zone]: [string?], { zone: own, spend }: FilterContext) =>
+      timeInZone(time, zone ?? own, { own, spend }),
+  },
+  to_text: {
+    input: ['any'],
+    args: [],
+    returns: 'text',
+    description: 'The value as text: numbers with the digits that they came with, lists and objects as JSON.',
+    example: ['{{trigger.number | to_text}}', { number: 42 }, '42'],
+    apply: (value: unknown, _args: [], context: FilterContext) => {
+      const type = valueTypeOf(value)
+      return type === 'list' || type === 'object' ? boundedJson(value, context) : scalarText(value)
+    },
   },
   json: {
     input: ['any'],
@@ -293,9 +319,26 @@ const SPECS: Readonly<Record<string, FilterSpec>> = {
     returns: 'text',
     description: 'Fit for HTML: & < > " and \' are escaped.',
     example: ['<p>{{trigger.note | escape}}</p>', { note: '5 < 6' }, '<p>5 &lt; 6</p>'],
-    apply: textFilter((text) =>
-      HTML_ESCAPES.reduce((escaped, [char, entity]) => escaped.replaceAll(char, entity), text),
-    ),
+    apply: textFilter((text) => escapeHtml(text)),
+  },
+  raw: {
+    input: ['any'],
+    args: [],
+    returns: 'same',
+    description:
+      'As the last filter in a message whose format is html: the value is markup and stands as it is. Only for what ' +
+      'nobody else can write. Elsewhere it changes nothing.',
+    example: ['{{trigger.banner | raw}}', { banner: '<b>Sale</b>' }, '<b>Sale</b>'],
+    apply: (value: unknown) => value,
+  },
+  strip_html: {
+    input: ['scalar'],
+    args: [],
+    returns: 'text',
+    description:
+      'The text that HTML shows: without tags, comments, scripts and styles, a line for each break. It is text, not HTML.',
+    example: ['{{trigger.note | strip_html}}', { note: '<p>5 &lt; <b>6</b></p>' }, '5 < 6\n'],
+    apply: textFilter((text) => stripHtml(text)),
   },
 }
 

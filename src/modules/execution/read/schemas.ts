@@ -13,7 +13,7 @@ const EXECUTION_STATUSES = [
 ] as const
 const TRIGGER_KINDS = ['event', 'schedule', 'manual', 'webhook'] as const
 const STEP_STATUSES = ['succeeded', 'failed', 'skipped', 'simulated'] as const
-const WAIT_REASONS = ['delay', 'event', 'retry', 'completion'] as const
+const WAIT_REASONS = ['delay', 'event', 'retry', 'completion', 'hours'] as const
 
 /** Steps that one answer holds at most. */
 const STEPS_PAGE_MAX = 500

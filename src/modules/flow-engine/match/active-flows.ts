@@ -169,13 +169,12 @@ export function cancelShapes(flows: readonly ActiveFlow[]): { event: string; pat
 export function isTriggered(
   flow: ActiveFlow,
   { event, isOwn }: { event: EventScope; isOwn: boolean },
-  tenantId: string,
-  now: Date,
+  { tenantId, zone, now }: { tenantId: string; zone: string; now: Date },
   share: StepBudget,
 ): Verdict | string {
   const { program, id: flowId, version } = flow
   const scope = (): FlowScope =>
-    startScope({ tenantId, flowId, version, program, data: event.data, event, now }, '')
+    startScope({ tenantId, flowId, version, program, data: event.data, event, zone, now }, '')
   share.take(TRIGGER_STEPS)
   let isUndecided = false
   let mismatch: string | null = null

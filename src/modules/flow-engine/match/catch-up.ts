@@ -53,7 +53,7 @@ export async function takeUpMissed(
       await leaveMissed(trx, tenantId, row.id, { reason: why ?? 'not_active', error: null })
       continue
     }
-    if (await takeUp(trx, tenantId, row, flow, { now, onCancelled })) {
+    if (await takeUp(trx, tenantId, row, flow, { cursor, now, onCancelled })) {
       started.set(flow.id, (started.get(flow.id) ?? 0) + 1)
       queued.set(row.trigger_kind, (queued.get(row.trigger_kind) ?? 0) + 1)
     }
@@ -68,7 +68,7 @@ async function takeUp(
   tenantId: string,
   row: MissedRow,
   flow: ActiveFlow,
-  { now, onCancelled }: Pick<Matching, 'now' | 'onCancelled'>,
+  { cursor, now, onCancelled }: Omit<Matching, 'flows'>,
 ): Promise<boolean> {
   const { id } = row
   const { program, version } = flow
@@ -80,6 +80,7 @@ async function takeUp(
     kind: row.trigger_kind,
     data: row.trigger.data,
     event: row.trigger.event,
+    zone: cursor.zone,
     startKey: row.start_key,
     causationDepth: row.causation_depth,
     refused: null,

@@ -15,6 +15,8 @@ export interface FlowCursor {
   waits: { event: FeedKey; after: string } | null
   /** There are missed starts to take up, before anything newer starts. */
   hasCatchUp: boolean
+  /** Time zone of the tenant. */
+  zone: string
   /** The database's clock. */
   now: Date
 }
@@ -49,9 +51,11 @@ export async function lockCursor(
     waits_event_id: string | null
     waits_after: string | null
     catch_up: boolean
+    zone: string | null
     now: Date
   }>`select position::text, event_id, flows_version, halted_at, waits_position::text, waits_event_id, waits_after,
-       catch_up, clock_timestamp() as now
+       catch_up, clock_timestamp() as now,
+       (select calendar ->> 'time_zone' from tenants where id = tenant_id) as zone
      from flow_cursors where tenant_id = ${tenantId}`.execute(trx)
   const [row] = rows
   return (
@@ -64,6 +68,7 @@ export async function lockCursor(
           ? null
           : { event: { position: row.waits_position, id: row.waits_event_id }, after: row.waits_after },
       hasCatchUp: row.catch_up,
+      zone: row.zone ?? 'UTC',
       now: row.now,
     }
   )

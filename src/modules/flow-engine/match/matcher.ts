@@ -208,6 +208,7 @@ export class Matcher {
     const turn = new Turn(trx, this.#ctx, this.#repeats, {
       tenantId,
       byType,
+      zone: cursor.zone,
       isHalted: cursor.isHalted,
       shapes,
       waits: cursor.waits,
@@ -259,6 +260,7 @@ export class Matcher {
     const turn = new Turn(trx, this.#ctx, this.#repeats, {
       tenantId,
       byType,
+      zone: cursor.zone,
       isHalted: cursor.isHalted,
       shapes: await loadShapes(trx, tenantId, cancelShapes(flows)),
       waits: waitsAfter === null ? null : { event: { position: '', id: eventId }, after: waitsAfter },

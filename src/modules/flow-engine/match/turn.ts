@@ -61,6 +61,8 @@ export interface Matching {
   tenantId: string
   byType: ReadonlyMap<string, Triggered>
   isHalted: boolean
+  /** Time zone of the tenant. */
+  zone: string
   /** Path lists, by event type, by which waiting executions look for their events. */
   shapes: ReadonlyMap<string, readonly string[]>
   /** Where the turn before ended among an event's waits. */
@@ -170,11 +172,11 @@ export class Turn {
     coming: { event: EventScope; isOwn: boolean },
     { on, off }: Triggered,
   ): Map<ActiveFlow, StartRequest['refused']> {
-    const { tenantId, isHalted, now } = this.#by
+    const { isHalted } = this.#by
     const budget = new StepBudget(EVENT_STEPS)
     const mismatched = new Map<ActiveFlow, StartRequest['refused']>()
     const decide = (flow: ActiveFlow, share: StepBudget): Verdict => {
-      const verdict = isTriggered(flow, coming, tenantId, now, share)
+      const verdict = isTriggered(flow, coming, this.#by, share)
       if (typeof verdict !== 'string') return verdict
       if (flow.off === null && !isHalted) {
         mismatched.set(flow, { reason: 'filter_mismatch', message: verdict })
@@ -197,7 +199,7 @@ export class Turn {
   }
 
   async #start(coming: Coming, flow: ActiveFlow, refusal: StartRequest['refused']): Promise<void> {
-    const { tenantId, isHalted, now } = this.#by
+    const { tenantId, isHalted, zone, now } = this.#by
     const { row, event, minute } = coming
     const missed = flow.off ?? (isHalted ? 'halted' : null)
     if (missed === null && refusal === null) this.#noteRepeat(coming, flow)
@@ -214,6 +216,7 @@ export class Turn {
       kind: 'event',
       data: event.data,
       event,
+      zone,
       causationDepth: row.causation_depth,
       refused: stopped ?? (isFull ? WAITING_EXECUTIONS : null),
       now,
@@ -248,8 +251,8 @@ export class Turn {
     const { id, program } = flow
     if (!flow.mayCause || this.#noted.has(id)) return
     this.#noted.add(id)
-    const { tenantId, now } = this.#by
-    if (!this.#repeats.note(id, event, keyOf(flow, event, tenantId, now), cameAt.getTime())) return
+    const { tenantId } = this.#by
+    if (!this.#repeats.note(id, event, keyOf(flow, event, this.#by), cameAt.getTime())) return
     this.#repeating.add(id)
     this.#ctx.log.warn({ tenant_id: tenantId, flow: program.flowName }, 'a flow starts again and again')
   }
@@ -286,11 +289,12 @@ export class Turn {
 }
 
 /** By what starts belong together, if the flow says so and it comes out. */
-function keyOf(flow: ActiveFlow, event: EventScope, tenantId: string, now: Date): string | null {
+function keyOf(flow: ActiveFlow, event: EventScope, by: Matching): string | null {
   const { id: flowId, version, program } = flow
+  const { tenantId, zone, now } = by
   if (program.flow.settings.enrolment.key === null) return null
   try {
-    const scope = startScope({ tenantId, flowId, version, program, data: event.data, event, now }, '')
+    const scope = startScope({ tenantId, flowId, version, program, data: event.data, event, zone, now }, '')
     return enrolmentKey(program, scope, now)
   } catch (error) {
     if (error instanceof StepError) return null

@@ -2,8 +2,10 @@ import { type Condition, type ConditionContext, evaluateCondition } from '#lib/c
 import { earlierValue } from '#lib/condition/earlier-value.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import { matchPattern } from '#lib/condition/pattern.ts'
+import { readPath } from '#lib/json/path.ts'
 import type { StepBudget } from '#lib/step-budget.ts'
-import { renderTemplate, renderUrl, type TemplateNode } from '#lib/template/index.ts'
+import { isTimeZone } from '#lib/time-zone.ts'
+import { renderHtml, renderTemplate, renderUrl, type TemplateNode } from '#lib/template/index.ts'
 
 /** Whoever has the compiled forms of a flow's templates. */
 export interface Templates {
@@ -27,7 +29,7 @@ export function render(
   now: Date,
   budget?: StepBudget,
 ): unknown {
-  const rendered = renderTemplate(program.template(tree), scope, { now, budget })
+  const rendered = renderTemplate(program.template(tree), scope, { now, budget, zone: zoneOf(scope) })
   if ('error' in rendered)
     throw new StepError('template_error', `${rendered.error.path || '/'}: ${rendered.error.message}`)
   return rendered.value
@@ -35,9 +37,31 @@ export function render(
 
 /** A URL whose values are segments of its path or parts of its query. @throws {StepError} */
 export function renderUrlText(program: Templates, url: string, scope: Partial<FlowScope>, now: Date): string {
-  const rendered = renderUrl(program.template(url), scope, { now })
+  const rendered = renderUrl(program.template(url), scope, { now, zone: zoneOf(scope) })
   if ('error' in rendered) throw new StepError('template_error', rendered.error.message)
   return rendered.url
+}
+
+/** An HTML text, in which values are text. @throws {StepError} `template_error` */
+export function renderHtmlText(
+  program: Templates,
+  text: string,
+  scope: Partial<FlowScope>,
+  now: Date,
+): string {
+  const rendered = renderHtml(program.template(text), scope, { now, zone: zoneOf(scope) })
+  if ('error' in rendered) throw new StepError('template_error', `/: ${rendered.error.message}`)
+  return String(rendered.value)
+}
+
+/** In which times are read that do not name one: that of the trigger's data, else the tenant's. */
+export function zoneOf({ zone, trigger, tenant }: Partial<FlowScope>): string {
+  return zone ?? ownZone(trigger) ?? tenant?.time_zone ?? 'UTC'
+}
+
+function ownZone(data: unknown): string | null {
+  const zone = readPath(data, ['time_zone']) ?? readPath(data, ['timezone'])
+  return isTimeZone(zone) ? zone : null
 }
 
 export function renderText(program: Templates, text: string, scope: Partial<FlowScope>, now: Date): string {
@@ -69,6 +93,7 @@ export function test(
   }
   const { result, notes, exhausted } = evaluateCondition(filled, scope, {
     now,
+    zone: zoneOf(scope),
     budget,
     ...comparison,
     matchPattern,

@@ -1,7 +1,9 @@
+import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { FLUSHED, nextToken } from '#db/fence.ts'
-import type { TriggerKind } from '#db/schema.ts'
+import type { DB, TriggerKind } from '#db/schema.ts'
 import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
+import type { Calendar } from '#lib/calendar.ts'
 import type { ExecutionState } from './state.ts'
 
 /**
@@ -30,6 +32,8 @@ export interface ClaimedExecution {
   /** When it was first taken up: the same for whoever takes it up again. */
   started_at_ms: number
   now_ms: number
+  /** Of the tenant, as it was when the execution was taken up; null: nothing was set. */
+  calendar: Partial<Calendar> | null
   /** Seconds from when it was due. */
   lag_s: number
   /** Of JSON: what started it and where it stands. */
@@ -76,7 +80,7 @@ with recursive clock as (
     select tenant_id, due_at from automation_executions
     where due_at is not null and tenant_id > everybody.tenant_id order by tenant_id, due_at limit 1
   ) next
-), tenants as (
+), owners as (
   select tenant_id, min(due_at) as due_at from first_due, backlog where not backlog.is_long group by tenant_id
   union all
   select tenant_id, due_at from everybody
@@ -85,20 +89,20 @@ with recursive clock as (
     select due_at from automation_executions where tenant_id = named.id and due_at is not null order by due_at limit 1
   ) first
 ), ready as (
-  select tenants.tenant_id,
+  select owners.tenant_id,
     least(${TENANT_MAX_RUNNING} - coalesce(busy.count, 0), greatest(1, $1::bigint / count(*) over ())) as capacity,
     (select next.received_at from flow_cursors c cross join lateral (
        select received_at from events where tenant_id = c.tenant_id and (position, id) > (c.position, c.event_id)
        order by position, id limit 1
-     ) next where c.tenant_id = tenants.tenant_id) as unmatched_since
-  from clock, tenants left join unnest($5::uuid[], $6::int[]) as busy (tenant_id, count) using (tenant_id)
-  where tenants.due_at <= clock.now and coalesce(busy.count, 0) < ${TENANT_MAX_RUNNING}
+     ) next where c.tenant_id = owners.tenant_id) as unmatched_since
+  from clock, owners left join unnest($5::uuid[], $6::int[]) as busy (tenant_id, count) using (tenant_id)
+  where owners.due_at <= clock.now and coalesce(busy.count, 0) < ${TENANT_MAX_RUNNING}
     and not exists (
-      select from flow_cursors c where c.tenant_id = tenants.tenant_id and c.halted_at is not null)
+      select from flow_cursors c where c.tenant_id = owners.tenant_id and c.halted_at is not null)
     -- Scalars here and below, as an exists may be answered by reading everybody's rows.
-    and (select true from automation_executions e where e.tenant_id = tenants.tenant_id and e.due_at <= clock.now
+    and (select true from automation_executions e where e.tenant_id = owners.tenant_id and e.due_at <= clock.now
       and e.schema_version <= ${FLOW_SCHEMA_VERSION} limit 1)
-  order by tenants.due_at limit $1::bigint
+  order by owners.due_at limit $1::bigint
 ), due as (
   select chosen.*, extract(epoch from clock.now - chosen.due_at)::float8 as lag_s
   from ready, clock, lateral (
@@ -127,6 +131,7 @@ set status = 'running', reason = null, lease_token = ${nextToken('e.lease_token'
 from taken where e.tenant_id = taken.tenant_id and e.id = taken.id
 returning e.tenant_id, e.id, e.flow_id, e.version, e.trigger_kind, e.trigger, e.event_id, e.state, e.lease_token,
   e.causation_depth, e.step_count, e.received, e.held_by, taken.status = 'running' as was_running, taken.lag_s, taken.bytes,
+  (select calendar from tenants where tenants.id = e.tenant_id) as calendar,
   (extract(epoch from e.expires_at) * 1000)::float8 as expires_at_ms,
   (extract(epoch from e.created_at) * 1000)::float8 as created_at_ms,
   floor(extract(epoch from e.started_at) * 1000)::float8 as started_at_ms,
@@ -187,4 +192,10 @@ export async function renewExecutions(
       now,
     ],
   })
+}
+
+/** When the tenant is awake; null: nothing was set. */
+export async function findCalendar(db: Kysely<DB>, tenantId: string): Promise<ClaimedExecution['calendar']> {
+  const row = await db.selectFrom('tenants').select('calendar').where('id', '=', tenantId).executeTakeFirst()
+  return row?.calendar ?? null
 }

@@ -12,6 +12,7 @@ import {
 import { compileTemplateTree, type TemplateNode } from '#lib/template/index.ts'
 import { selectValues } from '#modules/variable/index.ts'
 import { flowNewer, flowOutdated } from '../errors.ts'
+import { StepError } from './evaluate.ts'
 import { findStored } from './program-repository.ts'
 
 /** A published version, ready to run: its templates are compiled once, not for every execution. */
@@ -51,13 +52,16 @@ export class Program {
     return step
   }
 
-  /** The compiled form of a tree that stands in the flow. The compiler accepted it before it was published. */
+  /**
+   * The compiled form of a tree that stands in the flow. The compiler accepted it before it was published, but that
+   * may have been another release's. @throws {StepError}
+   */
   template(tree: unknown): TemplateNode {
     let compiled = this.#templates.get(tree)
     if (compiled === undefined) {
       const result = compileTemplateTree(tree)
       if ('problems' in result)
-        throw new Error(`a published template does not compile: ${result.problems[0]?.message ?? ''}`)
+        throw new StepError('template_error', result.problems[0]?.message ?? 'The template cannot be read.')
       this.#templates.set(tree, (compiled = result.template))
     }
     return compiled

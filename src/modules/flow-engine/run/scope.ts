@@ -1,3 +1,4 @@
+import { type Calendar, calendarOf } from '#lib/calendar.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import type { StepId } from '#lib/flow/types.ts'
 import type { ClaimedExecution } from './execution-repository.ts'
@@ -17,9 +18,10 @@ export interface StoredTrigger {
  * costs the same in a flow of 10 steps and in one of 500.
  */
 export class ScopeBuilder {
-  readonly #base: Pick<FlowScope, 'trigger' | 'event' | 'tenant' | 'execution'>
+  readonly #base: Pick<FlowScope, 'trigger' | 'event' | 'tenant' | 'execution' | 'zone'>
   readonly #main: Outputs = {}
   readonly #items = new Map<string, Outputs>()
+  readonly calendar: Calendar
   /** What was kept of the items of the loop that is under way, by iteration. */
   readonly collected = new Map<string, unknown>()
 
@@ -28,11 +30,12 @@ export class ScopeBuilder {
     program: Program,
     outputs: readonly { step_id: string; iteration: string; output: unknown }[],
   ) {
+    this.calendar = calendarOf(claim.calendar)
     const trigger = claim.trigger as unknown as StoredTrigger
     this.#base = {
       trigger: trigger.data,
       event: trigger.event,
-      tenant: { id: claim.tenant_id },
+      tenant: { id: claim.tenant_id, time_zone: this.calendar.time_zone },
       execution: {
         id: claim.id,
         flow_id: claim.flow_id,
@@ -42,6 +45,8 @@ export class ScopeBuilder {
         error: null,
       },
     }
+    const zone = claim.trigger_kind === 'schedule' ? zoneOfSchedules(program) : null
+    if (zone !== null) this.#base.zone = zone
     for (const { step_id, iteration, output } of outputs) {
       if (iteration === '') this.#main[step_id] = { output }
       else if (step_id === claim.state.loop?.step) this.collected.set(iteration, output)
@@ -75,4 +80,11 @@ export class ScopeBuilder {
     if (outputs === undefined) this.#items.set(iteration, (outputs = { ...this.#main }))
     return outputs
   }
+}
+
+/** The zone that the flow's schedules name, if they name one. UTC is what they have without. */
+function zoneOfSchedules({ flow }: Program): string | null {
+  const zones = flow.triggers.flatMap((trigger) => (trigger.type === 'schedule' ? [trigger.timezone] : []))
+  const [zone = 'UTC', ...others] = new Set(zones)
+  return others.length > 0 || zone === 'UTC' ? null : zone
 }

@@ -25,7 +25,8 @@ export interface ExecutionError {
   message: string
 }
 
-export type WaitReason = 'delay' | 'event' | 'retry' | 'completion' | 'loop'
+/** `hours`: a message is held back, by the flow's send window or the tenant's quiet hours. */
+export type WaitReason = 'delay' | 'event' | 'retry' | 'completion' | 'hours' | 'loop'
 
 export interface Thread {
   /** The item's index as text; empty for the main thread. */

@@ -1,8 +1,9 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { readJson, writeJson } from '#db/json.ts'
+import { calendarOf } from '#lib/calendar.ts'
 import { newId } from '#lib/ids.ts'
-import type { ClaimedExecution } from '../run/execution-repository.ts'
+import { type ClaimedExecution, findCalendar } from '../run/execution-repository.ts'
 import type { RunEnd } from '../run/journal.ts'
 import type { RunHeld } from '../run/ports.ts'
 import { asOfNow, Program } from '../run/program.ts'
@@ -23,13 +24,24 @@ import { initialState } from '../run/state.ts'
  * on at once, with the clock moved to when it would. Ends after 5,000 steps, 5 s or 4 MiB of what steps took and gave.
  */
 export async function simulate(db: Kysely<DB>, given: SimulationRequest): Promise<Simulation> {
+  const calendar = await findCalendar(db, given.tenantId)
   const request = { ...given, trigger: asStored(given.trigger), mocks: asStored(given.mocks) }
   const program = await asOfNow(db, request.tenantId, new Program(request.flow, request.flowName))
   const mocks = new Mocks(request.mocks)
-  const claim = claimOf(request, program)
+  const claim = claimOf(request, program, calendar)
   const { tenantId, version, now, trigger } = request
+  const zone = calendarOf(calendar).time_zone
   const scope = startScope(
-    { program, tenantId, flowId: claim.flow_id, version, data: trigger.data, event: trigger.event, now },
+    {
+      program,
+      tenantId,
+      flowId: claim.flow_id,
+      version,
+      data: trigger.data,
+      event: trigger.event,
+      zone,
+      now,
+    },
     claim.id,
   )
   const start = await reportStart(db, request, program, scope)
@@ -93,6 +105,7 @@ function asStored<T>(value: T): T {
 function claimOf(
   { tenantId, flowId, version, trigger, now }: SimulationRequest,
   { flow }: Program,
+  calendar: ClaimedExecution['calendar'],
 ): ClaimedExecution {
   const nowMs = now.getTime()
   return {
@@ -113,6 +126,7 @@ function claimOf(
     created_at_ms: nowMs,
     started_at_ms: nowMs,
     was_running: false,
+    calendar,
     now_ms: nowMs,
     lag_s: 0,
     bytes: 0,

@@ -108,6 +108,7 @@ export async function retryExecution(
     event: trigger.event,
     causationDepth: original.causation_depth,
     refused: null,
+    zone: cursor.zone,
     now: cursor.now,
     ...(request.onCancelled !== undefined && { onCancelled: request.onCancelled }),
   }

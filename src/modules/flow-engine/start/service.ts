@@ -30,7 +30,8 @@ export async function startChecked(
   const isCapped = (await countRecentStarts(trx, tenantId, flowId, most, now)) >= most
   const off = cursor?.isHalted === true ? 'halted' : !isActive ? 'not_active' : isCapped ? 'rate_cap' : null
   const refused = off ?? ((await waitingQuota.isUsedUp(trx, tenantId)) ? WAITING_EXECUTIONS : null)
-  return { ...(await startExecution(trx, { ...request, refused, now })), at: now }
+  const zone = cursor?.zone ?? 'UTC'
+  return { ...(await startExecution(trx, { ...request, refused, zone, now })), at: now }
 }
 
 /** Whether a start has no enrolment to look at, so that `startTogether` can take it. */

@@ -24,6 +24,8 @@ export interface StartRequest {
   kind: TriggerKind
   data: unknown
   event: EventScope | null
+  /** Of the tenant; UTC if left out. */
+  zone?: string
   /** Makes a start without an event happen once in its flow: of two with the same key one is a duplicate. */
   startKey?: string | null
   /** The schedule's time that starts it. */
@@ -188,6 +190,7 @@ export function startScope(
     version,
     data,
     event,
+    zone = 'UTC',
     now,
   }: Omit<StartRequest, 'kind' | 'causationDepth' | 'refused'>,
   id: string,
@@ -197,7 +200,7 @@ export function startScope(
     event,
     steps: {},
     variables: program.flow.variables,
-    tenant: { id: tenantId },
+    tenant: { id: tenantId, time_zone: zone },
     execution: {
       id,
       flow_id: flowId,

@@ -24,9 +24,18 @@ type CallingStep<Step = CanonicalStep> =
 /** Fills a call in, and asks nobody. @throws {StepError} */
 type FillIn<Step> = (request: CallRequest<Step>) => Call
 
-/** Returns the runner of steps that call others, each by the call that is filled in for it. */
-export function callRunner<Step extends CallingStep>(fillIn: FillIn<Step>): StepRunner<Step> {
-  return { run: (frame, at) => runCall(frame, at, fillIn) }
+/** Says from when on a step may call, in epoch milliseconds; null: at any time. @throws {StepError} if it never may */
+type OpensAt<Step extends CanonicalStep> = (frame: Frame, at: Position<Step>) => number | null
+
+/**
+ * Returns the runner of steps that call others, each by the call that is filled in for it.
+ * @param opensAt of a type that may not call at any time; it waits before anything is written or sent
+ */
+export function callRunner<Step extends CallingStep>(
+  fillIn: FillIn<Step>,
+  opensAt: OpensAt<Step> = () => null,
+): StepRunner<Step> {
+  return { run: (frame, at) => runCall(frame, at, fillIn, opensAt) }
 }
 
 /**
@@ -37,6 +46,7 @@ async function runCall<Step extends CallingStep>(
   frame: Frame,
   at: Position<Step>,
   fillIn: FillIn<Step>,
+  opensAt: OpensAt<Step>,
 ): Promise<void> {
   const { thread, stepId, step } = at
   const { claim, journal, state } = frame
@@ -48,6 +58,11 @@ async function runCall<Step extends CallingStep>(
   let result: CallResult | null
   if (thread.waiting === 'completion') result = await frame.calls.completed(call)
   else {
+    const opening = opensAt(frame, at)
+    if (opening !== null && opening > frame.clock()) {
+      suspend(thread, 'hours', opening)
+      return
+    }
     if (target !== null && (await holdBack(frame, at, target, asOf))) return
     delete thread.held_by
     thread.waiting = thread.due_at = null

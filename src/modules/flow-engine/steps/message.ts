@@ -1,6 +1,9 @@
+import { nextOpening } from '#lib/calendar.ts'
 import type { MessageStep } from '#lib/flow/steps/message.ts'
+import type { MessageFormat } from '#lib/flow/types.ts'
 import type { MessageDraft, RecordedMessage } from '#modules/message/index.ts'
-import { render, renderText, StepError } from '../run/evaluate.ts'
+import { render, renderHtmlText, renderText, StepError, zoneOf } from '../run/evaluate.ts'
+import type { Frame, Position } from '../run/frame.ts'
 import { actionTarget, dispatchFlowAction } from './action-call.ts'
 import { callRunner } from './call-runner.ts'
 import type { Call, CallRequest, CallResult } from './call.ts'
@@ -11,6 +14,7 @@ interface TemplateMessage {
   to: string | null
   subject: string | null
   body: string
+  format: MessageFormat
 }
 
 /** The output of a message step; `message_id` null: nothing was recorded. */
@@ -26,7 +30,20 @@ interface MessageOutput extends TemplateMessage {
 
 const RECIPIENT_MAX_CHARS = 1_000
 
-export const messageRunner = callRunner<MessageStep>(messageCall)
+export const messageRunner = callRunner<MessageStep>(messageCall, opensAt)
+
+/**
+ * Finds the time at which a message may be sent, by the flow's send window and the tenant's quiet hours; null: at any.
+ * @throws {StepError} if it may never be sent
+ */
+function opensAt({ program, scope, clock }: Frame, { step }: Position<MessageStep>): number | null {
+  const { send_window: window = null } = program.flow.settings
+  const quiet = step.config.respect_quiet_hours === true
+  if (window === null && !quiet) return null
+  const opening = nextOpening(clock(), scope.calendar, { window, quiet })
+  if (opening !== null) return opening
+  throw new StepError('send_window_closed', 'No time of the send window lies outside of the quiet hours.')
+}
 
 /**
  * Writes the message without any AI, and records nothing: what a test of the flow shows, and what stands in.
@@ -45,7 +62,9 @@ function composeFromTemplate({
     throw new StepError('invalid_recipient', 'The recipient is not one line of text.')
   }
   // Postgres keeps no NUL. A subject is one line: mail headers end where it does.
-  const body = text(config.body).replaceAll('\0', '')
+  const { format = 'text' } = config
+  const written = format === 'html' ? renderHtmlText(program, config.body, scope, asOf) : text(config.body)
+  const body = written.toWellFormed().replaceAll('\0', '')
   if (body.trim() === '') throw new StepError('empty_message', 'The text of the message came out empty.')
   const subject =
     config.subject === null
@@ -53,7 +72,7 @@ function composeFromTemplate({
       : text(config.subject)
           .replace(/\p{Cc}+/gu, ' ')
           .trim()
-  return { channel: config.channel, to, subject, body }
+  return { channel: config.channel, to, subject, body, format }
 }
 
 /** Fills in what the action that sends is given. @throws {StepError} `template_error` */
@@ -77,7 +96,15 @@ function messageCall(request: CallRequest<MessageStep>): Call {
   const draft: MessageDraft = { ...template, ai: null }
   if (ai !== null) {
     const { prompt, model, max_tokens: maxTokens } = ai
-    draft.ai = { template: program.template(prompt), scope, now: asOf, flow: program.flow, model, maxTokens }
+    draft.ai = {
+      template: program.template(prompt),
+      scope,
+      now: asOf,
+      zone: zoneOf(scope),
+      flow: program.flow,
+      model,
+      maxTokens,
+    }
   }
   const call: Call = {
     name,
@@ -129,8 +156,19 @@ function templateOutput(message: TemplateMessage, result: unknown): MessageOutpu
 }
 
 function toOutput({ id, ...message }: RecordedMessage): Omit<MessageOutput, 'result'> {
-  const { channel, to, subject, body, source, model, fallback_reason, fallback_detail } = message
-  return { message_id: id, channel, to, subject, body, source, model, fallback_reason, fallback_detail }
+  const { channel, to, subject, body, format, source, model, fallback_reason, fallback_detail } = message
+  return {
+    message_id: id,
+    channel,
+    to,
+    subject,
+    body,
+    format,
+    source,
+    model,
+    fallback_reason,
+    fallback_detail,
+  }
 }
 
 function withMessage(output: Omit<MessageOutput, 'result'>, result: CallResult): CallResult {

@@ -4,7 +4,7 @@ import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import type { StepBudget } from '#lib/step-budget.ts'
 import { parsePath } from '#lib/json/path.ts'
 import { compileTemplateTree, type TemplateNode, templateReferences } from '#lib/template/index.ts'
-import { StepError, test } from '../run/evaluate.ts'
+import { StepError, test, zoneOf } from '../run/evaluate.ts'
 
 /** What is tested beside a wait's hash, with as much of the flow's scope as it asks for. */
 export interface StoredFilter {
@@ -24,7 +24,8 @@ export function storedFilter(condition: Condition | null, scope: FlowScope): Sto
       Object.assign(kept, { [root]: scope[root as keyof FlowScope] })
     }
   }
-  return { condition, scope: kept }
+  const zone = zoneOf(scope)
+  return { condition, scope: zone === 'UTC' ? kept : { ...kept, zone } }
 }
 
 /**

@@ -2,6 +2,7 @@ import {
   AI_PROMPT,
   body,
   CUSTOMER_ADDRESS,
+  FORMAT,
   messageStep,
   reachableStep,
   SHOP_NAME,
@@ -28,6 +29,7 @@ export const abandonedCart = defineTemplate({
         '{{trigger.total | money: trigger.currency}} is not paid yet. We keep it for you: you can still complete ' +
         'it.\n\n{{variables.shop_name}}',
     ),
+    format: FORMAT,
     ai_prompt: AI_PROMPT,
     shop_name: SHOP_NAME,
   },

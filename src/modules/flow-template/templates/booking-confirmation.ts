@@ -8,7 +8,16 @@ import {
   IS_CONFIRMED,
   isAhead,
 } from '../booking.ts'
-import { AI_PROMPT, body, CHANNEL, CUSTOMER_ADDRESS, isReachable, messageStep, subject } from '../message.ts'
+import {
+  AI_PROMPT,
+  body,
+  CHANNEL,
+  CUSTOMER_ADDRESS,
+  isReachable,
+  FORMAT,
+  messageStep,
+  subject,
+} from '../message.ts'
 import { defineTemplate, onceEach, onEvent } from '../template.ts'
 
 export const bookingConfirmation = defineTemplate({
@@ -24,6 +33,7 @@ export const bookingConfirmation = defineTemplate({
       `Hello {{trigger.customer.name | default: "there"}},\n\nyour appointment is confirmed: ${BOOKING_TIME}.\n\n` +
         'If you cannot come, please tell us early.\n\n{{variables.shop_name}}',
     ),
+    format: FORMAT,
     ai_prompt: AI_PROMPT,
     ...BOOKING_VARIABLES,
   },

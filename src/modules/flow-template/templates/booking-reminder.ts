@@ -10,7 +10,16 @@ import {
   SAME_BOOKING,
   waitUntilBefore,
 } from '../booking.ts'
-import { AI_PROMPT, body, CHANNEL, CUSTOMER_ADDRESS, isReachable, messageStep, subject } from '../message.ts'
+import {
+  AI_PROMPT,
+  body,
+  CHANNEL,
+  CUSTOMER_ADDRESS,
+  isReachable,
+  FORMAT,
+  messageStep,
+  subject,
+} from '../message.ts'
 import { integer } from '../parameter.ts'
 import { defineTemplate, idOf, onEvent } from '../template.ts'
 
@@ -37,6 +46,7 @@ export const bookingReminder = defineTemplate({
       `Hello {{trigger.customer.name | default: "there"}},\n\nthis is to remind you of your appointment: ` +
         `${BOOKING_TIME}.\n\nIf you cannot come, please tell us.\n\n{{variables.shop_name}}`,
     ),
+    format: FORMAT,
     ai_prompt: AI_PROMPT,
     ...BOOKING_VARIABLES,
   },

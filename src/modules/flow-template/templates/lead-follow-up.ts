@@ -5,6 +5,7 @@ import {
   AI_PROMPT,
   body,
   CHANNEL,
+  FORMAT,
   messageStep,
   reachableStep,
   SHOP_NAME,
@@ -42,6 +43,7 @@ export const leadFollowUp = defineTemplate({
       'Hello {{trigger.name | default: "there"}},\n\nwe have not heard from you, so this is our last message for ' +
         'now. Whenever you like, just answer it.\n\n{{variables.shop_name}}',
     ),
+    format: FORMAT,
     ai_prompt: AI_PROMPT,
     shop_name: SHOP_NAME,
   },

@@ -4,6 +4,7 @@ import {
   AI_PROMPT,
   body,
   CHANNEL,
+  FORMAT,
   messageStep,
   reachableStep,
   SHOP_NAME,
@@ -23,6 +24,7 @@ export const leadWelcome = defineTemplate({
       'Hello {{trigger.name | default: "there"}},\n\nthank you for getting in touch. We will come back to you ' +
         'shortly. If it is urgent, just answer this message.\n\n{{variables.shop_name}}',
     ),
+    format: FORMAT,
     ai_prompt: AI_PROMPT,
     shop_name: SHOP_NAME,
   },

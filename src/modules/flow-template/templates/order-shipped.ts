@@ -2,6 +2,7 @@ import {
   AI_PROMPT,
   body,
   CUSTOMER_ADDRESS,
+  FORMAT,
   messageStep,
   reachableStep,
   SHOP_NAME,
@@ -26,6 +27,7 @@ export const orderShipped = defineTemplate({
         '{{trigger.shipment.tracking_number | default: "none"}}\n{{trigger.shipment.tracking_url | default: ""}}\n\n' +
         '{{variables.shop_name}}',
     ),
+    format: FORMAT,
     ai_prompt: AI_PROMPT,
     shop_name: SHOP_NAME,
   },

@@ -3,6 +3,7 @@ import {
   body,
   CHANNEL,
   CUSTOMER_ADDRESS,
+  FORMAT,
   messageStep,
   reachableStep,
   SHOP_NAME,
@@ -28,6 +29,7 @@ export const postSession = defineTemplate({
       'Hello {{trigger.customer.name | default: "there"}},\n\nthank you for coming. How was it? Just answer this ' +
         'message: we read every one.\n\n{{variables.shop_name}}',
     ),
+    format: FORMAT,
     ai_prompt: AI_PROMPT,
     shop_name: SHOP_NAME,
   },

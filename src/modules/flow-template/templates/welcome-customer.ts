@@ -3,6 +3,7 @@ import {
   AI_PROMPT,
   body,
   CHANNEL,
+  FORMAT,
   messageStep,
   reachableStep,
   SHOP_NAME,
@@ -22,6 +23,7 @@ export const welcomeCustomer = defineTemplate({
       'Hello {{trigger.name | default: "and welcome"}},\n\nit is good to have you with us. If there is anything ' +
         'that you would like to know, just answer this message.\n\n{{variables.shop_name}}',
     ),
+    format: FORMAT,
     ai_prompt: AI_PROMPT,
     shop_name: SHOP_NAME,
   },

@@ -6,6 +6,7 @@ import { isRawNumber, toPointer } from '#lib/json/index.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 import { parseSecret } from '#lib/secrets/signature.ts'
 import type { Subscription } from './subscription.ts'
+import { holdsTemplate } from '#lib/template-text.ts'
 
 export function checkSecret(secret: string | undefined): FieldError[] {
   if (secret === undefined) return []
@@ -88,7 +89,7 @@ function inexactNumber(leaf: unknown): string | null {
 
 /** The check of conditions lets templates pass, for flows. A delivery has nothing to fill them with. */
 function template(leaf: unknown): string | null {
-  return typeof leaf === 'string' && leaf.includes('{{') ? 'must be a value: templates are for flows' : null
+  return holdsTemplate(leaf) ? 'must be a value: templates are for flows' : null
 }
 
 export function checkScopes(scopes: readonly string[]): FieldError[] {

@@ -1,4 +1,4 @@
-import { type Case, delay, wait } from './definitions.ts'
+import { act, type Case, delay, flow, wait } from './definitions.ts'
 
 export const WAITING_CASES: readonly Case[] = [
   [
@@ -30,6 +30,78 @@ export const WAITING_CASES: readonly Case[] = [
     /366/,
   ],
   ['text that is no time', delay({ until: 'tomorrow' }), 'invalid_time', '/steps/0/until', /starts_at/],
+  [
+    'a duration and a time',
+    delay({ duration: '1 day', until: '{{trigger.at}}' }),
+    'malformed',
+    '/steps/0/duration',
+    /not both/,
+  ],
+  [
+    'a time and a clock',
+    delay({ at: '09:00', until: '{{trigger.at}}' }),
+    'malformed',
+    '/steps/0/at',
+    /not both/,
+  ],
+  ['a time of day that is none', delay({ at: '9 am' }), 'invalid_time', '/steps/0/at', /09:00/],
+  ['the end of a day', delay({ at: '24:00' }), 'invalid_time', '/steps/0/at', /00:00/],
+  [
+    'a zone that is none',
+    delay({ at: '09:00', timezone: 'Lisbon' }),
+    'invalid_timezone',
+    '/steps/0/timezone',
+    /IANA/,
+  ],
+  ['a day that is none', delay({ weekdays: ['MONDAY'] }), 'invalid_value', '/steps/0/weekdays', /MON, TUE/],
+  ['no days', delay({ weekdays: [] }), 'invalid_value', '/steps/0/weekdays', /MON, TUE/],
+  [
+    'days that are no number',
+    delay({ business_days: '3' }),
+    'invalid_value',
+    '/steps/0/business_days',
+    /true/,
+  ],
+  ['too many days', delay({ business_days: 1000 }), 'invalid_value', '/steps/0/business_days', /1 to 250/],
+  [
+    'days and a duration',
+    delay({ business_days: 2, duration: '1 day' }),
+    'malformed',
+    '/steps/0/business_days',
+    /not both/,
+  ],
+  [
+    'a window that ends before it begins',
+    flow([act('a')], { settings: { send_window: { from: '18:00', to: '09:00' } } }),
+    'invalid_value',
+    '/settings/send_window/to',
+    /later time/,
+  ],
+  [
+    'a window without an end',
+    flow([act('a')], { settings: { send_window: { from: '18:00' } } }),
+    'missing_property',
+    '/settings/send_window',
+    /"to"/,
+  ],
+  [
+    'a window in no zone',
+    flow([act('a')], {
+      settings: { send_window: { from: '09:00', to: '18:00', timezone: '{{tenant.time_zone}}' } },
+    }),
+    'invalid_timezone',
+    '/settings/send_window/timezone',
+    /no template/,
+  ],
+  [
+    'a message that is to respect something else',
+    flow([
+      { id: 'm', type: 'message', channel: 'sms', to: '+4512345678', body: 'x', respect_quiet_hours: 'yes' },
+    ]),
+    'invalid_value',
+    '/steps/0/respect_quiet_hours',
+    /true or false/,
+  ],
   [
     'a wait without timeout',
     wait({ match: 'trigger.order_id' }),

@@ -34,6 +34,7 @@ t.test('an email is filled in, recorded and sent by the platform', async (t) => 
     message_id: message?.id,
     channel: 'email',
     ...mail,
+    format: 'text',
     source: 'template',
     model: null,
     fallback_reason: null,
@@ -42,6 +43,42 @@ t.test('an email is filled in, recorded and sent by the platform', async (t) => 
   })
   t.match(message, { step_id: 'mail', status: 'sent', execution_id: id, ...mail })
   t.equal(ai.received.length, 0)
+})
+
+t.test('in an HTML email values are text, and go where the platform takes HTML', async (t) => {
+  const steps = [
+    {
+      ...MAIL,
+      format: 'html',
+      subject: 'For {{trigger.name}}',
+      body: '<p>Hello {{trigger.name}}</p>{% for x in trigger.items %}<li>{{x.name}}</li>{% endfor %}{{trigger.banner | raw}}',
+    },
+    { ...MAIL, id: 'plain', format: 'text', body: 'Hello {{trigger.name}}' },
+  ]
+  const data = {
+    ...ANN,
+    name: '<b>Ann</b> & "Co"',
+    banner: '<i>Sale</i>',
+    items: [{ name: 'A&B' }, { name: '<script>' }],
+  }
+  const { shop, id } = await runOnce(steps, data)
+  const html =
+    '<p>Hello &lt;b&gt;Ann&lt;/b&gt; &amp; &quot;Co&quot;</p><li>A&amp;B</li><li>&lt;script&gt;</li><i>Sale</i>'
+  t.match(sent(), [
+    { body: { subject: 'For <b>Ann</b> & "Co"', html, text: undefined, body: undefined } },
+    { body: { text: 'Hello <b>Ann</b> & "Co"', html: undefined, body: undefined } },
+  ])
+  const [step] = await shop.steps(id)
+  t.match(step?.output, { format: 'html', body: html })
+  t.match(await messages(shop), [{ format: 'text' }, { format: 'html', body: html }])
+})
+
+t.test('what an AI wrote is plain text, also in an HTML email', async (t) => {
+  ai.say('Dear <Ann>,\n\nthank you.')
+  const { shop, id } = await runOnce([{ ...WRITTEN, format: 'html' }])
+  t.match(sent(), [{ body: { html: '<p>Dear &lt;Ann&gt;,</p>\n<p>thank you.</p>' } }])
+  const [step] = await shop.steps(id)
+  t.match(step?.output, { source: 'ai', format: 'html' })
 })
 
 t.test('what an AI wrote is sent as it is, and never filled in again', async (t) => {

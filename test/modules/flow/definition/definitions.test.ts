@@ -248,10 +248,13 @@ t.test('a tenant has at most 2,000 flows, of which deleted ones are none', async
   t.equal((await shop.post(FLOWS, taskFlow())).statusCode, 201)
 })
 
-t.test('builders get the operators, filters and types of steps that the engine reads', async (t) => {
-  const { operators, filters, steps } = bodyOf(await service.tenant().get('/api/automation/operators')) as {
+t.test('builders get the operators, filters, tags and types of steps that the engine reads', async (t) => {
+  const { operators, filters, tags, steps } = bodyOf(
+    await service.tenant().get('/api/automation/operators'),
+  ) as {
     operators: { name: string }[]
     filters: { name: string }[]
+    tags: { name: string }[]
     steps: { type: string }[]
   }
   t.strictSame(
@@ -270,6 +273,22 @@ t.test('builders get the operators, filters and types of steps that the engine r
   t.match(
     operators.find(({ name }) => name === 'between'),
     { subjects: ['number', 'time'], operand: 'range', operands: 2, when_missing: false },
+  )
+  t.match(
+    operators.find(({ name }) => name === 'gte'),
+    { in_templates: true, symbols: ['>='] },
+  )
+  t.match(
+    operators.find(({ name }) => name === 'matches'),
+    { in_templates: false, symbols: [] },
+  )
+  t.strictSame(
+    tags.map(({ name }) => name),
+    ['for', 'endfor', 'if', 'elsif', 'else', 'endif'],
+  )
+  t.match(
+    filters.find(({ name }) => name === 'sort'),
+    { input: ['list'], returns: 'list', args: [{ name: 'path', type: 'path', optional: true }] },
   )
   t.match(
     operators.find(({ name }) => name === 'exists'),

@@ -1,0 +1,128 @@
+import t from 'tap'
+import { ANN, MAIL, messages, startMessaging } from './support.ts'
+
+t.setTimeout(120_000)
+const { world, sent } = await startMessaging(t)
+
+const NIGHT = '2027-03-28T00:30:00Z'
+
+async function openShop(definition: object) {
+  const shop = await world.shop()
+  const quiet_hours = { from: '21:00', to: '08:00' }
+  const changed = await shop.tenant.patch('/api/tenant', { time_zone: 'Europe/Lisbon', quiet_hours })
+  if (changed.statusCode !== 200) throw new Error(changed.body)
+  const trigger = { type: 'event', event_types: ['order.created'] }
+  const flow = { name: 'Thanks', status: 'active', trigger, ...definition }
+  const answer = await shop.tenant.post('/api/automation/flows', flow)
+  if (answer.statusCode !== 201) throw new Error(answer.body)
+  const { id } = answer.json<{ id: string }>()
+  return { shop, id }
+}
+
+t.test(
+  'a message that respects quiet hours is held back, says until when, and then goes out once',
+  async (t) => {
+    const { shop, id } = await openShop({
+      steps: [{ ...MAIL, body: 'It was {{now | date: "%H:%M"}}', respect_quiet_hours: true }],
+    })
+    shop.moveTo(NIGHT)
+    await shop.send('order.created', ANN)
+    await shop.run()
+    t.same(sent(), [])
+    const [execution] = await shop.executions(id)
+    t.match(execution, { status: 'waiting', reason: 'hours' })
+    const detail = (await shop.tenant.get(`/api/automation/executions/${execution?.id ?? ''}`)).json<{
+      waiting_for: object[]
+    }>()
+    t.match(detail.waiting_for, [{ step_id: 'mail', reason: 'hours', until: '2027-03-28T07:00:00.000Z' }])
+    t.same(await messages(shop), [], 'nothing is written of it yet')
+    shop.moveTo('2027-03-28T06:59:00Z')
+    await shop.run()
+    t.same(sent(), [], 'not before, though the clocks went on')
+    shop.moveTo('2027-03-28T07:00:01Z')
+    await shop.run()
+    t.match(sent(), [{ path: '/api/notifications/email', body: { body: 'It was 00:30' } }])
+    t.match(await shop.executions(id), [{ status: 'completed' }])
+  },
+)
+
+t.test('a send window holds all messages of a flow back, and those that are urgent have none', async (t) => {
+  const send_window = { from: '09:00', to: '18:00', weekdays: ['MON', 'TUE', 'WED', 'THU', 'FRI'] }
+  const { shop, id } = await openShop({ steps: [MAIL], settings: { send_window } })
+  shop.moveTo(NIGHT)
+  await shop.send('order.created', ANN)
+  await shop.run()
+  t.same(sent(), [])
+  shop.moveTo('2027-03-28T12:00:00Z')
+  await shop.run()
+  t.same(sent(), [], 'on Sunday')
+  shop.moveTo('2027-03-29T08:00:01Z')
+  await shop.run()
+  t.equal(sent().length, 1)
+  t.match(await shop.executions(id), [{ status: 'completed' }])
+  const urgent = await openShop({ steps: [MAIL] })
+  urgent.shop.moveTo(NIGHT)
+  await urgent.shop.send('order.created', ANN)
+  await urgent.shop.run()
+  t.equal(sent().length, 2)
+})
+
+t.test('hours that change while a message waits count when it comes to be sent', async (t) => {
+  const { shop } = await openShop({ steps: [{ ...MAIL, respect_quiet_hours: true }] })
+  shop.moveTo(NIGHT)
+  await shop.send('order.created', ANN)
+  await shop.run()
+  await shop.tenant.patch('/api/tenant', { quiet_hours: { from: '21:00', to: '10:00' } })
+  shop.moveTo('2027-03-28T07:00:01Z')
+  await shop.run()
+  t.same(sent(), [])
+  shop.moveTo('2027-03-28T09:00:01Z')
+  await shop.run()
+  t.equal(sent().length, 1)
+})
+
+t.test('a message that may never be sent fails its step', async (t) => {
+  const { shop, id } = await openShop({
+    steps: [{ ...MAIL, respect_quiet_hours: true }],
+    settings: { send_window: { from: '22:00', to: '23:00' } },
+  })
+  await shop.send('order.created', ANN)
+  await shop.run()
+  const [execution] = await shop.executions(id)
+  t.match(execution, { status: 'failed', error: { code: 'send_window_closed' } })
+})
+
+t.test('a trigger’s filter and a wait’s read times in the shop’s zone', async (t) => {
+  const { shop, id } = await openShop({
+    trigger: {
+      type: 'event',
+      event_types: ['order.created'],
+      filter: { field: 'at', operator: 'before', value: '2027-07-01T12:00:00' },
+    },
+    steps: [
+      {
+        id: 'wait',
+        type: 'wait_event',
+        event: 'order.paid',
+        match: 'trigger.order_id',
+        filter: { field: 'event.data.at', operator: 'before', value: '2027-07-01T12:00:00' },
+        timeout: '1 day',
+        on_received: 'mail',
+        on_timeout: 'end',
+      },
+      MAIL,
+    ],
+  })
+  for (const at of ['2027-07-01T11:30:00Z', '2027-07-01T10:30:00Z']) {
+    await shop.send('order.created', { ...ANN, order_id: 'o1', at })
+  }
+  await shop.run()
+  t.match(await shop.executions(id), [{ status: 'waiting' }], '11:30 in UTC is 12:30 in Lisbon')
+  t.equal((await shop.executions(id)).length, 1)
+  await shop.send('order.paid', { order_id: 'o1', at: '2027-07-01T11:30:00Z' })
+  await shop.run()
+  t.same(sent(), [])
+  await shop.send('order.paid', { order_id: 'o1', at: '2027-07-01T11:30:00' })
+  await shop.run()
+  t.equal(sent().length, 1)
+})
