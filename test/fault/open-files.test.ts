@@ -33,7 +33,9 @@ t.test('more connections than files may be open: work goes on, and nothing ends 
   await eventually('all are delivered', () => receiver.received.length >= EVENTS)
   t.equal(receiver.received.length, EVENTS)
   t.match(await get('/metrics'), /^bcs_connections_dropped_total [1-9]/m)
-  t.ok(service.log.some((line) => line.includes('connections are refused')))
+  await eventually('the log says so', () =>
+    service.log.some((line) => line.includes('connections are refused')),
+  )
   for (const socket of flood) socket.destroy()
   await eventually('others get in again', async () => {
     const response = await service.request('GET', '/health/ready').catch(() => undefined)

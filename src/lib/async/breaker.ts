@@ -8,7 +8,7 @@ const TRIAL_WAIT_MS = 1_000
 const TRIAL_MAX_MS = 120_000
 
 /** What a call tells of the counterpart's health. `unknown`: nothing, whatever became of the call. */
-export type Health = 'well' | 'ill' | 'unknown'
+export type Health = 'up' | 'down' | 'unknown'
 
 /** Leave for one call, which has to say how it ended. */
 export interface Pass {
@@ -36,8 +36,8 @@ export class Breaker {
 
   left({ trial }: Pass, health: Health, now: number): void {
     if (trial) this.#trialUntil = 0
-    if (health === 'well') this.#failures = this.#opens = 0
-    if (health === 'ill') this.#fail(trial, now)
+    if (health === 'up') this.#failures = this.#opens = 0
+    if (health === 'down') this.#fail(trial, now)
   }
 
   /** Calls that had begun before it opened say nothing new. */

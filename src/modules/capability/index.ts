@@ -16,7 +16,7 @@ import { JobLoop } from '#lib/async/job-loop.ts'
 import { readActionsVersion } from '#infra/tenant-versions.ts'
 import { VersionCache } from '#modules/registry/index.ts'
 import type { CapabilityContext } from './context.ts'
-import { type CapabilityPicture, loadCapabilityPicture } from './merged.ts'
+import { type CapabilitySnapshot, loadCapabilitySnapshot } from './merged.ts'
 import { runRefreshPass } from './refresh.ts'
 import { capabilityRoutes } from './routes.ts'
 import { NAMED } from './schemas.ts'
@@ -35,9 +35,9 @@ export default async function capabilityModule(app: FastifyInstance): Promise<vo
   for (const schema of NAMED) app.addSchema(schema)
   const { egress, deliveries, registry } = app
   const checkShape = createShapeCheck()
-  const cache = new VersionCache<CapabilityPicture>({
+  const cache = new VersionCache<CapabilitySnapshot>({
     readVersion: (tenantId) => readActionsVersion(app.db, tenantId),
-    load: (tenantId) => loadCapabilityPicture(app.db, tenantId),
+    load: (tenantId) => loadCapabilitySnapshot(app.db, tenantId),
     maxWeight: CACHE_MAX_BYTES,
   })
   await app.register(async (routes) =>

@@ -6,7 +6,7 @@ import { CATALOGUE } from '#modules/event/index.ts'
 import {
   etagOf,
   isNamed,
-  type Picture,
+  type Snapshot,
   type RegistryAction,
   type VersionCache,
 } from '#modules/registry/index.ts'
@@ -20,7 +20,7 @@ import {
 } from './schemas.ts'
 
 /** A tenant's triggers and conditions, the platform's first, then by plugin, each as its manifest has them. */
-export interface CapabilityPicture extends Picture {
+export interface CapabilitySnapshot extends Snapshot {
   triggers: readonly CapabilityTrigger[]
   conditions: readonly CapabilityCondition[]
 }
@@ -45,7 +45,7 @@ const PLATFORM_TRIGGERS: readonly CapabilityTrigger[] = [...CATALOGUE.values()]
 /** The platform's part belongs to the release, not to the database. */
 const RELEASE = JSON.stringify(PLATFORM_TRIGGERS)
 
-export async function loadCapabilityPicture(db: Kysely<DB>, tenantId: string): Promise<CapabilityPicture> {
+export async function loadCapabilitySnapshot(db: Kysely<DB>, tenantId: string): Promise<CapabilitySnapshot> {
   const rows = await selectManifests(db, tenantId)
   const triggers = rows.flatMap(({ plugin, plugin_id, plugin_active, manifest, own_event_types: own }) =>
     sortById(manifest.capabilities.triggers).map((trigger): CapabilityTrigger => ({
@@ -87,7 +87,7 @@ export interface Question {
 }
 
 export async function listCapabilities(
-  cache: VersionCache<CapabilityPicture>,
+  cache: VersionCache<CapabilitySnapshot>,
   actionsOf: (tenantId: string) => Promise<readonly RegistryAction[]>,
   { tenantId, url, known }: Question,
   query: CapabilityQuery,
@@ -95,8 +95,8 @@ export async function listCapabilities(
   const version = await cache.version(tenantId)
   const etag = etagOf([RELEASE, tenantId, String(version), url])
   if (known !== undefined && isNamed(known, etag)) return { etag, page: null }
-  const [picture, actions] = await Promise.all([cache.at(tenantId, version), actionsOf(tenantId)])
-  return { etag, page: select({ ...picture, actions }, query) }
+  const [snapshot, actions] = await Promise.all([cache.at(tenantId, version), actionsOf(tenantId)])
+  return { etag, page: select({ ...snapshot, actions }, query) }
 }
 
 function select(lists: Record<Kind, readonly Item[]>, query: CapabilityQuery): CapabilityPage {

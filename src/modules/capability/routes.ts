@@ -17,7 +17,7 @@ import {
 import type { CapabilityContext } from './context.ts'
 import { capabilitiesUnavailable, manifestInvalid } from './errors.ts'
 import { MANIFEST_MAX_BYTES } from './fetch.ts'
-import { type CapabilityPicture, listCapabilities } from './merged.ts'
+import { type CapabilitySnapshot, listCapabilities } from './merged.ts'
 import { refreshCapabilities } from './refresh.ts'
 import {
   CapabilityManifest,
@@ -33,7 +33,7 @@ const tags = ['capabilities']
 
 export interface CapabilityRouteOptions {
   ctx: CapabilityContext
-  cache: VersionCache<CapabilityPicture>
+  cache: VersionCache<CapabilitySnapshot>
   actionsOf: (tenantId: string) => Promise<readonly RegistryAction[]>
   breaksOf: RegistryService['breaksOf']
 }

@@ -91,7 +91,7 @@ export default fp(
       accept: (events, log = app.log) => intake.accept(events, log),
       emitIn: async (trx, event) => {
         await ready()
-        return emitEvent(trx, event, await intake.picture(event.tenantId))
+        return emitEvent(trx, event, await intake.snapshot(event.tenantId))
       },
     }
     app.apiDocument.addTag('events', 'Intake, the feed and the catalogue of event types')

@@ -165,5 +165,5 @@ function learnFrom(dialect: Dialect, { status, body }: EgressResponse, { reason 
 function healthOf({ status, errorClass }: EgressResponse): Health {
   if (errorClass === 'blocked') return 'unknown'
   if (status === 429) return 'unknown'
-  return status === null || status >= 500 ? 'ill' : 'well'
+  return status === null || status >= 500 ? 'down' : 'up'
 }

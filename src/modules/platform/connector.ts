@@ -35,11 +35,11 @@ export interface PlatformEndpoint {
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000
-/** A platform that is slower than a caller's own, shorter limit need not be ill: others may wait longer. */
-const ILL_TIMEOUT_MS = 5_000
+/** A platform that is slower than a caller's own, shorter limit need not be down: others may wait longer. */
+const DOWN_TIMEOUT_MS = 5_000
 const BREAKERS_MAX = 10_000
 /** The platform itself does not answer. A 500 is an answer, perhaps to one tenant's payload alone. */
-const ILL_STATUS = new Set([502, 503, 504])
+const DOWN_STATUS = new Set([502, 503, 504])
 
 /** Calls the platform's API; its errors become readable results, and its token stays here. */
 export class PlatformConnector {
@@ -101,9 +101,9 @@ function platformUrl(base: string, path: string): URL | null {
 function healthOf({ status, errorClass }: EgressResponse, timeoutMs: number): Health {
   if (errorClass === 'blocked') return 'unknown'
   if (errorClass === 'timeout' || errorClass === 'connect_timeout') {
-    return timeoutMs >= ILL_TIMEOUT_MS ? 'ill' : 'unknown'
+    return timeoutMs >= DOWN_TIMEOUT_MS ? 'down' : 'unknown'
   }
-  return status === null || ILL_STATUS.has(status) ? 'ill' : 'well'
+  return status === null || DOWN_STATUS.has(status) ? 'down' : 'up'
 }
 
 export function platformNotConfigured(message: string): ActionCallFailure {

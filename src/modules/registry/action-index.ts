@@ -4,7 +4,7 @@ import { readJsonb } from '#db/json.ts'
 import { type NameOwner, type RegistryAction, type StoredAction, toRegistryAction } from './action.ts'
 import { PLATFORM_ACTIONS } from './platform-actions.ts'
 import { type PluginHead, selectPluginActions, selectPluginHeads, selectSharedNames } from './repository.ts'
-import type { Picture } from './version-cache.ts'
+import type { Snapshot } from './version-cache.ts'
 
 export interface IndexedPlugin extends PluginHead {
   readonly byType: ReadonlyMap<string, RegistryAction>
@@ -17,7 +17,7 @@ export type ActionOrder = 'action' | 'plugin' | 'category'
 const PLUGIN_WEIGHT = 500
 
 /** Every action that a tenant can use, to look up and to walk in an order. Never changed once it is made. */
-export class ActionIndex implements Picture {
+export class ActionIndex implements Snapshot {
   readonly plugins: ReadonlyMap<string, IndexedPlugin>
   readonly weight: number
   readonly #bySlug: ReadonlyMap<string, IndexedPlugin>

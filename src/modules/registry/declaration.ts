@@ -82,7 +82,7 @@ function readAction(
   }
 }
 
-/** One picture of the payload, from the lists of fields and the schema. */
+/** One snapshot of the payload, from the lists of fields and the schema. */
 function readInput(
   declaration: ActionDeclaration,
   report: Report,

@@ -31,7 +31,7 @@ export type { LockedPlugin } from './repository.ts'
 export { ActionBreak as ActionBreakSchema, breaksFor } from './breaks.ts'
 export { ACTION_DETAILS, ActionType, RegistryAction as RegistryActionSchema } from './schemas.ts'
 export { replaceActions, withPlugin } from './service.ts'
-export { type Picture, VersionCache } from './version-cache.ts'
+export { type Snapshot, VersionCache } from './version-cache.ts'
 
 export interface RegistryService {
   /** `pluginRef`: a plugin's UUID or slug, `platform`, or null for whose the name is. */

@@ -52,17 +52,17 @@ export async function runReplayTurn(
 }
 
 async function workOn(ctx: ReplayWorkerContext, job: ReplayJob, signal?: AbortSignal): Promise<void> {
-  let room = 0
+  let capacity = 0
   for (let batch = 0; batch < BATCHES_A_TURN && signal?.aborted !== true; batch++) {
-    if (room <= 0 && job.dryRun) room = Infinity
-    if (room <= 0) room = ctx.maxWaiting - (await countWaiting(ctx.db, job, ctx.maxWaiting))
-    if (room <= 0) {
+    if (capacity <= 0 && job.dryRun) capacity = Infinity
+    if (capacity <= 0) capacity = ctx.maxWaiting - (await countWaiting(ctx.db, job, ctx.maxWaiting))
+    if (capacity <= 0) {
       await releaseJob(ctx.db, 'replays', job, PAUSE_MS)
       return
     }
     const result = await runReplayBatch(ctx, job)
     if (result === 'ended') return
-    room -= result.queued
+    capacity -= result.queued
   }
   await releaseJob(ctx.db, 'replays', job)
 }

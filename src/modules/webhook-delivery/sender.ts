@@ -5,7 +5,7 @@ import type { Metrics } from '#infra/metrics.ts'
 import type { AttemptResult } from './destinations/destination.ts'
 import { afterAttempt, effectsOf, type HealthEffect, NO_EFFECTS } from './health/health.ts'
 import { isHealthEvent } from './health/events.ts'
-import { TenantRoom } from './lanes/capacity.ts'
+import { TenantCapacity } from './lanes/capacity.ts'
 import type { Job } from './lanes/backlog.ts'
 import { bulkClass, type Lane } from './lanes/lane.ts'
 import { bodyGone, outcomeOf } from './outcomes/outcome.ts'
@@ -32,13 +32,13 @@ interface SenderOptions {
 export class Sender {
   readonly #ctx: SenderContext
   readonly #options: SenderOptions
-  readonly #room: TenantRoom
+  readonly #capacity: TenantCapacity
   #crowded = false
 
   constructor(ctx: SenderContext, options: SenderOptions) {
     this.#ctx = ctx
     this.#options = options
-    this.#room = new TenantRoom(options.maxInFlight)
+    this.#capacity = new TenantCapacity(options.maxInFlight)
   }
 
   /**
@@ -49,7 +49,7 @@ export class Sender {
     const now = performance.now()
     const margin = Math.min(LEASE_MARGIN_MS, this.#options.leaseMs / 4)
     if (!lane.canStart() || now >= lane.leaseUntil - margin) return 0
-    if (!this.#room.hasPlace(lane.target.tenantId, lane.nextClass)) {
+    if (!this.#capacity.hasPlace(lane.target.tenantId, lane.nextClass)) {
       this.#crowded = true
       return 0
     }
@@ -57,7 +57,7 @@ export class Sender {
     return waitMs > 0 ? waitMs : (lane.begin() ?? 0)
   }
 
-  /** Tells whether a lane has been refused for want of room since the last time that this was asked. */
+  /** Tells whether a lane has been refused for want of capacity since the last time that this was asked. */
   takeCrowded(): boolean {
     const crowded = this.#crowded
     this.#crowded = false
@@ -67,7 +67,7 @@ export class Sender {
   /** One attempt. @returns what is to be recorded; null: nothing, the delivery stays due */
   async send(lane: Lane, job: Job): Promise<Recorded | null> {
     const laneClass = job.bulk ? bulkClass(lane.class) : lane.class
-    this.#room.take(lane.target.tenantId, laneClass)
+    this.#capacity.take(lane.target.tenantId, laneClass)
     try {
       if (job.body === null) return { lane, outcome: bodyGone(lane, job), effects: NO_EFFECTS }
       const causation = { id: job.eventId, depth: job.causationDepth + 1 }
@@ -91,7 +91,7 @@ export class Sender {
       return null
     } finally {
       lane.ended()
-      this.#room.leave(lane.target.tenantId, laneClass)
+      this.#capacity.leave(lane.target.tenantId, laneClass)
     }
   }
 

@@ -250,7 +250,7 @@ export class DeliveryWorker {
     }
   }
 
-  /** Starts what the lane, its class and the worker have room for. */
+  /** Starts what the lane, its class and the worker have capacity for. */
   #start(lane: Lane): void {
     for (;;) {
       const next = this.#sender.take(lane)
@@ -268,7 +268,7 @@ export class DeliveryWorker {
     if (recorded !== null) this.#writer.push(recorded)
     if (lane.isOpen) this.#start(lane)
     else this.#letGo(lane)
-    // Room has become free: whoever waits for it may start, in turn.
+    // Capacity has become free: whoever waits for it may start, in turn.
     if (this.#sender.takeCrowded()) {
       for (const waiting of this.#keeper.lanes()) if (waiting.canStart()) this.#start(waiting)
     }

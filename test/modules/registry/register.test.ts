@@ -55,7 +55,7 @@ t.test('registered actions are in the registry, written out', async (t) => {
   ])
 })
 
-t.test('the lists of fields and the schema are one picture of the payload', async (t) => {
+t.test('the lists of fields and the schema are one snapshot of the payload', async (t) => {
   const tenant = service.tenant()
   await register(t, tenant)
   const { actions } = await registerActions(t, tenant, 'email-marketing', [

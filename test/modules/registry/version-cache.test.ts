@@ -1,7 +1,7 @@
 import t from 'tap'
-import { type Picture, VersionCache } from '#modules/registry/version-cache.ts'
+import { type Snapshot, VersionCache } from '#modules/registry/version-cache.ts'
 
-interface Sketch extends Picture {
+interface Sketch extends Snapshot {
   of: number
 }
 
@@ -54,7 +54,7 @@ t.test('who asks after a change is not given what was being read before it', asy
   open()
   t.equal((await late).of, 2)
   t.equal((await early).of, 1)
-  t.equal((await cache.get('a')).of, 2, 'the later picture stays, whichever was there first')
+  t.equal((await cache.get('a')).of, 2, 'the later snapshot stays, whichever was there first')
   t.equal(state.loads, 2)
 })
 

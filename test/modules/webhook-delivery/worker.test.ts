@@ -68,7 +68,7 @@ t.test('stopping waits for the attempt under way and records it', async (t) => {
 })
 
 t.test(
-  'when all plugins fail at once, those without room wait their turn and none is forgotten',
+  'when all plugins fail at once, those without capacity wait their turn and none is forgotten',
   async (t) => {
     const tenant = service.tenant()
     const receiver = await startReceiver(t)

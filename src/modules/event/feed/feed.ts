@@ -16,7 +16,7 @@ import {
   startOfFeed,
 } from './repository.ts'
 import type { EventPage, FeedQuery } from './schemas.ts'
-import { TenantPicture } from '../intake/snapshot.ts'
+import { TenantSnapshot } from '../intake/snapshot.ts'
 import { readBody, viewEvent } from './view.ts'
 
 export interface FeedContext {
@@ -49,7 +49,7 @@ export async function readFeed(
   }
   const { since: asked, until } = readTimeRange(query)
   const subscriber = pluginId === null ? null : await findSubscriber(ctx.db, tenantId, pluginId)
-  const plugin = pluginId === null ? null : pluginPicture(pluginId, subscriber ?? undefined)
+  const plugin = pluginId === null ? null : pluginSnapshot(pluginId, subscriber ?? undefined)
   // What happened before a plugin was there is not its business.
   const since = latest(asked, subscriber?.registeredAt ?? null)
   const isWanted = ({ event, received_at }: ScannedEvent): boolean =>
@@ -81,7 +81,7 @@ export async function readFeed(
 }
 
 /** With those that cannot be decided: who reconciles misses none. */
-async function wantedBy(plugin: TenantPicture, tenantId: string, rows: readonly EventRow[]) {
+async function wantedBy(plugin: TenantSnapshot, tenantId: string, rows: readonly EventRow[]) {
   const wanted: EventRow[] = []
   for (const row of rows) {
     await loopShare.turn(tenantId)
@@ -136,11 +136,11 @@ function latest(a: Date | null, b: Date | null): Date | null {
   return a === null || (b !== null && b > a) ? b : a
 }
 
-function pluginPicture(
+function pluginSnapshot(
   pluginId: string,
   subscriber: Awaited<ReturnType<typeof findSubscriber>>,
-): TenantPicture {
-  return new TenantPicture({
+): TenantSnapshot {
+  return new TenantSnapshot({
     version: 0,
     strict: false,
     hasFlows: false,

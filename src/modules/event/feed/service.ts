@@ -11,7 +11,7 @@ import { eventBodyGone, eventNotFound, pluginNotSubscribed } from '../errors.ts'
 import { type EventRow, findEvent, findSubscriber } from './repository.ts'
 import { queueAgain } from './resend-repository.ts'
 import type { EventDetail, EventDetailQuery, EventReplayResult } from './schemas.ts'
-import { loadPicture } from '../intake/snapshot-repository.ts'
+import { loadSnapshot } from '../intake/snapshot-repository.ts'
 import { readBody, viewEvent } from './view.ts'
 
 export interface EventContext {
@@ -60,8 +60,8 @@ export async function replayEvent(
   if (own !== null && (own === undefined || row.received_at < own.registeredAt)) throw eventNotFound()
   if (row.body === null) throw eventBodyGone()
   const plugins = await ctx.db.transaction().execute(async (trx) => {
-    const picture = await loadPicture(trx, tenantId)
-    const { plugins, undecided } = picture.pluginsFor(row.event, readBody(row), row.publisher_plugin_id)
+    const snapshot = await loadSnapshot(trx, tenantId)
+    const { plugins, undecided } = snapshot.pluginsFor(row.event, readBody(row), row.publisher_plugin_id)
     // Somebody asks for it: who cannot be decided gets it, as by a retry of the delivery.
     const subscribed = await selectSlugs(trx, tenantId, [...plugins, ...undecided])
     const chosen = subscribed

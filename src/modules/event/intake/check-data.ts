@@ -1,7 +1,7 @@
 import type { FieldError } from '#lib/api/problem.ts'
 import { validate } from '#lib/schema/safe/index.ts'
 import { CATALOGUE } from '../catalogue/index.ts'
-import type { TenantPicture } from './snapshot.ts'
+import type { TenantSnapshot } from './snapshot.ts'
 
 export interface CheckedData {
   /** The platform, the tenant or one of its plugins has declared the type. */
@@ -19,8 +19,8 @@ const UNKNOWN: CheckedData = { known: false, problems: null }
  *
  * Measured: 2 µs for the catalogue's order.created with its own sample.
  */
-export function checkEventData(picture: TenantPicture, event: string, data: unknown): CheckedData {
-  const type = CATALOGUE.get(event) ?? picture.types.get(event)
+export function checkEventData(snapshot: TenantSnapshot, event: string, data: unknown): CheckedData {
+  const type = CATALOGUE.get(event) ?? snapshot.types.get(event)
   if (type === undefined) return UNKNOWN
   if (type.schema === null) return MATCHES
   const violations = validate(type.schema, data)

@@ -3,15 +3,15 @@ import type { DB } from '#db/schema.ts'
 import { composeEvent } from './compose.ts'
 import { writeEvents } from './write-repository.ts'
 import { isProblem, recipientsOf } from './match.ts'
-import type { TenantPicture } from './snapshot.ts'
-import { loadPicture } from './snapshot-repository.ts'
+import type { TenantSnapshot } from './snapshot.ts'
+import { loadSnapshot } from './snapshot-repository.ts'
 import type { NewEvent } from '../context.ts'
 
 /** Subscriptions that change between the look at them and the write, so often in a row, are a fault. */
 const MAX_WRITES = 10
 
 /**
- * Writes one event of the service's own in the caller's transaction. The remembered picture is tried first (reading
+ * Writes one event of the service's own in the caller's transaction. The remembered snapshot is tried first (reading
  * one of 5,000 plugins takes 60 ms). If it is out of date, the transaction reads its own: what it has changed itself
  * counts, and must not get into the cache before its commit.
  *
@@ -20,20 +20,20 @@ const MAX_WRITES = 10
 export async function emitEvent(
   trx: Transaction<DB>,
   event: NewEvent,
-  remembered: TenantPicture,
+  remembered: TenantSnapshot,
 ): Promise<string[]> {
   const composed = composeEvent(event)
   if (isProblem(composed)) throw composed
-  let picture = remembered
+  let snapshot = remembered
   for (let attempt = 0; attempt < MAX_WRITES; attempt++) {
-    const found = recipientsOf(picture, composed)
+    const found = recipientsOf(snapshot, composed)
     const audience = { ...found, plugins: found.plugins.filter((id) => id !== event.exceptPluginId) }
     const { holds, ids } = await writeEvents(
       async (text, values) => (await trx.executeQuery(CompiledQuery.raw(text, [...values]))).rows,
-      [{ composed, picture, ...audience, known: true, schemaProblems: null }],
+      [{ composed, snapshot, ...audience, known: true, schemaProblems: null }],
     )
     if (holds) return ids === null ? [...audience.plugins] : []
-    picture = await loadPicture(trx, event.tenantId)
+    snapshot = await loadSnapshot(trx, event.tenantId)
   }
   throw new Error('the subscriptions change faster than an event can be written')
 }

@@ -16,9 +16,9 @@ import { runOn, type RunStatement, writeEvents } from './write-repository.ts'
 import type { IntakeLog } from './log.ts'
 import { IntakeQueue, type Submission } from './queue.ts'
 import { isProblem, type MatchedEvent, matchEvent } from './match.ts'
-import { PictureCache } from './snapshot-cache.ts'
-import { EVENT_STEPS, type TenantPicture } from './snapshot.ts'
-import { loadPicture } from './snapshot-repository.ts'
+import { SnapshotCache } from './snapshot-cache.ts'
+import { EVENT_STEPS, type TenantSnapshot } from './snapshot.ts'
+import { loadSnapshot } from './snapshot-repository.ts'
 import { segmentToClaim } from './publishing.ts'
 import type { IntakeResult, NewEvent } from '../context.ts'
 
@@ -45,7 +45,7 @@ const LIMITS = {
   batch: 500,
   deliveries: MAX_DELIVERIES,
   flushes: 2,
-  company: 24,
+  minBatch: 24,
   events: 20_000,
   bytes: 64 * 1024 * 1024,
 } as const
@@ -68,26 +68,26 @@ interface Batch extends Submission {
  * Concurrent calls share a statement: a commit, a flush to disk and a round trip cost the same for one row as for many.
  * Measured beside one client, with one delivery for each event: 0.4 ms of statement for one event, 1.2 ms for 32,
  * 17 ms for 500; the flush comes on top. Two statements under way keep Postgres busy while one waits for its flush; the
- * second waits until it has some company. With 64 connections that makes 32 events a statement instead of 22. Taken in
+ * second waits until there are some. With 64 connections that makes 32 events a statement instead of 22. Taken in
  * turn, Postgres' CPU for an event was 69 µs instead of 108 and 62 instead of 78 on a busy machine, and the same, 59, on
  * a quieter one.
  */
 export class Intake {
   readonly #ctx: IntakeContext
-  readonly #pictures: PictureCache
+  readonly #snapshots: SnapshotCache
   readonly #queue: IntakeQueue<Batch>
   readonly #run: RunStatement
 
   constructor(ctx: IntakeContext) {
     this.#ctx = ctx
-    this.#pictures = new PictureCache((tenantId) => loadPicture(ctx.db, tenantId))
+    this.#snapshots = new SnapshotCache((tenantId) => loadSnapshot(ctx.db, tenantId))
     this.#queue = new IntakeQueue(LIMITS, (batches) => this.#flush(batches))
     this.#run = runOn(ctx.pool)
   }
 
   /** What is remembered of a tenant; whoever writes by it is told if it is out of date. */
-  async picture(tenantId: string): Promise<TenantPicture> {
-    return this.#pictures.get(tenantId)
+  async snapshot(tenantId: string): Promise<TenantSnapshot> {
+    return this.#snapshots.get(tenantId)
   }
 
   async accept(events: readonly NewEvent[], log: FastifyBaseLogger): Promise<IntakeResult[]> {
@@ -107,13 +107,13 @@ export class Intake {
     const matched: MatchedEvent[] = []
     let bytes = 0
     let deliveries = 0
-    const reloaded = new Map<string, TenantPicture>()
+    const reloaded = new Map<string, TenantSnapshot>()
     const budget = new StepBudget(CALL_STEPS)
     for (const [index, event] of composed.entries()) {
       if (isProblem(event)) continue
       const turn = loopShare.turn(event.tenantId)
       if (turn !== null) await turn
-      const known = reloaded.get(event.tenantId) ?? this.#pictures.get(event.tenantId)
+      const known = reloaded.get(event.tenantId) ?? this.#snapshots.get(event.tenantId)
       const share = new StepBudget(shareOf(budget, composed.length - index))
       const match = matchEvent(event, known instanceof Promise ? await known : known, share)
       budget.take(share.spent)
@@ -163,17 +163,17 @@ export class Intake {
   async #matchSurely(
     event: ComposedEvent,
     problem: Problem,
-    reloaded: Map<string, TenantPicture>,
+    reloaded: Map<string, TenantSnapshot>,
   ): Promise<MatchedEvent | Problem> {
     const { tenantId, publisherPluginId: pluginId } = event
     const known = reloaded.get(tenantId)
-    const picture = known ?? (await this.#pictures.reload(tenantId))
-    reloaded.set(tenantId, picture)
-    const segment = pluginId === null ? null : segmentToClaim(picture, event.event, pluginId)
+    const snapshot = known ?? (await this.#snapshots.reload(tenantId))
+    reloaded.set(tenantId, snapshot)
+    const segment = pluginId === null ? null : segmentToClaim(snapshot, event.event, pluginId)
     if (pluginId === null || segment === null)
-      return known === undefined ? matchEvent(event, picture) : problem
+      return known === undefined ? matchEvent(event, snapshot) : problem
     await this.#ctx.claim({ tenantId, pluginId, segment })
-    const claimed = await this.#pictures.reload(tenantId)
+    const claimed = await this.#snapshots.reload(tenantId)
     reloaded.set(tenantId, claimed)
     return matchEvent(event, claimed)
   }
@@ -195,15 +195,15 @@ export class Intake {
     return ends
   }
 
-  /** Matches again by pictures that are not the refused ones, until the statement finds them current. */
+  /** Matches again by snapshots that are not the refused ones, until the statement finds them current. */
   async #writeFresh(batch: Batch): Promise<null> {
     for (let attempt = 1; attempt < MAX_WRITES; attempt++) {
       const open: MatchedEvent[] = []
       const budget = new StepBudget(CALL_STEPS)
-      for (const [index, { composed, picture }] of batch.open.entries()) {
+      for (const [index, { composed, snapshot }] of batch.open.entries()) {
         const turn = loopShare.turn(composed.tenantId)
         if (turn !== null) await turn
-        const fresh = await this.#pictures.fresh(composed.tenantId, picture)
+        const fresh = await this.#snapshots.fresh(composed.tenantId, snapshot)
         const share = new StepBudget(shareOf(budget, batch.open.length - index))
         const match = matchEvent(composed, fresh, share)
         budget.take(share.spent)
@@ -216,7 +216,7 @@ export class Intake {
     throw overloaded()
   }
 
-  /** @returns false when events are still open: a picture was out of date, or a source id came free again */
+  /** @returns false when events are still open: a snapshot was out of date, or a source id came free again */
   async #write(batches: readonly Batch[]): Promise<boolean> {
     const events = batches.flatMap(({ open }) => open)
     if (events.length === 0) return true
@@ -227,14 +227,14 @@ export class Intake {
     const flowTenants = new Set<string>()
     for (const batch of batches) {
       batch.open = batch.open.filter((matched) => {
-        const { composed, picture, plugins, known } = matched
+        const { composed, snapshot, plugins, known } = matched
         const { id, event, tenantId } = composed
         if (written !== null && !written.has(id)) return true
         batch.results.set(id, { status: 'accepted', id, event, deliveries: plugins.length })
         this.#ctx.acknowledged(tenantId, id)
-        if (!known && picture.seen.claim(event)) batch.seen.push(matched)
+        if (!known && snapshot.seen.claim(event)) batch.seen.push(matched)
         for (const plugin of plugins) due.add(plugin)
-        if (picture.hasFlows) flowTenants.add(tenantId)
+        if (snapshot.hasFlows) flowTenants.add(tenantId)
         return false
       })
     }

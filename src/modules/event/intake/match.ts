@@ -4,13 +4,13 @@ import { checkEventData } from './check-data.ts'
 import type { ComposedEvent } from './compose.ts'
 import { eventSchemaMismatch, eventTypeUnknown } from '../errors.ts'
 import { MAX_CAUSATION_DEPTH } from './causation.ts'
-import type { Audience, TenantPicture } from './snapshot.ts'
+import type { Audience, TenantSnapshot } from './snapshot.ts'
 import { refusePublishing } from './publishing.ts'
 
-/** An event with the plugins that get it, by one picture of its tenant. */
+/** An event with the plugins that get it, by one snapshot of its tenant. */
 export interface MatchedEvent {
   readonly composed: ComposedEvent
-  readonly picture: TenantPicture
+  readonly snapshot: TenantSnapshot
   readonly plugins: readonly string[]
   /** Plugins whose filters cost too much: they get a delivery that has failed for it. */
   readonly undecided: readonly string[]
@@ -28,26 +28,30 @@ export interface MatchedEvent {
  */
 export function matchEvent(
   composed: ComposedEvent,
-  picture: TenantPicture,
+  snapshot: TenantSnapshot,
   budget?: StepBudget,
 ): MatchedEvent | Problem {
   const { event, data, publisherPluginId } = composed
-  const refusal = publisherPluginId === null ? null : refusePublishing(picture, event, publisherPluginId)
+  const refusal = publisherPluginId === null ? null : refusePublishing(snapshot, event, publisherPluginId)
   if (refusal !== null) return refusal
-  const checked = checkEventData(picture, event, data)
-  if (picture.strict) {
+  const checked = checkEventData(snapshot, event, data)
+  if (snapshot.strict) {
     if (!checked.known) return eventTypeUnknown()
     if (checked.problems !== null) return eventSchemaMismatch(undefined, { errors: checked.problems })
   }
   const { known, problems } = checked
-  return { composed, picture, ...recipientsOf(picture, composed, budget), known, schemaProblems: problems }
+  return { composed, snapshot, ...recipientsOf(snapshot, composed, budget), known, schemaProblems: problems }
 }
 
 /** Whom the event goes to. One at the end of too long a chain of consequences is stored, and goes to nobody. */
-export function recipientsOf(picture: TenantPicture, composed: ComposedEvent, budget?: StepBudget): Audience {
+export function recipientsOf(
+  snapshot: TenantSnapshot,
+  composed: ComposedEvent,
+  budget?: StepBudget,
+): Audience {
   const { event, data, causation, publisherPluginId } = composed
   if ((causation?.depth ?? 0) > MAX_CAUSATION_DEPTH) return NOBODY
-  return picture.pluginsFor(event, data, publisherPluginId, budget)
+  return snapshot.pluginsFor(event, data, publisherPluginId, budget)
 }
 
 const NOBODY: Audience = { plugins: [], undecided: [], filtered: [] }

@@ -18,7 +18,7 @@ export interface QueueLimits {
   /** Statements under way at once. */
   flushes: number
   /** Events that must be waiting for a further statement to join those under way. */
-  company: number
+  minBatch: number
   /** Events and bytes that may wait or be under way. Beyond it callers are told to come again. */
   events: number
   bytes: number
@@ -32,7 +32,7 @@ interface Waiting<S> {
 
 /**
  * Gathers what arrives while earlier flushes are under way. Nothing waits while none is: a submission that finds all
- * slots free leaves with the event loop's current turn. Beside another flush it leaves with enough company, or when that
+ * slots free leaves with the event loop's current turn. Beside another flush it leaves once enough are waiting, or when that
  * one has ended.
  */
 export class IntakeQueue<S extends Submission> {
@@ -68,7 +68,7 @@ export class IntakeQueue<S extends Submission> {
 
   #schedule(): void {
     if (this.#scheduled || this.#waiting.length === 0 || this.#flushes >= this.#limits.flushes) return
-    if (this.#flushes > 0 && this.#waitingEvents < this.#limits.company) return
+    if (this.#flushes > 0 && this.#waitingEvents < this.#limits.minBatch) return
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false

@@ -2,32 +2,32 @@ import { Buffer } from 'node:buffer'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { parseJson } from '#lib/json/index.ts'
-import type { PicturePlugin, PictureType } from './snapshot.ts'
-import { TenantPicture } from './snapshot.ts'
+import type { SnapshotPlugin, SnapshotType } from './snapshot.ts'
+import { TenantSnapshot } from './snapshot.ts'
 import { shopSegments } from '../segments/repository.ts'
 
 /** Also makes the tenant's row when it is missing: events have no foreign key that would ask for it. */
-export async function loadPicture(
+export async function loadSnapshot(
   db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
-): Promise<TenantPicture> {
-  const picture = await selectPicture(db, tenantId)
-  if (picture !== null) return picture
+): Promise<TenantSnapshot> {
+  const snapshot = await selectSnapshot(db, tenantId)
+  if (snapshot !== null) return snapshot
   await db
     .insertInto('tenants')
     .values({ id: tenantId })
     .onConflict((conflict) => conflict.column('id').doNothing())
     .execute()
-  const made = await selectPicture(db, tenantId)
+  const made = await selectSnapshot(db, tenantId)
   if (made === null) throw new Error('a tenant row that was just made is not there')
   return made
 }
 
 /** One statement, so that the version and what it stands for are of one snapshot. */
-async function selectPicture(
+async function selectSnapshot(
   db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
-): Promise<TenantPicture | null> {
+): Promise<TenantSnapshot | null> {
   const {
     rows: [row],
   } = await sql<{
@@ -53,12 +53,12 @@ async function selectPicture(
       ${shopSegments(sql`tenants.id`)} as of_shop
     from tenants where id = ${tenantId}`.execute(db)
   if (row === undefined) return null
-  return new TenantPicture({
+  return new TenantSnapshot({
     version: row.version,
     strict: row.strict,
     hasFlows: row.has_flows,
-    plugins: parseJson(Buffer.from(row.plugins)) as PicturePlugin[],
-    types: parseJson(Buffer.from(row.types)) as PictureType[],
+    plugins: parseJson(Buffer.from(row.plugins)) as SnapshotPlugin[],
+    types: parseJson(Buffer.from(row.types)) as SnapshotType[],
     seen: row.seen,
     claims: row.claims,
     ofShop: row.of_shop,

@@ -16,7 +16,7 @@ export interface Target {
   readonly filters: readonly unknown[] | null
 }
 
-export interface PicturePlugin {
+export interface SnapshotPlugin {
   id: string
   /** Left out where nothing is published. */
   slug?: string
@@ -24,19 +24,19 @@ export interface PicturePlugin {
   subscriptions: readonly { event: string; filter?: unknown }[]
 }
 
-export interface PictureType {
+export interface SnapshotType {
   name: string
   schema: SafeSchema | null
   pluginId: string | null
 }
 
-export interface PictureContent {
+export interface SnapshotContent {
   version: number
   strict: boolean
   /** Somebody matches this tenant's events against flows, and wants to be told of them. */
   hasFlows: boolean
-  plugins: readonly PicturePlugin[]
-  types: readonly PictureType[]
+  plugins: readonly SnapshotPlugin[]
+  types: readonly SnapshotType[]
   /** Names that came without anybody having declared them. */
   seen: readonly string[]
   /** First segments of types: those that were claimed, and those of types that the shop declares or sends itself. */
@@ -88,19 +88,19 @@ class SeenNames {
 }
 
 /** What intake must know of a tenant, as it stood at one version of its subscriptions. */
-export class TenantPicture {
+export class TenantSnapshot {
   readonly version: number
   readonly strict: boolean
   readonly hasFlows: boolean
-  readonly types: ReadonlyMap<string, PictureType>
+  readonly types: ReadonlyMap<string, SnapshotType>
   readonly seen: SeenNames
   /** Plugins and types with what their filters and schemas hold, for the cache's bound. */
   readonly weight: number
-  readonly #content: PictureContent
+  readonly #content: SnapshotContent
   #segments: Segments | null = null
   readonly #targets = new Map<string, readonly Target[]>()
 
-  constructor(content: PictureContent) {
+  constructor(content: SnapshotContent) {
     this.version = content.version
     this.strict = content.strict
     this.hasFlows = content.hasFlows
@@ -165,7 +165,7 @@ export class TenantPicture {
   }
 }
 
-function targetOf(plugin: PicturePlugin, event: string): Target[] {
+function targetOf(plugin: SnapshotPlugin, event: string): Target[] {
   const matching = plugin.subscriptions.filter((subscription) => matchesPattern(subscription.event, event))
   if (matching.length === 0) return []
   const unconditional = matching.some(({ filter }) => filter == null)
@@ -188,7 +188,7 @@ function meetsAny(filters: readonly unknown[], data: unknown, share: StepBudget)
 
 /** Says whether subscriptions take an event; its data is asked for only where a filter decides. */
 export function isSubscribed(
-  subscriptions: PicturePlugin['subscriptions'],
+  subscriptions: SnapshotPlugin['subscriptions'],
   event: string,
   data: () => unknown,
 ): boolean {

@@ -1,11 +1,11 @@
 import type pg from 'pg'
 import { newId } from '#lib/ids.ts'
 import type { MatchedEvent } from './match.ts'
-import type { TenantPicture } from './snapshot.ts'
+import type { TenantSnapshot } from './snapshot.ts'
 
 /**
  * The statement that intake is: events and their deliveries at once, so that one autocommit round trip is the whole
- * transaction. Nothing is written unless every picture that the events were matched by is still the current one
+ * transaction. Nothing is written unless every snapshot that the events were matched by is still the current one
  * ($1, $2): a plugin whose registration was answered before an event was sent cannot be missed, on any replica.
  *
  * - Arrays by column keep the statement one prepared text for any number of rows. Text goes as one string of
@@ -20,8 +20,8 @@ import type { TenantPicture } from './snapshot.ts'
 const WRITE_EVENTS = `
 with guard as materialized (
   select count(*) = cardinality($1::uuid[]) as holds
-  from unnest($1::uuid[], $2::bigint[]) as picture (tenant_id, version)
-  join tenants on tenants.id = picture.tenant_id and tenants.subscriptions_version = picture.version
+  from unnest($1::uuid[], $2::bigint[]) as snapshot (tenant_id, version)
+  join tenants on tenants.id = snapshot.tenant_id and tenants.subscriptions_version = snapshot.version
 ), new_events as (
   insert into events (tenant_id, id, source_id, fingerprint, event, source, publisher_plugin_id, occurred_at,
     position, body, schema_problems, causation_id, causation_depth, filtered_plugins, key_id)
@@ -87,7 +87,7 @@ const MAX_FILTERED_NOTED = 100
 const NO_FINGERPRINT = Buffer.alloc(32)
 
 function parametersOf(events: readonly MatchedEvent[]): unknown[] {
-  const pictures = new Map<TenantPicture, string>()
+  const snapshots = new Map<TenantSnapshot, string>()
   const tenantIds: string[] = []
   const ids: string[] = []
   const sourceIds: string[] = []
@@ -107,8 +107,8 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     string[]
   >
   const reasons: (string | null)[] = []
-  for (const { composed, picture, plugins, undecided, filtered, schemaProblems } of events) {
-    pictures.set(picture, composed.tenantId)
+  for (const { composed, snapshot, plugins, undecided, filtered, schemaProblems } of events) {
+    snapshots.set(snapshot, composed.tenantId)
     tenantIds.push(composed.tenantId)
     ids.push(composed.id)
     sourceIds.push(composed.sourceId ?? '')
@@ -133,8 +133,8 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     }
   }
   return [
-    literal([...pictures.values()]),
-    literal([...pictures.keys()].map(({ version }) => version)),
+    literal([...snapshots.values()]),
+    literal([...snapshots.keys()].map(({ version }) => version)),
     literal(tenantIds),
     literal(ids),
     lines(sourceIds),

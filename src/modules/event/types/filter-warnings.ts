@@ -6,7 +6,7 @@ import type { FieldError } from '#lib/api/problem.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import { describedPaths, isDescribed, nearestPath } from '#lib/schema/path.ts'
 import { CATALOGUE } from '../catalogue/index.ts'
-import type { TenantPicture } from '../intake/snapshot.ts'
+import type { TenantSnapshot } from '../intake/snapshot.ts'
 
 const MAX_WARNINGS = 20
 /** What people take for the root of a filter: the flows' names, and the member of the webhook's body. */
@@ -17,13 +17,13 @@ const WRONG_ROOTS: readonly unknown[] = ['data', 'trigger', 'event', 'payload']
  * a filter is taken all the same: a sender may say more than its type's schema.
  */
 export function filterWarnings(
-  picture: Pick<TenantPicture, 'types'>,
+  snapshot: Pick<TenantSnapshot, 'types'>,
   subscriptions: readonly StoredSubscription[],
 ): FieldError[] {
   const warnings: FieldError[] = []
   for (const [index, { event, filter }] of subscriptions.entries()) {
     if (filter === null || warnings.length >= MAX_WARNINGS) continue
-    const schemas = schemasOf(picture, event)
+    const schemas = schemasOf(snapshot, event)
     for (const { pointer, test, path } of conditionTests(filter)) {
       const detail = path === null || isEarlier(path) ? null : warningOf(test.field, path, event, schemas)
       if (detail !== null) warnings.push({ pointer: `/events/${index}/filter${pointer}/field`, detail })
@@ -51,7 +51,7 @@ function warningOf(field: string, path: Path, event: string, schemas: readonly S
 }
 
 /** Of the types that a pattern takes, those that are known. */
-function schemasOf({ types }: Pick<TenantPicture, 'types'>, pattern: string): SafeSchema[] {
+function schemasOf({ types }: Pick<TenantSnapshot, 'types'>, pattern: string): SafeSchema[] {
   const known = new Map([
     ...[...types.values()].map(({ name, schema }) => [name, schema] as const),
     ...[...CATALOGUE.values()].map(({ name, schema }) => [name, schema as SafeSchema | null] as const),

@@ -11,7 +11,7 @@ import { insertSeenTypes } from './seen-repository.ts'
  *
  * It runs behind the statement that stores events, once for each type, tenant and process: nobody else's events wait
  * for it. An event that was acknowledged is stored whatever becomes of this; a type that could not be written is
- * tried again when the tenant's picture has been read anew.
+ * tried again when the tenant's snapshot has been read anew.
  */
 export async function recordSeenTypes(
   ctx: { db: Kysely<DB>; log: Pick<FastifyBaseLogger, 'warn'> },

@@ -12,18 +12,18 @@ const BUFFER_BYTES = 64 * 1024
 
 /**
  * Server-sent events as a stream to answer with. It never holds more than its buffer and what was sent last: whoever
- * writes asks `hasRoom` first and is told when there is some again.
+ * writes asks `hasCapacity` first and is told when there is some again.
  */
 export class EventStream extends Readable {
-  readonly #onRoom: () => void
+  readonly #onCapacity: () => void
   #finished = false
 
-  constructor(onRoom: () => void) {
+  constructor(onCapacity: () => void) {
     super({ highWaterMark: BUFFER_BYTES })
-    this.#onRoom = onRoom
+    this.#onCapacity = onCapacity
   }
 
-  get hasRoom(): boolean {
+  get hasCapacity(): boolean {
     return !this.#finished && !this.destroyed && this.readableLength < BUFFER_BYTES
   }
 
@@ -52,6 +52,6 @@ export class EventStream extends Readable {
   }
 
   override _read(): void {
-    this.#onRoom()
+    this.#onCapacity()
   }
 }

@@ -162,7 +162,7 @@ export class ExecutionStreams {
 
   async #pass(): Promise<'idle'> {
     await this.#endWithKeys()
-    const ready = [...this.#watchers].filter(({ stream }) => stream.hasRoom)
+    const ready = [...this.#watchers].filter(({ stream }) => stream.hasCapacity)
     if (ready.length === 0) return 'idle'
     const rows = await selectWatched(this.#db, ready)
     const byId = new Map(rows.map((row) => [row.id, row]))
@@ -191,7 +191,7 @@ export class ExecutionStreams {
 
   async #serve(watcher: Watcher, row: ExecutionRow): Promise<void> {
     const { stream, tenantId, executionId } = watcher
-    while (watcher.next < row.step_count && stream.hasRoom) {
+    while (watcher.next < row.step_count && stream.hasCapacity) {
       const page = { from: watcher.next, limit: PAGE, maxBytes: PAGE_MAX_BYTES }
       const steps = await selectSteps(this.#db, tenantId, executionId, page)
       if (steps.length === 0) watcher.next = row.step_count
@@ -215,7 +215,7 @@ export class ExecutionStreams {
     const now = performance.now()
     for (const watcher of this.#watchers) {
       const { stream, openedAt } = watcher
-      if (stream.hasRoom) {
+      if (stream.hasCapacity) {
         watcher.roomAt = now
         stream.beat()
         if (now - openedAt > this.#limits.maxMs) this.#end(watcher)
@@ -225,7 +225,7 @@ export class ExecutionStreams {
 
   /** Ends a stream at once: what waits for a reader that takes nothing is dropped. */
   #cutOff(watcher: Watcher): void {
-    if (watcher.stream.hasRoom) {
+    if (watcher.stream.hasCapacity) {
       this.#end(watcher)
       return
     }

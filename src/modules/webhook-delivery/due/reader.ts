@@ -3,7 +3,7 @@ import { BodyCache } from './body-cache.ts'
 import { type DueDelivery, fetchBodies, fetchDue } from './repository.ts'
 import type { Backlog, Job } from '../lanes/backlog.ts'
 import { bulkClass, type Lane } from '../lanes/lane.ts'
-import { Room } from '../lanes/capacity.ts'
+import { Capacity } from '../lanes/capacity.ts'
 
 /** What is sent of an event. */
 interface Content {
@@ -30,7 +30,7 @@ interface BacklogFetch {
 const FETCH_TOTAL_MAX = 2_048
 /**
  * Bodies in one fetch, those in hand over all lanes, and those kept for fan-out: bounds a worker's memory,
- * whatever events weigh. Those in hand are shared out by class like room for attempts.
+ * whatever events weigh. Those in hand are shared out by class like capacity for attempts.
  */
 const FETCH_BODY_MAX_BYTES = 16 * 1024 * 1024
 const BODIES_MAX_CHARS = 64 * 1024 * 1024
@@ -132,10 +132,10 @@ function chooseLanes(lanes: readonly Lane[]): {
   more: boolean
   starved: boolean
 } {
-  const room = new Room(BODIES_MAX_CHARS)
+  const capacity = new Capacity(BODIES_MAX_CHARS)
   for (const lane of lanes) {
-    room.take(lane.class, lane.bodyChars - lane.bulkChars)
-    room.take(bulkClass(lane.class), lane.bulkChars)
+    capacity.take(lane.class, lane.bodyChars - lane.bulkChars)
+    capacity.take(bulkClass(lane.class), lane.bulkChars)
   }
   let starved = false
   const wants: LaneFetch[] = []
@@ -144,8 +144,8 @@ function chooseLanes(lanes: readonly Lane[]): {
   for (const lane of lanes) {
     if (!lane.wantsFetch()) continue
     if (rows >= FETCH_TOTAL_MAX) return { wants, inHand, more: true, starved }
-    const live = lane.wantsLive() && room.free(lane.class) > 0 ? fetchOf(lane.live) : null
-    const bulk = lane.wantsBulk() && room.free(bulkClass(lane.class)) > 0 ? fetchOf(lane.bulk) : null
+    const live = lane.wantsLive() && capacity.free(lane.class) > 0 ? fetchOf(lane.live) : null
+    const bulk = lane.wantsBulk() && capacity.free(bulkClass(lane.class)) > 0 ? fetchOf(lane.bulk) : null
     if ((lane.wantsLive() && live === null) || (lane.wantsBulk() && bulk === null)) starved = true
     if (live === null && bulk === null) continue
     wants.push({ lane, live, bulk })

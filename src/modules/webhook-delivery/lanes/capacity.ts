@@ -2,7 +2,7 @@ import { hasShare } from '#lib/async/share.ts'
 import type { LaneClass } from './lane.ts'
 
 /**
- * How much of a worker's room for attempts each class may fill. A dead endpoint holds its place for the whole
+ * How much of a worker's capacity for attempts each class may fill. A dead endpoint holds its place for the whole
  * deadline and a slow one for seconds, a live one for milliseconds: without shares, 1,024 dead ones would be all that a
  * worker does. What is kept free for the better classes is what makes the live ones' latency independent of the others.
  */
@@ -11,7 +11,7 @@ const CLASS_SHARE: Record<LaneClass, number> = { proven: 1, unproven: 0.8, slow:
 export const CLASSES_BEST_FIRST: readonly LaneClass[] = ['proven', 'unproven', 'slow', 'failing']
 
 /** Places by class: for attempts, for lanes, which need one each, or for the characters of their bodies. */
-export class Room {
+export class Capacity {
   readonly #places: number
   readonly #taken: Record<LaneClass, number> = { proven: 0, unproven: 0, slow: 0, failing: 0 }
 
@@ -38,23 +38,23 @@ export class Room {
  * The same places by tenant and class: whoever has many of what a class may take gets no further ones while few are left,
  * which are for the others. A tenant's worse endpoints are not in the way of its better ones.
  */
-export class TenantRoom {
-  readonly #room: Room
+export class TenantCapacity {
+  readonly #capacity: Capacity
   readonly #taken = new Map<string, Record<LaneClass, number>>()
 
   constructor(places: number) {
-    this.#room = new Room(places)
+    this.#capacity = new Capacity(places)
   }
 
   take(tenantId: string, laneClass: LaneClass): void {
-    this.#room.take(laneClass)
+    this.#capacity.take(laneClass)
     const own = this.#taken.get(tenantId) ?? { proven: 0, unproven: 0, slow: 0, failing: 0 }
     own[laneClass]++
     this.#taken.set(tenantId, own)
   }
 
   leave(tenantId: string, laneClass: LaneClass): void {
-    this.#room.leave(laneClass)
+    this.#capacity.leave(laneClass)
     const own = this.#taken.get(tenantId)
     if (own === undefined) return
     own[laneClass]--
@@ -63,7 +63,7 @@ export class TenantRoom {
 
   hasPlace(tenantId: string, laneClass: LaneClass): boolean {
     const own = this.#taken.get(tenantId)
-    return hasShare(own === undefined ? 0 : sameOrWorse(own, laneClass), this.#room.free(laneClass))
+    return hasShare(own === undefined ? 0 : sameOrWorse(own, laneClass), this.#capacity.free(laneClass))
   }
 }
 

@@ -10,7 +10,7 @@ import {
   releaseLanes,
   renewLeases,
 } from './repository.ts'
-import { CLASSES_BEST_FIRST, Room } from './capacity.ts'
+import { CLASSES_BEST_FIRST, Capacity } from './capacity.ts'
 import { giveUpSkipped } from './skip-repository.ts'
 import type { Destination } from '../destinations/destination.ts'
 import type { DeliveryTarget, TargetCache } from '../destinations/targets.ts'
@@ -31,7 +31,7 @@ export interface LaneKeeperOptions {
   /** Who holds the lease, for people who read the table. */
   owner: string
   leaseMs: number
-  /** Lanes held at once: each needs room for one attempt at least. */
+  /** Lanes held at once: each needs capacity for one attempt at least. */
   maxLanes: number
   tenantId: string | null
   now: () => Date | null
@@ -95,7 +95,7 @@ export class LaneKeeper {
     for (const pluginId of pluginIds) this.#refused.delete(pluginId)
   }
 
-  /** Plugins with work for whose lanes there was no room yet. */
+  /** Plugins with work for whose lanes there was no capacity yet. */
   get crowded(): boolean {
     return this.#candidates.size > 0
   }
@@ -214,26 +214,26 @@ export class LaneKeeper {
     await this.#renew([...this.#held.values()], now)
   }
 
-  /** The lanes to ask for next: the better class first, each within its share of the room. */
+  /** The lanes to ask for next: the better class first, each within its share of the capacity. */
   #choose(): string[] {
     if (this.#candidates.size === 0) return []
-    const room = this.#roomForLanes()
+    const capacity = this.#laneCapacity()
     const chosen: string[] = []
     for (const wanted of CLASSES_BEST_FIRST) {
       for (const [pluginId, laneClass] of this.#candidates) {
-        if (chosen.length >= CLAIM_MAX || room.free(wanted) <= 0) break
+        if (chosen.length >= CLAIM_MAX || capacity.free(wanted) <= 0) break
         if (laneClass !== wanted || this.#held.has(pluginId)) continue
         chosen.push(pluginId)
-        room.take(wanted)
+        capacity.take(wanted)
       }
     }
     return chosen
   }
 
-  #roomForLanes(): Room {
-    const room = new Room(this.#options.maxLanes)
-    for (const lane of this.#held.values()) room.take(lane.class)
-    return room
+  #laneCapacity(): Capacity {
+    const capacity = new Capacity(this.#options.maxLanes)
+    for (const lane of this.#held.values()) capacity.take(lane.class)
+    return capacity
   }
 
   async #take(claims: readonly LaneClaim[], now: number): Promise<void> {
@@ -246,7 +246,7 @@ export class LaneKeeper {
     )
     const unusable: LaneHold[] = []
     const marks: { pluginId: string; leaseToken: number; unreadable: boolean }[] = []
-    const room = this.#roomForLanes()
+    const capacity = this.#laneCapacity()
     for (const claim of claims) {
       const hold = holdOf(claim)
       if (hasMark(claim)) {
@@ -261,8 +261,8 @@ export class LaneKeeper {
         continue
       }
       const lane = new Lane(claim, target, this.#ctx.destinationOf(target), now, this.#options.leaseMs)
-      if (room.free(lane.class) > 0) {
-        room.take(lane.class)
+      if (capacity.free(lane.class) > 0) {
+        capacity.take(lane.class)
         this.#held.set(lane.id, lane)
       } else {
         // Suggested without its class being known, it got in ahead of the better ones.

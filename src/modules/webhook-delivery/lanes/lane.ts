@@ -210,7 +210,7 @@ export class Lane {
     return this.isOpen && this.#inFlight < this.allowed && this.live.size + this.bulk.size > 0
   }
 
-  /** The class that the next attempt has: one that a replay has asked for takes no more room than the unproven. */
+  /** The class that the next attempt has: one that a replay has asked for takes no more capacity than the unproven. */
   get nextClass(): LaneClass {
     return this.live.size > 0 ? this.class : bulkClass(this.class)
   }

@@ -127,7 +127,7 @@ t.test('the queue gathers what arrives, keeps submissions whole and says no when
   const flushes: number[][] = []
   const gate = Promise.withResolvers<undefined>()
   const queue = new IntakeQueue<Submission>(
-    { batch: 10, deliveries: 100, flushes: 1, company: 1, events: 30, bytes: 1_000 },
+    { batch: 10, deliveries: 100, flushes: 1, minBatch: 1, events: 30, bytes: 1_000 },
     async (submissions) => {
       flushes.push(submissions.map(({ count }) => count))
       await gate.promise
@@ -158,11 +158,11 @@ t.test('the queue gathers what arrives, keeps submissions whole and says no when
 })
 
 t.test(
-  'beside another flush submissions leave with enough company, or when that one has ended',
+  'beside another flush submissions leave once there are enough of them, or when that one has ended',
   async (t) => {
     const flushes: { counts: number[]; end: () => void }[] = []
     const queue = new IntakeQueue<Submission>(
-      { batch: 10, deliveries: 100, flushes: 2, company: 3, events: 30, bytes: 1_000 },
+      { batch: 10, deliveries: 100, flushes: 2, minBatch: 3, events: 30, bytes: 1_000 },
       async (submissions) => {
         const { promise, resolve } = Promise.withResolvers<undefined>()
         flushes.push({ counts: submissions.map(({ count }) => count), end: () => resolve(undefined) })

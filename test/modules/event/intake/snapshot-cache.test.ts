@@ -1,8 +1,8 @@
 import t from 'tap'
-import { type PictureContent, TenantPicture } from '#modules/event/intake/snapshot.ts'
-import { PictureCache } from '#modules/event/intake/snapshot-cache.ts'
+import { type SnapshotContent, TenantSnapshot } from '#modules/event/intake/snapshot.ts'
+import { SnapshotCache } from '#modules/event/intake/snapshot-cache.ts'
 
-const NO_PLUGINS: PictureContent = {
+const NO_PLUGINS: SnapshotContent = {
   version: 1,
   strict: false,
   hasFlows: false,
@@ -13,10 +13,10 @@ const NO_PLUGINS: PictureContent = {
 
 function counting(weights: Record<string, number>) {
   const loads: string[] = []
-  const cache = new PictureCache(async (tenantId) => {
+  const cache = new SnapshotCache(async (tenantId) => {
     loads.push(tenantId)
     const seen = Array.from({ length: weights[tenantId] ?? 0 }, (_, index) => `type.${index}`)
-    return new TenantPicture({ ...NO_PLUGINS, seen })
+    return new TenantSnapshot({ ...NO_PLUGINS, seen })
   })
   return { cache, loads }
 }

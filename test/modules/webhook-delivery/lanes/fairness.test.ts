@@ -25,7 +25,7 @@ t.test('200 endpoints that hang do not delay the deliveries of 5 that answer', a
   for (let index = 0; index < 5; index++) {
     livePlugins.push((await registerPlugin(tenant, live.url, { events: ['order.*'] })).id)
   }
-  // They have shown that they answer. Endpoints that never did share what room is left for such.
+  // They have shown that they answer. Endpoints that never did share what capacity is left for such.
   await sendEvent(tenant, 'order.created')
   await live.waitFor(5)
   for (let index = 0; index < 200; index++) {

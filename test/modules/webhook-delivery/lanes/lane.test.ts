@@ -90,7 +90,7 @@ t.test('closing gives up what no attempt has begun for, and only that', async (t
   t.ok(lane.empty)
 })
 
-t.test('live goes before bulk, and takes room of its own class', async (t) => {
+t.test('live goes before bulk, and takes capacity of its own class', async (t) => {
   const lane = takeLane()
   const [bulk, live] = [job(true), job(false)]
   lane.enqueue(bulk)
@@ -101,7 +101,7 @@ t.test('live goes before bulk, and takes room of its own class', async (t) => {
   t.equal(lane.begin(), bulk)
 })
 
-t.test('bulk that fills its share of memory leaves room for live', async (t) => {
+t.test('bulk that fills its share of memory leaves capacity for live', async (t) => {
   const lane = takeLane()
   for (let count = 0; count < 3; count++) lane.enqueue(job(true, 'x'.repeat(1024 * 1024)))
   t.ok(lane.bulkFull)
