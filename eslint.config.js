@@ -28,7 +28,8 @@ const ENVIRONMENT = {
 const INEXACT_JSON = {
   object: 'JSON',
   property: 'parse',
-  message: 'It rounds numbers: read what is stored with db/json.ts, and what comes in with src/lib/json.ts.',
+  message:
+    'It rounds numbers: read what is stored with db/json.ts, and what comes in with src/lib/json/index.ts.',
 }
 
 const TENANT_VERSION = '(subscriptions|actions|flows)_version'
@@ -230,7 +231,7 @@ export default tseslint.config(
     files: ['src/**/*.ts', 'db/**/*.ts', 'tools/**/*.ts'],
     plugins: { boundaries },
     settings: {
-      'import/resolver': { './tools/lint/import-table.cjs': {}, node: {} },
+      'import/resolver': { './tools/lint/import-resolver.cjs': {}, node: {} },
       'boundaries/include': ['src/**/*.ts', 'db/**/*.ts', 'tools/**/*.ts'],
       'boundaries/elements': [
         { type: 'package', pattern: 'src/lib/*', capture: ['name'], partialMatch: false },
@@ -241,6 +242,7 @@ export default tseslint.config(
         { type: 'tool', pattern: 'tools/*', capture: ['name'], partialMatch: false },
         { type: 'root', pattern: 'src', partialMatch: false },
         { type: 'root', pattern: 'src/doctor', partialMatch: false },
+        { type: 'config', pattern: 'src/config', partialMatch: false },
       ],
       'boundaries/files': [
         { category: 'config', pattern: 'src/config/config.ts' },
@@ -259,6 +261,7 @@ export default tseslint.config(
             // Packages and Node's own modules are other rules' business.
             { allow: { to: { module: { origin: ['external', 'core'] } } } },
             { from: element('root'), allow: { to: { element: { type: '*' } } } },
+            { from: element('config'), allow: { to: { element: { type: '{config,lib,package,db,tool}' } } } },
             { from: element('db'), allow: { to: { element: { type: '{db,tool}' } } } },
             // The one border of JSON (db/json.ts) reads as intake does.
             {

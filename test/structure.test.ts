@@ -194,3 +194,30 @@ t.test('docs/architecture.md names places that there are, and every table', asyn
     [],
   )
 })
+
+/** The platform's documents, which are no part of the checkout, and a form of names. */
+const NAMED_ELSEWHERE = ['simplified-architecture.md', 'flow-design.md', 'overview.md', 'NNNN_name.sql']
+
+t.test('comments name files that there are', async (t) => {
+  const files: string[] = []
+  for (const folder of [...FOLDERS, 'docs']) {
+    for await (const file of glob('**/*.*', { cwd: join(ROOT, folder) })) files.push(`/${folder}/${file}`)
+  }
+  for await (const file of glob('*.*', { cwd: ROOT })) files.push(`/${file}`)
+  const known = [...files, ...NAMED_ELSEWHERE.map((name) => `/${name}`)]
+  const lost: string[] = []
+  let named = 0
+  for (const file of files.filter((path) => path.endsWith('.ts'))) {
+    for (const line of (await readFile(join(ROOT, file), 'utf8')).split('\n')) {
+      if (!/^\s*(?:\/?\*|\/\/)/.test(line)) continue
+      for (const [, name = ''] of line.matchAll(
+        /(?<![\w./-])((?:[\w-]+\/)*[\w-]+\.(?:ts|sql|cjs|md))\b(?!\/)/g,
+      )) {
+        named++
+        if (!known.some((path) => path.endsWith(`/${name}`))) lost.push(`${file}: ${name}`)
+      }
+    }
+  }
+  t.ok(named > 50)
+  t.strictSame(lost, [])
+})

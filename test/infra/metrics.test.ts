@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
-import { queueState } from '#modules/webhook-delivery/due/queue-repository.ts'
+import { queueState } from '#modules/webhook-delivery/due/queue-figures-repository.ts'
 import { clientFor, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { appOn, migratedPrivatePostgres } from './app-on.ts'

@@ -13,7 +13,10 @@ export interface Access {
   tenant?: 'optional'
 }
 
-/** Who may call what: the one place where it stands, by the operation's id, module by module. */
+/**
+ * Who may call what, by the operation's id, module by module. Routes that are none of ours, as those of a page, say it by
+ * `openTo`.
+ */
 const ACCESS: Readonly<Record<string, Access>> = {
   // audit
   listAuditLog: { role: 'admin', tenant: 'optional' },
@@ -65,21 +68,21 @@ const ACCESS: Readonly<Record<string, Access>> = {
   releaseEventSegment: { role: 'admin' },
   replayEvent: { role: 'editor', plugin: 'self:manage' },
   // execution
+  cancelBulkChange: { role: 'editor' },
   cancelExecution: { role: 'editor' },
   cancelExecutions: { role: 'editor' },
+  getBulkChange: { role: 'viewer' },
   getExecution: { role: 'viewer' },
   getFlowStats: { role: 'viewer' },
   getHaltState: { role: 'viewer' },
   haltAutomations: { role: 'admin' },
+  listBulkChanges: { role: 'viewer' },
   listExecutions: { role: 'viewer' },
+  listSetAsideEvents: { role: 'viewer' },
   resumeAutomations: { role: 'admin' },
   retryExecution: { role: 'editor' },
   retryExecutions: { role: 'editor' },
   streamExecution: { role: 'viewer' },
-  cancelBulkChange: { role: 'editor' },
-  getBulkChange: { role: 'viewer' },
-  listBulkChanges: { role: 'viewer' },
-  listSetAsideEvents: { role: 'viewer' },
   takeUpSetAsideEvent: { role: 'editor' },
   // flow
   activateFlow: { role: 'editor' },
@@ -138,15 +141,15 @@ const ACCESS: Readonly<Record<string, Access>> = {
   listPluginActions: { role: 'viewer', plugin: 'self:read' },
   registerActions: { role: 'editor', plugin: 'actions:offer' },
   // replay
-  cancelReplay: { role: 'editor', plugin: 'self:manage' },
-  createReplay: { role: 'editor', plugin: 'self:manage' },
-  getReplay: { role: 'viewer', plugin: 'self:read' },
-  listReplays: { role: 'viewer', plugin: 'self:read' },
   cancelRecovery: { role: 'editor', tenant: 'optional' },
+  cancelReplay: { role: 'editor', plugin: 'self:manage' },
   createRecovery: { role: 'editor', tenant: 'optional' },
+  createReplay: { role: 'editor', plugin: 'self:manage' },
   getRecovery: { role: 'viewer', tenant: 'optional' },
+  getReplay: { role: 'viewer', plugin: 'self:read' },
   listRecoveredPlugins: { role: 'viewer', tenant: 'optional' },
   listRecoveries: { role: 'viewer', tenant: 'optional' },
+  listReplays: { role: 'viewer', plugin: 'self:read' },
   // tenant
   changeTenant: { role: 'admin' },
   getTenant: { role: 'viewer' },

@@ -34,13 +34,13 @@ import type { ActionResult, StepActionRequest } from './types.ts'
  * - (flow_execution_id, event_key) is one action of one tenant, with one Idempotency-Key. Of a dispatch, what succeeded is
  *   never done again: only the call under way when a process died may repeat.
  * - A dispatch's result is written only under the lease token that its action was run with. A flow's action has no lease
- *   here: its execution has one, and keeps what came of it (step-action.ts, docs/adr/0009).
+ *   here: its execution has one, and keeps what came of it (flow-action.ts, docs/adr/0009).
  * - A plugin's action goes to the origin that the plugin registered, signed like a delivery.
  * - Every action asked for is in automation_event_log, secrets redacted.
  */
 export interface DispatcherService {
   dispatch(actor: Actor, tenantId: string, input: DispatchInput, by?: DispatchedBy): Promise<DispatchResult>
-  /** The action of a flow's step: see step-action.ts. */
+  /** The action of a flow's step: see flow-action.ts. */
   runAction(tenantId: string, request: StepActionRequest): Promise<ActionResult>
   /** What is recorded of an action; null: nothing, or it is still being done. */
   findResult(tenantId: string, flowExecutionId: string, eventKey: string): Promise<ActionResult | null>

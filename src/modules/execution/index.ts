@@ -7,7 +7,7 @@
  * - A retry is an execution of its own: what it retries stays as it ended.
  * - Nothing here holds many rows locked: bulk changes are small transactions, and what they do not get done in time is a
  *   durable job.
- * - Open streams share one poller (execution-streams.ts), cost no memory beyond a buffer each, and end before the
+ * - Open streams share one poller (stream/streams.ts), cost no memory beyond a buffer each, and end before the
  *   server closes and when their key does.
  */
 import type { FastifyInstance } from 'fastify'

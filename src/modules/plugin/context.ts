@@ -10,7 +10,7 @@ import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { DeliveryService } from '#modules/webhook-delivery/index.ts'
 import { pluginNotFound } from './errors.ts'
 import type { PluginRow } from './repository.ts'
-import type { Defaults } from './settings/field.ts'
+import type { Defaults } from './settings/field-kinds.ts'
 
 /** What the module's services work with. */
 export interface PluginContext {

@@ -10,7 +10,7 @@ import { webhookDocuments } from './openapi.ts'
 import type { Destination } from './destinations/destination.ts'
 import { type DeliveryTarget, TargetCache } from './destinations/targets.ts'
 import { signedHeaders, WebhookDestination, type WebhookMessage } from './destinations/webhook.ts'
-import { queueState } from './due/queue-repository.ts'
+import { queueState } from './due/queue-figures-repository.ts'
 import { addQueueGauges } from './metrics.ts'
 import { DeliveryWorker } from './worker.ts'
 

@@ -1,6 +1,6 @@
 import { Gauge, type Registry } from 'prom-client'
 import { shareReading } from '#infra/metrics.ts'
-import type { QueueState } from './due/queue-repository.ts'
+import type { QueueState } from './due/queue-figures-repository.ts'
 
 /** With the database away the scrape still answers: `bcs_database_up` is 0 and the queue's figures are absent. */
 export function addQueueGauges(registry: Registry, look: () => Promise<QueueState>): void {

@@ -10,7 +10,7 @@ import { type StopStep, stopStep } from './stop.ts'
 import { type SwitchStep, switchStep } from './switch.ts'
 import { type WaitEventStep, waitEventStep } from './wait-event.ts'
 
-/** A step as the engine runs it. A new type begins here: `tsc` names what it lacks. */
+/** A step as the engine runs it. A new type begins here: `tsc` names what it lacks, its runner in `flow-engine/steps`, too. */
 export type CanonicalStep =
   | ConditionStep
   | SwitchStep

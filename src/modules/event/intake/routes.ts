@@ -41,7 +41,7 @@ const INTAKE_PROBLEMS = [
   eventSchemaMismatch,
 ]
 const BODY_SHAPE = { list: 'events', maxItems: MAX_BATCH_EVENTS, members: ['data', 'payload'] }
-/** The schemas are for the document: intake-parse.ts checks the bodies, event by event. */
+/** The schemas are for the document: parse.ts checks the bodies, event by event. */
 const validatorCompiler = () => () => true
 /** Answers are made member by member in submit.ts; telling one shape from the other by schema costs more than both. */
 const serializerCompiler = () => (answer: unknown) => JSON.stringify(answer)

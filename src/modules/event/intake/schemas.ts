@@ -56,7 +56,7 @@ const causation = Type.Object(
   },
 )
 
-/** Read by intake-request.ts and causation.ts, for the whole request. */
+/** Read by request.ts and causation.ts, for the whole request. */
 export const IntakeHeaders = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
@@ -92,7 +92,7 @@ const ORDER_CREATED = {
   data: { order_id: 'ord_1042', customer_id: 'cus_1', total: 99.5 },
 }
 
-/** The bodies are described by these and checked by intake-parse.ts. */
+/** The bodies are described by these and checked by parse.ts. */
 export const EventInput = Type.Object(
   {
     event,

@@ -18,7 +18,7 @@ import { isSimpleStart, startExecution, startScope, startSimple, type StartReque
 import { toEventScope } from '../wait/waits.ts'
 import { type ActiveFlow, isTriggered, type Triggered } from './active-flows.ts'
 import type { FlowCursor } from './cursor-repository.ts'
-import { receive } from './receive.ts'
+import { receive } from '../wait/meet-event.ts'
 
 /**
  * What a turn of a tenant may cost, some 50 ms beside the database's part: then it ends with the event that it is at,

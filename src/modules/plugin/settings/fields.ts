@@ -5,7 +5,7 @@ import { Nullable, ref } from '#lib/api/schema.ts'
 import { DEFAULT_SCOPES, SCOPES, WITH_ARGUMENT } from '#infra/auth/scopes.ts'
 import { checkBaseUrl, checkOpenObject, checkScopes, checkSubscriptions, checkUrl } from './checks.ts'
 import { checkHeaders, lowerCaseNames } from './custom-headers.ts'
-import { type Defaults, field, type Field, limit, optional, text } from './field.ts'
+import { type Defaults, field, type Field, limit, optional, text } from './field-kinds.ts'
 import { type JsonObject, redactLeaves, restoreLeaves } from './redaction.ts'
 import { shownSubscription, storedSubscription, Subscription } from './subscription.ts'
 

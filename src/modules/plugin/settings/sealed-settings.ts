@@ -3,7 +3,7 @@ import { secretContext } from '#infra/secrets.ts'
 import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 import type { JsonObject } from './redaction.ts'
 import type { PluginRow } from '../repository.ts'
-import type { Seal } from './field.ts'
+import type { Seal } from './field-kinds.ts'
 import { EACH_FIELD, mapFields, type SealedField, type Settings, type SettingsColumns } from './fields.ts'
 
 /** The settings as columns, what is secret sealed for this row. */

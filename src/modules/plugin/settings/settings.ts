@@ -11,7 +11,7 @@ import {
   type Settings,
   type ShownSettings,
 } from './fields.ts'
-import type { Defaults } from './field.ts'
+import type { Defaults } from './field-kinds.ts'
 
 /** What a caller wants changed: undefined stays as it is, null returns to the default. */
 export type Changes = Omit<PluginPatch, 'slug' | 'status' | 'keep_waiting'>

@@ -4,9 +4,9 @@ import type { EventScope } from '#lib/flow/scope.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import { StepBudget } from '#lib/step-budget.ts'
 import { cancelExecutions } from '../run/cancel-repository.ts'
-import { hashOfEvent } from '../wait/hash.ts'
-import { meetsFilter } from '../wait/filter.ts'
-import { markReceived, type MetWait, passOver, selectWaiting, type WaitingRow } from '../wait/repository.ts'
+import { hashOfEvent } from './hash.ts'
+import { meetsFilter } from './filter.ts'
+import { markReceived, type MetWait, passOver, selectWaiting, type WaitingRow } from './repository.ts'
 
 /** Waits that are read at once: each may hold what its filter starts from. */
 const PAGE = 200
