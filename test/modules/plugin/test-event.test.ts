@@ -49,10 +49,17 @@ t.test('a test that fails says how, and leaves the health alone', async (t) => {
   t.match((await tenant.get('/api/plugins/mine')).json(), { health: { state: 'unknown' }, revision: 1 })
 })
 
-t.test('only editors send tests', async (t) => {
+t.test('editors send tests, and the plugin itself', async (t) => {
   const tenant = service.tenant()
   const { id } = await register(t, tenant, { slug: 'mine' })
-  for (const holder of ['viewer', { pluginId: id }] as const) {
-    t.equal((await (await clientOf(service, tenant, holder)).post('/api/plugins/mine/test')).statusCode, 403)
+  const { id: otherId } = await register(t, tenant, { slug: 'other' })
+  for (const [holder, status] of [
+    ['viewer', 403],
+    [{ pluginId: otherId }, 403],
+    [{ pluginId: id }, 200],
+    ['editor', 200],
+  ] as const) {
+    const client = await clientOf(service, tenant, holder)
+    t.equal((await client.post('/api/plugins/mine/test')).statusCode, status)
   }
 })

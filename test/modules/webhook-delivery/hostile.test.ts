@@ -92,14 +92,15 @@ t.test(
     const gone = await startReceiver(t)
     await gone.close()
     const refused = await registerPlugin(tenant, gone.url)
-    const unknown = await registerPlugin(tenant, 'https://hooks.does-not-exist.invalid/')
+    const unknown = await registerPlugin(tenant, gone.url)
     const internal = await registerPlugin(tenant, gone.url)
-    // Such an address is refused when it is saved: this one was saved before the rule was there.
-    await db
-      .updateTable('plugins')
-      .set({ webhook_url: 'http://169.254.169.254/latest/meta-data' })
-      .where('id', '=', internal.id)
-      .execute()
+    // Such addresses are refused when they are saved: these were saved before the rule was there.
+    for (const [{ id }, url] of [
+      [unknown, 'https://hooks.does-not-exist.invalid/'],
+      [internal, 'http://169.254.169.254/latest/meta-data'],
+    ] as const) {
+      await db.updateTable('plugins').set({ webhook_url: url }).where('id', '=', id).execute()
+    }
     await sendEvent(tenant)
     await deliverDue(service, tenant)
     t.match(await attemptsOf(db, refused.id), [{ error_class: 'connect_refused' }])

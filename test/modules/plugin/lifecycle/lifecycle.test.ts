@@ -146,12 +146,12 @@ t.test('a resume that is not understood changes nothing', async (t) => {
   t.equal((await tenant.get(PATH)).json<PluginBody>().status, 'paused')
 })
 
-t.test('pause and resume are for editors', async (t) => {
+t.test('pause and resume are for editors, and for the plugin itself', async (t) => {
   const tenant = service.tenant()
   const { id } = await register(t, tenant)
   for (const [holder, status] of [
     ['viewer', 403],
-    [{ pluginId: id }, 403],
+    [{ pluginId: id }, 200],
     ['editor', 200],
   ] as const) {
     const client = await clientOf(service, tenant, holder)
