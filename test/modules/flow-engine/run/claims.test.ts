@@ -71,6 +71,8 @@ t.test('a process has so many bytes in hand, and comes to all of it', async (t) 
   t.equal(outcomes(await shop.executions(flow)).filter((each) => each === 'completed/done').length, 50)
 })
 
+const WAITING_TENANTS = 3_000
+
 t.test('tenants of whom everything waits cost a look nothing', async (t) => {
   const receiver = await startReceiver(t)
   const { shop, flow } = await shopWith({ call: post(receiver, '/', 'end') })
@@ -79,7 +81,7 @@ t.test('tenants of whom everything waits cost a look nothing', async (t) => {
       trigger, state, due_at, expires_at)
     select gen_random_uuid(), gen_random_uuid(), flow_id, version, schema_version, 'waiting', 'delay', 'event', trigger,
       state, now() + interval '1 day', expires_at
-    from automation_executions, generate_series(1, 3000)
+    from automation_executions, generate_series(1, ${WAITING_TENANTS})
     where tenant_id = ${shop.tenant.id} and flow_id = ${flow}`.execute(db)
   await addDue(shop, flow, 1, 'x')
   const client = await pool.connect()
@@ -89,7 +91,8 @@ t.test('tenants of whom everything waits cost a look nothing', async (t) => {
     const { rows } = await client.query<{ scans: number }>(
       `select idx_scan::int as scans from pg_stat_xact_user_tables where relname = 'automation_executions'`,
     )
-    t.ok((rows[0]?.scans ?? Infinity) < 50, `${rows[0]?.scans} scans of its indexes`)
+    // Some dozens, by the plan that Postgres chooses; a walk over the tenants makes one for each.
+    t.ok((rows[0]?.scans ?? Infinity) < WAITING_TENANTS / 10, `${rows[0]?.scans} scans of its indexes`)
     await client.query('rollback')
   } finally {
     client.release()
