@@ -15,6 +15,8 @@ export interface ClockOffset {
 
 const SAMPLES = 5
 const LOOK_MS = 60_000
+/** While there was no answer yet: ids are minted by the host's clock as soon as there is one. */
+const FIRST_LOOK_MS = 1_000
 /** Ids and signatures of several hosts bear so much; less than that is not worth a clock that jumps. */
 const TOLERATED_MS = 1_000
 
@@ -41,8 +43,10 @@ export default fp(
       help: 'How far the clock of this host is behind the clock of the database; negative: ahead',
       registers: [app.metrics.registry],
     })
+    let isKnown = false
     const look = async (): Promise<void> => {
       const { ms, uncertaintyMs } = await measureClock(app.pools.api)
+      isKnown = true
       gauge.set(ms / 1_000)
       const isApart = Math.abs(ms) - uncertaintyMs > TOLERATED_MS
       const isAnother = Math.abs(ms - clockOffsetMs()) - uncertaintyMs > TOLERATED_MS
@@ -61,8 +65,8 @@ export default fp(
         await look()
         return 'idle'
       },
-      firstDelayMs: LOOK_MS,
-      intervalMs: () => LOOK_MS,
+      firstDelayMs: FIRST_LOOK_MS,
+      intervalMs: () => (isKnown ? LOOK_MS : FIRST_LOOK_MS),
       onError: (error) => app.log.debug({ err: error }, 'the clocks could not be compared'),
     })
     // Before the first id is minted.

@@ -102,6 +102,19 @@ export async function finishJob(
   return numAffectedRows === 1n
 }
 
+/** Cancels an open job; what it has done stays done. @returns false if it is not open (any more) */
+export async function cancelJob(
+  trx: Transaction<DB>,
+  table: JobTable,
+  { tenantId, id }: Pick<HeldJob, 'tenantId' | 'id'>,
+): Promise<boolean> {
+  const { numAffectedRows } = await sql`
+    update ${sql.table(table)} set status = 'cancelled', finished_at = now(), lease_until = null
+    where tenant_id is not distinct from ${tenantId}::uuid and id = ${id} and status in ('queued', 'running')
+  `.execute(trx)
+  return numAffectedRows === 1n
+}
+
 /** Gives it back before it is finished: free at once, or after a pause. */
 export async function releaseJob(db: Kysely<DB>, table: JobTable, job: HeldJob, pauseMs = 0): Promise<void> {
   await sql`

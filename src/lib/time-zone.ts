@@ -9,7 +9,18 @@ const MAX_KNOWN = 1000
 /** Makers of texts in zones are slow to build; the names may come from data, hence the bound. */
 const MAX_CLOCKS = 50
 
-/** As `en-US` writes it. */
+/** What a clock shows, with a calendar beside it. */
+export const CLOCK_FIELDS = {
+  hourCycle: 'h23',
+  year: 'numeric',
+  month: '2-digit',
+  day: '2-digit',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+} as const
+
+/** As `en-US` writes them. */
 const SHOWN = /^(\d+)\/(\d+)\/(\d+), (\d+):(\d+):(\d+)$/
 
 const known = new LRUCache<string, boolean>({ max: MAX_KNOWN })
@@ -95,16 +106,7 @@ function endOfGap(before: number, after: number, zone: string): number {
 function clockOf(zone: string): Intl.DateTimeFormat {
   let clock = clocks.get(zone)
   if (clock === undefined) {
-    clock = new Intl.DateTimeFormat('en-US', {
-      timeZone: zone,
-      hourCycle: 'h23',
-      year: 'numeric',
-      month: '2-digit',
-      day: '2-digit',
-      hour: '2-digit',
-      minute: '2-digit',
-      second: '2-digit',
-    })
+    clock = new Intl.DateTimeFormat('en-US', { timeZone: zone, ...CLOCK_FIELDS })
     clocks.set(zone, clock)
   }
   return clock

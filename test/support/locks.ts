@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { eventually } from './deliveries.ts'
 
@@ -12,4 +12,33 @@ export async function lockWaits(db: Kysely<DB>, sessions = 1): Promise<void> {
       where datname = current_database() and wait_event_type = 'Lock'`.execute(db)
     return (rows[0]?.count ?? 0) >= sessions
   })
+}
+
+/** A transaction that is held open until another one waits for it. */
+export class HeldTransaction {
+  readonly #db: Kysely<DB>
+  readonly #go = Promise.withResolvers<undefined>()
+  #committed: Promise<void> | null = null
+
+  constructor(db: Kysely<DB>) {
+    this.#db = db
+  }
+
+  /** Resolves when the work is done, with its transaction still open. */
+  async begin(work: (trx: Transaction<DB>) => Promise<unknown>): Promise<void> {
+    const begun = Promise.withResolvers<undefined>()
+    this.#committed = this.#db.transaction().execute(async (trx) => {
+      await work(trx)
+      begun.resolve(undefined)
+      await this.#go.promise
+    })
+    this.#committed.catch(begun.reject)
+    await begun.promise
+  }
+
+  async commitOnceWaitedFor(): Promise<void> {
+    await lockWaits(this.#db)
+    this.#go.resolve(undefined)
+    await this.#committed
+  }
 }

@@ -35,14 +35,17 @@ declare module 'fastify' {
  */
 export default fp(
   async (app, options: LoadSheddingOptions) => {
-    const { warmUpMs = WARM_UP_MS } = options
+    const {
+      maxEventLoopDelayMs = MAX_EVENT_LOOP_DELAY_MS,
+      allAtDelayMs = ALL_AT_DELAY_MS,
+      sampleMs = SAMPLE_MS,
+      warmUpMs = WARM_UP_MS,
+    } = options
     let warmUntil = Infinity
     app.addHook('onReady', async () => {
       warmUntil = performance.now() + warmUpMs
     })
-    const { allAtDelayMs = ALL_AT_DELAY_MS } = options
     app.decorateRequest('isUnderPressure', false)
-    const { maxEventLoopDelayMs = MAX_EVENT_LOOP_DELAY_MS, sampleMs = SAMPLE_MS } = options
     const delay = new LoopDelay(sampleMs)
     app.addHook('onClose', async () => delay.stop())
     app.addHook('onRequest', (request, _reply, done) => {

@@ -115,19 +115,6 @@ export async function findReplay(
     .executeTakeFirst()
 }
 
-/** What it has queued stays queued. @returns false if it is not open (any more) */
-export async function cancelReplayRow(trx: Transaction<DB>, tenantId: string, id: string): Promise<boolean> {
-  const cancelled = await trx
-    .updateTable('replays')
-    .set({ status: 'cancelled', finished_at: sql<Date>`now()`, lease_until: null })
-    .where('tenant_id', '=', tenantId)
-    .where('id', '=', id)
-    .where('status', 'in', ['queued', 'running'])
-    .returning('id')
-    .executeTakeFirst()
-  return cancelled !== undefined
-}
-
 function selectReplay(db: Kysely<DB>, tenantId: string) {
   return db
     .selectFrom('replays as replay')

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { cancelJob } from '#infra/job-repository.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
@@ -13,7 +14,6 @@ import { pluginNotFound } from '#modules/plugin/index.ts'
 import { replayFinished, replayNotFound, tooManyReplays } from './errors.ts'
 import { readBatch } from './job-repository.ts'
 import {
-  cancelReplayRow,
   countOpenReplays,
   findPlugin,
   findReplay,
@@ -131,7 +131,7 @@ export async function cancelReplay(
   return ctx.db.transaction().execute(async (trx) => {
     const inside = { ...ctx, db: trx }
     const { plugin } = await readReplay(inside, actor, tenantId, id)
-    if (await cancelReplayRow(trx, tenantId, id)) {
+    if (await cancelJob(trx, 'replays', { tenantId, id })) {
       const target = { tenantId, targetKind: 'replay', targetId: id, detail: { plugin } }
       await audit(trx, actor, { action: 'replay.cancelled', ...target })
     }

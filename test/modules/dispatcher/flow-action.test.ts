@@ -1,24 +1,15 @@
-import { sql, type Transaction } from 'kysely'
 import t from 'tap'
-import type { DB, ExecutionStatus } from '#db/schema.ts'
-import { newId } from '#lib/ids.ts'
-import { acceptInvocation, completeEarly } from '#modules/dispatcher/completion/accept-repository.ts'
-import {
-  type CompletionClaim,
-  type EarlyCompletion,
-  MAX_COMPLETION_TOKEN_CHARS,
-  readCompletionToken,
-} from '#modules/dispatcher/completion/token.ts'
-import type { ResultRecord } from '#modules/dispatcher/dispatch/result-repository.ts'
-import type { StepActionRequest } from '#modules/dispatcher/index.ts'
+import { MAX_COMPLETION_TOKEN_CHARS } from '#modules/dispatcher/completion/token.ts'
 import { startApp, type Tenant } from '#test/support/app.ts'
-import { eventually } from '#test/support/deliveries.ts'
 import type { Received } from '#test/support/receiver.ts'
-import { actionAt, json, readLog, registerPlugin, startPlugin } from './support.ts'
+import { completeCall, flowActionShop, invocationsOf, json, readLog, startPlugin } from './support.ts'
 
 const service = await startApp(t)
 /** As long as names of actions may be. */
 const LONG = 'a'.repeat(100)
+const shopWith = (url: string, action?: string) => flowActionShop(service, url, action)
+const complete = (received: Received | undefined, body: object) => completeCall(service, received, body)
+const rowsOf = (shop: Tenant) => invocationsOf(service, shop)
 const FAILURE = { success: false, error: { code: 'busy', message: 'Later.' } }
 
 t.test('an action of a step is called under its name, and the log alone tells of it', async (t) => {
@@ -84,61 +75,6 @@ t.test('who takes over a call finds what the plugin said of it meanwhile', async
   const calls = plugin.received.length
   t.match(await run({ mayHaveRun: true }), { status: 'succeeded', data: { late: true }, replayed: true })
   t.equal(plugin.received.length, calls)
-})
-
-t.test('an action is accepted while what its plugin tells of it is being committed', async (t) => {
-  const blocked = new Interleaved()
-  const plugin = await startPlugin(t, {
-    '/work': (response, received) => {
-      void blocked
-        .begin((trx) => completeEarly(trx, claimOf(received), earlyOf(received), told(5)))
-        .then(() => json(202, {})(response))
-    },
-  })
-  const { run, find } = await shopWith(plugin.url)
-  const running = run()
-  await blocked.commitOnceWaitedFor()
-  t.match(await running, { success: true, status: 'succeeded', data: 5 })
-  t.match(await find(), { status: 'succeeded', data: 5 })
-})
-
-t.test('an action is completed while its acceptance is being committed', async (t) => {
-  const plugin = await startPlugin(t, { '/work': (response) => response.destroy() })
-  const { shop, run, find } = await shopWith(plugin.url)
-  await run()
-  const [call] = plugin.received
-  const blocked = new Interleaved()
-  await blocked.begin((trx) => acceptInvocation(trx, accepted(call), Buffer.alloc(0)))
-  const completing = complete(call, { success: true, data: 6 })
-  await blocked.commitOnceWaitedFor()
-  t.equal((await completing).statusCode, 200)
-  t.match(await find(), { status: 'succeeded', data: 6 })
-  t.equal((await rowsOf(shop)).length, 1)
-})
-
-t.test('an action is accepted and completed at the same moment, whichever row comes first', async (t) => {
-  // Each statement must find its index free and meet the other's row in another one: about one pair in 200.
-  const PAIRS = 2_000
-  const plugin = await startPlugin(t, { '/work': (response) => response.destroy() })
-  const { run } = await shopWith(plugin.url)
-  await run()
-  const [call] = plugin.received
-  const undecided: number[] = []
-  for (let pair = 0; pair < PAIRS; pair++) {
-    const invocationId = newId()
-    const eventKey = `pair_${pair}`
-    const [isAccepted, isCompleted] = await Promise.all([
-      acceptInvocation(service.db, { ...accepted(call), invocationId, eventKey }, Buffer.alloc(0)),
-      completeEarly(
-        service.db,
-        { ...claimOf(call), invocationId },
-        { ...earlyOf(call), eventKey },
-        told(pair),
-      ),
-    ])
-    if (isAccepted === isCompleted) undecided.push(pair)
-  }
-  t.strictSame(undecided, [], 'one of the two is first')
 })
 
 t.test('a failure that a plugin tells of before it answers is what counts', async (t) => {
@@ -282,138 +218,3 @@ t.test('of what was erased nothing comes back, and what is gone makes no row', a
     t.strictSame(await rowsOf(gone.shop), [])
   }
 })
-
-/** A transaction that is held open until another one waits for it. */
-class Interleaved {
-  readonly #go = Promise.withResolvers<undefined>()
-  #committed: Promise<void> | null = null
-
-  /** Resolves when the work is done, with its transaction still open. */
-  async begin(work: (trx: Transaction<DB>) => Promise<unknown>): Promise<void> {
-    const begun = Promise.withResolvers<undefined>()
-    this.#committed = service.db.transaction().execute(async (trx) => {
-      await work(trx)
-      begun.resolve(undefined)
-      await this.#go.promise
-    })
-    this.#committed.catch(begun.reject)
-    await begun.promise
-  }
-
-  async commitOnceWaitedFor(): Promise<void> {
-    await eventually('somebody waits for the open transaction', async () => {
-      const { rows } = await sql`
-        select pid from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`.execute(service.db)
-      return rows.length > 0
-    })
-    this.#go.resolve(undefined)
-    await this.#committed
-  }
-}
-
-function claimOf(received: Received | undefined): CompletionClaim {
-  const token = String(received?.headers['x-completion-token'])
-  return readCompletionToken(service.app.secretBox, token) as CompletionClaim
-}
-
-function earlyOf(received: Received | undefined): EarlyCompletion {
-  return claimOf(received).early as EarlyCompletion
-}
-
-function told(data: unknown) {
-  const text = JSON.stringify(data)
-  return { success: true, data: text, errorCode: null, errorMessage: null, loggedResult: text, hash: null }
-}
-
-/** What is recorded of a call that was answered with 202. */
-function accepted(received: Received | undefined): ResultRecord {
-  const { tenantId, invocationId } = claimOf(received)
-  const { flowExecutionId, eventKey, actionType, pluginId } = earlyOf(received)
-  return {
-    tenantId,
-    invocationId,
-    flowExecutionId,
-    eventKey,
-    actionType,
-    pluginId,
-    logId: newId(),
-    lease: null,
-    plugin: 'worker',
-    payload: '{}',
-    status: 'accepted',
-    attempts: 1,
-    responseStatus: 202,
-    data: null,
-    errorCode: null,
-    errorMessage: null,
-    loggedResult: null,
-    durationMs: 1,
-    completeSeconds: 60,
-    keyId: null,
-  }
-}
-
-async function shopWith(url: string, action = 'work') {
-  const shop = service.tenant()
-  await registerPlugin(shop, url, 'worker', [actionAt(action, { endpoint: '/work' })])
-  const flowExecutionId = await startExecution(shop.id)
-  const request: StepActionRequest = {
-    flowExecutionId,
-    eventKey: 'step_1',
-    actionType: action,
-    pluginRef: 'worker',
-    payload: { a: 1 },
-    timeoutMs: null,
-    maxRetries: 0,
-    causationDepth: 1,
-    causationId: null,
-    mayHaveRun: false,
-  }
-  return {
-    shop,
-    run: (given: Partial<StepActionRequest> = {}) =>
-      service.app.dispatcher.runAction(shop.id, { ...request, ...given }),
-    /** Changes the execution; null: deletes it. */
-    end: async (to: { status: ExecutionStatus; body_gone?: 'erased' } | null) => {
-      const db = service.db
-      if (to === null)
-        await db.deleteFrom('automation_executions').where('id', '=', flowExecutionId).execute()
-      else await db.updateTable('automation_executions').set(to).where('id', '=', flowExecutionId).execute()
-    },
-    find: () => service.app.dispatcher.findResult(shop.id, flowExecutionId, 'step_1'),
-  }
-}
-
-async function startExecution(tenantId: string): Promise<string> {
-  const id = newId()
-  await service.db
-    .insertInto('automation_executions')
-    .values({
-      tenant_id: tenantId,
-      id,
-      flow_id: newId(),
-      version: 1,
-      status: 'running',
-      trigger_kind: 'manual',
-      trigger: '{}',
-      state: '{}',
-      expires_at: new Date(Date.now() + 3_600_000),
-    })
-    .execute()
-  return id
-}
-
-function complete(received: Received | undefined, body: object) {
-  const { invocation_id: id } = JSON.parse(received?.body ?? '') as { invocation_id: string }
-  return service.app.inject({
-    method: 'POST',
-    url: `/api/actions/${id}/complete`,
-    headers: { 'x-completion-token': String(received?.headers['x-completion-token']) },
-    payload: body,
-  })
-}
-
-function rowsOf(shop: Tenant): Promise<unknown[]> {
-  return service.db.selectFrom('action_invocations').select('id').where('tenant_id', '=', shop.id).execute()
-}

@@ -3,7 +3,10 @@ import type { Test } from 'tap'
 import type { Static } from '@sinclair/typebox'
 import type { DispatchedAction, DispatchInput, DispatchResult } from '#modules/dispatcher/schemas.ts'
 import type { EventLogPage } from '#modules/dispatcher/schemas.ts'
-import type { Tenant } from '#test/support/app.ts'
+import type { ExecutionStatus } from '#db/schema.ts'
+import { newId } from '#lib/ids.ts'
+import type { StepActionRequest } from '#modules/dispatcher/index.ts'
+import type { Tenant, TestApp } from '#test/support/app.ts'
 import { type Received, type Receiver, startReceiver } from '#test/support/receiver.ts'
 
 export type Result = Static<typeof DispatchedAction>
@@ -100,4 +103,70 @@ export function json(status: number, body: unknown, headers: Record<string, stri
 export function gate(): { opened: Promise<void>; open: () => void } {
   const { promise, resolve } = Promise.withResolvers<undefined>()
   return { opened: promise, open: () => resolve(undefined) }
+}
+
+/** A shop with a plugin that offers one action, and an execution of a flow that asks for it. */
+export async function flowActionShop(service: TestApp, url: string, action = 'work') {
+  const shop = service.tenant()
+  await registerPlugin(shop, url, 'worker', [actionAt(action, { endpoint: '/work' })])
+  const flowExecutionId = await startExecution(service, shop.id)
+  const request: StepActionRequest = {
+    flowExecutionId,
+    eventKey: 'step_1',
+    actionType: action,
+    pluginRef: 'worker',
+    payload: { a: 1 },
+    timeoutMs: null,
+    maxRetries: 0,
+    causationDepth: 1,
+    causationId: null,
+    mayHaveRun: false,
+  }
+  return {
+    shop,
+    run: (given: Partial<StepActionRequest> = {}) =>
+      service.app.dispatcher.runAction(shop.id, { ...request, ...given }),
+    /** Changes the execution; null: deletes it. */
+    end: async (to: { status: ExecutionStatus; body_gone?: 'erased' } | null) => {
+      const db = service.db
+      if (to === null)
+        await db.deleteFrom('automation_executions').where('id', '=', flowExecutionId).execute()
+      else await db.updateTable('automation_executions').set(to).where('id', '=', flowExecutionId).execute()
+    },
+    find: () => service.app.dispatcher.findResult(shop.id, flowExecutionId, 'step_1'),
+  }
+}
+
+async function startExecution(service: TestApp, tenantId: string): Promise<string> {
+  const id = newId()
+  await service.db
+    .insertInto('automation_executions')
+    .values({
+      tenant_id: tenantId,
+      id,
+      flow_id: newId(),
+      version: 1,
+      status: 'running',
+      trigger_kind: 'manual',
+      trigger: '{}',
+      state: '{}',
+      expires_at: new Date(Date.now() + 3_600_000),
+    })
+    .execute()
+  return id
+}
+
+/** What a plugin tells of the call that it received. */
+export function completeCall(service: TestApp, received: Received | undefined, body: object) {
+  const { invocation_id: id } = JSON.parse(received?.body ?? '') as { invocation_id: string }
+  return service.app.inject({
+    method: 'POST',
+    url: `/api/actions/${id}/complete`,
+    headers: { 'x-completion-token': String(received?.headers['x-completion-token']) },
+    payload: body,
+  })
+}
+
+export function invocationsOf(service: TestApp, shop: Tenant): Promise<unknown[]> {
+  return service.db.selectFrom('action_invocations').select('id').where('tenant_id', '=', shop.id).execute()
 }

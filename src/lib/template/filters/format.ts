@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { isDateOnly, needsTimeZone, parseTime, readTime } from '#lib/time.ts'
-import { isAtHand, wallTime } from '#lib/time-zone.ts'
+import { CLOCK_FIELDS, isAtHand, wallTime } from '#lib/time-zone.ts'
 import { TemplateFailure } from './filter.ts'
 import { decimalText } from './number.ts'
 
@@ -161,13 +161,7 @@ function zoneFields(at: Date, zone: string, spend: Spend): Fields {
     () =>
       new Intl.DateTimeFormat('en-US', {
         timeZone: zone,
-        hourCycle: 'h23',
-        year: 'numeric',
-        month: '2-digit',
-        day: '2-digit',
-        hour: '2-digit',
-        minute: '2-digit',
-        second: '2-digit',
+        ...CLOCK_FIELDS,
         weekday: 'long',
         timeZoneName: 'longOffset',
       }),

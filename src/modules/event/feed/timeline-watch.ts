@@ -13,7 +13,7 @@ interface AcknowledgedEvent {
   at: number
 }
 
-/** What a standby may lack by the bounds of these is told: "at least". */
+/** Of what a standby lacks, no more than this is told. About 4 MB. */
 const REMEMBERED_EVENTS = 20_000
 const PAGE = 1_000
 const LOOK_MS = 5_000

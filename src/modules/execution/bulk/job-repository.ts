@@ -90,19 +90,6 @@ export async function findBulkChange(
   return row && view(row)
 }
 
-/** What it has done stays done. @returns false if it is not open (any more) */
-export async function cancelBulkChange(trx: Transaction<DB>, tenantId: string, id: string): Promise<boolean> {
-  const cancelled = await trx
-    .updateTable('bulk_changes')
-    .set({ status: 'cancelled', finished_at: sql<Date>`now()`, lease_until: null })
-    .where('tenant_id', '=', tenantId)
-    .where('id', '=', id)
-    .where('status', 'in', ['queued', 'running'])
-    .returning('id')
-    .executeTakeFirst()
-  return cancelled !== undefined
-}
-
 function selectShown(db: Kysely<DB>, tenantId: string) {
   return db
     .selectFrom('bulk_changes')

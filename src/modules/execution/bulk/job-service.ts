@@ -1,16 +1,11 @@
+import { cancelJob } from '#infra/job-repository.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import type { ExecutionContext } from '../context.ts'
 import { bulkChangeFinished, bulkChangeNotFound } from '../errors.ts'
-import {
-  type BulkRequest,
-  cancelBulkChange,
-  findBulkChange,
-  insertBulkChange,
-  selectBulkChanges,
-} from './job-repository.ts'
+import { type BulkRequest, findBulkChange, insertBulkChange, selectBulkChanges } from './job-repository.ts'
 import type { BulkChange } from './schemas.ts'
 
 type Context = Pick<ExecutionContext, 'db' | 'signals'>
@@ -57,7 +52,7 @@ export async function stopBulkChange(
   id: string,
 ): Promise<BulkChange> {
   await ctx.db.transaction().execute(async (trx) => {
-    if (await cancelBulkChange(trx, tenantId, id)) {
+    if (await cancelJob(trx, 'bulk_changes', { tenantId, id })) {
       const target = { tenantId, targetKind: 'bulk_change', targetId: id }
       await audit(trx, actor, { ...target, action: 'bulk_change.cancelled' })
       return

@@ -156,19 +156,7 @@ function templateOutput(message: TemplateMessage, result: unknown): MessageOutpu
 }
 
 function toOutput({ id, ...message }: RecordedMessage): Omit<MessageOutput, 'result'> {
-  const { channel, to, subject, body, format, source, model, fallback_reason, fallback_detail } = message
-  return {
-    message_id: id,
-    channel,
-    to,
-    subject,
-    body,
-    format,
-    source,
-    model,
-    fallback_reason,
-    fallback_detail,
-  }
+  return { message_id: id, ...message }
 }
 
 function withMessage(output: Omit<MessageOutput, 'result'>, result: CallResult): CallResult {

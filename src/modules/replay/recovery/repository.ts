@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB, ReplayedStatus } from '#db/schema.ts'
+import { cancelJob } from '#infra/job-repository.ts'
 import type { RecoveredPlugin, Recovery } from './schemas.ts'
 
 /** A tenant; null: what is above all tenants. */
@@ -93,14 +94,7 @@ export async function cancelRecoveryRow(
   scope: RecoveryScope,
   id: string,
 ): Promise<boolean> {
-  const cancelled = await trx
-    .updateTable('recoveries')
-    .set({ status: 'cancelled', finished_at: sql<Date>`now()`, lease_until: null })
-    .where('tenant_id', 'is not distinct from', scope)
-    .where('id', '=', id)
-    .where('status', 'in', ['queued', 'running'])
-    .executeTakeFirst()
-  if (cancelled.numUpdatedRows === 0n) return false
+  if (!(await cancelJob(trx, 'recoveries', { tenantId: scope, id }))) return false
   await trx
     .updateTable('replays')
     .set({ status: 'cancelled', finished_at: sql<Date>`now()`, lease_until: null })
