@@ -104,7 +104,7 @@ export default fp(
     const cache = new KeyCache<KnownKey>({
       ttlMs: KEY_CACHE_MS,
       maxEntries: KEY_CACHE_MAX,
-      // It ends with its plugin, everywhere at once.
+      // It ends with its plugin, and its scopes count, from the next request on, everywhere.
       keeps: ({ actor }) => actor.kind !== 'plugin',
     })
     const platformHash = options.platformKey === null ? null : hashApiKey(options.platformKey)
@@ -117,8 +117,6 @@ export default fp(
       maxKeys: ADDRESSES_MAX,
     })
     app.signals.subscribe('key_changed', () => cache.clear())
-    // A deleted plugin's keys end with it.
-    app.signals.subscribe('plugin_changed', () => cache.clear())
 
     app.addHook('onRoute', (route) => {
       const access = accessOf(route.schema?.operationId) ?? route.config?.access

@@ -48,7 +48,10 @@ export class KeyCache<T extends object> {
     if (known !== undefined) return known
     if (this.#unkept.has(hash)) return this.#load(hash, load)
     const pending = this.#pending.get(hash)
-    if (pending !== undefined) return pending
+    if (pending !== undefined) {
+      const key = await pending
+      return this.#unkept.has(hash) ? this.#load(hash, load) : key
+    }
     const loading = this.#load(hash, load)
     this.#pending.set(hash, loading)
     try {

@@ -65,6 +65,8 @@ async function noteUse(app: FastifyInstance, id: string): Promise<void> {
       .updateTable('api_keys')
       .set({ last_used_at: sql<Date>`now()` })
       .where('id', '=', id)
+      // Of those who read at the same time the first one writes.
+      .where(sql<boolean>`coalesce(last_used_at < now() - interval '1 minute', true)`)
       .execute()
   } catch (error) {
     app.log.debug({ err: (error as Error).message, key: id }, 'auth: use of a key not noted')

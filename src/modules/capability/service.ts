@@ -76,7 +76,7 @@ export async function applyManifest(
   if (errors.length > 0) throw manifestInvalid(undefined, { errors })
   const before = (await findCapabilities(trx, tenantId, plugin.id))?.manifest ?? null
 
-  const types = await replacePluginTypes(trx, { tenantId, pluginId: plugin.id }, typesOf(manifest))
+  const types = await replacePluginTypes(trx, actor, { tenantId, pluginId: plugin.id }, typesOf(manifest))
   if (types.refusal !== null) {
     const pointer = input.capabilities === undefined ? '/triggers' : '/capabilities/triggers'
     throw manifestInvalid(undefined, { errors: [{ pointer, detail: types.refusal }] })

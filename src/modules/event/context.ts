@@ -15,7 +15,7 @@ export interface NewEvent {
   /** RFC 3339. Null: now. */
   timestamp?: string | null
   source: EventSource
-  /** Set for a plugin's own key, which may publish only the types that its plugin declared. */
+  /** Set for a plugin's own key, which publishes below segments of its plugin's own. */
   publisherPluginId?: string | null
   /** The key that it came with, if it has an id. */
   keyId?: string | null

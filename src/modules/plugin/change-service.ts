@@ -23,7 +23,7 @@ import {
   movesOrigin,
 } from './settings/settings.ts'
 import { isSlug } from './slug.ts'
-import { chosenStatus, statusOf } from './lifecycle/service.ts'
+import { chosenStatus, PAUSED_BY_ITSELF, statusOf } from './lifecycle/service.ts'
 import { viewOnePlugin, warningsOf } from './view.ts'
 
 export interface Target {
@@ -83,7 +83,9 @@ async function changePlugin(
     const status = wanted.status === undefined ? row.status : statusOf(wanted.status)
     const given = unreadable.filter((field) => !kept.includes(field))
     const fields: string[] = [...new Set([...changedFields(before, after), ...given])]
-    if (status !== row.status) fields.push('status')
+    // A person's word takes over what the plugin's own key has paused.
+    const isTakenOver = wanted.status !== undefined && row.status_reason === PAUSED_BY_ITSELF
+    if (status !== row.status || isTakenOver) fields.push('status')
     if (fields.length > 0) {
       await updatePlugin(trx, tenantId, row.id, {
         ...toColumns(ctx.secretBox, tenantId, row.id, after),

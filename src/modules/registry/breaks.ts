@@ -27,7 +27,7 @@ export type ActionBreak = Static<typeof ActionBreak>
 /** An action that is gone or requires more, by the names under which flows may have asked for it. */
 export interface BrokenAction {
   actionType: string
-  /** UUID and slug of its plugin; null among them: nobody else has the action. */
+  /** UUID and slug of its plugin; null among them: it is, or was, the one that is meant where no plugin is named. */
   pluginRefs: readonly (string | null)[]
   /** What it requires now; empty: it is gone. */
   needs: readonly string[]
@@ -77,10 +77,10 @@ export function brokenActions(
 ): BrokenAction[] {
   const broken = (actionType: string, fields: readonly string[]): BrokenAction[] => {
     const owners = all.filter((action) => action.action_type === actionType)
-    const isGone = !owners.some((action) => action.plugin_id === plugin.id)
-    if (isGone !== (fields.length === 0)) return []
-    const isAlone = owners.every((action) => action.plugin_id === plugin.id)
-    const pluginRefs = [plugin.id, plugin.slug, ...(isAlone ? [null] : [])]
+    const own = owners.find((action) => action.plugin_id === plugin.id)
+    if ((own === undefined) !== (fields.length === 0)) return []
+    const isMeant = own === undefined ? owners.length === 0 : own.is_default
+    const pluginRefs = [plugin.id, plugin.slug, ...(isMeant ? [null] : [])]
     return [{ actionType, pluginRefs, needs: fields }]
   }
   return [

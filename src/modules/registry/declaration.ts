@@ -82,7 +82,7 @@ function readAction(
   }
 }
 
-/** One snapshot of the payload, from the lists of fields and the schema. */
+/** Describes the payload, from the lists of fields and the schema. */
 function readInput(
   declaration: ActionDeclaration,
   report: Report,

@@ -134,8 +134,8 @@ export async function chooseDefault(
 }
 
 /**
- * Works on a plugin that nobody else changes meanwhile. A plugin's key is remembered by its slug for some seconds
- * after it was revoked, and the slug may be another plugin's by then.
+ * Works on a plugin that nobody else changes meanwhile. Between the look at a plugin's key and the lock the plugin may be
+ * gone, and its slug another one's.
  * @throws `plugin_not_found`, `overloaded` when the row stays locked for longer than a request waits
  */
 export async function withPlugin<T>(

@@ -129,6 +129,18 @@ t.test('but no more than that', async (t) => {
   t.match(await bodyOf(key.post(`${own}/pause`)), { status: 'paused', status_reason: 'manual' })
   t.match(await bodyOf(key.post(`${own}/resume`)), { code: 'forbidden' })
   await shop.post(`${own}/resume`)
+  // What it has paused itself people take over, and what they have disabled it does not make a pause of its own.
+  for (const takeOver of [
+    () => shop.post(`${own}/pause`),
+    () => shop.patch(own, { status: 'paused' }),
+    () => shop.patch(own, { status: 'disabled' }),
+  ]) {
+    t.match(await bodyOf(key.post(`${own}/pause`)), { status: 'paused', status_reason: 'own_key' })
+    t.match(await bodyOf(takeOver()), { status_reason: 'manual' })
+    t.match(await bodyOf(key.post(`${own}/pause`)), { status_reason: 'manual' })
+    t.match(await bodyOf(key.post(`${own}/resume`)), { code: 'forbidden' })
+    await shop.post(`${own}/resume`)
+  }
   await service.db
     .updateTable('plugins')
     .set({ status: 'disabled', status_reason: 'failing' })
@@ -152,6 +164,11 @@ t.test('event types are those within the scopes, and its own', async (t) => {
     [],
   )
   t.equal((await key.get('/api/event-types/till.opened')).statusCode, 404)
+  const trial = (event: string, subscribed: string) =>
+    bodyOf(key.post('/api/plugins/mine/subscriptions/test', { event, events: [{ event: subscribed }] }))
+  t.match(await trial('till.opened', 'order.paid'), { code: 'event_type_not_found' }, 'nor its sample')
+  t.match(await trial('order.paid', 'till.opened'), { errors: [{ pointer: '/events/0' }] })
+  t.match(await trial('order.paid', 'order.paid'), { matches: true })
 })
 
 t.test('actions are called by their names in the scopes, under ids of the plugin’s own', async (t) => {

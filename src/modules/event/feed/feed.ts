@@ -7,12 +7,12 @@ import { isEventPattern, matchesPattern } from '#lib/event-pattern.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import {
   endOfFeed,
-  type EventRow,
+  type ShownEvent,
   type FeedKey,
   findSubscriber,
   scanFeed,
   type ScannedEvent,
-  selectEvents,
+  selectShownEvents,
   startOfFeed,
 } from './repository.ts'
 import type { EventPage, FeedQuery } from './schemas.ts'
@@ -67,7 +67,7 @@ export async function readFeed(
     limit: scanned,
   })
   const { picked, last } = pick(events, isWanted, limit)
-  const rows = await selectEvents(
+  const rows = await selectShownEvents(
     ctx.db,
     tenantId,
     picked.map(({ id }) => id),
@@ -81,8 +81,8 @@ export async function readFeed(
 }
 
 /** With those that cannot be decided: who reconciles misses none. */
-async function wantedBy(plugin: TenantSnapshot, tenantId: string, rows: readonly EventRow[]) {
-  const wanted: EventRow[] = []
+async function wantedBy(plugin: TenantSnapshot, tenantId: string, rows: readonly ShownEvent[]) {
+  const wanted: ShownEvent[] = []
   for (const row of rows) {
     await loopShare.turn(tenantId)
     const { plugins, undecided } = plugin.pluginsFor(row.event, readBody(row), row.publisher_plugin_id)

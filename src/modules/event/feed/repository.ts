@@ -88,8 +88,6 @@ export interface EventRow {
   event: string
   source: EventSource
   publisher_plugin_id: string | null
-  /** The slug of that plugin. */
-  publisher: string | null
   key_id: string | null
   occurred_at: Date
   received_at: Date
@@ -99,6 +97,12 @@ export interface EventRow {
   causation_id: string | null
   causation_depth: number
   filtered_plugins: string[] | null
+}
+
+/** An event as callers see it. */
+export interface ShownEvent extends EventRow {
+  /** The slug of the plugin that published it. */
+  publisher: string | null
 }
 
 const EVENT_COLUMNS = [
@@ -118,32 +122,41 @@ const EVENT_COLUMNS = [
   'filtered_plugins',
 ] as const
 
-const PUBLISHER = sql<
-  string | null
->`(select slug from plugins where plugins.id = events.publisher_plugin_id)`.as('publisher')
+const PUBLISHER = sql<string | null>`(select slug from plugins
+  where plugins.id = events.publisher_plugin_id and plugins.tenant_id = events.tenant_id)`.as('publisher')
 
 export async function selectEvents(
   db: Kysely<DB>,
   tenantId: string,
   ids: readonly string[],
 ): Promise<EventRow[]> {
-  if (ids.length === 0) return []
+  return ids.length === 0 ? [] : eventsInOrder(db, tenantId, ids).execute()
+}
+
+/** The same, as callers see them. */
+export async function selectShownEvents(
+  db: Kysely<DB>,
+  tenantId: string,
+  ids: readonly string[],
+): Promise<ShownEvent[]> {
+  return ids.length === 0 ? [] : eventsInOrder(db, tenantId, ids).select(PUBLISHER).execute()
+}
+
+function eventsInOrder(db: Kysely<DB>, tenantId: string, ids: readonly string[]) {
   return db
     .selectFrom('events')
     .select(EVENT_COLUMNS)
-    .select(PUBLISHER)
     .where('tenant_id', '=', tenantId)
     .where('id', 'in', ids)
     .orderBy('position')
     .orderBy('id')
-    .execute()
 }
 
 export async function findEvent(
   db: Kysely<DB>,
   tenantId: string,
   by: { id: string } | { sourceId: string; publisher: string | null },
-): Promise<EventRow | undefined> {
+): Promise<ShownEvent | undefined> {
   const query = db
     .selectFrom('events')
     .select(EVENT_COLUMNS)

@@ -8,7 +8,7 @@ import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { isUuid } from '#lib/ids.ts'
 import { selectDeliveries, selectSlugs } from './delivery-repository.ts'
 import { eventBodyGone, eventNotFound, pluginNotSubscribed } from '../errors.ts'
-import { type EventRow, findEvent, findSubscriber } from './repository.ts'
+import { type ShownEvent, findEvent, findSubscriber } from './repository.ts'
 import { queueAgain } from './resend-repository.ts'
 import type { EventDetail, EventDetailQuery, EventReplayResult } from './schemas.ts'
 import { loadSnapshot } from '../intake/snapshot-repository.ts'
@@ -97,7 +97,7 @@ export async function requireEvent(
   tenantId: string,
   pluginId: string | null,
   id: string,
-): Promise<EventRow> {
+): Promise<ShownEvent> {
   const byId = isUuid(id) ? await findEvent(db, tenantId, { id }) : undefined
   const row = byId ?? (await findEvent(db, tenantId, { sourceId: id, publisher: pluginId }))
   if (row === undefined) throw eventNotFound()

@@ -1,12 +1,13 @@
 import type { Kysely } from 'kysely'
 import type { DB, StoredSubscription } from '#db/schema.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 import { selectDeliveries } from './delivery-repository.ts'
 import { eventBodyGone, eventNotFound } from '../errors.ts'
 import { requireEvent } from './service.ts'
 import { filterWarnings } from '../types/filter-warnings.ts'
 import { selectTypes } from '../types/repository.ts'
-import { readType } from '../types/service.ts'
+import { readVisibleType } from '../types/service.ts'
 import { readBody } from './view.ts'
 
 /** The warnings of `filterWarnings`, by the types that the tenant's catalogue has now. */
@@ -57,7 +58,12 @@ export async function pastEvent(
   }
 }
 
-/** The sample of a type, undefined where it has none. @throws `event_type_not_found` */
-export async function sampleOfType(db: Kysely<DB>, tenantId: string, type: string): Promise<unknown> {
-  return (await readType({ db }, tenantId, type)).sample ?? undefined
+/** The sample of a type that the caller may see, undefined where it has none. @throws `event_type_not_found` */
+export async function sampleOfType(
+  db: Kysely<DB>,
+  actor: Actor,
+  tenantId: string,
+  type: string,
+): Promise<unknown> {
+  return (await readVisibleType({ db }, actor, tenantId, type)).sample ?? undefined
 }

@@ -4,17 +4,19 @@ import { Counter, type Registry } from 'prom-client'
 import { isPassing } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
+import { now } from '#lib/clock.ts'
 import { ensureFeedEpoch, selectMissing } from './epoch-repository.ts'
 
-interface AcknowledgedEvent {
+interface Acknowledged {
   tenantId: string
-  id: string
   /** Epoch milliseconds. */
   at: number
 }
 
 /** Of what a standby lacks, no more than this is told. About 4 MB. */
 const REMEMBERED_EVENTS = 20_000
+/** Far longer than a standby lags, and far shorter than events are kept. */
+const REMEMBERED_MS = 3_600_000
 const PAGE = 1_000
 const LOOK_MS = 5_000
 const NAMED_EVENTS = 10
@@ -31,9 +33,8 @@ export class TimelineWatch {
   readonly #log: FastifyBaseLogger
   readonly #lost: Counter
   readonly #loop: JobLoop
-  /** A ring: the oldest is written over. */
-  readonly #acknowledged: AcknowledgedEvent[] = []
-  #next = 0
+  /** By id, the oldest first. */
+  readonly #acknowledged = new Map<string, Acknowledged>()
   #epoch: number | null = null
 
   constructor({ db, log, registry }: { db: Kysely<DB>; log: FastifyBaseLogger; registry: Registry }) {
@@ -67,8 +68,10 @@ export class TimelineWatch {
 
   /** An event was committed, and its sender is about to hear of it. */
   acknowledged(tenantId: string, id: string): void {
-    this.#acknowledged[this.#next] = { tenantId, id, at: Date.now() }
-    this.#next = (this.#next + 1) % REMEMBERED_EVENTS
+    this.#acknowledged.set(id, { tenantId, at: now() })
+    if (this.#acknowledged.size <= REMEMBERED_EVENTS) return
+    const oldest = this.#acknowledged.keys().next()
+    if (oldest.done !== true) this.#acknowledged.delete(oldest.value)
   }
 
   /** Gives a new timeline its epoch, and tells what it lacks. */
@@ -80,8 +83,10 @@ export class TimelineWatch {
   }
 
   async #tellLost(epoch: number): Promise<void> {
-    // In order, without the gap that the next one goes into.
-    const known = [...this.#acknowledged.slice(this.#next), ...this.#acknowledged.slice(0, this.#next)]
+    const since = now() - REMEMBERED_MS
+    const known = [...this.#acknowledged]
+      .filter(([, { at }]) => at > since)
+      .map(([id, { tenantId, at }]) => ({ id, tenantId, at }))
     const missing = new Set<string>()
     for (let start = 0; start < known.length; start += PAGE) {
       for (const id of await selectMissing(this.#db, known.slice(start, start + PAGE))) missing.add(id)
@@ -100,19 +105,16 @@ export class TimelineWatch {
         epoch,
         lost: lost.length,
         tenants: new Set(lost.map(({ tenantId }) => tenantId)).size,
-        since: new Date(Math.min(...lost.map(({ at }) => at))).toISOString(),
-        until: new Date(Math.max(...lost.map(({ at }) => at))).toISOString(),
+        since: timeOf(lost[0]),
+        until: timeOf(lost.at(-1)),
         event_ids: lost.slice(0, NAMED_EVENTS).map(({ id }) => id),
       },
       'events that were acknowledged are gone with the former server: have their senders send that time again',
     )
-    this.#forget(missing)
+    for (const id of missing) this.#acknowledged.delete(id)
   }
+}
 
-  #forget(ids: ReadonlySet<string>): void {
-    const kept = this.#acknowledged.filter(({ id }) => !ids.has(id))
-    this.#acknowledged.length = 0
-    this.#acknowledged.push(...kept)
-    this.#next = kept.length % REMEMBERED_EVENTS
-  }
+function timeOf(event: Pick<Acknowledged, 'at'> | undefined): string | null {
+  return event === undefined ? null : new Date(event.at).toISOString()
 }

@@ -1,10 +1,10 @@
 import { readJson } from '#db/json.ts'
 import { MAX_CAUSATION_DEPTH } from '../intake/causation.ts'
-import type { EventRow } from './repository.ts'
+import type { ShownEvent } from './repository.ts'
 import type { FeedEvent } from './schemas.ts'
 
 /** The event as the API shows it. */
-export function viewEvent(row: EventRow): FeedEvent {
+export function viewEvent(row: ShownEvent): FeedEvent {
   const body = readParsedBody(row)
   return {
     id: row.id,
@@ -30,11 +30,11 @@ export function viewEvent(row: EventRow): FeedEvent {
 }
 
 /** The event's data; undefined when its body is gone. */
-export function readBody(row: Pick<EventRow, 'body'>): unknown {
+export function readBody(row: Pick<ShownEvent, 'body'>): unknown {
   return readParsedBody(row)?.data
 }
 
-function readParsedBody({ body }: Pick<EventRow, 'body'>): StoredBody | null {
+function readParsedBody({ body }: Pick<ShownEvent, 'body'>): StoredBody | null {
   return body === null ? null : (readJson(body) as StoredBody)
 }
 

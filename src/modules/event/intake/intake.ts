@@ -21,6 +21,7 @@ import { EVENT_STEPS, type TenantSnapshot } from './snapshot.ts'
 import { loadSnapshot } from './snapshot-repository.ts'
 import { segmentToClaim } from './publishing.ts'
 import type { IntakeResult, NewEvent } from '../context.ts'
+import type { WantedSegment } from '../segments/service.ts'
 
 export interface IntakeContext {
   db: Kysely<DB>
@@ -32,7 +33,7 @@ export interface IntakeContext {
   log: IntakeLog
   quotas: Pick<QuotaService, 'take'>
   /** Makes a first segment of event types that is nobody's the plugin's. */
-  claim: (wanted: { tenantId: string; pluginId: string; segment: string }) => Promise<void>
+  claim: (wanted: WantedSegment) => Promise<void>
   /** Remembers an event that was committed. */
   acknowledged: (tenantId: string, id: string) => void
   /** Puts types that nobody has declared into the catalogue. Never rejects. */
@@ -172,7 +173,8 @@ export class Intake {
     const segment = pluginId === null ? null : segmentToClaim(snapshot, event.event, pluginId)
     if (pluginId === null || segment === null)
       return known === undefined ? matchEvent(event, snapshot) : problem
-    await this.#ctx.claim({ tenantId, pluginId, segment })
+    const actor = { kind: 'plugin', id: event.keyId, requestId: null } as const
+    await this.#ctx.claim({ actor, tenantId, pluginId, segment })
     const claimed = await this.#snapshots.reload(tenantId)
     reloaded.set(tenantId, claimed)
     return matchEvent(event, claimed)

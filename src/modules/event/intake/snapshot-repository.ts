@@ -1,10 +1,11 @@
 import { Buffer } from 'node:buffer'
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { insertTenant } from '#infra/auth/repository.ts'
 import { parseJson } from '#lib/json/index.ts'
 import type { SnapshotPlugin, SnapshotType } from './snapshot.ts'
 import { TenantSnapshot } from './snapshot.ts'
-import { shopSegments } from '../segments/repository.ts'
+import { claimedSegments, shopSegments } from '../segments/repository.ts'
 
 /** Also makes the tenant's row when it is missing: events have no foreign key that would ask for it. */
 export async function loadSnapshot(
@@ -13,11 +14,7 @@ export async function loadSnapshot(
 ): Promise<TenantSnapshot> {
   const snapshot = await selectSnapshot(db, tenantId)
   if (snapshot !== null) return snapshot
-  await db
-    .insertInto('tenants')
-    .values({ id: tenantId })
-    .onConflict((conflict) => conflict.column('id').doNothing())
-    .execute()
+  await insertTenant(db, tenantId)
   const made = await selectSnapshot(db, tenantId)
   if (made === null) throw new Error('a tenant row that was just made is not there')
   return made
@@ -48,8 +45,7 @@ async function selectSnapshot(
       (select coalesce(json_agg(json_build_object('name', name, 'schema', schema, 'pluginId', plugin_id)), '[]')::text
        from event_types where tenant_id = tenants.id) as types,
       array(select name from seen_event_types where tenant_id = tenants.id) as seen,
-      (select coalesce(json_agg(json_build_object('segment', segment, 'pluginId', plugin_id)), '[]')
-       from event_segments where tenant_id = tenants.id) as claims,
+      ${claimedSegments(sql`tenants.id`)} as claims,
       ${shopSegments(sql`tenants.id`)} as of_shop
     from tenants where id = ${tenantId}`.execute(db)
   if (row === undefined) return null

@@ -163,7 +163,7 @@ function literal(values: readonly (string | number)[]): string {
   return `{${values.join(',')}}`
 }
 
-/** Of a column that is nearly always null; `unnest` fills up the shorter arrays with nulls. */
+/** Of a column whose values are often all null; `unnest` fills up the shorter arrays with nulls. */
 function rare(values: readonly (string | null)[]): string {
   return values.every((value) => value === null)
     ? '{}'

@@ -7,6 +7,13 @@ type Db = Kysely<DB> | Transaction<DB>
 /** The first segment of `name`, as segmentOf() has it. */
 const SEGMENT = sql<string>`replace(lower(split_part(translate(name, '/', '.'), '.', 1)), '-', '_')`
 
+/** What plugins have claimed and what is kept for the shop, as `SegmentContent` has it. */
+export function claimedSegments(tenantId: unknown) {
+  return sql<SegmentContent['claims']>`(
+    select coalesce(json_agg(json_build_object('segment', segment, 'pluginId', plugin_id)), '[]')
+    from event_segments where tenant_id = ${tenantId})`
+}
+
 /** Segments of types that the tenant has declared, or sent before any plugin did. */
 export function shopSegments(tenantId: unknown) {
   return sql<string[]>`array(
@@ -18,8 +25,7 @@ export function shopSegments(tenantId: unknown) {
 export async function loadSegments(db: Db, tenantId: string): Promise<Segments> {
   const { rows } = await sql<SegmentContent>`
     select
-      (select coalesce(json_agg(json_build_object('segment', segment, 'pluginId', plugin_id)), '[]')
-       from event_segments where tenant_id = ${tenantId}) as claims,
+      ${claimedSegments(tenantId)} as claims,
       (select coalesce(json_agg(json_build_object('id', id, 'slug', slug)), '[]')
        from plugins where tenant_id = ${tenantId} and deleted_at is null) as plugins,
       ${shopSegments(tenantId)} as "ofShop"`.execute(db)

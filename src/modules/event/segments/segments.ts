@@ -84,6 +84,17 @@ export class Segments {
     return owner.kind === 'plugin' && owner.pluginId === publisher
   }
 
+  /** Whether the plugin is there. */
+  hasPlugin(pluginId: string): boolean {
+    return [...this.#slugs.values()].includes(pluginId)
+  }
+
+  /** Those of the segments that are nobody's and that the plugin may claim, as many as it may have. */
+  claimable(pluginId: string, names: readonly string[]): string[] {
+    const free = [...new Set(names)].filter((name) => this.ownerOf(name).kind === 'none')
+    return free.slice(0, Math.max(0, MAX_CLAIMS - this.countOf(pluginId)))
+  }
+
   countOf(pluginId: string): number {
     return [...this.#claims.values()].filter((each) => each === pluginId).length
   }

@@ -17,7 +17,7 @@ import {
   upsertSegments,
 } from './repository.ts'
 import type { EventSegment, EventSegmentInput, EventSegmentPage, EventSegmentQuery } from './schemas.ts'
-import { isPlatformSegment, MAX_CLAIMS } from './segments.ts'
+import { isPlatformSegment } from './segments.ts'
 
 export interface SegmentContext {
   db: Kysely<DB>
@@ -53,7 +53,7 @@ export async function assignSegment(
     }
     const before = await findSegment(trx, tenantId, segment)
     await upsertSegments(trx, tenantId, [segment], plugin?.id ?? null)
-    await changed(trx, tenantId, segment, plugin?.id ?? null)
+    await changed(trx, tenantId, segment)
     await audit(trx, actor, {
       tenantId,
       action: 'event_segment.assigned',
@@ -67,7 +67,7 @@ export async function assignSegment(
   })
 }
 
-/** Nobody has it from now on: who comes first claims it. @throws `event_segment_not_found` */
+/** Nobody has claimed it from now on: it is the plugin's whose slug it is, else whoever comes first claims it. @throws `event_segment_not_found` */
 export async function releaseSegment(
   ctx: SegmentContext,
   actor: Actor,
@@ -79,7 +79,7 @@ export async function releaseSegment(
     const before = await findSegment(trx, tenantId, segment)
     if (before === undefined) throw eventSegmentNotFound()
     await deleteSegment(trx, tenantId, segment)
-    await changed(trx, tenantId, segment, null)
+    await changed(trx, tenantId, segment)
     await audit(trx, actor, {
       tenantId,
       action: 'event_segment.released',
@@ -90,14 +90,22 @@ export async function releaseSegment(
   })
 }
 
+export interface WantedSegment {
+  /** Who published: told in the audit log. */
+  actor: Pick<Actor, 'kind' | 'id' | 'requestId'>
+  tenantId: string
+  pluginId: string
+  segment: string
+}
+
 /** Makes a segment that was nobody's the plugin's; whose it is by then, the next look says. */
 export async function claimSegment(
   db: Kysely<DB>,
-  { tenantId, pluginId, segment }: { tenantId: string; pluginId: string; segment: string },
+  { actor, tenantId, pluginId, segment }: WantedSegment,
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
     await raiseSubscriptionsVersion(trx, tenantId)
-    await claimFree(trx, tenantId, pluginId, [segment])
+    await claimFree(trx, actor, { tenantId, pluginId }, [segment])
   })
 }
 
@@ -108,43 +116,34 @@ export async function claimSegment(
  */
 export async function claimFree(
   trx: Transaction<DB>,
-  tenantId: string,
-  pluginId: string,
+  actor: WantedSegment['actor'],
+  { tenantId, pluginId }: { tenantId: string; pluginId: string },
   names: readonly string[],
 ): Promise<Set<string>> {
   const segments = await loadSegments(trx, tenantId)
-  const kinds = [...new Set(names)].map((name) => ({ name, owner: segments.ownerOf(name) }))
-  const own = kinds.filter(({ owner }) => owner.kind === 'plugin' && owner.pluginId === pluginId)
-  const free = kinds
-    .filter(({ owner }) => owner.kind === 'none')
-    .slice(0, Math.max(0, MAX_CLAIMS - segments.countOf(pluginId)))
-    .map(({ name }) => name)
-  if (free.length > 0) {
-    await upsertSegments(trx, tenantId, free, pluginId)
-    for (const segment of free) {
-      await audit(
-        trx,
-        { ...SYSTEM_ACTOR, kind: 'plugin' },
-        {
-          tenantId,
-          action: 'event_segment.claimed',
-          targetKind: 'event_segment',
-          targetId: segment,
-          detail: { plugin_id: pluginId },
-        },
-      )
-    }
+  // Deleted while its request waited for the tenant's row: nobody would give the segment back.
+  if (!segments.hasPlugin(pluginId)) return new Set()
+  const free = segments.claimable(pluginId, names)
+  if (free.length > 0) await upsertSegments(trx, tenantId, free, pluginId)
+  for (const segment of free) {
+    await audit(
+      trx,
+      { ...SYSTEM_ACTOR, ...actor },
+      {
+        tenantId,
+        action: 'event_segment.claimed',
+        targetKind: 'event_segment',
+        targetId: segment,
+        detail: { plugin_id: pluginId },
+      },
+    )
   }
-  return new Set([...own.map(({ name }) => name), ...free])
+  return new Set([...names.filter((name) => segments.isSpokenBy(name, pluginId)), ...free])
 }
 
-async function changed(
-  trx: Transaction<DB>,
-  tenantId: string,
-  segment: string,
-  pluginId: string | null,
-): Promise<void> {
-  await deleteTypesBelow(trx, tenantId, segment, pluginId)
+async function changed(trx: Transaction<DB>, tenantId: string, segment: string): Promise<void> {
+  const owner = (await loadSegments(trx, tenantId)).ownerOf(segment)
+  await deleteTypesBelow(trx, tenantId, segment, owner.kind === 'plugin' ? owner.pluginId : null)
   // What manifests offer says whose types are.
   await raiseActionsVersion(trx, tenantId)
 }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import { raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import { deletePluginSegments, loadSegments } from '../segments/repository.ts'
@@ -31,27 +32,23 @@ export interface PluginTypesChange {
  */
 export async function replacePluginTypes(
   trx: Transaction<DB>,
+  actor: Actor,
   owner: { tenantId: string; pluginId: string },
   types: readonly PluginType[],
 ): Promise<PluginTypesChange> {
   const { tenantId, pluginId } = owner
   const before = await selectPluginTypes(trx, owner)
   const segments = await loadSegments(trx, tenantId)
-  const isOpen = ({ name }: PluginType): boolean => {
-    const { kind } = segments.ownerOf(segmentOf(name))
-    return kind === 'none' || segments.isSpokenBy(name, pluginId)
-  }
+  const names = types.map(({ name }) => segmentOf(name))
+  const claimable = new Set(segments.claimable(pluginId, names))
+  const isOpen = ({ name }: PluginType): boolean =>
+    claimable.has(segmentOf(name)) || segments.isSpokenBy(name, pluginId)
   if (isDeepStrictEqual(byName(before), byName(await withoutOthers(trx, owner, types.filter(isOpen))))) {
     return { changed: false, refusal: null }
   }
   // It locks the tenant's types: only from here on is it certain whose they are.
   await raiseSubscriptionsVersion(trx, owner.tenantId)
-  const claimed = await claimFree(
-    trx,
-    tenantId,
-    pluginId,
-    types.map(({ name }) => segmentOf(name)),
-  )
+  const claimed = await claimFree(trx, actor, owner, names)
   const own = await withoutOthers(
     trx,
     owner,

@@ -46,7 +46,7 @@ export async function listTypes(
   return page(wanted, query.limit, ({ name }) => [name])
 }
 
-export async function readType(ctx: TypeContext, tenantId: string, name: string): Promise<EventType> {
+async function readType(ctx: TypeContext, tenantId: string, name: string): Promise<EventType> {
   const catalogued = CATALOGUE.get(name)
   if (catalogued !== undefined) return viewCatalogued(catalogued)
   const row = await findType(ctx.db, tenantId, name)

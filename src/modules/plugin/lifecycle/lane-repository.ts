@@ -7,7 +7,7 @@ export async function insertLane(trx: Transaction<DB>, tenantId: string, pluginI
 
 /**
  * Forgets failures and holds, so that deliveries go out at once. The raised version keeps whoever holds the lane
- * from writing its older snapshot back. `failing_announced` stays: the next success tells of the recovery.
+ * from writing its older state back. `failing_announced` stays: the next success tells of the recovery.
  */
 export async function resetLane(trx: Transaction<DB>, tenantId: string, pluginId: string): Promise<void> {
   await laneOf(trx, tenantId, pluginId)

@@ -21,9 +21,12 @@ export function chosenStatus(status: PluginStatus): StatusColumns {
 }
 
 /** What stands for a pause by the plugin's own key, which may end it: what people have paused it may not. */
-const PAUSED_BY_ITSELF = 'own_key'
+export const PAUSED_BY_ITSELF = 'own_key'
 
-/** Holds the plugin's deliveries: they wait, and new ones join them. Pausing a paused plugin changes nothing. */
+/**
+ * Holds the plugin's deliveries: they wait, and new ones join them. A pause by a person goes before one by the plugin's own
+ * key, which cannot end it then.
+ */
 export async function pausePlugin(
   ctx: PluginContext,
   actor: Actor,
@@ -32,7 +35,11 @@ export async function pausePlugin(
 ): Promise<Plugin> {
   const plugin = await transact(ctx, async (trx) => {
     const row = found(isSlug(slug) ? await lockPlugin(trx, tenantId, slug) : undefined, actor)
-    if (row.status !== 'paused') {
+    const isOwn = actor.pluginId !== null
+    const isManual = row.status_reason === 'manual'
+    // What people have paused or disabled its own key leaves so; what it has paused itself people take over.
+    const stands = row.status === 'paused' ? isOwn || isManual : isOwn && row.status !== 'active' && isManual
+    if (!stands) {
       const reason = actor.pluginId === null ? {} : { status_reason: PAUSED_BY_ITSELF }
       await updatePlugin(trx, tenantId, row.id, { ...chosenStatus('paused'), ...reason })
       await raiseActionsVersion(trx, tenantId)

@@ -8,7 +8,7 @@ import { isEventType, matchesPattern } from '#lib/event-pattern.ts'
 import { type Path, readPath } from '#lib/json/path.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 import { pastEvent, sampleOfType, subscriptionWarnings, type TrialEvent } from '#modules/event/index.ts'
-import { checkSubscriptions } from '../settings/checks.ts'
+import { checkWithinScopes, checkSubscriptions } from '../settings/checks.ts'
 import { found, type PluginContext } from '../context.ts'
 import { refuseInvalid } from '../errors.ts'
 import { findPlugin } from '../repository.ts'
@@ -29,7 +29,9 @@ export async function trySubscriptions(
 ): Promise<SubscriptionTrial> {
   const row = found(isSlug(slug) ? await findPlugin(ctx.db, tenantId, slug) : undefined, actor)
   refuseInvalid(checkSubscriptions(input.events ?? []))
-  const subscriptions = input.events?.map(storedSubscription) ?? row.subscriptions
+  const given = input.events?.map(storedSubscription)
+  refuseInvalid(checkWithinScopes({ events: given ?? [], scopes: row.scopes }))
+  const subscriptions = given ?? row.subscriptions
   const { origin, ...trial } = await eventOf(ctx, actor, tenantId, input)
   let shown = 0
   const tried = subscriptions.map((subscription) => {
@@ -72,7 +74,7 @@ async function eventOf(
   const type = event as string
   const given = { id: null, event: type, receivedAt: new Date(now()), publisherPluginId: null }
   if (data !== undefined) return { ...given, data, origin: 'given' }
-  const sample = await sampleOfType(ctx.db, tenantId, type)
+  const sample = await sampleOfType(ctx.db, actor, tenantId, type)
   if (sample === undefined) {
     refuseInvalid([{ pointer: '/data', detail: 'is required: the type has no sample' }])
   }

@@ -106,6 +106,18 @@ t.test(
   },
 )
 
+t.test('who names no plugin means the first that has the action, also when it requires more', async (t) => {
+  const shop = service.tenant()
+  const more = { ...ACTION, required_fields: ['to', 'code'] }
+  await connect(shop, 'first', [{ ...ACTION, required_fields: ['to'] }])
+  await connect(shop, 'second', [{ ...ACTION, required_fields: ['to'] }])
+  await createFlow(shop, 'whoever has it', { action_id: 'send_coupon', config: { to: 'a' } })
+  t.strictSame((await register(shop, 'second', [more])).breaks, [], 'it is not the one that is meant')
+  t.match((await register(shop, 'first', [more])).breaks, [
+    { missing_fields: ['code'], flows: [{ name: 'whoever has it' }] },
+  ])
+})
+
 t.test('who requires more is told which flows leave it out', async (t) => {
   const shop = service.tenant()
   const requires = (...required_fields: string[]) => ({ ...ACTION, required_fields })
