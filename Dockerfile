@@ -1,7 +1,17 @@
 FROM node:24-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --no-audit --no-fund
+# What production needs has no install scripts; the console's build is the next stage's.
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+
+FROM node:24-slim AS console
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json ./
+COPY console console
+COPY src/lib src/lib
+RUN node console/build.ts
 
 FROM node:24-slim
 WORKDIR /app
@@ -11,6 +21,7 @@ COPY package.json ./
 COPY db db
 COPY tools/embedded-postgres tools/embedded-postgres
 COPY src src
+COPY --from=console /app/console/dist console/dist
 USER node
 EXPOSE 3000
 # Liveness: a database that is away makes the service not ready, but restarting would not help. Load balancers ask

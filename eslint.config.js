@@ -1,4 +1,5 @@
 import boundaries from 'eslint-plugin-boundaries'
+import svelte from 'eslint-plugin-svelte'
 import tseslint from 'typescript-eslint'
 
 /** The only files that may open outgoing HTTP connections (docs/adr/0002-one-door-for-outgoing-http.md). */
@@ -13,6 +14,10 @@ const HTTP_CLIENTS = ['http', 'https', 'http2', 'net', 'tls', 'undici']
     // They look at an address and connect to nothing.
     ...(name.endsWith('net') && { allowImportNames: ['isIP', 'isIPv4', 'isIPv6', 'BlockList'] }),
   }))
+
+const FILES = ['fs', 'fs/promises']
+  .flatMap((name) => [name, `node:${name}`])
+  .map((name) => ({ name, message: 'src/lib does no I/O: take what was read as a parameter.' }))
 
 const DATABASE_CLIENTS = ['kysely', 'pg'].map((name) => ({
   name,
@@ -126,9 +131,13 @@ const MODULE_IMPORTS = [
   { from: 'plugin', to: 'webhook-delivery' },
   { from: '{replay,registry,capability}', to: 'plugin' },
   { from: 'capability', to: '{registry,webhook-delivery}' },
+  { from: 'stats', to: 'plugin' },
+  { from: 'portal', to: 'key' },
+  { from: 'operation', to: 'webhook-delivery' },
+  { from: 'session', to: 'portal' },
   { from: 'dispatcher', to: '{registry,platform,webhook-delivery}' },
   { from: 'flow-engine', to: '{dispatcher,message,connection,variable}' },
-  { from: 'flow-trigger', to: 'flow-engine' },
+  { from: 'flow-trigger', to: '{flow-engine,connection}' },
   { from: 'flow', to: 'flow-trigger' },
   { from: 'flow', to: '{flow-engine,registry,plugin,connection,variable}' },
   { from: 'flow-template', to: 'flow' },
@@ -137,25 +146,86 @@ const MODULE_IMPORTS = [
   { from: 'automation', to: '{flow,flow-template,flow-engine,platform,dispatcher}' },
 ]
 
+const STRICT_RULES = {
+  '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+  // Fastify plugins are async by contract even when they await nothing.
+  '@typescript-eslint/require-await': 'off',
+  '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+  '@typescript-eslint/consistent-type-imports': 'error',
+  '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+}
+
+/** The console takes from the service what is pure, and the types of its API. */
+const OUTSIDE_CONSOLE = {
+  regex: '^#(?!lib/)|/src/(?!lib/)|^(\\.\\./)+(bench|db|examples|openapi|test|tools)/',
+  message: 'Of the service the console may import src/lib alone; everything else it asks the API for.',
+}
+
 /** @param {string} type */
 const element = (type) => ({ element: { type } })
 
 export default tseslint.config(
-  { ignores: ['node_modules/', '.tap/', '.data/', 'db/generated.ts'] },
+  {
+    ignores: [
+      'node_modules/',
+      '.tap/',
+      '.data/',
+      'db/generated.ts',
+      'console/dist/',
+      'console/src/api/schema.d.ts',
+    ],
+  },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: STRICT_RULES,
+  },
+  {
+    files: ['console/src/**/*.{svelte,ts}'],
+    extends: [tseslint.configs.strictTypeChecked],
+    languageOptions: {
+      parserOptions: {
+        projectService: true,
+        tsconfigRootDir: import.meta.dirname,
+        extraFileExtensions: ['.svelte'],
+      },
+    },
     rules: {
-      '@typescript-eslint/restrict-template-expressions': [
-        'error',
-        { allowNumber: true, allowBoolean: true },
-      ],
-      // Fastify plugins are async by contract even when they await nothing.
-      '@typescript-eslint/require-await': 'off',
-      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
-      '@typescript-eslint/consistent-type-imports': 'error',
-      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
+      ...STRICT_RULES,
+      'no-restricted-imports': ['error', { patterns: [OUTSIDE_CONSOLE] }],
+    },
+  },
+  ...svelte.configs.recommended.map((config) => ({
+    ...config,
+    files: ['console/**/*.svelte', 'console/**/*.svelte.ts'],
+  })),
+  {
+    files: ['console/**/*.svelte', 'console/**/*.svelte.ts'],
+    languageOptions: { parserOptions: { parser: tseslint.parser } },
+  },
+  {
+    files: ['console/**/*.svelte'],
+    // Values of snippets and events have no type here; svelte-check knows them.
+    rules: Object.fromEntries(
+      [
+        ...['argument', 'assignment', 'call', 'member-access', 'return'].map((of) => `no-unsafe-${of}`),
+        'no-redundant-type-constituents',
+      ].map((rule) => [`@typescript-eslint/${rule}`, 'off']),
+    ),
+  },
+  {
+    files: ['console/**/*.{svelte,ts}'],
+    plugins: { svelte },
+    rules: {
+      // Texts of a shop never become markup, and styles are the policy's business (src/infra/http/console.ts).
+      'svelte/no-at-html-tags': 'error',
+      // Links are plain addresses, made by `to` of the console's own router.
+      'svelte/no-navigation-without-resolve': 'off',
+      // Of a component's properties some are bound and the others are not: one declaration takes them all.
+      'prefer-const': ['error', { destructuring: 'all' }],
+      // Addresses are made, read and thrown away: none is state.
+      'svelte/prefer-svelte-reactivity': 'off',
     },
   },
   {
@@ -209,7 +279,7 @@ export default tseslint.config(
   },
   {
     files: ['src/lib/**/*.ts'],
-    rules: restrictImports([...HTTP_CLIENTS, ...DATABASE_CLIENTS, ...WEB_FRAMEWORK]),
+    rules: restrictImports([...HTTP_CLIENTS, ...FILES, ...DATABASE_CLIENTS, ...WEB_FRAMEWORK]),
   },
   {
     files: ['src/modules/*/**/*routes.ts'],

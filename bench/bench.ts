@@ -108,7 +108,7 @@ async function run(options: Options, args: readonly string[]): Promise<Report> {
   return report
 }
 
-/** Aborted by a signal or when time is up: the figure under way ends, and what was started is put away. */
+/** Aborted by a signal or when time is up: the figure under way ends, and everything that was started is put away. */
 const stopping = new AbortController()
 
 async function takeFigure(bed: Bed, figure: Figure, options: Options): Promise<Row[]> {

@@ -2,7 +2,9 @@ import { actionDiscovery } from './figures/action-discovery.ts'
 import { deadEndpoints } from './figures/dead-endpoints.ts'
 import { delivery } from './figures/delivery.ts'
 import { dispatch } from './figures/dispatch.ts'
+import { deliveryOrdered } from './figures/delivery-ordered.ts'
 import { discovery } from './figures/discovery.ts'
+import { fairness } from './figures/fairness.ts'
 import { flowLatency } from './figures/flow-latency.ts'
 import { flowLength } from './figures/flow-length.ts'
 import { flowThroughput } from './figures/flow-throughput.ts'
@@ -20,9 +22,11 @@ export const FIGURES: readonly Figure[] = [
   intakeSingle,
   intakeBatch,
   delivery,
+  deliveryOrdered,
   latency,
   deadEndpoints,
   noisyTenant,
+  fairness,
   statements,
   memory,
   discovery,

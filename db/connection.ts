@@ -10,13 +10,13 @@ export interface PoolOptions {
   readonly statementTimeoutMs: number
   readonly lockTimeoutMs: number
   readonly idleInTransactionTimeoutMs: number
-  /** How long a caller waits for a connection, be the server away or the pool busy. */
+  /** The time that a caller waits for a connection, be the server away or the pool busy. */
   readonly connectionTimeoutMs: number
   /** A connection on which a statement is not answered for so long is given up. Default: wait for ever. */
   readonly answerTimeoutMs?: number
   /** false: a commit does not wait for the disk. A server crash may then lose the last half second of commits. */
   readonly synchronousCommit?: boolean
-  /** Told of every connection that breaks; whoever used it gets its own rejection besides. */
+  /** Told of every connection that breaks; its user gets a rejection besides. */
   readonly onConnectionError?: (error: Error) => void
 }
 

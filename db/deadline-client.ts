@@ -1,6 +1,6 @@
 import pg from 'pg'
 
-/** What a server that is there needs to say goodbye. */
+/** The time that a reachable server needs to end a connection. */
 const END_TIMEOUT_MS = 1_000
 
 /**

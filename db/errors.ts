@@ -20,7 +20,7 @@ const UNAVAILABLE_SYSTEM_ERRORS: ReadonlySet<string> = new Set([
   'EADDRNOTAVAIL',
 ])
 
-/** What pg and pg-pool say without a code. */
+/** Messages that pg and pg-pool give without a code. */
 const UNAVAILABLE_MESSAGES =
   /^(timeout exceeded when trying to connect|timeout expired|Connection terminated|Client (has encountered a connection error|was closed) and is not queryable)/
 
@@ -60,7 +60,7 @@ export function isRefusing(error: unknown): boolean {
 }
 
 /**
- * True when the same statement may come through a moment later, and what it carried is not at fault: Postgres is away
+ * True when the same statement may come through a moment later, and its contents are not at fault: Postgres is away
  * or does not get on, others were in the way, or the server has to be put right first.
  */
 export function isPassing(error: unknown): boolean {
@@ -71,6 +71,16 @@ export function isPassing(error: unknown): boolean {
 /** The unique constraint (or unique index) that a statement violated; null for any other error. */
 export function constraintOf(error: unknown): string | null {
   return error instanceof pg.DatabaseError && error.code === '23505' ? (error.constraint ?? null) : null
+}
+
+/**
+ * Says for people what went wrong, without what the error says of the data.
+ * @param what failed, as the sentence's beginning
+ */
+export function failureText(error: unknown, what = 'It'): string {
+  const code = codeOf(error)
+  if (code !== undefined && /^[0-9A-Z]{5}$/.test(code)) return `The database refused it (SQLSTATE ${code}).`
+  return `${what} failed (${error instanceof Error ? error.name : 'unknown'}).`
 }
 
 function codeOf(error: unknown): string | undefined {

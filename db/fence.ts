@@ -10,6 +10,6 @@ export function nextToken(last: string): string {
 
 /**
  * A column for what a statement returns: with a row in its answer the statement is on the disk before it is answered,
- * and all that was committed before it, whatever the pool's default is.
+ * and so is all that was committed before it, whatever the pool's default is.
  */
 export const FLUSHED = `set_config('synchronous_commit', 'on', true) is null as flushed`

@@ -58,6 +58,19 @@ export interface ActionNames {
   tenant_id: string;
 }
 
+export interface ActionStats {
+  accepted: number;
+  action: string;
+  bucket: Timestamp;
+  error_code: string;
+  failed: number;
+  latency: number[];
+  plugin: string;
+  span: number;
+  succeeded: number;
+  tenant_id: string;
+}
+
 export interface ApiKeys {
   created_at: Generated<Timestamp>;
   expires_at: Timestamp | null;
@@ -156,6 +169,7 @@ export interface AutomationFlows {
   definition: string;
   deleted_at: Timestamp | null;
   description: string | null;
+  failing_since: Timestamp | null;
   id: string;
   last_triggered_at: Timestamp | null;
   name: string;
@@ -174,9 +188,15 @@ export interface AutomationFlows {
 
 export interface AutomationFlowVersions {
   created_at: Generated<Timestamp>;
+  created_by_id: string | null;
+  /**
+   * As in audit_log.actor_kind; null for versions older than this column
+   */
+  created_by_kind: string | null;
   definition: string;
   flow: Json;
   flow_id: string;
+  note: string | null;
   tenant_id: string;
   version: number;
 }
@@ -222,6 +242,10 @@ export interface AutomationSchedules {
 }
 
 export interface AutomationSteps {
+  /**
+   * As flow-engine/run/attempts.ts has it; null: it was tried once, or before this column
+   */
+  attempt_log: Json | null;
   attempts: Generated<number>;
   duration_ms: Int8;
   error: Json | null;
@@ -237,6 +261,20 @@ export interface AutomationSteps {
   step_id: string;
   tenant_id: string;
   type: string;
+}
+
+export interface AutomationTemplates {
+  actions: Json;
+  category: string;
+  created_at: Generated<Timestamp>;
+  definition: string;
+  description: string;
+  id: string;
+  parameters: Json;
+  tenant_id: string;
+  title: string;
+  triggers: Json;
+  updated_at: Generated<Timestamp>;
 }
 
 export interface AutomationWaits {
@@ -294,14 +332,19 @@ export interface Connections {
 
 export interface Deliveries {
   attempt_count: Generated<number>;
+  behind_since: Timestamp | null;
   bulk: Generated<boolean>;
   created_at: Generated<Timestamp>;
   due_at: Generated<Timestamp | null>;
   event: string;
   event_id: string;
+  followed: Generated<boolean>;
   id: string;
   last_error_class: string | null;
   last_response_status: number | null;
+  ordering_key: string | null;
+  ordering_place: Int8 | null;
+  payload: string | null;
   plugin_id: string;
   reason: string | null;
   resend: Generated<number>;
@@ -327,9 +370,11 @@ export interface DeliveryAttempts {
 }
 
 export interface DeliveryLanes {
+  behind_since: Timestamp | null;
   breaker_opens: Generated<number>;
   breaker_state: Generated<string>;
   consecutive_failures: Generated<number>;
+  disabling_announced: Generated<boolean>;
   failing_announced: Generated<boolean>;
   failing_attempts: Generated<number>;
   failing_since: Timestamp | null;
@@ -351,6 +396,37 @@ export interface DeliveryLanes {
   skip_reason: string | null;
   tenant_id: string;
   unsubscribed_at: Timestamp | null;
+}
+
+export interface DeliveryRetries {
+  created_at: Generated<Timestamp>;
+  cursor_id: string | null;
+  error: string | null;
+  finished_at: Timestamp | null;
+  id: string;
+  lease_token: Generated<Int8>;
+  lease_until: Timestamp | null;
+  plugin_id: string | null;
+  queued: Generated<Int8>;
+  request: Json;
+  skipped: Generated<Int8>;
+  status: Generated<string>;
+  tenant_id: string;
+}
+
+export interface DeliveryStats {
+  attempts: number;
+  bucket: Timestamp;
+  error_class: string;
+  event: string;
+  failed: number;
+  first_try: number;
+  latency: number[];
+  plugin_id: string;
+  retried: number;
+  sent: number;
+  span: number;
+  tenant_id: string;
 }
 
 export interface DeliveryWorkers {
@@ -416,6 +492,19 @@ export interface EventTypes {
   updated_at: Generated<Timestamp>;
 }
 
+export interface ExecutionStats {
+  bucket: Timestamp;
+  cancelled: number;
+  completed: number;
+  error_code: string;
+  failed: number;
+  flow_id: string;
+  latency: number[];
+  span: number;
+  tenant_id: string;
+  timed_out: number;
+}
+
 export interface FeedEpochs {
   epoch: number;
   started_at: Generated<Timestamp>;
@@ -461,6 +550,8 @@ export interface Plugins {
   max_in_flight: number | null;
   metadata: Generated<Json>;
   name: string;
+  ordering: Generated<string>;
+  ordering_key: string | null;
   rate_limit_per_second: number | null;
   registered_actions: Generated<Json>;
   retry_schedule: number[] | null;
@@ -484,6 +575,26 @@ export interface PluginSecrets {
   plugin_id: string;
   sealed: Buffer;
   tenant_id: string;
+}
+
+export interface PortalLinks {
+  created_at: Generated<Timestamp>;
+  expires_at: Timestamp;
+  hash: Buffer;
+  id: string;
+  key_id: string | null;
+  label: string;
+  locale: string | null;
+  platform_key_hash: Buffer | null;
+  plugin_id: string | null;
+  return_url: string | null;
+  revoked_at: Timestamp | null;
+  role: string;
+  scope: string;
+  session_seconds: number;
+  tenant_id: string;
+  theme: string | null;
+  used_at: Timestamp | null;
 }
 
 export interface Recoveries {
@@ -513,6 +624,9 @@ export interface Replays {
   created_at: Generated<Timestamp>;
   cursor_event_id: string | null;
   delivery_status: string | null;
+  /**
+   * Counts, and queues no delivery
+   */
   dry_run: Generated<boolean>;
   error: string | null;
   event: string | null;
@@ -539,6 +653,25 @@ export interface SeenEventTypes {
   tenant_id: string;
 }
 
+export interface Sessions {
+  chosen_tenant_id: string | null;
+  created_at: Generated<Timestamp>;
+  expires_at: Timestamp;
+  hash: Buffer;
+  id: string;
+  key_id: string | null;
+  kind: string;
+  label: string;
+  platform_key_hash: Buffer | null;
+  plugin_id: string | null;
+  portal_link_id: string | null;
+  revoked_at: Timestamp | null;
+  role: string | null;
+  seen_at: Generated<Timestamp>;
+  tenant_id: string | null;
+  transport: string;
+}
+
 export interface SetAsideEvents {
   event_id: string;
   reason: string;
@@ -558,6 +691,11 @@ export interface ShopVariables {
   value: Json;
 }
 
+export interface StatsRollups {
+  name: string;
+  until: Timestamp;
+}
+
 export interface Tenants {
   actions_version: Generated<Int8>;
   calendar: Json | null;
@@ -571,9 +709,17 @@ export interface Tenants {
   updated_at: Generated<Timestamp>;
 }
 
+export interface TenantStorage {
+  least_bytes: Int8;
+  measured_at: Timestamp;
+  stored_bytes: Int8;
+  tenant_id: string;
+}
+
 export interface DB {
   action_invocations: ActionInvocations;
   action_names: ActionNames;
+  action_stats: ActionStats;
   api_keys: ApiKeys;
   audit_log: AuditLog;
   automation_enrolments: AutomationEnrolments;
@@ -585,6 +731,7 @@ export interface DB {
   automation_messages: AutomationMessages;
   automation_schedules: AutomationSchedules;
   automation_steps: AutomationSteps;
+  automation_templates: AutomationTemplates;
   automation_wait_shapes: AutomationWaitShapes;
   automation_waits: AutomationWaits;
   bulk_changes: BulkChanges;
@@ -592,20 +739,27 @@ export interface DB {
   deliveries: Deliveries;
   delivery_attempts: DeliveryAttempts;
   delivery_lanes: DeliveryLanes;
+  delivery_retries: DeliveryRetries;
+  delivery_stats: DeliveryStats;
   delivery_workers: DeliveryWorkers;
   erasures: Erasures;
   event_segments: EventSegments;
   event_types: EventTypes;
   events: Events;
+  execution_stats: ExecutionStats;
   feed_epochs: FeedEpochs;
   flow_cursors: FlowCursors;
   plugin_capabilities: PluginCapabilities;
   plugin_secrets: PluginSecrets;
   plugins: Plugins;
+  portal_links: PortalLinks;
   recoveries: Recoveries;
   replays: Replays;
   seen_event_types: SeenEventTypes;
+  sessions: Sessions;
   set_aside_events: SetAsideEvents;
   shop_variables: ShopVariables;
+  stats_rollups: StatsRollups;
+  tenant_storage: TenantStorage;
   tenants: Tenants;
 }

@@ -6,8 +6,8 @@ import { parseStoredJson } from '#lib/json/index.ts'
  * - A `json` column holds what callers sent and what was made of it: events' data, triggers, states, inputs, outputs,
  *   filters of waits, payloads, results, samples. It is kept as text, so that order of members and spelling of numbers
  *   (`1.10`, `-0`, `1e400`) come back as they were written.
- * - A `jsonb` column holds the service's own documents, which are searched inside Postgres or compared by value. Their
- *   numbers come back exact; how they were spelled is not kept.
+ * - A `jsonb` column holds the service's own documents, which are searched inside Postgres or compared by value.
+ *   Their numbers come back exact; their spelling is not kept.
  *
  * A number that a JavaScript number does not carry is a RawNumber of src/lib/json/raw-number.ts.
  */
@@ -22,7 +22,7 @@ export function readJsonb(text: string): unknown {
   return parseStoredJson(text, 'value')
 }
 
-/** Returns the text for a column of either kind: what `readJson` gave is written as it was read. */
+/** Returns the text for a column of either kind: a value from `readJson` is written as it was read. */
 export function writeJson(value: unknown): string {
   const text = JSON.stringify(value) as string | undefined
   if (text === undefined) throw new TypeError('the value has no form in JSON')

@@ -1,8 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { Migrator, sql, type Kysely } from 'kysely'
 import pg from 'pg'
 import type { BaseLogger } from 'pino'
 import { createKysely, createPool } from './connection.ts'
-import { isUnavailable } from './errors.ts'
+import { isLockNotAvailable, isUnavailable } from './errors.ts'
 import { MIGRATIONS_DIRECTORY, readMigrations, type MigrationFile, type MigrationKind } from './migrations.ts'
 import { assertOwnSessions } from './pooler.ts'
 
@@ -34,14 +35,24 @@ const SCHEMA = 'migrations'
 const APPLIED_TABLE = 'applied'
 const LOCK_TABLE = 'applied_lock'
 
+/**
+ * While a migration waits for a table, whoever uses the table waits behind it: it gives way, and tries again. A query
+ * that holds the table for longer than all tries together, such as a dump, has to end first.
+ */
+const LOCK_TIMEOUT = '2s'
+const LOCK_PAUSE_MS = 1_000
+const LOCK_TRIES = 300
+
 /** Held from before the checks until the end, so that of many replicas that boot at once one migrates. */
 const MIGRATE_LOCK = 5_047_193_288_112_002n
 
 /**
- * Applies the missing migrations in one transaction: all of them or none. Statements that cannot run inside a
- * transaction (`create index concurrently`) cannot be part of a migration. Rejects with a MigrationError
- * when an applied file was changed or when the database is ahead of the files, with a PoolerError when sessions are
- * shared; migrations of a newer version that are all additive are no reason to.
+ * Applies the missing migrations, each in a transaction of its own together with its row in the history, so that no
+ * table stays locked while later files build their indexes; one that fails leaves the ones before it applied.
+ * Statements that cannot run inside a transaction (`create index concurrently`) cannot be part of a migration.
+ * Rejects with a MigrationError when an applied file was changed, when a missing one would come after an applied one,
+ * or when the database is ahead of the files, with a PoolerError when sessions are shared; migrations of a newer
+ * version that are all additive are no reason to.
  */
 export async function migrate(url: string, options: MigrateOptions): Promise<{ applied: string[] }> {
   const files = await readMigrations(options.directory)
@@ -124,8 +135,8 @@ async function applyMissing(
     migrationTableSchema: SCHEMA,
     migrationTableName: APPLIED_TABLE,
     migrationLockTableName: LOCK_TABLE,
-    // By code point, as the files are sorted.
-    nameComparator: (a, b) => (a < b ? -1 : Number(a > b)),
+    // Its order is that of the migrating hosts' clocks; assertInOrder has compared the names.
+    allowUnorderedMigrations: true,
     provider: {
       getMigrations: async () =>
         Object.fromEntries(
@@ -133,15 +144,28 @@ async function applyMissing(
         ),
     },
   })
-  const { error, results = [] } = await migrator.migrateToLatest()
-  if (error !== undefined)
-    throw error instanceof Error ? error : new Error('migration failed', { cause: error })
-  const applied = results.map(({ migrationName }) => migrationName)
-  for (const migration of applied) log.info({ migration }, 'applied a migration')
-  return applied
+  const applied: string[] = []
+  let refused = 0
+  for (;;) {
+    // One at a time: each call is a transaction.
+    const { error, results = [] } = await migrator.migrateUp()
+    if (error instanceof Error && isLockNotAvailable(error.cause) && ++refused < LOCK_TRIES) {
+      log.info({ reason: error.message }, 'a migration waits for a lock, and lets others pass meanwhile')
+      await delay(LOCK_PAUSE_MS)
+      continue
+    }
+    if (error !== undefined)
+      throw error instanceof Error ? error : new Error('migration failed', { cause: error })
+    refused = 0
+    const [result] = results
+    if (result === undefined) return applied
+    applied.push(result.migrationName)
+    log.info({ migration: result.migrationName }, 'applied a migration')
+  }
 }
 
 async function apply(trx: Kysely<unknown>, file: MigrationFile): Promise<void> {
+  await sql`select set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`.execute(trx)
   try {
     await sql.raw(file.text).execute(trx)
   } catch (cause) {
@@ -172,11 +196,24 @@ async function isExtended(db: Kysely<unknown>, files: readonly MigrationFile[]):
     )
   }
   const unknown = unknownNames(applied, files)
-  if (unknown.length === 0) return false
+  if (unknown.length === 0) {
+    assertInOrder(applied, files)
+    return false
+  }
   const isComplete = files.every(({ name }) => applied.has(name))
   if (isComplete && unknown.every((name) => applied.get(name)?.kind === 'additive')) return true
   throw new MigrationError(
     `the database has ${list(unknown)}, which this version does not know: it was migrated by a newer version`,
+  )
+}
+
+/** A file that comes late was written for another schema than the one that is there. */
+function assertInOrder(applied: ReadonlyMap<string, unknown>, files: readonly MigrationFile[]): void {
+  const last = files.findLast(({ name }) => applied.has(name))?.name ?? ''
+  const late = files.filter(({ name }) => !applied.has(name) && name < last)
+  if (late.length === 0) return
+  throw new MigrationError(
+    `${list(late.map(({ path }) => path))} would come after ${last}, which is applied: give it a higher number`,
   )
 }
 
@@ -186,7 +223,7 @@ interface Applied {
   kind: MigrationKind | null
 }
 
-/** What is applied, by name; empty for a database that never was migrated. */
+/** Returns the migrations that are applied, by name; empty for a database that never was migrated. */
 async function readApplied(db: Kysely<unknown>): Promise<Map<string, Applied>> {
   const { rows } = await sql<{ exists: boolean }>`
     select to_regclass(${`${SCHEMA}.checksums`}) is not null as exists

@@ -1,6 +1,6 @@
 import type pg from 'pg'
 
-/** Sessions are shared between clients: what one of them sets, locks or listens to is another one's. */
+/** Sessions are shared between clients: the settings, locks and channels of one are another one's. */
 export class PoolerError extends Error {
   override readonly name = 'PoolerError'
 }

@@ -10,6 +10,7 @@ export interface DB {
     Raw.ActionInvocations,
     { status: InvocationStatus; lease_token: DefaultTo<number>; data: Json<unknown> | null }
   >
+  action_stats: Raw.ActionStats
   api_keys: Narrow<Raw.ApiKeys, { kind: KeyKind; role: TenantRole | null }>
   audit_log: Narrow<Raw.AuditLog, { actor_kind: ActorKind; detail: Json<Record<string, unknown>> }>
   automation_enrolments: Raw.AutomationEnrolments
@@ -33,7 +34,10 @@ export interface DB {
       body_gone: BodyGone | null
     }
   >
-  automation_flow_versions: Narrow<Raw.AutomationFlowVersions, { flow: Json<Record<string, unknown>> }>
+  automation_flow_versions: Narrow<
+    Raw.AutomationFlowVersions,
+    { flow: Json<Record<string, unknown>>; created_by_kind: ActorKind | null }
+  >
   automation_flows: Narrow<
     Raw.AutomationFlows,
     {
@@ -62,7 +66,12 @@ export interface DB {
       input: Json<unknown> | null
       output: Json<unknown> | null
       error: Json<{ code: string; message: string }> | null
+      attempt_log: Json<unknown> | null
     }
+  >
+  automation_templates: Narrow<
+    Raw.AutomationTemplates,
+    { parameters: Json<unknown[]>; triggers: Json<string[]>; actions: Json<string[]> }
   >
   automation_wait_shapes: Raw.AutomationWaitShapes
   automation_waits: Narrow<
@@ -75,7 +84,7 @@ export interface DB {
       kind: 'cancel' | 'retry'
       request: Json<Record<string, unknown>>
       actor: Json<Record<string, unknown>>
-      status: DefaultTo<'queued' | 'running' | 'completed' | 'cancelled' | 'failed'>
+      status: DefaultTo<JobStatus>
       done: DefaultTo<number>
       refused: Json<Record<string, number>>
       lease_token: DefaultTo<number>
@@ -88,6 +97,16 @@ export interface DB {
   deliveries: Narrow<
     Raw.Deliveries,
     { status: DefaultTo<DeliveryStatus>; last_error_class: ErrorClass | null }
+  >
+  delivery_retries: Narrow<
+    Raw.DeliveryRetries,
+    {
+      request: Json<Record<string, unknown>>
+      status: DefaultTo<JobStatus>
+      queued: DefaultTo<number>
+      skipped: DefaultTo<number>
+      lease_token: DefaultTo<number>
+    }
   >
   delivery_attempts: Narrow<
     Raw.DeliveryAttempts,
@@ -106,6 +125,7 @@ export interface DB {
       skip_reason: SkipReason | null
     }
   >
+  delivery_stats: Raw.DeliveryStats
   delivery_workers: Raw.DeliveryWorkers
   erasures: Narrow<
     Raw.Erasures,
@@ -124,6 +144,7 @@ export interface DB {
     Raw.EventTypes,
     { sample: Json<unknown> | null; schema: Json<Record<string, unknown>> | null }
   >
+  execution_stats: Raw.ExecutionStats
   events: Narrow<
     Raw.Events,
     {
@@ -151,6 +172,15 @@ export interface DB {
       revision: DefaultTo<number>
     }
   >
+  portal_links: Narrow<
+    Raw.PortalLinks,
+    {
+      scope: 'tenant' | 'plugin'
+      role: TenantRole
+      theme: 'light' | 'dark' | null
+      locale: 'en' | 'de' | null
+    }
+  >
   recoveries: Narrow<
     Raw.Recoveries,
     {
@@ -174,8 +204,10 @@ export interface DB {
     }
   >
   seen_event_types: Narrow<Raw.SeenEventTypes, { sample: Json<unknown> }>
+  sessions: Narrow<Raw.Sessions, { kind: SessionKind; transport: SessionTransport; role: TenantRole | null }>
   set_aside_events: Raw.SetAsideEvents
   shop_variables: Narrow<Raw.ShopVariables, { value: Json<unknown> }>
+  stats_rollups: Raw.StatsRollups
   tenants: Narrow<
     Raw.Tenants,
     {
@@ -186,32 +218,36 @@ export interface DB {
   >
 }
 
-/** What was set of when a shop is awake (src/lib/calendar.ts). */
+/** The part of a shop's calendar that was set (src/lib/calendar.ts). */
 interface StoredCalendar {
   time_zone?: string
   quiet_hours?: { from: string; to: string } | null
   business_days?: { weekdays: ('MON' | 'TUE' | 'WED' | 'THU' | 'FRI' | 'SAT' | 'SUN')[]; holidays: string[] }
 }
 
-/** What of a request to a plugin does not follow from its event: where it went, and the plugin's own headers' names. */
+/**
+ * The parts of a request to a plugin that do not follow from its event: the URL, and the names of the plugin's own
+ * headers.
+ */
 export interface SentRequest {
   url: string
   headers: string[]
 }
 
-/** How requests with a connection say who they are. */
-export type ConnectionKind = 'header' | 'basic' | 'bearer' | 'query' | 'oauth2_client_credentials'
+/** The way in which requests with a connection say who they are; `webhook_secret`: what comes is verified by it. */
+export type ConnectionKind =
+  'header' | 'basic' | 'bearer' | 'query' | 'oauth2_client_credentials' | 'webhook_secret'
 export type PluginStatus = 'active' | 'paused' | 'disabled'
 /** Of durable jobs. */
 export type JobStatus = 'queued' | 'running' | 'completed' | 'cancelled' | 'failed'
 
 export type DeliveryStatus = 'pending' | 'sent' | 'retry' | 'failed'
-/** What replays choose by. `undelivered`: neither sent nor waiting. */
+/** The statuses that replays choose by. `undelivered`: neither sent nor waiting. */
 export type ReplayedStatus = DeliveryStatus | 'undelivered'
 export type BreakerState = 'closed' | 'open' | 'half_open'
 export type HoldReason = 'breaker_open' | 'retry_after'
 export type SkipReason = 'skipped' | 'plugin_deleted'
-/** What went wrong with an attempt: see docs/webhooks.md. */
+/** The kind of an attempt's failure: see docs/webhooks.md. */
 export type ErrorClass =
   | 'dns_error'
   | 'blocked'
@@ -226,7 +262,7 @@ export type ErrorClass =
   | 'http_4xx'
   | 'http_5xx'
 export type EventSource = 'api' | 'platform' | 'cloudevents' | 'plugin' | 'system'
-/** Why what a record was about is no longer in it: its days were over, or somebody asked for it. */
+/** The reason why a record has no body any more: its days were over, or somebody asked for it. */
 export type BodyGone = 'expired' | 'erased'
 export type ErasurePhase = 'events' | 'executions' | 'log' | 'invocations' | 'messages'
 export type FlowStatus = 'draft' | 'active' | 'inactive' | 'paused'
@@ -237,12 +273,18 @@ export type TriggerKind = 'event' | 'schedule' | 'manual' | 'webhook'
 export type InvocationStatus = 'running' | 'accepted' | 'succeeded' | 'failed'
 export type KeyKind = 'platform' | 'tenant' | 'plugin'
 export type TenantRole = 'admin' | 'editor' | 'viewer'
-export type ActorKind = 'open' | KeyKind | 'operator' | 'system'
+export type ActorKind = 'open' | KeyKind | 'portal' | 'operator' | 'system'
+export type SessionKind = KeyKind | 'portal'
+export type SessionTransport = 'cookie' | 'bearer'
 
 /** One entry of a plugin's `events`: a pattern and, if it has one, the payload filter (lib/condition/index.ts). */
 export interface StoredSubscription {
   event: string
   filter: unknown
+  /** What of the event is sent: at most one of these. */
+  include?: string[]
+  exclude?: string[]
+  payload?: 'thin'
 }
 
 type Narrow<T, N> = Omit<T, keyof N> & N

@@ -1,5 +1,4 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
 import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, {
@@ -13,11 +12,14 @@ import auth from '#infra/auth/auth.ts'
 import background from '#infra/background.ts'
 import { answerClientError } from '#infra/http/client-error.ts'
 import db, { type DatabaseTimeouts } from '#infra/db.ts'
+import cors from '#infra/http/cors.ts'
 import edge, { buildSerializer, buildValidator } from '#infra/http/edge.ts'
 import egress, { type EgressOptions } from '#infra/egress/index.ts'
 import health from '#infra/health.ts'
+import changes from '#infra/changes.ts'
 import clock from '#infra/clock.ts'
 import openWriters from '#infra/open-writers.ts'
+import webConsole from '#infra/http/console.ts'
 import connectionLimit from '#infra/http/connection-limit.ts'
 import loadShedding, { shedHeavy } from '#infra/http/load-shedding.ts'
 import metrics from '#infra/metrics.ts'
@@ -30,8 +32,11 @@ import requestLog from '#infra/http/request-log.ts'
 import sealed from '#infra/sealed/check.ts'
 import secrets from '#infra/secrets.ts'
 import signals from '#infra/signals.ts'
+import statistics from '#infra/statistics/index.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import auditModule from '#modules/audit/index.ts'
+import operationModule from '#modules/operation/index.ts'
+import searchModule from '#modules/search/index.ts'
 import automationModule from '#modules/automation/index.ts'
 import capabilityModule from '#modules/capability/index.ts'
 import connectionModule from '#modules/connection/index.ts'
@@ -44,12 +49,16 @@ import flowModule from '#modules/flow/index.ts'
 import flowTemplateModule from '#modules/flow-template/index.ts'
 import flowTriggerModule from '#modules/flow-trigger/index.ts'
 import keyModule from '#modules/key/index.ts'
+import liveModule from '#modules/live/index.ts'
 import messageModule from '#modules/message/index.ts'
 import platformModule from '#modules/platform/index.ts'
 import pluginModule from '#modules/plugin/index.ts'
+import portalModule from '#modules/portal/index.ts'
 import registryModule from '#modules/registry/index.ts'
 import replayModule from '#modules/replay/index.ts'
 import retentionModule from '#modules/retention/index.ts'
+import sessionModule from '#modules/session/index.ts'
+import statsModule from '#modules/stats/index.ts'
 import tenantModule from '#modules/tenant/index.ts'
 import variableModule from '#modules/variable/index.ts'
 import webhookDeliveryModule from '#modules/webhook-delivery/index.ts'
@@ -71,7 +80,7 @@ export interface AppLimits {
   /** How often connections are looked over for that. */
   timeoutCheckMs: number
   /** Requests are refused while the event loop is as late as this; 0: never. Default: that of load shedding. */
-  maxEventLoopDelayMs?: number
+  maxEventLoopDelayMs?: number | undefined
   database?: DatabaseTimeouts | undefined
 }
 
@@ -92,7 +101,18 @@ const DOCUMENT_ORDER = {
   tags: [
     ...['plugins', 'deliveries', 'events', 'replays', 'erasures', 'actions', 'capabilities', 'flows'],
     ...['connections', 'variables'],
-    ...['automations', 'messages', 'executions', 'keys', 'audit', 'tenant', 'operation'],
+    ...[
+      'automations',
+      'messages',
+      'executions',
+      'keys',
+      'sessions',
+      'audit',
+      'search',
+      'statistics',
+      'tenant',
+      'operation',
+    ],
   ],
   webhooks: ['delivery', 'action'],
 }
@@ -127,14 +147,10 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     },
   }).withTypeProvider<TypeBoxTypeProvider>()
 
-  await app.register(problems)
+  await app.register(problems, { home: config.console.isOn ? '/console' : '/docs' })
   await app.register(edge)
   if (config.corsOrigins.length > 0) {
-    await app.register(cors, {
-      origin: [...config.corsOrigins],
-      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-      strictPreflight: false,
-    })
+    await app.register(cors, { origins: config.corsOrigins })
   }
   await app.register(loadShedding, { maxEventLoopDelayMs: limits.maxEventLoopDelayMs })
   await app.register(openapi, { order: DOCUMENT_ORDER })
@@ -145,6 +161,8 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     timeouts: limits.database,
   })
   await app.register(signals, { databaseUrl: deps.databaseUrl })
+  await app.register(statistics)
+  await app.register(changes)
   await app.register(quotas)
   await app.register(secrets, { secretBox: deps.secretBox })
   await app.register(sealed)
@@ -156,8 +174,17 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   if (!config.roles.api) serveOperationOnly(app)
   const { openTenantId: tenantId } = deps
   await app.register(auth, {
-    open: tenantId === null ? null : { tenantId, tenants: config.openTenants, origins: config.corsOrigins },
+    open:
+      tenantId === null
+        ? null
+        : {
+            tenantId,
+            tenants: config.openTenants,
+            origins: config.corsOrigins,
+            publicUrl: config.publicUrl,
+          },
     platformKey: config.platformKey,
+    publicUrl: config.publicUrl,
   })
   shedHeavy(app, callerOf)
   if (config.rateLimitPerMinute > 0) {
@@ -169,21 +196,31 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       errorResponseBuilder: () => rateLimited(),
     })
   }
-  shareReads(app, callerOf, Math.max(1, Math.floor(config.connections.api / 2)))
+  shareReads(app, {
+    partyOf: callerOf,
+    share: Math.max(1, Math.floor(config.connections.api / 2)),
+    waitMs: limits.database?.connectMs,
+  })
   await app.register(health)
   await app.register(metrics)
   await app.register(openWriters)
   await app.register(clock)
-  await app.register(connectionLimit, {})
+  await app.register(connectionLimit, { openFiles: config.openFiles })
   await app.register(background, {
     runs: config.roles.worker,
     stuckAfterMs: config.background.stuckAfterMs,
   })
   await app.register(requestLog)
+  if (config.console.isOn) await app.register(webConsole, config.console)
 
   await app.register(tenantModule)
+  await app.register(statsModule)
   await app.register(keyModule)
+  await app.register(sessionModule, { config })
+  await app.register(portalModule, { config })
   await app.register(auditModule)
+  await app.register(searchModule)
+  await app.register(operationModule)
   await app.register(eventModule)
   await app.register(webhookDeliveryModule, { config })
   await app.register(pluginModule, { config })
@@ -202,6 +239,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(automationModule)
   await app.register(replayModule, { config })
   await app.register(erasureModule, { config })
+  await app.register(liveModule)
   await app.register(retentionModule, { config })
   return app
 }

@@ -43,6 +43,7 @@ async function main(): Promise<void> {
 }
 
 async function start(config: Config, log: Logger, running: Running): Promise<void> {
+  warnOfLoweredSettings(config, log)
   const database = await openDatabase(config, log)
   running.database = database
   const open = config.loopback && config.platformKey === null && !database.hasKeys
@@ -75,6 +76,14 @@ async function start(config: Config, log: Logger, running: Running): Promise<voi
   })
   running.isListening = true
   announce(log, url, open ? config.defaultTenantId : null, config.roles.api)
+}
+
+function warnOfLoweredSettings({ roles, openFiles, delivery }: Config, log: Logger): void {
+  if (!roles.worker || delivery.maxInFlight === delivery.maxInFlightAsked) return
+  log.warn(
+    { max_in_flight: delivery.maxInFlight, asked: delivery.maxInFlightAsked, open_files: openFiles },
+    'MAX_IN_FLIGHT is lowered to a quarter of the files that may be open: raise that limit (ulimit -n), or lower the variable',
+  )
 }
 
 function egressAllow(given: string, open: boolean): EgressAllowRule[] {

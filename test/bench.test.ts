@@ -8,14 +8,14 @@ import t, { type Test } from 'tap'
 import { FIGURES } from '#bench/figures.ts'
 import type { Report } from '#bench/support/report.ts'
 
-/** Some 85 s on two idle cores; other tests run beside it, on slower machines. */
+/** Some 105 s on two idle cores; other tests run beside it, on slower machines. */
 t.setTimeout(900_000)
 
 const MAX_RETAKES = 3
 
 const BENCH = join(import.meta.dirname, '../bench/bench.ts')
 
-/** Takes these figures, all without names. @returns what was said, and the report: some figures may have failed. */
+/** Takes these figures, all without names. @returns the output and the report: some figures may have failed. */
 async function take(
   folder: string,
   ...names: string[]
@@ -39,8 +39,8 @@ t.test('the quick bench takes every figure and ends by itself', async (t) => {
     FIGURES.map(({ name }) => name).sort(),
   )
   const takes = [first]
-  // A figure is only as good as the machine is quiet, and the tests beside this one are not: what they spoiled is
-  // taken again.
+  // A figure is only as good as the machine is quiet, and the tests beside this one are not: figures that they
+  // spoiled are taken again.
   for (let retake = 0; retake < MAX_RETAKES; retake++) {
     const spoiled = takes.at(-1)?.report.failed.map(({ name }) => name) ?? []
     if (spoiled.length === 0) break

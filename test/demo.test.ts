@@ -4,6 +4,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
+import { CHILD_ENV } from '#test/support/child-env.ts'
 
 const DEMO = resolve(import.meta.dirname, '../examples/demo/demo.ts')
 
@@ -13,14 +14,14 @@ interface Show {
   written(pattern: RegExp): Promise<void>
   kill(signal: NodeJS.Signals): void
   ended: Promise<number | null>
-  /** What lies in its directory for temporary files. */
+  /** Lists the files in its directory for temporary files. */
   leftovers(): Promise<string[]>
 }
 
-async function startDemo(t: Test): Promise<Show> {
+async function startDemo(t: Test, args: readonly string[] = []): Promise<Show> {
   const directory = await mkdtemp(join(tmpdir(), 'bcs-demo-test-'))
-  const child = spawn(process.execPath, [DEMO], {
-    env: { PATH: process.env['PATH'], TMPDIR: directory },
+  const child = spawn(process.execPath, [DEMO, ...args], {
+    env: { ...CHILD_ENV, TMPDIR: directory },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let text = ''
@@ -103,3 +104,18 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     t.strictSame(await show.leftovers(), [])
   })
 }
+
+t.test('with --stay it goes on, with its data and the console, until it is interrupted', async (t) => {
+  const show = await startDemo(t, ['--stay'])
+  await show.written(/Ctrl-C ends it/)
+  t.notMatch(show.text(), /^FALSE/m)
+  const [, page = ''] = /Look at it: (\S+)/.exec(show.text()) ?? []
+  const answer = await fetch(page, { headers: { accept: 'text/html' } })
+  t.match(answer.headers.get('content-security-policy'), /default-src 'none'/)
+  const deliveries = await fetch(new URL('/api/plugins/events?plugin=mailer', page))
+  t.equal(deliveries.status, 200)
+  t.not(((await deliveries.json()) as { data: unknown[] }).data.length, 0)
+  show.kill('SIGINT')
+  t.equal(await show.ended, 0, show.text())
+  t.strictSame(await show.leftovers(), [])
+})

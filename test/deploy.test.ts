@@ -111,7 +111,9 @@ const hasCompose = await run('docker', ['compose', 'version']).then(
   ({ stdout }) => / v?(?:[2-9]|\d\d+)\.\d/.test(stdout),
   () => false,
 )
-const asksCompose = { skip: hasCompose ? false : 'there is no Docker Compose 2' }
+const asksCompose = {
+  skip: hasCompose ? false : 'there is no Docker Compose 2 (nor has CI one: Debian’s package is version 1)',
+}
 
 t.test('docker compose reads the file as it is meant', asksCompose, async (t) => {
   const secrets = { POSTGRES_PASSWORD: 'password', MASTER_KEY: 'master', PLATFORM_KEY: 'platform' }
@@ -191,7 +193,7 @@ t.test('the image has every file and package that the service and the migration 
   )
 })
 
-/** Collects what a file needs, itself or by what it imports; type imports vanish before it runs. */
+/** Collects the packages that a file needs, itself or by its imports; type imports vanish before it runs. */
 async function collectImports(file: string, packages: Set<string>, files: Set<string>): Promise<void> {
   if (files.has(file)) return
   files.add(file)

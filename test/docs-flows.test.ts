@@ -19,7 +19,7 @@ import { serve, temporaryFolder } from '#test/support/serve.ts'
 const page = await readFile(resolve(import.meta.dirname, '../docs/flows.md'), 'utf8')
 const blocks = blocksOf(page)
 const messagesPath = resolve(import.meta.dirname, '../docs/messages.md')
-/** What the page says its examples are as of. */
+/** The time as of which the page's examples are. */
 const NOW = new Date('2026-07-01T12:00:00Z')
 /** Stands in for `\|`, which is no border of a cell. */
 const BAR = '\u0001'
@@ -56,7 +56,7 @@ t.test('the message of docs/messages.md compiles, also with what sends it there'
   }
 })
 
-/** What the page's part stands in. */
+/** Wraps a part that the page shows in a whole definition. */
 function definitionOf(kind: string, part: unknown): unknown {
   const task = { id: 'task', type: 'action', action_type: 'create_task', input: { title: 'Look' } }
   const flow = {

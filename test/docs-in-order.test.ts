@@ -1,6 +1,6 @@
 /**
- * The first pages in the order in which a newcomer reads them, on one service, every shell block as it is printed. Each
- * page has a terminal of its own; what it has its reader start goes on running while he reads the next ones.
+ * The first pages in the order in which a newcomer reads them, on one service, every shell block as it is printed.
+ * Each page has a terminal of its own; programs that the reader starts go on running during the next pages.
  */
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -22,13 +22,13 @@ import { type Server, serve, temporaryFolder } from '#test/support/serve.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const PAGES = ['README.md', 'docs/plugin-authors.md', 'docs/platform.md', 'docs/webhooks.md', 'docs/flows.md']
-/** What the pages print, each of them for one program. */
+/** The ports that the pages print, each of them for one program. */
 const PRINTED_PORTS = [3000, 4000, 4100, 4200, 4201, 4300, 4400]
 const SMTP_PORT = 1025
 /** Of the README only this is for somebody who wants to see it work. */
 const README_SECTION = 'Quick start'
 
-/** A name that a page gives to a block, and what comes of it. */
+/** A program that a page's block starts, by the block's name. */
 interface Start {
   /** Null: the service, which is there. */
   port: number | null
@@ -63,7 +63,7 @@ t.test('the first pages work one after the other, on one service', async (t) => 
     },
     'docs/webhooks.md receiver': { port: portOf(4400) },
   }
-  /** Where a page has its reader be. */
+  /** The folder in which a page has its reader work. */
   const folders: Record<string, string> = {
     'docs/plugin-authors.md': join(checkout, 'my-plugin'),
     'docs/webhooks.md': join(checkout, '.data', 'order-desk'),

@@ -10,6 +10,7 @@ import { eventually } from '#test/support/deliveries.ts'
 import { freePort } from '#test/support/free-port.ts'
 import { anchors, codeBlocks, commandsOf, linkTargets, tableRows } from '#test/support/markdown.ts'
 import { serve, temporaryFolder } from '#test/support/serve.ts'
+import { CHILD_ENV } from '#test/support/child-env.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const readme = await readFile(join(ROOT, 'README.md'), 'utf8')
@@ -167,8 +168,14 @@ for (const [index, name] of ['standardwebhooks', 'svix', 'by hand'].entries()) {
     t.equal(await post({ body: '{"event":"product.deleted"}' }), 400, 'another body')
     t.equal(await post({ id: crypto.randomUUID() }), 400, 'another id')
     t.equal(await post(signedBy([secret], -301)), 400, 'too old')
-    // It becomes old enough while a busy machine carries it: the limit is 300.
-    t.equal(await post(signedBy([secret], 600)), 400, 'too new')
+    // A second later it is no longer too new: one that a busy machine carried for so long says nothing.
+    for (;;) {
+      const beganAt = Date.now()
+      const status = await post(signedBy([secret], 302))
+      if (Date.now() - beganAt >= 1_000) continue
+      t.equal(status, 400, 'too new')
+      break
+    }
     t.equal(await post({ signature: 'v1' }), 400, 'no signature')
     const bare = await fetch(`http://127.0.0.1:${port}`, { method: 'POST', body: '{}' })
     t.equal(bare.status, 400, 'no headers')
@@ -230,7 +237,7 @@ function startProcess(
 ): { child: ChildProcess; output: () => string } {
   const child = spawn(file, args, {
     cwd: ROOT,
-    env: { PATH: process.env['PATH'], ...env },
+    env: { ...CHILD_ENV, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const closed = once(child, 'close')

@@ -16,6 +16,7 @@ const BORDER_RULES = new Set([
   'boundaries/dependencies',
   'boundaries/no-unknown-files',
   'no-restricted-globals',
+  'no-restricted-imports',
   'no-restricted-properties',
   'no-restricted-syntax',
   '@typescript-eslint/no-restricted-imports',
@@ -117,6 +118,7 @@ const refused: [sentence: string, file: string, text: string, rules: string[]][]
     SYNTAX,
   ],
   ['lib uses a database driver', 'src/lib/x.ts', `import pg from 'pg'`, IMPORTS],
+  ['lib reads files', 'src/lib/x.ts', `import { readFileSync } from 'node:fs'`, IMPORTS],
   ['lib uses Fastify', 'src/lib/x.ts', `import fp from 'fastify-plugin'`, IMPORTS],
   ['infra imports a module', 'src/infra/x.ts', `import '#modules/tenant/index.ts'`, BOUNDARIES],
   ['infra imports the composition root', 'src/infra/x.ts', `import '#src/app.ts'`, BOUNDARIES],
@@ -195,6 +197,17 @@ const refused: [sentence: string, file: string, text: string, rules: string[]][]
     `export const x = process.env.HOME`,
     ['no-restricted-properties'],
   ],
+  ...[
+    '../../src/infra/changes.ts',
+    '#modules/key/index.ts',
+    '../../test/support/app.ts',
+    '../../db/json.ts',
+  ].map((name): [string, string, string, string[]] => [
+    `the console imports ${name}`,
+    'console/src/x.ts',
+    `import '${name}'`,
+    ['no-restricted-imports'],
+  ]),
 ]
 
 for (const [sentence, file, text, rules] of refused) {
@@ -290,6 +303,11 @@ const allowed: [sentence: string, file: string, text: string][] = [
   ['the configuration reads the environment', 'src/config/config.ts', `export const x = process.env`],
   ['the border of JSON reads as intake does', 'db/json.ts', `import '#lib/json/index.ts'`],
   ['a module writes JSON', 'src/modules/key/x.ts', `export const x = JSON.stringify(1)`],
+  [
+    'the console uses lib and its own files',
+    'console/src/flow/x.ts',
+    `import '../../../src/lib/flow/index.ts'\nimport '../api/client.ts'`,
+  ],
   ['lib reads JSON', 'src/lib/x.ts', `export const x = JSON.parse('1') as unknown`],
 ]
 

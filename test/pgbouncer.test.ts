@@ -9,6 +9,7 @@ import { skipWithoutPgbouncer as skip, startPgbouncer } from '#test/support/pgbo
 import { startReceiver } from '#test/support/receiver.ts'
 import { runCli } from '#test/support/run-cli.ts'
 import { startService, TEST_MASTER_KEY } from '#test/support/service-process.ts'
+import { CHILD_ENV } from '#test/support/child-env.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 
@@ -82,7 +83,7 @@ t.test(
       ],
       {
         cwd: ROOT,
-        env: { PATH: process.env['PATH'], DATABASE_URL: pooled },
+        env: { ...CHILD_ENV, DATABASE_URL: pooled },
         stdio: ['ignore', 'pipe', 'ignore'],
       },
     )

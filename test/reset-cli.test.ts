@@ -7,6 +7,7 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { createTestDatabase } from '#test/support/database.ts'
 import { serve, temporaryFolder } from '#test/support/serve.ts'
+import { CHILD_ENV } from '#test/support/child-env.ts'
 
 const CLI = resolve(import.meta.dirname, '../src/reset-cli.ts')
 
@@ -19,7 +20,7 @@ interface Result {
 async function reset(cwd: string, env: Record<string, string>, ...args: string[]): Promise<Result> {
   const child = spawn(process.execPath, [CLI, ...args], {
     cwd,
-    env: { PATH: process.env['PATH'], ...env },
+    env: { ...CHILD_ENV, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let [stdout, stderr] = ['', '']
@@ -29,7 +30,7 @@ async function reset(cwd: string, env: Record<string, string>, ...args: string[]
   return { exitCode, stdout, stderr }
 }
 
-/** How many plugins the open service at this address has. */
+/** Counts the plugins of the open service at this address. */
 async function pluginsAt(url: string): Promise<number> {
   const { data } = (await (await fetch(`${url}/api/plugins`)).json()) as { data: unknown[] }
   return data.length
@@ -109,7 +110,7 @@ t.test(
       const command = `'${process.execPath}' '${CLI}'`
       const child = spawn('/usr/bin/script', ['--quiet', '--return', '--command', command, '/dev/null'], {
         cwd: folder,
-        env: { PATH: process.env['PATH'], DATA_DIR: folder },
+        env: { ...CHILD_ENV, DATA_DIR: folder },
       })
       let screen = ''
       const closed = once(child, 'close')

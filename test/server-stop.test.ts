@@ -106,7 +106,7 @@ t.test('an error that nobody handled is logged, and ends the process in an order
   t.ok(server.log().some(({ msg }) => msg === 'closed'))
 })
 
-/** Whether nobody listens on a port any more. */
+/** Tells whether nobody listens on a port any more. */
 async function isRefused(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1')
   try {

@@ -1,6 +1,6 @@
 /**
- * What `npm run test:quick` leaves out. The limit is two minutes on two idle cores; test/structure.test.ts checks that
- * the paths exist and that files that start processes or servers are among them.
+ * The files that `npm run test:quick` leaves out. The limit is two minutes on two idle cores; test/structure.test.ts
+ * checks that the paths exist and that files that start processes or servers are among them.
  */
 export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = [
   {
@@ -11,6 +11,7 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
     why: 'they start processes, browsers or databases of their own',
     files: [
       'test/bench.test.ts',
+      'test/console/run-live.test.ts',
       'test/db/connection.test.ts',
       'test/db/errors.test.ts',
       'test/db/migrate.test.ts',
@@ -33,7 +34,9 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
       'test/infra/open-writers.test.ts',
       'test/infra/sealed/reseal.test.ts',
       'test/infra/sealed/wrong-key.test.ts',
+      'test/infra/statistics/recorder.test.ts',
       'test/modules/key/key-cli.test.ts',
+      'test/modules/session/browser.test.ts',
       'test/pgbouncer.test.ts',
       'test/platform-contract/open-mode.test.ts',
       'test/reset-cli.test.ts',
@@ -46,8 +49,13 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
   {
     why: 'they take more than some three seconds each',
     files: [
+      'test/console/everybody.test.ts',
+      'test/console/load.test.ts',
+      'test/console/phone.test.ts',
+      'test/console/slow-network.test.ts',
       'test/examples/platform.test.ts',
       'test/infra/auth/auth.test.ts',
+      'test/infra/auth/matrix.test.ts',
       'test/infra/background.test.ts',
       'test/infra/egress/connection.test.ts',
       'test/infra/egress/hostile-memory.test.ts',
@@ -73,6 +81,10 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
       'test/modules/platform/connector.test.ts',
       'test/modules/plugin/change.test.ts',
       'test/modules/plugin/subscriptions.test.ts',
+      'test/modules/portal/plugin-session.test.ts',
+      'test/modules/portal/portal.test.ts',
+      'test/modules/session/cookie.test.ts',
+      'test/modules/session/session.test.ts',
       'test/modules/webhook-delivery/hostile-memory.test.ts',
       'test/modules/webhook-delivery/hostile.test.ts',
       'test/modules/webhook-delivery/lanes/fairness.test.ts',

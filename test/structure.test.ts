@@ -12,7 +12,7 @@ const ROOT = resolve(import.meta.dirname, '..')
 const FOLDERS = ['src', 'db', 'tools', 'openapi', 'bench', 'examples', 'test']
 
 interface SourceFile {
-  /** Names of values, and of whatever it passes on from other files; its own types are left out. */
+  /** Names of values, and of all that it passes on from other files; its own types are left out. */
   exports: Set<string>
   /** By imported file, absolute: the names; `*` stands for all. */
   imports: Map<string, Set<string>>
@@ -29,7 +29,8 @@ async function readSource(file: string): Promise<SourceFile> {
     if (specifier === undefined || !ts.isStringLiteral(specifier)) return
     source.specifiers.add(specifier.text)
     if (!/^[.#]/.test(specifier.text)) return
-    const target = resolveFrom(specifier.text)
+    // A bundler takes what it is to do with a file behind a question mark.
+    const target = resolveFrom(specifier.text.replace(/\?.*/, ''))
     source.imports.set(target, (source.imports.get(target) ?? new Set()).union(new Set(names)))
   }
   const nameOf = ({ propertyName, name }: ts.ImportSpecifier | ts.ExportSpecifier): string =>
@@ -74,6 +75,15 @@ function exportedValues(statement: ts.Statement): string[] {
   return named && statement.name !== undefined ? [statement.name.text] : []
 }
 
+/**
+ * Reads the console's sources. Their imports count as uses; their exports are looked at by the console's own checks.
+ */
+async function readConsole(): Promise<SourceFile[]> {
+  const folder = join(ROOT, 'console/src')
+  const files = await Array.fromAsync(glob('**/*.ts', { cwd: folder }))
+  return Promise.all(files.map(async (file) => readSource(join(folder, file))))
+}
+
 async function readAll(): Promise<Map<string, SourceFile>> {
   const sources = new Map<string, SourceFile>()
   for (const folder of FOLDERS) {
@@ -91,7 +101,7 @@ t.test(
     const sources = await readAll()
     t.ok(sources.size > 500)
     const used = new Map<string, Set<string>>()
-    for (const { imports } of sources.values()) {
+    for (const { imports } of [...sources.values(), ...(await readConsole())]) {
       for (const [file, names] of imports) used.set(file, (used.get(file) ?? new Set()).union(names))
     }
     const unused: string[] = []
@@ -113,7 +123,7 @@ t.test(
   },
 )
 
-/** What starts a process, a browser or a server. */
+/** Marks of a file that starts a process, a browser or a server. */
 const STARTERS = [
   'node:child_process',
   ...['browser', 'pgbouncer', 'replicated-postgres', 'run-cli', 'serve', 'service-process'].map(
@@ -172,7 +182,7 @@ t.test('files that import each other, or nobody, are refused by npm run check:im
 t.test('docs/architecture.md names places that there are, and every table', async (t) => {
   const text = await readFile(join(ROOT, 'docs/architecture.md'), 'utf8')
   const files: string[] = []
-  for (const folder of FOLDERS) {
+  for (const folder of [...FOLDERS, 'console']) {
     for await (const file of glob('**/*', { cwd: join(ROOT, folder) })) files.push(`/${folder}/${file}`)
   }
   const places = [...text.matchAll(/`([\w.-]+(?:\/[\w.-]+)+|[\w-]+\.ts)`/g)].map(([, place = '']) => place)
@@ -200,7 +210,7 @@ const NAMED_ELSEWHERE = ['simplified-architecture.md', 'flow-design.md', 'overvi
 
 t.test('comments name files that there are', async (t) => {
   const files: string[] = []
-  for (const folder of [...FOLDERS, 'docs']) {
+  for (const folder of [...FOLDERS, 'console', 'docs']) {
     for await (const file of glob('**/*.*', { cwd: join(ROOT, folder) })) files.push(`/${folder}/${file}`)
   }
   for await (const file of glob('*.*', { cwd: ROOT })) files.push(`/${file}`)

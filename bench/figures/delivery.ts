@@ -21,7 +21,7 @@ const CASES: readonly Case[] = [
   { fanOut: 10, bytes: 20_000, maxInFlight: 16 },
   { fanOut: 10, bytes: 300, maxInFlight: null },
 ]
-/** Of what was tried (32, 64, 128, 256) the fastest. */
+/** The fastest of those that were tried (32, 64, 128, 256). */
 const PLAIN_CONNECTIONS = 64
 /** Deliveries in a round: enough that taking up the lanes and warming up do not show. */
 const ROUND_COUNT = 20_000

@@ -51,7 +51,7 @@ export const discovery: Figure = {
         pool.query(
           `select p.id from plugins p cross join lateral (
              select due_at from deliveries
-             where plugin_id = p.id and status in ('pending', 'retry') order by due_at limit 1) first`,
+             where plugin_id = p.id and not bulk and status in ('pending', 'retry') order by due_at limit 1) first`,
         ),
       )
       const waiting = (few + many).toLocaleString('en')

@@ -49,7 +49,7 @@ export const dispatch: Figure = {
     await posts(count, AT_ONCE)
     await dispatches(IN_SEQUENCE, sequential, 1)
     await dispatches(ACTIONS_EACH, count, AT_ONCE)
-    // What autovacuum does within a minute: until then statements are planned for tables without rows.
+    // Autovacuum does this within a minute: until then statements are planned for tables without rows.
     await database.pool.query('vacuum (analyze) action_invocations, automation_event_log')
 
     const inSequence = await overhead(stage, {
@@ -111,7 +111,7 @@ const ACTION = {
   origin: 'registered',
 }
 
-/** Milliseconds that an action takes beyond a plain call, in turn so that what else the machine does meets both. */
+/** Milliseconds that an action takes beyond a plain call, in turn, so that other work of the machine meets both. */
 async function overhead(
   stage: Stage,
   measure: { plain: () => Promise<number>; dispatched: () => Promise<number> },

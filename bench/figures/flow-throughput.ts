@@ -4,7 +4,7 @@ import { type Figure, interleave, rowOf } from '../support/figure.ts'
 import { actionStep, BASE, FLOW_ENV, runRate, seedActor, seedFlow } from '../support/flow-seed.ts'
 
 const ACTIONS = 2
-/** As for deliveries: of what was tried the fastest. */
+/** As for deliveries: the fastest of those that were tried. */
 const PLAIN_CONNECTIONS = 64
 const TIMEOUT_MS = 120_000
 
@@ -40,7 +40,7 @@ export const flowThroughput: Figure = {
     const count = stage.pick(6_000, 200)
     await posts(count)
     await run(Math.ceil(count / 3))
-    // What autovacuum does within a minute: until then statements are planned for tables without rows.
+    // Autovacuum does this within a minute: until then statements are planned for tables without rows.
     await database.pool.query('vacuum (analyze)')
     const oursCpu = new CpuMeter(stage.bed, { worker: service.pid, receiver: receiver.pid })
     const ceilingCpu = new CpuMeter(stage.bed, { posts: plain.pid, receiver: receiver.pid })

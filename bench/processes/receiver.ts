@@ -41,7 +41,7 @@ server.keepAliveTimeout = 60_000
 
 function noteLatency(group: string, chunks: readonly Buffer[]): void {
   const now = clockMicros()
-  // An event's data, or what a flow made of it for an action.
+  // An event's data, or a flow's input for an action made of it.
   const { data, payload } = JSON.parse(Buffer.concat(chunks).toString()) as Partial<
     Record<'data' | 'payload', { sent_at: number }>
   >

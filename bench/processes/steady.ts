@@ -7,7 +7,7 @@ import { clockMicros } from '../support/stats.ts'
 export interface SteadyLoad {
   /** Origin and path. */
   url: string
-  /** Used in turn: what each event is sent with. */
+  /** Used in turn: the headers and type of each event. */
   senders: readonly { headers: Record<string, string>; event: string }[]
   perSecond: number
   seconds: number

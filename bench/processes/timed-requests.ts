@@ -11,7 +11,7 @@ export interface TimedRequests {
   body: string | null
   count: number
   connections: number
-  /** What stands in every answer; one without it fails the run. */
+  /** The text that stands in every answer; an answer without it fails the run. */
   expect: string
 }
 

@@ -6,7 +6,7 @@ import pg from 'pg'
 import { startEmbeddedPostgres } from '#tools/embedded-postgres/index.ts'
 import { migrate } from '#db/migrate.ts'
 
-/** What all figures share: a Postgres server with a migrated template, a folder, the keys. */
+/** The base of all figures: a Postgres server with a migrated template, a folder, the keys. */
 export interface Bed extends AsyncDisposable {
   readonly folder: string
   readonly masterKey: Buffer
@@ -15,7 +15,7 @@ export interface Bed extends AsyncDisposable {
   readonly postgresFolder: string | null
   /** In a database that no figure uses. */
   readonly admin: pg.Pool
-  /** Whether statements can be counted one by one. */
+  /** Statements can be counted one by one. */
   readonly countsStatements: boolean
   createDatabase(): Promise<{ name: string; url: string }>
   dropDatabase(name: string): Promise<void>

@@ -3,8 +3,8 @@ import type { CpuCosts } from './figure.ts'
 import { cpuSeconds, postgresCpuSeconds } from './usage.ts'
 
 /**
- * What one event or delivery costs each process in CPU time: unlike a rate, it hardly depends on what else the
- * machine is doing.
+ * Measures the CPU time that one event or delivery costs each process: unlike a rate, it hardly depends on what else
+ * the machine is doing.
  */
 export class CpuMeter {
   readonly #bed: Bed

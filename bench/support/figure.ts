@@ -1,17 +1,17 @@
 import type { Stage } from './stage.ts'
 import { median } from './stats.ts'
 
-/** What must hold of a row's ratio or of our own value. */
-export type Target = { of: 'ratio' | 'ours' } & ({ atLeast: number } | { atMost: number })
+/** A bound for a row's ratio or for our own value. */
+export type Bound = { of: 'ratio' | 'ours' } & ({ atLeast: number } | { atMost: number })
 
 /** One line of the table. */
 export interface Row {
   name: string
   ours: number
-  /** What the machine does at most (or at best) in the same run; null where there is no such thing. */
+  /** The most (or best) that the machine does in the same run; null where there is no such thing. */
   ceiling: number | null
   unit: string
-  target: Target | null
+  target: Bound | null
   /** The single measurements behind the medians. */
   rounds?: Rounds
   cpu?: { ours: CpuCosts; ceiling: CpuCosts }
@@ -27,10 +27,10 @@ export interface Rounds {
 }
 
 export interface Figure {
-  /** What `--only` calls it. */
+  /** The figure's name for `--only`. */
   name: string
   title: string
-  /** What is measured and what the ceiling is, in Markdown. */
+  /** Describes the measurement and its ceiling, in Markdown. */
   about: string
   measure(stage: Stage): Promise<Row[]>
 }
@@ -46,7 +46,7 @@ export function meets(row: Row): boolean | null {
   return 'atLeast' in row.target ? value >= row.target.atLeast : value <= row.target.atMost
 }
 
-/** Ceiling, ours, ceiling, ours …: what else the machine does meets both alike. */
+/** Ceiling, ours, ceiling, ours …: other work of the machine meets both alike. */
 export async function interleave(
   stage: Stage,
   count: number,

@@ -8,7 +8,7 @@ import { seedPlugins } from './seed.ts'
 
 const POLL_MS = 10
 const EVENT = 'order.created'
-/** No cap on starts: what is measured is how many the engine can take. */
+/** No cap on starts: the figure is how many the engine can take. */
 export const FLOW_ENV = { FLOW_MAX_STARTS_PER_MINUTE: '10000000' }
 
 /** As registration leaves it. */
@@ -135,7 +135,7 @@ export async function runRate(
   return count / seconds
 }
 
-/** Whether there are events to be matched, or executions that have not ended. */
+/** Tells whether there are events to be matched, or executions that have not ended. */
 async function isBusy(pool: pg.Pool, tenantId: string): Promise<boolean> {
   const { rows } = await pool.query<{ busy: boolean }>({
     name: 'is_busy',

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 
-/** What a helper process can be asked to do. Parameters and results travel as JSON. */
+/** The commands that a helper process takes. Parameters and results travel as JSON. */
 export type Commands = Record<string, (params: never) => unknown>
 
 export interface Helper<C extends Commands> extends AsyncDisposable {

@@ -19,8 +19,8 @@ export interface LatencyRun {
 }
 
 /**
- * How long events take through the service to the receiver's `/latency/ours`, each its own request at a steady rate.
- * Ceiling: the same load posted straight to the receiver.
+ * Measures the time that events take through the service to the receiver's `/latency/ours`, each its own request at a
+ * steady rate. Ceiling: the same load posted straight to the receiver.
  */
 export async function measureLatency(stage: Stage, run: LatencyRun): Promise<Row[]> {
   const { receiver, pool, perSecond } = run

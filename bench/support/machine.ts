@@ -7,7 +7,7 @@ export interface Machine {
   memory_gb: number
   node: string
   postgres: string
-  /** What decides how dear a commit is. */
+  /** The settings that decide how dear a commit is. */
   postgres_settings: Record<string, string>
   /** Mean number of busy processes in the minute before, ours not among them. */
   load_before: number

@@ -1,4 +1,4 @@
-import { type CpuCosts, type Figure, meets, ratioOf, type Row, type Target } from './figure.ts'
+import { type Bound, type CpuCosts, type Figure, meets, ratioOf, type Row } from './figure.ts'
 import type { Machine } from './machine.ts'
 
 export interface Report {
@@ -41,13 +41,13 @@ function cellsOf(row: Row): string[] {
     formatNumber(row.ours),
     row.ceiling === null ? '' : formatNumber(row.ceiling),
     ratio === null ? '' : ratio.toFixed(2),
-    row.target === null ? '' : formatTarget(row.target),
+    row.target === null ? '' : formatBound(row.target),
     row.unit,
     met === null ? '' : met ? 'yes' : 'no',
   ]
 }
 
-function formatTarget(target: Target): string {
+function formatBound(target: Bound): string {
   const bound = 'atLeast' in target ? `≥ ${formatNumber(target.atLeast)}` : `≤ ${formatNumber(target.atMost)}`
   return target.of === 'ratio' ? `ratio ${bound}` : bound
 }

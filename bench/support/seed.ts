@@ -21,17 +21,18 @@ export async function seedPlugins(
     /** Null: the service's default. */
     maxInFlight?: number | null
     status?: 'active' | 'paused'
+    ordering?: 'none' | 'key'
   },
 ): Promise<string[]> {
-  const { tenantId, plugins, maxInFlight = null, status = 'active' } = options
+  const { tenantId, plugins, maxInFlight = null, status = 'active', ordering = 'none' } = options
   const box = createSecretBox(options.masterKey)
   const secret = generateSecret()
   const ids = plugins.map(() => newId())
   const secretIds = plugins.map(() => newId())
   await pool.query('insert into tenants (id) values ($1) on conflict do nothing', [tenantId])
   await pool.query(
-    `insert into plugins (id, tenant_id, slug, name, webhook_url, base_url, subscriptions, max_in_flight, status)
-     select id, $2, slug, slug, url, url, jsonb_build_array(jsonb_build_object('event', event)), $6, $7
+    `insert into plugins (id, tenant_id, slug, name, webhook_url, base_url, subscriptions, max_in_flight, status, ordering)
+     select id, $2, slug, slug, url, url, jsonb_build_array(jsonb_build_object('event', event)), $6, $7, $8
      from unnest($1::uuid[], $3::text[], $4::text[], $5::text[]) as p (id, slug, url, event)`,
     [
       ids,
@@ -41,6 +42,7 @@ export async function seedPlugins(
       plugins.map(({ event }) => event),
       maxInFlight,
       status,
+      ordering,
     ],
   )
   await pool.query(
@@ -71,9 +73,17 @@ const idOf = (n: string): string =>
  */
 export async function seedQueue(
   pool: pg.Pool,
-  options: { tenantId: string; plugins: readonly string[]; events: number; fanOut: number; body: string },
+  options: {
+    tenantId: string
+    plugins: readonly string[]
+    events: number
+    fanOut: number
+    body: string
+    /** How many ordering keys they have. Left out: none. */
+    keys?: number
+  },
 ): Promise<number> {
-  const { tenantId, plugins, events, fanOut, body } = options
+  const { tenantId, plugins, events, fanOut, body, keys = null } = options
   await pool.query(
     `with batch as materialized (
        select n, ${idOf('n')} as id from generate_series(0, $2::int - 1) n
@@ -81,13 +91,14 @@ export async function seedQueue(
        insert into events (tenant_id, id, fingerprint, event, source, occurred_at, position, body)
        select $1, id, '', 'bench.seeded', 'api', now(), 0, $3 from batch
      )
-     insert into deliveries (tenant_id, id, plugin_id, event_id, event)
+     insert into deliveries (tenant_id, id, plugin_id, event_id, event, ordering_key, ordering_place)
      select $1, ${idOf('(n * $4::int + k)')}, ($5::uuid[])[1 + (n * $4::int + k) % cardinality($5::uuid[])],
-       batch.id, 'bench.seeded'
+       batch.id, 'bench.seeded', case when $6::int is not null then md5((n % $6)::text)::uuid end,
+       case when $6::int is not null then n end
      from batch cross join generate_series(0, $4::int - 1) k`,
-    [tenantId, events, body, fanOut, plugins],
+    [tenantId, events, body, fanOut, plugins, keys],
   )
-  // What autovacuum has long done in a queue that lives; one round's leftovers are not the next one's burden.
+  // Autovacuum has long done this in a queue that lives; one round's leftovers are not the next one's burden.
   await pool.query('vacuum (analyze) deliveries, events, delivery_lanes, plugins, delivery_attempts')
   return events * fanOut
 }
@@ -107,7 +118,7 @@ export async function setStatus(
   }
 }
 
-/** Whether any delivery waits. */
+/** Tells whether any delivery waits. */
 export async function isWaiting(pool: pg.Pool): Promise<boolean> {
   const { rows } = await pool.query<{ waiting: boolean }>(
     `select exists (select from deliveries where status in ('pending', 'retry')) as waiting`,

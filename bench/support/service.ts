@@ -16,9 +16,9 @@ export interface Service extends AsyncDisposable {
 export interface ServiceOptions {
   databaseUrl: string
   roles: 'api' | 'worker' | 'api,worker'
-  /** Where to leave a CPU profile of the process; null: none. */
+  /** The folder for a CPU profile of the process; null: none is taken. */
   profileFolder: string | null
-  /** What differs from the defaults. */
+  /** Settings that differ from the defaults. */
   env: Record<string, string>
 }
 
@@ -43,6 +43,7 @@ export async function startService(bed: Bed, options: ServiceOptions): Promise<S
     stdio: ['ignore', log, log],
     env: {
       PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: join(bed.folder, 'compiled'),
       HOST: '127.0.0.1',
       PORT: String(port),
       DATABASE_URL: options.databaseUrl,

@@ -20,7 +20,10 @@ export interface FigureDatabase {
   readonly pool: pg.Pool
 }
 
-/** What one figure works with. All that it started is stopped and removed when the stage is disposed of. */
+/**
+ * Gives one figure what it works with. All processes and folders that it started are stopped and removed when the
+ * stage is disposed of.
+ */
 export class Stage implements AsyncDisposable {
   readonly bed: Bed
   readonly quick: boolean
@@ -73,7 +76,7 @@ export class Stage implements AsyncDisposable {
     return { ...helper, url: await helper.call('listen', null) }
   }
 
-  /** What a caller with the platform key sends along. */
+  /** Returns the headers of a caller with the platform key. */
   headers(tenantId: string): Record<string, string> {
     return {
       'content-type': 'application/json',

@@ -11,7 +11,7 @@ export interface StatementCount {
 const STATISTICS_LAG_MS = 1_500
 const NAME_CHARS = 60
 
-/** How statements are counted on this server. */
+/** Tells how statements are counted on this server. */
 export function countingMethod(bed: Bed): string {
   return bed.countsStatements
     ? 'calls of pg_stat_statements in the figure’s database'

@@ -35,7 +35,7 @@ export async function measureSteadily({
   return latencies
 }
 
-/** How the deliveries stand that were not sent: how many plugins share each state. */
+/** Describes the deliveries that were not sent: the number of plugins that share each state. */
 async function describeUnsent(pool: pg.Pool): Promise<string> {
   const { rows } = await pool.query(
     `select count(*)::int as plugins, status, attempt_count, last_error_class, hold_reason, leased, sum(deliveries)::int as deliveries

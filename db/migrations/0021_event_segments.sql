@@ -26,6 +26,6 @@ from (
 join plugins on plugins.id = used.plugin_id and plugins.deleted_at is null
 where not exists (
   select from plugins named where named.tenant_id = used.tenant_id and named.deleted_at is null
-    and replace(named.slug, '-', '_') = used.segment
+    and named.id <> used.plugin_id and replace(named.slug, '-', '_') = used.segment
 )
 order by used.tenant_id, used.segment, used.place, used.created_at, used.plugin_id;

@@ -2,12 +2,15 @@
  * `npm run demo`: the service, a receiver and three plugins, of which one works, one fails at first and one is dead.
  * Posts events, watches them arrive; then one request has the platform create a customer and a plugin mail to them;
  * then a flow does as much by itself, whenever a customer signs up. Checks its own claims. Exit code 0: all of them
- * hold; 1: one does not, or something broke; 130: interrupted. Leaves nothing behind.
+ * hold; 1: one does not, or something broke; 130: interrupted. Leaves nothing behind. With `--stay` the service goes on, to
+ * be looked at in the console, until Ctrl-C.
  */
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { parseArgs } from 'node:util'
 import { type Account, isSettled, takeAccount } from './account.ts'
 import { type Api, createApi, type Plugin } from './api.ts'
 import type { Arrival } from './arrival.ts'
@@ -29,6 +32,7 @@ const EXIT_INTERRUPTED = 130
 const TENANT_ID = '11111111-1111-1111-1111-111111111111'
 
 const progress = new Progress(process.stdout)
+const { values: options } = parseArgs({ options: { stay: { type: 'boolean', default: false } } })
 
 async function main(signal: AbortSignal): Promise<boolean> {
   await using cleanup = new AsyncDisposableStack()
@@ -52,7 +56,19 @@ async function main(signal: AbortSignal): Promise<boolean> {
   const dispatched = showClaims(await showDispatch({ stage, api, url, line, cleanup, signal }))
   progress.line('')
   const flowed = showClaims(await showFlow({ stage, api, line, signal }))
-  return delivered && dispatched && flowed
+  const holds = delivered && dispatched && flowed
+  if (options.stay) await stay(url)
+  else progress.line('To look at all of it in the console: npm run demo -- --stay')
+  return holds
+}
+
+/** Leaves everything running until somebody has seen enough. */
+async function stay(url: string): Promise<void> {
+  progress.line(
+    `Look at it: ${url}/console/ shows the plugins, each delivery with its attempts, and the flow's runs.`,
+  )
+  progress.line('Ctrl-C ends it and leaves nothing behind.')
+  if (!interrupted.signal.aborted) await once(interrupted.signal, 'abort')
 }
 
 async function registerPlugins(api: Api, receiver: Awaited<ReturnType<typeof startReceiver>>): Promise<void> {
@@ -145,7 +161,8 @@ function showClaims(claims: readonly { text: string; holds: boolean }[]): boolea
 
 const interrupted = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => interrupted.abort())
-const deadline = AbortSignal.timeout(DEADLINE_MS)
+// Whoever stays ends it themselves.
+const deadline = options.stay ? new AbortController().signal : AbortSignal.timeout(DEADLINE_MS)
 
 try {
   process.exitCode = (await main(AbortSignal.any([interrupted.signal, deadline]))) ? 0 : 1

@@ -55,6 +55,8 @@ const LAST_PAUSE_MS = 30_000
 const LOOK_MS = 200
 /** Sending the same again would be answered the same. */
 const REFUSED: ReadonlySet<number> = new Set([400, 409, 413, 422])
+/** The same of one event of a batch. */
+const isForGood = (status: number): boolean => status < 500 && status !== 429
 
 interface Failure {
   reason: string
@@ -229,7 +231,7 @@ export class Outbox {
         const result = results[index]
         if (result?.status === 'accepted' || result?.status === 'duplicate') {
           this.#db.run('delete from outbox where seq = ?', seq)
-        } else if (result?.problem !== undefined && result.problem.status < 500) {
+        } else if (result?.problem !== undefined && isForGood(result.problem.status)) {
           // Sending it again would not help: kept for a person to look at, in nobody's way.
           this.#db.run('update outbox set refusal = ? where seq = ?', result.problem.code, seq)
           this.#log.error({ id, event, code: result.problem.code }, 'the event was refused')

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { parseEnv } from 'node:util'
 import { describeVariables, readEnvironment } from './environment.ts'
-import { openFilesLimit } from '#lib/open-files.ts'
+import { openFilesLimit } from './open-files.ts'
 
 export { environmentVariables } from './environment.ts'
 
@@ -13,6 +13,8 @@ export interface Config {
   readonly databaseUrl: string | null
   /** Most connections of one process, beside the one that listens. */
   readonly connections: { readonly api: number; readonly worker: number }
+  /** Files and sockets that this process may have open; null: not known, or without a limit. */
+  readonly openFiles: number | null
   readonly dataDir: string
   readonly roles: { readonly api: boolean; readonly worker: boolean }
   readonly loopback: boolean
@@ -33,14 +35,17 @@ export interface Config {
     readonly retrySchedule: readonly number[]
     readonly leaseMs: number
     readonly pollMs: number
+    /** At most a quarter of `openFiles`. */
     readonly maxInFlight: number
+    readonly maxInFlightAsked: number
     readonly maxInFlightPerPlugin: number
     readonly maxInFlightCeiling: number
     readonly disableAfterHours: number
   }
+  readonly maxActionsInFlight: number
   readonly actionCompletionSeconds: number
   readonly flow: { readonly maxStartsPerMinute: number }
-  /** When background work counts as stuck. */
+  /** The time after which background work counts as stuck. */
   readonly background: { readonly stuckAfterMs: number }
   readonly drainMs: number
   readonly retention: { readonly days: number; readonly bodyDays: number }
@@ -48,9 +53,11 @@ export interface Config {
   readonly logLevel: string
   readonly rateLimitPerMinute: number
   readonly corsOrigins: readonly string[]
+  /** The web app; `frameAncestors`: origins whose pages may show it in a frame. */
+  readonly console: { readonly isOn: boolean; readonly frameAncestors: readonly string[] }
 }
 
-/** What writes messages; `baseUrl` null: nothing is asked. */
+/** The API that writes messages; `baseUrl` null: nothing is asked. */
 export interface AiConfig {
   readonly baseUrl: string | null
   readonly apiKey: string | null
@@ -78,7 +85,11 @@ export const RETRY_DELAY_MAX_SECONDS = 7 * 24 * 3600
  * The configuration out of an environment; `.env` in the working directory fills what is not set.
  * @throws {ConfigError} with one line for each variable that is not usable
  */
-export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: string | null = '.env'): Config {
+export function loadConfig(
+  env: NodeJS.ProcessEnv = process.env,
+  dotEnvPath: string | null = '.env',
+  openFiles: number | null = openFilesLimit(),
+): Config {
   const { values, problems } = readEnvironment({ ...readDotEnv(dotEnvPath), ...env })
   const check = (ok: boolean, problem: string): boolean => {
     if (!ok) problems.push(problem)
@@ -148,6 +159,10 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     'CORS_ORIGINS: give origins such as https://console.example.com, without a path, comma separated',
   )
   check(
+    list(values.CONSOLE_FRAME_ANCESTORS).every((origin) => URL.parse(origin)?.origin === origin),
+    'CONSOLE_FRAME_ANCESTORS: give origins such as https://admin.example.com, without a path, comma separated',
+  )
+  check(
     list(values.EGRESS_DNS).every(isResolver),
     'EGRESS_DNS: give ip or ip:port ([ip]:port for IPv6), comma separated',
   )
@@ -161,6 +176,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
       api: values.DATABASE_API_CONNECTIONS,
       worker: values.DATABASE_WORKER_CONNECTIONS,
     },
+    openFiles,
     dataDir: values.DATA_DIR,
     roles: { api: roles.includes('api'), worker: roles.includes('worker') },
     loopback: isLoopback(values.HOST),
@@ -185,11 +201,13 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
       retrySchedule: schedule,
       leaseMs: values.LEASE_MS,
       pollMs: values.POLL_MS,
-      maxInFlight: Math.min(values.MAX_IN_FLIGHT, attemptsAtOnce(openFilesLimit())),
+      maxInFlight: Math.min(values.MAX_IN_FLIGHT, attemptsAtOnce(openFiles)),
+      maxInFlightAsked: values.MAX_IN_FLIGHT,
       maxInFlightPerPlugin: values.MAX_IN_FLIGHT_PER_PLUGIN,
       maxInFlightCeiling: values.MAX_IN_FLIGHT_CEILING,
       disableAfterHours: values.DISABLE_AFTER_HOURS,
     },
+    maxActionsInFlight: values.MAX_ACTIONS_IN_FLIGHT,
     actionCompletionSeconds: values.ACTION_COMPLETION_SECONDS,
     flow: { maxStartsPerMinute: values.FLOW_MAX_STARTS_PER_MINUTE },
     background: { stuckAfterMs: values.STUCK_AFTER_SECONDS * 1_000 },
@@ -199,6 +217,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env, dotEnvPath: str
     logLevel: values.LOG_LEVEL,
     rateLimitPerMinute: values.RATE_LIMIT_PER_MINUTE,
     corsOrigins: list(values.CORS_ORIGINS),
+    console: { isOn: values.CONSOLE === 'on', frameAncestors: list(values.CONSOLE_FRAME_ANCESTORS) },
   })
 }
 

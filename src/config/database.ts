@@ -9,7 +9,7 @@ import { type Config, ConfigError } from './config.ts'
 
 export interface Database {
   readonly url: string
-  /** Whether anybody ever made a key: from then on nobody gets in without one. */
+  /** Somebody has made a key: from then on nobody gets in without one. */
   readonly hasKeys: boolean
   stop(): Promise<void>
 }

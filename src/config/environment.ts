@@ -140,6 +140,13 @@ const Environment = Type.Object({
     maximum: 8_760,
     description: 'A plugin that failed for so long, and at least 20 times, is disabled',
   }),
+  MAX_ACTIONS_IN_FLIGHT: Type.Integer({
+    default: 1_024,
+    minimum: 1,
+    maximum: 20_000,
+    description:
+      'Calls of dispatched actions under way at once in one process, shared out by shop; further ones wait for their turn',
+  }),
   ACTION_COMPLETION_SECONDS: Type.Integer({
     default: 3_600,
     minimum: 1,
@@ -197,6 +204,14 @@ const Environment = Type.Object({
   CORS_ORIGINS: Type.String({
     default: '',
     description: 'Origins that browsers may call from, comma separated',
+  }),
+  CONSOLE: Type.Union([Type.Literal('on'), Type.Literal('off')], {
+    default: 'on',
+    description: 'Whether the web app is served at /console: on or off',
+  }),
+  CONSOLE_FRAME_ANCESTORS: Type.String({
+    default: '',
+    description: 'Origins whose pages may show the console in a frame, comma separated. Empty: none',
   }),
 })
 

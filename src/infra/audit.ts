@@ -10,8 +10,13 @@ export interface AuditEntry {
   action: string
   targetKind: string
   targetId: string
-  /** What changed; secrets in it are redacted. */
+  /** The changes; secrets in them are redacted. */
   detail?: Record<string, unknown>
+}
+
+/** The id of the key, or the label of the portal link; null where there is neither. */
+export function idOf(actor: Actor): string | null {
+  return actor.session?.portalLabel ?? actor.id
 }
 
 /** Writes who did what, in the transaction that does it: neither exists without the other. */
@@ -23,7 +28,7 @@ export async function audit(
   await auditAll(db, [{ actor, entry }])
 }
 
-/** The same for what many did. */
+/** The same for changes by many. */
 export async function auditAll(
   db: Kysely<DB> | Transaction<DB>,
   entries: readonly { actor: Actor; entry: AuditEntry }[],
@@ -35,7 +40,7 @@ export async function auditAll(
         id: newId(),
         tenant_id: entry.tenantId,
         actor_kind: actor.kind,
-        actor_id: actor.id,
+        actor_id: idOf(actor),
         action: entry.action,
         target_kind: entry.targetKind,
         target_id: entry.targetId,

@@ -5,7 +5,7 @@ import { withTimeout } from '#lib/async/timeout.ts'
 
 /** Work that goes on without requests. */
 export interface BackgroundPart {
-  /** What readiness and `bcs_background_up{name}` call it. */
+  /** Its name in readiness and in `bcs_background_up{name}`. */
   name: string
   /** Called once the app is ready, in processes with the role worker only: subscriptions to signals belong here. */
   start(): void | Promise<void>
@@ -14,7 +14,7 @@ export interface BackgroundPart {
   /** Tells how it stands in this process, from memory: asking is to cost nothing. */
   probe(): Standing
   /**
-   * What a stuck part does to readiness. `failed`: the process is not ready. `warning`: what it does can wait, and
+   * The effect of a stuck part on readiness. `failed`: the process is not ready. `warning`: its work can wait, and
    * requests are as well off here as elsewhere.
    */
   whenStuck: 'failed' | 'warning'
@@ -39,7 +39,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Hands in work for the background: when it runs, when it ends and how it stands is seen to here. */
     background(part: BackgroundPart): void
-    /** How each part stands, by name; parts of which this process knows nothing are left out. */
+    /** Returns the state of each part, by name; parts of which this process knows nothing are left out. */
     backgroundState(): Promise<Record<string, PartState>>
   }
 }

@@ -5,16 +5,18 @@ import { JobLoop } from '#lib/async/job-loop.ts'
 import { clockOffsetMs, setClockOffset } from '#lib/clock.ts'
 import { selectDatabaseTime } from './clock-repository.ts'
 
-/** How a host's clock stands to the database's. */
+/** The difference of a host's clock from the database's. */
 export interface ClockOffset {
   /** Milliseconds that the host's clock is behind; negative: ahead. */
   ms: number
-  /** What of it may be the way there and back. */
+  /** The part of it that may be the way there and back. */
   uncertaintyMs: number
 }
 
 const SAMPLES = 5
 const LOOK_MS = 60_000
+/** While an offset counts: a host's clock that is set right makes it wrong by as much as the clock was. */
+const OFFSET_LOOK_MS = 5_000
 /** While there was no answer yet: ids are minted by the host's clock as soon as there is one. */
 const FIRST_LOOK_MS = 1_000
 /** Ids and signatures of several hosts bear so much; less than that is not worth a clock that jumps. */
@@ -27,8 +29,12 @@ export async function measureClock(pool: pg.Pool, hostNow: () => number = Date.n
     const before = hostNow()
     const there = await selectDatabaseTime(pool)
     const tookMs = hostNow() - before
+    // Set back meanwhile: the two are times of different clocks.
+    if (tookMs < 0) continue
     if (tookMs / 2 < best.uncertaintyMs) best = { ms: there - before - tookMs / 2, uncertaintyMs: tookMs / 2 }
   }
+  if (best.uncertaintyMs === Infinity)
+    throw new Error('the clock of this host was set back during each comparison')
   return best
 }
 
@@ -66,7 +72,7 @@ export default fp(
         return 'idle'
       },
       firstDelayMs: FIRST_LOOK_MS,
-      intervalMs: () => (isKnown ? LOOK_MS : FIRST_LOOK_MS),
+      intervalMs: () => (isKnown ? (clockOffsetMs() === 0 ? LOOK_MS : OFFSET_LOOK_MS) : FIRST_LOOK_MS),
       onError: (error) => app.log.debug({ err: error }, 'the clocks could not be compared'),
     })
     // Before the first id is minted.

@@ -7,9 +7,9 @@ import type { DB } from '#db/schema.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** What requests use. Short statements only: anything longer belongs to a worker. */
+    /** The connections of requests. Short statements only: anything longer belongs to a worker. */
     db: Kysely<DB>
-    /** What workers use: a long backlog never takes a request's connection. */
+    /** The connections of workers: a long backlog never takes a request's connection. */
     workerDb: Kysely<DB>
     pools: { readonly api: pg.Pool; readonly worker: pg.Pool }
   }
@@ -26,7 +26,7 @@ const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 /** With Postgres away a request must have its 503 within 2 s. */
 const CONNECT_TIMEOUT_MS = 1_500
 
-/** How long a request's statement, and its wait for a connection, may take. */
+/** The time that a request's statement, and its wait for a connection, may take. */
 export interface DatabaseTimeouts {
   statementMs: number
   connectMs: number
@@ -62,10 +62,10 @@ export default fp(
       lockTimeoutMs: LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       connectionTimeoutMs: connectMs,
-      // A server crash may forget the last half second, but for what is flushed nevertheless: claims of executions
-      // and lanes, and with them all that was written before, and boundaries (FLUSHED in db/fence.ts). What is
-      // forgotten is outcomes of deliveries, which go out again with the same webhook-id, and work that no call
-      // has left for: an outcome costs no flush to disk.
+      // A server crash may forget the last half second, but for writes that are flushed nevertheless: claims of
+      // executions and lanes, and with them all that was written before, and boundaries (FLUSHED in db/fence.ts). It
+      // forgets outcomes of deliveries, which go out again with the same webhook-id, and work that no call has left
+      // for: an outcome costs no flush to disk.
       synchronousCommit: false,
     })
     app.decorate('pools', { api, worker })

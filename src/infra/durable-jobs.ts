@@ -2,12 +2,13 @@ import type { FastifyInstance } from 'fastify'
 import { JobLoop, type PassResult } from '#lib/async/job-loop.ts'
 import { type JobTable, oldestFreeJobSeconds } from './job-repository.ts'
 
-/** What metrics and the log call a job of the table. */
+/** The kind of a table's jobs in metrics and the log. */
 const KINDS: Record<JobTable, string> = {
   replays: 'replay',
   recoveries: 'recovery',
   erasures: 'erasure',
   bulk_changes: 'bulk_change',
+  delivery_retries: 'delivery_retry',
 }
 
 /** Backs up the signal. One statement each time, so that an idle service stays idle. */
@@ -22,7 +23,7 @@ export function runJobs(
   const loop = new JobLoop({
     pass: async (signal) => {
       const result = await turn(signal)
-      if (result === 'more') app.metrics.claims.inc({ kind })
+      if (result !== 'idle') app.metrics.claims.inc({ kind })
       return result
     },
     intervalMs: () => POLL_MS,

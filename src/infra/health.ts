@@ -47,7 +47,7 @@ type Readiness = Static<typeof Readiness>
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Aborted when the process begins to close: readiness has ended, and what is awaited is given up. */
+    /** Aborted when the process begins to close: readiness has ended, and pending checks are given up. */
     draining: AbortSignal
     /** Begins that. Idempotent. */
     drain(): void
@@ -156,7 +156,7 @@ async function readiness(app: FastifyInstance): Promise<Readiness> {
   return { status: failed ? 'not_ready' : 'ready', checks, background: background ?? {} }
 }
 
-/** What went wrong is logged, not told: the answer is public. */
+/** Checks the database. Errors are logged, not told: the answer is public. */
 async function checkDatabase(app: FastifyInstance): Promise<Record<'database' | 'connections', HealthCheck>> {
   const started = performance.now()
   try {

@@ -8,7 +8,8 @@ import type { DB } from '#db/schema.ts'
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type pg from 'pg'
 
-export type JobTable = 'replays' | 'recoveries' | 'erasures' | 'bulk_changes'
+export const JOB_TABLES = ['replays', 'recoveries', 'erasures', 'bulk_changes', 'delivery_retries'] as const
+export type JobTable = (typeof JOB_TABLES)[number]
 
 /** A job that a worker holds. */
 export interface HeldJob {
@@ -102,7 +103,7 @@ export async function finishJob(
   return numAffectedRows === 1n
 }
 
-/** Cancels an open job; what it has done stays done. @returns false if it is not open (any more) */
+/** Cancels an open job; its work so far stays done. @returns false if it is not open (any more) */
 export async function cancelJob(
   trx: Transaction<DB>,
   table: JobTable,

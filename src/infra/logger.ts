@@ -1,6 +1,6 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 
-/** Values under these names never reach the log, whoever logs the object, however deep. */
+/** Values under these names never reach the log, however deep they stand in an object. */
 const REDACTED = new Set([
   'authorization',
   'secret',
@@ -12,11 +12,11 @@ const REDACTED = new Set([
   'data',
   'config',
 ])
-/** What is nested deeper is not for a log line. */
+/** Objects that are nested deeper are left out of log lines. */
 const MAX_DEPTH = 4
 const MAX_CAUSES = 3
 
-/** Lines wait for company at most this long, and are written when the process exits. */
+/** Lines wait for further ones at most this long, and are written when the process exits. */
 const FLUSH_MS = 100
 const FLUSH_BYTES = 4_096
 
@@ -75,8 +75,8 @@ export interface SerializedError {
 }
 
 /**
- * What of an error may be logged. pg's `detail`, `where` and `parameters` carry row values, and so do the messages
- * of its class 22 ("invalid input syntax for type uuid: …").
+ * Returns the parts of an error that may be logged. Those of pg named `detail`, `where` and `parameters` carry row
+ * values, and so do the messages of its class 22 ("invalid input syntax for type uuid: …").
  */
 export function serializeError(error: unknown, depth = 0): SerializedError {
   if (!(error instanceof Error)) return { type: typeof error, message: messageOf(error) }

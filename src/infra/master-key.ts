@@ -10,7 +10,7 @@ export interface MasterKeyOptions {
   /** From the environment; wins over the file. */
   given: Buffer | null
   dataDir: string
-  /** Whether a key may be made: only where losing it costs a newcomer's data and no shop's. */
+  /** A key may be made: only where losing it costs a newcomer's data and no shop's. */
   mayGenerate: boolean
 }
 

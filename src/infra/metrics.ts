@@ -6,7 +6,7 @@ import { problems } from '#lib/api/schema.ts'
 import { AUTH_PROBLEMS } from '#infra/auth/auth.ts'
 import { withTimeout } from '#lib/async/timeout.ts'
 
-/** What the service counts; docs/operations.md says what each means and when to worry. */
+/** The service's figures; docs/operations.md says what each means and when to worry. */
 export interface Metrics {
   /** One registry an app: nothing is global, so two apps in one process do not share figures. */
   readonly registry: Registry
@@ -15,13 +15,16 @@ export interface Metrics {
   readonly deliveryAttempts: Counter<'outcome' | 'error_class'>
   /** Seconds, by outcome as above. */
   readonly attemptDuration: Histogram<'outcome'>
-  /** What workers took to work on, by kind: lane, replay, erasure … */
+  /** Claims by workers, by kind: lane, replay, erasure. */
   readonly claims: Counter<'kind'>
   /** Outcomes that were not written because another worker had taken over meanwhile. */
   readonly fencedOutcomes: Counter
-  /** Messages of flows, by what wrote them; `fallback_reason` is empty unless a template stood in for the AI. */
+  /**
+   * Messages of flows, by their author, template or AI; `fallback_reason` is empty unless a template stood in for the
+   * AI.
+   */
   readonly messages: Counter<'source' | 'fallback_reason'>
-  /** Answers of the AI's API that were errors, by their status and what it calls them. */
+  /** Answers of the AI's API that were errors, by their status and their code there. */
   readonly aiErrors: Counter<'status' | 'code'>
   /** Flows that the service itself has paused, by why: failing, self_triggering. */
   readonly flowPauses: Counter<'reason'>
@@ -175,7 +178,7 @@ export function addSharedGauge(
   })
 }
 
-/** Reads what all processes share at most every 5 s, whoever asks; null while it cannot be read. */
+/** Reads shared figures at most every 5 s, for all callers together; null while they cannot be read. */
 export function shareReading<T>(read: () => Promise<T>): () => Promise<T | null> {
   let current: Promise<T | null> | null = null
   let until = 0

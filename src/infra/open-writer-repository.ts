@@ -1,6 +1,9 @@
 import type pg from 'pg'
 
-/** The feed's lock is that of feed_position(); prepared transactions of this database count as its writers. Who may not see others' activity is still told of their locks. */
+/**
+ * The feed's lock is that of feed_position(); prepared transactions of this database count as its writers. A role
+ * that may not see others' activity still sees their locks.
+ */
 const QUERY = `
 with locks as materialized (
   select locktype, pid, transactionid from pg_locks

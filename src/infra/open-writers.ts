@@ -14,7 +14,7 @@ export interface OpenWriter {
 }
 
 interface OpenWriters {
-  /** The oldest that has written events: what came after it is not shown to flows, waits and readers of the feed. */
+  /** The oldest that has written events: later events are not shown to flows, waits and readers of the feed. */
   ofFeed: OpenWriter | null
   /** The oldest of all databases of the server: erasures wait for it, and vacuum leaves what it may still need. */
   ofServer: OpenWriter | null
@@ -32,7 +32,7 @@ export const OPEN_WRITER_WARNING_SECONDS = 10
 const CACHE_MS = 1_000
 const QUERY_TIMEOUT_MS = 1_000
 
-/** Tells of write transactions that stay open, whoever's they are: by metrics, readiness and the log. */
+/** Tells of write transactions that stay open, of any client: by metrics, readiness and the log. */
 export default fp(
   async (app) => {
     const known = new Map<string, { since: Date; isLogged: boolean }>()

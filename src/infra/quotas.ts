@@ -2,9 +2,9 @@ import fp from 'fastify-plugin'
 import type { Kysely, Transaction } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
-import { defineProblem } from '#lib/api/problem.ts'
+import { defineProblem, type Problem } from '#lib/api/problem.ts'
 import { RateWindow } from '#lib/async/rate-window.ts'
-import { findQuotas, lockQuotas, measure, type StockQuota } from './quota-repository.ts'
+import { findQuotas, findQuotasAndStorage, lockQuotas, measure, type StockQuota } from './quota-repository.ts'
 
 export const quotaExceeded = defineProblem(
   'quota_exceeded',
@@ -21,7 +21,7 @@ export const quotaRateExceeded = defineProblem(
 
 const MIB = 1024 * 1024
 
-/** What a tenant may have at a time, counted in the database by the statement that changes it. */
+/** What a tenant may have at a time, counted in the transaction that adds to it; executions before they start. */
 export const STOCK_QUOTAS = {
   plugins: { limit: 1_000, description: 'Plugins' },
   filter_bytes: {
@@ -31,10 +31,16 @@ export const STOCK_QUOTAS = {
   keys: { limit: 1_000, description: 'Keys that were not revoked and have not expired' },
   active_flows: { limit: 2_000, description: 'Active flows' },
   active_flow_bytes: { limit: 64 * MIB, description: 'What active flows run, in bytes of JSON' },
+  flow_templates: { limit: 200, description: "Templates of the shop's own" },
   connections: { limit: 100, description: 'Connections' },
   variables: { limit: 200, description: 'Variables of the shop' },
   variable_bytes: { limit: 64 * 1024, description: 'Values of all variables of the shop, in bytes of JSON' },
   waiting_executions: { limit: 1_000_000, description: 'Executions that are queued or wait' },
+  stored_bytes: {
+    limit: 100 * 1024 * MIB,
+    description:
+      'What the shop stores: events, deliveries with their answers, actions and executions with their steps, in bytes on disk without indexes, measured every five minutes in a sample',
+  },
 } as const satisfies Record<StockQuota, { limit: number; description: string }>
 
 /** What a tenant may do in a minute, counted by each process. */
@@ -49,8 +55,15 @@ export type RateQuota = keyof typeof RATE_QUOTAS
 export type QuotaName = keyof typeof QUOTAS
 export const QUOTA_NAMES = Object.keys(QUOTAS) as QuotaName[]
 
+/** The problem of a stock that is used up where nobody counted by how much: there may be millions. */
+export function fullStockProblem(quota: StockQuota, limit: number) {
+  return quotaExceeded(`The quota ${quota} is ${limit}, and the shop has as many.`, {
+    extensions: { quota, limit },
+  })
+}
+
 /** The problem of a stock that is used up. */
-export function stockProblem(quota: StockQuota, limit: number, used: number) {
+function stockProblem(quota: StockQuota, limit: number, used: number) {
   return quotaExceeded(`The quota ${quota} is ${limit}, and this would make it ${used}.`, {
     extensions: { quota, limit, used },
   })
@@ -59,9 +72,19 @@ export function stockProblem(quota: StockQuota, limit: number, used: number) {
 /** How much of each; a quota that was not set for the tenant has its default. */
 export type Limits = Readonly<Record<QuotaName, number>>
 
+/** What a process remembers of a tenant. */
+interface Known {
+  limits: Limits
+  storedBytes: number
+  /** What it stores surely. */
+  leastStoredBytes: number
+}
+
 export interface QuotaService {
   /** Counts what a tenant does. @returns null, or the seconds until it may go on */
   take(tenantId: string, quota: RateQuota, count: number): Promise<number | null> | number | null
+  /** The problem of a tenant that stores as much as it may, by what was measured last; null: it may store more. */
+  storageProblem(tenantId: string): Promise<Problem | null> | Problem | null
   /** What the tenant has done in this process in the minute that is running. */
   done(tenantId: string, quota: RateQuota): number
   /** The limits were changed. */
@@ -75,28 +98,35 @@ declare module 'fastify' {
 }
 
 const WINDOW_MS = 60_000
+/** A shop that stores as much as it may can send again once something is gone or the platform has given it more. */
+const FULL_RETRY_SECONDS = 60
 /** How long another process goes by what it has read. */
 const LIMITS_TTL_MS = 5_000
 const TENANTS_MAX = 10_000
 
 export default fp(
   async (app) => {
-    const limits = new LRUCache<string, Limits>({ max: TENANTS_MAX, ttl: LIMITS_TTL_MS })
+    const limits = new LRUCache<string, Known>({ max: TENANTS_MAX, ttl: LIMITS_TTL_MS })
     const windows = new RateWindow({ windowMs: WINDOW_MS, maxKeys: TENANTS_MAX * RATE_NAMES.length })
     const nameOf = (tenantId: string, quota: RateQuota): string => `${quota} ${tenantId}`
 
-    async function load(tenantId: string): Promise<Limits> {
-      const loaded = await readLimits(app.db, tenantId)
+    async function load(tenantId: string): Promise<Known> {
+      const { quotas, ...stored } = await findQuotasAndStorage(app.db, tenantId)
+      const loaded = { limits: limitsOf(quotas), ...stored }
       limits.set(tenantId, loaded)
       return loaded
     }
 
     app.decorate('quotas', {
       take(tenantId, quota, count) {
-        const by = (found: Limits): number | null =>
-          windows.take(nameOf(tenantId, quota), { count, limit: found[quota] })
+        const by = (found: Known): number | null =>
+          windows.take(nameOf(tenantId, quota), { count, limit: found.limits[quota] })
         const known = limits.get(tenantId)
         return known === undefined ? load(tenantId).then(by) : by(known)
+      },
+      storageProblem(tenantId) {
+        const known = limits.get(tenantId)
+        return known === undefined ? load(tenantId).then(fullStorage) : fullStorage(known)
       },
       done: (tenantId, quota) => windows.counted(nameOf(tenantId, quota)),
       forget: (tenantId) => void limits.delete(tenantId),
@@ -104,6 +134,16 @@ export default fp(
   },
   { name: 'quotas', dependencies: ['db'] },
 )
+
+/** Told to come again, unlike with the other stocks: an event that is not sent again is lost. */
+function fullStorage({ limits, storedBytes, leastStoredBytes }: Known): Problem | null {
+  const limit = limits.stored_bytes
+  if (leastStoredBytes < limit) return null
+  return quotaRateExceeded(`The quota stored_bytes is ${limit}, and the shop stores ${storedBytes}.`, {
+    extensions: { quota: 'stored_bytes', limit, used: storedBytes },
+    headers: { 'retry-after': String(FULL_RETRY_SECONDS) },
+  })
+}
 
 /** The problem of a rate that is used up. */
 export function rateProblem(quota: RateQuota, waitSeconds: number) {
@@ -137,8 +177,8 @@ export async function enforceQuotas(
 ): Promise<void> {
   const limits = limitsOf(await lockQuotas(trx, tenantId))
   for (const quota of quotas) {
-    const used = await measure(trx, tenantId, quota)
     const limit = limits[quota]
+    const used = await measure(trx, tenantId, quota, limit + 1)
     if (used <= limit) continue
     throw stockProblem(quota, limit, used)
   }

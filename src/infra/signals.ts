@@ -3,15 +3,25 @@ import type { FastifyBaseLogger } from 'fastify'
 import pg from 'pg'
 
 /**
- * Hints between processes, over LISTEN/NOTIFY. A signal says "look there", never what is to be done:
- * losing one costs at most a poll interval, getting one twice costs nothing.
+ * Hints between processes, over LISTEN/NOTIFY. A signal says "look there", never "do this": losing one costs at most
+ * a poll interval, getting one twice costs nothing.
  *
  * Signals are sent after the commit of what they speak of, never inside its transaction: a transaction
  * that notifies takes a lock over the whole server at commit, so that all intake would commit one by one.
  * Ids published within COALESCE_MS travel together.
  */
 export type SignalChannel =
-  'deliveries_due' | 'plugin_changed' | 'key_changed' | 'jobs_due' | 'events_stored' | 'executions_due'
+  | 'deliveries_due'
+  | 'plugin_changed'
+  | 'key_changed'
+  | 'session_changed'
+  | 'jobs_due'
+  | 'events_stored'
+  | 'executions_due'
+  | 'execution_followed'
+  | 'step_started'
+  | 'tenant_followed'
+  | 'tenant_changed'
 
 export interface Signals {
   /** Wakes subscribers here at once and those of other processes within a few milliseconds. */
@@ -29,8 +39,10 @@ declare module 'fastify' {
 const PG_CHANNEL = 'bcs_signals'
 /** Long enough to gather a burst of intake, short beside the 20 ms that a delivery may take to arrive. */
 const COALESCE_MS = 3
-/** A payload is at most 8,000 bytes; a UUID takes 39 of them. */
-const MAX_IDS_PER_SIGNAL = 180
+/** Postgres takes less than 8,000 bytes; names are ASCII, and a UUID takes 39 of them. */
+const MAX_PAYLOAD_BYTES = 7_900
+/** Of more it is clear without writing them. */
+const MAX_IDS_PER_SIGNAL = 200
 const RECONNECT_MS = 1_000
 const KEEP_ALIVE_DELAY_MS = 10_000
 
@@ -111,7 +123,7 @@ class SignalHub implements Signals {
     try {
       await client.connect()
       await client.query(`listen ${PG_CHANNEL}`)
-      // What was said while nobody listened here is unknown: look everywhere.
+      // Signals that came while nobody listened here are unknown: look everywhere.
       for (const channel of this.#listeners.keys()) this.#dispatch(channel, [])
     } catch (error) {
       lost(error as Error)
@@ -138,16 +150,18 @@ class SignalHub implements Signals {
   #flush(): void {
     this.#flushTimer = null
     for (const [channel, ids] of this.#outbox) {
-      const message: Message = {
-        from: this.#self,
-        channel,
-        ids: ids.size > MAX_IDS_PER_SIGNAL ? [] : [...ids],
-      }
-      this.#send(JSON.stringify(message)).catch((error: unknown) => {
+      this.#send(this.#messageOf(channel, ids)).catch((error: unknown) => {
         this.#log.debug({ err: (error as Error).message }, 'signals: hint not sent, polling covers it')
       })
     }
     this.#outbox.clear()
+  }
+
+  #messageOf(channel: SignalChannel, ids: ReadonlySet<string>): string {
+    const message: Message = { from: this.#self, channel, ids: [] }
+    if (ids.size > MAX_IDS_PER_SIGNAL) return JSON.stringify(message)
+    const named = JSON.stringify({ ...message, ids: [...ids] })
+    return named.length > MAX_PAYLOAD_BYTES ? JSON.stringify(message) : named
   }
 
   #receive(payload: string | undefined): void {

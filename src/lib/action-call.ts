@@ -1,6 +1,6 @@
 import { JsonInputError, parseJson } from '#lib/json/index.ts'
 
-/** What a call of an action came to, whoever was called. */
+/** The result of one call of an action, by the platform or a plugin. */
 export type ActionCallResult = ActionCallSuccess | ActionCallFailure
 
 export interface ActionCallSuccess {
@@ -16,7 +16,7 @@ export interface ActionCallFailure {
   status: number | null
   /** An error class of the egress door, or `invalid_response`, `breaker_open`, `platform_not_configured`. */
   code: string
-  /** What the other side itself calls the error, bounded; null: it says nothing that is a code. */
+  /** The other side's own code of the error, bounded; null: its answer has none. */
   reportedCode: string | null
   message: string
   /** Another try may help: no complete answer, 408, 425, 429 or 5xx. */
@@ -47,7 +47,7 @@ export function notAsked(
 /** Answers of actions are kept whole, up to this. */
 export const ACTION_RESPONSE_MAX_BYTES = 256 * 1024
 
-/** What the egress door reports, as far as it matters here. */
+/** The part of the egress door's answer that matters here. */
 export interface ActionResponse {
   ok: boolean
   status: number | null
@@ -112,7 +112,7 @@ function readJson(body: string): { data: unknown } | { fault: string } {
     data = parseJson(Buffer.from(body), { numbers: 'text' })
   } catch (error) {
     if (!(error instanceof JsonInputError)) throw error
-    // What a parser says of a syntax error quotes the text, which nobody has looked at.
+    // A parser's message on a syntax error quotes the text, which nobody has looked at.
     if (error.code === 'invalid_json') return { fault: 'The answer is not JSON.' }
     return { fault: `The answer is not acceptable JSON: ${error.detail}` }
   }

@@ -63,7 +63,9 @@ export function parseAddress(text: string): Address | null {
   return address.isIPv4MappedAddress() ? address.toIPv4Address() : address
 }
 
-/** Whether anyone on the internet could be meant: false for special ranges and for what is no address. */
+/**
+ * Returns whether anyone on the internet could be meant: false for special ranges and for a text that is no address.
+ */
 export function isPublicAddress(text: string): boolean {
   return describeBlocked(text) === null
 }

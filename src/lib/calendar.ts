@@ -15,10 +15,10 @@ export interface BusinessDays {
   holidays: string[]
 }
 
-/** When a shop is awake. */
+/** The hours and days on which a shop is awake. */
 export interface Calendar {
   time_zone: string
-  /** When nobody is to be disturbed. */
+  /** The hours in which nobody is disturbed. */
   quiet_hours: Hours | null
   business_days: BusinessDays
 }
@@ -42,13 +42,13 @@ export interface SendWindow extends DayRule, Hours {
 
 const MINUTE_MS = 60_000
 const DAY_MS = 24 * 60 * MINUTE_MS
-/** How far days are looked for. */
+/** The most days among which one is looked for. */
 const MAX_DAYS = 366
 /** Quiet hours and windows that follow one another. */
 const MAX_ROUNDS = 20
 const TIME_OF_DAY = /^([01]\d|2[0-3]):([0-5]\d)$/
 
-/** What is stored; null: nothing was set. */
+/** Completes what is stored; null: nothing was set. */
 export function calendarOf(stored: Partial<Calendar> | null): Calendar {
   return { ...DEFAULT_CALENDAR, ...stored }
 }
@@ -62,7 +62,7 @@ export function parseTimeOfDay(text: string): number | null {
 
 export interface NextMoment {
   calendar: Calendar
-  /** Whose clocks. */
+  /** The IANA zone whose clocks count. */
   zone: string
   days: DayRule
   /** Milliseconds since midnight; null: the time of day stays. */
@@ -146,7 +146,7 @@ function endOfQuiet(ms: number, { quiet_hours: quiet, time_zone: zone }: Calenda
   return firstAfter(ms, today, zone) ?? firstAfter(ms, today + DAY_MS, zone) ?? ms
 }
 
-/** Of what the clocks may show twice, what comes first after the moment. */
+/** Of a time that the clocks may show twice, the first one after the moment. */
 function firstAfter(ms: number, wall: number, zone: string): number | null {
   return momentsAtWallTime(wall, zone).find((moment) => moment > ms) ?? null
 }
@@ -162,7 +162,7 @@ function isAllowed(start: number, { weekdays, business_days }: DayRule, calendar
   return working.includes(weekday) && !holidays.includes(date.toISOString().slice(0, 'yyyy-mm-dd'.length))
 }
 
-/** Midnight of what clocks show. */
+/** Midnight by the clocks. */
 export function startOfDay(wall: number): number {
   return Math.floor(wall / DAY_MS) * DAY_MS
 }

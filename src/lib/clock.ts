@@ -1,6 +1,6 @@
 /**
- * How far this host's clock is behind the database's, in milliseconds; negative: ahead. What is compared with the
- * database's times, or with ids of other hosts, is read from `now()`.
+ * The milliseconds by which this host's clock is behind the database's; negative: ahead. `now()` gives the time to
+ * compare with the database's times, or with ids of other hosts.
  */
 let offsetMs = 0
 let generation = 0
@@ -15,7 +15,7 @@ export function clockOffsetMs(): number {
   return offsetMs
 }
 
-/** Rises whenever another offset counts: what was remembered of the time before is of another clock. */
+/** Rises whenever another offset counts: remembered times are of another clock then. */
 export function clockGeneration(): number {
   return generation
 }

@@ -1,9 +1,9 @@
 import { Cron } from 'croner'
 
 /**
- * When a cron expression comes due, in an IANA time zone. Five fields, or a name such as `@daily`.
+ * The times at which a cron expression comes due, in an IANA time zone. Five fields, or a name such as `@daily`.
  *
- * On the two days on which clocks change, what croner does (tested in test/lib/cron.test.ts):
+ * On the two days on which clocks change, croner's rules hold (tested in test/lib/cron.test.ts):
  * - An expression whose minute and hour are numbers, lists or ranges comes due once at each of its times. A time that
  *   the clock jumps over comes due at the end of the gap (02:30 in Berlin on 29 March 2026: at 03:00), one that
  *   happens twice at its first occurrence.
@@ -15,11 +15,11 @@ export interface Schedule {
   next(after: Date): Date | null
   /** At it or before; null: none. */
   last(upTo: Date): Date | null
-  /** How many there are from the one to the other, both included; counts no further than `most`. */
+  /** Counts from the one to the other, both included; counts no further than `most`. */
   count(from: Date, upTo: Date, most: number): number
 }
 
-/** @throws what is wrong with the expression, for people */
+/** @throws an error that tells people the expression's fault */
 export function parseSchedule(expression: string, timeZone: string): Schedule {
   const cron = new Cron(expression, {
     mode: '5-part',
@@ -43,12 +43,12 @@ export function parseSchedule(expression: string, timeZone: string): Schedule {
   }
 }
 
-/** What is to be told of a schedule that names both. */
+/** The warning for a schedule that names both. */
 export const EITHER_DAY =
   'It comes due on those days of the month and on those weekdays, whichever it is. Leave one of them "*"; the first ' +
   'Monday of the month is "* * MON#1".'
 
-/** Whether it limits the day of the month and the weekday: cron takes them as alternatives. */
+/** Returns whether it limits the day of the month and the weekday: cron takes them as alternatives. */
 export function takesEitherDay(expression: string): boolean {
   const [, , day, , weekday] = expression.trim().split(/\s+/)
   const isLimit = (field: string | undefined): boolean => field !== undefined && !/^[*?]$/.test(field)

@@ -1,7 +1,7 @@
 /**
- * The endpoint of a plugin's action: a path below the plugin's base URL. Whoever registers one may not make us call
- * anything else, so that only paths are taken that mean the same to everybody: no empty, `.` or `..` segments, no
- * `@`, `\`, `#` or control characters, nothing of that encoded, and no colon where a scheme could end.
+ * The endpoint of a plugin's action: a path below the plugin's base URL. A plugin may not make us call anything else,
+ * so only paths are taken that mean the same to everybody: no empty, `.` or `..` segments, no `@`, `\`, `#` or
+ * control characters, nothing of that encoded, and no colon where a scheme could end.
  */
 
 export const ENDPOINT_MAX_CHARS = 512
@@ -10,10 +10,10 @@ const QUERY_STARTS = '?'
 /** RFC 3986's pchar without `@`, the slash between segments, and `?` for the query; percent signs are looked at apart. */
 const CHARACTERS = /^[A-Za-z0-9\-._~!$&'()*+,;=:%/?]*$/
 const ESCAPES = /%(?:[0-9A-Fa-f]{2})?/g
-/** What an escape may not stand for: controls, `.`, `/`, `\`, `@`, `#`, `?` and `%` itself. */
+/** Escapes that are refused: of controls, `.`, `/`, `\`, `@`, `#`, `?` and `%` itself, or of nothing. */
 const HIDDEN = /^%(?:[01][0-9A-F]|7F|2E|2F|5C|40|23|3F|25)?$/i
 
-/** Why an endpoint cannot be registered, as a sentence for its author; null when it can. */
+/** Returns the reason why an endpoint cannot be registered, as a sentence for its author; null when it can. */
 export function endpointFault(endpoint: string): string | null {
   if (endpoint === '') return 'must not be empty: leave it out for the webhook_url'
   if (endpoint.length > ENDPOINT_MAX_CHARS) return `must be at most ${ENDPOINT_MAX_CHARS} characters`
@@ -42,7 +42,7 @@ export function resolveEndpoint(baseUrl: string, endpoint: string): string | nul
   const below = base.pathname.replace(/\/+$/, '')
   const wanted = `${below}/${endpoint.replace(/^\//, '')}`
   const url = URL.parse(base.origin + wanted)
-  // The parser may not have understood anything differently from what was checked.
+  // The parser may not have understood anything differently from the check.
   if (url === null || url.origin !== base.origin || url.pathname + url.search !== wanted) return null
   return url.href
 }

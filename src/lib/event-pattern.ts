@@ -13,7 +13,7 @@ export function isEventType(text: string): boolean {
   return text.length <= MAX_CHARS && EVENT_TYPE.test(text)
 }
 
-/** What a subscription may name: an event type, `product.*` for everything below `product`, or `*`. */
+/** Accepts what a subscription may name: an event type, `product.*` for everything below `product`, or `*`. */
 export function isEventPattern(text: string): boolean {
   if (text === '*') return true
   return text.length <= MAX_CHARS && isEventType(text.endsWith(ANY_BELOW) ? text.slice(0, -2) : text)

@@ -11,7 +11,10 @@ const NEVER_PUBLIC: readonly string[] = [
   ...['svc', 'lan', 'intranet', 'private', 'corp', 'home'],
 ]
 
-/** Why there can be no such host; null: there can. @param host as `new URL()` writes it, without a dot at its end */
+/**
+ * Returns the reason why there can be no such host; null: there can. @param host as `new URL()` writes it, without a
+ * dot at its end
+ */
 export function hostNameFault(host: string): string | null {
   if (host.length > MAX_CHARS) return `it is longer than ${MAX_CHARS} characters`
   for (const label of host.split('.')) {
@@ -22,7 +25,7 @@ export function hostNameFault(host: string): string | null {
   return null
 }
 
-/** Whether nobody outside of a machine, an office or a cluster can be meant. */
+/** Returns whether nobody outside of a machine, an office or a cluster can be meant. */
 export function isNeverPublicName(host: string): boolean {
   return !host.includes('.') || NEVER_PUBLIC.some((end) => host.endsWith(`.${end}`))
 }

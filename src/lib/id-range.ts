@@ -19,3 +19,17 @@ export function lowestIdAt(ms: number): string {
     .padStart(12, '0')
   return `${hex.slice(0, 8)}-${hex.slice(8)}-0000-0000-000000000000`
 }
+
+const HYPHENS = [8, 12, 16, 20]
+
+/** The lowest and the highest id that begin with the text, hyphens or not; null: none does. */
+export function idsBeginningWith(text: string): { from: string; to: string } | null {
+  const digits = text.toLowerCase().replaceAll('-', '')
+  if (!/^[0-9a-f]{1,32}$/.test(digits)) return null
+  const [from, to] = [idOf(digits.padEnd(32, '0')), idOf(digits.padEnd(32, 'f'))]
+  return !text.includes('-') || from.startsWith(text.toLowerCase()) ? { from, to } : null
+}
+
+function idOf(digits: string): string {
+  return [0, ...HYPHENS].map((at, index) => digits.slice(at, HYPHENS[index])).join('-')
+}

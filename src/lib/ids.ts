@@ -2,10 +2,12 @@ import { hash, randomUUIDv7 } from 'node:crypto'
 import { clockGeneration, clockOffsetMs, now } from './clock.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
-/** Where the version digit stands in a UUID's text. */
+/** The index of the version digit in a UUID's text. */
 const VERSION_AT = 14
 
-/** How much of a UUIDv7's text is its time, its version, and what orders ids of one millisecond. */
+/**
+ * The length of the part of a UUIDv7's text that holds its time, its version and the order within one millisecond.
+ */
 const TIMED = 18
 
 /** Before it stands the time of a UUIDv7. */
@@ -33,7 +35,7 @@ function withTime(id: string, ms: number): string {
   return `${hex.slice(0, 8)}-${hex.slice(8)}${id.slice(TIME_END)}`
 }
 
-/** Where the last group of a UUID's text begins: 48 random bits. */
+/** The index of the last group in a UUID's text: 48 random bits. */
 const TAIL_AT = 24
 const TAIL_MAX = 2 ** 48 - 1
 

@@ -4,7 +4,7 @@ const ENCODED_DOT = /%2e/gi
 const SLASHES = /%2f|%5c|\\/gi
 
 /**
- * Whether a path, or a segment of one, has `.` or `..` in it where a URL parser, a proxy or a server that decodes
+ * Returns whether a path, or a segment of one, has `.` or `..` in it where a URL parser, a proxy or a server that decodes
  * escaped slashes takes it for a step up.
  */
 export function hasDotSegment(path: string): boolean {
@@ -15,7 +15,7 @@ export function hasDotSegment(path: string): boolean {
     .some((segment) => segment === '.' || segment === '..')
 }
 
-/** What is wrong with a value as a segment of a URL's path; null: nothing. No encoding makes `.` and `..` names. */
+/** Returns what is wrong with a segment of a URL's path; null: nothing. No encoding makes `.` and `..` names. */
 export function segmentFault(value: unknown): string | null {
   if (typeof value !== 'string' && typeof value !== 'number' && !isRawNumber(value))
     return 'Must be text or a number, for it is part of the path.'

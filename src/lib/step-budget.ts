@@ -6,8 +6,8 @@ export class OutOfSteps extends Error {
 }
 
 /**
- * Steps that may be taken: one is a comparison, a member or 64 characters of text, some 100 ns of a usual core.
- * Whoever works spends them before, or where only the work itself tells how much it is, right after.
+ * Steps that may be taken: one is a comparison, a member or 64 characters of text, some 100 ns of a usual core. They
+ * are spent before the work, or right after it where only the work itself tells how much it is.
  */
 export class StepBudget {
   readonly #total: number
@@ -38,7 +38,7 @@ export class StepBudget {
   }
 }
 
-/** What reading so many characters once costs. */
+/** Returns what reading so many characters once costs. */
 export function textSteps(characters: number): number {
   return characters >> 6
 }

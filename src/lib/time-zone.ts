@@ -9,7 +9,7 @@ const MAX_KNOWN = 1000
 /** Makers of texts in zones are slow to build; the names may come from data, hence the bound. */
 const MAX_CLOCKS = 50
 
-/** What a clock shows, with a calendar beside it. */
+/** The fields that a clock shows, with a calendar beside it. */
 export const CLOCK_FIELDS = {
   hourCycle: 'h23',
   year: 'numeric',
@@ -42,12 +42,12 @@ export function isTimeZone(value: unknown): value is string {
   return isZone
 }
 
-/** Whether reading a clock there needs nothing that is slow to build. */
+/** Returns whether reading a clock there needs nothing that is slow to build. */
 export function isAtHand(zone: string): boolean {
   return zone === 'UTC' || clocks.has(zone)
 }
 
-/** What the clocks of a zone show at a moment, as milliseconds of a UTC clock that shows the same. */
+/** Returns what the clocks of a zone show at a moment, as milliseconds of a UTC clock that shows the same. */
 export function wallTime(ms: number, zone: string): number {
   if (zone === 'UTC') return ms
   const [, month, day, year, hour, minute, second] = SHOWN.exec(clockOf(zone).format(ms)) ?? []
@@ -65,8 +65,8 @@ export function wallTime(ms: number, zone: string): number {
 }
 
 /**
- * The moment at which the clocks of a zone show this. What they jump over is where they go on, and what they show twice
- * is the first of both: as for schedules.
+ * Returns the moment at which the clocks of a zone show this. A time that they jump over is the one at which they go
+ * on, and one that they show twice is the first of both: as for schedules.
  */
 export function atWallTime(wall: number, zone: string): number {
   return momentsAtWallTime(wall, zone)[0]
@@ -85,7 +85,7 @@ export function momentsAtWallTime(wall: number, zone: string): readonly [first: 
   return [isSecond ? second : endOfGap(first, second, zone)]
 }
 
-/** What is to be added to UTC. */
+/** Returns what is to be added to UTC. */
 function offset(ms: number, zone: string): number {
   return wallTime(ms, zone) - ms
 }

@@ -55,7 +55,7 @@ export function parseTime(text: string, timeZone = 'UTC'): number | null {
   return offsetMs === null ? null : midnight + time - offsetMs
 }
 
-/** Seconds below, milliseconds from here on: 5138 and 1973. What is less than the first is no time that is meant. */
+/** Seconds below, milliseconds from here on: 5138 and 1973. Anything less than the first is no time that is meant. */
 const EPOCH_MIN_SECONDS = 1e8
 const EPOCH_MIN_MS = 1e11
 const MAX_TIME_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
@@ -63,8 +63,8 @@ const EPOCH_TEXT = /^(?:\d{10}|\d{13})$/
 const DATE_ONLY = /^\d{4}-\d\d-\d\d$/
 
 /**
- * Milliseconds since 1970 of what is meant as a time: an ISO 8601 date or time, or seconds or milliseconds since 1970,
- * as a number or as text of 10 or 13 digits. Null for anything else.
+ * Returns milliseconds since 1970 of a value that is meant as a time: an ISO 8601 date or time, or seconds or
+ * milliseconds since 1970, as a number or as text of 10 or 13 digits. Null for anything else.
  *
  * @param timeZone of text that does not name one
  */
@@ -73,12 +73,12 @@ export function readTime(value: unknown, timeZone = 'UTC'): number | null {
   return EPOCH_TEXT.test(value) ? epochMs(Number(value)) : parseTime(value, timeZone)
 }
 
-/** Whether it is a day and no time of it. */
+/** Returns whether it is a day and no time of it. */
 export function isDateOnly(value: unknown): value is string {
   return typeof value === 'string' && DATE_ONLY.test(value)
 }
 
-/** Whether what is read depends on the zone. */
+/** Returns whether what is read depends on the zone. */
 export function needsTimeZone(value: unknown): boolean {
   return typeof value === 'string' && !EPOCH_TEXT.test(value) && !/(?:[Zz]|[T ].*[+-]\d\d:?\d\d)$/.test(value)
 }

@@ -137,3 +137,15 @@ t.test('the start-up line carries no secret', async (t) => {
 t.test('every variable has a meaning', async (t) => {
   for (const { name, description } of environmentVariables()) t.ok(description.length > 10, name)
 })
+
+t.test('attempts under way take at most a quarter of the files that may be open', async (t) => {
+  const inFlight = (asked: string, openFiles: number | null) => {
+    const { maxInFlight, maxInFlightAsked } = loadConfig({ MAX_IN_FLIGHT: asked }, null, openFiles).delivery
+    return { maxInFlight, maxInFlightAsked }
+  }
+  t.strictSame(inFlight('100', 256), { maxInFlight: 64, maxInFlightAsked: 100 })
+  t.strictSame(inFlight('60', 256), { maxInFlight: 60, maxInFlightAsked: 60 })
+  t.strictSame(inFlight('100', null), { maxInFlight: 100, maxInFlightAsked: 100 })
+  t.strictSame(inFlight('100', 3), { maxInFlight: 1, maxInFlightAsked: 100 })
+  t.equal(loadConfig({}, null, 256).openFiles, 256)
+})

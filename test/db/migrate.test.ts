@@ -1,12 +1,14 @@
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { createKysely, createPool } from '#db/connection.ts'
+import { newId } from '#lib/ids.ts'
 import { freePort } from '#test/support/free-port.ts'
 import { migrate, MigrationError, migrationStatus } from '#db/migrate.ts'
+import { readMigrations } from '#db/migrations.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 
 const execute = promisify(execFile)
@@ -33,8 +35,8 @@ t.test('applies what is missing, in order, once', async (t) => {
   ])
 })
 
-t.test('a migration that fails takes the ones before it back, and names its file and line', async (t) => {
-  const { url, pool, directory } = await scratch(t)
+t.test('a migration that fails leaves the ones before it, and names its file and line', async (t) => {
+  const { url, pool, db, directory } = await scratch(t)
   await write(directory, {
     '0001_shops.sql': 'create table shops (id int primary key);\n',
     '0002_typo.sql': 'create table orders (id int);\n\ncreate tabel plugins (id int);\n',
@@ -42,9 +44,66 @@ t.test('a migration that fails takes the ones before it back, and names its file
   await t.rejects(migrate(url, { directory, log }), {
     message: `${join(directory, '0002_typo.sql')}:3: syntax error at or near "tabel"`,
   })
-  t.same((await pool.query("select to_regclass('shops') as shops")).rows, [{ shops: null }])
+  const { rows } = await pool.query(
+    "select to_regclass('shops') is not null as shops, to_regclass('orders') is not null as orders",
+  )
+  t.same(rows, [{ shops: true, orders: false }])
+  t.match(await migrationStatus(db, directory), { state: 'behind', detail: /lacks 0002_typo$/ })
   await write(directory, { '0002_typo.sql': 'create table plugins (id int);\n' })
-  t.same(await migrate(url, { directory, log }), { applied: ['0001_shops', '0002_typo'] })
+  t.same(await migrate(url, { directory, log }), { applied: ['0002_typo'] })
+})
+
+t.test('no lock of one migration stands while the next one runs', async (t) => {
+  const { url, pool, directory } = await scratch(t)
+  await write(directory, {
+    '0001_shops.sql': 'create table shops (id int);\n',
+    '0002_locks.sql': 'alter table shops add column name text;\n',
+    '0003_look.sql': `create table held as select mode from pg_locks where relation = 'shops'::regclass;\n`,
+  })
+  await migrate(url, { directory, log })
+  t.same((await pool.query("select * from held where mode <> 'AccessShareLock'")).rows, [])
+})
+
+t.test('a migration that waits for a table keeps nobody from it', async (t) => {
+  const { url, pool, directory } = await scratch(t)
+  await write(directory, { '0001_shops.sql': 'create table shops (id int);\n' })
+  await migrate(url, { directory, log })
+  await write(directory, { '0002_name.sql': 'alter table shops add column name text;\n' })
+  const dump = await pool.connect()
+  await dump.query('begin; lock table shops in access share mode')
+  const waits = Promise.withResolvers<string>()
+  const info = (_: unknown, text?: string): void => waits.resolve(text ?? '')
+  const migrating = migrate(url, { directory, log: { info } })
+  t.match(await waits.promise, /waits for a lock/)
+  t.strictSame((await pool.query('select * from shops')).rows, [], 'while the dump goes on')
+  await dump.query('commit')
+  dump.release()
+  t.strictSame(await migrating, { applied: ['0002_name'] })
+})
+
+t.test('what was applied by a host whose clock was ahead is in order', async (t) => {
+  const { url, pool, directory } = await scratch(t)
+  await write(directory, {
+    '0001_shops.sql': 'create table shops (id int);\n',
+    '0002_more.sql': 'select 1;\n',
+  })
+  await migrate(url, { directory, log })
+  await pool.query(
+    "update migrations.applied set timestamp = '2999-01-01T00:00:00.000Z' where name = '0001_shops'",
+  )
+  await write(directory, { '0003_orders.sql': 'create table orders (id int);\n' })
+  t.same(await migrate(url, { directory, log }), { applied: ['0003_orders'] })
+})
+
+t.test('refuses a migration that comes late', async (t) => {
+  const { url, pool, directory } = await scratch(t)
+  await write(directory, { '0001_shops.sql': 'select 1;\n', '0003_more.sql': 'select 1;\n' })
+  await migrate(url, { directory, log })
+  await write(directory, { '0002_late.sql': 'create table late (id int);\n' })
+  const refusal = migrate(url, { directory, log })
+  await t.rejects(refusal, MigrationError)
+  await t.rejects(refusal, { message: /0002_late\.sql would come after 0003_more/ })
+  t.same((await pool.query("select to_regclass('late') as late")).rows, [{ late: null }])
 })
 
 t.test('refuses when an applied file was changed, and touches nothing', async (t) => {
@@ -106,6 +165,33 @@ t.test('goes on with what a newer version only added', async (t) => {
     state: 'ahead',
     detail: 'the database is newer than this version: it has 0021_less',
   })
+})
+
+t.test('a worker that would deliver what a dry run only counts is not ready', async (t) => {
+  const { pool } = await createTestDatabase(t)
+  const { state } = await migrationStatus(createKysely<unknown>(pool), await releaseBefore(t, '0032'))
+  t.equal(state, 'ahead')
+})
+
+t.test('of the segments that plugins had before there were claims, none is their own slug', async (t) => {
+  const { pool, url } = await createTestDatabase(t, await releaseBefore(t, '0021'))
+  const [tenantId, pluginId] = [newId(), newId()]
+  await pool.query('insert into tenants (id) values ($1)', [tenantId])
+  await pool.query(
+    `insert into plugins (id, tenant_id, name, slug, webhook_url, base_url)
+     values ($1, $2, 'Mail', 'my-mail', 'http://127.0.0.1:9/', 'http://127.0.0.1:9/')`,
+    [pluginId, tenantId],
+  )
+  await pool.query(
+    `insert into event_types (tenant_id, name, plugin_id, created_at)
+     select $1, name, $2, now() - number * interval '1 day'
+     from unnest(array['my_mail.sent', 'email.sent', 'news.read']) with ordinality as named (name, number)`,
+    [tenantId, pluginId],
+  )
+  const { applied } = await migrate(url, { log })
+  t.equal(applied[0], '0021_event_segments')
+  const { rows } = await pool.query('select segment from event_segments order by segment')
+  t.strictSame(rows, [{ segment: 'email' }, { segment: 'news' }])
 })
 
 t.test('knows a database that was migrated before there were kinds', async (t) => {
@@ -176,6 +262,15 @@ t.test('of four replicas that boot at once one migrates and the others wait for 
   )
   t.same((await pool.query('select id from shops')).rows, [{ id: 1 }])
 })
+
+/** The migrations that came before one. */
+async function releaseBefore(t: Test, end: string): Promise<string> {
+  const release = await mkdtemp(join(tmpdir(), 'bettercallsold-release-'))
+  t.teardown(() => rm(release, { recursive: true }))
+  const files = await readMigrations()
+  for (const { name, path } of files) if (name < end) await copyFile(path, join(release, `${name}.sql`))
+  return release
+}
 
 /** A database without any table, and a folder for its migrations. */
 async function scratch(t: Test) {

@@ -229,7 +229,35 @@ t.test('a feed that was wound back is told', async (t) => {
   await insert('feed_position()')
   t.match(await run('feed', database), [{ status: 'ok' }])
   await insert('feed_position() + 1000000')
+  t.match(
+    await run('feed', database),
+    [{ status: 'ok', detail: /raises the epoch when it starts/ }],
+    'no service has been here since',
+  )
+  await sql`select ensure_feed_epoch()`.execute(database.db)
+  const epoch = await sql<{ epoch: number }>`select max(epoch) as epoch from feed_epochs`.execute(database.db)
+  t.equal(epoch.rows[0]?.epoch, 1)
+  await insert('feed_position() + 1000000')
   t.match(await run('feed', database), [{ status: 'failed', fix: /raise the epoch/ }])
+  await sql`update feed_epochs set timeline = feed_timeline() + 1`.execute(database.db)
+  t.match(
+    await run('feed', database),
+    [{ status: 'ok', detail: /raises the epoch when it starts/ }],
+    'after a promotion or recovery to a point in time',
+  )
+})
+
+t.test('a feed of another cluster is seen to by the service', async (t) => {
+  const database = await createTestDatabase(t)
+  await sql`select ensure_feed_epoch()`.execute(database.db)
+  const tenantId = crypto.randomUUID()
+  await database.db.insertInto('tenants').values({ id: tenantId }).execute()
+  await sql`insert into events (tenant_id, id, fingerprint, event, source, occurred_at, position)
+    values (${tenantId}, ${newId()}, '\\x00', 'a.b', 'api', now(), feed_position() + 1000000)`.execute(
+    database.db,
+  )
+  await sql`update feed_epochs set system_identifier = '1'`.execute(database.db)
+  t.match(await run('feed', database), [{ status: 'ok', detail: /raises the epoch when it starts/ }])
 })
 
 t.test('due work without a worker is told', async (t) => {

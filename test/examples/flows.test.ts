@@ -33,7 +33,7 @@ interface Place {
   /** Of the service. */
   post: (path: string, body: object, status?: number) => Promise<Json>
   get: (path: string) => Promise<Json>
-  /** What the platform has. */
+  /** Lists the objects that the platform has. */
   listed: (path: string) => Promise<Json[]>
   /** As somebody who uses the shop. */
   newCustomer: (customer: object) => Promise<string>
@@ -124,7 +124,7 @@ function runAbout({ get }: Place, flow: unknown, customer: string): Promise<Run>
 
 const SUCCEEDED = { status: 'succeeded', error: null, attempts: 1, carried_over: false }
 
-/** How the condition is told of: it sends nothing. */
+/** Returns the expected record of the condition: it sends nothing. */
 function tested(result: boolean): object {
   const output = { result }
   return {

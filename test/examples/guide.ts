@@ -4,11 +4,12 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { CHILD_ENV } from '#test/support/child-env.ts'
 
-/** A fenced block of a page: what a reader runs, saves, or compares with what he sees. */
+/** A fenced block of a page: a reader runs it, saves it, or compares it with the output. */
 export interface Block {
   language: string
-  /** What stands behind the language: where it runs, or the file that it is. */
+  /** The text behind the language: the place in which it runs, or the file that it is. */
   name: string
   text: string
 }
@@ -31,7 +32,7 @@ const ROOT = resolve(import.meta.dirname, '../..')
 
 /**
  * A folder with an npm whose `install` takes what this checkout has already; all else is npm's own business.
- * @returns what to put in front of PATH
+ * @returns the folder to put in front of PATH
  */
 export async function npmWithoutNetwork(home: string): Promise<string> {
   const folder = join(home, 'bin')
@@ -60,7 +61,7 @@ export function startProgram(
 ): Program {
   const child = spawn('sh', ['-c', command], {
     cwd,
-    env: { PATH: process.env['PATH'], HOME: cwd, ...env },
+    env: { ...CHILD_ENV, HOME: cwd, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   })
@@ -80,14 +81,14 @@ export function startProgram(
 
 /** A terminal: folder and variables last from one block to the next. */
 export interface Terminal {
-  /** Runs the lines as they stand. @returns what they print @throws when one of them fails */
+  /** Runs the lines as they stand. @returns their output @throws when one of them fails */
   run(lines: string): Promise<string>
 }
 
 export function openTerminal(t: Test, cwd: string, env: Record<string, string>): Terminal {
   const shell = spawn('sh', [], {
     cwd,
-    env: { PATH: process.env['PATH'], HOME: cwd, ...env },
+    env: { ...CHILD_ENV, HOME: cwd, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   const closed = once(shell, 'close')
@@ -123,7 +124,7 @@ export function openTerminal(t: Test, cwd: string, env: Record<string, string>):
 }
 
 /**
- * What a page shows of an answer is in the answer: `…` stands for anything.
+ * Compares an answer with the part of it that a page shows: `…` stands for anything.
  * @returns the first difference, or null
  */
 function differenceFrom(shown: unknown, found: unknown, at = ''): string | null {
@@ -153,8 +154,8 @@ const LOOKS = 100
 const LOOK_MS = 100
 
 /**
- * Runs the blocks of a page as a reader would, one after the other, and compares what they print with what the page
- * shows below them. Blocks with a name are the caller's.
+ * Runs the blocks of a page as a reader would, one after the other, and compares their output with the one that the
+ * page shows below them. Blocks with a name are the caller's.
  */
 export async function walkThrough(
   t: Test,
@@ -170,7 +171,7 @@ export async function walkThrough(
       continue
     }
     const shown: unknown = JSON.parse(next.text)
-    // Who only looks may look again, as a reader would while something is on its way.
+    // A command that only looks may be run again, as a reader would while something is on its way.
     const looks = /-X|-d /.test(block.text) ? 1 : LOOKS
     let difference: string | null = null
     for (let look = 0; look < looks; look++) {

@@ -1,8 +1,16 @@
-import { createServer } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { shopOf, startShop } from './shop.ts'
 import { eventually } from '#test/support/deliveries.ts'
+
+async function listen(t: Test, server: Server): Promise<string> {
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  t.teardown(() => server.close())
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
 
 t.test('a batch refused as a whole goes in halves, and no shop holds up another', async (t) => {
   const taken: string[] = []
@@ -20,20 +28,14 @@ t.test('a batch refused as a whole goes in halves, and no shop holds up another'
       }
     })
   })
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  t.teardown(() => server.close())
+  const url = await listen(t, server)
   const shop = await startShop(t, crypto.randomUUID())
   const other = shopOf(shop.platform, away)
   await other.call('POST', '/api/customers', { email: 'first@example.com', name: 'First' })
   for (const name of ['a', 'b', 'bad', 'c', 'd']) {
     await shop.call('POST', '/api/customers', { email: `${name}@example.com`, name })
   }
-  shop.platform.sendEventsTo({
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    key: null,
-  })
+  shop.platform.sendEventsTo({ url, key: null })
   const left = await eventually('one refused event', async () => {
     const entries = (await shop.call('GET', '/api/outbox')).body['data'] as { refusal: string | null }[]
     return entries.length === 1 && entries[0]?.refusal != null ? entries : null
@@ -44,4 +46,30 @@ t.test('a batch refused as a whole goes in halves, and no shop holds up another'
     ['a', 'b', 'c', 'd'].map((name) => `${name}@example.com`),
   )
   t.equal(((await other.call('GET', '/api/outbox')).body['data'] as unknown[]).length, 1, 'it waits')
+})
+
+t.test('an event of a batch that is told to come again waits, as one of itself does', async (t) => {
+  const statuses = [429, 422]
+  let requests = 0
+  const server = createServer((request, reply) => {
+    let text = ''
+    request.on('data', (chunk: Buffer) => (text += chunk.toString()))
+    request.on('end', () => {
+      const { events } = JSON.parse(text) as { events: unknown[] }
+      const results = events.map((_, index) => ({
+        status: 'rejected',
+        problem: { code: 'because', status: requests === 0 ? statuses[index] : 429 },
+      }))
+      requests++
+      reply.writeHead(202).end(JSON.stringify({ results }))
+    })
+  })
+  const url = await listen(t, server)
+  const shop = await startShop(t, crypto.randomUUID())
+  for (const name of ['a', 'b']) {
+    await shop.call('POST', '/api/customers', { email: `${name}@example.com`, name })
+  }
+  shop.platform.sendEventsTo({ url, key: null })
+  await eventually('it is sent again', () => requests === 2)
+  t.match((await shop.call('GET', '/api/outbox')).body['data'], [{ refusal: null }, { refusal: 'because' }])
 })

@@ -1,4 +1,7 @@
 import { existsSync, globSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Webhook } from 'standardwebhooks'
 import t from 'tap'
 import { uuidTime } from '#lib/ids.ts'
@@ -56,6 +59,46 @@ for (const [name, faketime, offsetHours] of [
     )
   })
 }
+
+t.test(
+  'a clock that is set right counts again before ids of a minute are wrong',
+  { skip: SKIP },
+  async (t) => {
+    if (LIBRARY === undefined) throw new Error('there is no faketime')
+    const { url: databaseUrl } = await createTestDatabase(t)
+    const folder = await mkdtemp(join(tmpdir(), 'bettercallsold-clock-'))
+    t.teardown(() => rm(folder, { recursive: true }))
+    const timestampFile = join(folder, 'faketimerc')
+    await writeFile(timestampFile, '-1d\n')
+    const service = await startService(t, {
+      databaseUrl,
+      env: {
+        LD_PRELOAD: LIBRARY,
+        FAKETIME_TIMESTAMP_FILE: timestampFile,
+        FAKETIME_NO_CACHE: '1',
+        FAKETIME_DONT_FAKE_MONOTONIC: '1',
+        LOG_LEVEL: 'info',
+      },
+    })
+    await eventually('the clocks are told to be apart', () =>
+      service.log.some((line) => line.includes('clock_offset_seconds')),
+    )
+    await writeFile(timestampFile, '+0\n')
+    // Looks are a minute apart where nothing is wrong, and a twelfth of that while an offset counts.
+    await eventually(
+      'the clock is told to be right',
+      () => service.log.some((line) => line.includes('is right again')),
+      50_000,
+    )
+    const event = { event: 'order.created', data: { order_id: 1 } }
+    const accepted = await service.request('POST', '/api/events', {
+      tenantId: crypto.randomUUID(),
+      body: event,
+    })
+    t.equal(accepted.status, 202)
+    t.ok(isNear(uuidTime(((await accepted.json()) as { id: string }).id).getTime()))
+  },
+)
 
 function isNear(ms: number): boolean {
   return Math.abs(ms - Date.now()) < NEAR_MS

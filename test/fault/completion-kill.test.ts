@@ -16,7 +16,7 @@ const ROOT = resolve(import.meta.dirname, '../..')
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
 const PATIENCE_MS = 60_000
 
-/** How long a job takes in the guide; here it is the test that says when it is done. */
+/** The line of the guide's job that takes time; here the test says when the job is done. */
 const WORK = 'await delay(5_000)'
 const WORK_TILL_TOLD = "while (!readdirSync('.').includes('go')) await delay(20)"
 

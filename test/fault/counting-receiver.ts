@@ -10,11 +10,11 @@ export interface CountingReceiver {
   readonly counts: ReadonlyMap<string, number>
   /** Requests in all. */
   readonly total: number
-  /** What is wrong with requests that came: signature, another body under the same id. */
+  /** Faults of requests that came: signature, another body under the same id. */
   readonly faults: readonly string[]
   /** The secret that requests to this path must be signed with. */
   expect(path: string, secret: string): void
-  /** How the next requests are answered; with 204 until it is called. */
+  /** Sets the answer to the next requests; with 204 until it is called. */
   answer(answer: (response: ServerResponse) => void): void
 }
 

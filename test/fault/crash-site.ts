@@ -4,7 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
 
-/** Whom the service calls, and who lets its database crash when a certain call comes. */
+/** The counterpart of the service, which lets the service's database crash when a certain call comes. */
 export interface CrashSite {
   readonly url: string
   /** Forgets what has come, and crashes Postgres once the path's call of this number is there. */

@@ -120,7 +120,7 @@ t.test('a process that is told to stop ends what it does and leaves the rest to 
   t.match(await stopped.exited, { code: 0 })
 
   const next = await startService(t, { databaseUrl: database.url })
-  // Whoever has to wait for a lease to run out would be noticed.
+  // A wait for the end of this lease would be noticed.
   await database.pool.query("update action_invocations set lease_until = lease_until + interval '1 hour'")
   const response = await next.request('POST', '/api/plugins/events/automation', { tenantId, body })
   t.match(((await response.json()) as DispatchResult).results, [

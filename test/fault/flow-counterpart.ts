@@ -16,8 +16,8 @@ export interface Calls {
 }
 
 /**
- * Whom the flow calls, by HTTP and as a plugin. Answers come numbered and after up to `ANSWER_MS`, so that kills fall
- * into calls.
+ * The counterpart that the flow calls, by HTTP and as a plugin. Answers come numbered and after up to `ANSWER_MS`, so
+ * that kills fall into calls.
  *
  * | path        | answer |
  * | ----------- | ------ |

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import type { Kysely } from 'kysely'
 import t from 'tap'
 import type { DB } from '#db/schema.ts'
@@ -13,11 +14,19 @@ t.setTimeout(600_000)
 const FLOWS = '/api/automation/flows'
 /** The event loop's delay, 99th percentile. On a machine that cannot hold it with harmless requests, four times that. */
 const DELAY_P99_SECONDS = 1
-/** For all that is asked of one definition: well within 2 s on a quiet machine; what is not bounded takes minutes. */
-const SLOW_MS = 40_000
+/**
+ * Of the process, for all requests about one definition, whatever else the machine does; unbounded work takes
+ * minutes.
+ */
+const CPU_SECONDS = 3
+/** Below that the service has not made its own event loop late: requests that it refused are the machine's doing. */
+const OWN_LOAD_SECONDS = 1
 const REQUEST_TIMEOUT_MS = 120_000
 const PATIENCE_MS = 120_000
-/** What a service logs whose machine has no time for it: requests are refused, connections to Postgres come too late. */
+/**
+ * Log lines of a service on a machine that has no time for it: requests are refused, connections to Postgres come too
+ * late.
+ */
 const OF_BUSY_MACHINE =
   /"problem":"overloaded"|Connection terminated due to connection timeout|timeout exceeded when trying to connect/
 /** Automations in a row, before a flow does not start any more. */
@@ -50,13 +59,15 @@ t.test('hostile templates, patterns and definitions end in a problem or a capped
   t.ok(flows.length + HOSTILE_BODIES.length >= 200, `${flows.length} definitions`)
   const slow: string[] = []
   const broken: string[] = []
-  let runs = 0
+  let [runs, most] = [0, 0]
   for (const { name, definition } of flows) {
-    const beganAt = performance.now()
+    const usedBefore = await cpuSeconds(service.pid)
     const { statuses, isRun } = await tryOut(definition)
     if (isRun && statuses.at(-1) !== 200) broken.push(`${name}: not tested: ${statuses.at(-1)}`)
     if (statuses.some((status) => status >= 500)) broken.push(`${name}: ${statuses.join(', ')}`)
-    if (performance.now() - beganAt > SLOW_MS) slow.push(`${name}: ${performance.now() - beganAt} ms`)
+    const used = (await cpuSeconds(service.pid)) - usedBefore
+    most = Math.max(most, used)
+    if (used > CPU_SECONDS) slow.push(`${name}: ${used} s of CPU`)
     if (isRun) runs++
   }
   for (const [name, body] of HOSTILE_BODIES) {
@@ -70,10 +81,12 @@ t.test('hostile templates, patterns and definitions end in a problem or a capped
   t.ok(runs > 0, `${runs} of them are run`)
   await settled(database.db, tenantId)
   const worst = await delayOf(service)
-  t.strictSame(slow, [], 'each is answered in time')
+  t.strictSame(slow, [], 'none takes much of the processor')
   const allowed = Math.max(DELAY_P99_SECONDS, 4 * usual.p99)
   t.ok(worst.p99 < allowed, `p99 of the event loop: ${worst.p99} s, usually ${usual.p99} s`)
-  t.comment(`at most ${worst.max} s; usually at most ${usual.max} s; ${runs} runs of ${flows.length} flows`)
+  t.comment(
+    `at most ${worst.max} s; usually at most ${usual.max} s; ${most} s of CPU; ${runs} runs of ${flows.length} flows`,
+  )
   const ends = await database.db
     .selectFrom('automation_executions')
     .select(['status', 'reason', 'error'])
@@ -82,7 +95,8 @@ t.test('hostile templates, patterns and definitions end in a problem or a capped
   t.equal(ends.filter(({ reason }) => reason === 'internal_error').length, 0, 'no run broke off')
   t.strictSame(
     service.log
-      .filter((line) => /"level":"(error|fatal)"/.test(line) && !OF_BUSY_MACHINE.test(line))
+      .filter((line) => /"level":"(error|fatal)"/.test(line))
+      .filter((line) => most >= OWN_LOAD_SECONDS || !OF_BUSY_MACHINE.test(line))
       .slice(0, 3),
     [],
     'nor is an error logged',
@@ -172,6 +186,14 @@ async function tryOut(definition: unknown): Promise<{ statuses: number[]; isRun:
   return { statuses, isRun: run === 202 }
 }
 
+/** User and system time of all threads: fields 14 and 15 of Linux's /proc/<pid>/stat, in hundredths. */
+async function cpuSeconds(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  // The name, in brackets, may hold spaces; the rest begins with field 3.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
 /** Since it was asked before. */
 async function delayOf(of: ServiceProcess): Promise<{ p99: number; max: number }> {
   const text = await (await of.request('GET', '/metrics')).text()
@@ -182,7 +204,7 @@ async function delayOf(of: ServiceProcess): Promise<{ p99: number; max: number }
   }
 }
 
-/** Waits until nothing is left to do but what waits for its time. */
+/** Waits until all that is left to do waits for its time. */
 async function settled(db: Kysely<DB>, tenant: string): Promise<void> {
   await eventually(
     'all runs have ended or wait',

@@ -134,7 +134,7 @@ function theFlow(url: string): CanonicalFlow {
   })
 }
 
-/** What a call's body has of the steps before it: read back from the database when somebody else takes over. */
+/** The data of earlier steps in a call's body: read back from the database when another process takes over. */
 const BEFORE: Record<string, string> = {
   '/unsure': '{{steps.paid.output}}',
   '/last': '{{steps.deliver.output}}',
@@ -189,7 +189,7 @@ async function countStatuses(db: Kysely<DB>, flow: string): Promise<Record<strin
   return Object.fromEntries(rows.map(({ status, count }) => [status, Number(count)]))
 }
 
-/** What tells why they failed, with the steps that they took. */
+/** Selects the executions that did not complete, with the steps that they took. */
 async function selectFailures(db: Kysely<DB>, flow: string) {
   const failures = await db
     .selectFrom('automation_executions')
@@ -234,7 +234,10 @@ async function selectSteps(db: Kysely<DB>, flow: string) {
   }))
 }
 
-/** What was accepted has the outcome that the plugin told of; all else the last answer. */
+/**
+ * Tells whether the output is the one expected: of an accepted call the plugin's completion, of any other the last
+ * answer.
+ */
 function isOutcome(
   key: string,
   calls: { path: string; answer: number } | undefined,

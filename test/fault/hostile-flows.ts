@@ -6,7 +6,7 @@ import { prototypePaths } from './hostile-flows/prototypes.ts'
 import { texts } from './hostile-flows/texts.ts'
 import { times } from './hostile-flows/times.ts'
 
-/** What hostile flows are run with: long, many and of every kind. */
+/** The input of hostile flows: long, many and of every kind. */
 export const HOSTILE_INPUT = {
   text: 'a'.repeat(100_000),
   bomb: `${'a'.repeat(8_000)}!`,

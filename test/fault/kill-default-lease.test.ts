@@ -7,7 +7,7 @@ import { startCountingReceiver } from './counting-receiver.ts'
 import { EventSender, registerAt } from './load.ts'
 
 const EVENTS = 20
-/** What is promised is 45 s: the lease as it is by default, and the look that finds that it has run out. */
+/** The lease as it is by default. The promise is 45 s: the lease, and the look that finds that it has run out. */
 const DEFAULT_LEASE_MS = 30_000
 
 t.test(

@@ -25,6 +25,7 @@ export interface SendAttempt {
   status: number
   /** On `performance.now()`'s scale. */
   startedAt: number
+  tookMs: number
 }
 
 /** A client that sends events one by one, each until it is acknowledged, under an id of its own. */
@@ -66,7 +67,7 @@ export class EventSender {
       // An answer may break off, too; then nothing was acknowledged.
       const answer = (await response?.json().catch(() => null)) as { id?: string } | null
       const status = answer === null ? 0 : (response?.status ?? 0)
-      this.attempts.push({ status, startedAt })
+      this.attempts.push({ status, startedAt, tookMs: performance.now() - startedAt })
       if (status === 202 && answer?.id !== undefined) {
         this.acknowledged.add(answer.id)
         return

@@ -15,6 +15,10 @@ t.test('more connections than files may be open: work goes on, and nothing ends 
   const { url: databaseUrl } = await createTestDatabase(t)
   const receiver = await startReceiver(t)
   const service = await startService(t, { databaseUrl, openFiles: OPEN_FILES })
+  t.ok(
+    service.log.some((line) => line.includes('MAX_IN_FLIGHT is lowered')),
+    'which is told at start',
+  )
   const tenantId = crypto.randomUUID()
   const plugin = { name: 'Files', slug: 'files', webhook_url: receiver.url, events: ['order.created'] }
   t.equal((await service.request('POST', '/api/plugins', { tenantId, body: plugin })).status, 201)

@@ -210,7 +210,6 @@ async function request(method: string, path: string, status: number, body: unkno
 async function keepUnflushed(url: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
-  await client.query('alter database postgres set synchronous_commit = on')
   await client.query(`alter system set wal_writer_delay = '10s'`)
   await client.query('select pg_reload_conf()')
   await client.end()

@@ -57,7 +57,7 @@ export class ProcessPair {
     this.#slots[index] = slot
     starting.then(
       (service) => (slot.ready = service),
-      // Whoever waits for it hears of it.
+      // Callers that wait for it hear of it.
       () => undefined,
     )
   }

@@ -13,7 +13,7 @@ const TENANTS = 3
 const PLUGINS = 4
 const EVENTS = 1_500
 const TOTAL = TENANTS * PLUGINS * EVENTS
-/** Of what is to be looked at, when the service is killed. */
+/** The shares of the events that have been looked at when the service is killed. */
 const KILLED_AT = [0, 0.25, 0.5, 0.75]
 
 t.test(
@@ -27,7 +27,7 @@ t.test(
     for (let count = 0; count < TENANTS; count++) {
       const tenantId = crypto.randomUUID()
       await seedEvents(db, tenantId)
-      // Paused: what is queued stays to be counted.
+      // Paused: queued deliveries stay to be counted.
       for (let each = 0; each < PLUGINS; each++) plugins.push((await seedPlugin(db, tenantId)).id)
       await db.updateTable('plugins').set({ status: 'paused' }).where('tenant_id', '=', tenantId).execute()
     }

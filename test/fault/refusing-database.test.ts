@@ -50,7 +50,7 @@ async function mount(directory: string): Promise<void> {
   await execute('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', directory])
 }
 
-/** Whether this account may mount a file system. */
+/** Tells whether this account may mount a file system. */
 async function mayMount(): Promise<boolean> {
   const directory = await mkdtemp(join(tmpdir(), 'bettercallsold-disk-'))
   try {

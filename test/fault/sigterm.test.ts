@@ -7,7 +7,7 @@ import { startService, TEST_MASTER_KEY } from '#test/support/service-process.ts'
 import { startCountingReceiver } from './counting-receiver.ts'
 import { EventSender, registerAt } from './load.ts'
 
-/** Whoever had to wait for a lease to run out would be noticed. A worker that does not end in time ends with 1. */
+/** A lease so long that a wait for its end would be noticed. A worker that does not end in time ends with 1. */
 const LEASE_MS = 120_000
 
 async function setUp(t: Test, fields: Record<string, unknown> = {}) {

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
+import type pg from 'pg'
 import { pino } from 'pino'
 import type { Test } from 'tap'
 import { type App, buildApp, type AppLimits } from '#src/app.ts'
@@ -70,5 +72,55 @@ export async function until<T>(
       throw new Error(`not within ${timeoutMs} ms; the last answer was ${JSON.stringify(answer)}`)
     }
     await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+/**
+ * Asks, and says whether the answer came before a timer of 2 s that was started behind the request. On a machine that was
+ * busy beyond both, the timers of the service are due first: all that it needs to answer then is some turns of the loop.
+ */
+export async function inTime<T>(ask: () => Promise<T>): Promise<{ answer: T; isInTime: boolean }> {
+  const asked = ask()
+  const late = delay(2_000).then(async () => {
+    for (let turn = 0; turn < 100; turn++) await nextTurn()
+  })
+  const isInTime = await Promise.race([asked.then(() => true), late.then(() => false)])
+  return { answer: await asked, isInTime }
+}
+
+/** Asked at times of its own: looks at the clock and at the timeline. */
+const OF_BACKGROUND = /\(extract\(epoch from clock_timestamp\(\)\) \* 1000\)|feed_epoch/
+
+/** The texts of all statements through a pool from now on, but for those of the background. */
+export function statementsOf(pool: pg.Pool): string[] {
+  const texts: string[] = []
+  const watched = new WeakSet<pg.PoolClient>()
+  pool.on('acquire', (client) => {
+    if (watched.has(client)) return
+    watched.add(client)
+    const query = client.query.bind(client) as (...args: unknown[]) => unknown
+    const watch = (...args: unknown[]): unknown => {
+      const [asked] = args
+      const text = typeof asked === 'string' ? asked : (asked as { text: string }).text
+      if (!OF_BACKGROUND.test(text)) texts.push(text)
+      return query(...args)
+    }
+    Object.assign(client, { query: watch })
+  })
+  return texts
+}
+
+/**
+ * Does something while the host's clock stands still: an answer that is remembered for a second is remembered
+ * throughout.
+ */
+export async function whileTimeStands<T>(act: () => Promise<T>): Promise<T> {
+  const { now } = Date
+  const held = now()
+  Date.now = () => held
+  try {
+    return await act()
+  } finally {
+    Date.now = now
   }
 }

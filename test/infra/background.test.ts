@@ -25,7 +25,10 @@ const LOOPS = [
   'recoveries',
   'erasures',
   'bulk_changes',
+  'delivery_retries',
   'retention',
+  'statistics',
+  'storage',
 ].sort()
 
 async function readiness(app: App): Promise<{ code: number; body: Readiness }> {
@@ -68,7 +71,19 @@ t.test('a worker runs every loop and says so; a process that only answers reques
   const { body } = await readiness(api)
   t.strictSame(
     Object.keys(body.background).sort(),
-    ['bulk_changes', 'deliveries', 'engine', 'erasures', 'matcher', 'recoveries', 'replays', 'schedules'],
+    [
+      ...[
+        'bulk_changes',
+        'deliveries',
+        'delivery_retries',
+        'engine',
+        'erasures',
+        'matcher',
+        'recoveries',
+        'replays',
+      ],
+      'schedules',
+    ],
     'it knows the queues that processes share',
   )
   await api.close()

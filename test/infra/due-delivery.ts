@@ -4,11 +4,11 @@ import { newId } from '#lib/ids.ts'
 
 export interface DueDelivery {
   dueSecondsAgo: number
-  /** Whether a worker holds the plugin's lane. */
+  /** A worker holds the plugin's lane. */
   held?: boolean
   pluginStatus?: 'active' | 'paused' | 'disabled'
   breaker?: 'closed' | 'open' | 'half_open'
-  /** When the breaker's pause ends: negative is over. */
+  /** The end of the breaker's pause: negative is over. */
   holdSecondsFromNow?: number
 }
 

@@ -23,7 +23,7 @@ export interface Exchange {
 
 export interface Checked {
   operationId: string | null
-  /** What the document does not say, one sentence each. */
+  /** Differences from the document, one sentence each. */
   violations: string[]
 }
 
@@ -70,7 +70,7 @@ export class Contract {
     const violations = [
       ...this.#checkParameters(found, pathname, searchParams, exchange.headers),
       ...this.#checkRequestBody(found, exchange),
-      ...this.#checkAnswer(found, exchange),
+      ...this.checkAnswer(found, exchange),
     ]
     return {
       operationId: operation.operationId ?? null,
@@ -135,7 +135,11 @@ export class Contract {
     return this.#checkContent('request', requestBody.content, headers['content-type'], body)
   }
 
-  #checkAnswer({ operation }: NamedOperation, { status, answerHeaders, answer }: Exchange): string[] {
+  /** What of an answer the operation does not declare, whatever it was asked. */
+  checkAnswer(
+    { operation }: Pick<NamedOperation, 'operation'>,
+    { status, answerHeaders, answer }: Pick<Exchange, 'status' | 'answerHeaders' | 'answer'>,
+  ): string[] {
     const response = operation.responses[status]
     if (response === undefined) return [`the status ${status} is not declared`]
     const declared = response.headers ?? {}
@@ -146,7 +150,11 @@ export class Contract {
       const value = answerHeaders[name]
       if (value === undefined) return []
       const { schema } = this.#resolve<{ schema: Schema }>(header)
-      return this.#validate('answer', schema, value).map((error) => `${status}: the header ${name} ${error}`)
+      // Set-Cookie alone comes as a list.
+      return [value]
+        .flat()
+        .flatMap((one) => this.#validate('answer', schema, one))
+        .map((error) => `${status}: the header ${name} ${error}`)
     })
     return [
       ...undeclared.map((name) => `${status}: the header ${name} is not declared`),

@@ -7,7 +7,7 @@ import t from 'tap'
 import { generateDocuments } from '#openapi/document.ts'
 import { problemCatalogue } from '#lib/api/problem.ts'
 import { clientFor, startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
-import { type OpenApiDocument, operationsOf, type Schema } from '#test/support/openapi.ts'
+import { briefQuery, type OpenApiDocument, operationsOf, type Schema } from '#test/support/openapi.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 /** Problems of the service as a whole, which no single route declares. */
@@ -106,7 +106,7 @@ t.test('a body is required exactly where the service refuses to do without', asy
       url,
       headers: { authorization: `Bearer ${TEST_PLATFORM_KEY}`, 'x-tenant-id': client.id },
     })
-    // Who has no token for a completion is told so before a body is read.
+    // A caller without a token for a completion is told so before a body is read.
     const isRefused = answer.statusCode === (path.startsWith('/api/actions/') ? 404 : 400)
     t.equal(isRefused, operation.requestBody.required, `${name}: ${answer.body}`)
   }
@@ -149,8 +149,9 @@ t.test('every problem is documented, and declared by a route', async (t) => {
 t.test('who may call is what the document says', async (t) => {
   const { app } = await startApp(t)
   const platform = clientFor(app, crypto.randomUUID(), TEST_PLATFORM_KEY)
-  for (const { name, method, path, operation } of operations) {
-    const url = path.replaceAll(/\{\w+\}/g, crypto.randomUUID())
+  for (const named of operations) {
+    const { name, method, path, operation } = named
+    const url = path.replaceAll(/\{\w+\}/g, crypto.randomUUID()) + briefQuery(named)
     const upper = method.toUpperCase() as 'GET'
     const { statusCode } = await app.inject({ method: upper, url })
     if (operation.security === undefined) t.equal(statusCode, 401, `${name} asks for a key`)
@@ -175,12 +176,13 @@ t.test('no path and no query gives a 500', async (t) => {
     '%',
     'x'.repeat(300),
   ]
-  for (const { name, path, method, operation } of operations) {
+  for (const named of operations) {
+    const { name, path, method, operation } = named
     if (method !== 'get') continue
     for (const value of hostile) {
       const url = path.replaceAll(/\{\w+\}/g, value)
       const queries = (operation.parameters ?? []).filter(({ in: place }) => place === 'query')
-      for (const query of ['', ...queries.map((parameter) => `?${parameter.name}=${value}`)]) {
+      for (const query of [briefQuery(named), ...queries.map((parameter) => `?${parameter.name}=${value}`)]) {
         const { statusCode } = await client.get(url + query)
         t.ok(statusCode < 500, `${name}: ${url}${query}`)
       }
@@ -204,7 +206,7 @@ function defaultsIn(schema: Schema, path = ''): string[] {
   ]
 }
 
-/** What the sources define, whether the service loads them or not. */
+/** Lists the codes that the sources define, whether the service loads them or not. */
 async function definedCodes(): Promise<string[]> {
   const entries = await readdir(resolve(ROOT, 'src'), { recursive: true })
   const sources = await Promise.all(

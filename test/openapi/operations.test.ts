@@ -5,6 +5,8 @@ import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { examplesOf, type OpenApiDocument } from '#test/support/openapi.ts'
 import { type Received, startReceiver } from '#test/support/receiver.ts'
 import { newId } from '#lib/ids.ts'
+import { hashApiKey } from '#lib/secrets/api-key.ts'
+import { hashToken } from '#lib/secrets/session-token.ts'
 import { runnerOf } from '#test/modules/flow/support.ts'
 import { Contract } from './contract.ts'
 import { startProxy } from './proxy.ts'
@@ -43,6 +45,7 @@ interface Body {
   summary?: { rejected: number }
   deliveries: { id: string }[]
   data: { id: string }[]
+  inlets: { trigger_id: string; url: string }[]
 }
 
 interface Answer {
@@ -65,10 +68,12 @@ async function send(operationId: string, given: Given & { type?: string } = {}):
     method: method.toUpperCase(),
     headers: {
       ...(!isOpen && { authorization: `Bearer ${given.key ?? TEST_PLATFORM_KEY}`, 'x-tenant-id': shop.id }),
-      ...(given.body !== undefined && { 'content-type': given.type ?? 'application/json' }),
+      // A form of parts names its border itself.
+      ...(given.body !== undefined &&
+        given.type !== MULTIPART && { 'content-type': given.type ?? 'application/json' }),
       ...given.headers,
     },
-    ...(given.body !== undefined && { body: JSON.stringify(given.body) }),
+    ...(given.body !== undefined && { body: encoded(given.body, given.type) }),
   })
   const text = await response.text()
   const isJson = /json/.test(response.headers.get('content-type') ?? '')
@@ -77,6 +82,18 @@ async function send(operationId: string, given: Given & { type?: string } = {}):
   }
   const body = (isJson ? JSON.parse(text) : {}) as Body
   return { status: response.status, headers: response.headers, text, body }
+}
+
+const MULTIPART = 'multipart/form-data'
+
+function encoded(body: unknown, type = 'application/json'): string | FormData | URLSearchParams {
+  if (/json$/.test(type)) return JSON.stringify(body)
+  if (typeof body === 'string') return body
+  const fields = Object.entries(body as Record<string, string>)
+  if (type !== MULTIPART) return new URLSearchParams(fields)
+  const form = new FormData()
+  for (const [name, value] of fields) form.append(name, value)
+  return form
 }
 
 /** Sends every example that the document has for the operation, each of which has to succeed. */
@@ -146,6 +163,33 @@ t.test('a tenant, its platform and its keys', async (t) => {
   await send('listAuditLog', { query: { limit: '5' } })
 })
 
+t.test('sessions', async (t) => {
+  await send('getSession')
+  const [byKey, byLink] = examplesOf(
+    operationOf('createSession').operation.requestBody?.content['application/json'] ?? {},
+  ) as [{ key: string }, { portal_token: string }]
+  const [link] = await examples('createPortalSession')
+  // The keys of the examples are made live.
+  await service.db
+    .updateTable('portal_links')
+    .set({ hash: hashToken(byLink.portal_token) })
+    .where('id', '=', idOf(link))
+    .execute()
+  const made = await send('createKey', { body: { name: 'desk', kind: 'tenant', role: 'viewer' } })
+  await service.db
+    .updateTable('api_keys')
+    .set({ hash: hashApiKey(byKey.key) })
+    .where('id', '=', made.body.id)
+    .execute()
+  const [session] = await examples('createSession')
+  t.match(session?.headers.get('set-cookie'), /^bcs_session=/)
+  const { body: sessions } = await send('listSessions')
+  await send('revokeSession', { params: { id: sessions.data[0]?.id ?? '' } })
+  await send('endSession')
+  await send('listPortalSessions')
+  await send('revokePortalSessions', { query: { label: 'user-4711' } })
+})
+
 t.test('connections and variables', async () => {
   await examples('createConnection')
   await send('listConnections', { query: { limit: '10' } })
@@ -167,6 +211,20 @@ t.test('bulk changes that became jobs', async () => {
   await send('listBulkChanges', { query: { limit: '10' } })
   await send('getBulkChange', { params: { id } })
   await send('cancelBulkChange', { params: { id } })
+})
+
+t.test('searching, and how the service stands', async () => {
+  await send('search', { query: { q: 'order' } })
+  await send('getOperation')
+  await send('listTenants', { query: { q: shop.id.slice(0, 8), limit: '1' } })
+})
+
+t.test('bulk retries of deliveries', async () => {
+  await examples('retryDeliveries')
+  const { body } = await send('retryDeliveries', { body: { status: ['failed', 'retry'] } })
+  await send('listDeliveryRetries', { query: { limit: '10' } })
+  await send('getDeliveryRetry', { params: { id: body.id } })
+  await send('cancelDeliveryRetry', { params: { id: body.id } })
 })
 
 t.test('events that were set aside', async () => {
@@ -201,6 +259,7 @@ t.test('plugins, their actions and capabilities', async (t) => {
     headers: { 'if-none-match': headers.get('etag') ?? '' },
     status: 304,
   })
+  await send('getPluginUsage', { params })
   await send('listActions', { query: { group: 'plugin' } })
   const [action] = (await send('listPluginActions', { params })).body.data as unknown as {
     action_type: string
@@ -252,11 +311,23 @@ t.test('events, deliveries and replays', async (t) => {
   await examples('receiveAutomationWebhook', { headers: { 'idempotency-key': 'product-1' } })
   await send('processDeliveries')
   await send('listEvents', { query: { limit: '2' } })
+  await send('listEvents', { query: { order: 'desc', q: event.id, source: 'api' } })
+  await send('listEventTypes', { query: { include: 'usage', category: 'order' } })
   const { body: detail } = await send('getEvent', { params: { id: event.id } })
   t.match(detail.deliveries, [{ plugin: 'email-marketing' }])
   await examples('replayEvent', { params: { id: event.id } })
   await send('replayEvent', { params: { id: event.id } })
   await send('listDeliveries', { query: { plugin: 'email-marketing' } })
+  await send('getDeliveryStats', { query: { group: 'plugin' } })
+  const csv = await send('getPluginStats', {
+    params: { slug: 'email-marketing' },
+    query: { group: 'event', step: '1h' },
+    headers: { accept: 'text/csv' },
+  })
+  t.match(csv.headers.get('content-type'), /^text\/csv/)
+  await send('getExecutionStats', { query: { group: 'flow' } })
+  await send('getActionStats', { query: { group: 'action' } })
+  await send('getOverview', { query: { hours: '2' } })
   const delivery = { id: detail.deliveries[0]?.id ?? '' }
   await send('getDelivery', { params: delivery })
   await send('retryDelivery', { params: delivery })
@@ -344,8 +415,24 @@ t.test('flows and their executions', async (t) => {
   const { body: held } = await send('runFlow', { params: { id: waiting.id } })
   const { body: inlet } = await send('rotateInlet', { params: { ...flow, trigger_id: 'hook' } })
   const token = inlet.url.split('/').at(-1) ?? ''
-  await examples('receiveHook', { params: { token }, headers: { 'webhook-id': 'msg_1' } })
-  await send('receiveHook', { params: { token } })
+  await examples('receiveHook', { params: { token } })
+  await send('receiveHook', { params: { token }, headers: { 'webhook-id': 'msg_1' } })
+  await send('createConnection', {
+    body: { name: 'inbound', kind: 'webhook_secret', values: { secret: 'the-secret' } },
+  })
+  const { body: asked } = await send('createFlow', {
+    body: {
+      name: 'Asked',
+      status: 'active',
+      triggers: [{ type: 'webhook', verify: { scheme: 'websub', connection: 'inbound' } }],
+      steps: [{ id: 'later', type: 'delay', duration: '1 day' }],
+    },
+  })
+  await send('answerHookChallenge', {
+    params: { token: asked.inlets[0]?.url.split('/').at(-1) ?? '' },
+    query: { 'hub.mode': 'subscribe', 'hub.challenge': 'c-1', 'hub.topic': 'https://example.com/feed' },
+  })
+  await send('deleteFlow', { params: { id: asked.id } })
   await runDue(shop)
 
   const execution = { id: run?.body.execution_id ?? '' }
@@ -358,6 +445,7 @@ t.test('flows and their executions', async (t) => {
     headers: { 'last-event-id': last?.[1] ?? last?.[2] ?? '' },
     status: 204,
   })
+  await send('streamChanges', { query: { seconds: '0', topics: 'events,executions' } })
   await examples('retryExecution', { params: execution, after: () => runDue(shop) })
   await send('cancelExecution', { params: { id: held.execution_id } })
   await examples('cancelExecutions')
@@ -372,6 +460,28 @@ t.test('flows and their executions', async (t) => {
   await send('getFlowTemplate', { params: { id: 'abandoned_cart' } })
   await examples('installFlowTemplate', { params: { id: 'abandoned_cart' } })
   await send('installFlowTemplate', { params: { id: 'abandoned_cart' } })
+})
+
+t.test("templates of the shop's own", async () => {
+  const { body: flow } = await send('createFlow', {
+    body: {
+      name: 'Look after new customers',
+      trigger: { type: 'event', event_types: ['customer.created'] },
+      steps: [{ id: 'task', type: 'action', action_type: 'create_task', input: { title: 'Look' } }],
+    },
+  })
+  // The flow of the example is made real.
+  const [{ flow_id: example } = {}] = examplesOf(
+    operationOf('createFlowTemplate').operation.requestBody?.content['application/json'] ?? {},
+  ) as { flow_id?: string }[]
+  await sql`update automation_flows set id = ${example}::uuid where id = ${flow.id}::uuid`.execute(service.db)
+  const [own] = await examples('createFlowTemplate')
+  const params = { id: idOf(own) }
+  await send('getFlowTemplate', { params })
+  await examples('changeFlowTemplate', { params })
+  await send('installFlowTemplate', { params })
+  await send('listFlowTemplates', { query: { own: 'true' } })
+  await send('deleteFlowTemplate', { params })
 })
 
 t.test('automations and what they write', async () => {
@@ -391,6 +501,10 @@ t.test('automations and what they write', async () => {
   await send('getMessage', { params: { id: messages.data[0]?.id ?? '' } })
   await examples('toggleAutomation', { params })
   await send('toggleAutomation', { params })
+  const { body: outgrown } = await send('createAutomation', {
+    body: { name: 'Outgrown', type: 'lead_followup', trigger: 'new_lead', enabled: false },
+  })
+  await send('continueAutomation', { params: { id: outgrown.id } })
   await examples('installDefaultAutomations')
   await send('installDefaultAutomations')
   await send('deleteAutomation', { params })

@@ -16,7 +16,7 @@ export interface PrintedCall {
 }
 
 const END = '\x1e'
-/** Whatever else a page runs is not found there: reading a page starts nothing. */
+/** Finds calls by curl alone: reading a page starts nothing. */
 const CURL = `
 curl() { printf '%s\\0' "$@" '${END}' >>"$CALLS"; printf '{"id":"%s"}' 0190f2a4-5b7e-7c3d-9a41-2f6f0c1d8e55; }
 `

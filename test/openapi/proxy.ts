@@ -5,7 +5,7 @@ import type { Checked, Contract, Exchange } from './contract.ts'
 
 export interface Proxy {
   url: string
-  /** What came through, in order. */
+  /** The exchanges that came through, in order. */
   checked: (Checked & Pick<Exchange, 'status' | 'body'>)[]
 }
 

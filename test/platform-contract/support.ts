@@ -57,7 +57,7 @@ export async function pluginClient(
   return clientFor(place.world.app, shop.tenant.id, response.json<{ key: string }>().key)
 }
 
-/** The shop's newest event of a type, with what did not match its schema. */
+/** The shop's newest event of a type, with the parts that did not match its schema. */
 export async function newestEvent(
   shop: PlatformAutomation,
   event: string,

@@ -22,7 +22,7 @@ const TEMPLATE_LOCK = 5_047_193_288_112_003n
 
 /**
  * A migrated database of the test's own: a clone of a template that is built once for each state of the migration
- * files. It goes away with the test; what uses it must be closed by a later `t.teardown`, which runs earlier.
+ * files. It goes away with the test; its users must be closed by a later `t.teardown`, which runs earlier.
  *
  * @param directory migrations to build the template from
  */

@@ -58,13 +58,16 @@ export async function sendEvents(
 
 /** The clock that decides what is due: the machine's, until a test moves it on. */
 export class TestClock {
-  /** JavaScript's times end at the millisecond, Postgres' do not: what is due now must not be due in 0.3 ms. */
+  /**
+   * JavaScript's times end at the millisecond, Postgres' do not: a delivery that is due now must not be due in 0.3
+   * ms.
+   */
   #aheadMs = 1
   #heldAtMs: number | null = null
 
   readonly now = (): Date => new Date((this.#heldAtMs ?? Date.now()) + this.#aheadMs)
 
-  /** Stands still from now on but for `advance`: what is measured with it does not depend on how long a test takes. */
+  /** Stands still from now on but for `advance`: measurements with it do not depend on the time that a test takes. */
   hold(): this {
     this.#heldAtMs = Date.now()
     return this
@@ -121,7 +124,7 @@ export function laneOf(db: Kysely<DB>, pluginId: string) {
     .executeTakeFirstOrThrow()
 }
 
-/** How many of a plugin's deliveries have each status. */
+/** Counts a plugin's deliveries by status. */
 export async function statusesOf(db: Kysely<DB>, pluginId: string): Promise<Record<string, number>> {
   const rows = await db
     .selectFrom('deliveries')

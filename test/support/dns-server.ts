@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import type { AddressInfo } from 'node:net'
 
-/** What a name resolves to: dotted decimal and RFC 4291 mixed. 'silent' never answers. */
+/** The addresses of a name: dotted decimal and RFC 4291 mixed. 'silent' never answers. */
 export type DnsAnswer = readonly string[] | 'nxdomain' | 'silent'
 
 export interface DnsServer {

@@ -3,7 +3,7 @@ import { createServer as createTlsServer } from 'node:tls'
 import { gzipSync } from 'node:zlib'
 import { createAuthority, createCertificate } from './tls.ts'
 
-/** How a receiver misbehaves, or, for comparison, behaves. */
+/** The ways in which a receiver misbehaves, or, for comparison, behaves. */
 export type HostileKind =
   /** Answers 200 with body `ok` and keeps the connection. */
   | 'ok'
@@ -170,7 +170,7 @@ function createListener(kind: HostileKind, serve: (socket: Socket) => void): { s
   return { server, ca: authority.cert }
 }
 
-/** The length of the first complete request in what was read, or null. */
+/** The length of the first complete request in the input, or null. */
 function requestLength(text: string): number | null {
   const end = text.indexOf('\r\n\r\n')
   if (end === -1) return null
@@ -178,7 +178,7 @@ function requestLength(text: string): number | null {
   return text.length < length ? null : length
 }
 
-/** What happens to the nth request of a connection. Kinds that are not here are answered with 200. */
+/** The answer to the nth request of a connection. Kinds that are not here are answered with 200. */
 const ANSWERS: Partial<Record<HostileKind, (socket: Socket, nth: number) => void>> = {
   hang: () => undefined,
   no_content: (socket) => send(socket, 'HTTP/1.1 204 No Content\r\n\r\n'),

@@ -26,12 +26,12 @@ export function tableRows(markdown: string): string[][] {
     )
 }
 
-/** Where inline links lead. */
+/** Returns the targets of inline links. */
 export function linkTargets(markdown: string): string[] {
   return [...withoutCode(markdown).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)
 }
 
-/** What can be linked to: the headings, as GitHub makes anchors of them. */
+/** Returns the headings that can be linked to, as GitHub makes anchors of them. */
 export function anchors(markdown: string): Set<string> {
   const headings = [...withoutCode(markdown).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => heading)
   return new Set(

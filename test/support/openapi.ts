@@ -45,6 +45,11 @@ export function operationsOf(document: OpenApiDocument): NamedOperation[] {
   )
 }
 
+/** The query by which an answer that may last for minutes ends at once; empty for all others. */
+export function briefQuery({ operation }: NamedOperation): string {
+  return operation.parameters?.some(({ name }) => name === 'seconds') === true ? '?seconds=0' : ''
+}
+
 /** A valid body for the operation, as JSON text; undefined if it takes none. */
 export function sampleBody(document: OpenApiDocument, { operation }: NamedOperation): string | undefined {
   const content = operation.requestBody?.content['application/json']

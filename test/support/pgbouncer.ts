@@ -13,14 +13,14 @@ const PROGRAM = DIRECTORIES.map((directory) => join(directory, 'pgbouncer')).fin
 const NOBODY = 65_534
 const START_TIMEOUT_MS = 10_000
 
-/** Why tests that need PgBouncer are skipped; false: they run. In CI they always run, and fail without it. */
+/** The reason to skip tests that need PgBouncer; false: they run. In CI they always run, and fail without it. */
 export const skipWithoutPgbouncer: string | false =
   PROGRAM === undefined && process.env['CI'] !== 'true'
     ? 'there is no pgbouncer: apt-get install pgbouncer'
     : false
 
 /**
- * A PgBouncer in front of a database, with its own defaults but for the mode and what is said in `settings`. It ends with
+ * A PgBouncer in front of a database, with its own defaults but for the mode and the given `settings`. It ends with
  * the test.
  * @returns the URL of that database through it
  */

@@ -21,7 +21,7 @@ import {
   type StopMode,
 } from '#tools/embedded-postgres/postmaster.ts'
 
-/** Tests may lose everything when the machine crashes; a server that is killed still recovers. */
+/** Tests may lose everything when the machine crashes, and half a second when the server that they share does. */
 const TEST_SETTINGS = {
   fsync: 'off',
   synchronous_commit: 'off',
@@ -29,8 +29,10 @@ const TEST_SETTINGS = {
   shared_buffers: '128MB',
 }
 export const PRIVATE_PREFIX = 'bettercallsold-private-'
-/** What a server has that a test starts for itself. */
-export const TEST_SERVER_SETTINGS = { ...EMBEDDED_SETTINGS, ...TEST_SETTINGS }
+/**
+ * The settings of a server that a test starts for itself: it is killed, and must not forget what it has committed.
+ */
+export const PRIVATE_SERVER_SETTINGS = { ...EMBEDDED_SETTINGS, ...TEST_SETTINGS, synchronous_commit: 'on' }
 const USER_ID = process.geteuid?.() ?? 0
 
 /** One data folder for each user and checkout. It stays between the runs, the server does not. */
@@ -111,7 +113,7 @@ export async function startPrivatePostgres(t: Test): Promise<PrivatePostgres> {
   let running = false
   const start = async (): Promise<void> => {
     if (running) return
-    await startPostmaster(cluster, port, TEST_SERVER_SETTINGS)
+    await startPostmaster(cluster, port, PRIVATE_SERVER_SETTINGS)
     running = true
   }
   const stop = async (mode: StopMode = 'fast'): Promise<void> => {

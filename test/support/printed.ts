@@ -1,4 +1,4 @@
-/** What the platform's documents print, as test/platform-contract keeps it. */
+/** Parts of the platform's documents, as test/platform-contract keeps them. */
 import manifest from '#test/platform-contract/vectors/flow-design.manifest.json' with { type: 'json' }
 import flow from '#test/platform-contract/vectors/flow-design.flow.json' with { type: 'json' }
 import registerActions from '#test/platform-contract/vectors/overview.register-actions.json' with { type: 'json' }
@@ -7,7 +7,7 @@ import simpleFlow from '#test/platform-contract/vectors/simplified-architecture.
 /** flow-design.md §2A: a plugin's plugin.json. */
 export const PLUGIN_JSON = manifest
 
-/** flow-design.md §2B: what a plugin's /api/capabilities answers. */
+/** flow-design.md §2B: the answer of a plugin's /api/capabilities. */
 export const CAPABILITIES = {
   ...PLUGIN_JSON.capabilities,
   health: 'healthy',
@@ -20,5 +20,5 @@ export const FLOW = flow
 /** simplified-architecture.md, "Simple Flow Definition Example". */
 export const SIMPLE_FLOW = simpleFlow
 
-/** overview.md: what a plugin posts to register-actions. */
+/** overview.md: a plugin's body for register-actions. */
 export const REGISTER_ACTIONS = registerActions

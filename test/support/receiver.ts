@@ -15,7 +15,7 @@ export type Answer = (received: Received, response: ServerResponse) => void
 export interface Receiver {
   url: string
   received: Received[]
-  /** What the next requests are answered; 204 until it is called. */
+  /** Sets the answer to the next requests; 204 until it is called. */
   answer(answer: Answer | number): void
   /** Resolves once `count` requests have come; rejects after `timeoutMs`. */
   waitFor(count: number, timeoutMs?: number): Promise<Received[]>

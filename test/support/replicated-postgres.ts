@@ -7,7 +7,7 @@ import { openCluster } from '#tools/embedded-postgres/cluster.ts'
 import { connectionUrl, startPostmaster, stopPostmaster } from '#tools/embedded-postgres/postmaster.ts'
 import { eventually } from './deliveries.ts'
 import { freePort } from './free-port.ts'
-import { PRIVATE_PREFIX, TEST_SERVER_SETTINGS } from './postgres-server.ts'
+import { PRIVATE_PREFIX, PRIVATE_SERVER_SETTINGS } from './postgres-server.ts'
 
 /** A server with a standby that follows it asynchronously. */
 export interface ReplicatedPostgres {
@@ -26,7 +26,7 @@ export async function startReplicatedPostgres(t: Test): Promise<ReplicatedPostgr
   const url = connectionUrl(primary, port)
   const running = new Map<string, typeof primary>()
   const start = async (cluster: typeof primary, at: number): Promise<void> => {
-    await startPostmaster(cluster, at, { ...TEST_SERVER_SETTINGS, wal_level: 'replica' })
+    await startPostmaster(cluster, at, { ...PRIVATE_SERVER_SETTINGS, wal_level: 'replica' })
     running.set(cluster.directory, cluster)
   }
   const stop = async (cluster: typeof primary, mode: 'fast' | 'immediate'): Promise<void> => {
@@ -43,7 +43,7 @@ export async function startReplicatedPostgres(t: Test): Promise<ReplicatedPostgr
   const directory = join(standbyDir, 'postgres')
   await writeFile(join(directory, 'standby.signal'), '')
   await appendFile(join(directory, 'postgresql.auto.conf'), `primary_conninfo = '${url}'\n`)
-  // The copy is root's, who may not run a server: opening it gives it to whoever may.
+  // The copy is root's, who may not run a server: opening it gives it to the account that may.
   const standby = await openCluster(standbyDir, false)
   const standbyPort = await freePort()
   const standbyUrl = connectionUrl(standby, standbyPort)

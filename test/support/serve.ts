@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Test } from 'tap'
+import { CHILD_ENV } from './child-env.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const START_TIMEOUT_MS = 120_000
@@ -16,7 +17,7 @@ export interface LogLine {
 
 export interface Server {
   process: ChildProcess
-  /** Where it listens. Rejects when it ends before. */
+  /** Returns the URL at which it listens. Rejects when it ends before. */
   url(): Promise<string>
   /** Everything it wrote, as text. */
   output(): string
@@ -31,7 +32,7 @@ export async function serve(t: Test, env: Record<string, string>, dataDir?: stri
   const directory = dataDir ?? (await temporaryFolder(t))
   const child = spawn(process.execPath, [join(ROOT, 'src/server.ts')], {
     cwd: directory,
-    env: { PATH: process.env['PATH'], PORT: '0', DATA_DIR: directory, ...env },
+    env: { ...CHILD_ENV, PORT: '0', DATA_DIR: directory, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let text = ''

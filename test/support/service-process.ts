@@ -7,12 +7,13 @@ import type { Test } from 'tap'
 import { freePort } from './free-port.ts'
 import { TEST_PLATFORM_KEY } from './app.ts'
 import { eventually } from './deliveries.ts'
+import { CHILD_ENV } from './child-env.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const START_TIMEOUT_MS = 120_000
 const REQUEST_TIMEOUT_MS = 60_000
-const MAX_TRIES = 20
-const TRY_AGAIN_MS = 500
+export const MAX_TRIES = 20
+export const TRY_AGAIN_MS = 500
 
 /** One for all processes of a test file, so that they open each other's secrets. */
 export const TEST_MASTER_KEY = randomBytes(32).toString('base64')
@@ -26,7 +27,7 @@ export interface Exit {
 export interface ServiceProcess {
   readonly url: string
   readonly pid: number
-  /** What it logged, `warn` and worse, and whatever else it wrote. */
+  /** Its log, `warn` and worse, and its other output. */
   readonly log: string[]
   readonly exited: Promise<Exit>
   kill(signal: NodeJS.Signals): void
@@ -41,7 +42,7 @@ export interface ServiceOptions {
   env?: Record<string, string>
   /** For a process that takes another one's place. Default: a free one. */
   port?: number
-  /** How many files and sockets it may have open. Default: as many as this process. */
+  /** The number of files and sockets that it may have open. Default: as many as this process. */
   openFiles?: number
   /** The checkout to run. Default: this one. */
   root?: string
@@ -58,7 +59,7 @@ export async function startService(t: Test, options: ServiceOptions): Promise<Se
     // Not the checkout: a developer's .env is no part of a test.
     cwd: tmpdir(),
     env: {
-      PATH: process.env['PATH'],
+      ...CHILD_ENV,
       HOME: process.env['HOME'],
       DATABASE_URL: options.databaseUrl,
       HOST: '127.0.0.1',
@@ -124,6 +125,17 @@ export async function startService(t: Test, options: ServiceOptions): Promise<Se
   return service
 }
 
+let refusals = 0
+
+/** Returns the number of requests of this test file that were refused as overloaded; the report has it. */
+export function refusedRequests(): number {
+  return refusals
+}
+
+process.once('exit', () => {
+  if (refusals > 0) console.log(`# ${refusals} requests were refused as overloaded, and sent again`)
+})
+
 /**
  * Sends a request that is refused because the process is overloaded again, as callers are told to: on a machine that is
  * busy with other tests its event loop is late without any load of its own. Gives the last answer after some tries.
@@ -131,12 +143,14 @@ export async function startService(t: Test, options: ServiceOptions): Promise<Se
 export async function askAgain(ask: () => Promise<Response>): Promise<Response> {
   for (let tries = 1; ; tries++) {
     const response = await ask()
-    if (response.status !== 503 || tries === MAX_TRIES) return response
+    if (response.status !== 503) return response
     const { code } = (await response
       .clone()
       .json()
       .catch(() => ({}))) as { code?: string }
     if (code !== 'overloaded') return response
+    refusals++
+    if (tries === MAX_TRIES) return response
     await delay(TRY_AGAIN_MS)
   }
 }

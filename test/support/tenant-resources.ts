@@ -6,7 +6,7 @@ import type { MessageService } from '#modules/message/index.ts'
 import type { Tenant } from './app.ts'
 
 export interface Resource {
-  /** What stands in the path. */
+  /** The value in the path. */
   value: string
   /** Another value that nothing is called, of the same form and length. */
   unknown(): string
@@ -14,8 +14,6 @@ export interface Resource {
   named: boolean
   /** It belongs to a plugin, and is no business of the tenant's other plugins. */
   ofPlugin: boolean
-  /** It is the same for every tenant, and nobody's secret. */
-  shared?: boolean
 }
 
 /** By the path up to the parameter that names the resource. */
@@ -71,9 +69,18 @@ export async function createResources(
   const deliveries = await made<{ data: { id: string }[] }>(tenant.get('/api/plugins/events'))
   const delivery = deliveries.data[0]
   if (delivery === undefined) throw new Error('the event made no delivery')
+  const deliveryRetry = await made<{ id: string }>(tenant.post('/api/plugins/events/retry', { plugin: slug }))
   const key = await made<{ id: string }>(
     tenant.post('/api/keys', { name: mark, kind: 'tenant', role: 'editor' }),
   )
+  const person = await made<{ key: string }>(
+    tenant.post('/api/keys', { name: `person ${mark}`, kind: 'tenant', role: 'viewer' }),
+  )
+  await made(tenant.post('/api/session', { key: person.key }))
+  const sessions = await made<{ data: { id: string }[] }>(tenant.get('/api/sessions'))
+  const session = sessions.data[0]
+  if (session === undefined) throw new Error('the login left no session')
+  await made(tenant.post('/api/portal-sessions', { scope: 'plugin', plugin: slug, label: `label-${mark}` }))
   const replay = await made<{ id: string }>(tenant.post(`/api/plugins/${slug}/replays`, {}))
   const recovery = await made<{ id: string }>(
     tenant.post('/api/recoveries', { since: '2026-05-01T00:00:00Z' }),
@@ -117,6 +124,13 @@ export async function createResources(
       template: `Hello from ${mark}`,
     }),
   )
+  const template = await made<{ id: string }>(
+    tenant.post('/api/automation/templates', {
+      flow_id: flow.id,
+      title: `Template ${mark}`,
+      category: 'other',
+    }),
+  )
   // Whoever knows an inlet's URL may start its flow, so that only one that is off is like one that never was.
   const draft = await made<{ inlets: { url: string }[] }>(
     tenant.post('/api/automation/flows', {
@@ -149,6 +163,7 @@ export async function createResources(
       ofPlugin: true,
     },
     '/api/plugins/events/{id}': { ...minted(delivery.id), ofPlugin: true },
+    '/api/delivery-retries/{id}': { ...minted(deliveryRetry.id), ofPlugin: true },
     '/api/events/{id}': minted(event.id),
     '/api/event-types/{name}': {
       value: eventType,
@@ -193,6 +208,7 @@ export async function createResources(
     '/api/automation/bulk-changes/{id}': minted(bulkChange),
     '/api/automation/set-aside-events/{id}': minted(event.id),
     '/api/keys/{id}': minted(key.id),
+    '/api/sessions/{id}': minted(session.id),
     '/api/connections/{name}': {
       value: `connection-${mark}`,
       unknown: () => `connection-${randomName()}`,
@@ -208,13 +224,7 @@ export async function createResources(
     '/api/replays/{id}': { ...minted(replay.id), ofPlugin: true },
     '/api/recoveries/{id}': minted(recovery.id),
     '/api/erasures/{id}': minted(erasure.id),
-    '/api/automation/templates/{id}': {
-      value: 'abandoned_cart',
-      unknown: () => `template_${randomName()}`,
-      named: false,
-      ofPlugin: false,
-      shared: true,
-    },
+    '/api/automation/templates/{id}': minted(template.id),
     '/api/actions/{invocation_id}': { ...minted(invocation.invocation_id), ofPlugin: true },
   }
 }

@@ -10,9 +10,9 @@ export interface ServerAccount {
   readonly name: string
   /** null: the account of this process, so that files need no new owner. */
   readonly ids: { readonly uid: number; readonly gid: number } | null
-  /** What was needed to reach folders that the account itself may not enter; null: nothing. */
+  /** The capability that it took to reach folders that the account itself may not enter; null: none. */
   readonly capability: Capability | null
-  /** Resolves with the program's standard output; rejects with what it printed when it fails. */
+  /** Resolves with the program's standard output; rejects with its output when it fails. */
   run(command: string, args: readonly string[]): Promise<string>
 }
 

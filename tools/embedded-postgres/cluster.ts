@@ -5,7 +5,7 @@ import { findServerAccount, type ServerAccount } from './account.ts'
 import { resolvePostgresBinaries, type PostgresBinaries } from './binaries.ts'
 import { isAlive } from './alive.ts'
 
-/** A database cluster on disk, with what it takes to run it. */
+/** A database cluster on disk, with all that it takes to run it. */
 export interface Cluster {
   readonly directory: string
   readonly binaries: PostgresBinaries
@@ -68,14 +68,14 @@ async function createCluster(
     await rename(password, join(data, PASSWORD_FILE))
     await rename(data, directory)
   } catch (error) {
-    // When the other process was faster, its cluster is the one.
+    // The other process may have been faster: then its cluster is the one.
     if (!(await isDirectory(directory))) throw error
   } finally {
     await rm(staging, { recursive: true, force: true })
   }
 }
 
-/** What a process left that died while it built a cluster. */
+/** Removes the folders of processes that died while they built a cluster. */
 async function removeAbandonedStaging(dataDir: string): Promise<void> {
   for (const name of await readdir(dataDir)) {
     if (!name.startsWith(STAGING_PREFIX)) continue

@@ -99,7 +99,7 @@ async function startOrAdopt(
       const url = connectionUrl(cluster, postmaster.port)
       const presence = await joinServer(url)
       if (presence) return { url, presence, adopted }
-      // Somebody is stopping it just now; whoever starts it again comes after us or is us.
+      // Another process is stopping it just now; the next start comes after that, by us or by another one.
       adopted = true
       await delay(POLL_MS)
     } else {

@@ -2,10 +2,10 @@ import { Socket } from 'node:net'
 import pg from 'pg'
 
 /**
- * Who uses the server is known to the server itself: every process holds a shared advisory lock in a session of
- * its own for as long as it lives. A killed process loses its session and so its share. Whoever leaves gives up
- * its share and asks for the whole lock: the one that gets it was the last, and while it holds the lock nobody
- * can join a server that is about to stop.
+ * Lets the server itself know who uses it: every process holds a shared advisory lock in a session of its own for as
+ * long as it lives. A killed process loses its session and so its share. A process that leaves gives up its share and
+ * asks for the whole lock: the one that gets it was the last, and while it holds the lock nobody can join a server
+ * that is about to stop.
  */
 const PRESENCE_LOCK = 5_047_193_288_112_001n
 const RECONNECT_MS = 200

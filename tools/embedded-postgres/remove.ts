@@ -5,7 +5,7 @@ import { isDirectory, openCluster, PASSWORD_FILE } from './cluster.ts'
 import { connectionUrl, findPostmaster, stopPostmaster } from './postmaster.ts'
 import { joinServer } from './presence.ts'
 
-/** `foreign`: what is there is not an embedded database of this service. */
+/** `foreign`: the folder is not an embedded database of this service. */
 export type Removal = 'removed' | 'absent' | 'in use' | 'foreign'
 
 /** A server that starts or stops gets so long to be one or the other. */

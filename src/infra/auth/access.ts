@@ -2,19 +2,19 @@ import type { TenantRole } from '#db/schema.ts'
 import type { Scope } from './scopes.ts'
 
 /**
- * What a route asks of its caller. A tenant key needs at least the role; platform keys may do all of it.
- * `plugin` lets in the keys of plugins that have the scope: with a `:slug` in the path only for that plugin, else the
- * handler narrows by `request.actor.pluginId`. `tenant: 'optional'` is for routes that also work above all tenants, by
- * `request.tenantScope`.
+ * The rights that a route asks of its caller. A tenant key needs at least the role; platform keys may do all of it.
+ * `plugin` lets in the keys of plugins that have the scope, or of any plugin: with a `:slug` in the path only for
+ * that plugin, else the handler narrows by `request.actor.pluginId`. `tenant: 'optional'` is for routes that also
+ * work above all tenants, by `request.tenantScope`.
  */
 export interface Access {
   role: 'public' | TenantRole | 'platform'
-  plugin?: Scope
+  plugin?: Scope | 'any'
   tenant?: 'optional'
 }
 
 /**
- * Who may call what, by the operation's id, module by module. Routes that are none of ours, as those of a page, say it by
+ * The rights of each operation, by its id, module by module. Other routes, as those of a page, state theirs by
  * `openTo`.
  */
 const ACCESS: Readonly<Record<string, Access>> = {
@@ -22,6 +22,7 @@ const ACCESS: Readonly<Record<string, Access>> = {
   listAuditLog: { role: 'admin', tenant: 'optional' },
   // automation
   changeAutomation: { role: 'editor' },
+  continueAutomation: { role: 'editor' },
   createAutomation: { role: 'editor' },
   deleteAutomation: { role: 'editor' },
   getAutomation: { role: 'viewer' },
@@ -105,10 +106,15 @@ const ACCESS: Readonly<Record<string, Access>> = {
   testFlow: { role: 'editor' },
   validateFlow: { role: 'viewer' },
   // flow-template
+  changeFlowTemplate: { role: 'editor' },
+  createFlowTemplate: { role: 'editor' },
+  deleteFlowTemplate: { role: 'editor' },
   getFlowTemplate: { role: 'viewer' },
   installFlowTemplate: { role: 'editor' },
   listFlowTemplates: { role: 'viewer' },
   // flow-trigger
+  allowHooks: { role: 'public' },
+  answerHookChallenge: { role: 'public' },
   previewSchedule: { role: 'viewer' },
   receiveHook: { role: 'public' },
   rotateInlet: { role: 'editor' },
@@ -117,9 +123,14 @@ const ACCESS: Readonly<Record<string, Access>> = {
   getKey: { role: 'admin', tenant: 'optional' },
   listKeys: { role: 'admin', tenant: 'optional' },
   revokeKey: { role: 'admin', tenant: 'optional' },
+  // live
+  streamChanges: { role: 'viewer', plugin: 'self:read' },
   // message
   getMessage: { role: 'viewer' },
   listMessages: { role: 'viewer' },
+  // operation
+  getOperation: { role: 'platform' },
+  listTenants: { role: 'platform' },
   // platform
   getPlatformSettings: { role: 'admin' },
   setPlatformSettings: { role: 'platform' },
@@ -135,9 +146,14 @@ const ACCESS: Readonly<Record<string, Access>> = {
   rotateSecret: { role: 'admin', plugin: 'self:manage' },
   testPlugin: { role: 'editor', plugin: 'self:manage' },
   testSubscriptions: { role: 'viewer', plugin: 'self:read' },
+  // portal
+  createPortalSession: { role: 'admin' },
+  listPortalSessions: { role: 'admin' },
+  revokePortalSessions: { role: 'admin' },
   // registry
   chooseActionOwner: { role: 'admin' },
   listActions: { role: 'viewer', plugin: 'self:read' },
+  getPluginUsage: { role: 'viewer', plugin: 'self:read' },
   listPluginActions: { role: 'viewer', plugin: 'self:read' },
   registerActions: { role: 'editor', plugin: 'actions:offer' },
   // replay
@@ -150,6 +166,20 @@ const ACCESS: Readonly<Record<string, Access>> = {
   listRecoveredPlugins: { role: 'viewer', tenant: 'optional' },
   listRecoveries: { role: 'viewer', tenant: 'optional' },
   listReplays: { role: 'viewer', plugin: 'self:read' },
+  // search
+  search: { role: 'viewer', plugin: 'self:read' },
+  // session
+  createSession: { role: 'public' },
+  endSession: { role: 'public' },
+  getSession: { role: 'viewer', plugin: 'any', tenant: 'optional' },
+  listSessions: { role: 'admin', tenant: 'optional' },
+  revokeSession: { role: 'admin', tenant: 'optional' },
+  // stats
+  getActionStats: { role: 'viewer' },
+  getDeliveryStats: { role: 'viewer', plugin: 'self:read' },
+  getExecutionStats: { role: 'viewer' },
+  getOverview: { role: 'viewer' },
+  getPluginStats: { role: 'viewer', plugin: 'self:read' },
   // tenant
   changeTenant: { role: 'admin' },
   getTenant: { role: 'viewer' },
@@ -161,9 +191,13 @@ const ACCESS: Readonly<Record<string, Access>> = {
   listVariables: { role: 'viewer' },
   setVariable: { role: 'editor' },
   // webhook-delivery
+  cancelDeliveryRetry: { role: 'editor', plugin: 'self:manage' },
   getDelivery: { role: 'viewer', plugin: 'self:read' },
+  getDeliveryRetry: { role: 'viewer', plugin: 'self:read' },
   listDeliveries: { role: 'viewer', plugin: 'self:read' },
+  listDeliveryRetries: { role: 'viewer', plugin: 'self:read' },
   processDeliveries: { role: 'editor' },
+  retryDeliveries: { role: 'editor', plugin: 'self:manage' },
   retryDelivery: { role: 'editor', plugin: 'self:manage' },
 }
 

@@ -2,7 +2,8 @@ import { timingSafeEqual } from 'node:crypto'
 import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'
-import { bearerKey, hashApiKey } from '#lib/secrets/api-key.ts'
+import { API_KEY_PREFIX, bearerKey, hashApiKey } from '#lib/secrets/api-key.ts'
+import { bearerToken, hashToken, isToken } from '#lib/secrets/session-token.ts'
 import { isUuid } from '#lib/ids.ts'
 import { defineProblem, isProblem, type Problem } from '#lib/api/problem.ts'
 import { type Access, accessOf } from './access.ts'
@@ -11,16 +12,24 @@ import { hasScope } from './scopes.ts'
 import { RateWindow } from '#lib/async/rate-window.ts'
 import { KeyCache } from './key-cache.ts'
 import { rateLimited } from '#infra/http/problems.ts'
-import { type OpenMode, openTenant, refuseWebPages, untrustedOrigin } from '#infra/http/open-mode.ts'
+import {
+  type OpenMode,
+  openTenant,
+  refuseWebPages,
+  untrustedHost,
+  untrustedOrigin,
+} from '#infra/http/open-mode.ts'
 import { findKey, insertTenant, type KnownKey } from './repository.ts'
+import { crossSite, readSessionCookie, refuseForeignPage } from './session-cookie.ts'
+import { findSession, type SessionGround } from './session-repository.ts'
 
 export { SYSTEM_ACTOR, type Actor } from './actor.ts'
 
-const unauthenticated = defineProblem(
+export const unauthenticated = defineProblem(
   'unauthenticated',
   401,
   'A key is needed',
-  'Send a live key as "Authorization: Bearer bcs_…".',
+  'Send a live key as "Authorization: Bearer bcs_…", or log a browser in by POST /api/session.',
 )
 export const forbidden = defineProblem(
   'forbidden',
@@ -28,7 +37,7 @@ export const forbidden = defineProblem(
   'This key may not do that',
   'Use a key of the kind or role that the route asks for.',
 )
-const tenantMismatch = defineProblem(
+export const tenantMismatch = defineProblem(
   'tenant_mismatch',
   403,
   'The request names another tenant',
@@ -47,17 +56,36 @@ export const AUTH_PROBLEMS = [
   unauthenticated,
   forbidden,
   untrustedOrigin,
+  untrustedHost,
+  crossSite,
   tenantMismatch,
   tenantRequired,
 ] as const
+
+/** The page on which people log in: a member of the problem for a request without a key or session. */
+const LOGIN = { login: '/console/login' }
+
+/** Finds whom a key or a session's token stands for, for logging in and out. */
+export interface Identity {
+  /** The live key of this text, as it is sent; null: none. */
+  key(text: string): Promise<KnownKey | null>
+  /** The live session that the request comes by, cookie or bearer; null: none. */
+  session(request: FastifyRequest): Promise<KnownKey | null>
+  /** Tells whether requests of this caller may name the tenant. */
+  mayChooseTenant(actor: Actor): boolean
+  readonly ground: SessionGround
+}
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: Access
   }
   interface FastifySchema {
-    /** Of an operation in the OpenAPI document: who may call it. */
+    /** The callers of an operation in the OpenAPI document. */
     'x-access'?: Pick<Access, 'role' | 'plugin'>
+  }
+  interface FastifyInstance {
+    identity: Identity
   }
   interface FastifyRequest {
     actor: Actor
@@ -71,8 +99,8 @@ declare module 'fastify' {
 }
 
 /**
- * Opens the routes that this scope registers from now on, and that do not say themselves who may call them. For what
- * others wrote: a page, static files.
+ * Opens the routes that this scope registers from now on, and that do not say themselves who may call them. For
+ * routes that others wrote: a page, static files.
  */
 export function openTo(scope: Pick<FastifyInstance, 'addHook'>, role: Access['role']): void {
   scope.addHook('onRoute', (route) => {
@@ -95,19 +123,25 @@ export interface AuthOptions {
   /** No key configured and a loopback host: requests need no key. Null: they do. */
   open: OpenMode | null
   platformKey: string | null
+  /** The URL at which browsers reach the service, if it is not the one in their requests. */
+  publicUrl?: string | null
   /** Failed requests an address may send in a minute, for tests. */
   failuresPerAddress?: number
 }
 
 export default fp(
   async (app, options: AuthOptions) => {
-    const cache = new KeyCache<KnownKey>({
+    const remembering = {
       ttlMs: KEY_CACHE_MS,
       maxEntries: KEY_CACHE_MAX,
       // It ends with its plugin, and its scopes count, from the next request on, everywhere.
-      keeps: ({ actor }) => actor.kind !== 'plugin',
-    })
+      keeps: ({ actor }: KnownKey) => actor.pluginId === null,
+    }
+    const cache = new KeyCache<KnownKey>(remembering)
+    const sessions = new KeyCache<KnownKey>(remembering)
+    const publicUrl = options.publicUrl ?? null
     const platformHash = options.platformKey === null ? null : hashApiKey(options.platformKey)
+    const ground: SessionGround = { platformKeyHash: platformHash, isOpen: options.open !== null }
     const knownTenants = new LRUCache<string, true>({ max: TENANT_CACHE_MAX })
     /** Keys that were live when they were last looked up: an address that others fail from does not shut them out. */
     const proven = new LRUCache<string, true>({ max: KEY_CACHE_MAX })
@@ -116,7 +150,35 @@ export default fp(
       windowMs: FAILURES_WINDOW_MS,
       maxKeys: ADDRESSES_MAX,
     })
-    app.signals.subscribe('key_changed', () => cache.clear())
+    app.signals.subscribe('key_changed', () => {
+      cache.clear()
+      sessions.clear()
+    })
+    app.signals.subscribe('session_changed', () => sessions.clear())
+    app.decorate('identity', {
+      async key(text) {
+        const hash = hashApiKey(text)
+        if (isPlatformKey(hash)) {
+          return { actor: { ...SYSTEM_ACTOR, kind: 'platform' }, expiresAt: Number.POSITIVE_INFINITY }
+        }
+        return text.startsWith(API_KEY_PREFIX) ? findKey(app, hash) : null
+      },
+      async session(request) {
+        const { authorization } = request.headers
+        const token = authorization === undefined ? readSessionCookie(request) : bearerToken(authorization)
+        if (token === null || (authorization === undefined && !isToken(token))) return null
+        refuseGuessing(request)
+        const found = await findSession(app, hashToken(token), ground)
+        if (found === null) failures.take(request.ip)
+        return found
+      },
+      mayChooseTenant({ kind, tenantId }) {
+        if (kind !== 'open') return tenantId === null
+        const tenants = options.open?.tenants ?? []
+        return tenants === 'any' || tenants.length > 0
+      },
+      ground,
+    } satisfies Identity)
 
     app.addHook('onRoute', (route) => {
       const access = accessOf(route.schema?.operationId) ?? route.config?.access
@@ -142,8 +204,8 @@ export default fp(
       return tenantOf(this, bodyTenantId)
     })
 
-    // Before the body is read: who has no key does not get to send us megabytes. A key that is remembered is looked up
-    // without a promise: at thousands of requests a second that is what authentication costs.
+    // Before the body is read: a caller without a key does not get to send us megabytes. A key that is remembered is
+    // looked up without a promise: at thousands of requests a second the promise is the cost of authentication.
     app.addHook('onRequest', (request, _reply, done) => {
       const access = request.routeOptions.config.access
       if (request.is404 || access?.role === 'public') {
@@ -165,9 +227,8 @@ export default fp(
     })
     app.addHook('preHandler', (request, _reply, done) => {
       const { actor } = request as { actor: Actor | null }
-      const reads = request.method === 'GET' || request.method === 'HEAD'
       const unknown =
-        reads || request.is404 || actor?.tenantId !== null ? undefined : unknownTenantOf(request)
+        isRead(request) || request.is404 || actor?.tenantId !== null ? undefined : unknownTenantOf(request)
       if (unknown === undefined) done()
       else ensureTenant(unknown).then(() => done(), done)
     })
@@ -192,26 +253,28 @@ export default fp(
       throw rateLimited(undefined, { headers: { 'retry-after': String(waitSeconds) } })
     }
 
+    function isPlatformKey(hash: Buffer): boolean {
+      return platformHash !== null && timingSafeEqual(hash, platformHash)
+    }
+
     function identify(request: FastifyRequest): Actor | Promise<Actor> {
       const requestId = request.id
       const header = request.headers.authorization
       if (header === undefined) {
-        if (options.open !== null) {
-          refuseWebPages(request, options.open)
-          return { ...SYSTEM_ACTOR, kind: 'open', requestId }
-        }
-        refuseGuessing(request)
-        throw unauthenticated(undefined, { headers: { 'www-authenticate': 'Bearer' } })
+        const token = readSessionCookie(request)
+        return token === null || isReadFromAnotherSite(request)
+          ? identifyNobody(request)
+          : identifyCookie(request, token)
       }
+      const token = bearerToken(header)
+      if (token !== null) return identifySession(request, token, invalidToken)
       const key = bearerKey(header)
       if (key === null) {
         refuseGuessing(request)
         throw invalidToken()
       }
       const hash = hashApiKey(key)
-      if (platformHash !== null && timingSafeEqual(hash, platformHash)) {
-        return { ...SYSTEM_ACTOR, kind: 'platform', requestId }
-      }
+      if (isPlatformKey(hash)) return { ...SYSTEM_ACTOR, kind: 'platform', requestId }
       const name = hash.toString('base64')
       const known = cache.known(name)
       if (known != null) return actorOf(known, requestId)
@@ -225,23 +288,90 @@ export default fp(
         })
     }
 
+    /** Sends neither a key nor a session. */
+    function identifyNobody(request: FastifyRequest): Actor {
+      if (options.open !== null) {
+        refuseWebPages(request, options.open)
+        return { ...SYSTEM_ACTOR, kind: 'open', requestId: request.id }
+      }
+      refuseGuessing(request)
+      throw unauthenticated(undefined, { headers: { 'www-authenticate': 'Bearer' }, extensions: LOGIN })
+    }
+
+    /**
+     * Identifies by a cookie. Where no key is needed, a cookie that is not known is ignored: it may be another
+     * service's on this machine.
+     */
+    function identifyCookie(request: FastifyRequest, token: string): Actor | Promise<Actor> {
+      if (options.open === null) {
+        if (!isRead(request)) refuseForeignPage(request, publicUrl)
+        return identifyToken(request, token, sessionEnded)
+      }
+      const checked = (actor: Actor): Actor => {
+        if (!isRead(request)) refuseForeignPage(request, publicUrl)
+        return actor
+      }
+      const orNobody = (error: unknown): Actor => {
+        if (isProblem(error, unauthenticated)) return identifyNobody(request)
+        throw error
+      }
+      return Promise.resolve()
+        .then(() => identifyToken(request, token, sessionEnded))
+        .then(checked, orNobody)
+    }
+
+    /** The token of a bearer is none of a cookie's. */
+    function identifyToken(
+      request: FastifyRequest,
+      token: string,
+      ended: () => Problem,
+    ): Actor | Promise<Actor> {
+      if (isToken(token)) return identifySession(request, token, ended)
+      refuseGuessing(request)
+      throw ended()
+    }
+
+    function identifySession(
+      request: FastifyRequest,
+      token: string,
+      ended: () => Problem,
+    ): Actor | Promise<Actor> {
+      const hash = hashToken(token)
+      const name = hash.toString('base64')
+      const known = sessions.known(name)
+      if (known != null) return actorOf(known, request.id, ended)
+      if (!proven.has(name)) refuseGuessing(request)
+      if (known === null) throw ended()
+      return sessions
+        .get(name, () => findSession(app, hash, ground))
+        .then((found) => {
+          remember(name, found !== null)
+          return actorOf(found, request.id, ended)
+        })
+    }
+
     function remember(name: string, isLive: boolean): void {
       if (isLive) proven.set(name, true)
       else proven.delete(name)
     }
 
-    function scopeOf({ actor, headers }: FastifyRequest): string | null {
+    /** The tenant that the caller is bound to, or names by its header. */
+    function namedScope({ actor, headers }: FastifyRequest): string | null {
       const named = headers['x-tenant-id'] as string | undefined
       if (actor.kind === 'open' && options.open !== null) return openTenant(named, options.open)
       return actor.tenantId ?? named?.toLowerCase() ?? null
     }
 
+    function scopeOf(request: FastifyRequest): string | null {
+      return namedScope(request) ?? request.actor.session?.chosenTenantId ?? null
+    }
+
     function tenantOf(request: FastifyRequest, bodyTenantId: string | undefined): string {
-      const scope = scopeOf(request)
+      const named = namedScope(request)
       const asked = bodyTenantId?.toLowerCase()
-      if (scope !== null && asked !== undefined && asked !== scope) throw tenantMismatch()
-      const tenantId = scope ?? asked
-      if (tenantId === undefined) throw tenantRequired()
+      if (named !== null && asked !== undefined && asked !== named) throw tenantMismatch()
+      const tenantId = named ?? asked ?? scopeOf(request)
+      if (tenantId === null) throw tenantRequired()
       return tenantId
     }
 
@@ -271,10 +401,27 @@ function admit(request: FastifyRequest, access: Access, actor: Actor): void {
   authorise(request, access)
 }
 
-/** @throws `unauthenticated` for a key that is not there, or not any more */
-function actorOf(key: KnownKey | null, requestId: string): Actor {
-  if (key === null || key.expiresAt <= performance.now()) throw invalidToken()
+/** @throws `unauthenticated` for a key or session that is not there, or not any more */
+function actorOf(key: KnownKey | null, requestId: string, ended: () => Problem = invalidToken): Actor {
+  if (key === null || key.expiresAt <= performance.now()) throw ended()
   return { ...key.actor, requestId }
+}
+
+function isRead({ method }: FastifyRequest): boolean {
+  return method === 'GET' || method === 'HEAD'
+}
+
+/** SameSite keeps the cookie at home already, in browsers that know it. */
+function isReadFromAnotherSite(request: FastifyRequest): boolean {
+  return isRead(request) && request.headers['sec-fetch-site'] === 'cross-site'
+}
+
+/** Leaves the cookie alone: this answer may come after one that has set its successor. */
+function sessionEnded(): Problem {
+  return unauthenticated('The session has ended: log in again.', {
+    headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
+    extensions: LOGIN,
+  })
 }
 
 /** One answer for malformed, unknown, expired and revoked keys: it tells nobody which of them it was. */
@@ -292,9 +439,9 @@ function checkNamedTenant({ actor, headers }: FastifyRequest): void {
 
 function authorise(request: FastifyRequest, access: Access): void {
   const { actor } = request
-  if (actor.kind === 'plugin') {
+  if (actor.pluginId !== null) {
     if (access.plugin === undefined) throw forbidden()
-    if (!hasScope(actor.scopes ?? [], access.plugin)) {
+    if (access.plugin !== 'any' && !hasScope(actor.scopes ?? [], access.plugin)) {
       throw forbidden(
         `The plugin's scopes do not have "${access.plugin}": GET /api/plugins/{slug} shows them, and the shop changes them by PATCH.`,
       )

@@ -1,17 +1,17 @@
 import { LRUCache } from 'lru-cache'
 
 interface KeyCacheOptions<T> {
-  /** How long an answer stands: the longest that a revoked key outlives a lost signal. */
+  /** The time for which an answer stands: the longest that a revoked key outlives a lost signal. */
   ttlMs: number
   /** Of live keys, and of unknown ones beside them. */
   maxEntries: number
-  /** Whether the key may be remembered: one that may not is looked up for every request. Default: any may. */
+  /** Tells whether the key may be remembered: one that may not is looked up for every request. Default: any may. */
   keeps?: (key: T) => boolean
 }
 
 /**
- * What is known of keys by their hash. Unknown keys stand in a map of their own: whoever sends invented ones
- * fills that, and never drives out a key that lives. An answer stands for a fixed time, however often it is used.
+ * Keeps answers about keys by their hash. Unknown keys stand in a map of their own: a caller that sends invented ones
+ * fills that, and never drives out a live key. An answer stands for a fixed time, however often it is used.
  */
 export class KeyCache<T extends object> {
   readonly #live: LRUCache<string, { key: T; until: number }>
@@ -75,7 +75,7 @@ export class KeyCache<T extends object> {
       this.#unkept.set(hash, true)
       return key
     }
-    // Cleared since: what was read may be older than the change that cleared.
+    // Cleared since: the answer may be older than the change that cleared.
     if (generation !== this.#generation) return key
     const until = performance.now() + this.#options.ttlMs
     this.#live.delete(hash)

@@ -41,12 +41,13 @@ export async function findKey(app: FastifyInstance, hash: Buffer): Promise<Known
       pluginId: row.plugin_id,
       pluginSlug: row.slug,
       scopes: row.kind === 'plugin' ? (row.scopes ?? DEFAULT_SCOPES) : null,
+      session: null,
     },
     expiresAt: row.seconds_left === null ? Infinity : performance.now() + row.seconds_left * 1_000,
   }
 }
 
-/** Which of these keys are live, for what was begun with one and lasts. */
+/** Returns those of these keys that are live, for work that was begun with one and lasts. */
 export async function selectLiveKeys(db: Kysely<DB>, ids: readonly string[]): Promise<Set<string>> {
   const rows = await db
     .selectFrom('api_keys')

@@ -1,6 +1,6 @@
 import { isEventPattern, matchesPattern } from '#lib/event-pattern.ts'
 
-/** What a plugin's own keys may be allowed, by the word before any argument. */
+/** The scopes that a plugin's own keys may have, by the word before any argument. */
 export const SCOPES = {
   'self:read': 'its own settings, health, actions, capabilities, deliveries and replays, and event types',
   'self:manage':
@@ -14,7 +14,7 @@ export const SCOPES = {
 
 export type Scope = keyof typeof SCOPES
 
-/** Scopes that say of what, as `events:read:order.*`. */
+/** Scopes with an argument, as `events:read:order.*`. */
 export const WITH_ARGUMENT: ReadonlySet<string> = new Set<Scope>(['events:read', 'actions:call'])
 
 export const DEFAULT_SCOPES: readonly string[] = [
@@ -25,9 +25,17 @@ export const DEFAULT_SCOPES: readonly string[] = [
   'actions:offer',
 ]
 
+/** Scopes by which nothing is changed. */
+const READING: ReadonlySet<string> = new Set<Scope>(['self:read', 'events:read', 'flows:read'])
+
+/** Those of the scopes by which nothing is changed. */
+export function readingScopes(scopes: readonly string[]): string[] {
+  return scopes.filter((each) => READING.has(split(each)[0]))
+}
+
 const ACTION_NAME = /^(?:\*|[a-z][a-z0-9_]*(?:[.-][a-z0-9_]+)*)$/
 
-/** Why a text is no scope; null: it is one. */
+/** Returns the reason why a text is no scope; null: it is one. */
 export function scopeFault(text: string): string | null {
   const [scope, argument] = split(text)
   if (!Object.hasOwn(SCOPES, scope)) return `must be one of ${Object.keys(SCOPES).join(', ')}`
@@ -39,17 +47,17 @@ export function scopeFault(text: string): string | null {
   return ACTION_NAME.test(argument) ? null : 'must name an action or * behind "actions:call:"'
 }
 
-/** Whether the scopes have it at all, of whatever. */
+/** Tells whether the scopes have this one, with any argument. */
 export function hasScope(scopes: readonly string[], scope: Scope): boolean {
   return scopes.some((each) => split(each)[0] === scope)
 }
 
-/** Whether the scopes let the action be called, as it is named by the caller. */
+/** Tells whether the scopes let the action be called, by the name that the caller gives. */
 export function mayCall(scopes: readonly string[], actionType: string): boolean {
   return argumentsOf(scopes, 'actions:call').some((name) => name === '*' || name === actionType)
 }
 
-/** Whether all that a subscription's pattern takes may be read. */
+/** Tells whether all events that a subscription's pattern takes may be read. */
 export function mayRead(scopes: readonly string[], pattern: string): boolean {
   return argumentsOf(scopes, 'events:read').some(
     (allowed) =>

@@ -70,7 +70,7 @@ function invalid(entry: string, why: string, cause?: unknown): Error {
 
 /** Decides about addresses: public ones, and those that a rule names. */
 export interface AddressPolicy {
-  /** A rule names the host itself, so that whatever it resolves to is meant. */
+  /** A rule names the host itself, so all addresses that it resolves to are meant. */
   allowsHost(host: string, port: number): boolean
   allowsAddress(address: string, port: number): boolean
   /** A rule names the address, or the network that it is in. */

@@ -5,7 +5,7 @@ import type { AddressPolicy } from './allow.ts'
 import { connectError, EgressError, tlsError } from './errors.ts'
 import type { NameResolver } from './resolve.ts'
 import type { OwnPolicy } from './own.ts'
-import { exceptionFor, OWN_ADDRESS, type Target } from './target.ts'
+import { exceptionFor, OWN_ADDRESS, type RequestTarget } from './target.ts'
 
 /** Of a name with many addresses, how many are tried. */
 const ADDRESSES_TRIED = 4
@@ -19,12 +19,12 @@ export interface Connector {
    * A socket, with TLS where the target asks for it, to an address that was checked.
    * @throws {EgressError} dns_error, blocked, connect_refused, connect_timeout, reset or tls_error
    */
-  open: (target: Target, signal: AbortSignal) => Promise<Socket>
+  open: (target: RequestTarget, signal: AbortSignal) => Promise<Socket>
   /**
    * Every address of a target, none of them forbidden.
    * @throws {EgressError} dns_error or blocked
    */
-  addressesOf(target: Target): Promise<readonly string[]>
+  addressesOf(target: RequestTarget): Promise<readonly string[]>
 }
 
 export function createConnector(
@@ -33,7 +33,7 @@ export function createConnector(
   own: OwnPolicy,
   secureContext: SecureContext,
 ): Connector {
-  const addressesOf = async (target: Target): Promise<readonly string[]> => {
+  const addressesOf = async (target: RequestTarget): Promise<readonly string[]> => {
     const addresses = target.literal ? [target.host] : await resolver.resolve(target.host)
     if (addresses.some((address) => own.isOwnAddress(address, target.port))) {
       throw new EgressError('blocked', OWN_ADDRESS)
@@ -49,7 +49,7 @@ export function createConnector(
       `${target.host} resolves to an address that is not public. ${exceptionFor(target)}`,
     )
   }
-  const isAllowed = (target: Target, address: string): boolean =>
+  const isAllowed = (target: RequestTarget, address: string): boolean =>
     policy.allowsHost(target.host, target.port) || policy.allowsAddress(address, target.port)
 
   return {
@@ -131,7 +131,7 @@ function connectTo(
 
 function startTls(
   socket: Socket,
-  { host, literal }: Target,
+  { host, literal }: RequestTarget,
   secureContext: SecureContext,
   signal: AbortSignal,
 ): Promise<Socket> {

@@ -1,4 +1,4 @@
-/** How late a deadline may be noticed. One sweep for all is cheaper than a timer for each request. */
+/** The delay with which a deadline may be noticed. One sweep for all is cheaper than a timer for each request. */
 const SWEEP_MS = 50
 
 export interface Expiring {

@@ -1,6 +1,6 @@
 import type { ErrorClass } from '#db/schema.ts'
 
-/** What can go wrong with a request that goes out, in the order in which it does. */
+/** The kinds of failure of an outgoing request, in the order in which they can occur. */
 export const EGRESS_ERROR_CLASSES = [
   'dns_error',
   'blocked',

@@ -30,7 +30,7 @@ const UNSENDABLE = new Set([
   'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
 ])
 
-/** What went wrong before there was a connection. */
+/** Names an error that came before there was a connection. */
 export function connectError(cause: unknown): EgressError {
   if (cause instanceof EgressError) return cause
   const code = codeOf(cause)
@@ -44,7 +44,7 @@ export function connectError(cause: unknown): EgressError {
   return new EgressError('connect_refused', `The host could not be reached (${code})`, { cause })
 }
 
-/** What went wrong between the TCP connection and the end of the TLS handshake. */
+/** Names an error between the TCP connection and the end of the TLS handshake. */
 export function tlsError(cause: unknown): EgressError {
   if (cause instanceof EgressError || isClosedByPeer(cause)) return connectError(cause)
   const code = codeOf(cause)
@@ -55,7 +55,7 @@ export function tlsError(cause: unknown): EgressError {
   return new EgressError('tls_error', detail, { cause })
 }
 
-/** What went wrong on an established connection, in undici's, llhttp's and the socket's terms. */
+/** Names an error on an established connection, in undici's, llhttp's and the socket's terms. */
 export function exchangeError(cause: unknown): EgressError {
   if (cause instanceof EgressError) return cause
   const code = codeOf(cause)
@@ -87,7 +87,7 @@ export function exchangeError(cause: unknown): EgressError {
   return new EgressError('protocol_error', 'The response is not valid HTTP/1.1', { cause })
 }
 
-/** Whether the peer ended the connection, as opposed to answering something wrong. */
+/** Tells whether the peer ended the connection, as opposed to answering something wrong. */
 export function isClosedByPeer(error: unknown): boolean {
   const code = codeOf(error)
   if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED') return true

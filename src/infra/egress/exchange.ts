@@ -1,8 +1,8 @@
 import type { Dispatcher } from 'undici'
 import type { Deadlines } from './deadlines.ts'
 import { EgressError, exchangeError, isClosedByPeer } from './errors.ts'
-import { withoutEchoes } from '#lib/secrets/echo.ts'
-import { BodyStart, cutToBytes, readHeaders, readRetryAfter } from './response.ts'
+import { withoutCutEcho, withoutEchoes } from '#lib/secrets/echo.ts'
+import { BodyStart, cutToBytes, isCutHeader, readHeaders, readRetryAfter } from './response.ts'
 import type { EgressErrorClass, EgressRequest, EgressResponse } from './types.ts'
 
 const DEFAULT_MAX_RESPONSE_BYTES = 16 * 1024
@@ -21,7 +21,7 @@ export interface Carrier {
   discard(): Promise<void>
 }
 
-/** What finds an exchange a connection. */
+/** Finds a connection for an exchange. */
 export interface CarrierPool {
   dispatch(exchange: Exchange): void
   /** Sends again on a new connection, in place of one that turned out to be closed. */
@@ -29,8 +29,8 @@ export interface CarrierPool {
 }
 
 /**
- * One request and its answer, as undici's handler: an object with methods instead of a stream per response,
- * because this is what a delivery costs. It settles once; whatever arrives later is ignored.
+ * One request and its answer, as undici's handler: an object with methods instead of a stream per response, because
+ * streams would be most of a delivery's cost. It settles once; anything that arrives later is ignored.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly options: Dispatcher.DispatchOptions
@@ -53,6 +53,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #headers: Record<string, string> = {}
   #body: BodyStart | null = null
   #received = 0
+  /** The body has come to its end. */
+  #complete = false
 
   constructor(
     request: EgressRequest,
@@ -123,7 +125,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
     this.#status = status
     this.#headers = readHeaders(rawHeaders)
-    // Frameworks announce a body with them, and some send it: what comes on this connection now is anybody's guess.
+    // Frameworks announce a body with them, and some send it: the next bytes on this connection are anybody's guess.
     if (WITHOUT_BODY.has(status) && this.#announcesBody(status)) {
       this.#settleByStatus()
       this.#discardConnection()
@@ -155,6 +157,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onComplete(): void {
     const connection = this.#connection
+    this.#complete = true
     if (!this.#settled) this.#settleByStatus()
     this.#connection = null
     connection?.release()
@@ -215,8 +218,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const status = this.#status ?? 0
     if (status >= 500) this.#settle('http_5xx', `The answer was ${status}`)
     else if (status >= 400) this.#settle('http_4xx', `The answer was ${status}`)
-    else if (status >= 300)
-      this.#settle('redirect', redirectDetail(status, this.#request.url, this.#headers['location']))
+    else if (status >= 300) this.#settle('redirect', this.#redirectDetail(status))
     else if (this.#received > this.#maxBytes) {
       this.#settle(
         'response_too_large',
@@ -230,23 +232,43 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#settled = true
     this.#deadlines.delete(this)
     if (this.#onAbort !== null) this.#request.signal?.removeEventListener('abort', this.#onAbort)
-    const body = this.#body?.read()
-    this.#body = null
+    const body = this.#readBody()
     const { secrets = NO_SECRETS } = this.#request
-    const clean = (text: string): string => withoutEchoes(text, secrets)
-    const text = body?.text ?? ''
     this.#resolve({
       ok: this.#status !== null && (errorClass === null || errorClass === 'response_too_large'),
       status: this.#status,
-      headers: secrets.length === 0 ? this.#headers : mapValues(this.#headers, clean),
-      body: secrets.length === 0 ? text : cutToBytes(clean(text), this.#maxBytes),
-      truncated: this.#received > this.#maxBytes || body?.cut === true,
+      headers:
+        secrets.length === 0
+          ? this.#headers
+          : mapValues(this.#headers, (value) => cleanHeader(value, secrets)),
+      body: body.text,
+      truncated: body.cut,
       errorClass,
-      errorDetail: errorDetail && clean(errorDetail),
+      errorDetail: errorDetail && withoutEchoes(errorDetail, secrets),
       durationMs: Math.round(performance.now() - this.#startedAt),
       bytesSent: this.#sent,
       retryAfterMs: readRetryAfter(this.#headers['retry-after']),
     })
+  }
+
+  /** Returns the body as it is kept, without secrets, and whether there was more. */
+  #readBody(): { text: string; cut: boolean } {
+    const { text, cut } = this.#body?.read() ?? { text: '', cut: false }
+    this.#body = null
+    const isCut = cut || this.#received > this.#maxBytes
+    const { secrets = NO_SECRETS } = this.#request
+    if (secrets.length === 0) return { text, cut: isCut }
+    const isWhole = this.#complete && !isCut
+    const clean = isWhole ? withoutEchoes(text, secrets) : withoutCutEcho(text, secrets)
+    // The text in a secret's place may be longer.
+    const kept = cutToBytes(clean, this.#maxBytes)
+    return { text: kept, cut: isCut || kept.length < clean.length }
+  }
+
+  #redirectDetail(status: number): string {
+    const { url, secrets = NO_SECRETS } = this.#request
+    const location = this.#headers['location']
+    return redirectDetail(status, url, location && cleanHeader(location, secrets), secrets)
   }
 }
 
@@ -259,13 +281,22 @@ function mapValues(
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, change(value)]))
 }
 
+function cleanHeader(value: string, secrets: readonly string[]): string {
+  return isCutHeader(value) ? withoutCutEcho(value, secrets) : withoutEchoes(value, secrets)
+}
+
 const MAX_LOCATION_CHARS = 300
 
 /** Says where a redirect leads, without its query and credentials, which may be secrets. */
-function redirectDetail(status: number, from: string, location: string | undefined): string {
+function redirectDetail(
+  status: number,
+  from: string,
+  location: string | undefined,
+  secrets: readonly string[],
+): string {
   const to = location === undefined ? null : URL.parse(location, from)
   if (to === null) return `The answer was ${status}; redirects are not followed`
-  const where = `${to.origin === 'null' ? to.protocol : to.origin}${to.pathname}`
+  const where = withoutEchoes(`${to.origin === 'null' ? to.protocol : to.origin}${to.pathname}`, secrets)
   const shown = where.length > MAX_LOCATION_CHARS ? `${where.slice(0, MAX_LOCATION_CHARS)}…` : where
   return `The answer was ${status} to ${shown}; redirects are not followed`
 }

@@ -1,6 +1,7 @@
 import { createSecureContext, getCACertificates } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { withTimeout } from '#lib/async/timeout.ts'
 import { createAddressPolicy } from './allow.ts'
 import { createConnector } from './connect.ts'
 import { Deadlines } from './deadlines.ts'
@@ -9,7 +10,7 @@ import { Exchange, refusedResponse } from './exchange.ts'
 import { OriginPool } from './pool.ts'
 import { createNameResolver } from './resolve.ts'
 import { createOwnPolicy } from './own.ts'
-import { createTargetReader, isRefusal, OWN_ADDRESS, type Target } from './target.ts'
+import { createTargetReader, isRefusal, OWN_ADDRESS, type RequestTarget } from './target.ts'
 import type { Egress, EgressOptions } from './types.ts'
 
 export { allowOrigin, parseEgressAllow } from './allow.ts'
@@ -24,7 +25,10 @@ const USED_RESOLUTION_MS = 1_000
 /** Saving a URL does not wait longer than this for DNS, in milliseconds. */
 const CHECK_DNS_TIMEOUT_MS = 3_000
 
-/** What the door itself decides. undici refuses `transfer-encoding`, `keep-alive`, `upgrade` and `expect`. */
+/**
+ * Headers that the door itself sets. Of others, undici refuses `transfer-encoding`, `keep-alive`, `upgrade` and
+ * `expect`.
+ */
 const RESERVED_HEADERS = new Set(['host', 'connection', 'accept-encoding'])
 
 /**
@@ -72,8 +76,8 @@ export function createEgress(options: EgressOptions): Egress {
       if (isRefusal(target)) return target
       const { unlessNamed } = target
       try {
-        const addresses = await within(CHECK_DNS_TIMEOUT_MS, connector.addressesOf(target))
-        return addresses === null ? unlessNamed : null
+        await withTimeout(connector.addressesOf(target), CHECK_DNS_TIMEOUT_MS)
+        return null
       } catch (error) {
         if (!(error instanceof EgressError) || error.errorClass !== 'blocked') return unlessNamed
         if (error.message === unlessNamed?.detail) return unlessNamed
@@ -116,7 +120,7 @@ function createPools(open: ConstructorParameters<typeof OriginPool>[1], maxConne
     }
   }
   return {
-    poolOf(target: Target): OriginPool {
+    poolOf(target: RequestTarget): OriginPool {
       const now = performance.now()
       let pool = pools.get(target.origin)
       if (pool === undefined) {
@@ -146,18 +150,6 @@ function headerPairs(headers: Record<string, string>): string[] | null {
     pairs.push(name, headers[name] ?? '')
   }
   return pairs
-}
-
-async function within<T>(timeoutMs: number, work: Promise<T>): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<null>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs, null)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 declare module 'fastify' {

@@ -8,8 +8,8 @@ const STATUS_BYTES = 'HTTP/1.1 100'.length
 const END_OF_HEADERS = '\r\n\r\n'
 
 /**
- * Takes `100 Continue` out of what a socket reads before an answer. Nobody asked for it, but a server may send it
- * (RFC 9110, 15.2), and undici ends the connection for it; it bears the other interim statuses itself.
+ * Takes `100 Continue` out of a socket's input before an answer. Nobody asked for it, but a server may send it (RFC
+ * 9110, 15.2), and undici ends the connection for it; it bears the other interim statuses itself.
  */
 export class ContinueFilter {
   readonly #maxBytes: number
@@ -37,7 +37,7 @@ export class ContinueFilter {
     }
   }
 
-  /** Says that a request goes out: what is read next is the start of its answer. */
+  /** Says that a request goes out: the next input is the start of its answer. */
   expect(): void {
     this.#expecting = true
     this.#unfinished = null

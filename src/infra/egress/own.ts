@@ -2,19 +2,19 @@ import { networkInterfaces } from 'node:os'
 import { parseAddress } from '#lib/address.ts'
 import { withoutTrailingDot } from './hostname.ts'
 
-/** Where this service itself can be reached. */
+/** The addresses at which this service itself can be reached. */
 export interface OwnAddresses {
-  /** Where clients reach it from outside; null: not configured. */
+  /** The URL at which clients reach it from outside; null: not configured. */
   publicUrl: string | null
-  /** What it listens on by now; a process that does not listen has none. */
+  /** Returns the addresses on which it listens by now; a process that does not listen has none. */
   listening: () => readonly { address: string; port: number }[]
 }
 
 /** Requests that would come back to the service: an event that it sends to itself is taken as another one. */
 export interface OwnPolicy {
-  /** Whether a URL is under the public one. */
+  /** Tells whether a URL is under the public one. */
   isOwnUrl(host: string, port: number, path: string): boolean
-  /** Whether a connection to the address would be to this process. */
+  /** Tells whether a connection to the address would be to this process. */
   isOwnAddress(address: string, port: number): boolean
 }
 

@@ -5,7 +5,7 @@ import { hasShare } from '#lib/async/share.ts'
 import { EgressError } from './errors.ts'
 import type { Carrier, CarrierPool, Exchange } from './exchange.ts'
 import { ContinueFilter } from './interim.ts'
-import type { Target } from './target.ts'
+import type { RequestTarget } from './target.ts'
 
 /** Idle sockets are closed after this, unless the peer's `Keep-Alive` header says otherwise: Node closes at 5 s. */
 const KEEP_ALIVE_MS = 4_000
@@ -14,7 +14,7 @@ const KEEP_ALIVE_MAX_MS = 60_000
 const KEEP_ALIVE_MARGIN_MS = 1_000
 const MAX_RESPONSE_HEADER_BYTES = 16 * 1024
 
-export type OpenSocket = (target: Target, signal: AbortSignal) => Promise<Socket>
+export type OpenSocket = (target: RequestTarget, signal: AbortSignal) => Promise<Socket>
 
 /**
  * The connections to one origin. undici's own Pool is not used: it forgets a connection whose connect failed
@@ -22,7 +22,7 @@ export type OpenSocket = (target: Target, signal: AbortSignal) => Promise<Socket
  * that has no socket yet.
  */
 export class OriginPool implements CarrierPool {
-  readonly target: Target
+  readonly target: RequestTarget
   /** On `performance.now()`'s scale, kept by the owner. */
   usedAt = 0
   readonly #open: OpenSocket
@@ -35,7 +35,12 @@ export class OriginPool implements CarrierPool {
   /** Connections that carry something for a party. */
   readonly #busy = new Map<string, number>()
 
-  constructor(target: Target, open: OpenSocket, maxConnections: number, onEmpty: (pool: OriginPool) => void) {
+  constructor(
+    target: RequestTarget,
+    open: OpenSocket,
+    maxConnections: number,
+    onEmpty: (pool: OriginPool) => void,
+  ) {
     this.target = target
     this.#open = open
     this.#maxConnections = maxConnections
@@ -76,7 +81,7 @@ export class OriginPool implements CarrierPool {
     })
   }
 
-  /** Called by a connection that is over. @param party for whom it carried something */
+  /** Called by a connection that is over. @param party the one that it carried something for */
   removed(connection: Connection, party: string | null): void {
     if (party !== null) this.#left(party)
     this.#connections.delete(connection)

@@ -3,8 +3,8 @@ import { LRUCache } from 'lru-cache'
 import { EgressError } from './errors.ts'
 
 /**
- * How long an answer serves new connections. Long enough that a hot origin does not resolve for each one,
- * short enough that a name that moved is followed; every connection is checked against what it connects to.
+ * The longest time for which an answer serves new connections. Long enough that a hot origin does not resolve for
+ * each one, short enough that a name that moved is followed; every connection is checked against what it connects to.
  */
 const DNS_CACHE_MAX_MS = 5_000
 const DNS_CACHE_ENTRIES = 4_096

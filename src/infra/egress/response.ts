@@ -22,6 +22,11 @@ export function readHeaders(raw: readonly Buffer[]): Record<string, string> {
   return headers
 }
 
+/** Tells whether there may have been more of a header's value. */
+export function isCutHeader(value: string): boolean {
+  return value.length >= HEADER_VALUE_KEPT
+}
+
 /**
  * `Retry-After` in milliseconds from now: seconds or an HTTP date (RFC 9110, 10.2.3). Null if it is absent
  * or neither.

@@ -7,8 +7,8 @@ import { isRefusedPort } from './ports.ts'
 import type { OwnPolicy } from './own.ts'
 import type { EgressRefusal } from './types.ts'
 
-/** Where a request goes, as `new URL()` understood it: what is checked is what is connected to. */
-export interface Target {
+/** The target of a request, as `new URL()` understood it: the checked address is the one that is connected to. */
+export interface RequestTarget {
   readonly origin: string
   readonly secure: boolean
   /** Lower case, punycode, no brackets, no trailing dot. */
@@ -18,7 +18,7 @@ export interface Target {
   readonly port: number
   /** Path and query. */
   readonly path: string
-  /** Why it is refused unless all of its addresses are in networks that the operator allowed. */
+  /** The refusal that holds unless all of its addresses are in networks that the operator allowed. */
   readonly unlessNamed: EgressRefusal | null
 }
 
@@ -31,15 +31,15 @@ const CACHE_URL_CHARS = 1_024
 /** Of all URLs together. */
 const CACHE_CHARS = 2 * 1024 * 1024
 
-export type TargetReader = (url: string) => Target | EgressRefusal
+export type TargetReader = (url: string) => RequestTarget | EgressRefusal
 
-export function isRefusal(result: Target | EgressRefusal): result is EgressRefusal {
+export function isRefusal(result: RequestTarget | EgressRefusal): result is EgressRefusal {
   return 'code' in result
 }
 
 /** Reads URLs by the rules that need no DNS, remembering the answers. */
 export function createTargetReader(policy: AddressPolicy, own: OwnPolicy, httpsOnly: boolean): TargetReader {
-  const cache = new LRUCache<string, Target | EgressRefusal>({
+  const cache = new LRUCache<string, RequestTarget | EgressRefusal>({
     max: CACHE_ENTRIES,
     maxSize: CACHE_CHARS,
     maxEntrySize: CACHE_URL_CHARS,
@@ -55,7 +55,7 @@ export function createTargetReader(policy: AddressPolicy, own: OwnPolicy, httpsO
 }
 
 /** Says who can allow a target that is not public, and by which entry. */
-export function exceptionFor({ host, port }: Pick<Target, 'host' | 'port'>): string {
+export function exceptionFor({ host, port }: Pick<RequestTarget, 'host' | 'port'>): string {
   const subject = host.includes(':') ? `[${host}]` : host
   return `Whoever runs the service allows it by EGRESS_ALLOW=${subject}:${port}`
 }
@@ -65,7 +65,7 @@ function readTarget(
   policy: AddressPolicy,
   own: OwnPolicy,
   httpsOnly: boolean,
-): Target | EgressRefusal {
+): RequestTarget | EgressRefusal {
   const url = URL.parse(text)
   if (url === null) return { code: 'invalid_url', detail: 'This is not a valid absolute URL' }
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
@@ -99,7 +99,7 @@ function readTarget(
   return { origin: url.origin, secure, host, literal, port, path, unlessNamed }
 }
 
-/** Why only the operator may let a host and port be called; null: anybody may. */
+/** Returns the reason why only the operator may let a host and port be called; null: anybody may. */
 function privateRefusal(
   host: string,
   port: number,

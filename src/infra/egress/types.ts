@@ -1,7 +1,7 @@
 import type { ErrorClass } from '#db/schema.ts'
 import type { OwnAddresses } from './own.ts'
 
-/** What can go wrong with a request, as it is stored with attempts. */
+/** The kind of a request's failure, as it is stored with attempts. */
 export type EgressErrorClass = ErrorClass
 
 /** A target that may be reached although it is not public. Without a port: on every port. */
@@ -17,13 +17,13 @@ export interface EgressOptions {
   /** Resolvers as `ip[:port]`. Empty: the system's. */
   dnsServers: readonly string[]
   httpsOnly: boolean
-  /** Where the service itself is: it does not call itself. */
+  /** The service's own addresses: it does not call itself. */
   own?: OwnAddresses | undefined
   /** Further requests to that origin wait. Default 256. */
   maxConnectionsPerOrigin?: number | undefined
   /** PEM of a certificate authority that is trusted beside the usual ones. */
   ca?: string | undefined
-  /** How long a resolved name is used for new connections. Default and upper limit 5,000 ms. */
+  /** The time for which a resolved name is used for new connections. Default and upper limit 5,000 ms. */
   dnsCacheMs?: number | undefined
 }
 
@@ -35,16 +35,16 @@ export interface EgressRequest {
   body?: string | Buffer | undefined
   /** From this call to the last byte of the response: DNS, waiting for a connection and TLS included. */
   timeoutMs: number
-  /** How much of the response's body is kept. Default 16 KiB. */
+  /** The most bytes of the response's body that are kept. Default 16 KiB. */
   maxResponseBytes?: number | undefined
   /**
-   * Whether the request may go out again when a kept connection turns out to be closed, though the peer may have had
-   * it. Default true; false for what must not be done twice.
+   * The request may go out again when a kept connection turns out to be closed, though the peer may have had it.
+   * Default true; false for requests that must not be done twice.
    */
   resend?: boolean | undefined
-  /** What is taken out of the answer where the other side repeats it. */
+  /** Texts that are taken out of the answer where the other side repeats them. */
   secrets?: readonly string[] | undefined
-  /** For whom: connections to one origin are shared out by it. */
+  /** The party that asks: connections to one origin are shared out by it. */
   party?: string | undefined
   /** Gives up early. Reported like the deadline: `connect_timeout` or `timeout`. */
   signal?: AbortSignal | undefined
@@ -67,7 +67,7 @@ export interface EgressResponse {
   durationMs: number
   /** False only if it is certain that no byte of the request left this process. */
   bytesSent: boolean
-  /** What `Retry-After` asks for, from now, not clamped. */
+  /** The delay that `Retry-After` asks for, from now, not clamped. */
   retryAfterMs: number | null
 }
 
@@ -84,11 +84,11 @@ export interface EgressRefusal {
 }
 
 export interface Egress {
-  /** Sends one request. Whatever the network does is an answer; the promise never rejects. */
+  /** Sends one request. Any failure of the network is an answer; the promise never rejects. */
   request(request: EgressRequest): Promise<EgressResponse>
-  /** Whether a URL may be saved: syntax, scheme, credentials, address. A name that does not resolve may. */
+  /** Tells whether a URL may be saved: syntax, scheme, credentials, address. A name that does not resolve may. */
   check(url: string): Promise<EgressRefusal | null>
-  /** The same by what needs no DNS. */
+  /** The same without DNS. */
   checkText(url: string): EgressRefusal | null
   /** Ends everything at once; requests under way answer `reset`. May be called again. */
   close(): Promise<void>

@@ -1,5 +1,4 @@
 import fp from 'fastify-plugin'
-import { openFilesLimit } from '#lib/open-files.ts'
 import { Counter } from 'prom-client'
 
 /** The rest is for deliveries and calls, for the database, and for files. */
@@ -8,8 +7,7 @@ const LOG_PAUSE_MS = 60_000
 
 /** Takes no more connections than leave files to open for the work itself: beyond them the process could do nothing. */
 export default fp(
-  async (app, options: { openFiles?: number | null }) => {
-    const limit = options.openFiles === undefined ? openFilesLimit() : options.openFiles
+  async (app, { openFiles: limit }: { openFiles: number | null }) => {
     if (limit === null) return
     const dropped = new Counter({
       name: 'bcs_connections_dropped_total',

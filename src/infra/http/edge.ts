@@ -67,6 +67,10 @@ function withFormats(ajv: Ajv): Ajv {
 export type DataMembers = readonly string[] | 'all'
 
 declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of the JSON that came as the body; 0: there was none. */
+    bodyBytes: number
+  }
   interface FastifyContextConfig {
     /** Members of the body that are callers' data: their numbers keep their text (lib/json/index.ts). */
     dataMembers?: DataMembers
@@ -101,11 +105,13 @@ export default fp(
     })
     acceptAbsentBodies(app)
     app.addHook('onRoute', closeQuery)
+    app.decorateRequest('bodyBytes', 0)
     app.removeAllContentTypeParsers()
     app.addContentTypeParser(
       JSON_TYPE,
       { parseAs: 'buffer' },
       (request: FastifyRequest, bytes: Buffer, done) => {
+        request.bodyBytes = bytes.length
         try {
           done(null, readJson(bytes, request.routeOptions.config.dataMembers))
         } catch (error) {
@@ -119,7 +125,7 @@ export default fp(
 
 /**
  * Makes a route refuse the members of a query that it does not know: a filter that is passed over answers with
- * everything, and looks like the answer to what was asked.
+ * everything, and looks like the answer to the question.
  */
 function closeQuery(route: RouteOptions): void {
   const given = route.schema?.querystring as Record<string, unknown> | undefined
@@ -169,8 +175,8 @@ export function readJson(bytes: Buffer, dataMembers: DataMembers = []): unknown 
 }
 
 /**
- * Reads events: a list, or the list in that member, whose unreadable items are JsonInputErrors in their places. How the
- * members of the shape were written is kept beside them (lib/json/source.ts).
+ * Reads events: a list, or the list in that member, whose unreadable items are JsonInputErrors in their places. The
+ * texts of the shape's members are kept beside them (lib/json/source.ts).
  */
 export function readJsonBatch(bytes: Buffer, shape: BatchShape): unknown {
   return bytes.length === 0 ? undefined : asProblem(() => parseJsonBatch(bytes, shape))
@@ -184,7 +190,7 @@ function asProblem(read: () => unknown): unknown {
   }
 }
 
-/** The problem `invalid_json` for what cannot be read. */
+/** The problem `invalid_json` for a body that cannot be read. */
 export function jsonProblem(error: JsonInputError): Problem {
   return invalidJson(error.detail, {
     extensions: { reason: error.code },

@@ -7,7 +7,7 @@ import { overloaded } from './problems.ts'
 export interface LoadSheddingOptions {
   /** Mean delay of the event loop over one sample at which requests are refused, in milliseconds; 0: never. */
   maxEventLoopDelayMs?: number | undefined
-  /** The same at which everybody is refused, whoever causes it. */
+  /** The same at which everybody is refused, whatever the cause. */
   allAtDelayMs?: number
   sampleMs?: number
   /** Nothing is refused until so long after the process is ready, in milliseconds: starting blocks the loop. */
@@ -19,19 +19,19 @@ const MAX_EVENT_LOOP_DELAY_MS = 1_000
 const SAMPLE_MS = 1_000
 const WARM_UP_MS = 5_000
 
-/** Who causes nothing is let in for longer. */
+/** The delay up to which callers that cause no load are let in. */
 const ALL_AT_DELAY_MS = 3_000
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The event loop is slow: whoever causes it is refused, as soon as it is known who asks. */
+    /** The event loop is slow: a caller that causes it is refused as soon as the caller is known. */
     isUnderPressure: boolean
   }
 }
 
 /**
- * Refuses requests with 503 and Retry-After while the event loop is blocked; health and metrics go on answering. Where
- * it is known whose work blocks it, those are refused first (`shedHeavy`), and the others only if that does not do.
+ * Refuses requests with 503 and Retry-After while the event loop is blocked; health and metrics go on answering.
+ * Tenants whose work is known to block it are refused first (`shedHeavy`), and the others only if that does not do.
  */
 export default fp(
   async (app, options: LoadSheddingOptions) => {
@@ -66,7 +66,7 @@ export default fp(
 /**
  * Refuses those whose work keeps the event loop busy. Stands behind authentication.
  *
- * @param callerOf whose work a request is: a tenant's id
+ * @param callerOf returns the party of a request: a tenant's id
  */
 export function shedHeavy(
   app: Pick<FastifyInstance, 'addHook'>,

@@ -1,6 +1,6 @@
 import { ANSWER_HEADERS } from '#lib/api/schema.ts'
 
-/** What @fastify/swagger makes of the routes, as far as it is completed here. */
+/** The part of @fastify/swagger's document that is completed here. */
 interface Document {
   components: Record<string, object> & { schemas: Record<string, Schema> }
   paths: Record<string, Record<string, Operation>>
@@ -52,7 +52,7 @@ const OF_STATUS: Record<string, (keyof typeof ANSWER_HEADERS)[]> = {
 }
 
 /**
- * Completes the document by what holds for all routes and what @fastify/swagger does not know: the headers that every
+ * Adds to the document all that holds for every route and that @fastify/swagger does not know: the headers that every
  * route takes and answers with, the bodies that may be left out, and where defaults belong.
  */
 export function completeDocument(given: object): object {

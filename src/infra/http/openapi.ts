@@ -1,19 +1,15 @@
-import { readFileSync } from 'node:fs'
 import helmet from '@fastify/helmet'
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
 import { openTo } from '#infra/auth/auth.ts'
+import { version } from '#infra/version.ts'
 import { completeDocument } from './openapi-document.ts'
-
-const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
-  version: string
-}
 
 type Document = NonNullable<FastifyDynamicSwaggerOptions['openapi']>
 export type Webhooks = NonNullable<Extract<Document, { webhooks?: unknown }>['webhooks']>
 
-/** What modules say of themselves in the document, beside their routes. */
+/** Takes what modules add to the document beside their routes. */
 export interface ApiDocument {
   /** Declares a tag of the module's operations. */
   addTag(name: string, description: string): void
@@ -28,7 +24,7 @@ declare module 'fastify' {
 }
 
 export interface OpenapiOptions {
-  /** The order of reading; what is not named comes last, in the order of its declaration. */
+  /** The order of reading; tags and webhooks that are not named come last, in the order of their declaration. */
   order: { tags: readonly string[]; webhooks: readonly string[] }
 }
 
@@ -55,18 +51,29 @@ export default fp(
           license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as { name: string },
         },
         servers: [{ url: '/', description: 'This service' }],
-        // Placeholders: what the modules have declared is put in when the document is made.
+        // Placeholders: the modules' declarations are put in when the document is made.
         tags: [],
         components: {
           securitySchemes: {
             key: {
               type: 'http',
               scheme: 'bearer',
-              description: 'A key of the form bcs_…: platform, tenant (admin, editor, viewer) or plugin.',
+              description:
+                'A key of the form bcs_…: platform, tenant (admin, editor, viewer) or plugin. Or the token of a session, ' +
+                'bcss_…, from POST /api/session with the header x-bcs-session: bearer.',
+            },
+            session: {
+              type: 'apiKey',
+              in: 'cookie',
+              name: '__Host-bcs_session',
+              description:
+                "A browser's session, from POST /api/session; over http on this machine its name is bcs_session. Every " +
+                'method but GET and HEAD also needs Sec-Fetch-Site: same-origin, or the same Origin, and the header ' +
+                'x-bcs-console: 1.',
             },
           },
         },
-        security: [{ key: [] }],
+        security: [{ key: [] }, { session: [] }],
         webhooks: {},
       },
       refResolver: {

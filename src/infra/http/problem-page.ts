@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { problemCatalogue } from '#lib/api/problem.ts'
 
-/** Where every problem's `type` points: what the code means and what to do, as a page. */
+/** Serves the page to which every problem's `type` points: the meaning of each code and what to do. */
 export default fp(
   async (app) => {
     let page: string | null = null

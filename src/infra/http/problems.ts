@@ -29,7 +29,7 @@ export const routeNotFound = defineProblem(
   'There is no such route',
   'See /docs for every path and method.',
 )
-const methodNotAllowed = defineProblem(
+export const methodNotAllowed = defineProblem(
   'method_not_allowed',
   405,
   'This path does not know the method',
@@ -97,21 +97,29 @@ declare module 'fastify' {
 }
 
 /** Turns whatever is thrown into one problem, and says how to answer requests that no route takes. */
+export interface ProblemsOptions {
+  /** The page that a browser at the root is led to. */
+  home?: string
+}
+
 export default fp(
-  async (app) => {
+  async (app, { home = '/docs' }: ProblemsOptions) => {
     app.addSchema(ProblemSchema)
     app.decorate('databaseRefusal', { isSuspected: false })
     app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
       const problem = toProblem(error)
       if (isRefusing(error) || isRefusing(error.cause)) app.databaseRefusal.isSuspected = true
-      if (problem.status >= 500) logServerError(request, error, problem)
+      if (error instanceof Problem && error.status === 503 && error.cause === undefined) {
+        // Said on purpose, such as that a shop has yet to put something right: no fault of the service, and no stack.
+        request.log.warn({ problem: problem.code }, 'request not taken')
+      } else if (problem.status >= 500) logServerError(request, error, problem)
       return sendProblem(reply, problem, request.id)
     })
     app.setNotFoundHandler((request, reply) => {
-      if (isBrowserAtRoot(request)) return reply.header('vary', 'accept').redirect('/docs')
+      if (isBrowserAtRoot(request)) return reply.header('vary', 'accept').redirect(home)
       return sendProblem(reply, notFoundProblem(request), request.id)
     })
-    // What no route takes is not read either, and nobody needs a key to ask for it.
+    // A body that no route takes is not read either, and the 404 needs no key.
     app.addHook('preParsing', (request, _reply, payload, done) => {
       if (request.is404 && hasUnreadBody(request.raw)) done(notFoundProblem(request))
       else done(null, payload)
@@ -154,7 +162,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem, requestId: st
     .send(problem.toJSON(requestId))
 }
 
-/** The problem that an error stands for; what we do not know is a 500 without details. */
+/** Returns the problem that an error stands for; an unknown error is a 500 without details. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   if (isUnavailable(error)) return databaseUnavailable(undefined, { cause: error })

@@ -6,7 +6,7 @@ const SLOW_MS = 1_000
 
 /**
  * One line and one observation a request. Success is the rule and would only cost time at thousands a second: it is
- * logged at `debug`; what failed or was slow at `info`.
+ * logged at `debug`; failures and slow requests at `info`.
  */
 export default fp(
   async (app) => {

@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http'
 const MAX_DROPPED_BYTES = 32 * 1024 * 1024
 const MAX_DROPPING_MS = 5_000
 
-/** Whether a request has a body that was not read to its end. */
+/** Tells whether a request has a body that was not read to its end. */
 export function hasUnreadBody({ complete, readableEnded, headers, destroyed }: IncomingMessage): boolean {
   if (complete || readableEnded || destroyed) return false
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0

@@ -22,7 +22,7 @@ declare module 'fastify' {
 
 /** Counting reads whole tables. */
 const CACHE_MS = 60_000
-/** What cannot be counted in time is told by the next look. */
+/** The time for one count; after a timeout the next look counts anew. */
 const TIMEOUT_MS = 1_000
 const REMEDY =
   'Give that key in MASTER_KEY_PREVIOUS, or rotate the secrets of these plugins and enter again what else it sealed.'

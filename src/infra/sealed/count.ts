@@ -2,7 +2,7 @@ import type pg from 'pg'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import { selectSealedCounts } from './repository.ts'
 
-/** How many stored secrets there are, by the master key that sealed them. */
+/** The numbers of stored secrets, by the master key that sealed them. */
 export interface SealedCounts {
   total: number
   /** Sealed under an older key that is configured. */
@@ -13,7 +13,7 @@ export interface SealedCounts {
   unreadableBy: { name: string; count: number }[]
 }
 
-/** Counts by what the values start with: none is opened. */
+/** Counts by the first bytes of the values: none is opened. */
 export async function countSealed(
   pool: Pick<pg.Pool, 'query'>,
   box: Pick<SecretBox, 'prefixes'>,

@@ -4,7 +4,7 @@ import { isUuid } from '#lib/ids.ts'
 export type CursorPart = string | number
 export type CursorShape = 'uuid' | 'string' | 'integer'
 
-/** Far above what `encodeCursor` makes of ids and times; bounds the work on whatever a caller sends. */
+/** Far above the length of `encodeCursor`'s texts of ids and times; bounds the work on a caller's text. */
 const MAX_CURSOR_CHARS = 1024
 const BASE64URL = /^[A-Za-z0-9_-]+$/
 

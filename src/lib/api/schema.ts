@@ -42,9 +42,18 @@ export const Problem = Type.Object(
     detail: Type.String({ description: 'What was wrong and how to mend it' }),
     code: Type.String({ description: 'The contract: branch on this' }),
     errors: Type.Optional(
-      Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), {
-        description: 'One entry for each field, by JSON pointer',
-      }),
+      Type.Array(
+        Type.Object({
+          pointer: Type.String(),
+          detail: Type.String(),
+          reason: Type.Optional(
+            Type.String({ description: 'Of an address that is refused: why, as a code' }),
+          ),
+        }),
+        {
+          description: 'One entry for each field, by JSON pointer',
+        },
+      ),
     ),
     request_id: Type.String(),
   },
@@ -61,6 +70,10 @@ export const ANSWER_HEADERS = {
     description: 'Under which name a browser stores it',
     schema: { type: 'string' },
   },
+  'content-security-policy': {
+    description: 'A browser that shows the answer runs nothing of it',
+    schema: { type: 'string' },
+  },
   etag: {
     description: 'Stands for this state of it: for If-Match, or If-None-Match of lists',
     schema: { type: 'string' },
@@ -69,6 +82,14 @@ export const ANSWER_HEADERS = {
   'retry-after': {
     description: 'Seconds to wait before the same request is sent again',
     schema: { type: 'string', pattern: '^\\d+$' },
+  },
+  'set-cookie': {
+    description: "The session's cookie: HttpOnly, SameSite=Strict, for this host alone; or its end",
+    schema: { type: 'string' },
+  },
+  vary: {
+    description: 'accept: the form of the answer depends on it',
+    schema: { type: 'string', enum: ['accept'] },
   },
   'www-authenticate': { description: 'Bearer, with what was wrong with the key', schema: { type: 'string' } },
   'x-accel-buffering': {

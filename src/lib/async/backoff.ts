@@ -6,11 +6,11 @@ const MAX_RETRY_AFTER_MS = 3_600_000
 
 /** First pause of an open circuit breaker; each further opening doubles it. */
 export const BREAKER_BASE_MS = 5_000
-/** Longest pause of a circuit breaker: how late we may notice that a plugin is back. */
+/** Longest pause of a circuit breaker: the delay with which we may notice that a plugin is back. */
 const BREAKER_MAX_MS = 300_000
 
 /**
- * How long to wait after the n-th failed attempt (n ≥ 1), or null when the schedule is exhausted.
+ * Returns how long to wait after the n-th failed attempt (n ≥ 1), or null when the schedule is exhausted.
  *
  * | failed attempts | default schedule | waits         |
  * | --------------- | ---------------- | ------------- |
@@ -32,12 +32,12 @@ export function retryDelayMs(
   return Math.round(seconds * 1000 * (1 - JITTER + 2 * JITTER * random()))
 }
 
-/** A receiver's `Retry-After` within 0 … 1 h; what is not a number counts as 0. */
+/** A receiver's `Retry-After` within 0 … 1 h; anything but a number counts as 0. */
 export function clampRetryAfterMs(ms: number): number {
   return Number.isNaN(ms) ? 0 : Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS)
 }
 
-/** How long a breaker stays open at its n-th opening in a row: 5 s, 10 s, 20 s … 5 min. */
+/** Returns how long a breaker stays open at its n-th opening in a row: 5 s, 10 s, 20 s … 5 min. */
 export function breakerOpenMs(opens: number): number {
   return Math.min(BREAKER_BASE_MS * 2 ** Math.max(opens - 1, 0), BREAKER_MAX_MS)
 }

@@ -6,8 +6,8 @@ export interface BatcherOptions<Item, Result> {
   /** One result for each item, in order; a rejection is every item's. */
   flush: (items: readonly Item[]) => Promise<readonly Result[]>
   /**
-   * Whether a rejection may be the fault of one item alone. It is looked for by halves then, so that the others are
-   * not spoiled by it: `flush` is called again for parts of the batch. Left out: never.
+   * Tells whether a rejection may be the fault of one item alone. `flush` is then called again for halves of the
+   * batch, until the item fails alone and the others are not spoiled by it. Left out: never.
    */
   mayLieInOne?: (error: unknown) => boolean
 }
@@ -19,8 +19,8 @@ interface Waiting<Item, Result> {
 }
 
 /**
- * Gathers what many callers want of one statement. Nothing waits for company: an item that finds a free slot
- * leaves with the event loop's current turn, and what arrives while flushes are under way travels together.
+ * Gathers many callers' items for one statement. No item waits for others: one that finds a free slot leaves with the
+ * event loop's current turn, and items that arrive while flushes are under way travel together.
  */
 export class Batcher<Item, Result> {
   readonly #options: BatcherOptions<Item, Result>

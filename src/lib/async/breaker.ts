@@ -2,12 +2,12 @@ import { breakerOpenMs } from './backoff.ts'
 
 /** Failures in a row that open it. */
 const THRESHOLD = 5
-/** Who is refused because another call is just trying asks again after this. */
+/** The time after which callers ask again that are refused because another call is a trial. */
 const TRIAL_WAIT_MS = 1_000
 /** A trial that never said how it ended stands in nobody's way for longer; no call takes so long. */
 const TRIAL_MAX_MS = 120_000
 
-/** What a call tells of the counterpart's health. `unknown`: nothing, whatever became of the call. */
+/** The counterpart's health, as a call shows it. `unknown`: the call shows nothing. */
 export type Health = 'up' | 'down' | 'unknown'
 
 /** Leave for one call, which has to say how it ended. */

@@ -14,8 +14,8 @@ export interface Decided<T> {
 }
 
 /**
- * Decides many under one budget, each with an equal share of it, so that who costs much is in nobody's way: what is
- * left over is shared again among those whose share did not do.
+ * Decides many under one budget, each with an equal share of it, so that a dear one is in nobody's way: the rest of
+ * the budget is shared again among those whose share was not enough.
  */
 export function decideFairly<T>(
   items: readonly T[],
@@ -27,7 +27,7 @@ export function decideFairly<T>(
   let tried = 0
   for (let round = 0; round < MAX_ROUNDS && open.length > 0; round++) {
     const steps = Math.floor(budget.left / open.length)
-    // What did not do before will not do now.
+    // A share that was not enough before is not enough now.
     if (steps <= tried) break
     tried = steps
     open = open.filter((index) => {

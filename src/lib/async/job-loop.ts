@@ -1,7 +1,10 @@
 import { Pulse, type Standing } from './pulse.ts'
 
-/** `more`: there is more to do at once. `idle`: nothing until a wake-up or the next look. */
-export type PassResult = 'more' | 'idle'
+/**
+ * `more`: there is more to do at once. `idle`: nothing until a wake-up or the next look. `pauseMs`: as `more`, and
+ * the same work is to be looked at again after so long.
+ */
+export type PassResult = 'more' | 'idle' | { readonly pauseMs: number }
 
 export interface JobLoopOptions {
   /** Does a bounded piece of work; ends early, at a point it can go on from, when the signal is aborted. */
@@ -23,13 +26,15 @@ export class JobLoop {
   readonly #pulse = new Pulse()
   #running: Promise<void> | null = null
   #wakeUps = 0
+  /** The ends of pauses that no pass has followed yet. */
+  #pauseEnds: number[] = []
   #endSleep: (() => void) | null = null
 
   constructor(options: JobLoopOptions) {
     this.#options = options
   }
 
-  /** How it stands: what is under way is a pass. */
+  /** Reports the loop's standing; the work under way is a pass. */
   get standing(): Standing {
     return this.#pulse.standing
   }
@@ -62,10 +67,17 @@ export class JobLoop {
     if (this.#options.firstDelayMs !== undefined) await this.#sleep(this.#options.firstDelayMs)
     while (!signal.aborted) {
       const wakeUps = this.#wakeUps
+      const begun = performance.now()
+      this.#pauseEnds = this.#pauseEnds.filter((end) => end > begun)
       const result = await this.#pass(signal)
       // After a failure a wake-up that came before it is no reason to fail again at once.
-      const again = result === 'more' || (result === 'idle' && this.#wakeUps !== wakeUps)
-      if (!again) await this.#sleep(this.#options.intervalMs())
+      const again = result === 'idle' ? this.#wakeUps !== wakeUps : result !== 'failed'
+      const now = performance.now()
+      if (typeof result === 'object') this.#pauseEnds.push(now + result.pauseMs)
+      if (!again)
+        await this.#sleep(
+          Math.max(0, Math.min(this.#options.intervalMs(), ...this.#pauseEnds.map((end) => end - now))),
+        )
     }
   }
 

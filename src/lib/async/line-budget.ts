@@ -1,8 +1,8 @@
 const WINDOW_MS = 1_000
 
 /**
- * How many lines a second the log takes of one kind. At thousands of events a second a line for each would be most of
- * what the log says, and a tenth of what the work itself costs.
+ * Limits the lines a second that the log takes of one kind. At thousands of events a second a line for each would be
+ * most of the log, and a tenth of the cost of the work itself.
  */
 export class LineBudget {
   readonly #perSecond: number
@@ -17,7 +17,7 @@ export class LineBudget {
     this.#onExceeded = onExceeded
   }
 
-  /** Whether one more line may be written now. */
+  /** Returns whether one more line may be written now. */
   take(): boolean {
     this.#window ??= setTimeout(() => this.#close(), WINDOW_MS).unref()
     if (this.#lines < this.#perSecond) {

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
-/** What the histogram's own timer takes. */
+/** The resolution of the histogram's own timer. */
 const RESOLUTION_MS = 10
 
 /**

@@ -1,15 +1,15 @@
-/** What a slice of work keeps the event loop for; a single unit of work may take as long once more. */
+/** The time for which a slice of work keeps the event loop; a single unit of work may take as long once more. */
 const SLICE_MS = 8
 
-/** What was done so long ago counts half. */
+/** The time after which work done counts half. */
 const FADE_MS = 2_000
 /** So much of the last seconds is much. */
 const BUSY_MS = 500
 
 /**
- * Shares the event loop among parties that have much to do in memory: tenants. Who works asks for a turn between two
- * units of work and goes on at once while the loop is not held up; else it waits in its party's queue, the loop goes on
- * with all else, and the parties get a slice each, one after the other, however much any of them has queued.
+ * Shares the event loop among parties that have much to do in memory: tenants. A worker asks for a turn between two
+ * units of work and goes on at once while the loop is not held up; else it waits in its party's queue, the loop goes
+ * on with all else, and the parties get a slice each, one after the other, however much any of them has queued.
  */
 export class LoopShare {
   readonly #sliceMs: number
@@ -46,18 +46,18 @@ export class LoopShare {
     })
   }
 
-  /** Whether there is a party that much of what the loop did lately was for. */
+  /** Tells whether the loop has lately spent much of its time on parties. */
   get isBusy(): boolean {
     this.#charge(performance.now())
     return this.#total > BUSY_MS
   }
 
-  /** Whether the party is one of those that the loop is busy with: it has had its part of it, or more. */
+  /** Returns whether the party is one of those that the loop is busy with: it has had its part of it, or more. */
   isHeavy(party: string): boolean {
     return this.isBusy && (this.#used.get(party) ?? 0) * this.#used.size >= this.#total
   }
 
-  /** What was done since somebody got a turn was for that party, as far as the loop did not go round. */
+  /** Charges the time since the last turn to the party that had it, unless the loop went round since. */
   #charge(now: number): void {
     if (this.#working !== null) {
       const { party, since } = this.#working

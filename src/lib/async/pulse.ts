@@ -1,8 +1,8 @@
-/** How work that repeats stands, in milliseconds. */
+/** The standing of work that repeats, in milliseconds. */
 export interface Standing {
-  /** For how long what is under way has come no further; 0: nothing is under way. */
+  /** The time for which the work under way has come no further; 0: nothing is under way. */
   busyMs: number
-  /** For how long every try has failed, twice at least; 0: the last one succeeded. */
+  /** The time for which every try has failed, twice at least; 0: the last one succeeded. */
   failingMs: number
 }
 
@@ -19,7 +19,7 @@ export class Pulse {
     this.#busySince = performance.now()
   }
 
-  /** What is under way got somewhere. */
+  /** Notes that the work under way got somewhere. */
   progress(): void {
     if (this.#busySince !== null) this.#busySince = performance.now()
   }

@@ -9,7 +9,7 @@ export interface RateWindowOptions {
 }
 
 export interface RateCall {
-  /** How many calls it counts as. The last one that begins below the limit goes on as a whole. */
+  /** The number of calls it counts as. The last one that begins below the limit goes on as a whole. */
   count?: number
   limit?: number
   /** On `performance.now()`'s scale. */

@@ -2,8 +2,9 @@
 const OF_WHAT_IS_LEFT = 4
 
 /**
- * Whether a party that has so many places may take another one of those that are left. Its share grows while the others
- * want nothing, and some are always left for who comes next: places that are held for long cannot be taken back.
+ * Returns whether a party that has so many places may take another one of those that are left. Its share grows while
+ * the others want nothing, and some are always left for the next party: places that are held for long cannot be taken
+ * back.
  */
 export function hasShare(own: number, left: number): boolean {
   return own < OF_WHAT_IS_LEFT * left

@@ -30,7 +30,7 @@ export type ConditionProblemCode =
   | 'invalid_operand'
   | 'unsafe_pattern'
 
-/** What is wrong, where in the condition, and in `detail` how to mend it. */
+/** A fault in a condition: its place, and in `detail` how to mend it. */
 export interface ConditionProblem {
   pointer: string
   code: ConditionProblemCode
@@ -60,7 +60,7 @@ const EXPECTED: Readonly<Record<OperandType, string>> = {
   text: 'text',
   number: 'a number',
   range: 'two numbers or two times, the lower one first: [low, high]',
-  time: 'an ISO 8601 time such as "2026-03-01T10:00:00Z"',
+  time: 'an ISO 8601 time such as "2026-03-01T10:00:00Z", or seconds or milliseconds since 1970',
   duration: 'a duration of at most 366 days such as "3 days" or "PT72H"',
   list: `a list of 1 to ${MAX_LISTED_VALUES} values`,
   pattern: `a regular expression of at most ${MAX_PATTERN_BYTES} bytes`,

@@ -4,7 +4,7 @@ import { type Path, readPath } from '#lib/json/path.ts'
 const ANOTHER = Symbol('another value')
 
 /**
- * What an event's data says of one of its fields before the event; undefined: nothing. It may say so by
+ * Returns what an event's data says of one of its fields before the event; undefined: nothing. It may say so by
  * `previous: { "total": 90 }`, by `previous_status: "new"`, or by `changes: ["phone"]`, the names of the fields that
  * have another value now.
  *

@@ -2,7 +2,7 @@ import { GROUP_NAMES } from './shape.ts'
 import { findOperator } from './operators/index.ts'
 import { parsePath, type Path } from '#lib/json/path.ts'
 
-/** One test of a condition: where it stands in it, and what it looks at. */
+/** One test of a condition: its place in it, and the field that it looks at. */
 export interface ConditionTest {
   pointer: string
   test: { field: string; operator: string; value?: unknown }

@@ -1,7 +1,7 @@
 import { MAX_CONDITION_DEPTH } from './shape.ts'
 import type { OperatorContext } from './operators/index.ts'
 import { findOperator } from './operators/index.ts'
-import { parsePath, type Path, readPath } from '#lib/json/path.ts'
+import { parsePath, type Path, readBeside, readPath } from '#lib/json/path.ts'
 import { OutOfSteps, StepBudget } from '#lib/step-budget.ts'
 
 export { checkCondition } from './check.ts'
@@ -11,7 +11,7 @@ export type { Condition } from './shape.ts'
 /** Inside a condition on list items, the name of the item; it hides a member of the root with that name. */
 const ITEM_ROOT = 'item'
 
-/** What one evaluation may cost, some 10 ms: lists in lists multiply, and the process serves others too. */
+/** The steps that one evaluation may take, some 10 ms: lists in lists multiply, and the process serves others too. */
 export const MAX_CONDITION_STEPS = 100_000
 const MAX_NOTES = 20
 
@@ -28,14 +28,14 @@ export interface ConditionContext extends Pick<
 
 export interface ConditionResult {
   result: boolean
-  /** Why tests were false that could not be made: at most 20, without any value. */
+  /** Reasons why tests could not be made and count as false: at most 20, without any value. */
   notes: string[]
   /** It was stopped, because it cost too much: `result` is false, and says nothing. */
   exhausted?: true
 }
 
 /**
- * Evaluates a condition on what the paths in it start from. Never throws and takes a bounded time: a malformed
+ * Evaluates a condition on the values that its paths start from. Never throws and takes a bounded time: a malformed
  * condition, or one that costs more than 100,000 steps, is false with a note. Tests after the decisive one are not
  * made.
  */
@@ -110,7 +110,7 @@ function evaluateTest(
 
   evaluation.spend(path.length)
   const isItem = scope.length > 0 && path[0] === ITEM_ROOT
-  const subject = isItem ? readPath(scope[0], path.slice(1)) : readPath(evaluation.root, path)
+  const subject = isItem ? readPath(scope[0], path.slice(1)) : fromRoot(evaluation.root, path)
   return operator.evaluate(subject, value, {
     now: evaluation.context.now,
     zone: evaluation.context.zone,
@@ -122,6 +122,11 @@ function evaluateTest(
     note: (text) => void refuse(evaluation, `${String(field)} ${operator.name}`, text),
     spend: evaluation.spend,
   })
+}
+
+function fromRoot(root: unknown, path: Path): unknown {
+  const value = readPath(root, path)
+  return value === undefined ? readBeside(root, path) : value
 }
 
 function refuse(evaluation: Evaluation, what: string, why: string): false {

@@ -7,7 +7,7 @@ import { needsTimeZone, parseDuration, readTime } from '#lib/time.ts'
 export type SubjectType = 'text' | 'number' | 'boolean' | 'time' | 'list' | 'object'
 
 /**
- * What stands in a test's `value`. `range` is `[low, high]`, two numbers or two times; `duration` is `"3 days"` or
+ * The kind of a test's `value`. `range` is `[low, high]`, two numbers or two times; `duration` is `"3 days"` or
  * `"PT72H"`; `condition` is tested against every item of a list, whose fields are `item` and `item.…`; `count` is a
  * number or `{ operator, value, where? }`.
  */
@@ -47,7 +47,7 @@ export interface OperatorDefinition<Name extends string = string> {
   readonly needsEarlier: boolean
   readonly description: string
   readonly example: { field: string; operator: Name; value?: unknown }
-  /** Never throws of its own accord: what does not fit is false, with a note. */
+  /** Never throws of its own accord: a value that does not fit is false, with a note. */
   evaluate(subject: unknown, operand: unknown, context: OperatorContext): boolean
 }
 
@@ -110,7 +110,7 @@ export function defineOperator<Name extends string>(
 /** To find the moment at which the clocks of a zone show something. */
 const ZONE_STEPS = 200
 
-/** Milliseconds since 1970 of what `isOperand` and the subjects' types have found to be a time. */
+/** Returns milliseconds since 1970 of a value that `isOperand` or the subjects' types have found to be a time. */
 export function momentOf(time: unknown, { zone = 'UTC', spend }: OperatorContext): number {
   if (zone !== 'UTC' && needsTimeZone(time)) spend?.(ZONE_STEPS)
   return readTime(time, zone) ?? Number.NaN
@@ -122,7 +122,10 @@ export function refuse(context: OperatorContext, note: string): false {
   return false
 }
 
-/** Whether a value can stand in a test's `value`; the conditions in `condition` and `count` are checked elsewhere. */
+/**
+ * Returns whether a value can stand in a test's `value`; the contents of `condition` and `count` are checked
+ * elsewhere.
+ */
 export function isOperand(value: unknown, type: OperandType): boolean {
   switch (type) {
     case 'any':

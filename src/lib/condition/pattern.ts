@@ -11,7 +11,7 @@ import { MAX_MATCH_SUBJECT_BYTES, MAX_PATTERN_BYTES } from './operators/index.ts
 const MAX_PROGRAM_INSTRUCTIONS = 300
 /** Instructions × characters to a step: 300 ns at the very worst, and a hundredth of it as a rule. */
 const WORK_PER_STEP = 8
-/** What compiling a pattern costs that is not at hand: up to 1 ms. */
+/** The cost of compiling a pattern that is not in the cache: up to 1 ms. */
 const COMPILE_STEPS = 4000
 /** A compiled pattern holds its automaton, up to some 100 KB: they are bounded by their instructions together. */
 const MAX_CACHED_INSTRUCTIONS = 100 * MAX_PROGRAM_INSTRUCTIONS
@@ -24,7 +24,7 @@ const compiled = new LRUCache<string, RE2JS>({
   sizeCalculation: (program) => Math.max(1, program.programSize()),
 })
 
-/** What is wrong with a pattern and how to mend it, or null. */
+/** Returns what is wrong with a pattern and how to mend it, or null. */
 export function checkPattern(pattern: string): string | null {
   if (Buffer.byteLength(pattern) > MAX_PATTERN_BYTES) {
     return `Shorten the pattern to ${MAX_PATTERN_BYTES} bytes.`
@@ -40,8 +40,8 @@ export function checkPattern(pattern: string): string | null {
 }
 
 /**
- * Whether the pattern is found in the text. Throws a RangeError for a pattern that `checkPattern` refuses, and for a
- * text of more than 8 KB.
+ * Returns whether the pattern is found in the text. Throws a RangeError for a pattern that `checkPattern` refuses, and
+ * for a text of more than 8 KB.
  *
  * @param spend is told what it costs before it is done, by the size of the program and of the text
  */

@@ -5,7 +5,7 @@ export interface FlowCatalogue {
   /** The tenant takes only types that were declared: a flow on another would never start. */
   strictEvents: boolean
   eventTypes: ReadonlyMap<string, CatalogueEventType>
-  /** @param pluginRef a plugin's UUID or slug, or `platform`; null: whose the action's name is */
+  /** @param pluginRef a plugin's UUID or slug, or `platform`; null: the owner of the action's name */
   resolveAction(actionType: string, pluginRef: string | null): ActionResolution
   /** Null: the tenant has no such plugin. Never asked for `platform`. */
   resolvePlugin(pluginRef: string): CataloguePlugin | null
@@ -13,23 +13,28 @@ export interface FlowCatalogue {
   connections?: ReadonlyMap<string, CatalogueConnection>
   /** Names of the shop's variables; left out: it has none. */
   variables?: ReadonlySet<string>
-  /** Why a URL may not be called, as a sentence, by what is known without asking; null or left out: it may. */
+  /**
+   * Returns the reason why a URL may not be called, as a sentence, by what is known without asking; null or left out:
+   * it may.
+   */
   urlFault?(url: string): string | null
 }
 
 export interface CatalogueConnection {
-  /** Where its values may go, for people. */
+  /** Left out: one by which requests are sent. */
+  kind?: string
+  /** The hosts to which its values may go, for people. */
   hosts: readonly string[]
-  /** Whether they may go to this URL. */
+  /** Returns whether they may go to this URL. */
   allows(url: string): boolean
 }
 
 export interface CatalogueEventType {
   /** Of the event's data; null: not declared. */
   schema: SafeSchema | null
-  /** Whose type it is; null: the platform's or the tenant's. */
+  /** The plugin that owns the type; null: the platform or the tenant does. */
   plugin_id: string | null
-  /** What the data looks like, where no schema says it. */
+  /** An example of the data, for a type without a schema. */
   sample?: unknown
 }
 
@@ -43,10 +48,10 @@ export interface CatalogueAction {
   action_type: string
   /** Null: an action of the platform. */
   plugin_id: string | null
-  /** What it cannot be called without; of the platform: what its path takes. */
+  /** The fields that it cannot be called without; of the platform: the parameters of its path. */
   required_fields: readonly string[]
   optional_fields: readonly string[]
-  /** Of a plugin: what its input has to be. Of the platform: a hint. */
+  /** The schema that the input of a plugin's action has to meet; of the platform's: a hint. */
   input_schema: SafeSchema | null
   output_schema: SafeSchema | null
   /** Event types that running it causes. */

@@ -10,7 +10,8 @@ import type { FlowProblem } from './problems.ts'
 import { ProblemList } from './problems.ts'
 import type { Compilation } from './read/reader.ts'
 import { reportSecretTexts } from './read/secret-texts.ts'
-import { DEFAULT_RETRY, DEFAULT_TIMEOUT_MS, readSettings } from './read/settings.ts'
+import { DEFAULT_TIMEOUT_MS, readSettings } from './read/settings.ts'
+import { DEFAULT_RETRY } from './retry.ts'
 import type { FlowSource, Part } from './read/source.ts'
 import { readSource } from './read/source.ts'
 import type { ReadStep } from './read/step.ts'
@@ -18,6 +19,7 @@ import { readStep } from './read/step.ts'
 import type { Structure } from './graph/structure.ts'
 import { checkStructure } from './graph/structure.ts'
 import { readTriggers } from './read/triggers.ts'
+import type { Inspection } from './graph/step-scope.ts'
 import { checkUses } from './graph/uses.ts'
 import { definitionOf } from './steps/index.ts'
 import type { CanonicalFlow, CanonicalStep, FlowSettings, Trigger } from './types.ts'
@@ -49,11 +51,13 @@ export function compileFlow(
 }
 
 export interface CompileOptions {
-  /** Says what is wrong with a regular expression, or null: for who has looked at them before. */
+  /** Says what is wrong with a regular expression, or null; for callers that have looked at them before. */
   checkPattern?: (pattern: string) => string | null
+  /** Is given what was found out about the flow, however wrong it is, unless too much is to go on. */
+  inspect?: (inspection: Inspection) => void
 }
 
-/** The same, in pieces of some milliseconds at most: whoever asks for the next one may let others in first. */
+/** The same, in pieces of some milliseconds at most: the caller may let others in before it asks for the next one. */
 export function* compileInPieces(
   definition: unknown,
   catalogue: FlowCatalogue,
@@ -74,7 +78,7 @@ function* compileSource(
   source: FlowSource,
   catalogue: FlowCatalogue,
   problems: ProblemList,
-  { checkPattern = checkPatternNow }: CompileOptions,
+  { checkPattern = checkPatternNow, inspect }: CompileOptions,
 ): Generator<undefined, CanonicalFlow | null> {
   const drafts = collectSteps(source, problems)
   if (problems.problems.some(({ code }) => code === 'too_many_steps')) return null
@@ -84,6 +88,7 @@ function* compileSource(
     conditions: { checkPattern },
     uses: [],
     schemas: { trigger: [], steps: new Map() },
+    startTypes: [],
     typeChecks: [],
     expressions: 0,
     defaults: { retry: DEFAULT_RETRY, timeoutMs: DEFAULT_TIMEOUT_MS },
@@ -103,13 +108,18 @@ function* compileSource(
   }
   const graph = yield* linkSteps(compilation, steps)
   const start = readStart(compilation, source, graph)
-  if (start === null) return null
+  if (start === null) {
+    const structure: Structure = { reachable: new Set(), loops: new Map() }
+    inspect?.({ compilation, graph, structure, availability: null, variables })
+    return null
+  }
   const handlers = drafts.filter(({ isHandler }) => isHandler).map(({ id }) => id)
   const structure = yield* checkStructure(compilation, graph, start, handlers)
   const { order, hasCycle } = orderSteps(compilation, graph)
   const entries = [start, ...handlers.slice(0, 1)]
   const availability = hasCycle ? null : yield* findAvailability(graph, structure, order, entries)
   const shopVariables = new Set<string>()
+  inspect?.({ compilation, graph, structure, availability, variables })
   yield* checkUses({ compilation, graph, structure, availability, entries, variables, shopVariables })
   for (const check of compilation.typeChecks) {
     if (problems.isFull) break

@@ -5,7 +5,7 @@ import type { SafeSchema } from '#lib/schema/safe/index.ts'
 /** `linear`: `trigger_event` and `flow_definition.steps`. `graph`: `trigger`, `steps`, `error_handlers`. */
 export type FlowFormat = 'linear' | 'graph'
 
-/** Text with `{{ … }}` in it. Compile it with `compileTemplate` or, for trees, `compileTemplateTree`. */
+/** Text in which `{{ … }}` and `{% … %}` may stand. Compile it with `compileTemplate` or, for trees, `compileTemplateTree`. */
 export type TemplateText = string
 /** Any JSON value in whose texts templates may stand. */
 export type TemplateTree = unknown
@@ -22,13 +22,16 @@ export interface FlowSettings {
   /** Bounds the whole execution. */
   lifetime_ms: number
   enrolment: Enrolment
-  /** When messages may be sent. Left out: at any time. */
+  /** The days and hours in which messages may be sent. Left out: at any time. */
   send_window?: SendWindow
 }
 
 /** The n-th retry waits `base_ms × 2^(n-1)`, at most `cap_ms`, with jitter; a `Retry-After` wins. */
 export interface RetryPolicy {
-  /** What may pass by itself is tried again so often, and as long as the patience lasts, whichever is more. */
+  /**
+   * The number of retries after errors that may pass by themselves; they also go on for as long as the patience
+   * lasts, whichever is more.
+   */
   max_retries: number
   /** Counted from when the execution came to the step. Left out by versions that were published before: none. */
   patience_ms?: number
@@ -41,9 +44,11 @@ export type WhileActive = 'skip' | 'restart' | 'allow'
 export interface Enrolment {
   /** Executions with the same rendered key belong together; null: every execution stands alone. */
   key: TemplateText | null
-  /** What an event does while an execution with its key is running or waiting. */
+  /** The effect of an event while an execution with its key is running or waiting. */
   while_active: WhileActive
-  /** How long after the start of the last execution with the key another one may start; null: at any time. */
+  /**
+   * The time after the start of the last execution with the key at which another one may start; null: at any time.
+   */
   reenter_after_ms: number | null
   /** Not at any time, in place of `reenter_after_ms`. */
   reenter_never?: true
@@ -84,13 +89,13 @@ export interface ScheduleTrigger extends TriggerBase {
   cron: string
   /** IANA name. */
   timezone: string
-  /** What happens to firings that were missed: nothing, or one run for all of them. */
+  /** The rule for firings that were missed: nothing, or one run for all of them. */
   catch_up: 'skip' | 'once'
 }
 
 export interface ManualTrigger extends TriggerBase {
   type: 'manual'
-  /** What the input has to be. */
+  /** The schema that the input has to meet; null: any input. */
   input_schema: SafeSchema | null
 }
 
@@ -98,12 +103,71 @@ export interface WebhookTrigger extends TriggerBase {
   type: 'webhook'
   /** Tested on the request's body as `trigger`. */
   filter: Condition | null
+  /** How a request shows who it is from. Left out: by the URL alone. */
+  verify?: HookVerification
+  /** What is answered once the request is stored. Left out: what became of it. */
+  answer?: HookAnswer
+  /** Lower-case names of headers that `trigger.headers` has beside the usual ones. Left out: none. */
+  headers?: string[]
+}
+
+export const HOOK_SCHEMES = [
+  'standard_webhooks',
+  'shopify',
+  'stripe',
+  'github',
+  'slack',
+  'woocommerce',
+  'meta',
+  'websub',
+  'cloudevents',
+  'hmac',
+] as const
+export type HookScheme = (typeof HOOK_SCHEMES)[number]
+
+export interface HookVerification {
+  scheme: HookScheme
+  /** The shop's connection of the kind `webhook_secret` that has the secret. */
+  connection: string
+  /** How far the time that is signed may be off. Left out: what is usual for the scheme. */
+  tolerance_seconds?: number
+  /** Of `websub`: the only topic that may be subscribed to. */
+  topic?: string
+  /** Of `hmac`. */
+  hmac?: HookSignature
+}
+
+export const HOOK_ALGORITHMS = ['sha1', 'sha256', 'sha512'] as const
+export const HOOK_ENCODINGS = ['hex', 'base64'] as const
+
+/** Where a signature stands, and what it is one of. */
+export interface HookSignature {
+  /** Header names are in lower case. */
+  header: string
+  algorithm: (typeof HOOK_ALGORITHMS)[number]
+  encoding: (typeof HOOK_ENCODINGS)[number]
+  /** Before the signature in its header. */
+  prefix: string
+  /** What is signed, in which `{body}`, `{timestamp}` and `{id}` stand for those. */
+  signed: string
+  timestamp_header: string | null
+  /** Has what tells a delivery from others. */
+  id_header: string | null
+}
+
+export const HOOK_ANSWER_STATUSES = [200, 202, 204] as const
+export const HOOK_ANSWER_TYPES = ['text/plain', 'application/json', 'application/xml', 'text/xml'] as const
+
+export interface HookAnswer {
+  status: (typeof HOOK_ANSWER_STATUSES)[number]
+  content_type: (typeof HOOK_ANSWER_TYPES)[number]
+  body: string
 }
 
 /** A step of one type. */
 export interface StepBase<Type extends string, Config, Port extends string> {
   type: Type
-  /** What people call it; null: its id. */
+  /** The name that people gave it; null: its id. */
   name: string | null
   config: Config
   /** For steps that call others, else null. */
@@ -111,7 +175,7 @@ export interface StepBase<Type extends string, Config, Port extends string> {
   timeout_ms: number | null
   /** Every port of the type; `error` is left out when an error goes to the flow's handlers. */
   next: Partial<Record<Port, PortTarget>>
-  /** Whether it is one of the flow's error handlers. */
+  /** It is one of the flow's error handlers. */
   handler: boolean
   /** The loop in whose body it stands. Bodies do not stand in one another. */
   loop: StepId | null

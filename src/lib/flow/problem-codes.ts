@@ -57,6 +57,7 @@ export const FLOW_PROBLEMS = {
   wrong_type: define('actions', 'error', 'A value is not what the action takes'),
   invalid_url: define('actions', 'error', 'The URL is not one that may be called'),
   unknown_connection: define('actions', 'error', 'The shop has no such connection'),
+  connection_kind: define('actions', 'error', 'The connection is not of the kind that is needed here'),
   connection_host: define('actions', 'error', 'The connection may not be used for that host'),
   secret_in_text: define('actions', 'warning', 'A value looks like a key, which belongs into a connection'),
   invalid_header: define('actions', 'error', 'A header has a name or value that cannot be sent'),

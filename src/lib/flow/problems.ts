@@ -8,10 +8,10 @@ export type { FlowProblemCode, Severity } from './problem-codes.ts'
 export interface FlowProblem {
   code: FlowProblemCode
   severity: Severity
-  /** Into the definition as it was sent; what is missing is pointed at by what lacks it. */
+  /** Into the definition as it was sent; of a missing member, to the value that lacks it. */
   pointer: string
   step_id: string | null
-  /** What is wrong and how to mend it. */
+  /** Says what is wrong and how to mend it. */
   message: string
 }
 
@@ -60,7 +60,7 @@ export class ProblemList {
     }
   }
 
-  /** To the place, or to what lacks it. */
+  /** To the place, or to the value that lacks it. */
   #pointerTo(path: Path): string {
     let current = this.#definition
     for (const [depth, segment] of path.entries()) {

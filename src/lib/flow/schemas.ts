@@ -5,7 +5,7 @@ import type { FlowCatalogue } from './catalogue.ts'
 export interface KnownSchemas {
   /** Of each way in which the flow starts; null where nothing is declared. */
   readonly trigger: (SafeSchema | null)[]
-  /** What steps give, by id, where it is declared. */
+  /** The declared schemas of steps' outputs, by step id. */
   readonly steps: Map<string, SafeSchema>
 }
 
@@ -61,7 +61,7 @@ export function schemasOfPath(
   return [null]
 }
 
-/** Returns the types that a path may have by what is declared; null when that says nothing. */
+/** Returns the types that a path may have by the declarations; null when they say nothing. */
 export function typesOfPath(
   schemas: KnownSchemas,
   catalogue: FlowCatalogue,

@@ -2,6 +2,8 @@
 export interface FlowScope {
   /** The event's data, the manual input, the webhook's body, or `{ scheduled_at }`. */
   trigger: unknown
+  /** Read where `trigger` has no member of the name itself: of a webhook. */
+  beside?: { trigger: HookRequest & { body: unknown } }
   /** Of steps that succeeded, by id. */
   steps: Record<string, { output: unknown }>
   variables: Record<string, unknown>
@@ -10,8 +12,20 @@ export interface FlowScope {
   event: EventScope | null
   execution: ExecutionScope
   tenant: { id: string; time_zone: string }
-  /** In which times are read that do not name one, where not all of the scope is there. */
+  /** The zone in which times are read that do not name one, where not all of the scope is there. */
   zone?: string
+}
+
+/** What came with a webhook's body. */
+export interface HookRequest {
+  /** Lower-case names. */
+  headers: Record<string, string>
+  query: Record<string, string | string[]>
+}
+
+/** What a webhook's `trigger` has beside the members of its body. */
+export function besideTrigger(data: unknown, request: HookRequest | undefined): Pick<FlowScope, 'beside'> {
+  return request === undefined ? {} : { beside: { trigger: { body: data, ...request } } }
 }
 
 /** The event that started the execution; in the filter of a wait, the one that arrived. */
@@ -29,7 +43,7 @@ export interface ExecutionScope {
   flow_name: string
   version: number
   started_at: string
-  /** After an error port and in error handlers: what went wrong. */
+  /** After an error port and in error handlers: the error. */
   error: { step_id: string; code: string; message: string } | null
 }
 

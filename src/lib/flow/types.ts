@@ -4,7 +4,7 @@ import type { CanonicalStep } from './steps/index.ts'
 export * from './elements.ts'
 export type { CanonicalStep, StepType } from './steps/index.ts'
 
-/** Raised when canonical flows change their shape; what is stored under an older one is compiled again. */
+/** Raised when canonical flows change their shape; flows that are stored under an older one are compiled again. */
 export const FLOW_SCHEMA_VERSION = 1
 
 /** A flow as the engine runs it: plain JSON, ids checked, defaults written out, every target exists. */
@@ -16,7 +16,7 @@ export interface CanonicalFlow {
   steps: Record<StepId, CanonicalStep>
   /** The error handlers in order; an error that no port takes enters at the first one. Empty: the execution fails. */
   handlers: StepId[]
-  /** What `variables` holds when an execution starts. Not templates. */
+  /** The `variables` with which an execution starts. Not templates. */
   variables: Record<string, unknown>
   /** Variables of the shop that it reads, and has no value of its own for. Left out: none. */
   shop_variables?: string[]

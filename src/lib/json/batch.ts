@@ -4,7 +4,7 @@ import { endOfString } from './scan.ts'
 import { keepSources, type SourceNames } from './source.ts'
 import { MAX_DEPTH, parseJson } from './index.ts'
 
-/** Where the items of a list stand in a text, as offsets. */
+/** The places of a list and its items in a text, as offsets. */
 interface ListSpan {
   start: number
   end: number
@@ -12,7 +12,7 @@ interface ListSpan {
 }
 
 export interface BatchShape {
-  /** Where the list is, unless it is the body. */
+  /** The member that holds the list, unless the body is the list. */
   list: string
   /** Beyond that many the items are not told apart. */
   maxItems: number
@@ -21,10 +21,10 @@ export interface BatchShape {
 }
 
 /**
- * Reads a body that is a list, or an object with a list in a member. What is wrong inside one item takes
- * that item's place in the list as a JsonInputError, its pointer beginning with the item's; the others are read.
+ * Reads a body that is a list, or an object with a list in a member. A fault inside one item takes that item's place
+ * in the list as a JsonInputError, its pointer beginning with the item's; the others are read.
  *
- * @throws JsonInputError for what is wrong outside the items, and for a body that is no such list
+ * @throws JsonInputError for a fault outside the items, and for a body that is no such list
  */
 export function parseJsonBatch(buffer: Buffer, { list: listName, maxItems, members }: BatchShape): unknown {
   const names = { list: listName, members }

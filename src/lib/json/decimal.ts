@@ -9,8 +9,8 @@ const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/
 const ZERO = 48
 
 /**
- * Compares two numbers by value, exactly: negative, 0 or positive, as for `sort`. Takes JSON numbers and what
- * `String` makes of finite ones, so `9007199254740993` is above `9007199254740992` and `1E2` equals `100.0`.
+ * Compares two numbers by value, exactly: negative, 0 or positive, as for `sort`. Takes JSON numbers and `String`'s
+ * texts of finite ones, so `9007199254740993` is above `9007199254740992` and `1E2` equals `100.0`.
  */
 export function compareDecimals(a: string, b: string): number {
   const left = parseDecimal(a)
@@ -23,7 +23,7 @@ export function compareDecimals(a: string, b: string): number {
   return left.negative ? -magnitude : magnitude
 }
 
-/** Whether a JSON number has no fractional part, as `1.0` and `1E2` have none. */
+/** Returns whether a JSON number has no fractional part, as `1.0` and `1E2` have none. */
 export function isIntegerDecimal(source: string): boolean {
   const { digits, exponent } = parseDecimal(source)
   return digits.length <= exponent || digits === ''

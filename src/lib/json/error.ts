@@ -8,7 +8,7 @@ export type JsonErrorCode =
   | 'lone_surrogate'
   | 'number_out_of_range'
 
-/** Why a body is not taken: a code, the place as a JSON pointer where one is known, and what to do. */
+/** The refusal of a body: a code, the place as a JSON pointer where one is known, and what to do. */
 export class JsonInputError extends Error {
   override readonly name = 'JsonInputError'
   readonly code: JsonErrorCode

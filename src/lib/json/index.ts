@@ -10,7 +10,7 @@ export type { JsonErrorCode } from './error.ts'
 export { canonicalNumber, isRawNumber, numberOf, withPlainNumbers } from './raw-number.ts'
 
 export interface JsonLimits {
-  /** How many arrays and objects may stand in one another; `[]` is 1. */
+  /** The depth to which arrays and objects may stand in one another; `[]` is 1. */
   maxDepth?: number
   /**
    * `value` (the default): a number that a JavaScript number holds becomes one, however it is written. `text`: a
@@ -28,7 +28,8 @@ const SUSPICIOUS_ESCAPE = /\\u(?:0000|[dD][89a-fA-F]|005[fF])/
 const BYTE_ORDER_MARK = 0xfeff
 
 /**
- * Reads a request body, decided on its bytes: what comes out is what was sent, or a JsonInputError says why not.
+ * Reads a request body, decided on its bytes: the result is the value that was sent, or a JsonInputError says why
+ * not.
  *
  * - Refused: invalid UTF-8, too deep, NUL, half surrogate pairs, the name `__proto__`, a name given twice,
  *   numbers beyond 1,000 digits or an exponent of ±10,000.

@@ -13,11 +13,11 @@ const COLON = 58
 const SPACE = 32
 
 interface Frame {
-  /** What `JSON.parse` made of this array or object; null when that is not known. */
+  /** The array or object that `JSON.parse` made here; null when that is not known. */
   container: Record<string | number, unknown> | null
   /** Names so far, or null for an array. */
   names: Set<string> | null
-  /** Where in the container the pass is. */
+  /** The position of the pass in the container. */
   at: string | number
 }
 
@@ -108,7 +108,7 @@ function decodeString(text: string, start: number, end: number): string {
   }
 }
 
-/** Whether a string that ended just before `at` was a member's name. */
+/** Returns whether a string that ended just before `at` was a member's name. */
 function isNameEnd(text: string, at: number): boolean {
   while (text.charCodeAt(at) <= SPACE) at++
   return text.charCodeAt(at) === COLON

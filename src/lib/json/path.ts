@@ -23,8 +23,19 @@ export function parsePath(text: string): Path | null {
 }
 
 /**
- * What stands at the path, or undefined. Own members of objects and elements of lists only: no `length`, nothing of
- * a prototype, nothing inside text or numbers. Numeric names find elements too, as in `items.0.sku`.
+ * Returns what stands beside the members of a root, in the scope's `beside`: under a name that the root's value does not
+ * have itself.
+ */
+export function readBeside(scope: unknown, path: Path): unknown {
+  const [root, name] = path
+  if (root === undefined || name === undefined || readPath(scope, [root, name]) !== undefined)
+    return undefined
+  return readPath(scope, ['beside', ...path])
+}
+
+/**
+ * Returns what stands at the path, or undefined. Own members of objects and elements of lists only: no `length`, nothing
+ * of a prototype, nothing inside text or numbers. Numeric names find elements too, as in `items.0.sku`.
  */
 export function readPath(root: unknown, path: Path): unknown {
   let current = root

@@ -11,7 +11,7 @@ const { rawJSON, isRawJSON } = JSON as unknown as {
   isRawJSON: (value: unknown) => value is RawNumber
 }
 
-/** Whether the value is a number that is kept as it came. Nothing else is ever made raw here. */
+/** Tells whether the value is a number that is kept as it came. Nothing else is ever made raw here. */
 export const isRawNumber = isRawJSON
 
 /** `source`, a JSON number, as a JavaScript number if that has the same value, else kept as it came. */
@@ -30,7 +30,7 @@ export function spelledNumber(source: string): number | RawNumber {
 
 /**
  * Returns one form for all spellings of a number: `1.10` and `1.1`, `5.0` and `5` are the same in hashes and keys.
- * What is no raw number comes back as it is.
+ * Any other value comes back as it is.
  */
 export function canonicalNumber(value: unknown): unknown {
   if (!isRawNumber(value)) return value

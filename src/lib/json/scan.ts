@@ -89,7 +89,7 @@ export function endOfString(text: string, at: number): number {
   return 0
 }
 
-/** Members of all objects in a parsed value: 4.5 µs for a value of 20 kB, half of what `Object.keys` takes. */
+/** Members of all objects in a parsed value: 4.5 µs for a value of 20 kB, half the time of `Object.keys`. */
 export function countMembers(value: unknown): number {
   let members = 0
   const open = [value]
@@ -108,7 +108,7 @@ export function countMembers(value: unknown): number {
 }
 
 /**
- * Whether a parsed value holds a NUL, half a surrogate pair or the name `__proto__`. Escapes for those are
+ * Returns whether a parsed value holds a NUL, half a surrogate pair or the name `__proto__`. Escapes for those are
  * suspicious, but every emoji of PHP's `json_encode` is a pair of them.
  */
 export function hasForbiddenText(value: unknown): boolean {

@@ -1,8 +1,8 @@
 import { endOfString } from './scan.ts'
 
 /**
- * How objects were written. What is parsed and written again has its numbers and the order of its members as JavaScript
- * has them: `1.10` becomes `1.1`, `-0` becomes `0`, and `{"10":1,"9":2}` changes places.
+ * The texts that objects were read from. A value that is parsed and written again has its numbers and the order of
+ * its members as JavaScript has them: `1.10` becomes `1.1`, `-0` becomes `0`, and `{"10":1,"9":2}` changes places.
  */
 const sources = new WeakMap<object, string>()
 
@@ -13,16 +13,16 @@ export function sourceOf(value: unknown): string | undefined {
   return text?.includes('\n') === true ? text.replaceAll(/\n[ \t\r\n]*/g, '') : text
 }
 
-/** Where members' texts are kept from: of the root itself, or of each item of the list that is the root or in it. */
+/** The members whose texts are kept: of the root itself, or of each item of the list that is the root or in it. */
 export interface SourceNames {
   members: readonly string[]
   list: string
 }
 
 /**
- * Keeps how the root and its members of these names were written, and those of each item of a list.
+ * Keeps the texts of the root and of its members with these names, and those of each item of a list.
  * @param text JSON that was parsed
- * @param value what the parser made of it
+ * @param value the parser's result
  */
 export function keepSources(text: string, value: unknown, names: SourceNames): void {
   const start = skipSpace(text, 0)
@@ -73,7 +73,7 @@ function keep(value: object, text: string): void {
 }
 
 /** The position behind the value that begins there. */
-function skipValue(text: string, start: number): number {
+export function skipValue(text: string, start: number): number {
   let depth = 0
   let at = start
   while (at < text.length) {
@@ -94,12 +94,12 @@ function skipValue(text: string, start: number): number {
   return at
 }
 
-function skipComma(text: string, at: number): number {
+export function skipComma(text: string, at: number): number {
   const next = skipSpace(text, at)
   return text[next] === ',' ? skipSpace(text, next + 1) : next
 }
 
-function skipSpace(text: string, at: number): number {
+export function skipSpace(text: string, at: number): number {
   let next = at
   while (next < text.length && isSpace(text, next)) next++
   return next

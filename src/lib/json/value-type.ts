@@ -7,7 +7,7 @@ export type ValueType = 'missing' | 'null' | 'text' | 'number' | 'boolean' | 'li
 /** Deeper values than any request may hold are not equal to anything. */
 const MAX_DEPTH = 100
 
-/** What a JSON value is, in the words that people read in problems and logs. */
+/** Returns what a JSON value is, in the words that people read in problems and logs. */
 export function valueTypeOf(value: unknown): ValueType {
   if (value === undefined) return 'missing'
   if (value === null) return 'null'
@@ -18,7 +18,7 @@ export function valueTypeOf(value: unknown): ValueType {
 }
 
 /**
- * Whether two JSON values are the same: members in any order, numbers by exact value, no conversions.
+ * Returns whether two JSON values are the same: members in any order, numbers by exact value, no conversions.
  *
  * @param spend is told about every pair that is compared, by members and by the length of text, and may throw to stop
  */

@@ -5,7 +5,9 @@ import type { SafeSchema } from './safe/index.ts'
 const MAX_PATHS = 500
 const MAX_DEPTH = 6
 
-/** Says whether a schema describes what stands at the path. What it says nothing of may stand anywhere. */
+/**
+ * Tells whether a schema describes the value at the path. A path of which the schema says nothing may hold any value.
+ */
 export function isDescribed(schema: SafeSchema, path: Path): boolean {
   let current: SafeSchema = schema
   for (const segment of path) {
@@ -21,7 +23,7 @@ export function isDescribed(schema: SafeSchema, path: Path): boolean {
   return true
 }
 
-/** Whether anything may be below it: it says nothing of its type, or that it is an object or a list of anything. */
+/** Returns whether anything may be below it: it says nothing of its type, or that it is an object or a list. */
 function isOpen({ type }: SafeSchema): boolean {
   return type === undefined || [type].flat().some((each) => each === 'object' || each === 'array')
 }

@@ -12,8 +12,8 @@ export const TEXT_OF_FORMAT = {
 } as const
 
 /**
- * A value that the schema describes, always the same one: what its author gave as an example or default, else
- * something of its type. Large demands (thousands of items or characters) are met only in part.
+ * A value that the schema describes, always the same one: its author's example or default, else a value of its type.
+ * Large demands (thousands of items or characters) are met only in part.
  *
  * @param schema one that `checkSchema` found no problem in
  */

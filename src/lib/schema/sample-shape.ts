@@ -7,7 +7,7 @@ import { validate } from './safe/index.ts'
 const MAX_DEPTH = 8
 /** About how many bytes of JSON a shape has at most. */
 const MAX_BYTES = 8 * 1024
-/** What a placeholder takes, with quotes, colon and comma. */
+/** Bytes of a placeholder, with quotes, colon and comma. */
 const VALUE_BYTES = 44
 /** Longer text has no format that is worth looking for. */
 const MAX_FORMATTED_CHARS = 256
@@ -21,8 +21,8 @@ const NUMERAL = /^-?\d{1,32}(?:\.\d{1,32})?$/
 const NIL_UUID = '00000000-0000-0000-0000-000000000000'
 
 /**
- * Returns the object with the names of its members and a placeholder of the same kind for every value: what a
- * condition or template is built by, without anything that was sent. Of a list the first item stands for all.
+ * Returns the object with the names of its members and a placeholder of the same kind for every value: conditions and
+ * templates are built by it, and it shows nothing that was sent. Of a list the first item stands for all.
  */
 export function shapeOf(data: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return shapeObject(data, 1, { left: MAX_BYTES })

@@ -1,6 +1,6 @@
 import { hash, randomBytes } from 'node:crypto'
 
-const API_KEY_PREFIX = 'bcs_'
+export const API_KEY_PREFIX = 'bcs_'
 /** Characters of a key that are kept in clear, to recognise it by. */
 const SHOWN_CHARS = 12
 

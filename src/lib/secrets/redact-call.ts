@@ -7,9 +7,9 @@ const MAX_DEPTH = 64
 const USER_INFO = /^([a-z][a-z0-9+.-]*:)?\/\/[^/?#]*@/i
 
 /**
- * A copy of a flow's definition or of what a step sent, with credentials hidden by where they stand, whatever they are
- * called: all values of `headers`, and in a `url` the user, all values of the query and the fragment. All else is
- * treated as `redact` does.
+ * Returns a copy of a flow's definition or of a step's request, with credentials hidden by their place, whatever
+ * their names: all values of `headers`, and in a `url` the user, all values of the query and the fragment. All else
+ * is treated as `redact` does.
  */
 export function redactCall(value: unknown): unknown {
   return hidePlaces(redact(value), 0)
@@ -48,20 +48,31 @@ function hideEntry(entry: unknown): unknown {
 
 /** Headers that say what is sent, and not by whom. */
 const HARMLESS = new Set(['accept', 'accept-language', 'cache-control', 'content-type', 'user-agent'])
-const QUERY_VALUE = /[?&][^=&#]*=([^&#]*)/g
 
-/** What a request sent that its answer must not show: whatever its headers held, and credentials in its URL. */
+/** Returns whether a header's value may be shown, and kept, whatever it is. */
+export function isHarmlessHeader(name: string): boolean {
+  return HARMLESS.has(name.toLowerCase())
+}
+
+/** A name has no `?`: each begins a name of its own, or else many of them would each be looked behind. */
+const QUERY_VALUE = /[?&][^=&?#]*=([^&#]*)/g
+
+/**
+ * Lists the parts of a request that its answer must not show: all values of its headers, and credentials in its URL.
+ */
 export function callSecrets({ headers, url }: { headers?: unknown; url?: unknown }): string[] {
   const sent = Object.entries(isObject(headers) ? headers : {}).flatMap(([name, value]) =>
-    typeof value === 'string' && !HARMLESS.has(name.toLowerCase()) ? [[name, value] as const] : [],
+    typeof value === 'string' && !isHarmlessHeader(name) ? [[name, value] as const] : [],
   )
-  const query = typeof url === 'string' ? [...url.matchAll(QUERY_VALUE)].map(([, value = '']) => value) : []
-  return [
-    ...new Set([
-      ...headerValues(Object.fromEntries(sent)),
-      ...query.flatMap((value) => [value, decoded(value)]).filter(isCredential),
-    ]),
-  ]
+  const query = typeof url === 'string' ? queryCredentials(url) : []
+  return [...new Set([...headerValues(Object.fromEntries(sent)), ...query])]
+}
+
+/** Lists values of a URL's query that look like a credential, whatever they are called, as they stand and decoded. */
+export function queryCredentials(url: string): string[] {
+  return [...url.matchAll(QUERY_VALUE)]
+    .flatMap(([, value = '']) => [value, decoded(value)])
+    .filter(isCredential)
 }
 
 function decoded(text: string): string {
@@ -74,7 +85,7 @@ function decoded(text: string): string {
 
 /** A URL, with or without placeholders, that shows where a call goes and no credential of it. */
 export function redactUrl(url: string): string {
-  // What stands in placeholders may have any character.
+  // Placeholders may hold any character.
   const placeholders: string[] = []
   const plain = url
     .replaceAll('\u0000', '')

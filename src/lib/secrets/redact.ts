@@ -33,15 +33,15 @@ const SECRET_FIELD: readonly string[] = [
 ]
 
 /**
- * Secrets that tell themselves: signing secrets, our keys, and what follows Bearer or Basic, if it is too long to be
- * a word: "Basic subscription" is a product.
+ * Secrets that show what they are: signing secrets, our keys, and the text after Bearer or Basic, if it is too long
+ * to be a word: "Basic subscription" is a product.
  */
 const SECRET_TEXT = /\b(?:whsec_|bcs_)[A-Za-z0-9+/=_-]{8,}|\b(?:[Bb]earer|[Bb]asic) [A-Za-z0-9+/=._~-]{20,}/g
 /** In front of a credential in a header: no secret. */
 const SCHEME = /^(?:bearer|basic|token) +/i
 const URL_IN_TEXT = /\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s"'<>]+/gi
 
-/** Paths whose holder may do what they are for. What follows the first group is secret. */
+/** Paths that let their holder do what they are for. The part after the first group is secret. */
 const SECRET_PATHS: readonly RegExp[] = [
   /^(https?:\/\/hooks\.slack(?:-gov)?\.com\/(?:services|workflows|triggers)\/)[^?#]+/i,
   /^(https?:\/\/(?:[\w-]+\.)?discord(?:app)?\.com\/api\/(?:v\d+\/)?webhooks\/)[^?#]+/i,
@@ -54,42 +54,44 @@ const SECRET_PATHS: readonly RegExp[] = [
   /(\/(?:hooks?|webhooks?|webhook-test|tokens?|keys?|secrets?|api[-_]?keys?)\/)(?=[^/?#]*\d)[\w~.:%=+-]{16,}/gi,
 ]
 const QUERY_PAIR = /([?&])([^=&?#\s]{1,100})=([^&#\s]+)/g
-/** Names of credentials that are also those of other things: what is as long as one is taken for one. */
+/** Names of credentials that are also those of other things: a value as long as a credential is taken for one. */
 const CREDENTIAL_IN_QUERY = /^(?:.*[_-])?(?:key|sig|signature|auth|sid|session)$/i
 const CREDENTIAL_MIN_CHARS = 16
 
-/**
- * Keys that tell themselves: our own, and those of services that mark theirs, by how they begin; tokens of three parts
- * that are signed.
- */
+/** Keys that tell themselves, by how they begin: our own, and those of services that mark theirs. */
 const KEY_TEXT =
-  /\b(?:(?:whsec_|bcs_|[spr]k_(?:live|test)_|gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|shp(?:at|ca|pa|ss)_|sk-|SG\.|AIza|ya29\.|npm_|pypi-|dop_v1_|hf_)[A-Za-z0-9_.-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})/
+  /\b(?:(?:whsec_|bcs_|[spr]k_(?:live|test)_|gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|shp(?:at|ca|pa|ss)_|sk-|SG\.|AIza|ya29\.|npm_|pypi-|dop_v1_|hf_)[A-Za-z0-9_.-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b)/
+/**
+ * Signed tokens of three parts. Looking begins where a run of their characters does, and goes into one only if two
+ * others follow it: so each character is looked at a few times, however many beginnings of tokens a run has.
+ */
+const SIGNED_TOKEN = /(?<![\w-])(?=[\w-]+\.[\w-]{10,}\.[\w-]{10})[\w-]*?\beyJ[\w-]{10,}\./
 
-/** Whether there is something in the text that is a key by its form. */
+/** Tells that there is something in the text that is a key by its form. */
 export function looksLikeKey(text: string): boolean {
-  return KEY_TEXT.test(text) || text.search(SECRET_TEXT) !== -1
+  return KEY_TEXT.test(text) || SIGNED_TOKEN.test(text) || text.search(SECRET_TEXT) !== -1
 }
 
 const MAX_DEPTH = 64
 /** Shorter secrets are found in other text by chance. */
 export const SECRET_MIN_CHARS = 6
 
-/** Whether values under this name are secret, by its ending. */
+/** Returns whether values under this name are secret, by its ending. */
 export function isSecretField(name: string): boolean {
   const plain = name.toLowerCase().replace(/[^a-z0-9]/g, '')
   return SECRET_FIELD.some((ending) => plain.endsWith(ending))
 }
 
 /**
- * A copy without secrets, for logs and for what is kept: values of secret-looking names become `[redacted]`, and so
- * do secrets inside of other text. Booleans, null and empty text stay, since they only tell whether there is one.
+ * Returns a copy without secrets, for logs and records: values of secret-looking names become `[redacted]`, and so do
+ * secrets inside of other text. Booleans, null and empty text stay, since they only tell whether there is one.
  */
 export function redact(value: unknown): unknown {
   return copy(value, new Set())
 }
 
 /**
- * What stands under secret-looking names, to take it out of other text, too: a customer's note may repeat the
+ * Lists what stands under secret-looking names, to take it out of other text, too: a customer's note may repeat the
  * password that a field holds.
  */
 export function secretValues(value: unknown): Set<string> {
@@ -120,22 +122,6 @@ function withoutCredentials(url: string): string {
       ? `${start}${name}=${REDACTED}`
       : pair,
   )
-}
-
-/** A copy in which no text, name or number repeats one of these secrets, for answers of those who were told them. */
-export function withoutSecrets(value: unknown, secrets: readonly string[]): unknown {
-  const longestFirst = [...secrets].sort((one, other) => other.length - one.length)
-  const clean = (text: string): string =>
-    longestFirst.reduce((left, secret) => (secret === '' ? left : left.replaceAll(secret, REDACTED)), text)
-  const cleanValue = (part: unknown): unknown => {
-    if (typeof part === 'string') return clean(part)
-    if (typeof part === 'number') return secrets.includes(String(part)) ? REDACTED : part
-    if (isRawNumber(part)) return secrets.includes(part.rawJSON) ? REDACTED : part
-    if (typeof part !== 'object' || part === null) return part
-    if (Array.isArray(part)) return part.map(cleanValue)
-    return Object.fromEntries(Object.entries(part).map(([name, inner]) => [clean(name), cleanValue(inner)]))
-  }
-  return cleanValue(value)
 }
 
 function copy(value: unknown, ancestors: Set<object>): unknown {

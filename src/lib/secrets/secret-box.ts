@@ -41,9 +41,9 @@ export interface SecretBox {
   /** A signature by which the text is known again as one that was written here, without anything being stored. */
   sign(text: string, context: string): string
   isSigned(text: string, context: string, signature: string): boolean
-  /** Whether the box was sealed under an older master key. */
+  /** Returns whether the box was sealed under an older master key. */
   needsReseal(box: Buffer): boolean
-  /** What each box starts with that it seals, and what those start with that it can open: to look for them in SQL. */
+  /** The first bytes of boxes that it seals, and of those that it can open: to look for them in SQL. */
   readonly prefixes: { readonly sealed: Buffer; readonly openable: readonly Buffer[] }
 }
 

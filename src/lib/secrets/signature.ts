@@ -3,16 +3,23 @@ import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 
 const SECRET_PREFIX = 'whsec_'
 const SECRET_BYTES = 32
-/** What Standard Webhooks 1.0 allows; at most one SHA-256 block, which `hmac` below relies on. */
+/** The sizes that Standard Webhooks 1.0 allows; at most one SHA-256 block, which `hmac` below relies on. */
 const MIN_SECRET_BYTES = 24
 const MAX_SECRET_BYTES = 64
+
+/** Of a secret that comes from elsewhere. */
+const MIN_FOREIGN_BYTES = 8
+const MAX_FOREIGN_BYTES = 256
 
 const BLOCK_BYTES = 64
 const DIGEST_BYTES = 32
 const INNER_PAD = 0x36
 const OUTER_PAD = 0x5c
 
-/** What is signed: `${id}.${timestampSeconds}.${body}`. `id` stays the same over all attempts of a delivery. */
+/**
+ * The content that is signed: `${id}.${timestampSeconds}.${body}`. `id` stays the same over all attempts of a
+ * delivery.
+ */
 export interface SignedMessage {
   id: string
   timestampSeconds: number
@@ -23,7 +30,7 @@ export interface SignedMessage {
 export type WebhookHeaders = Readonly<Record<string, string | string[] | undefined>>
 
 export interface VerifyOptions {
-  /** How far the sender's clock may be off, either way. The standard's libraries take 300. */
+  /** The difference that the sender's clock may have, either way. The standard's libraries take 300. */
   toleranceSeconds: number
   nowSeconds: number
 }
@@ -36,9 +43,35 @@ export function generateSecret(): string {
   return SECRET_PREFIX + randomBytes(SECRET_BYTES).toString('base64')
 }
 
-/** The key inside a `whsec_…` secret. Throws TypeError; the message never repeats the secret. */
+/** Longest text of a secret of any form: 256 bytes in hexadecimal digits. */
+export const MAX_SECRET_CHARS = 4 + 2 * MAX_FOREIGN_BYTES
+
+/** Forms of secrets that come from elsewhere: how their bytes are written. */
+const FOREIGN: Readonly<Record<string, (written: string) => Buffer | string>> = {
+  'text:': (written) =>
+    written !== written.trim() || /\p{Cc}/u.test(written) || !written.isWellFormed()
+      ? 'is text without control characters, and without spaces at its ends'
+      : Buffer.from(written),
+  'base64:': (written) => {
+    const key = Buffer.from(written, 'base64')
+    return key.toString('base64') === written ? key : 'is padded base64'
+  },
+  'hex:': (written) =>
+    /^(?:[0-9a-f]{2})*$/i.test(written)
+      ? Buffer.from(written, 'hex')
+      : 'is an even number of hexadecimal digits',
+}
+
+/**
+ * The key inside a secret: `whsec_` and base64 as Standard Webhooks has it, or any bytes as `text:`, `base64:` or `hex:`.
+ * Throws TypeError; the message never repeats the secret.
+ */
 export function parseSecret(text: string): Buffer {
-  if (!text.startsWith(SECRET_PREFIX)) throw new TypeError(`a signing secret starts with ${SECRET_PREFIX}`)
+  const form = Object.keys(FOREIGN).find((prefix) => text.startsWith(prefix))
+  if (form !== undefined) return parseForeign(form, text.slice(form.length))
+  if (!text.startsWith(SECRET_PREFIX)) {
+    throw new TypeError(`a signing secret starts with ${SECRET_PREFIX}, ${Object.keys(FOREIGN).join(', ')}`)
+  }
   const encoded = text.slice(SECRET_PREFIX.length)
   const key = Buffer.from(encoded, 'base64')
   if (key.toString('base64') !== encoded) {
@@ -50,6 +83,32 @@ export function parseSecret(text: string): Buffer {
     )
   }
   return key
+}
+
+/** Padded or not, and nothing else: Node's decoder stops in silence at what it does not know. */
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?$/
+const MIN_GIVEN_BYTES = 16
+
+/**
+ * The key in a secret by which somebody else signs after Standard Webhooks, behind `whsec_` or without; null: it is not
+ * base64, or of too few bytes to be one. Some senders' keys are shorter than the standard has them.
+ */
+export function parseGivenSecret(text: string): Buffer | null {
+  const encoded = text.startsWith(SECRET_PREFIX) ? text.slice(SECRET_PREFIX.length) : text
+  const key = BASE64.test(encoded) ? Buffer.from(encoded, 'base64') : null
+  return key !== null && key.length >= MIN_GIVEN_BYTES ? key : null
+}
+
+/** A key of more than a block is hashed first, as RFC 2104 says: it signs the same. */
+function parseForeign(form: string, written: string): Buffer {
+  const key = FOREIGN[form]?.(written) ?? ''
+  if (typeof key === 'string') throw new TypeError(`a signing secret after ${form} ${key}`)
+  if (key.length < MIN_FOREIGN_BYTES || key.length > MAX_FOREIGN_BYTES) {
+    throw new TypeError(
+      `a signing secret after ${form} has ${MIN_FOREIGN_BYTES} to ${MAX_FOREIGN_BYTES} bytes, not ${key.length}`,
+    )
+  }
+  return key.length > BLOCK_BYTES ? hash('sha256', key, 'buffer') : key
 }
 
 /**

@@ -1,6 +1,8 @@
 import type { ForBlock, PathOperand, TemplateProblemCode } from './syntax.ts'
 
-/** A loop around the place that is being read: its name, and what the name is if the list is a path. */
+/**
+ * A loop around the place that is being read: its name, and the path that the name stands for if the list is a path.
+ */
 export interface Loop {
   readonly name: ForBlock['name']
   readonly stands: PathOperand | null
@@ -57,7 +59,7 @@ export function shorten(text: string): string {
   return text.length > MAX_SHOWN_CHARS ? `${text.slice(0, MAX_SHOWN_CHARS)}…` : text
 }
 
-/** What stands next, as far as a message shows it. */
+/** Returns what stands next, as far as a message shows it. */
 export function nextWord({ text, at }: Cursor): string {
   const rest = text.slice(at, at + MAX_SHOWN_CHARS)
   return rest.slice(0, Math.max(rest.search(/[\s}]/), 1))

@@ -34,7 +34,7 @@ export function describeTags(): TagDescription[] {
   }))
 }
 
-/** How tests in tags write the operators that they know: by their names, and by these. */
+/** Describes how tests in tags write the operators that they know: by their names, and by these. */
 export function describeTestOperators(): Map<string, string[]> {
   const symbols = Object.entries(SYMBOLS)
   return new Map(

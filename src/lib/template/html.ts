@@ -1,9 +1,9 @@
-import { escapeHtml } from './filters/text.ts'
+import { escapeHtml } from './filters/markup.ts'
 import { type RenderError, type RenderOptions, renderTemplate, type TemplateScope } from './render.ts'
 import type { Expression } from './syntax.ts'
 import type { TemplateNode } from './tree.ts'
 
-/** The last filter of what stands in HTML as it is, and of what is escaped already. */
+/** The last filter of a value that stands in HTML as it is, and that of a value that is escaped already. */
 const AS_IT_IS = new Set(['raw', 'escape'])
 
 /** Plain text as HTML: its lines as lines, empty ones between paragraphs. */

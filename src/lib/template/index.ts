@@ -1,9 +1,10 @@
 /**
  * Templates that strangers write: `{{ path | filter: argument }}`, `{% for %}` and `{% if %}` in texts and payload trees.
  *
- * There is no logic beyond that. A path starts from a fixed set of roots and sees own members only. A text that is exactly one expression keeps the
- * value's type. What was filled in is never read as a template. Compiling takes time linear in the text; rendering
- * is bounded in its output and in the work of its filters, whatever the data.
+ * There is no logic beyond that. A path starts from a fixed set of roots and sees own members only. A text that is
+ * exactly one expression keeps the value's type. Values that were filled in are never read as a template. Compiling
+ * takes time linear in the text; rendering is bounded in its output and in the work of its filters, whatever the
+ * data.
  */
 import { parseTemplate } from './parse.ts'
 import type { Template, TemplateProblem } from './syntax.ts'
@@ -14,6 +15,7 @@ export { describeTags, describeTestOperators } from './describe.ts'
 export { describeFilters, FILTERS } from './filters/index.ts'
 export { MAX_RENDERED_BYTES, renderTemplate } from './render.ts'
 export type { TemplateScope } from './render.ts'
+export { renameStepInText } from './rename-step.ts'
 export { renderUrl } from './url.ts'
 export { renderHtml, textToHtml } from './html.ts'
 export { expressionsOf, isTemplateRoot, listsOf, TEMPLATE_ROOTS } from './syntax.ts'

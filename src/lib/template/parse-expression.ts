@@ -20,7 +20,7 @@ import { parseDuration } from '#lib/time.ts'
 
 const MAX_FILTERS = 20
 const MAX_SHIFTS = 5
-/** What a loop tells of the item that it is at. */
+/** The members of a loop's position. */
 const POSITION_MEMBERS = ['index', 'index0', 'first', 'last', 'length']
 
 const STRING = /"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'/sy
@@ -37,7 +37,7 @@ const WORDS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['null', null],
 ])
 
-/** What stands between `{{` and `}}`, with its end. */
+/** Reads what stands between `{{` and `}}`, with its end. */
 export function parseExpression(cursor: Cursor): Expression {
   skipSpace(cursor)
   if (isNext(cursor, '}}')) {
@@ -51,7 +51,7 @@ export function parseExpression(cursor: Cursor): Expression {
   return expression
 }
 
-/** A value with what is added to it and its filters, wherever it ends. */
+/** A value with the duration that is added to it and its filters, wherever it ends. */
 export function parseValue(cursor: Cursor): Expression {
   skipSpace(cursor)
   const from = cursor.at
@@ -96,7 +96,7 @@ function parseLiteral(cursor: Cursor): LiteralOperand | null {
     : { kind: 'literal', value: exactNumber(number.replace(/^(-?)0+(?=\d)/, '$1')) }
 }
 
-function toPath(text: string, { loops }: Cursor): PathOperand | LocalOperand {
+function toPath(text: string, { at, loops }: Cursor): PathOperand | LocalOperand {
   const path = parsePath(text)
   if (!path) {
     throw syntax(
@@ -116,7 +116,7 @@ function toPath(text: string, { loops }: Cursor): PathOperand | LocalOperand {
     throw syntax(`Write what a step gave as steps.<id>.output, not "${shorten(text)}".`)
   }
   if (root === 'now' && rest.length > 0) throw syntax('"now" is a time and has nothing below it.')
-  return { kind: 'path', root, path: rest, text }
+  return { kind: 'path', root, path: rest, text, at: at - text.length }
 }
 
 function toLocal(

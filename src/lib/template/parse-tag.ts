@@ -23,6 +23,8 @@ const TAGS = ['for', 'endfor', 'if', 'elsif', 'else', 'endif'] as const
 export type Tag = (typeof TAGS)[number]
 
 const MAX_TESTS = 20
+/** Of one test, as of a condition's lists. */
+const MAX_OPERANDS = 100
 const TAG_NAME = /[a-z_]+/iy
 const LOOP_NAME = /[a-z][a-z0-9_]*(?![\w.[-])/y
 const SYMBOL = /==|!=|<>|>=|<=|>|<|=/y
@@ -37,7 +39,7 @@ export const SYMBOLS: Readonly<Record<string, string>> = {
   '<=': 'lte',
 }
 const RESERVED = new Set(['and', 'or', 'in', 'true', 'false', 'null', LOOP_POSITION])
-/** What people bring from other languages, and what it is here. */
+/** Tags of other languages, each with what to write here. */
 const ADVICE: Readonly<Record<string, string>> = {
   unless: 'turn the test round, as in {% if path not_exists %}',
   elseif: 'write elsif',
@@ -124,8 +126,13 @@ function parseTest(cursor: Cursor): TemplateTest {
   const operator = parseOperator(cursor)
   const operands: Expression[] = []
   if (operator.operand !== null) {
-    do operands.push(parseValue(cursor))
-    while (['list', 'range'].includes(operator.operand) && take(cursor, ','))
+    do {
+      if (operands.length === MAX_OPERANDS) {
+        const message = `Compare with at most ${MAX_OPERANDS} values, or with a path that leads to a list.`
+        throw new SyntaxProblem('template_too_large', message)
+      }
+      operands.push(parseValue(cursor))
+    } while (['list', 'range'].includes(operator.operand) && take(cursor, ','))
   }
   checkOperands(operator, operands)
   return { subject, operator, operands }
@@ -152,7 +159,7 @@ function parseOperator(cursor: Cursor): OperatorDefinition {
   throw syntax(`"${shown}" ${what}: use ==, !=, >, >=, <, <= or one of ${known.join(', ')}.`)
 }
 
-/** What is written out has to fit; what paths lead to is known at rendering only. */
+/** Checks that literals fit; values of paths are known at rendering only. */
 function checkOperands({ name, operand }: OperatorDefinition, operands: readonly Expression[]): void {
   const isSingle = operands.length === 1
   const values = operands.map((each) => literalOf(each))

@@ -12,14 +12,14 @@ import type {
   TemplateProblem,
 } from './syntax.ts'
 
-/** What a rendering may make at most; a longer text could not be rendered either. */
+/** The longest text that a rendering may make; a longer template could not be rendered either. */
 const MAX_TEMPLATE_CHARS = 256 * 1024
 const MAX_EXPRESSIONS = 1000
 const MAX_PROBLEMS = 20
 const MAX_DEPTH = 10
 
 const OPENING = /\{[{%]/g
-/** Of a tag that stands alone on its line, what is left of the line. */
+/** The rest of the line behind a tag that stands alone on it. */
 const REST_OF_LINE = /[ \t]*(?:\r?\n|$)/y
 const WHITE_SPACE = /\s*/y
 
@@ -30,7 +30,7 @@ const KEEPS_ITEMS = new Set(['where', 'sort', 'uniq', 'reverse', 'slice'])
 interface Frame {
   readonly at: number
   readonly tag: 'for' | 'if' | null
-  /** Where what comes next goes. */
+  /** The list to which the next parts are added. */
   parts: TemplatePart[]
   /** Null of a `for` that could not be read: its names are unknown, and so is what is wrong with its body. */
   loop: (Loop & { list: Expression; body: TemplatePart[] }) | null
@@ -55,7 +55,7 @@ class Parser {
     OPENING.lastIndex = 0
     for (let open = OPENING.exec(this.#text); open !== null; open = OPENING.exec(this.#text)) {
       if (++expressions > MAX_EXPRESSIONS) {
-        this.#problems.push(tooLarge(`Use at most ${MAX_EXPRESSIONS} expressions in one text.`))
+        this.#problems.push(tooLarge(`Use at most ${MAX_EXPRESSIONS} expressions and tags in one text.`))
         break
       }
       const isTag = open[0] === '{%'
@@ -119,7 +119,7 @@ class Parser {
     if (after.test(this.#text)) this.#from = after.lastIndex
   }
 
-  /** Reads what the tag says. @returns what it does to the blocks that are open, once its text is there */
+  /** Reads what the tag says. @returns a function that changes the open blocks, once its text is there */
   #startOf(tag: Tag, cursor: Cursor, open: number): () => void {
     switch (tag) {
       case 'for':
@@ -192,7 +192,7 @@ class Parser {
     if (kept !== '') this.#top.parts.push(kept)
   }
 
-  /** Whether there is nothing but blanks before and behind it on its line. */
+  /** Tells whether a tag stands alone on its line, but for blanks. */
   #isAlone(open: number, close: number): boolean {
     let from = open
     while (from > 0 && (this.#text[from - 1] === ' ' || this.#text[from - 1] === '\t')) from--
@@ -202,7 +202,10 @@ class Parser {
   }
 }
 
-/** Compiles one text in time linear in its length; at most 20 problems. Text without `{{` is a template, too. */
+/**
+ * Compiles one text in time linear in its length; at most 20 problems. Text without expressions and tags is a template,
+ * too.
+ */
 export function parseTemplate(text: string): { template: Template } | { problems: TemplateProblem[] } {
   if (text.length > MAX_TEMPLATE_CHARS) {
     return { problems: [tooLarge(`Shorten the text to ${MAX_TEMPLATE_CHARS} characters.`)] }
@@ -226,7 +229,7 @@ function blockOf({ tag, loop, branches, hasElse, parts }: Frame): ForBlock | IfB
   return { kind: 'for', name, list, body, otherwise: hasElse ? parts : null }
 }
 
-/** Where the items of the list come from, if that is a path. */
+/** Returns where the items of the list come from, if that is a path. */
 function pathOf({ operand, filters }: Expression): PathOperand | null {
   if (filters.some(({ filter }) => !KEEPS_ITEMS.has(filter.name)) || operand.kind === 'literal') return null
   return operand.kind === 'path' ? operand : operand.stands

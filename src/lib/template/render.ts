@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { earlierValue } from '#lib/condition/earlier-value.ts'
 import type { OperatorDefinition } from '#lib/condition/operators/index.ts'
 import { toPointer } from '#lib/json/error.ts'
-import { readPath } from '#lib/json/path.ts'
+import { readBeside, readPath } from '#lib/json/path.ts'
 import { withPlainNumbers } from '#lib/json/raw-number.ts'
 import type { StepBudget } from '#lib/step-budget.ts'
 import type { FilterContext } from './filters/filter.ts'
@@ -24,11 +24,11 @@ import { exactExpression, LOOP_POSITION } from './syntax.ts'
 import type { TemplateNode } from './tree.ts'
 import { valueTypeOf } from '#lib/json/value-type.ts'
 
-/** What paths start from. Nothing in it is ever read as a template. */
+/** The values that paths start from. Nothing in it is ever read as a template. */
 export type TemplateScope = Readonly<Partial<Record<TemplateRoot, unknown>>>
 
 export interface RenderOptions {
-  /** What `now` is. */
+  /** The time that `now` gives. */
   now: Date
   /** Of the whole result, as JSON. */
   maxBytes?: number
@@ -70,7 +70,7 @@ interface Rendering {
   readonly encode: RenderOptions['encode']
 }
 
-/** What has been written of a text. */
+/** The text that has been written so far. */
 interface Output {
   text: string
 }
@@ -187,7 +187,7 @@ function renderFor(block: ForBlock, output: Output, rendering: Rendering): void 
   }
   locals.set(name, outer)
   locals.set(LOOP_POSITION, outerPosition)
-  // What the name means outside of the loop is read from the scope again.
+  // Outside of the loop the name is read from the scope again.
   if (outer === undefined) locals.delete(name)
 }
 
@@ -223,7 +223,7 @@ function holds({ subject, operator, operands }: TemplateTest, rendering: Renderi
   return operator.evaluate(value, operand, { now: rendering.now, zone, previous, spend })
 }
 
-/** What a test compares with; what is missing is an error, as everywhere. */
+/** Reads the operand of a test; a missing value is an error, as everywhere. */
 function operandOf(
   { operand }: OperatorDefinition,
   operands: readonly Expression[],
@@ -296,7 +296,7 @@ function valueOf(expression: Expression, rendering: Rendering): unknown {
   return value
 }
 
-/** What is missing or null goes past every filter, up to the `default` that takes its place. */
+/** Lets what is missing or null go past every filter, up to the `default` that takes its place. */
 function pass(call: FilterCall, value: unknown, expression: Expression, rendering: Rendering): unknown {
   const { filter, args } = call
   const isAbsent = value === undefined || value === null
@@ -327,7 +327,8 @@ function read(operand: Operand, rendering: Rendering): unknown {
   if (operand.kind === 'local') return readPath(rendering.locals.get(operand.name), operand.path)
   if (operand.root === 'now') return rendering.now.toISOString()
   if (!Object.hasOwn(rendering.scope, operand.root)) return undefined
-  return readPath(rendering.scope[operand.root], operand.path)
+  const value = readPath(rendering.scope[operand.root], operand.path)
+  return value === undefined ? readBeside(rendering.scope, [operand.root, ...operand.path]) : value
 }
 
 function guarded(expression: Expression, run: () => unknown): unknown {

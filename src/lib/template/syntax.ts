@@ -2,7 +2,7 @@ import type { FilterDefinition } from './filters/filter.ts'
 import type { OperatorDefinition } from '#lib/condition/operators/index.ts'
 import type { Path } from '#lib/json/path.ts'
 
-/** What a path in a template starts from. */
+/** The first names of a template's paths. */
 export const TEMPLATE_ROOTS = [
   'trigger',
   'steps',
@@ -26,12 +26,14 @@ export interface PathOperand {
   readonly path: Path
   /** As written. */
   readonly text: string
+  /** Its position in the template's text. */
+  readonly at: number
 }
 
-/** What a loop calls the position that it is at. */
+/** The name by which a loop's body reads the loop's position. */
 export const LOOP_POSITION = 'forloop'
 
-/** What a loop gives a name to. */
+/** A name that a loop gives. */
 export interface LocalOperand {
   readonly kind: 'local'
   /** Of the loop's item, or `forloop`. */
@@ -57,12 +59,15 @@ export interface FilterCall {
   readonly args: readonly Operand[]
 }
 
-/** What stands between `{{` and `}}`, and what tags look at. */
+/** An expression between `{{` and `}}`, or in a tag. */
 export interface Expression {
   readonly kind: 'expression'
   readonly source: string
   readonly operand: Operand
-  /** What `+ 3 days` and `- 24 hours` add to a time; null: nothing is added, and it need not be a time. */
+  /**
+   * The milliseconds that `+ 3 days` and `- 24 hours` add to a time; null: nothing is added, and it need not be a
+   * time.
+   */
   readonly shiftMs: number | null
   readonly filters: readonly FilterCall[]
 }
@@ -72,7 +77,7 @@ export interface TemplateTest {
   readonly subject: Expression
   /** Null: the subject stands alone, and holds if it is there and is neither empty nor false. */
   readonly operator: OperatorDefinition | null
-  /** What it is compared with; of a list or a range: each of them. */
+  /** The operands to compare it with; of a list or a range: each of them. */
   readonly operands: readonly Expression[]
 }
 
@@ -82,7 +87,7 @@ export interface ForBlock {
   readonly name: string
   readonly list: Expression
   readonly body: TemplateParts
-  /** When there is no item; null: then there is nothing, and a list that is missing is an error. */
+  /** The parts for a list without items; null: then there is nothing, and a list that is missing is an error. */
   readonly otherwise: TemplateParts | null
 }
 
@@ -112,9 +117,9 @@ export type TemplateProblemCode =
 
 export interface TemplateProblem {
   code: TemplateProblemCode
-  /** What is wrong and how to mend it. */
+  /** Says what is wrong and how to mend it. */
   message: string
-  /** Where in the text the expression starts, in UTF-16 units. */
+  /** The start of the expression in the text, in UTF-16 units. */
   at: number
 }
 

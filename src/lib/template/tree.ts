@@ -14,7 +14,7 @@ import type {
 import { exactExpression } from './syntax.ts'
 import { holdsTemplate } from '#lib/template-text.ts'
 
-/** A payload whose texts are compiled; what holds no template is kept as it came. */
+/** A payload whose texts are compiled; values without a template are kept as they came. */
 export type TemplateNode =
   | { readonly kind: 'literal'; readonly value: unknown; readonly bytes: number }
   | { readonly kind: 'template'; readonly template: Template }
@@ -33,7 +33,9 @@ export interface TemplateReference {
   operand: PathOperand
   /** A `default` stands in for it when it is missing. */
   hasDefault: boolean
-  /** What it and others stand in for together: the last one of a chain of defaults has to be there where none is. */
+  /**
+   * The paths of a chain of defaults that it is part of: the last one has to be there where none of the others is.
+   */
   alternatives: readonly PathOperand[]
   /** It is read through the name that a loop gives to the items of a list, which is a reference of its own. */
   isThroughLoop: boolean
@@ -180,7 +182,7 @@ function collectReferences(
 /** Operators whose point is that the value may be missing. */
 const ABOUT_ABSENCE = ['exists', 'not_exists', 'is_empty', 'is_not_empty']
 
-/** Paths that are there where a branch is taken: what a test that stands for all of it found. */
+/** Paths that are there where a branch is taken: those that a test for all of it found. */
 function foundBy(anyOf: Branch['anyOf']): string[] {
   const [all, ...others] = anyOf ?? []
   if (all === undefined || others.length > 0) return []
@@ -219,7 +221,7 @@ function expressionReferences(expression: Expression, pointer: string): Template
   return references
 }
 
-/** A path, or what a loop's name stands for: it is judged as what comes of the list. */
+/** A path, or the one that a loop's name stands for: it is judged as an item of the list. */
 function toPath(operand: Operand): PathOperand[] {
   if (operand.kind === 'literal') return []
   const path = operand.kind === 'local' ? operand.stands : operand

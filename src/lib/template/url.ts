@@ -3,11 +3,11 @@ import type { Expression } from './syntax.ts'
 import type { TemplateNode } from './tree.ts'
 import { hasDotSegment } from '#lib/path-segment.ts'
 
-/** The last filter of what stands in a URL as it is, and of what is encoded already. */
+/** The last filter of a value that stands in a URL as it is, and that of a value that is encoded already. */
 const RAW = 'raw_url'
 const ENCODED = 'url_encode'
 
-/** Where a value came to stand in the URL; what `raw_url` marks is not among them. */
+/** The place of a value in the URL, within one segment; values that `raw_url` marks are left out. */
 type Place = readonly [from: number, to: number]
 
 /**
@@ -35,18 +35,19 @@ export function renderUrl(
   return fault === null ? { url: rendered.value } : { error: { path: '', message: fault } }
 }
 
+/** Returns what is wrong with a segment that values stand in. @param places from the first one to the last */
 function pathFault(url: string, places: readonly Place[]): string | null {
   const end = url.search(/[?#]/)
   const path = end === -1 ? url : url.slice(0, end)
-  let from = 0
+  let to = -1
+  let next = 0
   for (const segment of path.split('/')) {
-    const to = from + segment.length
-    if (places.some(([start, stop]) => start >= from && stop <= to)) {
-      if (segment === '') return 'A value in the path of the URL is empty.'
-      if (hasDotSegment(segment))
-        return 'A value in the path of the URL is a dot or two, or leads up by them.'
-    }
-    from = to + 1
+    to += 1 + segment.length
+    const first = next
+    while ((places[next]?.[1] ?? Infinity) <= to) next++
+    if (next === first) continue
+    if (segment === '') return 'A value in the path of the URL is empty.'
+    if (hasDotSegment(segment)) return 'A value in the path of the URL is a dot or two, or leads up by them.'
   }
   return null
 }

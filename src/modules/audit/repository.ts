@@ -1,5 +1,6 @@
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { actorName } from '#infra/auth/actor-repository.ts'
 import type { AuditLogEntry } from './schemas.ts'
 
 export interface AuditLogFilter {
@@ -8,19 +9,22 @@ export interface AuditLogFilter {
   actor?: string | undefined
   /** Id or kind. */
   target?: string | undefined
+  q?: string | undefined
   since?: Date | undefined
   until?: Date | undefined
 }
 
+const ACTOR = { kind: 'audit_log.actor_kind', id: 'audit_log.actor_id', tenantId: 'audit_log.tenant_id' }
+
 /**
  * Newest first; `before` is the last id of the page before.
  *
- * @param tenantId null for what happened above all tenants
+ * @param tenantId null: the entries above all tenants
  */
 export async function selectAuditLog(
   db: Kysely<DB>,
   tenantId: string | null,
-  { action, actor, target, since, until }: AuditLogFilter,
+  { action, actor, target, q, since, until }: AuditLogFilter,
   page: { before: string | null; limit: number },
 ): Promise<AuditLogEntry[]> {
   let query = db
@@ -37,6 +41,7 @@ export async function selectAuditLog(
       'request_id',
       'created_at',
     ])
+    .select(actorName(ACTOR).as('actor_name'))
     .where('tenant_id', tenantId === null ? 'is' : '=', tenantId)
   if (page.before !== null) query = query.where('id', '<', page.before)
   if (action !== undefined) query = query.where('action', '=', action)
@@ -47,6 +52,9 @@ export async function selectAuditLog(
   }
   if (target !== undefined) {
     query = query.where((eb) => eb.or([eb('target_id', '=', target), eb('target_kind', '=', target)]))
+  }
+  if (q !== undefined) {
+    query = query.where(sql<boolean>`(starts_with(action, ${q}) or starts_with(target_id, ${q}))`)
   }
   if (since !== undefined) query = query.where('created_at', '>=', since)
   if (until !== undefined) query = query.where('created_at', '<', until)

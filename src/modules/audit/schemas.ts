@@ -1,7 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { ACTOR_KINDS } from '#infra/auth/actor.ts'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
-
-const ACTOR_KINDS = ['open', 'platform', 'tenant', 'plugin', 'operator', 'system'] as const
 
 export const AuditLogEntry = Type.Object(
   {
@@ -9,9 +8,17 @@ export const AuditLogEntry = Type.Object(
     tenant_id: Nullable(Type.String({ format: 'uuid', description: 'Null above all tenants' })),
     actor_kind: StringEnum(ACTOR_KINDS, {
       description:
-        '`open`: no key was needed. `platform`, `tenant`, `plugin`: a key. `operator`: the command line. `system`: the service itself',
+        '`open`: no key was needed. `platform`, `tenant`, `plugin`: a key, or a session of it. `portal`: a portal link. ' +
+        '`operator`: the command line. `system`: the service itself',
     }),
-    actor_id: Nullable(Type.String({ description: "The key's id; null where there is none" })),
+    actor_id: Nullable(
+      Type.String({
+        description: "The key's id, or the label of the portal link; null where there is neither",
+      }),
+    ),
+    actor_name: Nullable(
+      Type.String({ description: "The key's name, or the portal link's label; null where there is neither" }),
+    ),
     action: Type.String({ description: 'Noun and past participle, such as `plugin.created`' }),
     target_kind: Type.String(),
     target_id: Type.String(),
@@ -36,8 +43,9 @@ export const AuditLogQuery = Type.Object(
   {
     ...PageQuery,
     action: filter('Exactly this action, such as `plugin.created`'),
-    actor: filter("A key's id or a kind of actor"),
+    actor: filter("A key's id, a portal link's label or a kind of actor"),
     target: filter('Id or kind of what was changed'),
+    q: filter('What the action or the id of what was changed begins with'),
     since: time('From then on'),
     until: time('Before then'),
   },

@@ -10,7 +10,7 @@ export interface AuditContext {
   db: Kysely<DB>
 }
 
-/** @param tenantId null for what happened above all tenants */
+/** @param tenantId null: the entries above all tenants */
 export async function listAuditLog(
   ctx: AuditContext,
   tenantId: string | null,

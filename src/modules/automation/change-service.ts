@@ -1,16 +1,15 @@
 import type { Actor } from '#infra/auth/auth.ts'
-import { type FieldError, Problem } from '#lib/api/problem.ts'
-import { flowChanged } from '#modules/flow/index.ts'
+import type { FieldError } from '#lib/api/problem.ts'
 import { checkFlow } from './check.ts'
 import type { AutomationContext } from './context.ts'
 import { buildFlow } from './definition.ts'
-import { automationBusy, automationCustomised } from './errors.ts'
+import { automationCustomised } from './errors.ts'
 import type { AutomationFields } from './fields.ts'
 import { readFields } from './read-fields.ts'
 import type { AutomationRow } from './repository.ts'
 import type { Automation, AutomationInput, AutomationPatch } from './schemas.ts'
 import type { ToggleRequest } from './operation-schemas.ts'
-import { found } from './service.ts'
+import { found, withUnchanged } from './service.ts'
 import { fieldsOf, storedAutomation } from './stored.ts'
 import { isCustomised, isEnabled, viewAutomation } from './view.ts'
 
@@ -47,17 +46,18 @@ export async function resetAutomation(ctx: AutomationContext, target: Target): P
   return change(ctx, target, (before) => before, undefined, { isReset: true })
 }
 
-/** @throws `automation_not_found`, `flow_invalid` */
+/** @throws `automation_not_found`, `automation_busy`, `flow_invalid` */
 export async function toggleAutomation(
   ctx: AutomationContext,
   target: Target,
   { enabled, cancel_running }: ToggleRequest,
 ): Promise<Automation> {
   const { tenantId, id } = target
-  const row = await found(ctx, tenantId, id)
-  const wanted = enabled ?? !isEnabled(row)
-  if (wanted !== isEnabled(row))
-    await (wanted ? switchOn(ctx, target, row) : switchOff(ctx, target, cancel_running))
+  const wanted = enabled ?? !isEnabled(await found(ctx, tenantId, id))
+  await withUnchanged(ctx, target, async (row) => {
+    if (wanted === isEnabled(row)) return
+    await (wanted ? switchOn(ctx, target, row) : switchOff(ctx, target, row, cancel_running))
+  })
   return viewAutomation(await found(ctx, tenantId, id))
 }
 
@@ -67,20 +67,19 @@ async function switchOn(
   { actor, tenantId, id }: Target,
   row: AutomationRow,
 ): Promise<void> {
-  if (isCustomised(row)) await flows.activate(actor, tenantId, id)
-  else await flows.publish(actor, tenantId, id)
+  const { revision } = row
+  if (isCustomised(row)) await flows.activate(actor, tenantId, id, { revision })
+  else await flows.publish(actor, tenantId, id, { revision })
 }
 
 async function switchOff(
   { flows }: AutomationContext,
   { actor, tenantId, id }: Target,
+  { revision }: AutomationRow,
   cancelRunning: boolean,
 ): Promise<void> {
-  await flows.deactivate(actor, tenantId, id, { cancelRunning })
+  await flows.deactivate(actor, tenantId, id, { revision, cancelRunning })
 }
-
-/** Changes of others that may come between before the caller is told. */
-const ATTEMPTS = 5
 
 async function change(
   ctx: AutomationContext,
@@ -89,33 +88,29 @@ async function change(
   enabled: boolean | undefined,
   { isReset = false } = {},
 ): Promise<Automation> {
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const row = await found(ctx, target.tenantId, target.id)
+  const warnings = await withUnchanged(ctx, target, (row) => {
     if (isCustomised(row) && !isReset) throw automationCustomised()
-    const warnings = await write(ctx, target, row, changed(fieldsOf(row.automation)), enabled)
-    if (warnings !== null) return viewAutomation(await found(ctx, target.tenantId, target.id), warnings)
-  }
-  throw automationBusy()
+    return write(ctx, target, row, changed(fieldsOf(row.automation)), enabled)
+  })
+  return viewAutomation(await found(ctx, target.tenantId, target.id), warnings)
 }
 
-/** @returns warnings, or null if the flow has moved on meanwhile */
+/** @returns warnings */
 async function write(
   ctx: AutomationContext,
   { actor, tenantId, id }: Target,
   row: AutomationRow,
   fields: AutomationFields,
   enabled = isEnabled(row),
-): Promise<FieldError[] | null> {
+): Promise<FieldError[]> {
   const built = buildFlow(fields, enabled)
   const warnings = await checkFlow(ctx, tenantId, built)
   const automation = storedAutomation(fields, row.automation.preset, built.definition)
-  const { revision } = row
-  try {
-    await ctx.flows.update(actor, tenantId, id, built.definition, { revision, publish: enabled, automation })
-  } catch (error) {
-    if (error instanceof Problem && error.code === flowChanged.code) return null
-    throw error
-  }
-  if (!enabled && isEnabled(row)) await ctx.flows.deactivate(actor, tenantId, id)
+  const { revision } = await ctx.flows.update(actor, tenantId, id, built.definition, {
+    revision: row.revision,
+    publish: enabled,
+    automation,
+  })
+  if (!enabled && isEnabled(row)) await ctx.flows.deactivate(actor, tenantId, id, { revision })
   return warnings
 }

@@ -24,7 +24,6 @@ export interface BuiltFlow {
 }
 
 const SHOP_NAME = 'Your shop'
-const TIME_ZONE = 'UTC'
 
 /** The flow that an automation is. Pure: the same fields make the same flow. */
 export function buildFlow(fields: AutomationFields, enabled: boolean): BuiltFlow {
@@ -34,10 +33,7 @@ export function buildFlow(fields: AutomationFields, enabled: boolean): BuiltFlow
   const start = startOf(fields, next)
   const steps = [...whatEventsWaitFor(start, next), ...does]
   const { triggers, places } = withConditions(start.triggers, fields.conditions)
-  const variables = bookingVariables({
-    shop_name: shop_name ?? SHOP_NAME,
-    time_zone: time_zone ?? TIME_ZONE,
-  })
+  const variables = bookingVariables({ shop_name: shop_name ?? SHOP_NAME, time_zone: time_zone ?? '' })
   return {
     definition: {
       name,

@@ -15,6 +15,7 @@ import { NAMED } from './schemas.ts'
  * - The definition is a pure function of the fields (definition.ts), and both change in one transaction.
  * - A flow that was edited by hand is not overwritten: the automation says that it is customised, and its fields change
  *   again after a reset.
+ * - One that goes on as a flow is that flow from then on; its fields are an automation of their own, switched off.
  * - What an automation says does not work is said of its own fields, never of a step that the caller has not written.
  */
 export default fp(

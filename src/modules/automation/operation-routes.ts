@@ -1,6 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
-import { problems, ref } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { eventNotFound } from '#modules/event/index.ts'
 import { flowNewer, flowOutdated } from '#modules/flow-engine/index.ts'
 import {
@@ -13,11 +13,13 @@ import {
   StartedRunSchema,
   tooManyFlows,
 } from '#modules/flow/index.ts'
+import { continueAsFlow } from './continue-service.ts'
 import { toggleAutomation } from './change-service.ts'
 import type { AutomationContext } from './context.ts'
 import { installDefaults } from './defaults.ts'
 import type { DueWork } from './due-work.ts'
 import {
+  automationBusy,
   automationInvalid,
   automationNotFound,
   automationPlatformFailed,
@@ -30,6 +32,7 @@ import {
   AutomationDefaults,
   AutomationRun,
   AutomationTestResult,
+  ContinuedAutomation,
   DefaultsRequest,
   TestRequest,
   ToggleRequest,
@@ -59,11 +62,40 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
         description: 'Switched off, nothing starts it; what waits finishes unless it is to be cancelled.',
         params: AutomationParams,
         body: ref(ToggleRequest),
-        response: { 200: ref(Automation), ...problems(...WRITE_PROBLEMS, automationNotFound, flowInvalid) },
+        response: {
+          200: ref(Automation),
+          ...problems(...WRITE_PROBLEMS, automationNotFound, automationBusy, flowInvalid),
+        },
       },
     },
     async ({ actor, tenantId, params, body }) =>
       toggleAutomation(ctx, { actor, tenantId, id: params.id }, body),
+  )
+
+  api.post(
+    '/api/automations/:id/continue',
+    {
+      schema: {
+        operationId: 'continueAutomation',
+        tags,
+        summary: 'Go on with an automation as a flow',
+        description:
+          'For one that outgrows its fields: from then on it is a flow like any other, under the same id, that does the same. ' +
+          'What is under way or waits goes on in it, and who was in it stays so: nothing is sent twice, and nothing is lost. ' +
+          'The fields stay as an automation under an id of its own, switched off in the same transaction: switched on ' +
+          'again, it runs beside the flow.',
+        params: AutomationParams,
+        response: {
+          201: withHeaders(ref(ContinuedAutomation), 'location'),
+          ...problems(...WRITE_PROBLEMS, automationNotFound, automationBusy, tooManyFlows),
+        },
+      },
+    },
+    async ({ actor, tenantId, params }, reply) => {
+      const continued = await continueAsFlow(ctx, { actor, tenantId, id: params.id })
+      void reply.header('location', `/api/automation/flows/${continued.flow_id}`)
+      return reply.code(201).send(continued)
+    },
   )
 
   api.post(

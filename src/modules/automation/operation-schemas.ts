@@ -145,7 +145,26 @@ export const AutomationDefaults = Type.Object(
   { $id: 'AutomationDefaults' },
 )
 
+export const ContinuedAutomation = Type.Object(
+  {
+    flow_id: Type.String({ format: 'uuid', description: 'The id that the automation had' }),
+    status: StringEnum(['draft', 'active', 'inactive', 'paused'], { description: 'Of the flow, as it was' }),
+    running: Type.Integer({
+      description: 'What is under way, or waits: it goes on in the flow, and ends as it would have',
+    }),
+    automation: {
+      ...ref(Automation),
+      description: 'Its fields, under an id of their own and switched off',
+    },
+  },
+  { $id: 'ContinuedAutomation' },
+)
+export type ContinuedAutomation = Omit<Static<typeof ContinuedAutomation>, 'automation'> & {
+  automation: Automation
+}
+
 export const OPERATION_SCHEMAS = [
+  ContinuedAutomation,
   ToggleRequest,
   TestRequest,
   AutomationTestResult,

@@ -157,7 +157,7 @@ export function automationRoutes(app: FastifyInstance, ctx: AutomationContext): 
         params: AutomationParams,
         response: {
           204: Type.Null({ description: 'The automation is deleted' }),
-          ...problems(...WRITE_PROBLEMS, automationNotFound),
+          ...problems(...WRITE_PROBLEMS, automationNotFound, automationBusy),
         },
       },
     },

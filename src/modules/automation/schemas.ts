@@ -85,7 +85,7 @@ export const TEXTS = {
   conditions: Conditions,
   action: Nullable(CrmAction(ActionInput)),
   shop_name: written(LINE_MAX_CHARS, 'How ready-made texts are signed: {{variables.shop_name}}'),
-  time_zone: written(64, 'IANA zone for appointments that do not name theirs. Null: UTC'),
+  time_zone: written(64, "IANA zone for appointments that do not name theirs. Null: the shop's"),
 }
 
 const CHOSEN = {

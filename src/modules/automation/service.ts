@@ -1,10 +1,12 @@
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
+import { isProblem } from '#lib/api/problem.ts'
+import { flowChanged, flowNotFound } from '#modules/flow/index.ts'
 import type { AutomationContext } from './context.ts'
 import { checkFlow } from './check.ts'
 import { buildFlow } from './definition.ts'
-import { automationNotFound } from './errors.ts'
+import { automationBusy, automationNotFound } from './errors.ts'
 import { readFields } from './read-fields.ts'
 import { type AutomationRow, findAutomation, selectAutomations } from './repository.ts'
 import type { Automation, AutomationInput, AutomationQuery } from './schemas.ts'
@@ -54,15 +56,41 @@ export async function listAutomations(
   return page(automations, query.limit, ({ id }) => [id])
 }
 
-/** @throws `automation_not_found` */
+/** @throws `automation_not_found`, `automation_busy` */
 export async function deleteAutomation(
   ctx: AutomationContext,
   actor: Actor,
   tenantId: string,
   id: string,
 ): Promise<void> {
-  await found(ctx, tenantId, id)
-  await ctx.flows.remove(actor, tenantId, id)
+  await withUnchanged(ctx, { tenantId, id }, ({ revision }) =>
+    ctx.flows.remove(actor, tenantId, id, { revision }),
+  )
+}
+
+/** Changes of others that may come between before the caller is told. */
+const ATTEMPTS = 5
+
+/**
+ * Reads the automation and changes it, once more if its flow has moved on meanwhile: it may belong to no automation now.
+ *
+ * @param change names the row's revision in whatever it does to the flow
+ * @throws `automation_not_found`, `automation_busy`
+ */
+export async function withUnchanged<T>(
+  ctx: AutomationContext,
+  { tenantId, id }: { tenantId: string; id: string },
+  change: (row: AutomationRow) => Promise<T>,
+): Promise<T> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const row = await found(ctx, tenantId, id)
+    try {
+      return await change(row)
+    } catch (error) {
+      if (!isProblem(error, flowChanged) && !isProblem(error, flowNotFound)) throw error
+    }
+  }
+  throw automationBusy()
 }
 
 /** @throws `automation_not_found` */

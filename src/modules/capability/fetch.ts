@@ -7,7 +7,7 @@ import type { DeliveryTarget } from '#modules/webhook-delivery/index.ts'
 import type { CapabilityContext } from './context.ts'
 import type { CapabilityManifest } from './schemas.ts'
 
-/** What a plugin answers when it is asked for its capabilities. */
+/** The result of asking a plugin for its capabilities. */
 export type Fetched =
   | { kind: 'manifest'; manifest: CapabilityManifest; etag: string | null }
   | { kind: 'unchanged' }

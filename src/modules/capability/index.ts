@@ -4,7 +4,7 @@
  * Owns `plugin_capabilities`. What always holds:
  *
  * - A manifest counts as a whole or not at all: its event types, its actions and itself change in one transaction.
- *   What was accepted last stays until a better one comes.
+ *   The last accepted one stays until a better one comes.
  * - Event types of triggers that nobody else has are the plugin's own, which its key may publish. Those of the platform,
  *   the shop and other plugins stay theirs: it only offers what they start.
  * - A manifest that was pushed is never replaced by the background; one that was fetched is looked at about every

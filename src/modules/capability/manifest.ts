@@ -54,7 +54,7 @@ export interface ReadManifest {
 
 const MAX_ERRORS = 20
 
-/** Reads a manifest of the right shape: what the shape cannot say is checked, and pointed to. */
+/** Reads a manifest of the right shape: checks the rules that the shape cannot state, and points to faults. */
 export function readManifest(input: CapabilityManifest, baseUrl: string): ReadManifest {
   const { lists, at, errors: formErrors } = listsOf(input)
   const { triggers = [], actions: declared = [], conditions = [] } = lists
@@ -162,7 +162,7 @@ function checkIds(kind: string, items: readonly { id: string }[], report: Report
   }
 }
 
-/** The event types that the triggers stand for, whoever they are of. */
+/** Returns the event types that the triggers stand for, whoever owns them. */
 export function typesOf(manifest: Manifest): PluginType[] {
   const types = manifest.capabilities.triggers.flatMap(({ event_types, description, name, output_schema }) =>
     event_types.map(
@@ -174,7 +174,7 @@ export function typesOf(manifest: Manifest): PluginType[] {
 
 const NO_NEWS = { health: null, last_updated: null }
 
-/** Whether both offer the same: how a plugin is and when it says that it changed is news of another kind. */
+/** Tells whether both offer the same: the plugin's state and the time of its last change are news of another kind. */
 export function isSameOffer(before: Manifest | null, after: Manifest): boolean {
   if (before === null) return false
   return isDeepStrictEqual({ ...before, ...NO_NEWS }, { ...after, ...NO_NEWS })

@@ -19,7 +19,7 @@ import {
 import { applyManifest, type CapabilityUpdate, viewCapabilities } from './service.ts'
 
 const HOUR_MS = 3_600_000
-/** How often a fetched manifest is looked at again. */
+/** The interval in which a fetched manifest is looked at again. */
 const CHECK_INTERVAL_MS = HOUR_MS
 const MAX_BACKOFF_MS = 24 * HOUR_MS
 /** Plugins that were fetched together are not fetched together again. */
@@ -46,7 +46,7 @@ export async function refreshCapabilities(
   return lookAt(ctx, actor, { tenantId, pluginId, claim: null })
 }
 
-/** Looks at the manifests that are due. What a plugin does wrong is in its row; only the database can fail this. */
+/** Looks at the manifests that are due. A plugin's faults are in its row; only the database can fail this. */
 export async function runRefreshPass(ctx: CapabilityContext): Promise<PassResult> {
   const due = await claimDue(ctx.db, BATCH_SIZE, CLAIM_LEASE_MS)
   await Promise.all(

@@ -15,7 +15,7 @@ export interface CapabilityRow {
   consecutive_failures: number
   next_check_at: Date | null
   own_event_types: string[]
-  /** `next_check_at` to the microsecond: what a claim is recognised by. */
+  /** `next_check_at` to the microsecond: it identifies a claim. */
   claim: string | null
 }
 

@@ -24,7 +24,7 @@ export interface CapabilityUpdate extends ManifestDifference {
   needs?: NewNeeds[]
 }
 
-/** Where a manifest comes from, and when it is looked at again. */
+/** The origin of a manifest, and the time at which it is looked at again. */
 export interface Source {
   origin: Origin
   etag: string | null

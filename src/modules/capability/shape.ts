@@ -4,7 +4,10 @@ import type { FieldError } from '#lib/api/problem.ts'
 import type { CapabilityContext } from './context.ts'
 import { CapabilityManifest } from './schemas.ts'
 
-/** What comes from a plugin is held to the same shape, with the same errors, as what comes to PUT. */
+/**
+ * Makes the check of manifests that come from a plugin: of the same shape, with the same errors, as those that come
+ * to PUT.
+ */
 export function createShapeCheck(): CapabilityContext['checkShape'] {
   const validate = buildValidator({})({
     schema: CapabilityManifest,

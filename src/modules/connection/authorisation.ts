@@ -3,26 +3,26 @@ import { SECRET_MIN_CHARS } from '#lib/secrets/redact.ts'
 import type { ConnectionSettings, ConnectionValues } from './kinds.ts'
 import type { SealedConnection } from './repository.ts'
 
-/** What is added to a request, so that it says who it is from. */
+/** The addition to a request by which the other side knows its sender. */
 export interface Authorisation {
   /** Lower-case names. */
   headers: Record<string, string>
   /** A name and a value behind what the URL's query has. */
   parameter: { name: string; value: string } | null
-  /** What of it may stand in no log, output or error, in every form in which it was sent. */
+  /** The parts of it that may stand in no log, output or error, in every form in which they were sent. */
   secrets: string[]
   /** A token that the other side may have ended: asked for anew when it is refused. */
   token: string | null
 }
 
-/** Why a request cannot say who it is from. */
+/** The reason why a request cannot be sent with the connection. */
 export interface AuthorisationFault {
   code:
     'connection_not_found' | 'connection_host_refused' | 'connection_unreadable' | 'connection_token_failed'
   message: string
-  /** Of the answer to who asked for a token. */
+  /** Of the answer to a request for a token. */
   status: number | null
-  /** Why there was none. */
+  /** The error class of the request for a token; null: there was none. */
   networkCode: string | null
   transient: boolean
   retryAfterMs: number | null
@@ -36,24 +36,9 @@ export function fault(
   return { code, message, status: null, networkCode: null, transient, retryAfterMs: null }
 }
 
-const HOST_AND_PORT = /^(\[[^\]]*\]|[^:]*)(?::([0-9]+))?$/
-
-/** Whether values of a connection may be sent to this URL. */
-export function allowsHost(hosts: readonly string[], url: string): boolean {
-  const target = URL.parse(url)
-  if (target === null) return false
-  const usual = target.protocol === 'https:' ? '443' : '80'
-  const wanted = target.port === '' ? usual : target.port
-  return hosts.some((allowed) => {
-    const [, name = '', port = usual] = HOST_AND_PORT.exec(allowed) ?? []
-    if (port !== wanted) return false
-    return name.startsWith('*.') ? target.hostname.endsWith(name.slice(1)) : target.hostname === name
-  })
-}
-
-/** Of the kinds that need nothing but what is stored. */
+/** Of the kinds that need nothing but the stored values. */
 export function plainAuthorisation(
-  kind: Exclude<SealedConnection['kind'], 'oauth2_client_credentials'>,
+  kind: Exclude<SealedConnection['kind'], 'oauth2_client_credentials' | 'webhook_secret'>,
   settings: ConnectionSettings,
   values: ConnectionValues,
 ): Authorisation {
@@ -81,7 +66,7 @@ export function tokenAuthorisation(clientSecret: string, token: string): Authori
   return { ...inHeader('authorization', `Bearer ${token}`, [clientSecret]), token }
 }
 
-/** Returns the URL with the parameter; what it has is left as it is written. */
+/** Returns the URL with the parameter; the rest of it is left as it is written. */
 export function withParameter(url: string, parameter: Authorisation['parameter']): string {
   if (parameter === null) return url
   const [sent = ''] = url.split('#', 1)

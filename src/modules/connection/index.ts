@@ -1,36 +1,50 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Kysely, Transaction } from 'kysely'
-import type { DB } from '#db/schema.ts'
+import type { ConnectionKind, DB } from '#db/schema.ts'
 import type { Authorisation, AuthorisationFault } from './authorisation.ts'
-import { selectHosts } from './repository.ts'
+import { selectNamed } from './repository.ts'
 import { connectionRoutes } from './routes.ts'
 import { Connection, ConnectionChange, ConnectionPage, NewConnection } from './schemas.ts'
-import { authorise, type ConnectionContext, type ConnectionUsage } from './service.ts'
+import {
+  authorise,
+  type ConnectionContext,
+  type ConnectionUsage,
+  readWebhookSecrets,
+  type WebhookSecrets,
+} from './service.ts'
 import { TokenCache } from './tokens.ts'
 
 /**
  * Connections: credentials of a shop, which flows name and never hold.
  *
  * Owns `connections`. What always holds:
- * - Values are sealed for their row, stand in no answer, and go to the connection's hosts alone.
+ * - Values are sealed for their row, stand in no answer, and go to the connection's hosts alone; those of the kind
+ *   `webhook_secret` go nowhere.
  * - Tokens of OAuth 2 are in memory alone, and asked for by one request at a time.
- * - Whoever adds a host, or has tokens asked for elsewhere, gives the values anew.
+ * - A change that adds a host, or has tokens asked for elsewhere, gives the values anew.
  */
 export interface ConnectionService {
-  /** What a request to this URL is sent with, or why it cannot be. */
+  /** Returns the addition to a request to this URL, or the reason why there is none. */
   authorise(
     tenantId: string,
     name: string,
     request: { url: string; timeoutMs: number; refused?: string | null },
   ): Promise<Authorisation | AuthorisationFault>
-  /** What flows may name, with the hosts of each. */
-  hosts(tenantId: string, db?: Kysely<DB> | Transaction<DB>): Promise<ReadonlyMap<string, readonly string[]>>
+  /** Returns the connections that flows may name, with the kind and the hosts of each. */
+  named(tenantId: string, db?: Kysely<DB> | Transaction<DB>): Promise<ReadonlyMap<string, NamedConnection>>
+  /** Returns the secrets by which webhooks are verified; null: no such connection, or its values cannot be opened. */
+  webhookSecrets(tenantId: string, name: string): Promise<WebhookSecrets | null>
   onUsage(lookup: ConnectionUsage): void
 }
 
-export { allowsHost, type Authorisation, type AuthorisationFault, withParameter } from './authorisation.ts'
-export type { ConnectionUser } from './service.ts'
+export { type Authorisation, type AuthorisationFault, withParameter } from './authorisation.ts'
+export type { ConnectionUser, WebhookSecrets } from './service.ts'
+
+export interface NamedConnection {
+  kind: ConnectionKind
+  hosts: readonly string[]
+}
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -48,12 +62,13 @@ export default fp(
       secretBox,
       egress,
       tokens,
-      usersOf: (tenantId, name) => lookUpUsage(tenantId, name),
+      usersOf: (...asked) => lookUpUsage(...asked),
     }
     app.decorate('connections', {
       authorise: (tenantId, name, request) => authorise(ctx, tenantId, name, request),
-      hosts: async (tenantId, from = db) =>
-        new Map((await selectHosts(from, tenantId)).map(({ name, hosts }) => [name, hosts])),
+      named: async (tenantId, from = db) =>
+        new Map((await selectNamed(from, tenantId)).map(({ name, ...rest }) => [name, rest])),
+      webhookSecrets: (tenantId, name) => readWebhookSecrets(ctx, tenantId, name),
       onUsage: (lookup) => void (lookUpUsage = lookup),
     } satisfies ConnectionService)
     app.apiDocument.addTag('connections', 'Credentials that flows name')

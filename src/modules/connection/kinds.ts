@@ -1,4 +1,6 @@
+import { Buffer } from 'node:buffer'
 import type { ConnectionKind } from '#db/schema.ts'
+import { parseGivenSecret } from '#lib/secrets/signature.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 
 export const CONNECTION_KINDS = [
@@ -7,9 +9,10 @@ export const CONNECTION_KINDS = [
   'bearer',
   'query',
   'oauth2_client_credentials',
+  'webhook_secret',
 ] as const satisfies readonly ConnectionKind[]
 
-/** What may stand in `settings`, whatever the kind; these are shown. */
+/** The members that `settings` may have, whatever the kind; these are shown. */
 export interface ConnectionSettings {
   header?: string
   parameter?: string
@@ -19,7 +22,7 @@ export interface ConnectionSettings {
   client_auth?: 'basic' | 'body'
 }
 
-/** What may stand in `values`, whatever the kind; these are sealed. */
+/** The members that `values` may have, whatever the kind; these are sealed. */
 export interface ConnectionValues {
   value?: string
   token?: string
@@ -27,6 +30,9 @@ export interface ConnectionValues {
   password?: string
   client_id?: string
   client_secret?: string
+  secret?: string
+  previous_secret?: string
+  verify_token?: string
 }
 
 interface KindFields {
@@ -44,11 +50,18 @@ const FIELDS: Readonly<Record<ConnectionKind, KindFields>> = {
     settings: { token_url: 'required', scope: 'optional', audience: 'optional', client_auth: 'optional' },
     values: { client_id: 'required', client_secret: 'required' },
   },
+  webhook_secret: {
+    settings: {},
+    values: { secret: 'required', previous_secret: 'optional', verify_token: 'optional' },
+  },
 }
 
-/** What the service or the transport sets in requests of flows. */
+/** Headers that the service or the transport sets in requests of flows. */
 const RESERVED_HEADER =
   /^(?:accept-encoding|host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect|content-(?:length|type)|idempotency-key|x-causation-(?:id|depth)|proxy-.+)$/
+/** The members by which others sign; whoever guesses one can send. */
+const SIGNING = new Set(['secret', 'previous_secret'])
+const SIGNING_MIN_BYTES = 8
 const PRINTABLE = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/
 /** One name, with `*.` in front for all below it, and a port if it is not the usual one. */
 const HOST =
@@ -69,8 +82,15 @@ export function checkFields(
   ]
 }
 
-/** Returns what is wrong with the hosts that values may be sent to. */
-export function checkHosts(hosts: readonly string[]): FieldError[] {
+/** Returns what is wrong with the hosts that values may be sent to; undefined: none are given. */
+export function checkHosts(kind: ConnectionKind, hosts: readonly string[] | undefined): FieldError[] {
+  if (kind === 'webhook_secret') {
+    const isGiven = hosts !== undefined && hosts.length > 0
+    const detail = 'is not of the kind webhook_secret: what comes is verified by it, and it is sent nowhere'
+    return isGiven ? [{ pointer: '/hosts', detail }] : []
+  }
+  if (hosts === undefined) return []
+  if (hosts.length === 0) return [{ pointer: '/hosts', detail: 'must have at least one host' }]
   return hosts.flatMap((host, index) =>
     HOST.test(host)
       ? []
@@ -114,12 +134,23 @@ function headerFaults({ header }: ConnectionSettings): FieldError[] {
   ]
 }
 
+function signingFaults(pointer: string, secret: string): FieldError[] {
+  if (secret.startsWith('whsec_') && parseGivenSecret(secret) === null) {
+    return [
+      { pointer, detail: 'must be base64 of at least 16 bytes after whsec_, as the other side shows it' },
+    ]
+  }
+  if (Buffer.byteLength(secret) >= SIGNING_MIN_BYTES) return []
+  return [{ pointer, detail: `must have at least ${SIGNING_MIN_BYTES} bytes: a shorter one can be guessed` }]
+}
+
 /** Basic's user and password are encoded; all else goes into a header as it is, or into a form or query. */
 function valueFaults(kind: ConnectionKind, name: string, value: string): FieldError[] {
   const pointer = `/values/${name}`
   if (name === 'username' && value.includes(':')) {
     return [{ pointer, detail: 'must not have a colon: what follows it would be read as the password' }]
   }
+  if (kind === 'webhook_secret' && SIGNING.has(name)) return signingFaults(pointer, value)
   if (kind !== 'header' && kind !== 'bearer') return []
   return PRINTABLE.test(value)
     ? []

@@ -16,7 +16,7 @@ export interface ConnectionRow {
   updated_at: Date
 }
 
-/** With what requests are sent by. */
+/** A connection with its sealed values, which requests are sent with. */
 export interface SealedConnection extends ConnectionRow {
   values_sealed: Buffer
   revision: number
@@ -122,10 +122,14 @@ export async function deleteConnectionRow(
   await trx.deleteFrom('connections').where('tenant_id', '=', tenantId).where('name', '=', name).execute()
 }
 
-/** What flows may name, and where its values may go. */
-export async function selectHosts(
+/** Returns the connections that flows may name, with the hosts to which their values may go. */
+export async function selectNamed(
   db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
-): Promise<{ name: string; hosts: string[] }[]> {
-  return db.selectFrom('connections').select(['name', 'hosts']).where('tenant_id', '=', tenantId).execute()
+): Promise<{ name: string; kind: ConnectionKind; hosts: string[] }[]> {
+  return db
+    .selectFrom('connections')
+    .select(['name', 'kind', 'hosts'])
+    .where('tenant_id', '=', tenantId)
+    .execute()
 }

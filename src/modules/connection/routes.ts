@@ -35,7 +35,8 @@ export function connectionRoutes(app: FastifyInstance, ctx: ConnectionContext): 
         tags,
         summary: 'Make a connection',
         description:
-          'Credentials that `http` steps of flows name by `connection`. `values` are sealed and never given back; what ' +
+          'Credentials that `http` steps of flows name by `connection`, or, of the kind `webhook_secret`, what webhooks ' +
+          'are verified by that their triggers take. `values` are sealed and never given back; what ' +
           'belongs into `settings` and `values` depends on `kind`.',
         body: ref(NewConnection),
         response: {

@@ -10,12 +10,11 @@ const name = Type.String({
 })
 const description = Type.String({ maxLength: 500 })
 const hosts = Type.Array(Type.String({ minLength: 1, maxLength: 260 }), {
-  minItems: 1,
   maxItems: 20,
   uniqueItems: true,
   description:
     'Where its values may be sent: `api.example.com`, `*.example.com` for all below it, with a port if it is not the ' +
-    'usual one',
+    'usual one. The kind `webhook_secret` has none, the others at least one',
 })
 
 const settings = Type.Object(
@@ -64,6 +63,11 @@ const values = Type.Object(
     password: secret('Of the kind `basic`; may be empty', 0),
     client_id: secret('Of OAuth 2'),
     client_secret: secret('Of OAuth 2'),
+    secret: secret('Of the kind `webhook_secret`: by which the other side signs'),
+    previous_secret: secret(
+      'Of the kind `webhook_secret`: also taken, while the other side changes to the new one',
+    ),
+    verify_token: secret('Of the kind `webhook_secret`: what Meta is told, and says when it asks'),
   },
   {
     additionalProperties: false,
@@ -92,10 +96,10 @@ export const NewConnection = Type.Object(
   {
     name,
     kind: StringEnum(CONNECTION_KINDS, {
-      description: 'How requests say who they are. It never changes',
+      description: 'How requests say who they are, or by what those are verified that come. It never changes',
     }),
     description: Type.Optional(description),
-    hosts,
+    hosts: Type.Optional(hosts),
     settings: Type.Optional(settings),
     values,
   },
@@ -110,6 +114,7 @@ export const NewConnection = Type.Object(
         settings: { header: 'X-Api-Key' },
         values: { value: 'the key that the other side gave' },
       },
+      { name: 'shopify', kind: 'webhook_secret', values: { secret: 'the secret that the other side shows' } },
     ],
   },
 )

@@ -1,4 +1,5 @@
-import type { Kysely } from 'kysely'
+import { allowsHost } from '#lib/connection-hosts.ts'
+import type { Kysely, Transaction } from 'kysely'
 import { readJson, writeJson } from '#db/json.ts'
 import type { DB, FlowStatus } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
@@ -12,7 +13,6 @@ import type { FieldError } from '#lib/api/problem.ts'
 import { newId } from '#lib/ids.ts'
 import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 import {
-  allowsHost,
   type Authorisation,
   type AuthorisationFault,
   fault,
@@ -34,14 +34,26 @@ import {
 import type { ConnectionChange, NewConnection } from './schemas.ts'
 import type { TokenCache, TokenClient } from './tokens.ts'
 
-/** A flow that names a connection, in its draft or in what is published. */
+/** A flow that names a connection, in its draft or its published version. */
 export interface ConnectionUser {
   id: string
   name: string
   status: FlowStatus
 }
 /** For the module that knows who names connections, which may not be asked from here. */
-export type ConnectionUsage = (tenantId: string, name: string) => Promise<ConnectionUser[]>
+/** By which the other side signs. */
+export interface WebhookSecrets {
+  /** Any of them may be the one: while it is changed there are two. */
+  secrets: string[]
+  /** What the other side says when it asks whether it may send. */
+  verifyToken: string | null
+}
+
+export type ConnectionUsage = (
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  name: string,
+) => Promise<ConnectionUser[]>
 
 export interface ConnectionContext {
   db: Kysely<DB>
@@ -57,8 +69,9 @@ export async function createConnection(
   tenantId: string,
   input: NewConnection,
 ): Promise<ConnectionRow> {
-  const { name, kind, description = '', hosts, settings = {}, values } = input
-  await check(ctx, [...checkHosts(hosts), ...checkFields(kind, settings, values)], settings.token_url)
+  const { name, kind, description = '', settings = {}, values } = input
+  const hosts = input.hosts ?? []
+  await check(ctx, [...checkHosts(kind, hosts), ...checkFields(kind, settings, values)], settings.token_url)
   const id = newId()
   return ctx.db.transaction().execute(async (trx) => {
     const values_sealed = seal(ctx, tenantId, id, values)
@@ -94,8 +107,9 @@ export async function readConnection(
 }
 
 /**
- * What is left out stays. Whoever sends the values somewhere else gives them anew: else who may change a connection but
- * does not know its values would have them sent to itself.
+ * Changes a connection; members that are left out stay. A change of the place that the values go to takes the values
+ * anew: else somebody who may change a connection but does not know its values could have them sent to a place of
+ * their own.
  */
 export async function changeConnection(
   ctx: ConnectionContext,
@@ -107,7 +121,7 @@ export async function changeConnection(
   const { description, hosts, settings, values } = change
   const { kind } = found(await findConnection(ctx.db, tenantId, name))
   const wrong = [
-    ...checkHosts(hosts ?? []),
+    ...checkHosts(kind, hosts),
     ...(settings === undefined && values === undefined
       ? []
       : checkFields(kind, settings ?? {}, values).filter(
@@ -138,13 +152,12 @@ export async function deleteConnection(
   name: string,
   { force = false }: { force?: boolean | undefined },
 ): Promise<void> {
-  found(await findConnection(ctx.db, tenantId, name))
-  const flows = await ctx.usersOf(tenantId, name)
-  if (flows.length > 0 && !force) {
-    throw connectionInUse(`${flows.length} flows name the connection "${name}".`, { extensions: { flows } })
-  }
   await ctx.db.transaction().execute(async (trx) => {
     found(await lockConnection(trx, tenantId, name))
+    const flows = await ctx.usersOf(trx, tenantId, name)
+    if (flows.length > 0 && !force) {
+      throw connectionInUse(`${flows.length} flows name the connection "${name}".`, { extensions: { flows } })
+    }
     await deleteConnectionRow(trx, tenantId, name)
     const detail = { used_by: flows.map(({ id }) => id) }
     await audit(trx, actor, { ...targetOf(tenantId, name), action: 'connection.deleted', detail })
@@ -152,7 +165,7 @@ export async function deleteConnection(
 }
 
 /**
- * What a request to this URL is sent with, by the connection as it is now: what was changed holds at once, on every
+ * Returns the addition to a request to this URL, by the connection as it is now: a change holds at once, on every
  * replica.
  *
  * @param refused a token that the other side has not taken
@@ -165,6 +178,10 @@ export async function authorise(
 ): Promise<Authorisation | AuthorisationFault> {
   const row = await findConnection(ctx.db, tenantId, name)
   if (row === undefined) return fault('connection_not_found', `The shop has no connection "${name}".`)
+  if (row.kind === 'webhook_secret') {
+    const message = `The connection "${name}" verifies webhooks, and is never sent.`
+    return fault('connection_host_refused', message)
+  }
   if (!allowsHost(row.hosts, url)) {
     const message = `The connection "${name}" may be used for ${row.hosts.join(', ')} only.`
     return fault('connection_host_refused', message)
@@ -178,14 +195,38 @@ export async function authorise(
     return fault('connection_unreadable', message, true)
   }
   if (row.kind !== 'oauth2_client_credentials') return plainAuthorisation(row.kind, row.settings, values)
-  const client = clientOf(row, values)
+  const client = clientOf(tenantId, row, values)
   const token = await ctx.tokens.get(client, timeoutMs, refused)
   return typeof token === 'string' ? tokenAuthorisation(client.clientSecret, token) : token
 }
 
-function clientOf({ id, revision, settings }: SealedConnection, values: ConnectionValues): TokenClient {
+/** What signs the webhooks that come; null: there is no such connection, or its values cannot be opened. */
+export async function readWebhookSecrets(
+  ctx: Pick<ConnectionContext, 'db' | 'secretBox'>,
+  tenantId: string,
+  name: string,
+): Promise<WebhookSecrets | null> {
+  const row = await findConnection(ctx.db, tenantId, name)
+  if (row?.kind !== 'webhook_secret') return null
+  try {
+    const { secret = '', previous_secret, verify_token } = open(ctx, tenantId, row)
+    const secrets = [secret, ...(previous_secret === undefined ? [] : [previous_secret])]
+    return { secrets, verifyToken: verify_token ?? null }
+  } catch (error) {
+    if (error instanceof SecretBoxError) return null
+    throw error
+  }
+}
+
+function clientOf(
+  tenantId: string,
+  { id, revision, settings }: SealedConnection,
+  values: ConnectionValues,
+): TokenClient {
   return {
-    key: `${id} ${revision}`,
+    tenantId,
+    connectionId: id,
+    revision,
     tokenUrl: settings.token_url ?? '',
     clientId: values.client_id ?? '',
     clientSecret: values.client_secret ?? '',

@@ -2,13 +2,16 @@ import { Buffer } from 'node:buffer'
 import { LRUCache } from 'lru-cache'
 import { readJson } from '#db/json.ts'
 import type { Egress, EgressResponse } from '#infra/egress/index.ts'
-import { withoutSecrets } from '#lib/secrets/redact.ts'
-import type { AuthorisationFault } from './authorisation.ts'
+import { TimeoutError, withTimeout } from '#lib/async/timeout.ts'
+import { withoutEchoes } from '#lib/secrets/echo.ts'
+import { type AuthorisationFault, fault } from './authorisation.ts'
 
-/** Who asks for a token, and where. */
+/** The client that asks for a token, and the URL of its token server. */
 export interface TokenClient {
-  /** Of the connection as it is now: a change makes another one. */
-  key: string
+  tenantId: string
+  connectionId: string
+  /** A change of the connection makes another one. */
+  revision: number
   tokenUrl: string
   clientId: string
   clientSecret: string
@@ -18,12 +21,18 @@ export interface TokenClient {
 }
 
 interface Token {
+  revision: number
   text: string
   /** By the cache's clock: from then on another one is asked for. */
   renewAt: number
 }
 
-/** In memory, and there alone: another process asks for its own. */
+interface Asked {
+  revision: number
+  token: Promise<Token | AuthorisationFault>
+}
+
+/** In memory, and there alone: another process asks for its own. One for each connection. */
 const TOKENS_MAX = 10_000
 /** RFC 6749 only recommends that a server says how long its tokens live. */
 const DEFAULT_LIFE_MS = 5 * 60_000
@@ -32,16 +41,20 @@ const RENEW_SHARE = 0.2
 const RENEW_MAX_MS = 60_000
 const TOKEN_MAX_CHARS = 16_384
 const RESPONSE_MAX_BYTES = 64 * 1024
+/** The limit of one request for a token, however long its callers would wait. */
+const REQUEST_TIMEOUT_MS = 10_000
 const MESSAGE_MAX_CHARS = 300
 const TOKEN = /^[\x21-\x7e]+$/
 const TRANSIENT_STATUS = new Set([408, 425, 429])
 
-/** Tokens of OAuth 2 clients. For each client one request is under way at a time, whoever waits for it. */
+/**
+ * Tokens of OAuth 2 clients. For each client one request is under way at a time, however many callers wait for it.
+ */
 export class TokenCache {
   readonly #egress: Pick<Egress, 'request'>
   readonly #now: () => number
   readonly #tokens = new LRUCache<string, Token>({ max: TOKENS_MAX })
-  readonly #underWay = new Map<string, Promise<Token | AuthorisationFault>>()
+  readonly #underWay = new Map<string, Asked>()
 
   /** @param now milliseconds of a steady clock */
   constructor(egress: Pick<Egress, 'request'>, now: () => number = () => performance.now()) {
@@ -51,6 +64,7 @@ export class TokenCache {
 
   /**
    * Returns a token that does not end soon.
+   * @param timeoutMs how long this caller waits; the request goes on for others
    * @param refused one that the other side has not taken: it is not given out again
    */
   async get(
@@ -58,34 +72,55 @@ export class TokenCache {
     timeoutMs: number,
     refused: string | null = null,
   ): Promise<string | AuthorisationFault> {
-    const known = this.#tokens.get(client.key)
-    if (known !== undefined && known.renewAt > this.#now() && known.text !== refused) return known.text
-    const token = await (this.#underWay.get(client.key) ?? this.#ask(client, timeoutMs))
-    return 'code' in token ? token : token.text
+    const known = this.#tokens.get(client.connectionId)
+    const isGood = known?.revision === client.revision && known.renewAt > this.#now()
+    if (isGood && known.text !== refused) return known.text
+    const underWay = this.#underWay.get(client.connectionId)
+    const asked = underWay?.revision === client.revision ? underWay : this.#ask(client)
+    try {
+      const token = await withTimeout(asked.token, timeoutMs)
+      return 'code' in token ? token : token.text
+    } catch (error) {
+      if (!(error instanceof TimeoutError)) throw error
+      return tokenFault(`No complete answer within ${timeoutMs} ms`, {
+        networkCode: 'timeout',
+        transient: true,
+      })
+    }
   }
 
-  #ask(client: TokenClient, timeoutMs: number): Promise<Token | AuthorisationFault> {
-    const asked = this.#fetch(client, timeoutMs).finally(() => this.#underWay.delete(client.key))
-    this.#underWay.set(client.key, asked)
+  #ask(client: TokenClient): Asked {
+    const asked: Asked = {
+      revision: client.revision,
+      token: this.#fetch(client).finally(() => {
+        if (this.#underWay.get(client.connectionId) === asked) this.#underWay.delete(client.connectionId)
+      }),
+    }
+    this.#underWay.set(client.connectionId, asked)
     return asked
   }
 
-  async #fetch(client: TokenClient, timeoutMs: number): Promise<Token | AuthorisationFault> {
+  async #fetch(client: TokenClient): Promise<Token | AuthorisationFault> {
     const askedAt = this.#now()
-    const response = await this.#egress.request({ ...requestOf(client), timeoutMs })
+    const response = await this.#egress.request(requestOf(client))
     const said = response.ok && !response.truncated ? membersOf(response.body) : null
     const text = said?.['access_token']
     if (said === null || typeof text !== 'string' || text.length > TOKEN_MAX_CHARS || !TOKEN.test(text)) {
       return faultOf(client, response)
     }
     const lifeMs = lifeOf(said['expires_in'])
-    const token = { text, renewAt: askedAt + lifeMs - Math.min(lifeMs * RENEW_SHARE, RENEW_MAX_MS) }
-    this.#tokens.set(client.key, token)
+    const renewAt = askedAt + lifeMs - Math.min(lifeMs * RENEW_SHARE, RENEW_MAX_MS)
+    const token = { revision: client.revision, text, renewAt }
+    const known = this.#tokens.get(client.connectionId)
+    // The connection may have been changed meanwhile.
+    if (known === undefined || known.revision <= client.revision) {
+      this.#tokens.set(client.connectionId, token)
+    }
     return token
   }
 }
 
-function requestOf({ tokenUrl, clientId, clientSecret, scope, audience, auth }: TokenClient) {
+function requestOf({ tenantId, tokenUrl, clientId, clientSecret, scope, audience, auth }: TokenClient) {
   const form = new URLSearchParams({ grant_type: 'client_credentials' })
   if (scope !== null) form.set('scope', scope)
   if (audience !== null) form.set('audience', audience)
@@ -102,7 +137,9 @@ function requestOf({ tokenUrl, clientId, clientSecret, scope, audience, auth }: 
       ...(auth === 'basic' && { authorization: `Basic ${basicOf(clientId, clientSecret)}` }),
     },
     body: form.toString(),
+    timeoutMs: REQUEST_TIMEOUT_MS,
     maxResponseBytes: RESPONSE_MAX_BYTES,
+    party: tenantId,
   }
 }
 
@@ -118,7 +155,7 @@ function lifeOf(expiresIn: unknown): number {
   return seconds * 1_000
 }
 
-/** What the token's server says of it, without what it was told. */
+/** Returns the token server's own words on the failure, without the secrets that it was sent. */
 function faultOf(client: TokenClient, response: EgressResponse): AuthorisationFault {
   const { status, errorClass, errorDetail, retryAfterMs } = response
   const said = response.truncated ? null : membersOf(response.body)
@@ -130,18 +167,22 @@ function faultOf(client: TokenClient, response: EgressResponse): AuthorisationFa
         ? 'the answer has no access_token'
         : (errorDetail ?? errorClass ?? 'no answer')
   const { clientSecret, clientId } = client
-  const clean = withoutSecrets(what.toWellFormed().replace(/\p{Cc}+/gu, ' '), [
-    ...new Set([clientSecret, encodeURIComponent(clientSecret), basicOf(clientId, clientSecret)]),
-  ]) as string
+  const clean = withoutEchoes(what.toWellFormed().replace(/\p{Cc}+/gu, ' '), [
+    clientSecret,
+    encodeURIComponent(clientSecret),
+    basicOf(clientId, clientSecret),
+  ])
   const isAnswered = status !== null && errorClass !== 'timeout'
-  return {
-    code: 'connection_token_failed',
-    message: `The connection got no token: ${clean.slice(0, MESSAGE_MAX_CHARS).toWellFormed()}.`,
+  return tokenFault(clean.slice(0, MESSAGE_MAX_CHARS).toWellFormed(), {
     status,
     networkCode: errorClass,
     transient: isAnswered ? status >= 500 || TRANSIENT_STATUS.has(status) : errorClass !== 'blocked',
     retryAfterMs,
-  }
+  })
+}
+
+function tokenFault(why: string, more: Partial<AuthorisationFault>): AuthorisationFault {
+  return { ...fault('connection_token_failed', `The connection got no token: ${why}.`), ...more }
 }
 
 function membersOf(body: string): Record<string, unknown> | null {

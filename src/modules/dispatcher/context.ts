@@ -7,6 +7,7 @@ import type { QuotaService } from '#infra/quotas.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { PlatformService } from '#modules/platform/index.ts'
 import type { DeliveryService, DeliveryTarget } from '#modules/webhook-delivery/index.ts'
+import type { CallPlaces } from './dispatch/places.ts'
 import type { InvocationStore } from './dispatch/invocation-store.ts'
 import type { NextLook } from './dispatch/next-look.ts'
 import type { Planner } from './dispatch/planner.ts'
@@ -23,6 +24,8 @@ export interface DispatcherContext {
   secretBox: SecretBox
   quotas: Pick<QuotaService, 'take'>
   store: InvocationStore
+  /** Of calls that dispatches make, by tenant. */
+  places: CallPlaces
   /** Notes who asked for what; written with what others ask for. */
   audit: (actor: Actor, entry: AuditEntry) => Promise<void>
   completionSeconds: number

@@ -1,10 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
+import { isPassing } from '#db/errors.ts'
 import { auditAll, type AuditEntry } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { Batcher } from '#lib/async/batcher.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
+import { DispatchAdmission } from './dispatch/admission.ts'
+import { CallPlaces } from './dispatch/places.ts'
 import { InvocationStore } from './dispatch/invocation-store.ts'
 import { expireInvocations } from './completion/repository.ts'
 import { Running } from './dispatch/running.ts'
@@ -36,6 +39,8 @@ import type { ActionResult, StepActionRequest } from './types.ts'
  * - A dispatch's result is written only under the lease token that its action was run with. A flow's action has no lease
  *   here: its execution has one, and keeps what came of it (flow-action.ts, docs/adr/0009).
  * - A plugin's action goes to the origin that the plugin registered, signed like a delivery.
+ * - Of the calls that a process makes for dispatches at a time, and of the dispatches that it has taken in, no tenant has
+ *   all (dispatch/places.ts, dispatch/admission.ts).
  * - Every action asked for is in automation_event_log, secrets redacted.
  */
 export interface DispatcherService {
@@ -60,8 +65,14 @@ const EXPIRE_INTERVAL_MS = 10_000
 
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
-    const store = new InvocationStore({ worker: app.pools.worker, durable: app.pools.api }, app.log)
+    const store = new InvocationStore(
+      { worker: app.pools.worker, durable: app.pools.api },
+      app.statistics,
+      app.log,
+    )
     const running = new Running(app.draining)
+    const places = new CallPlaces(config.maxActionsInFlight)
+    const admission = new DispatchAdmission(config.maxActionsInFlight)
     // Not waited for until the disk has it: the barrier before a dispatch is answered takes it along.
     const audits = new Batcher<{ actor: Actor; entry: AuditEntry }, undefined>({
       max: AUDITS_A_STATEMENT,
@@ -70,6 +81,8 @@ export default fp(
         await auditAll(app.workerDb, entries)
         return entries.map(() => undefined)
       },
+      // What the database refuses of one must not be in the way of the others, who may be other tenants.
+      mayLieInOne: (error) => !isPassing(error),
     })
     const ctx: DispatcherContext = {
       db: app.db,
@@ -81,6 +94,7 @@ export default fp(
       secretBox: app.secretBox,
       quotas: app.quotas,
       store,
+      places,
       audit: (actor, entry) => audits.add({ actor, entry }),
       completionSeconds: config.actionCompletionSeconds,
       metrics: createDispatchMetrics(app.metrics.registry),
@@ -106,10 +120,12 @@ export default fp(
       app.addSchema(schema)
     }
     await app.register(async (routes) =>
-      dispatcherRoutes(routes, { ...ctx, dispatch: service.dispatch.bind(service) }),
+      dispatcherRoutes(routes, { ...ctx, admission, dispatch: service.dispatch.bind(service) }),
     )
     app.addHook('onClose', async () => {
-      await running.end()
+      const ended = running.end()
+      places.close()
+      await ended
       store.stop()
     })
 

@@ -7,6 +7,7 @@ import { hasUnreadBody } from '#infra/http/unread-body.ts'
 import { isUuid } from '#lib/ids.ts'
 import { problems, ref } from '#lib/api/schema.ts'
 import { complete, completionClaim } from './completion/completion.ts'
+import type { DispatchAdmission } from './dispatch/admission.ts'
 import type { CompletionClaim } from './completion/token.ts'
 import { completionRefused, invocationCompleted, invocationExpired, invocationNotFound } from './errors.ts'
 import {
@@ -33,6 +34,7 @@ declare module 'fastify' {
 }
 
 export interface DispatcherRoutesContext extends DispatcherContext {
+  admission: DispatchAdmission
   dispatch: (
     actor: Actor,
     tenantId: string,
@@ -60,22 +62,37 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
       'Every action is checked before anything runs; what is wrong with one is its own result, and the others still ' +
       'run. The same request again (flow_execution_id and event_key or position) returns what succeeded as recorded ' +
       'and does only the rest. What was accepted goes on if the caller disconnects. ' +
-      "A plugin's key dispatches what its scopes have as `actions:call:…`; its flow_execution_ids are its own.",
+      "A plugin's key dispatches what its scopes have as `actions:call:…`; its flow_execution_ids are its own, and it hands " +
+      'back the causation headers that led it to dispatch.',
     body: ref(DispatchInput),
     response: {
       200: ref(DispatchResult),
       ...problems(...WRITE_PROBLEMS),
     },
   }
+  const admitted = async (
+    request: FastifyRequest,
+    tenantId: string,
+    input: DispatchInput,
+    by?: DispatchedBy,
+  ): Promise<DispatchResult> => {
+    const actions = input.events.length
+    const leave = ctx.admission.enter(tenantId, { actions, bytes: request.bodyBytes })
+    try {
+      return await ctx.dispatch(request.actor, tenantId, input, by)
+    } finally {
+      leave()
+    }
+  }
   const handle = async (request: FastifyRequest): Promise<DispatchResult> => {
     const input = request.body as DispatchInput
     const tenantId = request.tenantFor(input.tenant_id)
     const { pluginId, scopes } = request.actor
-    if (pluginId === null) return ctx.dispatch(request.actor, tenantId, input)
+    if (pluginId === null) return admitted(request, tenantId, input)
     refuseUncallable(scopes ?? [], input)
-    const told = readCausationHeaders(request.headers) ?? { id: null, depth: 0 }
-    const causation = believedCausation(ctx.secretBox, { tenantId, pluginId }, told)
-    return ctx.dispatch(request.actor, tenantId, input, { pluginId, causation })
+    const told = readCausationHeaders(request.headers)
+    const causation = told && believedCausation(ctx.secretBox, { tenantId, pluginId }, told)
+    return admitted(request, tenantId, input, { pluginId, causation })
   }
   api.post(
     '/api/plugins/events/automation',

@@ -5,6 +5,8 @@ import { MAX_COMPLETION_TOKEN_CHARS } from './completion/token.ts'
 import { ACTION_ERROR_CODES } from './errors.ts'
 
 const DISPATCH_MAX_ACTIONS = 100
+/** With whose it is in front. */
+const EXECUTION_MAX_CHARS = 300
 
 const ActionInput = Type.Object(
   {
@@ -102,7 +104,12 @@ export type DispatchResult = Static<typeof DispatchResult>
 
 export const EventLogQuery = Type.Object({
   ...PageQuery,
-  execution: Type.Optional(Type.String({ maxLength: 255, description: 'flow_execution_id' })),
+  execution: Type.Optional(
+    Type.String({
+      maxLength: EXECUTION_MAX_CHARS,
+      description: '`flow_execution_id`; of what a plugin dispatched `plugin:<its UUID>:<flow_execution_id>`',
+    }),
+  ),
   action: Type.Optional(Type.String({ maxLength: 128, description: 'action_type' })),
   plugin: Type.Optional(Type.String({ maxLength: 64, description: 'Slug, or `platform`' })),
   success: Type.Optional(Type.Boolean()),
@@ -120,7 +127,9 @@ export type EventLogQuery = Static<typeof EventLogQuery>
 export const EventLogEntry = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
-    flow_execution_id: Type.String(),
+    flow_execution_id: Type.String({
+      description: 'Of what a plugin dispatched: `plugin:<its UUID>:` in front of what it was answered with',
+    }),
     event_key: Type.String(),
     action_type: Type.String(),
     plugin: Nullable(Type.String()),

@@ -19,7 +19,8 @@ const PARALLEL_MAX = 10
 /** A plugin that dispatches by its own key, and what led to it as far as it is believed. */
 export interface DispatchedBy {
   pluginId: string
-  causation: { id: string | null; depth: number }
+  /** Null: it named nothing. */
+  causation: { id: string | null; depth: number } | null
 }
 
 /** Does a list of actions: all are checked and claimed before the first one runs; one result for each, in order. */
@@ -36,7 +37,7 @@ export async function dispatch(
   // An id is its caller's own: no plugin takes the platform's, nor is told what came of it.
   const flowExecutionId = by === undefined ? id : `plugin:${by.pluginId}:${id}`
   const atOnce = input.mode === 'parallel' ? PARALLEL_MAX : 1
-  const requests = toRequests(flowExecutionId, input, actor.id, by?.causation ?? { id: null, depth: 0 })
+  const requests = toRequests(flowExecutionId, input, actor.id, causationOf(by))
   ctx.metrics.dispatchSize.observe({ mode: input.mode ?? 'sequential' }, requests.length)
   const noted = ctx.audit(actor, {
     tenantId,
@@ -62,8 +63,9 @@ async function runAll(
   requests: readonly ActionRequest[],
   { atOnce, noted }: { atOnce: number; noted: Promise<void> },
 ): Promise<ActionResult[]> {
-  // Nothing is done of which the audit log does not tell.
-  const [plans] = await Promise.all([ctx.planner.plan(tenantId, requests), noted])
+  // Whoever fails before it is looked at has told why.
+  noted.catch(() => undefined)
+  const plans = await ctx.planner.plan(tenantId, requests)
   const settled = await Promise.allSettled(
     requests.map((request, index) => prepareAction(ctx, tenantId, request, plans[index] as Plan)),
   )
@@ -71,6 +73,9 @@ async function runAll(
   try {
     const failure = settled.find((each) => each.status === 'rejected')
     if (failure !== undefined) throw failure.reason
+    // Nothing is done before the audit log tells of it. Of a dispatch that was not answered, a crash of the database may
+    // have the log forget that.
+    await noted
     return await inTurn(prepared, atOnce, async (one, index) => {
       const result = await runPrepared(ctx, tenantId, one, atOnce === 1 ? prepared[index + 1] : undefined)
       countAction(ctx.metrics, plans[index], result)
@@ -112,11 +117,17 @@ export async function getEventLog(ctx: DispatcherContext, tenantId: string, quer
   return page(rows, query.limit, (row) => [row.id])
 }
 
+/** What a plugin asks for is one further than what led it to ask; what a person or the platform asks for is the first. */
+function causationOf(by: DispatchedBy | undefined): NonNullable<DispatchedBy['causation']> {
+  if (by === undefined) return { id: null, depth: 0 }
+  return { id: by.causation?.id ?? null, depth: (by.causation?.depth ?? 0) + 1 }
+}
+
 function toRequests(
   flowExecutionId: string,
   input: DispatchInput,
   keyId: string | null,
-  causation: DispatchedBy['causation'],
+  causation: NonNullable<DispatchedBy['causation']>,
 ): ActionRequest[] {
   const keys = new Set<string>()
   return input.events.map((event, index) => {

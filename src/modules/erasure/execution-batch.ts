@@ -1,13 +1,13 @@
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { cancelExecutions } from '#modules/flow-engine/index.ts'
+import { cancelExecutions, type CountCancelled } from '#modules/flow-engine/index.ts'
 import { eraseExecutions, readExecutions, selectActive } from './execution-repository.ts'
 import type { Progress } from './job-repository.ts'
 import type { Wanted } from './match-repository.ts'
 import type { Range } from './record-repository.ts'
 
 /**
- * Empties the next executions that have the value. What has not ended is cancelled, like deliveries that wait: it
+ * Empties the next executions that have the value. One that has not ended is cancelled, like deliveries that wait: it
  * cannot go on without its data. One that runs ends at its next step boundary.
  *
  * @returns null: there are no more; `wait`: some are still to end, and the cursor stays
@@ -17,7 +17,7 @@ export async function eraseExecutionBatch(
   tenantId: string,
   wanted: Wanted,
   range: Range,
-  onCancelled?: (count: number) => void,
+  onCancelled?: CountCancelled,
 ): Promise<Progress | 'wait' | null> {
   const executions = await readExecutions(trx, tenantId, wanted, range)
   const last = executions.at(-1)

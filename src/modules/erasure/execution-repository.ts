@@ -10,12 +10,12 @@ export interface ScannedExecution {
   active: boolean
 }
 
-/** Where steps have what came from outside: at the top, or as the data of an event and the body of an answer. */
+/** The places of outside data in steps: at the top, or as the data of an event and the body of an answer. */
 const STEP_PLACES = [[], ['data'], ['body']]
 
 /**
- * The tenant's next executions; one has the value if what started it has, or anything that its steps took or gave.
- * Retries are looked at whenever they came: what they start from is an earlier one's.
+ * The tenant's next executions; one has the value if its trigger has, or anything that its steps took or gave.
+ * Retries are looked at whenever they came: they start from an earlier one's data.
  */
 export async function readExecutions(
   db: Kysely<DB>,
@@ -26,7 +26,7 @@ export async function readExecutions(
   const { rows } = await sql<ScannedExecution>`
     select e.id, e.status in ('queued', 'running', 'waiting') as active,
       e.body_gone is distinct from 'erased' and (
-        ${hasValue('e.trigger', wanted, [['data']])}
+        ${hasValue('e.trigger', wanted, [['data'], ['request', 'query']])}
         or exists (
           select from automation_steps s where s.execution_id = e.id and s.tenant_id = ${tenantId}
             and (${hasValue('s.input', wanted, STEP_PLACES)} or ${hasValue('s.output', wanted, STEP_PLACES)})
@@ -40,7 +40,7 @@ export async function readExecutions(
   return rows
 }
 
-/** Which of these have not ended, asked once they have been told to. */
+/** Returns those of these executions that have not ended, after they were told to. */
 export async function selectActive(
   db: Kysely<DB>,
   tenantId: string,
@@ -72,7 +72,7 @@ export async function eraseExecutions(
   `.execute(trx)
   await sql`
     update automation_steps
-    set input = null, output = null, note = null,
+    set input = null, output = null, note = null, attempt_log = null,
       error = case when error is not null then error || '{"message":"erased"}' end
     where ${isTheirs}
   `.execute(trx)

@@ -1,13 +1,13 @@
 /**
- * Erasures: forgetting one customer's data in what is kept of events, and in what automations made of them. An erasure
- * is a durable job that walks the tenant's events by id and reads their bodies, then executions, the log of actions,
+ * Erasures: forgetting one customer's data in stored events, and in all that automations made of them. An erasure is
+ * a durable job that walks the tenant's events by id and reads their bodies, then executions, the log of actions,
  * invocations and messages.
  *
  * What always holds:
  * - A completed erasure has seen every event that was acknowledged before it was asked for: the walk begins when
  *   the transactions that stand before it in the feed have ended. Later events are left alone.
- * - Each phase begins when the transactions that were open at the end of the one before have ended: what they made of
- *   an event that is erased now is seen.
+ * - Each phase begins when the transactions that were open at the end of the one before have ended: their records of
+ *   an event that is erased now are seen.
  * - An execution with the data is emptied with all that hangs on it, whatever its steps called the value. If it has not
  *   ended it is cancelled, reason `erased`, like a delivery that waits: it cannot go on without its data.
  * - The erased bodies of a batch and the cursor behind it are one transaction, and every write of a worker names
@@ -37,7 +37,7 @@ export default async function erasureModule(
     secretBox,
     leaseMs: config.delivery.leaseMs,
     batchSize: BATCH_SIZE,
-    onCancelled: (count: number) => app.flowEngine.countCancelled(count),
+    onCancelled: app.flowEngine.countCancelled,
   }
   runJobs(app, { table: 'erasures', turn: (signal) => runErasureTurn(ctx, signal) })
 }

@@ -14,7 +14,7 @@ export interface ErasureJob extends HeldJob {
   cursor: string | null
 }
 
-/** In this order: executions are made of events, and what they did is found by them. */
+/** In this order: executions are made of events, and their other records are found by them. */
 export const ERASURE_PHASES: readonly ErasurePhase[] = [
   'events',
   'executions',
@@ -39,7 +39,7 @@ export interface ScannedEvent {
   body: string | null
 }
 
-/** Bodies of one batch together, unless the first alone is larger: what a worker has in memory. */
+/** Bodies of one batch together, unless the first alone is larger: a worker has them in memory. */
 const BATCH_BODY_BYTES = 16 * 1024 * 1024
 
 /** The tenant's next events by id. Fewer than `limit` does not mean that these were the last: none does. */

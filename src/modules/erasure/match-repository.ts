@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { Path } from '#lib/json/path.ts'
 import type { ErasureValue } from './value.ts'
 
-/** What an erasure looks for. */
+/** The value that an erasure looks for. */
 export interface Wanted {
   path: Path
   value: ErasureValue
@@ -11,7 +11,7 @@ export interface Wanted {
 /** Numbers that Postgres can compare without a mountain of digits. */
 const COMPARABLE = '^-?[0-9.]{1,255}([eE][+-]?[0-9]{1,3})?$'
 
-/** Whether a JSON column has exactly the value at the path, below one of the prefixes. False for null. */
+/** Tests whether a JSON column has exactly the value at the path, below one of the prefixes. False for null. */
 export function hasValue(
   column: string,
   { path, value }: Wanted,

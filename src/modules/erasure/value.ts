@@ -9,9 +9,9 @@ const SALT_BYTES = 16
 const HASH_BYTES = 32
 
 /**
- * Salt and scrypt hash of a value. Who knows the value can check that an erasure was about it; who has the table
- * cannot try a list of addresses against it cheaply, nor see that two erasures were about the same person. A
- * keyed hash would not outlive the next master key.
+ * Salt and scrypt hash of a value. Somebody who knows the value can check that an erasure was about it; somebody who
+ * has only the table cannot try a list of addresses against it cheaply, nor see that two erasures were about the same
+ * person. A keyed hash would not outlive the next master key.
  */
 export async function hashValue(
   value: ErasureValue,
@@ -23,7 +23,7 @@ export async function hashValue(
   return Buffer.concat([salt, hash])
 }
 
-/** Whether the body's data has exactly the value at the path. @throws JsonInputError */
+/** Tells whether the body's data has exactly the value at the path. @throws JsonInputError */
 export function bodyHas(body: string, path: Path, value: ErasureValue): boolean {
   // Not JSON.parse: it would take 9007199254740993 for 9007199254740992.
   const { data } = parseJson(Buffer.from(body)) as { data: unknown }

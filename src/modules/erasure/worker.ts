@@ -1,3 +1,4 @@
+import type { CountCancelled } from '#modules/flow-engine/index.ts'
 import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
@@ -28,12 +29,12 @@ import { bodyHas, type ErasureValue } from './value.ts'
 export interface ErasureWorkerContext {
   db: Kysely<DB>
   secretBox: SecretBox
-  /** How long a worker that stopped answering keeps an erasure; each batch prolongs it. */
+  /** The time for which a worker that stopped answering keeps an erasure; each batch prolongs it. */
   leaseMs: number
   /** Records a batch. */
   batchSize: number
   /** Told how many executions an erasure ended. */
-  onCancelled?: (count: number) => void
+  onCancelled?: CountCancelled
 }
 
 export const BATCH_SIZE = 500
@@ -53,7 +54,7 @@ export async function runErasureTurn(ctx: ErasureWorkerContext, signal?: AbortSi
   return 'more'
 }
 
-/** What a batch came to: null when nothing is left to look at, `wait` when something has to end first. */
+/** The result of a batch: null when nothing is left to look at, `wait` when something has to end first. */
 type BatchResult = Progress | 'wait' | null
 
 /**
@@ -107,7 +108,7 @@ async function doBatch(
   )
 }
 
-/** What the batch does in its transaction, after what can be read before it. */
+/** Returns the work of the batch in its transaction, after reading all that can be read before it. */
 async function workOf(
   ctx: ErasureWorkerContext,
   job: ErasureJob,
@@ -135,7 +136,7 @@ function openJob(secretBox: SecretBox, job: ErasureJob): Wanted {
   return { path: parsePath(job.path) ?? [], value }
 }
 
-/** Why trying again would not help, without anything of the data; null: it may. */
+/** Returns the reason why trying again would not help, without anything of the data; null: it may. */
 function unworkable(error: unknown, job: ErasureJob): string | null {
   if (error instanceof SecretBoxError) return `The value cannot be opened: it was ${error.message}.`
   if (error instanceof JsonInputError) {

@@ -1,8 +1,12 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Transaction } from 'kysely'
 import type { DB, EventSource } from '#db/schema.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import type { Problem } from '#lib/api/problem.ts'
 import type { Causation } from './intake/causation.ts'
+
+/** Whose key or session an event came with. */
+export type Sender = Pick<Actor, 'kind' | 'id' | 'session'>
 
 /** Something that happened, as it comes in: from a request, from the platform or from this service itself. */
 export interface NewEvent {
@@ -17,13 +21,15 @@ export interface NewEvent {
   source: EventSource
   /** Set for a plugin's own key, which publishes below segments of its plugin's own. */
   publisherPluginId?: string | null
-  /** The key that it came with, if it has an id. */
-  keyId?: string | null
+  /** Who sends it, if anybody from outside does. */
+  sender?: Sender | null
   causation?: Causation | null
   /** The attributes of a CloudEvent, delivered beside its data. */
   cloudEvent?: Readonly<Record<string, unknown>> | undefined
   /** A plugin that does not get it, whatever it subscribes to: the one that it tells of. */
   exceptPluginId?: string
+  /** Of the service's own: a tenant that has so many of the type within the hour gets no more. Default: no limit. */
+  mostPerHour?: number
 }
 
 export interface StoredEvent {

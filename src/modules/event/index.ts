@@ -43,14 +43,17 @@ export {
 } from './intake/causation.ts'
 export { deliveryView } from './feed/delivery-repository.ts'
 export { eventBodyGone, eventNotFound, eventTypeNotFound } from './errors.ts'
+export { bodyToSend } from './intake/payload.ts'
+export { ALERTS_PER_HOUR } from './intake/emit.ts'
 export { isSubscribed } from './intake/snapshot.ts'
 export { type PluginType, removePluginTypes, replacePluginTypes } from './types/plugin-types.ts'
+export { pluginNamed, typesOf } from './feed/lookup-repository.ts'
 export { type EventRow, scanFeed, type ScannedEvent, selectEvents } from './feed/repository.ts'
 export type { EventService } from './context.ts'
 export { loadSegments } from './segments/repository.ts'
 export type { Segments } from './segments/segments.ts'
 export { pastEvent, sampleOfType, subscriptionWarnings, type TrialEvent } from './feed/subscription-trial.ts'
-export { queueAgain, selectOverallStatus } from './feed/resend-repository.ts'
+export { placeAgain, queueAgain, selectOverallStatus } from './feed/resend-repository.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -85,6 +88,7 @@ export default fp(
       quotas: app.quotas,
       claim: (wanted) => claimSegment(app.db, wanted),
       acknowledged: (tenantId, id) => watch.acknowledged(tenantId, id),
+      changes: app.changes,
       recordSeen: (events) => recordSeenTypes({ db: app.db, log: app.log }, events),
     })
     const events: EventService = {

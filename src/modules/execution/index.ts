@@ -28,7 +28,15 @@ import type { ExecutionContext } from './context.ts'
 import { ExecutionStreams } from './stream/streams.ts'
 import { HaltResult, HaltState, ResumeInput, ResumeResult } from './halt/schemas.ts'
 import { executionRoutes } from './read/routes.ts'
-import { Execution, ExecutionDetail, ExecutionPage, ExecutionStep, RetryInput } from './read/schemas.ts'
+import {
+  Execution,
+  ExecutionAttempt,
+  ExecutionDetail,
+  ExecutionPage,
+  ExecutionStep,
+  ExecutionStepStarted,
+  RetryInput,
+} from './read/schemas.ts'
 import { setAsideRoutes } from './set-aside/routes.ts'
 import { SetAsideEvent, SetAsidePage } from './set-aside/schemas.ts'
 import { FlowStats } from './stats/schemas.ts'
@@ -37,7 +45,9 @@ import { streamRoutes } from './stream/routes.ts'
 const SCHEMAS = [
   Execution,
   ExecutionPage,
+  ExecutionAttempt,
   ExecutionStep,
+  ExecutionStepStarted,
   ExecutionDetail,
   RetryInput,
   BulkCancelInput,
@@ -62,15 +72,22 @@ export default async function executionModule(
   app.apiDocument.addTag('executions', 'Runs of flows: looking at them, cancelling, retrying, halting')
   for (const schema of SCHEMAS) app.addSchema(schema)
   const ctx: ExecutionContext = { db: app.db, signals: app.signals, flowEngine: app.flowEngine }
-  const streams = new ExecutionStreams({ db: app.db, log: app.log })
+  const streams = new ExecutionStreams({
+    db: app.db,
+    ground: app.identity.ground,
+    signals: app.signals,
+    log: app.log,
+  })
   await app.register(async (routes) => executionRoutes(routes, ctx))
   await app.register(async (routes) => bulkRoutes(routes, ctx))
   await app.register(async (routes) => bulkChangeRoutes(routes, ctx))
   await app.register(async (routes) => setAsideRoutes(routes, ctx))
   await app.register(async (routes) => streamRoutes(routes, ctx, streams))
-  const worker = { ...ctx, db: app.workerDb, leaseMs: config.delivery.leaseMs }
+  const worker = { ...ctx, db: app.workerDb, leaseMs: config.delivery.leaseMs, log: app.log }
   runJobs(app, { table: 'bulk_changes', turn: (signal) => runBulkTurn(worker, signal) })
   app.signals.subscribe('executions_due', (tenantIds) => streams.look(tenantIds))
+  app.signals.subscribe('step_started', (names) => streams.begin(names))
   app.signals.subscribe('key_changed', () => streams.checkKeys())
+  app.signals.subscribe('session_changed', () => streams.checkKeys())
   app.addHook('preClose', () => streams.close())
 }

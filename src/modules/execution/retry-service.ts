@@ -3,8 +3,14 @@ import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidRequest } from '#infra/http/problems.ts'
+import { fullStockProblem } from '#infra/quotas.ts'
 import type { Problem } from '#lib/api/problem.ts'
-import type { Retried, RetryRefusal, RetryRequest } from '#modules/flow-engine/index.ts'
+import {
+  flowOutdated,
+  type Retried,
+  type RetryRefusal,
+  type RetryRequest,
+} from '#modules/flow-engine/index.ts'
 import type { ExecutionContext } from './context.ts'
 import {
   automationsHalted,
@@ -90,12 +96,16 @@ function refusalProblem(refusal: RetryRefusal): Problem {
       return flowVersionMissing('The flow was deleted.')
     case 'version_missing':
       return flowVersionMissing('The flow has no published version, or not the one that was run.')
+    case 'flow_outdated':
+      return flowOutdated()
     case 'nothing_failed':
       return nothingToRetry()
     case 'already_active':
       return retryRefused(
         'Another execution with the same key is active, and the flow says while_active: skip.',
       )
+    case 'waiting_executions':
+      return fullStockProblem(refusal.reason, refusal.limit)
     case 'invalid_enrolment':
       return retryRefused(`${refusal.code}: ${refusal.message}`)
     case 'invalid_trigger':

@@ -4,15 +4,16 @@ import type { Transaction } from 'kysely'
 import type { DB, TriggerKind } from '#db/schema.ts'
 import type { Config } from '#config/config.ts'
 import { cancelQueued } from './run/cancel.ts'
-import { cancelExecutions, haltTenant, resumeTenant } from './run/cancel-repository.ts'
+import { cancelExecutions, type CountCancelled, haltTenant, resumeTenant } from './run/cancel-repository.ts'
 import { ensureCursor } from './match/cursor-repository.ts'
 import { Engine } from './run/engine.ts'
 import type { PauseReason } from './run/flow-pause.ts'
 import { countTriggered } from './run/flow-repository.ts'
+import { StepWatch } from './run/step-watch.ts'
 import { Matcher } from './match/matcher.ts'
 import { MatcherLoop } from './match/loop.ts'
 import { countStarts, createFlowMetrics } from './metrics.ts'
-import { asOfNow, type CompileDefinition, type Program, ProgramCache } from './run/program.ts'
+import { type CompileDefinition, type Program, ProgramCache } from './run/program.ts'
 import { type Retried, retryExecution, type RetryRefusal, type RetryRequest } from './start/retry-start.ts'
 import { waitingQuota } from './start/waiting-quota.ts'
 import { startChecked, type UncheckedStart } from './start/service.ts'
@@ -42,7 +43,7 @@ export interface FlowEngineService {
   isFull(tenantId: string): Promise<boolean>
   /** The flow module hands this in: versions that are stored under an older schema are compiled again. */
   compileWith(compile: CompileDefinition): void
-  /** A published version, compiled, as executions of now start by it; null: there is none. @throws `flow_newer`, `flow_outdated` */
+  /** A published version, compiled, without values of the shop; null: there is none. @throws `flow_newer`, `flow_outdated` */
   findProgram(tenantId: string, flowId: string, version: number): Promise<Program | null>
   /** @returns how many it concerned: what runs ends at its next boundary, what has ended is left alone */
   cancel(tenantId: string, ids: readonly string[], reason: string): Promise<number>
@@ -56,8 +57,8 @@ export interface FlowEngineService {
   retry(trx: Transaction<DB>, request: RetryRequest): Promise<Retried | RetryRefusal>
   /** For `bcs_executions_started_total`: starts that whoever calls has committed itself. */
   countStarts(trigger: TriggerKind, counts: { queued: number; skipped: number }): void
-  /** For `bcs_executions_ended_total`: what `cancelExecutions` ended at once. */
-  countCancelled(count: number): void
+  /** For `bcs_executions_ended_total`, and for whoever looks at the shop: what `cancelExecutions` ended at once. */
+  countCancelled: CountCancelled
   /** What a flow would do: nothing is called, nothing is written, no time passes. */
   simulate(request: SimulationRequest): Promise<Simulation>
   /** One that is not started; `now` replaces the database's clock, `tenantId` limits it to one tenant's executions. */
@@ -69,11 +70,13 @@ export { ensureCursor, lockCursor } from './match/cursor-repository.ts'
 export { countMissed, markMissed, type MissedFilter } from './match/catch-up-repository.ts'
 export { findSetAside, type SetAsideEvent, selectSetAside, wantAgain } from './match/set-aside-repository.ts'
 export { cancelQueued } from './run/cancel.ts'
-export { cancelExecutions, haltTenant, resumeTenant } from './run/cancel-repository.ts'
+export { cancelExecutions, type CountCancelled, haltTenant, resumeTenant } from './run/cancel-repository.ts'
 export { countTriggered } from './run/flow-repository.ts'
 export { findStart } from './start/start-repository.ts'
 export { flowNewer, flowOutdated } from './errors.ts'
-export type { Program } from './run/program.ts'
+export type { Attempt } from './run/state.ts'
+export { readStepStart, type StepStart } from './run/step-watch.ts'
+export { asOfNow, type Program } from './run/program.ts'
 export { isPlainStart, startChecked, startTogether, type UncheckedStart } from './start/service.ts'
 export type { Retried, RetryRefusal, RetryRequest } from './start/retry-start.ts'
 export { startScope } from './start/starts.ts'
@@ -100,8 +103,10 @@ export default fp(
       unmatchedSeconds: () => oldestUnmatchedSeconds(app.pools.api),
       dueSeconds: () => oldestDueSeconds(app.pools.api),
     })
-    const countCancelled = (count: number): void =>
+    const countCancelled: CountCancelled = (count, tenantId) => {
       metrics.executionsEnded.inc({ outcome: 'cancelled' }, count)
+      app.changes.tell(tenantId, 'executions')
+    }
     const programs = new ProgramCache(app.workerDb)
     const waits = new Waits(app.workerDb)
     const countPause = (reason: PauseReason): void => app.metrics.flowPauses.inc({ reason })
@@ -112,7 +117,9 @@ export default fp(
           pool: app.pools.worker,
           programs,
           waits,
+          changes: app.changes,
           metrics,
+          statistics: app.statistics,
           log: app.log,
           dispatcher: app.dispatcher,
           egress: app.egress,
@@ -145,11 +152,10 @@ export default fp(
     app.decorate('flowEngine', {
       start: async (request) => {
         const { tenantId, flowId, version } = request
-        const published = await programs.get(tenantId, flowId, version)
+        const program = await programs.get(tenantId, flowId, version)
         await ensureCursor(app.db, tenantId)
         const most = config.flow.maxStartsPerMinute
         const result = await app.db.transaction().execute(async (trx) => {
-          const program = await asOfNow(trx, tenantId, published)
           const started = await startChecked(trx, { ...request, program, onCancelled: countCancelled }, most)
           const count = started.status === 'queued' ? 1 : 0
           await countTriggered(trx, tenantId, new Map([[flowId, count]]), started.at)
@@ -164,10 +170,7 @@ export default fp(
       },
       isFull: (tenantId) => waitingQuota.isUsedUp(app.db, tenantId),
       compileWith: (compile) => programs.compileWith(compile),
-      findProgram: async (tenantId, flowId, version) => {
-        const program = await programs.find(tenantId, flowId, version)
-        return program && asOfNow(app.db, tenantId, program)
-      },
+      findProgram: (tenantId, flowId, version) => programs.find(tenantId, flowId, version),
       cancel: (tenantId, ids, reason) => cancelExecutions(app.db, tenantId, ids, reason, countCancelled),
       halt: async (tenantId) => {
         await haltTenant(app.db, tenantId)
@@ -190,6 +193,7 @@ export default fp(
     } satisfies FlowEngineService)
 
     const engine = createEngine()
+    const watch = new StepWatch(app.signals, () => engine.held)
     const matching = new MatcherLoop(createMatcher(), app.log)
     app.background({
       name: 'matcher',
@@ -209,9 +213,13 @@ export default fp(
       name: 'engine',
       start: () => {
         app.signals.subscribe('executions_due', (tenantIds) => engine.hint(tenantIds))
+        app.signals.subscribe('execution_followed', (ids) => watch.follow(ids))
         engine.start()
       },
-      stop: () => engine.stop(),
+      stop: async () => {
+        watch.stop()
+        await engine.stop()
+      },
       probe: () => engine.standing,
       whenStuck: 'failed',
       queue: { what: 'Due executions', waitingSeconds: () => oldestDueSeconds(app.pools.api) },

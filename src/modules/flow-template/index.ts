@@ -2,19 +2,22 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { Flow } from '#modules/flow/index.ts'
+import type { FlowTemplateContext } from './context.ts'
 import { flowTemplateRoutes } from './routes.ts'
 import { NAMED } from './schemas.ts'
 import { defineFlow, type Installation, installTemplate } from './service.ts'
 
 /**
- * Ready-made flows, to be installed.
+ * Templates of flows, to be installed: the ready-made ones, and those that shops save of their own flows.
  *
- * Owns no table: what is installed is a flow like any other, and says by `template_id` where it came from. What
- * always holds:
+ * Owns `automation_templates`. What is installed is a flow like any other, and says by `template_id` where it came from.
+ * What always holds:
  * - A template is a pure function of its parameters. The same values make the same definition.
- * - With its defaults it compiles without errors and warnings for every tenant, and active it does what it says on
+ * - With its defaults a ready-made one compiles without errors and warnings for every tenant, and active it does what it says on
  *   the reference platform.
- * - Plain text that was given goes into the flow's variables, where nothing is read as a template.
+ * - Plain text that was given goes into the flow's variables, where nothing is read as a template; where an own template
+ *   has it elsewhere, text that would be read as one is refused.
+ * - An own template holds no secret: a flow that does is refused, or the parameter that asks for it has no default.
  */
 export interface FlowTemplateService {
   /** @throws `flow_template_not_found`, `invalid_request`, `flow_invalid` if it is to be active */
@@ -53,14 +56,13 @@ declare module 'fastify' {
 
 export default fp(
   async (app: FastifyInstance) => {
-    const { flows } = app
+    const ctx: FlowTemplateContext = { db: app.db, flows: app.flows }
     app.decorate('flowTemplates', {
-      install: (actor, tenantId, id, installation) =>
-        installTemplate(flows, actor, tenantId, id, installation),
+      install: (actor, tenantId, id, installation) => installTemplate(ctx, actor, tenantId, id, installation),
       define: defineFlow,
     } satisfies FlowTemplateService)
     for (const schema of NAMED) app.addSchema(schema)
-    await app.register(async (routes) => flowTemplateRoutes(routes, flows))
+    await app.register(async (routes) => flowTemplateRoutes(routes, ctx))
   },
-  { name: 'flow-template', dependencies: ['auth', 'flow'] },
+  { name: 'flow-template', dependencies: ['db', 'auth', 'flow'] },
 )

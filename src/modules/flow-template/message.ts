@@ -1,3 +1,4 @@
+import { PLACEHOLDER } from '#lib/template-text.ts'
 import { choice, templateLine, templateText, text } from './parameter.ts'
 import type { Step } from './template.ts'
 
@@ -61,20 +62,26 @@ export function messageStep(
 /** Markup in the text itself is the author's: whoever writes some has written all of it. */
 function bodyOf({ channel, body, format }: Said): { body: string; format?: 'text' | 'html' } {
   if (channel !== 'email' || format === undefined) return { body }
-  const isMarkup = /<[a-z][^>]*>/i.test(body)
-  return { format, body: format === 'html' && !isMarkup ? linesAsHtml(body) : body }
+  return { format, body: format === 'html' && !holdsMarkup(body) ? linesAsHtml(body) : body }
+}
+
+/** Returns whether text holds a tag of HTML; what stands in expressions is no part of it. */
+function holdsMarkup(body: string): boolean {
+  const text = body.replaceAll(PLACEHOLDER, ' ')
+  const first = text.search(/<[a-z]/i)
+  return first !== -1 && text.includes('>', first)
 }
 
 /** A tag that stands alone on its line has none in the end, and gets no break. */
 function linesAsHtml(body: string): string {
-  const parts = body.split(/(\{\{.*?\}\}|\{%.*?%\})/s)
-  return parts
-    .map((part, index) => {
-      if (index % 2 === 1) return part
-      const isBehindTag =
-        parts[index - 1]?.startsWith('{%') === true && /(?:^|\n)[ \t]*$/.test(parts[index - 2] ?? '')
-      const [rest = ''] = isBehindTag ? (/^[ \t]*\r?\n/.exec(part) ?? []) : []
-      return rest + textAsHtml(part.slice(rest.length))
+  const placeholders = body.match(PLACEHOLDER) ?? []
+  const texts = body.split(PLACEHOLDER)
+  return texts
+    .map((text, index) => {
+      const placeholder = placeholders[index - 1] ?? ''
+      const isBehindTag = placeholder.startsWith('{%') && /(?:^|\n)[ \t]*$/.test(texts[index - 1] ?? '')
+      const [rest = ''] = isBehindTag ? (/^[ \t]*\r?\n/.exec(text) ?? []) : []
+      return placeholder + rest + textAsHtml(text.slice(rest.length))
     })
     .join('')
 }

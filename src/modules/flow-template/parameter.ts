@@ -39,8 +39,8 @@ export type ValueOf<P extends Parameter> =
 
 export type ValuesOf<Ps extends Parameters> = { [Name in keyof Ps]: ValueOf<Ps[Name]> }
 
-const LINE_MAX_CHARS = 200
-const TEXT_MAX_CHARS = 10_000
+export const LINE_MAX_CHARS = 200
+export const TEXT_MAX_CHARS = 10_000
 
 export function integer(
   title: string,

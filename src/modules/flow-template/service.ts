@@ -1,11 +1,25 @@
 import { createHash } from 'node:crypto'
+import type { Kysely } from 'kysely'
+import type { DB } from '#db/schema.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidRequest } from '#infra/http/problems.ts'
-import { actionReferences } from '#lib/flow/index.ts'
-import type { Flow, FlowService } from '#modules/flow/index.ts'
+import { actionReferences, splitPointer } from '#lib/flow/index.ts'
+import { redactCall } from '#lib/secrets/redact-call.ts'
+import { REDACTED } from '#lib/secrets/redact.ts'
+import { type Flow, mayEdit } from '#modules/flow/index.ts'
+import type { FlowTemplateContext } from './context.ts'
 import { flowTemplateNotFound } from './errors.ts'
+import { type OwnRow, selectOwn } from './own-repository.ts'
+import { foundOwn, templateOf } from './own-service.ts'
+import type { OwnParameter } from './own-parameters.ts'
+import { valueAt } from './places.ts'
 import { readParameters } from './read-parameters.ts'
-import type { FlowTemplateView, InstallTemplateRequest, TemplateQuery } from './schemas.ts'
+import type {
+  FlowTemplateSummary,
+  FlowTemplateView,
+  InstallTemplateRequest,
+  TemplateQuery,
+} from './schemas.ts'
 import type { FlowTemplate } from './template.ts'
 import { TEMPLATES } from './templates/index.ts'
 
@@ -17,15 +31,61 @@ export interface Installation extends Partial<InstallTemplateRequest> {
 
 const VIEWS: ReadonlyMap<string, FlowTemplateView> = new Map(TEMPLATES.map((each) => [each.id, viewOf(each)]))
 
-export function listTemplates({ category }: TemplateQuery): FlowTemplateView[] {
-  return [...VIEWS.values()].filter((each) => category === undefined || each.category === category)
+/** Bounds a list: a shop has more of its own only by a raised quota. */
+const MAX_OWN_LISTED = 1_000
+
+/** Lists those of the shop's own first, newest first. */
+export async function listTemplates(
+  db: Kysely<DB>,
+  tenantId: string,
+  { category, own }: TemplateQuery,
+): Promise<FlowTemplateSummary[]> {
+  const ofShop =
+    own === false ? [] : await selectOwn(db, tenantId, { category: category ?? null, limit: MAX_OWN_LISTED })
+  const readyMade =
+    own === true
+      ? []
+      : [...VIEWS.values()].filter((each) => category === undefined || each.category === category)
+  return [...ofShop.map((each) => ({ ...each, own: true })), ...readyMade]
 }
 
 /** @throws `flow_template_not_found` */
-export function readTemplate(id: string): FlowTemplateView {
-  const view = VIEWS.get(id)
-  if (view === undefined) throw flowTemplateNotFound()
-  return view
+export async function readTemplate(
+  db: Kysely<DB>,
+  actor: Actor,
+  tenantId: string,
+  id: string,
+): Promise<FlowTemplateView> {
+  return VIEWS.get(id) ?? viewOwn(actor, await foundOwn(db, tenantId, id))
+}
+
+/** Shows one of the shop's own; whoever may not change flows sees no credentials in their calls here either. */
+export function viewOwn(actor: Actor, row: OwnRow): FlowTemplateView {
+  const definition = define(templateOf(row), {})
+  if (mayEdit(actor)) return { ...row, own: true, definition }
+  return {
+    ...row,
+    own: true,
+    parameters: row.parameters.map(withoutCredentials),
+    definition: redactCall(definition) as Record<string, unknown>,
+  }
+}
+
+/** A parameter whose values are shown as they are in the definition, at the first of its places. */
+function withoutCredentials(parameter: OwnParameter): OwnParameter {
+  const [place = ''] = parameter.places
+  if (parameter.type === 'choice') {
+    const choices = parameter.choices.map((each) => String(shownAt(place, each)))
+    return { ...parameter, default: String(shownAt(place, parameter.default)), choices }
+  }
+  return { ...parameter, default: shownAt(place, parameter.default) } as OwnParameter
+}
+
+/** Returns a value as a definition that has it at the place is shown to whoever may not change flows. */
+function shownAt(place: string, value: string | number): string | number {
+  const around = splitPointer(place).reduceRight<unknown>((inner, member) => ({ [member]: inner }), value)
+  const shown = valueAt(redactCall(around) as Record<string, unknown>, place)
+  return typeof shown === 'string' || typeof shown === 'number' ? shown : REDACTED
 }
 
 /**
@@ -33,37 +93,44 @@ export function readTemplate(id: string): FlowTemplateView {
  * @throws `flow_template_not_found`, `invalid_request`, `flow_invalid` if it is to be active
  */
 export async function installTemplate(
-  flows: Pick<FlowService, 'create' | 'createOnce'>,
+  { db, flows }: FlowTemplateContext,
   actor: Actor,
   tenantId: string,
   id: string,
   { automation, another = false, ...request }: Installation,
 ): Promise<{ flow: Flow; isNew: boolean }> {
-  const definition = defineFlow(id, request)
-  const origin = { templateId: id, automation }
+  const template = readyMade(id) ?? templateOf(await foundOwn(db, tenantId, id))
+  const definition = define(template, request)
+  const origin = { templateId: template.id, automation }
   if (another) return { flow: await flows.create(actor, tenantId, definition, origin), isNew: true }
-  const templateKey = keyOf(id, request.parameters ?? {})
+  const templateKey = keyOf(template, request.parameters ?? {})
   return flows.createOnce(actor, tenantId, definition, { ...origin, templateKey })
 }
 
 /** By the values that it is built from: one that is left out is its default. */
-function keyOf(id: string, parameters: Readonly<Record<string, unknown>>): string {
-  const template = TEMPLATES.find((each) => each.id === id)
-  const read = template === undefined ? null : readParameters(template.parameters, parameters)
+function keyOf({ id, parameters }: FlowTemplate, given: Readonly<Record<string, unknown>>): string {
   return createHash('sha256')
-    .update(JSON.stringify([id, read]))
+    .update(JSON.stringify([id, readParameters(parameters, given)]))
     .digest('hex')
 }
 
-/** The definition that installing the template makes. @throws `flow_template_not_found`, `invalid_request` */
-export function defineFlow(
-  id: string,
+/** The definition that installing a ready-made template makes. @throws `flow_template_not_found`, `invalid_request` */
+export function defineFlow(id: string, request: Partial<InstallTemplateRequest>): Record<string, unknown> {
+  const template = readyMade(id)
+  if (template === undefined) throw flowTemplateNotFound()
+  return define(template, request)
+}
+
+function define(
+  template: FlowTemplate,
   { name, status = 'draft', parameters = {} }: Partial<InstallTemplateRequest>,
 ): Record<string, unknown> {
-  const template = TEMPLATES.find((each) => each.id === id)
-  if (template === undefined) throw flowTemplateNotFound()
   const { title, description } = template
   return { name: name ?? title, description, status, ...build(template, parameters) }
+}
+
+function readyMade(id: string): FlowTemplate | undefined {
+  return TEMPLATES.find((each) => each.id === id)
 }
 
 function build(template: FlowTemplate, parameters: Readonly<Record<string, unknown>>): object {
@@ -75,13 +142,16 @@ function build(template: FlowTemplate, parameters: Readonly<Record<string, unkno
 
 function viewOf(template: FlowTemplate): FlowTemplateView {
   const { id, title, description, category, parameters } = template
-  const definition = defineFlow(id, {})
+  const definition = define(template, {})
   const { triggers } = definition as unknown as ReturnType<FlowTemplate['build']>
   return {
     id,
     title,
     description,
     category,
+    own: false,
+    created_at: null,
+    updated_at: null,
     triggers: [...new Set(triggers.flatMap((trigger) => trigger.event_types))],
     actions: [...new Set(actionReferences(definition).map(({ actionType }) => actionType))],
     parameters: Object.entries(parameters).map(([name, parameter]) => ({ name, ...parameter })),

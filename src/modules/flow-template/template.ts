@@ -3,8 +3,11 @@ import { ENTITIES } from '#modules/event/index.ts'
 import type { Parameters, ValuesOf } from './parameter.ts'
 import type { Values } from './read-parameters.ts'
 
-export const CATEGORIES = ['customers', 'orders', 'inventory', 'leads', 'bookings'] as const
+const CATEGORIES = ['customers', 'orders', 'inventory', 'leads', 'bookings', 'operations'] as const
 export type Category = (typeof CATEGORIES)[number]
+/** Where shops put what is their own. */
+export const OWN_CATEGORIES = [...CATEGORIES, 'other'] as const
+export type OwnCategory = (typeof OWN_CATEGORIES)[number]
 
 /** A flow in the graph format, without its name and status. */
 export interface Definition {
@@ -31,7 +34,7 @@ export interface FlowTemplate {
   readonly id: string
   readonly title: string
   readonly description: string
-  readonly category: Category
+  readonly category: OwnCategory
   readonly parameters: Parameters
   /** What is wrong with values that are fine one by one. */
   readonly check: (values: Values) => FieldError[]

@@ -3,6 +3,7 @@ import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
 import {
+  type CountCancelled,
   countTriggered,
   type FlowEngineService,
   isPlainStart,
@@ -30,7 +31,7 @@ export interface FirerContext {
   onStarted: (tenantIds: readonly string[]) => void
   /** Told after the commit. */
   countStarts: (counts: { queued: number; skipped: number }) => void
-  onCancelled: (count: number) => void
+  onCancelled: CountCancelled
   metrics: ScheduleMetrics
   log: Pick<FastifyBaseLogger, 'error'>
 }
@@ -180,7 +181,7 @@ export class Firer {
       throw error
     }
     this.#ctx.countStarts(counts)
-    if (cancelled > 0) this.#ctx.onCancelled(cancelled)
+    if (cancelled > 0) this.#ctx.onCancelled(cancelled, firing.tenant_id)
     this.#announce([firing], now)
     return 1
   }

@@ -8,6 +8,7 @@ import { JobLoop } from '#lib/async/job-loop.ts'
 import { Firer, LOOK_MS } from './firer.ts'
 import { oldestDueSeconds } from './firing-repository.ts'
 import { createScheduleMetrics } from './metrics.ts'
+import { hookRoutes } from './hook-routes.ts'
 import { flowTriggerRoutes } from './routes.ts'
 import { SCHEDULE_SCHEMAS, scheduleRoutes } from './schedule-routes.ts'
 import { HookReceipt, Inlet } from './schemas.ts'
@@ -66,7 +67,9 @@ export default fp(
     const ctx: FlowTriggerContext = { db: app.db, secretBox: app.secretBox, publicUrl: config.publicUrl }
     for (const schema of [HookReceipt, Inlet, ...SCHEDULE_SCHEMAS]) app.addSchema(schema)
     await app.register(async (routes) => scheduleRoutes(routes))
-    await app.register(async (routes) => flowTriggerRoutes(routes, { ...ctx, flowEngine: app.flowEngine }))
+    await app.register(async (routes) => flowTriggerRoutes(routes, ctx))
+    const { db, flowEngine, connections } = app
+    await app.register(async (routes) => hookRoutes(routes, { db, flowEngine, connections }))
     const metrics = createScheduleMetrics(app.metrics.registry, () => oldestDueSeconds(app.pools.api))
     const createFirer = (): Firer =>
       new Firer({
@@ -75,7 +78,7 @@ export default fp(
         maxStartsPerMinute: config.flow.maxStartsPerMinute,
         onStarted: (tenantIds) => app.signals.publish('executions_due', tenantIds),
         countStarts: (counts) => app.flowEngine.countStarts('schedule', counts),
-        onCancelled: (count) => app.flowEngine.countCancelled(count),
+        onCancelled: app.flowEngine.countCancelled,
         metrics,
         log: app.log,
       })
@@ -112,6 +115,6 @@ export default fp(
   },
   {
     name: 'flow-trigger',
-    dependencies: ['db', 'auth', 'secrets', 'signals', 'metrics', 'background', 'flow-engine'],
+    dependencies: ['db', 'auth', 'secrets', 'signals', 'metrics', 'background', 'flow-engine', 'connection'],
   },
 )

@@ -3,8 +3,11 @@ import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
 import { now as clockNow } from '#lib/clock.ts'
-import type { Condition } from '#lib/condition/index.ts'
+import type { HookRequest } from '#lib/flow/scope.ts'
+import type { WebhookTrigger } from '#lib/flow/types.ts'
+import type { ConnectionService } from '#modules/connection/index.ts'
 import {
+  asOfNow,
   filterRefusal,
   findStart,
   type FlowEngineService,
@@ -18,15 +21,17 @@ import { hashInletToken, isInletToken } from './inlet-token.ts'
 export interface InletContext {
   db: Kysely<DB>
   flowEngine: Pick<FlowEngineService, 'start' | 'findProgram'>
+  connections: Pick<ConnectionService, 'webhookSecrets'>
 }
 
 /** An inlet that starts something. */
-export interface OpenInlet {
+export interface OpenInlet extends Pick<WebhookTrigger, 'filter' | 'verify' | 'answer'> {
   tenantId: string
   flowId: string
   version: number
   triggerId: string
-  filter: Condition | null
+  /** Of headers that flows see beside the usual ones. */
+  headerNames: readonly string[]
   program: Program
   /** Time zone of the tenant. */
   zone: string
@@ -46,26 +51,39 @@ export async function openInlet(ctx: InletContext, token: string): Promise<OpenI
   const row = await findActiveInlet(ctx.db, hashInletToken(token))
   if (row?.published_version == null) throw inletNotFound()
   const { tenant_id: tenantId, flow_id: flowId, trigger_id: triggerId, published_version: version } = row
-  const program = await ctx.flowEngine.findProgram(tenantId, flowId, version)
-  const trigger = program?.flow.triggers.find(({ id }) => id === triggerId)
-  if (program === null || trigger?.type !== 'webhook') throw inletNotFound()
-  return { tenantId, flowId, version, triggerId, filter: trigger.filter, program, zone: row.zone ?? 'UTC' }
+  const published = await ctx.flowEngine.findProgram(tenantId, flowId, version)
+  const trigger = published?.flow.triggers.find(({ id }) => id === triggerId)
+  if (published === null || trigger?.type !== 'webhook') throw inletNotFound()
+  // Its filter may read them.
+  const program = await asOfNow(ctx.db, tenantId, published)
+  const { filter, verify, answer, headers: headerNames = [] } = trigger
+  return {
+    ...{ tenantId, flowId, version, triggerId, filter, headerNames, program, zone: row.zone ?? 'UTC' },
+    ...(verify !== undefined && { verify }),
+    ...(answer !== undefined && { answer }),
+  }
 }
 
-/**
- * Starts the inlet's flow with a body, once for a key.
- * @param key the sender's, constant over its attempts; null: every request stands for itself
- * @throws `inlet_conflict`
- */
+/** What an inlet was sent. */
+export interface Received {
+  body: unknown
+  request: HookRequest
+  /** The sender's, constant over its attempts; null: every request stands for itself. */
+  key: string | null
+  /** The key stands for one body: another one is a mistake of the sender. */
+  isSameBody: boolean
+}
+
+/** Starts the inlet's flow with a body, once for a key. @throws `inlet_conflict` */
 export async function receive(
   ctx: InletContext,
   inlet: OpenInlet,
-  body: unknown,
-  key: string | null,
+  { body, request, key, isSameBody }: Received,
 ): Promise<InletReceipt> {
   const { tenantId, flowId, version, program, filter, zone } = inlet
   const now = new Date(clockNow())
-  const scope = startScope({ tenantId, flowId, version, program, data: body, event: null, zone, now }, '')
+  const sent = { data: body, event: null, request }
+  const scope = startScope({ tenantId, flowId, version, program, ...sent, zone, now }, '')
   if (filter !== null && filterRefusal(program, filter, scope, now) !== null) {
     return { execution_id: null, status: 'filtered', reason: null }
   }
@@ -75,24 +93,25 @@ export async function receive(
     flowId,
     version,
     kind: 'webhook',
-    data: body,
-    event: null,
+    ...sent,
     causationDepth: 0,
     startKey,
   })
-  if (status === 'duplicate') return receiptOf(ctx, inlet, body, startKey as string)
+  if (status === 'duplicate') return receiptOf(ctx, inlet, isSameBody ? { body } : null, startKey as string)
   return { execution_id: id, status, reason }
 }
 
 async function receiptOf(
   ctx: InletContext,
   { tenantId, flowId }: OpenInlet,
-  body: unknown,
+  sent: { body: unknown } | null,
   startKey: string,
 ): Promise<InletReceipt> {
   const before = await findStart(ctx.db, tenantId, flowId, startKey)
   if (before === undefined) throw new Error('a duplicate start has no first one')
-  if (before.trigger !== writeJson({ data: body, event: null })) throw inletConflict()
+  // What comes behind it is of the request, and may differ.
+  const start = sent === null ? '' : writeJson({ data: sent.body, event: null }).slice(0, -1)
+  if (!before.trigger.startsWith(start)) throw inletConflict()
   const status = before.isSkipped ? 'skipped' : 'queued'
   return { execution_id: before.id, status, reason: before.reason }
 }

@@ -1,9 +1,19 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, StringEnum } from '#lib/api/schema.ts'
+import { ANSWER_HEADERS, Nullable, StringEnum } from '#lib/api/schema.ts'
 
 const EXAMPLE_TOKEN = 'mYqQ0rVwEw3vQyqk3oZrO1M8sK6bH2tXJd9fLpAcNeU'
 
 export const HookParams = Type.Object({ token: Type.String({ description: 'Of the inlet' }) })
+
+/** What WebSub's hubs and Meta ask by. */
+export const ChallengeQuery = Type.Object(
+  Object.fromEntries(
+    ['hub.mode', 'hub.challenge', 'hub.topic', 'hub.verify_token', 'hub.lease_seconds'].map((name) => [
+      name,
+      Type.Optional(Type.String()),
+    ]),
+  ),
+)
 
 /** What senders call the key that is constant over their attempts. */
 export const HookHeaders = Type.Object({
@@ -25,6 +35,30 @@ export const HookBody = Type.Unknown({
   description: "Any JSON: the execution's `trigger`",
   examples: [{ order: { id: 'ord_1042', total: 99.5 } }],
 })
+
+export const HookForm = Type.Unknown({
+  description: 'A form: an object of its fields',
+  examples: [{ email: 'rui@example.com' }],
+})
+export const HookParts = Type.Unknown({
+  description: 'The same; of files name, type and size',
+  examples: [{ email: 'rui@example.com' }],
+})
+export const HookText = Type.Unknown({
+  description: 'Text; also `text/csv` and `text/xml`',
+  examples: ['ord_1042 is paid'],
+})
+
+/** An answer that is no JSON of this API. */
+export const PlainAnswer = {
+  headers: { 'content-security-policy': ANSWER_HEADERS['content-security-policy'] },
+  content: {
+    'text/plain': { schema: { type: 'string' } },
+    'application/json': { schema: {} },
+    'application/xml': { schema: { type: 'string' } },
+    'text/xml': { schema: { type: 'string' } },
+  },
+} as const
 
 export const HookReceipt = Type.Object(
   {

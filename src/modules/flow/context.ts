@@ -11,7 +11,7 @@ import type { RegistryService } from '#modules/registry/index.ts'
 export interface FlowContext {
   db: Kysely<DB>
   registry: Pick<RegistryService, 'snapshot'>
-  connections: Pick<ConnectionService, 'hosts'>
+  connections: Pick<ConnectionService, 'named'>
   engine: Pick<FlowEngineService, 'start' | 'isFull' | 'findProgram' | 'cancel' | 'simulate'>
   triggers: FlowTriggerService
   signals: Signals

@@ -21,15 +21,17 @@ import { LIFECYCLE_SCHEMAS } from './lifecycle/schemas.ts'
 import { catchUpRoutes } from './lifecycle/catch-up-routes.ts'
 import { lifecycleRoutes } from './lifecycle/routes.ts'
 import { OPERATOR_SCHEMAS, operatorRoutes } from './operator-routes.ts'
+import { type PortableFlow, portableFlow } from './transfer/service.ts'
 import { transferRoutes } from './transfer/routes.ts'
 import { FlowExport, ImportedFlow } from './transfer/schemas.ts'
 import { flowRoutes } from './routes.ts'
-import { etagOf } from './lifecycle/revision.ts'
+import { etagOf, type Target } from './lifecycle/revision.ts'
 import { type FlowQuery, type FlowSummary, NAMED } from './schemas.ts'
 import {
   createFlow,
   createOnce,
   deleteFlow,
+  detachFlow,
   type FlowOrigin,
   listFlows,
   readFlow,
@@ -68,23 +70,35 @@ export interface FlowService {
     tenantId: string,
     id: string,
     definition: unknown,
-    options?: { revision?: number; publish?: boolean; automation?: unknown },
+    options?: Unchanged & { publish?: boolean; automation?: unknown },
   ): Promise<Flow>
+  /**
+   * Takes what the CRM keeps with a flow out of it, into another one that is switched off. @throws `flow_not_found`,
+   * `flow_changed`, `too_many_flows`
+   */
+  detach(
+    actor: Actor,
+    tenantId: string,
+    id: string,
+    form: { revision: number; definition: unknown; automation: unknown; takesDraft: boolean },
+  ): Promise<{ flow: Flow; formId: string; running: number }>
   publish(
     actor: Actor,
     tenantId: string,
     id: string,
-    options?: { activate?: boolean; cancelRunning?: boolean },
+    options?: Unchanged & { activate?: boolean; cancelRunning?: boolean },
   ): Promise<Published>
-  activate(actor: Actor, tenantId: string, id: string): Promise<Flow>
+  activate(actor: Actor, tenantId: string, id: string, options?: Unchanged): Promise<Flow>
   deactivate(
     actor: Actor,
     tenantId: string,
     id: string,
-    options?: { cancelRunning?: boolean },
+    options?: Unchanged & { cancelRunning?: boolean },
   ): Promise<Deactivated>
-  remove(actor: Actor, tenantId: string, id: string): Promise<void>
+  remove(actor: Actor, tenantId: string, id: string, options?: Unchanged): Promise<void>
   get(actor: Actor, tenantId: string, id: string): Promise<Flow>
+  /** Its draft as an export has it. @throws `flow_not_found` */
+  portable(tenantId: string, id: string): Promise<PortableFlow>
   list(tenantId: string, query: FlowQuery): Promise<{ data: FlowSummary[]; next_cursor: string | null }>
   /** What flows of the tenant can use, as of now. */
   catalogue(tenantId: string): Promise<FlowCatalogue>
@@ -102,6 +116,11 @@ export interface FlowService {
   test(actor: Actor, tenantId: string, id: string, request: FlowTestRequest): Promise<FlowTest>
 }
 
+/** What a change may ask for. @throws `flow_changed` if the flow has another revision */
+interface Unchanged {
+  revision?: number
+}
+
 export {
   flowChanged,
   flowInputInvalid,
@@ -116,7 +135,7 @@ export { RunHeaders, StartedRun as StartedRunSchema } from './lifecycle/schemas.
 export type { StartedRun } from './lifecycle/run.ts'
 export { FlowTest, TEST_START } from './test/schemas.ts'
 export { Flow as FlowSchema } from './schemas.ts'
-export { type Flow, flowBody } from './view.ts'
+export { type Flow, flowBody, mayEdit } from './view.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -135,8 +154,8 @@ export default fp(
     const { db, registry, connections, signals, egress, flowEngine: engine, flowTriggers: triggers } = app
     const ctx: FlowContext = { db, registry, connections, engine, triggers, signals, egress }
     registry.onUsage((tenantId, gone) => findActionUsage(db, tenantId, gone))
-    app.variables.onUsage((tenantId, name) => findVariableUsers(db, tenantId, name))
-    connections.onUsage((tenantId, name) => findConnectionUsers(db, tenantId, name))
+    app.variables.onUsage(findVariableUsers)
+    connections.onUsage(findConnectionUsers)
     engine.compileWith((tenantId, definition, db) =>
       // What may be called is asked again at each call: a URL does not keep a published flow from running.
       compile({ db, registry, connections, egress: ANY_URL }, tenantId, parseDefinition(definition).value),
@@ -186,18 +205,23 @@ function serviceOf(ctx: FlowContext): FlowService {
       createFlow(ctx, actor, tenantId, definitionOf(definition), origin),
     createOnce: (actor, tenantId, definition, origin) =>
       createOnce(ctx, actor, tenantId, definitionOf(definition), origin),
-    update: (actor, tenantId, id, definition, { revision, publish, automation } = {}) => {
-      const ifMatch = revision === undefined ? undefined : etagOf(revision)
-      return replaceFlow(ctx, actor, { tenantId, id, ifMatch }, definitionOf(definition), {
-        publish,
-        automation,
-      })
-    },
-    publish: (actor, tenantId, id, options) => publishFlow(ctx, actor, { tenantId, id }, options),
-    activate: (actor, tenantId, id) => activateFlow(ctx, actor, { tenantId, id }),
-    deactivate: (actor, tenantId, id, options) => deactivateFlow(ctx, actor, { tenantId, id }, options),
-    remove: (actor, tenantId, id) => deleteFlow(ctx, actor, { tenantId, id }),
+    update: (actor, tenantId, id, definition, { revision, ...options } = {}) =>
+      replaceFlow(ctx, actor, targetOf(tenantId, id, revision), definitionOf(definition), options),
+    detach: (actor, tenantId, id, { revision, definition, ...form }) =>
+      detachFlow(ctx, actor, targetOf(tenantId, id, revision), {
+        ...form,
+        definition: definitionOf(definition),
+      }),
+    publish: (actor, tenantId, id, { revision, ...options } = {}) =>
+      publishFlow(ctx, actor, targetOf(tenantId, id, revision), options),
+    activate: (actor, tenantId, id, { revision } = {}) =>
+      activateFlow(ctx, actor, targetOf(tenantId, id, revision)),
+    deactivate: (actor, tenantId, id, { revision, ...options } = {}) =>
+      deactivateFlow(ctx, actor, targetOf(tenantId, id, revision), options),
+    remove: (actor, tenantId, id, { revision } = {}) =>
+      deleteFlow(ctx, actor, targetOf(tenantId, id, revision)),
     get: (actor, tenantId, id) => readFlow(ctx, actor, { tenantId, id }),
+    portable: (tenantId, id) => portableFlow(ctx, { tenantId, id }),
     list: (tenantId, query) => listFlows(ctx, tenantId, query),
     catalogue: (tenantId) => loadCatalogue(ctx, tenantId),
     compile: (tenantId, definition) => compile(ctx, tenantId, definition),
@@ -205,6 +229,10 @@ function serviceOf(ctx: FlowContext): FlowService {
     findRun: (tenantId, id, key) => findRun(ctx, { tenantId, id }, key),
     test: (actor, tenantId, id, request) => testFlow(ctx, actor, { tenantId, id }, request),
   }
+}
+
+function targetOf(tenantId: string, id: string, revision: number | undefined): Target {
+  return { tenantId, id, ...(revision !== undefined && { ifMatch: etagOf(revision) }) }
 }
 
 /** Reads bodies like everywhere else (infra/http/edge.ts), and keeps their text. */

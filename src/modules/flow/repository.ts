@@ -17,6 +17,7 @@ const HEAD = [
   'published_version',
   'revision',
   'consecutive_failures',
+  'failing_since',
   'times_triggered',
   'last_triggered_at',
   'template_id',
@@ -95,9 +96,9 @@ export interface FlowChange {
   status?: FlowStatus
   status_reason?: string | null
   off_since?: Date | null
-  published_version?: number
+  published_version?: number | null
   consecutive_failures?: number
-  automation?: string
+  automation?: string | null
 }
 
 /** Every change raises the revision. */

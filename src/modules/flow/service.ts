@@ -25,6 +25,7 @@ import {
 } from './repository.ts'
 import { found, type Target, withUnchanged } from './lifecycle/revision.ts'
 import type { FlowQuery, FlowSummary } from './schemas.ts'
+import { countLive, findVersion } from './versions/repository.ts'
 import { type Flow, viewFlow, viewHead } from './view.ts'
 
 /** Their definitions may be 1 MiB each, and matchers hold what is active in memory. */
@@ -76,7 +77,7 @@ export async function createFlow(
   if (status === 'active') {
     const runnable = await compileToRun(ctx, tenantId, definition)
     const row = await changeActive(ctx, tenantId, async (trx, now) =>
-      putInForce(ctx, trx, await insert(trx), runnable, { activate: true, now }),
+      putInForce(ctx, trx, await insert(trx), runnable, { activate: true, now, actor }),
     )
     return viewFlow(ctx, actor, row, runnable)
   }
@@ -147,7 +148,7 @@ export async function replaceFlow(
     const row = await withUnchanged(ctx, actor, target, noPreparation, (lock) =>
       changeActive(ctx, tenantId, async (trx, now) => {
         const written = await write(trx, await lock(trx))
-        const after = await putInForce(ctx, trx, written, runnable, { activate: true, now })
+        const after = await putInForce(ctx, trx, written, runnable, { activate: true, now, actor })
         await auditFlow(trx, actor, after, 'flow.published', { version: after.published_version })
         return after
       }),
@@ -163,6 +164,56 @@ export async function replaceFlow(
     }),
   )
   return viewFlow(ctx, actor, row, compiled)
+}
+
+/**
+ * Takes what the CRM keeps with a flow out of it, and keeps it with another flow, which is switched off: in one transaction,
+ * so that nothing is ever both. The flow itself runs on: its versions, what it has under way and who is enrolled in it are
+ * its own as before.
+ *
+ * @param form what is kept, and the definition that it stands for; `takesDraft`: of a flow that is off, activation takes
+ * the draft, and not what was published before it
+ * @returns the flow, the other one's id, and how much the flow has under way
+ * @throws `flow_not_found`, `flow_changed`, `too_many_flows`
+ */
+export async function detachFlow(
+  ctx: FlowContext,
+  actor: Actor,
+  target: Target,
+  form: { definition: Definition; automation: unknown; takesDraft: boolean },
+): Promise<{ flow: Flow; formId: string; running: number }> {
+  const { tenantId } = target
+  const { name, description } = readEnvelope(form.definition)
+  const formId = newId()
+  const row = await withUnchanged(ctx, actor, target, noPreparation, (lock) =>
+    ctx.db.transaction().execute(async (trx) => {
+      const before = await lock(trx)
+      const isPublished = !form.takesDraft || (await isDraftPublished(trx, before))
+      const detached = await updateFlow(trx, before, {
+        automation: null,
+        ...(!isPublished && { published_version: null }),
+      })
+      if ((await countFlows(trx, tenantId)) >= MAX_FLOWS) throw tooManyFlows()
+      const other = await insertFlow(trx, {
+        tenant_id: tenantId,
+        id: formId,
+        name,
+        description,
+        status: 'inactive',
+        definition: form.definition.text,
+        triggers: JSON.stringify(summariseTriggers(form.definition)),
+        template_id: null,
+        template_key: null,
+        automation: JSON.stringify(form.automation),
+      })
+      await auditFlow(trx, actor, detached, 'flow.detached', { name: detached.name, automation_id: formId })
+      await auditFlow(trx, actor, other, 'flow.created', { name, status: 'inactive', template_id: null })
+      return detached
+    }),
+  )
+  const live = await countLive(ctx.db, tenantId, row.id)
+  const running = live.reduce((sum, { count }) => sum + count, 0)
+  return { flow: await viewFlow(ctx, actor, row), formId, running }
 }
 
 /** What it has under way is cancelled: nobody could look after it any more. */
@@ -232,6 +283,14 @@ async function reserveInlets(
   { flow }: CompileResult,
 ): Promise<void> {
   if (flow !== null) await ctx.triggers.reserve(trx, tenant_id, id, flow.triggers)
+}
+
+async function isDraftPublished(
+  trx: Transaction<DB>,
+  { tenant_id, id, published_version: version, definition }: FlowRow,
+): Promise<boolean> {
+  if (version === null) return false
+  return (await findVersion(trx, tenant_id, id, version))?.definition === definition
 }
 
 async function noPreparation(): Promise<null> {

@@ -52,7 +52,12 @@ function withoutKey({ template_key: _key, ...head }: Omit<FlowRow, 'definition'>
   return head
 }
 
-export function viewHead({ tenant_id: _tenant, deleted_at: _deleted, ...head }: FlowHead): FlowSummary {
+export function viewHead({
+  tenant_id: _tenant,
+  deleted_at: _deleted,
+  failing_since: _failing,
+  ...head
+}: FlowHead): FlowSummary {
   return head
 }
 

@@ -13,6 +13,7 @@ import { keyRoutes } from './routes.ts'
 import { ApiKey, ApiKeyPage, ApiKeyWithSecret, NewApiKey } from './schemas.ts'
 
 export { createKey, type KeyContext, listKeys, revokeKey } from './service.ts'
+export { lockPlugin } from './repository.ts'
 export type { NewApiKey } from './schemas.ts'
 
 export default async function keyModule(app: FastifyInstance): Promise<void> {

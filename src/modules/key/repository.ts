@@ -1,7 +1,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import { sql } from 'kysely'
 import type { DB, KeyKind, TenantRole } from '#db/schema.ts'
-import type { ApiKey } from './schemas.ts'
+import type { ApiKey, KeyStatus } from './schemas.ts'
 
 /** Keys of one tenant, or with null the platform's own. */
 export type KeyScope = string | null
@@ -22,13 +22,21 @@ export async function insertKey(trx: Transaction<DB>, row: KeyRow): Promise<void
   await trx.insertInto('api_keys').values(row).execute()
 }
 
+/** One that was revoked stays so when it expires, too. */
+const STATUSES = {
+  active: sql<boolean>`key.revoked_at is null and coalesce(key.expires_at > now(), true)`,
+  revoked: sql<boolean>`key.revoked_at is not null`,
+  expired: sql<boolean>`key.revoked_at is null and key.expires_at <= now()`,
+}
+
 /** Newest first; `before` is the last id of the page before. */
 export async function selectKeys(
   db: Kysely<DB>,
   scope: KeyScope,
-  page: { before: string | null; limit: number },
+  page: { status: KeyStatus | null; before: string | null; limit: number },
 ): Promise<ApiKey[]> {
   return selectInScope(db, scope)
+    .$if(page.status !== null, (query) => query.where(STATUSES[page.status ?? 'active']))
     .$if(page.before !== null, (query) => query.where('key.id', '<', page.before))
     .orderBy('key.id', 'desc')
     .limit(page.limit)
@@ -39,7 +47,7 @@ export async function selectKey(db: Kysely<DB>, scope: KeyScope, id: string): Pr
   return selectInScope(db, scope).where('key.id', '=', id).executeTakeFirst()
 }
 
-/** What was revoked; undefined if there is no such key or it was revoked before. */
+/** Revokes a key and returns it; undefined if there is no such key or it was revoked before. */
 export async function revokeKeyRow(
   trx: Transaction<DB>,
   scope: KeyScope,

@@ -3,9 +3,9 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
-import { PageQuery, problems, ref, withHeaders } from '#lib/api/schema.ts'
+import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { keyNotFound } from './errors.ts'
-import { ApiKey, ApiKeyPage, ApiKeyParams, ApiKeyWithSecret, NewApiKey } from './schemas.ts'
+import { KeyQuery, ApiKey, ApiKeyPage, ApiKeyParams, ApiKeyWithSecret, NewApiKey } from './schemas.ts'
 import { createKey, type KeyContext, listKeys, readKey, revokeKey } from './service.ts'
 
 const tags = ['keys']
@@ -43,7 +43,7 @@ export function keyRoutes(app: FastifyInstance, ctx: KeyContext): void {
         tags,
         summary: 'List keys, newest first',
         description: `${SCOPE} Revoked and expired keys are listed too.`,
-        querystring: Type.Object(PageQuery, { additionalProperties: false }),
+        querystring: KeyQuery,
         response: { 200: ref(ApiKeyPage), ...problems(...READ_PROBLEMS, invalidCursor) },
       },
     },

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Nullable, Page, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
 const KEY_KINDS = ['platform', 'tenant', 'plugin'] as const
 const TENANT_ROLES = ['admin', 'editor', 'viewer'] as const
@@ -64,3 +64,17 @@ export const NewApiKey = Type.Object(
 export type NewApiKey = Static<typeof NewApiKey>
 
 export const ApiKeyParams = Type.Object({ id: Uuid() })
+
+export const KeyQuery = Type.Object(
+  {
+    ...PageQuery,
+    status: Type.Optional(
+      StringEnum(['active', 'revoked', 'expired'], {
+        description: 'Only those that can be used, or no longer',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type KeyQuery = Static<typeof KeyQuery>
+export type KeyStatus = NonNullable<KeyQuery['status']>

@@ -12,7 +12,7 @@ import { newId } from '#lib/ids.ts'
 import { parseTime } from '#lib/time.ts'
 import { keyNotFound } from './errors.ts'
 import { insertKey, type KeyScope, lockPlugin, revokeKeyRow, selectKey, selectKeys } from './repository.ts'
-import type { ApiKey, ApiKeyWithSecret, NewApiKey } from './schemas.ts'
+import type { ApiKey, ApiKeyWithSecret, NewApiKey, KeyQuery } from './schemas.ts'
 
 export interface KeyContext {
   db: Kysely<DB>
@@ -60,11 +60,15 @@ export async function createKey(
 export async function listKeys(
   ctx: KeyContext,
   scope: KeyScope,
-  query: { limit: number; cursor?: string | undefined },
+  query: KeyQuery,
 ): Promise<{ data: ApiKey[]; next_cursor: string | null }> {
   const before = query.cursor === undefined ? null : decodeCursor(query.cursor, ['uuid'])?.[0]
   if (before === undefined) throw invalidCursor()
-  const rows = await selectKeys(ctx.db, scope, { before: before as string | null, limit: query.limit + 1 })
+  const rows = await selectKeys(ctx.db, scope, {
+    status: query.status ?? null,
+    before: before as string | null,
+    limit: query.limit + 1,
+  })
   return page(rows, query.limit, (row) => [row.id])
 }
 
@@ -76,11 +80,11 @@ export async function readKey(ctx: KeyContext, scope: KeyScope, id: string): Pro
 
 /** Ends the key on every replica at once; a key that was revoked before stays as it was. */
 export async function revokeKey(ctx: KeyContext, actor: Actor, scope: KeyScope, id: string): Promise<void> {
-  await ctx.db.transaction().execute(async (trx) => {
+  const isNew = await ctx.db.transaction().execute(async (trx) => {
     const revoked = await revokeKeyRow(trx, scope, id)
     if (revoked === undefined) {
       await readKey({ ...ctx, db: trx }, scope, id)
-      return
+      return false
     }
     await audit(trx, actor, {
       tenantId: scope,
@@ -89,12 +93,15 @@ export async function revokeKey(ctx: KeyContext, actor: Actor, scope: KeyScope, 
       targetId: id,
       detail: revoked,
     })
+    return true
   })
-  ctx.signals.publish('key_changed', [id])
+  if (isNew) ctx.signals.publish('key_changed', [id])
 }
 
-/** What the schema cannot say: which members go with which kind, and who may make it. */
+/** Checks the rules that the schema cannot state: which members go with which kind, and who may make it. */
 function checkInput(actor: Actor, scope: KeyScope, { kind, role, plugin }: NewApiKey): void {
+  // It would outlive the link, by which a person can be shut out.
+  if (actor.kind === 'portal') throw forbidden('Who came by a portal link makes no keys: that takes a key.')
   if (kind === 'platform') {
     if (actor.kind !== 'platform' && actor.kind !== 'operator') {
       throw forbidden('Only a platform key, or the command `npm run key`, makes platform keys.')

@@ -31,9 +31,9 @@ const DIALECTS_MAX = 1_000
 const PROVIDER_MESSAGE_MAX_CHARS = 300
 
 /**
- * Asks an OpenAI-compatible endpoint for one completion, by a request of two members and one limit. Whatever goes wrong
- * is an answer: it never throws. The `openai` package would take the egress door as its `fetch`; what is done here, to
- * keep to one deadline and to learn what an endpoint refuses, would then be done around its retries, errors and types.
+ * Asks an OpenAI-compatible endpoint for one completion, by a request of two members and one limit. Any failure is an
+ * answer: it never throws. The `openai` package would take the egress door as its `fetch`; keeping to one deadline
+ * and learning what an endpoint refuses would then have to work around its retries, errors and types.
  */
 export class AiClient {
   readonly #egress: Egress
@@ -120,9 +120,8 @@ export class AiClient {
     const isError = status !== null && (status < 200 || status > 299)
     const said = truncated ? null : readProviderError(body, status)
     if (said !== null) {
-      const { apiKey, headers } = this.#options
-      const secrets = [apiKey, ...Object.values(headers)].filter((each) => each !== null)
-      const text = redactText(said.message.toWellFormed().replace(/\p{Cc}+/gu, ' '), secrets)
+      // Keys that were not sent, before one is cut: the door has taken out those that were.
+      const text = redactText(said.message.toWellFormed().replace(/\p{Cc}+/gu, ' '))
       const message = text.slice(0, PROVIDER_MESSAGE_MAX_CHARS).toWellFormed().trim()
       const provider = { status: isError ? status : null, code: said.code, message }
       const reason = said.code === 'content_filter' ? 'refused' : 'http_error'
@@ -153,7 +152,7 @@ export function openAiClient({ ai, egress }: Pick<Config, 'ai' | 'egress'>): {
   return { client: new AiClient(door, { ...ai, baseUrl }), close: () => door.close() }
 }
 
-/** What to do differently the next time; null: nothing that would help. */
+/** Returns the dialect for the next request, by the failure of the last; null: no change would help. */
 function learnFrom(dialect: Dialect, { status, body }: EgressResponse, { reason }: Fallback): Dialect | null {
   if (reason === 'out_of_tokens') return dialect.thinks ? null : { ...dialect, thinks: true }
   if (reason !== 'http_error') return null
@@ -161,7 +160,7 @@ function learnFrom(dialect: Dialect, { status, body }: EgressResponse, { reason 
   return said === null ? null : learn(dialect, said)
 }
 
-/** What a status below 500 says is about the request or the account. */
+/** Tells the health of the AI's API. A status below 500 is about the request or the account. */
 function healthOf({ status, errorClass }: EgressResponse): Health {
   if (errorClass === 'blocked') return 'unknown'
   if (status === 429) return 'unknown'

@@ -2,11 +2,11 @@ import { parseStoredJson } from '#lib/json/index.ts'
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import { type Fallback, fallback } from './fallback.ts'
 
-/** What some models write before their answer, for themselves. */
+/** Text that some models write before their answer, for themselves. */
 const THOUGHTS = /^\s*<think>[\s\S]*?<\/think>/
 const OPEN_THOUGHTS = /^\s*<think>/
 
-/** The text of the first choice of a chat completion. Strict: what is half right is no message to a customer. */
+/** The text of the first choice of a chat completion. Strict: a half-right answer is no message to a customer. */
 export function readCompletion(body: string): { text: string } | Fallback {
   const choice = firstChoice(body)
   if (choice === null) return fallback('invalid_response', 'the answer is not a chat completion')

@@ -20,10 +20,10 @@ export interface ComposerContext {
   ai: AiClient | null
   /** Those that may be asked, the default first. */
   models: readonly string[]
-  /** What this service is configured with and nobody may read. */
+  /** Secrets of this service's configuration, which nobody may read. */
   secrets: readonly string[]
   metrics: Metrics
-  /** What errors are called in figures. */
+  /** The names of errors in figures. */
   codes: CodeNames
   log: FastifyBaseLogger
 }
@@ -39,7 +39,7 @@ export interface MessageDraft {
   channel: MessageChannel
   to: string | null
   subject: string | null
-  /** With `ai`, what stands in for its text. */
+  /** With `ai`, the stand-in for its text. */
   body: string
   /** Text, if it is left out. */
   format?: MessageFormat

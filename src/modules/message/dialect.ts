@@ -1,19 +1,22 @@
 import { parseStoredJson } from '#lib/json/index.ts'
 import { isPlainObject } from '#lib/schema/safe/shape.ts'
 
-/** What an endpoint takes for one model: learned from what it refuses, as no list of models stays true. */
+/**
+ * The form of request that an endpoint takes for one model: learned from its refusals, as no list of models stays
+ * true.
+ */
 export interface Dialect {
-  /** How the length of an answer is limited; null: not at all. */
+  /** The member that limits the length of an answer; null: nothing limits it. */
   limit: 'max_completion_tokens' | 'max_tokens' | null
-  /** Whether there may be a message of the role `system`. */
+  /** The endpoint takes a message of the role `system`. */
   hasSystem: boolean
-  /** The model thinks before it answers, and what it thinks counts as part of the answer's length. */
+  /** The model thinks before it answers, and its thoughts count as part of the answer's length. */
   thinks: boolean
 }
 
 export const FIRST_DIALECT: Dialect = { limit: 'max_completion_tokens', hasSystem: true, thinks: false }
 
-/** What a thinking model may use before its answer. */
+/** The tokens that a thinking model may use before its answer. */
 const THINKING_TOKENS = 8_000
 
 export interface Asked {
@@ -35,7 +38,7 @@ export function requestBody({ model, maxTokens, system, user }: Asked, dialect: 
   return JSON.stringify({ model, messages, ...(dialect.limit !== null && { [dialect.limit]: most }) })
 }
 
-/** What a provider says of an error, whichever of the usual shapes it has. */
+/** A provider's error, read from any of the usual shapes. */
 export interface ProviderError {
   status: number | null
   /** A name, such as `unsupported_parameter`; null: none. */
@@ -77,13 +80,13 @@ export function readProviderError(body: string, status: number | null): Provider
 const REFUSES =
   /unsupported|not supported|does not support|unrecognized|unknown|unexpected|extra (?:inputs|fields)|extra_forbidden|not (?:permitted|allowed)/i
 
-/** What is to be done differently for this model; null: what is refused is something else. */
+/** Learns from a refusal how this model has to be asked; null: the refusal is about something else. */
 export function learn(dialect: Dialect, { status, code, message, param }: ProviderError): Dialect | null {
   if (status !== 400 && status !== 422) return null
   const said = `${code ?? ''} ${param} ${message}`
   if (!REFUSES.test(said)) return null
   const { limit } = dialect
-  // What is advised stands in the message, too: "use max_completion_tokens instead".
+  // The advised name stands in the message, too: "use max_completion_tokens instead".
   const refused = param === '' ? message : param
   if (limit !== null && new RegExp(`\\b${limit}\\b`).test(refused)) {
     return { ...dialect, limit: limit === 'max_completion_tokens' ? 'max_tokens' : null }

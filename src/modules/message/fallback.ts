@@ -1,4 +1,4 @@
-/** Why a message that an AI was to write was written by its template. docs/messages.md says what to do. */
+/** The reasons why a message that an AI was to write was written by its template. */
 export const FALLBACK_REASONS = [
   /** There is no AI_BASE_URL. */
   'not_configured',
@@ -33,7 +33,7 @@ export interface Fallback {
   reason: FallbackReason
   /** For the log of the service: free of secrets and of what the prompt or the answer says. */
   detail: string
-  /** What the API itself says is wrong: kept with the message. Left out: nothing. */
+  /** The API's own error: kept with the message. Left out: nothing. */
   provider?: { status: number | null; code: string | null; message: string }
 }
 
@@ -41,7 +41,7 @@ export function fallback(reason: FallbackReason, detail: string, provider?: Fall
   return provider === undefined ? { reason, detail } : { reason, detail, provider }
 }
 
-/** What is told of it to those who read the message. Null: the reason says it all. */
+/** Returns the detail for those who read the message. Null: the reason says it all. */
 export function detailOf({ reason, detail, provider }: Fallback): string | null {
   if (provider === undefined) return reason === 'not_configured' ? null : detail
   const head = [provider.status === null ? null : `status ${provider.status}`, provider.code]

@@ -12,14 +12,14 @@ import { Message, MessagePage } from './schemas.ts'
  * The messages that flows write: to customers, or to the people who run the shop.
  *
  * Owns `automation_messages` and the connection to AI_BASE_URL. What always holds:
- * - A message is composed once and recorded before anybody sends it: composing it again gives what is recorded.
+ * - A message is composed once and recorded before anybody sends it: composing it again gives the record.
  * - An AI that is not there, is slow or answers badly costs the message nothing but its wording: its template is used,
  *   and the message says why.
- * - No prompt holds what stands under a secret-looking name, a key of ours, or what configures this service in secret.
+ * - No prompt holds a value under a secret-looking name, a key of ours, or a secret of this service's configuration.
  */
 export interface MessageService {
   compose(key: MessageKey, draft: MessageDraft): Promise<RecordedMessage>
-  /** What was recorded; null: nothing. */
+  /** Returns the message that was recorded; null: there is none. */
   find(key: MessageKey): Promise<RecordedMessage | null>
 }
 
@@ -43,8 +43,9 @@ export default fp(
     if (opened !== null) app.addHook('onClose', () => opened.close())
     const ctx: ComposerContext = {
       db: app.workerDb,
-      // Not by the workers' pool, whose commits do not wait for the disk: what was sent must be known even if Postgres
-      // itself breaks down. One statement at a time takes one connection from the requests, however many are written.
+      // Not by the workers' pool, whose commits do not wait for the disk: a sent message must be known even if
+      // Postgres itself breaks down. One statement at a time takes one connection from the requests, however many are
+      // written.
       records: new Batcher({
         max: RECORD_MAX,
         concurrency: 1,

@@ -15,13 +15,13 @@ export interface Prompt {
 
 export interface PromptSource {
   channel: MessageChannel
-  /** What the flow's author wrote. */
+  /** The prompt that the flow's author wrote. */
   template: TemplateNode
   scope: Partial<FlowScope>
   now: Date
   /** Of times that do not name one. */
   zone?: string | undefined
-  /** What else secrets stand in by name, beside the scope: the flow itself. */
+  /** The flow, whose secrets are named beside those of the scope. */
   flow: unknown
 }
 
@@ -33,8 +33,8 @@ const KINDS: Readonly<Record<MessageChannel, string>> = {
 }
 
 /**
- * What a model is asked. Values from events stand between marks that nobody outside can guess, and are called
- * information there: what a customer wrote is no instruction. Secrets are left out of them.
+ * Writes the prompt for a model. Values from events stand between marks that nobody outside can guess, and are called
+ * information there: a customer's words are no instruction. Secrets are left out of them.
  *
  * @param secrets further texts that must not leave
  * @returns null when a value is missing or the prompt is too long

@@ -4,7 +4,7 @@ import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
 import { newId } from '#lib/ids.ts'
 import type { MessageChannel, MessageFormat } from '#lib/flow/types.ts'
 
-/** Which message it is: one step of one execution, in a loop for one item, says one thing. */
+/** The identity of a message: one step of one execution, in a loop for one item, sends one message. */
 export interface MessageKey {
   tenantId: string
   executionId: string
@@ -25,7 +25,7 @@ export interface RecordedMessage {
   model: string | null
   /** One of FALLBACK_REASONS. */
   fallback_reason: string | null
-  /** What was wrong, as far as that is not in the reason. */
+  /** The details of the failure, as far as the reason does not give them. */
   fallback_detail: string | null
 }
 
@@ -134,13 +134,19 @@ export interface MessageFilter {
   tenantId: string
   executionId: string | null
   channel: MessageChannel | null
+  flowId: string | null
+  recipient: string | null
   since: Date | null
+  until: Date | null
   beforeId: string | null
   limit: number
 }
 
+/** Executions of a flow whose messages are looked up one by one; beyond that all messages are read in order. */
+const MAX_EXECUTIONS = 1_000
+
 /** Newest first. */
-export function listMessages(db: Kysely<DB>, filter: MessageFilter) {
+export async function listMessages(db: Kysely<DB>, filter: MessageFilter) {
   let query = db
     .selectFrom('automation_messages')
     .select(LISTED)
@@ -149,6 +155,30 @@ export function listMessages(db: Kysely<DB>, filter: MessageFilter) {
     .limit(filter.limit)
   if (filter.executionId !== null) query = query.where('execution_id', '=', filter.executionId)
   if (filter.channel !== null) query = query.where('channel', '=', filter.channel)
+  if (filter.recipient !== null) query = query.where('recipient', '=', filter.recipient)
+  if (filter.flowId !== null) {
+    const ofFlow = db
+      .selectFrom('automation_executions as e')
+      .select('e.id')
+      .where('e.tenant_id', '=', filter.tenantId)
+      .where('e.flow_id', '=', filter.flowId)
+    const few = await ofFlow.limit(MAX_EXECUTIONS + 1).execute()
+    if (few.length === 0) return []
+    query =
+      few.length > MAX_EXECUTIONS
+        ? query.where((eb) =>
+            eb.exists(ofFlow.where('e.id', '=', eb.ref('automation_messages.execution_id'))),
+          )
+        : query.where(
+            'execution_id',
+            'in',
+            few.map(({ id }) => id),
+          )
+  }
+  if (filter.until !== null) {
+    const to = lowestIdAt(filter.until.getTime() + ID_CLOCK_SLACK_MS)
+    query = query.where('created_at', '<', filter.until).where('id', '<', to)
+  }
   if (filter.since !== null) {
     // Ids are in order of time: where to stop reading, but for the clocks that minted them.
     const from = lowestIdAt(filter.since.getTime() - ID_CLOCK_SLACK_MS)
@@ -167,7 +197,7 @@ export function readMessage(db: Kysely<DB>, tenantId: string, id: string) {
     .executeTakeFirst()
 }
 
-/** How the steps of these executions that sent a message ended. */
+/** Returns the ends of those steps of these executions that sent a message. */
 export async function sendingSteps(db: Kysely<DB>, tenantId: string, executionIds: readonly string[]) {
   if (executionIds.length === 0) return []
   return db

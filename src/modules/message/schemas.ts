@@ -43,7 +43,14 @@ export const MessageQuery = Type.Object(
     ...PageQuery,
     execution: Type.Optional(Type.String({ format: 'uuid', description: 'Of this execution' })),
     channel: Type.Optional(StringEnum(MESSAGE_CHANNELS)),
+    flow: Type.Optional(
+      Type.String({ format: 'uuid', maxLength: 36, description: 'Of executions of this flow' }),
+    ),
+    recipient: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 500, description: 'To exactly this address or person' }),
+    ),
     since: Type.Optional(Type.String({ format: 'date-time', maxLength: 40, description: 'From then on' })),
+    until: Type.Optional(Type.String({ format: 'date-time', maxLength: 40, description: 'Before then' })),
   },
   { additionalProperties: false },
 )

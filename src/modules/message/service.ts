@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
+import { readTimeRange } from '#infra/http/log-filters.ts'
+import { invalidCursor } from '#infra/http/problems.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
-import { parseTime } from '#lib/time.ts'
 import { messageNotFound } from './errors.ts'
 import { listMessages, readMessage, sendingSteps } from './repository.ts'
 import type { Message, MessageQuery } from './schemas.ts'
@@ -16,13 +16,13 @@ type Row = Awaited<ReturnType<typeof listMessages>>[number]
 export async function getMessages(ctx: MessageContext, tenantId: string, query: MessageQuery) {
   const before = query.cursor === undefined ? [null] : decodeCursor(query.cursor, ['uuid'])
   if (before === null) throw invalidCursor()
-  const since = query.since === undefined ? null : parseTime(query.since)
-  if (query.since !== undefined && since === null) throw invalidRequest('`since` is not a time.')
   const rows = await listMessages(ctx.db, {
     tenantId,
     executionId: query.execution ?? null,
     channel: query.channel ?? null,
-    since: since === null ? null : new Date(since),
+    flowId: query.flow ?? null,
+    recipient: query.recipient ?? null,
+    ...readTimeRange(query),
     beforeId: before[0] as string | null,
     limit: query.limit + 1,
   })
@@ -37,7 +37,10 @@ export async function getMessage(ctx: MessageContext, tenantId: string, id: stri
   return message
 }
 
-/** Whether it was sent is the step's own record, written with the execution's next position: there is no second one. */
+/**
+ * Adds the status, which the step's own record tells, written with the execution's next position: there is no second
+ * record.
+ */
 async function withStatus(ctx: MessageContext, tenantId: string, rows: readonly Row[]): Promise<Message[]> {
   const executionIds = [...new Set(rows.map(({ execution_id }) => execution_id))]
   const steps = await sendingSteps(ctx.db, tenantId, executionIds)

@@ -8,7 +8,6 @@ import {
   readActionResponse,
 } from '#lib/action-call.ts'
 import { Breaker, type Health } from '#lib/async/breaker.ts'
-import { withoutSecrets } from '#lib/secrets/redact.ts'
 
 export interface PlatformCall {
   method: string
@@ -16,17 +15,17 @@ export interface PlatformCall {
   path: string
   body: unknown
   idempotencyKey: string
-  /** Automations between this call and what a person or system did first; nothing is sent for 0. */
+  /** Automations between this call and the first cause, a person or a system; nothing is sent for 0. */
   causationDepth?: number
   /** The event that led to it, for the events that it causes. */
   causationId?: string | null
-  /** Whether a doubt about its arrival may be settled by sending it again. Default: no. */
+  /** It may be sent again when it is uncertain whether it arrived. Default: no. */
   idempotent?: boolean
   timeoutMs?: number | undefined
   signal?: AbortSignal | undefined
 }
 
-/** Where one tenant's platform API is. */
+/** The address of one tenant's platform API. */
 export interface PlatformEndpoint {
   url: string
   token: string | null
@@ -56,7 +55,7 @@ export class PlatformConnector {
     if (url === null) return notAsked('blocked', "The path leaves the platform's API.")
     const timeoutMs = call.timeoutMs ?? DEFAULT_TIMEOUT_MS
     const body = JSON.stringify(call.body)
-    // A tenant's own: what fails for one may be about its own calls.
+    // A tenant's own: a failure for one may be about its own calls.
     const breaker = this.#breakerOf(`${tenantId} ${url.origin}`)
     const pass = breaker.enter(this.#now())
     if (typeof pass === 'number') return breakerOpen(pass)
@@ -78,9 +77,10 @@ export class PlatformConnector {
       resend: call.idempotent === true,
       maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
       signal: call.signal,
+      secrets: endpoint.token === null ? [] : [endpoint.token],
     })
     breaker.left(pass, healthOf(response, timeoutMs), this.#now())
-    return readWithoutToken(response, endpoint.token)
+    return readActionResponse(response)
   }
 
   #breakerOf(name: string): Breaker {
@@ -115,12 +115,4 @@ function breakerOpen(waitMs: number): ActionCallFailure {
     transient: true,
     retryAfterMs: waitMs,
   })
-}
-
-/** A platform that echoes its caller's headers must not make the token part of a result. */
-function readWithoutToken(response: EgressResponse, token: string | null): ActionCallResult {
-  if (token === null || token === '') return readActionResponse(response)
-  const clean = (text: string): string => withoutSecrets(text, [token]) as string
-  const result = readActionResponse(response, clean)
-  return result.ok ? { ...result, data: withoutSecrets(result.data, [token]) } : result
 }

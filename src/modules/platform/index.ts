@@ -9,7 +9,7 @@ import { PlatformSettings, PlatformSettingsInput } from './schemas.ts'
 import { callPlatform, type PlatformContext } from './service.ts'
 
 /**
- * The connector to the platform's own API: PLATFORM_URL with PLATFORM_TOKEN, or what a tenant has instead.
+ * The connector to the platform's own API: PLATFORM_URL with PLATFORM_TOKEN, or a tenant's own settings instead.
  *
  * What always holds: the token is in no result, log or error; a platform that is down is asked again only after a
  * pause (a breaker for each origin and process); every call carries an Idempotency-Key.

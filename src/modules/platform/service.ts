@@ -54,7 +54,7 @@ export async function readPlatformSettings(
   if (row !== undefined) {
     return { url: row.platform_url, has_token: row.platform_token_sealed !== null, source: 'tenant' }
   }
-  // Where the operator's own platform is inside of a network is no tenant's business.
+  // The address of the operator's own platform inside of a network is no tenant's business.
   return { url: null, has_token: false, source: ctx.platform.url === null ? 'none' : 'service' }
 }
 
@@ -83,7 +83,7 @@ export async function changePlatformSettings(
   return readPlatformSettings(ctx, tenantId)
 }
 
-/** Why actions cannot be sent below this URL; null if they can. */
+/** Returns the reason why actions cannot be sent below this URL; null if they can. */
 async function urlFault(ctx: PlatformContext, url: string): Promise<string | null> {
   const refusal = await ctx.egress.check(url)
   if (refusal !== null) return refusal.detail

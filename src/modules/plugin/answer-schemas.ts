@@ -22,6 +22,15 @@ const Health = Type.Object({
     description: 'open: attempts are held until hold_until; half_open: one attempt finds out',
   }),
   hold_until: Nullable(Timestamp),
+  key_held_since: Nullable(
+    Type.Unsafe<Date | string>({
+      type: 'string',
+      format: 'date-time',
+      description:
+        'With `ordering: key`: since when deliveries wait behind another of their key, if that is longer than 5 minutes; ' +
+        'which: the delivery log with `reason=behind`',
+    }),
+  ),
 })
 
 const { name, description, webhook_url, base_url, events, ...others } = ANSWER

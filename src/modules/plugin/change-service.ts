@@ -4,7 +4,7 @@ import { raiseActionsVersion, raiseSubscriptionsVersion } from '#infra/tenant-ve
 import type { Plugin } from './answer-schemas.ts'
 import { checkUrls } from './settings/check-urls.ts'
 import { checkWithinScopes } from './settings/checks.ts'
-import { found, mayReadSecrets, type PluginContext, transact } from './context.ts'
+import { announceChange, found, mayReadSecrets, type PluginContext, transact } from './context.ts'
 import { headersNeeded, refuseInvalid, revisionConflict } from './errors.ts'
 import { clearUnreadable, endUnsubscribed, resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
@@ -109,7 +109,7 @@ async function changePlugin(
     const view = await viewOnePlugin(ctx, trx, actor, now)
     return { plugin: view, changed: fields, id: row.id, subscriptions: after.events }
   })
-  if (changed.length > 0) ctx.signals.publish('plugin_changed', [id])
+  if (changed.length > 0) announceChange(ctx, tenantId, id)
   if (startsAfresh(changed, plugin.status) || changed.includes('events')) {
     ctx.signals.publish('deliveries_due', [id])
   }

@@ -2,6 +2,8 @@ import type { Kysely, Transaction } from 'kysely'
 import { isSerialisationConflict } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
 import type { Actor } from '#infra/auth/auth.ts'
+import { hasScope } from '#infra/auth/scopes.ts'
+import type { Changes } from '#infra/changes.ts'
 import type { Egress } from '#infra/egress/index.ts'
 import { overloaded } from '#infra/http/problems.ts'
 import type { Signals } from '#infra/signals.ts'
@@ -17,10 +19,17 @@ export interface PluginContext {
   db: Kysely<DB>
   secretBox: SecretBox
   signals: Pick<Signals, 'publish'>
+  changes: Pick<Changes, 'tell'>
   egress: Pick<Egress, 'check'>
   deliveries: Pick<DeliveryService, 'sendTest'>
   /** What applies where a plugin says nothing. */
   defaults: Defaults
+}
+
+/** Tells workers, and whoever looks at the shop, that a plugin has changed. */
+export function announceChange(ctx: PluginContext, tenantId: string, id: string): void {
+  ctx.signals.publish('plugin_changed', [id])
+  ctx.changes.tell(tenantId, 'plugins')
 }
 
 const ATTEMPTS = 3
@@ -53,7 +62,9 @@ export function found(row: PluginRow | undefined, actor: Actor): PluginRow {
   return row
 }
 
-/** Whether the actor may read what others see as "[redacted]". */
+/** True if the actor may read what others see as "[redacted]": who may change it. */
 export function mayReadSecrets(actor: Actor, pluginId: string): boolean {
-  return actor.role === 'admin' || actor.role === 'platform' || actor.pluginId === pluginId
+  if (actor.pluginId !== null)
+    return actor.pluginId === pluginId && hasScope(actor.scopes ?? [], 'self:manage')
+  return actor.role === 'admin' || actor.role === 'platform'
 }

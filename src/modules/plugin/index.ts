@@ -4,7 +4,7 @@
  * - A slug names one live plugin of a tenant, and never changes. A deleted plugin's row stays for the deliveries
  *   that name it, without its secrets; the slug is free again.
  * - `config`, `headers` and signing secrets are sealed in the database, bound to their row. A signing secret is
- *   shown once, when it is made; `config` and `headers` are shown to admins and the plugin itself.
+ *   shown once, when it is made; `config` and `headers` are shown to admins and to the plugin if it may change itself.
  * - Every change raises `revision` and is in the audit log with the names of what changed, never the values.
  * - A change of what intake matches against (subscriptions, existence) makes it match anew, one of what the registry
  *   shows (existence, status) makes that read again: both by infra/tenant-versions.ts, in the same transaction.
@@ -50,6 +50,7 @@ export default async function pluginModule(
     db: app.db,
     secretBox: app.secretBox,
     signals: app.signals,
+    changes: app.changes,
     egress: app.egress,
     deliveries: app.deliveries,
     defaults: { retrySchedule, timeoutMs, maxInFlight: maxInFlightPerPlugin },

@@ -176,6 +176,15 @@ function changePlugin(trx: Transaction<DB>, tenantId: string, id: string) {
     .where('deleted_at', 'is', null)
 }
 
+/** A key that is held back for longer is told of. */
+const KEY_HELD_SECONDS = 300
+
+const KEY_HELD_SINCE = sql<Date | null>`(
+  select held.behind_since from deliveries held
+  where held.plugin_id = plugin.id and held.tenant_id = plugin.tenant_id and held.status in ('pending', 'retry')
+    and held.behind_since < now() - ${sql.lit(KEY_HELD_SECONDS)} * interval '1 second'
+  order by held.behind_since limit 1)`
+
 function selectPlugins(db: Kysely<DB>, tenantId: string) {
   return db
     .selectFrom('plugins as plugin')
@@ -199,6 +208,7 @@ function selectPlugins(db: Kysely<DB>, tenantId: string) {
       'lane.breaker_state',
       'lane.hold_until',
     ])
+    .select(KEY_HELD_SINCE.as('key_held_since'))
     .select(SETTINGS_COLUMNS.map((column) => `plugin.${column}` as const))
     .where('plugin.tenant_id', '=', tenantId)
     .where('plugin.deleted_at', 'is', null)

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { PageQuery, StringEnum } from '#lib/api/schema.ts'
+import { MAX_SECRET_CHARS } from '#lib/secrets/signature.ts'
 import { GIVEN } from './settings/fields.ts'
 
 const status = Type.Optional(
@@ -40,8 +41,10 @@ const EXAMPLE = {
 
 const Secret = Type.String({
   minLength: 1,
-  maxLength: 128,
-  description: 'Your own signing secret: whsec_ and the base64 of 24 to 64 bytes. Default: a new one is made',
+  maxLength: MAX_SECRET_CHARS,
+  description:
+    'Your own signing secret: whsec_ and the base64 of 24 to 64 bytes; or one that comes from elsewhere, 8 to 256 bytes ' +
+    'after text:, base64: or hex:. Default: a new one is made',
 })
 
 export const PluginInput = Type.Object(

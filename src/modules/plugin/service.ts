@@ -12,7 +12,7 @@ import { removePluginTypes } from '#modules/event/index.ts'
 import type { Plugin, TestResult } from './answer-schemas.ts'
 import { checkSecret, checkWithinScopes } from './settings/checks.ts'
 import { checkUrls } from './settings/check-urls.ts'
-import { found, type PluginContext, transact } from './context.ts'
+import { announceChange, found, type PluginContext, transact } from './context.ts'
 import { pluginExists, pluginNotFound, refuseInvalid } from './errors.ts'
 import { giveUpWaiting, insertLane, resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
@@ -70,7 +70,7 @@ export async function registerPlugin(
     if (constraintOf(error) !== 'plugins_tenant_id_slug_key') throw error
     throw pluginExists(undefined, { cause: error })
   })
-  ctx.signals.publish('plugin_changed', [id])
+  announceChange(ctx, tenantId, id)
   return { ...plugin, secret, ...(await warningsOf(ctx, tenantId, applied.settings.events)) }
 }
 
@@ -132,7 +132,7 @@ export async function deletePlugin(
     await auditPlugin(trx, actor, 'plugin.deleted', row, { revoked_keys: revoked.length })
     return { id: row.id, keyIds: revoked }
   })
-  ctx.signals.publish('plugin_changed', [id])
+  announceChange(ctx, tenantId, id)
   ctx.signals.publish('deliveries_due', [id])
   if (keyIds.length > 0) ctx.signals.publish('key_changed', keyIds)
 }

@@ -84,5 +84,6 @@ function viewHealth(row: PluginRow): Plugin['health'] {
     last_error_class: row.last_error_class,
     breaker: row.breaker_state ?? 'closed',
     hold_until: row.hold_until,
+    key_held_since: row.key_held_since,
   }
 }

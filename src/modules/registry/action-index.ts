@@ -86,7 +86,7 @@ function withDefaults(plugins: readonly IndexedPlugin[], owners: readonly NameOw
 export interface OrderedAction {
   readonly key: OrderKey
   readonly action: RegistryAction
-  /** What a search looks into, in lower case. */
+  /** The text in which a search looks, in lower case. */
   readonly text: string
 }
 
@@ -141,7 +141,7 @@ export async function loadActionIndex(
 function indexPlugin({ id, slug, status, mark, actions }: PluginHead & { actions: string }): IndexedPlugin {
   const plugin = { id, slug, active: status === 'active' }
   const stored = readJsonb(actions) as StoredAction[]
-  // What was registered says more than the manifest about an action that is in both.
+  // The registered declaration counts more than the manifest's for an action that is in both.
   const preferred = stored.toSorted(
     (a, b) => Number(a.origin === 'registered') - Number(b.origin === 'registered'),
   )

@@ -13,12 +13,12 @@ export interface RegistryAction {
   /** The plugin's slug. */
   readonly plugin: string | null
   readonly plugin_active: boolean
-  /** Who names no plugin means this one, of all that have an action of the name. */
+  /** It is the one that callers mean who name no plugin, of all actions with the name. */
   readonly is_default: boolean
-  /** What a dispatch is refused without; of the platform: what its path needs. */
+  /** The fields without which a dispatch is refused; of the platform: the parameters of its path. */
   readonly required_fields: readonly string[]
   readonly optional_fields: readonly string[]
-  /** Of a plugin: what payloads are held to. Of the platform: a hint, for the platform judges its payloads itself. */
+  /** Of a plugin: payloads are held to it. Of the platform: a hint, for the platform judges its payloads itself. */
   readonly input_schema: SafeSchema | null
   readonly output_schema: SafeSchema | null
   /** Doing it twice is as good as once: it may be repeated after a failure whose effect is unknown. */
@@ -61,7 +61,7 @@ export function pathFields({ path }: Pick<RegistryAction, 'path'>): string[] {
   return [...(path ?? '').matchAll(PATH_FIELDS)].map(([, field]) => field as string)
 }
 
-/** Who said so: `register-actions`, or the plugin's capability manifest. */
+/** The source of the declaration: `register-actions`, or the plugin's capability manifest. */
 export type ActionOrigin = 'registered' | 'manifest'
 
 export function toRegistryAction(

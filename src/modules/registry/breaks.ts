@@ -4,6 +4,15 @@ import { Nullable, StringEnum } from '#lib/api/schema.ts'
 import type { StoredAction } from './action.ts'
 import type { ActionIndex } from './action-index.ts'
 
+export const FLOWS_THAT_NAME_IT = Type.Array(
+  Type.Object({
+    id: Type.String({ format: 'uuid' }),
+    name: Nullable(Type.String({ description: "Null for a plugin's own key" })),
+    status: StringEnum(['draft', 'active', 'inactive', 'paused']),
+  }),
+  { description: 'Flows that name the action, as drafts or as published' },
+)
+
 export const ActionBreak = Type.Object(
   {
     action_type: Type.String(),
@@ -11,14 +20,7 @@ export const ActionBreak = Type.Object(
       description:
         'Fields that it requires now and did not before, and that these flows leave out; empty: it is gone',
     }),
-    flows: Type.Array(
-      Type.Object({
-        id: Type.String({ format: 'uuid' }),
-        name: Nullable(Type.String({ description: "Null for a plugin's own key" })),
-        status: StringEnum(['draft', 'active', 'inactive', 'paused']),
-      }),
-      { description: 'Flows that name the action, as drafts or as published' },
-    ),
+    flows: FLOWS_THAT_NAME_IT,
   },
   { $id: 'ActionBreak', description: 'An action that is gone or requires more, and who counts on it' },
 )
@@ -29,7 +31,7 @@ export interface BrokenAction {
   actionType: string
   /** UUID and slug of its plugin; null among them: it is, or was, the one that is meant where no plugin is named. */
   pluginRefs: readonly (string | null)[]
-  /** What it requires now; empty: it is gone. */
+  /** The fields that it requires now; empty: it is gone. */
   needs: readonly string[]
 }
 
@@ -39,17 +41,17 @@ export interface NewNeeds {
   fields: string[]
 }
 
-/** Who uses actions; an action that nobody uses, or that gets all that it needs, is left out. */
+/** Finds the users of actions; an action that nobody uses, or that gets all that it needs, is left out. */
 export type UsageLookup = (tenantId: string, broken: readonly BrokenAction[]) => Promise<ActionBreak[]>
 
-/** What it breaks that the plugin has these actions no longer, or that they require more. */
+/** Finds what breaks when the plugin no longer has these actions, or when they require more. */
 export type BreaksOf = (
   tenantId: string,
   plugin: { id: string; slug: string },
   change: { removed: readonly string[]; needs: readonly NewNeeds[] },
 ) => Promise<ActionBreak[]>
 
-/** Of actions that were there before and are there now: what they require more. */
+/** Lists the new requirements of actions that were there before and are there now. */
 export function newNeeds(
   before: readonly Pick<StoredAction, 'action_type' | 'required_fields' | 'input_schema'>[],
   after: readonly Pick<StoredAction, 'action_type' | 'required_fields' | 'input_schema'>[],

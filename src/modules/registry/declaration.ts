@@ -17,15 +17,15 @@ export interface ReadActions {
   errors: FieldError[]
 }
 
-/** Of one plugin, as JSON: what every replica keeps in memory. */
+/** Of one plugin, as JSON: every replica keeps it in memory. */
 const MAX_ACTIONS_BYTES = 256 * 1024
-/** What an error says of an action is bounded, whatever its author sends. */
+/** The most errors that are reported, whatever the author sends. */
 const MAX_ERRORS = 20
 
 /**
- * What a plugin says it can do, checked as a whole and written out. Errors point to `<at>/<index>/<field>`.
+ * Checks a plugin's declarations of actions as a whole, and writes them out. Errors point to `<at>/<index>/<field>`.
  *
- * @param nameField what the caller's format calls the action type
+ * @param nameField the caller's name for the action type
  */
 export function readActions(
   declarations: readonly ActionDeclaration[],
@@ -114,7 +114,10 @@ function readInput(
   }
 }
 
-/** Null if there is none, or none that can be used. What could not become small enough is not even written out. */
+/**
+ * Reads a schema; null if there is none, or none that can be used. One that could not become small enough is not even
+ * written out.
+ */
 export function readSchema(field: string, given: unknown, report: Report): SafeSchema | null {
   if (given === undefined || given === null) return null
   if (isLargerThan(given, 2 * MAX_SCHEMA_BYTES)) {

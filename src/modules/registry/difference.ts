@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 
-/** Names of what came, went or is different. */
+/** Names of the actions that came, went or are different. */
 export interface Difference {
   added: string[]
   changed: string[]

@@ -22,7 +22,7 @@ export interface ActionList {
   next_cursor: string | null
 }
 
-/** Who asks, and for what, as it stands in the URL: another URL is another ETag. */
+/** The caller and its query as it stands in the URL: another URL is another ETag. */
 export interface Question {
   tenantId: string
   actor: Pick<Actor, 'pluginId'>
@@ -33,7 +33,7 @@ export interface Question {
 
 export interface TaggedList {
   etag: string
-  /** Null: what the caller has still holds. */
+  /** Null: the caller's copy still holds. */
   list: ActionList | null
 }
 
@@ -120,7 +120,7 @@ function select(
   return { groups: [...groups].map(([name, actions]) => ({ name, actions })), next_cursor }
 }
 
-/** Where the first action behind the cursor stands, by halving. */
+/** Finds the index of the first action behind the cursor, by halving. */
 function startAfter(actions: readonly OrderedAction[], order: ActionOrder, cursor: string): number {
   const parts = decodeCursor(cursor, ['string', 'string', 'string', 'string'])
   if (parts === null || parts[0] !== order) throw invalidCursor()

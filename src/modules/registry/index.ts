@@ -6,8 +6,8 @@
  * - A plugin's actions change all at once or not at all, and only after all of them were checked.
  * - Every change raises the tenant's `actions_version` in its transaction. Replicas hold a tenant's actions in
  *   memory and look at the version whenever they are asked, so that a change is seen everywhere at once.
- * - An action of the platform's name is the platform's. Plugins of a tenant may share one: who
- *   names no plugin means the first that had it, unless an admin has chosen another (`action_names`).
+ * - An action of the platform's name is the platform's. Plugins of a tenant may share one: a caller that names no
+ *   plugin means the first that had it, unless an admin has chosen another (`action_names`).
  */
 import type { FastifyInstance } from 'fastify'
 import { readActionsVersion } from '#infra/tenant-versions.ts'
@@ -19,6 +19,7 @@ import { PLATFORM_ACTIONS } from './platform-actions.ts'
 import { type Resolution, resolveAction, resolveIn } from './resolve.ts'
 import { registryRoutes } from './routes.ts'
 import { NAMED } from './schemas.ts'
+import { ActionUsage, PluginUsage } from './usage.ts'
 import { VersionCache } from './version-cache.ts'
 
 export { pathFields, type RegistryAction, type StoredAction } from './action.ts'
@@ -34,7 +35,7 @@ export { replaceActions, withPlugin } from './service.ts'
 export { type Snapshot, VersionCache } from './version-cache.ts'
 
 export interface RegistryService {
-  /** `pluginRef`: a plugin's UUID or slug, `platform`, or null for whose the name is. */
+  /** `pluginRef`: a plugin's UUID or slug, `platform`, or null for the owner of the name. */
   resolve(tenantId: string, actionType: string, pluginRef: string | null): Promise<Resolution>
   /** All that the tenant can use: the platform's first, then by plugin, each by action type. */
   actions(tenantId: string): Promise<readonly RegistryAction[]>
@@ -92,8 +93,12 @@ export default fp(
       onUsage: (lookup) => void (lookUpUsage = lookup),
       breaksOf,
     } satisfies RegistryService)
-    for (const schema of NAMED) app.addSchema(schema)
-    await app.register(async (routes) => registryRoutes(routes, { db: app.db }, cache, breaksOf))
+    for (const schema of [...NAMED, ActionUsage, PluginUsage]) app.addSchema(schema)
+    const usage = {
+      breaksOf,
+      lookUpUsage: async (...asked: Parameters<UsageLookup>) => (await lookUpUsage?.(...asked)) ?? [],
+    }
+    await app.register(async (routes) => registryRoutes(routes, { db: app.db }, cache, usage))
   },
   { name: 'registry', dependencies: ['db', 'auth'] },
 )

@@ -51,8 +51,8 @@ const TASK_OUT: Fields = { task_id: id, title: text, status: text }
 type Fields = Record<string, SafeSchema>
 
 /**
- * The platform's own actions. A new one is a row here. What the path needs is required; the fields, and which of them
- * an action usually has, are hints for builders and the compiler: whether a payload will do, the platform says itself.
+ * The platform's own actions. A new one is a row here. Parameters of the path are required; the fields, and the usual
+ * ones among them, are hints for builders and the compiler: the platform itself says whether a payload will do.
  */
 export const PLATFORM_ACTIONS: readonly RegistryAction[] = [
   action('create_product', 'Create a product', 'Adds a product to the shop.', {

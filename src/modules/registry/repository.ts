@@ -89,7 +89,10 @@ export async function countActionBytes(trx: Transaction<DB>, tenantId: string): 
   return bytes
 }
 
-/** Who has names that more than one plugin has: whom an admin has chosen last, then who has had it longest. */
+/**
+ * Returns the owners of names that more than one plugin has: the one that an admin has chosen last, then the one that
+ * has had it longest.
+ */
 export async function selectSharedNames(
   db: Kysely<DB> | Transaction<DB>,
   tenantId: string,

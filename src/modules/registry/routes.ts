@@ -7,7 +7,7 @@ import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { pluginNotFound } from '#modules/plugin/index.ts'
 import type { ActionIndex } from './action-index.ts'
-import { breaksFor, type BreaksOf } from './breaks.ts'
+import { breaksFor, type BreaksOf, type UsageLookup } from './breaks.ts'
 import { listActions, listPluginActions, type Question, type TaggedList } from './discovery.ts'
 import { actionNotFound, actionsInvalid, tooManyActions } from './errors.ts'
 import {
@@ -22,6 +22,7 @@ import {
   RegistryAction,
 } from './schemas.ts'
 import { chooseDefault, registerActions, type RegistryContext } from './service.ts'
+import { findUsage, PluginUsage } from './usage.ts'
 import type { VersionCache } from './version-cache.ts'
 
 const tags = ['actions']
@@ -31,7 +32,7 @@ export function registryRoutes(
   app: FastifyInstance,
   ctx: RegistryContext,
   cache: VersionCache<ActionIndex>,
-  breaksOf: BreaksOf,
+  { breaksOf, lookUpUsage }: { breaksOf: BreaksOf; lookUpUsage: UsageLookup },
 ): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
 
@@ -107,6 +108,22 @@ export function registryRoutes(
       const { slug } = request.params
       return answer(reply, await listPluginActions(cache, questionOf(request), slug, request.query))
     },
+  )
+
+  api.get(
+    '/api/plugins/:slug/usage',
+    {
+      schema: {
+        operationId: 'getPluginUsage',
+        tags,
+        summary: 'Say which flows count on a plugin',
+        description: 'By its actions, in the drafts of flows and in what is published; at most 200 flows.',
+        params: PluginParams,
+        response: { 200: ref(PluginUsage), ...problems(...READ_PROBLEMS, pluginNotFound) },
+      },
+    },
+    async ({ tenantId, actor, params }) =>
+      findUsage(await cache.get(tenantId), lookUpUsage, { tenantId, actor }, params.slug),
   )
 
   api.post(

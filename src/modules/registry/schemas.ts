@@ -39,7 +39,7 @@ export const ActionType = Type.String({
   examples: ['send_welcome_email'],
 })
 
-/** What a plugin may say of an action, whether it registers it or its manifest has it. */
+/** The details that a plugin may give of an action, whether it registers it or its manifest has it. */
 export const ACTION_DETAILS = {
   category: Type.Optional(
     Type.String({ minLength: 1, maxLength: 64, pattern: '\\S', description: 'Default: other' }),

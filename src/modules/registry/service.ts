@@ -26,7 +26,7 @@ export interface RegistryContext {
   db: Kysely<DB>
 }
 
-/** Of all plugins of a tenant together, as text: what a replica may have to hold for it. */
+/** Of all plugins of a tenant together, as text: a replica may have to hold so much for it. */
 const MAX_TENANT_BYTES = 32 * 1024 * 1024
 
 export interface Registered extends Difference {
@@ -37,7 +37,8 @@ export interface Registered extends Difference {
 }
 
 /**
- * Replaces what the plugin has registered; what its manifest declares stays. Saying the same again changes nothing.
+ * Replaces the actions that the plugin has registered; those of its manifest stay. Saying the same again changes
+ * nothing.
  * @throws `plugin_not_found`, `actions_invalid`, `too_many_actions`
  */
 export async function registerActions(
@@ -99,7 +100,7 @@ export async function replaceActions(
   await updateActions(trx, tenantId, plugin.id, all)
   const names = all.map(({ action_type: name }) => name)
   await replaceNames(trx, tenantId, plugin.id, [...new Set(names)])
-  // Who registers at the same time is not counted: a bound for memory need not be exact.
+  // Concurrent registrations are not counted: a bound for memory need not be exact.
   const grows = JSON.stringify(actions).length > JSON.stringify(before).length
   if (grows && (await countActionBytes(trx, tenantId)) > MAX_TENANT_BYTES) throw tooManyActions()
   // Last, because intake reads the row that this locks.

@@ -40,7 +40,7 @@ export class VersionCache<T extends Snapshot> {
     })
   }
 
-  /** As of now. Who asks in the same tick shares the look-up: it is sent after all of them have asked. */
+  /** As of now. Callers in the same tick share the look-up: it is sent after all of them have asked. */
   version(tenantId: string): Promise<number> {
     let version = this.#versions.get(tenantId)
     if (version === undefined) {
@@ -64,7 +64,7 @@ export class VersionCache<T extends Snapshot> {
     return entry.snapshot
   }
 
-  /** What is being read for this version or a later one is read for all who ask meanwhile. */
+  /** Loads a version once for all who ask for it, or for an earlier one, meanwhile. */
   #loadOnce(tenantId: string, version: number): Promise<T> {
     const loading = this.#loading.get(tenantId)
     if (loading !== undefined && loading.version >= version) return loading.snapshot

@@ -1,14 +1,14 @@
 /**
- * Replays: delivering to one plugin again what it has had, missed, or never was there for. A replay is a durable
- * job that walks the tenant's events by id. A recovery is one for all plugins of a tenant, or of all tenants: it gives each
- * plugin a replay, and sums up what those came to.
+ * Replays: delivering to one plugin again what it has had, missed, or never was there for. A replay is a durable job
+ * that walks the tenant's events by id. A recovery is one for all plugins of a tenant, or of all tenants: it gives
+ * each plugin a replay, and sums up their results.
  *
  * What always holds:
- * - The deliveries of a batch and the cursor behind it are one transaction: whoever goes on after a crash neither
- *   leaves out nor repeats an event.
+ * - The deliveries of a batch and the cursor behind it are one transaction: a worker that goes on after a crash
+ *   neither leaves out nor repeats an event.
  * - Every write of a worker names its lease token. One that lost its lease, or whose replay was cancelled, writes
  *   nothing.
- * - An event has one delivery to a plugin. Replaying it makes that one pending again; what is waiting already is
+ * - An event has one delivery to a plugin. Replaying it makes that one pending again; one that is waiting already is
  *   only made due.
  * - A recovery's replays and the cursor behind their plugins are one transaction, too; a plugin has one replay of it.
  * - The job and its dry run choose by the same code (selection.ts).
@@ -41,10 +41,8 @@ export default async function replayModule(
   ]
   for (const schema of schemas) app.addSchema(schema)
   const routesCtx = { db: app.db, signals: app.signals }
-  await app.register(async (routes) => {
-    replayRoutes(routes, routesCtx)
-    recoveryRoutes(routes, routesCtx)
-  })
+  await app.register(async (routes) => replayRoutes(routes, routesCtx))
+  await app.register(async (routes) => recoveryRoutes(routes, routesCtx))
 
   const ctx = {
     db: app.workerDb,
@@ -58,6 +56,6 @@ export default async function replayModule(
   const turn = (signal: AbortSignal): Promise<PassResult> =>
     runReplayTurn(ctx, signal, turns++ % 2 === 0 ? 'own' : 'recovery')
   runJobs(app, { table: 'replays', turn })
-  const recoveryCtx = { ...ctx, batchSize: recovery.BATCH_SIZE, maxOpen: recovery.MAX_OPEN }
+  const recoveryCtx = { ...ctx, log: app.log, batchSize: recovery.BATCH_SIZE, maxOpen: recovery.MAX_OPEN }
   runJobs(app, { table: 'recoveries', turn: (signal) => recovery.runRecoveryTurn(recoveryCtx, signal) })
 }

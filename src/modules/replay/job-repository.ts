@@ -13,7 +13,7 @@ export interface ReplayJob extends Criteria, HeldJob {
   dryRun: boolean
 }
 
-/** Whose replays come first: those that plugins and shops asked for, or those of recoveries. */
+/** The replays that come first: those that plugins and shops asked for, or those of recoveries. */
 export type Preference = 'own' | 'recovery'
 
 export async function claimReplay(
@@ -65,7 +65,7 @@ export interface BatchQuery extends Pick<Criteria, 'since' | 'until'> {
   withBodies: boolean
 }
 
-/** Bodies of one batch together, unless the first alone is larger: what a worker has in memory. */
+/** Bodies of one batch together, unless the first alone is larger: a worker has them in memory. */
 const BATCH_BODY_BYTES = 16 * 1024 * 1024
 
 /**
@@ -94,9 +94,9 @@ export async function readBatch(db: Kysely<DB>, query: BatchQuery): Promise<Scan
 }
 
 /**
- * Queues the deliveries of these events, by the rules of `queueAgain`; what never was is made, unless only deliveries of
- * a status are asked for. Rejects with SQLSTATE 55P03 when a delivery is being written just now: waiting for the lock
- * while holding others could deadlock with the delivery worker's batch.
+ * Queues the deliveries of these events, by the rules of `queueAgain`; a missing delivery is made, unless only
+ * deliveries that have a status are asked for (`undelivered` is none). Rejects with SQLSTATE 55P03 when a delivery is
+ * being written just now: waiting for the lock while holding others could deadlock with the delivery worker's batch.
  * @returns how many deliveries were queued
  */
 export async function queueDeliveries(

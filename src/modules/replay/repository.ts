@@ -25,8 +25,8 @@ export async function findPlugin(
 }
 
 /**
- * Where "until now" ends: above every event that was acknowledged before, on whole milliseconds, which is what
- * a Date can carry. A later time than that is this one.
+ * Returns the end of "until now": above every event that was acknowledged before, on whole milliseconds, which is
+ * what a Date can carry. A later time that was asked for becomes this one.
  */
 export async function resolveUntil(db: Kysely<DB>, asked: Date | null): Promise<Date> {
   const { rows } = await sql<{ until: Date }>`

@@ -37,7 +37,8 @@ export function replayRoutes(app: FastifyInstance, ctx: ReplayContext): void {
         summary: "Deliver a plugin's events again",
         description:
           'Without `status`, every event of the time range that the plugin subscribes to now is delivered again, ' +
-          'also events from before it was registered (but not by its own key) or while it was off. With `status`, deliveries of that status. ' +
+          'also events from before it was registered (but not by its own key) or while it was off. `undelivered` ' +
+          'leaves out of them what has arrived or waits, any other `status` takes deliveries of that status. ' +
           'What is waiting already becomes due at once and is not queued twice. `dry_run` answers with the count. ' +
           'A replay is a durable job: it goes on where it was after any crash. While the plugin is paused the ' +
           'deliveries wait; with 50,000 of them waiting the replay pauses until there are fewer.',

@@ -7,7 +7,7 @@ import type { Path } from '#lib/json/path.ts'
 import { matchesPattern } from '#lib/event-pattern.ts'
 import { StepBudget } from '#lib/step-budget.ts'
 
-/** What a replay asks for. */
+/** The events that a replay asks for. */
 export interface Criteria {
   since: Date | null
   until: Date
@@ -29,7 +29,7 @@ export interface Candidate {
   delivery_status: DeliveryStatus | null
 }
 
-/** What decides which events a plugin gets. */
+/** The settings that decide which events a plugin gets. */
 export interface Subscriber {
   subscriptions: readonly StoredSubscription[]
   includeOwn: boolean
@@ -66,7 +66,7 @@ export function createSelection(criteria: Criteria, subscriber: Subscriber): Sel
     if (candidate.is_own && !includeOwn) return 'leave'
     const matching = subscriptions.filter((subscription) => matchesPattern(subscription.event, event))
     if (matching.length === 0) return 'leave'
-    // What a filter would have said of a body that is gone cannot be known.
+    // A filter cannot be tested on a body that is gone.
     if (!candidate.has_body) return 'gone'
     if (matching.some(({ filter }) => filter == null)) return 'take'
     const verdict = meetsAny(matching, candidate)
@@ -80,7 +80,7 @@ function isUnderWay({ delivery_status: status }: Candidate): boolean {
   return status !== null && status !== 'failed'
 }
 
-/** What the filters may cost for one event. */
+/** The steps that the filters may take for one event. */
 const EVENT_STEPS = 150_000
 
 /** Filters see the time at which the event came, so that an hour later they say the same. Null: they cost too much. */

@@ -32,7 +32,7 @@ export interface ReplayContext {
 }
 
 const MAX_OPEN_REPLAYS = 10
-/** A request answers in time, with what it has counted by then. */
+/** A request answers in time, with its count by then. */
 const ESTIMATE_MS = 4_000
 /** Without bodies an event is some 100 bytes. */
 const ESTIMATE_BATCH_SIZE = 5_000
@@ -66,7 +66,7 @@ export async function createReplay(
   return replay
 }
 
-/** What `createReplay` with the same input would queue now, by the same rules; nothing is written. */
+/** Counts what `createReplay` with the same input would queue now, by the same rules; nothing is written. */
 export async function estimateReplay(
   ctx: ReplayContext,
   actor: Actor,
@@ -155,7 +155,8 @@ async function readRequest(
     throw pluginNotFound()
   const filter = await resolveFilter(ctx.db, asked)
   // By its own key a plugin gets nothing from before it was there; the shop may have it sent.
-  const isOwn = actor.pluginId !== null && input.status === undefined
+  const takesMissed = input.status === undefined || input.status === 'undelivered'
+  const isOwn = actor.pluginId !== null && takesMissed
   const { registeredAt } = plugin
   const isEarlier = filter.since === null || filter.since < registeredAt
   return {

@@ -24,7 +24,7 @@ import { type Criteria, createSelection, type Selection } from './selection.ts'
 export interface ReplayWorkerContext {
   db: Kysely<DB>
   signals: Pick<Signals, 'publish'>
-  /** How long a worker that stopped answering keeps a replay; each batch prolongs it. */
+  /** The time for which a worker that stopped answering keeps a replay; each batch prolongs it. */
   leaseMs: number
   /** Events a batch. */
   batchSize: number
@@ -47,24 +47,24 @@ export async function runReplayTurn(
 ): Promise<PassResult> {
   const job = await claimReplay(ctx.db, ctx.leaseMs, preference)
   if (job === null) return 'idle'
-  await workOn(ctx, job, signal)
-  return 'more'
+  return workOn(ctx, job, signal)
 }
 
-async function workOn(ctx: ReplayWorkerContext, job: ReplayJob, signal?: AbortSignal): Promise<void> {
+async function workOn(ctx: ReplayWorkerContext, job: ReplayJob, signal?: AbortSignal): Promise<PassResult> {
   let capacity = 0
   for (let batch = 0; batch < BATCHES_A_TURN && signal?.aborted !== true; batch++) {
     if (capacity <= 0 && job.dryRun) capacity = Infinity
     if (capacity <= 0) capacity = ctx.maxWaiting - (await countWaiting(ctx.db, job, ctx.maxWaiting))
     if (capacity <= 0) {
       await releaseJob(ctx.db, 'replays', job, PAUSE_MS)
-      return
+      return { pauseMs: PAUSE_MS }
     }
     const result = await runReplayBatch(ctx, job)
-    if (result === 'ended') return
+    if (result === 'ended') return 'more'
     capacity -= result.queued
   }
   await releaseJob(ctx.db, 'replays', job)
+  return 'more'
 }
 
 /**

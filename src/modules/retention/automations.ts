@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
-import { deleteEnrolments, deleteSetAside, deleteFlows, deleteVersions } from './flow-repository.ts'
+import { deleteEnrolments, deleteFlows, deleteVersions } from './flow-repository.ts'
 import {
   ageChildren,
   ageRecords,
@@ -11,16 +11,16 @@ import {
   selectRecords,
   tenantsWithRecords,
 } from './record-repository.ts'
-import { DAY_MS, type Place, postponeIfLocked, type Run, untilNone } from './run.ts'
+import { DAY_MS, type Place, postponeIfLocked, type RetentionRun, untilNone } from './run.ts'
 
 /** Records a batch; their children go in statements of their own. */
 const RECORDS_A_BATCH = 500
 const FLOWS_A_STATEMENT = 100
-/** What was passed over, as it had not ended, is looked after again so often. */
+/** The interval after which rows that were passed over, as they had not ended, are looked at again. */
 const WALK_AGAIN_MS = DAY_MS
 
 /** Executions with what hangs on them, actions and their log, then flows and versions that nothing refers to. */
-export async function ageAutomations(run: Run, before: Date, bodiesBefore: Date): Promise<void> {
+export async function ageAutomations(run: RetentionRun, before: Date, bodiesBefore: Date): Promise<void> {
   const { counts } = run
   const kinds = [
     ['executions', EXECUTIONS],
@@ -31,8 +31,6 @@ export async function ageAutomations(run: Run, before: Date, bodiesBefore: Date)
     counts[name] += await walk(run, kind, 'delete', before)
     counts.records_emptied += await walk(run, kind, 'empty', bodiesBefore)
   }
-  const beforeId = lowestIdAt(before.getTime() + ID_CLOCK_SLACK_MS)
-  await untilNone(run, (limit) => deleteSetAside(run.db, beforeId, limit))
   counts.enrolments += await untilNone(run, (limit) => deleteEnrolments(run.db, new Date(run.now), limit))
   if (placeOf(run, 'flows').since < run.now) return
   counts.flows += await untilNone(run, (limit) => deleteFlows(run.db, before, limit), FLOWS_A_STATEMENT)
@@ -43,7 +41,12 @@ export async function ageAutomations(run: Run, before: Date, bodiesBefore: Date)
   )
 }
 
-async function walk(run: Run, kind: RecordKind, work: 'empty' | 'delete', before: Date): Promise<number> {
+async function walk(
+  run: RetentionRun,
+  kind: RecordKind,
+  work: 'empty' | 'delete',
+  before: Date,
+): Promise<number> {
   const beforeId = lowestIdAt(before.getTime() + ID_CLOCK_SLACK_MS)
   let aged = 0
   for (const tenantId of await tenantsWithRecords(run.db, kind, beforeId)) {
@@ -70,8 +73,8 @@ async function walk(run: Run, kind: RecordKind, work: 'empty' | 'delete', before
   return aged
 }
 
-/** Where a walk goes on: at the start again when it has been a day. */
-function placeOf(run: Run, key: string): Place {
+/** Returns the place at which a walk goes on: at the start again when it has been a day. */
+function placeOf(run: RetentionRun, key: string): Place {
   const { memory } = run
   const known = memory.get(key)
   if (known !== undefined && run.now - known.since < WALK_AGAIN_MS) return known

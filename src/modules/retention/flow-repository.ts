@@ -22,21 +22,6 @@ export async function deleteFlows(db: Kysely<DB>, before: Date, limit: number): 
   )
 }
 
-/** What is known of events that were set aside and are gone. @returns how many */
-export async function deleteSetAside(db: Kysely<DB>, beforeId: string, limit: number): Promise<number> {
-  return short(
-    db,
-    sql`
-      delete from set_aside_events d using (
-        select s.tenant_id, s.event_id from set_aside_events s
-        where s.event_id < ${beforeId} and not exists (
-          select from events e where e.tenant_id = s.tenant_id and e.id = s.event_id)
-        limit ${limit}
-      ) old
-      where d.tenant_id = old.tenant_id and d.event_id = old.event_id`,
-  )
-}
-
 /** Enrolments that no rule asks for any more. @returns how many */
 export async function deleteEnrolments(db: Kysely<DB>, now: Date, limit: number): Promise<number> {
   return short(

@@ -5,9 +5,9 @@ import { short } from './statement-repository.ts'
 /** Records of automations. Their ids are in the order of their making, within a tenant. */
 export interface RecordKind {
   table: 'automation_event_log' | 'action_invocations' | 'automation_executions'
-  /** Whether a row's time has come; `before` is the end of its days. */
+  /** Tests whether a row's time has come; `before` is the end of its days. */
   isDue(before: Date): RawBuilder<boolean>
-  /** What a row's body is emptied to, and whether it has one. */
+  /** The value to which a row's body is emptied, and the test whether it has one. */
   emptied: RawBuilder<unknown>
   hasBody: RawBuilder<boolean>
   /** Rows that go with it, by its own id: before it, so that a run that stops in between leaves nothing in the air. */
@@ -41,7 +41,7 @@ export const LOG_ENTRIES: RecordKind = {
   hasBody: sql`(payload is not null or result is not null)`,
   children: [],
 }
-/** One that a process left behind when it died is due as well; what a plugin is still to complete is not. */
+/** One that a process left behind when it died is due as well; one that a plugin is still to complete is not. */
 export const INVOCATIONS: RecordKind = {
   table: 'action_invocations',
   isDue: (before) => sql`status <> 'accepted' and coalesce(finished_at, lease_until, created_at) < ${before}`,
@@ -118,7 +118,7 @@ export async function ageChildren(
   )
 }
 
-/** The records themselves, once their children are done; whether they are due is asked again. */
+/** Empties or deletes the records themselves, once their children are done; it asks again whether they are due. */
 export async function ageRecords(
   db: Kysely<DB>,
   tenantId: string,

@@ -1,21 +1,22 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import type { JobTable } from '#infra/job-repository.ts'
 import { short } from './statement-repository.ts'
 
 /** Retention alone works above all tenants: it asks which have something to age out, then goes one by one. */
 
-const RETENTION_LOCK = 5_047_193_288_112_010n
+const LOCKS = { retention: 5_047_193_288_112_010n, statistics: 5_047_193_288_112_011n }
 
 /** Held by the session, so that it ends with the connection that the run works on. */
-export async function tryLock(db: Kysely<DB>): Promise<boolean> {
+export async function tryLock(db: Kysely<DB>, lock: keyof typeof LOCKS): Promise<boolean> {
   const { rows } = await sql<{ locked: boolean }>`
-    select pg_try_advisory_lock(${RETENTION_LOCK}) as locked
+    select pg_try_advisory_lock(${LOCKS[lock]}) as locked
   `.execute(db)
   return rows[0]?.locked === true
 }
 
-export async function unlock(db: Kysely<DB>): Promise<void> {
-  await sql`select pg_advisory_unlock(${RETENTION_LOCK})`.execute(db)
+export async function unlock(db: Kysely<DB>, lock: keyof typeof LOCKS): Promise<void> {
+  await sql`select pg_advisory_unlock(${LOCKS[lock]})`.execute(db)
 }
 
 export async function readClock(db: Kysely<DB>): Promise<Date> {
@@ -25,7 +26,7 @@ export async function readClock(db: Kysely<DB>): Promise<Date> {
   return row.now
 }
 
-/** What is aged out: events that still have a body, or all. */
+/** The subject of ageing: events that still have a body, or all. */
 export type Subject = 'bodies' | 'events'
 
 /** Tenants whose oldest subject is below the id. Hops over the index: one probe a tenant, however many rows it has. */
@@ -131,7 +132,10 @@ export async function deleteDeliveries(
   )
 }
 
-/** An event whose delivery was queued again meanwhile stays. */
+/**
+ * Deletes events, with the records of those that were set aside. An event whose delivery was queued again meanwhile
+ * stays.
+ */
 export async function deleteEvents(
   db: Kysely<DB>,
   tenantId: string,
@@ -140,13 +144,15 @@ export async function deleteEvents(
   return short(
     db,
     sql`
-      delete from events e
-      where e.tenant_id = ${tenantId} and e.id = any(${eventIds}::uuid[])
-        and not ${hasDelivery('e')}`,
+      with gone as (
+        select e.tenant_id, e.id from events e
+        where e.tenant_id = ${tenantId} and e.id = any(${eventIds}::uuid[]) and not ${hasDelivery('e')}
+      ), set_aside as (
+        delete from set_aside_events s using gone where s.tenant_id = gone.tenant_id and s.event_id = gone.id
+      )
+      delete from events e using gone where e.tenant_id = gone.tenant_id and e.id = gone.id`,
   )
 }
-
-export type JobTable = 'replays' | 'recoveries' | 'erasures' | 'bulk_changes'
 
 /** Jobs that ended before then. Their ids are in the order of their making, and none ends before it is made. */
 export async function deleteJobs(
@@ -166,17 +172,40 @@ export async function deleteJobs(
   )
 }
 
+/** Keys that were revoked before then, once no session and no portal link refers to them. */
 export async function deleteRevokedKeys(db: Kysely<DB>, before: Date, limit: number): Promise<number> {
   return short(
     db,
     sql`
       delete from api_keys where id in (
-        select id from api_keys where revoked_at < ${before} limit ${limit}
+        select id from api_keys k where revoked_at < ${before}
+          and not exists (select from sessions s where s.key_id = k.id)
+          and not exists (select from portal_links l where l.key_id = k.id)
+        limit ${limit}
       )`,
   )
 }
 
-/** What an entry tells that changed nothing; the index of them names the same. */
+/** Sessions that ended before then; links once no session refers to them. */
+export async function deleteSessions(
+  db: Kysely<DB>,
+  table: 'sessions' | 'portal_links',
+  before: Date,
+  limit: number,
+): Promise<number> {
+  const unused = sql`not exists (select from sessions s where s.portal_link_id = portal_links.id)`
+  return short(
+    db,
+    sql`
+      delete from ${sql.table(table)} where id in (
+        select id from ${sql.table(table)}
+        where (expires_at < ${before} or revoked_at < ${before}) and ${table === 'sessions' ? sql`true` : unused}
+        limit ${limit}
+      )`,
+  )
+}
+
+/** The actions of entries that changed nothing; their index names the same. */
 const DONE = sql`action in ('actions.dispatched', 'deliveries.processed', 'automations.run_due', 'plugin.tested',
   'flow.tested', 'flow.run')`
 

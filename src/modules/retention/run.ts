@@ -6,13 +6,13 @@ import { isLockNotAvailable } from '#db/errors.ts'
 
 export interface RetentionContext {
   db: Kysely<DB>
-  /** How long events, deliveries, executions, actions, ended jobs and revoked keys are kept. */
+  /** The days for which events, deliveries, executions, actions, ended jobs and revoked keys are kept. */
   days: number
-  /** How long bodies of events, of plugins' answers and of what automations did are kept. */
+  /** The days for which bodies of events, of plugins' answers and of automations' records are kept. */
   bodyDays: number
-  /** Between batches, so that deleting never is most of what the database does. */
+  /** Between batches, so that deleting never is most of the database's work. */
   pauseMs: number
-  /** How far this process has walked; without it a run walks all. */
+  /** The places that this process has walked to; without it a run walks all. */
   memory?: Memory
 }
 
@@ -29,12 +29,15 @@ export interface RetentionCounts {
   records_emptied: number
   flows: number
   flow_versions: number
-  /** Who was in a flow too long ago for any rule. */
+  /** Enrolments that are too old for any rule. */
   enrolments: number
   jobs: number
   keys: number
+  /** Of browsers, and the portal links that they came by. */
+  sessions: number
   /** Of the audit log, about what changed nothing. */
   audit_entries: number
+  statistics: number
   /** Batches that were left for the next run because somebody held a lock. */
   postponed: number
 }
@@ -55,12 +58,14 @@ export function noCounts(): RetentionCounts {
     enrolments: 0,
     jobs: 0,
     keys: 0,
+    sessions: 0,
     audit_entries: 0,
+    statistics: 0,
     postponed: 0,
   }
 }
 
-/** How far a walk has come, and since when: epoch milliseconds. */
+/** The place of a walk, and the time of its start: epoch milliseconds. */
 export interface Place {
   afterId: string
   since: number
@@ -68,14 +73,14 @@ export interface Place {
 
 export type Memory = LRUCache<string, Place>
 
-/** What is forgotten is walked from the start. */
+/** The most places that are remembered; a walk whose place is forgotten begins at the start. */
 const PLACES_MAX = 100_000
 
 export function createMemory(): Memory {
   return new LRUCache({ max: PLACES_MAX })
 }
 
-export interface Run extends RetentionContext {
+export interface RetentionRun extends RetentionContext {
   counts: RetentionCounts
   signal: AbortSignal | undefined
   memory: Memory
@@ -87,7 +92,7 @@ export const DAY_MS = 86_400_000
 const ROWS_A_STATEMENT = 1_000
 
 export async function untilNone(
-  run: Run,
+  run: RetentionRun,
   work: (limit: number) => Promise<number>,
   limit = ROWS_A_STATEMENT,
 ): Promise<number> {
@@ -100,8 +105,8 @@ export async function untilNone(
   }
 }
 
-/** What somebody holds a lock on is left for a later run. */
-export async function postponeIfLocked(run: Run, work: () => Promise<void>): Promise<void> {
+/** Leaves locked rows for a later run. */
+export async function postponeIfLocked(run: RetentionRun, work: () => Promise<void>): Promise<void> {
   try {
     await work()
   } catch (error) {

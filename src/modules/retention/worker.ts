@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { JOB_TABLES } from '#infra/job-repository.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
 import { ageAutomations } from './automations.ts'
+import { deleteOldStatistics } from './statistics.ts'
 import {
   clearResponses,
   deleteAuditEntries,
@@ -9,6 +11,7 @@ import {
   deleteEvents,
   deleteJobs,
   deleteRevokedKeys,
+  deleteSessions,
   expireBodies,
   readClock,
   selectOld,
@@ -24,7 +27,7 @@ import {
   postponeIfLocked,
   type RetentionContext,
   type RetentionCounts,
-  type Run,
+  type RetentionRun,
   untilNone,
 } from './run.ts'
 
@@ -33,6 +36,8 @@ export type { RetentionContext, RetentionCounts } from './run.ts'
 /** Events a batch; their children go in statements of their own. */
 const EVENTS_A_BATCH = 500
 export const PAUSE_MS = 50
+/** The days for which people can see which sessions there were. */
+const SESSION_DAYS = 30
 
 /**
  * Ages out everything that is old enough, oldest first; `now` replaces the database's clock. Ends early, between
@@ -44,12 +49,12 @@ export async function runRetention(
   options: { now?: Date; signal?: AbortSignal } = {},
 ): Promise<RetentionCounts | null> {
   return ctx.db.connection().execute(async (db) => {
-    if (!(await tryLock(db))) return null
+    if (!(await tryLock(db, 'retention'))) return null
     try {
       return await ageOut({ ...ctx, db }, options.now ?? (await readClock(db)), options.signal)
     } finally {
       // A connection that broke has lost the lock already.
-      await unlock(db).catch(() => undefined)
+      await unlock(db, 'retention').catch(() => undefined)
     }
   })
 }
@@ -61,7 +66,7 @@ async function ageOut(
 ): Promise<RetentionCounts> {
   const counts = noCounts()
   const memory = ctx.memory ?? createMemory()
-  const run: Run = { ...ctx, counts, signal, memory, now: now.getTime() }
+  const run: RetentionRun = { ...ctx, counts, signal, memory, now: now.getTime() }
   const before = new Date(now.getTime() - ctx.days * DAY_MS)
   const bodiesBefore = new Date(now.getTime() - ctx.bodyDays * DAY_MS)
   // First what goes as a whole: its body need not be taken out of it any more.
@@ -69,17 +74,22 @@ async function ageOut(
   await eachOldBatch(run, 'bodies', bodiesBefore, (tenantId, ids) => expireBatch(run, tenantId, ids))
   await ageAutomations(run, before, bodiesBefore)
   const beforeId = lowestIdAt(before.getTime() + ID_CLOCK_SLACK_MS)
-  for (const table of ['replays', 'recoveries', 'erasures', 'bulk_changes'] as const) {
+  for (const table of JOB_TABLES) {
     counts.jobs += await untilNone(run, (limit) => deleteJobs(run.db, table, beforeId, before, limit))
   }
   counts.audit_entries += await untilNone(run, (limit) => deleteAuditEntries(run.db, beforeId, before, limit))
+  const sessionsBefore = new Date(now.getTime() - SESSION_DAYS * DAY_MS)
+  for (const table of ['sessions', 'portal_links'] as const) {
+    counts.sessions += await untilNone(run, (limit) => deleteSessions(run.db, table, sessionsBefore, limit))
+  }
   counts.keys += await untilNone(run, (limit) => deleteRevokedKeys(run.db, before, limit))
+  await deleteOldStatistics(run)
   return counts
 }
 
 /** Events with deliveries that still wait are passed over. */
 async function eachOldBatch(
-  run: Run,
+  run: RetentionRun,
   subject: Subject,
   before: Date,
   work: (tenantId: string, ids: readonly string[]) => Promise<void>,
@@ -98,14 +108,14 @@ async function eachOldBatch(
   }
 }
 
-async function expireBatch(run: Run, tenantId: string, ids: readonly string[]): Promise<void> {
+async function expireBatch(run: RetentionRun, tenantId: string, ids: readonly string[]): Promise<void> {
   const { db, counts } = run
   counts.responses += await untilNone(run, (limit) => clearResponses(db, tenantId, ids, limit))
   counts.bodies += await expireBodies(db, tenantId, ids)
 }
 
 /** Children first: a run that stops in between leaves nothing that hangs in the air. */
-async function deleteBatch(run: Run, tenantId: string, ids: readonly string[]): Promise<void> {
+async function deleteBatch(run: RetentionRun, tenantId: string, ids: readonly string[]): Promise<void> {
   const { db, counts } = run
   counts.attempts += await untilNone(run, (limit) => deleteAttempts(db, tenantId, ids, limit))
   counts.deliveries += await untilNone(run, (limit) => deleteDeliveries(db, tenantId, ids, limit))

@@ -6,7 +6,7 @@ import type { QuotaSettings, Tenant } from './schemas.ts'
 const COLUMNS = ['id', 'strict_events', 'calendar', 'created_at', 'updated_at'] as const
 
 export interface TenantRow extends Pick<Tenant, 'id' | 'strict_events'> {
-  /** What was set of it; null: nothing. */
+  /** The settings that were made of it; null: none. */
   calendar: Partial<Calendar> | null
   created_at: Date
   updated_at: Date

@@ -62,7 +62,8 @@ export async function changeTenant(
   change: TenantChange,
 ): Promise<Tenant> {
   return ctx.db.transaction().execute(async (trx) => {
-    // Also makes intake read the settings again that it remembers. The row is held until the end: of two changes at a time neither loses what the other one set.
+    // Also makes intake read the settings again that it remembers. The row is held until the end: of two changes at a time
+    // neither loses what the other one set.
     await raiseSubscriptionsVersion(trx, tenantId)
     const before = await selectTenant(trx, tenantId)
     const calendar = changedCalendar(calendarOf(before?.calendar ?? null), change)
@@ -79,13 +80,16 @@ export async function changeTenant(
   })
 }
 
-/** What the tenant has and does of what it may. What is counted by the minute is counted by this process. */
+/** Returns the tenant's usage of each quota. Quotas by the minute are counted by this process. */
 export async function readUsage(ctx: TenantContext, tenantId: string): Promise<Usage> {
   const limits = await readLimits(ctx.db, tenantId)
   const rows: [QuotaName, { used: number; limit: number; default: number }][] = []
   for (const name of QUOTA_NAMES) {
-    const used = isStock(name) ? await measure(ctx.db, tenantId, name) : ctx.quotas.done(tenantId, name)
-    rows.push([name, { used, limit: limits[name], default: QUOTAS[name].limit }])
+    const [limit, usual] = [limits[name], QUOTAS[name].limit]
+    const used = isStock(name)
+      ? await measure(ctx.db, tenantId, name, Math.max(limit, usual))
+      : ctx.quotas.done(tenantId, name)
+    rows.push([name, { used, limit, default: usual }])
   }
   return { quotas: Object.fromEntries(rows) as Usage['quotas'] }
 }
@@ -94,7 +98,10 @@ function isStock(name: QuotaName): name is StockQuota {
   return Object.hasOwn(STOCK_QUOTAS, name)
 }
 
-/** What is left out returns to its default. What the tenant has beyond a lower limit stays; it grows no further. */
+/**
+ * Sets the tenant's quotas; those that are left out return to their defaults. A tenant that has more than a lower
+ * limit keeps it, but gets no more.
+ */
 export async function setQuotas(
   ctx: TenantContext,
   actor: Actor,

@@ -8,7 +8,8 @@ import type { VariableContext, VariableUsage } from './service.ts'
  * Variables of a shop: values that all its flows may read.
  *
  * Owns `shop_variables`. What always holds:
- * - Every change raises the tenant's `flows_version` in its transaction: no process starts a flow by an older value.
+ * - Every change raises the tenant's `flows_version` in its transaction, and values are read in the transaction that starts:
+ *   once a change is answered, no process starts a flow by an older value.
  * - An execution has the values of when it started, however often a step of it is done again.
  */
 export interface VariableService {
@@ -29,7 +30,7 @@ export default fp(
     let lookUpUsage: VariableUsage = () => Promise.resolve([])
     const ctx: VariableContext = {
       db: app.db,
-      usersOf: (tenantId, name) => lookUpUsage(tenantId, name),
+      usersOf: (...asked) => lookUpUsage(...asked),
     }
     app.decorate('variables', {
       onUsage: (lookup) => void (lookUpUsage = lookup),

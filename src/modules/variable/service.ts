@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import type { Kysely } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import { writeJson } from '#db/json.ts'
 import type { DB, FlowStatus } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
@@ -19,14 +19,18 @@ import {
 } from './repository.ts'
 import { type Variable, type VariableInput, VALUE_MAX_BYTES } from './schemas.ts'
 
-/** A flow that reads a variable, in its draft or in what is published. */
+/** A flow that reads a variable, in its draft or its published version. */
 export interface VariableUser {
   id: string
   name: string
   status: FlowStatus
 }
 /** For the module that knows who reads variables, which may not be asked from here. */
-export type VariableUsage = (tenantId: string, name: string) => Promise<VariableUser[]>
+export type VariableUsage = (
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  name: string,
+) => Promise<VariableUser[]>
 
 export interface VariableContext {
   db: Kysely<DB>
@@ -50,7 +54,7 @@ export async function readVariable(ctx: VariableContext, tenantId: string, name:
   return toVariable(row)
 }
 
-/** What starts from now on has the new value, whichever process starts it. */
+/** Sets a variable. Executions that start from now on have the new value, whichever process starts them. */
 export async function setVariable(
   ctx: VariableContext,
   actor: Actor,
@@ -79,13 +83,12 @@ export async function deleteVariable(
   name: string,
   { force = false }: { force?: boolean | undefined },
 ): Promise<void> {
-  await readVariable(ctx, tenantId, name)
-  const flows = await ctx.usersOf(tenantId, name)
-  if (flows.length > 0 && !force) {
-    throw variableInUse(`${flows.length} flows read the variable "${name}".`, { extensions: { flows } })
-  }
   await ctx.db.transaction().execute(async (trx) => {
     if (!(await deleteVariableRow(trx, tenantId, name))) throw variableNotFound()
+    const flows = await ctx.usersOf(trx, tenantId, name)
+    if (flows.length > 0 && !force) {
+      throw variableInUse(`${flows.length} flows read the variable "${name}".`, { extensions: { flows } })
+    }
     await raiseFlowsVersion(trx, tenantId)
     const target = { tenantId, targetKind: 'variable', targetId: name }
     const detail = { used_by: flows.map(({ id }) => id) }
@@ -94,15 +97,13 @@ export async function deleteVariable(
 }
 
 function check(value: unknown): void {
-  const bytes = value === undefined ? 0 : Buffer.byteLength(writeJson(value))
+  const bytes = Buffer.byteLength(writeJson(value))
   const detail =
-    value === undefined
-      ? 'is required'
-      : value === null
-        ? 'must not be null: delete the variable instead'
-        : bytes > VALUE_MAX_BYTES
-          ? `must be at most ${VALUE_MAX_BYTES} bytes of JSON, and has ${bytes}`
-          : null
+    value === null
+      ? 'must not be null: delete the variable instead'
+      : bytes > VALUE_MAX_BYTES
+        ? `must be at most ${VALUE_MAX_BYTES} bytes of JSON, and has ${bytes}`
+        : null
   if (detail !== null) throw invalidRequest(undefined, { errors: [{ pointer: '/value', detail }] })
 }
 

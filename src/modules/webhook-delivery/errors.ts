@@ -24,3 +24,21 @@ export const inFlight = defineProblem(
   'This delivery is being sent',
   'It is due, and a worker has it in hand. Read it again in a moment, and retry it if the attempt has failed.',
 )
+export const deliveryRetryNotFound = defineProblem(
+  'delivery_retry_not_found',
+  404,
+  'There is no such bulk retry',
+  'Check the id: GET /api/delivery-retries lists those of this shop.',
+)
+export const deliveryRetryFinished = defineProblem(
+  'delivery_retry_finished',
+  409,
+  'The bulk retry has finished already',
+  'Only one that is queued or running can be stopped.',
+)
+export const tooManyDeliveryRetries = defineProblem(
+  'too_many_delivery_retries',
+  409,
+  'Too many bulk retries are open',
+  'A shop has at most 10 that are queued or running. Wait for one, or cancel it.',
+)

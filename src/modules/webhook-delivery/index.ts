@@ -2,7 +2,18 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
 import { now } from '#lib/clock.ts'
+import { JobLoop } from '#lib/async/job-loop.ts'
 import { applyEffect } from './health/effects.ts'
+import { watchQueues } from './health/queue-watch.ts'
+import { runJobs } from '#infra/durable-jobs.ts'
+import { bulkRetryRoutes } from './bulk-retry/routes.ts'
+import {
+  DeliveryRetry,
+  DeliveryRetryEstimate,
+  DeliveryRetryPage,
+  NewDeliveryRetry,
+} from './bulk-retry/schemas.ts'
+import { BATCH_SIZE, MAX_WAITING, runBulkRetryTurn } from './bulk-retry/worker.ts'
 import { deliveryRoutes } from './log/routes.ts'
 import { Delivery, DeliveryAttempt, DeliveryDetail, DeliveryPage, ProcessedCounts } from './log/schemas.ts'
 import { type DeliveryContext, findTarget, sendTest, type TestResult } from './log/service.ts'
@@ -11,6 +22,7 @@ import type { Destination } from './destinations/destination.ts'
 import { type DeliveryTarget, TargetCache } from './destinations/targets.ts'
 import { signedHeaders, WebhookDestination, type WebhookMessage } from './destinations/webhook.ts'
 import { queueState } from './due/queue-figures-repository.ts'
+import { type Cursor, releaseStranded } from './due/stranded-repository.ts'
 import { addQueueGauges } from './metrics.ts'
 import { DeliveryWorker } from './worker.ts'
 
@@ -36,9 +48,12 @@ export interface DeliveryService {
   signedHeaders(target: DeliveryTarget, message: WebhookMessage): Record<string, string>
   /** For tests and tools: a worker, not started; `now` replaces the database's clock. */
   createWorker(options: { tenantId: string | null; now?: () => Date }): DeliveryWorker
+  /** For tests: one look at which queues are behind, which workers take once a minute. */
+  watchQueues(options: { tenantId: string; now: Date }): Promise<void>
 }
 
 export type { DeliveryTarget } from './destinations/targets.ts'
+export { queueState } from './due/queue-figures-repository.ts'
 export { secretUnreadable } from './errors.ts'
 
 export { SIGNATURE_HEADERS } from './openapi.ts'
@@ -49,10 +64,21 @@ declare module 'fastify' {
   }
 }
 
+/** Processes look at the queues so often, each at times of its own. */
+const WATCH_MS = 60_000
+/** Deliveries that are set aside of which one look tells whether they wait for something: the next one goes on. */
+const LOOKED_AT_MAX = 5_000
+
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
     const targets = new TargetCache(app.workerDb, app.secretBox, config.delivery, app.log)
-    const effects = { db: app.workerDb, events: app.events, signals: app.signals }
+    const effects = {
+      db: app.workerDb,
+      events: app.events,
+      signals: app.signals,
+      changes: app.changes,
+      disableAfterMs: config.delivery.disableAfterHours * 3_600_000,
+    }
     const destinationOf = (target: DeliveryTarget): Destination => new WebhookDestination(app.egress, target)
     const createWorker: DeliveryService['createWorker'] = ({ tenantId, now }) =>
       new DeliveryWorker(
@@ -62,21 +88,25 @@ export default fp(
           targets,
           destinationOf,
           metrics: app.metrics,
+          statistics: app.statistics,
           log: app.log,
+          origin: config.publicUrl,
+          onOutcome: (tenantId) => app.changes.tell(tenantId, 'deliveries'),
           announceFree: (pluginId) => app.signals.publish('deliveries_due', [pluginId]),
-          applyEffect: (lane, effect) => applyEffect(effects, lane, effect),
+          applyEffect: (lane, effect, cause) => applyEffect(effects, lane, effect, cause),
         },
         {
           leaseMs: config.delivery.leaseMs,
           pollMs: config.delivery.pollMs,
           maxInFlight: config.delivery.maxInFlight,
-          disableAfterMs: config.delivery.disableAfterHours * 3_600_000,
+          disableAfterMs: effects.disableAfterMs,
           tenantId,
           now: now ?? null,
         },
       )
     const ctx: DeliveryContext = {
       db: app.db,
+      origin: config.publicUrl,
       targets,
       destinationOf,
       signals: app.signals,
@@ -89,21 +119,53 @@ export default fp(
       signedHeaders: (target, message) => signedHeaders(target, message, now()),
       sendTest: (tenantId, pluginId) => sendTest(ctx, tenantId, pluginId),
       createWorker,
+      watchQueues: (look) => watchQueues(effects, look),
     } satisfies DeliveryService)
     addQueueGauges(app.metrics.registry, () => queueState(app.pools.api))
-    for (const schema of [Delivery, DeliveryAttempt, DeliveryDetail, DeliveryPage, ProcessedCounts])
-      app.addSchema(schema)
-    await app.register(async (routes) => deliveryRoutes(routes, ctx))
+    const schemas = [
+      ...[Delivery, DeliveryAttempt, DeliveryDetail, DeliveryPage, ProcessedCounts],
+      ...[NewDeliveryRetry, DeliveryRetry, DeliveryRetryEstimate, DeliveryRetryPage],
+    ]
+    for (const schema of schemas) app.addSchema(schema)
+    await app.register(async (routes) => {
+      deliveryRoutes(routes, ctx)
+      bulkRetryRoutes(routes, ctx)
+    })
+    const jobs = {
+      db: app.workerDb,
+      signals: app.signals,
+      leaseMs: config.delivery.leaseMs,
+      batchSize: BATCH_SIZE,
+      maxWaiting: MAX_WAITING,
+      log: app.log,
+    }
+    runJobs(app, { table: 'delivery_retries', turn: (signal) => runBulkRetryTurn(jobs, signal) })
 
     const worker = createWorker({ tenantId: null })
+    let after: Cursor | null = null
+    const queueWatch = new JobLoop({
+      pass: async () => {
+        await watchQueues(effects, { tenantId: null, now: null })
+        const { pluginIds, next } = await releaseStranded(app.pools.worker, { after, limit: LOOKED_AT_MAX })
+        after = next
+        if (pluginIds.length > 0) app.signals.publish('deliveries_due', pluginIds)
+        return 'idle'
+      },
+      firstDelayMs: WATCH_MS,
+      intervalMs: () => WATCH_MS * (0.9 + Math.random() / 5),
+      onError: (error) => app.log.warn({ err: error }, 'queues not looked at: the next look is in a minute'),
+    })
     app.background({
       name: 'deliveries',
       start: () => {
         app.signals.subscribe('deliveries_due', (ids) => worker.hint(ids))
         app.signals.subscribe('plugin_changed', (ids) => worker.pluginChanged(ids))
         worker.start()
+        queueWatch.start()
       },
-      stop: () => worker.stop(),
+      stop: async () => {
+        await Promise.all([worker.stop(), queueWatch.stop()])
+      },
       probe: () => worker.standing,
       whenStuck: 'failed',
       queue: {
@@ -114,6 +176,16 @@ export default fp(
   },
   {
     name: 'webhook-delivery',
-    dependencies: ['db', 'signals', 'secrets', 'egress', 'metrics', 'background', 'events'],
+    dependencies: [
+      'db',
+      'signals',
+      'secrets',
+      'egress',
+      'metrics',
+      'background',
+      'events',
+      'statistics',
+      'changes',
+    ],
   },
 )

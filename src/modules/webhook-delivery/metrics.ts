@@ -41,6 +41,11 @@ export function addQueueGauges(registry: Registry, look: () => Promise<QueueStat
     'For how long due work has been waiting that no worker holds',
     (state) => state.unattendedSeconds,
   )
+  gauge(
+    'bcs_ordering_held_seconds',
+    'For how long the delivery that has waited longest behind another of its key has been waiting',
+    (state) => state.keyHeldSeconds,
+  )
   new Gauge({
     name: 'bcs_breakers',
     help: 'Plugins by the state of their circuit breaker',

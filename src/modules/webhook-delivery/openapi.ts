@@ -1,4 +1,5 @@
 import type { Webhooks } from '#infra/http/openapi.ts'
+import { CATALOGUE } from '#modules/event/index.ts'
 
 const TENANT_ID = '11111111-1111-1111-1111-111111111111'
 const TIMESTAMP = '2026-03-01T09:30:00.000Z'
@@ -109,6 +110,19 @@ const HEALTH_SCHEMA = {
     plugin_id: { type: 'string', format: 'uuid' },
     consecutive_failures: { type: 'integer' },
     last_error_class: { type: ['string', 'null'], description: 'What went wrong last, see docs/webhooks.md' },
+    failing_since: { type: ['string', 'null'], format: 'date-time' },
+    cause: {
+      type: 'object',
+      description: 'The delivery that it follows from',
+      properties: {
+        event: { type: 'string' },
+        delivery_id: { type: 'string', format: 'uuid' },
+        response_status: { type: ['integer', 'null'] },
+        error_class: { type: ['string', 'null'] },
+      },
+    },
+    summary: { type: 'string', description: 'What happened, in a sentence' },
+    what_to_do: { type: 'string' },
   },
   required: ['plugin', 'plugin_id', 'consecutive_failures', 'last_error_class'],
 }
@@ -160,6 +174,11 @@ export function webhookDocuments(): Webhooks {
       data: HEALTH_SCHEMA,
       example: ['plugin.failing', HEALTH],
     }),
+    'plugin.disabling_soon': catalogued('plugin.disabling_soon', {
+      operationId: 'receivePluginDisablingSoon',
+      summary: 'A plugin is about to be disabled',
+      description: 'Told once in a streak of failures, a day before.',
+    }),
     'plugin.disabled': webhook({
       operationId: 'receivePluginDisabled',
       summary: 'A plugin was disabled',
@@ -180,6 +199,26 @@ export function webhookDocuments(): Webhooks {
       description: 'Told once, after `plugin.failing`.',
       data: HEALTH_SCHEMA,
       example: ['plugin.recovered', { ...HEALTH, consecutive_failures: 0 }],
+    }),
+    'queue.behind': catalogued('queue.behind', {
+      operationId: 'receiveQueueBehind',
+      summary: "A plugin's deliveries are late",
+      description: 'Told once, until it has caught up, which `queue.caught_up` tells.',
+    }),
+    'queue.caught_up': catalogued('queue.caught_up', {
+      operationId: 'receiveQueueCaughtUp',
+      summary: "A plugin's deliveries are in time again",
+      description: 'Told once, after `queue.behind`.',
+    }),
+    'flow.failing': catalogued('flow.failing', {
+      operationId: 'receiveFlowFailing',
+      summary: 'A flow keeps failing',
+      description: 'Told once, until it has recovered, which `flow.recovered` tells.',
+    }),
+    'flow.recovered': catalogued('flow.recovered', {
+      operationId: 'receiveFlowRecovered',
+      summary: 'A flow that was failing is well again',
+      description: 'Told once, after `flow.failing`.',
     }),
     'flow.paused': webhook({
       operationId: 'receiveFlowPaused',
@@ -210,6 +249,8 @@ export function webhookDocuments(): Webhooks {
               required: ['id', 'status', 'reason', 'event_id', 'error'],
             },
           },
+          summary: { type: 'string', description: 'What happened, in a sentence' },
+          what_to_do: { type: 'string' },
         },
         required: ['flow', 'flow_id', 'reason', 'cause', 'executions'],
       },
@@ -225,6 +266,16 @@ export function webhookDocuments(): Webhooks {
       ],
     }),
   }
+}
+
+/** Describes an event as the catalogue has it. */
+function catalogued(
+  type: string,
+  operation: Pick<Webhook, 'operationId' | 'summary' | 'description'>,
+): object {
+  const known = CATALOGUE.get(type)
+  if (known === undefined) throw new Error(`no ${type} in the catalogue`)
+  return webhook({ ...operation, data: known.schema, example: [type, known.sample] })
 }
 
 interface Webhook {

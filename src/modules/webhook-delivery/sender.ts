@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { causationToken } from '#modules/event/index.ts'
+import { bodyToSend, causationToken } from '#modules/event/index.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { Metrics } from '#infra/metrics.ts'
 import type { AttemptResult } from './destinations/destination.ts'
@@ -19,6 +19,8 @@ interface SenderContext {
   secretBox: SecretBox
   metrics: Metrics
   log: FastifyBaseLogger
+  /** What the service is called by from outside. */
+  origin: string | null
 }
 
 interface SenderOptions {
@@ -73,7 +75,7 @@ export class Sender {
       const causation = { id: job.eventId, depth: job.causationDepth + 1 }
       const message = {
         id: job.eventId,
-        body: job.body,
+        body: bodyToSend(job.body, job.payload, { eventId: job.eventId, origin: this.#ctx.origin }),
         causationId: causation.id,
         causationDepth: causation.depth,
         causationToken: causationToken(this.#ctx.secretBox, lane.target, causation),
@@ -104,6 +106,7 @@ export class Sender {
     const effects = this.#effectsOf(lane, job, verdict.gone, now)
     for (const effect of effects) {
       if (effect === 'failing' || effect === 'recovered') lane.announced(effect === 'failing')
+      else if (effect === 'disabling_soon') lane.warned()
       else lane.close()
     }
     if (lane.health.holdUntil !== null) lane.close()

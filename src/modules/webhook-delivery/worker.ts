@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import type { Metrics } from '#infra/metrics.ts'
+import type { StatsRecorder } from '#infra/statistics/recorder.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import { Pulse, type Standing } from '#lib/async/pulse.ts'
 import { DueReader } from './due/reader.ts'
@@ -23,11 +24,16 @@ export interface WorkerContext {
   targets: TargetCache
   destinationOf(target: DeliveryTarget): Destination
   metrics: Metrics
+  statistics: StatsRecorder
   log: FastifyBaseLogger
+  /** What the service is called by from outside; null: nobody has said so. */
+  origin: string | null
   /** Tells every worker that this plugin's lane is free and has work. */
   announceFree(pluginId: string): void
+  /** Outcomes of the tenant's deliveries are written. */
+  onOutcome(tenantId: string): void
   /** Does what a change of health asks for: publishes `plugin.failing`, disables the plugin … */
-  applyEffect(lane: Lane, effect: HealthEffect | 'gone'): Promise<void>
+  applyEffect(lane: Lane, effect: HealthEffect | 'gone', cause: Outcome): Promise<void>
 }
 
 export interface WorkerOptions {
@@ -50,6 +56,8 @@ const STOP_GRACE_MS = 5_000
 /** Draining ends when so many looks in a row have brought nothing: what is due then is out of reach. */
 const DRAIN_IDLE_ROUNDS = 2
 const DATABASE_RETRY_MS = 500
+/** Where a rate limit has the next attempt wait longer, the lane is given back meanwhile. */
+const LONG_WAIT_MS = 5_000
 /** Lanes are shared out at every second poll: idle is to cost few statements, and nobody waits for it. */
 const POLLS_PER_SHARE = 2
 
@@ -98,10 +106,10 @@ export class DeliveryWorker {
         now,
       },
     )
-    this.#reader = new DueReader(ctx.pool)
+    this.#reader = new DueReader(ctx.pool, () => this.#kick())
     this.#sender = new Sender(ctx, options)
     this.#effects = new EffectQueue(ctx)
-    this.#tally = new Tally(ctx.log, ctx.metrics)
+    this.#tally = new Tally(ctx.log, ctx.metrics, ctx.statistics)
     this.#writer = new OutcomeWriter({
       pool: ctx.pool,
       log: ctx.log,
@@ -144,6 +152,7 @@ export class DeliveryWorker {
     await this.#keeper.skipped()
     await Promise.all(this.#aside)
     await this.#keeper.leave()
+    await this.#ctx.statistics.flush()
     this.#reader.forget()
   }
 
@@ -255,7 +264,8 @@ export class DeliveryWorker {
     for (;;) {
       const next = this.#sender.take(lane)
       if (typeof next === 'number') {
-        if (next > 0) lane.startLater(next, () => this.#start(lane))
+        if (next > LONG_WAIT_MS) this.#pause(lane, next)
+        else if (next > 0) lane.startLater(next, () => this.#start(lane))
         break
       }
       void this.#deliver(lane, next)
@@ -277,14 +287,17 @@ export class DeliveryWorker {
   #recorded(recorded: readonly Recorded[], lost: ReadonlySet<string>): void {
     for (const { lane, outcome, effects } of recorded) {
       const counts = lost.size === 0 || !lost.has(outcome.deliveryId)
-      if (counts) this.#tally.add(lane, outcome)
-      else {
+      if (counts) {
+        this.#tally.add(lane, outcome)
+        this.#ctx.onOutcome(lane.hold.tenantId)
+      } else {
         this.#ctx.metrics.fencedOutcomes.inc()
         lane.lose()
       }
       if (effects.length === 0 || !counts) this.#finish(lane, outcome)
       // Kept in hand meanwhile: a lane that is to be disabled must not be taken again before it is.
-      else this.#doAside(this.#effects.apply(lane, effects).finally(() => this.#finish(lane, outcome)))
+      else
+        this.#doAside(this.#effects.apply(lane, effects, outcome).finally(() => this.#finish(lane, outcome)))
     }
     this.#tally.flush()
     if (this.#starved) {
@@ -295,13 +308,20 @@ export class DeliveryWorker {
   }
 
   #finish(lane: Lane, outcome: Outcome): void {
-    lane.done(outcome.deliveryId, performance.now())
+    lane.done(outcome.deliveryId, performance.now(), outcome.status !== 'retry')
+    // What waited for it in hand begins.
+    if (lane.target.ordered && lane.canStart()) this.#start(lane)
     if (!lane.isOpen) this.#letGo(lane)
     else if (lane.wantsFetch() || (lane.idle && this.#keeper.crowded)) this.#kick()
   }
 
   #close(lane: Lane): void {
     lane.close()
+    this.#letGo(lane)
+  }
+
+  #pause(lane: Lane, waitMs: number): void {
+    lane.pause(waitMs, performance.now())
     this.#letGo(lane)
   }
 
@@ -317,7 +337,8 @@ export class DeliveryWorker {
     this.#doAside(
       this.#keeper.release([lane]).then(() => {
         if (lane.state === 'handing_over') this.#ctx.announceFree(lane.id)
-        else if (lane.state === 'closing' && lane.health.holdUntil === null) this.hint([lane.id])
+        else if (lane.state !== 'closing' || lane.health.holdUntil !== null) return
+        else if (lane.pauseLeft(0) === null) this.hint([lane.id])
       }),
     )
   }

@@ -1,4 +1,4 @@
-/** A definition that means no good, by what it tries. */
+/** A hostile definition, with a name for its attack. */
 export interface Hostile {
   name: string
   definition: unknown

@@ -22,13 +22,21 @@ interface Options {
   openTenantId?: string | null
   openTenants?: readonly string[] | 'any'
   origins?: readonly string[]
+  publicUrl?: string | null
   failuresPerAddress?: number
 }
 
 /** Database, edge and auth as the service has them, with one route for each kind of access. */
 async function startAuth(
   t: Test,
-  { databaseUrl, openTenantId = null, openTenants: tenants = [], origins = [], ...rest }: Options,
+  {
+    databaseUrl,
+    openTenantId = null,
+    openTenants: tenants = [],
+    origins = [],
+    publicUrl = null,
+    ...rest
+  }: Options,
 ): Promise<FastifyInstance> {
   const app = Fastify({ genReqId: ({ headers }) => String(headers['x-request-id'] ?? newId()) })
   t.teardown(() => app.close())
@@ -36,8 +44,8 @@ async function startAuth(
   await app.register(edge)
   await app.register(db, { databaseUrl })
   await app.register(signals, { databaseUrl })
-  const open = openTenantId === null ? null : { tenantId: openTenantId, tenants, origins }
-  await app.register(auth, { open, platformKey: PLATFORM_KEY, ...rest })
+  const open = openTenantId === null ? null : { tenantId: openTenantId, tenants, origins, publicUrl }
+  await app.register(auth, { open, platformKey: PLATFORM_KEY, publicUrl, ...rest })
   for (const role of ['viewer', 'editor', 'admin', 'platform'] as const) {
     app.get(`/${role}`, { config: { access: { role } } }, async () => 'ok')
   }
@@ -425,6 +433,7 @@ t.test('open mode trusts no web page', async (t) => {
     databaseUrl: url,
     openTenantId: OPEN_TENANT,
     origins: ['https://console.example'],
+    publicUrl: 'https://automation.example/',
   })
   const status = async (headers: Record<string, string>): Promise<number> =>
     (await app.inject({ url: '/viewer', headers })).statusCode
@@ -438,15 +447,17 @@ t.test('open mode trusts no web page', async (t) => {
     { host: '127.0.0.1:3000', 'sec-fetch-site': 'none' },
     { host: 'localhost', origin: 'http://localhost:80' },
     { host: '127.0.0.1:3000', origin: 'https://console.example', 'sec-fetch-site': 'cross-site' },
+    { host: 'automation.example' },
+    { host: 'automation.example', origin: 'https://automation.example', 'sec-fetch-site': 'same-origin' },
   ]
   for (const headers of trusted) t.equal(await status(headers), 200, JSON.stringify(headers))
+  const foreign = [
+    ...['evil.example', 'evil.example:3000', '127.0.0.1.evil.example', 'localhost.evil.example'],
+    ...['0.0.0.0:3000', '192.168.1.5', 'automation.example:8080', 'x.automation.example'],
+  ]
+  for (const host of foreign) t.equal(await status({ host }), 421, host)
   const pages: Record<string, string>[] = [
-    { host: 'evil.example' },
-    { host: 'evil.example:3000' },
-    { host: '127.0.0.1.evil.example' },
-    { host: 'localhost.evil.example' },
-    { host: '0.0.0.0:3000' },
-    { host: '192.168.1.5' },
+    { host: 'automation.example', origin: 'https://evil.example' },
     { host: '127.0.0.1:3000', 'sec-fetch-site': 'cross-site' },
     { host: '127.0.0.1:3000', origin: 'https://evil.example' },
     { host: '127.0.0.1:3000', origin: 'http://127.0.0.1:8080', 'sec-fetch-site': 'same-site' },
@@ -454,8 +465,11 @@ t.test('open mode trusts no web page', async (t) => {
     { host: '127.0.0.1:3000', origin: 'null' },
   ]
   for (const headers of pages) t.equal(await status(headers), 403, JSON.stringify(headers))
-  const answer = await app.inject({ url: '/viewer', headers: { host: 'evil.example' } })
+  const page = { host: 'localhost', origin: 'https://evil.example' }
+  const answer = await app.inject({ url: '/viewer', headers: page })
   t.match(answer.json(), { code: 'untrusted_origin', detail: /CORS_ORIGINS/ })
+  const rebound = await app.inject({ url: '/viewer', headers: { host: 'evil.example' } })
+  t.match(rebound.json(), { code: 'untrusted_host', detail: /PUBLIC_URL/ })
   t.equal(
     (await app.inject({ url: '/viewer', headers: { host: 'any.example', ...bearer(PLATFORM_KEY) } }))
       .statusCode,

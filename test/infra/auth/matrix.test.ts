@@ -1,12 +1,19 @@
 import type { TenantRole } from '#db/schema.ts'
 import t from 'tap'
 import { DEFAULT_SCOPES, type Scope, SCOPES } from '#infra/auth/scopes.ts'
+import { browserHeaders } from '#test/support/session.ts'
 import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
-import { type NamedOperation, type OpenApiDocument, operationsOf, sampleBody } from '#test/support/openapi.ts'
+import {
+  briefQuery,
+  type NamedOperation,
+  type OpenApiDocument,
+  operationsOf,
+  sampleBody,
+} from '#test/support/openapi.ts'
 
 /**
- * Who may call what, by the OpenAPI document: `x-access` of every operation, against what the service does. A new route is
- * covered as soon as it exists.
+ * Compares the rights in the OpenAPI document, `x-access` of every operation, with the service's answers. A new route
+ * is covered as soon as it exists.
  */
 t.setTimeout(120_000)
 const service = await startApp(t)
@@ -16,7 +23,7 @@ const shop = service.tenant()
 
 interface Declared {
   role: 'public' | TenantRole | 'platform'
-  plugin?: Scope
+  plugin?: Scope | 'any'
 }
 
 interface Caller {
@@ -47,7 +54,8 @@ async function pluginWith(slug: string, scopes: readonly string[] | null): Promi
   return {
     key: await keyOf({ kind: 'plugin', plugin: slug }),
     slug,
-    mayCall: ({ role, plugin }) => role === 'public' || (plugin !== undefined && held.includes(plugin)),
+    mayCall: ({ role, plugin }) =>
+      role === 'public' || plugin === 'any' || (plugin !== undefined && held.includes(plugin)),
   }
 }
 
@@ -75,27 +83,37 @@ t.test('every operation says who may call it', async (t) => {
   t.ok(operations.some((operation) => accessOf(operation)?.plugin === 'flows:read'))
 })
 
-/** Whether the answer says that this caller may not call it at all. */
-async function isRefused({ key, slug }: Caller, operation: NamedOperation): Promise<boolean> {
+/** Asked with the credentials of a caller: by its key, or by a session of it. */
+type Credentials = Record<string, string>
+
+const byKey = ({ key }: Caller): Credentials => (key === null ? {} : { authorization: `Bearer ${key}` })
+
+/** Tells whether the answer says that this caller may not call it at all. */
+async function isRefused(caller: Caller, operation: NamedOperation, by = byKey(caller)): Promise<boolean> {
+  return (await ask(caller, operation, by)).isRefused
+}
+
+async function ask({ slug }: Caller, operation: NamedOperation, credentials: Credentials) {
   const path = operation.path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
     name === 'slug' ? (slug ?? 'unknown') : name.endsWith('id') ? crypto.randomUUID() : 'unknown_1',
   )
   const body = sampleBody(document, operation)
   const { statusCode, body: text } = await service.app.inject({
     method: operation.method.toUpperCase() as 'GET',
-    url: path,
+    url: `${path}${briefQuery(operation)}`,
     headers: {
       'x-tenant-id': shop.id,
-      ...(key !== null && { authorization: `Bearer ${key}` }),
+      ...credentials,
       ...(body !== undefined && { 'content-type': 'application/json' }),
     },
     ...(body !== undefined && { payload: body.replace(/("tenant_id":)"[^"]*"/g, `$1"${shop.id}"`) }),
   })
   t.not(statusCode, 500, `${operation.name}: ${text}`)
   const { code, detail = '' } = (text.startsWith('{') ? JSON.parse(text) : {}) as Record<string, string>
-  if (code === 'unauthenticated') return true
-  // What the operation itself refuses says why.
-  return code === 'forbidden' && /^(?:Use a key|The plugin's scopes do not have)/.test(detail)
+  // A refusal by the operation itself says why: for the key in a body, or of a caller whose role suffices.
+  const isUnknown = code === 'unauthenticated' && !detail.startsWith('The key in the body')
+  const isForbidden = code === 'forbidden' && /^(?:Use a key|The plugin's scopes do not have)/.test(detail)
+  return { isRefused: isUnknown || isForbidden, statusCode, code }
 }
 
 for (const [who, caller] of Object.entries(callers)) {
@@ -104,6 +122,21 @@ for (const [who, caller] of Object.entries(callers)) {
       const declared = accessOf(operation)
       if (declared === undefined) continue
       t.equal(await isRefused(caller, operation), !caller.mayCall(declared), operation.name)
+    }
+  })
+}
+
+for (const [who, caller] of Object.entries(callers)) {
+  if (caller.key === null) continue
+  t.test(`${who}: a session of the key gets what the key gets`, async (t) => {
+    const cookie = await browserHeaders(service.app, { key: caller.key })
+    for (const operation of operations) {
+      if (accessOf(operation)?.role === 'public') continue
+      // Things that the first one makes or deletes are there, or not, for both of the others.
+      await ask(caller, operation, byKey(caller))
+      const keyAnswer = await ask(caller, operation, byKey(caller))
+      const sessionAnswer = await ask(caller, operation, cookie)
+      t.strictSame(sessionAnswer, keyAnswer, operation.name)
     }
   })
 }

@@ -161,7 +161,7 @@ t.test('the connection goes to the address that was checked, not to a later answ
   let asked = 0
   const dns = await startDnsServer(() => {
     asked += 1
-    // A and AAAA are one look at the name; whoever looked again to connect would be sent elsewhere.
+    // A and AAAA are one look at the name; another look to connect would be sent elsewhere.
     return asked <= 2 ? ['127.0.0.2'] : ['127.0.0.1']
   })
   const allow = parseEgressAllow('127.0.0.2')

@@ -9,10 +9,10 @@ const REQUESTS_EACH = 10
 /** The first rounds fill caches and pools. */
 const WARM_UP_ROUNDS = 3
 const ROUNDS = 10
-/** 8 KB for each request: half of what is read of an answer at most. */
+/** 8 KB for each request: half of the most that is read of an answer. */
 const MAX_SLOPE_BYTES = KINDS.length * REQUESTS_EACH * 8_192
 
-// In a file, and so a process, of its own: what other tests leave would be measured, too.
+// In a file, and so a process, of its own: leftovers of other tests would be measured, too.
 t.test('hundreds of hostile exchanges leave no socket, no timer and no memory behind', async (t) => {
   const receivers = await Promise.all(KINDS.map((kind) => startHostileReceiver(kind)))
   const egress = createEgress({ allow: parseEgressAllow('127.0.0.0/8'), dnsServers: [], httpsOnly: false })

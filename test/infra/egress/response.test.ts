@@ -1,4 +1,4 @@
-import { createServer, type RequestListener } from 'node:http'
+import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { BodyStart, readHeaders, readRetryAfter } from '#infra/egress/response.ts'
@@ -151,4 +151,44 @@ t.test('what the other side repeats of the secrets that it was sent is taken out
   t.equal(response.body, '[redacted][redacted][redacted][redacted]'.slice(0, 32), 'no longer than asked for')
   t.match(response.errorDetail, /\/\[redacted\]/)
   t.notMatch(JSON.stringify(response), 's3cret')
+})
+
+t.test('no part of a secret is left where a limit cuts it', async (t) => {
+  const secret = 'the-secret-of-the-shop'
+  const near = (limit: number): string => 'x'.repeat(limit - 10) + secret
+  const response = await answerTo(
+    t,
+    (_request, reply) =>
+      reply.writeHead(302, { location: `/${near(300)}`, 'x-a': near(1_024) }).end(near(64) + 'y'.repeat(64)),
+    64,
+    [secret],
+  )
+  t.equal(response.headers['x-a'], 'x'.repeat(1_014))
+  t.equal(response.body, 'x'.repeat(54))
+  t.equal(response.truncated, true)
+  t.match(response.errorDetail, /xxxx/)
+  t.notMatch(JSON.stringify(response), /the-|secret/)
+})
+
+t.test('no part of a secret is left where an answer broke off', async (t) => {
+  const secret = 'the-secret-of-the-shop'
+  const begin = (reply: ServerResponse): ServerResponse => {
+    reply.writeHead(200, { 'content-length': '100' }).write('all of the-secret-of-the-shop, some of the-sec')
+    return reply
+  }
+  const body = 'all of [redacted], some of '
+  const reset = await answerTo(t, (_request, reply) => void begin(reply).socket?.end(), 64, [secret])
+  t.match(reset, { ok: false, status: 200, truncated: false })
+  t.equal(reset.body, body)
+  const late = await answerTo(t, (_request, reply) => void begin(reply), 64, [secret])
+  t.match(late, { ok: false, status: 200, errorClass: 'timeout', truncated: false })
+  t.equal(late.body, body)
+})
+
+t.test('an answer that got too long by what stands in place of secrets is told to be cut', async (t) => {
+  const secrets = ['s3cret']
+  const answer = async (body: string): Promise<Partial<EgressResponse>> =>
+    answerTo(t, (_request, reply) => reply.end(body), 32, secrets)
+  t.match(await answer('s3cret'.repeat(5)), { ok: true, truncated: true })
+  t.match(await answer('s3cret and s'), { ok: true, truncated: false, body: '[redacted] and s' })
 })

@@ -302,6 +302,20 @@ t.test('browsers may call from the configured origins only', async (t) => {
   t.not(foreign.headers['access-control-allow-origin'], '*')
   t.equal((await withCors.inject({ url: '/nothing', headers: KEY })).statusCode, 404)
   t.ok((await withCors.inject({ method: 'OPTIONS', url: '/nothing' })).statusCode < 500)
+  // A path with an OPTIONS of its own answers browsers alike, and who is none by its route.
+  for (const url of ['/api/events', `/hooks/${'A'.repeat(43)}`]) {
+    const headers = { origin, 'access-control-request-method': 'POST' }
+    const asked = await withCors.inject({ method: 'OPTIONS', url, headers })
+    t.equal(asked.statusCode, 204, url)
+    t.equal(asked.headers['access-control-allow-origin'], origin)
+    t.match(asked.headers['access-control-allow-methods'], 'POST')
+  }
+  const handshake = await withCors.inject({
+    method: 'OPTIONS',
+    url: '/api/events',
+    headers: { 'webhook-request-origin': 'eventemitter.example.com' },
+  })
+  t.match(handshake, { statusCode: 200, headers: { 'webhook-allowed-origin': 'eventemitter.example.com' } })
 
   const without = await app.inject({ url: '/api/plugins', headers: { ...KEY, origin } })
   t.notOk(without.headers['access-control-allow-origin'])

@@ -3,7 +3,8 @@ import t from 'tap'
 import loadShedding, { shedHeavy } from '#infra/http/load-shedding.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import problems from '#infra/http/problems.ts'
-import { until } from '#test/infra/app-on.ts'
+import { createTestDatabase } from '#test/support/database.ts'
+import { appOn, until } from '#test/infra/app-on.ts'
 
 const SAMPLE_MS = 50
 
@@ -83,4 +84,26 @@ t.test('those whose work blocks the event loop are refused first', async (t) => 
     ([heavy]) => heavy === 503,
   )
   t.strictSame(answers, [503, 200])
+})
+
+t.test('the service itself refuses while its event loop is blocked, and only then', async (t) => {
+  const { url } = await createTestDatabase(t)
+  // As in production: other tests have no limit.
+  const app = await appOn(t, url, {
+    openTenantId: crypto.randomUUID(),
+    limits: { maxEventLoopDelayMs: undefined },
+  })
+  const status = async (): Promise<number> => (await app.inject('/api/plugins')).statusCode
+  const isIdle = (): Promise<number> => until(status, (answer) => answer === 200)
+  await isIdle()
+  await until(
+    async () => {
+      blockEventLoop(4_000)
+      await new Promise((resolve) => setImmediate(resolve))
+      return status()
+    },
+    (answer) => answer === 503,
+  )
+  t.equal((await app.inject('/health/live')).statusCode, 200)
+  t.equal(await isIdle(), 200, 'also after the warm-up, which is over now')
 })

@@ -1,4 +1,4 @@
-import { createServer } from 'node:http'
+import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { findBrowser, openBrowser } from '#test/support/browser.ts'
@@ -9,7 +9,7 @@ const { url: databaseUrl } = await createTestDatabase(t)
 const tenantId = crypto.randomUUID()
 const app = await appOn(t, databaseUrl, { openTenantId: tenantId })
 const port = await listen(app)
-const browserPath = findBrowser()
+const found = await findBrowser()
 
 async function eventTypesOfShop(): Promise<string[]> {
   const response = await app.inject('/api/events?limit=200')
@@ -47,9 +47,37 @@ t.test('the documented calls need no key', async (t) => {
   t.match(data, [{ slug: 'mailer' }], 'the header made no other shop of it')
 })
 
+t.test('the page of the service itself reads and writes, as its browser tells where it is', async (t) => {
+  const base = `http://127.0.0.1:${port}`
+  const call = (method: string, path: string, site: string, origin = base): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const body = method === 'POST' ? '{"event":"page.opened","data":{}}' : ''
+      const headers = {
+        referer: `${base}/console`,
+        'sec-fetch-site': site,
+        'sec-fetch-mode': 'cors',
+        ...(method === 'POST' && {
+          origin,
+          'content-type': 'application/json',
+          'content-length': String(body.length),
+        }),
+      }
+      const sent = request(`${base}${path}`, { method, headers }, (answer) => {
+        answer.resume().once('end', () => resolve(answer.statusCode ?? 0))
+      })
+      sent.once('error', reject).end(body)
+    })
+  t.equal(await call('GET', '/api/session', 'same-origin'), 200)
+  t.equal(await call('GET', '/api/events', 'same-origin'), 200)
+  t.equal(await call('POST', '/api/events', 'same-origin'), 202)
+  t.equal(await call('POST', '/api/events', 'same-site', 'http://127.0.0.1:1'), 403)
+  t.equal(await call('POST', '/api/events', 'same-site'), 403, 'whatever origin it claims')
+  t.equal(await call('POST', '/api/events', 'cross-site', 'https://evil.example'), 403)
+})
+
 t.test(
   'a page on another origin can do nothing from a browser on this machine',
-  { skip: browserPath === null && 'this machine has no chromium' },
+  { skip: found.skip },
   async (t) => {
     const page = '<!doctype html><title>evil</title>'
     const server = createServer((_request, response) => {
@@ -59,7 +87,7 @@ t.test(
     t.teardown(() => server.close())
     const evilPort = (server.address() as AddressInfo).port
 
-    const browser = await openBrowser(t, browserPath ?? '')
+    const browser = await openBrowser(t, found)
     const attack = async (from: string, to: string): Promise<unknown> => {
       const tab = await browser.newPage()
       await tab.goto(from)
@@ -97,9 +125,7 @@ t.test(
     t.strictSame(await eventTypesOfShop(), before)
 
     // A name of the attacker's that leads here: the page and the service have the same origin.
-    const bound = await openBrowser(t, browserPath ?? '', [
-      '--host-resolver-rules=MAP evil.example 127.0.0.1',
-    ])
+    const bound = await openBrowser(t, found, ['--host-resolver-rules=MAP evil.example 127.0.0.1'])
     const tab = await bound.newPage()
     await tab.goto(`http://evil.example:${port}/docs/problems`)
     const rebound = await tab.evaluate(async () => {
@@ -111,12 +137,21 @@ t.test(
       })
       return [read.status, written.status]
     })
-    t.strictSame(rebound, [403, 403], 'DNS rebinding')
+    t.strictSame(rebound, [421, 421], 'DNS rebinding')
     t.notOk((await eventTypesOfShop()).includes('stolen.order'))
 
     const own = await browser.newPage()
     await own.goto(`http://127.0.0.1:${port}/docs/problems`)
-    const allowed = await own.evaluate(async () => (await fetch('/api/events')).status)
-    t.equal(allowed, 200, 'its own pages may')
+    const allowed = await own.evaluate(async () => {
+      const read = await fetch('/api/events')
+      const written = await fetch('/api/events', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{"event":"own.order","data":{}}',
+      })
+      return [read.status, written.status]
+    })
+    t.strictSame(allowed, [200, 202], 'its own pages may')
+    t.ok((await eventTypesOfShop()).includes('own.order'))
   },
 )

@@ -8,7 +8,7 @@ import { startApp } from '#test/support/app.ts'
 
 const outOfTea = defineProblem('out_of_tea', 503, 'There is no tea', 'Come back later.')
 
-/** A service whose only route throws this, and what it logs. */
+/** A service whose only route throws this, and its log. */
 async function throwing(error: unknown) {
   const lines: Record<string, unknown>[] = []
   const app = Fastify({
@@ -28,7 +28,8 @@ function databaseError(fields: Partial<pg.DatabaseError>): pg.DatabaseError {
 }
 
 t.test('a problem is answered as it is', async (t) => {
-  const { answer } = await throwing(outOfTea('Not even green.', { extensions: { kettle: 'cold' } }))
+  const { answer, lines } = await throwing(outOfTea('Not even green.', { extensions: { kettle: 'cold' } }))
+  t.same(lines, [], 'it was said on purpose, and is no error')
   t.equal(answer.statusCode, 503)
   t.equal(answer.headers['content-type'], 'application/problem+json')
   t.equal(answer.headers['retry-after'], '1', 'a 503 always says when to come back')

@@ -1,5 +1,10 @@
+import { request as httpRequest } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { sql } from 'kysely'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import problems from '#infra/http/problems.ts'
+import { shareReads } from '#infra/http/read-share.ts'
 import { startApp } from '#test/support/app.ts'
 import { eventually } from '#test/support/deliveries.ts'
 
@@ -29,4 +34,111 @@ t.test('slow reads of one shop leave connections for the others', async (t) => {
   })
   await eventually('all of its reads have been answered', () => answers.length === 12)
   t.equal(app.pools.api.waitingCount, 0)
+})
+
+/** Reads of `/held` run until they are told to end; nothing ends a read that waits, but for `waitMs`. */
+async function heldReads(t: Test, options: { share: number; waitMs: number }) {
+  const held: (() => void)[] = []
+  const hungUp: string[] = []
+  const app = Fastify()
+  await app.register(problems)
+  shareReads(app, { partyOf: ({ headers }) => String(headers['x-tenant-id']), ...options })
+  app.addHook('onRequestAbort', async ({ headers }) => {
+    hungUp.push(String(headers['x-name']))
+  })
+  app.get('/held', { config: { access: { role: 'viewer', scope: 'tenant' } } }, async () => {
+    const { promise, resolve } = Promise.withResolvers<undefined>()
+    held.push(() => resolve(undefined))
+    await promise
+    return 'read'
+  })
+  t.teardown(async () => {
+    for (const end of held) end()
+    await app.close()
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  // The chain that inject returns starts nothing until it is awaited.
+  const read = async (tenant = 'slow') => app.inject({ url: '/held', headers: { 'x-tenant-id': tenant } })
+  return { app, held, hungUp, read }
+}
+
+/** A read over a connection of its own; returned is what hangs up. */
+function readOverSocket(app: FastifyInstance, name: string): () => void {
+  const { port } = app.server.address() as AddressInfo
+  const request = httpRequest({
+    port,
+    host: '127.0.0.1',
+    path: '/held',
+    headers: { 'x-tenant-id': 'slow', 'x-name': name },
+  })
+  request.on('error', () => undefined)
+  request.end()
+  return () => request.destroy()
+}
+
+t.test('who hangs up and asks again gets no second place while the first read still runs', async (t) => {
+  const { app, held, hungUp, read } = await heldReads(t, { share: 1, waitMs: 600_000 })
+  const hangUp = readOverSocket(app, 'running')
+  await eventually('the read runs', () => held.length === 1)
+  hangUp()
+  await eventually('its end is seen', () => hungUp.includes('running'))
+  const again = read()
+  const other = read('other')
+  await eventually('another shop has its place', () => held.length === 2)
+  held[1]?.()
+  t.equal((await other).statusCode, 200)
+  t.equal(held.length, 2, 'the second read of the first one waits')
+  held[0]?.()
+  await eventually('and runs when the statement has ended', () => held.length === 3)
+  held[2]?.()
+  t.equal((await again).statusCode, 200)
+})
+
+t.test('who hangs up while waiting is passed over', async (t) => {
+  const { app, held, hungUp, read } = await heldReads(t, { share: 1, waitMs: 600_000 })
+  const first = read()
+  await eventually('the first read runs', () => held.length === 1)
+  let arrived = 0
+  app.server.on('request', () => arrived++)
+  const hangUp = readOverSocket(app, 'waiting')
+  await eventually('the second one has arrived', () => arrived === 1)
+  const third = read()
+  hangUp()
+  await eventually('its end is seen', () => hungUp.includes('waiting'))
+  held[0]?.()
+  t.equal((await first).statusCode, 200)
+  await eventually('the third one runs', () => held.length === 2)
+  held[1]?.()
+  t.equal((await third).statusCode, 200)
+  t.equal(held.length, 2, 'nothing was read for nobody')
+})
+
+t.test('a hundred reads of one shop wait, and more are told to come again', async (t) => {
+  const { held, read } = await heldReads(t, { share: 1, waitMs: 600_000 })
+  const reads = Array.from({ length: 101 }, () => read())
+  const refused = await read()
+  t.equal(refused.statusCode, 503)
+  t.match(refused.json(), { code: 'overloaded', detail: /^Other reads of the same caller/ })
+  t.ok(Number(refused.headers['retry-after']) > 0)
+  for (let ended = 0; ended < reads.length; ended++) {
+    await eventually('the next one runs', () => held.length > ended)
+    held[ended]?.()
+  }
+  t.ok((await Promise.all(reads)).every(({ statusCode }) => statusCode === 200))
+})
+
+t.test('a read waits for its turn for a while, and is told to come again', async (t) => {
+  const { held, read } = await heldReads(t, { share: 1, waitMs: 50 })
+  const first = read()
+  await eventually('the first read runs', () => held.length === 1)
+  const late = await read()
+  t.equal(late.statusCode, 503)
+  t.match(late.json(), { code: 'overloaded', detail: /^Other reads of the same caller/ })
+  t.ok(Number(late.headers['retry-after']) > 0)
+  held[0]?.()
+  t.equal((await first).statusCode, 200)
+  const next = read()
+  await eventually('who gave up leaves no place taken', () => held.length === 2)
+  held[1]?.()
+  t.equal((await next).statusCode, 200)
 })

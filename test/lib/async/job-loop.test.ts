@@ -31,6 +31,14 @@ function controlled(t: Tap, intervalMs = NEVER_MS) {
 
 type Tap = Pick<typeof t, 'teardown'>
 
+t.test('what pauses is looked at again when its pause ends, whatever else waits for longer', async (t) => {
+  const { loop, next } = controlled(t)
+  loop.start()
+  for (const pauseMs of [NEVER_MS, 1_000, NEVER_MS]) (await next()).end({ pauseMs })
+  ;(await next()).end('idle')
+  ;(await next()).end('idle')
+})
+
 t.test('goes on at once while there is more, then waits to be woken', async (t) => {
   const { loop, next, count } = controlled(t)
   loop.start()

@@ -178,6 +178,8 @@ t.test('problems name the place and the fix', (t) => {
   ])
   const [problem] = checkCondition({ field: 'a', operator: 'gt' })
   t.equal(problem?.detail, 'Add "value": "gt" needs a number.')
+  const [noTime] = checkCondition({ field: 'a', operator: 'before', value: 'tomorrow' })
+  t.match(noTime?.detail, /ISO 8601 time such as .*, or seconds or milliseconds since 1970/)
   t.end()
 })
 

@@ -13,7 +13,7 @@ const LONG_TEXT = 'a'.repeat(900_000)
 const members = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, n) => [`m${n}`, n]))
 const digits = (count: number) => parseJson(Buffer.from('9'.repeat(count)))
 
-/** What a test costs, in steps. */
+/** Returns the steps that a test costs. */
 function cost(operator: OperatorName, subject: unknown, value?: unknown): number {
   const budget = new StepBudget(10 * MAX_CONDITION_STEPS)
   const earlier = () => ({ value: structuredClone(subject) })

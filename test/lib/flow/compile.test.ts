@@ -6,7 +6,7 @@ import { catalogue } from './support.ts'
 
 const RETRY = { max_retries: 3, patience_ms: 12 * 3_600_000, base_ms: 1000, cap_ms: 900_000 }
 
-/** What compiles without a single problem. */
+/** Compiles a definition that has not a single problem. */
 function compiled(definition: unknown): CanonicalFlow {
   const { flow, problems } = compile(definition)
   if (!flow || problems.length > 0) throw new Error(JSON.stringify(problems))
@@ -115,6 +115,18 @@ t.test('ports that are left out lead where the format says', (t) => {
     a: { success: 'x' },
     x: {},
   })
+  t.end()
+})
+
+t.test('a false "business_days" is as if it were left out', (t) => {
+  const delayOf = (rest: object) => flowOf([{ id: 'd', type: 'delay', ...rest }, act('a')]).steps['d']?.config
+  for (const rest of [
+    { duration: '1 day' },
+    { at: '09:00' },
+    { weekdays: ['MON'] },
+    { until: '{{trigger.starts_at}}' },
+  ])
+    t.same(delayOf({ ...rest, business_days: false }), delayOf(rest), JSON.stringify(rest))
   t.end()
 })
 

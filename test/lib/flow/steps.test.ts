@@ -49,6 +49,50 @@ t.test('a schema has the members that its type reads, and no others', (t) => {
   t.end()
 })
 
+t.test('whatever stands in a member is compiled or refused', (t) => {
+  const noText = { toString: 1, valueOf: 1, length: 1 }
+  const awkward = [noText, [noText], [[noText]], { a: noText }, [null], null, '', 1e400]
+  const settings = { send_window: { from: '09:00', to: '20:00', weekdays: ['MON'], timezone: 'UTC' } }
+  const compileAll = (flows: Iterable<unknown>): number => {
+    let count = 0
+    for (const flow of flows) {
+      const { problems } = compileFlow(flow, catalogue)
+      if (problems.some(({ message }) => message === '')) t.fail(JSON.stringify(flow))
+      count++
+    }
+    return count
+  }
+  for (const [type, { schema }] of DEFINITIONS) {
+    for (const name of Object.keys(schema.properties)) {
+      const steps = schema.examples.flatMap((example) => [
+        ...awkward.map((value) => ({ id: 'it', ...example, [name]: value })),
+        ...variantsOf(example[name], awkward).map((value) => ({ id: 'it', ...example, [name]: value })),
+      ])
+      const count = compileAll(steps.map((step) => ({ trigger: { type: 'manual' }, steps: [step] })))
+      t.ok(count > 0, `${type}.${name}`)
+    }
+  }
+  const steps = [{ id: 'it', type: 'stop' }]
+  t.ok(
+    compileAll(
+      variantsOf(settings, awkward).map((each) => ({ trigger: { type: 'manual' }, steps, settings: each })),
+    ),
+  )
+  t.end()
+})
+
+/** Writes each of these in place of every part of a value. */
+function variantsOf(value: unknown, parts: readonly unknown[]): unknown[] {
+  if (typeof value !== 'object' || value === null) return [...parts]
+  const entries: [string, unknown][] = Object.entries(value)
+  const inner = entries.flatMap(([name, member]) =>
+    variantsOf(member, parts).map((part) =>
+      Array.isArray(value) ? value.with(Number(name), part) : { ...value, [name]: part },
+    ),
+  )
+  return [...parts, ...inner]
+}
+
 t.test('the linear format writes the same step as the first example', (t) => {
   const withLinear = DEFINITIONS.filter(([, { linear }]) => linear !== null)
   t.strictSame(

@@ -75,6 +75,7 @@ export const catalogue: FlowCatalogue = {
     ['lead.replied', { schema: null, plugin_id: 'crm-id' }],
   ]),
   connections: new Map([
+    ['inbound', { kind: 'webhook_secret', hosts: [], allows: () => false }],
     ['scores', { hosts: ['example.com'], allows: (url: string) => URL.parse(url)?.host === 'example.com' }],
   ]),
   variables: new Set(['support_email']),

@@ -1,6 +1,10 @@
 import t from 'tap'
+import { cpuTimer } from '#test/support/cpu-time.ts'
 import { callSecrets, redactCall, redactUrl } from '#lib/secrets/redact-call.ts'
 import { redactText } from '#lib/secrets/redact.ts'
+
+/** Of CPU time, generous for slow machines; work that is not linear takes minutes. */
+const MAX_MS = 5000
 
 t.test('credentials are hidden by where they stand, whatever they are called', (t) => {
   const definition = {
@@ -92,3 +96,37 @@ t.test(
     t.end()
   },
 )
+
+t.test('a name of the query begins at its last question mark', (t) => {
+  const credential = 'abc123abc123abc123abc123'
+  t.strictSame(callSecrets({ url: `https://example.com/??a?b=${credential}` }), [credential])
+  t.strictSame(callSecrets({ url: `https://example.com/?a=${credential}?b=1` }), [`${credential}?b=1`])
+  t.end()
+})
+
+t.test('large URLs and headers take linear time', (t) => {
+  const spent = cpuTimer()
+  for (const part of [
+    '?',
+    '&',
+    '?a',
+    '?&',
+    '=',
+    '/',
+    '//',
+    '@',
+    '{{',
+    '{%',
+    '{{}}',
+    '\u00001',
+    '?a=1',
+    '#',
+  ]) {
+    const text = part.repeat(1e6 / part.length)
+    callSecrets({ url: text, headers: { 'x-sent': text } })
+    redactUrl(text)
+  }
+  const took = spent()
+  t.ok(took < MAX_MS, `${Math.round(took)} ms`)
+  t.end()
+})

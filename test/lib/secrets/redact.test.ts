@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { cpuTimer } from '#test/support/cpu-time.ts'
 import { parseJson } from '#lib/json/index.ts'
-import { redact, redactText, secretValues } from '#lib/secrets/redact.ts'
+import { looksLikeKey, redact, redactText, secretValues } from '#lib/secrets/redact.ts'
 import { generateSecret } from '#lib/secrets/signature.ts'
 
 /** Of CPU time, generous for slow machines; work that is not linear takes minutes. */
@@ -85,6 +85,22 @@ t.test('no secret survives, wherever in a value it stands', (t) => {
   t.end()
 })
 
+t.test('a signed token is found wherever a word begins, and only with all of its parts', (t) => {
+  const part = 'hbGciOiJIUzI1NiJ9'
+  const token = `eyJ${part}.${part}.${part}`
+  for (const before of ['', 'is ', '"', 'a.b.', 'x-', 'eyJ-', 'é', `${part}-eyJ-`])
+    t.ok(looksLikeKey(`${before}${token} now`), before)
+  for (const text of [
+    `x${token}`,
+    `_${token}`,
+    `eyJ${part}.${part}`,
+    `eyJ.${part}.${part}`,
+    `eyJ${part}.a.${part}`,
+  ])
+    t.notOk(looksLikeKey(text), text)
+  t.end()
+})
+
 t.test('what stands under secret names is found, and taken out of other text', (t) => {
   const value = {
     name: 'Ann',
@@ -124,6 +140,8 @@ t.test('large text takes linear time', (t) => {
   const spent = cpuTimer()
   for (const part of ['whsec_', 'a://', 'a@', 'Bearer ', 'a.b+c-', '//@', 'whsec_a '])
     redact(part.repeat(1e6 / part.length))
+  for (const part of ['eyJ-', 'eyJ', 'eyJaaaaaaaaaa.', 'eyJaaaaaaaaaaaa-', 'sk-', 'SG.', 'AKIA', 'Bearer '])
+    looksLikeKey(part.repeat(1e6 / part.length) + '!')
   const took = spent()
   t.ok(took < MAX_MS, `${Math.round(took)} ms`)
   t.end()

@@ -120,3 +120,31 @@ t.test('a secret has 24 to 64 bytes of strict base64 behind its prefix', (t) => 
   t.throws(() => signWebhook({ id: 'a', timestampSeconds: 1, body: '' }, [Buffer.alloc(65)]), RangeError)
   t.end()
 })
+
+t.test('secrets that come from elsewhere sign with their bytes, as any HMAC does', (t) => {
+  const forms: [string, Buffer][] = [
+    ['text:a shared secret ü', Buffer.from('a shared secret ü')],
+    ['base64:AAECAwQFBgc=', Buffer.from([0, 1, 2, 3, 4, 5, 6, 7])],
+    ['hex:00FFa0b1c2d3e4f5', Buffer.from('00ffa0b1c2d3e4f5', 'hex')],
+    [`text:${'x'.repeat(256)}`, Buffer.from('x'.repeat(256))],
+    [`hex:${'0f'.repeat(65)}`, Buffer.from('0f'.repeat(65), 'hex')],
+  ]
+  for (const [text, key] of forms) {
+    const signed = signWebhook({ id: 'e1', timestampSeconds: 1_700_000_000, body: '{}' }, [parseSecret(text)])
+    const expected = createHmac('sha256', key).update('e1.1700000000.{}').digest('base64')
+    t.equal(signed, `v1,${expected}`, text.slice(0, 12))
+  }
+  const wrong = [
+    'text:',
+    'text:seven77',
+    'text: a leading space',
+    'text:with\na line break',
+    `text:${'x'.repeat(257)}`,
+    'base64:AAECAwQFBgc',
+    'hex:00ffa0b1c2d3e4f',
+    'hex:00ffa0b1c2d3e4fg',
+    'utf8:a shared secret',
+  ]
+  for (const text of wrong) t.throws(() => parseSecret(text), TypeError, text.slice(0, 30))
+  t.end()
+})

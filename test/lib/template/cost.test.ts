@@ -5,7 +5,7 @@ import { FILTERS } from '#lib/template/index.ts'
 const LIST = Array.from({ length: 9000 }, () => ({ a: 'x' }))
 const LONG_TEXT = 'a'.repeat(200_000)
 
-/** What a filter is charged, and what it makes. */
+/** Returns the cost that a filter is charged, and its result. */
 function run(name: string, value: unknown, ...args: unknown[]): { cost: number; result: unknown } {
   const filter = FILTERS.get(name)
   if (!filter) throw new Error(`no filter ${name}`)

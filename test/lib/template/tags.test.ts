@@ -223,6 +223,7 @@ t.test('whatever the language does not know is an error that says what to write'
     ['{{#if trigger.a}}x{{/if}}', /Write {% if test %}/],
     ['{% if trigger.a %}'.repeat(12), /at most 10 blocks/],
     [`{% if ${Array(30).fill('trigger.a').join(' and ')} %}{% endif %}`, /at most 20 tests/],
+    [`{% if trigger.a in ${Array(101).fill('trigger.b').join()} %}{% endif %}`, /at most 100 values/],
   ]
   for (const [text, message] of wrong) t.match(render(text), message, text)
   const broken = compileTemplate('{% for x of trigger.a %}{{x.b}} {{x.c}}{% endfor %} {% bad %} {{nobody}}')

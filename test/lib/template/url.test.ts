@@ -1,14 +1,21 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { cpuTimer } from '#test/support/cpu-time.ts'
 import { compileTemplate, renderUrl } from '#lib/template/index.ts'
 
+/** Of CPU time, generous for slow machines; work that is not linear takes minutes. */
+const MAX_MS = 5000
 const now = new Date('2026-06-15T12:00:00Z')
 
-/** The URL, or what is wrong with it as an Error. */
-function render(url: string, trigger: unknown): string | Error {
+/** The URL, or its fault as an Error. */
+function render(url: string, trigger: unknown, maxBytes?: number): string | Error {
   const compiled = compileTemplate(url)
   if ('problems' in compiled) throw new Error(compiled.problems[0]?.message)
-  const rendered = renderUrl(compiled.template, { trigger }, { now })
+  const rendered = renderUrl(
+    compiled.template,
+    { trigger },
+    { now, ...(maxBytes !== undefined && { maxBytes }) },
+  )
   return 'error' in rendered ? new Error(rendered.error.message) : rendered.url
 }
 
@@ -71,6 +78,19 @@ t.test('raw_url lets a value stand as it is, if it is the last filter', (t) => {
     render('https://example.com/{{trigger.path | raw_url | trim}}', { path: 'a/b' }),
     'https://example.com/a%2Fb',
   )
+  t.end()
+})
+
+t.test('many values in many segments take linear time, and the last one is looked at, too', (t) => {
+  const url = 'https://example.com{% for each in trigger.list %}/{{ each }}{% endfor %}/{{ trigger.last }}'
+  const list = Array.from({ length: 500_000 }, () => 1)
+  const spent = cpuTimer()
+  const rendered = render(url, { list, last: 'x' }, 4e6)
+  t.match(render(url, { list, last: '..' }, 4e6), /dot or two/)
+  t.match(render(url, { list, last: '' }, 4e6), /is empty/)
+  const took = spent()
+  t.equal(rendered, `https://example.com${'/1'.repeat(list.length)}/x`)
+  t.ok(took < MAX_MS, `${Math.round(took)} ms`)
   t.end()
 })
 

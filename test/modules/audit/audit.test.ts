@@ -131,3 +131,19 @@ t.test('only admins read it', async (t) => {
   const editor = clientFor(app, tenant.id, made.json<ApiKeyWithSecret>().key)
   t.equal((await editor.get('/api/audit-log')).statusCode, 403)
 })
+
+t.test('an entry names its actor, and the log is searched by how things begin', async (t) => {
+  const tenant = newTenant()
+  const { id, client } = await adminOf(tenant)
+  await client.put('/api/variables/greeting', { value: 'Hello' })
+  const { data } = await log(tenant, { q: 'greet' })
+  t.match(data, [{ actor_id: id, actor_name: 'admin', target_id: 'greeting' }])
+  t.equal(data.length, 1)
+  t.strictSame(
+    (await log(tenant, { q: 'key.' })).data.map(({ action }) => action),
+    ['key.created'],
+  )
+  t.strictSame((await log(tenant, { q: '%' })).data, [])
+  const [byPlatform] = (await log(tenant, { q: 'key.created' })).data
+  t.equal(byPlatform?.actor_name, null)
+})

@@ -27,6 +27,27 @@ t.test('the reminder goes out so many hours before the appointment, once', async
   t.equal((await shop.outcomes(id))[0], 'completed/done')
 })
 
+t.test('times are written in the zone of the shop, unless the automation has one', async (t) => {
+  const shop = await crm.open()
+  t.equal((await shop.tenant.patch('/api/tenant', { time_zone: 'Asia/Tokyo' })).statusCode, 200)
+  const template = '{{trigger.starts_at | date: "%H:%M", variables.zone}}'
+  await shop.create({ ...CONFIRMATION, template })
+  await shop.create({ ...CONFIRMATION, template, time_zone: 'Asia/Kolkata' })
+  // Of a system that names no zone; the platform names one in each.
+  const starts_at = shop.at(3 * DAY_MS)
+  const booking = { booking_id: 'book_local', status: 'confirmed', starts_at, service: { name: 'Fitting' } }
+  await shop.send('booking.created', { ...booking, customer: ANA })
+  await shop.settle()
+  const at = (timeZone: string): string =>
+    new Date(starts_at).toLocaleTimeString('en-GB', {
+      timeZone,
+      hour: '2-digit',
+      minute: '2-digit',
+    })
+  const bodies = (await shop.sent()).map(({ body }) => body)
+  t.same(bodies.toSorted(), [at('Asia/Tokyo'), at('Asia/Kolkata')].toSorted())
+})
+
 t.test('a booking that is moved is reminded of at its new time, one that is cancelled never', async (t) => {
   const shop = await crm.open()
   const { id } = await shop.create(REMINDER)

@@ -79,8 +79,8 @@ t.test('what /api/capabilities is printed to answer is fetched, with how the plu
   const versionOf = async () =>
     service.db.selectFrom('tenants').select('actions_version').where('id', '=', shop.id).executeTakeFirst()
   const version = await versionOf()
-  const ill = { ...CAPABILITIES, health: 'degraded', last_updated: '2025-08-26T13:00:00Z' }
-  const again = await refreshed(t, shop, plugin, ill)
+  const degraded = { ...CAPABILITIES, health: 'degraded', last_updated: '2025-08-26T13:00:00Z' }
+  const again = await refreshed(t, shop, plugin, degraded)
   t.match(again.capabilities.manifest, { health: 'degraded', last_updated: '2025-08-26T13:00:00Z' })
   t.equal(again.capabilities.last_updated, fetched.capabilities.last_updated, 'it offers the same')
   t.strictSame(await versionOf(), version)
@@ -132,7 +132,7 @@ t.test('types of the shop and of other plugins are offered and stay whose they a
   t.match((await shop.get('/api/event-types/rival.won')).json(), { plugin: 'rival' })
   t.match((await shop.get('/api/event-types/shop.opened')).json(), { source: 'tenant' })
 
-  // What nobody has any longer is the plugin's as soon as it gives the same manifest again.
+  // A type that nobody has any longer is the plugin's as soon as it gives the same manifest again.
   await shop.delete(`/api/plugins/${rival.slug}`)
   t.equal(await post('rival.won'), 202, 'whoever sends it')
   const again = await putManifest(t, shop, 'loyalty', won({ event_types }))

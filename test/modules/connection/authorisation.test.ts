@@ -1,5 +1,6 @@
 import t from 'tap'
-import { allowsHost, withParameter } from '#modules/connection/index.ts'
+import { allowsHost } from '#lib/connection-hosts.ts'
+import { withParameter } from '#modules/connection/index.ts'
 
 t.test('hosts are compared as wholes, with their ports', async (t) => {
   const hosts = ['api.example.com', '*.shop.example', 'local.example:8443', '[2001:db8::1]:81']

@@ -19,6 +19,85 @@ const OAUTH = {
   values: { client_id: 'the-client', client_secret: 'secret-of-the-client-0002' },
 }
 
+const INBOUND = { name: 'inbound', kind: 'webhook_secret', values: { secret: 'secret-of-the-sender-0004' } }
+
+t.test('a secret that anybody guesses, or that is cut off, verifies nothing', async (t) => {
+  const shop = service.tenant()
+  const good = INBOUND.values.secret
+  const wrong: [secret: string, detail: RegExp][] = [
+    ...['whsec_', 'whsec_==', 'whsec_=secret', 'whsec_c2hvcnQ=', 'whsec_k=9f8e7d6c5b4a39281706'].map(
+      (secret): [string, RegExp] => [secret, /base64 of at least 16 bytes/],
+    ),
+    ['=secret', /at least 8 bytes/],
+    ['k', /at least 8 bytes/],
+  ]
+  for (const [secret, detail] of wrong) {
+    const made = await shop.post('/api/connections', { ...INBOUND, values: { secret } })
+    t.match(made.json(), { status: 400, errors: [{ pointer: '/values/secret', detail }] }, secret)
+    const older = { secret: good, previous_secret: secret }
+    const both = await shop.post('/api/connections', { ...INBOUND, values: older })
+    t.match(both.json(), { status: 400, errors: [{ pointer: '/values/previous_secret', detail }] }, secret)
+  }
+  for (const secret of ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', 'eight by']) {
+    const name = `inbound-${secret.length}`
+    const made = await shop.post('/api/connections', { ...INBOUND, name, values: { secret } })
+    t.equal(made.statusCode, 201, made.body)
+  }
+  const changed = await shop.patch('/api/connections/inbound-8', { values: { secret: 'whsec_' } })
+  t.match(changed.json(), { status: 400, errors: [{ pointer: '/values/secret' }] })
+})
+
+t.test('what verifies webhooks is sealed, changed, and sent nowhere', async (t) => {
+  const shop = service.tenant()
+  const made = await shop.post('/api/connections', INBOUND)
+  t.match(made.json(), { kind: 'webhook_secret', hosts: [], settings: {} }, made.body)
+  const values = { secret: 'secret-of-the-sender-0005', previous_secret: INBOUND.values.secret }
+  const changed = await shop.patch('/api/connections/inbound', { values })
+  t.equal(changed.statusCode, 200, changed.body)
+  t.notMatch(made.body + changed.body, /secret-of-the-sender/)
+  t.same(await app.connections.webhookSecrets(shop.id, 'inbound'), {
+    secrets: [values.secret, values.previous_secret],
+    verifyToken: null,
+  })
+  t.equal(await app.connections.webhookSecrets(service.tenant().id, 'inbound'), null, 'of another shop')
+  const hosts = await shop.patch('/api/connections/inbound', { hosts: ['shop.example.com'] })
+  t.match(hosts.json(), { status: 400, errors: [{ pointer: '/hosts' }] })
+  const asked = { url: 'https://shop.example.com/', timeoutMs: 1_000 }
+  t.match(await app.connections.authorise(shop.id, 'inbound', asked), {
+    code: 'connection_host_refused',
+    message: /never sent/,
+  })
+})
+
+t.test('a trigger that verifies by it uses it, and asks for it elsewhere', async (t) => {
+  const shop = service.tenant()
+  await shop.post('/api/connections', INBOUND)
+  const definition = {
+    name: 'Verifies',
+    triggers: [{ type: 'webhook', verify: { scheme: 'github', connection: 'inbound' } }],
+    steps: [{ id: 'later', type: 'delay', duration: '1 day' }],
+  }
+  const flow = (await shop.post('/api/automation/flows', definition)).json<{ id: string }>()
+  const refused = await shop.delete('/api/connections/inbound')
+  t.match(refused.json(), { code: 'connection_in_use', flows: [{ id: flow.id }] })
+  const exported = await shop.get(`/api/automation/flows/${flow.id}/export`)
+  t.match(exported.json(), { requires: { connections: ['inbound'] } })
+  const imported = await service.tenant().post('/api/automation/flows/import', exported.json())
+  t.match(imported.json(), { missing: { connections: ['inbound'] } }, imported.body)
+  const request = { headers: { 'x-github-event': 'push' } }
+  const set = {
+    id: 'say',
+    type: 'set',
+    variables: { text: '{{trigger.headers.x-github-event}} {{trigger.n}}' },
+  }
+  const tested = await shop.post('/api/automation/flows/test', {
+    definition: { ...definition, steps: [set] },
+    data: { n: 1 },
+    request,
+  })
+  t.match(tested.json(), { variables: { text: 'push 1' } }, tested.body)
+})
+
 t.test(
   'a connection is made, listed, changed and deleted, and its values are never seen again',
   async (t) => {
@@ -73,6 +152,11 @@ t.test('what does not go with the kind is named', async (t) => {
       '/values/username',
     ],
     [{ ...HEADER, kind: 'query', settings: {} }, '/settings/parameter'],
+    [{ ...HEADER, hosts: undefined }, '/hosts'],
+    [{ ...INBOUND, hosts: ['shop.example.com'] }, '/hosts'],
+    [{ ...INBOUND, values: {} }, '/values/secret'],
+    [{ ...INBOUND, values: { secret: 'x', token: 'y' } }, '/values/token'],
+    [{ ...INBOUND, settings: { header: 'x-signature' } }, '/settings/header'],
     [{ ...OAUTH, settings: {} }, '/settings/token_url'],
     [{ ...OAUTH, settings: { token_url: 'http://10.0.0.1/token' } }, '/settings/token_url'],
     [{ ...OAUTH, settings: { token_url: 'no address' } }, '/settings/token_url'],

@@ -83,7 +83,7 @@ function told(data: unknown) {
   return { success: true, data: text, errorCode: null, errorMessage: null, loggedResult: text, hash: null }
 }
 
-/** What is recorded of a call that was answered with 202. */
+/** Returns the record of a call that was answered with 202. */
 function accepted(received: Received | undefined): ResultRecord {
   const { tenantId, invocationId } = claimOf(received)
   const { flowExecutionId, eventKey, actionType, pluginId } = earlyOf(received)

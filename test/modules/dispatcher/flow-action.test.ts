@@ -37,6 +37,19 @@ t.test('what is refused is logged, and no one is called', async (t) => {
   t.equal(plugin.received.length, 0)
 })
 
+t.test('what a plugin repeats of the tokens that it was sent is in no result', async (t) => {
+  const plugin = await startPlugin(t, {
+    '/work': (response, { headers }) => json(200, { said: Object.values(headers).join(' ') })(response),
+  })
+  const { shop, run } = await shopWith(plugin.url)
+  const shown = JSON.stringify([await run(), await readLog(shop)])
+  const sent = plugin.received[0]?.headers ?? {}
+  for (const name of ['x-completion-token', 'x-causation-token']) {
+    t.type(sent[name], 'string', name)
+    t.notMatch(shown, String(sent[name]), name)
+  }
+})
+
 t.test('what was accepted is completed later, and not called again by who takes it over', async (t) => {
   const plugin = await startPlugin(t, { '/work': json(202, { queued: true }) })
   const { shop, run, find } = await shopWith(plugin.url)
@@ -102,7 +115,7 @@ t.test('what a plugin has reported as failed is not called again by who takes it
 })
 
 t.test('an action that was completed in its process’s last moments is in the log', async (t) => {
-  // The process died with its call: nobody but who takes it over can log it.
+  // The process died with its call: only the process that takes it over can log it.
   const plugin = await startPlugin(t, { '/work': (response) => response.destroy() })
   const { shop, run } = await shopWith(plugin.url)
   await run()

@@ -62,7 +62,7 @@ export async function dispatch(
   return answer.json()
 }
 
-/** The whole log, newest first, or what the query finds. */
+/** The whole log, newest first, or the entries that the query finds. */
 export async function readLog(shop: Tenant, query = ''): Promise<LogEntry[]> {
   const answer = await shop.get(`/api/automation/event-log?limit=200&${query}`)
   if (answer.statusCode !== 200) throw new Error(answer.body)
@@ -156,7 +156,7 @@ async function startExecution(service: TestApp, tenantId: string): Promise<strin
   return id
 }
 
-/** What a plugin tells of the call that it received. */
+/** Sends a plugin's completion of the call that it received. */
 export function completeCall(service: TestApp, received: Received | undefined, body: object) {
   const { invocation_id: id } = JSON.parse(received?.body ?? '') as { invocation_id: string }
   return service.app.inject({

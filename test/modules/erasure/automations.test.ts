@@ -108,6 +108,10 @@ t.test("one customer's data goes out of automations, their logs and their messag
     await seedMessage(shop, email)
   }
   await shop.run()
+  // What the other side answered to an attempt may name somebody.
+  await sql`
+    update automation_steps set attempt_log = jsonb_build_array(jsonb_build_object('message', ${JANE}::text))
+    where tenant_id = ${shop.tenant.id} and input::text like ${`%${JANE}%`}`.execute(db)
   const holding = [
     'events',
     'automation_executions',

@@ -53,7 +53,10 @@ async function failedAtUse(t: Test): Promise<{ shop: Shop; receiver: Receiver; f
   return { shop, receiver, flow, id }
 }
 
-/** What was called. A request that met a connection which was just closed comes twice, under one key. */
+/**
+ * Returns the paths that were called. A request that met a connection which was just closed comes twice, under one
+ * key.
+ */
 function paths(receiver: Receiver): string[] {
   const calls = new Map(receiver.received.map((call) => [call.headers['idempotency-key'], call.path]))
   return [...calls.values()]
@@ -439,4 +442,44 @@ t.test('a loop that was cancelled goes on where it was, in bulk, too', async (t)
     receiver.received.map(({ body }) => body),
     ['1', '2'],
   )
+})
+
+t.test('a step whose template cannot be read any more refuses a retry', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const flow = await shop.publish(
+    flowOf({ call: post(receiver, '/a', 'end', { body: '{{trigger.name | nonesuch}}' }) }),
+  )
+  await shop.send('order.created', { name: 'Ada' })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)), ['failed'])
+  const { id } = await latest(shop)
+  const refused = await shop.tenant.post(`/api/automation/executions/${id}/retry`, {})
+  t.match(refused.json(), { status: 409, code: 'retry_refused', detail: /^template_error: / })
+})
+
+t.test('a retry for which the shop has no room is refused', async (t) => {
+  const shop = await world.shop()
+  t.equal((await shop.tenant.put('/api/tenant/quotas', { waiting_executions: 1 })).statusCode, 200)
+  const receiver = await startReceiver(t)
+  answering(receiver, ['/use'])
+  await shop.publish(chain(receiver))
+  for (let n = 0; n < 2; n++) {
+    await shop.send('order.created', { name: 'Ada' })
+    await shop.run()
+  }
+  const [first, second] = await shop.executions()
+  t.strictSame([first?.status, second?.status], ['failed', 'failed'])
+  answering(receiver, [])
+  await retry(shop, first?.id ?? '')
+  const refused = await shop.tenant.post(`/api/automation/executions/${second?.id ?? ''}/retry`, {})
+  t.match(refused.json(), { status: 422, code: 'quota_exceeded', quota: 'waiting_executions', limit: 1 })
+  t.notOk('used' in refused.json<object>(), 'which is not counted beyond the limit')
+  const bulk = await shop.tenant.post('/api/automation/executions/retry', {})
+  t.match(bulk.json(), { retried: 0, refused: [{ reason: 'waiting_executions', count: 1 }] })
+  await shop.run()
+  // A process counts again a second after it found the quota used up.
+  const deadline = Date.now() + 60_000
+  while ((await refusal(shop, second?.id ?? '')) === '422 quota_exceeded' && Date.now() < deadline);
+  t.strictSame((await shop.executions()).filter(({ status }) => status === 'queued').length, 1)
 })

@@ -5,7 +5,7 @@ import { lastStep, waitEvent } from './wait/support.ts'
 
 const world = await startWorld(t)
 
-/** What an id is sent as when the flow starts and in what comes later, as JSON, and whether both are one thing. */
+/** Ids as they are sent when the flow starts and later, as JSON, and whether both are one thing. */
 const PAIRS: readonly [first: string, later: string, isSame: boolean][] = [
   ['42', '"42"', true],
   ['"42"', '42', true],

@@ -20,7 +20,7 @@ async function figure(name: string, labels: Labels = {}): Promise<number> {
     .reduce((sum, { value }) => sum + value, 0)
 }
 
-/** What the work adds to figures. */
+/** Returns the amounts by which the work raises figures. */
 async function added(
   figures: [name: string, labels?: Labels][],
   work: () => Promise<void>,

@@ -12,7 +12,7 @@ export const MINUTE_MS = 60_000
 export const HOUR_MS = 60 * MINUTE_MS
 export const DAY_MS = 24 * HOUR_MS
 
-/** Settings with what is given in place of the defaults. */
+/** The default settings with the given ones over them. */
 export function settings(given: {
   retry?: Partial<FlowSettings['retry']>
   lifetime_ms?: number
@@ -206,7 +206,7 @@ function selectSteps(db: Kysely<DB>, executionId: string) {
     .execute()
 }
 
-/** What a test looks at most: statuses with their reasons, in the order of the events. */
+/** Returns statuses with their reasons, in the order of the events. */
 export function outcomes(executions: readonly Execution[]): string[] {
   return executions.map(({ status, reason }) => (reason === null ? status : `${status}/${reason}`))
 }

@@ -35,6 +35,8 @@ t.test('the templates are listed, all or of one category', async (t) => {
       'booking_confirmation',
       'booking_reminder',
       'post_session',
+      'plugin_trouble',
+      'flow_trouble',
     ],
   )
   const leads = (await tenant.get(`${URL}?category=leads`)).json<{ data: { id: string }[] }>().data

@@ -24,17 +24,17 @@ function bodyOf({ body, text, html }: Sent): Pick<Sent, 'body'> {
 
 /** A shop on the reference platform, and its automations. */
 export interface PlatformAutomation extends Shop {
-  /** Asks the platform; what it tells of has reached the service when this returns. */
+  /** Asks the platform; its events have reached the service when this returns. */
   ask(method: string, path: string, body?: unknown): Promise<Record<string, unknown>>
   /** Rows of the platform, oldest first. */
   rows<Row = Record<string, unknown>>(table: string): Promise<Row[]>
-  /** Runs what has come and what is due, and what follows from that. */
+  /** Runs all that has come or is due, and all that follows from it. */
   settle(): Promise<void>
-  /** Moves the clock on, and runs what is due then. */
+  /** Moves the clock on, and runs all that is due then. */
   after(ms: number): Promise<void>
   /** Emails, text messages and notifications that went out, oldest first. */
   sent(): Promise<Sent[]>
-  /** How the executions of a flow stand, in the order of their events. */
+  /** Returns the outcomes of a flow's executions, in the order of their events. */
   outcomes(flowId: string): Promise<string[]>
   /** Installs a template, active. @returns the flow's id */
   install(template: string, parameters?: Record<string, unknown>): Promise<string>
@@ -66,7 +66,7 @@ function openAutomation(shop: Shop, platform: PlatformShop['platform']): Platfor
   const told = () =>
     eventually('an empty outbox', async () => ((await rows('outbox')).length === 0 ? true : null))
   const settle = async (): Promise<void> => {
-    // What an automation does is told of, and may start or end another one.
+    // An automation's effects are told of, and may start or end another one.
     for (let round = 0; round < 2; round++) {
       await told()
       await shop.run()

@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { pino } from 'pino'
+import { Registry } from 'prom-client'
 import t from 'tap'
 import { buildApp } from '#src/app.ts'
 import { newId } from '#lib/ids.ts'
 import { createSecretBox } from '#lib/secrets/secret-box.ts'
+import { Firer } from '#modules/flow-trigger/firer.ts'
+import { createScheduleMetrics } from '#modules/flow-trigger/metrics.ts'
 import { MINUTE_MS, outcomes, settings, startWorld } from '#test/modules/flow-engine/support.ts'
 import { activate, fireAll, firings, schedule, setStatus, sync } from './support.ts'
 
@@ -47,6 +50,51 @@ t.test('what a schedule started is run, with its times as trigger', async (t) =>
   await shop.run()
   t.strictSame(outcomes(await shop.executions(flow)), ['waiting/delay'])
 })
+
+t.test(
+  'a schedule starts by the values that the shop has then, not by those of when it was read',
+  async (t) => {
+    const shop = await world.shop()
+    const set = async (value: string): Promise<void> => {
+      const answer = await shop.tenant.put('/api/variables/support', { value })
+      if (answer.statusCode >= 300) throw new Error(answer.body)
+    }
+    await set('one')
+    const enrolments = [{}, { enrolment: { key: '{{variables.support}}' } }]
+    for (const settings of enrolments) {
+      const trigger = { type: 'schedule', cron: '* * * * *' }
+      const steps = [{ id: 'told', type: 'set', variables: { told: '{{variables.support}}' } }]
+      const flow = { name: 'Tells', status: 'active', trigger, steps, settings }
+      const made = await shop.tenant.post('/api/automation/flows', flow)
+      if (made.statusCode !== 201) throw new Error(made.body)
+    }
+    const { flowEngine, log } = app
+    const slow = new Firer({
+      db: app.workerDb,
+      findProgram: async (...version) => {
+        const program = await flowEngine.findProgram(...version)
+        await set('two')
+        return program
+      },
+      maxStartsPerMinute: 20,
+      onStarted: () => undefined,
+      countStarts: () => undefined,
+      onCancelled: () => undefined,
+      metrics: createScheduleMetrics(new Registry(), () => Promise.resolve(0)),
+      log,
+    })
+    await fireAll(slow, new Date(Date.now() + MINUTE_MS))
+    const executions = await shop.executions()
+    t.match(
+      executions,
+      Array(2).fill({ status: 'queued', state: { main: { variables: { support: 'two' } } } }),
+    )
+    t.strictSame(
+      executions.flatMap(({ key }) => key ?? []),
+      ['two'],
+    )
+  },
+)
 
 t.test('half past two in Berlin comes once on the days on which the clocks change', async (t) => {
   for (const [eve, expected] of [

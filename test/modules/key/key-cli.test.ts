@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { ApiKeyWithSecret } from '#modules/key/schemas.ts'
 import { clientFor, startApp } from '#test/support/app.ts'
+import { CHILD_ENV } from '#test/support/child-env.ts'
 
 const CLI = fileURLToPath(new URL('../../../src/key-cli.ts', import.meta.url))
 const UNKNOWN_ID = '00000000-0000-7000-8000-000000000000'
@@ -21,7 +22,7 @@ const cwd = await mkdtemp(join(tmpdir(), 'bcs-key-cli-'))
 t.teardown(() => rm(cwd, { recursive: true, force: true }))
 
 async function run(env: Record<string, string>, ...args: string[]): Promise<Result> {
-  const child = spawn(process.execPath, [CLI, ...args], { cwd, env: { PATH: process.env['PATH'], ...env } })
+  const child = spawn(process.execPath, [CLI, ...args], { cwd, env: { ...CHILD_ENV, ...env } })
   let [stdout, stderr] = ['', '']
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))

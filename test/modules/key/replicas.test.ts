@@ -28,7 +28,7 @@ t.test('a key that one replica revokes is refused by the others at once', async 
   const client = clientFor(there, tenant.id, key)
   t.equal((await client.get('/api/tenant')).statusCode, 200)
 
-  // Time stands still for what is remembered: only a signal makes a replica ask again.
+  // Time stands still for remembered answers: only a signal makes a replica ask again.
   const now = performance.now()
   performance.now = () => now
   t.teardown(() => Reflect.deleteProperty(performance, 'now'))

@@ -8,6 +8,9 @@ import { startApp, type TestApp } from '#test/support/app.ts'
 import { type AiServer, completion, startAi } from './support.ts'
 
 const KEY = 'sk-operators-own-key-000000'
+/** A good answer that comes so long after the request comes after the deadline: timers of one process keep their order. */
+const LATE_MS = 10_000
+const DEADLINE_MS = 1_000
 const PROMPT = compileTemplateTree('Thank {{trigger.name}}')
 
 /** The service with an AI at this address; whatever EGRESS_ALLOW says does not count for it. */
@@ -150,7 +153,7 @@ t.test('with an AI', async (t) => {
 t.test('whatever the API does, the template is there', async (t) => {
   const ai = await startAi(t)
   // Each on a service of its own would be slow; a breaker that opens would hide what comes after: well answers between.
-  const service = await startService(t, environment(ai, { AI_TIMEOUT_MS: '1000' }))
+  const service = await startService(t, environment(ai, { AI_TIMEOUT_MS: String(DEADLINE_MS) }))
   const cases: [name: string, arrange: () => void, reason: string][] = [
     ['an error of the server', () => ai.answer(500), 'http_error'],
     ['a key that is not known', () => ai.answer(401), 'http_error'],
@@ -160,7 +163,7 @@ t.test('whatever the API does, the template is there', async (t) => {
       () => ai.answer((_received, response) => response.writeHead(307, { location: ai.baseUrl }).end()),
       'http_error',
     ],
-    ['no answer at all', () => ai.answer(() => undefined), 'timeout'],
+    ['no answer until long after', () => answerLate(ai), 'timeout'],
     ['an answer that drips', () => drip(ai), 'timeout'],
     ['an answer without end', () => flood(ai), 'invalid_response'],
     ['a connection that breaks', () => ai.answer((_received, response) => response.destroy()), 'unreachable'],
@@ -261,11 +264,22 @@ t.test('messages are counted by what wrote them', async (t) => {
   t.match(metrics, 'bcs_messages_total{source="template",fallback_reason="empty"} 1')
 })
 
+function answerLate(ai: AiServer): void {
+  ai.answer((_received, response) => {
+    const timer = setTimeout(() => response.end(completion('Too late')), LATE_MS)
+    response.on('close', () => clearTimeout(timer))
+  })
+}
+
 function drip(ai: AiServer): void {
   ai.answer((_received, response) => {
     response.writeHead(200, { 'content-type': 'application/json' })
-    const timer = setInterval(() => response.write(' '), 100)
-    response.on('close', () => clearInterval(timer))
+    const drops = setInterval(() => response.write(' '), 100)
+    const end = setTimeout(() => response.end(completion('Too late')), LATE_MS)
+    response.on('close', () => {
+      clearInterval(drops)
+      clearTimeout(end)
+    })
   })
 }
 

@@ -10,7 +10,7 @@ export interface ChatRequest {
 }
 
 export interface AiServer extends Receiver {
-  /** What AI_BASE_URL is. */
+  /** The value of AI_BASE_URL. */
   baseUrl: string
   requests(): ChatRequest[]
   /** Everything that came, as text: nothing secret may be in it. */

@@ -172,6 +172,7 @@ t.test('health is what the lane says', async (t) => {
     last_error_class: 'http_5xx',
     breaker: 'open',
     hold_until: since.toISOString(),
+    key_held_since: null,
   })
 })
 

@@ -10,7 +10,7 @@ const DEEP_CONDITION = Array.from({ length: 12 }).reduce<unknown>((inner) => ({ 
   operator: 'exists',
 })
 
-/** What is wrong, and the pointer that must name it. */
+/** Faulty input, and the pointer that must name the fault. */
 const HOSTILE: readonly [Record<string, unknown> | string, string][] = [
   [{ name: undefined }, '/name'],
   [{ name: 7 }, '/name'],

@@ -99,6 +99,16 @@ t.test('an author’s own work needs no key of the shop', async (t) => {
     count: 1,
   })
   t.match((await shop.post(`${own}/replays`, { dry_run: true })).json(), { count: 2 }, 'the shop may')
+  // Neither event has arrived: one is from before the plugin was there, the other fails.
+  receiver.answer(500)
+  await shop.post('/api/events', { event: 'lead.won', data: {}, id: 'failing' })
+  await shop.patch(own, { retry_schedule: [] })
+  await deliverDue(service, shop)
+  const missed = { dry_run: true, status: 'undelivered', since: '2020-01-01T00:00:00Z' }
+  t.match((await key.post(`${own}/replays`, missed)).json(), { count: 1 })
+  t.match((await shop.post(`${own}/replays`, missed)).json(), { count: 2 })
+  await shop.patch(own, { retry_schedule: null })
+  receiver.answer(204)
   await feedSettled(service)
   t.match((await key.get('/api/events')).json(), { data: [{ source_id: 'after' }] })
 
@@ -129,7 +139,7 @@ t.test('but no more than that', async (t) => {
   t.match(await bodyOf(key.post(`${own}/pause`)), { status: 'paused', status_reason: 'manual' })
   t.match(await bodyOf(key.post(`${own}/resume`)), { code: 'forbidden' })
   await shop.post(`${own}/resume`)
-  // What it has paused itself people take over, and what they have disabled it does not make a pause of its own.
+  // People take over a pause that it made itself, and it does not turn their disabling into a pause of its own.
   for (const takeOver of [
     () => shop.post(`${own}/pause`),
     () => shop.patch(own, { status: 'paused' }),
@@ -201,6 +211,12 @@ t.test('actions are called by their names in the scopes, under ids of the plugin
   t.match((await dispatch(key, ['greet'], { by: 'plugin' })).json(), { results: [{ replayed: true }] })
   const log = await shop.get(`/api/automation/event-log?execution=plugin:${plugin.id}:flow_1`)
   t.match(log.json(), { data: [{ action_type: 'greet' }] })
+  const longest = 'x'.repeat(255)
+  const events = [{ action_type: 'greet', payload: {} }]
+  await key.post('/api/plugins/events/automation', { flow_execution_id: longest, events })
+  const execution = `plugin:${plugin.id}:${longest}`
+  const found = await shop.get(`/api/automation/event-log?execution=${execution}`)
+  t.match(found.json(), { data: [{ flow_execution_id: execution }] }, 'however long it is')
 })
 
 t.test('flows are read by who has flows:read, without what editors alone see', async (t) => {

@@ -95,7 +95,7 @@ export async function subscriptionsVersion(db: Kysely<DB>, tenantId: string): Pr
   return version
 }
 
-/** What the audit log has of a tenant, oldest first. */
+/** Returns a tenant's entries in the audit log, oldest first. */
 export async function auditOf(
   db: Kysely<DB>,
   tenantId: string,

@@ -39,7 +39,7 @@ export async function registerActions(
   return response.json()
 }
 
-/** What discovery answers, over all pages. */
+/** Returns the actions that discovery lists, over all pages. */
 export async function discover(t: Test, tenant: Tenant, query = ''): Promise<RegistryAction[]> {
   const found: RegistryAction[] = []
   for (let cursor: string | null = null; ;) {

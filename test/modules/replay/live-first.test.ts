@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
 import { runReplayTurn } from '#modules/replay/worker.ts'
+import { queueState } from '#modules/webhook-delivery/due/queue-figures-repository.ts'
 import { startApp, type Tenant } from '#test/support/app.ts'
 import { deliverDue, deliveriesOf, eventually, registerPlugin, sendEvent } from '#test/support/deliveries.ts'
 import { type Receiver, startReceiver } from '#test/support/receiver.ts'
@@ -20,7 +21,7 @@ async function replay(tenant: Tenant, slug: string, body: object = {}): Promise<
     batchSize: 500,
     maxWaiting: 50_000,
   }
-  while ((await runReplayTurn(ctx)) === 'more');
+  while ((await runReplayTurn(ctx)) !== 'idle');
 }
 
 const idsAt = (receiver: Receiver): unknown[] => receiver.received.map(({ headers }) => headers['webhook-id'])
@@ -68,7 +69,7 @@ t.test(
     for (let round = 1; round <= 3; round++) {
       live.push(await sendEvent(tenant))
       worker.hint([id, witnessId])
-      // One fetch serves both plugins: what the witness has got, the busy one has in hand.
+      // One fetch serves both plugins: the busy one has its share in hand once the witness has got its own.
       await witness.waitFor(round)
       held.shift()?.writeHead(204).end()
       await receiver.waitFor(2 * round)
@@ -113,6 +114,64 @@ t.test('a delivery that a person retries goes before a replay', async (t) => {
   await deliverDue(service, tenant)
   t.equal(idsAt(receiver)[0], last?.event_id)
   t.equal(receiver.received.length, 3)
+})
+
+t.test('a replay is found beside what is to be retried later, and shows in the queue', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const { id, slug } = await registerPlugin(tenant, receiver.url, { retry_schedule: [3600] })
+  receiver.answer(404)
+  const live = await sendEvent(tenant)
+  await deliverDue(service, tenant)
+  receiver.answer(204)
+  const past: string[] = []
+  for (let hours = 3; hours > 0; hours--) past.push(await seedEvent(db, tenant.id, { at: hoursAgo(hours) }))
+  await replay(tenant, slug, { status: 'undelivered' })
+  await db
+    .updateTable('deliveries')
+    .set({ due_at: hoursAgo(1) })
+    .where('plugin_id', '=', id)
+    .where('event_id', '=', past[0] ?? '')
+    .execute()
+  t.ok((await queueState(app.pools.api)).oldestDueSeconds >= 3_600)
+  t.match(await deliverDue(service, tenant), { sent: 3 })
+  t.strictSame(idsAt(receiver), [live, ...past])
+})
+
+t.test('a person may retry what waits in a replay that is being sent, also what is under way', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const { id, slug } = await registerPlugin(tenant, receiver.url, {
+    max_in_flight: 1,
+    retry_schedule: [3600],
+  })
+  const witness = await startReceiver(t)
+  const { id: witnessId } = await registerPlugin(tenant, witness.url, { events: ['product.*'] })
+  const past: string[] = []
+  for (let hours = 300; hours > 0; hours--) past.push(await seedEvent(db, tenant.id, { at: hoursAgo(hours) }))
+  await replay(tenant, slug)
+  const held = hold(receiver)
+  const worker = await startWorker(t, tenant)
+  await receiver.waitFor(1)
+
+  const deliveryOf = async (eventId: unknown) =>
+    (await deliveriesOf(db, id)).find(({ event_id }) => event_id === eventId)
+  const retry = async (eventId: unknown) => {
+    const delivery = await deliveryOf(eventId)
+    return tenant.post(`/api/plugins/events/${delivery?.id ?? ''}/retry`)
+  }
+  for (const eventId of [past.at(-1), past[0]]) t.equal((await retry(eventId)).statusCode, 202)
+  const live = await sendEvent(tenant)
+  worker.hint([id, witnessId])
+  await witness.waitFor(1)
+  receiver.answer(204)
+  held.shift()?.writeHead(404).end()
+  await receiver.waitFor(301)
+  t.strictSame(idsAt(receiver).slice(0, 3), [past[0], past.at(-1), live])
+  t.equal(new Set(idsAt(receiver)).size, 301, 'none goes twice')
+  const failed = await deliveryOf(past[0])
+  t.match(failed, { status: 'retry', attempt_count: 1 }, 'what was under way is retried by its schedule')
+  t.ok((failed?.due_at ?? new Date(0)) > new Date())
 })
 
 t.test('deliveries that a replay hastens go behind what happens now', async (t) => {

@@ -1,4 +1,5 @@
-import t from 'tap'
+import { sql } from 'kysely'
+import t, { type Test } from 'tap'
 import { claimReplay } from '#modules/replay/job-repository.ts'
 import { claimRecovery, type RecoveryJob } from '#modules/replay/recovery/job-repository.ts'
 import type { RecoveredPlugin, Recovery } from '#modules/replay/recovery/schemas.ts'
@@ -17,12 +18,13 @@ const { app, db } = service
 
 /** Small enough that a recovery of a few plugins takes several batches and turns. */
 function worker(overrides: Partial<RecoveryWorkerContext> = {}): RecoveryWorkerContext {
-  return { db: app.workerDb, signals: app.signals, leaseMs: 30_000, batchSize: 3, maxOpen: 5, ...overrides }
+  const { workerDb, signals, log } = app
+  return { db: workerDb, signals, log, leaseMs: 30_000, batchSize: 3, maxOpen: 5, ...overrides }
 }
 
 async function runReplays(): Promise<void> {
   const ctx = { db: app.workerDb, signals: app.signals, leaseMs: 30_000, batchSize: 3, maxWaiting: 1_000 }
-  while ((await runReplayTurn(ctx)) === 'more');
+  while ((await runReplayTurn(ctx)) !== 'idle');
 }
 
 /** Ends leases and pauses. */
@@ -32,7 +34,7 @@ async function expireLeases(): Promise<void> {
 
 /** Works all recoveries off. */
 async function runAll(ctx = worker()): Promise<void> {
-  while ((await runRecoveryTurn(ctx)) === 'more') {
+  while ((await runRecoveryTurn(ctx)) !== 'idle') {
     await runReplays()
     await expireLeases()
   }
@@ -237,6 +239,75 @@ t.test('a cancelled recovery ends with its replays, a finished one cannot be can
   const late = await tenant.post(`/api/recoveries/${finished}/cancel`)
   t.match(late.json(), { status: 409, code: 'recovery_finished' })
 })
+
+/** Has the database refuse to give this plugin a replay. */
+async function refuseReplayOf(t: Test, pluginId: string, sqlState: string): Promise<void> {
+  const drop = () => sql`drop function if exists refuse_replay() cascade`.execute(db)
+  await drop()
+  await sql`
+    create function refuse_replay() returns trigger language plpgsql as ${sql.lit(
+      `begin raise exception 'refused' using errcode = '${sqlState}'; end`,
+    )}`.execute(db)
+  await sql`
+    create trigger refuse_replay before insert on replays for each row
+    when (new.plugin_id = ${sql.lit(pluginId)}) execute function refuse_replay()`.execute(db)
+  t.teardown(drop)
+}
+
+t.test('one that cannot go on has failed, says so, and ends its replays', async (t) => {
+  const tenant = service.tenant()
+  const first = await seedPlugin(db, tenant.id)
+  await seedPlugin(db, tenant.id)
+  await seedPlugin(db, tenant.id)
+  const refused = await seedPlugin(db, tenant.id)
+  await seedEvent(db, tenant.id, { at: hoursAgo(1) })
+  const id = await open(tenant)
+  const job = await claim()
+  t.equal(await runRecoveryBatch(worker(), job), 'more')
+  await runReplayTurn({ ...worker(), batchSize: 10, maxWaiting: 1_000 }, undefined, 'recovery')
+  await expireLeases()
+
+  await refuseReplayOf(t, refused.id, '40001')
+  await t.rejects(runRecoveryTurn(worker()), { message: 'refused' })
+  t.match((await tenant.get(`/api/recoveries/${id}`)).json(), { status: 'running' }, 'what passes is no end')
+
+  await expireLeases()
+  await refuseReplayOf(t, refused.id, 'P0001')
+  t.equal(await runRecoveryTurn(worker()), 'more')
+  const failed = (await tenant.get(`/api/recoveries/${id}`)).json<Recovery>()
+  t.match(failed, { status: 'failed', plugins: 3, plugins_open: 0, queued: 1, scanned: 1 })
+  t.match(failed.error, job.cursor ?? 'no cursor')
+  t.ok(failed.finished_at)
+  const replays = await pluginsOf(tenant, id)
+  t.match(
+    replays.map(({ status }) => status),
+    ['completed', 'cancelled', 'cancelled'],
+  )
+  t.match(replays[1], { error: /has failed/ })
+  t.equal((await deliveriesOf(db, first.id)).size, 1, 'what was queued stays so')
+  t.equal(await runRecoveryTurn(worker()), 'idle')
+})
+
+t.test(
+  'while its replays are worked off it says how far it is, and asks to be looked at again',
+  async (t) => {
+    const tenant = service.tenant()
+    for (let count = 0; count < 7; count++) await seedPlugin(db, tenant.id)
+    await seedEvent(db, tenant.id, { at: hoursAgo(1) })
+    const id = await open(tenant)
+    const look = async () => (await tenant.get(`/api/recoveries/${id}`)).json<Recovery>()
+    t.match(await runRecoveryTurn(worker()), { pauseMs: Number })
+    t.match(await look(), { status: 'running', plugins: 5, plugins_open: 5, queued: 0 })
+    const replays = { ...worker(), batchSize: 10, maxWaiting: 1_000 }
+    for (let count = 0; count < 2; count++) await runReplayTurn(replays)
+    await expireLeases()
+    t.match(await runRecoveryTurn(worker()), { pauseMs: Number })
+    t.match(await look(), { plugins: 7, plugins_open: 5, queued: 2, scanned: 2 })
+    await expireLeases()
+    await runAll()
+    t.match(await look(), { status: 'completed', plugins: 7, plugins_open: 0, queued: 7 })
+  },
+)
 
 t.test('three may be open, and a plugin may have its own replays beside them', async (t) => {
   const tenant = service.tenant()

@@ -22,7 +22,7 @@ function worker(overrides: Partial<ReplayWorkerContext> = {}): ReplayWorkerConte
 }
 
 async function runAll(ctx = worker()): Promise<void> {
-  while ((await runReplayTurn(ctx)) === 'more');
+  while ((await runReplayTurn(ctx)) !== 'idle');
 }
 
 async function claim(): Promise<ReplayJob> {

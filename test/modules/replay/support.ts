@@ -5,7 +5,7 @@ import { lowestIdAt } from '#lib/id-range.ts'
 
 export { seedPlugin } from '#test/support/plugin-row.ts'
 
-/** Rows as intake and delivery leave them, at any age: what only the database's clock would make otherwise. */
+/** Rows as intake and delivery leave them, at any age: otherwise only the database's clock would make them. */
 
 const HOUR_MS = 3_600_000
 

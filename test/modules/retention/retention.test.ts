@@ -95,6 +95,42 @@ t.test('what is still to be delivered stays whole, until it is done', async (t) 
   t.strictSame([...(await eventsOf(tenantId)).keys()], [retried])
 })
 
+t.test('what is known of events that were set aside goes with them', async (t) => {
+  const now = nextNow()
+  const tenantId = newId()
+  const plugin = await seedPlugin(db, tenantId)
+  const at = daysBefore(now, 100)
+  const [old, waiting] = [await seedEvent(db, tenantId, { at }), await seedEvent(db, tenantId, { at })]
+  const young = await seedEvent(db, tenantId, { at: daysBefore(now, 1) })
+  await seedDelivery(db, tenantId, plugin.id, waiting, 'pending')
+  const setAside = [old, waiting, young].map((event_id) => ({
+    tenant_id: tenantId,
+    event_id,
+    reason: 'poison',
+  }))
+  await db.insertInto('set_aside_events').values(setAside).execute()
+  const left = async (): Promise<string[]> => {
+    const rows = await db
+      .selectFrom('set_aside_events')
+      .select('event_id')
+      .where('tenant_id', '=', tenantId)
+      .execute()
+    return rows.map(({ event_id }) => event_id).sort()
+  }
+  await db.transaction().execute(async (trx) => {
+    await trx.selectFrom('set_aside_events').selectAll().where('event_id', '=', old).forUpdate().execute()
+    t.strictSame(
+      await run(now),
+      { bodies: 1, postponed: 1 },
+      'one that somebody holds stays, and the run goes on',
+    )
+  })
+  t.strictSame(await left(), [old, waiting, young].sort())
+  t.strictSame(await run(now), { events: 1 })
+  t.strictSame(await left(), [waiting, young].sort())
+  t.strictSame([...(await eventsOf(tenantId)).keys()].sort(), [waiting, young].sort())
+})
+
 t.test('goes through many tenants, and through more than one batch of each', async (t) => {
   const now = nextNow()
   const tenants = [newId(), newId(), newId()]
@@ -189,6 +225,57 @@ t.test('ended jobs and revoked keys go, open and live ones stay', async (t) => {
   t.strictSame(keys.map(({ name }) => name).sort(), ['just revoked', 'live'])
 })
 
+t.test(
+  'sessions and portal links go 30 days after their end, and a link never before its session',
+  async (t) => {
+    const now = nextNow()
+    const tenantId = newId()
+    await db.insertInto('tenants').values({ id: tenantId }).execute()
+    const [old, young, later] = [daysBefore(now, 31), daysBefore(now, 29), daysBefore(now, -1)]
+    const link = (label: string, expires_at: Date, revoked_at: Date | null = null) => ({
+      id: newId(),
+      tenant_id: tenantId,
+      hash: hashApiKey(`link ${label}`),
+      scope: 'tenant' as const,
+      role: 'viewer' as const,
+      label,
+      session_seconds: 60,
+      expires_at,
+      revoked_at,
+    })
+    const links = [link('expired', old), link('used', old), link('ended', young, old), link('just', young)]
+    await db.insertInto('portal_links').values(links).execute()
+    const session = (label: string, expires_at: Date, revoked_at: Date | null = null) => ({
+      id: newId(),
+      tenant_id: tenantId,
+      hash: hashApiKey(`session ${label}`),
+      kind: 'portal' as const,
+      transport: 'cookie' as const,
+      portal_link_id: links[1]?.id ?? null,
+      label,
+      expires_at,
+      revoked_at,
+    })
+    await db
+      .insertInto('sessions')
+      .values([
+        session('expired', old),
+        session('ended', young, old),
+        session('just', young),
+        session('open', later),
+      ])
+      .execute()
+
+    t.strictSame(await run(now), { sessions: 4 })
+    const labels = async (table: 'sessions' | 'portal_links') =>
+      (await db.selectFrom(table).select('label').where('tenant_id', '=', tenantId).execute())
+        .map(({ label }) => label)
+        .sort()
+    t.strictSame(await labels('sessions'), ['just', 'open'])
+    t.strictSame(await labels('portal_links'), ['just', 'used'])
+  },
+)
+
 t.test('what the audit log tells of doings goes with age, what it tells of changes stays', async (t) => {
   const now = nextNow()
   const tenantId = newId()
@@ -219,9 +306,9 @@ t.test('one replica at a time, and one that is told to stop leaves the rest for 
   const tenantId = newId()
   await seedEvent(db, tenantId, { at: daysBefore(now, 100) })
   await db.connection().execute(async (replica) => {
-    t.equal(await tryLock(replica), true)
+    t.equal(await tryLock(replica, 'retention'), true)
     t.equal(await runRetention(ctx, { now }), null)
-    await unlock(replica)
+    await unlock(replica, 'retention')
   })
   const stopped = await runRetention(ctx, { now, signal: AbortSignal.abort() })
   t.equal(stopped?.events, 0)

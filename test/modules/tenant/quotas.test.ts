@@ -1,4 +1,5 @@
 import t from 'tap'
+import { measure } from '#infra/quota-repository.ts'
 import { clientFor, startApp, type Tenant } from '#test/support/app.ts'
 
 const service = await startApp(t)
@@ -39,8 +40,10 @@ t.test('usage shows every quota with its default, also of a shop that nothing wa
     'dispatches_per_minute',
     'events_per_minute',
     'filter_bytes',
+    'flow_templates',
     'keys',
     'plugins',
+    'stored_bytes',
     'variable_bytes',
     'variables',
     'waiting_executions',
@@ -146,11 +149,9 @@ t.test('executions that wait: a run is refused, what an event starts is on recor
   const key = { 'idempotency-key': 'first' }
   t.equal((await shop.post(run, { input: {} }, key)).statusCode, 202)
   t.equal((await shop.post(run, { input: {} })).statusCode, 202)
-  t.match((await shop.post(run, { input: {} })).json(), {
-    status: 422,
-    quota: 'waiting_executions',
-    limit: 2,
-  })
+  const refused = (await shop.post(run, { input: {} })).json<object>()
+  t.match(refused, { status: 422, quota: 'waiting_executions', limit: 2 })
+  t.notOk('used' in refused, 'which is not counted beyond the limit')
   t.match(
     (await shop.post(run, { input: {} }, key)).json(),
     { status: 'duplicate' },
@@ -158,6 +159,13 @@ t.test('executions that wait: a run is refused, what an event starts is on recor
   )
   const { waiting_executions: quota } = await usage(shop)
   t.match(quota, { used: 2, limit: 2, default: 1_000_000 })
+  t.equal(await measure(service.db, shop.id, 'waiting_executions', 1), 1, 'no more of them are looked at')
+  await shop.put('/api/tenant/quotas', { waiting_executions: 1 })
+  t.match(
+    (await usage(shop))['waiting_executions'],
+    { used: 2, limit: 1 },
+    'what is beyond a lower limit is told',
+  )
 
   await shop.post('/api/automation/flows', waiting({ type: 'event', event_types: ['order.created'] }))
   await shop.post('/api/events', { event: 'order.created', data: {} })

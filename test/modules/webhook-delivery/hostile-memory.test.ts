@@ -16,10 +16,10 @@ const PLUGINS_EACH = 5
 /** The first rounds fill caches and pools. */
 const WARM_UP_ROUNDS = 3
 const ROUNDS = 10
-/** Two thirds of what stays if the part of the answers that is recorded (16 KB of each) were kept. */
+/** Two thirds of the growth if the part of the answers that is recorded (16 KB of each) were kept. */
 const MAX_SLOPE_BYTES = 320_000
 
-// In a file, and so a process, of its own: what other tests leave would be measured, too.
+// In a file, and so a process, of its own: leftovers of other tests would be measured, too.
 t.test('hostile answers leave no memory behind', async (t) => {
   const service = await startApp(t)
   const { db } = service

@@ -10,8 +10,10 @@ const { db } = service
 /** Of those that are to run into it, and of all others: a busy machine may take seconds for an answer. */
 const TIMEOUT_MS = 2_000
 const PATIENT_TIMEOUT_MS = 30_000
+/** A deadline of 2 s that is kept ends an attempt by then, also on a busy machine. */
+const IN_TIME_MS = 10_000
 
-/** Error class of the attempt, and what of an answer there was. */
+/** Error class of the attempt, and the part of an answer that there was. */
 const EXPECTED: Partial<Record<HostileKind, [errorClass: string | null, responseStatus: number | null]>> = {
   ok: [null, 200],
   hang: ['timeout', null],
@@ -37,6 +39,10 @@ const EXPECTED: Partial<Record<HostileKind, [errorClass: string | null, response
   tls_hang: ['connect_timeout', null],
 }
 
+function isEndedByTime(kind: HostileKind): boolean {
+  return /timeout/.test(EXPECTED[kind]?.[0] ?? '')
+}
+
 t.test('every hostile receiver ends in time, with its class in the log, and harms no other', async (t) => {
   const tenant = service.tenant()
   const good = await startReceiver(t)
@@ -45,9 +51,8 @@ t.test('every hostile receiver ends in time, with its class in the log, and harm
   for (const kind of Object.keys(EXPECTED) as HostileKind[]) {
     const receiver = await startHostileReceiver(kind)
     t.teardown(() => receiver.close())
-    const isEndedByTime = /timeout/.test(EXPECTED[kind]?.[0] ?? '')
     const { id } = await registerPlugin(tenant, receiver.url, {
-      timeout_ms: isEndedByTime ? TIMEOUT_MS : PATIENT_TIMEOUT_MS,
+      timeout_ms: isEndedByTime(kind) ? TIMEOUT_MS : PATIENT_TIMEOUT_MS,
     })
     plugins.set(kind, id)
   }
@@ -61,7 +66,8 @@ t.test('every hostile receiver ends in time, with its class in the log, and harm
     t.equal(attempts.length, 1, kind)
     t.match(attempts[0], { error_class: errorClass, response_status: responseStatus }, kind)
     t.equal(attempts[0]?.error_detail === null, errorClass === null, `${kind} has a detail`)
-    t.ok((attempts[0]?.duration_ms ?? Infinity) < PATIENT_TIMEOUT_MS, kind)
+    const { duration_ms: tookMs = Infinity } = attempts[0] ?? {}
+    t.ok(tookMs < (isEndedByTime(kind) ? IN_TIME_MS : PATIENT_TIMEOUT_MS), `${kind} took ${tookMs} ms`)
     t.ok(Buffer.byteLength(attempts[0]?.response_body ?? '') <= 16_384, kind)
     const succeeded = errorClass === null || errorClass === 'response_too_large'
     t.equal((await onlyDelivery(db, id)).status, succeeded ? 'sent' : 'retry', kind)

@@ -17,10 +17,10 @@ import { startReceiver } from '#test/support/receiver.ts'
 const service = await startApp(t)
 const { db } = service
 
-/** Milliseconds until a delivery is due again, by a test's clock. */
 /** Of plugins that name no deadline of their own. */
 const DEFAULT_TIMEOUT_MS = 10_000
 
+/** Milliseconds until a delivery is due again, by a test's clock. */
 async function dueInMs(pluginId: string, clock: TestClock): Promise<number> {
   const { due_at: dueAt } = await onlyDelivery(db, pluginId)
   if (dueAt === null) throw new Error('it is not due any more')

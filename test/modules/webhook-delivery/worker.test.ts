@@ -187,7 +187,7 @@ t.test('many large bodies for receivers that do not answer do not fill the memor
   t.teardown(() => worker.stop())
   worker.start()
   await receiver.waitFor(PLUGINS, 60_000)
-  // What the receiver keeps is not the worker's.
+  // The receiver's memory is not the worker's.
   receiver.received.length = 0
   // Nothing is answered, so that it stays what it is: one reading may still hold what is about to go.
   await eventually('less than 128 of 216 MB are held', () => {

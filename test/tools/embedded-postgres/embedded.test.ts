@@ -209,7 +209,10 @@ async function startProcess(
   return { child, url, adopted, leave }
 }
 
-/** What embedded-process.ts needs; the Postgres programs are real copies, so they lie in the closed folder too. */
+/**
+ * Copies the files that embedded-process.ts needs; the Postgres programs are real copies, so they lie in the closed
+ * folder too.
+ */
 async function copyCheckout(target: string): Promise<void> {
   const modules = join(REPOSITORY, 'node_modules')
   for (const path of ['package.json', 'db', 'tools', 'test/tools/embedded-postgres/embedded-process.ts']) {

@@ -1,7 +1,7 @@
 import { type OperatorContext, type OperatorSpec, refuse } from '../operator.ts'
 import { equals, isSame } from './value.ts'
 
-/** What the event changed. */
+/** Operators that compare a value with the one before the event. */
 export const CHANGE_OPERATORS = {
   changed: {
     subjects: 'any',

@@ -20,7 +20,7 @@ const COMPARISONS: ReadonlyMap<string, OperatorDefinition> = new Map(
 /** Operators that `count` compares a number of items with. */
 export const COUNT_OPERATORS: readonly string[] = [...COMPARISONS.keys()]
 
-/** What the items of a list are. */
+/** Operators that test the items of a list. */
 export const LIST_OPERATORS = {
   any: {
     subjects: ['list'],
@@ -53,7 +53,7 @@ export const LIST_OPERATORS = {
   },
 } as const satisfies Record<string, OperatorSpec>
 
-/** What the condition itself costs is spent by whoever tests it. */
+/** Tests a condition on an item; the caller spends the condition's cost. */
 function testItem(item: unknown, condition: unknown, context: OperatorContext): boolean {
   if (!context.testItem) return refuse(context, 'cannot test items here')
   return context.testItem(condition, item)

@@ -1,7 +1,7 @@
 import { isOperand, momentOf, type OperatorContext, type OperatorSpec, refuse } from '../operator.ts'
 import { compareNumbers } from '#lib/json/value-type.ts'
 
-/** How large something is. */
+/** Operators that compare numbers. */
 export const NUMBER_OPERATORS = {
   gt: {
     subjects: ['number'],

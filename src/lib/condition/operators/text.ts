@@ -4,13 +4,13 @@ import { OutOfSteps, textSteps } from '#lib/step-budget.ts'
 import { TextSearch } from '#lib/text-search.ts'
 import { isSameValue, valueTypeOf } from '#lib/json/value-type.ts'
 
-/** What `contains` looks for in text: more is no word or sentence that a person means. */
+/** The longest text that `contains` looks for in text: more is no word or sentence that a person means. */
 export const MAX_NEEDLE_CHARS = 1000
-/** What `matches` takes at most, so that one test stays cheap also in a linear engine. */
+/** The longest pattern that `matches` takes, so that one test stays cheap also in a linear engine. */
 export const MAX_PATTERN_BYTES = 512
 export const MAX_MATCH_SUBJECT_BYTES = 8192
 
-/** What stands in text, or in a list. */
+/** Operators that look into text, or a list. */
 export const TEXT_OPERATORS = {
   contains: {
     subjects: ['text', 'list'],

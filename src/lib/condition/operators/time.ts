@@ -1,7 +1,7 @@
 import { momentOf, type OperatorContext, type OperatorSpec } from '../operator.ts'
 import { parseDuration } from '#lib/time.ts'
 
-/** When something is, by the clock of the context. */
+/** Operators that compare times, by the clock of the context. */
 export const TIME_OPERATORS = {
   before: {
     subjects: ['time'],
@@ -41,7 +41,7 @@ export const TIME_OPERATORS = {
   },
 } as const satisfies Record<string, OperatorSpec>
 
-/** Whether it is between so long from now and so long from now, both included. */
+/** Returns whether it is between so long from now and so long from now, both included. */
 function isWithin(subject: unknown, fromMs: number, toMs: number, context: OperatorContext): boolean {
   const distance = momentOf(subject, context) - context.now.getTime()
   return distance >= fromMs && distance <= toMs

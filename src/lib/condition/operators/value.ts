@@ -2,7 +2,7 @@ import type { OperatorContext, OperatorSpec } from '../operator.ts'
 import { identityText, isSameIdentity } from '../identity.ts'
 import { isSameValue, valueTypeOf } from '#lib/json/value-type.ts'
 
-/** What can be asked of any value. */
+/** Operators that take any value. */
 export const VALUE_OPERATORS = {
   equals: {
     subjects: 'any',

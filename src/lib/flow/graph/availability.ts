@@ -7,7 +7,7 @@ import type { Structure } from './structure.ts'
 export interface Availability {
   hasStep(at: string, id: string): boolean
   hasVariable(at: string, name: string): boolean
-  /** Whether some step sets it at all. */
+  /** Returns whether some step sets it at all. */
   isSetSomewhere(name: string): boolean
 }
 
@@ -22,8 +22,8 @@ export function givesOutput({ steps }: FlowGraph, { from, port }: Edge): boolean
 }
 
 /**
- * Goes through the steps once: what holds at a step is what holds at the end of all ways to it. A loop's body passes
- * nothing on.
+ * Goes through the steps once: the values that are there at a step are those that are there at the end of all ways to
+ * it. A loop's body passes nothing on.
  *
  * @param order every step before its targets
  * @param entries where nothing has happened yet

@@ -17,7 +17,7 @@ export interface FlowGraph {
   /** Targets of every port; an error that goes to the flow's handlers has none. */
   next: Map<string, Record<string, string>>
   edges: Map<string, Edge[]>
-  /** A port names a step that does not exist: what cannot be reached is not known. */
+  /** A port names a step that does not exist: the steps that cannot be reached are not known. */
   hasUnknownTarget: boolean
 }
 
@@ -27,7 +27,7 @@ export function* linkSteps(
   steps: ReadonlyMap<string, ReadStep>,
 ): Generator<undefined, FlowGraph> {
   const graph: FlowGraph = { steps, next: new Map(), edges: new Map(), hasUnknownTarget: false }
-  // What follows a loop depends on where its body ends, hence loops last.
+  // Loops come last: the step after a loop depends on the end of its body.
   const loops = [...steps.values()].filter(isLoop)
   const others = [...steps.values()].filter((step) => !isLoop(step))
   for (const each of [...others, ...loops]) {

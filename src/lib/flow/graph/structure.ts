@@ -26,7 +26,7 @@ export function* checkStructure(
     const message = 'Add an action, a message or an http step: no path of this flow does anything.'
     const first = graph.steps.get(start)
     const path = first?.draft.path.slice(0, -1) ?? []
-    // Whoever wrote steps that do something meant them to be come to.
+    // Steps that do something were meant to be reached.
     const isCutOff = [...graph.steps.values()].some((step) => isCall(step) && !step.draft.isHandler)
     compilation.problems.report('no_action', path, message, null, isCutOff ? 'error' : undefined)
   }

@@ -11,13 +11,13 @@ export interface UseContext {
   compilation: Compilation
   graph: FlowGraph
   structure: Structure
-  /** Null: the steps lead back to themselves, and what comes before what is not known. */
+  /** Null: the steps lead back to themselves, so their order is not known. */
   availability: Availability | null
-  /** Where executions come in. */
+  /** The steps at which executions come in. */
   entries: readonly string[]
-  /** What `variables` holds from the start. */
+  /** The `variables` with which executions start. */
   variables: Record<string, unknown>
-  /** Filled with the names of what is read of the shop. */
+  /** Filled with the names of the shop's variables that are read. */
   shopVariables: Set<string>
 }
 
@@ -31,7 +31,7 @@ export function* checkUses(context: UseContext): Generator<undefined, void> {
 }
 
 function checkUse(context: UseContext, use: Use): void {
-  // Whether it is there at all is the list's own business.
+  // The list's own check tells whether it is there at all.
   if (use.isThroughLoop === true && (use.root === 'item' || use.root === 'variables')) return
   if (!use.place.roots.includes(use.root)) {
     const roots = use.place.roots.join(', ')
@@ -99,7 +99,7 @@ function checkStepUse(context: UseContext, use: Use): void {
   report(context, use, 'step_not_before', message)
 }
 
-/** Checks a use of what went wrong: it stands in the step's output where its error port leads, and nowhere else. */
+/** Checks a use of a step's error: it stands in the step's output where its error port leads, and nowhere else. */
 function checkErrorUse(context: UseContext, use: Use, id: string): void {
   const { graph, structure, availability } = context
   const edges = graph.edges.get(id) ?? []
@@ -161,7 +161,7 @@ function checkDeclared(
   const missing = lookups.flatMap((each) => ('missing' in each && each.missing !== 'unknown' ? [each] : []))
   if (missing.length < lookups.length || missing.length === 0) return
   const names = [...new Set(missing.flatMap((each) => each.names))]
-  // What is no list is told of where the loop begins.
+  // A value that is no list is reported at the loop's beginning.
   if (use.isThroughLoop === true && names.length === 0) return
   const near = context.compilation.problems.near(String(below.at(-1)), names)
   const known = names.length === 0 ? '' : `: declared are ${names.slice(0, 20).join(', ')}`

@@ -20,7 +20,7 @@ type Test = Record<string, unknown>
 /**
  * Checks a condition and gives it back with every field written from its root; null when it cannot run.
  *
- * @param bare what a field without a root is below: `trigger`, or in the filter of a wait `event.data`
+ * @param bare the root of a field that names none: `trigger`, or in the filter of a wait `event.data`
  */
 export function readCondition(
   reader: Reader,

@@ -4,9 +4,9 @@ import { at, report, take } from './reader.ts'
 
 export interface DurationLimits {
   maxMs?: number
-  /** Whether `-24 hours` and `0 s` are fine. */
+  /** Durations such as `-24 hours` and `0 s` are taken. */
   isOffset?: boolean
-  /** Whether `0` is fine, but nothing below. */
+  /** A duration of `0` is taken, but nothing below. */
   allowsZero?: boolean
 }
 

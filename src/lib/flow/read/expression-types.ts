@@ -9,7 +9,7 @@ import { typesOfPath } from '../schemas.ts'
 
 type Types = ReadonlySet<SchemaType> | null
 
-/** What a time may be: text, or seconds or milliseconds since 1970. */
+/** The types of a time: text, or seconds or milliseconds since 1970. */
 export const TIME_TYPES: readonly SchemaType[] = ['string', 'number', 'integer']
 const FILTER_TYPES: Readonly<Record<FilterType | 'boolean', readonly SchemaType[] | null>> = {
   any: null,
@@ -29,7 +29,7 @@ const VALUE_TYPES: Readonly<Record<string, readonly SchemaType[]>> = {
   object: ['object'],
 }
 
-/** Infers what comes out of an expression, by what is declared; null when that says nothing. */
+/** Infers the types of an expression's result from declarations; null when they say nothing. */
 export function typesOfExpression(reader: Reader, expression: Expression): Types {
   return infer(reader, expression, () => undefined)
 }

@@ -30,7 +30,9 @@ export function readTimeZone(reader: Reader, name = 'timezone'): string | null {
 export function readWeekdays(reader: Reader): Weekday[] | undefined {
   const value = take(reader, 'weekdays')
   if (value === undefined) return undefined
-  const days = Array.isArray(value) ? value.map((each) => String(each).toUpperCase()) : []
+  const days = Array.isArray(value)
+    ? value.map((each: unknown) => (typeof each === 'string' ? each.toUpperCase() : null))
+    : []
   const known = WEEKDAYS.filter((day) => days.includes(day))
   if (days.length > 0 && known.length === days.length) return known
   const message = `Give "weekdays" a list of some of ${WEEKDAYS.join(', ')}, each once.`
@@ -38,7 +40,7 @@ export function readWeekdays(reader: Reader): Weekday[] | undefined {
   return undefined
 }
 
-/** When a flow's messages may be sent. */
+/** Reads when a flow's messages may be sent. */
 export function readSendWindow(settings: Reader): SendWindow | null {
   const sent = take(settings, 'send_window')
   const path = at(settings, 'send_window')

@@ -11,19 +11,20 @@ import { readTree } from './template.ts'
 import { checkByHint, resolveNamed } from './named-action.ts'
 import type { ActionConfig, MessageChannel, MessageFormat } from '../elements.ts'
 import { MESSAGE_CHANNELS, MESSAGE_FORMATS } from '../elements.ts'
+import type { NamedAction } from '../steps/definition.ts'
 import { holdsTemplate } from '#lib/template-text.ts'
 
 type Part = 'to' | 'subject' | 'body'
 /** As written; null: left out. */
 export type Parts = Record<Part, string | null>
 
-/** What sends a channel's messages when the step does not say otherwise. */
+/** The action that sends a channel's messages when the step does not say otherwise. */
 const PLATFORM_ACTION: Readonly<Record<MessageChannel, string>> = {
   email: 'send_email',
   sms: 'send_sms',
   notification: 'create_notification',
 }
-/** Where an action that sends may take a message's parts; the first of its fields that is among them gets the part. */
+/** The fields in which an action that sends may take a message's parts; the first one that it has gets the part. */
 const FIELDS_OF_PART: Readonly<Record<Part, readonly string[]>> = {
   to: ['to', 'recipient'],
   subject: ['subject', 'title'],
@@ -51,16 +52,16 @@ const MESSAGE_OUTPUT: Record<string, SafeSchema> = {
 }
 
 /** Finds the action that a message step sends by, as it is looked up: `send_with`, else the platform's for the channel. */
-export function messageAction(
-  members: Record<string, unknown>,
-): { actionType: unknown; pluginRef: unknown } | null {
+export function messageAction(members: Record<string, unknown>): NamedAction | null {
   const sendWith = members['send_with'] ?? null
   if (isPlainObject(sendWith)) {
     const actionType = sendWith['action_id'] ?? sendWith['action_type']
-    return { actionType, pluginRef: sendWith['plugin_id'] ?? null }
+    return { actionType, pluginRef: sendWith['plugin_id'] ?? null, fields: null }
   }
   const channel = MESSAGE_CHANNELS.find((each) => each === members['channel'])
-  return channel === undefined ? null : { actionType: PLATFORM_ACTION[channel], pluginRef: PLATFORM }
+  return channel === undefined
+    ? null
+    : { actionType: PLATFORM_ACTION[channel], pluginRef: PLATFORM, fields: null }
 }
 
 /** `send_with` as sent, or as if it named the platform's action. */
@@ -109,7 +110,7 @@ export function resolveSender(
   return action
 }
 
-/** Fills in what the action is given: the message's parts in the fields that it has for them, and `input` over them. */
+/** Fills in the action's input: the message's parts in the fields that it has for them, and `input` over them. */
 export function sendConfig(
   step: Reader,
   { reader, input, tree }: SendWith,
@@ -145,7 +146,7 @@ export function sendConfig(
   }
 }
 
-/** An action that has a field for the format gets the body there; what it calls by another name may be either. */
+/** An action that has a field for the format gets the body there; a field by another name may be either. */
 function fieldsFor(part: Part, channel: MessageChannel, format: MessageFormat | null): readonly string[] {
   if (part === 'to') return [...FIELDS_OF_PART.to, RECIPIENT_FIELD[channel]]
   return part === 'body' && format !== null ? [format, ...FIELDS_OF_PART.body] : FIELDS_OF_PART[part]
@@ -169,7 +170,7 @@ function checkPart(
   const schema = properties && Object.hasOwn(properties, field) ? properties[field] : undefined
   if (!schema) return
   step.compilation.typeChecks.push(() => {
-    // What a template makes is sent as text.
+    // A rendered template is sent as text.
     if (text === null || holdsTemplate(text)) return
     checkPayload(step, schema, text, at(step, part), action.plugin_id === null ? 'hint' : 'holds')
   })

@@ -43,7 +43,7 @@ function reportUnresolved(
   report(reader, problem, isAboutPlugin ? at(reader, 'plugin_id') : path, message)
 }
 
-/** Judges the input of a platform action: what its path takes has to be good, all else the platform decides. */
+/** Judges the input of a platform action: parameters of its path have to be good, all else the platform decides. */
 export function checkByHint(
   reader: Reader,
   { required_fields: pathFields }: CatalogueAction,

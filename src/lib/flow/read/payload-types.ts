@@ -10,10 +10,10 @@ import { exactText } from './template.ts'
 import { typesOf } from '../schemas.ts'
 import { holdsTemplate } from '#lib/template-text.ts'
 
-/** How a payload is judged: a hint warns where a schema that holds reports an error. */
+/** The strictness with which a payload is judged: a hint warns where a schema that holds reports an error. */
 export type Strictness = 'holds' | 'hint'
 
-/** Compares a payload with the schema of what takes it; what templates make is judged by its declared type. */
+/** Compares a payload with the schema of its receiver; results of templates are judged by their declared types. */
 export function checkPayload(
   reader: Reader,
   schema: SafeSchema,

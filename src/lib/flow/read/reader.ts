@@ -29,9 +29,9 @@ export interface Use {
 /** Says what a text may start from, by where it stands. */
 export interface Place {
   roots: readonly TemplateRoot[]
-  /** In the filter of a wait, what `event` is; null elsewhere. */
+  /** In the filter of a wait, the type of `event`; null elsewhere. */
   arriving: string | null
-  /** The step's own output is there: where a message is handed to what sends it. */
+  /** The step's own output is there: a message is handed to the action that sends it. */
   ownOutput?: boolean
   /** At the end of the body of the loop that it stands in. */
   inBody?: boolean
@@ -54,7 +54,9 @@ export interface Compilation {
   readonly conditions: CheckConditionOptions
   readonly uses: Use[]
   readonly schemas: KnownSchemas
-  /** Texts and payloads whose types are compared with what they go into, once all steps are known. */
+  /** The event type of each of its ways of starting; null: it is another way. */
+  readonly startTypes: (string | null)[]
+  /** Texts and payloads whose types are compared with their receivers', once all steps are known. */
   readonly typeChecks: (() => void)[]
   /** Templates so far. */
   expressions: number

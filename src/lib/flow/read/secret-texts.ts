@@ -1,14 +1,14 @@
 import { isSecretField, looksLikeKey } from '#lib/secrets/redact.ts'
 import { holdsTemplate } from '#lib/template-text.ts'
 import type { ProblemList } from '../problems.ts'
-import type { StepDraft } from './drafts.ts'
+import { bodyList, type StepDraft } from './drafts.ts'
 import { expandPath } from './template.ts'
 
 const MESSAGE =
   'This looks like a key, which whoever reads the flow sees: keep it in a connection (POST /api/connections), or have the plugin keep it.'
 /** Shorter ones under a secret-looking name are words, such as `"token": "none"`. */
 const LITERAL_MIN_CHARS = 8
-/** Of a URL's query, and of what stands under a secret-looking name. */
+/** Of a URL's query, and of values under a secret-looking name. */
 const PARAMETER = /[?&]([A-Za-z0-9_.-]{1,64})=([^&#]*)/g
 
 /** Of one flow: more of them say nothing more. */
@@ -16,7 +16,8 @@ const MAX_WARNINGS = 20
 
 /** Warns of literals that look like keys, wherever they stand in a step. */
 export function reportSecretTexts(problems: ProblemList, { id, members, path }: StepDraft): void {
-  const isLoop = members['type'] === 'for_each'
+  // Each of them is a step of its own.
+  const body = bodyList(members)
   const below: (string | number)[] = []
   const look = (name: string, value: unknown): void => {
     if (typeof value === 'string') {
@@ -29,8 +30,7 @@ export function reportSecretTexts(problems: ProblemList, { id, members, path }: 
     const isList = Array.isArray(value)
     for (const [member, inner] of Object.entries(value)) {
       if (typeof inner !== 'string' && (typeof inner !== 'object' || inner === null)) continue
-      // What stands in a loop's body is a step of its own.
-      if (value === members && isLoop && member === 'body') continue
+      if (inner === body) continue
       below.push(isList ? Number(member) : member)
       look(isList ? name : member, inner)
       below.pop()

@@ -17,6 +17,7 @@ import {
 import { readDuration } from './duration.ts'
 import { readSendWindow } from './hours.ts'
 import { readTemplateText } from './template.ts'
+import { DEFAULT_PATIENCE_MS, DEFAULT_RETRY, MAX_RETRIES } from '../retry.ts'
 import type { Part } from './source.ts'
 import type { Enrolment, FlowSettings, RetryPolicy } from '../elements.ts'
 
@@ -24,15 +25,6 @@ export const DEFAULT_TIMEOUT_MS = 30_000
 /** One attempt holds a connection and a lease. */
 const MAX_TIMEOUT_MS = 300_000
 const MIN_TIMEOUT_MS = 100
-/** An outage of the other side is outlasted, as deliveries do: nobody has to start again what it met. */
-const DEFAULT_PATIENCE_MS = 12 * 3_600_000
-export const DEFAULT_RETRY: RetryPolicy = {
-  max_retries: 3,
-  patience_ms: DEFAULT_PATIENCE_MS,
-  base_ms: 1000,
-  cap_ms: 900_000,
-}
-export const MAX_RETRIES = 20
 
 export function readSettings(compilation: Compilation, part: Part | null): FlowSettings {
   const members = part === null ? {} : part.value
@@ -75,9 +67,9 @@ export function readTimeout(reader: Reader): number | null {
 }
 
 /**
- * A step's own policy: `retry: { max_retries, base_ms, patience }`, or `retry_count`, `retry_delay` and `patience` as in
- * the settings. Whoever gives a step a count and no patience means just that count. That of the settings is no such
- * wish: the platform's builder writes one into every flow.
+ * A step's own policy: `retry: { max_retries, base_ms, patience }`, or `retry_count`, `retry_delay` and `patience` as
+ * in the settings. A step with a count and no patience means just that count. That of the settings is no such wish:
+ * the platform's builder writes one into every flow.
  */
 export function readRetry(reader: Reader, flow: RetryPolicy): RetryPolicy {
   const retry = take(reader, 'retry')
@@ -107,7 +99,7 @@ function readRetryMembers(reader: Reader, count: string, delay: string, flow: Re
   }
 }
 
-/** `never`, or how long after the last start. Whoever does not know `never` takes it for the longest time. */
+/** `never`, or the time after the last start. A reader that does not know `never` takes it for the longest time. */
 function readReentry(reader: Reader): Pick<Enrolment, 'reenter_after_ms' | 'reenter_never'> {
   if (reader.members['reenter_after'] !== 'never') {
     return { reenter_after_ms: readDuration(reader, 'reenter_after') }
@@ -116,7 +108,9 @@ function readReentry(reader: Reader): Pick<Enrolment, 'reenter_after_ms' | 'reen
   return { reenter_after_ms: MAX_DURATION_MS, reenter_never: true }
 }
 
-/** For how long what may pass by itself is tried again; 0: only so often as the count says. */
+/**
+ * Reads the time for which errors that may pass by themselves are tried again; 0: only so often as the count says.
+ */
 function readPatience(reader: Reader): number | null {
   return readDuration(reader, 'patience', { allowsZero: true })
 }

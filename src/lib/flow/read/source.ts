@@ -2,7 +2,7 @@ import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import type { Path, ProblemList } from '../problems.ts'
 import type { FlowFormat } from '../elements.ts'
 
-/** A member of the definition, and where it stands in it. */
+/** A member of the definition, and its place in it. */
 export interface Part {
   value: unknown
   path: Path

@@ -19,7 +19,7 @@ export interface ReadStep {
   links: Map<string, unknown>
 }
 
-/** Reads one step. What is wrong with it is reported; its ports still lead where they were meant to. */
+/** Reads one step. Faults are reported; its ports still lead where they were meant to. */
 export function readStep(compilation: Compilation, draft: StepDraft): ReadStep {
   const { id, members, path } = draft
   const reader = createReader(compilation, members, path, id)

@@ -15,25 +15,20 @@ import type { Reader } from './reader.ts'
 import { at, report, take } from './reader.ts'
 import { splitPointer } from '../pointer.ts'
 
-/** In one flow: each is judged against everything that the flow knows. */
+/** In one flow, with the reads of tags and filters: each is judged against everything that the flow knows. */
 const MAX_EXPRESSIONS = 10_000
 
 /** Compiles a value's templates, reports what is wrong with them and notes what they read. */
 export function readTree(reader: Reader, value: unknown, path: Path): TemplateNode {
-  const { compilation } = reader
-  const before = compilation.expressions
-  compilation.expressions += countExpressions(value)
-  if (compilation.expressions > MAX_EXPRESSIONS) {
-    if (before <= MAX_EXPRESSIONS) {
-      report(reader, 'too_large', path, `Use at most ${MAX_EXPRESSIONS} expressions in one flow.`)
-    }
-    return parseTree(null).tree
-  }
+  const marks = countMarks(value)
+  if (!countIn(reader, marks, path)) return parseTree(null).tree
   const { tree, problems } = parseTree(value)
   for (const { code, pointer, message } of problems) {
     report(reader, code, [...path, ...splitPointer(pointer)], message)
   }
-  for (const { pointer, operand, hasDefault, alternatives, isThroughLoop } of templateReferences(tree)) {
+  const references = templateReferences(tree)
+  if (!countIn(reader, Math.max(0, references.length - marks), path)) return tree
+  for (const { pointer, operand, hasDefault, alternatives, isThroughLoop } of references) {
     const steps = alternatives.flatMap(({ root, path: [id] }) => (root === 'steps' ? [String(id)] : []))
     reader.compilation.uses.push({
       stepId: reader.stepId,
@@ -67,8 +62,20 @@ export function readTree(reader: Reader, value: unknown, path: Path): TemplateNo
   return tree
 }
 
-/** Returns an upper bound, without reading any of them. */
-function countExpressions(value: unknown): number {
+/** Returns whether the flow has room for so many more; the first that it has none for is a problem. */
+function countIn(reader: Reader, more: number, path: Path): boolean {
+  const { compilation } = reader
+  const before = compilation.expressions
+  compilation.expressions += more
+  if (compilation.expressions <= MAX_EXPRESSIONS) return true
+  if (before <= MAX_EXPRESSIONS) {
+    report(reader, 'too_large', path, `Use at most ${MAX_EXPRESSIONS} expressions and tags in one flow.`)
+  }
+  return false
+}
+
+/** Counts what opens an expression or a tag, before any of them is read. */
+function countMarks(value: unknown): number {
   let count = 0
   const open = [value]
   while (open.length > 0 && count <= MAX_EXPRESSIONS) {

@@ -11,6 +11,7 @@ import { isId } from '../ids.ts'
 import { readPluginRef } from './plugin-ref.ts'
 import { splitPointer } from '../pointer.ts'
 import type { Part } from './source.ts'
+import { readWebhook } from './webhook.ts'
 import type { Trigger } from '../elements.ts'
 
 const MAX_EVENT_TYPES = 50
@@ -73,12 +74,13 @@ function readTrigger(
   filter: Part | null,
 ): Trigger | null {
   const type = take(reader, 'type')
-  const { schemas } = reader.compilation
+  const { schemas, startTypes } = reader.compilation
   switch (type) {
     case 'event': {
       const eventTypes = readEventTypes(reader, shortPath)
       for (const each of eventTypes) {
         schemas.trigger.push(reader.compilation.catalogue.eventTypes.get(each)?.schema ?? null)
+        startTypes.push(each)
       }
       const pluginId = has(reader, 'plugin_id') ? readPluginRef(reader, 'plugin_id') : null
       return {
@@ -91,6 +93,7 @@ function readTrigger(
     }
     case 'schedule':
       schemas.trigger.push(SCHEDULED)
+      startTypes.push(null)
       return {
         id,
         type,
@@ -101,11 +104,13 @@ function readTrigger(
     case 'manual': {
       const inputSchema = readInputSchema(reader)
       schemas.trigger.push(inputSchema)
+      startTypes.push(null)
       return { id, type, input_schema: inputSchema }
     }
     case 'webhook':
       schemas.trigger.push(null)
-      return { id, type, filter: readFilter(reader, null) }
+      startTypes.push(null)
+      return { id, type, filter: readFilter(reader, null), ...readWebhook(reader) }
     default:
       report(
         reader,

@@ -15,7 +15,7 @@ import { ACTION_NAME } from './member-schemas.ts'
 export type ActionStep = StepBase<'action', ActionConfig, 'success' | 'error'>
 
 /** The linear format's name for the input first, then the graph's. */
-export const INPUT_NAMES = ['payload_template', 'input', 'config'] as const
+const INPUT_NAMES = ['payload_template', 'input', 'config'] as const
 /** A name that a path may have as it is. */
 const MEMBER = /^[A-Za-z][A-Za-z0-9_]*$/
 
@@ -45,6 +45,7 @@ export const actionStep: DefinitionOf<ActionStep> = {
     payload_template: { title: 'Call {{trigger.name}}' },
   },
   read: readAction,
+  output: () => ({}),
   ports: () => ['success', 'error'],
   goesOn: ['success'],
   calls: true,
@@ -55,12 +56,18 @@ export const actionStep: DefinitionOf<ActionStep> = {
     action: {
       actionType: members['action_type'] ?? members['action_id'],
       pluginRef: members['plugin_id'] ?? null,
+      fields: fieldsOf(members),
     },
     pluginHolders: [members],
   }),
 }
 
-/** Reads an action, whose input is compared with what the action takes once all steps are known. */
+function fieldsOf(members: Record<string, unknown>): readonly string[] {
+  const input = INPUT_NAMES.map((name) => members[name] ?? null).find((given) => given !== null)
+  return isPlainObject(input) ? Object.keys(input) : []
+}
+
+/** Reads an action, whose input is compared with its schema once all steps are known. */
 function readAction(reader: Reader): ActionConfig | null {
   const name = has(reader, 'action_type') ? 'action_type' : 'action_id'
   const actionType = take(reader, name)
@@ -94,7 +101,7 @@ function readInput(reader: Reader): { value: Record<string, unknown>; path: Path
     return { value: {}, path }
   }
   readTree(reader, value, path)
-  // What is filled in belongs to the compiled flow, not to the definition.
+  // Fields that are filled in belong to the compiled flow, not to the definition.
   return { value: { ...value }, path }
 }
 
@@ -128,7 +135,7 @@ function checkInput(
 /**
  * Gives a plugin's action a required field that the step leaves out from the trigger's member of that name, if every
  * way of starting the flow declares it: a builder's welcome email says neither whom it is about nor where it goes.
- * What is filled in is part of the compiled flow and is reported, so that nothing is sent that nobody could see.
+ * The filled-in field is part of the compiled flow and is reported, so that nothing is sent that nobody could see.
  */
 function fillFromTrigger(
   reader: Reader,

@@ -22,6 +22,7 @@ export const conditionStep: DefinitionOf<ConditionStep> = {
   },
   linear: { type: 'condition', field: 'total', operator: 'gte', value: 500 },
   read: readStepCondition,
+  output: () => ({ type: 'object', properties: { result: { type: 'boolean' } } }),
   ports: () => ['true', 'false'],
   goesOn: ['true'],
   calls: false,

@@ -5,8 +5,8 @@ import type { Reader } from '../read/reader.ts'
 type Members = Record<string, unknown>
 
 /**
- * Says all that one type of step is to those who read definitions: the compiler, its graph, export and import, the
- * usage of actions, and the catalogue for builders. What the type does when it runs is its runner's, in the flow engine.
+ * Defines one type of step for all readers of definitions: the compiler, its graph, export and import, the usage of
+ * actions, and the catalogue for builders. Its runner, in the flow engine, does the work when it runs.
  */
 export interface StepDefinition<Config = object, Port = string> {
   /** Describes the members of its own; `stepSchema` adds those that all steps, ports and calls have. */
@@ -23,7 +23,10 @@ export interface StepDefinition<Config = object, Port = string> {
   withoutOutput: readonly Port[]
   /** It calls others: it may be retried, and has a timeout and an error port. */
   calls: boolean
-  /** Says whether it may cause events that start flows. `by_action`: what its action, which is its config, may cause. */
+  /**
+   * Says whether it may cause events that start flows. `by_action`: those that its action, which is its config, may
+   * cause.
+   */
   causes: 'nothing' | 'anything' | 'by_action'
   /** The action that it calls; null: none. */
   actionOf(config: Config): ActionConfig | null
@@ -31,6 +34,8 @@ export interface StepDefinition<Config = object, Port = string> {
   references(members: Members): StepReferences
   /** Null: the type sets no variables. */
   variables: StepVariables<Config> | null
+  /** Returns the schema of its output, beyond what its action declares; null: nothing is known. */
+  output(config: Config): SafeSchema | null
   /** Null: the type has no body. */
   body: StepBody<Config> | null
 }
@@ -68,15 +73,29 @@ interface StepVariables<Config> {
 
 /** Lists what a step names, each as it is written. */
 export interface StepReferences {
-  /** The action that it calls. */
-  action: { actionType: unknown; pluginRef: unknown } | null
+  action: NamedAction | null
   /** The objects whose `plugin_id` names a plugin. */
   pluginHolders: unknown[]
   /** The event types that it waits for. */
   eventTypes: unknown[]
+  /** The connections that it asks by. */
+  connections: unknown[]
 }
 
-export const NO_REFERENCES: StepReferences = { action: null, pluginHolders: [], eventTypes: [] }
+/** The action that a step calls. */
+export interface NamedAction {
+  actionType: unknown
+  pluginRef: unknown
+  /** The fields that the step gives it; null: the step's own parts go where they fit. */
+  fields: readonly string[] | null
+}
+
+export const NO_REFERENCES: StepReferences = {
+  action: null,
+  pluginHolders: [],
+  eventTypes: [],
+  connections: [],
+}
 
 /** The part of a definition that holds for most types. */
 export const USUAL = {
@@ -85,5 +104,6 @@ export const USUAL = {
   actionOf: () => null,
   references: () => NO_REFERENCES,
   variables: null,
+  output: (): SafeSchema | null => null,
   body: null,
 } as const

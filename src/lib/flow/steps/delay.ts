@@ -12,7 +12,7 @@ import { type DefinitionOf, USUAL } from './definition.ts'
 import { DURATION, OFFSET } from './member-schemas.ts'
 
 const IF_PAST = ['run_now', 'skip'] as const
-/** What makes a delay one that looks at clocks and days. */
+/** Members that make a delay one by clocks and days. */
 const CLOCK_NAMES = ['at', 'weekdays', 'business_days'] as const
 const MAX_BUSINESS_DAYS = 250
 
@@ -25,13 +25,13 @@ interface DelayDuration {
 }
 interface DelayUntil {
   kind: 'until'
-  /** Renders to an ISO 8601 date or time. */
+  /** Renders to an ISO 8601 date or time, or to seconds or milliseconds since 1970. */
   until: TemplateText
   /** Added to it; negative is before. */
   offset_ms: number
-  /** In which a time is read that does not name one; null or left out: that of the trigger or the tenant. */
+  /** The zone in which a time is read that does not name one; null or left out: that of the trigger or the tenant. */
   timezone?: TemplateText | null
-  /** When the time has passed already: go on at once, or end the execution (in a body: the item) here. */
+  /** The rule for a time that has passed already: go on at once, or end the execution (in a body: the item) here. */
   if_past: (typeof IF_PAST)[number]
 }
 /** Until the clocks of a zone show a time, on a day that is allowed, after a while. */
@@ -89,6 +89,10 @@ export const delayStep: DefinitionOf<DelayStep> = {
     ],
   },
   read: readDelay,
+  output: () => ({
+    type: 'object',
+    properties: { waited_until: { type: 'string', format: 'date-time' } },
+  }),
   ports: () => ['next'],
   goesOn: ['next'],
   calls: false,
@@ -97,7 +101,10 @@ export const delayStep: DefinitionOf<DelayStep> = {
 
 function readDelay(reader: Reader): DelayDuration | DelayUntil | DelayClock | null {
   const hasUntil = has(reader, 'until')
-  const clock = CLOCK_NAMES.filter((name) => has(reader, name))
+  // A false "business_days" allows every day, as none does.
+  const clock = CLOCK_NAMES.filter(
+    (name) => has(reader, name) && !(name === 'business_days' && take(reader, name) === false),
+  )
   if (hasUntil) {
     for (const name of ['duration', ...clock]) {
       if (has(reader, name))

@@ -20,7 +20,7 @@ interface ForEachConfig {
   max_items: number
   /** Items that may be under way at a time. */
   concurrency: number
-  /** What is kept of each item when its steps are done. Left out: nothing. */
+  /** The value to keep of each item when its steps are done. Left out: nothing. */
   collect?: TemplateTree
   /** An item whose error no port takes up ends by itself, and the loop goes on. Left out: the error is the flow's. */
   continues?: true
@@ -53,6 +53,15 @@ export const forEachStep: DefinitionOf<ForEachStep> = {
     ],
   },
   read: readForEach,
+  output: () => ({
+    type: 'object',
+    properties: {
+      count: { type: 'integer' },
+      succeeded: { type: 'integer' },
+      failed: { type: 'integer' },
+      results: { type: 'array' },
+    },
+  }),
   ports: () => ['done'],
   goesOn: ['done'],
   calls: false,

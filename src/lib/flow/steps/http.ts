@@ -4,7 +4,8 @@ import type { StepBase, TemplateText, TemplateTree } from '../elements.ts'
 import type { Reader } from '../read/reader.ts'
 import { at, readChoice, report, take } from '../read/reader.ts'
 import { readTemplateText, readTree } from '../read/template.ts'
-import { type DefinitionOf, USUAL } from './definition.ts'
+import { readConnectionName, WEBHOOK_SECRET } from '../read/connection.ts'
+import { NO_REFERENCES, type DefinitionOf, USUAL } from './definition.ts'
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 const MAX_HEADERS = 50
@@ -61,10 +62,12 @@ export const httpStep: DefinitionOf<HttpStep> = {
     ],
   },
   read: readHttp,
+  output: () => ({ type: 'object', properties: { status: { type: 'integer' }, body: {} } }),
   ports: () => ['success', 'error'],
   goesOn: ['success'],
   calls: true,
   causes: 'anything',
+  references: ({ connection }) => ({ ...NO_REFERENCES, connections: [connection] }),
 }
 
 function readHttp(reader: Reader): HttpConfig | null {
@@ -94,25 +97,14 @@ function readHttp(reader: Reader): HttpConfig | null {
 
 /** A connection's values go to its own hosts alone. */
 function readConnection(reader: Reader, url: string): string | null {
-  const name = take(reader, 'connection')
+  const { name, known } = readConnectionName(reader)
   const path = at(reader, 'connection')
-  if (name === undefined) return null
-  if (typeof name !== 'string') {
-    report(reader, 'invalid_value', path, 'Give "connection" the name of one of the shop\'s connections.')
-    return null
-  }
-  const { catalogue, problems } = reader.compilation
-  const known = catalogue.connections?.get(name)
-  if (known === undefined) {
-    const near = problems.near(name, catalogue.connections?.keys() ?? [])
-    const advice = near === null ? 'make it by POST /api/connections' : `did you mean "${near}"?`
-    report(reader, 'unknown_connection', path, `The shop has no connection "${name.slice(0, 64)}": ${advice}`)
-  } else {
-    const origin = ORIGIN.exec(url)?.[0]
-    if (origin !== undefined && !known.allows(origin)) {
-      const message = `The connection "${name}" may be used for ${known.hosts.join(', ')} only.`
-      report(reader, 'connection_host', path, message)
-    }
+  const origin = ORIGIN.exec(url)?.[0]
+  if (known?.kind === WEBHOOK_SECRET) {
+    report(reader, 'connection_kind', path, `The connection "${name}" verifies webhooks, and is never sent.`)
+  } else if (known !== undefined && origin !== undefined && !known.allows(origin)) {
+    const message = `The connection "${name}" may be used for ${known.hosts.join(', ')} only.`
+    report(reader, 'connection_host', path, message)
   }
   return name
 }
@@ -126,7 +118,7 @@ function checkUrl(reader: Reader, url: string): void {
   } else if (parsed.username !== '' || parsed.password !== '') {
     report(reader, 'invalid_url', at(reader, 'url'), 'Send credentials in a header, not in the URL.')
   } else {
-    // What stands in templates is encoded by its place, and leaves the host as it is.
+    // Values of templates are encoded by their place, and leave the host as it is.
     const fault = reader.compilation.catalogue.urlFault?.(url.replaceAll(PLACEHOLDER, 'x'))
     if (fault != null) report(reader, 'invalid_url', at(reader, 'url'), `${fault}.`)
   }

@@ -45,7 +45,7 @@ export function definitionOf(type: StepType): StepDefinition {
   return STEP_TYPES[type]
 }
 
-/** Finds the definition of what may be no type: what is sent or stored may say anything. */
+/** Finds the definition of a type's name, which may be none: sent and stored flows may name anything. */
 export function findDefinition(type: unknown): StepDefinition | null {
   return isStepType(type) ? definitionOf(type) : null
 }

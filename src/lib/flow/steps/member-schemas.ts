@@ -1,5 +1,5 @@
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
-import { MAX_RETRIES } from '../read/settings.ts'
+import { MAX_RETRIES } from '../retry.ts'
 
 const CONDITION: SafeSchema = {
   type: 'object',

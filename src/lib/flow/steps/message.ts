@@ -35,14 +35,14 @@ interface MessageConfig {
   /** Null, of a notification alone: everybody who gets the shop's notifications. */
   to: TemplateText | null
   subject: TemplateText | null
-  /** With `ai`, what is sent when it cannot be asked or gives no usable answer. */
+  /** With `ai`, the text that is sent when it cannot be asked or gives no usable answer. */
   body: TemplateText
   /** In HTML, values are escaped. Left out: text. */
   format?: MessageFormat
   /** It is held back during the tenant's quiet hours. */
   respect_quiet_hours?: true
   ai: MessagePrompt | null
-  /** What sends it. In its input the finished message is the step's own output. */
+  /** The action that sends it. In its input the finished message is the step's own output. */
   send_with: ActionConfig
 }
 export type MessageStep = StepBase<'message', MessageConfig, 'success' | 'error'>
@@ -111,8 +111,8 @@ export const messageStep: DefinitionOf<MessageStep> = {
 }
 
 /**
- * Reads a message. What its action is given is written out as a template tree, in which the finished message is the
- * step's own output: `{{steps.<own id>.output.body}}`.
+ * Reads a message. Its action's input is written out as a template tree, in which the finished message is the step's
+ * own output: `{{steps.<own id>.output.body}}`.
  */
 function readMessage(reader: Reader): MessageConfig | null {
   const channel = readChannel(reader)

@@ -22,6 +22,10 @@ export const setStep: DefinitionOf<SetStep> = {
     examples: [{ type: 'set', variables: { greeting: 'Dear {{trigger.name}}' } }],
   },
   read: readVariables,
+  output: ({ variables }) => ({
+    type: 'object',
+    properties: Object.fromEntries(Object.keys(variables).map((name) => [name, {}])),
+  }),
   ports: () => ['next'],
   goesOn: ['next'],
   calls: false,

@@ -48,6 +48,10 @@ export const switchStep: DefinitionOf<SwitchStep> = {
     ],
   },
   read: readCases,
+  output: ({ cases }) => ({
+    type: 'object',
+    properties: { case: { type: 'string', enum: [...cases.map(({ name }) => name), 'default'] } },
+  }),
   ports: (config) => [...(config?.cases ?? []).map(({ name }) => name), 'default'],
   goesOn: [],
   calls: false,

@@ -47,6 +47,10 @@ export const waitEventStep: DefinitionOf<WaitEventStep> = {
     ],
   },
   read: readWait,
+  output: () => ({
+    type: 'object',
+    properties: { event: { type: 'object' }, alternative: {} },
+  }),
   ports: () => ['received', 'timeout'],
   goesOn: [],
   withoutOutput: ['timeout'],

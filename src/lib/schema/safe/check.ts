@@ -4,7 +4,7 @@ import { isPlainObject, isSchemaType, SCHEMA_FORMATS, SCHEMA_TYPES } from './sha
 import { isRawNumber } from '#lib/json/raw-number.ts'
 
 export interface SchemaProblem {
-  /** Where in the schema. */
+  /** A pointer into the schema. */
   pointer: string
   detail: string
 }
@@ -17,7 +17,10 @@ const MAX_PROBLEMS = 50
 type Path = readonly (string | number)[]
 type Report = (path: Path, detail: string) => void
 
-/** What each keyword's value has to be; null when it is that. `properties` and `items` are visited besides. */
+/**
+ * The check of each keyword's value; it returns null for a value that fits. `properties` and `items` are visited
+ * besides.
+ */
 const KEYWORDS: Readonly<Record<string, (value: unknown) => string | null>> = {
   type: checkType,
   properties: (value) => (isPlainObject(value) ? null : 'Give an object of schemas by property name.'),

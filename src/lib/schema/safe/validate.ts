@@ -6,7 +6,7 @@ import { parseTime } from '#lib/time.ts'
 import { compareNumbers, valueTypeOf } from '#lib/json/value-type.ts'
 
 export interface SchemaViolation {
-  /** Where in the value. */
+  /** A pointer into the value. */
   pointer: string
   detail: string
 }
@@ -23,7 +23,7 @@ interface Validation {
 }
 
 /**
- * What in the value breaks the schema, at most 20 violations. Time grows with the value alone: an object costs its
+ * Lists what in the value breaks the schema, at most 20 violations. Time grows with the value alone: an object costs its
  * own members, not the schema's, and a required name that is missing is a violation, of which 20 end the work.
  *
  * @param schema one that `checkSchema` found no problem in; not changed afterwards
@@ -145,7 +145,7 @@ const FORMAT_NAMES: Readonly<Record<SchemaFormat, string>> = {
   uri: 'an absolute URI',
 }
 
-/** Bounded checks that find mistakes; whether mail arrives or a page is there is for others to find out. */
+/** Finds mistakes by bounded checks; it does not find out whether mail arrives or a page is there. */
 function isOfFormat(value: string, format: SchemaFormat): boolean {
   if (format === 'date-time') return DATE_TIME.test(value) && parseTime(value) !== null
   if (format === 'uri') {

@@ -41,13 +41,13 @@ export interface FilterContext {
 
 export interface FilterDefinition {
   readonly name: string
-  /** What it takes; anything else is an error of the step. */
+  /** The types that it takes; anything else is an error of the step. */
   readonly input: readonly FilterType[]
   readonly args: readonly FilterArgument[]
-  /** `same`: what came in. */
+  /** `same`: the type of the input. */
   readonly returns: FilterType | 'boolean' | 'same'
   readonly description: string
-  /** A template, what `trigger` is for it, and what comes out. */
+  /** A template, its `trigger`, and the result. */
   readonly example: { readonly template: string; readonly trigger: unknown; readonly result: unknown }
   /** Gets what fits `input` and `args`; arguments left out are undefined. Throws TemplateFailure. */
   readonly apply: (value: never, args: never, context: FilterContext) => unknown
@@ -107,7 +107,7 @@ const ARGUMENTS: Readonly<Record<ArgumentType, { expected: string; fits: (value:
   locale: { expected: 'a language tag such as "pt-PT"', fits: isLocale },
 }
 
-/** What the argument has to be, or null if the value is that. */
+/** Returns what the argument has to be, or null if the value is that. */
 export function argumentFault(argument: FilterArgument, value: unknown): string | null {
   const { expected, fits } = ARGUMENTS[argument.type]
   return fits(value) ? null : expected
@@ -174,6 +174,22 @@ export function measureJson(value: unknown, limit: number): number {
     }
   }
   return bytes
+}
+
+/** Makes a filter on text that spends its input and output, and makes no longer text than is allowed. */
+export function textFilter(
+  make: (text: string, args: never, context: FilterContext) => string | string[],
+): FilterDefinition['apply'] {
+  return (value: unknown, args: unknown, context: FilterContext): string | string[] => {
+    const text = scalarText(value)
+    context.spend(text.length)
+    const result = make(text, args as never, context)
+    if (typeof result === 'string') {
+      context.spend(result.length)
+      if (result.length > context.maxChars) throw new TemplateFailure('makes text that is too large')
+    }
+    return result
+  }
 }
 
 function isScalar(value: unknown): boolean {

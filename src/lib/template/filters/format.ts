@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import { isDateOnly, needsTimeZone, parseTime, readTime } from '#lib/time.ts'
 import { CLOCK_FIELDS, isAtHand, wallTime } from '#lib/time-zone.ts'
-import { TemplateFailure } from './filter.ts'
+import { type FilterContext, type FilterSpec, parseSignedDuration, TemplateFailure } from './filter.ts'
 import { decimalText } from './number.ts'
 
 /** Makers of texts in zones and languages are slow to build; the names may come from data, hence the bound. */
@@ -61,11 +61,83 @@ const WEEKDAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Frida
 
 type Spend = (steps: number) => void
 
+/** Of a time or an amount that is written, in characters' worth of work, 5 ns each: 10 µs. */
+const FORMAT_COST = 2000
+
 /** Of a zone or a language that is not at hand, in characters' worth of work: up to 200 µs. */
 const NEW_FORMAT_COST = 40_000
 
 /** To read a clock of a zone that is at hand, and to look for the moment at which one shows something. */
 const CLOCK_COST = 4000
+
+/** Filters that move times, and write times and amounts. */
+export const FORMAT_FILTERS = {
+  date: {
+    input: ['time'],
+    args: [
+      { name: 'format', type: 'format', optional: true },
+      { name: 'zone', type: 'zone', optional: true },
+    ],
+    returns: 'text',
+    description:
+      'A time in a format (default "%Y-%m-%d") and a time zone (default the shop\'s, which is UTC if it has none). A date is that day in every zone. %Y %y %m %d %e %H %I %M %S %L %p %A %a %B %b %F %T %R %z %s; %-d is without its zero.',
+    example: [
+      '{{trigger.starts_at | date: "%A %-d %B, %H:%M", "Europe/Lisbon"}}',
+      { starts_at: '2026-07-04T13:30:00Z' },
+      'Saturday 4 July, 14:30',
+    ],
+    apply: (
+      time: unknown,
+      [format = '%Y-%m-%d', zone]: [string?, string?],
+      { zone: own, spend }: FilterContext,
+    ) => {
+      spend(FORMAT_COST)
+      return formatTime(time, format, { zone: zone ?? own, own, spend })
+    },
+  },
+  add: {
+    input: ['time'],
+    args: [{ name: 'duration', type: 'duration' }],
+    returns: 'time',
+    description:
+      'A time so much later, or earlier with a minus, in UTC. A date that is moved by whole days stays a date.',
+    example: [
+      '{{trigger.starts_at | add: "-24 hours"}}',
+      { starts_at: '2026-07-04T13:30:00Z' },
+      '2026-07-03T13:30:00.000Z',
+    ],
+    apply: (time: unknown, [duration]: [string], { zone, spend }: FilterContext) =>
+      shiftTime(time, parseSignedDuration(duration) ?? 0, zone, spend),
+  },
+  in_zone: {
+    input: ['time'],
+    args: [{ name: 'zone', type: 'zone', optional: true }],
+    returns: 'time',
+    description:
+      "The time by the clocks of a time zone (default the shop's), with its distance from UTC. A date stays one.",
+    example: [
+      '{{trigger.starts_at | in_zone: "Europe/Lisbon"}}',
+      { starts_at: '2026-07-04T13:30:00Z' },
+      '2026-07-04T14:30:00+01:00',
+    ],
+    apply: (time: unknown, [zone]: [string?], { zone: own, spend }: FilterContext) =>
+      timeInZone(time, zone ?? own, { own, spend }),
+  },
+  money: {
+    input: ['number'],
+    args: [
+      { name: 'currency', type: 'currency' },
+      { name: 'locale', type: 'locale', optional: true },
+    ],
+    returns: 'text',
+    description: 'An amount with its currency, as a language writes it (default "en-US").',
+    example: ['{{trigger.total | money: "EUR"}}', { total: '1299.5' }, '€1,299.50'],
+    apply: (value: unknown, [currency, locale = 'en-US']: [string, string?], { spend }: FilterContext) => {
+      spend(FORMAT_COST)
+      return formatMoney(value, currency, locale, spend)
+    },
+  },
+} as const satisfies Record<string, FilterSpec>
 
 /**
  * `strftime` in a zone, with English names: `%d.%m.%Y %H:%M`, `%A, %B %-d`. Unknown directives are a failure. A date
@@ -73,7 +145,7 @@ const CLOCK_COST = 4000
  *
  * @param own zone of a time that does not name one
  */
-export function formatTime(
+function formatTime(
   time: unknown,
   format: string,
   { zone, own, spend }: { zone: string; own: string; spend: Spend },
@@ -108,11 +180,7 @@ export function shiftTime(time: unknown, ms: number, zone: string, spend: Spend)
 }
 
 /** `2026-07-04T14:30:00+01:00`: the time by the clocks of a zone. A date stays one. */
-export function timeInZone(
-  time: unknown,
-  zone: string,
-  { own, spend }: { own: string; spend: Spend },
-): string {
+function timeInZone(time: unknown, zone: string, { own, spend }: { own: string; spend: Spend }): string {
   if (isDateOnly(time)) return time
   const ms = momentOf(time, own, spend)
   spend(isAtHand(zone) ? CLOCK_COST : NEW_FORMAT_COST)
@@ -133,7 +201,7 @@ function momentOf(time: unknown, zone: string, spend: Spend): number {
 }
 
 /** `€1,299.95`, or as another language writes it. */
-export function formatMoney(amount: unknown, currency: string, locale: string, spend: Spend): string {
+function formatMoney(amount: unknown, currency: string, locale: string, spend: Spend): string {
   const code = currency.toUpperCase()
   const maker = cached(
     currencies,

@@ -3,7 +3,7 @@ import { parsePath, type Path, readPath } from '#lib/json/path.ts'
 import { digitsOf, numberOf } from '#lib/json/raw-number.ts'
 import { compareNumbers, isSameValue, valueTypeOf } from '#lib/json/value-type.ts'
 import type { FilterContext, FilterSpec } from './filter.ts'
-import { isFilterInput, MEMBER_COST, TemplateFailure } from './filter.ts'
+import { boundedJson, isFilterInput, MEMBER_COST, scalarText, TemplateFailure } from './filter.ts'
 import { addNumbers } from './number.ts'
 import { sliceText } from './text.ts'
 
@@ -22,6 +22,15 @@ type Spend = FilterContext['spend']
 
 /** Filters that make something of lists. */
 export const LIST_FILTERS = {
+  join: {
+    input: ['list'],
+    args: [{ name: 'separator', type: 'text', optional: true }],
+    returns: 'text',
+    description: 'The items of a list as one text, with a separator (default ", ") between them.',
+    example: ['{{trigger.tags | join: " / "}}', { tags: ['vip', 'b2b'] }, 'vip / b2b'],
+    apply: (items: unknown[], [separator = ', ']: [unknown?], context: FilterContext) =>
+      join(items, scalarText(separator), context),
+  },
   map: {
     input: ['list'],
     args: [PATH],
@@ -157,6 +166,21 @@ export const LIST_FILTERS = {
   },
 } as const satisfies Record<string, FilterSpec>
 
+/** Lists and objects in the list become JSON, null nothing. */
+function join(items: readonly unknown[], separator: string, context: FilterContext): string {
+  const texts: string[] = []
+  let chars = 0
+  for (const item of items) {
+    const isNested = typeof item === 'object' && item !== null && valueTypeOf(item) !== 'number'
+    const text = item === null ? '' : isNested ? boundedJson(item, context) : scalarText(item)
+    context.spend(1 + text.length + separator.length)
+    chars += text.length + separator.length
+    if (chars - separator.length > context.maxChars) throw new TemplateFailure('makes text that is too large')
+    texts.push(text)
+  }
+  return texts.join(separator)
+}
+
 function valuesAt(items: readonly unknown[], text: string, spend: Spend): unknown[] {
   const path: Path = parsePath(text) ?? []
   return items.map((item) => {
@@ -165,7 +189,7 @@ function valuesAt(items: readonly unknown[], text: string, spend: Spend): unknow
   })
 }
 
-/** What items are sorted, summed up or told apart by. */
+/** Returns what items are sorted, summed up or told apart by. */
 function keysOf(items: readonly unknown[], path: string | undefined, spend: Spend): readonly unknown[] {
   if (path !== undefined) return valuesAt(items, path, spend)
   spend(items.length)

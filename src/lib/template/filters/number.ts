@@ -1,6 +1,6 @@
 import type { RawNumber } from '#lib/json/raw-number.ts'
 import { digitsOf, exactNumber } from '#lib/json/raw-number.ts'
-import { TemplateFailure } from './filter.ts'
+import { type FilterContext, type FilterDefinition, type FilterSpec, TemplateFailure } from './filter.ts'
 
 /** Exactly `units` ÷ 10^`scale`. */
 interface Fixed {
@@ -11,8 +11,66 @@ interface Fixed {
 const NUMBER = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/
 /** Far beyond any amount of money, and still cheap. */
 const MAX_DIGITS = 400
-/** What a double carries: quotients have no end of their own. */
+/** The digits that a double carries: quotients have no end of their own. */
 const QUOTIENT_DIGITS = 15
+
+const MAX_ROUND_DIGITS = 12
+/** In characters' worth of work, 5 ns each: 3 µs to calculate with 400 digits. */
+const ARITHMETIC_COST = 600
+
+/** Filters that calculate. */
+export const NUMBER_FILTERS = {
+  round: {
+    input: ['number'],
+    args: [{ name: 'digits', type: 'count', optional: true }],
+    returns: 'number',
+    description: `With so many digits after the point (default 0, at most ${MAX_ROUND_DIGITS}); halves go away from zero.`,
+    example: ['{{trigger.total | round: 1}}', { total: 12.25 }, 12.3],
+    apply: (value: unknown, [digits = 0]: [number?], { spend }: FilterContext) => {
+      spend(ARITHMETIC_COST)
+      return roundNumber(value, Math.min(digits, MAX_ROUND_DIGITS))
+    },
+  },
+  plus: {
+    input: ['number'],
+    args: [{ name: 'number', type: 'decimal' }],
+    returns: 'number',
+    description: 'Adds a number, exactly. Text such as "129.95" counts as a number.',
+    example: ['{{trigger.total | plus: trigger.shipping}}', { total: 0.1, shipping: 0.2 }, 0.3],
+    apply: arithmetic(addNumbers),
+  },
+  minus: {
+    input: ['number'],
+    args: [{ name: 'number', type: 'decimal' }],
+    returns: 'number',
+    description: 'Takes a number away, exactly.',
+    example: ['{{trigger.stock | minus: 1}}', { stock: 5 }, 4],
+    apply: arithmetic(subtractNumbers),
+  },
+  times: {
+    input: ['number'],
+    args: [{ name: 'number', type: 'decimal' }],
+    returns: 'number',
+    description: 'Multiplies by a number, exactly.',
+    example: ['{{trigger.price | times: 3}}', { price: '19.99' }, 59.97],
+    apply: arithmetic(multiplyNumbers),
+  },
+  divided_by: {
+    input: ['number'],
+    args: [{ name: 'number', type: 'decimal' }],
+    returns: 'number',
+    description: 'Divides by a number, to 15 digits. By zero is an error of the step.',
+    example: ['{{trigger.cents | divided_by: 100}}', { cents: 12995 }, 129.95],
+    apply: arithmetic(divideNumbers),
+  },
+} as const satisfies Record<string, FilterSpec>
+
+function arithmetic(calculate: (a: unknown, b: unknown) => unknown): FilterDefinition['apply'] {
+  return (value: unknown, [other]: readonly unknown[], { spend }: FilterContext): unknown => {
+    spend(ARITHMETIC_COST)
+    return calculate(value, other)
+  }
+}
 
 /** Sums, differences and products are exact: 0.1 plus 0.2 is 0.3. */
 export function addNumbers(a: unknown, b: unknown): number | RawNumber {
@@ -20,18 +78,18 @@ export function addNumbers(a: unknown, b: unknown): number | RawNumber {
   return toNumber({ units: left + right, scale })
 }
 
-export function subtractNumbers(a: unknown, b: unknown): number | RawNumber {
+function subtractNumbers(a: unknown, b: unknown): number | RawNumber {
   const [left, right, scale] = aligned(a, b)
   return toNumber({ units: left - right, scale })
 }
 
-export function multiplyNumbers(a: unknown, b: unknown): number | RawNumber {
+function multiplyNumbers(a: unknown, b: unknown): number | RawNumber {
   const [left, right] = [parseFixed(a), parseFixed(b)]
   return toNumber({ units: left.units * right.units, scale: left.scale + right.scale })
 }
 
 /** To 15 significant digits. */
-export function divideNumbers(a: unknown, b: unknown): number | RawNumber {
+function divideNumbers(a: unknown, b: unknown): number | RawNumber {
   const divisor = Number(decimalText(b))
   if (divisor === 0) throw new TemplateFailure('divides by zero')
   const quotient = Number(decimalText(a)) / divisor
@@ -40,7 +98,7 @@ export function divideNumbers(a: unknown, b: unknown): number | RawNumber {
 }
 
 /** Halves go away from zero: 2.5 becomes 3, -2.5 becomes -3. */
-export function roundNumber(value: unknown, digits: number): number | RawNumber {
+function roundNumber(value: unknown, digits: number): number | RawNumber {
   const { units, scale } = parseFixed(value)
   if (scale <= digits) return toNumber({ units, scale })
   const divisor = 10n ** BigInt(scale - digits)

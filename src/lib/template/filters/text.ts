@@ -1,13 +1,95 @@
-import type { FilterContext } from './filter.ts'
-import { boundedJson, scalarText, TemplateFailure } from './filter.ts'
+import type { FilterContext, FilterSpec } from './filter.ts'
+import { scalarText, TemplateFailure, textFilter } from './filter.ts'
 import { TextSearch } from '#lib/text-search.ts'
-import { valueTypeOf } from '#lib/json/value-type.ts'
 
 /** Of one text that is cut out of another, in characters' worth of work. */
 const PIECE_COST = 10
 
+/** The most items that `split` makes: more is no list that a person meant. */
+const MAX_ITEMS = 10_000
+
+/** Filters that make something of text. */
+export const TEXT_FILTERS = {
+  upcase: {
+    input: ['scalar'],
+    args: [],
+    returns: 'text',
+    description: 'In upper case.',
+    example: ['{{trigger.country | upcase}}', { country: 'pt' }, 'PT'],
+    apply: textFilter((text) => text.toUpperCase()),
+  },
+  downcase: {
+    input: ['scalar'],
+    args: [],
+    returns: 'text',
+    description: 'In lower case.',
+    example: ['{{trigger.email | downcase}}', { email: 'Ana@Example.com' }, 'ana@example.com'],
+    apply: textFilter((text) => text.toLowerCase()),
+  },
+  capitalize: {
+    input: ['scalar'],
+    args: [],
+    returns: 'text',
+    description: 'With its first character in upper case; the others stay.',
+    example: ['{{trigger.status | capitalize}}', { status: 'out for delivery' }, 'Out for delivery'],
+    apply: textFilter((text) => {
+      const first = String.fromCodePoint(text.codePointAt(0) ?? 32)
+      return text === '' ? '' : first.toUpperCase() + text.slice(first.length)
+    }),
+  },
+  trim: {
+    input: ['scalar'],
+    args: [],
+    returns: 'text',
+    description: 'Without white space at both ends.',
+    example: ['{{trigger.name | trim}}', { name: '  Ana ' }, 'Ana'],
+    apply: textFilter((text) => text.trim()),
+  },
+  truncate: {
+    input: ['scalar'],
+    args: [
+      { name: 'length', type: 'count' },
+      { name: 'ending', type: 'text', optional: true },
+    ],
+    returns: 'text',
+    description: 'At most so many characters, the ending (default "…") included.',
+    example: ['{{trigger.name | truncate: 9}}', { name: 'Running shoes' }, 'Running …'],
+    apply: textFilter((text, [length, ending = '…']: [number, unknown?], { spend }) => {
+      const end = scalarText(ending)
+      spend(end.length)
+      return truncate(text, length, end)
+    }),
+  },
+  replace: {
+    input: ['scalar'],
+    args: [
+      { name: 'search', type: 'search' },
+      { name: 'replacement', type: 'text' },
+    ],
+    returns: 'text',
+    description: 'With every occurrence of a text replaced. No patterns.',
+    example: ['{{trigger.phone | replace: " ", ""}}', { phone: '+351 912 345' }, '+351912345'],
+    apply: textFilter((text, [search, replacement]: [string, unknown], context) =>
+      replaceAll(text, search, scalarText(replacement), context),
+    ),
+  },
+  split: {
+    input: ['scalar'],
+    args: [{ name: 'separator', type: 'search' }],
+    returns: 'list',
+    description: `A list of the texts between separators, at most ${MAX_ITEMS}.`,
+    example: ['{{trigger.tags | split: ","}}', { tags: 'vip,b2b' }, ['vip', 'b2b']],
+    apply: textFilter((text, [separator]: [string], { spend }) => {
+      const items = split(text, separator, MAX_ITEMS + 1)
+      spend(items.length)
+      if (items.length > MAX_ITEMS) throw new TemplateFailure(`makes a list of more than ${MAX_ITEMS} items`)
+      return items
+    }),
+  },
+} as const satisfies Record<string, FilterSpec>
+
 /** At most `length` characters (code points), the ending included. */
-export function truncate(text: string, length: number, ending: string): string {
+function truncate(text: string, length: number, ending: string): string {
   if (text.length <= length || countCharacters(text) <= length) return text
   const kept = Math.max(length - countCharacters(ending), 0)
   let end = 0
@@ -24,12 +106,7 @@ function cutCharacters(text: string, length: number): string {
 }
 
 /** Of every occurrence. Gives up as soon as the result would be too large: it may be larger than memory. */
-export function replaceAll(
-  text: string,
-  search: string,
-  replacement: string,
-  context: FilterContext,
-): string {
+function replaceAll(text: string, search: string, replacement: string, context: FilterContext): string {
   const finder = new TextSearch(search)
   const pieces: string[] = []
   let from = 0
@@ -46,78 +123,6 @@ export function replaceAll(
   return pieces.join(replacement)
 }
 
-/** `&` comes first: the others bring more of it. */
-const HTML_ESCAPES = [
-  ['&', '&amp;'],
-  ['<', '&lt;'],
-  ['>', '&gt;'],
-  ['"', '&quot;'],
-  ["'", '&#39;'],
-] as const
-
-/** Text as HTML that shows it. */
-export function escapeHtml(text: string): string {
-  return HTML_ESCAPES.reduce((escaped, [char, entity]) => escaped.replaceAll(char, entity), text)
-}
-
-const TAG = /<(?:!--|[a-z/!?])/gi
-const BREAKING = /^<(?:br|\/p|\/div|\/li|\/tr|\/h[1-6])\b/i
-const HIDDEN = /^<(script|style)\b/i
-const ENTITIES: Readonly<Record<string, string>> = {
-  amp: '&',
-  lt: '<',
-  gt: '>',
-  quot: '"',
-  apos: "'",
-  nbsp: '\u00a0',
-}
-const ENTITY = /&(?:(amp|lt|gt|quot|apos|nbsp)|#(\d{1,7})|#x([\da-f]{1,6}));/gi
-
-/** The text that HTML shows, in time linear in it: without tags, comments, scripts and styles, with breaks as lines. */
-export function stripHtml(html: string): string {
-  let text = ''
-  let from = 0
-  TAG.lastIndex = 0
-  for (let tag = TAG.exec(html); tag !== null; tag = TAG.exec(html)) {
-    const end = endOfTag(html, tag)
-    // Nothing closes it, or any that comes behind it: it is no tag.
-    if (end === -1) break
-    text += html.slice(from, tag.index)
-    if (BREAKING.test(html.slice(tag.index, tag.index + 5))) text += '\n'
-    TAG.lastIndex = from = end
-  }
-  return (text + html.slice(from)).replace(ENTITY, decodeEntity)
-}
-
-/** Behind the tag, or all that it hides; -1: there is no end. */
-function endOfTag(html: string, { index, 0: opening }: RegExpExecArray): number {
-  if (opening === '<!--') {
-    const end = html.indexOf('-->', index)
-    return end === -1 ? html.length : end + 3
-  }
-  const hidden = HIDDEN.exec(html.slice(index, index + 7))?.[1]
-  const close = html.indexOf('>', index)
-  if (hidden === undefined || close === -1) return close + (close === -1 ? 0 : 1)
-  const closing = hidden.toLowerCase() === 'script' ? /<\/script\b/gi : /<\/style\b/gi
-  closing.lastIndex = close
-  const end = closing.exec(html)
-  if (end === null) return html.length
-  const after = html.indexOf('>', end.index)
-  return after === -1 ? html.length : after + 1
-}
-
-function decodeEntity(
-  entity: string,
-  name: string | undefined,
-  decimal: string | undefined,
-  hex: string | undefined,
-) {
-  if (name !== undefined) return ENTITIES[name.toLowerCase()] ?? entity
-  const code = decimal === undefined ? Number.parseInt(hex ?? '', 16) : Number(decimal)
-  const isCharacter = code > 0 && code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff)
-  return isCharacter ? String.fromCodePoint(code) : entity
-}
-
 /** So many characters (code points) from there on; a negative position counts from the end. */
 export function sliceText(text: string, from: number, length: number): string {
   const characters = Array.from(text)
@@ -126,7 +131,7 @@ export function sliceText(text: string, from: number, length: number): string {
 }
 
 /** The texts between separators, at most so many. */
-export function split(text: string, separator: string, limit: number): string[] {
+function split(text: string, separator: string, limit: number): string[] {
   const finder = new TextSearch(separator)
   const items: string[] = []
   let from = 0
@@ -136,21 +141,6 @@ export function split(text: string, separator: string, limit: number): string[] 
   }
   if (items.length < limit) items.push(text.slice(from))
   return items
-}
-
-/** Lists and objects in the list become JSON, null nothing. */
-export function join(items: readonly unknown[], separator: string, context: FilterContext): string {
-  const texts: string[] = []
-  let chars = 0
-  for (const item of items) {
-    const isNested = typeof item === 'object' && item !== null && valueTypeOf(item) !== 'number'
-    const text = item === null ? '' : isNested ? boundedJson(item, context) : scalarText(item)
-    context.spend(1 + text.length + separator.length)
-    chars += text.length + separator.length
-    if (chars - separator.length > context.maxChars) throw new TemplateFailure('makes text that is too large')
-    texts.push(text)
-  }
-  return texts.join(separator)
 }
 
 export function firstCharacter(text: string): string | undefined {

@@ -161,13 +161,13 @@ export async function addLogEntry(
 ): Promise<void> {
   await sql`
     insert into automation_event_log (tenant_id, id, invocation_id, flow_execution_id, event_key, action_type,
-      plugin_id, plugin, payload, result, success, status, error_code, attempts, duration_ms)
+      plugin_id, plugin, payload, result, success, status, error_code, attempts, duration_ms, key_id)
     select a.tenant_id, ${logId}, a.id, a.flow_execution_id, a.event_key, a.action_type, a.plugin_id, p.slug,
       coalesce((
         select l.payload from automation_event_log l where l.tenant_id = a.tenant_id
           and l.flow_execution_id = a.flow_execution_id and l.invocation_id = a.id
         order by l.id desc limit 1), '{}'),
-      ${completed.loggedResult}::json, ${completed.success}, a.status, a.error_code, a.attempts, 0
+      ${completed.loggedResult}::json, ${completed.success}, a.status, a.error_code, a.attempts, 0, a.key_id
     from action_invocations a left join plugins p on p.tenant_id = a.tenant_id and p.id = a.plugin_id
     where a.tenant_id = ${completed.tenantId} and a.id = ${completed.id}`.execute(trx)
 }

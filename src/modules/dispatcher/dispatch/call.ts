@@ -133,6 +133,10 @@ async function callPlugin(
           }
         : null,
   })
+  const causation =
+    request.causationDepth > 0
+      ? causationToken(ctx.secretBox, target, { id: request.causationId, depth: request.causationDepth })
+      : null
   const response = await ctx.egress.request({
     method: action.method,
     url,
@@ -141,12 +145,9 @@ async function callPlugin(
       accept: 'application/json',
       'idempotency-key': idempotencyKey,
       'x-completion-token': token,
-      ...(request.causationDepth > 0 && {
+      ...(causation !== null && {
         'x-causation-depth': String(request.causationDepth),
-        [CAUSATION_TOKEN_HEADER]: causationToken(ctx.secretBox, target, {
-          id: request.causationId,
-          depth: request.causationDepth,
-        }),
+        [CAUSATION_TOKEN_HEADER]: causation,
       }),
       ...(request.causationId !== null && { 'x-causation-id': request.causationId }),
     },
@@ -155,7 +156,7 @@ async function callPlugin(
     resend: action.idempotent,
     maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
     party: tenantId,
-    secrets: [token, ...headerValues(target.headers)],
+    secrets: [token, ...(causation === null ? [] : [causation]), ...headerValues(target.headers)],
   })
   return readActionResponse(response)
 }

@@ -13,6 +13,7 @@ import {
   releaseLeases,
   renewLeases,
 } from './claim-repository.ts'
+import type { Sample, StatsRecorder } from '#infra/statistics/recorder.ts'
 import { flushLog, recordResults, type ResultRecord } from './result-repository.ts'
 
 /** Rows that one statement takes. */
@@ -34,6 +35,7 @@ const RECORD_PATIENCE_MS = 10_000
 export class InvocationStore {
   readonly #pool: pg.Pool
   readonly #log: FastifyBaseLogger
+  readonly #statistics: StatsRecorder
   readonly #claims: Batcher<ClaimRequest, ClaimAnswer>
   readonly #results: Batcher<ResultRecord, boolean>
   readonly #barriers: Batcher<null, null>
@@ -42,14 +44,19 @@ export class InvocationStore {
   #renewal: NodeJS.Timeout | null = null
 
   /** @param pools `durable`: one whose commits wait for the disk */
-  constructor(pools: { worker: pg.Pool; durable: pg.Pool }, log: FastifyBaseLogger) {
+  constructor(
+    pools: { worker: pg.Pool; durable: pg.Pool },
+    statistics: StatsRecorder,
+    log: FastifyBaseLogger,
+  ) {
     this.#pool = pools.worker
+    this.#statistics = statistics
     this.#log = log
     const limits = { max: BATCH_MAX, concurrency: CONCURRENCY }
     this.#claims = new Batcher({ ...limits, flush: (wants) => claimInvocations(this.#pool, wants) })
     this.#results = new Batcher({
       ...limits,
-      flush: (records) => recordResults(this.#pool, records),
+      flush: (records) => this.#record(records),
       // What the database refuses of one must not be in the way of the others, who may be other tenants.
       mayLieInOne: (error) => !isPassing(error),
     })
@@ -119,6 +126,14 @@ export class InvocationStore {
     this.#stopRenewing()
   }
 
+  async #record(records: readonly ResultRecord[]): Promise<boolean[]> {
+    const counted = await recordResults(this.#pool, records)
+    for (const [index, record] of records.entries()) {
+      if (counted[index] === true) this.#statistics.add('actions', sampleOf(record))
+    }
+    return counted
+  }
+
   async #renew(): Promise<void> {
     const askedAt = performance.now()
     try {
@@ -150,4 +165,20 @@ export async function patiently<T>(write: () => Promise<T>): Promise<T> {
 
 function nameOf({ id, token }: Lease): string {
   return `${id} ${token}`
+}
+
+function sampleOf({
+  tenantId,
+  actionType,
+  plugin,
+  errorCode,
+  status,
+  durationMs,
+}: ResultRecord): Sample<'actions'> {
+  return {
+    tenantId,
+    keys: { action: actionType, plugin: plugin ?? '', error_code: errorCode ?? '' },
+    counts: [status],
+    ms: durationMs,
+  }
 }

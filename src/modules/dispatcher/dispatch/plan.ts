@@ -3,6 +3,7 @@ import { canonicalNumber, isRawNumber } from '#lib/json/index.ts'
 import { segmentFault } from '#lib/path-segment.ts'
 import { validate } from '#lib/schema/safe/index.ts'
 import { pathFields, type RegistryAction, type RegistryService } from '#modules/registry/index.ts'
+import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import type { ActionRequest, ActionResult, PlannedAction } from '../types.ts'
 
 export type Plan = { planned: PlannedAction } | { refused: ActionResult }
@@ -16,6 +17,11 @@ export async function planAction(
   tenantId: string,
   request: ActionRequest,
 ): Promise<Plan> {
+  // The action is one further than what led to it.
+  if (request.causationDepth > MAX_CAUSATION_DEPTH + 1) {
+    const message = `More than ${MAX_CAUSATION_DEPTH} automations led to it: plugins whose actions call each other end here.`
+    return { refused: failed(request, 'causation_depth', message) }
+  }
   const resolved = await registry.resolve(tenantId, request.actionType, request.pluginRef)
   if ('problem' in resolved) {
     return {

@@ -61,12 +61,8 @@ export async function runPrepared(
   const { planned } = prepared
   const answer = await settleClaim(ctx, tenantId, planned, prepared.claim)
   switch (answer.state) {
-    case 'run': {
-      if (!ctx.isStopping()) return run(ctx, planned, answer, next)
-      await ctx.store.release([answer.lease])
-      const message = 'The service is shutting down: send the request again.'
-      return refuse(ctx, tenantId, request, { ...failed(request, 'interrupted', message), transient: true })
-    }
+    case 'run':
+      return runInTurn(ctx, planned, answer, next)
     case 'recorded':
       return fromRecorded(request.actionType, answer.recorded)
     case 'conflict': {
@@ -78,6 +74,52 @@ export async function runPrepared(
       return refuse(ctx, tenantId, request, { ...failed(request, 'in_progress', message), transient: true })
     }
   }
+}
+
+/** A call that is made within another one would wait for a place which that one has. */
+function isWithinCall({ causationId }: ActionRequest): boolean {
+  return causationId !== null
+}
+
+/** Waits for one of the tenant's places, no longer than it would for a plugin. */
+async function runInTurn(
+  ctx: DispatcherContext,
+  planned: PlannedAction,
+  claimed: Claimed,
+  next: Prepared | undefined,
+): Promise<ActionResult> {
+  const { request } = planned
+  const { tenantId } = claimed.lease
+  const entered = isWithinCall(request) ? () => undefined : ctx.places.enter(tenantId)
+  // What was looked up ahead of it is old when it has waited.
+  if (entered instanceof Promise) planned.target = null
+  const leave = await entered
+  if (leave === null) {
+    const message = 'The shop has as many calls under way as its share allows: send the request again.'
+    return giveBack(ctx, claimed.lease, request, { code: 'overloaded', message })
+  }
+  try {
+    if (ctx.isStopping()) {
+      const message = 'The service is shutting down: send the request again.'
+      return await giveBack(ctx, claimed.lease, request, { code: 'interrupted', message })
+    }
+    if (await ctx.store.isHeld(claimed.lease)) return await run(ctx, planned, claimed, next)
+    // The process was frozen while it waited.
+    return await endedElsewhere(ctx, planned, claimed.lease, { attempts: 0, durationMs: 0 })
+  } finally {
+    leave()
+  }
+}
+
+/** Nothing of it was done: whoever sends the request again may run it. */
+async function giveBack(
+  ctx: DispatcherContext,
+  lease: Lease,
+  request: ActionRequest,
+  { code, message }: { code: 'overloaded' | 'interrupted'; message: string },
+): Promise<ActionResult> {
+  await ctx.store.release([lease])
+  return refuse(ctx, lease.tenantId, request, { ...failed(request, code, message), transient: true })
 }
 
 async function run(
@@ -101,10 +143,9 @@ async function endedElsewhere(
   ctx: DispatcherContext,
   planned: PlannedAction,
   { tenantId, id, token }: Lease,
-  own: ActionResult,
+  { attempts, durationMs }: Pick<ActionResult, 'attempts' | 'durationMs'>,
 ): Promise<ActionResult> {
   const { request } = planned
-  const { attempts, durationMs } = own
   const row = await findInvocation(ctx.db, tenantId, request)
   if (row?.lease_token === token && (row.status === 'succeeded' || row.status === 'failed')) {
     const result = { ...fromRecorded(request.actionType, row), attempts, durationMs, replayed: false }

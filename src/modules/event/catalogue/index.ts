@@ -6,7 +6,7 @@ import { INVENTORY_TYPES } from './inventory.ts'
 import { LEAD_TYPES } from './lead.ts'
 import { MESSAGE_TYPES } from './message.ts'
 import { ORDER_TYPES } from './order.ts'
-import { PLUGIN_TYPES } from './plugin.ts'
+import { PLUGIN_TYPES, QUEUE_TYPES } from './plugin.ts'
 import { PRODUCT_TYPES } from './product.ts'
 
 export { type CatalogueType, ENTITIES } from './event-type.ts'
@@ -22,6 +22,7 @@ export const CATALOGUE: ReadonlyMap<string, CatalogueType> = new Map(
     ...MESSAGE_TYPES,
     ...BOOKING_TYPES,
     ...PLUGIN_TYPES,
+    ...QUEUE_TYPES,
     ...FLOW_TYPES,
   ].map((type) => [type.name, type]),
 )

@@ -32,14 +32,19 @@ export async function selectSlugs(
 /** Deliveries counted that are due before one, to tell when it can be its turn. */
 const MAX_AHEAD = 1_000
 
+/** Of a rate below one a second: how long it takes until the first of those that wait may go. */
+const UNTIL_TOKEN = sql`case when p.rate_limit_per_second < 1 then greatest(0,
+  1 - coalesce(l.rate_tokens + extract(epoch from now() - l.rate_at) * p.rate_limit_per_second, 1)
+) / p.rate_limit_per_second else 0 end * interval '1 second'`
+
 /**
  * When the next attempt can be made at the earliest: null while nobody knows, because its plugin is paused or
- * disabled or its secret cannot be opened; not before a hold is over, nor before a rate limit lets those through that go first: what
+ * disabled or its secret cannot be opened, or because another of its key goes first; not before a hold is over, nor before a rate limit lets those through that go first: what
  * is due earlier, and before what a replay has asked for all that is live.
  */
 const NEXT_ATTEMPT_AT = sql<Date | null>`case
-  when d.due_at is null or p.status <> 'active' or l.secret_unreadable then null
-  when l.hold_until > greatest(d.due_at, now()) then l.hold_until
+  when d.due_at is null or d.behind_since is not null or p.status <> 'active' or l.secret_unreadable then null
+  when l.hold_until > greatest(d.due_at, now()) and (l.hold_reason is not null or p.rate_limit_per_second is null) then l.hold_until
   when p.rate_limit_per_second is not null and d.due_at <= now() then greatest(d.due_at, now() + (
     select count(*) from (
       (select from deliveries ahead
@@ -54,8 +59,17 @@ const NEXT_ATTEMPT_AT = sql<Date | null>`case
          and (ahead.due_at, ahead.id) < (d.due_at, d.id)
        limit ${sql.lit(MAX_AHEAD)})
       limit ${sql.lit(MAX_AHEAD)}
-    ) as counted) * interval '1 second' / p.rate_limit_per_second)
+    ) as counted) * interval '1 second' / p.rate_limit_per_second + ${UNTIL_TOKEN})
   else d.due_at end`
+
+/** The delivery that one which is set aside waits for: the first of its key that waits. */
+const BEHIND = sql<
+  string | null
+>`case when d.behind_since is not null and d.status in ('pending', 'retry') then (
+  select first.id from deliveries first
+  where first.plugin_id = d.plugin_id and first.tenant_id = d.tenant_id and first.ordering_key = d.ordering_key
+    and first.status in ('pending', 'retry')
+  order by first.ordering_place, first.event_id limit 1) end`
 
 /** A tenant's deliveries as they are shown. Why one waits is told by its plugin and lane as they are now. */
 export function deliveryView(db: Kysely<DB>, tenantId: string) {
@@ -74,6 +88,7 @@ export function deliveryView(db: Kysely<DB>, tenantId: string) {
       'd.attempt_count',
       'd.resend',
       NEXT_ATTEMPT_AT.as('next_attempt_at'),
+      BEHIND.as('behind'),
       'd.created_at',
       'd.sent_at',
       'd.last_response_status',
@@ -82,7 +97,8 @@ export function deliveryView(db: Kysely<DB>, tenantId: string) {
         when d.status not in ('pending', 'retry') then d.reason
         when p.status <> 'active' then 'plugin_' || p.status
         when l.secret_unreadable then 'secret_unreadable'
-        when l.hold_until > now() then l.hold_reason
+        when l.hold_until > now() and l.hold_reason is not null then l.hold_reason
+        when d.behind_since is not null then 'behind'
         else d.reason end`.as('reason'),
     ])
     .where('d.tenant_id', '=', tenantId)

@@ -5,13 +5,14 @@ import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor.ts'
 import { isEventPattern, matchesPattern } from '#lib/event-pattern.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
+import { idsBeginningWith, LOWEST_ID } from '#lib/id-range.ts'
+import { type EventScan, idsFound, type ListedEvent, scanEvents, selectHorizon } from './list-repository.ts'
+import { pluginNamed, typesOf } from './lookup-repository.ts'
 import {
   endOfFeed,
   type ShownEvent,
   type FeedKey,
   findSubscriber,
-  scanFeed,
-  type ScannedEvent,
   selectShownEvents,
   startOfFeed,
 } from './repository.ts'
@@ -24,16 +25,18 @@ export interface FeedContext {
 }
 
 const START: FeedKey = { position: '-1', id: '00000000-0000-0000-0000-000000000000' }
-/** Events that one page looks at when it leaves some out: it may then be short, but always gets on. */
+/** Events that are looked at by one statement when some are left out. */
 const MAX_SCANNED = 2_000
+/** Statements for one page of the newest: it may then be short, but always gets on. In feed order it is one. */
+const MAX_SCANS = 10
 /** A page ends early rather than hold more than this in memory. */
 const MAX_PAGE_BYTES = 4 * 1024 * 1024
 const POSITION = /^(?:-1|\d{1,19})$/
 const MAX_POSITION = 2n ** 63n - 1n
 
 /**
- * A page of the tenant's events in the order of the feed; of a plugin's key, those since its registration that the plugin
- * is subscribed to as it is now. `next_cursor` is where to go on, also from an empty page.
+ * A page of the tenant's events in the order of the feed, or the newest first; of a plugin's key, those since its
+ * registration that the plugin is subscribed to as it is now. `next_cursor` is where to go on, also from an empty page.
  */
 export async function readFeed(
   ctx: FeedContext,
@@ -41,43 +44,113 @@ export async function readFeed(
   pluginId: string | null,
   query: FeedQuery,
 ): Promise<EventPage> {
-  const after = readCursor(query.after ?? query.cursor)
-  const { event: pattern, limit } = query
+  const asked = query.after ?? query.cursor
+  const after = asked === undefined ? null : readCursor(asked)
+  const { event: pattern, limit, order } = query
   if (pattern !== undefined && !isEventPattern(pattern)) {
     const detail = 'must be an event type, product.* or *'
     throw invalidRequest(undefined, { errors: [{ pointer: '/querystring/event', detail }] })
   }
-  const { since: asked, until } = readTimeRange(query)
+  const { since: from, until } = readTimeRange(query)
   const subscriber = pluginId === null ? null : await findSubscriber(ctx.db, tenantId, pluginId)
   const plugin = pluginId === null ? null : pluginSnapshot(pluginId, subscriber ?? undefined)
   // What happened before a plugin was there is not its business.
-  const since = latest(asked, subscriber?.registeredAt ?? null)
-  const isWanted = ({ event, received_at }: ScannedEvent): boolean =>
-    (pattern === undefined || matchesPattern(pattern, event)) &&
-    (plugin === null || plugin.isWanted(event)) &&
-    (since === null || received_at >= since) &&
-    (until === null || received_at < until)
+  const since = latest(from, subscriber?.registeredAt ?? null)
+  // What is looked up now knows nothing of an event that comes before the scan: a cursor must not pass it.
+  const looksUp = query.q !== undefined || query.plugin !== undefined || pattern !== undefined
+  const seenUpTo = looksUp ? await selectHorizon(ctx.db) : null
+  const found = query.q === undefined ? null : await idsFound(ctx.db, tenantId, query.q)
+  const isSought = query.q === undefined || found !== null ? () => true : beginsWith(query.q)
+  const isWanted = (row: ListedEvent): boolean =>
+    (pattern === undefined || matchesPattern(pattern, row.event)) &&
+    (query.source === undefined || row.source === query.source) &&
+    (plugin === null || plugin.isWanted(row.event)) &&
+    (since === null || row.received_at >= since) &&
+    (until === null || row.received_at < until) &&
+    isSought(row)
 
-  const takesAll = pattern === undefined && plugin === null && since === null && until === null
-  const scanned = takesAll ? limit : Math.max(limit, MAX_SCANNED)
-  const { horizon, events } = await scanFeed(ctx.db, tenantId, {
-    after: since === null ? after : later(after, await startOfFeed(ctx.db, tenantId, since)),
-    before: until === null ? null : await endOfFeed(ctx.db, tenantId, until),
+  const scan: EventScan = {
+    order,
+    horizon: seenUpTo,
+    after,
+    start: since === null ? null : await startOfFeed(ctx.db, tenantId, since),
+    end: until === null ? null : await endOfFeed(ctx.db, tenantId, until),
+    types: pattern === undefined ? null : await typesOf(ctx.db, 'events', tenantId, pattern),
+    publisherId: query.plugin === undefined ? null : await publisherOf(ctx, tenantId, query.plugin),
+    ids: found,
     sourceId: query.source_id ?? null,
-    limit: scanned,
-  })
-  const { picked, last } = pick(events, isWanted, limit)
-  const rows = await selectShownEvents(
-    ctx.db,
-    tenantId,
-    picked.map(({ id }) => id),
-  )
-  const hasMore = last !== events.at(-1) || events.length === scanned
+    limit,
+  }
+  // What the statement itself leaves out costs nothing.
+  const leavesOut =
+    query.source !== undefined ||
+    plugin !== null ||
+    since !== null ||
+    until !== null ||
+    (query.q !== undefined && found === null) ||
+    (pattern !== undefined && scan.types === null)
+  const { ids, last, hasMore, horizon } = await collect(ctx, tenantId, scan, isWanted, leavesOut)
+  const rows = await selectShownEvents(ctx.db, tenantId, ids)
+  if (order === 'desc') rows.reverse()
+  const end = order === 'asc' ? furthest(after ?? START, horizon) : (last ?? after ?? START)
   return {
     data: (plugin === null ? rows : await wantedBy(plugin, tenantId, rows)).map(viewEvent),
-    next_cursor: cursorOf(hasMore && last !== undefined ? last : furthest(after, horizon)),
+    next_cursor: cursorOf(hasMore && last !== null ? last : end),
     has_more: hasMore,
   }
+}
+
+interface Collected {
+  ids: string[]
+  /** The last one that was looked at. */
+  last: FeedKey | null
+  hasMore: boolean
+  horizon: string
+}
+
+async function collect(
+  ctx: FeedContext,
+  tenantId: string,
+  scan: EventScan,
+  isWanted: (event: ListedEvent) => boolean,
+  leavesOut: boolean,
+): Promise<Collected> {
+  const { order, limit } = scan
+  const collected: Collected = { ids: [], last: null, hasMore: true, horizon: '0' }
+  let bytes = 0
+  let scanned = leavesOut && order === 'asc' ? Math.max(limit, MAX_SCANNED) : limit + 1
+  for (let scans = 0; scans < (leavesOut && order === 'desc' ? MAX_SCANS : 1); scans++) {
+    const { horizon, events } = await scanEvents(ctx.db, tenantId, {
+      ...scan,
+      after: collected.last ?? scan.after,
+      limit: scanned,
+    })
+    collected.horizon = horizon
+    for (const event of events) {
+      if (isWanted(event)) {
+        bytes += event.size ?? 0
+        const isFull = collected.ids.length === limit
+        if (isFull || (collected.ids.length > 0 && bytes > MAX_PAGE_BYTES)) return collected
+        collected.ids.push(event.id)
+      }
+      collected.last = { position: event.position, id: event.id }
+    }
+    collected.hasMore = events.length === scanned
+    if (!collected.hasMore || collected.ids.length === limit) break
+    scanned = MAX_SCANNED
+  }
+  return collected
+}
+
+function beginsWith(text: string): (event: ListedEvent) => boolean {
+  const range = idsBeginningWith(text)
+  return ({ id, source_id }) =>
+    (range !== null && id >= range.from && id <= range.to) || (source_id?.startsWith(text) ?? false)
+}
+
+/** One that nobody has: no event is of it. */
+async function publisherOf(ctx: FeedContext, tenantId: string, slug: string): Promise<string> {
+  return (await pluginNamed(ctx.db, tenantId, slug)) ?? LOWEST_ID
 }
 
 /** With those that cannot be decided: who reconciles misses none. */
@@ -91,41 +164,16 @@ async function wantedBy(plugin: TenantSnapshot, tenantId: string, rows: readonly
   return wanted
 }
 
-/** The events of the page, and the last one that was looked at. */
-function pick(
-  events: readonly ScannedEvent[],
-  isWanted: (event: ScannedEvent) => boolean,
-  limit: number,
-): { picked: ScannedEvent[]; last: ScannedEvent | undefined } {
-  const picked: ScannedEvent[] = []
-  let bytes = 0
-  let last: ScannedEvent | undefined
-  for (const event of events) {
-    if (isWanted(event)) {
-      bytes += event.size ?? 0
-      if (picked.length === limit || (picked.length > 0 && bytes > MAX_PAGE_BYTES)) break
-      picked.push(event)
-    }
-    last = event
-  }
-  return { picked, last }
-}
-
 /** Just before the first position that was not in sight: an empty page, too, moves a reader on. */
 function furthest(after: FeedKey, horizon: string): FeedKey {
   return BigInt(horizon) > BigInt(after.position) ? { ...START, position: horizon } : after
-}
-
-function later(a: FeedKey, b: FeedKey | null): FeedKey {
-  return b !== null && BigInt(b.position) > BigInt(a.position) ? b : a
 }
 
 function cursorOf({ position, id }: FeedKey): string {
   return encodeCursor([position, id])
 }
 
-function readCursor(text: string | undefined): FeedKey {
-  if (text === undefined) return START
+function readCursor(text: string): FeedKey {
   const [position, id] = decodeCursor(text, ['string', 'uuid']) ?? []
   if (typeof position !== 'string' || typeof id !== 'string') throw invalidCursor()
   if (!POSITION.test(position) || BigInt(position) > MAX_POSITION) throw invalidCursor()

@@ -23,9 +23,6 @@ export interface FeedScan {
 
 export interface FeedRange {
   after: FeedKey
-  /** Events from that position on are left out; null: none. */
-  before?: string | null
-  sourceId?: string | null
   limit: number
 }
 
@@ -37,9 +34,8 @@ export interface FeedRange {
 export async function scanFeed(
   db: Kysely<DB>,
   tenantId: string,
-  { after, before = null, sourceId = null, limit }: FeedRange,
+  { after, limit }: FeedRange,
 ): Promise<FeedScan> {
-  const only = sourceId === null ? sql`` : sql`and source_id = ${sourceId}`
   const { rows } = await sql<{ horizon: string } & { [K in keyof ScannedEvent]: ScannedEvent[K] | null }>`
     with horizon as materialized (select feed_writer_horizon() as position)
     select horizon.position::text as horizon, scan.position::text, scan.id, scan.event, scan.received_at, scan.size
@@ -47,8 +43,8 @@ export async function scanFeed(
     left join lateral (
       select position, id, event, received_at, octet_length(body) as size
       from events
-      where tenant_id = ${tenantId} and position < least(horizon.position, ${before}::bigint)
-        and (position, id) > (${after.position}::bigint, ${after.id}::uuid) ${only}
+      where tenant_id = ${tenantId} and position < horizon.position
+        and (position, id) > (${after.position}::bigint, ${after.id}::uuid)
       order by position, id limit ${limit}
     ) as scan on true
     order by scan.position, scan.id`.execute(db)

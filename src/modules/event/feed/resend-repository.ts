@@ -1,6 +1,8 @@
 import { sql, type Transaction } from 'kysely'
 import type { DB, DeliveryStatus, ReplayedStatus } from '#db/schema.ts'
 import { newId } from '#lib/ids.ts'
+import { keysOf } from './key-repository.ts'
+import { payloadByType } from '../intake/payload.ts'
 
 /** An event that is to go to a plugin once more. */
 export interface Wanted {
@@ -8,6 +10,8 @@ export interface Wanted {
   event: string
   pluginId: string
 }
+
+type Added = Wanted & Pick<Present, 'resend' | 'payload'>
 
 export interface QueueOptions {
   /** What a replay asks for is bulk: it goes behind what happens now. What a person retries is not. */
@@ -24,11 +28,19 @@ interface Present {
   plugin_id: string
   status: DeliveryStatus
   resend: number
+  ordering_key: string | null
+  payload: string | null
+}
+
+/** A delivery that is to be made due, with its key if its plugin wants them in order. */
+interface Keyed<Row> {
+  row: Row
+  key: string | null
 }
 
 /**
  * Makes events due to plugins, now. What was sent gets a delivery of its own beside it, what was given up starts a new
- * round, what waits only waits no longer, and what never was is added.
+ * round, what waits only waits no longer, and what never was is added. Of those of one key each goes behind what waits.
  *
  * @returns how many deliveries are due by it
  */
@@ -39,21 +51,33 @@ export async function queueAgain(
   { reason, status, noWait }: QueueOptions,
 ): Promise<number> {
   const present = await lockDeliveries(trx, tenantId, wanted, noWait)
-  const again: string[] = []
+  const again: (Wanted & { id: string; key: string | null })[] = []
   const hastened: string[] = []
-  const added: (Wanted & { resend: number })[] = []
+  const added: (Added & { key: string | null })[] = []
   for (const each of wanted) {
     const rows = present.get(keyOf(each.eventId, each.pluginId)) ?? []
     const last = rows.at(-1)
     if (status !== null && !hasStatus(rows, status)) continue
-    if (last === undefined) added.push({ ...each, resend: 0 })
+    const key = last?.ordering_key ?? null
+    if (last === undefined) added.push({ ...each, resend: 0, key, payload: null })
     else if (last.status === 'pending' || last.status === 'retry') hastened.push(last.id)
-    else if (overallStatus(rows) === 'sent') added.push({ ...each, resend: last.resend + 1 })
-    else again.push(last.id)
+    else if (overallStatus(rows) === 'sent')
+      added.push({ ...each, resend: last.resend + 1, key, payload: last.payload })
+    else again.push({ ...each, id: last.id, key })
   }
-  await startAgain(trx, tenantId, again, reason)
+  const keys = await keysOf(
+    trx,
+    tenantId,
+    [...again, ...added].filter(({ key }) => key === null),
+  )
+  const keyed = <Row extends Wanted & { key: string | null }>(row: Row): Keyed<Row> => ({
+    row,
+    key: row.key ?? keys.get(keyOf(row.eventId, row.pluginId)) ?? null,
+  })
+  await startAgain(trx, tenantId, again.map(keyed), reason)
   await hasten(trx, tenantId, hastened, reason)
-  return again.length + hastened.length + (await add(trx, tenantId, added, reason))
+  const chosen = await choosePayloads(trx, tenantId, added)
+  return again.length + hastened.length + (await add(trx, tenantId, chosen.map(keyed), reason))
 }
 
 /** What has become of an event at a plugin: what arrived once has arrived, whatever becomes of a resend. */
@@ -78,6 +102,14 @@ function keyOf(eventId: string, pluginId: string): string {
   return `${eventId} ${pluginId}`
 }
 
+/** Where a delivery stands among those of its key when it is queued again: behind them, if it had ended. */
+export function placeAgain() {
+  return sql<
+    string | null
+  >`case when status in ('sent', 'failed') and ordering_key is not null then feed_position()
+    else ordering_place end`
+}
+
 /** Each event's deliveries to each plugin, the first one first, kept from changing. */
 async function lockDeliveries(
   trx: Transaction<DB>,
@@ -89,7 +121,7 @@ async function lockDeliveries(
   const pluginIds = [...new Set(wanted.map(({ pluginId }) => pluginId))]
   const rows = await trx
     .selectFrom('deliveries')
-    .select(['id', 'event_id', 'plugin_id', 'status', 'resend'])
+    .select(['id', 'event_id', 'plugin_id', 'status', 'resend', 'ordering_key', 'payload'])
     .where('tenant_id', '=', tenantId)
     .where('event_id', '=', anyOf(eventIds))
     .where('plugin_id', '=', anyOf(pluginIds))
@@ -104,26 +136,20 @@ async function lockDeliveries(
 async function startAgain(
   trx: Transaction<DB>,
   tenantId: string,
-  ids: readonly string[],
+  again: readonly Keyed<{ id: string }>[],
   reason: QueueOptions['reason'],
 ): Promise<void> {
-  if (ids.length === 0) return
-  await trx
-    .updateTable('deliveries')
-    .set({
-      status: 'pending',
-      reason,
-      due_at: sql<Date>`now()`,
-      round_failures: 0,
-      bulk: isBulk(reason),
-    })
-    .where('tenant_id', '=', tenantId)
-    .where('id', '=', anyOf(ids))
-    .where('status', '=', 'failed')
-    .execute()
+  if (again.length === 0) return
+  await sql`
+    update deliveries d
+    set status = 'pending', reason = ${reason}, due_at = now(), round_failures = 0, bulk = ${isBulk(reason)},
+      behind_since = null, ordering_key = wanted.key,
+      ordering_place = case when wanted.key is not null then feed_position() end
+    from unnest(${again.map(({ row }) => row.id)}::uuid[], ${again.map(({ key }) => key)}::uuid[]) as wanted (id, key)
+    where d.tenant_id = ${tenantId} and d.id = wanted.id and d.status = 'failed'`.execute(trx)
 }
 
-/** What is due already keeps its place, unless a person asks for it. */
+/** What is due already keeps its place, unless a person asks for it; what waits for another of its key gains nothing by a replay. */
 async function hasten(
   trx: Transaction<DB>,
   tenantId: string,
@@ -133,28 +159,55 @@ async function hasten(
   if (ids.length === 0) return
   await trx
     .updateTable('deliveries')
-    .set({ due_at: sql<Date>`least(due_at, now())`, bulk: isBulk(reason) })
+    .set({ due_at: sql<Date>`least(due_at, now())`, bulk: isBulk(reason), behind_since: null })
     .where('tenant_id', '=', tenantId)
     .where('id', '=', anyOf(ids))
     .where((eb) =>
-      eb.or([eb('due_at', '>', sql<Date>`now()`), ...(isBulk(reason) ? [] : [eb('bulk', '=', true)])]),
+      isBulk(reason)
+        ? eb.and([eb('due_at', '>', sql<Date>`now()`), eb('behind_since', 'is', null)])
+        : eb.or([eb('due_at', '>', sql<Date>`now()`), eb('bulk', '=', true)]),
     )
     .execute()
+}
+
+/** What is sent again is sent as it was; of what never went to its plugin, what the plugin now wants of such events. */
+async function choosePayloads<Row extends Added>(
+  trx: Transaction<DB>,
+  tenantId: string,
+  added: readonly Row[],
+): Promise<readonly Row[]> {
+  const pluginIds = [...new Set(added.filter(({ resend }) => resend === 0).map(({ pluginId }) => pluginId))]
+  if (pluginIds.length === 0) return added
+  const rows = await trx
+    .selectFrom('plugins')
+    .select(['id', 'subscriptions'])
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', anyOf(pluginIds))
+    .execute()
+  const subscriptions = new Map(rows.map((row) => [row.id, row.subscriptions]))
+  return added.map((each) =>
+    each.resend > 0
+      ? each
+      : { ...each, payload: payloadByType(subscriptions.get(each.pluginId) ?? [], each.event) },
+  )
 }
 
 async function add(
   trx: Transaction<DB>,
   tenantId: string,
-  added: readonly (Wanted & { resend: number })[],
+  added: readonly Keyed<Added>[],
   reason: QueueOptions['reason'],
 ): Promise<number> {
   if (added.length === 0) return 0
   const { rows } = await sql<{ id: string }>`
-    insert into deliveries (tenant_id, id, plugin_id, event_id, event, reason, resend, bulk)
-    select ${tenantId}, wanted.id, wanted.plugin_id, wanted.event_id, wanted.event, ${reason}, wanted.resend, ${isBulk(reason)}
-    from unnest(${added.map(() => newId())}::uuid[], ${added.map(({ pluginId }) => pluginId)}::uuid[],
-      ${added.map(({ eventId }) => eventId)}::uuid[], ${added.map(({ event }) => event)}::text[],
-      ${added.map(({ resend }) => resend)}::int[]) as wanted (id, plugin_id, event_id, event, resend)
+    insert into deliveries (tenant_id, id, plugin_id, event_id, event, reason, resend, bulk, ordering_key, ordering_place, payload)
+    select ${tenantId}, wanted.id, wanted.plugin_id, wanted.event_id, wanted.event, ${reason}, wanted.resend, ${isBulk(reason)},
+      wanted.key, case when wanted.key is not null then feed_position() end, wanted.payload
+    from unnest(${added.map(() => newId())}::uuid[], ${added.map(({ row }) => row.pluginId)}::uuid[],
+      ${added.map(({ row }) => row.eventId)}::uuid[], ${added.map(({ row }) => row.event)}::text[],
+      ${added.map(({ row }) => row.resend)}::int[], ${added.map(({ key }) => key)}::uuid[],
+      ${added.map(({ row }) => row.payload)}::text[])
+      as wanted (id, plugin_id, event_id, event, resend, key, payload)
     order by wanted.event_id, wanted.plugin_id
     on conflict (event_id, plugin_id, resend) do nothing
     returning id`.execute(trx)

@@ -27,10 +27,11 @@ export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
       schema: {
         operationId: 'listEvents',
         tags,
-        summary: 'Read the feed of events, oldest first',
+        summary: 'Read the feed of events, oldest or newest first',
         description:
           'For reconciling: keep `next_cursor` and go on from there. No event appears behind a cursor that was given ' +
           'out, although transactions end in any order. A page may be short, or empty, while `has_more` is true. ' +
+          'With `order=desc` it begins at the newest, and a cursor leads to what is older. ' +
           "A plugin's key sees the events since its registration that the plugin is subscribed to.",
         querystring: FeedQuery,
         response: { 200: ref(EventPage), ...problems(...READ_PROBLEMS, invalidCursor) },
@@ -45,7 +46,7 @@ export function eventRoutes(app: FastifyInstance, ctx: EventContext): void {
       schema: {
         operationId: 'getEvent',
         tags,
-        summary: 'Read an event with its deliveries',
+        summary: 'Read an event with its deliveries, executions and what it caused',
         description: "A plugin's key sees the events that went to the plugin, with that delivery alone.",
         params: EventParams,
         querystring: EventDetailQuery,

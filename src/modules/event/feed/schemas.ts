@@ -4,13 +4,13 @@ import { Defaulted, Nullable, ref, StringEnum, Timestamp } from '#lib/api/schema
 
 const Time = (description: string) => Type.String({ format: 'date-time', maxLength: 40, description })
 
+const SOURCES = ['api', 'platform', 'cloudevents', 'plugin', 'system'] as const
+
 const fields = {
   id: Type.String({ format: 'uuid', description: 'The `webhook-id` of its deliveries' }),
   source_id: Nullable(Type.String({ description: "The caller's own id" })),
   event: Type.String(),
-  source: StringEnum(['api', 'platform', 'cloudevents', 'plugin', 'system'], {
-    description: 'By which way it came',
-  }),
+  source: StringEnum(SOURCES, { description: 'By which way it came' }),
   publisher: Type.String({
     description:
       'Who says so: the slug of the plugin that published it by its own key, or `platform`: the platform, the shop or ' +
@@ -77,10 +77,31 @@ const EventDelivery = Type.Object({
   attempt_count: Type.Integer(),
   resend: Type.Integer({ description: '0, or which sending again of what had arrived it is' }),
   next_attempt_at: Nullable(Timestamp),
+  behind: Nullable(
+    Type.String({ format: 'uuid', description: 'The delivery of the same key that goes first' }),
+  ),
   created_at: Timestamp,
   sent_at: Nullable(Timestamp),
   last_response_status: Nullable(Type.Integer()),
   last_error_class: Nullable(Type.String()),
+})
+
+/** Of one answer at most. */
+export const MAX_STARTED = 50
+export const MAX_CAUSED = 50
+
+const EventExecution = Type.Object({
+  id: Type.String({ format: 'uuid' }),
+  flow_id: Type.String({ format: 'uuid' }),
+  flow_name: Nullable(Type.String()),
+  status: Type.String({ description: 'As the execution has it' }),
+})
+
+const EventCaused = Type.Object({
+  id: Type.String({ format: 'uuid' }),
+  event: Type.String({ description: 'Its type' }),
+  publisher: Type.String({ description: 'Slug of the plugin that published it, or `platform`' }),
+  received_at: Timestamp,
 })
 
 export const EventDetail = Type.Object(
@@ -92,6 +113,14 @@ export const EventDetail = Type.Object(
       description:
         'Plugins that were subscribed to the type when the event came, and whose filters it did not meet; at most ' +
         '100. `POST /api/plugins/{slug}/subscriptions/test` with the event says why',
+    }),
+    executions: Type.Array(EventExecution, {
+      description:
+        `The executions of flows that it started, the latest ${MAX_STARTED}; GET ` +
+        "/api/automation/executions?event_id= lists all. None for a plugin's key",
+    }),
+    caused: Type.Array(EventCaused, {
+      description: `The events that came of it by a delivery or a flow, the latest ${MAX_CAUSED}. None for a plugin's key`,
     }),
   },
   { $id: 'EventDetail' },
@@ -108,11 +137,28 @@ export const FeedQuery = Type.Object(
     ),
     cursor: Type.Optional(Type.String({ maxLength: 512, description: 'The same as `after`' })),
     limit: Defaulted(Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'Events a page' })),
+    order: Defaulted(
+      StringEnum(['asc', 'desc'], {
+        default: 'asc',
+        description: '`asc`: in the order of the feed, `desc`: the newest first',
+      }),
+    ),
     event: Type.Optional(
       Type.String({ maxLength: 128, description: 'An event type, or `product.*` for everything below it' }),
     ),
     source_id: Type.Optional(
       Type.String({ minLength: 1, maxLength: 255, description: "The caller's own id: that one event" }),
+    ),
+    source: Type.Optional(StringEnum(SOURCES, { description: 'By which way they came' })),
+    plugin: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 64, description: 'Slug of the plugin that published them' }),
+    ),
+    q: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        description: "An event's id or the caller's own, or its beginning",
+      }),
     ),
     since: Type.Optional(Time('Received then or later')),
     until: Type.Optional(Time('Received before then')),

@@ -7,10 +7,17 @@ import { invalidCursor } from '#infra/http/problems.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { isUuid } from '#lib/ids.ts'
 import { selectDeliveries, selectSlugs } from './delivery-repository.ts'
+import { selectCaused, selectStarted } from './list-repository.ts'
 import { eventBodyGone, eventNotFound, pluginNotSubscribed } from '../errors.ts'
 import { type ShownEvent, findEvent, findSubscriber } from './repository.ts'
 import { queueAgain } from './resend-repository.ts'
-import type { EventDetail, EventDetailQuery, EventReplayResult } from './schemas.ts'
+import {
+  type EventDetail,
+  type EventDetailQuery,
+  type EventReplayResult,
+  MAX_CAUSED,
+  MAX_STARTED,
+} from './schemas.ts'
 import { loadSnapshot } from '../intake/snapshot-repository.ts'
 import { readBody, viewEvent } from './view.ts'
 
@@ -38,12 +45,15 @@ export async function readEvent(
   const isOwn = row.publisher_plugin_id === pluginId
   if (pluginId !== null && !isOwn && found.length === 0 && after === null) throw eventNotFound()
   const { data: deliveries, next_cursor } = page(found, query.limit, (delivery) => [delivery.id])
-  const filtered = pluginId === null ? await selectSlugs(ctx.db, tenantId, row.filtered_plugins ?? []) : []
+  const isShops = pluginId === null
+  const filtered = isShops ? await selectSlugs(ctx.db, tenantId, row.filtered_plugins ?? []) : []
   return {
     ...viewEvent(row),
     deliveries,
     next_cursor,
     filtered: filtered.map(({ slug }) => ({ plugin: slug })),
+    executions: isShops ? await selectStarted(ctx.db, tenantId, row.id, MAX_STARTED) : [],
+    caused: isShops ? await selectCaused(ctx.db, tenantId, row.id, MAX_CAUSED) : [],
   }
 }
 

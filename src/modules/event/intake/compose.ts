@@ -9,7 +9,7 @@ import type { Problem } from '#lib/api/problem.ts'
 import { parseTime } from '#lib/time.ts'
 import type { Causation } from './causation.ts'
 import { eventTooLarge } from '../errors.ts'
-import type { NewEvent } from '../context.ts'
+import type { NewEvent, Sender } from '../context.ts'
 
 /** What of an event is decided once and for all, before anybody's subscriptions are looked at. */
 export interface ComposedEvent {
@@ -22,11 +22,13 @@ export interface ComposedEvent {
   /** 32 bytes; null without a source id, where nothing will ever be compared. */
   readonly fingerprint: Buffer | null
   readonly publisherPluginId: string | null
-  readonly keyId: string | null
+  readonly sender: Sender | null
   readonly occurredAtMs: number
   /** The exact text that every attempt sends and signs. */
   readonly body: string
   readonly causation: Readonly<Causation> | null
+  /** Of a CloudEvent. */
+  readonly subject: string | null
 }
 
 /** Receivers commonly refuse more, and every attempt holds one body in memory. */
@@ -61,11 +63,17 @@ export function composeEvent(event: NewEvent, now = new Date(clockNow())): Compo
     sourceId,
     fingerprint: sourceId === null ? null : fingerprintOf(event),
     publisherPluginId: event.publisherPluginId ?? null,
-    keyId: event.keyId ?? null,
+    sender: event.sender ?? null,
     occurredAtMs: (event.timestamp == null ? null : parseTime(timestamp)) ?? now.getTime(),
     body,
     causation: event.causation ?? null,
+    subject: subjectOf(event.cloudEvent),
   }
+}
+
+export function subjectOf(cloudEvent: Readonly<Record<string, unknown>> | undefined): string | null {
+  const subject = cloudEvent?.['subject']
+  return typeof subject === 'string' ? subject : null
 }
 
 /** The data stand in it as they were written: no number changes its text, and no member its place. */

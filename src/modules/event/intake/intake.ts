@@ -1,3 +1,4 @@
+import type { Changes } from '#infra/changes.ts'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
@@ -31,11 +32,12 @@ export interface IntakeContext {
   ready: () => Promise<void>
   count: (result: IntakeResult['status'], source: NewEvent['source']) => void
   log: IntakeLog
-  quotas: Pick<QuotaService, 'take'>
+  quotas: Pick<QuotaService, 'take' | 'storageProblem'>
   /** Makes a first segment of event types that is nobody's the plugin's. */
   claim: (wanted: WantedSegment) => Promise<void>
   /** Remembers an event that was committed. */
   acknowledged: (tenantId: string, id: string) => void
+  changes: Changes
   /** Puts types that nobody has declared into the catalogue. Never rejects. */
   recordSeen: (events: readonly MatchedEvent[]) => Promise<void>
 }
@@ -152,6 +154,12 @@ export class Intake {
     for (const { tenantId } of events) counts.set(tenantId, (counts.get(tenantId) ?? 0) + 1)
     let refused: Map<string, Problem> | null = null
     for (const [tenantId, count] of counts) {
+      const full = this.#ctx.quotas.storageProblem(tenantId)
+      const problem = full instanceof Promise ? await full : full
+      if (problem !== null) {
+        ;(refused ??= new Map()).set(tenantId, problem)
+        continue
+      }
       const taken = this.#ctx.quotas.take(tenantId, 'events_per_minute', count)
       const waitSeconds = taken instanceof Promise ? await taken : taken
       if (waitSeconds !== null)
@@ -173,8 +181,8 @@ export class Intake {
     const segment = pluginId === null ? null : segmentToClaim(snapshot, event.event, pluginId)
     if (pluginId === null || segment === null)
       return known === undefined ? matchEvent(event, snapshot) : problem
-    const actor = { kind: 'plugin', id: event.keyId, requestId: null } as const
-    await this.#ctx.claim({ actor, tenantId, pluginId, segment })
+    const { kind, id, session } = event.sender ?? { kind: 'plugin', id: null, session: null }
+    await this.#ctx.claim({ actor: { kind, id, session, requestId: null }, tenantId, pluginId, segment })
     const claimed = await this.#snapshots.reload(tenantId)
     reloaded.set(tenantId, claimed)
     return matchEvent(event, claimed)
@@ -234,9 +242,12 @@ export class Intake {
         if (written !== null && !written.has(id)) return true
         batch.results.set(id, { status: 'accepted', id, event, deliveries: plugins.length })
         this.#ctx.acknowledged(tenantId, id)
+        this.#ctx.changes.tell(tenantId, 'events')
+        if (plugins.length > 0) this.#ctx.changes.tell(tenantId, 'deliveries')
         if (!known && snapshot.seen.claim(event)) batch.seen.push(matched)
         for (const plugin of plugins) due.add(plugin)
         if (snapshot.hasFlows) flowTenants.add(tenantId)
+        this.#ctx.log.addUnordered(matched)
         return false
       })
     }

@@ -5,6 +5,7 @@ import type { ComposedEvent } from './compose.ts'
 import { eventSchemaMismatch, eventTypeUnknown } from '../errors.ts'
 import { MAX_CAUSATION_DEPTH } from './causation.ts'
 import type { Audience, TenantSnapshot } from './snapshot.ts'
+import { orderingKey } from './ordering.ts'
 import { refusePublishing } from './publishing.ts'
 
 /** An event with the plugins that get it, by one snapshot of its tenant. */
@@ -16,6 +17,10 @@ export interface MatchedEvent {
   readonly undecided: readonly string[]
   /** Plugins that want the type, and whose filters the event does not meet. */
   readonly filtered: readonly string[]
+  /** Of those of the plugins that want their deliveries in order: null where the event has no key; null: there are none. */
+  readonly orderingKeys: ReadonlyMap<string, string | null> | null
+  /** What is sent of it, by plugin; who is missing gets all of it. */
+  readonly payloads?: ReadonlyMap<string, string>
   /** Somebody has declared the type. */
   readonly known: boolean
   readonly schemaProblems: readonly FieldError[] | null
@@ -40,7 +45,22 @@ export function matchEvent(
     if (checked.problems !== null) return eventSchemaMismatch(undefined, { errors: checked.problems })
   }
   const { known, problems } = checked
-  return { composed, snapshot, ...recipientsOf(snapshot, composed, budget), known, schemaProblems: problems }
+  const audience = recipientsOf(snapshot, composed, budget)
+  const orderingKeys = orderingKeysOf(snapshot, composed, audience.plugins)
+  return { composed, snapshot, ...audience, orderingKeys, known, schemaProblems: problems }
+}
+
+export function orderingKeysOf(
+  { ordered }: Pick<TenantSnapshot, 'ordered'>,
+  composed: ComposedEvent,
+  plugins: readonly string[],
+): MatchedEvent['orderingKeys'] {
+  if (ordered === null) return null
+  const keys = plugins.flatMap((id): [string, string | null][] => {
+    const rule = ordered.get(id)
+    return rule === undefined ? [] : [[id, orderingKey(id, rule, composed)]]
+  })
+  return keys.length === 0 ? null : new Map(keys)
 }
 
 /** Whom the event goes to. One at the end of too long a chain of consequences is stored, and goes to nobody. */

@@ -101,6 +101,7 @@ export function intakeRoutes(
   app.options(
     '/api/events',
     {
+      config: { cors: { preflightContinue: true } },
       schema: {
         operationId: 'allowEvents',
         tags: ['events'],
@@ -153,7 +154,7 @@ function submitterOf(request: FastifyRequest, secretBox: SecretBox, source: Subm
   return {
     source: pluginId === null ? source : 'plugin',
     pluginId,
-    keyId: actor.id,
+    sender: actor,
     requestId,
     log,
     tenantFor: (tenantId) => request.tenantFor(tenantId),

@@ -40,6 +40,7 @@ async function selectSnapshot(
     select subscriptions_version as version, strict_events as strict,
       exists (select from flow_cursors where tenant_id = tenants.id) as has_flows,
       (select coalesce(json_agg(json_build_object('id', id, 'slug', slug, 'includeOwn', include_own,
+         'orderedBy', case when ordering = 'key' then json_build_object('path', ordering_key) end,
          'subscriptions', subscriptions) order by id), '[]')::text
        from plugins where tenant_id = tenants.id and deleted_at is null) as plugins,
       (select coalesce(json_agg(json_build_object('name', name, 'schema', schema, 'pluginId', plugin_id)), '[]')::text

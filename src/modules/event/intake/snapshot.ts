@@ -7,6 +7,8 @@ import { matchesPattern } from '#lib/event-pattern.ts'
 import { StepBudget } from '#lib/step-budget.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import { Segments } from '../segments/segments.ts'
+import { type OrderingRule, orderingRule } from './ordering.ts'
+import { type PayloadChoice, payloadOf } from './payload.ts'
 
 /** A plugin that wants events of one type; with filters, only those whose data meets one of them. */
 export interface Target {
@@ -14,6 +16,8 @@ export interface Target {
   /** It gets back what it published itself. */
   readonly includeOwn: boolean
   readonly filters: readonly unknown[] | null
+  /** What is sent of the event by the subscription of each filter, in their order; null: all, by any of them. */
+  readonly payloads: readonly (string | null)[] | null
 }
 
 export interface SnapshotPlugin {
@@ -21,7 +25,9 @@ export interface SnapshotPlugin {
   /** Left out where nothing is published. */
   slug?: string
   includeOwn?: boolean
-  subscriptions: readonly { event: string; filter?: unknown }[]
+  /** Set where its deliveries go out in order; `path` null: by the key of the event's type. */
+  orderedBy?: { path: string | null } | null
+  subscriptions: readonly (PayloadChoice & { event: string; filter?: unknown })[]
 }
 
 export interface SnapshotType {
@@ -56,6 +62,8 @@ export interface Audience {
   readonly undecided: readonly string[]
   /** They want the type, and the event does not meet their filters. */
   readonly filtered: readonly string[]
+  /** What is sent of it, by plugin; who is missing gets all of it. Left out: everybody does. */
+  readonly payloads?: ReadonlyMap<string, string>
 }
 
 function idOf({ pluginId }: Target): string {
@@ -94,6 +102,8 @@ export class TenantSnapshot {
   readonly hasFlows: boolean
   readonly types: ReadonlyMap<string, SnapshotType>
   readonly seen: SeenNames
+  /** Of the plugins that want their deliveries in order, by id; null: there is none. */
+  readonly ordered: ReadonlyMap<string, OrderingRule> | null
   /** Plugins and types with what their filters and schemas hold, for the cache's bound. */
   readonly weight: number
   readonly #content: SnapshotContent
@@ -106,6 +116,7 @@ export class TenantSnapshot {
     this.hasFlows = content.hasFlows
     this.types = new Map(content.types.map((type) => [type.name, type]))
     this.seen = new SeenNames(content.seen)
+    this.ordered = orderedPlugins(content.plugins)
     this.#content = content
     const { plugins, types, seen, claims = [] } = content
     const rows = 1 + plugins.length + types.length + seen.length + claims.length
@@ -129,16 +140,38 @@ export class TenantSnapshot {
         ? all
         : all.filter(({ pluginId, includeOwn }) => includeOwn || pluginId !== publisherPluginId)
     const filtered = targets.filter(({ filters }) => filters !== null)
-    if (filtered.length === 0) return { plugins: targets.map(idOf), undecided: [], filtered: [] }
-    const { yes, undecided } = decideFairly(filtered, budget, (target, share) =>
-      meetsAny(target.filters ?? [], data, share),
-    )
+    const payloads = new Map<string, string>()
+    const note = ({ pluginId, payloads: each }: Target, index: number): void => {
+      const payload = each?.[index] ?? null
+      if (payload !== null) payloads.set(pluginId, payload)
+    }
+    for (const target of targets) if (target.filters === null) note(target, 0)
+    if (filtered.length === 0) {
+      return {
+        plugins: targets.map(idOf),
+        undecided: [],
+        filtered: [],
+        ...(payloads.size > 0 && { payloads }),
+      }
+    }
+    const { yes, undecided } = decideFairly(filtered, budget, (target, share) => {
+      if (target.payloads === null) return meetsAny(target.filters ?? [], data, share)
+      const first = firstMet(target.filters ?? [], data, share)
+      if (typeof first === 'number') note(target, first)
+      return typeof first === 'number' ? true : first
+    })
     const met = new Set(yes)
     const open = new Set(undecided)
+    // Asked for again, it is sent all the same: no more than any of its subscriptions has sent.
+    for (const target of undecided) {
+      const payload = target.payloads?.find((each) => each !== null)
+      if (payload != null) payloads.set(target.pluginId, payload)
+    }
     return {
       plugins: targets.filter((target) => target.filters === null || met.has(target)).map(idOf),
       undecided: undecided.map(idOf),
       filtered: filtered.filter((target) => !met.has(target) && !open.has(target)).map(idOf),
+      ...(payloads.size > 0 && { payloads }),
     }
   }
 
@@ -165,12 +198,36 @@ export class TenantSnapshot {
   }
 }
 
+function orderedPlugins(plugins: readonly SnapshotPlugin[]): ReadonlyMap<string, OrderingRule> | null {
+  const rules = new Map<string, OrderingRule>()
+  for (const { id, orderedBy } of plugins) {
+    const rule = orderedBy == null ? undefined : orderingRule('key', orderedBy.path)
+    if (rule !== undefined) rules.set(id, rule)
+  }
+  return rules.size === 0 ? null : rules
+}
+
 function targetOf(plugin: SnapshotPlugin, event: string): Target[] {
   const matching = plugin.subscriptions.filter((subscription) => matchesPattern(subscription.event, event))
   if (matching.length === 0) return []
   const unconditional = matching.some(({ filter }) => filter == null)
-  const filters = unconditional ? null : matching.map(({ filter }) => filter)
-  return [{ pluginId: plugin.id, includeOwn: plugin.includeOwn === true, filters }]
+  const own = { pluginId: plugin.id, includeOwn: plugin.includeOwn === true }
+  const payloads = matching.map(payloadOf)
+  if (payloads.every((payload) => payload === null)) {
+    return [{ ...own, filters: unconditional ? null : matching.map(({ filter }) => filter), payloads: null }]
+  }
+  // The first that takes an event says what is sent of it.
+  const isFirstPlain = matching[0]?.filter == null
+  return [{ ...own, filters: isFirstPlain ? null : matching.map(({ filter }) => filter ?? null), payloads }]
+}
+
+/** The first of the filters that is met, where null is met by anything; false: none; null: that is not known. */
+function firstMet(filters: readonly unknown[], data: unknown, share: StepBudget): number | false | null {
+  for (const [index, filter] of filters.entries()) {
+    const verdict = filter === null ? true : meetsAny([filter], data, share)
+    if (verdict !== false) return verdict === null ? null : index
+  }
+  return false
 }
 
 /** Null: none of the filters is met as far as the share did. */
@@ -195,6 +252,7 @@ export function isSubscribed(
   const [target] = targetOf({ id: '', subscriptions }, event)
   if (target === undefined) return false
   if (target.filters === null) return true
+  if (target.filters.includes(null)) return true
   // Who cannot be decided keeps what waits.
   return meetsAny(target.filters, data(), new StepBudget(EVENT_STEPS)) !== false
 }

@@ -5,13 +5,13 @@ import { type FieldError, Problem } from '#lib/api/problem.ts'
 import type { Causation } from './causation.ts'
 import type { GivenEvent } from './parse.ts'
 import type { AcceptedEvent, EventBatchResult } from './schemas.ts'
-import type { EventService, IntakeResult, NewEvent } from '../context.ts'
+import type { EventService, IntakeResult, NewEvent, Sender } from '../context.ts'
 
 /** Who sends events, and by which way. */
 export interface Submitter {
   source: EventSource
   pluginId: string | null
-  keyId: string | null
+  sender: Sender
   requestId: string
   log: FastifyBaseLogger
   /** The tenant of an event that names it or does not. @throws `tenant_mismatch`, `tenant_required` */
@@ -88,7 +88,7 @@ function newEvent(submitter: Submitter, given: GivenEvent): NewEvent {
     timestamp: given.timestamp,
     source: submitter.source,
     publisherPluginId: submitter.pluginId,
-    keyId: submitter.keyId,
+    sender: submitter.sender,
     causation: given.causation && submitter.believed(given.causation, tenantId),
     cloudEvent: given.cloudEvent,
   }

@@ -40,11 +40,14 @@ with guard as materialized (
   on conflict (tenant_id, source_id, publisher_plugin_id) where source_id is not null do nothing
   returning id
 ), new_deliveries as (
-  insert into deliveries (tenant_id, id, plugin_id, event_id, event, status, reason, due_at)
+  insert into deliveries (tenant_id, id, plugin_id, event_id, event, status, reason, due_at, ordering_key, ordering_place,
+    payload)
   select d.tenant_id, d.id, d.plugin_id, d.event_id, d.event,
-    case when d.reason is null then 'pending' else 'failed' end, d.reason, case when d.reason is null then now() end
-  from unnest($15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], string_to_array($19, chr(10)), $20::text[])
-    as d (tenant_id, id, plugin_id, event_id, event, reason)
+    case when d.reason is null then 'pending' else 'failed' end, d.reason, case when d.reason is null then now() end,
+    d.ordering_key, case when d.ordering_key is not null then (select feed_position()) end, d.payload
+  from unnest($15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], string_to_array($19, chr(10)), $20::text[],
+    $23::uuid[], string_to_array($24, chr(10), ''))
+    as d (tenant_id, id, plugin_id, event_id, event, reason, ordering_key, payload)
   where (d.event_id in (select id from new_events)) is true
 )
 select guard.holds, case when written.count < cardinality($4::uuid[]) then
@@ -107,7 +110,18 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     string[]
   >
   const reasons: (string | null)[] = []
-  for (const { composed, snapshot, plugins, undecided, filtered, schemaProblems } of events) {
+  const orderingKeys: (string | null)[] = []
+  const payloads: string[] = []
+  for (const {
+    composed,
+    snapshot,
+    plugins,
+    undecided,
+    filtered,
+    orderingKeys: keys,
+    payloads: chosen,
+    schemaProblems,
+  } of events) {
     snapshots.set(snapshot, composed.tenantId)
     tenantIds.push(composed.tenantId)
     ids.push(composed.id)
@@ -116,7 +130,7 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     types.push(composed.event)
     sources.push(composed.source)
     publishers.push(composed.publisherPluginId)
-    keyIds.push(composed.keyId)
+    keyIds.push(composed.sender?.id ?? null)
     times.push(composed.occurredAtMs)
     bodies.push(composed.body)
     problems.push(schemaProblems === null ? '' : JSON.stringify(schemaProblems))
@@ -125,6 +139,8 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     filteredPlugins.push(filtered.length === 0 ? '' : literal(filtered.slice(0, MAX_FILTERED_NOTED)))
     for (const [index, pluginId] of [...plugins, ...undecided].entries()) {
       reasons.push(index < plugins.length ? null : 'filter_budget')
+      orderingKeys.push(index < plugins.length ? (keys?.get(pluginId) ?? null) : null)
+      payloads.push(chosen?.get(pluginId) ?? '')
       deliveries.tenantIds.push(composed.tenantId)
       deliveries.ids.push(newId())
       deliveries.pluginIds.push(pluginId)
@@ -155,6 +171,8 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     rare(reasons),
     filteredPlugins.every((noted) => noted === '') ? '' : lines(filteredPlugins),
     rare(keyIds),
+    rare(orderingKeys),
+    payloads.every((payload) => payload === '') ? '' : lines(payloads),
   ]
 }
 

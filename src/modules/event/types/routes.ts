@@ -6,7 +6,14 @@ import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref } from '#lib/api/schema.ts'
 import { eventTypeInvalid, eventTypeNotFound, eventTypeTaken, tooManyEventTypes } from '../errors.ts'
 import { MAX_SEEN_TYPES } from '../intake/snapshot.ts'
-import { EventType, EventTypeInput, EventTypePage, EventTypeParams, EventTypeQuery } from './schemas.ts'
+import {
+  EventType,
+  EventTypeInput,
+  EventTypePage,
+  EventTypeParams,
+  EventTypeQuery,
+  EventTypeReadQuery,
+} from './schemas.ts'
 import { listTypes, putType, readVisibleType, removeType, type TypeContext } from './service.ts'
 
 const tags = ['events']
@@ -40,10 +47,12 @@ export function typeRoutes(app: FastifyInstance, ctx: TypeContext): void {
         summary: 'Read an event type',
         description: 'With a sample and the schema of its data, and who declared it.',
         params: EventTypeParams,
+        querystring: EventTypeReadQuery,
         response: { 200: ref(EventType), ...problems(...READ_PROBLEMS, eventTypeNotFound) },
       },
     },
-    async (request) => readVisibleType(ctx, request.actor, request.tenantId, request.params.name),
+    async (request) =>
+      readVisibleType(ctx, request.actor, request.tenantId, request.params.name, request.query),
   )
 
   api.put(

@@ -13,6 +13,29 @@ const name = Type.String({
 
 const SOURCES = ['platform', 'tenant', 'plugin', 'seen'] as const
 
+/** Plugins and flows that are named with a type at most. */
+export const MAX_USERS = 50
+
+const EventTypeUsage = Type.Object(
+  {
+    last_seen_at: Nullable({
+      ...Timestamp,
+      description: 'When the last event of the type came; null: none is there',
+    }),
+    events_24h: Type.Integer({
+      description: 'How many came in the last 24 hours; at most 1,000 are counted',
+    }),
+    plugins: Type.Array(Type.String(), {
+      description: `Slugs of the plugins that are subscribed to it, at most ${MAX_USERS}`,
+    }),
+    flows: Type.Array(Type.Object({ id: Type.String({ format: 'uuid' }), name: Type.String() }), {
+      description: `The active flows that it starts, at most ${MAX_USERS}`,
+    }),
+  },
+  { description: 'What goes on with the type, if `include=usage` asks for it' },
+)
+export type EventTypeUsage = Static<typeof EventTypeUsage>
+
 export const EventType = Type.Object(
   {
     name,
@@ -47,6 +70,7 @@ export const EventType = Type.Object(
     schema: Nullable(OpenObject),
     created_at: Nullable({ ...Timestamp, description: 'Of a seen type: when its first event came' }),
     updated_at: Nullable(Timestamp),
+    usage: Type.Optional(EventTypeUsage),
   },
   { $id: 'EventType' },
 )
@@ -89,12 +113,18 @@ export const EventTypeInput = Type.Object(
 )
 export type EventTypeInput = Static<typeof EventTypeInput>
 
+const include = Type.Optional(StringEnum(['usage'], { description: 'Tell what goes on with each type, too' }))
+
+export const EventTypeReadQuery = Type.Object({ include }, { additionalProperties: false })
+export type EventTypeReadQuery = Static<typeof EventTypeReadQuery>
+
 export const EventTypeQuery = Type.Object(
   {
     ...PageQuery,
     q: Type.Optional(Type.String({ maxLength: 100, description: 'Part of the name or the description' })),
     category: Type.Optional(Type.String({ maxLength: 128, description: "The name's first segment" })),
     source: Type.Optional(StringEnum(SOURCES, { description: 'Who declared it, or `seen`' })),
+    include,
   },
   { additionalProperties: false },
 )

@@ -13,7 +13,14 @@ import { CATALOGUE, type CatalogueType } from '../catalogue/index.ts'
 import { eventTypeInvalid, eventTypeNotFound, eventTypeTaken, tooManyEventTypes } from '../errors.ts'
 import { deleteSeenTypes, findSeenType, selectSeenTypes, type SeenTypeRow } from './seen-repository.ts'
 import { countTypes, deleteType, findType, selectTypes, type TypeRow, upsertType } from './repository.ts'
-import type { EventType, EventTypeInput, EventTypePage, EventTypeQuery } from './schemas.ts'
+import type {
+  EventType,
+  EventTypeInput,
+  EventTypePage,
+  EventTypeQuery,
+  EventTypeReadQuery,
+} from './schemas.ts'
+import { usageOf } from './usage.ts'
 
 export interface TypeContext {
   db: Kysely<DB>
@@ -43,7 +50,24 @@ export async function listTypes(
     .filter((type) => type.name > after && isVisible(actor, type) && isAskedFor(type, query))
     .sort((a, b) => (a.name < b.name ? -1 : 1))
     .slice(0, query.limit + 1)
-  return page(wanted, query.limit, ({ name }) => [name])
+  const { data, next_cursor } = page(wanted, query.limit, ({ name }) => [name])
+  return { data: await included(ctx, actor, tenantId, data, query), next_cursor }
+}
+
+async function included(
+  ctx: TypeContext,
+  actor: Actor,
+  tenantId: string,
+  types: EventType[],
+  { include }: EventTypeReadQuery,
+): Promise<EventType[]> {
+  if (include === undefined) return types
+  const names = types.map(({ name }) => name)
+  const usage = await usageOf(ctx.db, actor, tenantId, names)
+  return types.map((type) => {
+    const told = usage.get(type.name)
+    return told === undefined ? type : { ...type, usage: told }
+  })
 }
 
 async function readType(ctx: TypeContext, tenantId: string, name: string): Promise<EventType> {
@@ -62,10 +86,12 @@ export async function readVisibleType(
   actor: Actor,
   tenantId: string,
   name: string,
+  query: EventTypeReadQuery = {},
 ): Promise<EventType> {
   const type = await readType(ctx, tenantId, name)
   if (!isVisible(actor, type)) throw eventTypeNotFound()
-  return type
+  const [shown = type] = await included(ctx, actor, tenantId, [type], query)
+  return shown
 }
 
 /** A plugin sees its own types and those that it may read events of. */

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref } from '#lib/api/schema.ts'
+import { flowNewer } from '#modules/flow-engine/index.ts'
 import { BulkCancelInput, BulkCancelResult, BulkRetryInput, BulkRetryResult } from './schemas.ts'
 import { cancelMany, retryMany } from './service.ts'
 import type { ExecutionContext } from '../context.ts'
@@ -49,7 +50,7 @@ export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
         body: ref(BulkRetryInput),
         response: {
           200: ref(BulkRetryResult),
-          ...problems(...WRITE_PROBLEMS, invalidCursor),
+          ...problems(...WRITE_PROBLEMS, invalidCursor, flowNewer),
         },
       },
     },

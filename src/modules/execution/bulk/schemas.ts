@@ -63,7 +63,10 @@ export const BulkChange = Type.Object(
     id: Type.String({ format: 'uuid' }),
     kind: StringEnum(['cancel', 'retry']),
     status: StringEnum(['queued', 'running', 'completed', 'cancelled', 'failed']),
-    done: Type.Integer({ description: 'Executions that it has cancelled or retried so far' }),
+    done: Type.Integer({
+      description:
+        'Executions that it has cancelled or retried so far; retries wait while the shop has as many executions as it may',
+    }),
     refused: Refused,
     error: Nullable(Type.String({ description: 'Why it did not complete' })),
     created_at: Timestamp,

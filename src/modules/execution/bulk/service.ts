@@ -1,10 +1,11 @@
 import type { Transaction } from 'kysely'
+import pLimit from 'p-limit'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { decodeCursor, encodeCursor } from '#lib/api/cursor.ts'
-import { cancelExecutions } from '#modules/flow-engine/index.ts'
+import { cancelExecutions, type RetryRefusal } from '#modules/flow-engine/index.ts'
 import { countToCancel, countToRetry, selectToCancel, selectToRetry } from './repository.ts'
 import {
   type BulkCancelInput,
@@ -65,9 +66,7 @@ export async function cancelBatch(
   tenantId: string,
   { ids, detail }: { ids: readonly string[]; detail: Record<string, unknown> },
 ): Promise<number> {
-  const count = await cancelExecutions(trx, tenantId, ids, CANCEL_REASON, (ended) =>
-    flowEngine.countCancelled(ended),
-  )
+  const count = await cancelExecutions(trx, tenantId, ids, CANCEL_REASON, flowEngine.countCancelled)
   await audit(trx, actor, {
     tenantId,
     action: 'executions.cancelled',
@@ -95,13 +94,18 @@ export async function retryMany(
   const deadline = performance.now() + workMs
   let retried = 0
   let isDone = false
-  while (dry_run !== true && !isDone && performance.now() < deadline) {
-    const ids = await selectToRetry(ctx.db, tenantId, filter, { after, limit: RETRY_BATCH })
-    retried += countRefused(refused, await retryBatch(ctx, actor, tenantId, request, ids))
-    after = ids.at(-1) ?? after
-    isDone = ids.length < RETRY_BATCH
+  try {
+    while (dry_run !== true && !isDone && performance.now() < deadline) {
+      const ids = await selectToRetry(ctx.db, tenantId, filter, { after, limit: RETRY_BATCH })
+      const { reasons, failure } = await retryBatch(ctx, actor, tenantId, request, ids)
+      retried += countRefused(refused, [...reasons.values()])
+      if (failure !== null) throw failure.error
+      after = ids.at(-1) ?? after
+      isDone = ids.length < RETRY_BATCH
+    }
+  } finally {
+    if (retried > 0) ctx.signals.publish('executions_due', [tenantId])
   }
-  if (retried > 0) ctx.signals.publish('executions_due', [tenantId])
   const remaining = isDone ? 0 : await countToRetry(ctx.db, tenantId, filter, after)
   const isLeft = dry_run !== true && remaining > 0
   const job_id = isLeft ? await leaveToJob(ctx, actor, tenantId, { kind: 'retry', request }, after) : null
@@ -124,25 +128,43 @@ export function countRefused(refused: Map<string, number>, reasons: readonly (st
   return retried
 }
 
-/** @returns for each why not, or null */
+/** How far a batch of retries came. */
+interface RetriedBatch {
+  /** Of each that was tried why it was not retried, or null. */
+  reasons: Map<string, RetryRefusal['reason'] | null>
+  /** What broke it off: what has started by then stays started. */
+  failure: { error: unknown } | null
+}
+
+/**
+ * Retries executions side by side; once one of them fails by an error, no other one is begun.
+ *
+ * @param stopAt nor once one of them is refused for it
+ */
 export async function retryBatch(
   ctx: ExecutionContext,
   actor: Actor,
   tenantId: string,
   { from, version = 'same' }: Pick<BulkRetryInput, 'from' | 'version'>,
   ids: readonly string[],
-): Promise<(string | null)[]> {
+  stopAt?: RetryRefusal['reason'],
+): Promise<RetriedBatch> {
   const request = { tenantId, from: readFrom(from), version, once: true } as const
-  const open = ids.values()
-  const reasons: (string | null)[] = []
-  const line = async (): Promise<void> => {
-    for (const executionId of open) {
+  const batch: RetriedBatch = { reasons: new Map(), failure: null }
+  let isStopped = false
+  const retryOne = async (executionId: string): Promise<void> => {
+    if (batch.failure !== null || isStopped) return
+    try {
       const { reason } = await ctx.db
         .transaction()
         .execute((trx) => startRetry(ctx, trx, actor, { ...request, executionId }))
-      reasons.push(reason)
+      batch.reasons.set(executionId, reason)
+      isStopped ||= reason !== null && reason === stopAt
+    } catch (error) {
+      batch.failure ??= { error }
     }
   }
-  await Promise.all(Array.from({ length: RETRY_CONCURRENCY }, line))
-  return reasons
+  const limit = pLimit(RETRY_CONCURRENCY)
+  await Promise.all(ids.map((id) => limit(retryOne, id)))
+  return batch
 }

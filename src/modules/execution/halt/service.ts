@@ -38,7 +38,7 @@ export async function halt(
   })
   return {
     ...state,
-    ...(await cancelQueued(db, tenantId, deadline, (ended) => flowEngine.countCancelled(ended))),
+    ...(await cancelQueued(db, tenantId, deadline, flowEngine.countCancelled)),
   }
 }
 

@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB, ExecutionStatus } from '#db/schema.ts'
-import { ID_CLOCK_SLACK_MS, LATE_START_MS, lowestIdAt } from '#lib/id-range.ts'
+import { ID_CLOCK_SLACK_MS, idsBeginningWith, LATE_START_MS, lowestIdAt } from '#lib/id-range.ts'
 
 export interface ExecutionFilter {
   flowId: string | null
@@ -16,18 +16,56 @@ export interface ListFilter {
   reason: string | null
   errorCode: string | null
   eventId: string | null
+  /** What its id or its key begins with. */
+  text: string | null
 }
 
 const COMMON_REASONS: readonly string[] = ['done', 'delay', 'event', 'retry', 'completion']
 
 export type ExecutionRow = Awaited<ReturnType<typeof selectExecutions>>[number]
 
-/** Newest first. */
-export function selectExecutions(
+/**
+ * Newest first. Statuses are looked up one by one, each for one page: an index gives rows in order of id only for one of
+ * them.
+ */
+export async function selectExecutions(
   db: Kysely<DB>,
   tenantId: string,
   filter: ExecutionFilter & ListFilter,
   page: { before: string | null; limit: number },
+) {
+  const { statuses, text } = filter
+  const found = text === null ? null : await idsFound(db, tenantId, text)
+  const [first = null, ...others] = statuses?.map((status) => [status]) ?? []
+  const idsOf = (each: ExecutionFilter['statuses']) =>
+    listed(db, tenantId, { ...filter, statuses: each }, page)
+      .$if(text !== null, (query) => query.where(begins(text ?? '', found)))
+      .select('e.id')
+      .orderBy('e.id', 'desc')
+      .limit(page.limit)
+  const ids = others.reduce(
+    (union, each) => union.unionAll(db.selectFrom(idsOf(each).as('more')).select('more.id')),
+    db.selectFrom(idsOf(first).as('first')).select('first.id'),
+  )
+  return db
+    .selectFrom('automation_executions as e')
+    .leftJoin('automation_flows as f', (join) =>
+      join.onRef('f.tenant_id', '=', 'e.tenant_id').onRef('f.id', '=', 'e.flow_id'),
+    )
+    .select(COLUMNS)
+    .select('f.name as flow_name')
+    .where('e.tenant_id', '=', tenantId)
+    .where('e.id', 'in', ids)
+    .orderBy('e.id', 'desc')
+    .limit(page.limit)
+    .execute()
+}
+
+function listed(
+  db: Kysely<DB>,
+  tenantId: string,
+  filter: ExecutionFilter & ListFilter,
+  { before }: { before: string | null },
 ) {
   const { reason, errorCode, eventId } = filter
   return (
@@ -52,16 +90,28 @@ export function selectExecutions(
               .where('owner.tenant_id', '=', tenantId),
           ),
       )
-      .$if(page.before !== null, (query) => query.where('e.id', '<', page.before))
-      .leftJoin('automation_flows as f', (join) =>
-        join.onRef('f.tenant_id', '=', 'e.tenant_id').onRef('f.id', '=', 'e.flow_id'),
-      )
-      .select(COLUMNS)
-      .select('f.name as flow_name')
-      .orderBy('e.id', 'desc')
-      .limit(page.limit)
-      .execute()
+      .$if(before !== null, (query) => query.where('e.id', '<', before))
   )
+}
+
+/** Executions of one search that are looked up one by one; beyond that the log is read in order. */
+const MAX_FOUND = 1_000
+
+/** Those whose key begins with the text; null: too many. */
+async function idsFound(db: Kysely<DB>, tenantId: string, text: string): Promise<string[] | null> {
+  const { rows } = await sql<{ id: string }>`
+    select id from automation_executions
+    where tenant_id = ${tenantId} and key >= ${text} and key < ${text} || chr(1114111)
+    limit ${MAX_FOUND + 1}`.execute(db)
+  return rows.length > MAX_FOUND ? null : rows.map(({ id }) => id)
+}
+
+function begins(text: string, found: readonly string[] | null) {
+  const range = idsBeginningWith(text)
+  const byKey = found === null ? sql`starts_with(e.key, ${text})` : sql`e.id = any(${found}::uuid[])`
+  return range === null
+    ? sql<boolean>`${byKey}`
+    : sql<boolean>`(e.id between ${range.from} and ${range.to} or ${byKey})`
 }
 
 export type ExecutionDetailRow = NonNullable<Awaited<ReturnType<typeof findExecution>>>

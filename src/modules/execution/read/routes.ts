@@ -2,6 +2,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import { quotaExceeded } from '#infra/quotas.ts'
 import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { flowNotFound } from '#modules/flow/index.ts'
 import { flowNewer, flowOutdated } from '#modules/flow-engine/index.ts'
@@ -124,6 +125,7 @@ export function executionRoutes(app: FastifyInstance, ctx: ExecutionContext): vo
             retryStepUnknown,
             retryStepInside,
             retryOutputsMissing,
+            quotaExceeded,
             flowNewer,
             flowOutdated,
           ),

@@ -1,7 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { StatusesQuery } from '#infra/http/log-filters.ts'
 import { Defaulted, Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
-const EXECUTION_STATUSES = [
+export const EXECUTION_STATUSES = [
   'queued',
   'running',
   'waiting',
@@ -36,7 +37,14 @@ export const ExecutionQuery = Type.Object(
   {
     ...PageQuery,
     ...ExecutionFilterFields,
-    status: Type.Optional(StringEnum(EXECUTION_STATUSES)),
+    status: StatusesQuery(EXECUTION_STATUSES),
+    q: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 500,
+        description: 'Its id or its enrolment key, or the beginning of one',
+      }),
+    ),
     reason: Type.Optional(
       Type.String({ maxLength: 64, pattern: '^[a-z_]+$', description: 'Why it waits or how it ended' }),
     ),
@@ -96,6 +104,27 @@ export const Execution = Type.Object(fields, { $id: 'Execution' })
 export type Execution = Static<typeof Execution>
 export const ExecutionPage = Page(ref(Execution), 'ExecutionPage')
 
+export const ExecutionAttempt = Type.Object(
+  {
+    number: Type.Integer({ description: 'From 1' }),
+    status: StringEnum(['succeeded', 'failed']),
+    error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
+    ended_at: Timestamp,
+    duration_ms: Nullable(Type.Integer({ description: 'Null: it was accepted, and completed later' })),
+    next_at: Nullable(
+      Type.Unsafe<string>({
+        type: 'string',
+        format: 'date-time',
+        description: 'When the next attempt was or is due; null: there was to be none',
+      }),
+    ),
+  },
+  { $id: 'ExecutionAttempt' },
+)
+export type ExecutionAttempt = Static<typeof ExecutionAttempt>
+
+const AttemptLog = (description: string) => Type.Array(ref(ExecutionAttempt), { description })
+
 export const ExecutionStep = Type.Object(
   {
     number: Type.Integer({ description: 'In the order in which they ended, from 0' }),
@@ -108,6 +137,9 @@ export const ExecutionStep = Type.Object(
     output: Type.Unknown({ description: 'Secrets redacted' }),
     error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
     attempts: Type.Integer(),
+    attempt_log: AttemptLog(
+      'Of a step that was tried more than once: its attempts, the latest 10, in a loop the latest 3',
+    ),
     note: Nullable(Type.String()),
     started_at: Timestamp,
     finished_at: Timestamp,
@@ -118,12 +150,32 @@ export const ExecutionStep = Type.Object(
 )
 export type ExecutionStep = Static<typeof ExecutionStep>
 
+/** A step that an execution is at: in its detail, and as the stream tells that one has begun. */
+export const ExecutionStepStarted = Type.Object(
+  {
+    step_id: Type.String(),
+    iteration: Type.String({ description: "In a loop's body the item's index, else empty" }),
+    since: Nullable(
+      Type.Unsafe<string>({ type: 'string', format: 'date-time', description: 'When the step began' }),
+    ),
+    attempt: Type.Integer({ description: 'Which attempt is under way, from 1' }),
+    attempt_log: Type.Optional(
+      AttemptLog(
+        'Its attempts that failed, the latest 10, in a loop the latest 3; left out where none has, and in the stream',
+      ),
+    ),
+  },
+  { $id: 'ExecutionStepStarted' },
+)
+export type ExecutionStepStarted = Static<typeof ExecutionStepStarted>
+
 const WaitingFor = Type.Object({
   step_id: Type.String(),
   iteration: Type.String(),
   reason: StringEnum(WAIT_REASONS),
   until: Nullable(Type.Unsafe<string>({ type: 'string', format: 'date-time' })),
   events: Type.Array(Type.String(), { description: 'Event types of which one ends the wait' }),
+  attempt_log: AttemptLog('Before a retry: its attempts so far, the latest 10, in a loop the latest 3'),
 })
 
 const PassedOver = Type.Object({
@@ -137,13 +189,28 @@ export const ExecutionDetail = Type.Object(
   {
     ...fields,
     trigger: Type.Unknown({ description: 'What started it, as `trigger` in templates; secrets redacted' }),
+    request: Nullable(
+      Type.Object(
+        {
+          headers: Type.Record(Type.String(), Type.String()),
+          query: Type.Record(Type.String(), Type.Unknown()),
+        },
+        { description: 'Of a webhook: what came with the body, as `trigger.headers` and `trigger.query`' },
+      ),
+    ),
     body_gone: Nullable(
       StringEnum(['expired', 'erased'], {
         description: 'Why trigger, inputs and outputs are empty: aged out, or a customer was forgotten',
       }),
     ),
     expires_at: Timestamp,
-    waiting_for: Type.Array(WaitingFor, { description: 'What it waits for; in a loop, each item' }),
+    at: Type.Array(ref(ExecutionStepStarted), {
+      description:
+        'Of one that is running: the steps that it is at, as of its last boundary; in a loop, of each item',
+    }),
+    waiting_for: Type.Array(WaitingFor, {
+      description: 'What it waits for; in a loop, each item, also while others of them run',
+    }),
     cancelled_by: Type.Array(Type.String(), { description: 'Event types that would cancel it' }),
     passed_over: Type.Array(PassedOver, {
       description: 'The last event that each of its waits could not be tested with',

@@ -2,6 +2,7 @@ import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
+import { statusesOf } from '#infra/http/log-filters.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { decodeCursor, encodeCursor, page } from '#lib/api/cursor.ts'
 import { redact } from '#lib/secrets/redact.ts'
@@ -16,9 +17,15 @@ import {
   selectRetries,
   selectWaits,
 } from './repository.ts'
-import type { Execution, ExecutionDetail, ExecutionDetailQuery, ExecutionQuery } from './schemas.ts'
+import {
+  type Execution,
+  EXECUTION_STATUSES,
+  type ExecutionDetail,
+  type ExecutionDetailQuery,
+  type ExecutionQuery,
+} from './schemas.ts'
 import { selectSteps } from './step-repository.ts'
-import { toExecution, toStep, waitingFor } from './view.ts'
+import { runningAt, toExecution, toStep, waitingFor } from './view.ts'
 
 /** Why an execution that a person cancelled ended. */
 export const CANCEL_REASON = 'requested'
@@ -31,10 +38,11 @@ export async function listExecutions(
   const before = query.cursor === undefined ? null : decodeCursor(query.cursor, ['uuid'])?.[0]
   if (before === undefined) throw invalidCursor()
   const filter = {
-    ...readFilter(query, query.status === undefined ? null : [query.status], '/querystring'),
+    ...readFilter(query, statusesOf(query.status, EXECUTION_STATUSES), '/querystring'),
     reason: query.reason ?? null,
     errorCode: query.error_code ?? null,
     eventId: query.event_id ?? null,
+    text: query.q ?? null,
   }
   const rows = await selectExecutions(db, tenantId, filter, {
     before: before as string | null,
@@ -63,8 +71,10 @@ export async function readExecution(
   return {
     ...toExecution(head),
     trigger: redact(trigger['data']),
+    request: redact(trigger['request'] ?? null) as ExecutionDetail['request'],
     body_gone,
     expires_at,
+    at: runningAt(row),
     waiting_for: waitingFor({ status: row.status, state, expires_at }, waits),
     cancelled_by: waits.filter(({ purpose }) => purpose === 'cancel').map(({ event }) => event),
     passed_over: await selectPassedOver(db, tenantId, id),
@@ -83,9 +93,8 @@ export async function cancelExecution(
   tenantId: string,
   id: string,
 ): Promise<Execution> {
-  const countCancelled = (count: number): void => flowEngine.countCancelled(count)
   return db.transaction().execute(async (trx) => {
-    if ((await cancelExecutions(trx, tenantId, [id], CANCEL_REASON, countCancelled)) > 0) {
+    if ((await cancelExecutions(trx, tenantId, [id], CANCEL_REASON, flowEngine.countCancelled)) > 0) {
       await audit(trx, actor, {
         tenantId,
         action: 'execution.cancelled',

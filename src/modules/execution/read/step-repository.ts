@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB, StepStatus } from '#db/schema.ts'
+import type { Attempt } from '#modules/flow-engine/index.ts'
 
 export interface StepRow {
   number: number
@@ -12,6 +13,7 @@ export interface StepRow {
   output: unknown
   error: { code: string; message: string } | null
   attempts: number
+  attempt_log: Attempt[] | null
   note: string | null
   started_at: Date
   duration_ms: number
@@ -29,7 +31,7 @@ export async function selectSteps(
 ): Promise<StepRow[]> {
   const { from, limit, maxBytes = PAGE_MAX_BYTES } = options
   const { rows } = await sql<StepRow>`
-    select number, step_id, iteration, type, status, port, input, output, error, attempts, note, started_at, duration_ms
+    select number, step_id, iteration, type, status, port, input, output, error, attempts, attempt_log, note, started_at, duration_ms
     from (
       select page.*, sum(coalesce(octet_length(input::text), 0) + coalesce(octet_length(output::text), 0))
         over (order by number rows between unbounded preceding and 1 preceding) as bytes_before

@@ -1,9 +1,16 @@
 import { valueWithoutEchoes } from '#lib/secrets/echo.ts'
 import { callSecrets, redactCall } from '#lib/secrets/redact-call.ts'
 import { redact } from '#lib/secrets/redact.ts'
+import type { Attempt, StepStart } from '#modules/flow-engine/index.ts'
 import type { ExecutionDetailRow, ExecutionRow } from './repository.ts'
 import { isActive } from './repository.ts'
-import type { Execution, ExecutionDetail, ExecutionStep } from './schemas.ts'
+import type {
+  Execution,
+  ExecutionAttempt,
+  ExecutionDetail,
+  ExecutionStep,
+  ExecutionStepStarted,
+} from './schemas.ts'
 import type { StepRow } from './step-repository.ts'
 
 export function toExecution({ cancel_reason, ...row }: ExecutionRow): Execution {
@@ -26,9 +33,26 @@ export function toStep(row: StepRow, carriedSteps: number): ExecutionStep {
     output: answered(row.output),
     error: answered(row.error),
     note: answered(row.note),
+    attempt_log: toAttempts(answered(row.attempt_log)),
     finished_at: new Date(row.started_at.getTime() + row.duration_ms),
     carried_over: row.number < carriedSteps,
   }
+}
+
+export function toStepStarted({ stepId, iteration, attempt, sinceMs }: StepStart): ExecutionStepStarted {
+  return { step_id: stepId, iteration, since: new Date(sinceMs).toISOString(), attempt }
+}
+
+/** Messages are without what was sent before they are kept. */
+function toAttempts(attempts: readonly Attempt[] | null | undefined): ExecutionAttempt[] {
+  return (attempts ?? []).map(({ number, error, ended_at, duration_ms, next_at }) => ({
+    number,
+    status: error === null ? 'succeeded' : 'failed',
+    error: redacted(error),
+    ended_at: new Date(ended_at),
+    duration_ms,
+    next_at: next_at === null ? null : new Date(next_at).toISOString(),
+  }))
 }
 
 /** Of the same shape: it has no members that are secret by their name. */
@@ -42,6 +66,9 @@ interface StoredThread {
   step: string
   waiting: string | null
   due_at: number | null
+  failures: number
+  since: number | null
+  attempts?: Attempt[]
 }
 interface StoredState {
   main: StoredThread
@@ -58,9 +85,11 @@ export function waitingFor(
   row: Pick<ExecutionDetailRow, 'status' | 'state' | 'expires_at'>,
   waits: readonly Wait[],
 ): ExecutionDetail['waiting_for'] {
-  if (row.status !== 'waiting') return []
+  if ((row.status !== 'waiting' && row.status !== 'running') || !('main' in row.state)) return []
   const { main, loop } = row.state as unknown as StoredState
-  return [main, ...(loop?.threads ?? [])].flatMap(({ iteration, step, waiting, due_at }) => {
+  // What a running one was waiting for by itself is over; items of its loop may wait beside others.
+  const threads = row.status === 'running' ? [] : [main]
+  return [...threads, ...(loop?.threads ?? [])].flatMap(({ iteration, step, waiting, due_at, attempts }) => {
     if (waiting === null || waiting === 'loop') return []
     const until = due_at === null ? row.expires_at : new Date(due_at)
     return [
@@ -74,7 +103,26 @@ export function waitingFor(
             ? [wait.event]
             : [],
         ),
+        attempt_log: waiting === 'retry' ? toAttempts(attempts) : [],
       },
     ]
   })
+}
+
+/** The steps that a running execution is at; one whose thread waits for a loop is told by the loop's own threads. */
+export function runningAt({
+  status,
+  state,
+}: Pick<ExecutionDetailRow, 'status' | 'state'>): ExecutionDetail['at'] {
+  if (status !== 'running' || !('main' in state)) return []
+  const { main, loop } = state as unknown as StoredState
+  return [main, ...(loop?.threads ?? [])]
+    .filter(({ waiting }) => waiting === null)
+    .map(({ iteration, step, since, failures, attempts }) => ({
+      step_id: step,
+      iteration,
+      since: since === null ? null : new Date(since).toISOString(),
+      attempt: failures + 1,
+      ...(failures > 0 && attempts !== undefined && { attempt_log: toAttempts(attempts) }),
+    }))
 }

@@ -1,8 +1,9 @@
+import { EVENT_STREAM, EVENT_STREAM_HEADERS } from '#infra/http/event-stream-route.ts'
 import { READ_PROBLEMS } from '#infra/http/route-problems.ts'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import { type TSchema, Type } from '@sinclair/typebox'
+import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { problems, withHeaders } from '#lib/api/schema.ts'
+import { problems } from '#lib/api/schema.ts'
 import type { ExecutionContext } from '../context.ts'
 import { executionNotFound, tooManyStreams } from '../errors.ts'
 import { END_ID, type ExecutionStreams } from './streams.ts'
@@ -20,7 +21,9 @@ const StreamHeaders = Type.Object({
 
 const EVENTS =
   '`step` (an ExecutionStep) for each step that is done, `status` (an Execution) at the beginning and whenever it ' +
-  'changes, `end` when the execution has ended, after which the stream ends'
+  'changes, `end` when the execution has ended, after which the stream ends. `step_started` (an ExecutionStepStarted) says ' +
+  'while it runs which step it is at, in a loop for each item: at most five times a second, without an id, and not of ' +
+  'steps that are over sooner'
 
 export function streamRoutes(app: FastifyInstance, ctx: ExecutionContext, streams: ExecutionStreams): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
@@ -36,19 +39,12 @@ export function streamRoutes(app: FastifyInstance, ctx: ExecutionContext, stream
         description:
           `Events: ${EVENTS}. Comments keep the connection alive. The server ends a stream after 10 minutes, and when ` +
           'it is stopped: come back with Last-Event-ID, as EventSource does by itself. It also ends within 5 seconds ' +
-          'when its key is revoked or expires. A tenant may have 20 of them open, fewer where all places of a process ' +
+          'when its key is revoked or expires, or its session ends. A tenant may have 20 of them open, fewer where all places of a process ' +
           'are taken: then a tenant that has more than another gives way.',
         params: ExecutionParams,
         headers: StreamHeaders,
         response: {
-          200: withHeaders(
-            {
-              description: 'The events',
-              content: { 'text/event-stream': { schema: Type.String() } },
-            } as unknown as TSchema,
-            'cache-control',
-            'x-accel-buffering',
-          ),
+          200: EVENT_STREAM,
           204: Type.Null({ description: 'The caller has seen its end' }),
           ...problems(...READ_PROBLEMS, executionNotFound, tooManyStreams),
         },
@@ -59,18 +55,9 @@ export function streamRoutes(app: FastifyInstance, ctx: ExecutionContext, stream
       const last = request.headers['last-event-id']
       await checkExecution(ctx, tenantId, params.id)
       if (last === END_ID) return reply.code(204).send(null)
-      const stream = streams.open(tenantId, actor.id, params.id, Number(last ?? 0))
+      const stream = streams.open(tenantId, actor, params.id, Number(last ?? 0))
       if (stream === null) throw tooManyStreams()
-      return reply
-        .headers({
-          'content-type': 'text/event-stream; charset=utf-8',
-          'cache-control': 'no-store',
-          // Proxies that gather answers would hold the events back.
-          'x-accel-buffering': 'no',
-          // A connection that is kept for a next request would keep a server from closing.
-          connection: 'close',
-        })
-        .send(stream)
+      return reply.headers(EVENT_STREAM_HEADERS).send(stream)
     },
   )
 }

@@ -1,16 +1,15 @@
+import type { CountCancelled } from '../run/cancel-repository.ts'
 import type { Transaction } from 'kysely'
 import { writeJson } from '#db/json.ts'
 import type { DB, TriggerKind } from '#db/schema.ts'
 import { uuidTime } from '#lib/ids.ts'
 import type { ActiveFlow } from './active-flows.ts'
-import { cancelExecutions } from '../run/cancel-repository.ts'
 import type { FlowCursor } from './cursor-repository.ts'
 import { recordEnrolment } from '../start/enrolment.ts'
 import { countTriggered } from '../run/flow-repository.ts'
-import { decideStart, type StartRequest } from '../start/starts.ts'
+import { decideStart, type StartRequest, watchCancelling } from '../start/starts.ts'
 import { initialState } from '../run/state.ts'
-import { insertWaits } from '../wait/repository.ts'
-import { hasCome, isCancelledBefore } from '../wait/waits.ts'
+import { waitingQuota } from '../start/waiting-quota.ts'
 import { leaveMissed, lockMarked, type MissedRow, queueMissed } from './catch-up-repository.ts'
 
 /** Taken up in one transaction. */
@@ -21,7 +20,7 @@ interface Matching {
   cursor: FlowCursor
   now: Date
   /** Told how many executions it has cancelled. */
-  onCancelled: (count: number) => void
+  onCancelled: CountCancelled
 }
 
 /**
@@ -29,37 +28,46 @@ interface Matching {
  * is published now and by the enrolment as it is now. What was to cancel it and has come meanwhile does so.
  *
  * @param trouble `one`: what has failed is in the way of no other; `giveUp`: it has failed too often
- * @returns how many were gone through, 0: there are no more; and how many of them have started, by
- *   what starts them
+ * @returns how many were gone through; how many of them have started, by what starts them; and whether the rest stays
+ *   marked, as the tenant has as many executions as it may: else 0 says that there are no more
  */
 export async function takeUpMissed(
   trx: Transaction<DB>,
   tenantId: string,
   { flows, cursor, now, onCancelled }: Matching,
   trouble: { one: boolean; giveUp: boolean },
-): Promise<{ caughtUp: number; queued: ReadonlyMap<TriggerKind, number> }> {
-  const rows = await lockMarked(trx, tenantId, trouble.one ? 1 : BATCH)
+): Promise<{ caughtUp: number; queued: ReadonlyMap<TriggerKind, number>; isHeld: boolean }> {
+  // Until there is room it is looked at again and again: then one tells whether there are any.
+  const isFull = await waitingQuota.isUsedUp(trx, tenantId)
+  const rows = await lockMarked(trx, tenantId, trouble.one || isFull ? 1 : BATCH)
   const byId = new Map(flows.map((flow) => [flow.id, flow]))
   const started = new Map<string, number>()
   const queued = new Map<TriggerKind, number>()
+  let caughtUp = 0
+  let isHeld = false
   for (const row of rows) {
     const flow = byId.get(row.flow_id)
     if (trouble.giveUp) {
       await leaveMissed(trx, tenantId, row.id, { reason: 'internal_error', error: null })
+      caughtUp++
       continue
     }
     const why = flow === undefined ? 'not_active' : (flow.off ?? (cursor.isHalted ? 'halted' : null))
     if (flow === undefined || why !== null) {
       await leaveMissed(trx, tenantId, row.id, { reason: why ?? 'not_active', error: null })
+      caughtUp++
       continue
     }
+    isHeld = isFull || (await waitingQuota.isUsedUp(trx, tenantId))
+    if (isHeld) break
+    caughtUp++
     if (await takeUp(trx, tenantId, row, flow, { cursor, now, onCancelled })) {
       started.set(flow.id, (started.get(flow.id) ?? 0) + 1)
       queued.set(row.trigger_kind, (queued.get(row.trigger_kind) ?? 0) + 1)
     }
   }
   await countTriggered(trx, tenantId, started, now)
-  return { caughtUp: rows.length, queued }
+  return { caughtUp, queued, isHeld }
 }
 
 /** @returns whether it has started */
@@ -80,11 +88,13 @@ async function takeUp(
     kind: row.trigger_kind,
     data: row.trigger.data,
     event: row.trigger.event,
+    request: row.trigger.request,
     zone: cursor.zone,
     startKey: row.start_key,
     causationDepth: row.causation_depth,
     refused: null,
     isMissed: true,
+    isLate: true,
     now,
     onCancelled,
   }
@@ -101,15 +111,7 @@ async function takeUp(
     expiresAt: new Date(now.getTime() + program.flow.settings.lifetime_ms),
   })
   await recordEnrolment(trx, request, key, id)
-  const not = row.trigger.event?.id ?? null
-  const startMs = uuidTime(not ?? id).getTime()
-  const passedOver = new Map<number, string>()
-  const search = { tenantId, keys, now, not, passedOver }
-  const isCancelled =
-    (await hasCome(trx, { ...search, sinceMs: startMs })) ||
-    (await isCancelledBefore(trx, program, { ...search, startMs }))
-  const wait = { tenantId, executionId: id, stepId: '', iteration: '', purpose: 'cancel' as const }
-  await insertWaits(trx, { ...wait, keys, passedOver })
-  if (isCancelled) await cancelExecutions(trx, tenantId, [id], 'cancel_on', onCancelled)
+  const startMs = uuidTime(row.trigger.event?.id ?? id).getTime()
+  await watchCancelling(trx, request, { id, keys, startMs })
   return true
 }

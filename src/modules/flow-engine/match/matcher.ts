@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely, Transaction } from 'kysely'
-import { isLockNotAvailable, isPassing, isSerialisationConflict } from '#db/errors.ts'
+import { failureText, isLockNotAvailable, isPassing, isSerialisationConflict } from '#db/errors.ts'
 import type { DB, TriggerKind } from '#db/schema.ts'
 import type { Signals } from '#infra/signals.ts'
 import { isProblem } from '#lib/api/problem.ts'
@@ -38,12 +38,15 @@ const BATCH_BYTES = 16 * 1024 * 1024
 /** How often an event alone is tried. */
 const FAILURES_MAX = 3
 
+/** Where what is matched comes from: the feed, the events that were set aside, or the starts that were missed. */
+type Place = 'feed' | 'set_aside' | 'missed'
+
 interface Trouble {
-  /** Of the event that is next, by itself. */
+  /** Of the event, or the missed start, that is next, by itself. */
   failures: number
   /** Of the last failure, for who looks after the event. */
   reason: string
-  /** Events that still go alone. */
+  /** Those that still go alone. */
   left: number
 }
 
@@ -74,11 +77,17 @@ export class Matcher {
   readonly #active: ActiveFlows
   readonly #repeats = new Repeats()
   #behind = new Set<string>()
+  /** Tenants whose quota allows nothing of what they are to take up, in the order of the last looks. */
+  readonly #held = new Set<string>()
   #matched = 0
   /** Of the last pass: tenants whose transaction ended well, and that failed. */
   #passed = { well: 0, failed: 0 }
-  /** Tenants whose batches failed: they are gone through event by event until that is over. */
-  readonly #troubled = new Map<string, Trouble>()
+  /** Tenants whose batches failed, by place: that is gone through one by one until it is over. */
+  readonly #troubled: Record<Place, Map<string, Trouble>> = {
+    feed: new Map(),
+    set_aside: new Map(),
+    missed: new Map(),
+  }
 
   constructor(ctx: MatcherContext) {
     this.#ctx = ctx
@@ -109,7 +118,7 @@ export class Matcher {
     now: Date | null,
     onProgress: () => void = () => undefined,
   ): Promise<PassResult> {
-    const tenants = tenantIds.length > 0 ? tenantIds : await findBehind(this.#ctx.db)
+    const tenants = tenantIds.length > 0 ? tenantIds : await findBehind(this.#ctx.db, [...this.#held])
     this.#behind = new Set()
     this.#passed = { well: 0, failed: 0 }
     let hasMore = false
@@ -145,8 +154,10 @@ export class Matcher {
 
   /** One tenant's trouble is not the others'. */
   async #matchOne(tenantId: string, now: Date | null): Promise<Matched> {
+    let place: Place = 'feed'
+    const enter = (entered: Place): void => void (place = entered)
     try {
-      const result = await this.#ctx.db.transaction().execute((trx) => this.#match(trx, tenantId, now))
+      const result = await this.#ctx.db.transaction().execute((trx) => this.#match(trx, tenantId, now, enter))
       this.#passed.well++
       return result
     } catch (error) {
@@ -160,33 +171,45 @@ export class Matcher {
       }
       this.#passed.failed++
       this.#ctx.log.error({ err: error, tenant_id: tenantId }, 'events not matched against flows')
-      if (!isPassing(error)) this.#noteTrouble(tenantId, error)
+      if (!isPassing(error)) this.#noteTrouble(place, tenantId, error)
       return NOTHING
     }
   }
 
   /** What fails by one event must not keep the tenant's others from being matched. */
-  #noteTrouble(tenantId: string, error: unknown): void {
-    const failures = (this.#troubled.get(tenantId)?.failures ?? -1) + 1
-    this.#troubled.set(tenantId, { failures, reason: reasonOf(error), left: BATCH_EVENTS })
+  #noteTrouble(place: Place, tenantId: string, error: unknown): void {
+    const troubled = this.#troubled[place]
+    const failures = (troubled.get(tenantId)?.failures ?? -1) + 1
+    troubled.set(tenantId, { failures, reason: failureText(error, 'Matching it'), left: BATCH_EVENTS })
     // Time is given to what may pass; the first failure was that of a batch.
     if (failures === 0) this.#behind.add(tenantId)
   }
 
   /** An event alone was matched, or is set aside. */
-  #noteProgress(tenantId: string): void {
-    const left = (this.#troubled.get(tenantId)?.left ?? 0) - 1
-    if (left > 0) this.#troubled.set(tenantId, { failures: 0, reason: '', left })
-    else this.#troubled.delete(tenantId)
+  #noteProgress(place: Place, tenantId: string): void {
+    const troubled = this.#troubled[place]
+    const left = (troubled.get(tenantId)?.left ?? 0) - 1
+    if (left > 0) troubled.set(tenantId, { failures: 0, reason: '', left })
+    else troubled.delete(tenantId)
   }
 
-  async #match(trx: Transaction<DB>, tenantId: string, testNow: Date | null): Promise<Matched> {
+  /** @param enter told from where on what fails is the trouble of another place */
+  async #match(
+    trx: Transaction<DB>,
+    tenantId: string,
+    testNow: Date | null,
+    enter: (place: Place) => void,
+  ): Promise<Matched> {
     const cursor = await lockCursor(trx, tenantId, 'move')
     if (cursor === undefined) return NOTHING
-    if (cursor.hasCatchUp) return this.#catchUp(trx, tenantId, cursor, testNow ?? cursor.now)
+    if (cursor.hasCatchUp) {
+      const caughtUp = await this.#catchUp(trx, tenantId, cursor, testNow ?? cursor.now, enter)
+      if (caughtUp !== null) return caughtUp
+      enter('feed')
+    }
     // Asked before the scan: what comes into sight between the two is scanned, or else asked for again.
     const isBehind = await hasUnseen(trx, tenantId)
-    const trouble = this.#troubled.get(tenantId)
+    const trouble = this.#troubled.feed.get(tenantId)
     const most = trouble === undefined ? BATCH_EVENTS : 1
     const { events: scanned } = await scanFeed(trx, tenantId, { after: cursor.at, limit: most })
     if (isBehind) this.#behind.add(tenantId)
@@ -195,7 +218,7 @@ export class Matcher {
     if (trouble !== undefined && trouble.failures >= FAILURES_MAX) {
       await moveCursor(trx, tenantId, next)
       await this.#setAside(trx, tenantId, next.id, trouble)
-      this.#noteProgress(tenantId)
+      this.#noteProgress('feed', tenantId)
       return { matched: 1, isFull: true, started: NONE_STARTED }
     }
     const { flows, byType } = await this.#active.get(trx, tenantId, cursor.flowsVersion)
@@ -224,7 +247,7 @@ export class Matcher {
       batch[end - 1] ?? cursor.at,
       inWaits === null ? null : { event: batch[stoppedAt] as ScannedEvent, after: inWaits },
     )
-    if (trouble !== undefined && end > 0) this.#noteProgress(tenantId)
+    if (trouble !== undefined && end > 0) this.#noteProgress('feed', tenantId)
     const isFull = stop !== null || batch.length === most || batch.length < scanned.length
     return { matched: end, isFull, started, paused }
   }
@@ -250,10 +273,10 @@ export class Matcher {
     const wanted = await nextWanted(trx, tenantId)
     if (wanted === null) return null
     const { eventId, waitsAfter } = wanted
-    const trouble = this.#troubled.get(tenantId)
+    const trouble = this.#troubled.set_aside.get(tenantId)
     if (trouble !== undefined && trouble.failures >= FAILURES_MAX) {
       await this.#setAside(trx, tenantId, eventId, trouble)
-      this.#noteProgress(tenantId)
+      this.#noteProgress('set_aside', tenantId)
       return { ...NOTHING, isFull: true }
     }
     const { flows, byType } = await this.#active.get(trx, tenantId, cursor.flowsVersion)
@@ -264,42 +287,52 @@ export class Matcher {
       isHalted: cursor.isHalted,
       shapes: await loadShapes(trx, tenantId, cancelShapes(flows)),
       waits: waitsAfter === null ? null : { event: { position: '', id: eventId }, after: waitsAfter },
+      isLate: true,
       now,
     })
     // Whose body is gone by now starts nothing any more.
     const rows = (await selectEvents(trx, tenantId, [eventId])).filter(({ body }) => body !== null)
     const { stop, started, paused } = await turn.take(rows)
     await noteTakenUp(trx, tenantId, eventId, stop?.waitsAfter ?? null)
-    if (trouble !== undefined) this.#noteProgress(tenantId)
+    if (trouble !== undefined) this.#noteProgress('set_aside', tenantId)
     return { matched: 1, isFull: true, started, paused }
   }
 
-  /** What was missed starts before anything newer does. */
-  async #catchUp(trx: Transaction<DB>, tenantId: string, cursor: FlowCursor, now: Date): Promise<Matched> {
+  /**
+   * What was missed starts before anything newer does. While the tenant has as many executions as it may, events are
+   * matched all the same: by them some of those may end.
+   * @returns null: what is left waits for that
+   */
+  async #catchUp(
+    trx: Transaction<DB>,
+    tenantId: string,
+    cursor: FlowCursor,
+    now: Date,
+    enter: (place: Place) => void,
+  ): Promise<Matched | null> {
+    this.#held.delete(tenantId)
+    enter('set_aside')
     const taken = await this.#takeUpSetAside(trx, tenantId, cursor, now)
     if (taken !== null) return taken
+    enter('missed')
     const { flows } = await this.#active.get(trx, tenantId, cursor.flowsVersion)
-    const trouble = this.#troubled.get(tenantId)
+    const trouble = this.#troubled.missed.get(tenantId)
     const giveUp = (trouble?.failures ?? 0) >= FAILURES_MAX
     const one = trouble !== undefined
     let cancelled = 0
     const onCancelled = (count: number): void => void (cancelled += count)
     const matching = { flows, cursor, now, onCancelled }
-    const { caughtUp, queued } = await takeUpMissed(trx, tenantId, matching, { one, giveUp })
+    const { caughtUp, queued, isHeld } = await takeUpMissed(trx, tenantId, matching, { one, giveUp })
+    if (isHeld && caughtUp === 0) {
+      this.#held.add(tenantId)
+      return null
+    }
     if (caughtUp === 0) await endCatchUp(trx, tenantId)
-    else if (one) this.#noteProgress(tenantId)
+    else if (one) this.#noteProgress('missed', tenantId)
     const started = { ...NONE_STARTED, cancelled }
     // The pass that finds no more of them says so, and the next one matches events again.
     return { matched: 0, isFull: true, started, caughtUp, caughtUpByKind: queued }
   }
-}
-
-/** For people, without what the error says of the data. */
-function reasonOf(error: unknown): string {
-  const { code } = error as { code?: unknown }
-  if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code))
-    return `The database refused it (SQLSTATE ${code}).`
-  return `Matching it failed (${error instanceof Error ? error.name : 'unknown'}).`
 }
 
 /** The first of them whose wanted bodies fit into memory together. */

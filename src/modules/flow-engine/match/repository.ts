@@ -4,15 +4,28 @@ import type { DB } from '#db/schema.ts'
 /** Tenants that one look at all cursors finds. */
 export const LOOK_TENANTS = 100
 
-/** Tenants whose feed has gone on: one probe of the feed's index for each tenant with flows. */
-export async function findBehind(db: Kysely<DB>): Promise<string[]> {
+/**
+ * Tenants whose feed has gone on, or that have something to take up: one probe of the feed's index for each tenant with
+ * flows.
+ * @param held were at their quota when they were looked at, the longest ago first: without new
+ *   events they come last
+ */
+export async function findBehind(db: Kysely<DB>, held: readonly string[]): Promise<string[]> {
   const { rows } = await sql<{ tenant_id: string }>`
-    with horizon as materialized (select feed_writer_horizon() as position)
-    select tenant_id from flow_cursors c, horizon
-    where c.catch_up or exists (
-      select from events e where e.tenant_id = c.tenant_id and (e.position, e.id) > (c.position, c.event_id)
-        and e.position < horizon.position
+    with horizon as materialized (
+      select feed_writer_horizon() as position
+    ), behind as materialized (
+      select c.tenant_id, c.catch_up, exists (
+        select from events e where e.tenant_id = c.tenant_id and (e.position, e.id) > (c.position, c.event_id)
+          and e.position < horizon.position
+      ) as has_new
+      from flow_cursors c, horizon
     )
+    select behind.tenant_id from behind
+    left join unnest(${[...held]}::uuid[]) with ordinality as held (tenant_id, place)
+      on held.tenant_id = behind.tenant_id and not behind.has_new
+    where behind.has_new or behind.catch_up
+    order by held.place nulls first
     limit ${sql.lit(LOOK_TENANTS)}`.execute(db)
   return rows.map((row) => row.tenant_id)
 }

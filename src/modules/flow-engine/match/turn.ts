@@ -4,6 +4,7 @@ import type { DB } from '#db/schema.ts'
 import { decideFairly, type Verdict } from '#lib/async/fair-budget.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import type { EventScope } from '#lib/flow/scope.ts'
+import { lowestIdAt } from '#lib/id-range.ts'
 import { uuidTime } from '#lib/ids.ts'
 import { StepBudget } from '#lib/step-budget.ts'
 import { type EventRow, type EventService, loadSegments, type Segments } from '#modules/event/index.ts'
@@ -67,6 +68,8 @@ export interface Matching {
   shapes: ReadonlyMap<string, readonly string[]>
   /** Where the turn before ended among an event's waits. */
   waits: FlowCursor['waits']
+  /** The events are taken up: newer ones have been matched before them. */
+  isLate?: boolean
   now: Date
 }
 
@@ -145,6 +148,8 @@ export class Turn {
         now,
         budget: this.#budget,
         after,
+        // What began after it came does not wait for it.
+        before: this.#by.isLate === true ? lowestIdAt(uuidTime(row.id).getTime() + 1) : null,
         onCancelled: this.#onCancelled,
       }
       const stop = await receive(this.#trx, given)
@@ -199,7 +204,7 @@ export class Turn {
   }
 
   async #start(coming: Coming, flow: ActiveFlow, refusal: StartRequest['refused']): Promise<void> {
-    const { tenantId, isHalted, zone, now } = this.#by
+    const { tenantId, isHalted, isLate = false, zone, now } = this.#by
     const { row, event, minute } = coming
     const missed = flow.off ?? (isHalted ? 'halted' : null)
     if (missed === null && refusal === null) this.#noteRepeat(coming, flow)
@@ -219,6 +224,7 @@ export class Turn {
       zone,
       causationDepth: row.causation_depth,
       refused: stopped ?? (isFull ? WAITING_EXECUTIONS : null),
+      isLate,
       now,
       onCancelled: this.#onCancelled,
     }
@@ -244,7 +250,8 @@ export class Turn {
     // What waits in memory is counted only once it is written.
     if (known !== undefined) await this.#flush()
     const most = this.#ctx.maxStartsPerMinute
-    return countRecentStarts(this.#trx, this.#by.tenantId, flowId, most, cameAt)
+    const { tenantId, isLate = false } = this.#by
+    return countRecentStarts(this.#trx, { tenantId, flowId }, most, cameAt, isLate)
   }
 
   #noteRepeat({ event, cameAt }: Coming, flow: ActiveFlow): void {

@@ -3,7 +3,7 @@ import { FLUSHED } from '#db/fence.ts'
 import type pg from 'pg'
 import type { ExecutionStatus, StepStatus } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
-import type { ExecutionError } from './state.ts'
+import type { Attempt, ExecutionError } from './state.ts'
 
 /** One step that is done. */
 export interface StepRecord {
@@ -17,6 +17,8 @@ export interface StepRecord {
   output: unknown
   error: { code: string; message: string } | null
   attempts: number
+  /** Null: it was tried once. */
+  attemptLog: readonly Attempt[] | null
   note: string | null
   startedAtMs: number
   durationMs: number
@@ -50,19 +52,31 @@ export interface Boundary {
   steps: readonly StepRecord[]
 }
 
+/** What statistics are told of an execution that has ended. */
+export interface EndedExecution {
+  flowId: string
+  /** From its start. */
+  durationMs: number
+}
+
 export interface BoundaryAnswer {
   /** What it is now: as asked for, or cancelled. Null: somebody else has the execution, or it has ended. */
   status: ExecutionStatus | null
+  /** Nothing was written yet: somebody else is writing the row, and it is still this lease's. */
+  isLocked: boolean
   /** The tenant was stopped. */
   isHalted: boolean
+  /** It has ended now. */
+  ended: EndedExecution | null
 }
 
 /**
- * Rows are locked in the order of their ids, executions before waits, as the matcher does: else two of them could
- * wait for one another. A boundary is flushed to disk before it counts, whatever the pool's default is: after a crash
+ * Boundaries of many shops wait for nobody's transaction, such as a matcher's that goes from event to event: what is
+ * locked is left out, so that no two can wait for one another, and a shop's turn holds up no other shop's. A boundary
+ * alone may wait. Executions are locked before their waits, as everybody does. A boundary is flushed to disk before it counts, whatever the pool's default is: after a crash
  * of Postgres, too, a step that completed has completed.
  */
-const COMMIT = `
+const commit = (isAlone: boolean): string => `
 with boundary as (
   select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bool[], $7::jsonb[], $8::json[],
     $9::float8[], $10::float8[], $11::int[], $12::int[], $31::text[], $32::bool[])
@@ -73,7 +87,7 @@ with boundary as (
     e.cancel_reason is not null and b.status in ('running', 'waiting', 'queued') as is_cancelled
   from automation_executions e join boundary b on e.tenant_id = b.tenant_id and e.id = b.id
   where e.lease_token = b.lease_token and e.status = 'running'
-  order by e.tenant_id, e.id for update of e
+  order by e.tenant_id, e.id for update of e ${isAlone ? '' : 'skip locked'}
 ), done as (
   update automation_executions e
   set status = case when l.is_cancelled then 'cancelled' else b.status end,
@@ -95,16 +109,17 @@ with boundary as (
         then coalesce($15::timestamptz, clock_timestamp()) end
   from boundary b join locked l on l.tenant_id = b.tenant_id and l.id = b.id
   where e.tenant_id = l.tenant_id and e.id = l.id
-  returning e.tenant_id, e.id, e.status
+  returning e.tenant_id, e.id, e.status, e.flow_id,
+    extract(epoch from e.finished_at - e.created_at)::float8 * 1000 as duration_ms
 ), steps as (
   insert into automation_steps (tenant_id, execution_id, number, step_id, iteration, type, status, port, input, output,
-    error, attempts, note, started_at, duration_ms)
+    error, attempts, attempt_log, note, started_at, duration_ms)
   select s.tenant_id, s.execution_id, s.number, s.step_id, s.iteration, s.type, s.status, s.port, s.input, s.output,
-    s.error, s.attempts, s.note, to_timestamp(s.started_at_ms / 1000), s.duration_ms
+    s.error, s.attempts, s.attempt_log, s.note, to_timestamp(s.started_at_ms / 1000), s.duration_ms
   from unnest($16::uuid[], $17::uuid[], $18::int[], $19::text[], $20::text[], $21::text[], $22::text[], $23::text[],
-    $24::json[], $25::json[], $26::jsonb[], $27::int[], $28::text[], $29::float8[], $30::bigint[])
+    $24::json[], $25::json[], $26::jsonb[], $27::int[], $28::text[], $29::float8[], $30::bigint[], $33::jsonb[])
     as s (tenant_id, execution_id, number, step_id, iteration, type, status, port, input, output, error, attempts,
-      note, started_at_ms, duration_ms)
+      note, started_at_ms, duration_ms, attempt_log)
   join done on done.tenant_id = s.tenant_id and done.id = s.execution_id
   on conflict (execution_id, number) do nothing
 ), waits as (
@@ -115,9 +130,12 @@ with boundary as (
         select from unnest($13::uuid[], $14::text[]) as c (id, iteration)
         where c.id = w.execution_id and c.iteration = w.iteration)))
 )
-select id, status, ${FLUSHED},
+select id, status, case when duration_ms is not null then flow_id end as flow_id, duration_ms, ${FLUSHED},
   exists (select from flow_cursors c where c.tenant_id = done.tenant_id and c.halted_at is not null) as is_halted
 from done`
+
+const COMMIT = { name: 'commit_boundaries', text: commit(false) }
+const COMMIT_ALONE = { name: 'commit_boundary', text: commit(true) }
 
 /** Writes boundaries of many executions in one statement, each fenced by its lease. One answer for each, in order. */
 export async function commitBoundaries(
@@ -128,25 +146,66 @@ export async function commitBoundaries(
   const latest = new Map<string, number>()
   for (const { id, leaseToken } of boundaries) latest.set(id, Math.max(leaseToken, latest.get(id) ?? 0))
   const isLatest = ({ id, leaseToken }: Boundary): boolean => latest.get(id) === leaseToken
-  const answers = await write(pool, boundaries.filter(isLatest), now)
+  const written = boundaries.filter(isLatest)
+  const answers = await write(pool, written, now, COMMIT)
+  const unanswered = written.filter(({ id }) => !answers.has(id))
+  const locked = unanswered.length === 0 ? new Set() : await selectHeld(pool, unanswered)
   return boundaries.map(
     (boundary) =>
-      (isLatest(boundary) ? answers.get(boundary.id) : undefined) ?? { status: null, isHalted: false },
+      (isLatest(boundary) ? answers.get(boundary.id) : undefined) ?? {
+        status: null,
+        isLocked: isLatest(boundary) && locked.has(boundary.id),
+        isHalted: false,
+        ended: null,
+      },
   )
+}
+
+/** Writes one boundary, and waits for whoever is writing its row. */
+export async function commitAlone(
+  pool: pg.Pool,
+  boundary: Boundary,
+  now: Date | null,
+): Promise<BoundaryAnswer> {
+  const answer = (await write(pool, [boundary], now, COMMIT_ALONE)).get(boundary.id)
+  return answer ?? { status: null, isLocked: false, isHalted: false, ended: null }
+}
+
+/** Returns the ids of those whose lease still stands. */
+async function selectHeld(pool: pg.Pool, boundaries: readonly Boundary[]): Promise<Set<string>> {
+  const { rows } = await pool.query<{ id: string }>({
+    name: 'held_boundaries',
+    text: `select e.id from automation_executions e
+           join unnest($1::uuid[], $2::uuid[], $3::bigint[]) as b (tenant_id, id, lease_token)
+             on e.tenant_id = b.tenant_id and e.id = b.id and e.lease_token = b.lease_token
+           where e.status = 'running'`,
+    values: [
+      plainArray(boundaries.map((b) => b.tenantId)),
+      plainArray(boundaries.map((b) => b.id)),
+      plainArray(boundaries.map((b) => b.leaseToken)),
+    ],
+  })
+  return new Set(rows.map(({ id }) => id))
 }
 
 async function write(
   pool: pg.Pool,
   boundaries: readonly Boundary[],
   now: Date | null,
+  statement: typeof COMMIT,
 ): Promise<Map<string, BoundaryAnswer>> {
   const steps = boundaries.flatMap((boundary) => boundary.steps.map((step) => ({ boundary, step })))
   const closed = boundaries.flatMap(({ id, closedWaits }) =>
     closedWaits.map((iteration) => ({ id, iteration })),
   )
-  const { rows } = await pool.query<{ id: string; status: ExecutionStatus; is_halted: boolean }>({
-    name: 'commit_boundaries',
-    text: COMMIT,
+  const { rows } = await pool.query<{
+    id: string
+    status: ExecutionStatus
+    flow_id: string | null
+    duration_ms: number | null
+    is_halted: boolean
+  }>({
+    ...statement,
     values: [
       plainArray(boundaries.map((b) => b.tenantId)),
       plainArray(boundaries.map((b) => b.id)),
@@ -180,9 +239,20 @@ async function write(
       plainArray(steps.map(({ step }) => step.durationMs)),
       textArray(boundaries.map((b) => b.heldBy)),
       plainArray(boundaries.map((b) => b.wasHeld)),
+      textArray(steps.map(({ step }) => json(step.attemptLog))),
     ],
   })
-  return new Map(rows.map((row) => [row.id, { status: row.status, isHalted: row.is_halted }]))
+  return new Map(
+    rows.map(({ id, status, is_halted: isHalted, flow_id: flowId, duration_ms: durationMs }) => [
+      id,
+      {
+        status,
+        isLocked: false,
+        isHalted,
+        ended: flowId === null ? null : { flowId, durationMs: durationMs ?? 0 },
+      },
+    ]),
+  )
 }
 
 function json(value: unknown): string | null {

@@ -2,6 +2,9 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { ensureCursor } from '../match/cursor-repository.ts'
 
+/** Told how many executions of a tenant were cancelled at once. */
+export type CountCancelled = (count: number, tenantId: string) => void
+
 /**
  * Ends executions that have not ended: at once where they wait, at the next step boundary where they run.
  * @param onEnded told how many ended at once: the others end where they run
@@ -12,7 +15,7 @@ export async function cancelExecutions(
   tenantId: string,
   ids: readonly string[],
   reason: string,
-  onEnded: (count: number) => void = () => undefined,
+  onEnded: CountCancelled = () => undefined,
 ): Promise<number> {
   if (ids.length === 0) return 0
   const { rows } = await sql<{ id: string; status: string }>`
@@ -35,7 +38,7 @@ export async function cancelExecutions(
     )
     select id, status from ended`.execute(db)
   const ended = rows.filter(({ status }) => status === 'cancelled').length
-  if (ended > 0) onEnded(ended)
+  if (ended > 0) onEnded(ended, tenantId)
   return rows.length
 }
 

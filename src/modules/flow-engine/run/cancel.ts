@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { isLockNotAvailable } from '#db/errors.ts'
 import { lockCursor } from '../match/cursor-repository.ts'
-import { cancelExecutions, selectQueued } from './cancel-repository.ts'
+import { cancelExecutions, type CountCancelled, selectQueued } from './cancel-repository.ts'
 
 /** Cancelled in one statement by a halt. */
 const HALT_BATCH = 1_000
@@ -25,7 +25,7 @@ export async function cancelQueued(
   db: Kysely<DB>,
   tenantId: string,
   deadline = Infinity,
-  onEnded?: (count: number) => void,
+  onEnded?: CountCancelled,
 ): Promise<{ cancelled: number; complete: boolean }> {
   await awaitStarts(db, tenantId)
   let cancelled = 0

@@ -1,3 +1,4 @@
+import type { Changes } from '#infra/changes.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
@@ -23,13 +24,16 @@ import type { ProgramCache } from './program.ts'
 import { ResumeLoader } from './resume-loader.ts'
 import { ExecutionRun } from './execution-run.ts'
 import { ScopeBuilder } from './scope.ts'
+import type { StatsRecorder } from '#infra/statistics/recorder.ts'
 import type { Waits } from '../wait/waits.ts'
 
 export interface EngineContext extends CallContext, HealthContext {
   pool: pg.Pool
   programs: ProgramCache
   waits: Waits
+  changes: Changes
   metrics: FlowMetrics
+  statistics: StatsRecorder
   log: FastifyBaseLogger
 }
 
@@ -91,7 +95,12 @@ export class Engine {
       () => this.#clock(),
       (tenantId) => this.hint([tenantId]),
     )
-    this.#boundaries = new BoundaryWriter(ctx.pool, options.leaseMs, () => this.#clock())
+    this.#boundaries = new BoundaryWriter(ctx.pool, {
+      statistics: ctx.statistics,
+      patienceMs: options.leaseMs,
+      clock: () => this.#clock(),
+      onWritten: (tenantId) => ctx.changes.tell(tenantId, 'executions'),
+    })
   }
 
   /** Executions taken so far. */
@@ -102,6 +111,11 @@ export class Engine {
   /** How claims, and the executions that were claimed, stand. */
   get standing(): Standing {
     return worstOf(this.#claimPulse.standing, this.#runPulse.standing)
+  }
+
+  /** The executions in hand. */
+  get held(): ReadonlySet<ClaimedExecution> {
+    return this.#held
   }
 
   start(): void {
@@ -126,6 +140,7 @@ export class Engine {
     ])
     giveUp.abort()
     this.#stopRenewing()
+    await this.#ctx.statistics.flush()
   }
 
   /** There may be something due. @param tenantIds none: anywhere */
@@ -162,6 +177,7 @@ export class Engine {
       await Promise.all(this.#runs)
     }
     this.#stopRenewing()
+    await this.#ctx.statistics.flush()
     return taken
   }
 

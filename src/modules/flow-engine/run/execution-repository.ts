@@ -49,6 +49,11 @@ export const TENANT_MAX_RUNNING = 256
 
 /** Due executions by which tenants are found, before it is gone from tenant to tenant. */
 const LOOK_ROWS = 2_000
+/** Due executions that are gone through for them: what nobody may take now, of halted tenants, is among these. */
+const LOOK_SCANNED = 20_000
+
+/** What is stored of JSON, compressed or not: no byte of it is read, and the size that it has in memory is no less. */
+const storedBytesOf = (column: string): string => `pg_column_size(${column})`
 
 /** Of JSON that is stored compressed the size that it has in memory; else no byte of it is read. */
 const bytesOf = (column: string): string =>
@@ -56,8 +61,9 @@ const bytesOf = (column: string): string =>
 
 /**
  * Those that have been due longest first, an equal share to each tenant. What a small backlog leaves over is the next
- * claim's. Tenants are found by what is due, at most `LOOK_ROWS` of it, so that those of whom everything waits cost
- * nothing; behind a longer backlog, from tenant to tenant through the index, which takes 0.2 s with 20,000 of them.
+ * claim's. Tenants are found by what is due and may be taken, at most `LOOK_ROWS` of it, so that those of whom
+ * everything waits cost nothing; behind a longer backlog, from tenant to tenant through the index, which takes 0.2 s with
+ * 20,000 of them.
  *
  * What waits does not go on because of the time while an event that came before then has not been matched: it may be
  * the one that was waited for, or that cancels. After a downtime the backlog of events comes before that of waits.
@@ -68,10 +74,19 @@ const CLAIM = `
 with recursive clock as (
   select coalesce($4::timestamptz, clock_timestamp()) as now
 ), first_due as materialized (
-  select tenant_id, due_at from automation_executions
-  where $7::uuid[] is null and due_at <= (select now from clock) order by due_at limit ${LOOK_ROWS + 1}
+  select tenant_id, due_at from (
+    select tenant_id, due_at, schema_version from automation_executions
+    where $7::uuid[] is null and due_at <= (select now from clock) order by due_at limit ${LOOK_SCANNED}
+  ) scanned
+  -- Scalars here and below, as an exists may be answered by reading everybody's rows.
+  where schema_version <= ${FLOW_SCHEMA_VERSION}
+    and (select halted_at from flow_cursors c where c.tenant_id = scanned.tenant_id) is null
+  limit ${LOOK_ROWS + 1}
 ), backlog as materialized (
-  select count(*) > ${LOOK_ROWS} as is_long from first_due
+  select count(*) > ${LOOK_ROWS} or (
+    select true from automation_executions where $7::uuid[] is null and due_at <= (select now from clock)
+    order by due_at offset ${LOOK_SCANNED} limit 1
+  ) is true as is_long from first_due
 ), everybody as (
   (select tenant_id, due_at from automation_executions where (select is_long from backlog) and due_at is not null
    order by tenant_id, due_at limit 1)
@@ -99,14 +114,14 @@ with recursive clock as (
   where owners.due_at <= clock.now and coalesce(busy.count, 0) < ${TENANT_MAX_RUNNING}
     and not exists (
       select from flow_cursors c where c.tenant_id = owners.tenant_id and c.halted_at is not null)
-    -- Scalars here and below, as an exists may be answered by reading everybody's rows.
     and (select true from automation_executions e where e.tenant_id = owners.tenant_id and e.due_at <= clock.now
       and e.schema_version <= ${FLOW_SCHEMA_VERSION} limit 1)
   order by owners.due_at limit $1::bigint
 ), due as (
   select chosen.*, extract(epoch from clock.now - chosen.due_at)::float8 as lag_s
   from ready, clock, lateral (
-    select e.tenant_id, e.id, e.status, e.due_at, ${bytesOf('e.trigger')} + ${bytesOf('e.state')} as bytes
+    select e.tenant_id, e.id, e.status, e.due_at, e.trigger, e.state,
+      ${storedBytesOf('e.trigger')} + ${storedBytesOf('e.state')} as stored_bytes
     from automation_executions e
     where e.tenant_id = ready.tenant_id and e.due_at <= clock.now and e.schema_version <= ${FLOW_SCHEMA_VERSION}
       and (e.status <> 'waiting' or ready.unmatched_since is null or e.due_at < ready.unmatched_since
@@ -117,9 +132,14 @@ with recursive clock as (
   limit $1::bigint
 ), placed as (
   select *, row_number() over (partition by tenant_id order by due_at, id) as place from due
+), fitting as materialized (
+  -- Only what may fit is decompressed for its size.
+  select *, ${bytesOf('trigger')} + ${bytesOf('state')} as bytes from (
+    select *, sum(stored_bytes) over (order by place, due_at, id) - stored_bytes as stored_before from placed
+  ) stored where stored_before < $8::bigint
 ), taken as (
   select tenant_id, id, status, lag_s, bytes from (
-    select *, sum(bytes) over (order by place, due_at, id) - bytes as bytes_before from placed
+    select *, sum(bytes) over (order by place, due_at, id) - bytes as bytes_before from fitting
   ) sized where bytes_before < $8::bigint
 )
 update automation_executions e

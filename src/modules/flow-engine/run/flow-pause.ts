@@ -2,14 +2,12 @@ import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
-import type { EventService } from '#modules/event/index.ts'
-import { readFlowName, selectLatestExecutions } from './flow-repository.ts'
+import { ALERTS_PER_HOUR, type EventService } from '#modules/event/index.ts'
+import { inWords, latestExecutions } from './flow-alerts.ts'
+import { readFlowName } from './flow-repository.ts'
 
 /** Why the service itself pauses a flow. */
 export type PauseReason = 'failing' | 'self_triggering'
-
-/** Executions that the event of a pause names: enough to see what goes wrong. */
-const EXECUTIONS_TOLD = 5
 
 /**
  * Tells of a pause in the transaction that makes it, by an event and an audit entry: nobody has to come upon it.
@@ -21,17 +19,8 @@ export async function tellOfPause(
   { tenantId, flowId, reason }: { tenantId: string; flowId: string; reason: PauseReason },
 ): Promise<string[]> {
   const name = await readFlowName(trx, tenantId, flowId)
-  const last = await selectLatestExecutions(trx, tenantId, flowId, {
-    only: reason === 'failing' ? 'failed' : 'started',
-    limit: EXECUTIONS_TOLD,
-  })
-  const executions = last.map(({ id, status, reason: why, event_id, error }) => ({
-    id,
-    status,
-    reason: why,
-    event_id,
-    error: error && { step_id: error.step_id ?? null, code: error.code, message: error.message },
-  }))
+  const only = reason === 'failing' ? 'failed' : 'started'
+  const executions = await latestExecutions(trx, { tenantId, flowId, only })
   const cause = reason === 'failing' ? (executions[0]?.error ?? null) : null
   await audit(trx, SYSTEM_ACTOR, {
     tenantId,
@@ -44,6 +33,33 @@ export async function tellOfPause(
     tenantId,
     event: 'flow.paused',
     source: 'system',
-    data: { flow: name, flow_id: flowId, reason, cause, executions },
+    mostPerHour: ALERTS_PER_HOUR,
+    data: {
+      flow: name,
+      flow_id: flowId,
+      reason,
+      cause,
+      executions,
+      ...said({ name, flowId, reason, cause }),
+    },
   })
+}
+
+function said(pause: {
+  name: string
+  flowId: string
+  reason: PauseReason
+  cause: Parameters<typeof inWords>[0]
+}): { summary: string; what_to_do: string } {
+  const { name, flowId, reason, cause } = pause
+  const activate = `POST /api/automation/flows/${flowId}/activate`
+  return reason === 'failing'
+    ? {
+        summary: `${name} is paused, it failed too often${inWords(cause)}.`,
+        what_to_do: `Mend the flow, then ${activate}: what it has missed since is taken up.`,
+      }
+    : {
+        summary: `${name} is paused, it triggers itself.`,
+        what_to_do: `Give its trigger a filter that leaves out what the flow itself causes, then ${activate}.`,
+      }
 }

@@ -54,14 +54,85 @@ export async function countFailure(
   return rows[0]?.paused === true
 }
 
-export async function forgetFailures(db: Kysely<DB>, tenantId: string, flowId: string): Promise<void> {
-  await db
+/** @returns whether it was told that the flow is failing, and not yet that it has recovered */
+export async function forgetFailures(db: Kysely<DB>, tenantId: string, flowId: string): Promise<boolean> {
+  const row = await db
     .updateTable('automation_flows')
     .set({ consecutive_failures: 0 })
     .where('tenant_id', '=', tenantId)
     .where('id', '=', flowId)
-    .where('consecutive_failures', '>', 0)
-    .execute()
+    .where((eb) => eb.or([eb('consecutive_failures', '>', 0), eb('failing_since', 'is not', null)]))
+    .returning('failing_since')
+    .executeTakeFirst()
+  return row !== undefined && row.failing_since !== null
+}
+
+/** Executions that are left out stand between the others: so many are looked through at most. */
+const LOOKED_THROUGH_MAX = 100
+
+export interface LatestEnds {
+  failed: number
+  of: number
+  well: number
+}
+
+/**
+ * How a flow's executions went that ended last: how many there are, how many of them have failed, and how many have ended well
+ * since the last that failed. A failure that an error handler dealt with or that the flow asked for is none. Those that an
+ * event of `apart` has started are left out.
+ */
+export async function readLatestEnds(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  flowId: string,
+  { limit, apart }: { limit: number; apart: readonly string[] },
+): Promise<LatestEnds> {
+  const { rows } = await sql<LatestEnds>`
+    select count(*) filter (where has_failed)::int as failed, count(*)::int as of,
+      coalesce(min(nth) filter (where has_failed) - 1, count(*))::int as well
+    from (
+      select x.status = 'failed' and not x.handled and x.reason is distinct from 'stopped' as has_failed,
+        row_number() over (order by x.finished_at desc, x.id desc) as nth
+      from (
+        select id, status, handled, reason, event_id, finished_at from automation_executions
+        where tenant_id = ${tenantId} and flow_id = ${flowId} and status in ('completed', 'failed')
+        order by finished_at desc, id desc limit ${LOOKED_THROUGH_MAX}
+      ) x
+      left join events e on e.tenant_id = ${tenantId} and e.id = x.event_id
+      where e.event is null or e.event <> all(${[...apart]}::text[])
+      order by nth limit ${limit}
+    ) latest`.execute(db)
+  return rows[0] ?? { failed: 0, of: 0, well: 0 }
+}
+
+/** Notes that it is told that an active flow is failing. @returns false if it was, or the flow is not active */
+export async function markFailing(trx: Transaction<DB>, tenantId: string, flowId: string): Promise<boolean> {
+  const changed = await trx
+    .updateTable('automation_flows')
+    .set({ failing_since: sql<Date>`clock_timestamp()` })
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', flowId)
+    .where('status', '=', 'active')
+    .where('failing_since', 'is', null)
+    .executeTakeFirst()
+  return changed.numUpdatedRows > 0n
+}
+
+/** Notes that it is told that a flow has recovered. @returns since when it was failing; null: it was not */
+export async function markRecovered(
+  trx: Transaction<DB>,
+  tenantId: string,
+  flowId: string,
+): Promise<Date | null> {
+  const { rows } = await sql<{ since: Date }>`
+    with told as (
+      select id, failing_since from automation_flows
+      where tenant_id = ${tenantId} and id = ${flowId} and failing_since is not null for update
+    )
+    update automation_flows f set failing_since = null from told
+    where f.tenant_id = ${tenantId} and f.id = told.id
+    returning told.failing_since as since`.execute(trx)
+  return rows[0]?.since ?? null
 }
 
 /** A chain is no longer than the depth at which it is cut, and a little for chains that began under another limit. */

@@ -58,9 +58,9 @@ export class Frame {
     this.received = options.received
     this.clock = options.clock
     this.state = options.claim.state
-    // Those before it got through: its turn has come, whatever it was to wait for by itself.
+    // Those before it got through: its turn has come, whatever it was to wait for by itself. Or the one before it has left.
     const { main } = this.state
-    if (main.held_by !== undefined && this.claim.held_by === null) main.due_at = 0
+    if (main.held_by !== undefined && (this.claim.held_by === null || main.behind === true)) main.due_at = 0
   }
 
   /** The way in which the execution is to end; null: it goes on. */

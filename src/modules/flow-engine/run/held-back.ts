@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import type { ClaimedExecution } from './execution-repository.ts'
-import { findHeldHead, releaseHeld } from './held-repository.ts'
+import { findHeldHead, leaveHeld, releaseHeld } from './held-repository.ts'
 
 /** How long it is taken for granted that nobody is held back by a target: other processes may have met its failure. */
 const CLEAR_MS = 5_000
@@ -68,6 +68,15 @@ export class HeldBack {
     this.#releasing.set(key, started)
     started.done = this.#release({ tenantId, target, own }, key, started)
     return started.done
+  }
+
+  /** Has the next one look, if this one was the first and waits for something else now: the other side may still be away. */
+  async left(claim: ClaimedExecution, target: string): Promise<void> {
+    const { tenant_id: tenantId, held_by } = claim
+    if (held_by !== target && this.#known.get(`${tenantId} ${target}`) !== 'held') return
+    // Whoever is not woken looks by itself.
+    const hasWoken = await leaveHeld(this.#pool, claim, { target, now: this.#clock() }).catch(() => false)
+    if (hasWoken) this.#onReleased(tenantId)
   }
 
   /** Releases by one statement at a time: successes that come meanwhile are counted together. */

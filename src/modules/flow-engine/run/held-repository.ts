@@ -1,11 +1,12 @@
 import type pg from 'pg'
+import type { ClaimedExecution } from './execution-repository.ts'
 
 /** The first of those that wait for one other side. */
 export interface HeldHead {
   id: string
   /** Events come in the order of their ids. */
   place: string
-  /** When it came to the call, in epoch milliseconds. */
+  /** When it came to the call, or the hours let it call, in epoch milliseconds. */
   since_ms: number
 }
 
@@ -18,7 +19,8 @@ export async function findHeldHead(
   const { rows } = await pool.query<HeldHead>({
     name: 'held_head',
     text: `select id, coalesce(event_id, id) as place,
-             coalesce((state->'main'->>'since')::float8, extract(epoch from created_at)::float8 * 1000) as since_ms
+             coalesce((state->'main'->>'open_since')::float8, (state->'main'->>'since')::float8,
+               extract(epoch from created_at)::float8 * 1000) as since_ms
            from automation_executions
            where tenant_id = $1 and held_by = $2 and status in ('waiting', 'running')
            order by coalesce(event_id, id) limit 1`,
@@ -62,4 +64,39 @@ export async function releaseHeld(
     values: [tenantId, target, most, now, own],
   })
   return rowCount ?? 0
+}
+
+/**
+ * Takes a claimed execution out of those that are held back, before its next boundary says so, and has the one that is
+ * first by that look now. One that looks just now learns of it at its next boundary.
+ *
+ * @returns whether there is one
+ */
+export async function leaveHeld(
+  pool: pg.Pool,
+  { tenant_id, id, event_id, lease_token }: ClaimedExecution,
+  { target, now }: { target: string; now: Date | null },
+): Promise<boolean> {
+  await pool.query({
+    name: 'leave_held',
+    text: `update automation_executions set held_by = null
+           where tenant_id = $1 and id = $3 and held_by = $2 and lease_token = $4 and status = 'running'`,
+    values: [tenant_id, target, id, lease_token],
+  })
+  // A statement of its own: it waits for whoever writes the row just now, and holds no other meanwhile.
+  const { rowCount } = await pool.query({
+    name: 'wake_held',
+    text: `with first as materialized (
+             select id, coalesce(event_id, id) as place from automation_executions
+             where tenant_id = $1 and held_by = $2 and status in ('waiting', 'running') and id <> $3
+             order by coalesce(event_id, id) limit 1 for update
+           )
+           update automation_executions e
+           set held_by = case when e.status = 'waiting' then e.held_by end,
+               due_at = case when e.status = 'running' then e.due_at
+                 else least(e.due_at, coalesce($5::timestamptz, clock_timestamp())) end
+           from first where first.place >= $4 and e.tenant_id = $1 and e.id = first.id`,
+    values: [tenant_id, target, id, event_id ?? id, now],
+  })
+  return (rowCount ?? 0) > 0
 }

@@ -2,6 +2,7 @@ import type { ExecutionStatus } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
 import type { CanonicalStep } from '#lib/flow/types.ts'
 import type { Boundary, BoundaryAnswer, StepRecord } from './boundary-repository.ts'
+import { attemptsOf } from './attempts.ts'
 import type { ClaimedExecution } from './execution-repository.ts'
 import { type ExecutionState, isInitial, type Thread } from './state.ts'
 
@@ -87,6 +88,7 @@ export class Journal {
   ): void {
     const now = this.#options.clock()
     const startedAtMs = thread.since ?? this.#options.claim.started_at_ms
+    const attempts = Math.max(1, thread.failures + (done.status === 'failed' ? 0 : 1))
     this.#isDirty = true
     this.#records.push({
       number: this.#stepCount++,
@@ -95,7 +97,8 @@ export class Journal {
       input: null,
       output: null,
       error: null,
-      attempts: Math.max(1, thread.failures + (done.status === 'failed' ? 0 : 1)),
+      attempts,
+      attemptLog: attemptsOf(thread, attempts),
       note: null,
       startedAtMs,
       durationMs: Math.max(0, Math.round(now - startedAtMs)),

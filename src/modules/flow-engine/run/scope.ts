@@ -1,5 +1,5 @@
 import { type Calendar, calendarOf } from '#lib/calendar.ts'
-import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
+import { besideTrigger, type EventScope, type FlowScope, type HookRequest } from '#lib/flow/scope.ts'
 import type { StepId } from '#lib/flow/types.ts'
 import type { ClaimedExecution } from './execution-repository.ts'
 import type { Program } from './program.ts'
@@ -11,6 +11,8 @@ type Outputs = Record<StepId, { output: unknown }>
 export interface StoredTrigger {
   data: unknown
   event: EventScope | null
+  /** Of a webhook. */
+  request?: HookRequest
 }
 
 /**
@@ -18,7 +20,7 @@ export interface StoredTrigger {
  * costs the same in a flow of 10 steps and in one of 500.
  */
 export class ScopeBuilder {
-  readonly #base: Pick<FlowScope, 'trigger' | 'event' | 'tenant' | 'execution' | 'zone'>
+  readonly #base: Pick<FlowScope, 'trigger' | 'beside' | 'event' | 'tenant' | 'execution' | 'zone'>
   readonly #main: Outputs = {}
   readonly #items = new Map<string, Outputs>()
   readonly calendar: Calendar
@@ -35,6 +37,7 @@ export class ScopeBuilder {
     this.#base = {
       trigger: trigger.data,
       event: trigger.event,
+      ...besideTrigger(trigger.data, trigger.request),
       tenant: { id: claim.tenant_id, time_zone: this.calendar.time_zone },
       execution: {
         id: claim.id,

@@ -28,6 +28,20 @@ export interface ExecutionError {
 /** `hours`: a message is held back, by the flow's send window or the tenant's quiet hours. */
 export type WaitReason = 'delay' | 'event' | 'retry' | 'completion' | 'hours' | 'loop'
 
+/** One attempt of a step that calls. A step's log holds those of a step that was tried more than once. */
+export interface Attempt {
+  /** From 1. */
+  number: number
+  /** When it ended, in epoch milliseconds of the database's clock. */
+  ended_at: number
+  /** Null: it was accepted, and ended later. */
+  duration_ms: number | null
+  /** Null: it succeeded. */
+  error: { code: string; message: string } | null
+  /** When the next one was due, in epoch milliseconds; null: there was to be none. */
+  next_at: number | null
+}
+
 export interface Thread {
   /** The item's index as text; empty for the main thread. */
   iteration: string
@@ -39,13 +53,22 @@ export interface Thread {
   due_at: number | null
   /** Attempts of the current step that failed. */
   failures: number
+  /** Its latest attempts; left out: none has failed. */
+  attempts?: Attempt[]
   /** Whose absence it waits for, or behind whom: a call's target. Left out: it does not. */
   held_by?: string
+  /** It waits behind another without a pause of its own: at its moment it only looks, and it may look sooner. */
+  behind?: true
   /**
    * When it came to the current step, in epoch milliseconds; null: with the execution. What a call sends is filled in
    * as of this moment, so that a repeated call sends the same.
    */
   since: number | null
+  /**
+   * From when on its patience counts, once hours have held it back: from their opening, less what it had used before.
+   * Left out: from `since`.
+   */
+  open_since?: number
   variables: Record<string, unknown>
   /** What went wrong last on this thread and was taken up by an error port; left out: nothing was. */
   caught?: ExecutionError | null
@@ -89,7 +112,16 @@ export function isInitial({ main, loop, error }: ExecutionState): boolean {
 
 /** Moves a thread on; what it waited for is done with. */
 export function moveTo(thread: Thread, step: PortTarget, nowMs: number): void {
-  Object.assign(thread, newThread(thread.iteration, step, thread.variables, nowMs))
+  restart(thread, newThread(thread.iteration, step, thread.variables, nowMs))
+}
+
+/** What belongs to the step that a thread was at is left behind. */
+function restart(thread: Thread, fresh: Thread): void {
+  delete thread.held_by
+  delete thread.behind
+  delete thread.open_since
+  delete thread.attempts
+  Object.assign(thread, fresh)
 }
 
 export function suspend(thread: Thread, reason: WaitReason, dueAtMs: number | null): void {
@@ -146,7 +178,8 @@ export function endItem(state: ExecutionState, thread: Thread, body: StepId, now
   else noteFailure(loop, Number(thread.iteration), thread.failed)
   delete thread.failed
   if (loop.next < loop.items.length) {
-    Object.assign(thread, newThread(String(loop.next++), body, { ...main.variables }, nowMs), {
+    restart(thread, {
+      ...newThread(String(loop.next++), body, { ...main.variables }, nowMs),
       caught: null,
     })
     return false

@@ -39,6 +39,7 @@ export async function simulate(db: Kysely<DB>, given: SimulationRequest): Promis
       version,
       data: trigger.data,
       event: trigger.event,
+      request: trigger.request,
       zone,
       now,
     },
@@ -94,6 +95,7 @@ const NOBODY_HELD: RunHeld = {
   mayCall: () => Promise.resolve(true),
   away: () => undefined,
   passed: () => Promise.resolve(),
+  left: () => Promise.resolve(),
 }
 
 /** Returns what the database would give back of it. */
@@ -114,7 +116,11 @@ function claimOf(
     flow_id: flowId ?? newId(),
     version,
     trigger_kind: trigger.kind,
-    trigger: { data: trigger.data, event: trigger.event } satisfies StoredTrigger,
+    trigger: {
+      data: trigger.data,
+      event: trigger.event,
+      ...(trigger.request !== undefined && { request: trigger.request }),
+    } satisfies StoredTrigger,
     event_id: trigger.event?.id ?? null,
     state: initialState(flow.start, structuredClone(flow.variables)),
     lease_token: 0,

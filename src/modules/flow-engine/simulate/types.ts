@@ -1,5 +1,5 @@
 import type { ExecutionStatus, StepStatus, TriggerKind } from '#db/schema.ts'
-import type { EventScope } from '#lib/flow/scope.ts'
+import type { EventScope, HookRequest } from '#lib/flow/scope.ts'
 import type { CanonicalFlow } from '#lib/flow/types.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import type { ExecutionError } from '../run/state.ts'
@@ -31,6 +31,8 @@ export interface SimulationRequest {
     id: string | null
     data: unknown
     event: EventScope | null
+    /** What comes with the data of a webhook. */
+    request?: HookRequest
     causationDepth: number
   }
   /** Takes the steps also when the flow would not start. */

@@ -1,6 +1,7 @@
 import { findDefinition } from '#lib/flow/steps/index.ts'
 import { type CanonicalFlow, type CanonicalStep, END, type StepId } from '#lib/flow/types.ts'
 import { compileTemplateTree, templateReferences } from '#lib/template/index.ts'
+import { StepError } from '../run/evaluate.ts'
 import type { ExecutionError } from '../run/state.ts'
 
 /** A step that the execution has done on its main thread and left by a port. */
@@ -39,6 +40,7 @@ const needs = new WeakMap<CanonicalStep, readonly string[]>()
  * it are done. Variables are what the carried steps set.
  *
  * @param flow the version that the retry will run, which need not be that of the steps
+ * @throws {StepError} `template_error`
  */
 export function planRetry(
   flow: CanonicalFlow,
@@ -118,13 +120,17 @@ function targetsOf(step: CanonicalStep): StepId[] {
   return targets.filter((target) => target !== undefined).filter((target) => target !== END)
 }
 
-/** Lists what a step's templates cannot do without. What has a default, and what conditions test, may be missing. */
+/**
+ * Lists what a step's templates cannot do without. What has a default, and what conditions test, may be missing. The
+ * compiler that accepted them may have been another release's. @throws {StepError} `template_error`
+ */
 function needsOf(step: CanonicalStep | undefined): readonly string[] {
   if (step === undefined) return []
   const known = needs.get(step)
   if (known !== undefined) return known
   const compiled = compileTemplateTree(step.config)
-  if ('problems' in compiled) throw new Error('a published template does not compile')
+  if ('problems' in compiled)
+    throw new StepError('template_error', compiled.problems[0]?.message ?? 'The template cannot be read.')
   const found = templateReferences(compiled.template).flatMap(({ operand, hasDefault }) => {
     const [name] = operand.path
     if (hasDefault || name === undefined) return []

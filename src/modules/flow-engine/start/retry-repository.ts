@@ -140,9 +140,9 @@ export async function copySteps(
   if (numbers.length === 0) return
   await sql`
     insert into automation_steps (tenant_id, execution_id, number, step_id, iteration, type, status, port, input,
-      output, error, attempts, note, started_at, duration_ms)
+      output, error, attempts, attempt_log, note, started_at, duration_ms)
     select s.tenant_id, ${execution.to}::uuid, carried.place - 1, s.step_id, s.iteration, s.type, s.status, s.port,
-      s.input, s.output, s.error, s.attempts, s.note, s.started_at, s.duration_ms
+      s.input, s.output, s.error, s.attempts, s.attempt_log, s.note, s.started_at, s.duration_ms
     from unnest(${[...numbers]}::int[]) with ordinality as carried (number, place)
     join automation_steps s on s.tenant_id = ${tenantId} and s.execution_id = ${execution.from}
       and s.number = carried.number`.execute(trx)

@@ -1,10 +1,13 @@
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
+import { readLimits } from '#infra/quotas.ts'
+import { isProblem } from '#lib/api/problem.ts'
 import { END, type StepId } from '#lib/flow/types.ts'
 import { newId } from '#lib/ids.ts'
 import { type SchemaViolation, validate } from '#lib/schema/safe/index.ts'
-import { cancelExecutions } from '../run/cancel-repository.ts'
+import { flowOutdated } from '../errors.ts'
+import { cancelExecutions, type CountCancelled } from '../run/cancel-repository.ts'
 import { ensureCursor, lockCursor } from '../match/cursor-repository.ts'
 import { decideWhileActive, enrolmentKey } from './enrolment.ts'
 import { lockKey } from './enrolment-repository.ts'
@@ -14,6 +17,7 @@ import { type PlanRefusal, planRetry, type RetryPlan } from './retry-plan.ts'
 import { executionRow, type StartRequest, startScope } from './starts.ts'
 import { endedIn, isResumable, resumedLoop } from './retry-loop.ts'
 import { type ExecutionState, initialState, type LoopState } from '../run/state.ts'
+import { WAITING_EXECUTIONS, waitingQuota } from './waiting-quota.ts'
 import { insertWaits, type WaitKey } from '../wait/repository.ts'
 import { waitKey } from '../wait/waits.ts'
 import {
@@ -38,7 +42,7 @@ export interface RetryRequest {
   /** Not if it was retried before, whatever became of that. */
   once: boolean
   /** Told how many executions made way for it. */
-  onCancelled?: (count: number) => void
+  onCancelled?: CountCancelled
 }
 
 export type RetryRefusal =
@@ -51,11 +55,14 @@ export type RetryRefusal =
         | 'halted'
         | 'flow_deleted'
         | 'version_missing'
+        | 'flow_outdated'
         | 'nothing_failed'
         | 'already_active'
     }
   | { reason: 'invalid_trigger'; violations: SchemaViolation[] }
-  /** The enrolment's templates do not come out. */
+  /** The shop has as many executions as it may, which is `limit`. */
+  | { reason: 'waiting_executions'; limit: number }
+  /** The enrolment's templates do not come out, or those of a step that is ahead cannot be read any more. */
   | { reason: 'invalid_enrolment'; code: string; message: string }
 
 export interface Retried {
@@ -93,11 +100,6 @@ export async function retryExecution(
   if (from === null) return { reason: 'nothing_failed' }
   const done = await doneSteps(trx, tenantId, executionId)
   const loop = chosen.version === original.version ? loopToResume(request, original, program) : null
-  const plan = planRetry(program.flow, loop?.step ?? from, done)
-  if ('reason' in plan) return plan
-  const resumed = loop === null ? null : await resume(trx, original, program, loop)
-  const violations = violationsOf(request, original, program)
-  if (violations.length > 0) return { reason: 'invalid_trigger', violations }
   const { trigger } = original
   const start: StartRequest = {
     tenantId,
@@ -106,6 +108,7 @@ export async function retryExecution(
     kind: original.trigger_kind,
     data: request.trigger === undefined ? trigger.data : request.trigger,
     event: trigger.event,
+    request: trigger.request,
     causationDepth: original.causation_depth,
     refused: null,
     zone: cursor.zone,
@@ -113,6 +116,11 @@ export async function retryExecution(
     ...(request.onCancelled !== undefined && { onCancelled: request.onCancelled }),
   }
   try {
+    const plan = planRetry(program.flow, loop?.step ?? from, done)
+    if ('reason' in plan) return plan
+    const violations = violationsOf(request, original, program)
+    if (violations.length > 0) return { reason: 'invalid_trigger', violations }
+    const resumed = loop === null ? null : await resume(trx, original, program, loop)
     return await startAt(trx, start, withLoop(plan, resumed), original, request.trigger === undefined)
   } catch (error) {
     if (!(error instanceof StepError)) throw error
@@ -176,6 +184,10 @@ async function startAt(
   const keys: WaitKey[] = program.flow.settings.enrolment.cancel_on.map((match, index) =>
     waitKey(program, match, index, scope, now),
   )
+  if (await waitingQuota.isUsedUp(trx, tenantId)) {
+    const { waiting_executions: limit } = await readLimits(trx, tenantId)
+    return { reason: WAITING_EXECUTIONS, limit }
+  }
   if (key !== null) {
     await lockKey(trx, flowId, key)
     const { reason, restarts } = await decideWhileActive(trx, start, key)
@@ -200,12 +212,19 @@ async function chooseVersion(
   programs: ProgramCache,
   { tenantId, version: wanted }: RetryRequest,
   original: Original,
-): Promise<{ program: Program; version: number } | { reason: 'flow_deleted' | 'version_missing' }> {
+): Promise<
+  { program: Program; version: number } | { reason: 'flow_deleted' | 'version_missing' | 'flow_outdated' }
+> {
   const flow = await findPublished(trx, tenantId, original.flow_id)
   if (flow === undefined) return { reason: 'flow_deleted' }
   const version = wanted === 'same' ? original.version : flow.published_version
-  const program = version === null ? null : await programs.find(tenantId, original.flow_id, version)
-  if (version === null || program === null) return { reason: 'version_missing' }
+  if (version === null) return { reason: 'version_missing' }
+  const program = await programs.find(tenantId, original.flow_id, version).catch((error: unknown) => {
+    if (!isProblem(error, flowOutdated)) throw error
+    return 'outdated' as const
+  })
+  if (program === 'outdated') return { reason: 'flow_outdated' }
+  if (program === null) return { reason: 'version_missing' }
   return { program: await asOfNow(trx, tenantId, program), version }
 }
 

@@ -3,10 +3,11 @@ import type { DB } from '#db/schema.ts'
 import { lockCursor } from '../match/cursor-repository.ts'
 import { countRecentStarts, selectRefused } from './start-repository.ts'
 import { countTriggered, lockActive } from '../run/flow-repository.ts'
+import { asOfNow } from '../run/program.ts'
 import { WAITING_EXECUTIONS, waitingQuota } from './waiting-quota.ts'
 import { isSimpleStart, startExecution, type StartRequest, type StartResult, startSimple } from './starts.ts'
 
-/** What starts outside of the matcher look at before they start. */
+/** What starts outside of the matcher look at before they start. `program` is as it was published. */
 export type UncheckedStart = Omit<StartRequest, 'refused' | 'now'>
 
 /**
@@ -27,11 +28,12 @@ export async function startChecked(
   const cursor = await lockCursor(trx, tenantId, 'hold')
   const isActive = await lockActive(trx, tenantId, flowId)
   const now = testNow ?? cursor?.now ?? new Date()
-  const isCapped = (await countRecentStarts(trx, tenantId, flowId, most, now)) >= most
+  const isCapped = (await countRecentStarts(trx, { tenantId, flowId }, most, now)) >= most
   const off = cursor?.isHalted === true ? 'halted' : !isActive ? 'not_active' : isCapped ? 'rate_cap' : null
   const refused = off ?? ((await waitingQuota.isUsedUp(trx, tenantId)) ? WAITING_EXECUTIONS : null)
   const zone = cursor?.zone ?? 'UTC'
-  return { ...(await startExecution(trx, { ...request, refused, zone, now })), at: now }
+  const program = await asOfNow(trx, tenantId, request.program)
+  return { ...(await startExecution(trx, { ...request, program, refused, zone, now })), at: now }
 }
 
 /** Whether a start has no enrolment to look at, so that `startTogether` can take it. */
@@ -56,7 +58,11 @@ export async function startTogether(
       refused.set(flowId, WAITING_EXECUTIONS)
     }
   }
-  const checked = requests.map((each) => ({ ...each, refused: refused.get(each.flowId) ?? null, now }))
+  const checked: StartRequest[] = []
+  for (const each of requests) {
+    const program = await asOfNow(trx, each.tenantId, each.program)
+    checked.push({ ...each, program, refused: refused.get(each.flowId) ?? null, now })
+  }
   let skipped = 0
   for (const each of checked) {
     if (each.refused !== null && (await startExecution(trx, each)).status === 'skipped') skipped++

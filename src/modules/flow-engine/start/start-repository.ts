@@ -10,32 +10,20 @@ export const CAP_WINDOW_MS = 60_000
  * schedules start counts at their time, however late it is started.
  *
  * @param at the end of the minute
+ * @param isLate leaves out what has started after it; else that is only what the hosts' clocks differ by, and counts
  */
 export async function countRecentStarts(
   db: Kysely<DB> | Transaction<DB>,
-  tenantId: string,
-  flowId: string,
+  { tenantId, flowId }: { tenantId: string; flowId: string },
   most: number,
   at: Date,
+  isLate = false,
 ): Promise<number> {
+  const until = isLate ? sql`and id < ${lowestIdAt(at.getTime() + 1)}` : sql``
   const { rows } = await sql<{ count: number }>`
     select count(*) as count from (
-      ${recentStarts(sql`${tenantId}`, sql`${flowId}`, at)} limit ${most}
+      ${recentStarts(sql`${tenantId}`, sql`${flowId}`, at)} ${until} limit ${most}
     ) recent`.execute(db)
-  return rows[0]?.count ?? 0
-}
-
-/** Executions of a tenant that are queued or wait; at most `most` are counted. */
-export async function countWaiting(
-  db: Kysely<DB> | Transaction<DB>,
-  tenantId: string,
-  most: number,
-): Promise<number> {
-  const { rows } = await sql<{ count: number }>`
-    select count(*) as count from (
-      select from automation_executions
-      where tenant_id = ${tenantId} and status in ('queued', 'waiting') limit ${most}
-    ) waiting`.execute(db)
   return rows[0]?.count ?? 0
 }
 

@@ -1,11 +1,11 @@
 import type { Transaction } from 'kysely'
 import type { DB, TriggerKind } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
-import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
+import { besideTrigger, type EventScope, type FlowScope, type HookRequest } from '#lib/flow/scope.ts'
 import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import { derivedIdAt, derivedIdLike, newId, uuidTime } from '#lib/ids.ts'
 import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
-import { cancelExecutions } from '../run/cancel-repository.ts'
+import { cancelExecutions, type CountCancelled } from '../run/cancel-repository.ts'
 import { decideEnrolment, enrolmentKey, recordEnrolment } from './enrolment.ts'
 import { hasStarted, lockKey } from './enrolment-repository.ts'
 import { StepError } from '../run/evaluate.ts'
@@ -14,7 +14,7 @@ import type { Program } from '../run/program.ts'
 import type { StoredTrigger } from '../run/scope.ts'
 import { initialState } from '../run/state.ts'
 import { insertWaits, type WaitKey } from '../wait/repository.ts'
-import { isCancelledBefore, waitKey } from '../wait/waits.ts'
+import { hasCome, isCancelledBefore, waitKey } from '../wait/waits.ts'
 
 export interface StartRequest {
   tenantId: string
@@ -24,6 +24,8 @@ export interface StartRequest {
   kind: TriggerKind
   data: unknown
   event: EventScope | null
+  /** What came with the data of a webhook. */
+  request?: HookRequest | undefined
   /** Of the tenant; UTC if left out. */
   zone?: string
   /** Makes a start without an event happen once in its flow: of two with the same key one is a duplicate. */
@@ -36,10 +38,12 @@ export interface StartRequest {
   refused: string | { reason: string; message: string } | null
   /** It has a row already, of when it was missed. */
   isMissed?: boolean
+  /** Newer events than its own have been matched: what is to cancel it may be among them. */
+  isLate?: boolean
   /** The database's clock. */
   now: Date
   /** Told how many executions made way for it. */
-  onCancelled?: (count: number) => void
+  onCancelled?: CountCancelled
 }
 
 export interface StartResult {
@@ -58,17 +62,26 @@ export async function startExecution(trx: Transaction<DB>, request: StartRequest
   const inserted = await insertExecution(trx, executionRow(request, id, key, refused))
   if (!inserted) return { id: null, status: 'duplicate', reason: null }
   if (refused !== null) return { id, status: 'skipped', reason: refused.reason }
-  const { tenantId } = request
   await recordEnrolment(trx, request, key, id)
   const startMs = request.event === null ? request.now.getTime() : uuidTime(request.event.id).getTime()
-  const not = request.event?.id ?? null
+  await watchCancelling(trx, request, { id, keys, startMs })
+  return { id, status: 'queued', reason: null }
+}
+
+/** Has an execution that was just stored wait for what is to cancel it, and ends it if that has come. */
+export async function watchCancelling(
+  trx: Transaction<DB>,
+  { tenantId, program, event, isLate, now, onCancelled }: StartRequest,
+  { id, keys, startMs }: { id: string; keys: readonly WaitKey[]; startMs: number },
+): Promise<void> {
   const passedOver = new Map<number, string>()
-  const search = { tenantId, keys, startMs, now: request.now, not, passedOver }
-  const isCancelled = await isCancelledBefore(trx, request.program, search)
+  const search = { tenantId, keys, now, not: event?.id ?? null, passedOver }
+  const isCancelled =
+    (isLate === true && (await hasCome(trx, { ...search, sinceMs: startMs }))) ||
+    (await isCancelledBefore(trx, program, { ...search, startMs }))
   const wait = { tenantId, executionId: id, stepId: '', iteration: '', purpose: 'cancel' as const }
   await insertWaits(trx, { ...wait, keys, passedOver })
-  if (isCancelled) await cancelExecutions(trx, tenantId, [id], 'cancel_on', request.onCancelled)
-  return { id, status: 'queued', reason: null }
+  if (isCancelled) await cancelExecutions(trx, tenantId, [id], 'cancel_on', onCancelled)
 }
 
 /** What the enrolment makes of a start. Executions that have to make way for it are cancelled. */
@@ -158,6 +171,8 @@ export function executionRow(
   refused: Refusal | null,
 ): ExecutionRow {
   const { program, event, now } = request
+  const trigger: StoredTrigger = { data: request.data, event }
+  if (request.request !== undefined) trigger.request = request.request
   return {
     tenant_id: request.tenantId,
     id,
@@ -169,7 +184,7 @@ export function executionRow(
     error: refused?.error == null ? null : JSON.stringify(refused.error),
     event_id: event?.id ?? null,
     trigger_kind: request.kind,
-    trigger: writeJson({ data: request.data, event } satisfies StoredTrigger),
+    trigger: writeJson(trigger),
     key,
     start_key: request.startKey ?? null,
     state: writeJson(initialState(program.flow.start, program.flow.variables)),
@@ -190,6 +205,7 @@ export function startScope(
     version,
     data,
     event,
+    request,
     zone = 'UTC',
     now,
   }: Omit<StartRequest, 'kind' | 'causationDepth' | 'refused'>,
@@ -198,6 +214,7 @@ export function startScope(
   return {
     trigger: data,
     event,
+    ...besideTrigger(data, request),
     steps: {},
     variables: program.flow.variables,
     tenant: { id: tenantId, time_zone: zone },

@@ -1,8 +1,8 @@
 import type { Kysely, Transaction } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
+import { measure } from '#infra/quota-repository.ts'
 import { readLimits } from '#infra/quotas.ts'
-import { countWaiting } from './start-repository.ts'
 
 const TENANTS_MAX = 10_000
 /** How long a process goes by what it has counted: what other processes start meanwhile comes on top. */
@@ -34,7 +34,7 @@ class WaitingQuota {
       return false
     }
     const { waiting_executions: limit } = await readLimits(db, tenantId)
-    const left = limit - (await countWaiting(db, tenantId, limit))
+    const left = limit - (await measure(db, tenantId, WAITING_EXECUTIONS, limit))
     if (left <= 0) this.#known.set(tenantId, { left: null }, { ttl: USED_UP_MS })
     else this.#known.set(tenantId, { left: Math.floor((left - 1) / 2) }, { ttl: KNOWN_MS })
     return left <= 0

@@ -1,9 +1,10 @@
 import type { CanonicalStep, StepBase } from '#lib/flow/types.ts'
 import { END } from '#lib/flow/types.ts'
+import { noteAttempt } from '../run/attempts.ts'
 import type { Frame, Position } from '../run/frame.ts'
 import { suspend } from '../run/state.ts'
 import type { Call, CallRequest, CallResult } from './call.ts'
-import { AWAY_MAX_MS, holdBack, isOutage } from './hold-back.ts'
+import { AWAY_MAX_MS, holdBack, isOutage, patienceFrom } from './hold-back.ts'
 import { retryPauseMs } from './retry.ts'
 import type { StepRunner } from './runner.ts'
 
@@ -56,19 +57,30 @@ async function runCall<Step extends CallingStep>(
   // Items of a loop go on by themselves, as the loop is one place in the order.
   const target = state.loop === null && (step.retry?.patience_ms ?? 0) > 0 ? call.target : null
   let result: CallResult | null
+  /** Null: the call was made before. */
+  let sentAt: number | null = null
   if (thread.waiting === 'completion') result = await frame.calls.completed(call)
   else {
     const opening = opensAt(frame, at)
-    if (opening !== null && opening > frame.clock()) {
+    const askedAt = frame.clock()
+    if (opening !== null && opening > askedAt) {
+      // Whoever waits behind it, and may call at this hour, does not wait for the opening.
+      if (thread.held_by !== undefined) await frame.held.left(claim, thread.held_by)
+      claim.held_by = null
+      delete thread.held_by
+      delete thread.behind
+      thread.open_since = opening - Math.max(0, askedAt - patienceFrom(frame, thread))
       suspend(thread, 'hours', opening)
       return
     }
-    if (target !== null && (await holdBack(frame, at, target, asOf))) return
+    if (target !== null && (await holdBack(frame, at, target))) return
     delete thread.held_by
+    delete thread.behind
     thread.waiting = thread.due_at = null
     await journal.beforeCall()
     if (!frame.isCurrent(thread)) return
     const mayHaveRun = thread.failures > 0 || claim.was_running || state.cut_off === true
+    sentAt = frame.clock()
     result = await frame.calls.send(call, claim.causation_depth, mayHaveRun)
     if (target !== null && !isOutage(result, claim.held_by === target)) {
       await frame.held.passed(claim, target)
@@ -77,10 +89,17 @@ async function runCall<Step extends CallingStep>(
   }
   const { input } = call
   const now = frame.clock()
+  const elapsedMs = now - patienceFrom(frame, thread)
+  const attempt = {
+    number: thread.failures + 1,
+    ended_at: now,
+    duration_ms: sentAt === null ? null : Math.max(0, now - sentAt),
+  }
   if (result === null || result.kind === 'accepted') {
-    const look = Math.max(COMPLETION_LOOK_MS, (now - asOf.getTime()) / 10)
+    const look = Math.max(COMPLETION_LOOK_MS, elapsedMs / 10)
     suspend(thread, 'completion', now + Math.min(look, COMPLETION_LOOK_MAX_MS))
   } else if (result.kind === 'success') {
+    if (thread.failures > 0) noteAttempt(thread, { ...attempt, error: null, next_at: null })
     // Its boundary keeps this moment: what follows starts now, also after the very first call.
     frame.leave(at, { port: 'success', input, output: result.output }, now)
     // The last boundary follows at once.
@@ -88,11 +107,16 @@ async function runCall<Step extends CallingStep>(
     return journal.boundary()
   } else {
     thread.failures++
-    const pause = retryPauseMs(step.retry, thread.failures, result, now - asOf.getTime())
-    if (pause === null) return frame.fail(at, result, input)
+    const pause = retryPauseMs(step.retry, thread.failures, result, elapsedMs)
+    const { code, message } = result
+    if (pause === null) {
+      if (thread.failures > 1) noteAttempt(thread, { ...attempt, error: { code, message }, next_at: null })
+      return frame.fail(at, result, input)
+    }
     const isHeld = target !== null && isOutage(result, claim.held_by === target)
     const isOwn = isHeld && result.retryAfterMs === null
     suspend(thread, 'retry', now + (isOwn ? Math.min(pause, AWAY_MAX_MS) : pause))
+    noteAttempt(thread, { ...attempt, error: { code, message }, next_at: thread.due_at })
     if (isHeld) {
       thread.held_by = target
       frame.held.away(claim, target)

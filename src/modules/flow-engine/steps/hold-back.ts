@@ -1,5 +1,5 @@
 import type { Frame, Position } from '../run/frame.ts'
-import { suspend } from '../run/state.ts'
+import { suspend, type Thread } from '../run/state.ts'
 import type { CallResult } from './call.ts'
 
 /** Only the first of those who wait for one other side tries again: that it is back is noticed within this time. */
@@ -27,24 +27,27 @@ export function isAwayAnswer(status: number | null, code: string): boolean {
   return status === null ? AWAY_CODES.has(code) : AWAY_STATUS.has(status)
 }
 
+/** Says from when on a call's patience counts, in epoch milliseconds: the hours that held it back use up none of it. */
+export function patienceFrom({ claim }: Frame, { open_since, since }: Thread): number {
+  return open_since ?? since ?? claim.created_at_ms
+}
+
 /**
  * Suspends a thread whose call has to wait behind others that wait for the same other side. Its turn comes when they get
  * through, and at the latest when its patience is over.
  * @returns false: none do, and it may call
  */
-export async function holdBack(
-  { claim, clock, held }: Frame,
-  { thread, step }: Position,
-  target: string,
-  asOf: Date,
-): Promise<boolean> {
-  const patienceEnds = asOf.getTime() + (step.retry?.patience_ms ?? 0)
+export async function holdBack(frame: Frame, { thread, step }: Position, target: string): Promise<boolean> {
+  const { claim, clock, held } = frame
+  const from = patienceFrom(frame, thread)
+  const patienceEnds = from + (step.retry?.patience_ms ?? 0)
   const isReleased = thread.waiting === 'retry' && claim.held_by === null
   const now = clock()
   if (isReleased || now >= patienceEnds || (await held.mayCall(claim, target, now))) return false
-  const look = Math.max(HELD_LOOK_MS, (now - asOf.getTime()) / 2)
+  const look = Math.max(HELD_LOOK_MS, (now - from) / 2)
   suspend(thread, 'retry', Math.min(now + Math.min(look, HELD_LOOK_MAX_MS), patienceEnds))
   thread.held_by = target
+  thread.behind = true
   return true
 }
 

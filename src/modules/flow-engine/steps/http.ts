@@ -2,9 +2,8 @@ import type { EgressResponse } from '#infra/egress/index.ts'
 import { readActionResponse } from '#lib/action-call.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import type { HttpStep } from '#lib/flow/steps/http.ts'
-import { secretHeaderValues, withoutEchoes } from '#lib/secrets/echo.ts'
+import { secretHeaderValues, valueWithoutEchoes, withoutEchoes } from '#lib/secrets/echo.ts'
 import { callSecrets } from '#lib/secrets/redact-call.ts'
-import { withoutSecrets } from '#lib/secrets/redact.ts'
 import { type Authorisation, type AuthorisationFault, withParameter } from '#modules/connection/index.ts'
 import { render, renderText, renderUrlText, StepError } from '../run/evaluate.ts'
 import type { Program } from '../run/program.ts'
@@ -119,7 +118,7 @@ function sendHttp(
     timeoutMs,
     maxResponseBytes: HTTP_RESPONSE_MAX_BYTES,
     party: name.tenantId,
-    secrets: secretHeaderValues(headers),
+    secrets: [...secretHeaderValues(headers), ...(by?.secrets ?? [])],
   })
 }
 
@@ -129,15 +128,15 @@ function readHttp(
   input: HttpRequestInput,
   secrets: readonly string[] = [],
 ): CallResult {
-  const clean = (value: unknown): unknown => (secrets.length === 0 ? value : withoutSecrets(value, secrets))
   // A failure is also the execution's, which does not tell what was sent.
-  const read = readActionResponse(response, (text) =>
-    withoutEchoes(clean(text) as string, callSecrets(input)),
-  )
-  if (read.ok) return { kind: 'success', output: { status: read.status, body: clean(read.data) } }
+  const hidden = [...secrets, ...callSecrets(input)]
+  const read = readActionResponse(response, (text) => withoutEchoes(text, hidden))
+  if (read.ok) {
+    return { kind: 'success', output: { status: read.status, body: valueWithoutEchoes(read.data, secrets) } }
+  }
   // An answer need not be JSON to be a success here.
   if (read.code === 'invalid_response') {
-    return { kind: 'success', output: { status: response.status, body: clean(response.body) } }
+    return { kind: 'success', output: { status: response.status, body: response.body } }
   }
   const { code, message, transient, retryAfterMs } = read
   return {

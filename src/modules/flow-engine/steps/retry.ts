@@ -1,6 +1,6 @@
+import { plannedPauseMs } from '#lib/flow/retry.ts'
 import type { RetryPolicy } from '#lib/flow/types.ts'
 
-const FACTOR = 2
 const JITTER = 0.2
 
 /**
@@ -26,6 +26,5 @@ export function retryPauseMs(
   if (policy === null || !failure.transient) return null
   if (failures > policy.max_retries && elapsedMs >= (policy.patience_ms ?? 0)) return null
   if (failure.retryAfterMs !== null) return Math.min(failure.retryAfterMs, policy.cap_ms)
-  const pause = policy.base_ms * FACTOR ** (failures - 1) * (1 - JITTER + 2 * JITTER * random())
-  return Math.round(Math.min(pause, policy.cap_ms))
+  return Math.round(plannedPauseMs(policy, failures, 1 - JITTER + 2 * JITTER * random()))
 }

@@ -3,9 +3,9 @@ import type { DB } from '#db/schema.ts'
 import type { EventScope } from '#lib/flow/scope.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import { StepBudget } from '#lib/step-budget.ts'
-import { cancelExecutions } from '../run/cancel-repository.ts'
+import { cancelExecutions, type CountCancelled } from '../run/cancel-repository.ts'
 import { hashOfEvent } from './hash.ts'
-import { meetsFilter } from './filter.ts'
+import { meetsFilter, WAIT_STEPS } from './filter.ts'
 import { markReceived, type MetWait, passOver, selectWaiting, type WaitingRow } from './repository.ts'
 
 /** Waits that are read at once: each may hold what its filter starts from. */
@@ -21,8 +21,10 @@ export interface Receiving {
   budget: StepBudget
   /** The execution up to which an earlier turn has gone; null: this is the first one. */
   after: string | null
+  /** Only executions with ids below this one; null: all. */
+  before: string | null
   /** Told how many executions it has cancelled. */
-  onCancelled: (count: number) => void
+  onCancelled: CountCancelled
 }
 
 /**
@@ -40,7 +42,7 @@ export async function receive(trx: Transaction<DB>, given: Receiving): Promise<s
     if (hash !== null) hashes.push(hash)
   }
   if (hashes.length === 0) return null
-  const from = { tenantId, event: event.type, hashes }
+  const from = { tenantId, event: event.type, hashes, before: given.before }
   let after: WaitingRow | string | null = given.after
   let finished: string | null = null
   for (;;) {
@@ -82,6 +84,3 @@ async function take(trx: Transaction<DB>, given: Receiving, page: readonly Waiti
   if (first.size > 0) await markReceived(trx, tenantId, event.id, [...first.values()], now)
   if (passedOver.length > 0) await passOver(trx, tenantId, event.id, passedOver)
 }
-
-/** What the filter of one wait may cost: one that needs more is passed over, which the wait says. */
-export const WAIT_STEPS = 20_000

@@ -111,11 +111,17 @@ export interface WaitingRow {
  * A page of those who wait for an event with one of the hashes, by execution: each hash is an ordered range of the
  * index, so that a page costs the same however many wait.
  *
+ * @param search.before only executions with ids below this one; null: all
  * @param after a wait of the page before, or an execution all of whose waits were gone through
  */
 export async function selectWaiting(
   trx: Transaction<DB>,
-  { tenantId, event, hashes }: { tenantId: string; event: string; hashes: readonly Buffer[] },
+  {
+    tenantId,
+    event,
+    hashes,
+    before,
+  }: { tenantId: string; event: string; hashes: readonly Buffer[]; before: string | null },
   after: WaitingRow | string | null,
   limit: number,
 ): Promise<WaitingRow[]> {
@@ -126,12 +132,13 @@ export async function selectWaiting(
         ? sql`and execution_id > ${after}`
         : sql`and execution_id >= ${after.execution_id} and (execution_id, purpose, iteration, alternative)
             > (${after.execution_id}, ${after.purpose}, ${after.iteration}, ${after.alternative})`
+  const below = before === null ? sql`` : sql`and execution_id < ${before}`
   const order = sql`order by execution_id, purpose, iteration, alternative limit ${limit}`
   const { rows } = await sql<WaitingRow>`
     select w.* from unnest(${hashes}::bytea[]) as h (hash) cross join lateral (
       select execution_id, purpose, iteration, alternative, filter from automation_waits
       where tenant_id = ${tenantId} and event = ${event} and match_hash = h.hash and received_event_id is null
-        ${behind} ${order}
+        ${behind} ${below} ${order}
     ) w ${order}`.execute(trx)
   return rows
 }

@@ -13,8 +13,7 @@ import { render, StepError } from '../run/evaluate.ts'
 import type { ClaimedExecution } from '../run/execution-repository.ts'
 import { hashOfEvent, hashOfMatch, isMatchable, joinPaths } from './hash.ts'
 import type { Program } from '../run/program.ts'
-import { WAIT_STEPS } from './meet-event.ts'
-import { meetsFilter, storedFilter } from './filter.ts'
+import { meetsFilter, storedFilter, WAIT_STEPS } from './filter.ts'
 import { insertWaits, loadReceived, lockHeld, selectLatestEvents, type WaitKey } from './repository.ts'
 
 /** The event that ended a wait, as the step's output. */

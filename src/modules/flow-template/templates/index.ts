@@ -3,10 +3,12 @@ import { abandonedCart } from './abandoned-cart.ts'
 import { bookingConfirmation } from './booking-confirmation.ts'
 import { bookingReminder } from './booking-reminder.ts'
 import { crmUpdate } from './crm-update.ts'
+import { flowTrouble } from './flow-trouble.ts'
 import { leadFollowUp } from './lead-follow-up.ts'
 import { leadWelcome } from './lead-welcome.ts'
 import { lowStock } from './low-stock.ts'
 import { orderShipped } from './order-shipped.ts'
+import { pluginTrouble } from './plugin-trouble.ts'
 import { postSession } from './post-session.ts'
 import { welcomeCustomer } from './welcome-customer.ts'
 
@@ -22,4 +24,6 @@ export const TEMPLATES: readonly FlowTemplate[] = [
   bookingConfirmation,
   bookingReminder,
   postSession,
+  pluginTrouble,
+  flowTrouble,
 ]

@@ -1,20 +1,9 @@
-import type { CatalogueEventType, FlowCatalogue } from '#lib/flow/index.ts'
-import { allowsHost } from '#modules/connection/index.ts'
+import { allowsHost } from '#lib/connection-hosts.ts'
+import { type CatalogueEventType, type FlowCatalogue, toCatalogueAction } from '#lib/flow/index.ts'
 import { CATALOGUE } from '#modules/event/index.ts'
-import type { RegistryAction } from '#modules/registry/index.ts'
 import type { FlowContext } from '../context.ts'
 import { selectNames } from '#modules/variable/index.ts'
 import { selectEventTypes } from '../repository.ts'
-
-/** What the platform announces of its own actions. `update_order_status` announces the status that it is given. */
-const EMITTED_BY_PLATFORM: Readonly<Record<string, readonly string[]>> = {
-  create_product: ['product.created'],
-  update_product: ['product.updated'],
-  delete_product: ['product.deleted'],
-  create_customer: ['customer.created'],
-  update_customer: ['customer.updated'],
-  create_order: ['order.created'],
-}
 
 export type CatalogueContext = Pick<FlowContext, 'db' | 'registry' | 'connections' | 'egress'>
 
@@ -23,10 +12,10 @@ export async function loadCatalogue(
   { db, registry, connections, egress }: CatalogueContext,
   tenantId: string,
 ): Promise<FlowCatalogue> {
-  const [snapshot, { strict, types }, hosts, variables] = await Promise.all([
+  const [snapshot, { strict, types }, named, variables] = await Promise.all([
     registry.snapshot(tenantId),
     selectEventTypes(db, tenantId),
-    connections.hosts(tenantId, db),
+    connections.named(tenantId, db),
     selectNames(db, tenantId),
   ])
   const ofPlatform = [...CATALOGUE].map(([name, { schema }]) => [name, { schema, plugin_id: null }] as const)
@@ -36,9 +25,9 @@ export async function loadCatalogue(
     eventTypes: new Map<string, CatalogueEventType>([...ofTenant, ...ofPlatform]),
     variables,
     connections: new Map(
-      [...hosts].map(([name, allowed]) => [
+      [...named].map(([name, { kind, hosts }]) => [
         name,
-        { hosts: allowed, allows: (url) => allowsHost(allowed, url) },
+        { kind, hosts, allows: (url) => allowsHost(hosts, url) },
       ]),
     ),
     urlFault: (url) => egress.checkText(url)?.detail ?? null,
@@ -48,9 +37,4 @@ export async function loadCatalogue(
       return 'action' in resolution ? { action: toCatalogueAction(resolution.action) } : resolution
     },
   }
-}
-
-function toCatalogueAction(action: RegistryAction) {
-  const emits = action.source === 'platform' ? EMITTED_BY_PLATFORM[action.action_type] : undefined
-  return { ...action, emits: emits ?? [] }
 }

@@ -2,11 +2,11 @@ import {
   type CanonicalFlow,
   compileInPieces,
   type CompileResult,
-  type FlowProblem,
+  findInexactNumber,
   MAX_PATTERNS,
   patternsOf,
+  tooManyPatterns,
 } from '#lib/flow/index.ts'
-import { isRawNumber, toPointer } from '#lib/json/index.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import { checkPattern } from '#lib/condition/pattern.ts'
 import { type CatalogueContext, loadCatalogue } from './catalogue.ts'
@@ -39,16 +39,6 @@ export async function compile(
   }
 }
 
-function tooManyPatterns(): FlowProblem {
-  return {
-    code: 'too_large',
-    severity: 'error',
-    pointer: '',
-    step_id: null,
-    message: `Use at most ${MAX_PATTERNS} different regular expressions in a flow; "contains", "starts_with" and "in" need none.`,
-  }
-}
-
 /** A flow's version as it is stored: without the builder's positions. */
 export function versionText(flow: CanonicalFlow): string {
   return JSON.stringify({ ...flow, layout: {} })
@@ -57,31 +47,4 @@ export function versionText(flow: CanonicalFlow): string {
 /** Whether running one would be running the other. What is stored has its members in the order of its text. */
 export function isSameVersion(flow: CanonicalFlow, stored: unknown): boolean {
   return versionText(flow) === JSON.stringify(stored)
-}
-
-/** A number that would not be the same after the engine has read it: refused, not altered. */
-function findInexactNumber(definition: unknown): FlowProblem | null {
-  const path = pathOfInexact(definition, [])
-  return (
-    path && {
-      code: 'invalid_value',
-      severity: 'error',
-      pointer: toPointer(path),
-      step_id: null,
-      message: 'Write this number as text: it has more digits, or is larger, than a double can hold.',
-    }
-  )
-}
-
-function pathOfInexact(value: unknown, path: (string | number)[]): (string | number)[] | null {
-  if (isRawNumber(value)) return [...path]
-  if (typeof value !== 'object' || value === null) return null
-  for (const [name, member] of Object.entries(value)) {
-    if (typeof member !== 'object' || member === null) continue
-    path.push(name)
-    const found = pathOfInexact(member, path)
-    if (found !== null) return found
-    path.pop()
-  }
-  return null
 }

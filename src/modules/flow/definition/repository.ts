@@ -1,13 +1,21 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 
-/** Finds flows by the text of their definitions: what it means is read from those few in which one of these texts stands. */
-export async function selectNaming(
-  db: Kysely<DB>,
+/** What may be written otherwise than it is: a letter by its number, or a slash behind another one. */
+const ESCAPED = String.raw`\\(u|/)`
+
+/**
+ * A page of flows by the text of their definitions: what it means is read of those in which one of the patterns (of
+ * Postgres) is found, or what may be one of them, escaped.
+ */
+export async function selectMatching(
+  db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
-  texts: readonly string[],
-  limit: number,
+  patterns: readonly string[],
+  page: { after: string | null; limit: number },
 ) {
+  // As one: Postgres keeps 32 compiled, and of more it would compile each anew for every definition.
+  const pattern = [...patterns, ESCAPED].map((each) => `(?:${each})`).join('|')
   return db
     .selectFrom('automation_flows as f')
     .leftJoin('automation_flow_versions as v', (join) =>
@@ -19,12 +27,9 @@ export async function selectNaming(
     .select(['f.id', 'f.name', 'f.status', 'f.definition', 'v.definition as published'])
     .where('f.tenant_id', '=', tenantId)
     .where('f.deleted_at', 'is', null)
-    .where(
-      sql<boolean>`exists (
-        select from unnest(${texts}::text[]) as named (text)
-        where position(named.text in f.definition || coalesce(v.definition, '')) > 0)`,
-    )
+    .$if(page.after !== null, (query) => query.where('f.id', '>', page.after))
+    .where(sql<boolean>`f.definition || E'\n' || coalesce(v.definition, '') ~ ${pattern}`)
     .orderBy('f.id')
-    .limit(limit)
+    .limit(page.limit)
     .execute()
 }

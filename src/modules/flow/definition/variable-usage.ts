@@ -1,28 +1,37 @@
-import type { Kysely } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { VariableUser } from '#modules/variable/index.ts'
-import { isObject, parseDefinition } from './definition.ts'
-import { selectNaming } from './repository.ts'
+import { isObject } from './definition.ts'
+import { findUsers } from './users.ts'
 
-const FLOWS_MAX = 200
-
-/** The flows that may read this variable of the shop, in their draft or in what is published. */
+/**
+ * The flows that may read this variable of the shop, in their draft or in what is published.
+ *
+ * @param name of letters, digits and `_`
+ */
 export async function findVariableUsers(
-  db: Kysely<DB>,
+  db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
   name: string,
 ): Promise<VariableUser[]> {
-  const flows = await selectNaming(db, tenantId, [`variables.${name}`], FLOWS_MAX)
-  return flows
-    .filter(({ definition, published }) => [definition, published].some((text) => reads(text, name)))
-    .map(({ id, name: called, status }) => ({ id, name: called, status }))
+  const pattern = String.raw`variables\.${name}([^A-Za-z0-9_]|$)`
+  const path = new RegExp(String.raw`\bvariables\.${name}(?![A-Za-z0-9_])`)
+  const users = await findUsers(db, tenantId, [pattern], (definitions) =>
+    definitions.some(({ value }) => mentions(value, path) && !hasOwn(value, name)) ? name : null,
+  )
+  return users.map(({ flow }) => flow)
 }
 
-/** @param name of letters, digits and `_`. A flow's own variable of that name goes before the shop's. */
-function reads(text: string | null, name: string): boolean {
-  if (text === null || !new RegExp(`\\bvariables\\.${name}(?![A-Za-z0-9_])`).test(text)) return false
-  const { value } = parseDefinition(text)
-  const inner = isObject(value['flow_definition']) ? value['flow_definition'] : value
-  const own = inner['variables'] ?? value['variables']
-  return !(isObject(own) && Object.hasOwn(own, name))
+function mentions(value: unknown, path: RegExp): boolean {
+  if (typeof value === 'string') return path.test(value)
+  if (Array.isArray(value)) return value.some((item) => mentions(item, path))
+  if (!isObject(value)) return false
+  return Object.entries(value).some(([name, member]) => path.test(name) || mentions(member, path))
+}
+
+/** A flow's own variable of that name goes before the shop's. */
+function hasOwn(definition: Record<string, unknown>, name: string): boolean {
+  const inner = isObject(definition['flow_definition']) ? definition['flow_definition'] : definition
+  const own = inner['variables'] ?? definition['variables']
+  return isObject(own) && Object.hasOwn(own, name)
 }

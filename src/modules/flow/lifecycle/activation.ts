@@ -1,5 +1,6 @@
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import { announceFirstFlow, raiseFlowsVersion } from '#infra/tenant-versions.ts'
 import type { CanonicalFlow, FlowProblem } from '#lib/flow/index.ts'
 import { enforceQuotas } from '#infra/quotas.ts'
@@ -57,17 +58,17 @@ export async function changeActive<T>(
 
 /**
  * Makes the flow run what is given, as a new version unless that is what runs already.
- * @param activate false: a flow that is switched off stays so
+ * @param options `activate` false: a flow that is switched off stays so; `note`: what the new version is about
  */
 export async function putInForce(
   ctx: FlowContext,
   trx: Transaction<DB>,
   row: FlowRow,
   { definition, flow }: Runnable,
-  { activate, now }: { activate: boolean; now: Date },
+  { activate, now, actor, note = null }: { activate: boolean; now: Date; actor: Actor; note?: string | null },
 ): Promise<FlowRow> {
   const isActive = activate || row.status === 'active'
-  const version = await versionOf(trx, row, definition, flow)
+  const version = await versionOf(trx, row, { definition, flow, actor, note })
   if (isActive) await ctx.triggers.sync(trx, row.tenant_id, row.id, flow.triggers, now)
   const updated = await updateFlow(trx, row, {
     published_version: version,
@@ -87,13 +88,12 @@ export async function putInForce(
 async function versionOf(
   trx: Transaction<DB>,
   row: FlowRow,
-  definition: Definition,
-  flow: CanonicalFlow,
+  { definition, flow, actor, note }: Omit<Runnable, 'problems'> & { actor: Actor; note: string | null },
 ): Promise<number> {
   const { tenant_id, id, published_version: current } = row
   const published = current === null ? undefined : await findVersion(trx, tenant_id, id, current)
   if (published !== undefined && isSameVersion(flow, published.flow)) return published.version
-  return insertVersion(trx, row, { definition: definition.text, flow: versionText(flow) })
+  return insertVersion(trx, row, { definition: definition.text, flow: versionText(flow), actor, note })
 }
 
 const CANCEL_BATCH = 1_000

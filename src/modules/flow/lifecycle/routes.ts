@@ -62,8 +62,8 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
       },
     },
     async (request, reply) => {
-      const { activate, cancel_running: cancelRunning, catch_up: catchUp } = request.body
-      const options = { activate, cancelRunning, catchUp }
+      const { activate, cancel_running: cancelRunning, catch_up: catchUp, note = null } = request.body
+      const options = { activate, cancelRunning, catchUp, note }
       const flow = await publishFlow(ctx, request.actor, targetOf(request), options)
       return sendWithDefinition(reply.header('etag', etagOf(flow.revision)), 200, flow)
     },

@@ -1,6 +1,6 @@
 import { readJson, writeJson } from '#db/json.ts'
 import { audit } from '#infra/audit.ts'
-import { readLimits, stockProblem } from '#infra/quotas.ts'
+import { fullStockProblem, readLimits } from '#infra/quotas.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { CanonicalFlow } from '#lib/flow/index.ts'
 import { validate } from '#lib/schema/safe/index.ts'
@@ -57,7 +57,7 @@ export async function runFlow(
 /** @throws `quota_exceeded` */
 async function refuseStart({ db }: FlowContext, tenantId: string): Promise<never> {
   const { waiting_executions: limit } = await readLimits(db, tenantId)
-  throw stockProblem('waiting_executions', limit, limit + 1)
+  throw fullStockProblem('waiting_executions', limit)
 }
 
 function checkInput(flow: CanonicalFlow | undefined, input: Record<string, unknown>): void {

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import { ACTOR_KINDS } from '#infra/auth/actor.ts'
 import { Defaulted, Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 import { NAME_MAX_CHARS } from '../definition/definition.ts'
 import { FLOW_HEAD, FLOW_STATE, SentDefinition, Uuid } from '../schemas.ts'
@@ -7,6 +8,8 @@ export const FlowVersionParams = Type.Object({
   id: Uuid,
   version: Type.Integer({ minimum: 1, maximum: 2_147_483_647 }),
 })
+
+const NOTE_MAX_CHARS = 500
 
 const CancelRunning = Defaulted(
   Type.Boolean({
@@ -69,8 +72,22 @@ export const PublishRequest = Type.Object(
     ),
     cancel_running: CancelRunning,
     catch_up: CatchUp,
+    note: Type.Optional(
+      Nullable(
+        Type.String({
+          maxLength: NOTE_MAX_CHARS,
+          description:
+            'What the version is about, for those who read the list of versions; not kept where what runs stays the same',
+        }),
+      ),
+    ),
   },
-  { $id: 'PublishRequest', additionalProperties: false, default: {}, examples: [{ activate: false }] },
+  {
+    $id: 'PublishRequest',
+    additionalProperties: false,
+    default: {},
+    examples: [{ activate: false, note: 'Reminds a day later' }],
+  },
 )
 export const DeactivateRequest = Type.Object(
   { cancel_running: CancelRunning },
@@ -128,12 +145,27 @@ export const DuplicateRequest = Type.Object(
   },
 )
 
+const VERSION_ORIGIN = {
+  created_at: Timestamp,
+  created_by: Nullable(
+    Type.Object(
+      {
+        kind: StringEnum(ACTOR_KINDS, { description: 'As in the audit log' }),
+        id: Nullable(Type.String()),
+        name: Nullable(Type.String({ description: 'Of the key, or the label of the portal link' })),
+      },
+      { description: 'Who published it; null for what an older release has published' },
+    ),
+  ),
+  note: Nullable(Type.String({ description: 'What its publisher said about it' })),
+}
+
 const FlowVersionSummary = Type.Object(
   {
     version: Type.Integer(),
     is_published: Type.Boolean({ description: 'What runs while the flow is active' }),
     running: Type.Integer({ description: 'Executions of this version that have not ended' }),
-    created_at: Timestamp,
+    ...VERSION_ORIGIN,
   },
   { $id: 'FlowVersionSummary' },
 )
@@ -144,7 +176,7 @@ export const FlowVersion = Type.Object(
     flow_id: Uuid,
     version: Type.Integer(),
     is_published: Type.Boolean(),
-    created_at: Timestamp,
+    ...VERSION_ORIGIN,
     definition: SentDefinition,
   },
   { $id: 'FlowVersion' },

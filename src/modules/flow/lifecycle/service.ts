@@ -44,7 +44,13 @@ export async function publishFlow(
     activate = true,
     cancelRunning = false,
     catchUp,
-  }: { activate?: boolean; cancelRunning?: boolean; catchUp?: boolean | undefined } = {},
+    note = null,
+  }: {
+    activate?: boolean
+    cancelRunning?: boolean
+    catchUp?: boolean | undefined
+    note?: string | null
+  } = {},
 ): Promise<Published> {
   const { row, runnable, caughtUp } = await withUnchanged(
     ctx,
@@ -54,7 +60,7 @@ export async function publishFlow(
     (lock, runnable) =>
       changeActive(ctx, target.tenantId, async (trx, now) => {
         const before = await lock(trx)
-        const row = await putInForce(ctx, trx, before, runnable, { activate, now })
+        const row = await putInForce(ctx, trx, before, runnable, { activate, now, actor, note })
         const caughtUp = await takeUpOnActivation(trx, before, activate ? catchUp : false)
         await auditFlow(trx, actor, row, 'flow.published', {
           version: row.published_version,
@@ -97,7 +103,7 @@ export async function activateFlow(
     (lock, runnable) =>
       changeActive(ctx, target.tenantId, async (trx, now) => {
         const before = await lock(trx)
-        const row = await putInForce(ctx, trx, before, runnable, { activate: true, now })
+        const row = await putInForce(ctx, trx, before, runnable, { activate: true, now, actor })
         const caughtUp = await takeUpOnActivation(trx, before, catchUp)
         await auditFlow(trx, actor, row, 'flow.activated', {
           version: row.published_version,
@@ -163,7 +169,8 @@ export async function deactivateFlow(
       changeActive(ctx, target.tenantId, async (trx, now) => {
         const before = await lock(trx)
         await ctx.triggers.sync(trx, target.tenantId, target.id, [], now)
-        const status = before.published_version === null ? before.status : 'inactive'
+        const isUnpublished = before.published_version === null && before.status !== 'paused'
+        const status = isUnpublished ? before.status : 'inactive'
         const after = await updateFlow(trx, before, {
           status,
           status_reason: null,

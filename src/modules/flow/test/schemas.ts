@@ -84,6 +84,22 @@ export const TEST_START = {
         'Sample data: of the event, the input, the webhook’s body. Left out: made up from the declared schema',
     }),
   ),
+  request: Type.Optional(
+    Type.Object(
+      {
+        headers: Defaulted(
+          Type.Record(Type.String({ maxLength: 100 }), Type.String(), { default: {}, maxProperties: 100 }),
+        ),
+        query: Defaulted(
+          Type.Record(Type.String({ maxLength: 255 }), Type.String(), { default: {}, maxProperties: 100 }),
+        ),
+      },
+      {
+        additionalProperties: false,
+        description: 'What comes with the webhook’s body. Left out: no header and no query',
+      },
+    ),
+  ),
   start_anyway: Defaulted(
     Type.Boolean({
       default: false,

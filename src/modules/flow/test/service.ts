@@ -141,9 +141,9 @@ async function run(
 async function pastEvent(
   ctx: FlowContext,
   tenantId: string,
-  { event_id: eventId = '', trigger, event, source, data }: FlowTestRequest,
+  { event_id: eventId = '', trigger, event, source, data, request }: FlowTestRequest,
 ): Promise<TestTrigger> {
-  for (const [member, value] of Object.entries({ event, source, data })) {
+  for (const [member, value] of Object.entries({ event, source, data, request })) {
     if (value !== undefined) throw unfit(`/${member}`, 'must not be given together with event_id')
   }
   const [row] = await selectEvents(ctx.db, tenantId, [eventId])

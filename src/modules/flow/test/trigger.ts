@@ -12,7 +12,7 @@ export type TestTrigger = SimulationRequest['trigger']
 /** What starts a test on sample data. @throws `invalid_request` */
 export function sampleTrigger(
   flow: CanonicalFlow,
-  given: Pick<FlowTestRequest, 'trigger' | 'event' | 'source' | 'data'>,
+  given: Pick<FlowTestRequest, 'trigger' | 'event' | 'source' | 'data' | 'request'>,
   catalogue: Pick<FlowCatalogue, 'eventTypes'>,
   now: Date,
 ): TestTrigger {
@@ -27,7 +27,12 @@ export function sampleTrigger(
     case 'manual':
       return { ...without, kind: 'manual', data: data(sampled(trigger.input_schema)) }
     case 'webhook':
-      return { ...without, kind: 'webhook', data: data({}) }
+      return {
+        ...without,
+        kind: 'webhook',
+        data: data({}),
+        request: given.request ?? { headers: {}, query: {} },
+      }
     default: {
       const type = given.event ?? trigger?.event_types[0] ?? ''
       const source = given.source ?? trigger?.plugin_id ?? 'platform'

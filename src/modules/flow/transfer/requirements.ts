@@ -12,7 +12,7 @@ export interface Requirements {
   /** `plugin_id` null: whose the action's name is. */
   actions: { plugin_id: string | null; action_type: string }[]
   event_types: string[]
-  /** By which `http` steps ask; their values are in no export. */
+  /** By which steps ask, and webhooks are verified; their values are in no export. */
   connections: string[]
 }
 
@@ -35,9 +35,11 @@ export function requirementsOf(definition: Definition): Requirements {
   }
 }
 
-/** Names of the connections that a definition's steps ask by. */
+/** Names of the connections that a definition's steps ask by, and its webhook triggers verify by. */
 export function connectionsOf(definition: Members): string[] {
-  const names = stepsOf(definition).map(({ type, connection }) => (type === 'http' ? connection : null))
+  const ofSteps = stepsOf(definition).flatMap((step) => stepReferences(step).connections)
+  const ofTriggers = triggersOf(definition).map(({ verify }) => membersOf(verify)['connection'])
+  const names = [...ofSteps, ...ofTriggers]
   return distinct(names.filter((name) => typeof name === 'string'))
 }
 
@@ -70,11 +72,14 @@ export function makePortable(definition: Members, slugOf: (pluginId: string) => 
 
 /** Lists everything that names a plugin: triggers, and steps as their types say. */
 function pluginHolders(definition: Members): Members[] {
-  const { trigger, triggers } = definition
   const ofSteps = stepsOf(definition).flatMap((step) => stepReferences(step).pluginHolders)
-  return [trigger, ...listOf(triggers), ...ofSteps]
-    .filter(isObject)
-    .filter(({ plugin_id }) => typeof plugin_id === 'string')
+  return [...triggersOf(definition), ...ofSteps.filter(isObject)].filter(
+    ({ plugin_id }) => typeof plugin_id === 'string',
+  )
+}
+
+function triggersOf({ trigger, triggers }: Members): Members[] {
+  return [trigger, ...listOf(triggers)].filter(isObject)
 }
 
 /** Lists steps, those in the bodies of loops, and handlers, in either format. */

@@ -2,7 +2,7 @@ import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { loadCatalogue } from '../definition/catalogue.ts'
 import type { FlowContext } from '../context.ts'
-import { definitionOf, isObject, parseDefinition } from '../definition/definition.ts'
+import { definitionOf, isObject, parseDefinition, summariseTriggers } from '../definition/definition.ts'
 import { flowExportUnknown } from '../errors.ts'
 import { findFlow } from '../repository.ts'
 import { makePortable, missingOf, type Requirements, requirementsOf } from './requirements.ts'
@@ -23,21 +23,51 @@ export interface FlowExport {
   requires?: unknown
 }
 
-/** The draft as a document that says all that is needed to use it in another tenant. */
-export async function exportFlow(ctx: FlowContext, actor: Actor, { tenantId, id }: Target) {
+/** A flow's draft with nothing in it that is of one tenant alone. */
+export interface PortableFlow {
+  name: string
+  /** Plugins by their slugs. */
+  definition: Record<string, unknown>
+  /** Event types that start it. */
+  starts: string[]
+  requires: Requirements
+}
+
+/** @throws `flow_not_found` */
+export async function portableFlow(
+  ctx: FlowContext,
+  { tenantId, id }: Pick<Target, 'tenantId' | 'id'>,
+): Promise<PortableFlow> {
   const row = found(await findFlow(ctx.db, tenantId, id))
-  const target = { targetKind: 'flow', targetId: id, detail: { name: row.name } }
-  await audit(ctx.db, actor, { tenantId, action: 'flow.exported', ...target })
   const definition = parseDefinition(row.definition)
   const snapshot = await ctx.registry.snapshot(tenantId)
   makePortable(definition.value, (pluginId) => snapshot.plugin(pluginId)?.slug)
+  const starts = summariseTriggers(definition).flatMap(({ event_types = [] }) => event_types)
+  return {
+    name: row.name,
+    definition: definition.value,
+    starts: [...new Set(starts)],
+    requires: requirementsOf(definition),
+  }
+}
+
+/** The draft as a document that says all that is needed to use it in another tenant. */
+export async function exportFlow(ctx: FlowContext, actor: Actor, { tenantId, id }: Target) {
+  const { name, definition, requires } = await portableFlow(ctx, { tenantId, id })
+  await audit(ctx.db, actor, {
+    tenantId,
+    action: 'flow.exported',
+    targetKind: 'flow',
+    targetId: id,
+    detail: { name },
+  })
   return {
     format: EXPORT_FORMAT,
     format_version: EXPORT_VERSION,
     exported_at: new Date(),
-    name: row.name,
-    definition: definition.value,
-    requires: requirementsOf(definition),
+    name,
+    definition,
+    requires,
   }
 }
 

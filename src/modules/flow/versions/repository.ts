@@ -1,8 +1,17 @@
 import { type Kysely, type Selectable, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { idOf } from '#infra/audit.ts'
+import { actorName } from '#infra/auth/actor-repository.ts'
+import type { Actor } from '#infra/auth/auth.ts'
 import type { FlowRow } from '../repository.ts'
 
-export type VersionRow = Selectable<DB['automation_flow_versions']>
+export type VersionRow = Selectable<DB['automation_flow_versions']> & { created_by_name: string | null }
+
+const NAME = actorName({
+  kind: 'automation_flow_versions.created_by_kind',
+  id: 'automation_flow_versions.created_by_id',
+  tenantId: 'automation_flow_versions.tenant_id',
+}).as('created_by_name')
 
 type Db = Kysely<DB> | Transaction<DB>
 type Key = Pick<FlowRow, 'tenant_id' | 'id'>
@@ -11,7 +20,7 @@ type Key = Pick<FlowRow, 'tenant_id' | 'id'>
 export async function insertVersion(
   trx: Transaction<DB>,
   { tenant_id, id }: Key,
-  { definition, flow }: { definition: string; flow: string },
+  { definition, flow, actor, note }: { definition: string; flow: string; actor: Actor; note: string | null },
 ): Promise<number> {
   const { version } = await trx
     .insertInto('automation_flow_versions')
@@ -20,6 +29,9 @@ export async function insertVersion(
       flow_id: id,
       definition,
       flow,
+      created_by_kind: actor.kind,
+      created_by_id: idOf(actor),
+      note,
       version: eb
         .selectFrom('automation_flow_versions')
         .select(sql<number>`coalesce(max(version), 0) + 1`.as('version'))
@@ -40,6 +52,7 @@ export async function findVersion(
   return db
     .selectFrom('automation_flow_versions')
     .selectAll()
+    .select(NAME)
     .where('tenant_id', '=', tenantId)
     .where('flow_id', '=', flowId)
     .where('version', '=', version)
@@ -52,10 +65,10 @@ export async function selectVersions(
   tenantId: string,
   flowId: string,
   { before, limit }: { before: number | null; limit: number },
-): Promise<Pick<VersionRow, 'version' | 'created_at'>[]> {
+): Promise<Omit<VersionRow, 'tenant_id' | 'flow_id' | 'definition' | 'flow'>[]> {
   let query = db
     .selectFrom('automation_flow_versions')
-    .select(['version', 'created_at'])
+    .select(['version', 'created_at', 'created_by_kind', 'created_by_id', 'note', NAME])
     .where('tenant_id', '=', tenantId)
     .where('flow_id', '=', flowId)
   if (before !== null) query = query.where('version', '<', before)

@@ -20,6 +20,7 @@ export async function resetLane(trx: Transaction<DB>, tenantId: string, pluginId
       consecutive_failures: 0,
       failing_since: null,
       failing_attempts: 0,
+      disabling_announced: false,
     }))
     .execute()
 }

@@ -2,7 +2,7 @@ import type { PluginStatus } from '#db/schema.ts'
 import { type Actor, forbidden } from '#infra/auth/auth.ts'
 import { raiseActionsVersion } from '#infra/tenant-versions.ts'
 import type { Plugin } from '../answer-schemas.ts'
-import { found, type PluginContext, transact } from '../context.ts'
+import { announceChange, found, type PluginContext, transact } from '../context.ts'
 import { giveUpWaiting, resetLane } from './lane-repository.ts'
 import { auditPlugin } from '../plugin-audit.ts'
 import { findPlugin, lockPlugin, type StatusColumns, updatePlugin } from '../repository.ts'
@@ -47,7 +47,7 @@ export async function pausePlugin(
     }
     return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
   })
-  ctx.signals.publish('plugin_changed', [plugin.id])
+  announceChange(ctx, tenantId, plugin.id)
   return plugin
 }
 
@@ -74,7 +74,7 @@ export async function resumePlugin(
     await auditPlugin(trx, actor, 'plugin.resumed', row, { from: row.status, backlog })
     return viewOnePlugin(ctx, trx, actor, found(await findPlugin(trx, tenantId, slug), actor))
   })
-  ctx.signals.publish('plugin_changed', [plugin.id])
+  announceChange(ctx, tenantId, plugin.id)
   ctx.signals.publish('deliveries_due', [plugin.id])
   return plugin
 }

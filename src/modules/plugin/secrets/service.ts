@@ -1,10 +1,10 @@
 import type { Actor } from '#infra/auth/auth.ts'
 import { secretContext } from '#infra/secrets.ts'
 import { newId } from '#lib/ids.ts'
-import { generateSecret } from '#lib/secrets/signature.ts'
+import { generateSecret, parseSecret } from '#lib/secrets/signature.ts'
 import type { RotatedSecret } from '../answer-schemas.ts'
 import { checkSecret } from '../settings/checks.ts'
-import { found, type PluginContext, transact } from '../context.ts'
+import { announceChange, found, type PluginContext, transact } from '../context.ts'
 import { refuseInvalid, tooManySecrets } from '../errors.ts'
 import { auditPlugin } from '../plugin-audit.ts'
 import { lockPlugin, updatePlugin } from '../repository.ts'
@@ -34,7 +34,11 @@ export async function rotateSecret(
     const row = found(isSlug(slug) ? await lockPlugin(trx, tenantId, slug) : undefined, actor)
     refuseInvalid(checkSecret(secret))
     const live = await listLiveSecrets(trx, tenantId, [row.id])
-    const isKnown = live.some((row) => openSecret(ctx.secretBox, tenantId, row) === secret)
+    const key = parseSecret(secret)
+    const isKnown = live.some((row) => {
+      const known = openSecret(ctx.secretBox, tenantId, row)
+      return known !== null && parseSecret(known).equals(key)
+    })
     if (isKnown) refuseInvalid([{ pointer: '/secret', detail: 'signs already: send another, or none' }])
     if (overlap > 0 && live.length >= MAX_LIVE_SECRETS) throw tooManySecrets()
 
@@ -48,6 +52,6 @@ export async function rotateSecret(
     await auditPlugin(trx, actor, 'plugin.secret_rotated', row, { overlap_seconds: overlap })
     return { pluginId: row.id, secrets: await listLiveSecrets(trx, tenantId, [row.id]) }
   })
-  ctx.signals.publish('plugin_changed', [pluginId])
+  announceChange(ctx, tenantId, pluginId)
   return { secret, secrets: secrets.map(viewSecret) }
 }

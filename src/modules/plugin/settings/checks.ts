@@ -3,6 +3,7 @@ import { DEFAULT_SCOPES, mayRead, scopeFault } from '#infra/auth/scopes.ts'
 import { checkCondition } from '#lib/condition/index.ts'
 import { isEventPattern } from '#lib/event-pattern.ts'
 import { isRawNumber, toPointer } from '#lib/json/index.ts'
+import { parsePath } from '#lib/json/path.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 import { parseSecret } from '#lib/secrets/signature.ts'
 import type { Subscription } from './subscription.ts'
@@ -41,7 +42,10 @@ export function checkSubscriptions(events: readonly Subscription[]): FieldError[
       const detail = 'must be an event type such as product.created, product.* for all below product, or *'
       return [{ pointer: toPointer(at), detail }]
     }
-    const errors = filter === null ? [] : checkFilter(filter, toPointer(['events', index, 'filter']))
+    const errors = [
+      ...(filter === null ? [] : checkFilter(filter, toPointer(['events', index, 'filter']))),
+      ...(typeof entry === 'string' ? [] : checkChoice(entry, ['events', index])),
+    ]
     if (errors.length > 0) return errors
     if (seen.some((other) => other.event === event && isDeepStrictEqual(other.filter, filter))) {
       return [{ pointer: toPointer(['events', index]), detail: 'is there twice' }]
@@ -49,6 +53,36 @@ export function checkSubscriptions(events: readonly Subscription[]): FieldError[
     seen.push({ event, filter })
     return []
   })
+}
+
+function checkChoice(entry: Exclude<Subscription, string>, at: (string | number)[]): FieldError[] {
+  const given = (['include', 'exclude'] as const).filter((name) => entry[name] !== undefined)
+  const thin = entry.payload === 'thin' ? (['payload'] as const) : []
+  const [, other] = [...given, ...thin]
+  if (other !== undefined) {
+    return [
+      {
+        pointer: toPointer([...at, other]),
+        detail: 'must stand alone: give include, exclude or "payload": "thin"',
+      },
+    ]
+  }
+  return given.flatMap((name) =>
+    (entry[name] ?? []).flatMap((path, index) => {
+      const detail = chosenPathFault(path)
+      return detail === null ? [] : [{ pointer: toPointer([...at, name, index]), detail }]
+    }),
+  )
+}
+
+function chosenPathFault(path: string): string | null {
+  const segments = parsePath(path)
+  if (segments?.every((segment) => typeof segment === 'string') !== true)
+    return "must be names from the event's data on, such as customer.email, or items.sku for each of a list"
+  // Every item of a list is gone through: a position would be looked for as a name, and choose nothing.
+  if (segments.some((segment) => /^\d+$/.test(segment)))
+    return 'must not have positions in a list: items.email means the email of each of items'
+  return null
 }
 
 /** A filter looks at the event's data: that is the root of its paths. */
@@ -90,6 +124,11 @@ function inexactNumber(leaf: unknown): string | null {
 /** The check of conditions lets templates pass, for flows. A delivery has nothing to fill them with. */
 function template(leaf: unknown): string | null {
   return holdsTemplate(leaf) ? 'must be a value: templates are for flows' : null
+}
+
+export function checkOrderingKey(path: string): FieldError[] {
+  const detail = 'must be a path of the data such as customer.id or items[0].sku, without "data." before it'
+  return parsePath(path) === null ? [{ pointer: '/ordering_key', detail }] : []
 }
 
 export function checkScopes(scopes: readonly string[]): FieldError[] {

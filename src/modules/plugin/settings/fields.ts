@@ -1,9 +1,16 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { RETRY_DELAY_MAX_SECONDS, RETRY_SCHEDULE_MAX_ENTRIES } from '#config/config.ts'
 import type { DB, StoredSubscription } from '#db/schema.ts'
-import { Nullable, ref } from '#lib/api/schema.ts'
+import { Nullable, ref, StringEnum } from '#lib/api/schema.ts'
 import { DEFAULT_SCOPES, SCOPES, WITH_ARGUMENT } from '#infra/auth/scopes.ts'
-import { checkBaseUrl, checkOpenObject, checkScopes, checkSubscriptions, checkUrl } from './checks.ts'
+import {
+  checkBaseUrl,
+  checkOpenObject,
+  checkOrderingKey,
+  checkScopes,
+  checkSubscriptions,
+  checkUrl,
+} from './checks.ts'
 import { checkHeaders, lowerCaseNames } from './custom-headers.ts'
 import { type Defaults, field, type Field, limit, optional, text } from './field-kinds.ts'
 import { type JsonObject, redactLeaves, restoreLeaves } from './redaction.ts'
@@ -11,6 +18,9 @@ import { shownSubscription, storedSubscription, Subscription } from './subscript
 
 const MAX_CONFIG_BYTES = 64 * 1024
 const MAX_METADATA_BYTES = 16 * 1024
+
+const ORDERINGS = ['none', 'key'] as const
+type Ordering = (typeof ORDERINGS)[number]
 
 const Url = (description: string) => Type.String({ minLength: 1, maxLength: 2048, description })
 const OpenObject = (description?: string) =>
@@ -79,8 +89,8 @@ export const FIELDS = {
   config: field({
     given: orDefault(
       OpenObject(
-        'Secrets and settings of the plugin, at most 64 KiB, encrypted at rest. Only admins and the plugin itself ' +
-          'read the values; for others each is "[redacted]", which sent back keeps what is stored',
+        'Secrets and settings of the plugin, at most 64 KiB, encrypted at rest. Only admins and, with the scope ' +
+          '`self:manage`, the plugin itself read the values; for others each is "[redacted]", which sent back keeps what is stored',
       ),
     ),
     answer: OpenObject(),
@@ -154,10 +164,14 @@ export const FIELDS = {
   rate_limit_per_second: limit(
     'rate_limit_per_second',
     orDefault(
-      Type.Integer({ minimum: 1, maximum: 10_000, description: 'Attempts a second. Default: no limit' }),
+      Type.Number({
+        minimum: 0.0002,
+        maximum: 10_000,
+        description: 'Attempts a second; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit',
+      }),
     ),
-    Nullable(Type.Integer()),
-    { answer: Nullable(Type.Integer()), otherwise: () => null },
+    Nullable(Type.Number()),
+    { answer: Nullable(Type.Number()), otherwise: () => null },
   ),
   max_in_flight: limit(
     'max_in_flight',
@@ -207,6 +221,39 @@ export const FIELDS = {
     read: (stored) => stored,
     rematches: true,
   }),
+  ordering: field({
+    given: orDefault(
+      StringEnum(ORDERINGS, {
+        description:
+          '`key`: deliveries of one key go out one at a time, in the order of intake; one that fails holds back only ' +
+          'its key. Default: `none`',
+      }),
+    ),
+    answer: StringEnum(ORDERINGS, { description: '`key`: deliveries of one key go out one at a time' }),
+    initial: 'none',
+    column: 'ordering',
+    write: (value) => value,
+    read: (stored) => stored as Ordering,
+    rematches: true,
+  }),
+  ordering_key: {
+    ...optional(
+      'ordering_key',
+      orDefault(
+        Type.String({
+          minLength: 1,
+          maxLength: 256,
+          description:
+            "With `ordering: key`: the path of the key in the event's data, such as `customer.id`. Default: a CloudEvent's " +
+            "`subject`, else the id of what the event's type is about: `product_id`, `order_id`, `customer_id`, `booking_id` …",
+          examples: ['customer.id'],
+        }),
+      ),
+      Nullable(Type.String()),
+    ),
+    check: checkOrderingKey,
+    rematches: true,
+  },
 }
 
 export type FieldName = keyof typeof FIELDS

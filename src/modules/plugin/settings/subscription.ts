@@ -1,8 +1,14 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { StoredSubscription } from '#db/schema.ts'
 
+/** Paths of one subscription: each delivery keeps them. */
+const MAX_PATHS = 50
+
 /** One schema and no union: its errors name the member that is wrong, not every alternative. */
-export const Subscription = Type.Unsafe<string | { event: string; filter?: unknown }>({
+export const Subscription = Type.Unsafe<
+  | string
+  | { event: string; filter?: unknown; include?: string[]; exclude?: string[]; payload?: 'full' | 'thin' }
+>({
   $id: 'Subscription',
   type: ['string', 'object'],
   minLength: 1,
@@ -14,12 +20,33 @@ export const Subscription = Type.Unsafe<string | { event: string; filter?: unkno
         "A condition on the event's data, its fields named from there: only events that meet it are delivered. " +
         'Null or left out: all',
     },
+    include: {
+      type: 'array',
+      items: { type: 'string', minLength: 1, maxLength: 256 },
+      minItems: 1,
+      maxItems: MAX_PATHS,
+      description:
+        "What of the event's data is sent, and nothing else: `customer.email`, `items.sku` of each item. What stays is as " +
+        'it was written. Instead of exclude and thin',
+    },
+    exclude: {
+      type: 'array',
+      items: { type: 'string', minLength: 1, maxLength: 256 },
+      minItems: 1,
+      maxItems: MAX_PATHS,
+      description: "What of the event's data is not sent",
+    },
+    payload: {
+      type: 'string',
+      enum: ['full', 'thin'],
+      description: 'thin: data is the `id` of the event and the `url` that it is read at. Default: full',
+    },
   },
   required: ['event'],
   additionalProperties: false,
   description:
-    'An event type, `product.*` for everything below `product`, or `*` for everything; as an object with a filter. ' +
-    'Types that nobody has declared yet are welcome.',
+    'An event type, `product.*` for everything below `product`, or `*` for everything; as an object with a filter and ' +
+    'what of the event is sent, which the first that takes an event decides. Types that nobody has declared yet are welcome.',
   examples: ['product.*', { event: 'order.created', filter: { field: 'total', operator: 'gt', value: 100 } }],
 })
 export type Subscription = Static<typeof Subscription>
@@ -28,11 +55,18 @@ export type Subscription = Static<typeof Subscription>
 export function storedSubscription(entry: Subscription): StoredSubscription {
   return typeof entry === 'string'
     ? { event: entry, filter: null }
-    : { event: entry.event, filter: entry.filter ?? null }
+    : {
+        event: entry.event,
+        filter: entry.filter ?? null,
+        ...(entry.include !== undefined && { include: entry.include }),
+        ...(entry.exclude !== undefined && { exclude: entry.exclude }),
+        ...(entry.payload === 'thin' && { payload: entry.payload }),
+      }
 }
 
-export function shownSubscription({ event, filter }: StoredSubscription): Subscription {
-  return filter === null ? event : { event, filter }
+export function shownSubscription({ event, filter, ...choice }: StoredSubscription): Subscription {
+  if (filter === null && Object.keys(choice).length === 0) return event
+  return { event, ...(filter !== null && { filter }), ...choice }
 }
 
 /**

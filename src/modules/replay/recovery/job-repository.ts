@@ -14,34 +14,47 @@ export interface RecoveryJob extends HeldJob {
   cursor: string | null
   /** No plugin is left. */
   spread: boolean
+  /** Plugins that have a replay by it. */
+  plugins: number
 }
 
 export async function claimRecovery(db: Kysely<DB>, leaseMs: number): Promise<RecoveryJob | null> {
   const columns = sql`j.since, j.until, j.event, j.delivery_status as "deliveryStatus", j.dry_run as "dryRun",
-    j.cursor_plugin_id as cursor, j.spread`
+    j.cursor_plugin_id as cursor, j.spread, j.plugins`
   return claimJob<RecoveryJob>(db, 'recoveries', { leaseMs, columns })
 }
 
-/** What a recovery's replays came to so far. */
-export interface RecoveryCounts {
-  plugins: number
-  plugins_open: number
+/** Counts a recovery's replays that have not ended: by an index that has no others. */
+export async function countOpenReplays(trx: Transaction<DB>, job: RecoveryJob): Promise<number> {
+  const { rows } = await sql<{ open: number }>`
+    select count(*)::int as open from replays
+    where recovery_id = ${job.id} and status in ('queued', 'running') and ${isInScope(job)}
+  `.execute(trx)
+  return rows[0]?.open ?? 0
+}
+
+/** The sums over a recovery's replays so far. */
+export interface RecoverySums {
   scanned: number
   queued: number
   skipped: number
 }
 
-export async function countReplays(trx: Transaction<DB>, job: RecoveryJob): Promise<RecoveryCounts> {
-  const { rows } = await sql<RecoveryCounts>`
-    select count(*)::int as plugins, count(*) filter (where status in ('queued', 'running'))::int as plugins_open,
-      coalesce(sum(scanned), 0)::bigint as scanned, coalesce(sum(queued), 0)::bigint as queued,
+/** Reads all of a recovery's replays: not to be asked for each batch. */
+export async function sumReplays(trx: Transaction<DB>, job: RecoveryJob): Promise<RecoverySums> {
+  const { rows } = await sql<RecoverySums>`
+    select coalesce(sum(scanned), 0)::bigint as scanned, coalesce(sum(queued), 0)::bigint as queued,
       coalesce(sum(skipped), 0)::bigint as skipped
-    from replays
-    where recovery_id = ${job.id} and (${job.tenantId}::uuid is null or tenant_id = ${job.tenantId})
+    from replays where recovery_id = ${job.id} and ${isInScope(job)}
   `.execute(trx)
   const [row] = rows
-  if (row === undefined) throw new Error('a count gave no row')
+  if (row === undefined) throw new Error('a sum gave no row')
   return row
+}
+
+/** A recovery above all tenants has replays of any. */
+function isInScope({ tenantId }: RecoveryJob) {
+  return sql`(${tenantId}::uuid is null or tenant_id = ${tenantId})`
 }
 
 export interface PluginPlace {
@@ -82,27 +95,37 @@ export async function insertReplays(
       ${plugins.map((plugin) => plugin.id)}::uuid[]) as made (id, tenant_id, plugin_id)`.execute(trx)
 }
 
+export interface RecoveryProgress {
+  cursor: string | null
+  spread: boolean
+  plugins: number
+  open: number
+  /** Null: they stay as they are. */
+  sums: RecoverySums | null
+}
+
 /** Only inside the transaction that holds the job. */
 export async function advanceRecovery(
   trx: Transaction<DB>,
   job: RecoveryJob,
-  progress: { counts: RecoveryCounts; cursor: string | null; spread: boolean },
+  { cursor, spread, plugins, open, sums }: RecoveryProgress,
   leaseMs: number,
 ): Promise<void> {
-  const { counts, cursor, spread } = progress
-  const changes = sql`${countColumns(counts)}, cursor_plugin_id = ${cursor}, spread = ${spread}`
+  const summed = sums === null ? sql`` : sql`, ${sumColumns(sums)}`
+  const changes = sql`cursor_plugin_id = ${cursor}, spread = ${spread}, plugins = ${plugins}, plugins_open = ${open} ${summed}`
   await advanceJob(trx, 'recoveries', job, { changes, leaseMs })
 }
 
-export async function completeRecovery(
+/** Only inside the transaction that holds the job, when none of its replays is open. */
+export async function endRecovery(
   trx: Transaction<DB>,
   job: RecoveryJob,
-  counts: RecoveryCounts,
+  end: { status: 'completed' | 'failed'; error: string | null },
 ): Promise<void> {
-  await finishJob(trx, 'recoveries', job, { status: 'completed', error: null, changes: countColumns(counts) })
+  const changes = sql`plugins_open = 0, ${sumColumns(await sumReplays(trx, job))}`
+  await finishJob(trx, 'recoveries', job, { ...end, changes })
 }
 
-function countColumns({ plugins, plugins_open, scanned, queued, skipped }: RecoveryCounts) {
-  return sql`plugins = ${plugins}, plugins_open = ${plugins_open}, scanned = ${scanned}, queued = ${queued},
-    skipped = ${skipped}`
+function sumColumns({ scanned, queued, skipped }: RecoverySums) {
+  return sql`scanned = ${scanned}, queued = ${queued}, skipped = ${skipped}`
 }

@@ -3,7 +3,7 @@ import type { DB, ReplayedStatus } from '#db/schema.ts'
 import { cancelJob } from '#infra/job-repository.ts'
 import type { RecoveredPlugin, Recovery } from './schemas.ts'
 
-/** A tenant; null: what is above all tenants. */
+/** A tenant; null: the recoveries above all tenants. */
 export type RecoveryScope = string | null
 
 /** Makes the others that open a recovery of the scope wait, so that the count stays true until the commit. */
@@ -58,7 +58,7 @@ export interface RecoveredPluginRow extends RecoveredPlugin {
   plugin_id: string
 }
 
-/** What a recovery came to, plugin by plugin, in the order of their ids. */
+/** Returns a recovery's results, plugin by plugin, in the order of their ids. */
 export async function selectRecoveredPlugins(
   db: Kysely<DB>,
   { id, tenant_id: scope }: Pick<Recovery, 'id' | 'tenant_id'>,
@@ -88,21 +88,34 @@ export async function selectRecoveredPlugins(
     .execute()
 }
 
-/** Ends a recovery and its replays that have not ended; what they have queued stays queued. @returns false if it is not open (any more) */
+/**
+ * Ends a recovery and its replays that have not ended; deliveries that they have queued stay queued. @returns false
+ * if it is not open (any more)
+ */
 export async function cancelRecoveryRow(
   trx: Transaction<DB>,
   scope: RecoveryScope,
   id: string,
 ): Promise<boolean> {
   if (!(await cancelJob(trx, 'recoveries', { tenantId: scope, id }))) return false
+  await cancelReplaysOf(trx, scope, id)
+  return true
+}
+
+/** Ends a recovery's replays that have not ended. */
+export async function cancelReplaysOf(
+  trx: Transaction<DB>,
+  scope: RecoveryScope,
+  id: string,
+  error: string | null = null,
+): Promise<void> {
   await trx
     .updateTable('replays')
-    .set({ status: 'cancelled', finished_at: sql<Date>`now()`, lease_until: null })
+    .set({ status: 'cancelled', error, finished_at: sql<Date>`now()`, lease_until: null })
     .where('recovery_id', '=', id)
     .$if(scope !== null, (query) => query.where('tenant_id', '=', scope))
     .where('status', 'in', ['queued', 'running'])
     .execute()
-  return true
 }
 
 function selectRecovery(db: Kysely<DB>, scope: RecoveryScope) {

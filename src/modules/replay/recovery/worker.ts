@@ -1,4 +1,6 @@
+import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
+import { isPassing } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
 import { holdJob, releaseJob } from '#infra/job-repository.ts'
 import type { Signals } from '#infra/signals.ts'
@@ -6,17 +8,20 @@ import type { PassResult } from '#lib/async/job-loop.ts'
 import {
   advanceRecovery,
   claimRecovery,
-  completeRecovery,
-  countReplays,
+  countOpenReplays,
+  endRecovery,
   insertReplays,
   readPlugins,
   type RecoveryJob,
+  sumReplays,
 } from './job-repository.ts'
+import { cancelReplaysOf } from './repository.ts'
 
 export interface RecoveryWorkerContext {
   db: Kysely<DB>
   signals: Pick<Signals, 'publish'>
-  /** How long a worker that stopped answering keeps a recovery; each batch prolongs it. */
+  log: Pick<FastifyBaseLogger, 'error'>
+  /** The time for which a worker that stopped answering keeps a recovery; each batch prolongs it. */
   leaseMs: number
   /** Replays that are made in one transaction. */
   batchSize: number
@@ -29,19 +34,47 @@ export const MAX_OPEN = 1_000
 /** Between two looks at how its replays get on. */
 const PAUSE_MS = 1_000
 
-/** Works on one recovery for one turn: gives plugins their replays, and sums up what those came to. */
+/**
+ * Works on one recovery for one turn: gives plugins their replays, and sums up what those came to. One that cannot go on
+ * ends as failed.
+ */
 export async function runRecoveryTurn(ctx: RecoveryWorkerContext, signal?: AbortSignal): Promise<PassResult> {
   const job = await claimRecovery(ctx.db, ctx.leaseMs)
   if (job === null) return 'idle'
+  try {
+    return await workOn(ctx, job, signal)
+  } catch (error) {
+    if (isPassing(error)) throw error
+    ctx.log.error({ err: error, recovery_id: job.id }, 'recovery failed')
+    await fail(ctx, job)
+    return 'more'
+  }
+}
+
+async function workOn(
+  ctx: RecoveryWorkerContext,
+  job: RecoveryJob,
+  signal?: AbortSignal,
+): Promise<PassResult> {
   while (signal?.aborted !== true) {
     const result = await runRecoveryBatch(ctx, job)
     if (result === 'ended') return 'more'
     if (result === 'more') continue
     await releaseJob(ctx.db, 'recoveries', job, PAUSE_MS)
-    return 'more'
+    return { pauseMs: PAUSE_MS }
   }
   await releaseJob(ctx.db, 'recoveries', job)
   return 'more'
+}
+
+async function fail(ctx: RecoveryWorkerContext, job: RecoveryJob): Promise<void> {
+  const place = job.cursor === null ? 'the first plugins' : `the plugins after ${job.cursor}`
+  const error = `It could not go on with ${place}. What its replays have queued stays queued.`
+  await ctx.db.transaction().execute(async (trx) => {
+    if (!(await holdJob(trx, 'recoveries', job))) return
+    await cancelReplaysOf(trx, job.tenantId, job.id, 'Its recovery has failed.')
+    await endRecovery(trx, job, { status: 'failed', error })
+  })
 }
 
 /**
@@ -54,25 +87,31 @@ export async function runRecoveryBatch(
 ): Promise<'more' | 'wait' | 'ended'> {
   const done = await ctx.db.transaction().execute(async (trx) => {
     if (!(await holdJob(trx, 'recoveries', job))) return null
-    const counts = await countReplays(trx, job)
-    if (job.spread && counts.plugins_open === 0) {
-      await completeRecovery(trx, job, counts)
+    const openBefore = await countOpenReplays(trx, job)
+    if (job.spread && openBefore === 0) {
+      await endRecovery(trx, job, { status: 'completed', error: null })
       return null
     }
-    const limit = job.spread ? 0 : Math.min(ctx.batchSize, ctx.maxOpen - counts.plugins_open)
-    const plugins = limit > 0 ? await readPlugins(trx, job, limit) : []
-    if (plugins.length > 0) await insertReplays(trx, job, plugins)
-    counts.plugins += plugins.length
-    counts.plugins_open += plugins.length
-    const spread = job.spread || (limit > 0 && plugins.length < limit)
-    const cursor = plugins.at(-1)?.id ?? job.cursor
-    await advanceRecovery(trx, job, { counts, cursor, spread }, ctx.leaseMs)
-    return { made: plugins.length, open: counts.plugins_open, cursor, spread }
+    const limit = job.spread ? 0 : Math.min(ctx.batchSize, ctx.maxOpen - openBefore)
+    const made = limit > 0 ? await readPlugins(trx, job, limit) : []
+    if (made.length > 0) await insertReplays(trx, job, made)
+    const open = openBefore + made.length
+    const spread = job.spread || (limit > 0 && made.length < limit)
+    const waits = open > 0 && (spread || open >= ctx.maxOpen)
+    const progress = {
+      cursor: made.at(-1)?.id ?? job.cursor,
+      spread,
+      plugins: job.plugins + made.length,
+      open,
+      // The turn ends here.
+      sums: waits ? await sumReplays(trx, job) : null,
+    }
+    await advanceRecovery(trx, job, progress, ctx.leaseMs)
+    return { ...progress, made: made.length, waits }
   })
   if (done === null) return 'ended'
-  job.cursor = done.cursor
-  job.spread = done.spread
+  const { cursor, spread, plugins } = done
+  Object.assign(job, { cursor, spread, plugins })
   if (done.made > 0) ctx.signals.publish('jobs_due', [job.id])
-  const mayGoOn = !done.spread && done.open < ctx.maxOpen
-  return mayGoOn || done.open === 0 ? 'more' : 'wait'
+  return done.waits ? 'wait' : 'more'
 }

@@ -30,6 +30,7 @@ export async function selectTargets(
       'p.timeout_ms',
       'p.rate_limit_per_second',
       'p.max_in_flight',
+      'p.ordering',
       eb
         .selectFrom('plugin_secrets as s')
         .whereRef('s.plugin_id', '=', 'p.id')

@@ -30,6 +30,8 @@ export interface DeliveryTarget {
   timeoutMs: number
   ratePerSecond: number | null
   maxInFlight: number
+  /** Deliveries of one key go out one at a time. */
+  ordered: boolean
 }
 
 /** What a plugin that says nothing of its own gets. */
@@ -112,6 +114,7 @@ export class TargetCache {
             row.max_in_flight ?? this.#defaults.maxInFlightPerPlugin,
             this.#defaults.maxInFlightCeiling,
           ),
+          ordered: row.ordering === 'key',
         })
       } catch (error) {
         this.#unreadable.set(row.id, row.revision)

@@ -49,7 +49,7 @@ export class WebhookDestination implements Destination {
       body: message.body,
       timeoutMs: this.#target.timeoutMs,
       maxResponseBytes: RESPONSE_BODY_MAX_BYTES,
-      secrets: this.#secrets,
+      secrets: secretsOf(message, this.#secrets),
       party: this.#target.tenantId,
       signal,
     })
@@ -66,6 +66,11 @@ export class WebhookDestination implements Destination {
   mayBeOutage(errorClass: string | null): boolean {
     return errorClass !== 'http_4xx'
   }
+}
+
+/** What the plugin's own headers hold, and by what its word on causes is believed. */
+function secretsOf({ causationToken }: Message, ofHeaders: readonly string[]): readonly string[] {
+  return causationToken === null ? ofHeaders : [...ofHeaders, causationToken]
 }
 
 function outcomeOf({ ok, status, retryAfterMs }: EgressResponse): AttemptOutcome {

@@ -1,8 +1,15 @@
 import type pg from 'pg'
 import { BodyCache } from './body-cache.ts'
+import {
+  fetchOrdered,
+  type HurriedKey,
+  hurryKeys,
+  type OrderedDelivery,
+  setAside,
+} from './ordered-repository.ts'
 import { type DueDelivery, fetchBodies, fetchDue } from './repository.ts'
 import type { Backlog, Job } from '../lanes/backlog.ts'
-import { bulkClass, type Lane } from '../lanes/lane.ts'
+import { bulkClass, type Lane, QUEUED_BEHIND_ONE_MAX } from '../lanes/lane.ts'
 import { Capacity } from '../lanes/capacity.ts'
 
 /** What is sent of an event. */
@@ -12,7 +19,16 @@ interface Content {
   readonly publisher: string
 }
 
-type Due = DueDelivery & { id: string; event_id: string; event: string; bulk: boolean }
+type Found = DueDelivery &
+  Partial<
+    Pick<
+      OrderedDelivery,
+      'ordering_key' | 'followed' | 'undecided' | 'place' | 'behind' | 'behind_place' | 'behind_bulk'
+    >
+  >
+type Due = Found & { id: string; event_id: string; event: string; bulk: boolean }
+/** One that waits for another of its key. */
+type DueBehind = Due & { place: string; behind: string; behind_place: string; ordering_key: string }
 
 /** A fetch for one lane: how many of each kind, and what its backlogs are to be told of it. */
 interface LaneFetch {
@@ -39,10 +55,13 @@ const BODY_CACHE_MAX_CHARS = 16 * 1024 * 1024
 /** Fills lanes with what is due in them: one statement for all lanes, one more for the bodies not seen lately. */
 export class DueReader {
   readonly #pool: pg.Pool
+  readonly #onLookAgain: () => void
   readonly #bodies = new BodyCache<Content>(BODY_CACHE_MAX_CHARS)
 
-  constructor(pool: pg.Pool) {
+  /** @param onLookAgain called when a lane's queue is to be looked at again, which nobody else tells of */
+  constructor(pool: pg.Pool, onLookAgain: () => void) {
     this.#pool = pool
+    this.#onLookAgain = onLookAgain
   }
 
   /**
@@ -55,19 +74,11 @@ export class DueReader {
   ): Promise<{ filled: Lane[]; changed: Lane[]; more: boolean; starved: boolean }> {
     const { wants, inHand, more, starved } = chooseLanes([...lanes])
     if (wants.length === 0) return { filled: [], changed: [], more, starved }
-    const due = await fetchDue(
-      this.#pool,
-      wants.map(({ lane, live, bulk }) => ({
-        pluginId: lane.id,
-        live: live?.size ?? 0,
-        bulk: bulk?.size ?? 0,
-      })),
-      inHand,
-      now,
-    )
+    const due = await this.#fetch(wants, inHand, now)
     const byPlugin = Map.groupBy(due, (row) => row.plugin_id)
     const changed: Lane[] = []
     const fresh: { lane: Lane; row: Due; place: number }[] = []
+    const aside: { lane: Lane; row: DueBehind }[] = []
     for (const { lane, live, bulk } of wants) {
       const rows = byPlugin.get(lane.id) ?? []
       if (rows[0]?.revision !== lane.target.revision) {
@@ -79,7 +90,13 @@ export class DueReader {
       const bulkCount = dueRows.filter((row) => row.bulk).length
       if (live !== null) lane.live.fetched(dueRows.length - bulkCount, live.asked)
       if (bulk !== null) lane.bulk.fetched(bulkCount, bulk.asked)
-      for (const [index, row] of dueRows.entries()) fresh.push({ lane, row, place: lane.inHand.size + index })
+      const { sendable, behind, isUndecided } = lane.target.ordered
+        ? sortOut(lane, dueRows)
+        : unordered(dueRows)
+      for (const [index, row] of sendable.entries())
+        fresh.push({ lane, row, place: lane.inHand.size + index })
+      for (const row of behind) aside.push({ lane, row })
+      if (isUndecided) lane.lookAgainLater(this.#onLookAgain)
     }
     // Every lane's first before anybody's second: one lane's large bodies are not in the others' way.
     fresh.sort((a, b) => a.place - b.place)
@@ -88,9 +105,57 @@ export class DueReader {
       if (!lane.isOpen) continue
       const isFull = row.bulk ? lane.bulkFull : lane.full
       if (deferred.has(row.event_id) || isFull) (row.bulk ? lane.bulk : lane.live).hint()
-      else lane.enqueue(toJob(row, bodies.get(row.event_id) ?? null))
+      else {
+        const job = toJob(row, bodies.get(row.event_id) ?? null)
+        if (row.behind == null) lane.enqueue(job)
+        else if (!lane.enqueueBehind(job, row.behind)) aside.push({ lane, row: row as DueBehind })
+      }
     }
+    if (aside.length > 0) await this.#setAside(aside)
     return { filled: wants.map(({ lane }) => lane), changed, more, starved }
+  }
+
+  async #fetch(wants: readonly LaneFetch[], inHand: readonly string[], now: Date | null): Promise<Found[]> {
+    const of = (isOrdered: boolean) =>
+      wants
+        .filter(({ lane }) => lane.target.ordered === isOrdered)
+        .map(({ lane, live, bulk }) => ({
+          pluginId: lane.id,
+          live: live?.size ?? 0,
+          bulk: bulk?.size ?? 0,
+        }))
+    const [plain, ordered] = [of(false), of(true)]
+    const found: Found[] = plain.length === 0 ? [] : await fetchDue(this.#pool, plain, inHand, now)
+    if (ordered.length === 0) return found
+    return [...found, ...(await fetchOrdered(this.#pool, ordered, inHand, now))]
+  }
+
+  /** Sets deliveries aside that wait for one of their key. What cannot be now is found once more in a moment. */
+  async #setAside(found: readonly { lane: Lane; row: DueBehind }[]): Promise<void> {
+    // Before, so that its end while this is written is not missed.
+    for (const { lane, row } of found) lane.noteFollowed(row.behind)
+    const done = await setAside(
+      this.#pool,
+      found.map(({ lane, row }) => ({
+        tenantId: lane.target.tenantId,
+        id: row.id,
+        place: row.place,
+        behind: row.behind,
+        behindPlace: row.behind_place,
+      })),
+    )
+    for (const { lane, row } of found) {
+      if (!done.has(row.id) && lane.isOpen) lane.lookAgainLater(this.#onLookAgain)
+    }
+    const hurried = found.filter(({ row }) => !row.bulk && row.behind_bulk === true)
+    if (hurried.length === 0) return
+    const keys = hurried.map(({ lane, row }): HurriedKey => ({
+      tenantId: lane.target.tenantId,
+      pluginId: lane.id,
+      key: row.ordering_key,
+    }))
+    const ids = await hurryKeys(this.#pool, keys)
+    for (const lane of new Set(hurried.map((each) => each.lane))) for (const id of ids) lane.promote(id)
   }
 
   forget(): void {
@@ -159,7 +224,38 @@ function fetchOf(backlog: Backlog): BacklogFetch {
   return { size: backlog.fetchSize, asked: backlog.beginFetch() }
 }
 
-function isDue(row: DueDelivery): row is Due {
+interface SortedOut {
+  /** Those that wait for another one of their key stand behind it, and it is in hand or among them. */
+  sendable: readonly Due[]
+  behind: readonly DueBehind[]
+  isUndecided: boolean
+}
+
+function unordered(rows: readonly Due[]): SortedOut {
+  return { sendable: rows, behind: [], isUndecided: false }
+}
+
+/** Tells what can be taken in hand of what is due in a lane that keeps order. */
+function sortOut(lane: Lane, rows: readonly Due[]): SortedOut {
+  const decided = rows.filter((row) => row.undecided !== true)
+  const byId = new Map(decided.map((row) => [row.id, row]))
+  const sendable = new Set<Due>()
+  const behind: DueBehind[] = []
+  for (const row of decided) {
+    // From the row to what it waits for at last.
+    const chain: Due[] = []
+    let last: Due | undefined = row
+    for (; last !== undefined && !sendable.has(last); last = byId.get(last.behind ?? '')) chain.push(last)
+    const end = chain.at(-1)
+    const isReached = last !== undefined || end?.behind == null || lane.inHand.has(end.behind)
+    if (isReached && chain.length <= QUEUED_BEHIND_ONE_MAX)
+      for (const each of chain.reverse()) sendable.add(each)
+    else behind.push(row as DueBehind)
+  }
+  return { sendable: [...sendable], behind, isUndecided: decided.length < rows.length }
+}
+
+function isDue(row: Found): row is Due {
   return row.id !== null
 }
 
@@ -171,8 +267,10 @@ function toJob(row: Due, content: Content | null): Job {
     attemptCount: row.attempt_count,
     roundFailures: row.round_failures,
     body: content?.body ?? null,
+    payload: row.payload,
     causationDepth: content?.causationDepth ?? 0,
     bulk: row.bulk,
+    followed: row.followed === true,
     publisher: content?.publisher ?? 'platform',
   }
 }

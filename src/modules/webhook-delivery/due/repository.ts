@@ -10,11 +10,12 @@ export interface DueDelivery {
   attempt_count: number
   round_failures: number
   bulk: boolean | null
+  payload: string | null
 }
 
-/** Live and bulk are read apart, each by its own index: a replay of a million is not in the way of what happens now. */
+/** Live and bulk are read apart, each by its part of the queue's index: a replay of a million is not in the way of what happens now. */
 const FETCH = `
-select want.plugin_id, p.revision, due.id, due.event_id, due.event, due.attempt_count, due.round_failures, due.bulk
+select want.plugin_id, p.revision, due.id, due.event_id, due.event, due.attempt_count, due.round_failures, due.bulk, due.payload
 from unnest($1::uuid[], $2::int[], $3::int[]) want (plugin_id, live, bulk)
 join plugins p on p.id = want.plugin_id
 left join lateral (
@@ -23,10 +24,11 @@ left join lateral (
   ${dueOf('d.bulk', 'want.bulk')}
 ) due on true`
 
-function dueOf(condition: string, limit: string): string {
-  return `(select d.id, d.event_id, d.event, d.attempt_count, d.round_failures, d.bulk from deliveries d
+/** What is set aside is told apart by `infinity`, which the index is asked for: a time that is read from the clock is not. */
+export function dueOf(condition: string, limit: string, more = ''): string {
+  return `(select d.id, d.event_id, d.event, d.attempt_count, d.round_failures, d.bulk, d.payload${more} from deliveries d
     where d.plugin_id = want.plugin_id and d.tenant_id = p.tenant_id and d.status in ('pending', 'retry') and ${condition}
-      and d.due_at <= coalesce($5::timestamptz, clock_timestamp()) and d.id <> all ($4::uuid[])
+      and d.due_at < 'infinity' and d.due_at <= coalesce($5::timestamptz, clock_timestamp()) and d.id <> all ($4::uuid[])
     order by d.due_at, d.id limit ${limit})`
 }
 
@@ -84,8 +86,9 @@ export async function fetchBodies(
   const { rows } = await pool.query<EventBody>({
     name: 'fetch_bodies',
     text: `select id, case when not over_budget then body end as body, causation_depth,
-             coalesce((select slug from plugins p where p.id = publisher_plugin_id), 'platform') as publisher, over_budget from (
-             select e.id, e.body, e.causation_depth, e.publisher_plugin_id, place > 1 and sum(octet_length(e.body)) over (order by place) > $3 as over_budget
+             coalesce((select slug from plugins p where p.id = publisher_plugin_id and p.tenant_id = found.tenant_id), 'platform') as publisher,
+             over_budget from (
+             select e.tenant_id, e.id, e.body, e.causation_depth, e.publisher_plugin_id, place > 1 and sum(octet_length(e.body)) over (order by place) > $3 as over_budget
              from unnest($1::uuid[], $2::uuid[]) with ordinality want (tenant_id, id, place)
              join events e on e.tenant_id = want.tenant_id and e.id = want.id
            ) found`,

@@ -2,18 +2,22 @@ import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
+import type { Changes } from '#infra/changes.ts'
 import type { Signals } from '#infra/signals.ts'
 import { raiseActionsVersion } from '#infra/tenant-versions.ts'
-import type { EventService } from '#modules/event/index.ts'
+import { ALERTS_PER_HOUR, type EventService } from '#modules/event/index.ts'
 import type { HealthEffect } from './health.ts'
-import type { HealthEvent } from './events.ts'
 import type { Lane } from '../lanes/lane.ts'
-import { disablePlugin, setAnnounced } from './repository.ts'
+import type { Outcome } from '../outcomes/repository.ts'
+import { type PluginAlert, pluginAlert } from './alerts.ts'
+import { disablePlugin, readFailingSince, setAnnounced, setWarned } from './repository.ts'
 
 export interface EffectContext {
   db: Kysely<DB>
   events: EventService
   signals: Signals
+  changes: Pick<Changes, 'tell'>
+  disableAfterMs: number
 }
 
 /**
@@ -24,20 +28,27 @@ export async function applyEffect(
   ctx: EffectContext,
   lane: Lane,
   effect: HealthEffect | 'gone',
+  cause: Outcome,
 ): Promise<void> {
   const due = await ctx.db.transaction().execute(async (trx) => {
+    const tell = async (event: PluginAlert, failingSince: Date | null | undefined): Promise<string[]> =>
+      failingSince === undefined ? [] : announce(ctx, trx, lane, { event, failingSince, cause, reason: null })
     switch (effect) {
       case 'failing':
-        return (await setAnnounced(trx, lane.hold, true)) ? announce(ctx, trx, lane, 'plugin.failing') : []
+        return tell('plugin.failing', await setAnnounced(trx, lane.hold, true))
+      case 'disabling_soon':
+        return tell('plugin.disabling_soon', await setWarned(trx, lane.hold))
       case 'recovered':
-        return (await setAnnounced(trx, lane.hold, false)) ? announce(ctx, trx, lane, 'plugin.recovered') : []
+        return tell('plugin.recovered', await setAnnounced(trx, lane.hold, false))
       case 'disable':
-        return disable(ctx, trx, lane, 'failing')
+        return disable(ctx, trx, lane, 'failing', cause)
       case 'gone':
-        return disable(ctx, trx, lane, 'gone')
+        return disable(ctx, trx, lane, 'gone', cause)
     }
   })
   if (effect === 'disable' || effect === 'gone') ctx.signals.publish('plugin_changed', [lane.id])
+  ctx.changes.tell(lane.hold.tenantId, 'plugins')
+  ctx.signals.publish('events_stored', [lane.hold.tenantId])
   if (due.length > 0) ctx.signals.publish('deliveries_due', due)
 }
 
@@ -45,7 +56,8 @@ async function disable(
   ctx: EffectContext,
   trx: Transaction<DB>,
   lane: Lane,
-  reason: string,
+  reason: 'failing' | 'gone',
+  cause: Outcome,
 ): Promise<string[]> {
   if (!(await disablePlugin(trx, lane.hold, reason))) return []
   // The registry shows which plugins are active.
@@ -57,7 +69,15 @@ async function disable(
     targetId: lane.id,
     detail: { reason },
   })
-  return announce(ctx, trx, lane, 'plugin.disabled', reason)
+  const failingSince = await readFailingSince(trx, lane.hold)
+  return announce(ctx, trx, lane, { event: 'plugin.disabled', failingSince, cause, reason })
+}
+
+interface Announcement {
+  event: PluginAlert
+  failingSince: Date | null
+  cause: Outcome
+  reason: 'failing' | 'gone' | null
 }
 
 /** @returns the plugins that the announcement is now due to */
@@ -65,21 +85,21 @@ async function announce(
   ctx: EffectContext,
   trx: Transaction<DB>,
   lane: Lane,
-  event: HealthEvent,
-  reason: string | null = null,
+  { event, ...facts }: Announcement,
 ): Promise<string[]> {
-  const { health } = lane
+  const { health, target } = lane
   return ctx.events.emitIn(trx, {
-    tenantId: lane.target.tenantId,
+    tenantId: target.tenantId,
     event,
     source: 'system',
     exceptPluginId: lane.id,
-    data: {
-      plugin: lane.target.slug,
-      plugin_id: lane.id,
-      consecutive_failures: health.consecutiveFailures,
-      last_error_class: health.lastErrorClass,
-      ...(reason !== null && { reason }),
-    },
+    mostPerHour: ALERTS_PER_HOUR,
+    data: pluginAlert(event, {
+      slug: target.slug,
+      pluginId: lane.id,
+      health,
+      disableAfterMs: ctx.disableAfterMs,
+      ...facts,
+    }),
   })
 }

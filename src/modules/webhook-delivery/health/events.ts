@@ -1,5 +1,12 @@
 /** What the service tells of plugins' health, as events. */
-const HEALTH_EVENTS = ['plugin.failing', 'plugin.recovered', 'plugin.disabled'] as const
+export const HEALTH_EVENTS = [
+  'plugin.failing',
+  'plugin.disabling_soon',
+  'plugin.recovered',
+  'plugin.disabled',
+  'queue.behind',
+  'queue.caught_up',
+] as const
 export type HealthEvent = (typeof HEALTH_EVENTS)[number]
 
 export function isHealthEvent(event: string): boolean {

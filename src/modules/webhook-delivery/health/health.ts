@@ -19,6 +19,8 @@ export interface Health {
   failingAttempts: number
   /** `plugin.failing` was published and `plugin.recovered` was not yet. */
   announced: boolean
+  /** `plugin.disabling_soon` was published in this streak. */
+  warned: boolean
   lastErrorClass: string | null
   /** An attempt was answered well once. Until then attempts go one at a time. */
   proven: boolean
@@ -33,9 +35,11 @@ const BREAKER_THRESHOLD = 5
 /** Failures in a row before `plugin.failing` is published. */
 const FAILING_THRESHOLD = 5
 /** A plugin is not given up on fewer attempts than this, however long it has been failing. */
-const DISABLE_MIN_ATTEMPTS = 20
+export const DISABLE_MIN_ATTEMPTS = 20
+/** So long before a plugin is disabled somebody is warned; half of the time that it has, if that is less. */
+const WARNING_MS = 24 * 3_600_000
 
-export type HealthEffect = 'failing' | 'recovered' | 'disable'
+export type HealthEffect = 'failing' | 'disabling_soon' | 'recovered' | 'disable'
 
 /**
  * The health after one more attempt. The breaker counts what says that the receiver is down or overrun; what is about
@@ -96,15 +100,20 @@ export const NO_EFFECTS: readonly HealthEffect[] = []
 export function effectsOf(health: Health, policy: HealthPolicy, now: number): readonly HealthEffect[] {
   if (health.consecutiveFailures === 0) return health.announced ? ['recovered'] : NO_EFFECTS
   const effects: HealthEffect[] = []
-  if (!health.announced && health.consecutiveFailures >= FAILING_THRESHOLD) effects.push('failing')
-  if (
-    health.failingSince !== null &&
-    now - health.failingSince >= policy.disableAfterMs &&
-    health.failingAttempts >= DISABLE_MIN_ATTEMPTS
-  ) {
+  const isFailing = health.consecutiveFailures >= FAILING_THRESHOLD
+  if (!health.announced && isFailing) effects.push('failing')
+  if (health.failingSince === null) return effects
+  const failingMs = now - health.failingSince
+  if (failingMs >= policy.disableAfterMs && health.failingAttempts >= DISABLE_MIN_ATTEMPTS) {
     effects.push('disable')
+  } else if (!health.warned && isFailing && failingMs >= warnAfterMs(policy)) {
+    effects.push('disabling_soon')
   }
   return effects
+}
+
+function warnAfterMs({ disableAfterMs }: HealthPolicy): number {
+  return Math.max(disableAfterMs - WARNING_MS, disableAfterMs / 2)
 }
 
 /** The health once a hold has passed: an open breaker lets one attempt through. */

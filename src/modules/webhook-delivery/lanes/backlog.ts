@@ -7,12 +7,16 @@ export interface Job {
   roundFailures: number
   /** Null: aged out or erased, so that it cannot be delivered any more. */
   body: string | null
+  /** What is sent of it; null: all. */
+  payload: string | null
   /** Of the event; what the delivery leads to has one more. */
   causationDepth: number
   /** The slug of the plugin that published it, or `platform`. */
   publisher: string
   /** A replay has asked for it. */
   bulk: boolean
+  /** Another delivery of its key is set aside right behind it, or was. */
+  followed: boolean
 }
 
 /** Deliveries fetched at once for one lane: it starts low and doubles while the lane stays full. */
@@ -71,6 +75,13 @@ export class Backlog {
 
   shift(): Job | undefined {
     return this.#jobs.shift()
+  }
+
+  /** Takes out one that has not begun. @returns whether it was there */
+  remove(job: Job): boolean {
+    const at = this.#jobs.indexOf(job)
+    if (at >= 0) this.#jobs.splice(at, 1)
+    return at >= 0
   }
 
   /** Gives up what is in hand. */

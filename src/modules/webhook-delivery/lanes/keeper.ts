@@ -166,6 +166,7 @@ export class LaneKeeper {
         pluginId: lane.id,
         leaseToken: lane.hold.leaseToken,
         rateTokens: lane.tokensLeft,
+        pauseMs: lane.pauseLeft(performance.now()),
       })),
     )
     for (const { id } of lanes) {
@@ -346,11 +347,17 @@ function hasMark(claim: LaneClaim): boolean {
 }
 
 function holdOf(claim: LaneClaim): LaneHold {
-  return { pluginId: claim.plugin_id, leaseToken: claim.lease_token, rateTokens: claim.rate_tokens }
+  return {
+    pluginId: claim.plugin_id,
+    leaseToken: claim.lease_token,
+    rateTokens: claim.rate_tokens,
+    pauseMs: null,
+  }
 }
 
 interface LaneHold {
   pluginId: string
   leaseToken: number
   rateTokens: number | null
+  pauseMs: number | null
 }

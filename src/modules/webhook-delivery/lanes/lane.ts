@@ -29,8 +29,17 @@ const BULK_BODIES_MAX_CHARS = LANE_BODIES_MAX_CHARS / 2
 /** What answers take on the average from which on an endpoint is slow, and how much the last one counts. */
 const SLOW_MS = 2_000
 const LAST_COUNTS = 0.2
+/** Deliveries in hand that wait for one of their key which is in hand, too: in all, and one behind the other. */
+const QUEUED_BEHIND_MAX = 256
+export const QUEUED_BEHIND_ONE_MAX = 16
+/** With fewer left the next ones of the key are looked for. */
+const FEW_BEHIND = QUEUED_BEHIND_ONE_MAX / 2
+/** After so long the queue is looked at again for what could not be told the last time. */
+const LOOK_AGAIN_MS = 25
 /** A rate limit may use up this much of a second at once. */
 const BURST_SECONDS = 0.1
+/** So long a lane is given back at most for its rate limit: a limit that is changed meanwhile counts after that. */
+const PAUSE_MAX_MS = 60_000
 
 /**
  * One plugin's lane while this worker holds it: what is queued here, what is under way, and the plugin's limits.
@@ -45,6 +54,10 @@ export class Lane {
   /** What happens now, and what replays have asked for: the second has its turn when none of the first waits. */
   readonly live = new Backlog()
   readonly bulk = new Backlog()
+  /** By the delivery of their key that goes first: it begins once that one is recorded as having ended. */
+  readonly #behind = new Map<string, Job>()
+  /** How many wait one behind the other up to it, by delivery. */
+  readonly #depths = new Map<string, number>()
   readonly #abandoning = new AbortController()
   #state: LaneState = 'open'
   #bodyChars = 0
@@ -54,8 +67,10 @@ export class Lane {
   #leaseUntil: number
   #idleSince: number
   #rateTimer: NodeJS.Timeout | null = null
+  #lookTimer: NodeJS.Timeout | null = null
   #tokens: number
   #tokensAt: number
+  #pausedUntil: number | null = null
   #answerMs = 0
   #succeeded = false
   #failed = false
@@ -91,6 +106,7 @@ export class Lane {
       failingSince: claim.failing_for_ms === null ? null : now - claim.failing_for_ms,
       failingAttempts: claim.failing_attempts,
       announced: claim.failing_announced,
+      warned: claim.disabling_announced,
       lastErrorClass: claim.last_error_class,
       proven: claim.proven,
     }
@@ -180,11 +196,11 @@ export class Lane {
   }
 
   wantsLive(): boolean {
-    return this.live.wantsFetch && this.isOpen && !this.full
+    return this.live.wantsFetch && this.isOpen && !this.full && this.#lookTimer === null
   }
 
   wantsBulk(): boolean {
-    return this.bulk.wantsFetch && this.isOpen && !this.bulkFull
+    return this.bulk.wantsFetch && this.isOpen && !this.bulkFull && this.#lookTimer === null
   }
 
   /** Something may be due that no look at the queue has seen. */
@@ -194,11 +210,52 @@ export class Lane {
   }
 
   enqueue(job: Job): void {
-    const chars = job.body?.length ?? 0
-    this.inHand.set(job.deliveryId, job)
-    this.#bodyChars += chars
-    if (job.bulk) this.#bulkChars += chars
+    this.#take(job)
     this.#backlogOf(job).push(job)
+  }
+
+  /**
+   * Takes a delivery in hand that waits for another one of its key. @returns false if that one is not in hand, or too many
+   * wait like it, or it would wait for what is less urgent
+   */
+  enqueueBehind(job: Job, firstId: string): boolean {
+    const first = this.inHand.get(firstId)
+    if (first === undefined || this.#behind.has(firstId) || (first.bulk && !job.bulk)) return false
+    const depth = (this.#depths.get(firstId) ?? 0) + 1
+    if (depth > QUEUED_BEHIND_ONE_MAX || this.#behind.size >= QUEUED_BEHIND_MAX) return false
+    this.#take(job)
+    this.#behind.set(firstId, job)
+    this.#depths.set(job.deliveryId, depth)
+    return true
+  }
+
+  /** Something is set aside behind this delivery: once it has ended there is more to find. */
+  noteFollowed(deliveryId: string): void {
+    const job = this.inHand.get(deliveryId)
+    if (job !== undefined) job.followed = true
+  }
+
+  /**
+   * Puts a delivery that a replay has asked for among what happens now: something of that waits for it. One that waits for
+   * another of its key gets there when it begins.
+   */
+  promote(deliveryId: string): void {
+    const job = this.inHand.get(deliveryId)
+    if (job?.bulk !== true) return
+    const isNext = this.bulk.remove(job)
+    if (!isNext && !this.#waitsBehind(job)) return
+    job.bulk = false
+    this.#bulkChars -= job.body?.length ?? 0
+    if (isNext) this.live.push(job)
+  }
+
+  /** Has the queue looked at again in a moment: what was found is not to be sent yet, and nobody will tell when it is. */
+  lookAgainLater(look: () => void): void {
+    this.hint()
+    this.#lookTimer ??= setTimeout(() => {
+      this.#lookTimer = null
+      look()
+    }, LOOK_AGAIN_MS)
   }
 
   /** Deliveries were found that are about to be enqueued: it is not to be given back as idle before. */
@@ -227,8 +284,11 @@ export class Lane {
     this.#inFlight--
   }
 
-  /** A delivery is recorded, or is let go of unrecorded. */
-  done(deliveryId: string, now: number): void {
+  /** A delivery is recorded, or is let go of unrecorded. @param ended it is not attempted again by itself */
+  done(deliveryId: string, now: number, ended = false): void {
+    if (this.inHand.get(deliveryId)?.followed === true && this.#countBehind(deliveryId) < FEW_BEHIND)
+      this.hint()
+    this.#letGoOn(deliveryId, ended && this.isOpen)
     this.#drop(deliveryId)
     if (this.inHand.size === 0) this.#idleSince = now
   }
@@ -258,8 +318,10 @@ export class Lane {
   #moveTo(state: LaneState): void {
     if (LANE_STATES.indexOf(state) > LANE_STATES.indexOf(this.#state)) this.#state = state
     for (const job of [...this.live.clear(), ...this.bulk.clear()]) this.#drop(job.deliveryId)
-    if (this.#rateTimer !== null) clearTimeout(this.#rateTimer)
-    this.#rateTimer = null
+    for (const job of this.#behind.values()) this.#drop(job.deliveryId)
+    this.#behind.clear()
+    for (const timer of [this.#rateTimer, this.#lookTimer]) if (timer !== null) clearTimeout(timer)
+    this.#rateTimer = this.#lookTimer = null
   }
 
   /** Takes a token of the rate limit. @returns 0, or the milliseconds until there is one */
@@ -275,8 +337,22 @@ export class Lane {
     return Math.max(1, Math.ceil(((1 - this.#tokens) / rate) * 1000))
   }
 
+  /** What a rate limit allows at the moment; null: there is none. */
   get tokensLeft(): number | null {
-    return this.target.ratePerSecond === null ? null : this.#tokens
+    const rate = this.target.ratePerSecond
+    if (rate === null) return null
+    return Math.min(this.#burst(), this.#tokens + ((performance.now() - this.#tokensAt) / 1000) * rate)
+  }
+
+  /** Closes it until its rate limit allows the next attempt: what waits so long is not to take up a worker's capacity. */
+  pause(waitMs: number, now: number): void {
+    this.#pausedUntil = now + Math.min(waitMs, PAUSE_MAX_MS)
+    this.close()
+  }
+
+  /** For how long nobody is to take it once it is given back; null: anybody may at once. */
+  pauseLeft(now: number): number | null {
+    return this.#pausedUntil === null ? null : Math.max(0, this.#pausedUntil - now)
   }
 
   startLater(waitMs: number, start: () => void): void {
@@ -295,7 +371,12 @@ export class Lane {
 
   /** What `plugin.failing` and `plugin.recovered` said last; their own transaction writes it. */
   announced(announced: boolean): void {
-    this.#health = { ...this.#health, announced }
+    this.#health = { ...this.#health, announced, warned: announced && this.#health.warned }
+  }
+
+  /** `plugin.disabling_soon` is being told; its own transaction writes it. */
+  warned(): void {
+    this.#health = { ...this.#health, warned: true }
   }
 
   /**
@@ -328,6 +409,42 @@ export class Lane {
     return update
   }
 
+  #take(job: Job): void {
+    const chars = job.body?.length ?? 0
+    this.inHand.set(job.deliveryId, job)
+    this.#bodyChars += chars
+    if (job.bulk) this.#bulkChars += chars
+  }
+
+  #waitsBehind(job: Job): boolean {
+    for (const other of this.#behind.values()) if (other === job) return true
+    return false
+  }
+
+  #countBehind(deliveryId: string): number {
+    let count = 0
+    for (let job = this.#behind.get(deliveryId); job !== undefined; job = this.#behind.get(job.deliveryId))
+      count++
+    return count
+  }
+
+  /** What waits for a delivery begins, or is let go of with all that waits for it in turn: it is found again. */
+  #letGoOn(deliveryId: string, begins: boolean): void {
+    for (let id = deliveryId; ;) {
+      const next = this.#behind.get(id)
+      if (next === undefined) return
+      this.#behind.delete(id)
+      this.#depths.delete(next.deliveryId)
+      if (begins) {
+        this.#backlogOf(next).push(next)
+        return
+      }
+      this.hint()
+      this.#drop(next.deliveryId)
+      id = next.deliveryId
+    }
+  }
+
   #drop(deliveryId: string): void {
     const job = this.inHand.get(deliveryId)
     if (job === undefined) return
@@ -335,6 +452,7 @@ export class Lane {
     this.#bodyChars -= chars
     if (job.bulk) this.#bulkChars -= chars
     this.inHand.delete(deliveryId)
+    this.#depths.delete(deliveryId)
   }
 
   #backlogOf({ bulk }: Job): Backlog {

@@ -16,16 +16,24 @@ export interface NarrowedLane {
 export interface WaitingDelivery {
   id: string
   event: string
+  bulk: boolean
   due_at: string
+  /** Another of its key goes first: when that ends, it moves to another place of the queue. */
+  behind: boolean
   /** Null: not asked for, or gone. */
   body: string | null
 }
 
 /** Where a look over the queue has got to, in the order of its index. */
 export interface QueuePlace {
+  bulk: boolean
   dueAt: string
   id: string
 }
+
+/** A condition on a delivery `d`: nobody has asked for it since the subscriptions were narrowed. */
+const notAskedFor = (unsubscribedAt: string): string =>
+  `(d.reason in ('manual_retry', 'replay') and coalesce(d.behind_since, d.due_at) >= ${unsubscribedAt}::timestamptz) is not true`
 
 /** A plugin's subscriptions as they are now; null: the lane is not held any more, or the plugin is gone. */
 export async function readSubscriptions(
@@ -42,7 +50,7 @@ export async function readSubscriptions(
 }
 
 /**
- * The next deliveries that wait, in the order in which they are due. What a person asked for after the change is
+ * The next deliveries that wait, in the order of the queue. What a person asked for after the change is
  * left out.
  */
 export async function readWaiting(
@@ -53,22 +61,22 @@ export async function readWaiting(
 ): Promise<WaitingDelivery[]> {
   const { rows } = await pool.query<WaitingDelivery>({
     name: 'read_waiting',
-    text: `select id, event, due_at::text, case when $6::boolean then body end as body from (
-             select d.id, d.event, d.due_at, e.body,
-               sum(octet_length(e.body)) over (order by d.due_at, d.id) - octet_length(e.body) as bytes_before
+    text: `select id, event, bulk, due_at::text, behind, case when $6::boolean then body end as body from (
+             select d.id, d.event, d.bulk, d.due_at, d.behind, e.body,
+               sum(octet_length(e.body)) over (order by d.bulk, d.due_at, d.id) - octet_length(e.body) as bytes_before
              from (
-               select d.tenant_id, d.id, d.event, d.due_at, d.event_id
+               select d.tenant_id, d.id, d.event, d.bulk, d.due_at, d.behind_since is not null as behind, d.event_id
                from delivery_lanes l join deliveries d on d.plugin_id = l.plugin_id and d.tenant_id = l.tenant_id
                where l.plugin_id = $1 and l.lease_token = $2 and l.lease_until > clock_timestamp()
                  and d.status in ('pending', 'retry')
-                 and (d.due_at, d.id) > (coalesce($4::timestamptz, '-infinity'), $5::uuid)
-                 and (d.reason in ('manual_retry', 'replay') and d.due_at >= $3::timestamptz) is not true
-               order by d.due_at, d.id limit ${BATCH}
+                 and (d.bulk, d.due_at, d.id) > ($7::boolean, coalesce($4::timestamptz, '-infinity'), $5::uuid)
+                 and ${notAskedFor('$3')}
+               order by d.bulk, d.due_at, d.id limit ${BATCH}
              ) d
              left join events e on $6::boolean and e.tenant_id = d.tenant_id and e.id = d.event_id
            ) found
            where coalesce(bytes_before < ${BATCH_BODY_BYTES}, true)
-           order by found.due_at, id`,
+           order by found.bulk, found.due_at, id`,
     values: [
       lane.pluginId,
       lane.leaseToken,
@@ -76,12 +84,13 @@ export async function readWaiting(
       after?.dueAt ?? null,
       after?.id ?? '00000000-0000-0000-0000-000000000000',
       withBodies,
+      after?.bulk ?? false,
     ],
   })
   return rows
 }
 
-/** Ends deliveries that wait as `unsubscribed`, without an attempt. */
+/** Ends deliveries that wait as `unsubscribed`, without an attempt; not what a person has asked for meanwhile. */
 export async function giveUpUnsubscribed(
   pool: pg.Pool,
   lane: NarrowedLane,
@@ -93,8 +102,8 @@ export async function giveUpUnsubscribed(
            from delivery_lanes l
            where l.plugin_id = $1 and l.lease_token = $2 and l.lease_until > clock_timestamp()
              and d.plugin_id = l.plugin_id and d.tenant_id = l.tenant_id and d.id = any($3::uuid[])
-             and d.status in ('pending', 'retry')`,
-    values: [lane.pluginId, lane.leaseToken, ids],
+             and d.status in ('pending', 'retry') and ${notAskedFor('$4')}`,
+    values: [lane.pluginId, lane.leaseToken, ids, lane.unsubscribedAt],
   })
 }
 

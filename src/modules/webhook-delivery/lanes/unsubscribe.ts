@@ -26,14 +26,24 @@ export async function endUnsubscribed(
   const subscriptions = await readSubscriptions(pool, lane)
   if (subscriptions === null) return
   const withBodies = subscriptions.some(({ filter }) => filter !== null)
+  let moved = false
   for (let after: QueuePlace | null = null; ;) {
     await keepHeld()
     const waiting = await readWaiting(pool, lane, after, withBodies)
     const last = waiting.at(-1)
-    if (last === undefined) break
+    if (last === undefined) {
+      if (!moved) break
+      // What was set aside behind something that has ended now stands before where the look began.
+      moved = false
+      after = null
+      continue
+    }
     const ended = waiting.filter(({ event, body }) => !isSubscribed(subscriptions, event, () => dataOf(body)))
-    if (ended.length > 0) await giveUpUnsubscribed(pool, lane, idsOf(ended))
-    after = { dueAt: last.due_at, id: last.id }
+    if (ended.length > 0) {
+      await giveUpUnsubscribed(pool, lane, idsOf(ended))
+      moved ||= waiting.some(({ behind }) => behind)
+    }
+    after = { bulk: last.bulk, dueAt: last.due_at, id: last.id }
   }
   await clearUnsubscribed(pool, lane)
 }

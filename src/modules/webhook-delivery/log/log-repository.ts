@@ -2,14 +2,15 @@ import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { DB, DeliveryStatus } from '#db/schema.ts'
 import { statusesNamed, type TimeRange } from '#infra/http/log-filters.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
-import { deliveryView } from '#modules/event/index.ts'
-import { type DeliveryReason, HOLD_REASONS } from './schemas.ts'
+import { deliveryView, pluginNamed, typesOf } from '#modules/event/index.ts'
+import { BEHIND, type DeliveryReason, HOLD_REASONS } from './schemas.ts'
 
 export interface DeliveryFilter extends TimeRange {
   tenantId: string
   pluginId: string | null
   pluginSlug: string | null
-  status: DeliveryStatus | null
+  /** Null: any. */
+  statuses: readonly DeliveryStatus[] | null
   /** An event pattern. */
   event: string | null
   eventId: string | null
@@ -18,26 +19,39 @@ export interface DeliveryFilter extends TimeRange {
   responseStatus: string | null
   reason: DeliveryReason | null
   attemptCountMin: number | null
-  beforeId: string | null
   limit: number
 }
 
 type Condition = RawBuilder<unknown>
 
-/** Types of one pattern that are looked up one by one; beyond that the log is read in order. */
-const MAX_TYPES = 500
+/** The delivery log, newest first. */
+export async function listDeliveries(db: Kysely<DB>, filter: DeliveryFilter, before: string | null) {
+  const ids = await selectDeliveryIds(db, filter, { order: 'desc', behind: before })
+  if (ids.length === 0) return []
+  return deliveryView(db, filter.tenantId)
+    .where('d.id', '=', sql<string>`any(${ids}::uuid[])`)
+    .orderBy('d.id', 'desc')
+    .execute()
+}
 
 /**
- * The delivery log, newest first.
+ * The deliveries that a filter chooses, behind one of them.
  *
  * An index gives rows in order of id only for one value of its first column. A pattern or a class of statuses is
  * therefore looked up value by value, each for one page, and the page is taken from these: however rare the rows
  * are, nothing is read in vain. Types are given as a range and are part of the order, which only their own index has:
  * with an equality the planner, who does not know how rare the type is, would rather read the log in order.
  */
-export async function listDeliveries(db: Kysely<DB>, filter: DeliveryFilter) {
+export async function selectDeliveryIds(
+  db: Kysely<DB>,
+  filter: DeliveryFilter,
+  { order, behind }: { order: 'asc' | 'desc'; behind: string | null },
+): Promise<string[]> {
+  const way = order === 'asc' ? sql`asc` : sql`desc`
   const conditions = await conditionsOf(db, filter)
-  const types = filter.event === null ? null : await typesOf(db, filter.tenantId, filter.event)
+  if (behind !== null) conditions.push(order === 'asc' ? sql`d.id > ${behind}` : sql`d.id < ${behind}`)
+  const states = unhealthy(filter.statuses)
+  const types = filter.event === null ? null : await typesOf(db, 'deliveries', filter.tenantId, filter.event)
   if (filter.event !== null && types === null) conditions.push(matchesSlowly(filter.event))
   const statuses = filter.responseStatus === null ? null : statusesNamed(filter.responseStatus)
   if (statuses !== null && !COMMON_STATUSES.some((status) => statuses.includes(status))) {
@@ -46,6 +60,7 @@ export async function listDeliveries(db: Kysely<DB>, filter: DeliveryFilter) {
   const { rows } = await sql<{ id: string }>`
     select found.id from ${alternatives('type', sql`text`, types)}
     cross join ${alternatives('status', sql`smallint`, rare(statuses))}
+    cross join ${alternatives('state', sql`text`, states)}
     cross join lateral (
       select d.id from deliveries d
       where ${sql.join(
@@ -53,17 +68,20 @@ export async function listDeliveries(db: Kysely<DB>, filter: DeliveryFilter) {
           ...conditions,
           ...(types === null ? [] : [sql`d.event collate "C" between type.value and type.value`]),
           ...statusConditions(statuses),
+          ...(states === null ? [] : [sql`d.status = state.value and d.status in ('retry', 'failed')`]),
         ],
         sql` and `,
       )}
-      order by ${types === null ? sql`` : sql`d.event collate "C" desc,`} d.id desc limit ${filter.limit}
+      order by ${types === null ? sql`` : sql`d.event collate "C" ${way},`} d.id ${way} limit ${filter.limit}
     ) found
-    order by found.id desc limit ${filter.limit}`.execute(db)
-  if (rows.length === 0) return []
-  return deliveryView(db, filter.tenantId)
-    .where('d.id', '=', sql<string>`any(${rows.map(({ id }) => id)}::uuid[])`)
-    .orderBy('d.id', 'desc')
-    .execute()
+    order by found.id ${way} limit ${filter.limit}`.execute(db)
+  return rows.map(({ id }) => id)
+}
+
+/** The statuses to look up one by one, as their index has them; null: none, or one alone, or others among them. */
+function unhealthy(statuses: readonly DeliveryStatus[] | null): readonly DeliveryStatus[] | null {
+  const isIndexed = statuses?.every((status) => status === 'retry' || status === 'failed') ?? false
+  return isIndexed && statuses !== null && statuses.length > 1 ? statuses : null
 }
 
 /** What nearly every delivery ends with is found by reading the log in order, and is not indexed. */
@@ -87,7 +105,7 @@ function alternatives(name: string, type: Condition, values: readonly (string | 
 }
 
 async function conditionsOf(db: Kysely<DB>, filter: DeliveryFilter): Promise<Condition[]> {
-  const { tenantId, pluginId, pluginSlug, status, since, until } = filter
+  const { tenantId, pluginId, pluginSlug, statuses, since, until } = filter
   const conditions: Condition[] = [sql`d.tenant_id = ${tenantId}`]
   const add = (condition: Condition): void => void conditions.push(condition)
   if (pluginId !== null) add(sql`d.plugin_id = ${pluginId}`)
@@ -95,7 +113,10 @@ async function conditionsOf(db: Kysely<DB>, filter: DeliveryFilter): Promise<Con
     const named = await pluginNamed(db, tenantId, pluginSlug)
     add(named === undefined ? sql`false` : sql`d.plugin_id = ${named}`)
   }
-  if (status !== null) add(sql`d.status = ${status}`)
+  if (statuses?.length === 1) add(sql`d.status = ${statuses[0]}`)
+  else if (statuses !== null && unhealthy(statuses) === null) {
+    add(sql`d.status = any(${statuses}::text[])`)
+  }
   if (filter.eventId !== null) add(sql`d.event_id = ${filter.eventId}`)
   // Ids are in order of time, but for the clocks that minted them.
   if (since !== null) {
@@ -110,21 +131,7 @@ async function conditionsOf(db: Kysely<DB>, filter: DeliveryFilter): Promise<Con
     add(sql`d.attempt_count >= ${filter.attemptCountMin}`)
     if (filter.attemptCountMin > 1) add(sql`d.attempt_count > 1`)
   }
-  if (filter.beforeId !== null) add(sql`d.id < ${filter.beforeId}`)
   return conditions
-}
-
-/** The plugin of that slug: the live one, else the one that was deleted last. */
-async function pluginNamed(db: Kysely<DB>, tenantId: string, slug: string): Promise<string | undefined> {
-  const row = await db
-    .selectFrom('plugins')
-    .select('id')
-    .where('tenant_id', '=', tenantId)
-    .where('slug', '=', slug)
-    .orderBy(sql`deleted_at desc nulls first`)
-    .limit(1)
-    .executeTakeFirst()
-  return row?.id
 }
 
 /** The reason as deliveryView shows it: while a delivery waits, what holds its plugin comes first. */
@@ -134,8 +141,11 @@ function reasonCondition(tenantId: string, reason: DeliveryReason): Condition {
     where p.tenant_id = ${tenantId} and (${which}))`
   const waits = sql`d.status in ('pending', 'retry')`
   if (!isHoldReason(reason)) {
-    const held = plugins(sql`p.status <> 'active' or l.secret_unreadable or l.hold_until > now()`)
-    return sql`d.reason = ${reason} and not (${waits} and d.plugin_id in ${held})`
+    const held = plugins(
+      sql`p.status <> 'active' or l.secret_unreadable or (l.hold_until > now() and l.hold_reason is not null)`,
+    )
+    if (reason === BEHIND) return sql`d.behind_since is not null and ${waits} and d.plugin_id not in ${held}`
+    return sql`d.reason = ${reason} and not (${waits} and (d.behind_since is not null or d.plugin_id in ${held}))`
   }
   const which = reason.startsWith('plugin_')
     ? sql`p.status = ${reason.slice('plugin_'.length)}`
@@ -147,29 +157,6 @@ function reasonCondition(tenantId: string, reason: DeliveryReason): Condition {
 
 function isHoldReason(reason: string): boolean {
   return (HOLD_REASONS as readonly string[]).includes(reason)
-}
-
-/** The types in the log that a pattern takes, by hopping over the index; null: all, or too many. */
-async function typesOf(db: Kysely<DB>, tenantId: string, pattern: string): Promise<string[] | null> {
-  if (pattern === '*') return null
-  if (!pattern.endsWith('.*')) return [pattern]
-  const prefix = pattern.slice(0, -1)
-  // '/' comes right behind '.'.
-  const end = `${pattern.slice(0, -2)}/`
-  const { rows } = await sql<{ type: string }>`
-    with recursive hop as (
-      (select event collate "C" as type from deliveries
-       where tenant_id = ${tenantId} and event collate "C" >= ${prefix} and event collate "C" < ${end}
-       order by event collate "C" limit 1)
-      union all
-      select next.type from hop cross join lateral (
-        select event collate "C" as type from deliveries
-        where tenant_id = ${tenantId} and event collate "C" > hop.type and event collate "C" < ${end}
-        order by event collate "C" limit 1
-      ) next
-    )
-    select type from hop limit ${MAX_TYPES + 1}`.execute(db)
-  return rows.length > MAX_TYPES ? null : rows.map(({ type }) => type)
 }
 
 function matchesSlowly(pattern: string): Condition {

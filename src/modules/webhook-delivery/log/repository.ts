@@ -1,16 +1,22 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { deliveryView } from '#modules/event/index.ts'
+import { bodyToSend, deliveryView, placeAgain } from '#modules/event/index.ts'
 import { viewRequest } from '../destinations/request-view.ts'
 
 /** Attempts shown with a delivery. */
 const ATTEMPTS_SHOWN = 100
 
-export async function findDelivery(db: Kysely<DB>, tenantId: string, id: string, pluginId: string | null) {
-  let query = deliveryView(db, tenantId).where('d.id', '=', id)
+export async function findDelivery(
+  { db, origin }: { db: Kysely<DB>; origin: string | null },
+  tenantId: string,
+  id: string,
+  pluginId: string | null,
+) {
+  let query = deliveryView(db, tenantId).select('d.payload').where('d.id', '=', id)
   if (pluginId !== null) query = query.where('d.plugin_id', '=', pluginId)
-  const delivery = await query.executeTakeFirst()
-  if (delivery === undefined) return undefined
+  const found = await query.executeTakeFirst()
+  if (found === undefined) return undefined
+  const { payload, ...delivery } = found
   const attempts = await db
     .selectFrom('delivery_attempts')
     .select([
@@ -32,14 +38,19 @@ export async function findDelivery(db: Kysely<DB>, tenantId: string, id: string,
     .execute()
   const event = await db
     .selectFrom('events')
-    .leftJoin('plugins as publisher', 'publisher.id', 'events.publisher_plugin_id')
+    .leftJoin('plugins as publisher', (join) =>
+      join
+        .onRef('publisher.id', '=', 'events.publisher_plugin_id')
+        .onRef('publisher.tenant_id', '=', 'events.tenant_id'),
+    )
     .select(['events.body', 'events.causation_depth', 'publisher.slug as publisher'])
     .where('events.tenant_id', '=', tenantId)
     .where('events.id', '=', delivery.event_id)
     .executeTakeFirst()
   return {
     ...delivery,
-    request_body: event?.body ?? null,
+    request_body:
+      event?.body == null ? null : bodyToSend(event.body, payload, { eventId: delivery.event_id, origin }),
     attempts: attempts.reverse().map(({ request, ...attempt }) => ({
       ...attempt,
       request:
@@ -74,12 +85,18 @@ export async function lockRetryable(trx: Transaction<DB>, tenantId: string, id: 
       .innerJoin('plugins as p', (join) =>
         join.onRef('p.tenant_id', '=', 'd.tenant_id').onRef('p.id', '=', 'd.plugin_id'),
       )
-      .innerJoin('delivery_lanes as l', 'l.plugin_id', 'p.id')
+      .innerJoin('delivery_lanes as l', (join) =>
+        join.onRef('l.plugin_id', '=', 'p.id').onRef('l.tenant_id', '=', 'p.tenant_id'),
+      )
       .select(['d.id', 'd.status', 'd.event_id', 'd.event', 'd.plugin_id'])
-      // Somebody holds the lane and has it in hand, or is about to.
+      // Somebody holds the lane and has it in hand, or is about to; of what waits in bulk, that is a small part.
       .select(
-        sql<boolean>`d.status in ('pending', 'retry') and d.due_at <= clock_timestamp()
-        and coalesce(l.lease_until > clock_timestamp(), false)`.as('in_flight'),
+        sql<
+          'no' | 'bulk' | 'live'
+        >`case when d.status in ('pending', 'retry') and d.due_at <= clock_timestamp()
+          and l.lease_until > clock_timestamp() then case when d.bulk then 'bulk' else 'live' end else 'no' end`.as(
+          'may_be_in_hand',
+        ),
       )
       .where('d.tenant_id', '=', tenantId)
       .where('d.id', '=', id)
@@ -88,6 +105,19 @@ export async function lockRetryable(trx: Transaction<DB>, tenantId: string, id: 
       .forNoKeyUpdate('d')
       .executeTakeFirst()
   )
+}
+
+/**
+ * Puts a delivery that is due before what replays ask for. Its status and schedule stay, so that an attempt that is under
+ * way may end as any other does.
+ */
+export async function putBeforeBulk(trx: Transaction<DB>, tenantId: string, id: string): Promise<void> {
+  await trx
+    .updateTable('deliveries')
+    .set({ reason: 'manual_retry', due_at: sql<Date>`now()`, bulk: false })
+    .where('tenant_id', '=', tenantId)
+    .where('id', '=', id)
+    .execute()
 }
 
 /** Makes a delivery that has not arrived due now, before what replays ask for, with a fresh retry schedule. */
@@ -100,6 +130,8 @@ export async function startAgain(trx: Transaction<DB>, tenantId: string, id: str
       due_at: sql<Date>`now()`,
       round_failures: 0,
       bulk: false,
+      behind_since: null,
+      ordering_place: placeAgain(),
     })
     .where('tenant_id', '=', tenantId)
     .where('id', '=', id)

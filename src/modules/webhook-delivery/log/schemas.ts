@@ -1,9 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { EGRESS_ERROR_CLASSES } from '#infra/egress/index.ts'
-import { ResponseStatusQuery, TimeRangeQuery } from '#infra/http/log-filters.ts'
+import { ResponseStatusQuery, StatusesQuery, TimeRangeQuery } from '#infra/http/log-filters.ts'
 import { Nullable, Page, PageQuery, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
-const DELIVERY_STATUSES = ['pending', 'sent', 'retry', 'failed'] as const
+export const DELIVERY_STATUSES = ['pending', 'sent', 'retry', 'failed'] as const
 
 /** Why a delivery waits, told by its plugin as it is now. */
 export const HOLD_REASONS = [
@@ -13,6 +13,8 @@ export const HOLD_REASONS = [
   'breaker_open',
   'retry_after',
 ] as const
+/** Another delivery of its key goes first. */
+export const BEHIND = 'behind'
 /** Why a delivery waits or ended, as it is stored with it. */
 const STORED_REASONS = [
   'manual_retry',
@@ -27,7 +29,7 @@ const STORED_REASONS = [
   // Whether the plugin wants the event could not be told: its filter costs too much on the event's data.
   'filter_budget',
 ] as const
-export const DELIVERY_REASONS = [...HOLD_REASONS, ...STORED_REASONS] as const
+export const DELIVERY_REASONS = [...HOLD_REASONS, BEHIND, ...STORED_REASONS] as const
 export type DeliveryReason = (typeof DELIVERY_REASONS)[number]
 
 const ErrorClass = Nullable(
@@ -52,7 +54,13 @@ const deliveryFields = {
       format: 'date-time',
       description:
         'When the next attempt can be made at the earliest, whatever holds the plugin; null: there is none, or nobody ' +
-        'knows, as the plugin is paused or disabled',
+        'knows, as the plugin is paused or disabled or another delivery goes first',
+    }),
+  ),
+  behind: Nullable(
+    Type.String({
+      format: 'uuid',
+      description: 'The delivery of the same key that goes first, where the plugin has `ordering: key`',
     }),
   ),
   created_at: Timestamp,
@@ -103,9 +111,8 @@ export const DeliveryDetail = Type.Object(
 
 export const DeliveryPage = Page(ref(Delivery), 'DeliveryPage')
 
-export const DeliveryQuery = Type.Object({
-  ...PageQuery,
-  status: Type.Optional(StringEnum(DELIVERY_STATUSES)),
+/** What the log and bulk retries choose by, beside the status. */
+export const DeliveryFilterFields = {
   plugin: Type.Optional(Type.String({ maxLength: 64, description: 'Slug' })),
   event: Type.Optional(
     Type.String({ maxLength: 128, description: 'An event type, or `order.*` for everything below it' }),
@@ -120,6 +127,12 @@ export const DeliveryQuery = Type.Object({
   attempt_count_min: Type.Optional(
     Type.Integer({ minimum: 0, maximum: 2_147_483_647, description: 'At least so many attempts' }),
   ),
+}
+
+export const DeliveryQuery = Type.Object({
+  ...PageQuery,
+  status: StatusesQuery(DELIVERY_STATUSES),
+  ...DeliveryFilterFields,
 })
 export type DeliveryQuery = Static<typeof DeliveryQuery>
 

@@ -2,7 +2,7 @@ import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
-import { readTimeRange } from '#infra/http/log-filters.ts'
+import { readTimeRange, statusesOf } from '#infra/http/log-filters.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import type { Signals } from '#infra/signals.ts'
 import { now } from '#lib/clock.ts'
@@ -18,16 +18,19 @@ import {
   findLastDelivery,
   findPluginRevision,
   lockRetryable,
+  putBeforeBulk,
   type Retryable,
   startAgain,
 } from './repository.ts'
-import type { DeliveryQuery } from './schemas.ts'
+import { DELIVERY_STATUSES, type DeliveryQuery } from './schemas.ts'
 import type { DeliveryTarget, TargetCache } from '../destinations/targets.ts'
 import type { DeliveryCounts } from '../outcomes/tally.ts'
 import type { DeliveryWorker } from '../worker.ts'
 
 export interface DeliveryContext {
   db: Kysely<DB>
+  /** What the service is called by from outside; null: nobody has said so. */
+  origin: string | null
   targets: TargetCache
   destinationOf(target: DeliveryTarget): Destination
   signals: Signals
@@ -46,37 +49,44 @@ export async function getDeliveries(
 ) {
   const before = query.cursor === undefined ? [null] : decodeCursor(query.cursor, ['uuid'])
   if (before === null) throw invalidCursor()
-  if (query.event !== undefined && !isEventPattern(query.event)) {
-    const detail = 'must be an event type such as order.created, or order.* for everything below order'
-    throw invalidRequest(undefined, { errors: [{ pointer: '/querystring/event', detail }] })
-  }
-  const rows = await listDeliveries(ctx.db, {
+  const filter = {
+    ...readFilter(query, '/querystring'),
     tenantId,
     pluginId: actor.pluginId,
-    pluginSlug: query.plugin ?? null,
-    status: query.status ?? null,
-    event: query.event ?? null,
-    eventId: query.event_id ?? null,
-    ...readTimeRange(query),
-    errorClass: query.error_class ?? null,
-    responseStatus: query.response_status ?? null,
-    reason: query.reason ?? null,
-    attemptCountMin: query.attempt_count_min ?? null,
-    beforeId: before[0] as string | null,
+    statuses: statusesOf(query.status, DELIVERY_STATUSES),
     limit: query.limit + 1,
-  })
+  }
+  const rows = await listDeliveries(ctx.db, filter, before[0] as string | null)
   return page(rows, query.limit, (row) => [row.id])
 }
 
+/** @param at where in the request it stands, as a JSON pointer @throws `invalid_request` */
+export function readFilter(given: Omit<DeliveryQuery, 'status' | 'limit' | 'cursor'>, at: string) {
+  if (given.event !== undefined && !isEventPattern(given.event)) {
+    const detail = 'must be an event type such as order.created, or order.* for everything below order'
+    throw invalidRequest(undefined, { errors: [{ pointer: `${at}/event`, detail }] })
+  }
+  return {
+    pluginSlug: given.plugin ?? null,
+    event: given.event ?? null,
+    eventId: given.event_id ?? null,
+    ...readTimeRange(given, at),
+    errorClass: given.error_class ?? null,
+    responseStatus: given.response_status ?? null,
+    reason: given.reason ?? null,
+    attemptCountMin: given.attempt_count_min ?? null,
+  }
+}
+
 export async function getDelivery(ctx: DeliveryContext, actor: Actor, tenantId: string, id: string) {
-  const delivery = await findDelivery(ctx.db, tenantId, id, actor.pluginId)
+  const delivery = await findDelivery(ctx, tenantId, id, actor.pluginId)
   if (delivery === undefined) throw deliveryNotFound()
   return delivery
 }
 
 /**
  * Queues one delivery again, with a fresh retry schedule. What was sent stays so: it is sent again by a delivery of its
- * own, which is what is answered.
+ * own, which is what is answered. What waits its turn in a replay that is being sent only goes before it.
  *
  * @throws `delivery_not_found`, `delivery_not_retryable`, `in_flight`
  */
@@ -85,9 +95,10 @@ export async function retryDelivery(ctx: DeliveryContext, actor: Actor, tenantId
   const queued = await ctx.db.transaction().execute(async (trx) => {
     const row = await lockRetryable(trx, tenantId, id)
     if (row === undefined) throw deliveryNotRetryable()
-    if (row.in_flight) throw inFlight()
+    if (row.may_be_in_hand === 'live') throw inFlight()
     const again = row.status === 'sent' ? await sendAnew(trx, tenantId, row) : id
-    if (again === id) await startAgain(trx, tenantId, id)
+    if (row.may_be_in_hand === 'bulk') await putBeforeBulk(trx, tenantId, id)
+    else if (again === id) await startAgain(trx, tenantId, id)
     const detail = again === id ? {} : { resend: again }
     const target = { tenantId, targetKind: 'delivery', targetId: id, detail }
     await audit(trx, actor, { action: 'delivery.retried', ...target })

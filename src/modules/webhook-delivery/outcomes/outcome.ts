@@ -10,6 +10,7 @@ export function outcomeOf(lane: Lane, job: Job, result: AttemptResult, verdict: 
   return {
     hold: lane.hold,
     deliveryId: job.deliveryId,
+    event: job.event,
     previousAttempts: job.attemptCount,
     attempted: true,
     status: verdict.status,
@@ -31,6 +32,7 @@ export function bodyGone(lane: Lane, job: Job): Outcome {
   return {
     hold: lane.hold,
     deliveryId: job.deliveryId,
+    event: job.event,
     previousAttempts: job.attemptCount,
     attempted: false,
     status: 'failed',

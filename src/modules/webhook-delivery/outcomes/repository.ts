@@ -15,6 +15,8 @@ export interface LaneHold {
 export interface Outcome {
   hold: LaneHold
   deliveryId: string
+  /** The event's type. */
+  event: string
   /** Attempts before this one: the row must still be there. */
   previousAttempts: number
   attempted: boolean

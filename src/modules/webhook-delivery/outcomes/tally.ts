@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Metrics } from '#infra/metrics.ts'
+import type { Sample, StatsRecorder } from '#infra/statistics/recorder.ts'
 import { LineBudget } from '#lib/async/line-budget.ts'
 import type { Lane } from '../lanes/lane.ts'
 import type { Outcome } from './repository.ts'
@@ -24,11 +25,13 @@ export class Tally {
   readonly counts: DeliveryCounts = { processed: 0, sent: 0, retried: 0, failed: 0 }
   readonly #log: FastifyBaseLogger
   readonly #attempts: Metrics['deliveryAttempts']
+  readonly #statistics: StatsRecorder
   readonly #sentLines: LineBudget
   #uncounted = 0
 
-  constructor(log: FastifyBaseLogger, metrics: Metrics) {
+  constructor(log: FastifyBaseLogger, metrics: Metrics, statistics: StatsRecorder) {
     this.#log = log
+    this.#statistics = statistics
     this.#attempts = metrics.deliveryAttempts
     this.#sentLines = new LineBudget(MAX_SENT_LINES_PER_SECOND, (deliveries) =>
       log.info({ deliveries }, 'more webhooks were sent than are logged one by one'),
@@ -37,6 +40,7 @@ export class Tally {
 
   add(lane: Lane, outcome: Outcome): void {
     this.counts.processed++
+    this.#statistics.add('deliveries', sampleOf(outcome))
     if (outcome.status === 'sent') this.#addSent(lane, outcome)
     else this.#addFailed(lane, outcome)
   }
@@ -63,6 +67,28 @@ export class Tally {
     this.#attempts.inc({ outcome: status, error_class: errorClass ?? '' })
     this.#log.warn({ ...lineOf(lane, outcome), outcome: status, reason }, 'webhook failed')
   }
+}
+
+const SENT = ['attempts', 'sent'] as const
+const FIRST_TRY = ['attempts', 'sent', 'first_try'] as const
+const RETRIED = ['attempts', 'retried'] as const
+const FAILED = ['attempts', 'failed'] as const
+const GIVEN_UP = ['failed'] as const
+
+function sampleOf(outcome: Outcome): Sample<'deliveries'> {
+  const { hold, event, errorClass, attempted, durationMs } = outcome
+  return {
+    tenantId: hold.tenantId,
+    keys: { plugin_id: hold.pluginId, event, error_class: errorClass ?? '' },
+    counts: countsOf(outcome),
+    ms: attempted ? durationMs : null,
+  }
+}
+
+function countsOf({ status, attempted, previousAttempts }: Outcome): Sample<'deliveries'>['counts'] {
+  if (status === 'sent') return previousAttempts === 0 ? FIRST_TRY : SENT
+  if (status === 'retry') return RETRIED
+  return attempted ? FAILED : GIVEN_UP
 }
 
 function lineOf(lane: Lane, outcome: Outcome): object {

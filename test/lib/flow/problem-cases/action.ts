@@ -81,6 +81,13 @@ export const ACTION_CASES: readonly Case[] = [
     /no connection "score": did you mean "scores"/,
   ],
   [
+    'a connection that is never sent',
+    http({ connection: 'inbound' }),
+    'connection_kind',
+    '/steps/0/connection',
+    /never sent/,
+  ],
+  [
     'a connection that is no name',
     http({ connection: 7 }),
     'invalid_value',

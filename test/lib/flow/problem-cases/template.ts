@@ -1,5 +1,7 @@
 import { act, type Case, declared, flow, mail, reads } from './definitions.ts'
 
+const list = (each: string, times: number, between = ', '): string => Array(times).fill(each).join(between)
+
 export const TEMPLATE_CASES: readonly Case[] = [
   [
     'a broken template',
@@ -21,6 +23,26 @@ export const TEMPLATE_CASES: readonly Case[] = [
     'template_syntax',
     '/steps/0/input/x/y/0',
     /endif/,
+  ],
+  [
+    'a test of very many values',
+    flow([act('a', { input: { x: `{% if trigger.a in ${list('trigger.b', 101)} %}x{% endif %}` } })]),
+    'template_too_large',
+    '/steps/0/input/x',
+    /at most 100 values, or with a path/,
+  ],
+  [
+    'tags that read very much together',
+    flow([
+      act('a', {
+        input: {
+          x: `{% if ${list(`trigger.a in ${list('trigger.b', 100)}`, 10, ' or ')} %}x{% endif %}`.repeat(10),
+        },
+      }),
+    ]),
+    'too_large',
+    '/steps/0/input',
+    /at most 10000 expressions and tags/,
   ],
   [
     'a loop over what is declared as text',

@@ -66,4 +66,152 @@ export const TRIGGER_CASES: readonly Case[] = [
     '/trigger/cron',
     /MON#1/,
   ],
+  ...webhooks(),
 ]
+
+function webhooks(): Case[] {
+  const hmac = { scheme: 'hmac', connection: 'inbound' }
+  const verify = (members: object): unknown => on({ type: 'webhook', verify: members })
+  const answer = (members: object): unknown => on({ type: 'webhook', answer: members })
+  return [
+    [
+      'verification that is none',
+      on({ type: 'webhook', verify: 'github' }),
+      'malformed',
+      '/trigger/verify',
+      /object/,
+    ],
+    ['no scheme', verify({ connection: 'inbound' }), 'missing_property', '/trigger/verify', /shopify/],
+    [
+      'another scheme',
+      verify({ ...hmac, scheme: 'paypal' }),
+      'invalid_value',
+      '/trigger/verify/scheme',
+      /hmac/,
+    ],
+    ['no secret', verify({ scheme: 'slack' }), 'missing_property', '/trigger/verify', /webhook_secret/],
+    [
+      'a secret that is not there',
+      verify({ scheme: 'slack', connection: 'inbond' }),
+      'unknown_connection',
+      '/trigger/verify/connection',
+      /mean "inbound"/,
+    ],
+    [
+      'a connection that is sent',
+      verify({ scheme: 'slack', connection: 'scores' }),
+      'connection_kind',
+      '/trigger/verify/connection',
+      /not of the kind/,
+    ],
+    [
+      'a setting of another scheme',
+      verify({ scheme: 'github', connection: 'inbound', prefix: 'x' }),
+      'unknown_property',
+      '/trigger/verify/prefix',
+      /./,
+    ],
+    ['hmac without a header', verify(hmac), 'missing_property', '/trigger/verify', /signature/],
+    [
+      'a header that is none',
+      verify({ ...hmac, header: 'a b' }),
+      'invalid_header',
+      '/trigger/verify/header',
+      /name/,
+    ],
+    [
+      'a time that is not signed',
+      verify({ ...hmac, header: 'x-s', timestamp_header: 'x-t', signed: '{body}' }),
+      'invalid_value',
+      '/trigger/verify/signed',
+      /\{timestamp\}/,
+    ],
+    [
+      'a body that is not signed',
+      verify({ ...hmac, header: 'x-s', signed: 'v1' }),
+      'invalid_value',
+      '/trigger/verify/signed',
+      /\{body\}/,
+    ],
+    [
+      'a time from nowhere',
+      verify({ ...hmac, header: 'x-s', signed: '{timestamp}{body}' }),
+      'missing_property',
+      '/trigger/verify',
+      /timestamp_header/,
+    ],
+    [
+      'an id from nowhere',
+      verify({ ...hmac, header: 'x-s', signed: '{id}{body}' }),
+      'missing_property',
+      '/trigger/verify',
+      /id_header/,
+    ],
+    [
+      'no such algorithm',
+      verify({ ...hmac, header: 'x-s', algorithm: 'md5' }),
+      'invalid_value',
+      '/trigger/verify/algorithm',
+      /sha256/,
+    ],
+    [
+      'a tolerance of years',
+      verify({ scheme: 'stripe', connection: 'inbound', tolerance_seconds: 1e8 }),
+      'invalid_value',
+      '/trigger/verify/tolerance_seconds',
+      /86400/,
+    ],
+    [
+      'an answer of another status',
+      answer({ status: 302 }),
+      'invalid_value',
+      '/trigger/answer/status',
+      /204/,
+    ],
+    [
+      'an answer that a browser would run',
+      answer({ content_type: 'text/html' }),
+      'invalid_value',
+      '/trigger/answer/content_type',
+      /text\/plain/,
+    ],
+    [
+      'an empty answer with a body',
+      answer({ status: 204, body: 'x' }),
+      'invalid_value',
+      '/trigger/answer/body',
+      /204/,
+    ],
+    ['a long answer', answer({ body: 'x'.repeat(4_097) }), 'invalid_value', '/trigger/answer/body', /4096/],
+    [
+      'headers with credentials',
+      on({ type: 'webhook', headers: ['x-mine', 'Authorization'] }),
+      'invalid_header',
+      '/trigger/headers/1',
+      /credentials/,
+    ],
+    ...[
+      ...['x-gitlab-token', 'X-Api-Key', 'cf-connecting-ip', 'true-client-ip', 'x-hub-signature-256'],
+      ...[
+        'x-shopify-hmac-sha256',
+        'x-real-ip',
+        'x-webhook-secret',
+        'stripe-signature',
+        'x-amz-security-token',
+      ],
+    ].map((name): Case => [
+      `the header ${name}`,
+      on({ type: 'webhook', headers: [name] }),
+      'invalid_header',
+      '/trigger/headers/0',
+      /credentials/,
+    ]),
+    [
+      'headers that are no list',
+      on({ type: 'webhook', headers: 'x' }),
+      'malformed',
+      '/trigger/headers',
+      /list/,
+    ],
+  ]
+}

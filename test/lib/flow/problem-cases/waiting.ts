@@ -44,6 +44,27 @@ export const WAITING_CASES: readonly Case[] = [
     '/steps/0/at',
     /not both/,
   ],
+  [
+    'a time of day that is no text',
+    delay({ duration: '1 day', at: false }),
+    'invalid_time',
+    '/steps/0/at',
+    /09:00/,
+  ],
+  [
+    'a time, and a clock that is none',
+    delay({ at: false, until: '{{trigger.at}}' }),
+    'malformed',
+    '/steps/0/at',
+    /not both/,
+  ],
+  [
+    'days that are no list',
+    delay({ duration: '1 day', weekdays: false }),
+    'invalid_value',
+    '/steps/0/weekdays',
+    /MON, TUE/,
+  ],
   ['a time of day that is none', delay({ at: '9 am' }), 'invalid_time', '/steps/0/at', /09:00/],
   ['the end of a day', delay({ at: '24:00' }), 'invalid_time', '/steps/0/at', /00:00/],
   [
@@ -54,6 +75,13 @@ export const WAITING_CASES: readonly Case[] = [
     /IANA/,
   ],
   ['a day that is none', delay({ weekdays: ['MONDAY'] }), 'invalid_value', '/steps/0/weekdays', /MON, TUE/],
+  [
+    'a day that is no text',
+    delay({ weekdays: ['MON', { toString: 1 }] }),
+    'invalid_value',
+    '/steps/0/weekdays',
+    /MON, TUE/,
+  ],
   ['no days', delay({ weekdays: [] }), 'invalid_value', '/steps/0/weekdays', /MON, TUE/],
   [
     'days that are no number',
@@ -63,6 +91,13 @@ export const WAITING_CASES: readonly Case[] = [
     /true/,
   ],
   ['too many days', delay({ business_days: 1000 }), 'invalid_value', '/steps/0/business_days', /1 to 250/],
+  [
+    'no business days, and nothing else to wait for',
+    delay({ business_days: false }),
+    'missing_property',
+    '/steps/0',
+    /Add "duration"/,
+  ],
   [
     'days and a duration',
     delay({ business_days: 2, duration: '1 day' }),

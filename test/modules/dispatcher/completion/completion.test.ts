@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
+import { newId } from '#lib/ids.ts'
 import { createSecretBox } from '#lib/secrets/secret-box.ts'
 import { newCompletionToken, readCompletionToken } from '#modules/dispatcher/completion/token.ts'
 import { expireInvocations } from '#modules/dispatcher/completion/repository.ts'
@@ -279,16 +280,19 @@ t.test('what its process left behind can still be completed, and is in the log t
   const plugin = await startPlugin(t, ACCEPT)
   const { shop, run } = await shopWith(plugin)
   await run()
+  const key_id = newId()
   // As if the process had died with the plugin's 202 in the air.
   await service.db
     .updateTable('action_invocations')
-    .set({ status: 'running', lease_until: new Date(0), complete_until: null, attempts: 0 })
+    .set({ status: 'running', lease_until: new Date(0), complete_until: null, attempts: 0, key_id })
     .where('tenant_id', '=', shop.id)
     .execute()
   await service.db.deleteFrom('automation_event_log').where('tenant_id', '=', shop.id).execute()
   const { id, token } = completionOf(plugin.received[0])
   t.equal((await complete(id, token, { success: true, data: 1 })).statusCode, 200)
-  t.match(await readLog(shop), [{ action_type: 'later', plugin: 'p', success: true, result: 1, attempts: 1 }])
+  t.match(await readLog(shop), [
+    { action_type: 'later', plugin: 'p', success: true, result: 1, attempts: 1, key_id },
+  ])
   t.match(await run(), { success: true, data: 1, replayed: true })
 })
 

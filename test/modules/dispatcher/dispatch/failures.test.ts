@@ -158,7 +158,7 @@ async function logOf(query: string): Promise<LogEntry[]> {
   return readLog(shop, `execution=hundred&${query}`)
 }
 
-/** Where nobody listens. */
+/** Returns a URL at which nobody listens. */
 async function closedPort(): Promise<string> {
   const server = createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

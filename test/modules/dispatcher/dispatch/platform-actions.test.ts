@@ -20,7 +20,7 @@ const PRINTED = {
   ],
 }
 
-/** The twelve actions of simplified-architecture.md, and what its event receiver calls a notification. */
+/** The twelve actions of simplified-architecture.md, and its event receiver's name for a notification. */
 const AVAILABLE_ACTIONS: Record<string, string> = {
   create_product: 'POST /api/products',
   update_product: 'PUT /api/products/7',
@@ -134,7 +134,7 @@ t.test('the platform’s codes and messages are the result’s', async (t) => {
     [409, { code: 21211, message: 'Busy.' }, { code: '21211', message: 'Busy.' }],
     [403, { error: 'Not in your plan.' }, { code: 'http_4xx', message: 'Not in your plan.' }],
     [503, { error: { code: 'maintenance', message: 'Soon.' } }, { code: 'maintenance', message: 'Soon.' }],
-    // A name of the service's own is told with whose it is.
+    // A code that the service has as well is told with the platform's prefix.
     [
       400,
       { error: { code: 'missing_field', message: 'price' } },

@@ -241,7 +241,7 @@ t.test('a dispatch that cannot go on gives back what it had not begun', async (t
   const failed = await shop.post('/api/plugins/events/automation', { ...fields, events })
   deliveries.target = target
   t.equal(failed.statusCode, 500)
-  // Whoever has to wait for a lease to run out would be noticed.
+  // A wait for the end of this lease would be noticed.
   await sql`update action_invocations set lease_until = lease_until + interval '1 hour'
     where tenant_id = ${shop.id} and status = 'running'`.execute(service.db)
   const { results } = await dispatch(shop, events, fields)

@@ -31,7 +31,7 @@ const structuredBody = (extra: object = {}) =>
     ...extra,
   })
 
-/** What the SDK's own conformance cases for the HTTP binding send, and what its users ask about. */
+/** Messages of the SDK's own conformance cases for the HTTP binding, and those that its users ask about. */
 const CASES: Record<string, Message> = {
   'binary, application/json': {
     headers: { ...ATTRIBUTES, 'content-type': 'application/json' },

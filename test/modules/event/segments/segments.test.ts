@@ -47,6 +47,7 @@ t.test('the first plugin that publishes below a free segment has it', async (t) 
     { actor_kind: 'plugin', actor_id: String, target_id: 'email', detail: { plugin_id: mail.plugin.id } },
   ])
   t.equal(audited.length, 1)
+  t.strictSame(audited[0]?.detail, { plugin_id: mail.plugin.id })
   t.strictSame(await listed(service.tenant()), [], 'another shop knows nothing of it')
 })
 
@@ -118,7 +119,7 @@ t.test('an admin takes a segment back, gives it to another, or makes it free', a
   t.equal((await shop.delete('/api/event-segments/mail')).statusCode, 204)
   t.equal(await publish(mail, 'mail.sent'), 'accepted')
   t.match((await shop.delete('/api/event-segments/mail')).json(), { code: 'event_segment_not_found' })
-  // What it has declared below its slug stays its own when a claim of the same name goes.
+  // A type that it has declared below its slug stays its own when a claim of the same name goes.
   const declared = {
     ...manifest,
     version: '3',

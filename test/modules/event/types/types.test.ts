@@ -1,4 +1,7 @@
+import { sql } from 'kysely'
 import t from 'tap'
+import { lowestIdAt } from '#lib/id-range.ts'
+import type { EventType } from '#modules/event/types/schemas.ts'
 import { clientFor, startApp, type Tenant } from '#test/support/app.ts'
 import { feedSettled, pluginKey, raiseVersion, subscribe } from '../support.ts'
 
@@ -268,4 +271,66 @@ t.test('a shop that invents types without end has its events stored and 200 type
     .execute()
   t.equal(rows.length, 200)
   t.ok(data.length > 0)
+})
+
+t.test('a type tells when its events came and who takes them, if it is asked to', async (t) => {
+  const tenant = service.tenant()
+  const plugin = await subscribe(service, tenant.id, ['order.*'])
+  await subscribe(service, tenant.id, ['lead.created'])
+  const flow = (
+    await tenant.post('/api/automation/flows', {
+      name: 'Thank',
+      status: 'active',
+      triggers: [{ type: 'event', event_types: ['order.created'] }],
+      steps: [{ id: 'task', type: 'action', action_type: 'create_task', input: { title: 'x' } }],
+    })
+  ).json<{ id: string }>()
+  for (let n = 0; n < 3; n++) {
+    await tenant.post('/api/events', { event: 'order.created', data: { order_id: `o${n}` } })
+  }
+  const yesterday = new Date(Date.now() - 2 * 86_400_000).toISOString()
+  const old = lowestIdAt(Date.parse(yesterday))
+  await sql`
+    insert into events (tenant_id, id, fingerprint, event, source, occurred_at, received_at, position, body)
+    values (${tenant.id}, ${old}, '', 'order.created', 'api', now(), ${yesterday}, 1, '{}'),
+      (${tenant.id}, ${lowestIdAt(Date.parse(yesterday) + 1)}, '', 'order.paid', 'api', now(), ${yesterday}, 1, '{}')`.execute(
+    service.db,
+  )
+  const created = (await tenant.get('/api/event-types/order.created?include=usage')).json<EventType>()
+  t.match(created.usage, { events_24h: 3, plugins: [plugin.slug], flows: [{ id: flow.id, name: 'Thank' }] })
+  t.ok(String(created.usage?.last_seen_at) > yesterday)
+  const { data } = (await tenant.get('/api/event-types?include=usage&category=order')).json<{
+    data: EventType[]
+  }>()
+  const paid = data.find(({ name }) => name === 'order.paid')
+  t.strictSame(paid?.usage, {
+    last_seen_at: yesterday,
+    events_24h: 0,
+    plugins: [plugin.slug],
+    flows: [],
+  })
+  t.equal((await tenant.get('/api/event-types/order.created')).json<EventType>().usage, undefined)
+  const own = clientFor(service.app, tenant.id, await pluginKey(service, tenant.id, plugin))
+  t.match((await own.get('/api/event-types/order.created?include=usage')).json(), {
+    usage: { plugins: [plugin.slug], flows: [] },
+  })
+  t.equal((await tenant.get('/api/event-types?include=all')).statusCode, 400)
+})
+
+t.test('a type names whoever takes it by any pattern, each once and up to fifty', async (t) => {
+  const tenant = service.tenant()
+  const taking = [['*'], ['a.*'], ['a.b.*', 'a.b.c'], ['a.b.c']]
+  for (const [index, events] of taking.entries())
+    await subscribe(service, tenant.id, events, `takes-${index}`)
+  for (const [index, events] of [['a.b'], ['a.b.c.*'], ['ab.*'], ['a.b.d']].entries())
+    await subscribe(service, tenant.id, events, `not-${index}`)
+  await tenant.put('/api/event-types/a.b.c', { description: 'x' })
+  await tenant.post('/api/events', {
+    events: Array.from({ length: 1_000 }, (_, n) => ({ event: 'a.b.c', data: { n } })),
+  })
+  await tenant.post('/api/events', { event: 'a.b.c', data: {} })
+  const usage = async () => (await tenant.get('/api/event-types/a.b.c?include=usage')).json<EventType>().usage
+  t.match(await usage(), { events_24h: 1_000, plugins: ['takes-0', 'takes-1', 'takes-2', 'takes-3'] })
+  for (let n = 0; n < 60; n++) await subscribe(service, tenant.id, ['a.b.c'], `many-${n}`)
+  t.equal((await usage())?.plugins.length, 50)
 })

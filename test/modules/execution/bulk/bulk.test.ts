@@ -1,4 +1,6 @@
+import { sql } from 'kysely'
 import t from 'tap'
+import { type CanonicalFlow, FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import { cancelMany, retryMany } from '#modules/execution/bulk/service.ts'
 import { runBulkTurn } from '#modules/execution/bulk/worker.ts'
 import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
@@ -13,12 +15,12 @@ import {
   startWorld,
   wait,
 } from '#test/modules/flow-engine/support.ts'
-import { latest, listed, read, seedExecutions } from '../support.ts'
+import { latest, listed, read, refusal, seedExecutions } from '../support.ts'
 
 const world = await startWorld(t)
 
 const { app } = world
-const worker = { db: app.db, flowEngine: app.flowEngine, signals: app.signals, leaseMs: 30_000 }
+const worker = { db: app.db, flowEngine: app.flowEngine, signals: app.signals, leaseMs: 30_000, log: app.log }
 
 /** As workers would. */
 async function workOff(): Promise<void> {
@@ -204,6 +206,110 @@ t.test(
   },
 )
 
+t.test('a version that does not compile any more is a refusal, and holds up no other retry', async (t) => {
+  const shop = await world.shop()
+  const { id: tenantId } = shop.tenant
+  const receiver = await startReceiver(t)
+  const flow = flowOf({ call: post(receiver, '/a', 'end') })
+  const old = { ...flow, schema_version: FLOW_SCHEMA_VERSION - 1 } as unknown as CanonicalFlow
+  const outdated = await shop.publish(old)
+  const [first = ''] = await seedExecutions(shop.db, tenantId, outdated, [{ status: 'failed' }])
+  const good = await shop.publish(flow)
+  await seedExecutions(shop.db, tenantId, good, [{ status: 'failed' }, { status: 'failed' }])
+  t.equal(await refusal(shop, first), '409 flow_outdated')
+  const { job_id } = await retryMany(worker, SYSTEM_ACTOR, tenantId, { flow: outdated }, { workMs: -1 })
+  await workOff()
+  const job = await shop.tenant.get(`/api/automation/bulk-changes/${job_id ?? ''}`)
+  t.match(job.json(), { status: 'completed', done: 0, refused: [{ reason: 'flow_outdated', count: 1 }] })
+  t.match(await bulk(shop, 'retry', {}), {
+    retried: 2,
+    refused: [{ reason: 'flow_outdated', count: 1 }],
+    next_cursor: null,
+  })
+})
+
+t.test('a retry that breaks off ends its job, and what had started by then goes on', async (t) => {
+  const shop = await world.shop()
+  const { id: tenantId } = shop.tenant
+  const receiver = await startReceiver(t)
+  const flow = await shop.publish(flowOf({ call: post(receiver, '/a', 'end') }))
+  const rows = Array.from({ length: 3 }, () => ({ status: 'failed' as const }))
+  const [, , last = ''] = await seedExecutions(shop.db, tenantId, flow, rows)
+  await sql`
+    create function refuse_retry() returns trigger language plpgsql as $$
+    begin
+      raise exception 'no' using errcode = '22023';
+    end $$`.execute(shop.db)
+  await sql`create trigger refuse_retry before insert on automation_executions
+    for each row when (new.retry_of = '${sql.raw(last)}') execute function refuse_retry()`.execute(shop.db)
+  t.teardown(() => sql`drop function refuse_retry cascade`.execute(shop.db))
+  const { job_id } = await retryMany(worker, SYSTEM_ACTOR, tenantId, { flow }, { workMs: -1 })
+  await workOff()
+  const job = await shop.tenant.get(`/api/automation/bulk-changes/${job_id ?? ''}`)
+  const started = (await listed(shop, '?status=queued')).length
+  t.match(job.json(), {
+    status: 'failed',
+    done: started,
+    error: 'The database refused it (SQLSTATE 22023).',
+    finished_at: String,
+  })
+  t.equal(started, 2)
+})
+
+t.test('a job waits with what the quota refuses, and retries it once the quota allows it', async (t) => {
+  const shop = await world.shop()
+  const { id: tenantId } = shop.tenant
+  const receiver = await startReceiver(t)
+  const gone = await shop.publish(flowOf({ call: post(receiver, '/a', 'end') }))
+  await seedExecutions(shop.db, tenantId, gone, [{ status: 'failed' }])
+  await sql`update automation_flows set deleted_at = now() where id = ${gone}`.execute(shop.db)
+  const flow = await shop.publish(flowOf({ call: post(receiver, '/a', 'end') }))
+  await seedExecutions(shop.db, tenantId, flow, Array(20).fill({ status: 'failed' }))
+  t.equal((await shop.tenant.put('/api/tenant/quotas', { waiting_executions: 2 })).statusCode, 200)
+  const { job_id } = await retryMany(worker, SYSTEM_ACTOR, tenantId, {}, { workMs: -1 })
+  const read = async () =>
+    (await shop.tenant.get(`/api/automation/bulk-changes/${job_id ?? ''}`)).json<{
+      status: string
+      done: number
+      refused: object[]
+    }>()
+  const turn = await runBulkTurn(worker)
+  t.match(turn, { pauseMs: Number })
+  t.equal(await runBulkTurn(worker), 'idle', 'others have their turn')
+  const held = await read()
+  t.match(held, { status: 'running', refused: [{ reason: 'flow_deleted', count: 1 }] })
+  t.ok(held.done > 0 && held.done < 20, `${held.done} have started`)
+  t.equal(held.refused.length, 1)
+
+  // A process counts again a second after it found the quota used up.
+  const deadline = Date.now() + 60_000
+  while ((await read()).status === 'running' && Date.now() < deadline) {
+    await shop.run()
+    await sql`update bulk_changes set lease_until = null where id = ${job_id}`.execute(shop.db)
+    await runBulkTurn(worker)
+  }
+  t.match(await read(), { status: 'completed', done: 20, refused: [{ reason: 'flow_deleted', count: 1 }] })
+  await shop.run()
+  t.equal(receiver.received.length, 20, 'each once')
+})
+
+t.test('a request that breaks off tells of what has started', async (t) => {
+  const shop = await world.shop()
+  const { id: tenantId } = shop.tenant
+  const receiver = await startReceiver(t)
+  const flow = flowOf({ call: post(receiver, '/a', 'end') })
+  const good = await shop.publish(flow)
+  await seedExecutions(shop.db, tenantId, good, Array(100).fill({ status: 'failed' }))
+  const newer = { ...flow, schema_version: FLOW_SCHEMA_VERSION + 1 } as unknown as CanonicalFlow
+  await seedExecutions(shop.db, tenantId, await shop.publish(newer), [{ status: 'failed' }])
+  const published: unknown[] = []
+  const signals = { publish: (...told: unknown[]) => void published.push(told) }
+  const asked = retryMany({ ...worker, signals }, SYSTEM_ACTOR, tenantId, {}, { workMs: 60_000 })
+  await t.rejects(asked, { code: 'flow_newer' })
+  t.strictSame(published, [['executions_due', [tenantId]]])
+  t.equal((await listed(shop, '?status=queued&limit=200')).length, 100)
+})
+
 t.test('one switch stops all automations, and another lets them go on', async (t) => {
   const shop = await world.shop()
   const receiver = await startReceiver(t)
@@ -233,7 +339,7 @@ t.test('one switch stops all automations, and another lets them go on', async (t
   await shop.send('order.created', {})
   await shop.run()
   t.strictSame(outcomes(await shop.executions()).sort(), [
-    // What somebody started by hand was answered: it is not taken up.
+    // A start by hand was answered: it is not taken up.
     'cancelled/halted',
     'completed/done',
     'completed/done',

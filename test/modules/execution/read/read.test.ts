@@ -1,4 +1,7 @@
+import { sql } from 'kysely'
 import t from 'tap'
+import { selectExecutions } from '#modules/execution/read/repository.ts'
+import { analyze, rowsRead } from '#test/support/plans.ts'
 import {
   flowOf,
   HOUR_MS,
@@ -253,6 +256,68 @@ t.test('the list is filtered by flow, status, key and time, and pages newest fir
   t.equal((await shop.tenant.get('/api/automation/executions?status=lost')).statusCode, 400)
 })
 
+t.test('several statuses, and the beginning of an id or a key, narrow the list', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
+  const ids = await seedExecutions(shop.db, shop.tenant.id, flow, [
+    { status: 'failed', key: 'customer 1' },
+    { status: 'completed', key: 'customer 2' },
+    { status: 'cancelled', key: 'custom%' },
+    { status: 'waiting' },
+    { status: 'failed' },
+  ])
+  const found = async (query: string) => (await listed(shop, query)).map(({ id }) => ids.indexOf(id))
+  t.strictSame(await found('?status=failed,waiting'), [4, 3, 0])
+  t.strictSame(await found('?status=completed,cancelled,completed'), [2, 1])
+  t.strictSame(await found('?status=failed,waiting&limit=2'), [4, 3])
+  t.strictSame(await found('?q=customer'), [1, 0])
+  t.strictSame(await found('?q=custom%25'), [2])
+  t.strictSame(await found('?q=customer&status=failed,cancelled'), [0])
+  t.strictSame(await found(`?q=${ids[3]}`), [3])
+  t.strictSame(await found(`?q=${ids[3]?.slice(0, 4)}`), [4, 3, 2, 1, 0])
+  t.strictSame(await found('?q=nobody'), [])
+  const first = (await shop.tenant.get('/api/automation/executions?status=failed,waiting&limit=1')).json<{
+    next_cursor: string
+  }>()
+  t.strictSame(await found(`?status=failed,waiting&cursor=${first.next_cursor}`), [3, 0])
+  t.match((await shop.tenant.get('/api/automation/executions?status=failed,lost')).json(), {
+    status: 400,
+    errors: [{ pointer: '/querystring/status', detail: /must be one of queued, running/ }],
+  })
+  const stranger = await world.shop()
+  t.strictSame(await listed(stranger, '?q=customer'), [])
+})
+
+t.test('what is rare among very many executions is found without reading the rest', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
+  const { id: tenantId } = shop.tenant
+  await sql`
+    insert into automation_executions (tenant_id, id, flow_id, version, trigger_kind, trigger, state, status, reason, key,
+      expires_at, due_at)
+    select ${tenantId}::uuid, (lpad(to_hex(n), 8, '0') || '-0000-7000-8000-000000000000')::uuid, ${flow}::uuid, 1, 'manual',
+      '{}', '{}', case n % 5000 when 0 then 'failed' when 1 then 'cancelled' else 'completed' end, 'done', 'order-' || n,
+      now(), null
+    from generate_series(1, 20000) n`.execute(shop.db)
+  await analyze(shop.db, 'automation_executions')
+  const base = { flowId: null, statuses: null, key: null, since: null, until: null }
+  const any = { ...base, reason: null, errorCode: null, eventId: null, text: null }
+  for (const [filter, count] of [
+    [{ statuses: ['failed', 'cancelled'] }, 8],
+    [{ text: 'order-1999' }, 11],
+    [{ text: '00004e2' }, 1],
+    [{ text: 'order-1999', statuses: ['failed', 'completed'] }, 11],
+  ] as const) {
+    let rows = 0
+    const reads = await rowsRead(world.app.pools.api, async (db) => {
+      const found = await selectExecutions(db, tenantId, { ...any, ...filter }, { before: null, limit: 50 })
+      rows = found.length
+    })
+    t.equal(rows, count, JSON.stringify(filter))
+    t.ok(Math.max(...reads) < 500, `${JSON.stringify(filter)}: ${reads.join()}`)
+  }
+})
+
 t.test('the steps of a long or large execution come in pages', async (t) => {
   const shop = await world.shop()
   const flow = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
@@ -311,4 +376,44 @@ t.test("another tenant's execution is answered like one that never was", async (
     t.equal(foreign.body, unknown.body)
   }
   t.equal((await listed(stranger)).length, 0)
+})
+
+t.test('a running execution tells the steps that it is at', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
+  const [id = ''] = await seedExecutions(shop.db, shop.tenant.id, flow, [{ status: 'running' }])
+  t.strictSame((await read(shop, id)).at, [{ step_id: 'call', iteration: '', since: null, attempt: 1 }])
+  const thread = {
+    step: 'call',
+    waiting: null,
+    due_at: null,
+    failures: 2,
+    since: Date.parse('2026-05-01T00:00:00Z'),
+    variables: {},
+  }
+  const state = {
+    main: { ...thread, iteration: '', waiting: 'loop' },
+    loop: {
+      threads: [
+        { ...thread, iteration: '0' },
+        { ...thread, iteration: '1', waiting: 'delay' },
+      ],
+    },
+    error: null,
+    filtered: false,
+  }
+  await shop.db
+    .updateTable('automation_executions')
+    .set({ state: JSON.stringify(state) })
+    .where('id', '=', id)
+    .execute()
+  t.strictSame((await read(shop, id)).at, [
+    { step_id: 'call', iteration: '0', since: '2026-05-01T00:00:00.000Z', attempt: 3 },
+  ])
+  await shop.db
+    .updateTable('automation_executions')
+    .set({ status: 'completed' })
+    .where('id', '=', id)
+    .execute()
+  t.strictSame((await read(shop, id)).at, [])
 })

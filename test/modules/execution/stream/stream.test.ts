@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 import t, { type Test } from 'tap'
-import { ExecutionStreams, type StreamLimits } from '#modules/execution/stream/streams.ts'
+import { ExecutionStreams, type ExecutionStreamLimits } from '#modules/execution/stream/streams.ts'
 import {
   flowOf,
   HOUR_MS,
@@ -11,11 +11,13 @@ import {
   wait,
 } from '#test/modules/flow-engine/support.ts'
 import { latest, seedExecutions } from '../support.ts'
-import { follow, until } from './sse-client.ts'
+import { follow, until } from '#test/support/sse-client.ts'
 
 const world = await startWorld(t)
 await world.app.listen({ port: 0, host: '127.0.0.1' })
 
+/** Without a key that could end. */
+const NOBODY = { id: null, session: null, pluginId: null }
 const pathOf = (id: string): string => `/api/automation/executions/${id}/stream`
 
 /** An execution that has done one step and waits for an hour before the other. */
@@ -129,20 +131,52 @@ t.test('a stream ends with the key that opened it, revoked or expired', async (t
   t.notMatch(one.events.at(-1), { event: 'end' }, 'the execution has not ended')
 })
 
+t.test('a stream ends with the session that opened it, and with its key', async (t) => {
+  const { shop, id } = await waiting(t)
+  const logIn = async () => {
+    const made = await shop.tenant.post('/api/keys', { name: 'k', kind: 'tenant', role: 'viewer' })
+    const key = made.json<{ id: string; key: string }>()
+    const answer = await world.app.inject({
+      method: 'POST',
+      url: '/api/session',
+      payload: { key: key.key },
+      headers: { 'x-bcs-session': 'bearer' },
+    })
+    t.equal(answer.statusCode, 200, answer.body)
+    return { keyId: key.id, token: answer.json<{ token: string }>().token }
+  }
+  const [left, revoked, kept] = [await logIn(), await logIn(), await logIn()]
+  const open = (token: string) =>
+    follow(t, world.app, { tenantId: shop.tenant.id, path: pathOf(id), key: token })
+  const clients = await Promise.all([open(left.token), open(revoked.token), open(kept.token)])
+  const [one, other, staying] = clients
+  await until(() => clients.every(({ events }) => events.length === 2), 'all have begun')
+  const loggedOut = await world.app.inject({
+    method: 'DELETE',
+    url: '/api/session',
+    headers: { authorization: `Bearer ${left.token}` },
+  })
+  t.equal(loggedOut.statusCode, 204)
+  await until(() => one.isClosed(), 'its session has ended')
+  t.equal((await shop.tenant.delete(`/api/keys/${revoked.keyId}`)).statusCode, 204)
+  await until(() => other.isClosed(), 'the key of its session was revoked')
+  t.notOk(staying.isClosed(), 'another session is none of its business')
+})
+
 t.test('when all places are taken, who has most gives way to who has fewer', async (t) => {
   const { shop, id } = await waiting(t)
   const other = await waiting(t)
   const third = await waiting(t)
   const streams = ownStreams(t, { perProcess: 4 })
-  const mine = Array.from({ length: 4 }, () => streams.open(shop.tenant.id, null, id, 0))
+  const mine = Array.from({ length: 4 }, () => streams.open(shop.tenant.id, NOBODY, id, 0))
   t.ok(mine.every((stream) => stream !== null))
-  t.equal(streams.open(shop.tenant.id, null, id, 0), null, 'nobody has more')
-  const theirs = [0, 1].map(() => streams.open(other.shop.tenant.id, null, other.id, 0))
+  t.equal(streams.open(shop.tenant.id, NOBODY, id, 0), null, 'nobody has more')
+  const theirs = [0, 1].map(() => streams.open(other.shop.tenant.id, NOBODY, other.id, 0))
   t.ok(theirs.every((stream) => stream !== null))
   t.equal(streams.size, 4)
-  t.equal(streams.open(other.shop.tenant.id, null, other.id, 0), null, 'each of them has its share')
-  t.ok(streams.open(third.shop.tenant.id, null, third.id, 0))
-  t.equal(streams.open(third.shop.tenant.id, null, third.id, 0), null)
+  t.equal(streams.open(other.shop.tenant.id, NOBODY, other.id, 0), null, 'each of them has its share')
+  t.ok(streams.open(third.shop.tenant.id, NOBODY, third.id, 0))
+  t.equal(streams.open(third.shop.tenant.id, NOBODY, third.id, 0), null)
 })
 
 t.test('the server closes at once with streams open, also to a reader that takes nothing', async (t) => {
@@ -172,7 +206,7 @@ t.test('a reader that takes nothing costs no memory, and is cut off', async (t) 
   const [id = ''] = await seedExecutions(shop.db, shop.tenant.id, flow, [{ status: 'waiting' }])
   await fill(shop, id, 200)
   const streams = ownStreams(t, { stallMs: 400, beatMs: 100 })
-  const opened = streams.open(shop.tenant.id, null, id, 0)
+  const opened = streams.open(shop.tenant.id, NOBODY, id, 0)
   t.ok(opened)
   let most = 0
   await until(() => {
@@ -186,7 +220,7 @@ t.test('a reader that takes nothing costs no memory, and is cut off', async (t) 
 t.test('a stream beats while nothing happens, and ends when it is old', async (t) => {
   const { shop, id } = await waiting(t)
   const streams = ownStreams(t, { beatMs: 50, maxMs: 300 })
-  const opened = streams.open(shop.tenant.id, null, id, 0)
+  const opened = streams.open(shop.tenant.id, NOBODY, id, 0)
   let text = ''
   let ended = false
   opened?.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
@@ -203,7 +237,7 @@ t.test('a stream that is opened while the server closes ends at once', async (t)
   const streams = ownStreams(t, {})
   await streams.close()
   await streams.close()
-  const opened = streams.open(shop.tenant.id, null, id, 0)
+  const opened = streams.open(shop.tenant.id, NOBODY, id, 0)
   let ended = false
   opened?.on('end', () => (ended = true)).resume()
   await until(() => ended, 'it has ended')
@@ -211,8 +245,14 @@ t.test('a stream that is opened while the server closes ends at once', async (t)
 })
 
 /** Streams with limits of their own, closed after the test. */
-function ownStreams(t: Test, limits: Partial<StreamLimits>): ExecutionStreams {
-  const streams = new ExecutionStreams({ db: world.app.db, log: pino({ level: 'silent' }), limits })
+function ownStreams(t: Test, limits: Partial<ExecutionStreamLimits>): ExecutionStreams {
+  const streams = new ExecutionStreams({
+    db: world.app.db,
+    ground: world.app.identity.ground,
+    signals: world.app.signals,
+    log: pino({ level: 'silent' }),
+    limits,
+  })
   t.teardown(() => streams.close())
   return streams
 }

@@ -1,6 +1,8 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import { newId, uuidTime } from '#lib/ids.ts'
+import { LOOK_TENANTS } from '#modules/flow-engine/match/repository.ts'
+import { feedSettled } from '#test/modules/event/support.ts'
 import { startReceiver } from '#test/support/receiver.ts'
 import { bodyOf, codeOf, FLOWS } from '#test/modules/flow/support.ts'
 import { flowOf, HOUR_MS, MINUTE_MS, outcomes, type Shop, startWorld, step } from '../support.ts'
@@ -12,7 +14,7 @@ t.beforeEach(() => {
   platform.answer((_received, response) => response.end('{}'))
 })
 
-/** A flow that makes a task, titled with what came; created through the API, as activating compiles it. */
+/** A flow that makes a task, titled with the event's data; created through the API, as activating compiles it. */
 async function created(shop: Shop, rest: Record<string, unknown> = {}): Promise<string> {
   const flow = {
     name: 'Pack orders',
@@ -54,7 +56,7 @@ t.test(
     )
     const flow = await created(shop)
     platform.answer((_received, response) => response.writeHead(422).end('{"error":"no such list"}'))
-    // One after the other: what fails at the same time counts in any order.
+    // One after the other: concurrent failures count in any order.
     for (let n = 0; n < 20; n++) await sendOrders(shop, n)
     const url = `${FLOWS}/${flow}`
     t.match(bodyOf(await shop.tenant.get(url)), {
@@ -268,6 +270,46 @@ t.test('what is taken up obeys the enrolment, and what was to cancel it has done
   t.strictSame(titles(), ['1'])
 })
 
+t.test(
+  'what the quota has no room for is taken up once it has, and events are matched meanwhile',
+  async (t) => {
+    const shop = await world.shop()
+    bodyOf(await shop.tenant.put('/api/tenant/quotas', { waiting_executions: 2 }))
+    const enrolment = { cancel_on: [{ event: 'order.paid', match: 'trigger.order_id' }] }
+    const flow = await created(shop, {
+      settings: { enrolment },
+      steps: [{ id: 'later', type: 'delay', duration: '1 hour' }],
+    })
+    const url = `${FLOWS}/${flow}`
+    bodyOf(await shop.tenant.post(`${url}/deactivate`))
+    await sendOrders(shop, 1, 2, 3)
+    t.match(bodyOf(await shop.tenant.post(`${url}/activate`, { catch_up: true })), { taken_up: 3 })
+    await shop.run()
+    const full = ['waiting/delay', 'waiting/delay', 'skipped/catch_up']
+    t.strictSame(outcomes(await shop.executions(flow)), full)
+    await shop.send('order.paid', { order_id: 1 })
+    await shop.run()
+    // A process counts again a second after it found the quota used up.
+    const deadline = Date.now() + 60_000
+    while (outcomes(await shop.executions(flow))[2] === full[2] && Date.now() < deadline) await shop.run()
+    t.strictSame(outcomes(await shop.executions(flow)), [
+      'cancelled/cancel_on',
+      'waiting/delay',
+      'waiting/delay',
+    ])
+    t.equal(
+      (
+        await shop.db
+          .selectFrom('flow_cursors')
+          .select('catch_up')
+          .where('tenant_id', '=', shop.tenant.id)
+          .executeTakeFirst()
+      )?.catch_up,
+      false,
+    )
+  },
+)
+
 t.test('what was retried by hand, and what is paused again, is not taken up', async (t) => {
   const shop = await world.shop()
   const flow = await created(shop)
@@ -316,6 +358,44 @@ t.test(
       .where('tenant_id', '=', shop.tenant.id)
       .executeTakeFirst()
     t.equal(cursor?.catch_up, false)
+  },
+)
+
+t.test(
+  'tenants at their quota that have something to take up keep no others from being looked at',
+  async (t) => {
+    // One more than a look finds, and each of them before the others.
+    const full = await Promise.all(Array.from({ length: LOOK_TENANTS + 1 }, () => world.shop()))
+    const { db } = world
+    const ids = full.map(({ tenant }) => tenant.id)
+    await sql`update tenants set quotas = '{"waiting_executions":0}' where id = any(${ids}::uuid[])`.execute(
+      db,
+    )
+    const stop = step({ type: 'stop', config: { outcome: 'done', reason: null }, next: {} })
+    for (const shop of full) await shop.publish(flowOf({ stop_1: stop }))
+    await sql`
+    insert into automation_executions (tenant_id, id, flow_id, version, schema_version, status, reason, event_id,
+      trigger_kind, trigger, state, causation_depth, expires_at, created_at, finished_at)
+    select f.tenant_id, f.id, f.id, 1, 1, 'skipped', 'catch_up', f.id, 'event', '{"data":{},"event":null}', '{}', 0,
+      now(), now(), now()
+    from automation_flows f where f.tenant_id = any(${ids}::uuid[])`.execute(db)
+    await sql`update flow_cursors set catch_up = true where tenant_id = any(${ids}::uuid[])`.execute(db)
+    const shop = await world.shop()
+    const flow = await shop.publish(flowOf({ stop_1: stop }))
+    await shop.send('order.created', {})
+    await feedSettled({ db })
+    const matcher = world.app.flowEngine.createMatcher()
+    for (let look = 0; look < 2; look++) while ((await matcher.pass([], shop.now())) === 'more');
+    t.strictSame(outcomes(await shop.executions(flow)), ['queued'], 'who has new events')
+    const [last] = full.slice(-1)
+    await sql`update tenants set quotas = '{}' where id = any(${ids}::uuid[])`.execute(db)
+    // A process counts again a second after it found the quota used up.
+    const deadline = Date.now() + 60_000
+    const isLeft = async () =>
+      (await db.selectFrom('flow_cursors').select('tenant_id').where('catch_up', '=', true).execute())
+        .length > 0
+    while ((await isLeft()) && Date.now() < deadline) await matcher.pass([], shop.now())
+    t.match(await last?.executions(), [{ status: 'queued' }], 'and each of them gets its turn again')
   },
 )
 

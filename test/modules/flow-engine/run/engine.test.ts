@@ -1,6 +1,8 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { commitBoundaries, type Boundary } from '#modules/flow-engine/run/boundary-repository.ts'
+import { StatsRecorder } from '#infra/statistics/recorder.ts'
+import { commitAlone, commitBoundaries, type Boundary } from '#modules/flow-engine/run/boundary-repository.ts'
+import { BoundaryWriter } from '#modules/flow-engine/run/boundary-writer.ts'
 import { claimExecutions, TENANT_MAX_RUNNING } from '#modules/flow-engine/run/execution-repository.ts'
 import { feedSettled } from '#test/modules/event/support.ts'
 import {
@@ -77,6 +79,7 @@ t.test('an execution whose worker is gone is taken again when its lease ends, wh
     output: { status: 200 },
     error: null,
     attempts: 1,
+    attemptLog: null,
     note: null,
     startedAtMs: Date.now(),
     durationMs: 1,
@@ -135,6 +138,46 @@ t.test('a stale worker’s boundary in the same batch as its successor’s does 
     shop.now(),
   )
   t.match(answers, [{ status: null }, { status: 'completed' }])
+})
+
+t.test('what a transaction holds keeps its own boundary waiting, and no other shop’s', async (t) => {
+  const shops = [await world.shop(), await world.shop()]
+  const held: Awaited<ReturnType<typeof claim>> = []
+  for (const shop of shops) {
+    await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
+    await shop.send('order.created', {})
+    await feedSettled({ db: shop.db })
+    await shop.match()
+    held.push(...(await claim(shop)))
+  }
+  const [locked, free] = held
+  if (locked === undefined || free === undefined) throw new Error('not taken')
+  const writer = new BoundaryWriter(pool, {
+    statistics: new StatsRecorder(pool, world.app.log),
+    patienceMs: LEASE_MS,
+    clock: () => shops[0]?.now() ?? null,
+    onWritten: () => undefined,
+  })
+  const { promise, ended } = await world.db.transaction().execute(async (trx) => {
+    // As a matcher does that has handed an event to it.
+    await sql`select from automation_executions where id = ${locked.id} for update`.execute(trx)
+    let hasEnded = false
+    const waiting = writer
+      .commit(boundaryOf(locked, { status: 'completed' }))
+      .finally(() => (hasEnded = true))
+    t.match(await writer.commit(boundaryOf(free, { status: 'completed' })), { status: 'completed' })
+    t.match(
+      await commitBoundaries(pool, [boundaryOf(locked, { status: 'completed' })], null),
+      [{ status: null, isLocked: true }],
+      'nothing is written of it, and nobody waits',
+    )
+    return { promise: { waiting }, ended: () => hasEnded }
+  })
+  t.match(await promise.waiting, { status: 'completed' })
+  t.ok(ended())
+  const late = boundaryOf(locked, { status: 'failed' })
+  t.match(await commitBoundaries(pool, [late], null), [{ status: null, isLocked: false }])
+  t.match(await commitAlone(pool, late, null), { status: null, isLocked: false })
 })
 
 t.test('a claim shares itself out among tenants, and passes over those whose hands are full', async (t) => {

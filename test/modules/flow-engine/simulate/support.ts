@@ -64,7 +64,7 @@ export function stop(reason: string | null = null): CanonicalStep {
   return step({ type: 'stop', config: { outcome: 'stopped', reason }, next: {} })
 }
 
-/** Waits a day for the payment of what the trigger names. */
+/** Waits a day for the payment of the order that the trigger names. */
 export function waitPaid(received: string, timeout: string, loop: string | null = null): CanonicalStep {
   const any = [{ event: 'order.paid', match: { order_id: '{{trigger.order_id}}' }, filter: null }]
   return step({

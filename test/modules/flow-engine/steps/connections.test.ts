@@ -108,6 +108,28 @@ t.test('an error of the other side is told without what it was told', async (t) 
   t.notMatch(shown, SECRETS)
 })
 
+t.test(
+  'what a serializer writes by numbers is hidden all the same, and in an answer that is no JSON',
+  async (t) => {
+    const shop = await shopWith('bearer', { token: 'token-of-the-shop+0001==' })
+    const written = 'token-of-the-shop\\u002b0001\\u003D\\u003d'
+    for (const [status, body] of [
+      [200, `{"said":"${written}"}`],
+      // A text that is JSON by itself, as an answer repeats the request that it got.
+      [200, JSON.stringify({ request: `{"said":"${written}"}` })],
+      [200, `<p>${written} token-of-the-shop+0001==`],
+      [403, `{"message":"${written}"}`],
+    ] as const) {
+      api.answer((_, response) => response.writeHead(status).end(body))
+      const { step, shown } = await run(shop)
+      for (const text of [JSON.stringify(step), shown]) {
+        t.notMatch(text, /of-the-shop/)
+        t.match(text, /\[redacted\]/)
+      }
+    }
+  },
+)
+
 t.test('values that were changed hold for the next request', async (t) => {
   const shop = await shopWith('bearer', { token: 'token-of-the-shop-0001' })
   const flow = await publish(shop, [STEP])

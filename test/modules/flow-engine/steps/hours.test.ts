@@ -1,8 +1,10 @@
 import t from 'tap'
+import type { Thread } from '#modules/flow-engine/run/state.ts'
+import { outcomes, type Shop } from '../support.ts'
 import { ANN, MAIL, messages, startMessaging } from './support.ts'
 
 t.setTimeout(120_000)
-const { world, sent } = await startMessaging(t)
+const { platform, world, sent } = await startMessaging(t)
 
 const NIGHT = '2027-03-28T00:30:00Z'
 
@@ -79,6 +81,79 @@ t.test('hours that change while a message waits count when it comes to be sent',
   shop.moveTo('2027-03-28T09:00:01Z')
   await shop.run()
   t.equal(sent().length, 1)
+})
+
+/** Goes to a time and runs what is due then. @returns what has become of the executions */
+async function runAt(shop: Shop, time: string): Promise<string[]> {
+  shop.moveTo(time)
+  await shop.run()
+  return outcomes(await shop.executions())
+}
+
+t.test('hours use up no patience, and what was used before them counts on', async (t) => {
+  const patience = { retry_count: 0, patience: '2 hours' }
+  const mail = { ...MAIL, respect_quiet_hours: true }
+  const { shop } = await openShop({ steps: [mail], settings: patience })
+  platform.answer(503)
+  shop.moveTo(NIGHT)
+  await shop.send('order.created', ANN)
+  await shop.run()
+  t.strictSame(await runAt(shop, '2027-03-28T07:00:01Z'), ['waiting/retry'])
+  t.strictSame(await runAt(shop, '2027-03-28T08:55:00Z'), ['waiting/retry'])
+  t.strictSame(await runAt(shop, '2027-03-28T09:05:00Z'), ['failed'])
+
+  const { shop: other } = await openShop({ steps: [mail], settings: patience })
+  other.moveTo('2027-03-28T19:30:00Z')
+  await other.send('order.created', ANN)
+  await other.run()
+  t.strictSame(await runAt(other, '2027-03-28T20:00:01Z'), ['waiting/hours'])
+  t.strictSame(await runAt(other, '2027-03-29T07:00:01Z'), ['waiting/retry'])
+  t.strictSame(await runAt(other, '2027-03-29T08:25:00Z'), ['waiting/retry'])
+  t.strictSame(await runAt(other, '2027-03-29T08:35:00Z'), ['failed'], 'half an hour was used before')
+})
+
+t.test('who waits for an opening holds nobody up who may call', async (t) => {
+  const { shop } = await openShop({ steps: [{ ...MAIL, respect_quiet_hours: true }] })
+  platform.answer(503)
+  shop.moveTo('2027-03-28T19:55:00Z')
+  await shop.send('order.created', ANN)
+  await shop.run()
+  const trigger = { type: 'event', event_types: ['order.paid'] }
+  const urgent = { name: 'Urgent', status: 'active', trigger, steps: [MAIL] }
+  t.equal((await shop.tenant.post('/api/automation/flows', urgent)).statusCode, 201)
+  await shop.send('order.paid', ANN)
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions()), ['waiting/retry', 'waiting/retry'])
+  t.equal(sent().length, 1, 'the second one waits behind the first')
+  platform.answer((_received, response) => response.end('{"id":"n_1"}'))
+  t.strictSame(await runAt(shop, '2027-03-28T20:00:30Z'), ['waiting/hours', 'completed/done'])
+  t.strictSame(await runAt(shop, '2027-03-29T07:00:01Z'), ['completed/done', 'completed/done'])
+})
+
+t.test('who comes to wait for an opening releases nobody while the other side is away', async (t) => {
+  const { shop } = await openShop({ steps: [{ ...MAIL, respect_quiet_hours: true }] })
+  const trigger = { type: 'event', event_types: ['order.paid'] }
+  const urgent = { name: 'Urgent', status: 'active', trigger, steps: [MAIL] }
+  const made = await shop.tenant.post('/api/automation/flows', urgent)
+  const { id } = made.json<{ id: string }>()
+  platform.answer(503)
+  shop.moveTo('2027-03-28T19:59:30Z')
+  await shop.send('order.created', ANN)
+  await shop.run()
+  for (let n = 0; n < 5; n++) await shop.send('order.paid', ANN)
+  await shop.run()
+  // Before they look by themselves.
+  shop.moveTo('2027-03-28T20:00:01Z')
+  await shop.run()
+  const waiting = await shop.executions(id)
+  t.strictSame(outcomes(waiting), Array(5).fill('waiting/retry'))
+  t.ok(
+    waiting.every(({ held_by }) => held_by !== null),
+    'none is released',
+  )
+  const [first = 0, ...others] = waiting.map(({ state }) => (state['main'] as Thread).failures)
+  t.ok(first > 0, 'the next one tries')
+  t.strictSame(others, [0, 0, 0, 0], 'and the others wait behind it')
 })
 
 t.test('a message that may never be sent fails its step', async (t) => {

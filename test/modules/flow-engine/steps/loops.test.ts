@@ -176,7 +176,7 @@ t.test('a worker that dies in a loop repeats none of the items that are done', a
   const items = Array.from({ length: 40 }, (_, n) => n)
   await shop.send('order.created', { items })
   await shop.match()
-  // Another worker takes it over in the middle: what the first one writes after that does not count.
+  // Another worker takes it over in the middle: writes of the first one after that do not count.
   let taken = false
   receiver.answer((_received, response) => {
     if (taken || receiver.received.length < 20) {
@@ -220,7 +220,7 @@ t.test('collect keeps a value of each item, and variables set inside are kept wi
         loop: 'loop',
       }),
       call: post(receiver, '/price', 'pause', { loop: 'loop', body: '{{item.price}}' }),
-      // Between two holds: what was kept is on the disk, not in memory.
+      // Between two holds: the kept values are on the disk, not in memory.
       pause: wait(HOUR_MS, 'end', 'loop'),
       after: post(receiver, '/after', 'end', { body: '{{steps.loop.output}}' }),
     }),

@@ -1,4 +1,6 @@
 import t from 'tap'
+import { read, retry } from '#test/modules/execution/support.ts'
+import { until as waitUntil } from '#test/infra/app-on.ts'
 import { feedSettled } from '#test/modules/event/support.ts'
 import {
   flowOf,
@@ -46,8 +48,101 @@ t.test(
     )
     const [call] = await shop.steps(execution?.id ?? '')
     t.match(call, { status: 'succeeded', attempts: 4 })
+    const [done] = (await read(shop, execution?.id ?? '')).steps
+    t.match(
+      done?.attempt_log.map(({ number, status, error }) => [number, status, error?.code ?? null]),
+      [
+        [1, 'failed', 'http_5xx'],
+        [2, 'failed', 'http_5xx'],
+        [3, 'failed', 'http_5xx'],
+        [4, 'succeeded', null],
+      ],
+    )
+    t.equal(done?.attempt_log[2]?.next_at === null, false)
+    t.equal(done?.attempt_log[3]?.next_at, null)
   },
 )
+
+t.test(
+  'what waits for its next attempt tells those before, and a step that is tried once has none',
+  async (t) => {
+    const shop = await world.shop()
+    const receiver = await startReceiver(t)
+    receiver.answer((request, response) => response.writeHead(request.path === '/a' ? 200 : 503).end())
+    const flow = await shop.publish(
+      flowOf({
+        first: post(receiver, '/a', 'call', { retries: 20 }),
+        call: post(receiver, '/b', 'last', { retries: 11, error: 'last' }),
+        last: post(receiver, '/a', 'end', { retries: 20 }),
+      }),
+    )
+    await shop.send('order.created', {})
+    await shop.run()
+    const [execution] = await shop.executions(flow)
+    const detail = async () => read(shop, execution?.id ?? '')
+    const waiting = (await detail()).waiting_for[0]
+    t.match(waiting, {
+      step_id: 'call',
+      reason: 'retry',
+      attempt_log: [{ number: 1, status: 'failed', error: { code: 'http_5xx' }, next_at: waiting?.until }],
+    })
+    for (let attempt = 1; attempt <= 11; attempt++) {
+      shop.pass(20 * MINUTE_MS)
+      await shop.run()
+    }
+    const { status, steps } = await detail()
+    t.equal(status, 'completed')
+    t.same(
+      steps.map(({ step_id, attempts, attempt_log }) => [step_id, attempts, attempt_log.length]),
+      [
+        ['first', 1, 0],
+        ['call', 12, 10],
+        ['last', 1, 0],
+      ],
+    )
+    t.match(steps[1]?.attempt_log.at(-1), { number: 12, status: 'failed', next_at: null })
+
+    const retried = await retry(shop, execution?.id ?? '', { from: 'last' })
+    t.match((await read(shop, retried.id)).steps[1], { step_id: 'call', attempt_log: [{ number: 3 }] })
+  },
+)
+
+t.test('an item of a loop that waits for its next attempt is told beside those that run', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const release = Promise.withResolvers<null>()
+  receiver.answer((request, response) => {
+    if (request.body.includes('bad')) response.writeHead(503).end()
+    else void release.promise.then(() => response.writeHead(200).end())
+  })
+  const flow = await shop.publish(
+    flowOf({
+      each: step({
+        type: 'for_each',
+        config: { list: ['bad', 'good'], max_items: 2, concurrency: 2, body: 'call' },
+        next: { done: 'end' },
+      }),
+      call: post(receiver, '/a', 'end', { retries: 3, loop: 'each', body: '{{item}}' }),
+    }),
+  )
+  await shop.send('order.created', {})
+  const running = shop.run()
+  await receiver.waitFor(2)
+  const detail = await waitUntil(
+    async () => {
+      const [execution] = await shop.executions(flow)
+      return read(shop, execution?.id ?? '')
+    },
+    ({ waiting_for }) => waiting_for.length > 0,
+  )
+  t.match(detail, {
+    status: 'running',
+    at: [{ step_id: 'call', iteration: '1', attempt: 1 }],
+    waiting_for: [{ step_id: 'call', iteration: '0', reason: 'retry', attempt_log: [{ number: 1 }] }],
+  })
+  release.resolve(null)
+  await running
+})
 
 t.test('Retry-After wins over the pause of the policy', async (t) => {
   const shop = await world.shop()

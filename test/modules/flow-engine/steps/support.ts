@@ -30,7 +30,7 @@ export interface Messaging {
   world: World
   /** Runs these steps once, for one order. */
   runOnce: (steps: object[], data?: object) => Promise<{ shop: Shop; id: string }>
-  /** What the platform was asked to send. */
+  /** Returns the requests that the platform got. */
   sent: () => { path: string; body: Record<string, unknown> }[]
 }
 

@@ -64,6 +64,18 @@ t.test('who removes an action is told which flows use it', async (t) => {
   await createFlow(service.tenant(), "another shop's", { action_id: 'send_coupon', plugin_id: 'coupons' })
 
   t.strictSame((await register(shop, 'coupons', [ACTION])).breaks, [])
+  const users = [
+    { id: bySlug.id, name: 'by slug', status: 'draft' },
+    { id: byNone.id, name: 'by its name alone', status: 'draft' },
+  ]
+  const usage = { data: [{ action_type: 'send_coupon', flows: users }] }
+  t.strictSame((await shop.get('/api/plugins/coupons/usage')).json(), usage)
+  const { key } = (await shop.post('/api/keys', { name: 'own', kind: 'plugin', plugin: 'coupons' })).json<{
+    key: string
+  }>()
+  const own = await clientFor(service.app, shop.id, key).get('/api/plugins/coupons/usage')
+  t.match(own.json(), { data: [{ flows: [{ id: bySlug.id, name: null }, { name: null }] }] })
+  t.equal((await service.tenant().get('/api/plugins/coupons/usage')).statusCode, 404)
   t.strictSame((await register(shop, 'coupons', [])).breaks, [
     {
       action_type: 'send_coupon',

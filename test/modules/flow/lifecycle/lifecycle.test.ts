@@ -94,7 +94,7 @@ t.test('what is published runs on until the draft is published', async (t) => {
     [1, 1],
   )
 
-  const published = bodyOf(await shop.post(`${url}/publish`))
+  const published = bodyOf(await shop.post(`${url}/publish`, { note: 'Thanks twice' }))
   t.match(published, {
     published_version: 2,
     has_unpublished_changes: false,
@@ -109,8 +109,8 @@ t.test('what is published runs on until the draft is published', async (t) => {
   )
   t.match(bodyOf(await shop.get(`${url}/versions`)), {
     data: [
-      { version: 2, is_published: true, running: 1 },
-      { version: 1, is_published: false, running: 2 },
+      { version: 2, is_published: true, running: 1, note: 'Thanks twice', created_by: { kind: 'platform' } },
+      { version: 1, is_published: false, running: 2, note: null, created_by: { kind: 'platform' } },
     ],
     next_cursor: null,
   })

@@ -24,7 +24,7 @@ async function openShop(calendar: object = { time_zone: 'Europe/Lisbon' }): Prom
   return shop
 }
 
-/** What the first step comes to. */
+/** Tests a flow that begins with the step. */
 async function take(
   shop: Shop,
   step: object,
@@ -42,7 +42,7 @@ async function take(
   return answerOf<Answer>(await shop.post(`${FLOWS}/test`, { definition, data, now }))
 }
 
-/** Until when a delay waits; a failure is its code. */
+/** Returns the time until which a delay waits; a failure is its code. */
 async function waits(shop: Shop, delay: object, now: string, data: object = {}): Promise<unknown> {
   const { end, steps } = await take(shop, { type: 'delay', ...delay }, now, data)
   return steps[0]?.output?.['waited_until'] ?? steps[0]?.error?.code ?? end?.status

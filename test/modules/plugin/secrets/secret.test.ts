@@ -150,3 +150,22 @@ t.test('admins and the plugin itself rotate; the log has no secret', async (t) =
   t.equal(log.filter((entry) => entry.action === 'plugin.secret_rotated').length, 2)
   t.notOk(/whsec_/.test(JSON.stringify(log)))
 })
+
+t.test('a secret may come from elsewhere, and is known in whatever form it is written', async (t) => {
+  const tenant = service.tenant()
+  await tenant.post('/api/plugins', {
+    name: 'Foreign',
+    slug: 'foreign',
+    webhook_url: 'https://plugin.example/webhooks',
+    secret: 'text:from another system',
+  })
+  const url = '/api/plugins/foreign/rotate-secret'
+  const hex = `hex:${Buffer.from('from another system').toString('hex')}`
+  const again = await tenant.post(url, { secret: hex })
+  t.equal(again.statusCode, 400)
+  t.match(again.json(), { errors: [{ pointer: '/secret', detail: /signs already/ }] })
+  t.match((await tenant.post(url, { secret: `hex:${'a0'.repeat(256)}` })).json(), { secret: /^hex:a0a0/ })
+  const short = await tenant.post(url, { secret: 'text:short' })
+  t.match(short.json(), { errors: [{ pointer: '/secret', detail: /8 to 256 bytes, not 5/ }] })
+  t.notMatch(short.body, /text:short/)
+})

@@ -15,7 +15,7 @@ import { type Received, startReceiver } from '#test/support/receiver.ts'
 const service = await startApp(t)
 const { db } = service
 
-/** Whether receivers that use these libraries would take the request. */
+/** Tells whether receivers that use these libraries would take the request. */
 function isAccepted({ body, headers }: Received, secret: string): boolean {
   const given = headers as Record<string, string>
   return [StandardWebhook, SvixWebhook].every((Library) => {

@@ -10,6 +10,9 @@ import { startReceiver } from '#test/support/receiver.ts'
 
 const service = await startApp(t)
 
+/** As long as one is. */
+const TOKEN = 'rKk0pQ8mE2V1yQe0nq3m1l7C5h0tJ9b6Yd4sZwXaUvE'
+
 function destinationAt(url: string): WebhookDestination {
   const target: DeliveryTarget = {
     pluginId: newId(),
@@ -26,13 +29,14 @@ function destinationAt(url: string): WebhookDestination {
     timeoutMs: 30_000,
     ratePerSecond: null,
     maxInFlight: 1,
+    ordered: false,
   }
   return new WebhookDestination(service.app.egress, target)
 }
 
 function message(): Message {
   const id = newId()
-  const causation = { causationId: id, causationDepth: 1, causationToken: 'token' }
+  const causation = { causationId: id, causationDepth: 1, causationToken: TOKEN }
   return { id, body: '{}', ...causation, event: 'order.created', publisher: 'platform', attempt: 1 }
 }
 
@@ -79,6 +83,18 @@ t.test('an attempt that is given up ends at once', async (t) => {
   receiver.answer(() => giveUp.abort())
   const result = await destinationAt(receiver.url).send(message(), giveUp.signal)
   t.match(result, { outcome: 'failed', status: null })
+})
+
+t.test('an answer that repeats the request is kept without its credentials', async (t) => {
+  const receiver = await startReceiver(t)
+  receiver.answer(({ headers }, response) => {
+    const text = JSON.stringify(headers)
+    response.writeHead(200, { 'x-seen': String(headers['x-causation-token']) }).end(text)
+  })
+  const { body, headers } = await destinationAt(receiver.url).send(message())
+  t.equal(headers['x-seen'], '[redacted]')
+  t.match(JSON.parse(body), { 'x-causation-token': '[redacted]', 'x-causation-depth': '1' })
+  t.notMatch(body, TOKEN)
 })
 
 t.test("what is kept of a request names the plugin's own headers, and no value of them", async (t) => {

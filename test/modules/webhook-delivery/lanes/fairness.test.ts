@@ -11,8 +11,27 @@ import {
 import { startHostileReceiver } from '#test/support/hostile-receiver.ts'
 import { startReceiver } from '#test/support/receiver.ts'
 
-/** The dead ones hold what they have taken for three times as long. */
-const PROMPT_MS = 10_000
+/** The delay that the design promises. Dead endpoints hold their requests for fifteen times as long. */
+const PROMPT_MS = 2_000
+const ROUNDS = 5
+
+/** The time for which a dead endpoint keeps its place. */
+const DEAD_MS = 30_000
+
+/** The middle one of some times, in which a moment that the machine did something else is not, and the longest. */
+async function timed(
+  rounds: number,
+  work: () => Promise<unknown>,
+): Promise<{ median: number; worst: number }> {
+  const times: number[] = []
+  for (let round = 0; round < rounds; round++) {
+    const startedAt = performance.now()
+    await work()
+    times.push(performance.now() - startedAt)
+  }
+  times.sort((a, b) => a - b)
+  return { median: times[Math.floor(rounds / 2)] ?? Infinity, worst: times.at(-1) ?? Infinity }
+}
 
 t.test('200 endpoints that hang do not delay the deliveries of 5 that answer', async (t) => {
   const service = await startApp(t, { env: { ROLES: 'api,worker', MAX_IN_FLIGHT: '100' } })
@@ -25,24 +44,27 @@ t.test('200 endpoints that hang do not delay the deliveries of 5 that answer', a
   for (let index = 0; index < 5; index++) {
     livePlugins.push((await registerPlugin(tenant, live.url, { events: ['order.*'] })).id)
   }
+  let sent = 0
+  const deliverLive = async (): Promise<void> => {
+    await sendEvent(tenant, 'order.created')
+    await live.waitFor(++sent * 5)
+  }
   // They have shown that they answer. Endpoints that never did share what capacity is left for such.
-  await sendEvent(tenant, 'order.created')
-  await live.waitFor(5)
+  await deliverLive()
+  const { median: aloneMs } = await timed(ROUNDS, deliverLive)
   for (let index = 0; index < 200; index++) {
-    await registerPlugin(tenant, dead.url, { events: ['product.*'], timeout_ms: 30_000 })
+    await registerPlugin(tenant, dead.url, { events: ['product.*'], timeout_ms: DEAD_MS })
   }
   for (let count = 0; count < 3; count++) await sendEvent(tenant, 'product.created')
   await eventually('the dead ones take all that they may', () => dead.requests >= 40)
-  for (let round = 1; round <= 5; round++) {
-    const sentAt = performance.now()
-    await sendEvent(tenant, 'order.created')
-    await live.waitFor(5 + round * 5)
-    const tookMs = performance.now() - sentAt
-    t.ok(tookMs < PROMPT_MS, `all five had it after ${Math.round(tookMs)} ms`)
-  }
+  const { median: besideMs, worst } = await timed(ROUNDS, deliverLive)
+  const figures = `all five had it after ${Math.round(besideMs)} ms, and ${Math.round(aloneMs)} ms before`
+  // A machine that takes so long without the dead ones takes longer with them.
+  t.ok(besideMs < PROMPT_MS + 5 * aloneMs, figures)
+  t.ok(worst < DEAD_MS, `none waited for the dead ones to time out: ${Math.round(worst)} ms`)
   await eventually('and it is recorded', async () => {
     const statuses = await Promise.all(livePlugins.map((id) => statusesOf(db, id)))
-    return statuses.every(({ sent }) => sent === 6)
+    return statuses.every((counts) => counts['sent'] === sent)
   })
 })
 
@@ -80,7 +102,7 @@ t.test(
     const quick = await startReceiver(t)
     const [large, small] = [service.tenant(), service.tenant()]
     for (let count = 0; count < 6; count++) {
-      await registerPlugin(large, slow.url, { events: ['order.*'], max_in_flight: 4, timeout_ms: 30_000 })
+      await registerPlugin(large, slow.url, { events: ['order.*'], max_in_flight: 4, timeout_ms: DEAD_MS })
     }
     await registerPlugin(small, quick.url, { events: ['order.*'] })
     await sendEvent(large, 'order.created')

@@ -28,6 +28,7 @@ function takeLane(): Lane {
     timeoutMs: 1_000,
     ratePerSecond: null,
     maxInFlight: 4,
+    ordered: false,
   }
   const claim: LaneClaim = {
     plugin_id: target.pluginId,
@@ -41,6 +42,7 @@ function takeLane(): Lane {
     failing_for_ms: null,
     failing_attempts: 0,
     failing_announced: false,
+    disabling_announced: false,
     last_error_class: null,
     proven: true,
     rate_tokens: null,
@@ -55,7 +57,16 @@ function takeLane(): Lane {
 
 function job(bulk: boolean, body = '{}'): Job {
   const facts = { event: 'order.created', attemptCount: 0, roundFailures: 0, causationDepth: 0 }
-  return { deliveryId: newId(), eventId: newId(), publisher: 'platform', ...facts, body, bulk }
+  return {
+    deliveryId: newId(),
+    eventId: newId(),
+    publisher: 'platform',
+    ...facts,
+    body,
+    payload: null,
+    bulk,
+    followed: false,
+  }
 }
 
 t.test('a state is never taken back by one that says less', async (t) => {
@@ -99,6 +110,25 @@ t.test('live goes before bulk, and takes capacity of its own class', async (t) =
   t.equal(lane.nextClass, 'proven')
   t.equal(lane.begin(), live)
   t.equal(lane.begin(), bulk)
+})
+
+t.test('what a live delivery waits for goes live, also while it waits itself', async (t) => {
+  const lane = takeLane()
+  const [first, second, live] = [job(true), job(true), job(false)]
+  lane.enqueue(first)
+  t.ok(lane.enqueueBehind(second, first.deliveryId))
+  lane.promote(second.deliveryId)
+  lane.promote(first.deliveryId)
+  t.equal(lane.bulkChars, 0)
+  t.ok(lane.enqueueBehind(live, second.deliveryId))
+  for (const each of [first, second, live]) {
+    t.equal(lane.nextClass, 'proven')
+    t.equal(lane.begin(), each)
+    lane.ended()
+    lane.done(each.deliveryId, 0, true)
+  }
+  t.ok(lane.empty)
+  t.equal(lane.bodyChars, 0)
 })
 
 t.test('bulk that fills its share of memory leaves capacity for live', async (t) => {

@@ -43,6 +43,20 @@ t.test('what was unsubscribed ends without an attempt, and the rest is sent', as
   t.match(ended, { status: 'failed', reason: 'unsubscribed', next_attempt_at: null, attempt_count: 0 })
 })
 
+t.test('a queue longer than one look is looked over, live and replayed', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const { id, slug } = await registerPlugin(tenant, receiver.url, { events: ['*'] })
+  await seedBacklog(db, tenant.id, id, 1_300)
+  const waiting = await deliveriesOf(db, id)
+  const replayed = waiting.filter((_delivery, index) => index % 2 === 0).map((delivery) => delivery.id)
+  await db.updateTable('deliveries').set({ bulk: true }).where('id', 'in', replayed).execute()
+  await narrow(tenant, slug, { events: ['product.*'] })
+  await sendEvent(tenant, 'product.created')
+  t.match(await deliverDue(service, tenant), { sent: 1 })
+  t.strictSame(await statusesOf(db, id), { failed: 1_300, sent: 1 })
+})
+
 t.test(
   'a retry that waits ends, too, also of a plugin that is paused or whose breaker is open',
   async (t) => {

@@ -78,6 +78,9 @@ t.test('a reason that a plugin gives to what waits for it can be looked for', as
   t.match(await listed(tenant, 'reason=plugin_paused'), [{ plugin: 'resting' }])
   t.match(await listed(tenant, 'reason=breaker_open'), [{ plugin: 'held' }])
   t.strictSame(await listed(tenant, 'reason=plugin_disabled'), [])
+  await db.updateTable('delivery_lanes').set({ hold_reason: null }).where('plugin_id', '=', id).execute()
+  await db.updateTable('deliveries').set({ reason: 'manual_retry' }).where('plugin_id', '=', id).execute()
+  t.match(await listed(tenant, 'reason=manual_retry'), [{ plugin: 'held' }], 'a rate limit is no reason')
 })
 
 t.test('pages of a pattern over several types follow each other without gap or repetition', async (t) => {
@@ -139,7 +142,7 @@ t.test("rare rows among many are read by their index, and another tenant's are n
     tenantId: tenant.id,
     pluginId: null,
     pluginSlug: null,
-    status: null,
+    statuses: null,
     event: null,
     eventId: null,
     since: null,
@@ -148,13 +151,15 @@ t.test("rare rows among many are read by their index, and another tenant's are n
     responseStatus: null,
     reason: null,
     attemptCountMin: null,
-    beforeId: null,
     limit: 51,
   }
   const cases: [Partial<DeliveryFilter>, number][] = [
     [{ event: 'order.rare' }, 1],
     [{ event: 'order.*' }, 1],
     [{ errorClass: 'http_5xx' }, 1],
+    [{ statuses: ['failed'] }, 1],
+    [{ statuses: ['failed', 'retry'] }, 1],
+    [{ statuses: ['failed', 'retry'], event: 'order.*' }, 1],
     [{ responseStatus: '503' }, 1],
     [{ responseStatus: '5xx' }, 1],
     [{ reason: 'exhausted' }, 1],
@@ -165,7 +170,7 @@ t.test("rare rows among many are read by their index, and another tenant's are n
   for (const [filter, expected] of cases) {
     await db.transaction().execute(async (trx) => {
       const before = await rowsRead(trx)
-      const rows = await listDeliveries(trx, { ...none, ...filter })
+      const rows = await listDeliveries(trx, { ...none, ...filter }, null)
       const read = (await rowsRead(trx)) - before
       t.equal(rows.length, expected, JSON.stringify(filter))
       t.ok(read < 1_000, `${JSON.stringify(filter)} reads ${read} rows`)

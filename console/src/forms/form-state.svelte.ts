@@ -1,0 +1,67 @@
+import { getContext, setContext } from 'svelte'
+import type { PastEvent } from './past-events.ts'
+
+/** A value that expressions of a form may read. */
+export interface ScopeEntry {
+  /** As it is written in a template: `trigger.customer.email`. */
+  path: string
+  type: string
+  sample?: unknown
+  group: string
+}
+
+/** What is wrong with a part of the definition, addressed by JSON pointer. */
+export interface FormProblem {
+  pointer: string
+  severity: 'error' | 'warning'
+  message: string
+}
+
+/** The past event whose values are shown in place of samples. */
+export interface FormSample {
+  /** Of the events that may be chosen. */
+  types: readonly string[]
+  /** Empty: none is chosen. */
+  id: string
+  /** Null also while it is loading. */
+  event: PastEvent | null
+  choose: (id: string) => void
+}
+
+/** What all fields of a form look at. */
+export class FormState {
+  scope = $state.raw<readonly ScopeEntry[]>([])
+  problems = $state.raw<readonly FormProblem[]>([])
+  /** Null: nothing that is chosen here is started by events. */
+  sample = $state.raw<FormSample | null>(null)
+
+  /** What keeps exactly this member from being published. */
+  faultAt(pointer: string): string | undefined {
+    return this.#at(pointer, 'error')
+  }
+
+  /** What may be meant, but is worth a look. */
+  warningAt(pointer: string): string | undefined {
+    return this.#at(pointer, 'warning')
+  }
+
+  #at(pointer: string, severity: FormProblem['severity']): string | undefined {
+    const found = this.problems.filter((each) => each.pointer === pointer && each.severity === severity)
+    return found.length === 0 ? undefined : found.map(({ message }) => message).join(' ')
+  }
+}
+
+const KEY = Symbol('form')
+
+export function provideForm(): FormState {
+  return setContext(KEY, new FormState())
+}
+
+export function useForm(): FormState {
+  return getContext(KEY)
+}
+
+/** A member's own step in a JSON pointer. */
+export function pointerTo(pointer: string, member: string | number): string {
+  return `${pointer}/${String(member).replaceAll('~', '~0').replaceAll('/', '~1')}`
+}

@@ -1,0 +1,87 @@
+import { words } from '../../i18n/words.svelte.ts'
+
+const advice = words({
+  en: {
+    unknown_action:
+      'Neither the platform nor a plugin has this action: choose another one in the flow, or register the plugin that has it.',
+    unknown_plugin: 'The plugin is gone: register it again, or choose another one in the flow.',
+    plugin_inactive: 'Resume the plugin, then retry from here.',
+    secret_unreadable: 'Rotate the secret of the plugin, then retry from here.',
+    missing_field:
+      'The action lacks a field that it needs: fill it in the flow, publish, and retry with the newest version.',
+    invalid_payload:
+      'What was sent does not fit the action: mend it in the flow, publish, and retry with the newest version.',
+    template_error:
+      'A value was missing. Give the template a default, or retry with an input that has the value.',
+    invalid_response: 'The other side answered something that is no JSON: this is for its owner to mend.',
+    breaker_open: 'The platform has been failing and is given a pause. Retry later.',
+    platform_not_configured: 'Say under Settings where the platform is, then retry from here.',
+    completion_timeout:
+      'The action was accepted, and nobody said that it was done. Look there before you retry.',
+    reported_failure: 'The other side says that it did not work: its message says why.',
+    dns_error: 'The name of the host leads nowhere: check the address, then retry.',
+    blocked: 'The service may not call this address. Use a public one.',
+    connect_refused: 'Nobody listens there: start the other side, then retry.',
+    connect_timeout: 'Nobody answers there: check the address and its firewall, then retry.',
+    tls_error: 'The certificate of the other side is not good. Once it is mended, retry.',
+    timeout: 'No answer in time. It may have been done all the same: look there before you retry.',
+    reset: 'The connection broke. It may have been done all the same: look there before you retry.',
+    protocol_error: 'What came was not HTTP: check the address.',
+    response_too_large: 'The answer is larger than 256 KB: ask for less.',
+    redirect: 'The address leads to another one: write that one into the flow.',
+    http_4xx: 'The request was refused: look at the answer, mend what was sent, and retry.',
+    http_5xx: 'The other side failed. When it works again, retry from here.',
+    connection_not_found: 'The flow names a connection that is not there: create it, or name another one.',
+    connection_unreadable: 'Enter the credentials of the connection anew, then retry.',
+    connection_host_refused:
+      'The connection may not be used for this host: allow the host in the connection.',
+    connection_token_failed: 'No token could be had for the connection: check its credentials.',
+    lifetime: 'It took longer than the flow allows. Raise its lifetime, or retry.',
+    other: 'Look at the message and at what was sent. When the cause is mended, retry from here.',
+  },
+  de: {
+    unknown_action:
+      'Weder Plattform noch ein Plugin hat diese Aktion: im Ablauf eine andere wählen, oder das Plugin anmelden, das sie hat.',
+    unknown_plugin: 'Das Plugin gibt es nicht mehr: wieder anmelden, oder im Ablauf ein anderes wählen.',
+    plugin_inactive: 'Plugin fortsetzen, dann ab hier wiederholen.',
+    secret_unreadable: 'Geheimnis des Plugins erneuern, dann ab hier wiederholen.',
+    missing_field:
+      'Der Aktion fehlt ein Feld: im Ablauf ergänzen, veröffentlichen und mit der neuesten Version wiederholen.',
+    invalid_payload:
+      'Das Gesendete passt nicht zur Aktion: im Ablauf berichtigen, veröffentlichen und mit der neuesten Version wiederholen.',
+    template_error:
+      'Ein Wert fehlte. Der Vorlage einen Ersatzwert geben, oder mit einer Eingabe wiederholen, die ihn hat.',
+    invalid_response: 'Die Gegenseite hat kein JSON geantwortet: das muss deren Betreiber beheben.',
+    breaker_open: 'Die Plattform ist gestört und bekommt eine Pause. Später wiederholen.',
+    platform_not_configured: 'Unter Einstellungen angeben, wo die Plattform ist, dann ab hier wiederholen.',
+    completion_timeout:
+      'Die Aktion wurde angenommen, und niemand hat sie als erledigt gemeldet. Vor dem Wiederholen dort nachsehen.',
+    reported_failure: 'Die Gegenseite meldet, dass es nicht geklappt hat: ihre Meldung sagt, warum.',
+    dns_error: 'Der Name führt nirgendwohin: Adresse prüfen, dann wiederholen.',
+    blocked: 'Diese Adresse darf der Dienst nicht aufrufen. Eine öffentliche verwenden.',
+    connect_refused: 'Dort hört niemand: Gegenseite starten, dann wiederholen.',
+    connect_timeout: 'Dort antwortet niemand: Adresse und Firewall prüfen, dann wiederholen.',
+    tls_error: 'Das Zertifikat der Gegenseite ist nicht in Ordnung. Danach wiederholen.',
+    timeout:
+      'Keine Antwort in der Zeit. Es kann trotzdem geschehen sein: vor dem Wiederholen dort nachsehen.',
+    reset: 'Die Verbindung brach ab. Es kann trotzdem geschehen sein: vor dem Wiederholen dort nachsehen.',
+    protocol_error: 'Was kam, war kein HTTP: Adresse prüfen.',
+    response_too_large: 'Die Antwort ist größer als 256 KB: weniger erfragen.',
+    redirect: 'Die Adresse leitet weiter: die neue in den Ablauf eintragen.',
+    http_4xx: 'Die Anfrage wurde abgelehnt: Antwort ansehen, das Gesendete berichtigen, wiederholen.',
+    http_5xx: 'Die Gegenseite ist gestört. Wenn sie wieder läuft, ab hier wiederholen.',
+    connection_not_found:
+      'Der Ablauf nennt eine Verbindung, die es nicht gibt: anlegen, oder eine andere nennen.',
+    connection_unreadable: 'Zugangsdaten der Verbindung neu eingeben, dann wiederholen.',
+    connection_host_refused:
+      'Die Verbindung gilt nicht für diesen Host: den Host in der Verbindung erlauben.',
+    connection_token_failed: 'Für die Verbindung war kein Token zu bekommen: Zugangsdaten prüfen.',
+    lifetime: 'Es hat länger gedauert, als der Ablauf erlaubt. Lebensdauer erhöhen, oder wiederholen.',
+    other: 'Meldung und Gesendetes ansehen. Ist die Ursache behoben, ab hier wiederholen.',
+  },
+})
+
+/** What to do about an error of a step, in one sentence. Plugins have codes of their own. */
+export function adviceFor(code: string): string {
+  return (advice as Record<string, string | undefined>)[code] ?? advice.other
+}

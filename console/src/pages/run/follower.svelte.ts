@@ -1,0 +1,198 @@
+import { api, ask, readJson, type Schema } from '../../api/client.ts'
+import { type ApiProblem, toProblem } from '../../api/problem.ts'
+import { followStream, pause, REFUSED_MS } from '../../api/follow-stream.ts'
+import type { ServerEvent } from '../../api/server-events.ts'
+import type { RunDetail, RunStep, StepStarted } from './types.ts'
+
+type LiveState = 'live' | 'connecting' | 'paused' | 'ended'
+
+/** What comes by the hundred in a second is shown some times in a second. */
+const GATHER_MS = 80
+/** How often what is waited for is asked at most. */
+const WAITS_MS = 1_000
+const ACTIVE = ['queued', 'running', 'waiting']
+
+/**
+ * One run with its steps, followed until it has ended: it comes back where it was after a break, so that no step is
+ * missing and none comes twice.
+ */
+export class RunFollower {
+  run = $state.raw<RunDetail | null>(null)
+  steps = $state.raw<readonly RunStep[]>([])
+  /** The steps that it is at, by iteration, as the stream told them. */
+  starts = $state.raw<ReadonlyMap<string, StepStarted>>(new Map())
+  error = $state.raw<ApiProblem | null>(null)
+  live = $state<LiveState>('connecting')
+  readonly #id: string
+  #connection: AbortController | null = null
+  #gathered: RunStep[] = []
+  #gatherTimer: ReturnType<typeof setTimeout> | null = null
+  #isClosed = false
+  #mustSeeWaits = false
+  #isSeeingWaits = false
+
+  constructor(id: string) {
+    this.#id = id
+  }
+
+  /** Reads all of it, and follows what has not ended. */
+  async open(): Promise<void> {
+    document.addEventListener('visibilitychange', this.#seeVisibility)
+    await this.load()
+  }
+
+  close(): void {
+    this.#isClosed = true
+    document.removeEventListener('visibilitychange', this.#seeVisibility)
+    this.#disconnect()
+    if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer)
+  }
+
+  async load(): Promise<void> {
+    this.error = null
+    try {
+      await this.#read()
+    } catch (error) {
+      this.error = toProblem(error)
+      return
+    }
+    this.#goOn()
+  }
+
+  pause(): void {
+    this.live = 'paused'
+    this.#disconnect()
+  }
+
+  resume(): void {
+    this.live = 'connecting'
+    void this.load()
+  }
+
+  get #isActive(): boolean {
+    return this.run !== null && ACTIVE.includes(this.run.status)
+  }
+
+  #goOn(): void {
+    if (this.#isClosed || this.live === 'paused') return
+    if (!this.#isActive) {
+      this.live = 'ended'
+      this.#disconnect()
+    } else if (this.#connection === null) void this.#follow()
+  }
+
+  async #read(): Promise<void> {
+    const steps: RunStep[] = []
+    let cursor: string | null = null
+    do {
+      const query: { cursor?: string } = cursor === null ? {} : { cursor }
+      const { steps: page, next_cursor: next, ...run } = await this.#ask(query)
+      steps.push(...page)
+      if (cursor === null) this.run = run
+      cursor = next
+      // A long one is shown while the rest of it comes.
+      if (this.steps.length < steps.length) this.steps = [...steps]
+    } while (cursor !== null)
+    // What the stream brought meanwhile is more than what was read.
+    if (steps.length < this.#next) return
+    this.#gathered = []
+    this.steps = steps
+  }
+
+  async #ask(query: { limit?: number; cursor?: string }): Promise<Schema['ExecutionDetail']> {
+    const params = { path: { id: this.#id }, query }
+    return ask(api.GET('/api/automation/executions/{id}', { params }))
+  }
+
+  async #follow(): Promise<void> {
+    this.starts = new Map()
+    const connection = new AbortController()
+    this.#connection = connection
+    await followStream(
+      {
+        path: `/api/automation/executions/${encodeURIComponent(this.#id)}/stream`,
+        headers: () => ({ 'last-event-id': String(this.#next) }),
+        onConnecting: () => (this.live = 'connecting'),
+        onOpen: () => {
+          this.live = 'live'
+          void this.#seeWaits()
+        },
+        onEvent: (event) => this.#take(event),
+        // Too many follow, or the service is busy: what it has is read instead.
+        onRefused: async () => {
+          await this.#read()
+          if (this.#isActive) await pause(REFUSED_MS, connection.signal)
+          return !this.#isActive
+        },
+      },
+      connection.signal,
+    )
+    if (connection.signal.aborted) return
+    this.#connection = null
+    await this.load()
+  }
+
+  get #next(): number {
+    return Math.max(this.steps.at(-1)?.number ?? -1, this.#gathered.at(-1)?.number ?? -1) + 1
+  }
+
+  #take({ event, data }: ServerEvent): boolean {
+    if (event === 'end') {
+      this.#flush()
+      return true
+    }
+    if (event === 'step') {
+      const step = readJson(data) as RunStep
+      if (step.number >= this.#next) this.#gathered.push(step)
+    } else if (event === 'step_started') {
+      const start = readJson(data) as StepStarted
+      this.starts = new Map(this.starts).set(start.iteration, start)
+      return false
+    } else if (event === 'status' && this.run !== null) {
+      this.run = { ...this.run, ...(readJson(data) as Partial<RunDetail>) }
+      if (this.run.status !== 'running') this.starts = new Map()
+    }
+    this.#gatherTimer ??= setTimeout(() => {
+      this.#flush()
+      void this.#seeWaits()
+    }, GATHER_MS)
+    return false
+  }
+
+  #flush(): void {
+    if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer)
+    this.#gatherTimer = null
+    if (this.#gathered.length === 0) return
+    this.steps = [...this.steps, ...this.#gathered]
+    this.#gathered = []
+  }
+
+  /** The stream does not tell what is waited for. One question at a time, and one more if there was a change meanwhile. */
+  async #seeWaits(): Promise<void> {
+    this.#mustSeeWaits = true
+    if (this.#isSeeingWaits) return
+    this.#isSeeingWaits = true
+    while (this.#mustSeeWaits && !this.#isClosed) {
+      this.#mustSeeWaits = false
+      try {
+        const found = await this.#ask({ limit: 1 })
+        if (this.#isActive) this.run = found
+      } catch {
+        // The next change asks again.
+      }
+      await new Promise((resolve) => setTimeout(resolve, WAITS_MS))
+    }
+    this.#isSeeingWaits = false
+  }
+
+  #disconnect(): void {
+    this.#connection?.abort()
+    this.#connection = null
+  }
+
+  /** Browsers have six connections to a service: a page that nobody sees gives its own back. */
+  readonly #seeVisibility = (): void => {
+    if (document.hidden) this.#disconnect()
+    else if (this.live === 'live' || this.live === 'connecting') void this.load()
+  }
+}

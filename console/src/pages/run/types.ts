@@ -1,0 +1,6 @@
+import type { components } from '../../api/schema.d.ts'
+
+export type RunDetail = Omit<components['schemas']['ExecutionDetail'], 'steps' | 'next_cursor'>
+export type RunStep = components['schemas']['ExecutionStep']
+export type StepStarted = components['schemas']['ExecutionStepStarted']
+export type RunAttempt = components['schemas']['ExecutionAttempt']

@@ -1,0 +1,134 @@
+import { type Kysely, type RawBuilder, sql } from 'kysely'
+import type { DB } from '#db/schema.ts'
+import { HISTOGRAM_CLASSES } from '#lib/histogram.ts'
+import { SPANS, type StatsTable } from './tables.ts'
+
+/** A period of a tenant's, in steps of one of the spans. */
+export interface StatsPeriod {
+  table: StatsTable
+  tenantId: string
+  /** Both on a border of the step. */
+  since: Date
+  until: Date
+  stepSeconds: number
+  /** Conditions on the columns of the table. */
+  where: readonly RawBuilder<unknown>[]
+}
+
+/** Statistics of a tenant between two times. */
+export interface StatsQuery extends StatsPeriod {
+  /** The column by which series are told apart; null: there is one. */
+  group: string | null
+  /** The column whose values are counted in each point. */
+  detail: string
+  /** The counts of which a series' size is made. */
+  weight: readonly string[]
+  /** Series at most; the rest is `other`. */
+  maxSeries: number
+}
+
+export interface StatsCell {
+  /** Epoch seconds. */
+  t: number
+  /** Null: one of the others. */
+  key: string | null
+  detail: string
+  counts: readonly number[]
+  latency: readonly number[]
+}
+
+export interface StatsRange {
+  span: number
+  since: Date
+  until: Date
+}
+
+/**
+ * The rows that give the range: rolled up as far as they are, finer ones from there.
+ * @param rolledUntil null: nothing has been rolled up yet
+ */
+export function rangesOf(
+  { since, until, stepSeconds }: Pick<StatsPeriod, 'since' | 'until' | 'stepSeconds'>,
+  rolledUntil: Date | null,
+): StatsRange[] {
+  const ranges: StatsRange[] = []
+  let from = since.getTime()
+  for (const { seconds } of SPANS.toReversed()) {
+    if (seconds > stepSeconds) continue
+    const ms = seconds * 1_000
+    const rolled = seconds === 60 ? Infinity : Math.floor((rolledUntil?.getTime() ?? 0) / ms) * ms
+    const to = Math.min(until.getTime(), rolled)
+    if (to <= from) continue
+    ranges.push({ span: seconds, since: new Date(from), until: new Date(to) })
+    from = to
+  }
+  return ranges
+}
+
+export async function selectRolledUntil(db: Kysely<DB>, table: StatsTable): Promise<Date | null> {
+  const row = await db
+    .selectFrom('stats_rollups')
+    .select('until')
+    .where('name', '=', table.name)
+    .executeTakeFirst()
+  return row?.until ?? null
+}
+
+/**
+ * One cell for each step, series and detail in which something happened. The rows are read once: the largest series are
+ * found among the sums, and those of all others are added up.
+ */
+export async function selectCells(db: Kysely<DB>, query: StatsQuery): Promise<StatsCell[]> {
+  const { table, stepSeconds, group, detail, weight, maxSeries } = query
+  const parts = await partsOf(db, query)
+  const classes = Array.from({ length: HISTOGRAM_CLASSES }, (_, index) => `h${index + 1}`)
+  const columns = [...table.counts, ...classes]
+  const rowSums = [
+    ...table.counts.map((count) => sql`sum(${sql.ref(count)}) as ${sql.ref(count)}`),
+    ...classes.map((name, index) => sql`sum(latency[${sql.lit(index + 1)}]) as ${sql.ref(name)}`),
+  ]
+  const cellSums = columns.map((name) => sql`sum(${sql.ref(name)}) as ${sql.ref(name)}`)
+  const refs = sql.join(columns.map((name) => sql.ref(name)))
+  const size = sql.join(
+    weight.map((count) => sql.ref(count)),
+    sql` + `,
+  )
+  const { rows } = await sql<{ t: number; key: string | null; detail: string; sums: string }>`
+    with cell as materialized (
+      select date_bin(${stepSeconds}::int * interval '1 second', bucket, to_timestamp(0)) as t,
+        ${group === null ? sql`''::text` : sql`${sql.ref(group)}::text`} as key, ${sql.ref(detail)} as detail,
+        ${sql.join(rowSums)}
+      from (${parts}) part group by 1, 2, 3
+    ), largest as materialized (
+      select key from cell group by key order by sum(${size}) desc, key limit ${maxSeries}
+    ), shown as (
+      select t, key, detail, ${refs} from cell where key in (select key from largest)
+      union all
+      select t, null, detail, ${sql.join(cellSums)} from cell where key not in (select key from largest)
+      group by t, detail
+    )
+    select extract(epoch from t)::int as t, key, detail, concat_ws(',', ${refs}) as sums from shown order by 1`.execute(
+    db,
+  )
+  return rows.map(({ sums, ...cell }) => {
+    const numbers = sums.split(',').map(Number)
+    const { length } = table.counts
+    return { ...cell, counts: numbers.slice(0, length), latency: numbers.slice(length) }
+  })
+}
+
+/** The rows of a period as a query: from the coarsest that are there. */
+export async function partsOf(db: Kysely<DB>, period: StatsPeriod): Promise<RawBuilder<unknown>> {
+  const { table, tenantId, where } = period
+  const ranges = rangesOf(period, await selectRolledUntil(db, table))
+  const conditions = where.map((condition) => sql` and ${condition}`)
+  return sql.join(
+    ranges.map(
+      ({ span, since, until }) => sql`
+        select * from ${sql.table(table.name)}
+        where tenant_id = ${tenantId} and span = ${sql.lit(span)} and bucket >= ${since} and bucket < ${until}
+          ${conditions.length === 0 ? sql`` : sql.join(conditions, sql``)}`,
+    ),
+    sql` union all `,
+  )
+}

@@ -1,0 +1,41 @@
+import { LOWEST_ID } from '#lib/id-range.ts'
+import { selectRolledUntil } from '#infra/statistics/read-repository.ts'
+import { deletingBefore, selectTenants } from '#infra/statistics/rollup-repository.ts'
+import { SPANS, type StatsTable } from '#infra/statistics/tables.ts'
+import { eachTable, TENANTS_A_STATEMENT } from './roll-up.ts'
+import { DAY_MS, postponeIfLocked, type RetentionRun, untilNone } from './run.ts'
+import { short } from './statement-repository.ts'
+
+/** Deletes the finer rows of statistics when their days are over and they stand in the coarser ones. */
+export async function deleteOldStatistics(run: RetentionRun): Promise<void> {
+  await eachTable(async (table) => {
+    const rolledUntil = await selectRolledUntil(run.db, table)
+    if (rolledUntil === null) return
+    for (let afterId = LOWEST_ID; run.signal?.aborted !== true;) {
+      const tenantIds = await selectTenants(run.db, table, afterId, TENANTS_A_STATEMENT)
+      const last = tenantIds.at(-1)
+      if (last === undefined) return
+      await postponeIfLocked(run, () => deleteOld(run, table, tenantIds, rolledUntil.getTime()))
+      afterId = last
+    }
+  })
+}
+
+/**
+ * Deletes old rows that readers no longer need: the rows of the next span are rolled up until then, and marked so.
+ */
+async function deleteOld(
+  run: RetentionRun,
+  table: StatsTable,
+  tenantIds: readonly string[],
+  rolledUntil: number,
+): Promise<void> {
+  for (const [index, { seconds, keptDays }] of SPANS.entries()) {
+    const coarserMs = (SPANS[index + 1]?.seconds ?? 1) * 1_000
+    const rolled = Math.floor(rolledUntil / coarserMs) * coarserMs
+    const before = new Date(Math.min(run.now - keptDays * DAY_MS, rolled))
+    run.counts.statistics += await untilNone(run, (limit) =>
+      short(run.db, deletingBefore(table, tenantIds, { span: seconds, before, limit })),
+    )
+  }
+}

@@ -1,0 +1,84 @@
+import type { FailingFlow, PluginTrouble } from './overview-repository.ts'
+import { ATTENTION_KINDS, type Overview } from './overview-schemas.ts'
+
+type Attention = Overview['attention'][number]
+
+const NOTHING = { target: null, reason: null, count: null, share: null, since: null }
+
+/** Lists the troubles of a plugin: the gravest of those that keep it from getting its events, and the others. */
+export function troubleOf(plugin: PluginTrouble): Attention[] {
+  const { kind, reason, since, waiting } = plugin
+  const about = { ...NOTHING, target: pluginTarget(plugin), links: pluginLinks(plugin) }
+  const found: Attention[] = []
+  if (kind !== null) {
+    const count = kind === 'plugin_failing' ? plugin.consecutive_failures : waiting
+    found.push({ ...about, kind, reason, count, since })
+  }
+  if (plugin.capability_failures !== null) {
+    const { capability_error: error, capability_failures: count } = plugin
+    found.push({ ...about, kind: 'capabilities_failing', reason: error, count })
+  }
+  return found
+}
+
+function pluginTarget({ id, slug, name }: PluginTrouble): Attention['target'] {
+  return { type: 'plugin', id, slug, name }
+}
+
+function pluginLinks({ slug }: PluginTrouble): Attention['links'] {
+  return { plugin: `/api/plugins/${slug}`, deliveries: `/api/plugins/events?plugin=${slug}` }
+}
+
+export function pausedFlow(flow: {
+  id: string
+  name: string
+  status_reason: string | null
+  updated_at: Date
+}): Attention {
+  return {
+    ...NOTHING,
+    kind: 'flow_paused',
+    target: { type: 'flow', id: flow.id, slug: null, name: flow.name },
+    reason: flow.status_reason,
+    since: flow.updated_at,
+    links: flowLinks(flow.id),
+  }
+}
+
+export function failingFlow({ id, name, failed, size, reason }: FailingFlow): Attention {
+  return {
+    ...NOTHING,
+    kind: 'flow_failing',
+    target: { type: 'flow', id, slug: null, name },
+    reason,
+    count: failed,
+    share: Math.round((failed / size) * 1_000) / 1_000,
+    links: flowLinks(id),
+  }
+}
+
+function flowLinks(id: string): Attention['links'] {
+  return {
+    flow: `/api/automation/flows/${id}`,
+    executions: `/api/automation/executions?flow=${id}&status=failed`,
+  }
+}
+
+export function halted(since: Date): Attention {
+  return { ...NOTHING, kind: 'automations_halted', since, links: { halt: '/api/automation/halt' } }
+}
+
+export function setAside(count: number, since: Date | null): Attention {
+  return {
+    ...NOTHING,
+    kind: 'events_set_aside',
+    count,
+    since,
+    links: { events: '/api/automation/set-aside-events' },
+  }
+}
+
+/** The gravest first. */
+export function inOrder(attention: readonly Attention[]): Attention[] {
+  return ATTENTION_KINDS.flatMap((kind) => attention.filter((each) => each.kind === kind))
+}

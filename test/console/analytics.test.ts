@@ -1,0 +1,71 @@
+import t from 'tap'
+import { accessibilityFaults, noConsole, startConsole } from './support/console.ts'
+import { eventually } from '#test/support/deliveries.ts'
+import { startReceiver } from '#test/support/receiver.ts'
+
+t.test('how deliveries went over time', { skip: noConsole }, async (t) => {
+  const { call, visit } = await startConsole(t)
+
+  t.test('says what will be there while nothing was delivered', async (t) => {
+    const { page, faults } = await visit('/console/analytics')
+    await page.getByText('Nothing was delivered').waitFor()
+    t.same(await accessibilityFaults(page), [])
+    t.same(faults, [])
+  })
+
+  t.test('shows what was delivered, as charts and as tables, in light and dark', async (t) => {
+    const receiver = await startReceiver(t)
+    receiver.answer(({ path }, response) => response.writeHead(path === '/broken' ? 503 : 200).end())
+    for (const [name, slug] of [
+      ['Mailer', 'mailer'],
+      ['Broken', 'broken'],
+    ]) {
+      await call('POST', '/api/plugins', {
+        name,
+        slug,
+        webhook_url: `${receiver.url}/${slug}`,
+        events: ['order.*'],
+      })
+    }
+    await call('POST', '/api/events', { event: 'order.created', data: {} })
+    await eventually('what was delivered is counted', async () => {
+      const { series } = await call<{ series: { totals: { sent: number; retried: number } }[] }>(
+        'GET',
+        '/api/stats/deliveries',
+      )
+      return series[0] !== undefined && series[0].totals.sent > 0 && series[0].totals.retried > 0
+    })
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const { page, faults } = await visit('/console/analytics', { colorScheme })
+      const plugins = page.getByRole('region', { name: 'Deliveries: Plugin' })
+      await plugins.getByRole('link', { name: 'Mailer' }).waitFor()
+      await page.getByRole('region', { name: 'Time to answer' }).locator('canvas').waitFor()
+      t.same(await accessibilityFaults(page), [], colorScheme)
+      const volume = page.getByRole('region', { name: 'Deliveries', exact: true })
+      await volume.getByRole('button', { name: 'Show as table' }).press('Enter')
+      await volume.getByRole('columnheader', { name: 'To be repeated' }).waitFor()
+      t.same(await accessibilityFaults(page), [], `${colorScheme}, as a table`)
+      t.same(faults, [])
+    }
+  })
+
+  t.test('keeps filters in the address, and gives a file', async (t) => {
+    const { page, faults } = await visit('/console/analytics')
+    await page.getByLabel('Told apart by').selectOption('event')
+    await page.getByRole('region', { name: 'Deliveries: Event type' }).getByText('order.created').waitFor()
+    t.match(page.url(), /\?group=event$/)
+    await page.getByLabel('Period').selectOption('7d')
+    await page.reload()
+    await page.getByRole('region', { name: 'Deliveries: Event type' }).getByText('order.created').waitFor()
+    t.equal(await page.getByLabel('Period').inputValue(), '7d')
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page
+        .getByRole('region', { name: 'Time to answer' })
+        .getByRole('button', { name: 'Export CSV' })
+        .click(),
+    ])
+    t.equal(download.suggestedFilename(), 'latency.csv')
+    t.same(faults, [])
+  })
+})

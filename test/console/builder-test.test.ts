@@ -1,0 +1,281 @@
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { startReceiver } from '#test/support/receiver.ts'
+import { accessibilityFaults, type Console, noConsole, startConsole } from './support/console.ts'
+
+interface Flow {
+  id: string
+  definition: { settings?: unknown; variables?: unknown; [member: string]: unknown }
+}
+
+const FLOWS = '/api/automation/flows'
+const SCHEMES = ['light', 'dark'] as const
+
+const form = (page: Page) => page.getByRole('region', { name: 'Form' })
+const card = (page: Page, id: string) => page.locator(`[data-step="${id}"]`)
+const item = (page: Page, id: string) => page.locator(`[role="treeitem"][data-id="${id}"]`)
+const views = (page: Page) => page.getByRole('navigation', { name: 'Views' })
+
+async function test(page: Page): Promise<void> {
+  // The result of the test before may still be shown.
+  const answer = page.waitForResponse(/\/api\/automation\/flows\/[^/]+\/test$/)
+  await page.getByRole('button', { name: 'Test', exact: true }).click()
+  await answer
+}
+
+t.test('test mode and settings', { skip: noConsole }, async (t) => {
+  const { call, visit } = await startConsole(t)
+  await testsPastEvents(t, { call, visit })
+  await showsSamples(t, { call, visit })
+  await storesSettings(t, { call, visit })
+})
+
+/** An event as the shop sends it; its id here. */
+async function send(call: Console['call'], event: string, id: string, data: unknown): Promise<string> {
+  await call('POST', '/api/events', { event, id, data })
+  return (await call<{ id: string }>('GET', `/api/events/${id}`)).id
+}
+
+async function testsPastEvents(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>): Promise<void> {
+  await t.test('tests on a past event with mocks, and nothing leaves the house', async (t) => {
+    const receiver = await startReceiver(t)
+    const tell = (id: string, name: string) => {
+      return { id, type: 'http', name, method: 'POST', url: `${receiver.url}/${id}`, body: {} }
+    }
+    await send(call, 'order.created', 'ord_large', { total: 120, email: 'ana@example.com' })
+    await send(call, 'order.created', 'ord_small', { total: 10, email: 'bea@example.com' })
+    const other = await send(call, 'customer.created', 'cus_1', { email: 'cleo@example.com' })
+    const flow = await call<Flow>('POST', FLOWS, {
+      name: 'Large orders',
+      status: 'draft',
+      triggers: [{ type: 'event', event_types: ['order.created'] }],
+      steps: [
+        {
+          id: 'large',
+          type: 'condition',
+          name: 'Is large',
+          condition: { field: 'trigger.total', operator: 'gte', value: 50 },
+          on_true: 'shop',
+          on_false: 'end',
+        },
+        { ...tell('shop', 'Tell the shop'), on_success: 'end', on_error: 'alarm' },
+        { ...tell('alarm', 'Raise the alarm'), on_success: 'end' },
+      ],
+    })
+    const { page, faults } = await visit(`/console/flows/${flow.id}?tab=test`, {
+      viewport: { width: 1440, height: 1000 },
+    })
+    const radios = page.getByRole('radio')
+    const search = page.getByRole('searchbox', { name: 'Search by id, or paste one' })
+    await page.getByLabel('Begins with').selectOption('event')
+    await page.getByRole('radio', { name: /ord_small/ }).waitFor()
+    t.equal(await radios.count(), 2, 'events that start it, and no others')
+    t.match(
+      await page.locator('label:has([type="radio"])').first().textContent(),
+      /ord_small/,
+      'newest first',
+    )
+    t.ok(await page.getByRole('button', { name: 'Test', exact: true }).isDisabled())
+    const drawn = await page.locator('.svelte-flow').boundingBox()
+    const first = await card(page, 'large').boundingBox()
+    const middle = (box: typeof drawn): number => (box?.x ?? 0) + (box?.width ?? 0) / 2
+    t.ok(Math.abs(middle(drawn) - middle(first)) < 200, 'the flow stands in the middle of its canvas')
+    await search.fill('ord_l')
+    await page.getByRole('radio', { name: /ord_small/ }).waitFor({ state: 'detached' })
+    await page.getByRole('radio', { name: /order.created ord_large/ }).check()
+
+    await test(page)
+    await item(page, 'shop').getByText('simulated').waitFor()
+    await card(page, 'shop')
+      .getByText(/^would ask POST/)
+      .waitFor()
+    t.equal(await page.locator('[data-step="alarm"].faded').count(), 1, 'where it did not come is faded')
+    t.equal(await page.locator('[data-step="shop"].faded').count(), 0)
+    await card(page, 'shop').click()
+    const step = page.getByRole('region', { name: 'Step', exact: true })
+    for (const name of ['Would do', 'Input', 'Output'])
+      await step.getByRole('heading', { name, exact: true }).waitFor()
+
+    await step.getByLabel('In the test it comes to').selectOption('error')
+    await step.getByLabel('Code of the error').fill('no_mailbox')
+    await step.getByLabel('Code of the error').press('Tab')
+    await card(page, 'shop').getByText('mock: error no_mailbox').waitFor()
+    await item(page, 'alarm').click()
+    await step.getByLabel('In the test it comes to').selectOption('output')
+    await step.getByLabel('Answer (JSON)').fill('{ "status": 200, "body": { "ticket": 7 } }')
+    await item(page, 'alarm').getByText('mock: answer').waitFor()
+    await test(page)
+    await item(page, 'shop').getByText('failed').waitFor()
+    await item(page, 'alarm').getByText('simulated').waitFor()
+    await step.getByText('ticket:').waitFor()
+    t.same(await accessibilityFaults(page), [])
+
+    await page.reload()
+    await item(page, 'shop').getByText('mock: error no_mailbox').waitFor()
+    t.ok(await page.getByRole('radio', { name: /ord_large/ }).isChecked(), 'the event is kept as well')
+    await test(page)
+    await item(page, 'alarm').getByText('simulated').waitFor()
+    await page.getByRole('button', { name: 'Clear the mocks (2)' }).click()
+    await item(page, 'shop').getByText('mock:').waitFor({ state: 'detached' })
+    await test(page)
+    await item(page, 'alarm').getByText('simulated').waitFor({ state: 'detached' })
+
+    await search.fill(other)
+    await page.getByRole('radio', { name: /customer.created cus_1/, checked: true }).waitFor()
+    await test(page)
+    await page.getByText('It would not start:').waitFor()
+    t.equal(receiver.received.length, 0, 'nothing left the house')
+    t.same(faults, [])
+  })
+
+  await t.test('tests what is in the builder, saved or not', async (t) => {
+    await send(call, 'order.created', 'ord_middle', { total: 70 })
+    const flow = await call<Flow>('POST', FLOWS, {
+      name: 'Not saved yet',
+      status: 'draft',
+      triggers: [{ type: 'event', event_types: ['order.created'] }],
+      steps: [{ id: 'pause', type: 'delay', duration: '1 day' }],
+    })
+    for (const [colorScheme, duration] of [
+      ['light', '2 days'],
+      ['dark', '3 days'],
+    ] as const) {
+      const { page, faults } = await visit(`/console/flows/${flow.id}?step=pause`, { colorScheme })
+      await form(page)
+        .getByRole('textbox', { name: /^For so long/ })
+        .fill(duration)
+      await views(page).getByRole('link', { name: 'Test' }).click()
+      await page.getByLabel('Begins with').selectOption('event')
+      await page.getByRole('radio', { name: /ord_middle/ }).check()
+      await test(page)
+      await card(page, 'pause').getByText(duration, { exact: true }).waitFor()
+      t.match((await call<Flow>('GET', `${FLOWS}/${flow.id}`)).definition, { steps: [{ duration }] })
+      t.same(await accessibilityFaults(page), [])
+      t.same(faults, [])
+    }
+  })
+}
+
+async function showsSamples(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>): Promise<void> {
+  await t.test('shows expressions with the values of a past event', async (t) => {
+    await send(call, 'order.created', 'ord_real', { total: 4711.5, wrapping: 'gold' })
+    const flow = await call<Flow>('POST', FLOWS, {
+      name: 'Real values',
+      status: 'draft',
+      triggers: [{ type: 'event', event_types: ['order.created'] }],
+      steps: [
+        {
+          id: 'task',
+          type: 'action',
+          action_type: 'create_task',
+          input: { title: 'Thank for {{trigger.total}}' },
+        },
+      ],
+    })
+    const { page, faults } = await visit(`/console/flows/${flow.id}?step=task`)
+    const preview = (text: string) => form(page).getByText(`With the sample: ${text}`, { exact: true })
+    await form(page).getByText('With the sample: Thank for').waitFor()
+    t.equal(await preview('Thank for 4711.5').count(), 0, 'the catalogue’s sample comes first')
+    await form(page)
+      .getByRole('button', { name: /^Insert data: Title/ })
+      .click()
+    await form(page).getByText('Sample: from the catalogue').waitFor()
+    await form(page).getByRole('button', { name: 'Choose a past event' }).click()
+    await form(page)
+      .getByRole('radio', { name: /ord_real/ })
+      .check()
+    await form(page).getByText('Sample: order.created ord_real').waitFor()
+    t.same(await accessibilityFaults(page), [])
+    await form(page).getByRole('button', { name: 'Back to the data' }).click()
+    await form(page)
+      .getByRole('option', { name: /trigger.wrapping.*gold/ })
+      .waitFor()
+    await page.keyboard.press('Shift+Tab')
+    await page.keyboard.press('Escape')
+    await preview('Thank for 4711.5').waitFor()
+
+    await page.reload()
+    await preview('Thank for 4711.5').waitFor()
+    await form(page)
+      .getByRole('button', { name: /^Insert data: Title/ })
+      .click()
+    await form(page).getByRole('button', { name: 'Use the catalogue’s sample' }).click()
+    await form(page).getByText('Sample: from the catalogue').waitFor()
+    t.same(faults, [])
+  })
+}
+
+async function storesSettings(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>): Promise<void> {
+  await t.test('stores settings and variables, and keeps what it does not know', async (t) => {
+    const flow = await call<Flow>('POST', FLOWS, {
+      name: 'Settings',
+      status: 'draft',
+      triggers: [{ type: 'event', event_types: ['order.created'] }],
+      steps: [{ id: 'pause', type: 'delay', duration: '1 day' }],
+      settings: { house_rule: 'kept' },
+      variables: { rate: 1.5 },
+    })
+    const { page, faults } = await visit(`/console/flows/${flow.id}`)
+    // By the keyboard: messages below a field come and go, and move the pointer's target.
+    const fold = async (title: string): Promise<void> =>
+      form(page).locator('summary', { hasText: title }).press('Enter')
+    const field = (name: RegExp) => form(page).getByRole('textbox', { name })
+    await fold('Who comes into it')
+    await field(/^Runs belong together by/).fill('{{trigger.customer.id}}')
+    await form(page).getByLabel('While one is under way').selectOption('restart')
+    await field(/^Again at the earliest/).fill('30 days')
+    await form(page).getByRole('button', { name: 'Add an event that ends it' }).click()
+    const ends = form(page).getByRole('region', { name: 'Ended early by' })
+    await ends.getByRole('combobox', { name: /^Event/ }).fill('order.paid')
+    await ends.getByRole('textbox', { name: /^Has to match/ }).fill('trigger.id')
+    await fold('When messages are sent')
+    await form(page).getByRole('button', { name: 'Only at certain times' }).click()
+    await field(/^From/).fill('08:30')
+    await form(page).getByRole('checkbox', { name: 'Sun' }).uncheck()
+    await form(page).getByRole('checkbox', { name: 'On business days only' }).check()
+    await field(/^Time zone/).fill('Europe/Lisbon')
+    await fold('If a step fails')
+    await field(/^Tries again/).fill('5')
+    await field(/^Keeps trying for/).fill('2 hours')
+    await field(/^Name of the variable/).fill('greeting')
+    await form(page).getByRole('button', { name: 'Add variable' }).click()
+    await field(/^greeting/).fill('Hello')
+    await field(/^rate/).fill('2.5')
+
+    const lifetime = field(/^Ends at the latest/)
+    await lifetime.fill('soon')
+    await lifetime.and(page.locator('[aria-invalid="true"]')).waitFor()
+    await lifetime.fill('60 days')
+    await lifetime.and(page.locator('[aria-invalid="false"]')).waitFor()
+    await page.getByText('Draft saved').waitFor()
+    const { definition } = await call<Flow>('GET', `${FLOWS}/${flow.id}`)
+    t.strictSame(definition.settings, {
+      house_rule: 'kept',
+      enrolment: {
+        key: '{{trigger.customer.id}}',
+        while_active: 'restart',
+        reenter_after: '30 days',
+        cancel_on: [{ event: 'order.paid', match: 'trigger.id' }],
+      },
+      send_window: {
+        from: '08:30',
+        to: '20:00',
+        weekdays: ['MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT'],
+        business_days: true,
+        timezone: 'Europe/Lisbon',
+      },
+      retry_count: 5,
+      patience: '2 hours',
+      lifetime: '60 days',
+    })
+    t.strictSame(definition.variables, { rate: 2.5, greeting: 'Hello' })
+    t.same(faults, [])
+    for (const colorScheme of SCHEMES) {
+      const again = await visit(`/console/flows/${flow.id}`, { colorScheme })
+      await form(again.page).getByLabel('house_rule (other field)').waitFor()
+      await form(again.page).getByRole('textbox', { name: 'greeting' }).waitFor()
+      t.same(await accessibilityFaults(again.page), [])
+      t.same(again.faults, [])
+    }
+  })
+}

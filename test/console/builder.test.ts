@@ -1,0 +1,280 @@
+import type { Page } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { accessibilityFaults, type Console, noConsole, startConsole } from './support/console.ts'
+
+interface Flow {
+  id: string
+  name: string
+  status: string
+  revision: number
+  published_version: number | null
+  definition: { name: string; steps: Record<string, unknown>[]; [member: string]: unknown }
+}
+
+const FLOWS = '/api/automation/flows'
+/** The definition that both ways of building result in. */
+const BUILT = {
+  triggers: [{ id: 'trigger_1', type: 'event', event_types: ['order.created'] }],
+  start: 'condition_1',
+  steps: [
+    {
+      id: 'condition_1',
+      type: 'condition',
+      condition: { field: 'trigger.total', operator: 'gte', value: 50 },
+      on_true: 'delay_1',
+      on_false: 'stop_1',
+    },
+    { id: 'stop_1', type: 'stop', reason: 'Too small' },
+    { id: 'delay_1', type: 'delay', duration: '2 days', next: 'create_task_1' },
+    {
+      id: 'create_task_1',
+      type: 'action',
+      action_type: 'create_task',
+      plugin_id: 'platform',
+      input: { title: 'Thank for {{trigger.total}}' },
+      on_success: 'end',
+    },
+  ],
+}
+
+const form = (page: Page) => page.getByRole('region', { name: 'Form' })
+const card = (page: Page, id: string) => page.locator(`[data-step="${id}"]`)
+const item = (page: Page, id: string) => page.locator(`[role="treeitem"][data-id="${id}"]`)
+
+async function choose(page: Page, menu: string, label: string): Promise<void> {
+  await form(page).getByRole('button', { name: menu }).click()
+  await page.getByRole('menuitem', { name: label, exact: true }).click()
+}
+
+async function saved(page: Page): Promise<void> {
+  await page.getByText('Draft saved').waitFor()
+}
+
+t.test('builder', { skip: noConsole }, async (t) => {
+  const { call, visit } = await startConsole(t)
+  const read = async (id: string): Promise<Flow> => call<Flow>('GET', `${FLOWS}/${id}`)
+  const idOf = (page: Page): string => new URL(page.url()).pathname.split('/').at(-1) ?? ''
+  const empty = async (name: string): Promise<Flow> =>
+    call<Flow>('POST', FLOWS, { name, status: 'draft', triggers: [], steps: [] })
+
+  t.test('builds a flow from nothing by mouse, and publishes it', async (t) => {
+    const { page, faults } = await visit('/console/flows', { viewport: { width: 1440, height: 900 } })
+    await page.getByRole('button', { name: 'New flow' }).click()
+    await page.getByRole('heading', { name: 'New flow', level: 1 }).waitFor()
+    await choose(page, 'Add a trigger', 'Event')
+    await form(page)
+      .getByRole('combobox', { name: /^Event type/ })
+      .fill('order.created')
+
+    const palette = page.getByRole('dialog', { name: 'Add a step' })
+    const add = async (label: string): Promise<void> => {
+      await page.getByRole('button', { name: '+ Add a step' }).click()
+      await palette.getByRole('option', { name: label, exact: true }).click()
+    }
+    await add('Condition')
+    await form(page)
+      .getByRole('textbox', { name: /^Field/ })
+      .fill('trigger.total')
+    await form(page).getByLabel('Operator').selectOption('gte')
+    await form(page)
+      .getByRole('textbox', { name: /^Value/ })
+      .fill('50')
+    await add('Create a task')
+    await form(page)
+      .getByRole('textbox', { name: /^Title/ })
+      .fill('Thank for {{trigger.total}}')
+
+    // On the way from the condition to the task.
+    await card(page, 'condition_1').click()
+    await page.locator('.plus[data-way^="condition_1"][data-way*="true"]').click()
+    await palette.getByRole('option', { name: 'Delay', exact: true }).click()
+    await form(page)
+      .getByRole('textbox', { name: /^For so long/ })
+      .fill('2 days')
+    await card(page, 'condition_1').click()
+    await page.locator('[data-id="condition_1!false"]').click()
+    await palette.getByRole('option', { name: 'Stop', exact: true }).click()
+    await choose(page, 'Add field', 'Reason')
+    await form(page)
+      .getByRole('textbox', { name: /^Reason/ })
+      .fill('Too small')
+
+    await card(page, 'stop_1').click()
+    await form(page).getByRole('button', { name: 'Delete step' }).click()
+    await card(page, 'stop_1').waitFor({ state: 'detached' })
+    await page.getByRole('button', { name: 'Undo' }).click()
+    await card(page, 'stop_1').waitFor()
+    await saved(page)
+    t.match((await read(idOf(page))).definition, BUILT)
+    t.same(await accessibilityFaults(page), [])
+
+    await page.getByRole('button', { name: 'Publish' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Publish' }).click()
+    await page.getByText('version 1').waitFor()
+    t.match(await read(idOf(page)), { published_version: 1, status: 'active' })
+    t.same(faults, [])
+  })
+
+  t.test('builds the same by keyboard alone, through the outline', async (t) => {
+    const { id } = await empty('By keyboard')
+    const { page, faults } = await visit(`/console/flows/${id}`, { colorScheme: 'dark' })
+    const { keyboard } = page
+    const typed = async (text: string): Promise<void> => {
+      await keyboard.press('ControlOrMeta+a')
+      await keyboard.type(text)
+    }
+    /** Tab by tab, as who has no mouse, until the control with this name has the focus. */
+    const goTo = async (name: string | RegExp): Promise<void> => {
+      const wanted = page
+        .getByLabel(name, { exact: typeof name === 'string' })
+        .or(page.getByRole('button', { name }))
+      for (let tabs = 0; tabs < 80; tabs++) {
+        if ((await wanted.and(page.locator(':focus')).count()) > 0) return
+        await keyboard.press('Tab')
+      }
+      t.fail(`${String(name)} cannot be reached`)
+    }
+    const pick = async (label: string): Promise<void> => {
+      await keyboard.press('Enter')
+      // Keys that come before the menu has the focus are lost.
+      const current = page.locator('[role="menuitem"][data-highlighted]')
+      await current.waitFor()
+      await keyboard.type(label)
+      await current.filter({ hasText: label }).waitFor()
+      await keyboard.press('Enter')
+      await page.getByRole('menu').waitFor({ state: 'detached' })
+    }
+    const openPalette = async (): Promise<void> => {
+      await keyboard.press('/')
+      // The focus comes a moment after the dialog.
+      await page.getByRole('combobox').and(page.locator(':focus')).waitFor()
+    }
+    const insert = async (search: string): Promise<void> => {
+      await page.getByRole('dialog', { name: 'Add a step' }).waitFor()
+      await keyboard.type(search)
+      await page.getByRole('option', { name: new RegExp(search, 'i'), selected: true }).waitFor()
+      await keyboard.press('Enter')
+      await page.getByRole('dialog').waitFor({ state: 'detached' })
+    }
+    const backTo = async (step: string): Promise<void> => {
+      await keyboard.press('Escape')
+      for (let moves = 0; moves < 10; moves++) {
+        if ((await item(page, step).and(page.locator(':focus')).count()) > 0) break
+        await keyboard.press(moves === 0 ? 'Home' : 'ArrowDown')
+      }
+      await keyboard.press('Enter')
+      await keyboard.press('Escape')
+      await page.waitForURL(new RegExp(`step=${step}`))
+    }
+
+    await page.getByRole('button', { name: '+ Add a step' }).waitFor()
+    await goTo('Add a trigger')
+    await pick('Event')
+    await goTo(/^Event type/)
+    await keyboard.type('order.created')
+    await goTo('Remove Event')
+    await openPalette()
+    await insert('condition')
+    await typed('trigger.total')
+    await goTo('Operator')
+    await keyboard.type('is at least')
+    await goTo('Value')
+    await typed('50')
+    await keyboard.press('Escape')
+    await openPalette()
+    await insert('create a task')
+    await goTo(/^Title/)
+    await typed('Thank for {{')
+    await page.getByRole('listbox', { name: 'Data' }).waitFor()
+    await keyboard.type('trigger.total')
+    await keyboard.press('Enter')
+    await page.getByRole('listbox').waitFor({ state: 'detached' })
+    await backTo('condition_1')
+    await openPalette()
+    await insert('delay')
+    await typed('2 days')
+    await backTo('condition_1')
+    await openPalette()
+    await goTo('Where')
+    await keyboard.press('ArrowDown')
+    await keyboard.press('Shift+Tab')
+    await insert('stop')
+    await goTo('Add field')
+    await pick('Reason')
+    await goTo('Reason')
+    await keyboard.type('Too small')
+    await backTo('stop_1')
+    await keyboard.press('Delete')
+    await item(page, 'stop_1').waitFor({ state: 'detached' })
+    await keyboard.press('ControlOrMeta+z')
+    await item(page, 'stop_1').waitFor()
+    await keyboard.press('ControlOrMeta+s')
+    await saved(page)
+    t.match((await read(id)).definition, BUILT)
+    t.same(await accessibilityFaults(page), [])
+    t.same(faults, [])
+  })
+
+  t.test('two tabs: nothing is overwritten unseen', async (t) => {
+    const { id } = await empty('Two tabs')
+    const first = await visit(`/console/flows/${id}`)
+    const second = await visit(`/console/flows/${id}`)
+    for (const { page } of [first, second])
+      await form(page).getByRole('button', { name: 'Add a trigger' }).waitFor()
+    // The live stream would spare the second tab the conflict.
+    await second.page.context().setOffline(true)
+    await choose(first.page, 'Add a trigger', 'By hand')
+    await saved(first.page)
+    await choose(second.page, 'Add a trigger', 'Schedule')
+    await second.page.context().setOffline(false)
+    const dialog = second.page.getByRole('dialog', { name: 'The flow was changed elsewhere' })
+    await dialog.waitFor()
+    await second.page.keyboard.press('Escape')
+    t.match((await read(id)).definition, { triggers: [{ type: 'manual' }] })
+    t.same(await accessibilityFaults(second.page), [])
+    await dialog.getByRole('button', { name: 'Keep mine' }).click()
+    await saved(second.page)
+    t.match((await read(id)).definition, { triggers: [{ type: 'schedule' }] })
+    t.same(first.faults, [])
+  })
+
+  await shows(t, { call, visit })
+})
+
+async function shows(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>): Promise<void> {
+  await t.test('leads from problem to problem, at its field', async (t) => {
+    const flow = await call<Flow>('POST', FLOWS, {
+      name: 'Wrong',
+      trigger: { type: 'manual' },
+      steps: [
+        { id: 'a', type: 'delay', duration: 'soon' },
+        {
+          id: 'b',
+          type: 'action',
+          action_type: 'create_task',
+          input: { title: '{{trigger.name | upperr}}' },
+        },
+      ],
+    })
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const { page, faults } = await visit(`/console/flows/${flow.id}`, { colorScheme })
+      await page.getByRole('button', { name: /problems: go to the next/ }).waitFor()
+      await page.keyboard.press('F8')
+      await page.waitForURL(/step=a/)
+      t.equal(
+        await form(page).getByRole('textbox', { name: 'For so long' }).getAttribute('aria-invalid'),
+        'true',
+      )
+      await page.keyboard.press('F8')
+      await page.waitForURL(/step=b/)
+      t.equal(
+        await form(page)
+          .getByRole('textbox', { name: /^Title/ })
+          .getAttribute('aria-invalid'),
+        'true',
+      )
+      t.same(await accessibilityFaults(page), [])
+      t.same(faults, [])
+    }
+  })
+}

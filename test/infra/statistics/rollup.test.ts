@@ -1,0 +1,159 @@
+import { sql } from 'kysely'
+import t from 'tap'
+import { rangesOf } from '#infra/statistics/read-repository.ts'
+import { newId } from '#lib/ids.ts'
+import { rollUpStatistics, runRetention } from '#modules/retention/index.ts'
+import { startApp } from '#test/support/app.ts'
+import { DAY_MS, HOUR_MS, MINUTE_MS, seedStats } from '#test/modules/stats/support.ts'
+
+const service = await startApp(t)
+const { db } = service
+const ctx = { db, days: 90, bodyDays: 30, pauseMs: 0 }
+const keys = { plugin_id: newId(), event: 'order.created', error_class: '' }
+
+async function age(now: Date): Promise<void> {
+  await rollUpStatistics({ db }, { now })
+  if ((await runRetention(ctx, { now })) === null) throw new Error('somebody else ages out')
+}
+
+async function spansOf(tenantId: string): Promise<Record<number, number>> {
+  const rows = await db.selectFrom('delivery_stats').selectAll().where('tenant_id', '=', tenantId).execute()
+  const spans: Record<number, number> = {}
+  for (const { span, attempts } of rows) spans[span] = (spans[span] ?? 0) + attempts
+  return spans
+}
+
+async function totalOf(tenantId: string, since: Date, until: Date, step: string): Promise<unknown> {
+  const tenant = { ...service.tenant(), id: tenantId }
+  const answer = await service.app.inject({
+    url: `/api/stats/deliveries?since=${since.toISOString()}&until=${until.toISOString()}&step=${step}`,
+    headers: { authorization: `Bearer ${service.config.platformKey}`, 'x-tenant-id': tenant.id },
+  })
+  return answer.json<{ series: { totals: { attempts: number } }[] }>().series[0]?.totals.attempts ?? 0
+}
+
+t.test(
+  'a period is read from the coarsest rows that are there, and finer ones for what is not rolled up',
+  (t) => {
+    const at = (text: string): Date => new Date(`2026-05-${text}Z`)
+    const query = { since: at('01T00:00:00'), until: at('11T00:00:00'), stepSeconds: 86_400 }
+    t.strictSame(rangesOf(query, at('10T14:25:00')), [
+      { span: 86_400, since: at('01T00:00:00'), until: at('10T00:00:00') },
+      { span: 3_600, since: at('10T00:00:00'), until: at('10T14:00:00') },
+      { span: 300, since: at('10T14:00:00'), until: at('10T14:25:00') },
+      { span: 60, since: at('10T14:25:00'), until: at('11T00:00:00') },
+    ])
+    t.strictSame(rangesOf(query, null), [{ span: 60, since: query.since, until: query.until }])
+    const past = { ...query, until: at('05T00:00:00') }
+    t.strictSame(rangesOf(past, at('10T14:25:00')), [{ span: 86_400, since: past.since, until: past.until }])
+    t.end()
+  },
+)
+
+t.test('what is rolled up is not counted twice, and goes when its days are over', async (t) => {
+  const tenantId = newId()
+  const today = Math.floor(Date.now() / DAY_MS) * DAY_MS
+  const now = new Date(today + 10 * HOUR_MS + 7 * MINUTE_MS)
+  const at = (ms: number): Date => new Date(now.getTime() - ms)
+  await seedStats(
+    service,
+    'deliveries',
+    tenantId,
+    [MINUTE_MS, 10 * MINUTE_MS, 90 * MINUTE_MS, DAY_MS, 3 * DAY_MS].map((ms) => ({
+      at: at(ms),
+      keys,
+      counts: { attempts: 1, sent: 1 },
+      latency: { 4: 1 },
+    })),
+  )
+  const [since, until] = [new Date(today - 4 * DAY_MS), new Date(today + DAY_MS)]
+  t.equal(await totalOf(tenantId, since, until, '1d'), 5)
+  await age(now)
+  t.strictSame(await spansOf(tenantId), { 60: 4, 300: 4, 3600: 4, 86400: 2 })
+  t.equal(await totalOf(tenantId, since, until, '1d'), 5)
+  t.equal(await totalOf(tenantId, since, until, '1h'), 5)
+
+  // Late rows are taken up by the next run, and nothing twice.
+  await seedStats(service, 'deliveries', tenantId, [
+    { at: at(10 * MINUTE_MS), keys, counts: { attempts: 1 } },
+  ])
+  await age(at(-5 * MINUTE_MS))
+  t.equal(await totalOf(tenantId, since, until, '1d'), 6)
+
+  const later = new Date(now.getTime() + 3 * DAY_MS)
+  await age(later)
+  t.strictSame(await spansOf(tenantId), { 300: 6, 3600: 6, 86400: 6 })
+  t.equal(await totalOf(tenantId, since, until, '1d'), 6)
+  await age(new Date(now.getTime() + 100 * DAY_MS))
+  t.strictSame(await spansOf(tenantId), { 86400: 6 })
+  t.equal(await totalOf(tenantId, since, until, '1d'), 6)
+  await age(new Date(now.getTime() + 800 * DAY_MS))
+  t.strictSame(await spansOf(tenantId), {})
+})
+
+t.test('minutes stay until readers take what they are rolled up to', async (t) => {
+  const tenantId = newId()
+  const at = new Date()
+  await seedStats(service, 'executions', tenantId, [
+    { at, keys: { flow_id: newId(), error_code: '' }, counts: { completed: 1 } },
+  ])
+  await db.deleteFrom('stats_rollups').where('name', '=', 'execution_stats').execute()
+  const spans = () =>
+    db
+      .selectFrom('execution_stats')
+      .select('span')
+      .where('tenant_id', '=', tenantId)
+      .orderBy('span')
+      .execute()
+      .then((rows) => rows.map(({ span }) => span))
+  const now = new Date(at.getTime() + 3 * DAY_MS)
+  t.ok(await runRetention(ctx, { now }))
+  t.strictSame(await spans(), [60])
+  await rollUpStatistics({ db }, { now })
+  t.strictSame(await spans(), [60, 300, 3600, 86400])
+  t.ok(await runRetention(ctx, { now }))
+  t.strictSame(await spans(), [300, 3600, 86400])
+})
+
+t.test(
+  'what one statement cannot do keeps no other tenant and no other table from being rolled up',
+  async (t) => {
+    await db.deleteFrom('stats_rollups').execute()
+    const [stuck, other] = [newId(), newId()]
+    const hour = Math.floor(Date.now() / HOUR_MS) * HOUR_MS
+    const minutes = [0, 10, 50].map((minute) => new Date(hour + minute * MINUTE_MS))
+    for (const tenantId of [stuck, other]) {
+      const seeds = minutes.map((at) => ({ at, keys, counts: { attempts: 1 } }))
+      await seedStats(service, 'deliveries', tenantId, seeds)
+    }
+    const flow = { flow_id: newId(), error_code: '' }
+    await seedStats(service, 'executions', other, [
+      { at: new Date(hour), keys: flow, counts: { completed: 1 } },
+    ])
+    const fives = async (tenantId: string) => {
+      const { length } = await db
+        .selectFrom('delivery_stats')
+        .select('bucket')
+        .where('tenant_id', '=', tenantId)
+        .where('span', '=', 300)
+        .execute()
+      return length
+    }
+    const now = new Date(hour + 2 * HOUR_MS + 10 * MINUTE_MS)
+    await db.transaction().execute(async (trx) => {
+      // A row of the first five minutes that is not committed: another writer of it has to wait.
+      await sql`
+      insert into delivery_stats
+      select tenant_id, 300, bucket, plugin_id, event, error_class, attempts, sent, first_try, retried, failed, latency
+      from delivery_stats where tenant_id = ${stuck} and bucket = ${minutes[0]}`.execute(trx)
+      await t.rejects(rollUpStatistics({ db }, { now }), AggregateError)
+      t.equal(await fives(other), 3)
+      t.equal(await fives(stuck), 2, 'only the five minutes are missing that cannot be written')
+      const { rows } = await sql<{ name: string }>`select name from stats_rollups order by name`.execute(db)
+      t.strictSame(rows, [{ name: 'action_stats' }, { name: 'execution_stats' }])
+    })
+    await rollUpStatistics({ db }, { now })
+    t.equal(await fives(stuck), 3)
+    t.equal(await totalOf(stuck, new Date(hour), new Date(hour + HOUR_MS), '1h'), 3)
+  },
+)

@@ -1,0 +1,138 @@
+import t from 'tap'
+import { newId } from '#lib/ids.ts'
+import { CallPlaces, SharedPlaces } from '#modules/dispatcher/dispatch/places.ts'
+import { startApp } from '#test/support/app.ts'
+import { eventually } from '#test/support/deliveries.ts'
+import { actionAt, dispatch, gate, invocationsOf, json, registerPlugin, startPlugin } from '../support.ts'
+
+/** Called while the test holds its answer: as long as an action may take, also where the machine is slow. */
+const HELD = actionAt('slow', { timeout_ms: 30_000 })
+
+t.test('a party takes four fifths alone, and less of what others have left', async (t) => {
+  const places = new SharedPlaces(10)
+  const take = (party: string): number => {
+    let count = 0
+    while (places.take(party)) count++
+    return count
+  }
+  t.equal(take('a'), 8)
+  t.equal(take('b'), 2)
+  t.equal(take('c'), 0)
+  places.leave('a', 8)
+  t.equal(take('c'), 7)
+  places.leave('b', 2)
+  places.leave('c', 7)
+  t.notOk(places.take('a', 11), 'more than there are')
+  t.notOk(places.take('a', 9), 'more than its share, in one')
+  t.ok(places.take('a', 8))
+})
+
+t.test('who waits comes in turn, one of each party after the other', async (t) => {
+  const places = new CallPlaces(1)
+  const leave = await places.enter('a')
+  const came: string[] = []
+  const pass = async (party: string): Promise<void> => {
+    const end = await places.enter(party)
+    came.push(party)
+    end?.()
+  }
+  const all = [pass('a'), pass('a'), pass('a'), pass('b'), pass('b'), pass('c')]
+  leave?.()
+  await Promise.all(all)
+  t.strictSame(came, ['a', 'b', 'c', 'a', 'b', 'a'])
+})
+
+t.test('whoever waits when the process stops goes on without a place', async (t) => {
+  const places = new CallPlaces(1)
+  await places.enter('a')
+  const waiting = places.enter('a')
+  places.close()
+  t.type(await waiting, 'function')
+  t.type(await places.enter('b'), 'function')
+})
+
+t.test('who waits for too long is told, and keeps nobody behind it waiting', async (t) => {
+  const places = new CallPlaces(1, 20)
+  const leave = await places.enter('a')
+  t.strictSame(await Promise.all([places.enter('a'), places.enter('b')]), [null, null])
+  leave?.()
+  t.type(places.enter('b'), 'function', 'at once')
+})
+
+t.test('dispatches of one shop to slow plugins leave places for another shop', async (t) => {
+  const service = await startApp(t, { env: { MAX_ACTIONS_IN_FLIGHT: '10' } })
+  const { opened, open } = gate()
+  const slow = await startPlugin(t, {
+    '/slow': (response) => void opened.then(() => json(200, {})(response)),
+  })
+  const quick = await startPlugin(t)
+  const [large, small] = [service.tenant(), service.tenant()]
+  await registerPlugin(large, slow.url, 'slow', [HELD])
+  await registerPlugin(small, quick.url, 'quick', [actionAt('quick')])
+  const asked = Array.from({ length: 30 }, () =>
+    dispatch(large, [{ action_type: 'slow', payload: {} }], { flow_execution_id: newId() }),
+  )
+  await eventually('the slow ones have what they may', () => slow.calls().length === 8)
+  await eventually(
+    'the others are claimed and wait',
+    async () => (await invocationsOf(service, large)).length === 30,
+  )
+  for (let count = 0; count < 3; count++) {
+    const { summary } = await dispatch(small, [{ action_type: 'quick', payload: {} }])
+    t.strictSame(summary, { total: 1, succeeded: 1, failed: 0 })
+  }
+  t.equal(slow.calls().length, 8, 'all of that while they were held')
+  open()
+  const answers = await Promise.all(asked)
+  t.ok(
+    answers.every(({ summary }) => summary.succeeded === 1),
+    'nothing of the large shop is lost',
+  )
+  t.equal(slow.calls().length, 30)
+})
+
+t.test('beyond its share a shop is told to come again, and nothing of that was done', async (t) => {
+  const service = await startApp(t, { env: { MAX_ACTIONS_IN_FLIGHT: '5' } })
+  const { opened, open } = gate()
+  const slow = await startPlugin(t, {
+    '/slow': (response) => void opened.then(() => json(200, {})(response)),
+  })
+  const [large, small] = [service.tenant(), service.tenant()]
+  await registerPlugin(large, slow.url, 'slow', [HELD])
+  await registerPlugin(small, slow.url, 'quick', [actionAt('quick')])
+  const list = Array.from({ length: 100 }, () => ({ action_type: 'slow', payload: {} }))
+  const asked = Array.from({ length: 8 }, () => dispatch(large, list))
+  await eventually(
+    'four fifths of 1,000 actions are taken in',
+    async () => (await invocationsOf(service, large)).length === 800,
+  )
+  const refused = await large.post('/api/events/automation', { events: list.slice(0, 1) })
+  t.match(refused.json(), { status: 503, code: 'overloaded', detail: /the shop .* share/ })
+  t.equal(refused.headers['retry-after'], '2')
+  t.equal((await invocationsOf(service, large)).length, 800, 'nothing was claimed for it')
+  t.equal((await dispatch(small, [{ action_type: 'quick', payload: {} }])).summary.succeeded, 1)
+  open()
+  for (const { summary } of await Promise.all(asked)) t.equal(summary.succeeded, 100)
+  t.equal((await dispatch(large, list.slice(0, 1))).summary.succeeded, 1, 'and then it may')
+})
+
+t.test('bodies count, too', async (t) => {
+  const service = await startApp(t, { env: { MAX_ACTIONS_IN_FLIGHT: '1' } })
+  const { opened, open } = gate()
+  const slow = await startPlugin(t, {
+    '/slow': (response) => void opened.then(() => json(200, {})(response)),
+  })
+  const shop = service.tenant()
+  await registerPlugin(shop, slow.url, 'slow', [HELD])
+  const large = [{ action_type: 'slow', payload: { text: 'x'.repeat(1_000_000) } }]
+  let refused = 0
+  const answers = Array.from({ length: 20 }, async () => {
+    const answer = await shop.post('/api/events/automation', { events: large })
+    if (answer.statusCode === 503) refused++
+    return answer
+  })
+  await eventually('those beyond are refused', () => refused === 7)
+  open()
+  const codes = (await Promise.all(answers)).map(({ statusCode }) => statusCode)
+  t.equal(codes.filter((code) => code === 200).length, 13, 'four fifths of 16 MiB')
+})
