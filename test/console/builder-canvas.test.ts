@@ -186,7 +186,11 @@ t.test('the canvas of the builder', { skip: noConsole }, async (t) => {
       await page.locator('.flow-card.moved').waitFor({ state: 'attached' })
       await page.mouse.up()
       await page.locator('.flow-card.moved').waitFor({ state: 'detached' })
-      t.match(await middleOf(card(page, 'b')), from)
+      // The canvas draws it there a frame after it is let go.
+      await until(
+        async () => middleOf(card(page, 'b')),
+        (at) => at.x === from.x && at.y === from.y,
+      )
     }
     await card(page, 'b').click()
     await page.waitForURL(/step=b/)
