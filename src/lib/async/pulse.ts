@@ -2,7 +2,7 @@
 export interface Standing {
   /** The time for which the work under way has come no further; 0: nothing is under way. */
   busyMs: number
-  /** The time for which every try has failed, twice at least; 0: the last one succeeded. */
+  /** The time since the begin of the first of the tries that failed in a row, two at least; 0: the last one succeeded. */
   failingMs: number
 }
 
@@ -30,8 +30,8 @@ export class Pulse {
   }
 
   fail(): void {
+    this.#failingSince ??= this.#busySince ?? performance.now()
     this.#busySince = null
-    this.#failingSince ??= performance.now()
     this.#failures++
   }
 
