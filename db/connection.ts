@@ -1,7 +1,8 @@
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
-import { clientWithDeadline } from './deadline-client.ts'
 import { readJson, readJsonb } from './json.ts'
+import { readSession, type Session, SilenceWatch } from './silence-watch.ts'
+import { WatchedClient } from './watched-client.ts'
 
 export interface PoolOptions {
   readonly max: number
@@ -12,8 +13,13 @@ export interface PoolOptions {
   readonly idleInTransactionTimeoutMs: number
   /** The time that a caller waits for a connection, be the server away or the pool busy. */
   readonly connectionTimeoutMs: number
-  /** A connection on which a statement is not answered for so long is given up. Default: wait for ever. */
+  /**
+   * A connection on which a statement is not answered for so long is given up, and earlier if the server says that it is
+   * at no statement of it. Default: wait for ever.
+   */
   readonly answerTimeoutMs?: number
+  /** Told of every connection on which a statement or its answer was lost. */
+  readonly onLost?: (session: Session) => void
   /** false: a commit does not wait for the disk. A server crash may then lose the last half second of commits. */
   readonly synchronousCommit?: boolean
   /** Told of every connection that breaks; its user gets a rejection besides. */
@@ -41,7 +47,7 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
     types,
     ...(options.answerTimeoutMs !== undefined && {
-      Client: clientWithDeadline(options.answerTimeoutMs),
+      Client: watchedClient(url, options.answerTimeoutMs, options.onLost),
     }),
   })
   const onError = options.onConnectionError ?? (() => undefined)
@@ -49,6 +55,19 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
   // The pool repeats an idle client's error, which the client's own listener has seen already.
   pool.on('error', () => undefined)
   return pool
+}
+
+function watchedClient(
+  url: string,
+  answerTimeoutMs: number,
+  onLost: PoolOptions['onLost'],
+): new (config?: pg.ClientConfig) => pg.Client {
+  const watch = new SilenceWatch(url, onLost)
+  return class extends WatchedClient {
+    constructor(config?: pg.ClientConfig) {
+      super(config, watch, answerTimeoutMs)
+    }
+  }
 }
 
 /** By statements: PgBouncer refuses connections that ask for settings at their start, unless it was told to ignore them. */
@@ -65,6 +84,7 @@ async function setUp(client: pg.ClientBase, options: PoolOptions): Promise<void>
     query_timeout: options.connectionTimeoutMs,
   }
   await client.query(query)
+  if (client instanceof WatchedClient) client.session = await readSession(client, options.connectionTimeoutMs)
 }
 
 export function createKysely<DB>(pool: pg.Pool): Kysely<DB> {

@@ -19,7 +19,7 @@ declare module 'fastify' {
 const DEFAULT_CONNECTIONS: Config['connections'] = { api: 10, worker: 6 }
 const API_STATEMENT_TIMEOUT_MS = 5_000
 const WORKER_STATEMENT_TIMEOUT_MS = 30_000
-/** Beyond its statement timeout a server that is there has answered. */
+/** Beyond its statement timeout a server that is there has answered, also when it cannot be asked otherwise. */
 const ANSWER_MARGIN_MS = 1_000
 const LOCK_TIMEOUT_MS = 2_000
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
@@ -45,11 +45,14 @@ export default fp(
       connectMs: CONNECT_TIMEOUT_MS,
     }
     const connections = options.connections ?? DEFAULT_CONNECTIONS
+    const onLost = ({ pid }: { pid: number }): void =>
+      app.log.warn({ backend: pid }, 'a statement or its answer was lost: its connection is given up')
     const api = createPool(options.databaseUrl, {
       max: connections.api,
       applicationName: 'bcs-api',
       statementTimeoutMs: statementMs,
       answerTimeoutMs: statementMs + ANSWER_MARGIN_MS,
+      onLost,
       lockTimeoutMs: LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       connectionTimeoutMs: connectMs,
@@ -59,6 +62,7 @@ export default fp(
       applicationName: 'bcs-worker',
       statementTimeoutMs: WORKER_STATEMENT_TIMEOUT_MS,
       answerTimeoutMs: WORKER_STATEMENT_TIMEOUT_MS + ANSWER_MARGIN_MS,
+      onLost,
       lockTimeoutMs: LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       connectionTimeoutMs: connectMs,

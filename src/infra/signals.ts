@@ -44,7 +44,9 @@ const MAX_PAYLOAD_BYTES = 7_900
 /** Of more it is clear without writing them. */
 const MAX_IDS_PER_SIGNAL = 200
 const RECONNECT_MS = 1_000
-const KEEP_ALIVE_DELAY_MS = 10_000
+/** A connection that hears nothing may be one that nothing reaches any more: it is asked, and has to answer. */
+const HEARTBEAT_MS = 3_000
+const HEARTBEAT_TIMEOUT_MS = 2_000
 
 /** As a process sends it that runs no hub of its own. @param from not the name of a hub: none hears itself */
 export async function notifyOnce(
@@ -103,15 +105,19 @@ class SignalHub implements Signals {
     const client = new pg.Client({
       connectionString: this.#url,
       application_name: 'bcs-listen',
-      // An ear on a dead connection hears nothing and does not know it.
-      keepAlive: true,
-      keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
       connectionTimeoutMillis: 2_000,
+      query_timeout: HEARTBEAT_TIMEOUT_MS,
     })
+    const heartbeat = setInterval(() => {
+      client.query('select').catch((error: unknown) => lost(error as Error))
+    }, HEARTBEAT_MS).unref()
     const lost = (error?: Error): void => {
+      clearInterval(heartbeat)
       if (this.#client !== client && !this.#stopped) return
       this.#client = null
       void client.end().catch(() => undefined)
+      // A dead connection does not hear of its end either.
+      if (error !== undefined) client.connection.stream.destroy()
       if (this.#stopped) return
       this.#log.warn({ err: error?.message }, 'signals: connection lost, polling until it is back')
       this.#reconnectLater()

@@ -7,6 +7,8 @@ import { logOnly, toRecord } from '../log/entry.ts'
 import { findInvocation } from '../log/repository.ts'
 import { failed, fingerprintOf, type Plan } from './plan.ts'
 import { fromRecorded } from './recorded.ts'
+import { patiently } from './invocation-store.ts'
+import type { ResultRecord } from './result-repository.ts'
 import type { DispatcherContext } from '../context.ts'
 import type { ActionRequest, ActionResult, PlannedAction } from '../types.ts'
 
@@ -135,7 +137,28 @@ async function run(
   const record = toRecord(lease.tenantId, planned, lease, result, ctx.completionSeconds)
   if (next !== undefined && 'planned' in next) lookAhead(ctx, lease.tenantId, next.planned)
   if (await ctx.store.record(record)) return result
+  if (await recordForgotten(ctx, planned, lease, record)) return result
   return endedElsewhere(ctx, planned, lease, result)
+}
+
+/**
+ * A crash of the database server forgets the commits of its last half second, and with them that this action was begun.
+ * What came of it is recorded under the same id: nobody does it again, and who was told that id finds it.
+ * @returns false if something is known of the action
+ */
+async function recordForgotten(
+  ctx: DispatcherContext,
+  planned: PlannedAction,
+  { tenantId, id }: Lease,
+  record: ResultRecord,
+): Promise<boolean> {
+  if ((await patiently(() => findInvocation(ctx.db, tenantId, planned.request))) !== undefined) return false
+  const answer = await patiently(() => claim(ctx, tenantId, planned, id))
+  if (answer.state !== 'run') return false
+  if (answer.lease.id === id) return ctx.store.record({ ...record, lease: answer.lease })
+  // Somebody else began it a moment ago and has failed: it stays theirs.
+  await ctx.store.release([answer.lease])
+  return false
 }
 
 /** The row was no longer ours: the plugin has completed the action before it answered, or another request took it. */
@@ -162,10 +185,11 @@ function claim(
   ctx: DispatcherContext,
   tenantId: string,
   { request, action }: PlannedAction,
+  id: string = newId(),
 ): Promise<ClaimAnswer> {
   return ctx.store.claim({
     tenantId,
-    id: newId(),
+    id,
     flowExecutionId: request.flowExecutionId,
     eventKey: request.eventKey,
     actionType: request.actionType,

@@ -200,6 +200,71 @@ t.test('what another process had begun and left is taken over when its lease has
   t.match((await dispatch(shop, events, fields)).results, [{ success: true, replayed: true }])
 })
 
+t.test('what a crash of the database forgot while it was done is recorded under the same id', async (t) => {
+  const door = gate()
+  const plugin = await startPlugin(t, {
+    '/do': (response) => void door.opened.then(() => json(200, { n: 1 })(response)),
+    '/later': (response) => void door.opened.then(() => json(202, {})(response)),
+    '/no': (response) => void door.opened.then(() => json(422, {})(response)),
+  })
+  const shop = service.tenant()
+  await registerPlugin(
+    shop,
+    plugin.url,
+    'p',
+    ['do', 'later', 'no'].map((name) => actionAt(name)),
+  )
+  const fields = { flow_execution_id: 'forgotten', mode: 'parallel' as const }
+  const events = ['do', 'later', 'no'].map((action_type) => ({ action_type, payload: {} }))
+  const running = dispatch(shop, events, fields)
+  await plugin.waitFor(3)
+  await service.db.deleteFrom('action_invocations').where('tenant_id', '=', shop.id).execute()
+  door.open()
+  const { results } = await running
+  t.match(results, [
+    { success: true, replayed: false, data: { n: 1 } },
+    { success: true, replayed: false, status: 'accepted' },
+    { success: false, replayed: false, response_status: 422 },
+  ])
+  const again = await dispatch(shop, events, fields)
+  t.match(again.results, [
+    { success: true, replayed: true, data: { n: 1 }, invocation_id: results[0]?.invocation_id },
+    { success: true, replayed: true, invocation_id: results[1]?.invocation_id },
+    { success: false, replayed: false, invocation_id: results[2]?.invocation_id },
+  ])
+  t.equal(plugin.calls('/do').length, 1)
+  t.equal(plugin.calls('/later').length, 1)
+  t.equal((await readLog(shop)).length, 4, 'each call has one entry')
+  const token = String(plugin.calls('/later')[0]?.headers['x-completion-token'])
+  const completed = await service.app.inject({
+    method: 'POST',
+    url: `/api/actions/${results[1]?.invocation_id}/complete`,
+    headers: { 'x-completion-token': token },
+    payload: { success: true, data: {} },
+  })
+  t.equal(completed.statusCode, 200, completed.body)
+})
+
+t.test('what a crash forgot and somebody else has begun since then is left to them', async (t) => {
+  const doors = [gate(), gate()]
+  const plugin = await startPlugin(t, {
+    '/do': (response) => void doors[plugin.calls().length - 1]?.opened.then(() => json(200, {})(response)),
+  })
+  const shop = service.tenant()
+  await registerPlugin(shop, plugin.url, 'p', [actionAt('do')])
+  const fields = { flow_execution_id: 'begun anew' }
+  const events = [{ action_type: 'do', payload: {} }]
+  const first = dispatch(shop, events, fields)
+  await plugin.waitFor(1)
+  await service.db.deleteFrom('action_invocations').where('tenant_id', '=', shop.id).execute()
+  const second = dispatch(shop, events, fields)
+  await plugin.waitFor(2)
+  doors[0]?.open()
+  t.match((await first).results, [{ success: false, error: { code: 'in_progress' } }])
+  doors[1]?.open()
+  t.match((await second).results, [{ success: true, replayed: false }])
+})
+
 t.test('a process that lost what it had claimed does not begin it', async (t) => {
   const door = gate()
   const plugin = await startPlugin(t, {

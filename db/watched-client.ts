@@ -1,0 +1,66 @@
+import pg from 'pg'
+import type { Session, SilenceWatch } from './silence-watch.ts'
+
+/** The time that a reachable server needs to end a connection. */
+const END_TIMEOUT_MS = 1_000
+/** Nearly all statements are answered within milliseconds: after this one asks whether the server is still at it. */
+const SILENT_AFTER_MS = 2_000
+
+/**
+ * A client that gives its connection up when a statement's answer is not going to come: after a failover or behind a dead
+ * network nobody ever says that the other end is gone. Everything that waits on it rejects, and the pool
+ * replaces it. Two things tell:
+ *
+ * - the server itself, asked over another connection, says that it is not at this statement (silence-watch.ts)
+ * - `answerTimeoutMs` has passed. The server's own statement timeout must be shorter, so that a slow statement is not
+ *   mistaken for a lost one.
+ */
+export class WatchedClient extends pg.Client {
+  /** Set when the connection is there; without it only the deadline counts. */
+  session: Session | null = null
+  readonly #watch: SilenceWatch
+  readonly #answerTimeoutMs: number
+  #timer: NodeJS.Timeout | undefined
+  /** Changes with each statement and each answer. */
+  #turns = 0
+
+  constructor(config: pg.ClientConfig | undefined, watch: SilenceWatch, answerTimeoutMs: number) {
+    super(config)
+    this.#watch = watch
+    this.#answerTimeoutMs = answerTimeoutMs
+    this.on('drain', () => this.#answered())
+    this.on('end', () => this.#answered())
+  }
+
+  override query(...args: never[]): never {
+    this.#answered()
+    this.#timer = setTimeout(() => this.#silent(), Math.min(SILENT_AFTER_MS, this.#answerTimeoutMs))
+    return Reflect.apply(super.query.bind(this), this, args) as never
+  }
+
+  override end(...args: never[]): never {
+    setTimeout(() => this.giveUp(), END_TIMEOUT_MS).unref()
+    return Reflect.apply(super.end.bind(this), this, args) as never
+  }
+
+  giveUp(): void {
+    this.connection.stream.destroy()
+  }
+
+  #answered(): void {
+    this.#turns++
+    clearTimeout(this.#timer)
+  }
+
+  #silent(): void {
+    this.#timer = setTimeout(() => this.giveUp(), Math.max(0, this.#answerTimeoutMs - SILENT_AFTER_MS))
+    if (this.session === null) return
+    const { stream } = this.connection as unknown as { stream: { bytesRead: number } }
+    this.#watch.add({
+      session: this.session,
+      // A long answer that arrives bit by bit is one.
+      progress: () => `${this.#turns} ${stream.bytesRead}`,
+      giveUp: () => this.giveUp(),
+    })
+  }
+}
