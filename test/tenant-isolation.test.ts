@@ -10,6 +10,7 @@ import {
 } from '#test/support/openapi.ts'
 import { browserHeaders } from '#test/support/session.ts'
 import { startReceiver } from '#test/support/receiver.ts'
+import { recordStatements, tablesOf } from '#test/support/statements.ts'
 import { createNeighbourKey, createResources } from '#test/support/tenant-resources.ts'
 import { snapshotTenant } from '#test/support/tenant-snapshot.ts'
 
@@ -19,6 +20,7 @@ import { snapshotTenant } from '#test/support/tenant-snapshot.ts'
  */
 const service = await startApp(t)
 const { app, db } = service
+const statements = recordStatements(app.pools.api)
 const receiver = await startReceiver(t)
 const document = JSON.parse(JSON.stringify(app.swagger())) as OpenApiDocument
 const operations = operationsOf(document)
@@ -201,3 +203,45 @@ function visible({ statusCode, headers, body }: LightMyRequestResponse, mayMake:
   if (!mayMake || statusCode >= 300) return { statusCode, headers: { ...headers, date: null }, body }
   return { statusCode, members: Object.keys(JSON.parse(body) as object) }
 }
+
+/**
+ * Statements that find out whose a request is, or are asked for by a platform key that asks about all shops: they name no
+ * tenant. By a piece of their text.
+ */
+const TENANTLESS: readonly { why: string; piece: RegExp }[] = [
+  { why: 'whose a key is', piece: /^select .* from "api_keys" as "key" .* where "key"\."hash" = / },
+  {
+    why: 'how long the caller may go on',
+    piece: /^select "name" as "label", "expires_at" from "api_keys" where "id" = /,
+  },
+  {
+    why: 'that the caller was there',
+    piece: /^update "(api_keys|sessions)" set "(last_used_at|seen_at)" = now\(\) where "id" = /,
+  },
+  { why: 'whose a session is, by its secret, its id or its link', piece: /"sessions" as "session"/ },
+  { why: 'how long the oldest work of all shops waits', piece: /extract\(epoch from now\(\) - / },
+  { why: 'how the lanes of all shops stand', piece: /from delivery_lanes\b/ },
+  { why: 'which secrets of all shops cannot be opened', piece: /^select 'plugin_secrets\.sealed' as name/ },
+]
+
+t.test(
+  "every statement of a request names its tenant, for each table that holds what is a tenant's",
+  async (t) => {
+    const { rows } = await app.pools.worker.query<{ name: string }>(
+      `select table_name as name from information_schema.columns
+     where table_schema = 'public' and column_name = 'tenant_id'`,
+    )
+    const ofTenants = new Set(rows.map(({ name }) => name))
+    const unused = new Set(TENANTLESS)
+    for (const statement of statements) {
+      const places = tablesOf(statement).filter((table) => ofTenants.has(table)).length
+      const names = statement.match(/tenant_id|tenants/g)?.length ?? 0
+      if (places <= names) continue
+      const reason = TENANTLESS.find(({ piece }) => piece.test(statement))
+      if (reason === undefined) t.fail(`names ${names} tenants for ${places} tables: ${statement}`)
+      else unused.delete(reason)
+    }
+    t.ok(statements.size > 100, `${statements.size} statements were seen`)
+    t.strictSame([...unused], [], 'no exception without a statement')
+  },
+)

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Test } from 'tap'
 
-/** Everything that came under one Idempotency-Key. */
+/** Everything that came under one Idempotency-Key, or webhook-id. */
 export interface Calls {
   path: string
   body: string
@@ -27,7 +27,7 @@ export interface Calls {
  */
 export interface Counterpart {
   url: string
-  /** By Idempotency-Key. */
+  /** By Idempotency-Key, or webhook-id. */
   calls: ReadonlyMap<string, Calls>
   /** Requests that are not as they should be. */
   faults: readonly string[]
@@ -75,7 +75,7 @@ export async function startCounterpart(t: Test, service: () => string | null): P
   }
 
   async function answer(path: string, headers: IncomingHttpHeaders, body: string, response: ServerResponse) {
-    const key = String(headers['idempotency-key'])
+    const key = String(headers['idempotency-key'] ?? headers['webhook-id'])
     const isNew = !calls.has(key)
     const entry = calls.get(key) ?? { path, body, at: [], answer: 0, refused: 0 }
     calls.set(key, entry)

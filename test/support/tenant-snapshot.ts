@@ -2,8 +2,8 @@ import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 
 /**
- * Every row that belongs to the tenant, by table: equal snapshots mean that nothing of it changed. When a key was used last is
- * left out: it is noted once a minute.
+ * Every row that belongs to the tenant, by table: equal snapshots mean that nothing of it changed. When a key or
+ * session was used last is left out: it is noted once a minute.
  */
 export async function snapshotTenant(db: Kysely<DB>, tenantId: string): Promise<Record<string, unknown[]>> {
   const { rows: tables } = await sql<{ table_name: string }>`
@@ -18,7 +18,7 @@ export async function snapshotTenant(db: Kysely<DB>, tenantId: string): Promise<
 
 async function rowsOf(db: Kysely<DB>, table: string, column: string, tenantId: string): Promise<unknown[]> {
   const { rows } = await sql<{ row: unknown }>`
-    select to_jsonb(t) - 'last_used_at' as row from ${sql.table(table)} t
-    where ${sql.ref(column)} = ${tenantId}::uuid order by to_jsonb(t)::text`.execute(db)
+    select to_jsonb(t) - '{last_used_at,seen_at}'::text[] as row from ${sql.table(table)} t
+    where ${sql.ref(column)} = ${tenantId}::uuid order by 1`.execute(db)
   return rows.map(({ row }) => row)
 }

@@ -126,7 +126,9 @@ export async function findPluginNamed(
 function segments(db: Db, tenantId: string) {
   return db
     .selectFrom('event_segments as claim')
-    .leftJoin('plugins as plugin', 'plugin.id', 'claim.plugin_id')
+    .leftJoin('plugins as plugin', (join) =>
+      join.onRef('plugin.id', '=', 'claim.plugin_id').onRef('plugin.tenant_id', '=', 'claim.tenant_id'),
+    )
     .select(['claim.segment', 'claim.plugin_id', 'plugin.slug as plugin', 'claim.claimed_at'])
     .where('claim.tenant_id', '=', tenantId)
 }

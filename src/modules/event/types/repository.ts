@@ -16,7 +16,9 @@ export interface TypeRow {
 function types(db: Kysely<DB> | Transaction<DB>, tenantId: string) {
   return db
     .selectFrom('event_types as type')
-    .leftJoin('plugins as plugin', 'plugin.id', 'type.plugin_id')
+    .leftJoin('plugins as plugin', (join) =>
+      join.onRef('plugin.id', '=', 'type.plugin_id').onRef('plugin.tenant_id', '=', 'type.tenant_id'),
+    )
     .select([
       'type.name',
       'type.description',

@@ -48,7 +48,10 @@ function seenTypes(db: Kysely<DB> | Transaction<DB>, tenantId: string) {
   return db
     .selectFrom('seen_event_types as seen')
     .leftJoin('plugins as plugin', (join) =>
-      join.onRef('plugin.id', '=', 'seen.plugin_id').on('plugin.deleted_at', 'is', null),
+      join
+        .onRef('plugin.id', '=', 'seen.plugin_id')
+        .onRef('plugin.tenant_id', '=', 'seen.tenant_id')
+        .on('plugin.deleted_at', 'is', null),
     )
     .select(['seen.name', 'seen.sample', 'plugin.slug as plugin', 'seen.created_at'])
     .where('seen.tenant_id', '=', tenantId)
