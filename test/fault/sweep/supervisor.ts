@@ -19,9 +19,6 @@ export class Supervisor {
     this.#options.port ??= await freePort()
     this.#ready = this.#startOne()
     await this.#ready
-    this.#t.teardown(() => {
-      this.#isStopped = true
-    })
   }
 
   /** Null: there is none that answers. */
@@ -42,6 +39,10 @@ export class Supervisor {
 
   async #startOne(): Promise<void> {
     const service = await startService(this.#t, this.#options)
+    // Runs before the process's own teardown, which ends it.
+    this.#t.teardown(() => {
+      this.#isStopped = true
+    })
     this.#running = service
     void service.exited.then(() => {
       this.#running = null
