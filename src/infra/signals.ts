@@ -12,6 +12,7 @@ import pg from 'pg'
  */
 export type SignalChannel =
   | 'deliveries_due'
+  | 'workers_changed'
   | 'plugin_changed'
   | 'key_changed'
   | 'session_changed'
@@ -90,7 +91,7 @@ class SignalHub implements Signals {
     let waiting = this.#outbox.get(channel)
     if (waiting === undefined) this.#outbox.set(channel, (waiting = new Set()))
     for (const id of named) waiting.add(id)
-    this.#flushTimer ??= setTimeout(() => this.#flush(), COALESCE_MS)
+    this.#flushTimer ??= setTimeout(() => void this.#flush(), COALESCE_MS)
   }
 
   subscribe(channel: SignalChannel, listener: (ids: readonly string[]) => void): () => void {
@@ -139,7 +140,11 @@ class SignalHub implements Signals {
   async stop(): Promise<void> {
     if (this.#stopped) return
     this.#stopped = true
-    if (this.#flushTimer !== null) clearTimeout(this.#flushTimer)
+    if (this.#flushTimer !== null) {
+      clearTimeout(this.#flushTimer)
+      // What stopping left for others.
+      await this.#flush()
+    }
     if (this.#reconnectTimer !== null) clearTimeout(this.#reconnectTimer)
     const client = this.#client
     this.#client = null
@@ -153,14 +158,17 @@ class SignalHub implements Signals {
     }, RECONNECT_MS).unref()
   }
 
-  #flush(): void {
+  async #flush(): Promise<void> {
     this.#flushTimer = null
-    for (const [channel, ids] of this.#outbox) {
-      this.#send(this.#messageOf(channel, ids)).catch((error: unknown) => {
-        this.#log.debug({ err: (error as Error).message }, 'signals: hint not sent, polling covers it')
-      })
-    }
+    const messages = [...this.#outbox].map(([channel, ids]) => this.#messageOf(channel, ids))
     this.#outbox.clear()
+    await Promise.all(
+      messages.map((message) =>
+        this.#send(message).catch((error: unknown) => {
+          this.#log.debug({ err: (error as Error).message }, 'signals: hint not sent, polling covers it')
+        }),
+      ),
+    )
   }
 
   #messageOf(channel: SignalChannel, ids: ReadonlySet<string>): string {

@@ -93,6 +93,7 @@ export default fp(
           origin: config.publicUrl,
           onOutcome: (tenantId) => app.changes.tell(tenantId, 'deliveries'),
           announceFree: (pluginId) => app.signals.publish('deliveries_due', [pluginId]),
+          announceWorker: () => app.signals.publish('workers_changed', []),
           applyEffect: (lane, effect, cause) => applyEffect(effects, lane, effect, cause),
         },
         {
@@ -160,6 +161,7 @@ export default fp(
       start: () => {
         app.signals.subscribe('deliveries_due', (ids) => worker.hint(ids))
         app.signals.subscribe('plugin_changed', (ids) => worker.pluginChanged(ids))
+        app.signals.subscribe('workers_changed', () => worker.workersChanged())
         worker.start()
         queueWatch.start()
       },

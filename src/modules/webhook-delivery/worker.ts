@@ -30,6 +30,8 @@ export interface WorkerContext {
   origin: string | null
   /** Tells every worker that this plugin's lane is free and has work. */
   announceFree(pluginId: string): void
+  /** Tells every worker that there is one more, or one fewer. */
+  announceWorker(): void
   /** Outcomes of the tenant's deliveries are written. */
   onOutcome(tenantId: string): void
   /** Does what a change of health asks for: publishes `plugin.failing`, disables the plugin … */
@@ -58,8 +60,8 @@ const DRAIN_IDLE_ROUNDS = 2
 const DATABASE_RETRY_MS = 500
 /** Where a rate limit has the next attempt wait longer, the lane is given back meanwhile. */
 const LONG_WAIT_MS = 5_000
-/** Lanes are shared out at every second poll: idle is to cost few statements, and nobody waits for it. */
-const POLLS_PER_SHARE = 2
+/** From one look at who shares the lanes to the next: who comes or goes says so, and idle is to cost few statements. */
+const SHARE_MS = 4_000
 
 /**
  * Delivers what is due. It finds plugins with due deliveries (told by signals, and by itself every `pollMs`),
@@ -83,12 +85,14 @@ export class DeliveryWorker {
   #again = false
   #mustDiscover = false
   #mustShare = false
-  #polls = 0
+  /** The others know of this worker. */
+  #isAnnounced = false
   /** Some lane waits for memory that other lanes' bodies have taken. */
   #starved = false
   #refilling: Promise<void> | null = null
   #maintaining: Promise<void> | null = null
   #pollTimer: NodeJS.Timeout | null = null
+  #shareTimer: NodeJS.Timeout | null = null
   #retryTimer: NodeJS.Timeout | null = null
   #maintenanceTimer: NodeJS.Timeout | null = null
 
@@ -127,6 +131,8 @@ export class DeliveryWorker {
   start(): void {
     if (this.#running) return
     this.#running = true
+    this.#shareTimer = setInterval(() => this.#shareOut(), SHARE_MS)
+    this.#mustShare = true
     this.#poll()
   }
 
@@ -137,7 +143,8 @@ export class DeliveryWorker {
   async stop(graceMs = STOP_GRACE_MS): Promise<void> {
     this.#running = false
     for (const timer of [this.#pollTimer, this.#retryTimer]) if (timer !== null) clearTimeout(timer)
-    this.#pollTimer = this.#retryTimer = null
+    if (this.#shareTimer !== null) clearInterval(this.#shareTimer)
+    this.#pollTimer = this.#retryTimer = this.#shareTimer = null
     this.#keeper.forgetCandidates()
     for (const lane of this.#keeper.lanes()) lane.close()
     await this.#refilling
@@ -152,6 +159,8 @@ export class DeliveryWorker {
     await this.#keeper.skipped()
     await Promise.all(this.#aside)
     await this.#keeper.leave()
+    if (this.#isAnnounced) this.#ctx.announceWorker()
+    this.#isAnnounced = false
     await this.#ctx.statistics.flush()
     this.#reader.forget()
   }
@@ -200,11 +209,22 @@ export class DeliveryWorker {
     for (const lane of lanes) if (lane !== undefined) this.#close(lane)
   }
 
+  /** Signal `workers_changed`: leaves lanes to who came, and looks for those of who left. */
+  workersChanged(): void {
+    this.#mustDiscover = true
+    this.#shareOut()
+  }
+
+  #shareOut(): void {
+    if (!this.#running) return
+    this.#mustShare = true
+    this.#kick()
+  }
+
   #poll(): void {
     if (!this.#running) return
     this.#pollTimer = setTimeout(() => this.#poll(), this.#options.pollMs)
     this.#mustDiscover = true
-    this.#mustShare ||= this.#polls++ % POLLS_PER_SHARE === 0
     for (const lane of this.#keeper.lanes()) lane.hint()
     this.#kick()
   }
@@ -233,6 +253,8 @@ export class DeliveryWorker {
         if (this.#mustShare) {
           this.#mustShare = false
           for (const lane of await this.#keeper.share()) this.#handOver(lane)
+          if (!this.#isAnnounced) this.#ctx.announceWorker()
+          this.#isAnnounced = true
         }
         if (await this.#keeper.claim()) this.#again = true
         this.#keepMaintained()
