@@ -24,7 +24,7 @@ export interface DispatcherContext {
   secretBox: SecretBox
   quotas: Pick<QuotaService, 'take'>
   store: InvocationStore
-  /** Of calls that dispatches make, by tenant. */
+  /** Of calls that dispatches make. */
   places: CallPlaces
   /** Notes who asked for what; written with what others ask for. */
   audit: (actor: Actor, entry: AuditEntry) => Promise<void>

@@ -37,7 +37,7 @@ export async function dispatch(
   // An id is its caller's own: no plugin takes the platform's, nor is told what came of it.
   const flowExecutionId = by === undefined ? id : `plugin:${by.pluginId}:${id}`
   const atOnce = input.mode === 'parallel' ? PARALLEL_MAX : 1
-  const requests = toRequests(flowExecutionId, input, actor.id, causationOf(by))
+  const requests = toRequests(flowExecutionId, input, actor.id, by)
   ctx.metrics.dispatchSize.observe({ mode: input.mode ?? 'sequential' }, requests.length)
   const noted = ctx.audit(actor, {
     tenantId,
@@ -127,8 +127,9 @@ function toRequests(
   flowExecutionId: string,
   input: DispatchInput,
   keyId: string | null,
-  causation: NonNullable<DispatchedBy['causation']>,
+  by: DispatchedBy | undefined,
 ): ActionRequest[] {
+  const causation = causationOf(by)
   const keys = new Set<string>()
   return input.events.map((event, index) => {
     const eventKey = event.event_key ?? `#${index}`
@@ -148,6 +149,7 @@ function toRequests(
       causationDepth: causation.depth,
       causationId: causation.id,
       keyId,
+      dispatchedBy: by?.pluginId ?? null,
     }
   })
 }

@@ -22,6 +22,8 @@ export interface ActionRequest {
   context?: ActionContext | null
   /** The key that asks for it; null or left out: none, or a flow. */
   keyId?: string | null
+  /** The plugin that dispatches it by its own key; null or left out: none does. */
+  dispatchedBy?: string | null
 }
 
 /** Where a flow's action stands, and what started the flow: as plugins get it, beside the payload. */

@@ -76,11 +76,6 @@ export async function runPrepared(
   }
 }
 
-/** A call that is made within another one would wait for a place which that one has. */
-function isWithinCall({ causationId }: ActionRequest): boolean {
-  return causationId !== null
-}
-
 /** Waits for one of the tenant's places, no longer than it would for a plugin. */
 async function runInTurn(
   ctx: DispatcherContext,
@@ -88,9 +83,9 @@ async function runInTurn(
   claimed: Claimed,
   next: Prepared | undefined,
 ): Promise<ActionResult> {
-  const { request } = planned
+  const { request, action } = planned
   const { tenantId } = claimed.lease
-  const entered = isWithinCall(request) ? () => undefined : ctx.places.enter(tenantId)
+  const entered = ctx.places.enter({ tenantId, pluginId: action.plugin_id, by: request.dispatchedBy ?? null })
   // What was looked up ahead of it is old when it has waited.
   if (entered instanceof Promise) planned.target = null
   const leave = await entered
