@@ -10,8 +10,9 @@ import {
   selectTenants,
   setRolledUntil,
 } from '#infra/statistics/rollup-repository.ts'
+import { withSessionLock } from '#infra/session-lock-repository.ts'
 import { SPANS, STATS, STATS_KINDS, type StatsTable } from '#infra/statistics/tables.ts'
-import { readClock, tryLock, unlock } from './repository.ts'
+import { readClock } from './repository.ts'
 import { short } from './statement-repository.ts'
 
 export const TENANTS_A_STATEMENT = 20
@@ -51,20 +52,14 @@ export async function rollUpStatistics(
   ctx: RollUpContext,
   options: { now?: Date; signal?: AbortSignal } = {},
 ): Promise<number | null> {
-  return ctx.db.connection().execute(async (db) => {
-    if (!(await tryLock(db, 'statistics'))) return null
-    try {
-      const now = options.now ?? (await readClock(db))
-      const run = { db, signal: options.signal, now: now.getTime() }
-      let rows = 0
-      await eachTable(async (table) => {
-        rows += await rollUpTable(run, table)
-      })
-      return rows
-    } finally {
-      // A connection that broke has lost the lock already.
-      await unlock(db, 'statistics').catch(() => undefined)
-    }
+  return withSessionLock(ctx.db, 'statistics', async (db) => {
+    const now = options.now ?? (await readClock(db))
+    const run = { db, signal: options.signal, now: now.getTime() }
+    let rows = 0
+    await eachTable(async (table) => {
+      rows += await rollUpTable(run, table)
+    })
+    return rows
   })
 }
 
