@@ -5,6 +5,8 @@
  * the audit log about what changed nothing after RETENTION_DAYS; sessions and portal links 30 days after their end.
  * Finer rows of statistics go once they are rolled up, which is a loop of its own (roll-up.ts).
  *
+ * It also fills in the flow of messages that were written before they had one (0054).
+ *
  * What always holds:
  * - A delivery that is still to be made stays, and so do its event and the body, however old they are.
  * - A delivery goes with its event, never before or after it. Attempts go first, then deliveries, then the event with

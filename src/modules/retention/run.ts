@@ -39,6 +39,8 @@ export interface RetentionCounts {
   invocations: number
   /** Executions, log entries and invocations whose bodies went. */
   records_emptied: number
+  /** Messages that were told their flow. */
+  messages_filled: number
   flows: number
   flow_versions: number
   /** Enrolments that are too old for any rule. */
@@ -67,6 +69,7 @@ export function noCounts(): RetentionCounts {
     log_entries: 0,
     invocations: 0,
     records_emptied: 0,
+    messages_filled: 0,
     flows: 0,
     flow_versions: 0,
     enrolments: 0,

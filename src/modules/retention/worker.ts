@@ -3,6 +3,7 @@ import { JOB_TABLES } from '#infra/job-repository.ts'
 import { withSessionLock } from '#infra/session-lock-repository.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
 import { ageAutomations } from './automations.ts'
+import { fillFlows } from './message-repository.ts'
 import { deleteOldStatistics } from './statistics.ts'
 import {
   clearResponses,
@@ -68,6 +69,9 @@ async function ageOut(
   await eachOldBatch(run, 'events', before, (tenantId, ids) => deleteBatch(run, tenantId, ids))
   await eachOldBatch(run, 'bodies', bodiesBefore, (tenantId, ids) => expireBatch(run, tenantId, ids))
   await ageAutomations(run, before, bodiesBefore)
+  counts.messages_filled += await overAllShops(run, 'automation_messages', (whose, limit) =>
+    fillFlows(run.db, whose, limit),
+  )
   const beforeId = lowestIdAt(before.getTime() + ID_CLOCK_SLACK_MS)
   for (const table of JOB_TABLES) {
     counts.jobs += await overAllShops(run, table, (whose, limit) =>
