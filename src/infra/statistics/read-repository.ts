@@ -65,13 +65,25 @@ export function rangesOf(
   return ranges
 }
 
-export async function selectRolledUntil(db: Kysely<DB>, table: StatsTable): Promise<Date | null> {
-  const row = await db
+/** Names the mark of a tenant that could not be rolled up as far as the others. */
+export function markOf(table: StatsTable, tenantId: string): string {
+  return `${table.name} ${tenantId}`
+}
+
+/** Returns how far a table is rolled up, of a tenant or of those without a mark of their own; null: not at all. */
+export async function selectRolledUntil(
+  db: Kysely<DB>,
+  table: StatsTable,
+  tenantId: string | null,
+): Promise<Date | null> {
+  const names = [table.name, ...(tenantId === null ? [] : [markOf(table, tenantId)])]
+  const rows = await db
     .selectFrom('stats_rollups')
-    .select('until')
-    .where('name', '=', table.name)
-    .executeTakeFirst()
-  return row?.until ?? null
+    .select(['name', 'until'])
+    .where('name', 'in', names)
+    .execute()
+  if (!rows.some(({ name }) => name === table.name)) return null
+  return new Date(Math.min(...rows.map(({ until }) => until.getTime())))
 }
 
 /**
@@ -120,7 +132,7 @@ export async function selectCells(db: Kysely<DB>, query: StatsQuery): Promise<St
 /** The rows of a period as a query: from the coarsest that are there. */
 export async function partsOf(db: Kysely<DB>, period: StatsPeriod): Promise<RawBuilder<unknown>> {
   const { table, tenantId, where } = period
-  const ranges = rangesOf(period, await selectRolledUntil(db, table))
+  const ranges = rangesOf(period, await selectRolledUntil(db, table, tenantId))
   const conditions = where.map((condition) => sql` and ${condition}`)
   return sql.join(
     ranges.map(
