@@ -89,6 +89,10 @@ export async function selectRolledUntil(
 /**
  * One cell for each step, series and detail in which something happened. The rows are read once: the largest series are
  * found among the sums, and those of all others are added up.
+ *
+ * A stored array is unpacked anew for each element that is asked for, so each row's is unpacked once, in a subquery that
+ * `offset 0` keeps apart; keys become text after they are added up. Of 36,000 rows, a month of 20 plugins with 20 types
+ * by plugin, both take 25 ms of 105 ms of Postgres' CPU; half of the rest is to read the rows.
  */
 export async function selectCells(db: Kysely<DB>, query: StatsQuery): Promise<StatsCell[]> {
   const { table, stepSeconds, group, detail, weight, maxSeries } = query
@@ -99,6 +103,8 @@ export async function selectCells(db: Kysely<DB>, query: StatsQuery): Promise<St
     ...table.counts.map((count) => sql`sum(${sql.ref(count)}) as ${sql.ref(count)}`),
     ...classes.map((name, index) => sql`sum(latency[${sql.lit(index + 1)}]) as ${sql.ref(name)}`),
   ]
+  const keys = Object.keys(table.keys).map((name) => sql.ref(name))
+  const counts = table.counts.map((name) => sql.ref(name))
   const cellSums = columns.map((name) => sql`sum(${sql.ref(name)}) as ${sql.ref(name)}`)
   const refs = sql.join(columns.map((name) => sql.ref(name)))
   const size = sql.join(
@@ -108,13 +114,17 @@ export async function selectCells(db: Kysely<DB>, query: StatsQuery): Promise<St
   const { rows } = await sql<{ t: number; key: string | null; detail: string; sums: string }>`
     with cell as materialized (
       select date_bin(${stepSeconds}::int * interval '1 second', bucket, to_timestamp(0)) as t,
-        ${group === null ? sql`''::text` : sql`${sql.ref(group)}::text`} as key, ${sql.ref(detail)} as detail,
+        ${group === null ? sql`''::text` : sql.ref(group)} as key, ${sql.ref(detail)} as detail,
         ${sql.join(rowSums)}
-      from (${parts}) part group by 1, 2, 3
+      from (
+        select bucket, ${sql.join([...keys, ...counts])}, array_cat(latency, null::int[]) as latency
+        from (${parts}) stored offset 0
+      ) part
+      group by 1, 2, 3
     ), largest as materialized (
       select key from cell group by key order by sum(${size}) desc, key limit ${maxSeries}
     ), shown as (
-      select t, key, detail, ${refs} from cell where key in (select key from largest)
+      select t, key::text, detail, ${refs} from cell where key in (select key from largest)
       union all
       select t, null, detail, ${sql.join(cellSums)} from cell where key not in (select key from largest)
       group by t, detail
