@@ -58,6 +58,8 @@ export interface ActionResult {
   /** Accepted: the plugin answered 202 and completes it later. */
   status: 'succeeded' | 'failed' | 'accepted'
   data: unknown
+  /** The characters of `data` as JSON; left out: they were not counted. */
+  dataChars?: number
   error: { code: string; message: string } | null
   responseStatus: number | null
   durationMs: number

@@ -25,6 +25,17 @@ export class SharedPlaces {
     return true
   }
 
+  /** Returns whether the party may take one more. */
+  hasRoom(party: string): boolean {
+    return hasShare(this.#taken.get(party) ?? 0, this.#free)
+  }
+
+  /** Takes places whether or not the party has a share of so many: what is there already is counted. */
+  add(party: string, count: number): void {
+    this.#free -= count
+    this.#taken.set(party, (this.#taken.get(party) ?? 0) + count)
+  }
+
   leave(party: string, count = 1): void {
     this.#free += count
     const own = (this.#taken.get(party) ?? 0) - count

@@ -39,6 +39,14 @@ export async function prepareAction(
   return { request, refused: plan.refused }
 }
 
+/** What is recorded of it, which is in memory from now on. */
+export function recordedOf(prepared: Prepared): { actionType: string; recorded: RecordedInvocation }[] {
+  const { actionType } = prepared.request
+  if ('recorded' in prepared) return [{ actionType, recorded: prepared.recorded }]
+  if (!('claim' in prepared) || prepared.claim.state !== 'recorded') return []
+  return [{ actionType, recorded: prepared.claim.recorded }]
+}
+
 /** What is ours to run by this. */
 export function leaseOf(prepared: Prepared): Lease | null {
   return 'claim' in prepared && prepared.claim.state === 'run' ? prepared.claim.lease : null
@@ -98,6 +106,11 @@ async function runInTurn(
       const message = 'The service is shutting down: send the request again.'
       return await giveBack(ctx, claimed.lease, request, { code: 'interrupted', message })
     }
+    if (!ctx.results.hasRoom(tenantId)) {
+      const message =
+        "Results of the shop's dispatches that are under way take its share of memory: send the request again."
+      return await giveBack(ctx, claimed.lease, request, { code: 'overloaded', message })
+    }
     if (await ctx.store.isHeld(claimed.lease)) return await run(ctx, planned, claimed, next)
     // The process was frozen while it waited.
     return await endedElsewhere(ctx, planned, claimed.lease, { attempts: 0, durationMs: 0 })
@@ -129,7 +142,7 @@ async function run(
   const result = toResult(planned, lease.id, outcome, Math.round(performance.now() - startedAt))
   const record = toRecord(lease.tenantId, planned, lease, result, ctx.completionSeconds)
   if (next !== undefined && 'planned' in next) lookAhead(ctx, lease.tenantId, next.planned)
-  if (await ctx.store.record(record)) return result
+  if (await ctx.store.record(record)) return { ...result, dataChars: record.data?.length ?? 0 }
   return endedElsewhere(ctx, planned, lease, result)
 }
 

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import t from 'tap'
 import { newId } from '#lib/ids.ts'
+import type { DispatchResult } from '#modules/dispatcher/schemas.ts'
 import { CallPlaces, type Entrant, SharedPlaces } from '#modules/dispatcher/dispatch/places.ts'
 import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import { clientOf } from '#test/modules/plugin/support.ts'
@@ -254,4 +255,55 @@ t.test('bodies count, too', async (t) => {
   open()
   const codes = (await Promise.all(answers)).map(({ statusCode }) => statusCode)
   t.equal(codes.filter((code) => code === 200).length, 13, 'four fifths of 16 MiB')
+})
+
+t.test('results in memory are shared out, and what is held beyond a share begins nothing', async (t) => {
+  const service = await startApp(t, { env: { MAX_ACTIONS_IN_FLIGHT: '50' } })
+  const { opened, open } = gate()
+  const text = 'x'.repeat(250_000)
+  const plugin = await startPlugin(t, {
+    '/large': json(200, { text }),
+    '/slow': (response) => void opened.then(() => json(200, {})(response)),
+  })
+  const [large, small] = [service.tenant(), service.tenant()]
+  await registerPlugin(large, plugin.url, 'plugin', [actionAt('large'), HELD])
+  await registerPlugin(small, plugin.url, 'quick', [actionAt('quick')])
+  // Each holds 4 MB of results while its last action is under way.
+  const list = [
+    ...Array.from({ length: 16 }, () => ({ action_type: 'large', payload: {} })),
+    { action_type: 'slow', payload: {} },
+  ]
+  const asked: Promise<DispatchResult>[] = []
+  const begin = async (): Promise<void> => {
+    const count = plugin.calls('/slow').length
+    asked.push(dispatch(large, list))
+    await eventually('its results are there', () => plugin.calls('/slow').length === count + 1)
+  }
+  // Four fifths of 64 MiB are 53.7 million characters.
+  for (let count = 0; count < 13; count++) await begin()
+  asked.push(dispatch(large, list))
+  await eventually('the last one comes to where nothing is begun', async () => {
+    const { data } = (await large.get('/api/automation/event-log?error_code=overloaded')).json<{
+      data: unknown[]
+    }>()
+    return data.length > 0
+  })
+  const refused = await large.post('/api/events/automation', { events: list })
+  t.match(refused.json(), { status: 503, code: 'overloaded' })
+  t.equal(
+    (await dispatch(small, [{ action_type: 'quick', payload: {} }])).summary.succeeded,
+    1,
+    'another shop may',
+  )
+  open()
+  const answers = await Promise.all(asked)
+  const whole = answers.slice(0, 13)
+  t.ok(whole.every(({ summary }) => summary.succeeded === 17))
+  const last = answers[13]?.results ?? []
+  const stopped = last.filter(({ success }) => !success)
+  t.ok(stopped.length > 0 && stopped.length < 17, `${stopped.length} were not begun`)
+  for (const each of stopped) t.match(each, { error: { code: 'overloaded' }, attempts: 0 })
+  const again = await dispatch(large, list, { flow_execution_id: answers[13]?.flow_execution_id ?? '' })
+  t.equal(again.summary.succeeded, 17, 'the same again does the rest')
+  t.equal(again.results.filter(({ replayed }) => replayed).length, 17 - stopped.length)
 })
