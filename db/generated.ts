@@ -218,6 +218,7 @@ export interface AutomationMessages {
   execution_id: string;
   fallback_detail: string | null;
   fallback_reason: string | null;
+  flow_id: string | null;
   format: Generated<string>;
   id: string;
   iteration: Generated<string>;

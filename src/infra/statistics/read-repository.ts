@@ -65,18 +65,34 @@ export function rangesOf(
   return ranges
 }
 
-export async function selectRolledUntil(db: Kysely<DB>, table: StatsTable): Promise<Date | null> {
-  const row = await db
+/** Names the mark of a tenant that could not be rolled up as far as the others. */
+export function markOf(table: StatsTable, tenantId: string): string {
+  return `${table.name} ${tenantId}`
+}
+
+/** Returns how far a table is rolled up, of a tenant or of those without a mark of their own; null: not at all. */
+export async function selectRolledUntil(
+  db: Kysely<DB>,
+  table: StatsTable,
+  tenantId: string | null,
+): Promise<Date | null> {
+  const names = [table.name, ...(tenantId === null ? [] : [markOf(table, tenantId)])]
+  const rows = await db
     .selectFrom('stats_rollups')
-    .select('until')
-    .where('name', '=', table.name)
-    .executeTakeFirst()
-  return row?.until ?? null
+    .select(['name', 'until'])
+    .where('name', 'in', names)
+    .execute()
+  if (!rows.some(({ name }) => name === table.name)) return null
+  return new Date(Math.min(...rows.map(({ until }) => until.getTime())))
 }
 
 /**
  * One cell for each step, series and detail in which something happened. The rows are read once: the largest series are
  * found among the sums, and those of all others are added up.
+ *
+ * A stored array is unpacked anew for each element that is asked for, so each row's is unpacked once, in a subquery that
+ * `offset 0` keeps apart; keys become text after they are added up. Of 36,000 rows, a month of 20 plugins with 20 types
+ * by plugin, both take 25 ms of 105 ms of Postgres' CPU; half of the rest is to read the rows.
  */
 export async function selectCells(db: Kysely<DB>, query: StatsQuery): Promise<StatsCell[]> {
   const { table, stepSeconds, group, detail, weight, maxSeries } = query
@@ -87,6 +103,8 @@ export async function selectCells(db: Kysely<DB>, query: StatsQuery): Promise<St
     ...table.counts.map((count) => sql`sum(${sql.ref(count)}) as ${sql.ref(count)}`),
     ...classes.map((name, index) => sql`sum(latency[${sql.lit(index + 1)}]) as ${sql.ref(name)}`),
   ]
+  const keys = Object.keys(table.keys).map((name) => sql.ref(name))
+  const counts = table.counts.map((name) => sql.ref(name))
   const cellSums = columns.map((name) => sql`sum(${sql.ref(name)}) as ${sql.ref(name)}`)
   const refs = sql.join(columns.map((name) => sql.ref(name)))
   const size = sql.join(
@@ -96,13 +114,17 @@ export async function selectCells(db: Kysely<DB>, query: StatsQuery): Promise<St
   const { rows } = await sql<{ t: number; key: string | null; detail: string; sums: string }>`
     with cell as materialized (
       select date_bin(${stepSeconds}::int * interval '1 second', bucket, to_timestamp(0)) as t,
-        ${group === null ? sql`''::text` : sql`${sql.ref(group)}::text`} as key, ${sql.ref(detail)} as detail,
+        ${group === null ? sql`''::text` : sql.ref(group)} as key, ${sql.ref(detail)} as detail,
         ${sql.join(rowSums)}
-      from (${parts}) part group by 1, 2, 3
+      from (
+        select bucket, ${sql.join([...keys, ...counts])}, array_cat(latency, null::int[]) as latency
+        from (${parts}) stored offset 0
+      ) part
+      group by 1, 2, 3
     ), largest as materialized (
       select key from cell group by key order by sum(${size}) desc, key limit ${maxSeries}
     ), shown as (
-      select t, key, detail, ${refs} from cell where key in (select key from largest)
+      select t, key::text, detail, ${refs} from cell where key in (select key from largest)
       union all
       select t, null, detail, ${sql.join(cellSums)} from cell where key not in (select key from largest)
       group by t, detail
@@ -120,7 +142,7 @@ export async function selectCells(db: Kysely<DB>, query: StatsQuery): Promise<St
 /** The rows of a period as a query: from the coarsest that are there. */
 export async function partsOf(db: Kysely<DB>, period: StatsPeriod): Promise<RawBuilder<unknown>> {
   const { table, tenantId, where } = period
-  const ranges = rangesOf(period, await selectRolledUntil(db, table))
+  const ranges = rangesOf(period, await selectRolledUntil(db, table, tenantId))
   const conditions = where.map((condition) => sql` and ${condition}`)
   return sql.join(
     ranges.map(

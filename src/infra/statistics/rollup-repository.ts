@@ -1,6 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { HISTOGRAM_CLASSES } from '#lib/histogram.ts'
+import { markOf } from './read-repository.ts'
 import { SPANS, type StatsTable } from './tables.ts'
 
 /** Tenants with rows of this span, behind `afterId`, found by hopping over the key. */
@@ -81,12 +82,38 @@ export function rollingUp(
   `
 }
 
-export async function setRolledUntil(db: Kysely<DB>, table: StatsTable, until: Date): Promise<void> {
-  await db
-    .insertInto('stats_rollups')
-    .values({ name: table.name, until })
-    .onConflict((conflict) => conflict.column('name').doUpdateSet({ until }))
+/** Returns the marks of tenants that are not rolled up as far as the others. */
+export async function selectLagging(db: Kysely<DB>, table: StatsTable): Promise<Map<string, Date>> {
+  const rows = await db
+    .selectFrom('stats_rollups')
+    .select(['name', 'until'])
+    .where(isLagging(table))
     .execute()
+  return new Map(rows.map(({ name, until }) => [name.slice(markOf(table, '').length), until]))
+}
+
+/** @param lagging how far those tenants are rolled up that are not as far as `until`: all others are */
+export async function setRolledUntil(
+  db: Kysely<DB>,
+  table: StatsTable,
+  until: Date,
+  lagging: ReadonlyMap<string, Date>,
+): Promise<void> {
+  const own = [...lagging].map(([tenantId, each]) => ({ name: markOf(table, tenantId), until: each }))
+  await db.transaction().execute(async (trx) => {
+    await trx.deleteFrom('stats_rollups').where(isLagging(table)).execute()
+    await trx
+      .insertInto('stats_rollups')
+      .values([{ name: table.name, until }, ...own])
+      .onConflict((conflict) =>
+        conflict.column('name').doUpdateSet((eb) => ({ until: eb.ref('excluded.until') })),
+      )
+      .execute()
+  })
+}
+
+function isLagging(table: StatsTable) {
+  return sql<boolean>`starts_with(name, ${markOf(table, '')})`
 }
 
 export function deletingBefore(

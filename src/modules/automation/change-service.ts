@@ -14,7 +14,7 @@ import { fieldsOf, storedAutomation } from './stored.ts'
 import { isCustomised, isEnabled, viewAutomation } from './view.ts'
 
 /** Which automation, and who changes it. */
-export interface Target {
+export interface AutomationRef {
   actor: Actor
   tenantId: string
   id: string
@@ -23,40 +23,43 @@ export interface Target {
 /** @throws `automation_not_found`, `automation_customised`, `invalid_request`, `automation_invalid` */
 export async function replaceAutomation(
   ctx: AutomationContext,
-  target: Target,
+  automationRef: AutomationRef,
   input: AutomationInput,
 ): Promise<Automation> {
-  return change(ctx, target, () => readFields(input), input.enabled)
+  return change(ctx, automationRef, () => readFields(input), input.enabled)
 }
 
 /** Members that are left out stay as they are. @throws as `replaceAutomation` */
 export async function patchAutomation(
   ctx: AutomationContext,
-  target: Target,
+  automationRef: AutomationRef,
   { enabled, ...patch }: AutomationPatch,
 ): Promise<Automation> {
   if (enabled !== undefined && Object.keys(patch).length === 0) {
-    return toggleAutomation(ctx, target, { enabled, cancel_running: false })
+    return toggleAutomation(ctx, automationRef, { enabled, cancel_running: false })
   }
-  return change(ctx, target, (before) => readFields({ ...before, ...patch }), enabled)
+  return change(ctx, automationRef, (before) => readFields({ ...before, ...patch }), enabled)
 }
 
 /** Makes the flow of its fields again, whatever was edited. @throws `automation_not_found`, `automation_invalid` */
-export async function resetAutomation(ctx: AutomationContext, target: Target): Promise<Automation> {
-  return change(ctx, target, (before) => before, undefined, { isReset: true })
+export async function resetAutomation(
+  ctx: AutomationContext,
+  automationRef: AutomationRef,
+): Promise<Automation> {
+  return change(ctx, automationRef, (before) => before, undefined, { isReset: true })
 }
 
 /** @throws `automation_not_found`, `automation_busy`, `flow_invalid` */
 export async function toggleAutomation(
   ctx: AutomationContext,
-  target: Target,
+  automationRef: AutomationRef,
   { enabled, cancel_running }: ToggleRequest,
 ): Promise<Automation> {
-  const { tenantId, id } = target
+  const { tenantId, id } = automationRef
   const wanted = enabled ?? !isEnabled(await found(ctx, tenantId, id))
-  await withUnchanged(ctx, target, async (row) => {
+  await withUnchanged(ctx, automationRef, async (row) => {
     if (wanted === isEnabled(row)) return
-    await (wanted ? switchOn(ctx, target, row) : switchOff(ctx, target, row, cancel_running))
+    await (wanted ? switchOn(ctx, automationRef, row) : switchOff(ctx, automationRef, row, cancel_running))
   })
   return viewAutomation(await found(ctx, tenantId, id))
 }
@@ -64,7 +67,7 @@ export async function toggleAutomation(
 /** What was changed while it was off is what is to run; of a flow edited by hand, what its editor has published. */
 async function switchOn(
   { flows }: AutomationContext,
-  { actor, tenantId, id }: Target,
+  { actor, tenantId, id }: AutomationRef,
   row: AutomationRow,
 ): Promise<void> {
   const { revision } = row
@@ -74,7 +77,7 @@ async function switchOn(
 
 async function switchOff(
   { flows }: AutomationContext,
-  { actor, tenantId, id }: Target,
+  { actor, tenantId, id }: AutomationRef,
   { revision }: AutomationRow,
   cancelRunning: boolean,
 ): Promise<void> {
@@ -83,22 +86,22 @@ async function switchOff(
 
 async function change(
   ctx: AutomationContext,
-  target: Target,
+  automationRef: AutomationRef,
   changed: (before: AutomationFields) => AutomationFields,
   enabled: boolean | undefined,
   { isReset = false } = {},
 ): Promise<Automation> {
-  const warnings = await withUnchanged(ctx, target, (row) => {
+  const warnings = await withUnchanged(ctx, automationRef, (row) => {
     if (isCustomised(row) && !isReset) throw automationCustomised()
-    return write(ctx, target, row, changed(fieldsOf(row.automation)), enabled)
+    return write(ctx, automationRef, row, changed(fieldsOf(row.automation)), enabled)
   })
-  return viewAutomation(await found(ctx, target.tenantId, target.id), warnings)
+  return viewAutomation(await found(ctx, automationRef.tenantId, automationRef.id), warnings)
 }
 
 /** @returns warnings */
 async function write(
   ctx: AutomationContext,
-  { actor, tenantId, id }: Target,
+  { actor, tenantId, id }: AutomationRef,
   row: AutomationRow,
   fields: AutomationFields,
   enabled = isEnabled(row),

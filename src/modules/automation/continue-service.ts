@@ -1,4 +1,4 @@
-import type { Target } from './change-service.ts'
+import type { AutomationRef } from './change-service.ts'
 import type { AutomationContext } from './context.ts'
 import { buildFlow } from './definition.ts'
 import type { ContinuedAutomation } from './operation-schemas.ts'
@@ -14,7 +14,7 @@ import { isCustomised, isEnabled, viewAutomation } from './view.ts'
  */
 export async function continueAsFlow(
   ctx: AutomationContext,
-  { actor, tenantId, id }: Target,
+  { actor, tenantId, id }: AutomationRef,
 ): Promise<ContinuedAutomation> {
   return withUnchanged(ctx, { tenantId, id }, async (row) => {
     const { automation: stored, revision } = row

@@ -28,7 +28,7 @@ import { isEnabled } from './view.ts'
 export async function testAutomation(
   ctx: AutomationContext,
   actor: Actor,
-  { tenantId, id }: Target,
+  { tenantId, id }: TriedAutomation,
   { data, lead_id, booking_id, customer_id, ...request }: TestRequest,
 ): Promise<AutomationTestResult> {
   const { automation } = await found(ctx, tenantId, id)
@@ -94,7 +94,7 @@ export async function auditDueWork(
   await audit(db, actor, { tenantId, action: 'automations.run_due', ...target })
 }
 
-interface Target {
+interface TriedAutomation {
   tenantId: string
   id: string
 }
@@ -102,7 +102,7 @@ interface Target {
 async function run(
   ctx: AutomationContext,
   actor: Actor,
-  { tenantId, id }: Target,
+  { tenantId, id }: TriedAutomation,
   start: { input: RecordData; key: string | null },
 ): Promise<StartedRun> {
   try {
@@ -120,7 +120,7 @@ async function run(
 /** The run by this key if it was for the same record, however that has changed since. @throws `flow_run_conflict` */
 async function earlierRun(
   ctx: AutomationContext,
-  { tenantId, id }: Target,
+  { tenantId, id }: TriedAutomation,
   { trigger }: AutomationFields,
   ref: RecordRef,
   key: string,

@@ -9,6 +9,7 @@ import type { PlatformService } from '#modules/platform/index.ts'
 import type { DeliveryService, DeliveryTarget } from '#modules/webhook-delivery/index.ts'
 import type { CallPlaces } from './dispatch/places.ts'
 import type { InvocationStore } from './dispatch/invocation-store.ts'
+import type { ResultMemory } from './dispatch/result-memory.ts'
 import type { NextLook } from './dispatch/next-look.ts'
 import type { Planner } from './dispatch/planner.ts'
 import type { DispatchMetrics } from './metrics.ts'
@@ -24,8 +25,10 @@ export interface DispatcherContext {
   secretBox: SecretBox
   quotas: Pick<QuotaService, 'take'>
   store: InvocationStore
-  /** Of calls that dispatches make, by tenant. */
+  /** Of calls that dispatches make. */
   places: CallPlaces
+  /** Of dispatches, until they are answered. */
+  results: ResultMemory
   /** Notes who asked for what; written with what others ask for. */
   audit: (actor: Actor, entry: AuditEntry) => Promise<void>
   completionSeconds: number

@@ -10,6 +10,7 @@ import { DispatchAdmission } from './dispatch/admission.ts'
 import { CallPlaces } from './dispatch/places.ts'
 import { InvocationStore } from './dispatch/invocation-store.ts'
 import { expireInvocations } from './completion/repository.ts'
+import { ResultMemory } from './dispatch/result-memory.ts'
 import { Running } from './dispatch/running.ts'
 import { createDispatchMetrics } from './metrics.ts'
 import { actionCallDocument } from './openapi.ts'
@@ -39,8 +40,8 @@ import type { ActionResult, StepActionRequest } from './types.ts'
  * - A dispatch's result is written only under the lease token that its action was run with. A flow's action has no lease
  *   here: its execution has one, and keeps what came of it (flow-action.ts, docs/adr/0009).
  * - A plugin's action goes to the origin that the plugin registered, signed like a delivery.
- * - Of the calls that a process makes for dispatches at a time, and of the dispatches that it has taken in, no tenant has
- *   all (dispatch/places.ts, dispatch/admission.ts).
+ * - Of the calls that a process makes for dispatches at a time, of the dispatches that it has taken in and of their results
+ *   in memory, no tenant has all (dispatch/places.ts, dispatch/admission.ts, dispatch/result-memory.ts).
  * - Every action asked for is in automation_event_log, secrets redacted.
  */
 export interface DispatcherService {
@@ -72,7 +73,8 @@ export default fp(
     )
     const running = new Running(app.draining)
     const places = new CallPlaces(config.maxActionsInFlight)
-    const admission = new DispatchAdmission(config.maxActionsInFlight)
+    const results = new ResultMemory(config.maxActionsInFlight)
+    const admission = new DispatchAdmission(config.maxActionsInFlight, results)
     // Not waited for until the disk has it: the barrier before a dispatch is answered takes it along.
     const audits = new Batcher<{ actor: Actor; entry: AuditEntry }, undefined>({
       max: AUDITS_A_STATEMENT,
@@ -95,6 +97,7 @@ export default fp(
       quotas: app.quotas,
       store,
       places,
+      results,
       audit: (actor, entry) => audits.add({ actor, entry }),
       completionSeconds: config.actionCompletionSeconds,
       metrics: createDispatchMetrics(app.metrics.registry),

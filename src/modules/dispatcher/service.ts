@@ -8,7 +8,8 @@ import { findInvocation, listEventLog } from './log/repository.ts'
 import { countAction } from './metrics.ts'
 import type { Plan } from './dispatch/plan.ts'
 import { fromRecorded } from './dispatch/recorded.ts'
-import { leaseOf, prepareAction, runPrepared } from './dispatch/run.ts'
+import type { HeldResults } from './dispatch/result-memory.ts'
+import { leaseOf, prepareAction, recordedOf, runPrepared } from './dispatch/run.ts'
 import type { DispatchInput, DispatchResult, EventLogQuery } from './schemas.ts'
 import type { DispatcherContext } from './context.ts'
 import type { ActionRequest, ActionResult } from './types.ts'
@@ -37,7 +38,7 @@ export async function dispatch(
   // An id is its caller's own: no plugin takes the platform's, nor is told what came of it.
   const flowExecutionId = by === undefined ? id : `plugin:${by.pluginId}:${id}`
   const atOnce = input.mode === 'parallel' ? PARALLEL_MAX : 1
-  const requests = toRequests(flowExecutionId, input, actor.id, causationOf(by))
+  const requests = toRequests(flowExecutionId, input, actor.id, by)
   ctx.metrics.dispatchSize.observe({ mode: input.mode ?? 'sequential' }, requests.length)
   const noted = ctx.audit(actor, {
     tenantId,
@@ -46,7 +47,8 @@ export async function dispatch(
     targetId: flowExecutionId,
     detail: { actions: requests.length, types: [...new Set(requests.map(({ actionType }) => actionType))] },
   })
-  const results = await runAll(ctx, tenantId, requests, { atOnce, noted })
+  const held = ctx.results.open(tenantId)
+  const results = await runAll(ctx, tenantId, requests, { atOnce, noted, held }).finally(() => held.close())
   // Who got an answer will not ask again: not even a crash of the database may forget it.
   if (results.some(({ attempts, replayed }) => attempts > 0 && !replayed)) await ctx.store.makeDurable()
   const succeeded = results.filter((result) => result.success).length
@@ -61,7 +63,7 @@ async function runAll(
   ctx: DispatcherContext,
   tenantId: string,
   requests: readonly ActionRequest[],
-  { atOnce, noted }: { atOnce: number; noted: Promise<void> },
+  { atOnce, noted, held }: { atOnce: number; noted: Promise<void>; held: HeldResults },
 ): Promise<ActionResult[]> {
   // Whoever fails before it is looked at has told why.
   noted.catch(() => undefined)
@@ -73,12 +75,16 @@ async function runAll(
   try {
     const failure = settled.find((each) => each.status === 'rejected')
     if (failure !== undefined) throw failure.reason
+    for (const { actionType, recorded } of prepared.flatMap(recordedOf)) {
+      held.hold(fromRecorded(actionType, recorded))
+    }
     // Nothing is done before the audit log tells of it. Of a dispatch that was not answered, a crash of the database may
     // have the log forget that.
     await noted
     return await inTurn(prepared, atOnce, async (one, index) => {
       const result = await runPrepared(ctx, tenantId, one, atOnce === 1 ? prepared[index + 1] : undefined)
       countAction(ctx.metrics, plans[index], result)
+      if (!result.replayed) held.hold(result)
       return result
     })
   } finally {
@@ -127,8 +133,9 @@ function toRequests(
   flowExecutionId: string,
   input: DispatchInput,
   keyId: string | null,
-  causation: NonNullable<DispatchedBy['causation']>,
+  by: DispatchedBy | undefined,
 ): ActionRequest[] {
+  const causation = causationOf(by)
   const keys = new Set<string>()
   return input.events.map((event, index) => {
     const eventKey = event.event_key ?? `#${index}`
@@ -148,6 +155,7 @@ function toRequests(
       causationDepth: causation.depth,
       causationId: causation.id,
       keyId,
+      dispatchedBy: by?.pluginId ?? null,
     }
   })
 }

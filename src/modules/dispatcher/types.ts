@@ -22,6 +22,8 @@ export interface ActionRequest {
   context?: ActionContext | null
   /** The key that asks for it; null or left out: none, or a flow. */
   keyId?: string | null
+  /** The plugin that dispatches it by its own key; null or left out: none does. */
+  dispatchedBy?: string | null
 }
 
 /** Where a flow's action stands, and what started the flow: as plugins get it, beside the payload. */
@@ -56,6 +58,8 @@ export interface ActionResult {
   /** Accepted: the plugin answered 202 and completes it later. */
   status: 'succeeded' | 'failed' | 'accepted'
   data: unknown
+  /** The characters of `data` as JSON; left out: they were not counted. */
+  dataChars?: number
   error: { code: string; message: string } | null
   responseStatus: number | null
   durationMs: number

@@ -7,16 +7,29 @@ import { PLACEHOLDER } from '#lib/template-text.ts'
 
 type Members = Record<string, unknown>
 
-/** Finds what holds the value at a JSON pointer, if that is there. */
+/**
+ * Finds what holds the value at a JSON pointer, if that is there. A value has one pointer: another spelling of it finds
+ * nothing, so that pointers can be compared as text.
+ */
 function holderOf(root: Members, pointer: string): { holder: Members; member: string } | null {
   const path = splitPointer(pointer)
+  if (toPointer(path) !== pointer) return null
   const member = path.pop() ?? ''
   let holder: unknown = root
   for (const segment of path) {
-    if (!isBranch(holder) || !Object.hasOwn(holder, segment)) return null
+    if (!hasMember(holder, segment)) return null
     holder = holder[segment]
   }
-  return isBranch(holder) && Object.hasOwn(holder, member) ? { holder, member } : null
+  return hasMember(holder, member) ? { holder, member } : null
+}
+
+/** Matches the positions of a list as a JSON pointer writes them. */
+const POSITION = /^(?:0|[1-9]\d*)$/
+
+/** Returns whether JSON has the member: an own one of an object, or an element of a list, whose `length` is none. */
+function hasMember(value: unknown, member: string): value is Members {
+  if (!isBranch(value) || !Object.hasOwn(value, member)) return false
+  return !Array.isArray(value) || POSITION.test(member)
 }
 
 /** Returns the value at a JSON pointer; undefined: there is none. */

@@ -25,7 +25,7 @@ import { type PortableFlow, portableFlow } from './transfer/service.ts'
 import { transferRoutes } from './transfer/routes.ts'
 import { FlowExport, ImportedFlow } from './transfer/schemas.ts'
 import { flowRoutes } from './routes.ts'
-import { etagOf, type Target } from './lifecycle/revision.ts'
+import { etagOf, type FlowRef } from './lifecycle/revision.ts'
 import { type FlowQuery, type FlowSummary, NAMED } from './schemas.ts'
 import {
   createFlow,
@@ -206,20 +206,20 @@ function serviceOf(ctx: FlowContext): FlowService {
     createOnce: (actor, tenantId, definition, origin) =>
       createOnce(ctx, actor, tenantId, definitionOf(definition), origin),
     update: (actor, tenantId, id, definition, { revision, ...options } = {}) =>
-      replaceFlow(ctx, actor, targetOf(tenantId, id, revision), definitionOf(definition), options),
+      replaceFlow(ctx, actor, flowRefOf(tenantId, id, revision), definitionOf(definition), options),
     detach: (actor, tenantId, id, { revision, definition, ...form }) =>
-      detachFlow(ctx, actor, targetOf(tenantId, id, revision), {
+      detachFlow(ctx, actor, flowRefOf(tenantId, id, revision), {
         ...form,
         definition: definitionOf(definition),
       }),
     publish: (actor, tenantId, id, { revision, ...options } = {}) =>
-      publishFlow(ctx, actor, targetOf(tenantId, id, revision), options),
+      publishFlow(ctx, actor, flowRefOf(tenantId, id, revision), options),
     activate: (actor, tenantId, id, { revision } = {}) =>
-      activateFlow(ctx, actor, targetOf(tenantId, id, revision)),
+      activateFlow(ctx, actor, flowRefOf(tenantId, id, revision)),
     deactivate: (actor, tenantId, id, { revision, ...options } = {}) =>
-      deactivateFlow(ctx, actor, targetOf(tenantId, id, revision), options),
+      deactivateFlow(ctx, actor, flowRefOf(tenantId, id, revision), options),
     remove: (actor, tenantId, id, { revision } = {}) =>
-      deleteFlow(ctx, actor, targetOf(tenantId, id, revision)),
+      deleteFlow(ctx, actor, flowRefOf(tenantId, id, revision)),
     get: (actor, tenantId, id) => readFlow(ctx, actor, { tenantId, id }),
     portable: (tenantId, id) => portableFlow(ctx, { tenantId, id }),
     list: (tenantId, query) => listFlows(ctx, tenantId, query),
@@ -231,7 +231,7 @@ function serviceOf(ctx: FlowContext): FlowService {
   }
 }
 
-function targetOf(tenantId: string, id: string, revision: number | undefined): Target {
+function flowRefOf(tenantId: string, id: string, revision: number | undefined): FlowRef {
   return { tenantId, id, ...(revision !== undefined && { ifMatch: etagOf(revision) }) }
 }
 

@@ -10,7 +10,7 @@ import { compile } from './definition/compile.ts'
 import type { FlowContext } from './context.ts'
 import type { Definition } from './definition/definition.ts'
 import { flowChanged, flowInvalid, flowNotFound, tooManyFlows } from './errors.ts'
-import { etagOf, type Target } from './lifecycle/revision.ts'
+import { etagOf, type FlowRef } from './lifecycle/revision.ts'
 import {
   Flow,
   FlowCheck,
@@ -113,7 +113,7 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
       },
     },
     async (request, reply) => {
-      const flow = await readFlow(ctx, request.actor, targetOf(request))
+      const flow = await readFlow(ctx, request.actor, flowRefOf(request))
       return sendWithDefinition(reply.header('etag', etagOf(flow.revision)), 200, flow)
     },
   )
@@ -141,8 +141,8 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
     },
     async (request, reply) => {
       const { actor, query, body } = request
-      const target = { ...targetOf(request), tenantId: request.tenantFor(body.tenant_id) }
-      const flow = await replaceFlow(ctx, actor, target, sentDefinition(request), query)
+      const flowRef = { ...flowRefOf(request), tenantId: request.tenantFor(body.tenant_id) }
+      const flow = await replaceFlow(ctx, actor, flowRef, sentDefinition(request), query)
       return sendWithDefinition(reply.header('etag', etagOf(flow.revision)), 200, flow)
     },
   )
@@ -166,13 +166,13 @@ export function flowRoutes(app: FastifyInstance, ctx: FlowContext): void {
       },
     },
     async (request, reply) => {
-      await deleteFlow(ctx, request.actor, targetOf(request))
+      await deleteFlow(ctx, request.actor, flowRefOf(request))
       return reply.code(204).send(null)
     },
   )
 }
 
-export function targetOf(request: FastifyRequest): Target {
+export function flowRefOf(request: FastifyRequest): FlowRef {
   const { id } = request.params as { id: string }
   return { tenantId: request.tenantId, id, ifMatch: request.headers['if-match'] }
 }

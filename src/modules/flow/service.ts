@@ -23,7 +23,7 @@ import {
   TEMPLATE_KEY_INDEX,
   updateFlow,
 } from './repository.ts'
-import { found, type Target, withUnchanged } from './lifecycle/revision.ts'
+import { found, type FlowRef, withUnchanged } from './lifecycle/revision.ts'
 import type { FlowQuery, FlowSummary } from './schemas.ts'
 import { countLive, findVersion } from './versions/repository.ts'
 import { type Flow, viewFlow, viewHead } from './view.ts'
@@ -125,11 +125,11 @@ export async function createOnce(
 export async function replaceFlow(
   ctx: FlowContext,
   actor: Actor,
-  target: Target,
+  flowRef: FlowRef,
   definition: Definition,
   { publish = false, automation }: FlowReplacement = {},
 ): Promise<Flow> {
-  const { tenantId } = target
+  const { tenantId } = flowRef
   const { name, description } = readEnvelope(definition)
   const write = async (trx: Transaction<DB>, before: FlowRow): Promise<FlowRow> => {
     const triggers = JSON.stringify(summariseTriggers(definition))
@@ -145,7 +145,7 @@ export async function replaceFlow(
   }
   if (publish) {
     const runnable = await compileToRun(ctx, tenantId, definition)
-    const row = await withUnchanged(ctx, actor, target, noPreparation, (lock) =>
+    const row = await withUnchanged(ctx, actor, flowRef, noPreparation, (lock) =>
       changeActive(ctx, tenantId, async (trx, now) => {
         const written = await write(trx, await lock(trx))
         const after = await putInForce(ctx, trx, written, runnable, { activate: true, now, actor })
@@ -156,7 +156,7 @@ export async function replaceFlow(
     return viewFlow(ctx, actor, row, runnable)
   }
   const compiled = await compile(ctx, tenantId, definition.value)
-  const row = await withUnchanged(ctx, actor, target, noPreparation, (lock) =>
+  const row = await withUnchanged(ctx, actor, flowRef, noPreparation, (lock) =>
     ctx.db.transaction().execute(async (trx) => {
       const written = await write(trx, await lock(trx))
       await reserveInlets(ctx, trx, written, compiled)
@@ -179,13 +179,13 @@ export async function replaceFlow(
 export async function detachFlow(
   ctx: FlowContext,
   actor: Actor,
-  target: Target,
+  flowRef: FlowRef,
   form: { definition: Definition; automation: unknown; takesDraft: boolean },
 ): Promise<{ flow: Flow; formId: string; running: number }> {
-  const { tenantId } = target
+  const { tenantId } = flowRef
   const { name, description } = readEnvelope(form.definition)
   const formId = newId()
-  const row = await withUnchanged(ctx, actor, target, noPreparation, (lock) =>
+  const row = await withUnchanged(ctx, actor, flowRef, noPreparation, (lock) =>
     ctx.db.transaction().execute(async (trx) => {
       const before = await lock(trx)
       const isPublished = !form.takesDraft || (await isDraftPublished(trx, before))
@@ -217,9 +217,9 @@ export async function detachFlow(
 }
 
 /** What it has under way is cancelled: nobody could look after it any more. */
-export async function deleteFlow(ctx: FlowContext, actor: Actor, target: Target): Promise<void> {
-  const { tenantId } = target
-  await withUnchanged(ctx, actor, target, noPreparation, (lock) =>
+export async function deleteFlow(ctx: FlowContext, actor: Actor, flowRef: FlowRef): Promise<void> {
+  const { tenantId } = flowRef
+  await withUnchanged(ctx, actor, flowRef, noPreparation, (lock) =>
     changeActive(ctx, tenantId, async (trx) => {
       const row = await lock(trx)
       await ctx.triggers.remove(trx, tenantId, row.id)
@@ -227,10 +227,10 @@ export async function deleteFlow(ctx: FlowContext, actor: Actor, target: Target)
       await auditFlow(trx, actor, row, 'flow.deleted', { name: row.name })
     }),
   )
-  await cancelLive(ctx, target, { reason: 'flow_deleted' })
+  await cancelLive(ctx, flowRef, { reason: 'flow_deleted' })
 }
 
-export async function readFlow(ctx: FlowContext, actor: Actor, { tenantId, id }: Target): Promise<Flow> {
+export async function readFlow(ctx: FlowContext, actor: Actor, { tenantId, id }: FlowRef): Promise<Flow> {
   return viewFlow(ctx, actor, found(await findFlow(ctx.db, tenantId, id)))
 }
 
@@ -257,7 +257,7 @@ export async function listFlows(
 export async function duplicateFlow(
   ctx: FlowContext,
   actor: Actor,
-  { tenantId, id }: Target,
+  { tenantId, id }: FlowRef,
   name: string | undefined,
 ): Promise<Flow> {
   const { name: originalName, definition } = found(await findFlow(ctx.db, tenantId, id))

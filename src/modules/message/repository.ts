@@ -71,7 +71,7 @@ export async function recordMessages(
 ): Promise<{ message: RecordedMessage; isNew: boolean }[]> {
   const rows = await db
     .insertInto('automation_messages')
-    .values(records.map(toRow))
+    .values(records.map((record) => ({ ...toRow(record), flow_id: flowOf(db, record) })))
     .onConflict((conflict) => conflict.columns(KEY).doNothing())
     .returning([...KEY, ...MESSAGE])
     .execute()
@@ -120,6 +120,15 @@ function toRow({ key, message: { to, ...message } }: NewMessage) {
   return { ...toKey(key), id: newId(), recipient: to, ...message }
 }
 
+/** Selects the flow of the execution that a message is of. */
+function flowOf(db: Kysely<DB>, { key }: NewMessage) {
+  return db
+    .selectFrom('automation_executions as e')
+    .select('e.flow_id')
+    .where('e.tenant_id', '=', key.tenantId)
+    .where('e.id', '=', key.executionId)
+}
+
 type KeyColumns = Record<(typeof KEY)[number], string>
 
 function toKey({ tenantId, executionId, stepId, iteration }: MessageKey): KeyColumns {
@@ -142,11 +151,30 @@ export interface MessageFilter {
   limit: number
 }
 
-/** Executions of a flow whose messages are looked up one by one; beyond that all messages are read in order. */
-const MAX_EXECUTIONS = 1_000
-
 /** Newest first. */
 export async function listMessages(db: Kysely<DB>, filter: MessageFilter) {
+  const query = selectMessages(db, filter)
+  const { tenantId, flowId, limit } = filter
+  if (flowId === null) return query.execute()
+  const known = await query.where('flow_id', '=', flowId).execute()
+  // Those whose flow is not filled in yet: none, once retention has been there.
+  const others = await query
+    .where('flow_id', 'is', null)
+    .where((eb) =>
+      eb.exists(
+        eb
+          .selectFrom('automation_executions as e')
+          .select('e.id')
+          .where('e.tenant_id', '=', tenantId)
+          .where('e.id', '=', eb.ref('automation_messages.execution_id'))
+          .where('e.flow_id', '=', flowId),
+      ),
+    )
+    .execute()
+  return [...known, ...others].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit)
+}
+
+function selectMessages(db: Kysely<DB>, filter: MessageFilter) {
   let query = db
     .selectFrom('automation_messages')
     .select(LISTED)
@@ -156,25 +184,6 @@ export async function listMessages(db: Kysely<DB>, filter: MessageFilter) {
   if (filter.executionId !== null) query = query.where('execution_id', '=', filter.executionId)
   if (filter.channel !== null) query = query.where('channel', '=', filter.channel)
   if (filter.recipient !== null) query = query.where('recipient', '=', filter.recipient)
-  if (filter.flowId !== null) {
-    const ofFlow = db
-      .selectFrom('automation_executions as e')
-      .select('e.id')
-      .where('e.tenant_id', '=', filter.tenantId)
-      .where('e.flow_id', '=', filter.flowId)
-    const few = await ofFlow.limit(MAX_EXECUTIONS + 1).execute()
-    if (few.length === 0) return []
-    query =
-      few.length > MAX_EXECUTIONS
-        ? query.where((eb) =>
-            eb.exists(ofFlow.where('e.id', '=', eb.ref('automation_messages.execution_id'))),
-          )
-        : query.where(
-            'execution_id',
-            'in',
-            few.map(({ id }) => id),
-          )
-  }
   if (filter.until !== null) {
     const to = lowestIdAt(filter.until.getTime() + ID_CLOCK_SLACK_MS)
     query = query.where('created_at', '<', filter.until).where('id', '<', to)
@@ -185,7 +194,7 @@ export async function listMessages(db: Kysely<DB>, filter: MessageFilter) {
     query = query.where('created_at', '>=', filter.since).where('id', '>=', from)
   }
   if (filter.beforeId !== null) query = query.where('id', '<', filter.beforeId)
-  return query.execute()
+  return query
 }
 
 export function readMessage(db: Kysely<DB>, tenantId: string, id: string) {

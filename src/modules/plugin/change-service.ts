@@ -26,7 +26,8 @@ import { isSlug } from './slug.ts'
 import { chosenStatus, PAUSED_BY_ITSELF, statusOf } from './lifecycle/service.ts'
 import { viewOnePlugin, warningsOf } from './view.ts'
 
-export interface Target {
+/** Which plugin, and what the caller has read of it. */
+export interface PluginRef {
   tenantId: string
   slug: string
   /** The If-Match header. */
@@ -37,26 +38,26 @@ export interface Target {
 export async function replacePlugin(
   ctx: PluginContext,
   actor: Actor,
-  target: Target,
+  pluginRef: PluginRef,
   { slug, status, keep_waiting: keepWaiting = false, ...settings }: PluginReplacement,
 ): Promise<Plugin> {
-  return changePlugin(ctx, actor, target, { slug, status, keepWaiting, settings: asReplacement(settings) })
+  return changePlugin(ctx, actor, pluginRef, { slug, status, keepWaiting, settings: asReplacement(settings) })
 }
 
 /** PATCH: settings that are left out stay as they are. */
 export async function patchPlugin(
   ctx: PluginContext,
   actor: Actor,
-  target: Target,
+  pluginRef: PluginRef,
   { slug, status, keep_waiting: keepWaiting = false, ...settings }: PluginPatch,
 ): Promise<Plugin> {
-  return changePlugin(ctx, actor, target, { slug, status, keepWaiting, settings })
+  return changePlugin(ctx, actor, pluginRef, { slug, status, keepWaiting, settings })
 }
 
 async function changePlugin(
   ctx: PluginContext,
   actor: Actor,
-  { tenantId, slug, ifMatch }: Target,
+  { tenantId, slug, ifMatch }: PluginRef,
   wanted: {
     slug: string | undefined
     status: PluginPatch['status']

@@ -1,11 +1,11 @@
-import { etagOf, type Target } from './change-service.ts'
+import { etagOf, type PluginRef } from './change-service.ts'
 
 /** The plugin that a request is to change, and the revision that it was read at. */
-export function targetOf(request: {
+export function pluginRefOf(request: {
   tenantId: string
   params: { slug: string }
   headers: { 'if-match'?: string }
-}): Target {
+}): PluginRef {
   const { tenantId, params, headers } = request
   return { tenantId, slug: params.slug, ifMatch: headers['if-match'] }
 }

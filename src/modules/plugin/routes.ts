@@ -7,7 +7,7 @@ import { READ_PROBLEMS, WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref, withHeaders } from '#lib/api/schema.ts'
 import { Plugin, PluginPage, RegisteredPlugin } from './answer-schemas.ts'
 import { etagOf, patchPlugin, replacePlugin } from './change-service.ts'
-import { targetOf, withEtag } from './conditional-request.ts'
+import { pluginRefOf, withEtag } from './conditional-request.ts'
 import type { PluginContext } from './context.ts'
 import { headersNeeded, pluginExists, pluginNotFound, revisionConflict, webhookUrlRefused } from './errors.ts'
 import { PluginInput, PluginParams, PluginPatch, PluginQuery, PluginReplacement } from './schemas.ts'
@@ -102,7 +102,7 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
       },
     },
     async (request, reply) =>
-      withEtag(reply, await replacePlugin(ctx, request.actor, targetOf(request), request.body)),
+      withEtag(reply, await replacePlugin(ctx, request.actor, pluginRefOf(request), request.body)),
   )
 
   api.patch(
@@ -122,7 +122,7 @@ export function pluginRoutes(app: FastifyInstance, ctx: PluginContext): void {
       },
     },
     async (request, reply) =>
-      withEtag(reply, await patchPlugin(ctx, request.actor, targetOf(request), request.body)),
+      withEtag(reply, await patchPlugin(ctx, request.actor, pluginRefOf(request), request.body)),
   )
 
   api.delete(

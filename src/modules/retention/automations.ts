@@ -11,7 +11,15 @@ import {
   selectRecords,
   tenantsWithRecords,
 } from './record-repository.ts'
-import { DAY_MS, type Place, postponeIfLocked, type RetentionRun, untilNone } from './run.ts'
+import {
+  apart,
+  DAY_MS,
+  overAllShops,
+  type Place,
+  postponeIfLocked,
+  type RetentionRun,
+  untilNone,
+} from './run.ts'
 
 /** Records a batch; their children go in statements of their own. */
 const RECORDS_A_BATCH = 500
@@ -31,14 +39,25 @@ export async function ageAutomations(run: RetentionRun, before: Date, bodiesBefo
     counts[name] += await walk(run, kind, 'delete', before)
     counts.records_emptied += await walk(run, kind, 'empty', bodiesBefore)
   }
-  counts.enrolments += await untilNone(run, (limit) => deleteEnrolments(run.db, new Date(run.now), limit))
+  counts.enrolments += await overAllShops(run, 'automation_enrolments', (whose, limit) =>
+    deleteEnrolments(run.db, whose, new Date(run.now), limit),
+  )
+  const failedBefore = counts.failed
   if (placeOf(run, 'flows').since < run.now) return
-  counts.flows += await untilNone(run, (limit) => deleteFlows(run.db, before, limit), FLOWS_A_STATEMENT)
-  counts.flow_versions += await untilNone(
+  counts.flows += await overAllShops(
     run,
-    (limit) => deleteVersions(run.db, before, limit),
+    'automation_flows',
+    (whose, limit) => deleteFlows(run.db, whose, before, limit),
     FLOWS_A_STATEMENT,
   )
+  counts.flow_versions += await overAllShops(
+    run,
+    'automation_flow_versions',
+    (whose, limit) => deleteVersions(run.db, whose, before, limit),
+    FLOWS_A_STATEMENT,
+  )
+  // Not in a day only.
+  if (counts.failed > failedBefore) run.memory.delete('flows')
 }
 
 async function walk(
@@ -52,23 +71,25 @@ async function walk(
   for (const tenantId of await tenantsWithRecords(run.db, kind, beforeId)) {
     const key = `${work} ${kind.table} ${tenantId}`
     const place = placeOf(run, key)
-    for (let more = true; more && run.signal?.aborted !== true;) {
-      const range = { work, afterId: place.afterId, beforeId, before, limit: RECORDS_A_BATCH }
-      const records = await selectRecords(run.db, tenantId, kind, range)
-      const ids = records.filter(({ due }) => due).map(({ id }) => id)
-      if (ids.length > 0) {
-        await postponeIfLocked(run, async () => {
-          for (const child of kind.children) {
-            await untilNone(run, (limit) => ageChildren(run.db, tenantId, child, work, ids, limit))
-          }
-          if (run.signal?.aborted !== true)
-            aged += await ageRecords(run.db, tenantId, kind, work, ids, before)
-        })
+    await apart(run, { work: kind.table, tenantId }, async () => {
+      for (let more = true; more && run.signal?.aborted !== true;) {
+        const range = { work, afterId: place.afterId, beforeId, before, limit: RECORDS_A_BATCH }
+        const records = await selectRecords(run.db, tenantId, kind, range)
+        const ids = records.filter(({ due }) => due).map(({ id }) => id)
+        if (ids.length > 0) {
+          await postponeIfLocked(run, async () => {
+            for (const child of kind.children) {
+              await untilNone(run, (limit) => ageChildren(run.db, tenantId, child, work, ids, limit))
+            }
+            if (run.signal?.aborted !== true)
+              aged += await ageRecords(run.db, tenantId, kind, work, ids, before)
+          })
+        }
+        place.afterId = records.at(-1)?.id ?? place.afterId
+        more = records.length === RECORDS_A_BATCH
+        if (more) await delay(run.pauseMs)
       }
-      place.afterId = records.at(-1)?.id ?? place.afterId
-      more = records.length === RECORDS_A_BATCH
-      if (more) await delay(run.pauseMs)
-    }
+    })
   }
   return aged
 }

@@ -1,15 +1,21 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import type { Whose } from './shop-repository.ts'
 import { short } from './statement-repository.ts'
 
 /** Deleted flows without executions, with their versions. @returns how many flows */
-export async function deleteFlows(db: Kysely<DB>, before: Date, limit: number): Promise<number> {
+export async function deleteFlows(
+  db: Kysely<DB>,
+  whose: Whose,
+  before: Date,
+  limit: number,
+): Promise<number> {
   return short(
     db,
     sql`
       with gone as materialized (
         select f.tenant_id, f.id from automation_flows f
-        where f.deleted_at < ${before} and not ${hasExecution(sql`e.flow_id = f.id and e.tenant_id = f.tenant_id`)}
+        where f.deleted_at < ${before} and ${whose(sql`f.tenant_id`)} and not ${hasExecution(sql`e.flow_id = f.id and e.tenant_id = f.tenant_id`)}
         limit ${limit}
       ), versions as (
         delete from automation_flow_versions v using gone
@@ -23,12 +29,18 @@ export async function deleteFlows(db: Kysely<DB>, before: Date, limit: number): 
 }
 
 /** Enrolments that no rule asks for any more. @returns how many */
-export async function deleteEnrolments(db: Kysely<DB>, now: Date, limit: number): Promise<number> {
+export async function deleteEnrolments(
+  db: Kysely<DB>,
+  whose: Whose,
+  now: Date,
+  limit: number,
+): Promise<number> {
   return short(
     db,
     sql`
       delete from automation_enrolments d using (
-        select tenant_id, flow_id, key_hash from automation_enrolments where expires_at < ${now} limit ${limit}
+        select tenant_id, flow_id, key_hash from automation_enrolments
+        where expires_at < ${now} and ${whose(sql`tenant_id`)} limit ${limit}
       ) old
       where d.tenant_id = old.tenant_id and d.flow_id = old.flow_id and d.key_hash = old.key_hash`,
   )
@@ -38,7 +50,12 @@ export async function deleteEnrolments(db: Kysely<DB>, now: Date, limit: number)
  * Versions that another one replaced before then, that are not published, and that no execution has run. The newest
  * stays in any case: the next one's number follows from it.
  */
-export async function deleteVersions(db: Kysely<DB>, before: Date, limit: number): Promise<number> {
+export async function deleteVersions(
+  db: Kysely<DB>,
+  whose: Whose,
+  before: Date,
+  limit: number,
+): Promise<number> {
   return short(
     db,
     sql`
@@ -46,7 +63,7 @@ export async function deleteVersions(db: Kysely<DB>, before: Date, limit: number
         select v.tenant_id, v.flow_id, v.version
         from automation_flow_versions v
         join automation_flows f on f.tenant_id = v.tenant_id and f.id = v.flow_id
-        where v.version is distinct from f.published_version
+        where v.version is distinct from f.published_version and ${whose(sql`v.tenant_id`)}
           and exists (
             select from automation_flow_versions n where n.tenant_id = v.tenant_id and n.flow_id = v.flow_id
               and n.version > v.version and n.created_at < ${before})

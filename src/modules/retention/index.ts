@@ -5,6 +5,8 @@
  * the audit log about what changed nothing after RETENTION_DAYS; sessions and portal links 30 days after their end.
  * Finer rows of statistics go once they are rolled up, which is a loop of its own (roll-up.ts).
  *
+ * It also fills in the flow of messages that were written before they had one (0054).
+ *
  * What always holds:
  * - A delivery that is still to be made stays, and so do its event and the body, however old they are.
  * - A delivery goes with its event, never before or after it. Attempts go first, then deliveries, then the event with
@@ -15,6 +17,7 @@
  *   most. Nothing is scanned: old rows are found at the left edge of (tenant_id, id). Rolling up takes a slice of
  *   time of some tenants, and less where that is too much for a statement.
  * - Statistics are read from the coarser rows before the finer ones go.
+ * - Rows of one shop that cannot be deleted keep no other shop's. Each failure is logged, and tried again an hour later.
  * - One replica at a time does it, and one rolls up, each by a lock of its database session.
  */
 import type { FastifyInstance } from 'fastify'
@@ -22,10 +25,10 @@ import type { Config } from '#config/config.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
 import { rollUpStatistics } from './roll-up.ts'
 import { createMemory } from './run.ts'
-import { PAUSE_MS, runRetention } from './worker.ts'
+import { PAUSE_MS, type RetentionFailure, runRetention } from './worker.ts'
 
 export { rollUpStatistics } from './roll-up.ts'
-export { type RetentionContext, type RetentionCounts, runRetention } from './worker.ts'
+export { type RetentionContext, type RetentionCounts, type RetentionFailure, runRetention } from './worker.ts'
 
 const INTERVAL_MS = 3_600_000
 /** The first pass over years of data may take hours; one of a day is not going to end. */
@@ -42,13 +45,26 @@ export default async function retentionModule(
   app: FastifyInstance,
   { config }: { config: Config },
 ): Promise<void> {
-  const ctx = { db: app.workerDb, ...config.retention, pauseMs: PAUSE_MS, memory: createMemory() }
+  const ctx = {
+    db: app.workerDb,
+    ...config.retention,
+    pauseMs: PAUSE_MS,
+    memory: createMemory(),
+    onFailure: ({ work, tenantId, error }: RetentionFailure) => {
+      app.log.warn(
+        { err: error, work, tenant_id: tenantId },
+        'retention: this failed, the rest goes on; it is tried again',
+      )
+    },
+  }
   const loop = new JobLoop({
     pass: async (signal) => {
       const counts = await runRetention(ctx, { signal })
       if (counts !== null && Object.values(counts).some((count) => count > 0)) {
         app.log.info(counts, 'retention: aged out')
       }
+      // As a pass that failed: the standing tells of it while it lasts.
+      if (counts !== null && counts.failed > 0) throw new Error(`${counts.failed} parts of retention failed`)
       return 'idle'
     },
     firstDelayMs: Math.random() * FIRST_DELAY_MAX_MS,

@@ -1,23 +1,10 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { JobTable } from '#infra/job-repository.ts'
+import type { Whose } from './shop-repository.ts'
 import { short } from './statement-repository.ts'
 
 /** Retention alone works above all tenants: it asks which have something to age out, then goes one by one. */
-
-const LOCKS = { retention: 5_047_193_288_112_010n, statistics: 5_047_193_288_112_011n }
-
-/** Held by the session, so that it ends with the connection that the run works on. */
-export async function tryLock(db: Kysely<DB>, lock: keyof typeof LOCKS): Promise<boolean> {
-  const { rows } = await sql<{ locked: boolean }>`
-    select pg_try_advisory_lock(${LOCKS[lock]}) as locked
-  `.execute(db)
-  return rows[0]?.locked === true
-}
-
-export async function unlock(db: Kysely<DB>, lock: keyof typeof LOCKS): Promise<void> {
-  await sql`select pg_advisory_unlock(${LOCKS[lock]})`.execute(db)
-}
 
 export async function readClock(db: Kysely<DB>): Promise<Date> {
   const { rows } = await sql<{ now: Date }>`select now()`.execute(db)
@@ -158,6 +145,7 @@ export async function deleteEvents(
 export async function deleteJobs(
   db: Kysely<DB>,
   table: JobTable,
+  whose: Whose,
   beforeId: string,
   before: Date,
   limit: number,
@@ -167,18 +155,23 @@ export async function deleteJobs(
     sql`
       delete from ${sql.table(table)} where id in (
         select id from ${sql.table(table)}
-        where id < ${beforeId} and finished_at < ${before} order by id limit ${limit}
+        where id < ${beforeId} and finished_at < ${before} and ${whose(sql`tenant_id`)} order by id limit ${limit}
       )`,
   )
 }
 
 /** Keys that were revoked before then, once no session and no portal link refers to them. */
-export async function deleteRevokedKeys(db: Kysely<DB>, before: Date, limit: number): Promise<number> {
+export async function deleteRevokedKeys(
+  db: Kysely<DB>,
+  whose: Whose,
+  before: Date,
+  limit: number,
+): Promise<number> {
   return short(
     db,
     sql`
       delete from api_keys where id in (
-        select id from api_keys k where revoked_at < ${before}
+        select id from api_keys k where revoked_at < ${before} and ${whose(sql`k.tenant_id`)}
           and not exists (select from sessions s where s.key_id = k.id)
           and not exists (select from portal_links l where l.key_id = k.id)
         limit ${limit}
@@ -190,6 +183,7 @@ export async function deleteRevokedKeys(db: Kysely<DB>, before: Date, limit: num
 export async function deleteSessions(
   db: Kysely<DB>,
   table: 'sessions' | 'portal_links',
+  whose: Whose,
   before: Date,
   limit: number,
 ): Promise<number> {
@@ -199,7 +193,8 @@ export async function deleteSessions(
     sql`
       delete from ${sql.table(table)} where id in (
         select id from ${sql.table(table)}
-        where (expires_at < ${before} or revoked_at < ${before}) and ${table === 'sessions' ? sql`true` : unused}
+        where (expires_at < ${before} or revoked_at < ${before}) and ${whose(sql`tenant_id`)}
+          and ${table === 'sessions' ? sql`true` : unused}
         limit ${limit}
       )`,
   )
@@ -212,6 +207,7 @@ const DONE = sql`action in ('actions.dispatched', 'deliveries.processed', 'autom
 /** Entries of the audit log about what was merely done. */
 export async function deleteAuditEntries(
   db: Kysely<DB>,
+  whose: Whose,
   beforeId: string,
   before: Date,
   limit: number,
@@ -220,7 +216,8 @@ export async function deleteAuditEntries(
     db,
     sql`
       delete from audit_log where id in (
-        select id from audit_log where ${DONE} and id < ${beforeId} and created_at < ${before} order by id limit ${limit}
+        select id from audit_log where ${DONE} and id < ${beforeId} and created_at < ${before} and ${whose(sql`tenant_id`)}
+        order by id limit ${limit}
       )`,
   )
 }

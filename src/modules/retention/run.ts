@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
-import { isLockNotAvailable } from '#db/errors.ts'
+import { isLockNotAvailable, isUnavailable } from '#db/errors.ts'
+import { everybody, selectTenantIds, type Whose, whoseIs } from './shop-repository.ts'
 
 export interface RetentionContext {
   db: Kysely<DB>
@@ -14,6 +15,17 @@ export interface RetentionContext {
   pauseMs: number
   /** The places that this process has walked to; without it a run walks all. */
   memory?: Memory
+  /** Told of each part that failed. */
+  onFailure?: (failure: RetentionFailure) => void
+}
+
+/** A part of the work that failed: it is tried again at the next run, and kept none of the others from theirs. */
+export interface RetentionFailure {
+  /** Where something was to be deleted or emptied: a table's name, or `statistics`. */
+  work: string
+  /** The shop whose it is; null: no shop's. */
+  tenantId: string | null
+  error: unknown
 }
 
 export interface RetentionCounts {
@@ -27,6 +39,8 @@ export interface RetentionCounts {
   invocations: number
   /** Executions, log entries and invocations whose bodies went. */
   records_emptied: number
+  /** Messages that were told their flow. */
+  messages_filled: number
   flows: number
   flow_versions: number
   /** Enrolments that are too old for any rule. */
@@ -40,6 +54,8 @@ export interface RetentionCounts {
   statistics: number
   /** Batches that were left for the next run because somebody held a lock. */
   postponed: number
+  /** Parts that failed, and are tried again at the next run. */
+  failed: number
 }
 
 export function noCounts(): RetentionCounts {
@@ -53,6 +69,7 @@ export function noCounts(): RetentionCounts {
     log_entries: 0,
     invocations: 0,
     records_emptied: 0,
+    messages_filled: 0,
     flows: 0,
     flow_versions: 0,
     enrolments: 0,
@@ -62,6 +79,7 @@ export function noCounts(): RetentionCounts {
     audit_entries: 0,
     statistics: 0,
     postponed: 0,
+    failed: 0,
   }
 }
 
@@ -103,6 +121,59 @@ export async function untilNone(
     if (affected < limit || run.signal?.aborted === true) return total
     await delay(run.pauseMs)
   }
+}
+
+/** So many parts of a run may fail: then it is no single shop's rows that are at fault. */
+const FAILURES_MAX = 100
+
+/**
+ * Does a part of the work. If it fails, that is told, and the run goes on with the next part.
+ * @throws what ends the run: the database is away, or too much has failed
+ */
+export async function apart(
+  run: RetentionRun,
+  of: Pick<RetentionFailure, 'work' | 'tenantId'>,
+  part: () => Promise<void>,
+): Promise<void> {
+  try {
+    await part()
+  } catch (error) {
+    if (isUnavailable(error) || run.counts.failed >= FAILURES_MAX) throw error
+    run.counts.failed++
+    run.onFailure?.({ ...of, error })
+  }
+}
+
+/** Deletes rows of all shops, and shop by shop where that fails, so that one shop's rows keep nobody else's. */
+export async function overAllShops(
+  run: RetentionRun,
+  work: string,
+  deleteSome: (whose: Whose, limit: number) => Promise<number>,
+  limit = ROWS_A_STATEMENT,
+): Promise<number> {
+  let total = 0
+  const deleteOf = (whose: Whose): Promise<number> =>
+    untilNone(
+      run,
+      async (most) => {
+        const affected = await deleteSome(whose, most)
+        total += affected
+        return affected
+      },
+      limit,
+    )
+  try {
+    await deleteOf(everybody)
+  } catch (error) {
+    if (isUnavailable(error)) throw error
+    for (const tenantId of [null, ...(await selectTenantIds(run.db))]) {
+      if (run.signal?.aborted === true) break
+      await apart(run, { work, tenantId }, async () => {
+        await deleteOf(whoseIs(tenantId))
+      })
+    }
+  }
+  return total
 }
 
 /** Leaves locked rows for a later run. */

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { JOB_TABLES } from '#infra/job-repository.ts'
+import { withSessionLock } from '#infra/session-lock-repository.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
 import { ageAutomations } from './automations.ts'
+import { fillFlows } from './message-repository.ts'
 import { deleteOldStatistics } from './statistics.ts'
 import {
   clearResponses,
@@ -17,13 +19,13 @@ import {
   selectOld,
   type Subject,
   tenantsWithOld,
-  tryLock,
-  unlock,
 } from './repository.ts'
 import {
+  apart,
   createMemory,
   DAY_MS,
   noCounts,
+  overAllShops,
   postponeIfLocked,
   type RetentionContext,
   type RetentionCounts,
@@ -31,7 +33,7 @@ import {
   untilNone,
 } from './run.ts'
 
-export type { RetentionContext, RetentionCounts } from './run.ts'
+export type { RetentionContext, RetentionCounts, RetentionFailure } from './run.ts'
 
 /** Events a batch; their children go in statements of their own. */
 const EVENTS_A_BATCH = 500
@@ -41,22 +43,16 @@ const SESSION_DAYS = 30
 
 /**
  * Ages out everything that is old enough, oldest first; `now` replaces the database's clock. Ends early, between
- * two batches, when the signal is aborted.
+ * two batches, when the signal is aborted. What fails of one shop keeps no other from its turn.
  * @returns null if another replica is at it
  */
 export async function runRetention(
   ctx: RetentionContext,
   options: { now?: Date; signal?: AbortSignal } = {},
 ): Promise<RetentionCounts | null> {
-  return ctx.db.connection().execute(async (db) => {
-    if (!(await tryLock(db, 'retention'))) return null
-    try {
-      return await ageOut({ ...ctx, db }, options.now ?? (await readClock(db)), options.signal)
-    } finally {
-      // A connection that broke has lost the lock already.
-      await unlock(db, 'retention').catch(() => undefined)
-    }
-  })
+  return withSessionLock(ctx.db, 'retention', async (db) =>
+    ageOut({ ...ctx, db }, options.now ?? (await readClock(db)), options.signal),
+  )
 }
 
 async function ageOut(
@@ -73,16 +69,27 @@ async function ageOut(
   await eachOldBatch(run, 'events', before, (tenantId, ids) => deleteBatch(run, tenantId, ids))
   await eachOldBatch(run, 'bodies', bodiesBefore, (tenantId, ids) => expireBatch(run, tenantId, ids))
   await ageAutomations(run, before, bodiesBefore)
+  counts.messages_filled += await overAllShops(run, 'automation_messages', (whose, limit) =>
+    fillFlows(run.db, whose, limit),
+  )
   const beforeId = lowestIdAt(before.getTime() + ID_CLOCK_SLACK_MS)
   for (const table of JOB_TABLES) {
-    counts.jobs += await untilNone(run, (limit) => deleteJobs(run.db, table, beforeId, before, limit))
+    counts.jobs += await overAllShops(run, table, (whose, limit) =>
+      deleteJobs(run.db, table, whose, beforeId, before, limit),
+    )
   }
-  counts.audit_entries += await untilNone(run, (limit) => deleteAuditEntries(run.db, beforeId, before, limit))
+  counts.audit_entries += await overAllShops(run, 'audit_log', (whose, limit) =>
+    deleteAuditEntries(run.db, whose, beforeId, before, limit),
+  )
   const sessionsBefore = new Date(now.getTime() - SESSION_DAYS * DAY_MS)
   for (const table of ['sessions', 'portal_links'] as const) {
-    counts.sessions += await untilNone(run, (limit) => deleteSessions(run.db, table, sessionsBefore, limit))
+    counts.sessions += await overAllShops(run, table, (whose, limit) =>
+      deleteSessions(run.db, table, whose, sessionsBefore, limit),
+    )
   }
-  counts.keys += await untilNone(run, (limit) => deleteRevokedKeys(run.db, before, limit))
+  counts.keys += await overAllShops(run, 'api_keys', (whose, limit) =>
+    deleteRevokedKeys(run.db, whose, before, limit),
+  )
   await deleteOldStatistics(run)
   return counts
 }
@@ -96,15 +103,17 @@ async function eachOldBatch(
 ): Promise<void> {
   const beforeId = lowestIdAt(before.getTime() + ID_CLOCK_SLACK_MS)
   for (const tenantId of await tenantsWithOld(run.db, subject, beforeId)) {
-    let afterId: string | undefined = LOWEST_ID
-    while (afterId !== undefined && run.signal?.aborted !== true) {
-      const range = { afterId, beforeId, before, limit: EVENTS_A_BATCH }
-      const events = await selectOld(run.db, tenantId, subject, range)
-      const ids = events.filter(({ waiting }) => !waiting).map(({ id }) => id)
-      if (ids.length > 0) await postponeIfLocked(run, () => work(tenantId, ids))
-      afterId = events.length < EVENTS_A_BATCH ? undefined : events.at(-1)?.id
-      if (afterId !== undefined) await delay(run.pauseMs)
-    }
+    await apart(run, { work: subject, tenantId }, async () => {
+      let afterId: string | undefined = LOWEST_ID
+      while (afterId !== undefined && run.signal?.aborted !== true) {
+        const range = { afterId, beforeId, before, limit: EVENTS_A_BATCH }
+        const events = await selectOld(run.db, tenantId, subject, range)
+        const ids = events.filter(({ waiting }) => !waiting).map(({ id }) => id)
+        if (ids.length > 0) await postponeIfLocked(run, () => work(tenantId, ids))
+        afterId = events.length < EVENTS_A_BATCH ? undefined : events.at(-1)?.id
+        if (afterId !== undefined) await delay(run.pauseMs)
+      }
+    })
   }
 }
 

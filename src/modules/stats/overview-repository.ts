@@ -164,12 +164,20 @@ export async function countEvents(
   return rows[0]?.count ?? 0
 }
 
-/** Returns the id of the last entry in the tenant's audit log: every change by anybody, in any process, has one. */
+/** Matches entries of the audit log about a change; their index names the same. */
+const IS_CHANGE = sql<boolean>`action not in ('actions.dispatched', 'automations.run_due', 'deliveries.processed',
+  'flow.exported', 'flow.run', 'flow.tested', 'plugin.tested', 'session.started', 'session.ended')`
+
+/**
+ * Returns the id of the last entry about a change in the tenant's audit log: every change by anybody, in any process,
+ * has one. Dispatches, tests, runs, exports and sessions have entries, too, and change nothing that the overview shows.
+ */
 export async function selectLastChange(db: Kysely<DB>, tenantId: string): Promise<string | null> {
   const last = await db
     .selectFrom('audit_log')
     .select('id')
     .where('tenant_id', '=', tenantId)
+    .where(IS_CHANGE)
     .orderBy('id', 'desc')
     .limit(1)
     .executeTakeFirst()

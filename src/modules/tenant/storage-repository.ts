@@ -19,17 +19,6 @@ export const STORED_TABLES = Object.keys(STORED) as StoredTable[]
 /** A row's header, ids, times and numbers. */
 const ROW_BYTES = 150
 const PAGE_BYTES = 8_192
-/** One at a time measures, by a lock of its database session; retention has those below. */
-const LOCK = 5_047_193_288_112_020n
-
-export async function tryMeasuring(db: Kysely<DB>): Promise<boolean> {
-  const { rows } = await sql<{ locked: boolean }>`select pg_try_advisory_lock(${LOCK}) as locked`.execute(db)
-  return rows[0]?.locked === true
-}
-
-export async function endMeasuring(db: Kysely<DB>): Promise<void> {
-  await sql`select pg_advisory_unlock(${LOCK})`.execute(db)
-}
 
 /** What of a table is read: all of it where that is no more than so many pages. */
 export async function samplePercent(db: Kysely<DB>, table: StoredTable, pages: number): Promise<number> {

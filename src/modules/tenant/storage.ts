@@ -1,13 +1,12 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { withSessionLock } from '#infra/session-lock-repository.ts'
 import {
-  endMeasuring,
   isMeasured,
   sampleBytes,
   samplePercent,
   STORED_TABLES,
   type StoredBytes,
-  tryMeasuring,
   writeStoredBytes,
 } from './storage-repository.ts'
 
@@ -49,16 +48,11 @@ export async function measureStorageOnce(
 
 /** @returns false if another process is at it */
 async function alone(ctx: StorageContext, work: (db: Kysely<DB>) => Promise<void>): Promise<boolean> {
-  return ctx.db.connection().execute(async (db) => {
-    if (!(await tryMeasuring(db))) return false
-    try {
-      await work(db)
-      return true
-    } finally {
-      // A connection that broke has lost the lock already.
-      await endMeasuring(db).catch(() => undefined)
-    }
+  const done = await withSessionLock(ctx.db, 'storage', async (db) => {
+    await work(db)
+    return true
   })
+  return done === true
 }
 
 async function measure({ db, pages = PAGES }: StorageContext, signal?: AbortSignal): Promise<void> {

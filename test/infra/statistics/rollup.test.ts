@@ -150,10 +150,63 @@ t.test(
       t.equal(await fives(other), 3)
       t.equal(await fives(stuck), 2, 'only the five minutes are missing that cannot be written')
       const { rows } = await sql<{ name: string }>`select name from stats_rollups order by name`.execute(db)
-      t.strictSame(rows, [{ name: 'action_stats' }, { name: 'execution_stats' }])
+      const own = `delivery_stats ${stuck}`
+      t.strictSame(
+        rows.map(({ name }) => name),
+        ['action_stats', 'delivery_stats', own, 'execution_stats'],
+      )
+      t.equal(
+        await totalOf(stuck, new Date(hour), new Date(hour + HOUR_MS), '1h'),
+        3,
+        'read from its minutes',
+      )
+      t.equal(await totalOf(other, new Date(hour), new Date(hour + HOUR_MS), '1h'), 3)
     })
-    await rollUpStatistics({ db }, { now })
+    const later = new Date(now.getTime() + 5 * MINUTE_MS)
+    await rollUpStatistics({ db }, { now: later })
     t.equal(await fives(stuck), 3)
     t.equal(await totalOf(stuck, new Date(hour), new Date(hour + HOUR_MS), '1h'), 3)
+    const { rows } = await sql<{ name: string }>`select name from stats_rollups order by name`.execute(db)
+    t.equal(rows.length, 3, 'it has no mark of its own any more')
+  },
+)
+
+t.test(
+  'a range that always fails is told of, keeps nobody else, and none of its minutes are lost',
+  async (t) => {
+    await db.deleteFrom('stats_rollups').execute()
+    const [broken, well] = [newId(), newId()]
+    const today = Math.floor(Date.now() / DAY_MS) * DAY_MS
+    const at = new Date(today + 60 * MINUTE_MS)
+    for (const tenantId of [broken, well]) {
+      await seedStats(service, 'deliveries', tenantId, [{ at, keys, counts: { attempts: 2 } }])
+    }
+    await sql`
+    create function refuse() returns trigger language plpgsql as $$
+    begin
+      if new.tenant_id = ${sql.lit(broken)} and new.span > 60 then raise exception 'no sum for this one'; end if;
+      return new;
+    end $$`.execute(db)
+    await sql`create trigger refuse before insert on delivery_stats for each row execute function refuse()`.execute(
+      db,
+    )
+    const [since, until] = [new Date(today), new Date(today + DAY_MS)]
+    for (const days of [0, 1, 3]) {
+      const now = new Date(today + days * DAY_MS + 3 * HOUR_MS)
+      const error = await rollUpStatistics({ db }, { now }).then(
+        () => null,
+        (thrown: unknown) => thrown as AggregateError,
+      )
+      t.match(error?.errors, [{ errors: [{ message: new RegExp(broken), cause: /no sum for this one/ }] }])
+      t.ok(await runRetention(ctx, { now }))
+      for (const tenantId of [broken, well])
+        t.equal(await totalOf(tenantId, since, until, '1h'), 2, `day ${days}`)
+    }
+    t.strictSame(Object.keys(await spansOf(broken)), ['60'], 'its minutes stay until they stand elsewhere')
+    t.strictSame(Object.keys(await spansOf(well)), ['300', '3600', '86400'])
+    await sql`drop trigger refuse on delivery_stats`.execute(db)
+    await age(new Date(today + 3 * DAY_MS + 4 * HOUR_MS))
+    t.strictSame(Object.keys(await spansOf(broken)), ['300', '3600', '86400'])
+    t.equal(await totalOf(broken, since, until, '1h'), 2)
   },
 )

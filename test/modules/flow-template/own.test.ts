@@ -173,6 +173,15 @@ t.test('marks that do not fit the flow are named, and nothing is saved', async (
     [[mark({ places: ['/name'] })], '/parameters/0/places'],
     [[mark({ places: ['steps'] })], '/parameters/0/places'],
     [[mark({ places: ['/steps/__proto__/x'] })], '/parameters/0/places'],
+    [[mark({ places: ['/steps/1/constructor/name'] })], '/parameters/0/places'],
+    [[mark({ places: ['/steps/1/input/note/0'] })], '/parameters/0/places'],
+    [[mark({ type: 'integer', places: ['/steps/1/input/note/length'] })], '/parameters/0/places'],
+    [[mark({ type: 'integer', places: ['/steps/length'], maximum: 4294967295 })], '/parameters/0/places'],
+    [[mark({ type: 'integer', places: ['/trigger/event_types/length'] })], '/parameters/0/places'],
+    [[mark({ places: ['/trigger/event_types/-'] })], '/parameters/0/places'],
+    [[mark({ places: ['/steps/01/input/note'] })], '/parameters/0/places'],
+    [[mark({ places: ['x/steps/1/input/note'] })], '/parameters/0/places'],
+    [[mark({}), mark({ name: 'b', places: ['x/steps/1/input/note'] })], '/parameters/1/places'],
     [[mark({ places: ['/steps/0/duration', '/steps/1/input/note'] })], '/parameters/0/places'],
     [[mark({}), mark({ name: 'b' })], '/parameters/1/places'],
     [[mark({}), mark({ places: ['/steps/0/duration'] })], '/parameters/1/name'],
@@ -239,6 +248,22 @@ t.test('no secret is in it: a flow that holds one is refused, or the value is as
   t.notMatch(JSON.stringify(rows), /s3cr3t|hunter22|sk_live/)
   const made = await installed(shop, template.id, { parameters: { key_0: 'mine' } })
   t.match(made.definition.steps[0], { headers: { 'x-api': 'mine' }, body: { password: '' } })
+  for (const spelling of ['x/steps/0/body/pass~word', 'x/steps/0/body/text', '/steps/0/headers/x~api']) {
+    const names = {
+      ...step,
+      headers: { 'x~api': 's3cr3t' },
+      body: { 'pass~word': 'hunter22', text: 'sk_live_abcdefghijklmnopqrst' },
+    }
+    const { id } = await created(shop, { ...flow, steps: [names] })
+    const asked = ['/steps/0/headers/x~0api', '/steps/0/body/pass~0word', '/steps/0/body/text', spelling]
+    const marks = asked.map((place, index) => ({ name: `key_${index}`, type: 'text', places: [place] }))
+    const second = await shop.post(URL, { flow_id: id, title: 'Ask', category: 'other', parameters: marks })
+    t.match(
+      [second.statusCode, second.json()],
+      [400, { errors: [{ pointer: '/parameters/3/places' }] }],
+      spelling,
+    )
+  }
   const audited = (await shop.get('/api/audit-log?action=flow_template.created')).body
   t.notMatch(audited, /s3cr3t|hunter22|sk_live/)
   const withUser = { ...step, headers: {}, body: {}, url: 'https://me:word@api.example.com/v1' }

@@ -78,7 +78,7 @@ export async function clientOf(
   return clientFor(app, tenant.id, key)
 }
 
-async function ensureTenant(db: Kysely<DB>, id: string): Promise<void> {
+export async function ensureTenant(db: Kysely<DB>, id: string): Promise<void> {
   await db
     .insertInto('tenants')
     .values({ id })

@@ -36,12 +36,13 @@ interface Seed {
 /** An execution with two steps and a message. */
 async function seedExecution(tenant_id: string, { at, finishedAt = at, ...rest }: Seed): Promise<string> {
   const id = idAt(at)
+  const flowId = rest.flowId ?? newId()
   await db
     .insertInto('automation_executions')
     .values({
       tenant_id,
       id,
-      flow_id: rest.flowId ?? newId(),
+      flow_id: flowId,
       version: rest.version ?? 1,
       status: rest.status ?? 'completed',
       trigger_kind: 'manual',
@@ -76,6 +77,7 @@ async function seedExecution(tenant_id: string, { at, finishedAt = at, ...rest }
       tenant_id,
       id: idAt(at),
       execution_id: id,
+      flow_id: flowId,
       step_id: 'm',
       channel: 'email',
       source: 'template',

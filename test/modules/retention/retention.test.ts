@@ -1,8 +1,10 @@
+import { sql } from 'kysely'
 import t from 'tap'
 import { hashApiKey } from '#lib/secrets/api-key.ts'
 import { newId } from '#lib/ids.ts'
-import { type RetentionCounts, runRetention } from '#modules/retention/index.ts'
-import { tryLock, unlock } from '#modules/retention/repository.ts'
+import { type RetentionCounts, type RetentionFailure, runRetention } from '#modules/retention/index.ts'
+import { withSessionLock } from '#infra/session-lock-repository.ts'
+import { ensureTenant } from '#test/modules/plugin/support.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import {
   deliveriesOf,
@@ -305,10 +307,8 @@ t.test('one replica at a time, and one that is told to stop leaves the rest for 
   const now = nextNow()
   const tenantId = newId()
   await seedEvent(db, tenantId, { at: daysBefore(now, 100) })
-  await db.connection().execute(async (replica) => {
-    t.equal(await tryLock(replica, 'retention'), true)
+  await withSessionLock(db, 'retention', async () => {
     t.equal(await runRetention(ctx, { now }), null)
-    await unlock(replica, 'retention')
   })
   const stopped = await runRetention(ctx, { now, signal: AbortSignal.abort() })
   t.equal(stopped?.events, 0)
@@ -327,6 +327,65 @@ t.test('what somebody holds is postponed, and the rest goes on', async (t) => {
   })
   t.equal((await eventsOf(free)).size, 0)
   t.strictSame(await run(now), { events: 1 })
+})
+
+t.test('what cannot be deleted of one shop keeps no other shop’s, and is tried again', async (t) => {
+  const now = nextNow()
+  const old = daysBefore(now, 100)
+  // Shops are gone through in the order of their ids: the one that fails comes first.
+  const [broken, well] = [idAt(new Date(1)), newId()]
+  await ensureTenant(db, broken)
+  await ensureTenant(db, well)
+  for (const tenantId of [broken, well]) {
+    const plugin = await seedPlugin(db, tenantId)
+    const event = await seedEvent(db, tenantId, { at: old })
+    await seedDelivery(db, tenantId, plugin.id, event, 'sent', { at: old, responseBodies: ['ok'] })
+    await seedEvent(db, tenantId, { at: daysBefore(now, 40) })
+    await db
+      .insertInto('audit_log')
+      .values({
+        id: idAt(old),
+        tenant_id: tenantId,
+        actor_kind: 'tenant',
+        action: 'actions.dispatched',
+        target_kind: 'dispatch',
+        target_id: 'x',
+        created_at: old,
+      })
+      .execute()
+  }
+  for (const [table, when] of [
+    ['deliveries', 'delete'],
+    ['events', 'update'],
+    ['audit_log', 'delete'],
+  ] as const) {
+    await sql`
+      create function ${sql.raw(`refuse_${table}`)}() returns trigger language plpgsql as $$
+      begin
+        if old.tenant_id = ${sql.lit(broken)} then raise exception 'not this one'; end if;
+        return case when tg_op = 'DELETE' then old else new end;
+      end $$`.execute(db)
+    await sql`
+      create trigger refuse before ${sql.raw(when)} on ${sql.table(table)}
+      for each row execute function ${sql.raw(`refuse_${table}`)}()`.execute(db)
+  }
+  const failures: [string, string | null, string][] = []
+  const onFailure = ({ work, tenantId, error }: RetentionFailure): void => {
+    failures.push([work, tenantId, (error as Error).message])
+  }
+  const counts = await runRetention({ ...ctx, onFailure }, { now })
+  t.match(counts, { events: 1, deliveries: 1, attempts: 2, bodies: 1, audit_entries: 1, failed: 3 })
+  t.strictSame(failures, [
+    ['events', broken, 'not this one'],
+    ['bodies', broken, 'not this one'],
+    ['audit_log', broken, 'not this one'],
+  ])
+  t.equal((await eventsOf(well)).size, 1)
+  t.equal((await eventsOf(broken)).size, 2)
+  for (const table of ['deliveries', 'events', 'audit_log']) {
+    await sql`drop trigger refuse on ${sql.table(table)}`.execute(db)
+  }
+  t.strictSame(await run(now), { events: 1, deliveries: 1, bodies: 1, audit_entries: 1 })
 })
 
 t.test('without a clock of its own it takes the database’s', async (t) => {

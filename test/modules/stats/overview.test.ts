@@ -1,11 +1,15 @@
 import { sql } from 'kysely'
 import t from 'tap'
+import { auditAll } from '#infra/audit.ts'
+import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
 import { newId } from '#lib/ids.ts'
 import { taskFlow } from '#test/modules/flow/support.ts'
 import { startApp } from '#test/support/app.ts'
 import { deliverDue, registerPlugin, sendEvent } from '#test/support/deliveries.ts'
+import { analyze, rowsRead } from '#test/support/plans.ts'
 import { seedPlugin } from '#test/support/plugin-row.ts'
 import { startReceiver } from '#test/support/receiver.ts'
+import { selectLastChange } from '#modules/stats/overview-repository.ts'
 import type { Overview } from '#modules/stats/overview-schemas.ts'
 import { seedStats } from './support.ts'
 
@@ -228,4 +232,62 @@ t.test('what somebody changes is told at once, however often it was asked', asyn
   t.match((await read(tenant)).attention, [{ kind: 'halted' }])
   t.equal((await tenant.post('/api/automation/resume', {})).statusCode, 200)
   t.strictSame((await read(tenant)).attention, [])
+})
+
+t.test('what changes nothing lets the overview stand as it was read', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  await registerPlugin(tenant, receiver.url, { slug: 'mailer' })
+  const made = await tenant.post('/api/automation/flows', {
+    ...taskFlow({ name: 'By hand' }),
+    trigger: { type: 'manual' },
+    status: 'active',
+  })
+  t.equal(made.statusCode, 201, made.body)
+  const flow = `/api/automation/flows/${made.json<{ id: string }>().id}`
+  const { key } = (await tenant.post('/api/keys', { name: 'desk', kind: 'tenant', role: 'viewer' })).json<{
+    key: string
+  }>()
+  const now = performance.now()
+  performance.now = () => now
+  t.teardown(() => Reflect.deleteProperty(performance, 'now'))
+  const kept = await read(tenant)
+  t.equal(kept.counts.events.accepted, 0)
+  // It is seen in an overview that is read anew.
+  await sendEvent(tenant)
+  for (const [action, does] of [
+    [
+      'actions.dispatched',
+      () => tenant.post('/api/events/automation', { events: [{ action_type: 'x', payload: {} }] }),
+    ],
+    ['flow.tested', () => tenant.post(`${flow}/test`, {})],
+    ['flow.run', () => tenant.post(`${flow}/run`, {})],
+    ['flow.exported', () => tenant.get(`${flow}/export`)],
+    ['plugin.tested', () => tenant.post('/api/plugins/mailer/test', {})],
+    ['deliveries.processed', () => tenant.post('/api/plugins/events')],
+    ['automations.run_due', () => tenant.post('/api/automations/run')],
+    ['session.started', () => service.app.inject({ method: 'POST', url: '/api/session', payload: { key } })],
+  ] as const) {
+    const answer = await does()
+    t.ok(answer.statusCode < 300, `${action}: ${answer.body}`)
+    const logged = (await tenant.get(`/api/audit-log?action=${action}`)).json<{ data: unknown[] }>()
+    t.equal(logged.data.length, 1, action)
+    t.strictSame(await read(tenant), kept, action)
+  }
+  t.equal((await tenant.post('/api/plugins/mailer/pause')).statusCode, 200)
+  t.equal((await read(tenant)).counts.events.accepted, 1, 'a change is told at once')
+})
+
+t.test('however much was done since the last change, that is found at once', async (t) => {
+  const tenant = service.tenant()
+  await tenant.post('/api/automation/halt')
+  const entry = { action: 'actions.dispatched', targetKind: 'dispatch', targetId: 'x' }
+  const entries = Array.from({ length: 5_000 }, () => ({
+    actor: SYSTEM_ACTOR,
+    entry: { ...entry, tenantId: tenant.id },
+  }))
+  await auditAll(db, entries)
+  await analyze(db, 'audit_log')
+  const [rows = Infinity] = await rowsRead(service.app.pools.api, (each) => selectLastChange(each, tenant.id))
+  t.ok(rows <= 2, `${rows} rows`)
 })

@@ -1,5 +1,6 @@
 import { overloaded } from '#infra/http/problems.ts'
 import { SharedPlaces } from './places.ts'
+import type { ResultMemory } from './result-memory.ts'
 
 /** Actions of all dispatches that a process has taken in, for each call that it makes at a time. */
 const ACTIONS_A_CALL = 20
@@ -18,14 +19,18 @@ export class DispatchAdmission {
   readonly #actions: SharedPlaces
   readonly #bytes: SharedPlaces
 
+  readonly #results: Pick<ResultMemory, 'hasRoom'>
+
   /** @param calls that the process makes at a time */
-  constructor(calls: number) {
+  constructor(calls: number, results: Pick<ResultMemory, 'hasRoom'>) {
+    this.#results = results
     this.#actions = new SharedPlaces(Math.max(LEAST_ACTIONS, calls * ACTIONS_A_CALL))
     this.#bytes = new SharedPlaces(Math.max(LEAST_BYTES, calls * BYTES_A_CALL))
   }
 
   /** @returns what is called when the dispatch has ended. @throws `overloaded` */
   enter(tenantId: string, { actions, bytes }: { actions: number; bytes: number }): () => void {
+    if (!this.#results.hasRoom(tenantId)) throw refused()
     if (!this.#actions.take(tenantId, actions)) throw refused()
     if (!this.#bytes.take(tenantId, bytes)) {
       this.#actions.leave(tenantId, actions)

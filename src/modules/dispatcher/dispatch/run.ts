@@ -41,6 +41,14 @@ export async function prepareAction(
   return { request, refused: plan.refused }
 }
 
+/** What is recorded of it, which is in memory from now on. */
+export function recordedOf(prepared: Prepared): { actionType: string; recorded: RecordedInvocation }[] {
+  const { actionType } = prepared.request
+  if ('recorded' in prepared) return [{ actionType, recorded: prepared.recorded }]
+  if (!('claim' in prepared) || prepared.claim.state !== 'recorded') return []
+  return [{ actionType, recorded: prepared.claim.recorded }]
+}
+
 /** What is ours to run by this. */
 export function leaseOf(prepared: Prepared): Lease | null {
   return 'claim' in prepared && prepared.claim.state === 'run' ? prepared.claim.lease : null
@@ -78,11 +86,6 @@ export async function runPrepared(
   }
 }
 
-/** A call that is made within another one would wait for a place which that one has. */
-function isWithinCall({ causationId }: ActionRequest): boolean {
-  return causationId !== null
-}
-
 /** Waits for one of the tenant's places, no longer than it would for a plugin. */
 async function runInTurn(
   ctx: DispatcherContext,
@@ -90,9 +93,9 @@ async function runInTurn(
   claimed: Claimed,
   next: Prepared | undefined,
 ): Promise<ActionResult> {
-  const { request } = planned
+  const { request, action } = planned
   const { tenantId } = claimed.lease
-  const entered = isWithinCall(request) ? () => undefined : ctx.places.enter(tenantId)
+  const entered = ctx.places.enter({ tenantId, pluginId: action.plugin_id, by: request.dispatchedBy ?? null })
   // What was looked up ahead of it is old when it has waited.
   if (entered instanceof Promise) planned.target = null
   const leave = await entered
@@ -104,6 +107,11 @@ async function runInTurn(
     if (ctx.isStopping()) {
       const message = 'The service is shutting down: send the request again.'
       return await giveBack(ctx, claimed.lease, request, { code: 'interrupted', message })
+    }
+    if (!ctx.results.hasRoom(tenantId)) {
+      const message =
+        "Results of the shop's dispatches that are under way take its share of memory: send the request again."
+      return await giveBack(ctx, claimed.lease, request, { code: 'overloaded', message })
     }
     if (await ctx.store.isHeld(claimed.lease)) return await run(ctx, planned, claimed, next)
     // The process was frozen while it waited.
@@ -136,8 +144,9 @@ async function run(
   const result = toResult(planned, lease.id, outcome, Math.round(performance.now() - startedAt))
   const record = toRecord(lease.tenantId, planned, lease, result, ctx.completionSeconds)
   if (next !== undefined && 'planned' in next) lookAhead(ctx, lease.tenantId, next.planned)
-  if (await ctx.store.record(record)) return result
-  if (await recordForgotten(ctx, planned, lease, record)) return result
+  const recorded = { ...result, dataChars: record.data?.length ?? 0 }
+  if (await ctx.store.record(record)) return recorded
+  if (await recordForgotten(ctx, planned, lease, record)) return recorded
   return endedElsewhere(ctx, planned, lease, result)
 }
 

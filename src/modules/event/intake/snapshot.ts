@@ -11,7 +11,7 @@ import { type OrderingRule, orderingRule } from './ordering.ts'
 import { type PayloadChoice, payloadOf } from './payload.ts'
 
 /** A plugin that wants events of one type; with filters, only those whose data meets one of them. */
-export interface Target {
+export interface Subscriber {
   readonly pluginId: string
   /** It gets back what it published itself. */
   readonly includeOwn: boolean
@@ -66,7 +66,7 @@ export interface Audience {
   readonly payloads?: ReadonlyMap<string, string>
 }
 
-function idOf({ pluginId }: Target): string {
+function idOf({ pluginId }: Subscriber): string {
   return pluginId
 }
 
@@ -108,7 +108,7 @@ export class TenantSnapshot {
   readonly weight: number
   readonly #content: SnapshotContent
   #segments: Segments | null = null
-  readonly #targets = new Map<string, readonly Target[]>()
+  readonly #subscribers = new Map<string, readonly Subscriber[]>()
 
   constructor(content: SnapshotContent) {
     this.version = content.version
@@ -134,50 +134,52 @@ export class TenantSnapshot {
     publisherPluginId: string | null,
     budget = new StepBudget(EVENT_STEPS),
   ): Audience {
-    const all = this.#targetsOf(event)
-    const targets =
+    const all = this.#subscribersOf(event)
+    const subscribers =
       publisherPluginId === null
         ? all
         : all.filter(({ pluginId, includeOwn }) => includeOwn || pluginId !== publisherPluginId)
-    const filtered = targets.filter(({ filters }) => filters !== null)
+    const filtered = subscribers.filter(({ filters }) => filters !== null)
     const payloads = new Map<string, string>()
-    const note = ({ pluginId, payloads: each }: Target, index: number): void => {
+    const note = ({ pluginId, payloads: each }: Subscriber, index: number): void => {
       const payload = each?.[index] ?? null
       if (payload !== null) payloads.set(pluginId, payload)
     }
-    for (const target of targets) if (target.filters === null) note(target, 0)
+    for (const subscriber of subscribers) if (subscriber.filters === null) note(subscriber, 0)
     if (filtered.length === 0) {
       return {
-        plugins: targets.map(idOf),
+        plugins: subscribers.map(idOf),
         undecided: [],
         filtered: [],
         ...(payloads.size > 0 && { payloads }),
       }
     }
-    const { yes, undecided } = decideFairly(filtered, budget, (target, share) => {
-      if (target.payloads === null) return meetsAny(target.filters ?? [], data, share)
-      const first = firstMet(target.filters ?? [], data, share)
-      if (typeof first === 'number') note(target, first)
+    const { yes, undecided } = decideFairly(filtered, budget, (subscriber, share) => {
+      if (subscriber.payloads === null) return meetsAny(subscriber.filters ?? [], data, share)
+      const first = firstMet(subscriber.filters ?? [], data, share)
+      if (typeof first === 'number') note(subscriber, first)
       return typeof first === 'number' ? true : first
     })
     const met = new Set(yes)
     const open = new Set(undecided)
     // Asked for again, it is sent all the same: no more than any of its subscriptions has sent.
-    for (const target of undecided) {
-      const payload = target.payloads?.find((each) => each !== null)
-      if (payload != null) payloads.set(target.pluginId, payload)
+    for (const subscriber of undecided) {
+      const payload = subscriber.payloads?.find((each) => each !== null)
+      if (payload != null) payloads.set(subscriber.pluginId, payload)
     }
     return {
-      plugins: targets.filter((target) => target.filters === null || met.has(target)).map(idOf),
+      plugins: subscribers
+        .filter((subscriber) => subscriber.filters === null || met.has(subscriber))
+        .map(idOf),
       undecided: undecided.map(idOf),
-      filtered: filtered.filter((target) => !met.has(target) && !open.has(target)).map(idOf),
+      filtered: filtered.filter((subscriber) => !met.has(subscriber) && !open.has(subscriber)).map(idOf),
       ...(payloads.size > 0 && { payloads }),
     }
   }
 
   /** Whether any event of the type may go to a plugin; its filter, if any, has not been asked. */
   isWanted(event: string): boolean {
-    return this.#targetsOf(event).length > 0
+    return this.#subscribersOf(event).length > 0
   }
 
   /** Asked for only where a plugin publishes. */
@@ -187,14 +189,14 @@ export class TenantSnapshot {
   }
 
   /** Remembered by type: a tenant with 5,000 plugins pays for looking through them once, not for every event. */
-  #targetsOf(event: string): readonly Target[] {
-    let targets = this.#targets.get(event)
-    if (targets === undefined) {
-      targets = this.#content.plugins.flatMap((plugin) => targetOf(plugin, event))
-      if (this.#targets.size >= MAX_REMEMBERED_TYPES) this.#targets.clear()
-      this.#targets.set(event, targets)
+  #subscribersOf(event: string): readonly Subscriber[] {
+    let subscribers = this.#subscribers.get(event)
+    if (subscribers === undefined) {
+      subscribers = this.#content.plugins.flatMap((plugin) => subscriberOf(plugin, event))
+      if (this.#subscribers.size >= MAX_REMEMBERED_TYPES) this.#subscribers.clear()
+      this.#subscribers.set(event, subscribers)
     }
-    return targets
+    return subscribers
   }
 }
 
@@ -207,7 +209,7 @@ function orderedPlugins(plugins: readonly SnapshotPlugin[]): ReadonlyMap<string,
   return rules.size === 0 ? null : rules
 }
 
-function targetOf(plugin: SnapshotPlugin, event: string): Target[] {
+function subscriberOf(plugin: SnapshotPlugin, event: string): Subscriber[] {
   const matching = plugin.subscriptions.filter((subscription) => matchesPattern(subscription.event, event))
   if (matching.length === 0) return []
   const unconditional = matching.some(({ filter }) => filter == null)
@@ -249,10 +251,10 @@ export function isSubscribed(
   event: string,
   data: () => unknown,
 ): boolean {
-  const [target] = targetOf({ id: '', subscriptions }, event)
-  if (target === undefined) return false
-  if (target.filters === null) return true
-  if (target.filters.includes(null)) return true
+  const [subscriber] = subscriberOf({ id: '', subscriptions }, event)
+  if (subscriber === undefined) return false
+  if (subscriber.filters === null) return true
+  if (subscriber.filters.includes(null)) return true
   // Who cannot be decided keeps what waits.
-  return meetsAny(target.filters, data(), new StepBudget(EVENT_STEPS)) !== false
+  return meetsAny(subscriber.filters, data(), new StepBudget(EVENT_STEPS)) !== false
 }

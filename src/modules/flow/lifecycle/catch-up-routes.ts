@@ -37,8 +37,8 @@ export function catchUpRoutes(app: FastifyInstance, ctx: FlowContext): void {
     async (request) => {
       const { since, until, dry_run: dryRun } = request.body
       const window = readWindow({ since, until })
-      const target = { tenantId: request.tenantId, id: request.params.id }
-      return catchUpFlow(ctx, request.actor, target, { ...window, dryRun })
+      const flowRef = { tenantId: request.tenantId, id: request.params.id }
+      return catchUpFlow(ctx, request.actor, flowRef, { ...window, dryRun })
     },
   )
 }

@@ -7,7 +7,7 @@ import { findFlow, type FlowRow, lockFlow } from '../repository.ts'
 import { flowBody, viewFlow } from '../view.ts'
 
 /** Which flow, and what the caller has read of it. */
-export interface Target {
+export interface FlowRef {
   tenantId: string
   id: string
   /** ETags of the revisions that may be changed; undefined: any. */
@@ -37,7 +37,7 @@ const ATTEMPTS = 5
 export async function withUnchanged<Prepared, T>(
   ctx: FlowContext,
   actor: Actor,
-  { tenantId, id, ifMatch }: Target,
+  { tenantId, id, ifMatch }: FlowRef,
   prepare: (row: FlowRow) => Promise<Prepared>,
   change: (lock: (trx: Transaction<DB>) => Promise<FlowRow>, prepared: Prepared) => Promise<T>,
 ): Promise<T> {

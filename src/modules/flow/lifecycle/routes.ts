@@ -34,7 +34,7 @@ import {
 } from './schemas.ts'
 import { activateFlow, deactivateFlow, publishFlow } from './service.ts'
 import { etagOf } from './revision.ts'
-import { FLOW_TAGS as tags, targetOf } from '../routes.ts'
+import { FLOW_TAGS as tags, flowRefOf } from '../routes.ts'
 import { runFlow } from './run.ts'
 import { FlowParams } from '../schemas.ts'
 import { listVersions, readVersion } from '../versions/service.ts'
@@ -64,7 +64,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
     async (request, reply) => {
       const { activate, cancel_running: cancelRunning, catch_up: catchUp, note = null } = request.body
       const options = { activate, cancelRunning, catchUp, note }
-      const flow = await publishFlow(ctx, request.actor, targetOf(request), options)
+      const flow = await publishFlow(ctx, request.actor, flowRefOf(request), options)
       return sendWithDefinition(reply.header('etag', etagOf(flow.revision)), 200, flow)
     },
   )
@@ -91,7 +91,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
     },
     async (request, reply) => {
       const { catch_up: catchUp } = request.body
-      const flow = await activateFlow(ctx, request.actor, targetOf(request), { catchUp })
+      const flow = await activateFlow(ctx, request.actor, flowRefOf(request), { catchUp })
       return sendWithDefinition(reply.header('etag', etagOf(flow.revision)), 200, flow)
     },
   )
@@ -115,7 +115,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
     },
     async (request, reply) => {
       const { cancel_running: cancelRunning } = request.body
-      const flow = await deactivateFlow(ctx, request.actor, targetOf(request), { cancelRunning })
+      const flow = await deactivateFlow(ctx, request.actor, flowRefOf(request), { cancelRunning })
       return sendWithDefinition(reply.header('etag', etagOf(flow.revision)), 200, flow)
     },
   )
@@ -135,7 +135,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
         response: { 200: ref(FlowVersionPage), ...problems(...READ_PROBLEMS, flowNotFound, invalidCursor) },
       },
     },
-    async (request) => listVersions(ctx, targetOf(request), request.query),
+    async (request) => listVersions(ctx, flowRefOf(request), request.query),
   )
 
   api.get(
@@ -154,7 +154,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
       },
     },
     async (request, reply) => {
-      const version = await readVersion(ctx, request.actor, targetOf(request), request.params.version)
+      const version = await readVersion(ctx, request.actor, flowRefOf(request), request.params.version)
       return sendWithDefinition(reply, 200, version)
     },
   )
@@ -184,7 +184,7 @@ export function lifecycleRoutes(app: FastifyInstance, ctx: FlowContext): void {
     async (request, reply) => {
       const { body, headers } = request
       const key = headers['idempotency-key'] ?? null
-      const run = await runFlow(ctx, request.actor, targetOf(request), { input: body.input, key })
+      const run = await runFlow(ctx, request.actor, flowRefOf(request), { input: body.input, key })
       return reply.code(202).send(run)
     },
   )

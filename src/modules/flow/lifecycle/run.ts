@@ -8,7 +8,7 @@ import { findStart } from '#modules/flow-engine/index.ts'
 import type { FlowContext } from '../context.ts'
 import { flowInputInvalid, flowNotActive, flowNotManual, flowRunConflict } from '../errors.ts'
 import { findFlow } from '../repository.ts'
-import { found, type Target } from './revision.ts'
+import { found, type FlowRef } from './revision.ts'
 
 export interface StartedRun {
   execution_id: string | null
@@ -27,7 +27,7 @@ export interface StartedRun {
 export async function runFlow(
   ctx: FlowContext,
   actor: Actor,
-  { tenantId, id }: Target,
+  { tenantId, id }: FlowRef,
   { input, key }: { input: Record<string, unknown>; key: string | null },
 ): Promise<StartedRun> {
   const { status, published_version: version } = found(await findFlow(ctx.db, tenantId, id))
@@ -74,7 +74,7 @@ function checkInput(flow: CanonicalFlow | undefined, input: Record<string, unkno
 /** What a run by that key started with. Undefined: there was none. */
 export async function findRun(
   { db }: Pick<FlowContext, 'db'>,
-  { tenantId, id }: Target,
+  { tenantId, id }: FlowRef,
   key: string,
 ): Promise<EarlierRun | undefined> {
   const earlier = await findStart(db, tenantId, id, startKeyOf(key))

@@ -13,7 +13,7 @@ import type { FlowContext } from '../context.ts'
 import { parseDefinition } from '../definition/definition.ts'
 import { flowNotActive } from '../errors.ts'
 import { findFlow, type FlowRow, lockFlow, updateFlow } from '../repository.ts'
-import { found, type Target, withUnchanged } from './revision.ts'
+import { found, type FlowRef, withUnchanged } from './revision.ts'
 import { auditFlow } from '../service.ts'
 import { countLive, findVersion } from '../versions/repository.ts'
 import { type Flow, viewFlow } from '../view.ts'
@@ -39,7 +39,7 @@ export interface Deactivated extends Flow {
 export async function publishFlow(
   ctx: FlowContext,
   actor: Actor,
-  target: Target,
+  flowRef: FlowRef,
   {
     activate = true,
     cancelRunning = false,
@@ -55,10 +55,10 @@ export async function publishFlow(
   const { row, runnable, caughtUp } = await withUnchanged(
     ctx,
     actor,
-    target,
-    ({ definition }) => compileToRun(ctx, target.tenantId, parseDefinition(definition)),
+    flowRef,
+    ({ definition }) => compileToRun(ctx, flowRef.tenantId, parseDefinition(definition)),
     (lock, runnable) =>
-      changeActive(ctx, target.tenantId, async (trx, now) => {
+      changeActive(ctx, flowRef.tenantId, async (trx, now) => {
         const before = await lock(trx)
         const row = await putInForce(ctx, trx, before, runnable, { activate, now, actor, note })
         const caughtUp = await takeUpOnActivation(trx, before, activate ? catchUp : false)
@@ -71,12 +71,12 @@ export async function publishFlow(
         return { row, runnable, caughtUp }
       }),
   )
-  if (caughtUp.taken_up > 0) ctx.signals.publish('events_stored', [target.tenantId])
+  if (caughtUp.taken_up > 0) ctx.signals.publish('events_stored', [flowRef.tenantId])
   const { published_version: version } = row
   const cancelled = cancelRunning
-    ? await cancelLive(ctx, target, { reason: 'version_replaced', exceptVersion: version })
+    ? await cancelLive(ctx, flowRef, { reason: 'version_replaced', exceptVersion: version })
     : 0
-  const live = await countLive(ctx.db, target.tenantId, target.id)
+  const live = await countLive(ctx.db, flowRef.tenantId, flowRef.id)
   const older = live.filter((each) => each.version !== version).reduce((sum, { count }) => sum + count, 0)
   const flow = await viewFlow(ctx, actor, row, runnable)
   return { ...flow, running_on_older_versions: older, cancelled, ...caughtUp }
@@ -92,16 +92,16 @@ export async function publishFlow(
 export async function activateFlow(
   ctx: FlowContext,
   actor: Actor,
-  target: Target,
+  flowRef: FlowRef,
   { catchUp }: { catchUp?: boolean | undefined } = {},
 ): Promise<Activated> {
   const { row, caughtUp } = await withUnchanged(
     ctx,
     actor,
-    target,
+    flowRef,
     (before) => publishedOrDraft(ctx, before),
     (lock, runnable) =>
-      changeActive(ctx, target.tenantId, async (trx, now) => {
+      changeActive(ctx, flowRef.tenantId, async (trx, now) => {
         const before = await lock(trx)
         const row = await putInForce(ctx, trx, before, runnable, { activate: true, now, actor })
         const caughtUp = await takeUpOnActivation(trx, before, catchUp)
@@ -112,7 +112,7 @@ export async function activateFlow(
         return { row, caughtUp }
       }),
   )
-  if (caughtUp.taken_up > 0) ctx.signals.publish('events_stored', [target.tenantId])
+  if (caughtUp.taken_up > 0) ctx.signals.publish('events_stored', [flowRef.tenantId])
   return { ...(await viewFlow(ctx, actor, row)), ...caughtUp }
 }
 
@@ -123,7 +123,7 @@ export async function activateFlow(
 export async function catchUpFlow(
   ctx: FlowContext,
   actor: Actor,
-  { tenantId, id }: Pick<Target, 'tenantId' | 'id'>,
+  { tenantId, id }: Pick<FlowRef, 'tenantId' | 'id'>,
   { since, until, dryRun }: { since: Date | null; until: Date | null; dryRun: boolean },
 ): Promise<CaughtUp & { remaining: number }> {
   const filter: MissedFilter = {
@@ -157,18 +157,18 @@ export async function catchUpFlow(
 export async function deactivateFlow(
   ctx: FlowContext,
   actor: Actor,
-  target: Target,
+  flowRef: FlowRef,
   { cancelRunning = false }: { cancelRunning?: boolean } = {},
 ): Promise<Deactivated> {
   const row = await withUnchanged(
     ctx,
     actor,
-    target,
+    flowRef,
     () => Promise.resolve(null),
     (lock) =>
-      changeActive(ctx, target.tenantId, async (trx, now) => {
+      changeActive(ctx, flowRef.tenantId, async (trx, now) => {
         const before = await lock(trx)
-        await ctx.triggers.sync(trx, target.tenantId, target.id, [], now)
+        await ctx.triggers.sync(trx, flowRef.tenantId, flowRef.id, [], now)
         const isUnpublished = before.published_version === null && before.status !== 'paused'
         const status = isUnpublished ? before.status : 'inactive'
         const after = await updateFlow(trx, before, {
@@ -180,8 +180,8 @@ export async function deactivateFlow(
         return after
       }),
   )
-  const cancelled = cancelRunning ? await cancelLive(ctx, target, { reason: 'flow_deactivated' }) : 0
-  const live = await countLive(ctx.db, target.tenantId, target.id)
+  const cancelled = cancelRunning ? await cancelLive(ctx, flowRef, { reason: 'flow_deactivated' }) : 0
+  const live = await countLive(ctx.db, flowRef.tenantId, flowRef.id)
   const running = live.reduce((sum, { count }) => sum + count, 0)
   return { ...(await viewFlow(ctx, actor, row)), running, cancelled }
 }

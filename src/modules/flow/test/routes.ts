@@ -6,7 +6,7 @@ import { flowNewer, flowOutdated } from '#modules/flow-engine/index.ts'
 import { eventNotFound } from '#modules/event/index.ts'
 import type { FlowContext } from '../context.ts'
 import { flowInvalid, flowNotFound, flowVersionNotFound } from '../errors.ts'
-import { targetOf } from '../routes.ts'
+import { flowRefOf } from '../routes.ts'
 import { FlowParams } from '../schemas.ts'
 import { DefinitionTestRequest, FlowTest, FlowTestRequest } from './schemas.ts'
 import { testDefinition, testFlow } from './service.ts'
@@ -45,7 +45,7 @@ export function testRoutes(app: FastifyInstance, ctx: FlowContext): void {
         },
       },
     },
-    async (request) => testFlow(ctx, request.actor, targetOf(request), request.body),
+    async (request) => testFlow(ctx, request.actor, flowRefOf(request), request.body),
   )
 
   api.post(

@@ -12,7 +12,7 @@ import type { FlowContext } from '../context.ts'
 import { parseDefinition } from '../definition/definition.ts'
 import { flowVersionNotFound, invalidFlow } from '../errors.ts'
 import { findFlow } from '../repository.ts'
-import { found, type Target } from '../lifecycle/revision.ts'
+import { found, type FlowRef } from '../lifecycle/revision.ts'
 import type { FlowTest, FlowTestRequest } from './schemas.ts'
 import { sampleTrigger, type TestTrigger } from './trigger.ts'
 
@@ -34,7 +34,7 @@ interface Subject {
 export async function testFlow(
   ctx: FlowContext,
   actor: Actor,
-  { tenantId, id }: Target,
+  { tenantId, id }: FlowRef,
   request: FlowTestRequest,
 ): Promise<FlowTest> {
   if (request.definition !== undefined && request.version !== undefined) {

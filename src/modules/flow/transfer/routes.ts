@@ -6,7 +6,7 @@ import { sendWithDefinition } from '../answer.ts'
 import type { FlowContext } from '../context.ts'
 import { flowExportUnknown, flowNotFound, tooManyFlows } from '../errors.ts'
 import { etagOf } from '../lifecycle/revision.ts'
-import { FLOW_TAGS as tags, targetOf } from '../routes.ts'
+import { FLOW_TAGS as tags, flowRefOf } from '../routes.ts'
 import { DuplicateRequest } from '../lifecycle/schemas.ts'
 import { Flow, FlowParams } from '../schemas.ts'
 import { duplicateFlow } from '../service.ts'
@@ -33,7 +33,7 @@ export function transferRoutes(app: FastifyInstance, ctx: FlowContext): void {
       },
     },
     async (request, reply) => {
-      const flow = await duplicateFlow(ctx, request.actor, targetOf(request), request.body.name)
+      const flow = await duplicateFlow(ctx, request.actor, flowRefOf(request), request.body.name)
       void reply.headers({ location: `/api/automation/flows/${flow.id}`, etag: etagOf(flow.revision) })
       return sendWithDefinition(reply, 201, flow)
     },
@@ -57,7 +57,7 @@ export function transferRoutes(app: FastifyInstance, ctx: FlowContext): void {
       },
     },
     async (request, reply) => {
-      const document = await exportFlow(ctx, request.actor, targetOf(request))
+      const document = await exportFlow(ctx, request.actor, flowRefOf(request))
       return reply.header('content-disposition', 'attachment; filename="flow.json"').send(document)
     },
   )

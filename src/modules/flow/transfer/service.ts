@@ -6,7 +6,7 @@ import { definitionOf, isObject, parseDefinition, summariseTriggers } from '../d
 import { flowExportUnknown } from '../errors.ts'
 import { findFlow } from '../repository.ts'
 import { makePortable, missingOf, type Requirements, requirementsOf } from './requirements.ts'
-import { found, type Target } from '../lifecycle/revision.ts'
+import { found, type FlowRef } from '../lifecycle/revision.ts'
 import { createFlow } from '../service.ts'
 import type { Flow } from '../view.ts'
 
@@ -36,7 +36,7 @@ export interface PortableFlow {
 /** @throws `flow_not_found` */
 export async function portableFlow(
   ctx: FlowContext,
-  { tenantId, id }: Pick<Target, 'tenantId' | 'id'>,
+  { tenantId, id }: Pick<FlowRef, 'tenantId' | 'id'>,
 ): Promise<PortableFlow> {
   const row = found(await findFlow(ctx.db, tenantId, id))
   const definition = parseDefinition(row.definition)
@@ -52,7 +52,7 @@ export async function portableFlow(
 }
 
 /** The draft as a document that says all that is needed to use it in another tenant. */
-export async function exportFlow(ctx: FlowContext, actor: Actor, { tenantId, id }: Target) {
+export async function exportFlow(ctx: FlowContext, actor: Actor, { tenantId, id }: FlowRef) {
   const { name, definition, requires } = await portableFlow(ctx, { tenantId, id })
   await audit(ctx.db, actor, {
     tenantId,

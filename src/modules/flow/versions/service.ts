@@ -6,7 +6,7 @@ import type { FlowContext } from '../context.ts'
 import { redactedText } from '../definition/definition.ts'
 import { flowVersionNotFound } from '../errors.ts'
 import { findFlow } from '../repository.ts'
-import { found, type Target } from '../lifecycle/revision.ts'
+import { found, type FlowRef } from '../lifecycle/revision.ts'
 import { countLive, findVersion, selectVersions, type VersionRow } from './repository.ts'
 import { mayEdit } from '../view.ts'
 
@@ -30,7 +30,7 @@ const MAX_VERSION = 2 ** 31 - 1
 
 export async function listVersions(
   ctx: FlowContext,
-  { tenantId, id }: Target,
+  { tenantId, id }: FlowRef,
   { limit, cursor }: { limit: number; cursor?: string },
 ): Promise<{ data: VersionSummary[]; next_cursor: string | null }> {
   const before = cursor === undefined ? null : decodeCursor(cursor, ['integer'])?.[0]
@@ -64,7 +64,12 @@ function toVersion(number: number): number {
 }
 
 /** @throws `flow_not_found`, `flow_version_not_found` */
-export async function readVersion(ctx: FlowContext, actor: Actor, { tenantId, id }: Target, version: number) {
+export async function readVersion(
+  ctx: FlowContext,
+  actor: Actor,
+  { tenantId, id }: FlowRef,
+  version: number,
+) {
   const { published_version } = found(await findFlow(ctx.db, tenantId, id))
   const row = await findVersion(ctx.db, tenantId, id, version)
   if (row === undefined) throw flowVersionNotFound()
