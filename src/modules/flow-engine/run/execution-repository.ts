@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { FLUSHED, nextToken } from '#db/fence.ts'
 import type { DB, TriggerKind } from '#db/schema.ts'
-import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
+import { FLOW_SCHEMA_VERSION, STATE_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import type { Calendar } from '#lib/calendar.ts'
 import type { ExecutionState } from './state.ts'
 
@@ -144,7 +144,7 @@ with recursive clock as (
 )
 update automation_executions e
 set status = 'running', reason = null, lease_token = ${nextToken('e.lease_token')},
-    schema_version = ${FLOW_SCHEMA_VERSION},
+    schema_version = greatest(e.schema_version, ${STATE_SCHEMA_VERSION}),
     started_at = coalesce(e.started_at, $4::timestamptz, clock_timestamp()),
     lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond',
     due_at = coalesce($4::timestamptz, clock_timestamp()) + $3::float8 * interval '1 millisecond'

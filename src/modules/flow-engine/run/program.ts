@@ -6,6 +6,7 @@ import {
   type CanonicalStep,
   END,
   FLOW_SCHEMA_VERSION,
+  OLDEST_FLOW_SCHEMA_VERSION,
   type PortTarget,
   type StepId,
 } from '#lib/flow/types.ts'
@@ -182,7 +183,7 @@ export class ProgramCache {
     const stored = row.flow as unknown as CanonicalFlow
     const schemaVersion: number = stored.schema_version
     if (schemaVersion > FLOW_SCHEMA_VERSION) throw flowNewer()
-    if (schemaVersion === FLOW_SCHEMA_VERSION) return new Program(stored, row.name, row.bytes)
+    if (schemaVersion >= OLDEST_FLOW_SCHEMA_VERSION) return new Program(stored, row.name, row.bytes)
     if (this.#compile === null) throw new Error('nothing compiles flows here')
     const { flow } = await this.#compile(tenantId, row.definition, db)
     if (flow === null) throw flowOutdated()

@@ -2,7 +2,7 @@ import type { Transaction } from 'kysely'
 import type { DB, TriggerKind } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
 import { besideTrigger, type EventScope, type FlowScope, type HookRequest } from '#lib/flow/scope.ts'
-import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
+import { STATE_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import { derivedIdAt, derivedIdLike, newId, uuidTime } from '#lib/ids.ts'
 import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import { cancelExecutions, type CountCancelled } from '../run/cancel-repository.ts'
@@ -178,7 +178,7 @@ export function executionRow(
     id,
     flow_id: request.flowId,
     version: request.version,
-    schema_version: FLOW_SCHEMA_VERSION,
+    schema_version: Math.max(program.flow.schema_version, STATE_SCHEMA_VERSION),
     status: refused === null ? 'queued' : 'skipped',
     reason: refused?.reason ?? null,
     error: refused?.error == null ? null : JSON.stringify(refused.error),
