@@ -59,7 +59,7 @@ export interface FlowEngineService {
   countStarts(trigger: TriggerKind, counts: { queued: number; skipped: number }): void
   /** For `bcs_executions_ended_total`, and for whoever looks at the shop: what `cancelExecutions` ended at once. */
   countCancelled: CountCancelled
-  /** What a flow would do: nothing is called, nothing is written, no time passes. */
+  /** Says what a flow would do: nothing is called, nothing is written, no time passes. */
   simulate(request: SimulationRequest): Promise<Simulation>
   /** One that is not started; `now` replaces the database's clock, `tenantId` limits it to one tenant's executions. */
   createEngine(now?: () => Date, tenantId?: string): Engine

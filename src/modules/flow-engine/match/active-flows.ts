@@ -37,7 +37,7 @@ export interface Triggered {
   readonly off: ActiveFlow[]
 }
 
-/** What a tenant has published, at one `flows_version`. */
+/** The flows that a tenant has published, at one `flows_version`. */
 export interface TenantFlows {
   version: number
   flows: ActiveFlow[]

@@ -112,7 +112,7 @@ export class ProgramCache {
     this.#db = db
   }
 
-  /** What is stored under an older schema is compiled by this. */
+  /** Says how flows are compiled that are stored under an older schema. */
   compileWith(compile: CompileDefinition): void {
     this.#compile = compile
   }

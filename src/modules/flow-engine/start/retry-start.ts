@@ -37,7 +37,7 @@ export interface RetryRequest {
   /** `failed`: where it ended, be it by a failure, its lifetime or a cancellation. */
   from: { at: 'failed' } | { at: 'start' } | { at: 'step'; step: StepId }
   version: 'same' | 'latest'
-  /** What `trigger` is in it; undefined: as it was. */
+  /** The `trigger` that it has; undefined: as it was. */
   trigger?: unknown
   /** Not if it was retried before, whatever became of that. */
   once: boolean
@@ -154,7 +154,7 @@ function loopToResume(
   return loop !== null && isResumable(flow, loop) ? loop : null
 }
 
-/** What its items have done is carried over; they go on behind it. */
+/** Carries over what a loop's items have done; they go on behind it. */
 async function resume(
   trx: Transaction<DB>,
   { id, tenant_id: tenantId, state }: Original,

@@ -7,7 +7,7 @@ import { asOfNow } from '../run/program.ts'
 import { WAITING_EXECUTIONS, waitingQuota } from './waiting-quota.ts'
 import { isSimpleStart, startExecution, type StartRequest, type StartResult, startSimple } from './starts.ts'
 
-/** What starts outside of the matcher look at before they start. `program` is as it was published. */
+/** A start outside of the matcher, before anything is checked. `program` is as it was published. */
 export type UncheckedStart = Omit<StartRequest, 'refused' | 'now'>
 
 /**

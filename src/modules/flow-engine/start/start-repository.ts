@@ -26,7 +26,7 @@ export async function countRecentStarts(
   return rows[0]?.count ?? 0
 }
 
-/** What counts against the cap, of one flow: whoever does again what failed does not start anew. */
+/** Selects what counts against the cap of one flow: a retry is no new start. */
 function recentStarts(
   tenantId: RawBuilder<unknown>,
   flowId: RawBuilder<unknown>,
@@ -38,7 +38,7 @@ function recentStarts(
       and id >= ${lowestIdAt(at.getTime() - CAP_WINDOW_MS)}`
 }
 
-/** What has started under a start key. `trigger` is the text of the row: what was given to the start. */
+/** Finds the execution that has started under a start key. `trigger` is the text of the row: what was given to the start. */
 export async function findStart(
   db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
@@ -79,7 +79,7 @@ export async function selectRefused(
   return new Map(rows.map((row) => [row.flow_id, row.halted ? 'halted' : 'rate_cap']))
 }
 
-/** What a start stores; JSON as text. */
+/** The row that a start stores; JSON as text. */
 export interface ExecutionRow {
   tenant_id: string
   id: string
