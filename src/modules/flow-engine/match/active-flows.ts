@@ -16,7 +16,7 @@ import { selectValues } from '#modules/variable/index.ts'
 import { flowOutdated } from '../errors.ts'
 import { joinPaths } from '../wait/hash.ts'
 import { Program, type ProgramCache } from '../run/program.ts'
-import { startScope } from '../start/starts.ts'
+import { startScope } from '../start/enqueue.ts'
 import { triggerRefusal } from '../start/trigger.ts'
 import { type ENTRY_MEMBERS, type PublishedRow, selectPublished } from './published-repository.ts'
 

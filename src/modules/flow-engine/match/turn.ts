@@ -11,11 +11,17 @@ import { type EventRow, type EventService, loadSegments, type Segments } from '#
 import { StepError } from '../run/evaluate.ts'
 import { tellOfPause } from '../run/flow-pause.ts'
 import { enrolmentKey } from '../start/enrolment.ts'
-import { CAP_WINDOW_MS, countRecentStarts } from '../start/start-repository.ts'
+import { CAP_WINDOW_MS, countRecentStarts } from '../start/enqueue-repository.ts'
 import { countTriggered, pauseIfSelfTriggering, pauseRepeating } from '../run/flow-repository.ts'
 import type { Repeats } from '../start/repeats.ts'
 import { WAITING_EXECUTIONS, waitingQuota } from '../start/waiting-quota.ts'
-import { isSimpleStart, startExecution, startScope, startSimple, type StartRequest } from '../start/starts.ts'
+import {
+  isSimpleStart,
+  startExecution,
+  startScope,
+  startSimple,
+  type StartRequest,
+} from '../start/enqueue.ts'
 import { toEventScope } from '../wait/waits.ts'
 import { type ActiveFlow, isTriggered, type Triggered } from './active-flows.ts'
 import type { FlowCursor } from './cursor-repository.ts'

@@ -9,7 +9,7 @@ import { cancelExecutions, type CountCancelled } from '../run/cancel-repository.
 import { decideEnrolment, enrolmentKey, recordEnrolment } from './enrolment.ts'
 import { hasStarted, lockKey } from './enrolment-repository.ts'
 import { StepError } from '../run/evaluate.ts'
-import { type ExecutionRow, findStart, insertExecution, insertExecutions } from './start-repository.ts'
+import { type ExecutionRow, findStart, insertExecution, insertExecutions } from './enqueue-repository.ts'
 import type { Program } from '../run/program.ts'
 import type { StoredTrigger } from '../run/scope.ts'
 import { initialState } from '../run/state.ts'
