@@ -23,7 +23,7 @@ class UsageError extends Error {}
 class Refused extends Error {}
 
 interface Plan {
-  /** What is lost, for the question. */
+  /** Names what is lost, for the question. */
   readonly loses: string
   /** Does it, and returns what to say. @throws {Refused} */
   run(): Promise<string>

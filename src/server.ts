@@ -9,7 +9,7 @@ import { createLogger } from '#infra/logger.ts'
 import { resolveMasterKey } from '#infra/master-key.ts'
 import { createSecretBox } from '#lib/secrets/secret-box.ts'
 
-/** What was started so far, to be closed in reverse order; filled while starting, so a signal may come at any time. */
+/** The parts that were started so far, to be closed in reverse order; filled while starting, so a signal may come at any time. */
 interface Running {
   database: Database | null
   app: App | null

@@ -72,7 +72,7 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
       'test/modules/flow-engine/match/shared-work.test.ts',
       'test/modules/flow-engine/run/outage.test.ts',
       'test/modules/flow-engine/simulate/outcomes.test.ts',
-      'test/modules/flow-engine/start/starts.test.ts',
+      'test/modules/flow-engine/start/enqueue.test.ts',
       'test/modules/flow-template/bookings.test.ts',
       'test/modules/flow-template/leads.test.ts',
       'test/modules/flow-trigger/worker.test.ts',

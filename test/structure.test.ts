@@ -187,7 +187,7 @@ t.test('docs/architecture.md names places that there are, and every table', asyn
   }
   const places = [...text.matchAll(/`([\w.-]+(?:\/[\w.-]+)+|[\w-]+\.ts)`/g)].map(([, place = '']) => place)
   t.ok(places.length > 100)
-  // A path such as start/starts.ts is told below the folder that the sentence is about.
+  // A path such as start/enqueue.ts is told below the folder that the sentence is about.
   const isThere = (place: string): boolean => files.some((file) => file.endsWith(`/${place}`))
   t.strictSame(
     places.filter((place) => !isThere(place)),

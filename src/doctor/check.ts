@@ -11,7 +11,7 @@ export interface Finding {
   fix?: string
 }
 
-/** What checks look at. */
+/** The service and the settings that checks look at. */
 export interface DoctorContext {
   config: Config
   /** Null when no master key could be read. */

@@ -21,7 +21,7 @@ export const quotaRateExceeded = defineProblem(
 
 const MIB = 1024 * 1024
 
-/** What a tenant may have at a time, counted in the transaction that adds to it; executions before they start. */
+/** The most that a tenant may have at a time, counted in the transaction that adds to it; executions before they start. */
 export const STOCK_QUOTAS = {
   plugins: { limit: 1_000, description: 'Plugins' },
   filter_bytes: {
@@ -43,7 +43,7 @@ export const STOCK_QUOTAS = {
   },
 } as const satisfies Record<StockQuota, { limit: number; description: string }>
 
-/** What a tenant may do in a minute, counted by each process. */
+/** The most that a tenant may do in a minute, counted by each process. */
 const RATE_QUOTAS = {
   events_per_minute: { limit: 6_000_000, description: 'Events that are sent' },
   dispatches_per_minute: { limit: 600_000, description: 'Actions that dispatches ask for' },
@@ -72,11 +72,11 @@ function stockProblem(quota: StockQuota, limit: number, used: number) {
 /** How much of each; a quota that was not set for the tenant has its default. */
 export type Limits = Readonly<Record<QuotaName, number>>
 
-/** What a process remembers of a tenant. */
+/** The memory of a process of one tenant. */
 interface Known {
   limits: Limits
   storedBytes: number
-  /** What it stores surely. */
+  /** The least that it surely stores. */
   leastStoredBytes: number
 }
 
@@ -85,7 +85,7 @@ export interface QuotaService {
   take(tenantId: string, quota: RateQuota, count: number): Promise<number | null> | number | null
   /** The problem of a tenant that stores as much as it may, by what was measured last; null: it may store more. */
   storageProblem(tenantId: string): Promise<Problem | null> | Problem | null
-  /** What the tenant has done in this process in the minute that is running. */
+  /** Returns how much the tenant has done in this process in the minute that is running. */
   done(tenantId: string, quota: RateQuota): number
   /** The limits were changed. */
   forget(tenantId: string): void

@@ -38,6 +38,10 @@ export class HeldTransaction {
 
   async commitOnceWaitedFor(): Promise<void> {
     await lockWaits(this.#db)
+    await this.commit()
+  }
+
+  async commit(): Promise<void> {
     this.#go.resolve(undefined)
     await this.#committed
   }

@@ -3450,7 +3450,7 @@ export interface components {
             now?: string;
             /** @description Take the steps also if the conditions or an earlier start are against it. Default: `true` */
             start_anyway?: boolean;
-            /** @description What steps come to, by step id; for one item of a loop `<step id>:<index>`. A call without a mock gives an output made up from the action’s `output_schema`, a wait without one times out. Default: `{}` */
+            /** @description What steps come to, by step id: of a step in a loop’s body one for all items, or a list with one for each. `<step id>:<index>` stands for one item, and goes before a list. A call without a mock gives an output made up from the action’s `output_schema`, a wait without one times out. Default: `{}` */
             mocks?: {
                 [key: string]: {
                     /** @description What a call gives: of an `http` step `{ "status", "body" }` */
@@ -3470,7 +3470,25 @@ export interface components {
                         source?: string;
                         data: unknown;
                     };
-                };
+                } | ({
+                    /** @description What a call gives: of an `http` step `{ "status", "body" }` */
+                    output?: unknown;
+                    /** @description The call fails with it, and is retried as in truth */
+                    error?: {
+                        code: string;
+                        message: string;
+                        /** @description Attempts that fail, before what is given beside it; left out: all of them */
+                        times?: number;
+                        /** @description It may pass by itself, and is retried; left out: as its code says, such as `timeout` or `http_5xx` */
+                        transient?: boolean;
+                    };
+                    /** @description Comes for a `wait_event` step; one that does not meet it lets it time out. `type` is that of its first alternative unless it is given */
+                    event?: {
+                        type?: string;
+                        source?: string;
+                        data: unknown;
+                    };
+                } | null)[];
             };
         };
         AutomationTestResult: {
@@ -3576,7 +3594,7 @@ export interface components {
             /** @description As they were at the end; secrets redacted */
             variables: unknown;
             limit: ("steps" | "time" | "size") | null;
-            /** @description Mocks that no step asked for */
+            /** @description Mocks that no step asked for; those of a list as `<step id>:<index>` */
             unused_mocks: string[];
             /** @description Warnings of the compiler */
             problems: components["schemas"]["FlowProblem"][];
@@ -4455,7 +4473,7 @@ export interface components {
             source?: string;
             /** @description Sample data: of the event, the input, the webhook’s body. Left out: made up from the declared schema */
             data?: unknown;
-            /** @description What comes with the webhook’s body. Left out: no header and no query */
+            /** @description A request to the inlet of the webhook trigger: the flow sees of it what it would see in truth. Its signature is not looked at. Left out: no header and no query */
             request?: {
                 /** @description Default: `{}` */
                 headers?: {
@@ -4463,8 +4481,10 @@ export interface components {
                 };
                 /** @description Default: `{}` */
                 query?: {
-                    [key: string]: string;
+                    [key: string]: string | string[];
                 };
+                /** @description As it comes, in place of `data`: read by the header `content-type`, as an inlet does */
+                body?: string;
             };
             /** @description Take the steps also if the flow would not start: its trigger or its enrolment is against it. Default: `false` */
             start_anyway?: boolean;
@@ -4473,7 +4493,7 @@ export interface components {
              * @description When it starts. Left out: now
              */
             now?: string;
-            /** @description What steps come to, by step id; for one item of a loop `<step id>:<index>`. A call without a mock gives an output made up from the action’s `output_schema`, a wait without one times out. Default: `{}` */
+            /** @description What steps come to, by step id: of a step in a loop’s body one for all items, or a list with one for each. `<step id>:<index>` stands for one item, and goes before a list. A call without a mock gives an output made up from the action’s `output_schema`, a wait without one times out. Default: `{}` */
             mocks?: {
                 [key: string]: {
                     /** @description What a call gives: of an `http` step `{ "status", "body" }` */
@@ -4493,7 +4513,25 @@ export interface components {
                         source?: string;
                         data: unknown;
                     };
-                };
+                } | ({
+                    /** @description What a call gives: of an `http` step `{ "status", "body" }` */
+                    output?: unknown;
+                    /** @description The call fails with it, and is retried as in truth */
+                    error?: {
+                        code: string;
+                        message: string;
+                        /** @description Attempts that fail, before what is given beside it; left out: all of them */
+                        times?: number;
+                        /** @description It may pass by itself, and is retried; left out: as its code says, such as `timeout` or `http_5xx` */
+                        transient?: boolean;
+                    };
+                    /** @description Comes for a `wait_event` step; one that does not meet it lets it time out. `type` is that of its first alternative unless it is given */
+                    event?: {
+                        type?: string;
+                        source?: string;
+                        data: unknown;
+                    };
+                } | null)[];
             };
         };
         Delivery: {
@@ -6127,7 +6165,7 @@ export interface components {
             /** @description As they were at the end; secrets redacted */
             variables: unknown;
             limit: ("steps" | "time" | "size") | null;
-            /** @description Mocks that no step asked for */
+            /** @description Mocks that no step asked for; those of a list as `<step id>:<index>` */
             unused_mocks: string[];
             /** @description Warnings of the compiler */
             problems: components["schemas"]["FlowProblem"][];
@@ -6177,7 +6215,7 @@ export interface components {
             source?: string;
             /** @description Sample data: of the event, the input, the webhook’s body. Left out: made up from the declared schema */
             data?: unknown;
-            /** @description What comes with the webhook’s body. Left out: no header and no query */
+            /** @description A request to the inlet of the webhook trigger: the flow sees of it what it would see in truth. Its signature is not looked at. Left out: no header and no query */
             request?: {
                 /** @description Default: `{}` */
                 headers?: {
@@ -6185,8 +6223,10 @@ export interface components {
                 };
                 /** @description Default: `{}` */
                 query?: {
-                    [key: string]: string;
+                    [key: string]: string | string[];
                 };
+                /** @description As it comes, in place of `data`: read by the header `content-type`, as an inlet does */
+                body?: string;
             };
             /** @description Take the steps also if the flow would not start: its trigger or its enrolment is against it. Default: `false` */
             start_anyway?: boolean;
@@ -6195,7 +6235,7 @@ export interface components {
              * @description When it starts. Left out: now
              */
             now?: string;
-            /** @description What steps come to, by step id; for one item of a loop `<step id>:<index>`. A call without a mock gives an output made up from the action’s `output_schema`, a wait without one times out. Default: `{}` */
+            /** @description What steps come to, by step id: of a step in a loop’s body one for all items, or a list with one for each. `<step id>:<index>` stands for one item, and goes before a list. A call without a mock gives an output made up from the action’s `output_schema`, a wait without one times out. Default: `{}` */
             mocks?: {
                 [key: string]: {
                     /** @description What a call gives: of an `http` step `{ "status", "body" }` */
@@ -6215,7 +6255,25 @@ export interface components {
                         source?: string;
                         data: unknown;
                     };
-                };
+                } | ({
+                    /** @description What a call gives: of an `http` step `{ "status", "body" }` */
+                    output?: unknown;
+                    /** @description The call fails with it, and is retried as in truth */
+                    error?: {
+                        code: string;
+                        message: string;
+                        /** @description Attempts that fail, before what is given beside it; left out: all of them */
+                        times?: number;
+                        /** @description It may pass by itself, and is retried; left out: as its code says, such as `timeout` or `http_5xx` */
+                        transient?: boolean;
+                    };
+                    /** @description Comes for a `wait_event` step; one that does not meet it lets it time out. `type` is that of its first alternative unless it is given */
+                    event?: {
+                        type?: string;
+                        source?: string;
+                        data: unknown;
+                    };
+                } | null)[];
             };
         };
         FlowVersion: {

@@ -23,7 +23,7 @@ import type { Inspection } from './graph/step-scope.ts'
 import { checkUses } from './graph/uses.ts'
 import { definitionOf } from './steps/index.ts'
 import type { CanonicalFlow, CanonicalStep, FlowSettings, Trigger } from './types.ts'
-import { FLOW_SCHEMA_VERSION } from './types.ts'
+import { schemaVersionOf } from './schema-version.ts'
 
 export interface CompileResult {
   /** Null as soon as one of the problems is an error. */
@@ -213,7 +213,7 @@ function assemble({ graph, structure, ...parts }: Parts): CanonicalFlow {
     } as CanonicalStep,
   ])
   return {
-    schema_version: FLOW_SCHEMA_VERSION,
+    schema_version: schemaVersionOf(parts.triggers),
     ...parts,
     steps: Object.fromEntries(steps) as Record<string, CanonicalStep>,
   }

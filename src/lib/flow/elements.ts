@@ -105,7 +105,7 @@ export interface WebhookTrigger extends TriggerBase {
   filter: Condition | null
   /** How a request shows who it is from. Left out: by the URL alone. */
   verify?: HookVerification
-  /** What is answered once the request is stored. Left out: what became of it. */
+  /** The answer once the request is stored. Left out: what became of it. */
   answer?: HookAnswer
   /** Lower-case names of headers that `trigger.headers` has beside the usual ones. Left out: none. */
   headers?: string[]
@@ -148,7 +148,7 @@ export interface HookSignature {
   encoding: (typeof HOOK_ENCODINGS)[number]
   /** Before the signature in its header. */
   prefix: string
-  /** What is signed, in which `{body}`, `{timestamp}` and `{id}` stand for those. */
+  /** The text that is signed, in which `{body}`, `{timestamp}` and `{id}` stand for those. */
   signed: string
   timestamp_header: string | null
   /** Has what tells a delivery from others. */

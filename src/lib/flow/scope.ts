@@ -16,14 +16,14 @@ export interface FlowScope {
   zone?: string
 }
 
-/** What came with a webhook's body. */
+/** The headers and the query that came with a webhook's body. */
 export interface HookRequest {
   /** Lower-case names. */
   headers: Record<string, string>
   query: Record<string, string | string[]>
 }
 
-/** What a webhook's `trigger` has beside the members of its body. */
+/** Returns what a webhook's `trigger` has beside the members of its body. */
 export function besideTrigger(data: unknown, request: HookRequest | undefined): Pick<FlowScope, 'beside'> {
   return request === undefined ? {} : { beside: { trigger: { body: data, ...request } } }
 }

@@ -64,7 +64,7 @@ export async function toggleAutomation(
   return viewAutomation(await found(ctx, tenantId, id))
 }
 
-/** What was changed while it was off is what is to run; of a flow edited by hand, what its editor has published. */
+/** Switches it on, as it was changed while it was off; a flow edited by hand as its editor has published it. */
 async function switchOn(
   { flows }: AutomationContext,
   { actor, tenantId, id }: AutomationRef,

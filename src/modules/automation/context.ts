@@ -3,7 +3,7 @@ import type { DB } from '#db/schema.ts'
 import type { FlowService } from '#modules/flow/index.ts'
 import type { PlatformService } from '#modules/platform/index.ts'
 
-/** What the module's services work with. */
+/** The context of the module's services. */
 export interface AutomationContext {
   db: Kysely<DB>
   flows: FlowService

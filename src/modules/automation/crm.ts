@@ -7,7 +7,7 @@ import type { Addresses } from './start.ts'
 const TELL_TEAM = 'tell_team'
 
 /**
- * What a CRM update does: its action, or what is ready-made for its trigger; then the team is told, if there is
+ * Makes the steps of a CRM update: its action, or the ready-made one of its trigger; then the team is told, if there is
  * something to say.
  */
 export function crmSteps(fields: AutomationFields, addresses: Addresses): Step[] {

@@ -9,7 +9,7 @@ import { viewAutomation } from './view.ts'
 
 type Preset = Pick<AutomationInput, 'name' | 'type' | 'trigger' | 'delay_hours' | 'channel'>
 
-/** What every shop starts with. */
+/** The automations that every shop starts with. */
 const PRESETS: Readonly<Record<string, Preset>> = {
   welcome_new_leads: {
     name: 'Welcome New Leads',

@@ -66,7 +66,7 @@ function whatEventsWaitFor({ waits }: Start, next: string): Step[] {
   return [byHand, ...waits]
 }
 
-/** What it does when the time has come. */
+/** Makes the steps that it takes when the time has come. */
 function stepsOf(fields: AutomationFields): Step[] {
   const { type, trigger } = fields
   const addresses = addressesOf(trigger)

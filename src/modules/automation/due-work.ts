@@ -8,7 +8,7 @@ export interface DueWorkReport {
   complete: boolean
 }
 
-/** What is not done by then is left to the workers, or to the next call. */
+/** Work that is not done by then is left to the workers, or to the next call. */
 const MAX_MS = 10_000
 /** Events behind a transaction that is still open are waited for so long, and looked for so often. */
 const BEHIND_MS = 1_000
@@ -39,7 +39,7 @@ export class DueWork {
     return running
   }
 
-  /** What is in hand is given back at its next boundary. */
+  /** Stops the workers: what is in hand is given back at its next boundary. */
   async stop(): Promise<void> {
     await Promise.all([...this.#workers].map((worker) => worker.stop()))
   }

@@ -22,7 +22,7 @@ export type AutomationTrigger = (typeof AUTOMATION_TRIGGERS)[number]
 export const CHANNELS = MESSAGE_CHANNELS
 export type Channel = MessageChannel
 
-/** What a type may start by. */
+/** The triggers that a type may start by. */
 export const TRIGGERS_OF: Readonly<Record<AutomationType, readonly AutomationTrigger[]>> = {
   lead_followup: ['new_lead', 'status_changed', 'message_received', 'no_contact'],
   booking_reminder: ['before_booking'],
@@ -34,7 +34,7 @@ export const TRIGGERS_OF: Readonly<Record<AutomationType, readonly AutomationTri
 /** A year. */
 export const MAX_DELAY_HOURS = 8_760
 
-/** What is done in the CRM: an action of the platform or of a plugin. */
+/** An action in the CRM, of the platform or of a plugin. */
 export interface CrmAction {
   action_type: string
   plugin_id?: string
@@ -64,7 +64,7 @@ export function defaultDelayHours(type: AutomationType, trigger: AutomationTrigg
   return trigger === 'before_booking' || type === 'post_session' ? 24 : 0
 }
 
-/** What a CRM does is told to the team alone. */
+/** Returns the channel of a type that names none: what a CRM does is told to the team alone. */
 export function defaultChannel(type: AutomationType): Channel {
   return type === 'crm_update' ? 'notification' : 'email'
 }

@@ -14,7 +14,7 @@ export interface RecordRef {
   id: string | number
 }
 
-/** What an automation starts by. */
+/** The kind of record that an automation starts by. */
 export type Subject = 'lead' | 'message' | 'booking'
 
 export function subjectOf(trigger: AutomationTrigger): Subject {

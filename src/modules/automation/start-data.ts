@@ -45,7 +45,7 @@ export function recordOf(request: RecordRequest): RecordRef | null {
 }
 
 /**
- * What an automation is to start by: the record that is named, as it was given or as the platform has it.
+ * Returns what an automation is to start by: the record that is named, as it was given or as the platform has it.
  *
  * @param sample of the event that starts it, for a test: what is not known is taken from there
  * @throws `automation_record_unfit`, `automation_record_unknown`, `automation_record_not_found`,
@@ -156,7 +156,7 @@ interface Found {
   sample: RecordData | null
 }
 
-/** What an event would have told of the record of the platform. */
+/** Composes what an event would have told of the record of the platform. */
 async function compose(
   ctx: AutomationContext,
   tenantId: string,
@@ -174,7 +174,7 @@ async function compose(
   }
 }
 
-/** What an event tells besides the record. */
+/** The members that an event has besides the record. */
 const OCCASION = ['previous_status', 'changed_at', 'changes', 'completed_at']
 
 function occasionOf(sample: RecordData | null): RecordData {

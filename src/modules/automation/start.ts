@@ -20,7 +20,7 @@ import { OWN_ID, subjectOf } from './record.ts'
 /** How an automation starts and how long it waits: what its trigger and delay come to. */
 export interface Start {
   triggers: EventTrigger[]
-  /** What an event's start waits for; empty: nothing. */
+  /** The waits of a start by an event; empty: none. */
   waits: Step[]
   enrolment: Record<string, unknown>
 }
@@ -50,7 +50,7 @@ const ANSWERED = [
 const CANCELLED = { event: 'booking.cancelled', match: SAME_BOOKING }
 const COMPLETED = { event: 'booking.completed', match: SAME_BOOKING }
 /**
- * What waits to tell of the old time is not to. A reminder starts anew by the same event, unless the booking no longer
+ * Cancels what waits to tell of the old time. A reminder starts anew by the same event, unless the booking no longer
  * meets the conditions at its new time.
  */
 const MOVED = {
@@ -103,7 +103,7 @@ export function startOf(fields: AutomationFields, next: string): Start {
   }
 }
 
-/** What is booked at short notice is known to the customer; what is moved to short notice may not be. */
+/** Waits until so many hours before a booking: at short notice, one that is booked is known, one that is moved may not be. */
 function beforeBooking(hours: number, next: string): Start {
   const ahead = durationOf(hours)
   return {

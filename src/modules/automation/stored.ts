@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { AutomationFields } from './fields.ts'
 
-/** What the flow of an automation keeps of it. */
+/** The automation, as its flow keeps it. */
 export interface StoredAutomation extends AutomationFields {
   /** Which of those that the service ships; null: none. */
   preset: string | null

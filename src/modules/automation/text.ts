@@ -6,7 +6,7 @@ export interface MessageText {
   body: string
 }
 
-/** What is said where the automation does not say it. */
+/** Returns the ready-made text, for an automation without one of its own. */
 export function readyMadeText({ type, trigger, channel, delay_hours }: AutomationFields): MessageText {
   if (channel === 'notification') return TO_THE_TEAM[trigger]
   switch (type) {

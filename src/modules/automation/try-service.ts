@@ -22,7 +22,7 @@ import { isAbout, isGiven, recordOf, startDataOf } from './start-data.ts'
 import { isEnabled } from './view.ts'
 
 /**
- * What it would do, and nothing of it done.
+ * Says what it would do, and does nothing of it.
  * @throws `automation_not_found`, `event_not_found`, `flow_invalid`, `invalid_request`, and as `startDataOf`
  */
 export async function testAutomation(

@@ -45,7 +45,7 @@ export interface ConnectionUser {
 export interface WebhookSecrets {
   /** Any of them may be the one: while it is changed there are two. */
   secrets: string[]
-  /** What the other side says when it asks whether it may send. */
+  /** The token that the other side says when it asks whether it may send. */
   verifyToken: string | null
 }
 
@@ -200,7 +200,7 @@ export async function authorise(
   return typeof token === 'string' ? tokenAuthorisation(client.clientSecret, token) : token
 }
 
-/** What signs the webhooks that come; null: there is no such connection, or its values cannot be opened. */
+/** Reads the secrets that sign webhooks that come; null: there is no such connection, or its values cannot be opened. */
 export async function readWebhookSecrets(
   ctx: Pick<ConnectionContext, 'db' | 'secretBox'>,
   tenantId: string,

@@ -14,10 +14,10 @@ import { Matcher } from './match/matcher.ts'
 import { MatcherLoop } from './match/loop.ts'
 import { countStarts, createFlowMetrics } from './metrics.ts'
 import { type CompileDefinition, type Program, ProgramCache } from './run/program.ts'
-import { type Retried, retryExecution, type RetryRefusal, type RetryRequest } from './start/retry-start.ts'
+import { type Retried, retryExecution, type RetryRefusal, type RetryRequest } from './start/retry.ts'
 import { waitingQuota } from './start/waiting-quota.ts'
 import { startChecked, type UncheckedStart } from './start/service.ts'
-import type { StartResult } from './start/starts.ts'
+import type { StartResult } from './start/enqueue.ts'
 import { oldestDueSeconds, oldestUnmatchedSeconds } from './run/queue-repository.ts'
 import { simulate } from './simulate/simulate.ts'
 import type { Simulation, SimulationRequest } from './simulate/types.ts'
@@ -59,7 +59,7 @@ export interface FlowEngineService {
   countStarts(trigger: TriggerKind, counts: { queued: number; skipped: number }): void
   /** For `bcs_executions_ended_total`, and for whoever looks at the shop: what `cancelExecutions` ended at once. */
   countCancelled: CountCancelled
-  /** What a flow would do: nothing is called, nothing is written, no time passes. */
+  /** Says what a flow would do: nothing is called, nothing is written, no time passes. */
   simulate(request: SimulationRequest): Promise<Simulation>
   /** One that is not started; `now` replaces the database's clock, `tenantId` limits it to one tenant's executions. */
   createEngine(now?: () => Date, tenantId?: string): Engine
@@ -72,14 +72,14 @@ export { findSetAside, type SetAsideEvent, selectSetAside, wantAgain } from './m
 export { cancelQueued } from './run/cancel.ts'
 export { cancelExecutions, type CountCancelled, haltTenant, resumeTenant } from './run/cancel-repository.ts'
 export { countTriggered } from './run/flow-repository.ts'
-export { findStart } from './start/start-repository.ts'
+export { findStart } from './start/enqueue-repository.ts'
 export { flowNewer, flowOutdated } from './errors.ts'
 export type { Attempt } from './run/state.ts'
 export { readStepStart, type StepStart } from './run/step-watch.ts'
 export { asOfNow, type Program } from './run/program.ts'
 export { isPlainStart, startChecked, startTogether, type UncheckedStart } from './start/service.ts'
-export type { Retried, RetryRefusal, RetryRequest } from './start/retry-start.ts'
-export { startScope } from './start/starts.ts'
+export type { Retried, RetryRefusal, RetryRequest } from './start/retry.ts'
+export { startScope } from './start/enqueue.ts'
 export { type Simulation, type SimulationRequest, WOULD_KINDS } from './simulate/types.ts'
 export { filterRefusal } from './start/trigger.ts'
 export { toEventScope } from './wait/waits.ts'

@@ -3,7 +3,7 @@ import { addSharedGauge } from '#infra/metrics.ts'
 import type { StepRecord } from './run/boundary-repository.ts'
 import type { RunEnd } from './run/journal.ts'
 
-/** What the flow engine counts; docs/operations.md says what each means and when to worry. */
+/** The metrics of the flow engine; docs/operations.md says what each means and when to worry. */
 export interface FlowMetrics {
   /** `trigger`: event, schedule, manual, webhook or retry; `outcome`: queued or skipped. */
   readonly executionsStarted: Counter<'trigger' | 'outcome'>

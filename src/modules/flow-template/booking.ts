@@ -39,7 +39,7 @@ export const BOOKING_TIME =
   '{{trigger.service.name | default: "appointment"}}, ' +
   '{{trigger.starts_at | date: "%A %-d %B %Y, %H:%M", variables.zone}}'
 
-/** What is over, or entered after the fact, is no news to anybody. */
+/** Passes bookings that are ahead: one that is over, or entered after the fact, is no news to anybody. */
 export const isAhead = { field: 'trigger.starts_at', operator: 'after', value: '{{now}}' }
 
 export const IS_OPEN = { field: 'status', operator: 'not_in', value: ['cancelled', 'completed'] }

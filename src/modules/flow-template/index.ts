@@ -31,7 +31,7 @@ export interface FlowTemplateService {
   define(id: string, installation: Omit<Installation, 'automation'>): Record<string, unknown>
 }
 
-/** What ready-made flows are made of, for those who build flows of the same kind. */
+/** The parts of ready-made flows, for those who build flows of the same kind. */
 export {
   bookingVariables,
   bookingZone,

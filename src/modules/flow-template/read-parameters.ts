@@ -5,7 +5,7 @@ import type { Parameter, Parameters } from './parameter.ts'
 
 export type Values = Record<string, number | string>
 
-/** What was given, with defaults for the rest. @returns the values, or what is wrong with them */
+/** Reads what was given, with defaults for the rest. @returns the values, or what is wrong with them */
 export function readParameters(
   parameters: Parameters,
   given: Readonly<Record<string, unknown>>,

@@ -23,9 +23,9 @@ import type {
 import type { FlowTemplate } from './template.ts'
 import { TEMPLATES } from './templates/index.ts'
 
-/** What is to be made of a template. */
+/** A request to make a flow of a template. */
 export interface Installation extends Partial<InstallTemplateRequest> {
-  /** What the CRM keeps with the flow. */
+  /** The members that the CRM keeps with the flow. */
   automation?: unknown
 }
 

@@ -36,7 +36,7 @@ export interface FlowTemplate {
   readonly description: string
   readonly category: OwnCategory
   readonly parameters: Parameters
-  /** What is wrong with values that are fine one by one. */
+  /** Says what is wrong with values that are fine one by one. */
   readonly check: (values: Values) => FieldError[]
   /** Pure: the same values make the same definition. */
   readonly build: (values: Values) => Definition

@@ -1,7 +1,7 @@
 import { templateLine, text } from './parameter.ts'
 import type { Definition } from './template.ts'
 
-/** What a flow that tells of trouble asks for. */
+/** The parameters of flows that tell of trouble. */
 export const TROUBLE = {
   to: text('Address', 'Whose email address is told. Empty: a notification in the platform instead.', ''),
   subject: (fallback: string) => templateLine('Subject', 'How the message begins.', fallback),

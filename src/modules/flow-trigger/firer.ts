@@ -36,11 +36,11 @@ export interface FirerContext {
   log: Pick<FastifyBaseLogger, 'error'>
 }
 
-/** What a new schedule may come late, and how far is looked ahead: one statement each time. */
+/** The time by which a new schedule may be late, and that is looked ahead: one statement each time. */
 export const LOOK_MS = 5_000
 /** Somebody else has what is due. */
 const TAKEN_MS = 250
-/** What failed is tried again then. */
+/** A firing that failed is tried again after this time. */
 const POSTPONE_MS = 60_000
 const BATCH = 100
 

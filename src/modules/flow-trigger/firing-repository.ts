@@ -81,7 +81,7 @@ function asRead(schedules: readonly DueSchedule[]) {
       and s.trigger_id = w.trigger_id and s.next_fire_at = w.next_fire_at`
 }
 
-/** What has been claimed goes on to its next time; without one its row goes. */
+/** Sets claimed schedules to their next times; the rows of those without one go. */
 export async function advanceSchedules(
   trx: Transaction<DB>,
   schedules: readonly (DueSchedule & { nextFireAt: Date | null; firedAt: Date | null })[],

@@ -1,6 +1,6 @@
 import { parseSchedule } from '#lib/cron.ts'
 
-/** What an execution that a schedule starts has as `trigger`. */
+/** The `trigger` of an execution that a schedule starts. */
 export interface FiringData {
   /** When it was to be, by the schedule. */
   scheduled_at: string
@@ -22,7 +22,7 @@ const ON_TIME_MS = 5 * 60_000
 const MISSED_MAX = 100
 
 /**
- * What there is to do at `now` for a schedule of which everything before `nextFireAt` has been dealt with: the latest
+ * Plans what there is to do at `now` for a schedule of which everything before `nextFireAt` has been dealt with: the latest
  * time that has come is fired for all that were missed before it, or skipped with them.
  */
 export function planFiring(

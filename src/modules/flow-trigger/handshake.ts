@@ -4,11 +4,11 @@ import type { WebhookSecrets } from '#modules/connection/index.ts'
 import { isSameSecret, type SentRequest, type VerificationFault } from './verification.ts'
 
 const CHALLENGE = /^[\x20-\x7e]{1,1024}$/
-/** What WooCommerce sends, unsigned, when a webhook is saved: it is switched off unless that is answered. */
+/** WooCommerce sends this, unsigned, when a webhook is saved, and switches it off unless it is answered. */
 const WOOCOMMERCE_PING = /^webhook_id=\d{1,20}$/
 const PING_MAX_BYTES = 64
 
-/** What a sender is answered that asks whether it may send; null: it does not ask, before its body is verified. */
+/** Answers a sender that asks whether it may send, before its body is verified; null: it does not ask. */
 export function unsignedHandshake(verify: HookVerification, { headers, bytes }: SentRequest): string | null {
   const isPing =
     verify.scheme === 'woocommerce' &&
@@ -37,7 +37,7 @@ export function asksByGet({ scheme }: HookVerification): boolean {
   return scheme === 'meta' || scheme === 'websub'
 }
 
-/** What a GET is answered, or why not. WebSub: https://www.w3.org/TR/websub/#hub-verifies-intent */
+/** Answers the challenge of a GET, or says why not. WebSub: https://www.w3.org/TR/websub/#hub-verifies-intent */
 export function challengeOf(
   verify: HookVerification,
   { verifyToken }: WebhookSecrets,

@@ -4,6 +4,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { methodNotAllowed, rateLimited, unsupportedMediaType } from '#infra/http/problems.ts'
 import { BODY_PROBLEMS, OPEN_PROBLEMS } from '#infra/http/route-problems.ts'
+import { answerSender } from '#infra/http/sender-handshake.ts'
 import { Problem } from '#lib/api/problem.ts'
 import { problems, ref } from '#lib/api/schema.ts'
 import { RateWindow } from '#lib/async/rate-window.ts'
@@ -37,7 +38,7 @@ declare module 'fastify' {
 
 const tags = ['flows']
 const MINUTE_MS = 60_000
-/** What one inlet takes in a minute, in one process: more than a busy shop's webhooks, less than what hurts. */
+/** The most requests that one inlet takes in a minute, in one process: more than a busy shop's webhooks, less than what hurts. */
 const REQUESTS_PER_INLET = 600
 /** URLs that never were, from one address: each costs a look-up. */
 const MISSES_PER_ADDRESS = 60
@@ -49,7 +50,7 @@ const NOT_SECRET = { security: [], params: HookParams }
 const HOOK_PROBLEMS = [...OPEN_PROBLEMS, inletNotFound, rateLimited, flowNewer, flowOutdated] as const
 const UNVERIFIED = [inletUnverified, inletUnready] as const
 
-/** What the outside calls: an inlet, by its token. */
+/** The routes that the outside calls: an inlet, by its token. */
 export function hookRoutes(app: FastifyInstance, ctx: InletContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
   const limits = { limit: REQUESTS_PER_INLET, windowMs: MINUTE_MS, maxKeys: MAX_KEYS }
@@ -171,15 +172,10 @@ export function hookRoutes(app: FastifyInstance, ctx: InletContext): void {
         },
       },
     },
-    async ({ inlet: { verify }, headers }, reply) => {
+    async (request, reply) => {
+      const { verify } = request.inlet
       if (verify?.scheme !== 'cloudevents') throw notAllowed(verify)
-      const origin = headers['webhook-request-origin']
-      void reply.header('allow', 'POST, OPTIONS')
-      if (typeof origin === 'string' && origin !== '') void reply.header('webhook-allowed-origin', origin)
-      if (headers['webhook-request-rate'] !== undefined) {
-        void reply.header('webhook-allowed-rate', String(REQUESTS_PER_INLET))
-      }
-      return reply.send(null)
+      return answerSender(request, reply, { allow: allowedMethods(verify), rate: String(REQUESTS_PER_INLET) })
     },
   )
 }
@@ -225,9 +221,12 @@ function unverified(fault: VerificationFault): Error {
 }
 
 function notAllowed(verify: HookVerification | undefined): Error {
-  const also = verify === undefined ? [] : asksByGet(verify) ? ['GET'] : []
-  const allowed = ['POST', ...also, ...(verify?.scheme === 'cloudevents' ? ['OPTIONS'] : [])]
-  return methodNotAllowed(undefined, { headers: { allow: allowed.join(', ') } })
+  return methodNotAllowed(undefined, { headers: { allow: allowedMethods(verify) } })
+}
+
+function allowedMethods(verify: HookVerification | undefined): string {
+  const get = verify !== undefined && asksByGet(verify) ? ['GET'] : []
+  return ['POST', ...get, ...(verify?.scheme === 'cloudevents' ? ['OPTIONS'] : [])].join(', ')
 }
 
 function plain(reply: FastifyReply, type: string, text: string): FastifyReply {

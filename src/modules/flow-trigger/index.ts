@@ -22,7 +22,7 @@ import {
 } from './service.ts'
 
 /**
- * What starts flows beside events: schedules and webhook inlets.
+ * Starts flows by other things than events: schedules and webhook inlets.
  *
  * Owns `automation_schedules` and `automation_inlets`. What always holds:
  * - A firing's execution and the schedule's next time are one transaction, and a firing has one execution, however
@@ -54,6 +54,8 @@ export interface FlowTriggerService {
   createFirer(): Firer
 }
 
+export { hookRequest } from './hook-request.ts'
+export { readHookBody } from './request-body.ts'
 export type { TriggerStates } from './service.ts'
 
 declare module 'fastify' {

@@ -64,7 +64,7 @@ export async function openInlet(ctx: InletContext, token: string): Promise<OpenI
   }
 }
 
-/** What an inlet was sent. */
+/** A request to an inlet, once it has been read. */
 export interface Received {
   body: unknown
   request: HookRequest

@@ -1,7 +1,7 @@
 import { Counter, Histogram, type Registry } from 'prom-client'
 import { addSharedGauge } from '#infra/metrics.ts'
 
-/** What schedules count; docs/operations.md says what each means and when to worry. */
+/** The metrics of schedules; docs/operations.md says what each means and when to worry. */
 export interface ScheduleMetrics {
   /** `outcome`: fired, passed (nothing was to start) or postponed (it failed). */
   readonly fired: Counter<'outcome'>

@@ -8,7 +8,7 @@ const JSON_TYPE = /^(?:application\/json|[\w.-]+\/[\w.+-]+\+json)\s*(?:;|$)/i
 const FORM_TYPE = /^application\/x-www-form-urlencoded\s*(?:;|$)/i
 const MULTIPART_TYPE = /^multipart\/form-data\s*(?:;|$)/i
 const TEXT_TYPE = /^(?:text\/(?:plain|csv|xml)|application\/xml|[\w.-]+\/[\w.+-]+\+xml)\s*(?:;|$)/i
-/** What the body of a request to an inlet may be. */
+/** The content types that the body of a request to an inlet may have. */
 export const BODY_TYPES = [JSON_TYPE, FORM_TYPE, MULTIPART_TYPE, TEXT_TYPE]
 
 /** Says what they may be, where one is of another type. */
@@ -28,7 +28,7 @@ const CONTROLS = new RegExp(CONTROL, 'gu')
 const NO_CONTROL = 'NUL or any other control character but tab and ends of lines'
 
 type Field = string | File
-/** What is known of a file that came: it is not kept. */
+/** A file that came, without its bytes: they are not kept. */
 interface File {
   filename: string | null
   content_type: string

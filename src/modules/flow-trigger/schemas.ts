@@ -5,7 +5,7 @@ const EXAMPLE_TOKEN = 'mYqQ0rVwEw3vQyqk3oZrO1M8sK6bH2tXJd9fLpAcNeU'
 
 export const HookParams = Type.Object({ token: Type.String({ description: 'Of the inlet' }) })
 
-/** What WebSub's hubs and Meta ask by. */
+/** The parameters of WebSub's hubs and of Meta. */
 export const ChallengeQuery = Type.Object(
   Object.fromEntries(
     ['hub.mode', 'hub.challenge', 'hub.topic', 'hub.verify_token', 'hub.lease_seconds'].map((name) => [
@@ -15,7 +15,7 @@ export const ChallengeQuery = Type.Object(
   ),
 )
 
-/** What senders call the key that is constant over their attempts. */
+/** The names that senders have for the key that is constant over their attempts. */
 export const HookHeaders = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({

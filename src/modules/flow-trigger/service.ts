@@ -23,7 +23,7 @@ export interface FlowTriggerContext {
   publicUrl: string | null
 }
 
-/** What the triggers of a flow are at. */
+/** The schedules and inlets of a flow, as they stand. */
 export interface TriggerStates {
   schedules: { trigger_id: string; next_fire_at: Date; last_fired_at: Date | null }[]
   /** Whoever knows a URL can start the flow: for editors. */

@@ -23,7 +23,7 @@ interface Recipe extends Omit<HookSignature, 'algorithm'> {
   algorithm: string | null
   /** Reads the header; null: it is not of the form. */
   split: (value: string) => Split | null
-  /** What the header looks like, for people. */
+  /** Shows people the form of the header. */
   form: string
   keysOf: (secret: string) => (string | Buffer)[]
   toleranceSeconds: number

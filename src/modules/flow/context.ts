@@ -7,7 +7,7 @@ import type { FlowEngineService } from '#modules/flow-engine/index.ts'
 import type { FlowTriggerService } from '#modules/flow-trigger/index.ts'
 import type { RegistryService } from '#modules/registry/index.ts'
 
-/** What the module's services work with. */
+/** The context of the module's services. */
 export interface FlowContext {
   db: Kysely<DB>
   registry: Pick<RegistryService, 'snapshot'>

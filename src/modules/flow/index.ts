@@ -100,7 +100,7 @@ export interface FlowService {
   /** Its draft as an export has it. @throws `flow_not_found` */
   portable(tenantId: string, id: string): Promise<PortableFlow>
   list(tenantId: string, query: FlowQuery): Promise<{ data: FlowSummary[]; next_cursor: string | null }>
-  /** What flows of the tenant can use, as of now. */
+  /** Loads what flows of the tenant can use, as of now. */
   catalogue(tenantId: string): Promise<FlowCatalogue>
   compile(tenantId: string, definition: unknown): Promise<CompileResult>
   /** By hand. @throws `flow_not_found`, `flow_not_active`, `flow_not_manual`, `flow_input_invalid`, `flow_run_conflict` */
@@ -110,13 +110,13 @@ export interface FlowService {
     id: string,
     start: { input: Record<string, unknown>; key: string | null },
   ): Promise<StartedRun>
-  /** What a run by that key started with, however it went on. */
+  /** Finds what a run by that key started with, however it went on. */
   findRun(tenantId: string, id: string, key: string): Promise<EarlierRun | undefined>
-  /** What it would do. @throws `flow_not_found`, `event_not_found`, `flow_invalid`, `invalid_request` */
+  /** Says what it would do. @throws `flow_not_found`, `event_not_found`, `flow_invalid`, `invalid_request` */
   test(actor: Actor, tenantId: string, id: string, request: FlowTestRequest): Promise<FlowTest>
 }
 
-/** What a change may ask for. @throws `flow_changed` if the flow has another revision */
+/** The revision that a change may ask for. @throws `flow_changed` if the flow has another revision */
 interface Unchanged {
   revision?: number
 }

@@ -67,7 +67,7 @@ export interface NewFlowRow {
 /** Violated by a second flow of the same template with the same parameters. */
 export const TEMPLATE_KEY_INDEX = 'automation_flows_tenant_id_template_key'
 
-/** What was installed from a template with these parameters, and is still there. */
+/** Finds the flow that was installed from a template with these parameters, and is still there. */
 export async function findInstalled(
   db: Db,
   tenantId: string,

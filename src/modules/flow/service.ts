@@ -36,7 +36,7 @@ export interface FlowOrigin {
   templateId?: string | null
   /** With this, there is one flow of the template: who comes second gets the first one's. */
   templateKey?: string | null
-  /** What the CRM keeps with it. */
+  /** The members that the CRM keeps with it. */
   automation?: unknown
 }
 
@@ -216,7 +216,7 @@ export async function detachFlow(
   return { flow: await viewFlow(ctx, actor, row), formId, running }
 }
 
-/** What it has under way is cancelled: nobody could look after it any more. */
+/** Deletes a flow. Its executions under way are cancelled: nobody could look after them any more. */
 export async function deleteFlow(ctx: FlowContext, actor: Actor, flowRef: FlowRef): Promise<void> {
   const { tenantId } = flowRef
   await withUnchanged(ctx, actor, flowRef, noPreparation, (lock) =>

@@ -47,7 +47,7 @@ export async function viewFlow(
   }
 }
 
-/** What only tells installations apart. */
+/** Leaves out the key that only tells installations apart. */
 function withoutKey({ template_key: _key, ...head }: Omit<FlowRow, 'definition'>): FlowHead {
   return head
 }

@@ -1,5 +1,5 @@
 /**
- * What operators look at, above all tenants: how the service stands, and who its tenants are. Owns no table. What waits is
+ * Shows operators, above all tenants, how the service stands, and who its tenants are. Owns no table. What waits is
  * counted up to a limit; lanes are gone over, of which each plugin has one.
  */
 import type { FastifyInstance } from 'fastify'

@@ -61,7 +61,7 @@ async function changePlugin(
   wanted: {
     slug: string | undefined
     status: PluginPatch['status']
-    /** What waits is still sent, whatever is unsubscribed. */
+    /** Deliveries that wait are still sent, whatever is unsubscribed. */
     keepWaiting: boolean
     settings: Changes
   },
@@ -117,7 +117,7 @@ async function changePlugin(
   return { ...plugin, ...(await warningsOf(ctx, tenantId, subscriptions)) }
 }
 
-/** What a plugin's own key changes of its plugin: where it is and what it wants to hear of. */
+/** The fields that a plugin's own key changes: where the plugin is and what it wants to hear of. */
 const OWN_FIELDS: ReadonlySet<string> = new Set(['webhook_url', 'base_url', 'events', 'include_own'])
 
 /** @throws `forbidden` */

@@ -14,7 +14,7 @@ import { pluginNotFound } from './errors.ts'
 import type { PluginRow } from './repository.ts'
 import type { Defaults } from './settings/field-kinds.ts'
 
-/** What the module's services work with. */
+/** The context of the module's services. */
 export interface PluginContext {
   db: Kysely<DB>
   secretBox: SecretBox
@@ -22,7 +22,7 @@ export interface PluginContext {
   changes: Pick<Changes, 'tell'>
   egress: Pick<Egress, 'check'>
   deliveries: Pick<DeliveryService, 'sendTest'>
-  /** What applies where a plugin says nothing. */
+  /** The settings of plugins that have none of their own. */
   defaults: Defaults
 }
 

@@ -28,7 +28,7 @@ const slug = Type.String({
 
 const { name, webhook_url, description, base_url, events, ...others } = GIVEN
 
-/** What POST, PUT and PATCH have in common, in the order of their documentation. */
+/** The members that POST, PUT and PATCH have in common, in the order of their documentation. */
 const settings = { description, base_url, events, status, ...others }
 
 const EXAMPLE = {

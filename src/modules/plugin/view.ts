@@ -37,7 +37,7 @@ export async function viewOnePlugin(
   return { ...viewPlugin(ctx, actor, row, secrets), waiting }
 }
 
-/** What to add to the answer to a change of subscriptions; nothing if there is nothing to warn of. */
+/** Returns what to add to the answer to a change of subscriptions; nothing if there is nothing to warn of. */
 export async function warningsOf(
   ctx: PluginContext,
   tenantId: string,

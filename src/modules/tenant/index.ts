@@ -1,7 +1,7 @@
 /**
  * A tenant's own settings. Tenants themselves are the platform's: infra/auth makes the row with the first change
  * that is made for one, and until then the defaults hold.
- * What each stores is measured in the background (storage.ts) for the quota of it.
+ * The bytes that each stores are measured in the background (storage.ts) for the quota of it.
  */
 import type { FastifyInstance } from 'fastify'
 import { JobLoop } from '#lib/async/job-loop.ts'

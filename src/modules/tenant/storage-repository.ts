@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 
-/** What grows with what a tenant does, and the columns that may be large; the rest of a row counts as `ROW_BYTES`. */
+/** The tables that grow with what a tenant does, and their columns that may be large; the rest of a row counts as `ROW_BYTES`. */
 const STORED = {
   events: ['body', 'event', 'source_id', 'schema_problems'],
   deliveries: [],
@@ -20,7 +20,7 @@ export const STORED_TABLES = Object.keys(STORED) as StoredTable[]
 const ROW_BYTES = 150
 const PAGE_BYTES = 8_192
 
-/** What of a table is read: all of it where that is no more than so many pages. */
+/** Returns the percentage of a table that is read: all of it where that is no more than so many pages. */
 export async function samplePercent(db: Kysely<DB>, table: StoredTable, pages: number): Promise<number> {
   const { rows } = await sql<{ bytes: number }>`select pg_relation_size(${table}::regclass) as bytes`.execute(
     db,
@@ -29,7 +29,7 @@ export async function samplePercent(db: Kysely<DB>, table: StoredTable, pages: n
   return all <= pages ? 100 : (100 * pages) / all
 }
 
-/** What a sample of a table has of a tenant. */
+/** A tenant's part of a sample of a table. */
 export interface Sampled {
   tenant_id: string
   bytes: number
@@ -64,7 +64,7 @@ export async function isMeasured(db: Kysely<DB>, maxAgeMs: number): Promise<bool
   return rows[0]?.measured === true
 }
 
-/** What a tenant stores as it is estimated, and the least that it surely is. */
+/** The bytes of a tenant as they are estimated, and the least that there surely are. */
 export interface StoredBytes {
   tenantId: string
   bytes: number

@@ -31,6 +31,18 @@ const act = (id: string, rest: Record<string, unknown> = {}): Record<string, unk
   ...rest,
 })
 
+t.test('a flow whose inlet asks for more than its URL is of a form that older releases leave alone', (t) => {
+  const formOf = (...triggers: object[]): number =>
+    compiled({ triggers, steps: [act('first', { position: { x: 0, y: 0 } })] }).schema_version
+  const plain = { type: 'webhook', filter: { field: 'trigger.kind', operator: 'exists' } }
+  t.equal(formOf({ type: 'event', event_type: 'customer.created' }, plain), 1)
+  const verify = { scheme: 'github', connection: 'inbound' }
+  t.equal(formOf({ type: 'event', event_type: 'customer.created' }, { ...plain, verify }), 2)
+  t.equal(formOf({ ...plain, headers: ['x-mine'] }), 2)
+  t.equal(formOf({ ...plain, answer: { status: 200, body: 'ok' } }), 2)
+  t.end()
+})
+
 t.test('the linear example compiles as printed', (t) => {
   t.equal(definitionFormat(LINEAR), 'linear')
   const flow = compiled(LINEAR)

@@ -442,6 +442,86 @@ t.test('CloudEvents senders ask by OPTIONS, and send with the token', async (t) 
 })
 
 t.test(
+  'two inlets of one flow are asked each by its own scheme, and so are those of two flows',
+  async (t) => {
+    const shop = await world.shop()
+    const secrets = { meta: 'first-token', cloud: 'second-token' }
+    for (const [name, token] of Object.entries(secrets)) {
+      const values = { secret: `${token}-secret`, verify_token: token }
+      const made = await shop.tenant.post('/api/connections', { name, kind: 'webhook_secret', values })
+      t.equal(made.statusCode, 201, made.body)
+    }
+    const trigger = (id: string, verify: HookVerification): Trigger => ({
+      ...{ id, type: 'webhook', filter: null },
+      verify,
+    })
+    const meta = trigger('trigger_1', { scheme: 'meta', connection: 'meta' })
+    const cloud = trigger('trigger_2', { scheme: 'cloudevents', connection: 'cloud' })
+    const two = await activate(world, shop, [meta, cloud], new Date())
+    const swapped = await activate(
+      world,
+      shop,
+      [
+        { ...meta, id: 'trigger_2', verify: { scheme: 'meta', connection: 'cloud' } },
+        { ...cloud, id: 'trigger_1', verify: { scheme: 'cloudevents', connection: 'meta' } },
+      ] as Trigger[],
+      new Date(),
+    )
+    const states = await app.flowTriggers.describe(db, shop.tenant.id, [two, swapped])
+    const urlOf = (flow: string, id: string): string =>
+      origin + (states.get(flow)?.inlets.find(({ trigger_id }) => trigger_id === id)?.url ?? '')
+    const get = async (url: string, token: string): Promise<string> => {
+      const query = { 'hub.mode': 'subscribe', 'hub.verify_token': token, 'hub.challenge': `c-${token}` }
+      const response = await fetch(`${url}?${new URLSearchParams(query).toString()}`)
+      return `${response.status} ${response.ok ? await response.text() : response.headers.get('allow')}`
+    }
+    const options = async (url: string): Promise<string> => {
+      const headers = { 'webhook-request-origin': 'sender.example.com' }
+      const response = await fetch(url, { method: 'OPTIONS', headers })
+      const told = response.headers.get('webhook-allowed-origin')
+      return `${response.status} ${response.headers.get('allow')} ${told}`
+    }
+    const inlets = [
+      { url: urlOf(two, 'trigger_1'), own: secrets.meta, other: secrets.cloud },
+      { url: urlOf(swapped, 'trigger_2'), own: secrets.cloud, other: secrets.meta },
+    ]
+    for (const { url, own, other } of inlets) {
+      t.equal(await get(url, own), `200 c-${own}`)
+      t.equal(await get(url, other), '401 null', 'the token of the other inlet is none here')
+      t.equal(await options(url), '405 POST, GET null')
+    }
+    const senders = [
+      { url: urlOf(two, 'trigger_2'), flow: two, own: secrets.cloud, other: secrets.meta },
+      { url: urlOf(swapped, 'trigger_1'), flow: swapped, own: secrets.meta, other: secrets.cloud },
+    ]
+    for (const { url, flow, own, other } of senders) {
+      t.equal(await options(url), '200 POST, OPTIONS sender.example.com')
+      t.equal(await get(url, own), '405 POST, OPTIONS')
+      const event = { 'ce-id': 'e-1', 'ce-source': '/a', 'ce-type': 'b', 'ce-specversion': '1.0' }
+      const bearer = (token: string): Sent => ({ ...event, authorization: `Bearer ${token}-secret` })
+      t.match(await send(url, '{}', bearer(other)), { status: 401 })
+      t.match(await send(url, '{}', bearer(own)), { status: 202, json: { status: 'queued' } })
+      t.equal((await shop.executions(flow)).length, 1)
+    }
+    const [url = ''] = inlets.map((inlet) => inlet.url)
+    const token = url.slice(-43)
+    const swapCase = (character: string): string =>
+      character === character.toLowerCase() ? character.toUpperCase() : character.toLowerCase()
+    const similar = [
+      token.replace(/[a-z]/i, swapCase),
+      token.slice(0, -1),
+      `${token}A`,
+      `${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`,
+    ]
+    for (const near of similar) {
+      const nearUrl = `${origin}/hooks/${near}`
+      t.equal(await get(nearUrl, secrets.meta), '404 null', near)
+      t.equal(await options(nearUrl), '404 null null')
+    }
+  },
+)
+
+t.test(
   'a secret that is changed holds at once; one that is gone refuses all, to be sent again',
   async (t) => {
     const { shop, flow, url } = await opened({ scheme: 'github' })

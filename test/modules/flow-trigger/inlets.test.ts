@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import type { Condition } from '#lib/condition/index.ts'
-import type { Trigger } from '#lib/flow/types.ts'
+import { FLOW_SCHEMA_VERSION, type Trigger } from '#lib/flow/types.ts'
 import { newId } from '#lib/ids.ts'
 import { clientFor, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { outcomes, settings, type Shop, startWorld } from '#test/modules/flow-engine/support.ts'
@@ -151,6 +151,18 @@ t.test('unknown, replaced, switched off and removed URLs are answered alike', as
   t.match(await send(path, {}), { status: 202 }, 'and has it again')
   await sql`update automation_flows set deleted_at = now() where id = ${flow}`.execute(db)
   t.same(await answer(path), unknown, 'deleted')
+})
+
+t.test('a flow of a newer release takes nothing here, and is asked for again later', async (t) => {
+  const shop = await world.shop()
+  const flow = await activate(world, shop, [webhook()], NOW)
+  await sql`
+    update automation_flow_versions
+    set flow = jsonb_set(flow::jsonb, '{schema_version}', to_jsonb(${FLOW_SCHEMA_VERSION + 1}::int))::json
+    where flow_id = ${flow}`.execute(db)
+  const { status, body } = await send(await pathOf(shop, flow), { id: 1 })
+  t.match({ status, code: body['code'] }, { status: 503, code: 'flow_newer' })
+  t.same(await shop.executions(flow), [])
 })
 
 t.test('a flow that is switched off and on again keeps its URL', async (t) => {

@@ -43,7 +43,7 @@ const PLACEHOLDERS = /\{(?:body|timestamp|id)\}/g
 /** Schemes that sign the time of sending. */
 const TIMED = new Set<string>(['standard_webhooks', 'stripe', 'slack'])
 
-/** What a webhook trigger may say beside its filter, for builders. */
+/** The members that a webhook trigger may have beside its filter, for builders. */
 export const WEBHOOK_SCHEMA = {
   type: 'object',
   properties: {

@@ -35,7 +35,7 @@ const FAILED = {
   ],
 }
 
-/** What this service itself tells about flows. */
+/** Types of events in which this service tells about flows. */
 export const FLOW_TYPES: readonly CatalogueType[] = [
   {
     name: 'flow.failing',

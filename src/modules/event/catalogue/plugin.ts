@@ -34,7 +34,7 @@ const SAMPLE = {
   what_to_do: `GET /api/plugins/events/${DELIVERY} shows what was sent and what came back. Mend the endpoint: what failed is sent again by itself, and the first success ends this.`,
 } as const
 
-/** What this service itself tells about plugins. */
+/** Types of events in which this service tells about plugins. */
 export const PLUGIN_TYPES: readonly CatalogueType[] = [
   {
     name: 'plugin.test',
@@ -105,7 +105,7 @@ export const PLUGIN_TYPES: readonly CatalogueType[] = [
 
 const QUEUE = { plugin: text, plugin_id: id, behind_since: time, ...IN_WORDS }
 
-/** What it tells about the deliveries that wait for a plugin. */
+/** Types of events in which it tells about deliveries that wait for a plugin. */
 export const QUEUE_TYPES: readonly CatalogueType[] = [
   {
     name: 'queue.behind',

@@ -169,7 +169,7 @@ export async function findEvent(
         .executeTakeFirst()
 }
 
-/** What decides which events a plugin gets; undefined: it is not there. */
+/** Finds what decides which events a plugin gets; undefined: it is not there. */
 export async function findSubscriber(
   db: Kysely<DB>,
   tenantId: string,

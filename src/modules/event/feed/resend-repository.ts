@@ -14,7 +14,7 @@ export interface Wanted {
 type Added = Wanted & Pick<Present, 'resend' | 'payload'>
 
 export interface QueueOptions {
-  /** What a replay asks for is bulk: it goes behind what happens now. What a person retries is not. */
+  /** A replay is bulk: it goes behind what happens now. A retry by a person is not. */
   reason: 'manual_retry' | 'replay'
   /** Only what has this status now, by `overallStatus`; null: everything, also what never was. */
   status: ReplayedStatus | null
@@ -80,7 +80,7 @@ export async function queueAgain(
   return again.length + hastened.length + (await add(trx, tenantId, chosen.map(keyed), reason))
 }
 
-/** What has become of an event at a plugin: what arrived once has arrived, whatever becomes of a resend. */
+/** Returns the status of an event at a plugin: what arrived once has arrived, whatever becomes of a resend. */
 function overallStatus(rows: readonly Present[]): DeliveryStatus | undefined {
   return rows.some(({ status }) => status === 'sent') ? 'sent' : rows.at(-1)?.status
 }
@@ -149,7 +149,7 @@ async function startAgain(
     where d.tenant_id = ${tenantId} and d.id = wanted.id and d.status = 'failed'`.execute(trx)
 }
 
-/** What is due already keeps its place, unless a person asks for it; what waits for another of its key gains nothing by a replay. */
+/** Makes deliveries due. What is due keeps its place, unless a person asks; what waits for another of its key gains nothing by a replay. */
 async function hasten(
   trx: Transaction<DB>,
   tenantId: string,
@@ -170,7 +170,7 @@ async function hasten(
     .execute()
 }
 
-/** What is sent again is sent as it was; of what never went to its plugin, what the plugin now wants of such events. */
+/** Chooses payloads: what is sent again is sent as it was; what never went out, as the plugin now wants such events. */
 async function choosePayloads<Row extends Added>(
   trx: Transaction<DB>,
   tenantId: string,

@@ -5,7 +5,7 @@ import { isUuid } from '#lib/ids.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 
-/** What led to an event, as the action that it is a consequence of was told. */
+/** The cause of an event, as the action that it is a consequence of was told. */
 export interface Causation {
   /** The event that an automation answered with that action; null: it was started by hand or by the clock. */
   id: string | null
@@ -92,7 +92,7 @@ export interface Told {
   pluginId: string
 }
 
-/** What a plugin is sent beside id and depth, and hands back with them: they are believed by it alone. */
+/** Makes the token that a plugin is sent beside id and depth, and hands back with them: they are believed by it alone. */
 export function causationToken(
   box: Pick<SecretBox, 'sign'>,
   told: Told,
@@ -102,7 +102,7 @@ export function causationToken(
 }
 
 /**
- * What of a plugin's word counts: all of it if the plugin was told so; else its event has no known cause, and is the
+ * Returns as much of a plugin's word as counts: all of it if the plugin was told so; else its event has no known cause, and is the
  * second of a chain at least.
  */
 export function believedCausation(

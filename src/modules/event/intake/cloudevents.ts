@@ -14,7 +14,7 @@ import { type GivenEvent, isEventTime, isObject, TIMESTAMP_RULE } from './parse.
  */
 export const STRUCTURED = /^application\/cloudevents\+json(?:\s*;|$)/i
 export const BATCHED = /^application\/cloudevents-batch\+json(?:\s*;|$)/i
-/** What the data of binary mode may be: JSON under a name of its own. */
+/** The content type of data in binary mode: JSON under a name of its own. */
 export const JSON_LIKE = /^application\/[\w.+-]+\+json(?:\s*;|$)/i
 
 /** Of one attribute; `source` and `id` together may be longer than our own ids. */

@@ -11,7 +11,7 @@ import type { Causation } from './causation.ts'
 import { eventTooLarge } from '../errors.ts'
 import type { NewEvent, Sender } from '../context.ts'
 
-/** What of an event is decided once and for all, before anybody's subscriptions are looked at. */
+/** The parts of an event that are decided once and for all, before anybody's subscriptions are looked at. */
 export interface ComposedEvent {
   readonly id: string
   readonly tenantId: string

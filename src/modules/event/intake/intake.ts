@@ -52,7 +52,7 @@ const LIMITS = {
   events: 20_000,
   bytes: 64 * 1024 * 1024,
 } as const
-/** What the filters may cost for all events of one call, some 0.8 s of a core. */
+/** The most that the filters may cost for all events of one call, some 0.8 s of a core. */
 const CALL_STEPS = 8_000_000
 /** A tenant whose subscriptions change faster than its events can be matched is told to come again. */
 const MAX_WRITES = 10
@@ -88,7 +88,7 @@ export class Intake {
     this.#run = runOn(ctx.pool)
   }
 
-  /** What is remembered of a tenant; whoever writes by it is told if it is out of date. */
+  /** Returns what is remembered of a tenant; whoever writes by it is told if it is out of date. */
   async snapshot(tenantId: string): Promise<TenantSnapshot> {
     return this.#snapshots.get(tenantId)
   }
@@ -168,7 +168,7 @@ export class Intake {
     return refused
   }
 
-  /** What is refused is not written, so that no guard would notice that its tenant's types had changed. */
+  /** Matches anew what would be refused: it is not written, so that no guard would notice that its tenant's types had changed. */
   async #matchSurely(
     event: ComposedEvent,
     problem: Problem,
@@ -267,7 +267,7 @@ export class Intake {
     }
   }
 
-  /** What is still open has a source id that another event holds. @returns false when one came free meanwhile */
+  /** Compares what is still open with the events that hold its source ids. @returns false when one came free meanwhile */
   async #compareTaken(batches: readonly Batch[]): Promise<boolean> {
     const taken = batches.flatMap(({ open }) => open).map(({ composed }) => composed)
     const found = new Map(
@@ -288,7 +288,7 @@ export class Intake {
   }
 }
 
-/** What an event's filters may cost, so that all that are left of a call get the same. */
+/** Returns the most that an event's filters may cost, so that all that are left of a call get the same. */
 function shareOf(budget: StepBudget, events: number): number {
   return Math.min(EVENT_STEPS, Math.floor(budget.left / events))
 }

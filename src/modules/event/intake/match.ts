@@ -19,7 +19,7 @@ export interface MatchedEvent {
   readonly filtered: readonly string[]
   /** Of those of the plugins that want their deliveries in order: null where the event has no key; null: there are none. */
   readonly orderingKeys: ReadonlyMap<string, string | null> | null
-  /** What is sent of it, by plugin; who is missing gets all of it. */
+  /** The payloads that are sent of it, by plugin; who is missing gets all of it. */
   readonly payloads?: ReadonlyMap<string, string>
   /** Somebody has declared the type. */
   readonly known: boolean

@@ -9,7 +9,7 @@ export interface OrderingRule {
   readonly path: Path | null
 }
 
-/** What of an event its key is made of. */
+/** The parts of an event that its key is made of. */
 export interface KeyedEvent {
   readonly event: string
   readonly data: unknown

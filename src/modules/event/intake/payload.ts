@@ -3,7 +3,7 @@ import { matchesPattern } from '#lib/event-pattern.ts'
 import { parseStoredJson } from '#lib/json/index.ts'
 import { chooseMembers, memberAt, type Members, membersOf } from '#lib/json/choose.ts'
 
-/** What of an event a subscription has sent: at most one of these is given. */
+/** Says what of an event a subscription has sent: at most one of these is given. */
 export interface PayloadChoice {
   include?: readonly string[]
   exclude?: readonly string[]
@@ -61,7 +61,7 @@ function choiceOf(payload: string): Choice {
 }
 
 /**
- * What is sent of an event's body by a delivery's choice: the same at every attempt, as both are decided when the event comes.
+ * Returns what is sent of an event's body by a delivery's choice: the same at every attempt, as both are decided when the event comes.
  *
  * @param origin what the service is called by from outside; null: nobody has said so, and links are paths
  */

@@ -1,6 +1,6 @@
 import { overloaded } from '#infra/http/problems.ts'
 
-/** What one call brought: its events are written by one statement, together with those of other calls. */
+/** The events of one call: they are written by one statement, together with those of other calls. */
 export interface Submission {
   /** How many events. */
   readonly count: number

@@ -25,7 +25,7 @@ import { MAX_BATCH_EVENTS } from './schemas.ts'
 
 type Read = GivenEvent | FieldError[] | Problem
 
-/** What a request to POST /api/events holds. */
+/** The events of a request to POST /api/events. */
 export interface GivenEvents {
   format: 'json' | 'cloudevents'
   /** One event that is answered for itself, or a batch with a result for each. */

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { JSON_TYPE, readJsonBatch } from '#infra/http/edge.ts'
 import { invalidRequest } from '#infra/http/problems.ts'
 import { WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
+import { answerSender } from '#infra/http/sender-handshake.ts'
 import { problems, ref } from '#lib/api/schema.ts'
 import { BATCHED, JSON_LIKE, STRUCTURED } from './cloudevents.ts'
 import {
@@ -112,13 +113,7 @@ export function intakeRoutes(
         response: { 200: Type.Null({ description: 'Events are taken here' }), ...problems(invalidRequest) },
       },
     },
-    async ({ headers }, reply) => {
-      const origin = headers['webhook-request-origin']
-      void reply.header('allow', 'POST, GET, OPTIONS')
-      if (typeof origin === 'string' && origin !== '') void reply.header('webhook-allowed-origin', origin)
-      if (headers['webhook-request-rate'] !== undefined) void reply.header('webhook-allowed-rate', '*')
-      return reply.send(null)
-    },
+    async (request, reply) => answerSender(request, reply, { allow: 'POST, GET, OPTIONS', rate: '*' }),
   )
 
   app.post(

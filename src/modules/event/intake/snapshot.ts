@@ -16,7 +16,7 @@ export interface Subscriber {
   /** It gets back what it published itself. */
   readonly includeOwn: boolean
   readonly filters: readonly unknown[] | null
-  /** What is sent of the event by the subscription of each filter, in their order; null: all, by any of them. */
+  /** The payloads that are sent by the subscription of each filter, in their order; null: all of the event, by any of them. */
   readonly payloads: readonly (string | null)[] | null
 }
 
@@ -62,7 +62,7 @@ export interface Audience {
   readonly undecided: readonly string[]
   /** They want the type, and the event does not meet their filters. */
   readonly filtered: readonly string[]
-  /** What is sent of it, by plugin; who is missing gets all of it. Left out: everybody does. */
+  /** The payloads that are sent of it, by plugin; who is missing gets all of it. Left out: everybody does. */
   readonly payloads?: ReadonlyMap<string, string>
 }
 
@@ -70,7 +70,7 @@ function idOf({ pluginId }: Subscriber): string {
   return pluginId
 }
 
-/** What the filters of all plugins may cost for one event, some 15 ms. */
+/** The most that the filters of all plugins may cost for one event, some 15 ms. */
 export const EVENT_STEPS = 150_000
 
 /** A tenant that invents types without end must not fill the memory with them. */
@@ -95,7 +95,7 @@ class SeenNames {
   }
 }
 
-/** What intake must know of a tenant, as it stood at one version of its subscriptions. */
+/** Keeps what intake must know of a tenant, as it stood at one version of its subscriptions. */
 export class TenantSnapshot {
   readonly version: number
   readonly strict: boolean

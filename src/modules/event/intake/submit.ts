@@ -16,7 +16,7 @@ export interface Submitter {
   log: FastifyBaseLogger
   /** The tenant of an event that names it or does not. @throws `tenant_mismatch`, `tenant_required` */
   tenantFor(tenantId: string | undefined): string
-  /** What of the causation that they say counts. */
+  /** Returns as much of the causation that they name as counts. */
   believed(causation: Causation, tenantId: string): Causation
 }
 

@@ -7,7 +7,7 @@ type Db = Kysely<DB> | Transaction<DB>
 /** The first segment of `name`, as segmentOf() has it. */
 const SEGMENT = sql<string>`replace(lower(split_part(translate(name, '/', '.'), '.', 1)), '-', '_')`
 
-/** What plugins have claimed and what is kept for the shop, as `SegmentContent` has it. */
+/** Selects what plugins have claimed and what is kept for the shop, as `SegmentContent` has it. */
 export function claimedSegments(tenantId: unknown) {
   return sql<SegmentContent['claims']>`(
     select coalesce(json_agg(json_build_object('segment', segment, 'pluginId', plugin_id)), '[]')

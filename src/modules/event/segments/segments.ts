@@ -1,6 +1,6 @@
 import { CATALOGUE } from '../catalogue/index.ts'
 
-/** What the platform may come to send beside what its catalogue has: a plugin that said so would be believed. */
+/** Segments that the platform may come to send beside those of its catalogue: a plugin that said so would be believed. */
 const RESERVED_SEGMENTS = [
   'account',
   'cart',
@@ -43,7 +43,7 @@ export type SegmentOwner =
   | { kind: 'plugin'; pluginId: string }
 
 export interface SegmentContent {
-  /** What was claimed, or kept for the shop. */
+  /** Segments that were claimed, or are kept for the shop. */
   claims: readonly { segment: string; pluginId: string | null }[]
   plugins: readonly { id: string; slug?: string }[]
   /** Segments of types that the shop has declared or sent itself. */

@@ -23,7 +23,7 @@ export interface SegmentContext {
   db: Kysely<DB>
 }
 
-/** What plugins have claimed and what is kept for the shop, by name. */
+/** Lists what plugins have claimed and what is kept for the shop, by name. */
 export async function listClaims(
   ctx: SegmentContext,
   tenantId: string,

@@ -9,7 +9,7 @@ import { CATALOGUE } from '../catalogue/index.ts'
 import type { TenantSnapshot } from '../intake/snapshot.ts'
 
 const MAX_WARNINGS = 20
-/** What people take for the root of a filter: the flows' names, and the member of the webhook's body. */
+/** Names that people take for the root of a filter: those of flows, and the member of the webhook's body. */
 const WRONG_ROOTS: readonly unknown[] = ['data', 'trigger', 'event', 'payload']
 
 /**
@@ -32,7 +32,7 @@ export function filterWarnings(
   return warnings.slice(0, MAX_WARNINGS)
 }
 
-/** What an event says of the time before it (lib/condition/earlier-value.ts) is in no schema. */
+/** Tells a path to the time before an event (lib/condition/earlier-value.ts): no schema has it. */
 function isEarlier([name]: Path): boolean {
   return typeof name === 'string' && (/^previous(?:_|$)/.test(name) || name === 'changes')
 }

@@ -6,7 +6,7 @@ import { loopShare } from '#lib/async/loop-share.ts'
 import { type EventTypeUsage, MAX_USERS } from './schemas.ts'
 import { selectListeners, selectSubscribers, selectTraffic, type Subscriber } from './usage-repository.ts'
 
-/** What goes on with each type: when it came last and how often, and who takes it; by a plugin's key that plugin alone. */
+/** Says of each type when it came last and how often, and who takes it; by a plugin's key of that plugin alone. */
 export async function usageOf(
   db: Kysely<DB>,
   actor: Actor,

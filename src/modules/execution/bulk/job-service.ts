@@ -44,7 +44,7 @@ export async function readBulkChange({ db }: Context, tenantId: string, id: stri
   return found
 }
 
-/** What it has done stays done; again it changes nothing. @throws `bulk_change_not_found`, `bulk_change_finished` */
+/** Stops a bulk change. What it has done stays done; again it changes nothing. @throws `bulk_change_not_found`, `bulk_change_finished` */
 export async function stopBulkChange(
   ctx: Context,
   actor: Actor,

@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { chosen, type ExecutionFilter } from '../read/repository.ts'
 
-/** What a bulk change still has to do: nobody wants to wait for an exact count of millions. */
+/** The most that is counted of what a bulk change still has to do: nobody wants to wait for an exact count of millions. */
 const COUNT_MAX = 100_000
 
 /** Those that were asked to end, and run on to their next step, are done with. */
@@ -46,7 +46,7 @@ function toCancel(db: Kysely<DB>, tenantId: string, filter: ExecutionFilter) {
   return chosen(db, tenantId, filter).select('e.id').where('e.cancel_reason', 'is', null)
 }
 
-/** What has not been retried yet, so that calling again goes on. */
+/** Selects what has not been retried yet, so that calling again goes on. */
 function toRetry(db: Kysely<DB>, tenantId: string, filter: ExecutionFilter, after: string | null) {
   return chosen(db, tenantId, filter)
     .select('e.id')

@@ -12,7 +12,7 @@ import { halt, readHalt, resume } from '../halt/service.ts'
 
 const tags = ['executions']
 
-/** What concerns many executions of a tenant, or all. */
+/** The routes that concern many executions of a tenant, or all. */
 export function bulkRoutes(app: FastifyInstance, ctx: ExecutionContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
 

@@ -77,7 +77,7 @@ export async function cancelBatch(
   return count
 }
 
-/** What was retried once, whatever became of that, is left alone. */
+/** Retries many, and leaves alone what was retried once, whatever became of that. */
 export async function retryMany(
   ctx: ExecutionContext,
   actor: Actor,
@@ -132,7 +132,7 @@ export function countRefused(refused: Map<string, number>, reasons: readonly (st
 interface RetriedBatch {
   /** Of each that was tried why it was not retried, or null. */
   reasons: Map<string, RetryRefusal['reason'] | null>
-  /** What broke it off: what has started by then stays started. */
+  /** The error that broke it off: what has started by then stays started. */
   failure: { error: unknown } | null
 }
 

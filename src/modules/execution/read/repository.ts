@@ -11,12 +11,12 @@ export interface ExecutionFilter {
   until: Date | null
 }
 
-/** What only the list can be narrowed by. */
+/** The filter that the list alone has. */
 export interface ListFilter {
   reason: string | null
   errorCode: string | null
   eventId: string | null
-  /** What its id or its key begins with. */
+  /** The beginning of its id or its key. */
   text: string | null
 }
 

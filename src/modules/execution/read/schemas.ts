@@ -23,7 +23,7 @@ const Uuid = Type.String({ format: 'uuid', maxLength: 36 })
 const STEP_ID = '^[a-z][a-z0-9_]{0,63}$'
 const Time = (description: string) => Type.String({ format: 'date-time', maxLength: 40, description })
 
-/** What lists and bulk changes choose by. */
+/** The filter of lists and bulk changes. */
 export const ExecutionFilterFields = {
   flow: Type.Optional(Type.String({ format: 'uuid', maxLength: 36, description: "The flow's id" })),
   key: Type.Optional(

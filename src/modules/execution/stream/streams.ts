@@ -196,7 +196,7 @@ export class ExecutionStreams {
   }
 }
 
-/** What is told has no id: whoever comes back is told where it stands then. */
+/** Tells which steps have started. Nothing of it has an id: whoever comes back is told where it stands then. */
 function tellStarts({ stream, kept }: OpenStream<Watched>): void {
   for (const [iteration, start] of kept.starts) {
     if (!stream.hasCapacity) return

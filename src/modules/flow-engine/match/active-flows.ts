@@ -3,7 +3,12 @@ import type { FastifyBaseLogger } from 'fastify'
 import { readJson } from '#db/json.ts'
 import type { DB } from '#db/schema.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
-import { type CanonicalFlow, type EventTrigger, FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
+import {
+  type CanonicalFlow,
+  type EventTrigger,
+  FLOW_SCHEMA_VERSION,
+  OLDEST_FLOW_SCHEMA_VERSION,
+} from '#lib/flow/types.ts'
 import type { Verdict } from '#lib/async/fair-budget.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import type { StepBudget } from '#lib/step-budget.ts'
@@ -11,7 +16,7 @@ import { selectValues } from '#modules/variable/index.ts'
 import { flowOutdated } from '../errors.ts'
 import { joinPaths } from '../wait/hash.ts'
 import { Program, type ProgramCache } from '../run/program.ts'
-import { startScope } from '../start/starts.ts'
+import { startScope } from '../start/enqueue.ts'
 import { triggerRefusal } from '../start/trigger.ts'
 import { type ENTRY_MEMBERS, type PublishedRow, selectPublished } from './published-repository.ts'
 
@@ -32,7 +37,7 @@ export interface Triggered {
   readonly off: ActiveFlow[]
 }
 
-/** What a tenant has published, at one `flows_version`. */
+/** The flows that a tenant has published, at one `flows_version`. */
 export interface TenantFlows {
   version: number
   flows: ActiveFlow[]
@@ -95,7 +100,8 @@ export class ActiveFlows {
     const { id, version, name, entry } = row
     const stored = readJson(entry) as Pick<CanonicalFlow, (typeof ENTRY_MEMBERS)[number]>
     const schemaVersion: number = stored.schema_version
-    if (schemaVersion === FLOW_SCHEMA_VERSION) return activeFlow(row, entryOf(stored, name))
+    const isKnown = schemaVersion >= OLDEST_FLOW_SCHEMA_VERSION && schemaVersion <= FLOW_SCHEMA_VERSION
+    if (isKnown) return activeFlow(row, entryOf(stored, name))
     // What another release stored is the program cache's business.
     const program = await this.#programs.find(tenantId, id, version, trx).catch((error: unknown) => {
       if (!isProblem(error, flowOutdated)) throw error

@@ -45,7 +45,7 @@ export async function markMissed(trx: Transaction<DB>, filter: MissedFilter): Pr
   return rows[0]?.count ?? 0
 }
 
-/** What a person has retried by hand is not missed any more, and what has lost its trigger cannot be made good. */
+/** Selects what was missed: not what a person has retried by hand, nor what has lost its trigger and cannot be made good. */
 function missed({ tenantId, flowId, reasons, since, until }: MissedFilter): RawBuilder<unknown> {
   return sql`
     select e.id from automation_executions e

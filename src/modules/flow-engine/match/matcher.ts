@@ -176,7 +176,7 @@ export class Matcher {
     }
   }
 
-  /** What fails by one event must not keep the tenant's others from being matched. */
+  /** Notes a failure: one event must not keep the tenant's others from being matched. */
   #noteTrouble(place: Place, tenantId: string, error: unknown): void {
     const troubled = this.#troubled[place]
     const failures = (troubled.get(tenantId)?.failures ?? -1) + 1
@@ -299,7 +299,7 @@ export class Matcher {
   }
 
   /**
-   * What was missed starts before anything newer does. While the tenant has as many executions as it may, events are
+   * Starts what was missed, before anything newer starts. While the tenant has as many executions as it may, events are
    * matched all the same: by them some of those may end.
    * @returns null: what is left waits for that
    */

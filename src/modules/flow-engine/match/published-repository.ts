@@ -3,7 +3,7 @@ import type { DB } from '#db/schema.ts'
 import { typesThat } from '#lib/flow/steps/index.ts'
 import { HARMLESS_ACTIONS } from '../start/repeats.ts'
 
-/** What of a flow decides whether and how it starts. Its steps are what is large, and are read by who runs them. */
+/** The members of a flow that decide whether and how it starts. Its steps are what is large, and are read by who runs them. */
 export const ENTRY_MEMBERS = [
   'schema_version',
   'triggers',

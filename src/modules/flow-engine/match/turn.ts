@@ -11,26 +11,32 @@ import { type EventRow, type EventService, loadSegments, type Segments } from '#
 import { StepError } from '../run/evaluate.ts'
 import { tellOfPause } from '../run/flow-pause.ts'
 import { enrolmentKey } from '../start/enrolment.ts'
-import { CAP_WINDOW_MS, countRecentStarts } from '../start/start-repository.ts'
+import { CAP_WINDOW_MS, countRecentStarts } from '../start/enqueue-repository.ts'
 import { countTriggered, pauseIfSelfTriggering, pauseRepeating } from '../run/flow-repository.ts'
 import type { Repeats } from '../start/repeats.ts'
 import { WAITING_EXECUTIONS, waitingQuota } from '../start/waiting-quota.ts'
-import { isSimpleStart, startExecution, startScope, startSimple, type StartRequest } from '../start/starts.ts'
+import {
+  isSimpleStart,
+  startExecution,
+  startScope,
+  startSimple,
+  type StartRequest,
+} from '../start/enqueue.ts'
 import { toEventScope } from '../wait/waits.ts'
 import { type ActiveFlow, isTriggered, type Triggered } from './active-flows.ts'
 import type { FlowCursor } from './cursor-repository.ts'
 import { receive } from '../wait/meet-event.ts'
 
 /**
- * What a turn of a tenant may cost, some 50 ms beside the database's part: then it ends with the event that it is at,
+ * The most that a turn of a tenant may cost, some 50 ms beside the database's part: then it ends with the event that it is at,
  * and the other tenants have theirs.
  */
 const TURN_STEPS = 500_000
-/** What the filters of an event's triggers may cost together: flows that need more are skipped, with that reason. */
+/** The most that the filters of an event's triggers may cost together: flows that need more are skipped, with that reason. */
 const EVENT_STEPS = 150_000
 /** Characters of a body that are read for one step. */
 const CHARS_PER_STEP = 16
-/** What came of a batch, counted once it is committed. */
+/** Counts of what a batch has started and ended, told once it is committed. */
 export interface Started {
   queued: number
   skipped: number
@@ -79,7 +85,7 @@ export interface TurnEnd {
   waitsAfter: string | null
 }
 
-/** What of one event's flows is to be decided by the rest of the turn. */
+/** The flows of one event about which the rest of the turn decides. */
 interface Coming {
   row: EventRow
   event: EventScope

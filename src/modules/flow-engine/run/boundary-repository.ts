@@ -52,7 +52,7 @@ export interface Boundary {
   steps: readonly StepRecord[]
 }
 
-/** What statistics are told of an execution that has ended. */
+/** An execution that has ended, as statistics are told of it. */
 export interface EndedExecution {
   flowId: string
   /** From its start. */
@@ -60,9 +60,12 @@ export interface EndedExecution {
 }
 
 export interface BoundaryAnswer {
-  /** What it is now: as asked for, or cancelled. Null: somebody else has the execution, or it has ended. */
+  /** The status now: as asked for, or cancelled. Null: somebody else has the execution, or it has ended. */
   status: ExecutionStatus | null
-  /** Nothing was written yet: somebody else is writing the row, and it is still this lease's. */
+  /**
+   * Nothing was written yet: somebody else is writing the row, and it is this lease's, as far as is known. To be written
+   * again.
+   */
   isLocked: boolean
   /** The tenant was stopped. */
   isHalted: boolean
@@ -137,11 +140,18 @@ from done`
 const COMMIT = { name: 'commit_boundaries', text: commit(false) }
 const COMMIT_ALONE = { name: 'commit_boundary', text: commit(true) }
 
-/** Writes boundaries of many executions in one statement, each fenced by its lease. One answer for each, in order. */
+/**
+ * Writes boundaries of many executions in one statement, each fenced by its lease. Which of the others are locked is a
+ * question of its own; if it fails, all of them count as locked, and nothing is lost of what was written.
+ *
+ * @param onUnknown told that the question has failed
+ * @returns one answer for each, in order
+ */
 export async function commitBoundaries(
   pool: pg.Pool,
   boundaries: readonly Boundary[],
   now: Date | null,
+  onUnknown: (error: unknown) => void = () => undefined,
 ): Promise<BoundaryAnswer[]> {
   const latest = new Map<string, number>()
   for (const { id, leaseToken } of boundaries) latest.set(id, Math.max(leaseToken, latest.get(id) ?? 0))
@@ -149,7 +159,10 @@ export async function commitBoundaries(
   const written = boundaries.filter(isLatest)
   const answers = await write(pool, written, now, COMMIT)
   const unanswered = written.filter(({ id }) => !answers.has(id))
-  const locked = unanswered.length === 0 ? new Set() : await selectHeld(pool, unanswered)
+  const locked = await selectLocked(pool, unanswered).catch((error: unknown) => {
+    onUnknown(error)
+    return new Set(unanswered.map(({ id }) => id))
+  })
   return boundaries.map(
     (boundary) =>
       (isLatest(boundary) ? answers.get(boundary.id) : undefined) ?? {
@@ -171,10 +184,11 @@ export async function commitAlone(
   return answer ?? { status: null, isLocked: false, isHalted: false, ended: null }
 }
 
-/** Returns the ids of those whose lease still stands. */
-async function selectHeld(pool: pg.Pool, boundaries: readonly Boundary[]): Promise<Set<string>> {
+/** Returns the ids of those whose lease still stands, though nothing was written: their rows are locked. */
+async function selectLocked(pool: pg.Pool, boundaries: readonly Boundary[]): Promise<Set<string>> {
+  if (boundaries.length === 0) return new Set()
   const { rows } = await pool.query<{ id: string }>({
-    name: 'held_boundaries',
+    name: 'locked_boundaries',
     text: `select e.id from automation_executions e
            join unnest($1::uuid[], $2::uuid[], $3::bigint[]) as b (tenant_id, id, lease_token)
              on e.tenant_id = b.tenant_id and e.id = b.id and e.lease_token = b.lease_token

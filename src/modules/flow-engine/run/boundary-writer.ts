@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import { isPassing } from '#db/errors.ts'
 import type { StatsRecorder } from '#infra/statistics/recorder.ts'
@@ -29,9 +30,10 @@ export class BoundaryWriter {
       patienceMs: number
       clock: () => Date | null
       onWritten: (tenantId: string) => void
+      log: FastifyBaseLogger
     },
   ) {
-    const { statistics, patienceMs, clock, onWritten } = options
+    const { statistics, patienceMs, clock, onWritten, log } = options
     this.#pool = pool
     this.#clock = clock
     this.#statistics = statistics
@@ -40,7 +42,10 @@ export class BoundaryWriter {
     this.#batches = new Batcher({
       max: BATCH_MAX,
       concurrency: FLUSHES,
-      flush: (boundaries) => commitBoundaries(pool, boundaries, clock()),
+      flush: (boundaries) =>
+        commitBoundaries(pool, boundaries, clock(), (error) => {
+          log.warn({ err: error }, 'boundaries that were not written are tried again')
+        }),
       // What Postgres refuses of one must not be in the way of the others, who may be other tenants.
       mayLieInOne: (error) => !isPassing(error),
     })

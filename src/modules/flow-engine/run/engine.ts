@@ -42,7 +42,7 @@ export interface EngineOptions {
   pollMs: number
   /** Executions in hand at once. */
   maxRunning: number
-  /** What started them and where they stand, in bytes of JSON, but for the last one that was taken. */
+  /** The most bytes of JSON in hand, of triggers and states, but for the last one that was taken. */
   maxHeldBytes: number
   /** Replaces the database's clock: for tests. */
   now: (() => Date) | null
@@ -52,7 +52,7 @@ export interface EngineOptions {
 
 /** Executions that end within this time give their capacity back together. */
 const FREED_MS = 5
-/** What is in hand when the process is to stop has so long for its call; else its lease runs out. */
+/** The time that executions in hand have for their calls when the process is to stop; else their leases run out. */
 const STOP_MS = 5_000
 
 /**
@@ -100,6 +100,7 @@ export class Engine {
       patienceMs: options.leaseMs,
       clock: () => this.#clock(),
       onWritten: (tenantId) => ctx.changes.tell(tenantId, 'executions'),
+      log: ctx.log,
     })
   }
 
@@ -338,7 +339,7 @@ export class Engine {
     }).run()
   }
 
-  /** What passes by itself is left to the lease: taken again where its last boundary was. All else fails for good. */
+  /** Leaves an error that passes by itself to the lease: taken again at its last boundary. All else fails for good. */
   async #breakOff(
     claim: ClaimedExecution,
     journal: Journal,
@@ -352,7 +353,12 @@ export class Engine {
     const code = known?.code ?? 'internal_error'
     const message = known?.title ?? 'The engine could not go on with this execution'
     claim.state.error = { step_id: claim.state.main.step, code, message: `${message}.` }
-    return journal.close({ status: 'failed', reason: code, atFault: true })
+    const last = { status: 'failed', reason: code, atFault: true } as const
+    return journal.close(last).catch((refused: unknown) => {
+      if (refused instanceof Ended || isPassing(refused)) throw refused
+      journal.discard()
+      return journal.close(last)
+    })
   }
 
   async #renew(): Promise<void> {

@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { FLUSHED, nextToken } from '#db/fence.ts'
 import type { DB, TriggerKind } from '#db/schema.ts'
-import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
+import { FLOW_SCHEMA_VERSION, STATE_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import type { Calendar } from '#lib/calendar.ts'
 import type { ExecutionState } from './state.ts'
 
@@ -52,7 +52,7 @@ const LOOK_ROWS = 2_000
 /** Due executions that are gone through for them: what nobody may take now, of halted tenants, is among these. */
 const LOOK_SCANNED = 20_000
 
-/** What is stored of JSON, compressed or not: no byte of it is read, and the size that it has in memory is no less. */
+/** Measures JSON as it is stored, compressed or not: no byte of it is read, and in memory it has no less. */
 const storedBytesOf = (column: string): string => `pg_column_size(${column})`
 
 /** Of JSON that is stored compressed the size that it has in memory; else no byte of it is read. */
@@ -65,10 +65,10 @@ const bytesOf = (column: string): string =>
  * everything waits cost nothing; behind a longer backlog, from tenant to tenant through the index, which takes 0.2 s with
  * 20,000 of them.
  *
- * What waits does not go on because of the time while an event that came before then has not been matched: it may be
+ * A wait does not end because of the time while an event that came before then has not been matched: it may be
  * the one that was waited for, or that cancels. After a downtime the backlog of events comes before that of waits.
  *
- * What a newer release has written is left to it, and whoever has nothing else takes up no place among the tenants.
+ * Executions that a newer release has written are left to it, and whoever has nothing else takes up no place among the tenants.
  */
 const CLAIM = `
 with recursive clock as (
@@ -144,7 +144,7 @@ with recursive clock as (
 )
 update automation_executions e
 set status = 'running', reason = null, lease_token = ${nextToken('e.lease_token')},
-    schema_version = ${FLOW_SCHEMA_VERSION},
+    schema_version = greatest(e.schema_version, ${STATE_SCHEMA_VERSION}),
     started_at = coalesce(e.started_at, $4::timestamptz, clock_timestamp()),
     lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond',
     due_at = coalesce($4::timestamptz, clock_timestamp()) + $3::float8 * interval '1 millisecond'

@@ -12,7 +12,7 @@ import {
 /** Of the last so many executions that have ended, so many failures are told of; recovered is a flow without any. */
 const LATEST = 10
 const FAILED_MIN = LATEST / 2
-/** What these events start does not count: an alert is not to cause itself. */
+/** Executions that these events start do not count: an alert is not to cause itself. */
 const APART = ['flow.failing', 'flow.recovered']
 /** Executions that an event names: enough to see what goes wrong. */
 const EXECUTIONS_TOLD = 5
@@ -28,7 +28,7 @@ interface FlowError {
   message: string
 }
 
-/** What a flow's newest executions that have failed, or all that have started, say of it. */
+/** Returns a flow's newest executions that have failed, or of all that have started, as an alert names them. */
 export async function latestExecutions(
   trx: Transaction<DB>,
   { tenantId, flowId, only }: { tenantId: string; flowId: string; only: 'failed' | 'started' },

@@ -15,6 +15,11 @@ interface Releasing {
   done: Promise<void>
 }
 
+interface Leaving {
+  claims: ClaimedExecution[]
+  done: Promise<void>
+}
+
 /**
  * Keeps the order of a tenant's executions when the other side of a call is away. Whoever meets that waits, what comes
  * after it to the same call waits behind it without calling, and the one whose event came first tries again. Once it
@@ -28,6 +33,7 @@ export class HeldBack {
   /** By tenant and target: when nobody was held back last, or that somebody is. */
   readonly #known = new Map<string, number | 'held'>()
   readonly #releasing = new Map<string, Releasing>()
+  readonly #leaving = new Map<string, Leaving>()
 
   constructor(pool: pg.Pool, clock: () => Date | null, onReleased: (tenantId: string) => void) {
     this.#pool = pool
@@ -73,10 +79,33 @@ export class HeldBack {
   /** Has the next one look, if this one was the first and waits for something else now: the other side may still be away. */
   async left(claim: ClaimedExecution, target: string): Promise<void> {
     const { tenant_id: tenantId, held_by } = claim
-    if (held_by !== target && this.#known.get(`${tenantId} ${target}`) !== 'held') return
-    // Whoever is not woken looks by itself.
-    const hasWoken = await leaveHeld(this.#pool, claim, { target, now: this.#clock() }).catch(() => false)
-    if (hasWoken) this.#onReleased(tenantId)
+    const key = `${tenantId} ${target}`
+    if (held_by !== target && this.#known.get(key) !== 'held') return
+    const underWay = this.#leaving.get(key)
+    if (underWay !== undefined) {
+      underWay.claims.push(claim)
+      return underWay.done
+    }
+    const leaving: Leaving = { claims: [claim], done: Promise.resolve() }
+    this.#leaving.set(key, leaving)
+    leaving.done = this.#leave({ tenantId, target }, key, leaving)
+    return leaving.done
+  }
+
+  /** Takes out many by one statement: closing hours meet all those of a queue at the same moment. */
+  async #leave(held: { tenantId: string; target: string }, key: string, leaving: Leaving): Promise<void> {
+    try {
+      while (leaving.claims.length > 0) {
+        const claims = leaving.claims.splice(0)
+        // Whoever is not woken looks by itself.
+        const hasWoken = await leaveHeld(this.#pool, claims, { ...held, now: this.#clock() }).catch(
+          () => false,
+        )
+        if (hasWoken) this.#onReleased(held.tenantId)
+      }
+    } finally {
+      this.#leaving.delete(key)
+    }
   }
 
   /** Releases by one statement at a time: successes that come meanwhile are counted together. */

@@ -67,36 +67,42 @@ export async function releaseHeld(
 }
 
 /**
- * Takes a claimed execution out of those that are held back, before its next boundary says so, and has the one that is
- * first by that look now. One that looks just now learns of it at its next boundary.
+ * Takes claimed executions of a tenant out of those that are held back by a target, before their next boundaries say so,
+ * and has the one that is first by that look now. One that looks just now learns of it at its next boundary; so does a
+ * claim whose row is being written, which counts as taken out.
  *
- * @returns whether there is one
+ * @returns whether there is one that looks now
  */
 export async function leaveHeld(
   pool: pg.Pool,
-  { tenant_id, id, event_id, lease_token }: ClaimedExecution,
-  { target, now }: { target: string; now: Date | null },
+  claims: readonly Pick<ClaimedExecution, 'id' | 'event_id' | 'lease_token'>[],
+  { tenantId, target, now }: { tenantId: string; target: string; now: Date | null },
 ): Promise<boolean> {
+  const ids = claims.map(({ id }) => id)
   await pool.query({
     name: 'leave_held',
-    text: `update automation_executions set held_by = null
-           where tenant_id = $1 and id = $3 and held_by = $2 and lease_token = $4 and status = 'running'`,
-    values: [tenant_id, target, id, lease_token],
+    text: `with leaving as materialized (
+             select e.id from unnest($3::uuid[], $4::bigint[]) as l (id, lease_token)
+             join automation_executions e on e.tenant_id = $1 and e.id = l.id and e.lease_token = l.lease_token
+             where e.held_by = $2 and e.status = 'running' for update of e skip locked
+           )
+           update automation_executions e set held_by = null from leaving where e.tenant_id = $1 and e.id = leaving.id`,
+    values: [tenantId, target, ids, claims.map(({ lease_token }) => lease_token)],
   })
   // A statement of its own: it waits for whoever writes the row just now, and holds no other meanwhile.
   const { rowCount } = await pool.query({
     name: 'wake_held',
     text: `with first as materialized (
              select id, coalesce(event_id, id) as place from automation_executions
-             where tenant_id = $1 and held_by = $2 and status in ('waiting', 'running') and id <> $3
+             where tenant_id = $1 and held_by = $2 and status in ('waiting', 'running') and id <> all ($3::uuid[])
              order by coalesce(event_id, id) limit 1 for update
            )
            update automation_executions e
            set held_by = case when e.status = 'waiting' then e.held_by end,
                due_at = case when e.status = 'running' then e.due_at
                  else least(e.due_at, coalesce($5::timestamptz, clock_timestamp())) end
-           from first where first.place >= $4 and e.tenant_id = $1 and e.id = first.id`,
-    values: [tenant_id, target, id, event_id ?? id, now],
+           from first where first.place >= any ($4::uuid[]) and e.tenant_id = $1 and e.id = first.id`,
+    values: [tenantId, target, ids, claims.map(({ id, event_id }) => event_id ?? id), now],
   })
   return (rowCount ?? 0) > 0
 }

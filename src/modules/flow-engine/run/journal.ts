@@ -155,6 +155,12 @@ export class Journal {
     return this.#end
   }
 
+  /** Leaves out of the log what no boundary could write: it may be what Postgres refuses. */
+  discard(): void {
+    this.#records = []
+    this.#closedWaits = []
+  }
+
   /** Tells a lease that has to be looked after, and with it whether the execution is still ours. */
   #isOld(): boolean {
     return performance.now() - this.#renewedAt > this.#options.leaseMs / LEASE_PARTS
@@ -193,6 +199,8 @@ export class Journal {
     this.#isDirty = false
     // Not only when it is answered: other threads go on meanwhile, and what they do is no part of it.
     this.#isFresh = false
+    const closedWaits = this.#closedWaits.splice(0)
+    const steps = this.#records.splice(0)
     const answer = await commit({
       tenantId: claim.tenant_id,
       id: claim.id,
@@ -208,8 +216,14 @@ export class Journal {
       leaseMs,
       stepCount: this.#stepCount,
       received: claim.received,
-      closedWaits: this.#closedWaits.splice(0),
-      steps: this.#records.splice(0),
+      closedWaits,
+      steps,
+    }).catch((error: unknown) => {
+      // The next one takes them along.
+      this.#closedWaits.unshift(...closedWaits)
+      this.#records.unshift(...steps)
+      this.#isDirty = true
+      throw error
     })
     if (leaseMs !== null) this.#renewedAt = askedAt
     this.#isHalted = answer.isHalted

@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { ClaimedExecution } from './execution-repository.ts'
 
-/** What a step gave, as its execution's templates find it. */
+/** The output of a step, as its execution's templates find it. */
 export interface StepOutput {
   step_id: string
   iteration: string
@@ -30,7 +30,7 @@ export async function loadOutputs(
   return claims.map(({ id }) => byExecution.get(id) ?? [])
 }
 
-/** What loops have kept of the items that have ended: a row of the loop's own step for each. */
+/** Loads what loops have kept of the items that have ended: a row of the loop's own step for each. */
 async function loadCollected(
   db: Kysely<DB>,
   claims: readonly ClaimedExecution[],

@@ -6,6 +6,7 @@ import {
   type CanonicalStep,
   END,
   FLOW_SCHEMA_VERSION,
+  OLDEST_FLOW_SCHEMA_VERSION,
   type PortTarget,
   type StepId,
 } from '#lib/flow/types.ts'
@@ -111,7 +112,7 @@ export class ProgramCache {
     this.#db = db
   }
 
-  /** What is stored under an older schema is compiled by this. */
+  /** Says how flows are compiled that are stored under an older schema. */
   compileWith(compile: CompileDefinition): void {
     this.#compile = compile
   }
@@ -182,7 +183,7 @@ export class ProgramCache {
     const stored = row.flow as unknown as CanonicalFlow
     const schemaVersion: number = stored.schema_version
     if (schemaVersion > FLOW_SCHEMA_VERSION) throw flowNewer()
-    if (schemaVersion === FLOW_SCHEMA_VERSION) return new Program(stored, row.name, row.bytes)
+    if (schemaVersion >= OLDEST_FLOW_SCHEMA_VERSION) return new Program(stored, row.name, row.bytes)
     if (this.#compile === null) throw new Error('nothing compiles flows here')
     const { flow } = await this.#compile(tenantId, row.definition, db)
     if (flow === null) throw flowOutdated()

@@ -7,7 +7,7 @@ import type { ExecutionState, Thread } from './state.ts'
 
 type Outputs = Record<StepId, { output: unknown }>
 
-/** What starts an execution, as its row keeps it. */
+/** The trigger of an execution, as its row keeps it. */
 export interface StoredTrigger {
   data: unknown
   event: EventScope | null
@@ -24,7 +24,7 @@ export class ScopeBuilder {
   readonly #main: Outputs = {}
   readonly #items = new Map<string, Outputs>()
   readonly calendar: Calendar
-  /** What was kept of the items of the loop that is under way, by iteration. */
+  /** The values that items of the loop under way have collected, by iteration. */
   readonly collected = new Map<string, unknown>()
 
   constructor(

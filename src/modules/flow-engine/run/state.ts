@@ -2,18 +2,18 @@ import type { PortTarget, StepId } from '#lib/flow/types.ts'
 
 /**
  * Says where an execution stands: one thread of steps, and while a `for_each` runs one more for each item under way.
- * What steps gave is not in here but in `automation_steps`, so that a boundary's cost does not grow with the flow.
+ * Outputs of steps are not in here but in `automation_steps`, so that a boundary's cost does not grow with the flow.
  */
 export interface ExecutionState {
   main: Thread
   loop: LoopState | null
-  /** What went wrong, once an error handler has been entered: errors inside of it enter none. */
+  /** The error, once an error handler has been entered: errors inside of it enter none. */
   error: ExecutionError | null
   /** A condition that was not met led to the end. */
   filtered: boolean
   /** The loop that an error broke off, once a handler was entered: where a retry goes on. */
   interrupted?: LoopState
-  /** What went wrong is the other side's: it says nothing about the flow. */
+  /** The error is the other side's: it says nothing about the flow. */
   outside?: true
   /** A hold of it was cut off, and the one after it had to give it back: a call may have got through. */
   cut_off?: true
@@ -70,7 +70,7 @@ export interface Thread {
    */
   open_since?: number
   variables: Record<string, unknown>
-  /** What went wrong last on this thread and was taken up by an error port; left out: nothing was. */
+  /** The last error of this thread that an error port took up; left out: none. */
   caught?: ExecutionError | null
   /** Of an item: what ended it, in a loop that goes on. */
   failed?: { code: string; message: string }
@@ -115,7 +115,7 @@ export function moveTo(thread: Thread, step: PortTarget, nowMs: number): void {
   restart(thread, newThread(thread.iteration, step, thread.variables, nowMs))
 }
 
-/** What belongs to the step that a thread was at is left behind. */
+/** Leaves behind what belongs to the step that a thread was at. */
 function restart(thread: Thread, fresh: Thread): void {
   delete thread.held_by
   delete thread.behind

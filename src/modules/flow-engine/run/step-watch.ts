@@ -34,7 +34,7 @@ export class StepWatch {
   readonly #held: () => Iterable<ClaimedExecution>
   /** Until when they are followed, on the clock of `performance.now()`. Who was told last is last. */
   readonly #followed = new Map<string, number>()
-  /** What was told of an execution, by iteration. */
+  /** The steps that were told of an execution, by iteration. */
   readonly #told = new Map<string, Map<string, string>>()
   #timer: NodeJS.Timeout | null = null
   #isStopped = false

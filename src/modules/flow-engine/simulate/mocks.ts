@@ -1,12 +1,23 @@
-import type { Mock } from './types.ts'
+import type { GivenMock, Mock } from './types.ts'
 
 /** Keeps what was given in place of the outside, and which of it was asked for. */
 export class Mocks {
-  readonly #given: Readonly<Record<string, Mock>>
+  /** By `<step id>:<index>`, and by step id. */
+  readonly #given = new Map<string, Mock>()
   readonly #used = new Set<string>()
 
-  constructor(given: Readonly<Record<string, Mock>>) {
-    this.#given = given
+  /** @param given what names an item goes before the list of its step */
+  constructor(given: Readonly<Record<string, GivenMock>>) {
+    for (const [name, mock] of Object.entries(given)) {
+      if (!isList(mock)) this.#given.set(name, mock)
+    }
+    for (const [stepId, list] of Object.entries(given)) {
+      if (!isList(list)) continue
+      for (const [index, mock] of list.entries()) {
+        const name = `${stepId}:${index}`
+        if (mock !== null && !this.#given.has(name)) this.#given.set(name, mock)
+      }
+    }
   }
 
   /** @param part what the step can make use of */
@@ -16,7 +27,7 @@ export class Mocks {
     part: Part,
   ): NonNullable<Mock[Part]> | undefined {
     for (const name of [`${stepId}:${iteration}`, stepId]) {
-      const mock = Object.hasOwn(this.#given, name) ? this.#given[name] : undefined
+      const mock = this.#given.get(name)
       if (mock === undefined || !Object.hasOwn(mock, part)) continue
       this.#used.add(name)
       return mock[part] as NonNullable<Mock[Part]>
@@ -25,6 +36,10 @@ export class Mocks {
   }
 
   get unused(): string[] {
-    return Object.keys(this.#given).filter((name) => !this.#used.has(name))
+    return [...this.#given.keys()].filter((name) => !this.#used.has(name))
   }
+}
+
+function isList(given: GivenMock): given is readonly (Mock | null)[] {
+  return Array.isArray(given)
 }

@@ -12,10 +12,10 @@ import { ScopeBuilder, type StoredTrigger } from '../run/scope.ts'
 import { simulatedCalls } from './calls.ts'
 import { LimitReached, SimulatedJournal } from './journal.ts'
 import { Mocks } from './mocks.ts'
-import { reportStart } from './start-report.ts'
+import { reportStart } from './eligibility.ts'
 import type { Simulation, SimulationRequest } from './types.ts'
 import { simulatedWaits } from './waits.ts'
-import { startScope } from '../start/starts.ts'
+import { startScope } from '../start/enqueue.ts'
 import { initialState } from '../run/state.ts'
 
 /**

@@ -7,7 +7,7 @@ import type { CallIntent } from '../steps/call.ts'
 
 /** Stands in for what the outside would say to a step. */
 export interface Mock {
-  /** What the step gives: of a request `{ status, body }`. */
+  /** The output of the step: of a request `{ status, body }`. */
   output?: unknown
   /**
    * The call fails: `times` attempts with what is given beside it, left out: all of them. `transient`: it may pass by
@@ -17,6 +17,9 @@ export interface Mock {
   /** Comes for a wait; one that does not meet it lets it time out. `type`: that of its first alternative. */
   event?: { type?: string; source?: string; data: unknown }
 }
+
+/** Those of a list stand each for an item of the step's loop, in order; null: for this one none. */
+export type GivenMock = Mock | readonly (Mock | null)[]
 
 export interface SimulationRequest {
   tenantId: string
@@ -31,7 +34,7 @@ export interface SimulationRequest {
     id: string | null
     data: unknown
     event: EventScope | null
-    /** What comes with the data of a webhook. */
+    /** Of a webhook: comes with the data. */
     request?: HookRequest
     causationDepth: number
   }
@@ -40,7 +43,7 @@ export interface SimulationRequest {
   /** When it starts. Waits and delays move on from here without any time passing. */
   now: Date
   /** By step id, or `<step id>:<index>` for one item of a loop. */
-  mocks: Readonly<Record<string, Mock>>
+  mocks: Readonly<Record<string, GivenMock>>
   /** Of an action: what an output without a mock is made up from. */
   outputSchemaOf: (actionType: string, pluginId: string) => SafeSchema | null
 }
@@ -109,7 +112,7 @@ export interface Simulation {
   end: SimulatedEnd | null
   steps: SimulatedStep[]
   variables: Record<string, unknown>
-  /** What kept it from going on: too many steps, too much time, too much text. */
+  /** The limit that ended it: too many steps, too much time, too much text. */
   limit: 'steps' | 'time' | 'size' | null
   /** Mocks that no step asked for. */
   unused_mocks: string[]

@@ -37,7 +37,7 @@ export interface EnrolmentDecision {
 }
 
 /**
- * What the flow's enrolment says to one more execution under a key. Reads, and changes nothing.
+ * Decides by the flow's enrolment about one more execution under a key. Reads, and changes nothing.
  * @param own an earlier start of the same execution, which is no other one
  */
 export async function decideEnrolment(

@@ -11,7 +11,7 @@ export interface DoneStep {
   type: string
   /** Of steps that set variables: those. */
   output: unknown
-  /** What its error port took up. */
+  /** The error that its error port took up. */
   error: { code: string; message: string } | null
 }
 
@@ -20,7 +20,7 @@ export interface RetryPlan {
   /** Numbers of the steps that are carried over, in order. */
   carried: number[]
   variables: Record<string, unknown>
-  /** What went wrong last on the way there. */
+  /** The last error on the way there. */
   caught: ExecutionError | null
 }
 

@@ -5,7 +5,7 @@ import type { StoredTrigger } from '../run/scope.ts'
 import type { ExecutionState } from '../run/state.ts'
 import type { DoneStep } from './retry-plan.ts'
 import type { StepId } from '#lib/flow/types.ts'
-import type { ExecutionRow } from './start-repository.ts'
+import type { ExecutionRow } from './enqueue-repository.ts'
 
 export interface Original {
   tenant_id: string

@@ -1,13 +1,13 @@
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { lockCursor } from '../match/cursor-repository.ts'
-import { countRecentStarts, selectRefused } from './start-repository.ts'
+import { countRecentStarts, selectRefused } from './enqueue-repository.ts'
 import { countTriggered, lockActive } from '../run/flow-repository.ts'
 import { asOfNow } from '../run/program.ts'
 import { WAITING_EXECUTIONS, waitingQuota } from './waiting-quota.ts'
-import { isSimpleStart, startExecution, type StartRequest, type StartResult, startSimple } from './starts.ts'
+import { isSimpleStart, startExecution, type StartRequest, type StartResult, startSimple } from './enqueue.ts'
 
-/** What starts outside of the matcher look at before they start. `program` is as it was published. */
+/** A start outside of the matcher, before anything is checked. `program` is as it was published. */
 export type UncheckedStart = Omit<StartRequest, 'refused' | 'now'>
 
 /**

@@ -9,7 +9,7 @@ export interface TriggerRefusal {
   reason: 'event_type' | 'source' | 'filter' | 'filter_budget'
   /** An operator of the filter met a value that it does not fit. */
   isMismatch?: boolean
-  /** What kept the filter from being tested, if something did. */
+  /** Says why the filter could not be tested, if it could not. */
   note: string | null
 }
 

@@ -50,7 +50,7 @@ export interface CallRequest<Step> {
   step: Step
   name: CallName
   scope: FlowScope
-  /** What `now` is in its templates: the same for every repetition. */
+  /** The `now` of its templates: the same for every repetition. */
   asOf: Date
 }
 

@@ -39,7 +39,7 @@ interface HttpRequestInput {
   url: string
   headers: Record<string, string>
   body: unknown
-  /** What it is asked by: only its name. */
+  /** The connection that it uses: only its name. */
   connection?: string
 }
 

@@ -6,10 +6,10 @@ import { parsePath } from '#lib/json/path.ts'
 import { compileTemplateTree, type TemplateNode, templateReferences } from '#lib/template/index.ts'
 import { StepError, test, zoneOf } from '../run/evaluate.ts'
 
-/** What the filter of one wait may cost: one that needs more is passed over, which the wait says. */
+/** The most that the filter of one wait may cost: one that needs more is passed over, which the wait says. */
 export const WAIT_STEPS = 20_000
 
-/** What is tested beside a wait's hash, with as much of the flow's scope as it asks for. */
+/** A condition that is tested beside a wait's hash, with as much of the flow's scope as it asks for. */
 export interface StoredFilter {
   condition: Condition
   scope: Partial<FlowScope>

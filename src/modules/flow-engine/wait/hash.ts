@@ -4,7 +4,7 @@ import { parsePath, readPath } from '#lib/json/path.ts'
 import { measureJson } from '#lib/template/filters/filter.ts'
 import { canonicalNumber, isRawNumber } from '#lib/json/raw-number.ts'
 
-/** What is looked up by is an id, a name, a date: more is not hashed, neither for a wait nor of an event. */
+/** Ids, names and dates are looked up: more is not hashed, neither for a wait nor of an event. */
 const MAX_VALUE_BYTES = 8 * 1024
 /** Hash bytes kept: 128 bits, so that two different events never meet by chance. */
 const HASH_BYTES = 16
@@ -19,7 +19,7 @@ export function isMatchable(value: unknown): boolean {
   return measureJson(value, MAX_VALUE_BYTES) <= MAX_VALUE_BYTES
 }
 
-/** What a wait looks for: the values that an event must have at the paths. */
+/** Hashes what a wait looks for: the values that an event must have at the paths. */
 export function hashOfMatch(event: string, match: Readonly<Record<string, unknown>>): Buffer {
   const paths = Object.keys(match).sort()
   return hashOf(

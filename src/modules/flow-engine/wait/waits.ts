@@ -106,7 +106,7 @@ export class Waits {
   }
 }
 
-/** What an alternative looks for, now. @throws {StepError} */
+/** Fills in what an alternative looks for, as of now. @throws {StepError} */
 export function waitKey(
   program: Program,
   match: EventMatch,

@@ -10,7 +10,7 @@ import {
 } from '../message.ts'
 import { defineTemplate, idOf, onceEach, onEvent } from '../template.ts'
 
-/** What tells one parcel of an order from another. */
+/** Tells one parcel of an order from another. */
 const TRACKING_NUMBER = 'trigger.shipment.tracking_number'
 
 export const orderShipped = defineTemplate({

@@ -7,7 +7,7 @@ import { selectEventTypes } from '../repository.ts'
 
 export type CatalogueContext = Pick<FlowContext, 'db' | 'registry' | 'connections' | 'egress'>
 
-/** What flows of the tenant can use, as of now. */
+/** Loads what flows of the tenant can use, as of now. */
 export async function loadCatalogue(
   { db, registry, connections, egress }: CatalogueContext,
   tenantId: string,

@@ -16,7 +16,7 @@ export interface Definition {
   text: string
 }
 
-/** What a definition says beside the flow itself. */
+/** The members of a definition beside the flow itself. */
 export interface Envelope {
   name: string
   description: string | null
@@ -25,7 +25,7 @@ export interface Envelope {
   format: FlowFormat
 }
 
-/** What starts a flow, as far as its draft says so. */
+/** The trigger of a flow, as far as its draft names one. */
 export type TriggerSummary = Record<string, unknown> & { type: string; event_types?: string[] }
 
 /** Of a definition that comes from within. */
@@ -38,7 +38,7 @@ export function parseDefinition(text: string): Definition {
   return { value: parseJson(Buffer.from(text)) as Record<string, unknown>, text }
 }
 
-/** What those may see who may not change it: without the credentials that headers, URLs and inputs hold. */
+/** Returns a definition without the credentials that headers, URLs and inputs hold, for those who may not change it. */
 export function redactedText(text: string): string {
   return JSON.stringify(redactCall(parseDefinition(text).value))
 }

@@ -1,7 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 
-/** What may be written otherwise than it is: a letter by its number, or a slash behind another one. */
+/** Finds characters that JSON may write otherwise: a letter by its number, or a slash behind another one. */
 const ESCAPED = String.raw`\\(u|/)`
 
 /**

@@ -84,7 +84,7 @@ export async function putInForce(
   return updated
 }
 
-/** What was stored under an older form of canonical flows differs from what is compiled now: that is stored anew. */
+/** Returns the version's number, and stores it unless it is the published one; what an older form had is stored anew. */
 async function versionOf(
   trx: Transaction<DB>,
   row: FlowRow,
@@ -123,7 +123,7 @@ export async function cancelLive(
   }
 }
 
-/** What became of starts that were missed. */
+/** Counts of starts that were missed, by what became of them. */
 export interface CaughtUp {
   /** How many there are. */
   missed: number

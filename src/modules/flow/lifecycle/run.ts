@@ -71,7 +71,7 @@ function checkInput(flow: CanonicalFlow | undefined, input: Record<string, unkno
   })
 }
 
-/** What a run by that key started with. Undefined: there was none. */
+/** Finds what a run by that key started with. Undefined: there was none. */
 export async function findRun(
   { db }: Pick<FlowContext, 'db'>,
   { tenantId, id }: FlowRef,

@@ -4,6 +4,8 @@ import { WOULD_KINDS } from '#modules/flow-engine/index.ts'
 import { FlowProblem, LINEAR_EXAMPLE, Uuid } from '../schemas.ts'
 
 const MAX_MOCKS = 1_000
+/** Items that a list of mocks stands for. */
+const MAX_LISTED = 1_000
 
 const Mock = Type.Object(
   {
@@ -51,7 +53,16 @@ const Mock = Type.Object(
   { additionalProperties: false },
 )
 
-/** What a test starts with. */
+/** Not as alternatives: what is wrong with one is told without what is wrong with the other. */
+const MockOrList = Type.Unsafe<Static<typeof Mock> | (Static<typeof Mock> | null)[]>({
+  ...Mock,
+  type: ['object', 'array'],
+  items: Nullable(Mock),
+  maxItems: MAX_LISTED,
+  description: 'A list: of the first item of the loop, of the second … Null: for this one none',
+})
+
+/** The members of a request that say how a test starts. */
 export const TEST_START = {
   event_id: Type.Optional({
     ...Uuid,
@@ -91,12 +102,24 @@ export const TEST_START = {
           Type.Record(Type.String({ maxLength: 100 }), Type.String(), { default: {}, maxProperties: 100 }),
         ),
         query: Defaulted(
-          Type.Record(Type.String({ maxLength: 255 }), Type.String(), { default: {}, maxProperties: 100 }),
+          Type.Record(
+            Type.String({ maxLength: 255 }),
+            Type.Union([Type.String(), Type.Array(Type.String(), { maxItems: 100 })]),
+            { default: {}, maxProperties: 100 },
+          ),
+        ),
+        body: Type.Optional(
+          Type.String({
+            description:
+              'As it comes, in place of `data`: read by the header `content-type`, as an inlet does',
+          }),
         ),
       },
       {
         additionalProperties: false,
-        description: 'What comes with the webhook’s body. Left out: no header and no query',
+        description:
+          'A request to the inlet of the webhook trigger: the flow sees of it what it would see in truth. Its ' +
+          'signature is not looked at. Left out: no header and no query',
       },
     ),
   ),
@@ -109,12 +132,13 @@ export const TEST_START = {
   ),
   now: Type.Optional({ ...Timestamp, description: 'When it starts. Left out: now' }),
   mocks: Defaulted(
-    Type.Record(Type.String({ maxLength: 100 }), Mock, {
+    Type.Record(Type.String({ maxLength: 100 }), MockOrList, {
       default: {},
       maxProperties: MAX_MOCKS,
       description:
-        'What steps come to, by step id; for one item of a loop `<step id>:<index>`. A call without a mock gives an ' +
-        'output made up from the action’s `output_schema`, a wait without one times out',
+        'What steps come to, by step id: of a step in a loop’s body one for all items, or a list with one for each. ' +
+        '`<step id>:<index>` stands for one item, and goes before a list. A call without a mock gives an output made ' +
+        'up from the action’s `output_schema`, a wait without one times out',
     }),
   ),
 }
@@ -245,7 +269,9 @@ export const FlowTest = Type.Object(
           'What ended the test before the flow ended: 5,000 steps, 5 s, or 4 MiB of inputs and outputs',
       }),
     ),
-    unused_mocks: Type.Array(Type.String(), { description: 'Mocks that no step asked for' }),
+    unused_mocks: Type.Array(Type.String(), {
+      description: 'Mocks that no step asked for; those of a list as `<step id>:<index>`',
+    }),
     problems: Type.Array(ref(FlowProblem), { description: 'Warnings of the compiler' }),
   },
   { $id: 'FlowTest' },

@@ -16,7 +16,7 @@ import { found, type FlowRef } from '../lifecycle/revision.ts'
 import type { FlowTest, FlowTestRequest } from './schemas.ts'
 import { sampleTrigger, type TestTrigger } from './trigger.ts'
 
-/** What is tested. */
+/** The flow that is tested. */
 interface Subject {
   flowId: string | null
   name: string
@@ -108,6 +108,7 @@ async function run(
     detail: { name, event_id: request.event_id ?? null },
   })
   const catalogue = await loadCatalogue(ctx, tenantId)
+  checkLists(flow, request.mocks)
   const simulation = await ctx.engine.simulate({
     tenantId,
     flowId,
@@ -116,7 +117,7 @@ async function run(
     flow,
     trigger:
       request.event_id === undefined
-        ? sampleTrigger(flow, request, catalogue, now)
+        ? await sampleTrigger(flow, request, catalogue, now)
         : await pastEvent(ctx, tenantId, request),
     startAnyway: request.start_anyway,
     now,
@@ -136,6 +137,14 @@ async function run(
     variables: redact(simulation.variables),
     problems,
   } as FlowTest
+}
+
+/** @throws `invalid_request` for a list of a step that is in no loop */
+function checkLists({ steps }: CanonicalFlow, mocks: FlowTestRequest['mocks']): void {
+  for (const [name, mock] of Object.entries(mocks)) {
+    if (!Array.isArray(mock) || steps[name]?.loop !== null) continue
+    throw unfit(`/mocks/${name}`, 'must be one mock, not a list: the step is in no loop')
+  }
 }
 
 async function pastEvent(

@@ -18,7 +18,7 @@ import { secretUnreadable } from '#modules/webhook-delivery/index.ts'
 const tags = ['plugins']
 const PROBLEMS = [...WRITE_PROBLEMS, pluginNotFound]
 
-/** What can be done with a plugin, beside changing it. */
+/** The routes that do something with a plugin, beside changing it. */
 export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext): void {
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
 

@@ -20,7 +20,7 @@ export function chosenStatus(status: PluginStatus): StatusColumns {
   return { status, status_reason: status === 'active' ? null : 'manual' }
 }
 
-/** What stands for a pause by the plugin's own key, which may end it: what people have paused it may not. */
+/** Stands for a pause by the plugin's own key, which may end it: what people have paused it may not. */
 export const PAUSED_BY_ITSELF = 'own_key'
 
 /**

@@ -5,7 +5,7 @@ const MAX_HEADERS = 10
 const MAX_NAME_CHARS = 64
 const MAX_VALUE_CHARS = 1024
 
-/** What the service says itself, what belongs to the connection, and names that are none to JavaScript. */
+/** Headers that the service sends itself, those of the connection, and names that are none to JavaScript. */
 const RESERVED =
   /^(?:accept|accept-encoding|user-agent|host|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect|http2-settings|content-.+|webhook-.+|proxy-.+|x-causation-(?:id|depth|token)|constructor|prototype|__proto__)$/
 const TOKEN = /^[a-z0-9!#$%&'*+.^_`|~-]+$/

@@ -289,7 +289,7 @@ export const EFFECTIVE = Object.fromEntries(
 
 export const SETTINGS_COLUMNS = EACH_FIELD.map(([, { column }]) => column) as (keyof SettingsColumns)[]
 
-/** What `map` makes of every field, by its name. The caller knows the type of each. */
+/** Returns what `map` makes of every field, by its name. The caller knows the type of each. */
 export function mapFields<T>(map: (field: AnyField, name: FieldName) => T): Record<FieldName, T> {
   return Object.fromEntries(EACH_FIELD.map(([name, field]) => [name, map(field, name)])) as Record<
     FieldName,

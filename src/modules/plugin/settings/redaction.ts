@@ -1,7 +1,7 @@
 import { toPointer } from '#lib/json/index.ts'
 import type { FieldError } from '#lib/api/problem.ts'
 
-/** What stands for a secret value; sent back, it means "as it is". */
+/** Stands for a secret value; sent back, it means "as it is". */
 const REDACTED = '[redacted]'
 
 export type JsonObject = Record<string, unknown>
@@ -12,7 +12,7 @@ export function redactLeaves(value: JsonObject): JsonObject {
 }
 
 /**
- * What the caller means by `given`: a leaf that is "[redacted]" is the stored leaf at the same place. Where no
+ * Returns what the caller means by `given`: a leaf that is "[redacted]" is the stored leaf at the same place. Where no
  * leaf is stored there is nothing to keep, and an entry in `errors` says so; in an array the place is only known
  * while the array keeps its length. `kept` tells whether any stored leaf was taken over.
  */

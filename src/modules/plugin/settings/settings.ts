@@ -13,7 +13,7 @@ import {
 } from './fields.ts'
 import type { Defaults } from './field-kinds.ts'
 
-/** What a caller wants changed: undefined stays as it is, null returns to the default. */
+/** The changes that a caller wants: undefined stays as it is, null returns to the default. */
 export type Changes = Omit<PluginPatch, 'slug' | 'status' | 'keep_waiting'>
 
 /** With all of these null, a replacement is a patch. */
@@ -113,7 +113,7 @@ export function showSettings(settings: Settings, mayReadSecrets: boolean): Shown
   }) as ShownSettings
 }
 
-/** What applies: the plugin's own value, or the service's where that is null. */
+/** Returns the settings that apply: the plugin's own value, or the service's where that is null. */
 export function effectiveSettings(settings: Settings, defaults: Defaults): EffectiveSettings {
   return Object.fromEntries(
     EACH_FIELD.flatMap(([name, { effective }]) =>

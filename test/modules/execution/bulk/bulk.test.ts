@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { type CanonicalFlow, FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
+import { type CanonicalFlow, FLOW_SCHEMA_VERSION, OLDEST_FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import { cancelMany, retryMany } from '#modules/execution/bulk/service.ts'
 import { runBulkTurn } from '#modules/execution/bulk/worker.ts'
 import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
@@ -211,7 +211,7 @@ t.test('a version that does not compile any more is a refusal, and holds up no o
   const { id: tenantId } = shop.tenant
   const receiver = await startReceiver(t)
   const flow = flowOf({ call: post(receiver, '/a', 'end') })
-  const old = { ...flow, schema_version: FLOW_SCHEMA_VERSION - 1 } as unknown as CanonicalFlow
+  const old = { ...flow, schema_version: OLDEST_FLOW_SCHEMA_VERSION - 1 } as unknown as CanonicalFlow
   const outdated = await shop.publish(old)
   const [first = ''] = await seedExecutions(shop.db, tenantId, outdated, [{ status: 'failed' }])
   const good = await shop.publish(flow)

@@ -3,10 +3,13 @@ import t from 'tap'
 import { newId } from '#lib/ids.ts'
 import { validate } from '#lib/schema/safe/index.ts'
 import { CATALOGUE } from '#modules/event/index.ts'
+import { readLatestEnds } from '#modules/flow-engine/run/flow-repository.ts'
+import { analyze, rowsRead } from '#test/support/plans.ts'
 import { flowOf, post, type Shop, startReceiver, startWorld } from '../support.ts'
 
 const world = await startWorld(t)
 const receiver = await startReceiver(t)
+const ENDED = 30_000
 t.beforeEach(() => {
   receiver.answer(404)
 })
@@ -99,6 +102,38 @@ t.test('how a flow does is told by what has ended, whatever waits', async (t) =>
       unnest(${Array.from({ length: 120 }, () => newId())}::uuid[]) ids (id)`.execute(shop.db)
   await sendOrders(shop, 1)
   t.match(await alertsOf(shop), [{ event: 'flow.failing', data: { failed: 5, of: 5 } }])
+})
+
+t.test('a flow that fails now and then is told of once, and not as recovered in between', async (t) => {
+  const shop = await world.shop()
+  await shop.publish(flowOf({ call: post(receiver, '/', 'end') }))
+  for (let n = 0; n < 24; n++) {
+    receiver.answer(n % 2 === 0 ? 404 : 204)
+    await sendOrders(shop, 1)
+  }
+  t.strictSame(namesOf(await alertsOf(shop)), ['flow.failing'])
+})
+
+t.test('the last ends of a flow are read in their order, however many there are', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(flowOf({ call: post(receiver, '/', 'end') }))
+  await sendOrders(shop, 1)
+  // By their ends the last five have failed, whatever their ids.
+  await sql`
+    insert into automation_executions (tenant_id, id, flow_id, version, status, trigger_kind, trigger, state, expires_at,
+      created_at, finished_at)
+    select e.tenant_id, gen_random_uuid(), e.flow_id, e.version, case when n <= 5 then 'failed' else 'completed' end,
+      e.trigger_kind, e.trigger, e.state, e.expires_at, e.created_at,
+      now() + interval '1 hour' - n * interval '1 second'
+    from (select * from automation_executions where flow_id = ${flow} limit 1) e,
+      generate_series(1, ${ENDED}) as ends (n)`.execute(shop.db)
+  await analyze(shop.db, 'automation_executions')
+  const read = { limit: 10, apart: ['flow.failing'] }
+  t.strictSame(await readLatestEnds(shop.db, shop.tenant.id, flow, read), { failed: 5, of: 10, well: 0 })
+  const [rows = Infinity] = await rowsRead(world.app.pools.worker, (db) =>
+    readLatestEnds(db, shop.tenant.id, flow, read),
+  )
+  t.ok(rows <= 400, `${rows} rows are read of ${ENDED}`)
 })
 
 t.test('an alert does not cause itself', async (t) => {

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type pg from 'pg'
 import t from 'tap'
 import { feedSettled } from '#test/modules/event/support.ts'
+import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import { claimExecutions, type ClaimedExecution } from '#modules/flow-engine/run/execution-repository.ts'
 import { flowOf, outcomes, post, type Shop, startReceiver, startWorld } from '../support.ts'
 
@@ -117,7 +118,7 @@ t.test(
     const newer = await shopWith({ call: post(receiver, '/', 'end') })
     await addDue(newer.shop, newer.flow, BEHIND_HALT, 'x')
     await sql`
-    update automation_executions set schema_version = schema_version + 1
+    update automation_executions set schema_version = ${FLOW_SCHEMA_VERSION + 1}
     where tenant_id = ${newer.shop.tenant.id}`.execute(db)
     const { shop, flow } = await shopWith({ call: post(receiver, '/', 'end') })
     await sql`

@@ -157,6 +157,7 @@ t.test('what a transaction holds keeps its own boundary waiting, and no other sh
     patienceMs: LEASE_MS,
     clock: () => shops[0]?.now() ?? null,
     onWritten: () => undefined,
+    log: world.app.log,
   })
   const { promise, ended } = await world.db.transaction().execute(async (trx) => {
     // As a matcher does that has handed an event to it.

@@ -154,6 +154,32 @@ t.test('what the database refuses of one execution fails that one alone', async 
   }
 })
 
+t.test(
+  'a step that was done stands in the log, though the statement that was to say so failed',
+  async (t) => {
+    const shop = await world.shop()
+    const receiver = await startReceiver(t)
+    const flow = await shop.publish(flowOf({ one: post(receiver, '/', 'two'), two: set({ a: 1 }) }))
+    await sql`create sequence refusals`.execute(world.db)
+    await sql`
+    create function refuse_once() returns trigger language plpgsql as $$
+    begin
+      if new.step_id = 'one' and nextval('refusals') = 1 then
+        raise exception 'once' using errcode = '22023';
+      end if;
+      return new;
+    end $$`.execute(world.db)
+    await sql`create trigger refuse_once before insert on automation_steps
+    for each row execute function refuse_once()`.execute(world.db)
+    t.teardown(() => sql`drop trigger refuse_once on automation_steps`.execute(world.db))
+    await shop.send('order.created', {})
+    await shop.run()
+    const [execution] = await shop.executions(flow)
+    t.match(execution, { status: 'failed', reason: 'internal_error', error: { code: 'internal_error' } })
+    t.match(await shop.steps(execution?.id ?? ''), [{ step_id: 'one', status: 'succeeded' }])
+  },
+)
+
 t.test('a path that no index can hold keeps its own flow from starting, and no other', async (t) => {
   const shop = await world.shop()
   const path = Array.from({ length: 990 }, (_, n) =>

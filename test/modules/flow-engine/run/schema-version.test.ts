@@ -1,11 +1,12 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
+import { FLOW_SCHEMA_VERSION, OLDEST_FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import type { CanonicalFlow, CanonicalStep } from '#lib/flow/types.ts'
 import { flowOf, MINUTE_MS, outcomes, settings, startWorld, step, wait } from '../support.ts'
 
 const world = await startWorld(t)
 const NEWER = FLOW_SCHEMA_VERSION + 1
+const OLDER = OLDEST_FLOW_SCHEMA_VERSION - 1
 const stop = step({ type: 'stop', config: { outcome: 'done', reason: null }, next: {} })
 const unknown = (next: Record<string, string>): CanonicalStep =>
   ({ ...stop, type: 'teleport', next }) as unknown as CanonicalStep
@@ -71,6 +72,40 @@ t.test('events are left to the release that published a flow for them', async (t
   t.same(outcomes(await shop.executions()), ['completed/done'], 'none is lost')
 })
 
+t.test(
+  'what a flow that releases before may run starts is theirs as well, and of others it is not',
+  async (t) => {
+    const shop = await world.shop()
+    const flow = flowOf({ pause: wait(MINUTE_MS, 'end') })
+    const plain = await shop.publish(flow)
+    const guarded = await shop.publish(under(2, flow))
+    const simple = await schemaVersions(shop.tenant.id, async () => {
+      await shop.send('order.created', { id: 1 })
+      await shop.run()
+    })
+    t.same(simple, { [plain]: 1, [guarded]: 2 }, 'many are stored by one statement, and taken up')
+    const keyed = flowOf(
+      { pause: wait(MINUTE_MS, 'end') },
+      { settings: settings({ enrolment: { key: 'x' } }) },
+    )
+    await shop.publish(keyed, plain)
+    await shop.publish(under(2, keyed), guarded)
+    const alone = await schemaVersions(shop.tenant.id, async () => {
+      await shop.send('order.created', { id: 2 })
+      await shop.match()
+    })
+    t.same(alone, { [plain]: 1, [guarded]: 2 }, 'and each by one of its own')
+  },
+)
+
+async function schemaVersions(tenantId: string, doing: () => Promise<void>): Promise<Record<string, number>> {
+  await sql`delete from automation_executions where tenant_id = ${tenantId}`.execute(world.db)
+  await doing()
+  const { rows } = await sql<{ flow_id: string; schema_version: number }>`
+    select flow_id, schema_version from automation_executions where tenant_id = ${tenantId}`.execute(world.db)
+  return Object.fromEntries(rows.map((row) => [row.flow_id, row.schema_version]))
+}
+
 t.test('a version of an older schema is compiled again', async (t) => {
   const shop = await world.shop()
   const definition = {
@@ -82,7 +117,7 @@ t.test('a version of an older schema is compiled again', async (t) => {
   const created = await shop.tenant.post('/api/automation/flows', definition)
   t.equal(created.statusCode, 201, created.body)
   const { id } = created.json<{ id: string }>()
-  const old = under(FLOW_SCHEMA_VERSION - 1, flowOf({ far: unknown({}) }, { triggers: [] }))
+  const old = under(OLDER, flowOf({ far: unknown({}) }, { triggers: [] }))
   const store = (text: string) =>
     sql`update automation_flow_versions set flow = ${JSON.stringify(old)}, definition = ${text}
       where flow_id = ${id}`.execute(world.db)
@@ -94,7 +129,7 @@ t.test('a version of an older schema is compiled again', async (t) => {
 
 t.test('a version of an older schema that does not compile any more starts nothing', async (t) => {
   const shop = await world.shop()
-  const id = await shop.publish(under(FLOW_SCHEMA_VERSION - 1, flowOf({ done: stop })))
+  const id = await shop.publish(under(OLDER, flowOf({ done: stop })))
   await shop.publish(flowOf({ done: stop }))
   await shop.send('order.created', { id: 1 })
   await shop.run()

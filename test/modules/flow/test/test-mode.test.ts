@@ -169,6 +169,147 @@ t.test('sample data that is left out is made up for the trigger that was chosen'
   t.strictSame(problemOf(unknown), [400, 'invalid_request', '/trigger'])
 })
 
+t.test('a request is given to a webhook trigger as its inlet would give it', async (t) => {
+  const tenant = openTenant()
+  const read = {
+    id: 'read',
+    type: 'set',
+    variables: {
+      body: '{{trigger.body}}',
+      headers: '{{trigger.headers}}',
+      query: '{{trigger.query}}',
+    },
+  }
+  const { id } = await created(tenant, {
+    name: 'Inlet',
+    triggers: [
+      { type: 'manual' },
+      { id: 'plain', type: 'webhook' },
+      {
+        id: 'mine',
+        type: 'webhook',
+        headers: ['x-mine'],
+        filter: { field: 'trigger.query.shop', operator: 'equals', value: 'ana' },
+      },
+    ],
+    steps: [read],
+  })
+  const seen = async (body: unknown): Promise<unknown> =>
+    ((await test(tenant, `${id}/test`, body)) as Answer & { variables: unknown }).variables
+  const headers = {
+    'Content-Type': 'application/x-www-form-urlencoded',
+    'X-Shopify-Topic': 'orders/paid',
+    'X-Mine': 'yes',
+    authorization: 'Bearer secret',
+    'x-other': 'not seen',
+  }
+  const query = { shop: 'ana', tag: ['a', 'b'], access_token: 'secret' }
+  const request = { headers, query, body: 'email=ana%40example.com&tag=1&tag=2' }
+  const form = { email: 'ana@example.com', tag: ['1', '2'] }
+  const shown = { 'content-type': headers['Content-Type'], 'x-shopify-topic': 'orders/paid' }
+  const told = { shop: 'ana', tag: ['a', 'b'] }
+  t.strictSame(await seen({ trigger: 'mine', request }), {
+    body: form,
+    headers: { ...shown, 'x-mine': 'yes' },
+    query: told,
+  })
+  t.strictSame(await seen({ request }), { body: form, headers: shown, query: told }, 'else the first webhook')
+  t.strictSame(await seen({ trigger: 'mine', data: [1], request: { query: { shop: 'ana' } } }), {
+    body: [1],
+    headers: {},
+    query: { shop: 'ana' },
+  })
+  const type = { 'content-type': 'text/plain' }
+  t.match(await seen({ trigger: 'plain', request: { headers: type, body: 'Hello' } }), { body: 'Hello' })
+  t.match(await seen({ trigger: 'plain', request: { headers: type, body: '' } }), { body: null })
+  t.match(await test(tenant, `${id}/test`, { trigger: 'mine', request: { query: { shop: 'rui' } } }), {
+    start: { would_start: false, reason: 'filter' },
+  })
+  const json = { 'content-type': 'application/json' }
+  const wrong: [body: unknown, pointer: string][] = [
+    [{ request: { headers: json, body: '{"a":' } }, '/request/body'],
+    [{ request: { headers: { 'content-type': 'image/png' }, body: 'x' } }, '/request/headers/content-type'],
+    [{ request: { body: '{}' } }, '/request/headers/content-type'],
+    [
+      { request: { headers: { 'content-type': headers['Content-Type'] }, body: 'note=a%00b' } },
+      '/request/body/note',
+    ],
+    [{ data: {}, request: { headers: json, body: '{}' } }, '/data'],
+    [{ trigger: 'trigger_1', request: {} }, '/request'],
+    [{ request: { query: { a: { b: 'c' } } } }, '/request/query/a'],
+  ]
+  for (const [body, pointer] of wrong) {
+    const response = await tenant.post(`${FLOWS}/${id}/test`, body)
+    t.strictSame(problemOf(response).slice(0, 3), [400, 'invalid_request', pointer], response.body)
+  }
+})
+
+t.test('mocks of a list stand each for an item of the loop', async (t) => {
+  const tenant = openTenant()
+  const call = {
+    id: 'call',
+    type: 'http',
+    method: 'GET',
+    url: 'https://example.com/{{item}}',
+    retry: { max_retries: 0 },
+  }
+  const { id } = await created(tenant, {
+    name: 'Loop',
+    trigger: { type: 'manual' },
+    steps: [
+      {
+        id: 'each',
+        type: 'for_each',
+        list: 'trigger.list',
+        item_errors: 'continue',
+        body: [call],
+      },
+      { ...call, id: 'alone', url: 'https://example.com/' },
+    ],
+  })
+  const output = (body: string): object => ({ output: { status: 200, body } })
+  const error = { code: 'http_4xx', message: 'No.' }
+  const given = async (mocks: object): Promise<{ steps: string[]; unused: string[] }> => {
+    const { steps, unused_mocks: unused } = await test(tenant, `${id}/test`, {
+      data: { list: ['a', 'b', 'c', 'd'] },
+      mocks,
+    })
+    const lines = steps
+      .filter(({ step_id }) => step_id === 'call')
+      .map(({ status, output: said }) => {
+        const body = (said as { body?: unknown } | null)?.body
+        return status === 'failed' ? status : `${status} ${typeof body === 'string' ? body : '-'}`
+      })
+    return { steps: lines, unused }
+  }
+  const one = await given({ call: [output('first'), { error }, null] })
+  t.strictSame(one, {
+    steps: ['simulated first', 'failed', 'simulated -', 'simulated -'],
+    unused: [],
+  })
+  const two = await given({
+    'call:1': output('by its index'),
+    call: [null, output('by the list'), output('third'), { error }, output('a fifth')],
+    alone: output('x'),
+  })
+  t.strictSame(two, {
+    steps: ['simulated -', 'simulated by its index', 'simulated third', 'failed'],
+    unused: ['call:4'],
+  })
+  const wrong: [mocks: object, pointer: string][] = [
+    [{ alone: [output('x')] }, '/mocks/alone'],
+    [{ call: [{ outputs: 1 }] }, '/mocks/call/0/outputs'],
+    [{ call: [{ error: { code: 'x' } }] }, '/mocks/call/0/error/message'],
+    [{ call: ['x'] }, '/mocks/call/0'],
+    [{ call: 'x' }, '/mocks/call'],
+    [{ call: { outputs: 1 } }, '/mocks/call/outputs'],
+  ]
+  for (const [mocks, pointer] of wrong) {
+    const response = await tenant.post(`${FLOWS}/${id}/test`, { mocks })
+    t.strictSame(problemOf(response), [400, 'invalid_request', pointer], response.body)
+  }
+})
+
 t.test('what cannot be tested says why', async (t) => {
   const tenant = openTenant()
   const { id } = await created(tenant, taskFlow())

@@ -4,7 +4,7 @@ import { keep, readKept } from '../../../flow/kept.ts'
 import { stepType } from '../../../flow/step-types.ts'
 
 /** Stands in for what the outside would say to a step. */
-export type Mock = NonNullable<Schema['FlowTestRequest']['mocks']>[string]
+export type Mock = Exclude<NonNullable<Schema['FlowTestRequest']['mocks']>[string], readonly unknown[]>
 export type MockKind = 'made_up' | 'output' | 'error' | 'event'
 
 const KEPT = 'mocks'

@@ -1,7 +1,6 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { DB, TriggerKind } from '#db/schema.ts'
 import { lowestIdAt } from '#lib/id-range.ts'
-import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 
 export const CAP_WINDOW_MS = 60_000
 
@@ -27,7 +26,7 @@ export async function countRecentStarts(
   return rows[0]?.count ?? 0
 }
 
-/** What counts against the cap, of one flow: whoever does again what failed does not start anew. */
+/** Selects what counts against the cap of one flow: a retry is no new start. */
 function recentStarts(
   tenantId: RawBuilder<unknown>,
   flowId: RawBuilder<unknown>,
@@ -39,7 +38,7 @@ function recentStarts(
       and id >= ${lowestIdAt(at.getTime() - CAP_WINDOW_MS)}`
 }
 
-/** What has started under a start key. `trigger` is the text of the row: what was given to the start. */
+/** Finds the execution that has started under a start key. `trigger` is the text of the row: what was given to the start. */
 export async function findStart(
   db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
@@ -80,7 +79,7 @@ export async function selectRefused(
   return new Map(rows.map((row) => [row.flow_id, row.halted ? 'halted' : 'rate_cap']))
 }
 
-/** What a start stores; JSON as text. */
+/** The row that a start stores; JSON as text. */
 export interface ExecutionRow {
   tenant_id: string
   id: string
@@ -118,7 +117,7 @@ export async function insertExecutions(
   const { rows: inserted } = await sql<{ flow_id: string; status: string }>`
     insert into automation_executions (tenant_id, id, flow_id, version, schema_version, status, reason, event_id, key,
       start_key, trigger_kind, trigger, state, due_at, causation_depth, expires_at, created_at, finished_at)
-    select s.tenant_id, s.id, s.flow_id, s.version, ${FLOW_SCHEMA_VERSION}, s.status, s.reason, s.event_id, s.key,
+    select s.tenant_id, s.id, s.flow_id, s.version, s.schema_version, s.status, s.reason, s.event_id, s.key,
       s.start_key, s.trigger_kind, s.trigger, s.state, case when s.status = 'queued' then ${now}::timestamptz end,
       s.causation_depth, s.expires_at, ${now}::timestamptz,
       case when s.status = 'skipped' then ${now}::timestamptz end
@@ -126,9 +125,9 @@ export async function insertExecutions(
       ${column('version')}::int[], ${column('event_id')}::uuid[], ${column('start_key')}::text[],
       ${column('trigger_kind')}::text[], ${column('trigger')}::json[], ${column('state')}::json[],
       ${column('causation_depth')}::smallint[], ${column('expires_at')}::timestamptz[], ${column('status')}::text[],
-      ${column('reason')}::text[], ${column('key')}::text[])
+      ${column('reason')}::text[], ${column('key')}::text[], ${column('schema_version')}::smallint[])
       as s (tenant_id, id, flow_id, version, event_id, start_key, trigger_kind, trigger, state, causation_depth,
-        expires_at, status, reason, key)
+        expires_at, status, reason, key, schema_version)
     on conflict do nothing returning flow_id, status`.execute(trx)
   return inserted
 }

@@ -14,7 +14,7 @@ import { lockKey } from './enrolment-repository.ts'
 import { StepError } from '../run/evaluate.ts'
 import { asOfNow, type Program, type ProgramCache } from '../run/program.ts'
 import { type PlanRefusal, planRetry, type RetryPlan } from './retry-plan.ts'
-import { executionRow, type StartRequest, startScope } from './starts.ts'
+import { executionRow, type StartRequest, startScope } from './enqueue.ts'
 import { endedIn, isResumable, resumedLoop } from './retry-loop.ts'
 import { type ExecutionState, initialState, type LoopState } from '../run/state.ts'
 import { WAITING_EXECUTIONS, waitingQuota } from './waiting-quota.ts'
@@ -37,7 +37,7 @@ export interface RetryRequest {
   /** `failed`: where it ended, be it by a failure, its lifetime or a cancellation. */
   from: { at: 'failed' } | { at: 'start' } | { at: 'step'; step: StepId }
   version: 'same' | 'latest'
-  /** What `trigger` is in it; undefined: as it was. */
+  /** The `trigger` that it has; undefined: as it was. */
   trigger?: unknown
   /** Not if it was retried before, whatever became of that. */
   once: boolean
@@ -154,7 +154,7 @@ function loopToResume(
   return loop !== null && isResumable(flow, loop) ? loop : null
 }
 
-/** What its items have done is carried over; they go on behind it. */
+/** Carries over what a loop's items have done; they go on behind it. */
 async function resume(
   trx: Transaction<DB>,
   { id, tenant_id: tenantId, state }: Original,

@@ -2,14 +2,14 @@ import type { Transaction } from 'kysely'
 import type { DB, TriggerKind } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
 import { besideTrigger, type EventScope, type FlowScope, type HookRequest } from '#lib/flow/scope.ts'
-import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
+import { STATE_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import { derivedIdAt, derivedIdLike, newId, uuidTime } from '#lib/ids.ts'
 import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import { cancelExecutions, type CountCancelled } from '../run/cancel-repository.ts'
 import { decideEnrolment, enrolmentKey, recordEnrolment } from './enrolment.ts'
 import { hasStarted, lockKey } from './enrolment-repository.ts'
 import { StepError } from '../run/evaluate.ts'
-import { type ExecutionRow, findStart, insertExecution, insertExecutions } from './start-repository.ts'
+import { type ExecutionRow, findStart, insertExecution, insertExecutions } from './enqueue-repository.ts'
 import type { Program } from '../run/program.ts'
 import type { StoredTrigger } from '../run/scope.ts'
 import { initialState } from '../run/state.ts'
@@ -24,7 +24,7 @@ export interface StartRequest {
   kind: TriggerKind
   data: unknown
   event: EventScope | null
-  /** What came with the data of a webhook. */
+  /** Of a webhook: came with the data. */
   request?: HookRequest | undefined
   /** Of the tenant; UTC if left out. */
   zone?: string
@@ -84,7 +84,7 @@ export async function watchCancelling(
   if (isCancelled) await cancelExecutions(trx, tenantId, [id], 'cancel_on', onCancelled)
 }
 
-/** What the enrolment makes of a start. Executions that have to make way for it are cancelled. */
+/** Decides by the enrolment whether a start goes on. Executions that have to make way for it are cancelled. */
 export async function decideStart(
   trx: Transaction<DB>,
   request: StartRequest,
@@ -146,8 +146,8 @@ function simpleRow(request: StartRequest): ExecutionRow {
 }
 
 /**
- * What an execution is called, and with it its calls' Idempotency-Keys: what an event or a schedule starts comes back
- * under the same id if a crash of the database forgets it. A start that somebody asked for is flushed before it is
+ * Names an execution, and with it its calls' Idempotency-Keys: what an event or a schedule starts comes back under
+ * the same id if a crash of the database forgets it. A start that somebody asked for is flushed before it is
  * seen by anybody, so that it is new.
  */
 function executionId({ tenantId, flowId, event, scheduledAt }: StartRequest): string {
@@ -163,7 +163,7 @@ export interface Refusal {
   error: { step_id: string; code: string; message: string } | null
 }
 
-/** What a start stores. @param refused why it does not start; null: it does */
+/** Makes the row that a start stores. @param refused why it does not start; null: it does */
 export function executionRow(
   request: StartRequest,
   id: string,
@@ -178,7 +178,7 @@ export function executionRow(
     id,
     flow_id: request.flowId,
     version: request.version,
-    schema_version: FLOW_SCHEMA_VERSION,
+    schema_version: Math.max(program.flow.schema_version, STATE_SCHEMA_VERSION),
     status: refused === null ? 'queued' : 'skipped',
     reason: refused?.reason ?? null,
     error: refused?.error == null ? null : JSON.stringify(refused.error),
