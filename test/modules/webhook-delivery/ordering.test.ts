@@ -76,6 +76,21 @@ t.test('deliveries of a key go out one at a time in the order of intake', async 
   t.strictSame(await statusesOf(db, id), { sent: 400 })
 })
 
+t.test('with many keys what waits is handed on in memory, and nothing is set aside', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const { id } = await ordered(tenant, receiver.url, { max_in_flight: 8 })
+  const events = Array.from({ length: 1_000 }, (_, n) => ({
+    event: 'product.updated',
+    data: { product_id: `p${n % 100}`, name: 'Apron', n },
+  }))
+  t.equal((await tenant.post('/api/events', { events })).statusCode, 202)
+  t.match(await deliverDue(service, tenant), { sent: 1_000 })
+  // Each that is set aside, and each that it was set aside behind, is written once more.
+  const followed = (await deliveriesOf(db, id)).filter((row) => row.followed)
+  t.equal(followed.length, 0)
+})
+
 t.test('one that fails holds back only its key, which its deliveries tell', async (t) => {
   const tenant = service.tenant()
   const receiver = await startReceiver(t)

@@ -107,7 +107,7 @@ export class DueReader {
       if (deferred.has(row.event_id) || isFull) (row.bulk ? lane.bulk : lane.live).hint()
       else {
         const job = toJob(row, bodies.get(row.event_id) ?? null)
-        if (row.behind == null) lane.enqueue(job)
+        if (row.behind == null || lane.hasEnded(row.behind)) lane.enqueue(job)
         else if (!lane.enqueueBehind(job, row.behind)) aside.push({ lane, row: row as DueBehind })
       }
     }
@@ -214,6 +214,7 @@ function chooseLanes(lanes: readonly Lane[]): {
     if ((lane.wantsLive() && live === null) || (lane.wantsBulk() && bulk === null)) starved = true
     if (live === null && bulk === null) continue
     wants.push({ lane, live, bulk })
+    lane.beginLook()
     for (const id of lane.inHand.keys()) inHand.push(id)
     rows += (live?.size ?? 0) + (bulk?.size ?? 0)
   }
@@ -247,7 +248,8 @@ function sortOut(lane: Lane, rows: readonly Due[]): SortedOut {
     let last: Due | undefined = row
     for (; last !== undefined && !sendable.has(last); last = byId.get(last.behind ?? '')) chain.push(last)
     const end = chain.at(-1)
-    const isReached = last !== undefined || end?.behind == null || lane.inHand.has(end.behind)
+    const isReached =
+      last !== undefined || end?.behind == null || lane.inHand.has(end.behind) || lane.hasEnded(end.behind)
     if (isReached && chain.length <= QUEUED_BEHIND_ONE_MAX)
       for (const each of chain.reverse()) sendable.add(each)
     else behind.push(row as DueBehind)

@@ -30,7 +30,7 @@ const BULK_BODIES_MAX_CHARS = LANE_BODIES_MAX_CHARS / 2
 const SLOW_MS = 2_000
 const LAST_COUNTS = 0.2
 /** Deliveries in hand that wait for one of their key which is in hand, too: in all, and one behind the other. */
-const QUEUED_BEHIND_MAX = 256
+const QUEUED_BEHIND_MAX = 1_024
 export const QUEUED_BEHIND_ONE_MAX = 16
 /** With fewer left the next ones of the key are looked for. */
 const FEW_BEHIND = QUEUED_BEHIND_ONE_MAX / 2
@@ -58,6 +58,8 @@ export class Lane {
   readonly #behind = new Map<string, Job>()
   /** How many wait one behind the other up to it, by delivery. */
   readonly #depths = new Map<string, number>()
+  /** Deliveries that have ended since the last look at the queue began, where order is kept. */
+  readonly #ended = new Set<string>()
   readonly #abandoning = new AbortController()
   #state: LaneState = 'open'
   #bodyChars = 0
@@ -196,17 +198,47 @@ export class Lane {
   }
 
   wantsLive(): boolean {
-    return this.live.wantsFetch && this.isOpen && !this.full && this.#lookTimer === null
+    return (
+      this.live.wantsFetch &&
+      this.isOpen &&
+      !this.full &&
+      this.#lookTimer === null &&
+      !this.#goesOnWith(this.live.size)
+    )
   }
 
   wantsBulk(): boolean {
-    return this.bulk.wantsFetch && this.isOpen && !this.bulkFull && this.#lookTimer === null
+    return (
+      this.bulk.wantsFetch &&
+      this.isOpen &&
+      !this.bulkFull &&
+      this.#lookTimer === null &&
+      !this.#goesOnWith(this.live.size + this.bulk.size)
+    )
+  }
+
+  /**
+   * So many that can begin are enough while many of their keys wait behind them: each goes on as the one before it ends.
+   * More that are found now would be set aside, at two writes and a look for each.
+   */
+  #goesOnWith(ready: number): boolean {
+    return this.#behind.size >= QUEUED_BEHIND_MAX / 2 && ready >= this.allowed
   }
 
   /** Something may be due that no look at the queue has seen. */
   hint(): void {
     this.live.hint()
     this.bulk.hint()
+  }
+
+  /** A look at the queue begins: what it finds may stand behind deliveries that end meanwhile. */
+  beginLook(): void {
+    this.#ended.clear()
+  }
+
+  /** This delivery has ended since the look began: what was found to stand behind it is next. */
+  hasEnded(deliveryId: string): boolean {
+    return this.#ended.has(deliveryId)
   }
 
   enqueue(job: Job): void {
@@ -288,6 +320,7 @@ export class Lane {
   done(deliveryId: string, now: number, ended = false): void {
     if (this.inHand.get(deliveryId)?.followed === true && this.#countBehind(deliveryId) < FEW_BEHIND)
       this.hint()
+    if (this.target.ordered && ended && this.isOpen) this.#ended.add(deliveryId)
     this.#letGoOn(deliveryId, ended && this.isOpen)
     this.#drop(deliveryId)
     if (this.inHand.size === 0) this.#idleSince = now
