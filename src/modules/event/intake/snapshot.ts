@@ -7,6 +7,7 @@ import { matchesPattern } from '#lib/event-pattern.ts'
 import { StepBudget } from '#lib/step-budget.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import { Segments } from '../segments/segments.ts'
+import { type CoalesceChoice, type CoalesceRule, coalesceRule } from './coalescing.ts'
 import { type OrderingRule, orderingRule } from './ordering.ts'
 import { type PayloadChoice, payloadOf } from './payload.ts'
 
@@ -16,8 +17,16 @@ export interface Target {
   /** It gets back what it published itself. */
   readonly includeOwn: boolean
   readonly filters: readonly unknown[] | null
-  /** What is sent of the event by the subscription of each filter, in their order; null: all, by any of them. */
-  readonly payloads: readonly (string | null)[] | null
+  /** How the event is sent by the subscription of each filter, in their order; null: plainly, by any of them. */
+  readonly choices: readonly SendChoice[] | null
+}
+
+/** What the subscription that takes an event says of how it is sent. */
+interface SendChoice {
+  /** Null: all of it. */
+  readonly payload: string | null
+  /** Null: whatever comes after it. */
+  readonly coalesce: CoalesceRule | null
 }
 
 export interface SnapshotPlugin {
@@ -27,7 +36,7 @@ export interface SnapshotPlugin {
   includeOwn?: boolean
   /** Set where its deliveries go out in order; `path` null: by the key of the event's type. */
   orderedBy?: { path: string | null } | null
-  subscriptions: readonly (PayloadChoice & { event: string; filter?: unknown })[]
+  subscriptions: readonly (PayloadChoice & CoalesceChoice & { event: string; filter?: unknown })[]
 }
 
 export interface SnapshotType {
@@ -64,6 +73,8 @@ export interface Audience {
   readonly filtered: readonly string[]
   /** What is sent of it, by plugin; who is missing gets all of it. Left out: everybody does. */
   readonly payloads?: ReadonlyMap<string, string>
+  /** By plugin, where only the newest of its key is sent. Left out: nowhere. */
+  readonly coalesce?: ReadonlyMap<string, CoalesceRule>
 }
 
 function idOf({ pluginId }: Target): string {
@@ -141,9 +152,12 @@ export class TenantSnapshot {
         : all.filter(({ pluginId, includeOwn }) => includeOwn || pluginId !== publisherPluginId)
     const filtered = targets.filter(({ filters }) => filters !== null)
     const payloads = new Map<string, string>()
-    const note = ({ pluginId, payloads: each }: Target, index: number): void => {
-      const payload = each?.[index] ?? null
-      if (payload !== null) payloads.set(pluginId, payload)
+    const coalesce = new Map<string, CoalesceRule>()
+    const note = ({ pluginId, choices }: Target, index: number): void => {
+      const choice = choices?.[index]
+      if (choice === undefined) return
+      if (choice.payload !== null) payloads.set(pluginId, choice.payload)
+      if (choice.coalesce !== null) coalesce.set(pluginId, choice.coalesce)
     }
     for (const target of targets) if (target.filters === null) note(target, 0)
     if (filtered.length === 0) {
@@ -152,10 +166,11 @@ export class TenantSnapshot {
         undecided: [],
         filtered: [],
         ...(payloads.size > 0 && { payloads }),
+        ...(coalesce.size > 0 && { coalesce }),
       }
     }
     const { yes, undecided } = decideFairly(filtered, budget, (target, share) => {
-      if (target.payloads === null) return meetsAny(target.filters ?? [], data, share)
+      if (target.choices === null) return meetsAny(target.filters ?? [], data, share)
       const first = firstMet(target.filters ?? [], data, share)
       if (typeof first === 'number') note(target, first)
       return typeof first === 'number' ? true : first
@@ -164,7 +179,7 @@ export class TenantSnapshot {
     const open = new Set(undecided)
     // Asked for again, it is sent all the same: no more than any of its subscriptions has sent.
     for (const target of undecided) {
-      const payload = target.payloads?.find((each) => each !== null)
+      const payload = target.choices?.find((each) => each.payload !== null)?.payload
       if (payload != null) payloads.set(target.pluginId, payload)
     }
     return {
@@ -172,6 +187,7 @@ export class TenantSnapshot {
       undecided: undecided.map(idOf),
       filtered: filtered.filter((target) => !met.has(target) && !open.has(target)).map(idOf),
       ...(payloads.size > 0 && { payloads }),
+      ...(coalesce.size > 0 && { coalesce }),
     }
   }
 
@@ -212,13 +228,13 @@ function targetOf(plugin: SnapshotPlugin, event: string): Target[] {
   if (matching.length === 0) return []
   const unconditional = matching.some(({ filter }) => filter == null)
   const own = { pluginId: plugin.id, includeOwn: plugin.includeOwn === true }
-  const payloads = matching.map(payloadOf)
-  if (payloads.every((payload) => payload === null)) {
-    return [{ ...own, filters: unconditional ? null : matching.map(({ filter }) => filter), payloads: null }]
+  const choices = matching.map((each) => ({ payload: payloadOf(each), coalesce: coalesceRule(each) }))
+  if (choices.every(({ payload, coalesce }) => payload === null && coalesce === null)) {
+    return [{ ...own, filters: unconditional ? null : matching.map(({ filter }) => filter), choices: null }]
   }
-  // The first that takes an event says what is sent of it.
+  // The first that takes an event says how it is sent.
   const isFirstPlain = matching[0]?.filter == null
-  return [{ ...own, filters: isFirstPlain ? null : matching.map(({ filter }) => filter ?? null), payloads }]
+  return [{ ...own, filters: isFirstPlain ? null : matching.map(({ filter }) => filter ?? null), choices }]
 }
 
 /** The first of the filters that is met, where null is met by anything; false: none; null: that is not known. */

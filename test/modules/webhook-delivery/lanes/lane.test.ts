@@ -29,6 +29,7 @@ function takeLane(): Lane {
     ratePerSecond: null,
     maxInFlight: 4,
     ordered: false,
+    coalesces: false,
   }
   const claim: LaneClaim = {
     plugin_id: target.pluginId,
@@ -66,6 +67,7 @@ function job(bulk: boolean, body = '{}'): Job {
     payload: null,
     bulk,
     followed: false,
+    coalesceKey: null,
   }
 }
 
