@@ -182,6 +182,32 @@ t.test('whatever ends a delivery releases the next', async (t) => {
   }
 })
 
+t.test(
+  'what is unsubscribed while it stands between others ends at once, and holds none of them',
+  async (t) => {
+    const tenant = service.tenant()
+    const receiver = await startReceiver(t)
+    const clock = new TestClock()
+    const { id, slug } = await ordered(tenant, receiver.url, { retry_schedule: [60] })
+    receiver.answer(400)
+    const created = (n: number) => sendEvent(tenant, 'product.created', { product_id: 'p', name: 'Apron', n })
+    await send(tenant, 0)
+    await created(1)
+    await send(tenant, 2)
+    await created(3)
+    t.match(await deliverDue(service, tenant, clock), { retried: 1 })
+    receiver.answer(204)
+    t.equal((await tenant.patch(`/api/plugins/${slug}`, { events: ['product.updated'] })).statusCode, 200)
+    t.match(await deliverDue(service, tenant, clock), { processed: 0 })
+    const ends = async () => (await deliveriesOf(db, id)).map(({ status, reason }) => [status, reason])
+    const unsubscribed = ['failed', 'unsubscribed']
+    t.strictSame(await ends(), [['retry', null], unsubscribed, ['pending', null], unsubscribed])
+    clock.advance(90_000)
+    t.match(await deliverDue(service, tenant, clock), { sent: 2 })
+    t.strictSame(arrived(receiver), [0, 0, 2])
+  },
+)
+
 t.test('many that are unsubscribed end, however they move in the queue', async (t) => {
   const tenant = service.tenant()
   const receiver = await startReceiver(t)
