@@ -1,5 +1,6 @@
 import { actionDiscovery } from './figures/action-discovery.ts'
 import { deadEndpoints } from './figures/dead-endpoints.ts'
+import { coalescing } from './figures/coalescing.ts'
 import { delivery } from './figures/delivery.ts'
 import { dispatch } from './figures/dispatch.ts'
 import { deliveryOrdered } from './figures/delivery-ordered.ts'
@@ -23,6 +24,7 @@ export const FIGURES: readonly Figure[] = [
   intakeBatch,
   delivery,
   deliveryOrdered,
+  coalescing,
   latency,
   deadEndpoints,
   noisyTenant,

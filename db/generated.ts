@@ -335,6 +335,7 @@ export interface Deliveries {
   attempt_count: Generated<number>;
   behind_since: Timestamp | null;
   bulk: Generated<boolean>;
+  coalesce_key: string | null;
   created_at: Generated<Timestamp>;
   due_at: Generated<Timestamp | null>;
   event: string;
@@ -352,6 +353,7 @@ export interface Deliveries {
   round_failures: Generated<number>;
   sent_at: Timestamp | null;
   status: Generated<string>;
+  superseded_by: string | null;
   tenant_id: string;
 }
 
@@ -427,6 +429,7 @@ export interface DeliveryStats {
   retried: number;
   sent: number;
   span: number;
+  superseded: Generated<number>;
   tenant_id: string;
 }
 

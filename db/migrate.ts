@@ -3,7 +3,7 @@ import { Migrator, sql, type Kysely } from 'kysely'
 import pg from 'pg'
 import type { BaseLogger } from 'pino'
 import { createKysely, createPool } from './connection.ts'
-import { isLockNotAvailable, isUnavailable } from './errors.ts'
+import { isLockNotAvailable, isSerialisationConflict, isUnavailable } from './errors.ts'
 import { MIGRATIONS_DIRECTORY, readMigrations, type MigrationFile, type MigrationKind } from './migrations.ts'
 import { assertOwnSessions } from './pooler.ts'
 
@@ -149,7 +149,7 @@ async function applyMissing(
   for (;;) {
     // One at a time: each call is a transaction.
     const { error, results = [] } = await migrator.migrateUp()
-    if (error instanceof Error && isLockNotAvailable(error.cause) && ++refused < LOCK_TRIES) {
+    if (error instanceof Error && hasGivenWay(error.cause) && ++refused < LOCK_TRIES) {
       log.info({ reason: error.message }, 'a migration waits for a lock, and lets others pass meanwhile')
       await delay(LOCK_PAUSE_MS)
       continue
@@ -162,6 +162,11 @@ async function applyMissing(
     applied.push(result.migrationName)
     log.info({ migration: result.migrationName }, 'applied a migration')
   }
+}
+
+/** It waited too long for a lock, or lost a deadlock with what goes on beside it: nothing of it stands. */
+function hasGivenWay(error: unknown): boolean {
+  return isLockNotAvailable(error) || isSerialisationConflict(error)
 }
 
 async function apply(trx: Kysely<unknown>, file: MigrationFile): Promise<void> {

@@ -285,6 +285,8 @@ export interface StoredSubscription {
   include?: string[]
   exclude?: string[]
   payload?: 'thin'
+  /** Of what waits of one key only the newest is sent. */
+  coalesce?: { key?: string; window_seconds: number }
 }
 
 type Narrow<T, N> = Omit<T, keyof N> & N

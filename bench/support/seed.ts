@@ -22,9 +22,12 @@ export async function seedPlugins(
     maxInFlight?: number | null
     status?: 'active' | 'paused'
     ordering?: 'none' | 'key'
+    /** Of the deliveries of a key only the newest is sent. */
+    coalesce?: boolean
   },
 ): Promise<string[]> {
   const { tenantId, plugins, maxInFlight = null, status = 'active', ordering = 'none' } = options
+  const coalesce = options.coalesce === true ? { coalesce: { window_seconds: 1 } } : {}
   const box = createSecretBox(options.masterKey)
   const secret = generateSecret()
   const ids = plugins.map(() => newId())
@@ -32,7 +35,7 @@ export async function seedPlugins(
   await pool.query('insert into tenants (id) values ($1) on conflict do nothing', [tenantId])
   await pool.query(
     `insert into plugins (id, tenant_id, slug, name, webhook_url, base_url, subscriptions, max_in_flight, status, ordering)
-     select id, $2, slug, slug, url, url, jsonb_build_array(jsonb_build_object('event', event)), $6, $7, $8
+     select id, $2, slug, slug, url, url, jsonb_build_array(jsonb_build_object('event', event) || $9::jsonb), $6, $7, $8
      from unnest($1::uuid[], $3::text[], $4::text[], $5::text[]) as p (id, slug, url, event)`,
     [
       ids,
@@ -43,6 +46,7 @@ export async function seedPlugins(
       maxInFlight,
       status,
       ordering,
+      JSON.stringify(coalesce),
     ],
   )
   await pool.query(
@@ -81,9 +85,11 @@ export async function seedQueue(
     body: string
     /** How many ordering keys they have. Left out: none. */
     keys?: number
+    /** How many keys they have of which only the newest is sent. Left out: none. */
+    coalesceKeys?: number
   },
 ): Promise<number> {
-  const { tenantId, plugins, events, fanOut, body, keys = null } = options
+  const { tenantId, plugins, events, fanOut, body, keys = null, coalesceKeys = null } = options
   await pool.query(
     `with batch as materialized (
        select n, ${idOf('n')} as id from generate_series(0, $2::int - 1) n
@@ -91,12 +97,13 @@ export async function seedQueue(
        insert into events (tenant_id, id, fingerprint, event, source, occurred_at, position, body)
        select $1, id, '', 'bench.seeded', 'api', now(), 0, $3 from batch
      )
-     insert into deliveries (tenant_id, id, plugin_id, event_id, event, ordering_key, ordering_place)
+     insert into deliveries (tenant_id, id, plugin_id, event_id, event, ordering_key, ordering_place, coalesce_key)
      select $1, ${idOf('(n * $4::int + k)')}, ($5::uuid[])[1 + (n * $4::int + k) % cardinality($5::uuid[])],
        batch.id, 'bench.seeded', case when $6::int is not null then md5((n % $6)::text)::uuid end,
-       case when $6::int is not null then n end
+       case when coalesce($6::int, $7::int) is not null then n end,
+       case when $7::int is not null then md5((n % $7)::text)::uuid end
      from batch cross join generate_series(0, $4::int - 1) k`,
-    [tenantId, events, body, fanOut, plugins, keys],
+    [tenantId, events, body, fanOut, plugins, keys, coalesceKeys],
   )
   // Autovacuum has long done this in a queue that lives; one round's leftovers are not the next one's burden.
   await pool.query('vacuum (analyze) deliveries, events, delivery_lanes, plugins, delivery_attempts')

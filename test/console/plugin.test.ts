@@ -172,6 +172,22 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
+  await t.test('keeps how events are sent, which only the API changes, and shows it', async (t) => {
+    const before = (await get()).events
+    const stock = { event: 'product.stock', coalesce: { key: 'product_id', window_seconds: 5 } }
+    const chosen = { event: 'order.*', include: ['total'] }
+    await call('PATCH', '/api/plugins/order-desk', { events: [chosen, stock] })
+    const { page, faults } = await visit('/console/plugins/order-desk?tab=subscriptions')
+    await page.getByText('"window_seconds":5').waitFor()
+    t.same(await accessibilityFaults(page), [])
+    await page.getByLabel('Event type 1').fill('invoice.*')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByText('Saved', { exact: true }).waitFor()
+    t.same((await get()).events, [{ ...chosen, event: 'invoice.*' }, stock])
+    await call('PATCH', '/api/plugins/order-desk', { events: before })
+    t.same(faults, [])
+  })
+
   await t.test('asks before what was typed is lost', async (t) => {
     for (const [tab, label] of [
       ['subscriptions', 'Event type 1'],

@@ -81,6 +81,35 @@ t.test('a migration that waits for a table keeps nobody from it', async (t) => {
   t.strictSame(await migrating, { applied: ['0002_name'] })
 })
 
+t.test('a migration that loses a deadlock is tried again', async (t) => {
+  const { url, pool, directory } = await scratch(t)
+  await pool.query('create table shops (id int)')
+  await pool.query('create table orders (id int)')
+  await write(directory, {
+    '0001_both.sql': 'alter table orders add column name text;\nalter table shops add column name text;\n',
+  })
+  const other = await pool.connect()
+  t.teardown(() => other.release(true))
+  // Who looks for deadlocks first loses: this one hardly looks.
+  await other.query("set deadlock_timeout = '1min'")
+  await other.query('begin; lock table shops in access share mode')
+  const told: string[] = []
+  const migrated = migrate(url, {
+    directory,
+    log: { info: (fields: object) => told.push(JSON.stringify(fields)) },
+  })
+  for (let waits = false; !waits;) {
+    const { rows } = await pool.query(
+      "select from pg_locks where relation = 'shops'::regclass and not granted",
+    )
+    waits = rows.length > 0
+  }
+  await other.query('select from orders')
+  await other.query('commit')
+  t.same(await migrated, { applied: ['0001_both'] })
+  t.match(told[0], /deadlock detected/)
+})
+
 t.test('what was applied by a host whose clock was ahead is in order', async (t) => {
   const { url, pool, directory } = await scratch(t)
   await write(directory, {

@@ -4551,7 +4551,7 @@ export interface components {
             plugin: string;
             /** @enum {string} */
             status: "pending" | "sent" | "retry" | "failed";
-            /** @description Why it waits or ended: plugin_paused, plugin_disabled, secret_unreadable, breaker_open, retry_after, behind, manual_retry, replay, exhausted, gone, skipped, unsubscribed, plugin_deleted, erased, body_gone, filter_budget */
+            /** @description Why it waits or ended: plugin_paused, plugin_disabled, secret_unreadable, breaker_open, retry_after, behind, coalescing, manual_retry, replay, exhausted, gone, skipped, unsubscribed, superseded, plugin_deleted, erased, body_gone, filter_budget */
             reason: string | null;
             attempt_count: number;
             /** @description 0; of what was sent again after it had arrived: for which time. Each is a delivery of its own */
@@ -4566,6 +4566,11 @@ export interface components {
              * @description The delivery of the same key that goes first, where the plugin has `ordering: key`
              */
             behind: string | null;
+            /**
+             * Format: uuid
+             * @description The newer delivery of the same key that was sent instead, where the subscription has `coalesce`
+             */
+            superseded_by: string | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -4614,7 +4619,7 @@ export interface components {
             plugin: string;
             /** @enum {string} */
             status: "pending" | "sent" | "retry" | "failed";
-            /** @description Why it waits or ended: plugin_paused, plugin_disabled, secret_unreadable, breaker_open, retry_after, behind, manual_retry, replay, exhausted, gone, skipped, unsubscribed, plugin_deleted, erased, body_gone, filter_budget */
+            /** @description Why it waits or ended: plugin_paused, plugin_disabled, secret_unreadable, breaker_open, retry_after, behind, coalescing, manual_retry, replay, exhausted, gone, skipped, unsubscribed, superseded, plugin_deleted, erased, body_gone, filter_budget */
             reason: string | null;
             attempt_count: number;
             /** @description 0; of what was sent again after it had arrived: for which time. Each is a delivery of its own */
@@ -4629,6 +4634,11 @@ export interface components {
              * @description The delivery of the same key that goes first, where the plugin has `ordering: key`
              */
             behind: string | null;
+            /**
+             * Format: uuid
+             * @description The newer delivery of the same key that was sent instead, where the subscription has `coalesce`
+             */
+            superseded_by: string | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -4703,6 +4713,7 @@ export interface components {
          *             "first_try": 114,
          *             "retried": 9,
          *             "failed": 1,
+         *             "superseded": 0,
          *             "p50_ms": 41,
          *             "p95_ms": 180,
          *             "p99_ms": 420,
@@ -4719,6 +4730,7 @@ export interface components {
          *               "first_try": 114,
          *               "retried": 9,
          *               "failed": 1,
+         *               "superseded": 0,
          *               "p50_ms": 41,
          *               "p95_ms": 180,
          *               "p99_ms": 420,
@@ -4759,6 +4771,8 @@ export interface components {
                     retried: number;
                     /** @description Deliveries that were given up */
                     failed: number;
+                    /** @description Deliveries that ended as a newer one of their key was sent instead: no fault of the plugin */
+                    superseded: number;
                     /** @description How long half of the attempts took at most; by classes, so it may be 1.65 times off */
                     p50_ms: number | null;
                     p95_ms: number | null;
@@ -4782,6 +4796,8 @@ export interface components {
                     retried: number;
                     /** @description Deliveries that were given up */
                     failed: number;
+                    /** @description Deliveries that ended as a newer one of their key was sent instead: no fault of the plugin */
+                    superseded: number;
                     /** @description How long half of the attempts took at most; by classes, so it may be 1.65 times off */
                     p50_ms: number | null;
                     p95_ms: number | null;
@@ -5080,6 +5096,11 @@ export interface components {
                  * @description The delivery of the same key that goes first
                  */
                 behind: string | null;
+                /**
+                 * Format: uuid
+                 * @description The newer delivery of the same key that was sent instead
+                 */
+                superseded_by: string | null;
                 /** Format: date-time */
                 created_at: string;
                 /** Format: date-time */
@@ -6672,7 +6693,7 @@ export interface components {
              * @description Why it waits or ended
              * @enum {string}
              */
-            reason?: "plugin_paused" | "plugin_disabled" | "secret_unreadable" | "breaker_open" | "retry_after" | "behind" | "manual_retry" | "replay" | "exhausted" | "gone" | "skipped" | "unsubscribed" | "plugin_deleted" | "erased" | "body_gone" | "filter_budget";
+            reason?: "plugin_paused" | "plugin_disabled" | "secret_unreadable" | "breaker_open" | "retry_after" | "behind" | "coalescing" | "manual_retry" | "replay" | "exhausted" | "gone" | "skipped" | "unsubscribed" | "superseded" | "plugin_deleted" | "erased" | "body_gone" | "filter_budget";
             /** @description At least so many attempts */
             attempt_count_min?: number;
             /** @description Count only: nothing is queued. Default: `false` */
@@ -8136,8 +8157,15 @@ export interface components {
             }[];
         };
         /**
-         * @description An event type, `product.*` for everything below `product`, or `*` for everything; as an object with a filter and what of the event is sent, which the first that takes an event decides. Types that nobody has declared yet are welcome.
+         * @description An event type, `product.*` for everything below `product`, or `*` for everything; as an object with a filter and how the event is sent, which the first that takes an event decides. Types that nobody has declared yet are welcome.
          * @example product.*
+         * @example {
+         *       "event": "product.stock_changed",
+         *       "coalesce": {
+         *         "key": "product_id",
+         *         "window_seconds": 5
+         *       }
+         *     }
          * @example {
          *       "event": "order.created",
          *       "filter": {
@@ -8160,6 +8188,13 @@ export interface components {
              * @enum {string}
              */
             payload?: "full" | "thin";
+            /** @description For bursts: of all that waits of one key only the newest is sent, the others end as failed, `superseded`. What has no key is sent plainly. Not with `ordering: key` */
+            coalesce?: {
+                /** @description The path of the key in the event's data, such as `product_id`. Default: a CloudEvent's `subject`, else the id of what the event's type is about: `product_id`, `order_id`, `customer_id`, `booking_id` … */
+                key?: string;
+                /** @description How long the first that waits of a key waits for newer ones */
+                window_seconds: number;
+            } | null;
         };
         SubscriptionTrial: {
             event: string;
@@ -21918,7 +21953,7 @@ export interface operations {
                  */
                 response_status?: string;
                 /** @description Why it waits or ended */
-                reason?: "plugin_paused" | "plugin_disabled" | "secret_unreadable" | "breaker_open" | "retry_after" | "behind" | "manual_retry" | "replay" | "exhausted" | "gone" | "skipped" | "unsubscribed" | "plugin_deleted" | "erased" | "body_gone" | "filter_budget";
+                reason?: "plugin_paused" | "plugin_disabled" | "secret_unreadable" | "breaker_open" | "retry_after" | "behind" | "coalescing" | "manual_retry" | "replay" | "exhausted" | "gone" | "skipped" | "unsubscribed" | "superseded" | "plugin_deleted" | "erased" | "body_gone" | "filter_budget";
                 /** @description At least so many attempts */
                 attempt_count_min?: number;
             };

@@ -19,6 +19,8 @@ export interface Sample<Kind extends StatsKind> {
   counts: readonly CountOf<Kind>[]
   /** The time that it took; null: it took no time of anybody's. */
   ms: number | null
+  /** How many there are of it. Left out: one. */
+  times?: number
 }
 
 /**
@@ -43,7 +45,7 @@ export class StatsRecorder {
     this.#log = log
   }
 
-  add<Kind extends StatsKind>(kind: Kind, { tenantId, keys, counts, ms }: Sample<Kind>): void {
+  add<Kind extends StatsKind>(kind: Kind, { tenantId, keys, counts, ms, times = 1 }: Sample<Kind>): void {
     const minute = Math.floor(now() / MINUTE_MS) * 60
     const values: string[] = []
     let id = `${minute} ${tenantId}`
@@ -62,10 +64,10 @@ export class StatsRecorder {
       row = { tenantId, minute, keys: { ...keys }, counts: {}, latency: emptyHistogram() }
       rows.set(id, row)
     }
-    for (const count of counts) row.counts[count] = (row.counts[count] ?? 0) + 1
+    for (const count of counts) row.counts[count] = (row.counts[count] ?? 0) + times
     if (ms !== null) {
       const index = classOf(STATS[kind].borders, ms)
-      row.latency[index] = (row.latency[index] ?? 0) + 1
+      row.latency[index] = (row.latency[index] ?? 0) + times
     }
     this.#flushLater()
   }

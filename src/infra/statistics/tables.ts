@@ -22,7 +22,7 @@ export const STATS = {
   deliveries: table(
     'delivery_stats',
     { plugin_id: 'uuid', event: 'text', error_class: 'text' },
-    ['attempts', 'sent', 'first_try', 'retried', 'failed'],
+    ['attempts', 'sent', 'first_try', 'retried', 'failed', 'superseded'],
     REQUEST_BORDERS,
   ),
   executions: table(

@@ -41,7 +41,7 @@ export {
   MAX_CAUSATION_DEPTH,
   readCausationHeaders,
 } from './intake/causation.ts'
-export { deliveryView } from './feed/delivery-repository.ts'
+export { deliveryView, isCoalescing } from './feed/delivery-repository.ts'
 export { eventBodyGone, eventNotFound, eventTypeNotFound } from './errors.ts'
 export { bodyToSend } from './intake/payload.ts'
 export { ALERTS_PER_HOUR } from './intake/emit.ts'
@@ -53,7 +53,7 @@ export type { EventService } from './context.ts'
 export { loadSegments } from './segments/repository.ts'
 export type { Segments } from './segments/segments.ts'
 export { pastEvent, sampleOfType, subscriptionWarnings, type TrialEvent } from './feed/subscription-trial.ts'
-export { placeAgain, queueAgain, selectOverallStatus } from './feed/resend-repository.ts'
+export { type OverallStatus, placeAgain, queueAgain, selectOverallStatus } from './feed/resend-repository.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

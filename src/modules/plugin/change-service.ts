@@ -3,7 +3,7 @@ import { enforceQuotas } from '#infra/quotas.ts'
 import { raiseActionsVersion, raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import type { Plugin } from './answer-schemas.ts'
 import { checkUrls } from './settings/check-urls.ts'
-import { checkWithinScopes } from './settings/checks.ts'
+import { checkCoalescing, checkWithinScopes } from './settings/checks.ts'
 import { announceChange, found, mayReadSecrets, type PluginContext, transact } from './context.ts'
 import { headersNeeded, refuseInvalid, revisionConflict } from './errors.ts'
 import { clearUnreadable, endUnsubscribed, resetLane } from './lifecycle/lane-repository.ts'
@@ -146,7 +146,7 @@ function settingsAfter(
   { changes, kept }: { changes: Changes; kept: readonly SealedField[] },
 ): Settings {
   const { settings, keptSent, errors } = applyChanges(before, changes)
-  refuseInvalid([...errors, ...checkWithinScopes(settings)])
+  refuseInvalid([...errors, ...checkWithinScopes(settings), ...checkCoalescing(settings)])
   // Else whoever may not read the headers could have them sent to a server of their own.
   const keepsSent = keptSent || kept.some((field) => FIELDS[field].isSent === true)
   if (keepsSent && !mayReadSecrets(actor, row.id) && movesOrigin(before, settings)) throw headersNeeded()

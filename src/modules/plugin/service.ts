@@ -10,7 +10,7 @@ import { newId } from '#lib/ids.ts'
 import { generateSecret } from '#lib/secrets/signature.ts'
 import { removePluginTypes } from '#modules/event/index.ts'
 import type { Plugin, TestResult } from './answer-schemas.ts'
-import { checkSecret, checkWithinScopes } from './settings/checks.ts'
+import { checkCoalescing, checkSecret, checkWithinScopes } from './settings/checks.ts'
 import { checkUrls } from './settings/check-urls.ts'
 import { announceChange, found, type PluginContext, transact } from './context.ts'
 import { pluginExists, pluginNotFound, refuseInvalid } from './errors.ts'
@@ -45,7 +45,11 @@ export async function registerPlugin(
   const { slug = slugOf(input.name), secret = generateSecret(), status = 'active', ...settings } = input
   refuseInvalid([...slugErrors(slug), ...checkSecret(secret), ...checkChanges(settings)])
   const applied = applyChanges(null, asReplacement(settings))
-  refuseInvalid([...applied.errors, ...checkWithinScopes(applied.settings)])
+  refuseInvalid([
+    ...applied.errors,
+    ...checkWithinScopes(applied.settings),
+    ...checkCoalescing(applied.settings),
+  ])
   await checkUrls(ctx.egress, settings)
 
   const id = newId()

@@ -1,11 +1,12 @@
 import { readJson } from '#db/json.ts'
-import type { DeliveryStatus, ReplayedStatus, StoredSubscription } from '#db/schema.ts'
+import type { ReplayedStatus, StoredSubscription } from '#db/schema.ts'
 import { evaluateCondition } from '#lib/condition/index.ts'
 import { earlierValue } from '#lib/condition/earlier-value.ts'
 import type { Verdict } from '#lib/async/fair-budget.ts'
 import type { Path } from '#lib/json/path.ts'
 import { matchesPattern } from '#lib/event-pattern.ts'
 import { StepBudget } from '#lib/step-budget.ts'
+import type { OverallStatus } from '#modules/event/index.ts'
 
 /** The events that a replay asks for. */
 export interface Criteria {
@@ -26,7 +27,7 @@ export interface Candidate {
   /** Null also when it was not asked for. */
   body: string | null
   /** Of the delivery to the plugin; null: there is none. */
-  delivery_status: DeliveryStatus | null
+  delivery_status: OverallStatus | null
 }
 
 /** The settings that decide which events a plugin gets. */
@@ -47,7 +48,7 @@ export interface Selection {
 /**
  * With a delivery status: deliveries of that status, whatever the plugin subscribes to by now. Without: events
  * that the plugin's subscriptions take, with their filters, whether or not there was ever a delivery. `undelivered`:
- * those of them that were never sent and do not wait.
+ * those of them that were never sent and do not wait. What a newer one was sent for instead is none of these.
  */
 export function createSelection(criteria: Criteria, subscriber: Subscriber): Selection {
   const { subscriptions, includeOwn } = subscriber
@@ -62,7 +63,7 @@ export function createSelection(criteria: Criteria, subscriber: Subscriber): Sel
       if (candidate.delivery_status !== deliveryStatus) return 'leave'
       return candidate.has_body ? 'take' : 'gone'
     }
-    if (deliveryStatus === 'undelivered' && isUnderWay(candidate)) return 'leave'
+    if (deliveryStatus === 'undelivered' && isUnderWayOrOutdated(candidate)) return 'leave'
     if (candidate.is_own && !includeOwn) return 'leave'
     const matching = subscriptions.filter((subscription) => matchesPattern(subscription.event, event))
     if (matching.length === 0) return 'leave'
@@ -76,7 +77,7 @@ export function createSelection(criteria: Criteria, subscriber: Subscriber): Sel
   return { needsBodies, choose }
 }
 
-function isUnderWay({ delivery_status: status }: Candidate): boolean {
+function isUnderWayOrOutdated({ delivery_status: status }: Candidate): boolean {
   return status !== null && status !== 'failed'
 }
 

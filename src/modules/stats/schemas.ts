@@ -73,6 +73,9 @@ const DELIVERY_COUNTS = {
   first_try: count('Of those, the ones that needed one attempt'),
   retried: count('Attempts that failed and are repeated'),
   failed: count('Deliveries that were given up'),
+  superseded: count(
+    'Deliveries that ended as a newer one of their key was sent instead: no fault of the plugin',
+  ),
 }
 const EXECUTION_COUNTS = {
   completed: Type.Integer(),
@@ -141,7 +144,7 @@ export const DeliveryStats = statsOf('DeliveryStats', DELIVERY_COUNTS, {
   example: exampleOf(
     'email-marketing',
     'Email marketing',
-    { attempts: 130, sent: 120, first_try: 114, retried: 9, failed: 1 },
+    { attempts: 130, sent: 120, first_try: 114, retried: 9, failed: 1, superseded: 0 },
     { http_5xx: 8, timeout: 2 },
   ),
 })

@@ -110,7 +110,13 @@ export class DeliveryWorker {
         now,
       },
     )
-    this.#reader = new DueReader(ctx.pool, () => this.#kick())
+    this.#reader = new DueReader(ctx.pool, {
+      lookAgain: () => this.#kick(),
+      superseded: (lane, event, count) => {
+        this.#tally.addSuperseded(lane, event, count)
+        ctx.onOutcome(lane.hold.tenantId)
+      },
+    })
     this.#sender = new Sender(ctx, options)
     this.#effects = new EffectQueue(ctx)
     this.#tally = new Tally(ctx.log, ctx.metrics, ctx.statistics)

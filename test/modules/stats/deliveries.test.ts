@@ -191,8 +191,8 @@ t.test('for accept: text/csv there is a line for each point', async (t) => {
   const answer = await tenant.get(`/api/stats/deliveries?${query}`, { accept: 'text/csv' })
   t.match(answer.headers, { 'content-type': /^text\/csv/, vary: /accept/ })
   const [head, line, ...rest] = answer.body.split('\r\n')
-  t.equal(head, 't,key,attempts,sent,first_try,retried,failed,p50_ms,p95_ms,p99_ms,errors')
-  t.match(line, new RegExp(`^${at.toISOString()},"'=cmd,""x""",3,2,1,1,0,1,\\d+,\\d+,timeout=1$`))
+  t.equal(head, 't,key,attempts,sent,first_try,retried,failed,superseded,p50_ms,p95_ms,p99_ms,errors')
+  t.match(line, new RegExp(`^${at.toISOString()},"'=cmd,""x""",3,2,1,1,0,0,1,\\d+,\\d+,timeout=1$`))
   t.strictSame(rest, [''])
 })
 

@@ -76,6 +76,21 @@ t.test('deliveries of a key go out one at a time in the order of intake', async 
   t.strictSame(await statusesOf(db, id), { sent: 400 })
 })
 
+t.test('with many keys what waits is handed on in memory, and nothing is set aside', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const { id } = await ordered(tenant, receiver.url, { max_in_flight: 8 })
+  const events = Array.from({ length: 1_000 }, (_, n) => ({
+    event: 'product.updated',
+    data: { product_id: `p${n % 100}`, name: 'Apron', n },
+  }))
+  t.equal((await tenant.post('/api/events', { events })).statusCode, 202)
+  t.match(await deliverDue(service, tenant), { sent: 1_000 })
+  // Each that is set aside, and each that it was set aside behind, is written once more.
+  const followed = (await deliveriesOf(db, id)).filter((row) => row.followed)
+  t.equal(followed.length, 0)
+})
+
 t.test('one that fails holds back only its key, which its deliveries tell', async (t) => {
   const tenant = service.tenant()
   const receiver = await startReceiver(t)
@@ -166,6 +181,32 @@ t.test('whatever ends a delivery releases the next', async (t) => {
     t.strictSame(arrived(receiver), end === 'it is skipped' ? [0, 3] : [0, 1, 2], end)
   }
 })
+
+t.test(
+  'what is unsubscribed while it stands between others ends at once, and holds none of them',
+  async (t) => {
+    const tenant = service.tenant()
+    const receiver = await startReceiver(t)
+    const clock = new TestClock()
+    const { id, slug } = await ordered(tenant, receiver.url, { retry_schedule: [60] })
+    receiver.answer(400)
+    const created = (n: number) => sendEvent(tenant, 'product.created', { product_id: 'p', name: 'Apron', n })
+    await send(tenant, 0)
+    await created(1)
+    await send(tenant, 2)
+    await created(3)
+    t.match(await deliverDue(service, tenant, clock), { retried: 1 })
+    receiver.answer(204)
+    t.equal((await tenant.patch(`/api/plugins/${slug}`, { events: ['product.updated'] })).statusCode, 200)
+    t.match(await deliverDue(service, tenant, clock), { processed: 0 })
+    const ends = async () => (await deliveriesOf(db, id)).map(({ status, reason }) => [status, reason])
+    const unsubscribed = ['failed', 'unsubscribed']
+    t.strictSame(await ends(), [['retry', null], unsubscribed, ['pending', null], unsubscribed])
+    clock.advance(90_000)
+    t.match(await deliverDue(service, tenant, clock), { sent: 2 })
+    t.strictSame(arrived(receiver), [0, 0, 2])
+  },
+)
 
 t.test('many that are unsubscribed end, however they move in the queue', async (t) => {
   const tenant = service.tenant()

@@ -37,6 +37,18 @@ const UNTIL_TOKEN = sql`case when p.rate_limit_per_second < 1 then greatest(0,
   1 - coalesce(l.rate_tokens + extract(epoch from now() - l.rate_at) * p.rate_limit_per_second, 1)
 ) / p.rate_limit_per_second else 0 end * interval '1 second'`
 
+/** A delivery `d` waits for newer ones of its key. */
+export function isCoalescing() {
+  return sql<boolean>`(d.coalesce_key is not null and d.status = 'pending' and d.due_at > now())`
+}
+
+/** When the window is over of a delivery that waits for newer ones: that of the first of its key that waits. */
+const WINDOW_OVER_AT = sql<Date | null>`least(d.due_at, (
+  select first.due_at from deliveries first
+  where first.plugin_id = d.plugin_id and first.tenant_id = d.tenant_id and first.coalesce_key = d.coalesce_key
+    and first.status in ('pending', 'retry')
+  order by first.ordering_place, first.event_id limit 1))`
+
 /**
  * When the next attempt can be made at the earliest: null while nobody knows, because its plugin is paused or
  * disabled or its secret cannot be opened, or because another of its key goes first; not before a hold is over, nor before a rate limit lets those through that go first: what
@@ -60,6 +72,7 @@ const NEXT_ATTEMPT_AT = sql<Date | null>`case
        limit ${sql.lit(MAX_AHEAD)})
       limit ${sql.lit(MAX_AHEAD)}
     ) as counted) * interval '1 second' / p.rate_limit_per_second + ${UNTIL_TOKEN})
+  when ${isCoalescing()} then ${WINDOW_OVER_AT}
   else d.due_at end`
 
 /** The delivery that one which is set aside waits for: the first of its key that waits. */
@@ -89,6 +102,7 @@ export function deliveryView(db: Kysely<DB>, tenantId: string) {
       'd.resend',
       NEXT_ATTEMPT_AT.as('next_attempt_at'),
       BEHIND.as('behind'),
+      sql<string | null>`case when d.reason = 'superseded' then d.superseded_by end`.as('superseded_by'),
       'd.created_at',
       'd.sent_at',
       'd.last_response_status',
@@ -99,6 +113,7 @@ export function deliveryView(db: Kysely<DB>, tenantId: string) {
         when l.secret_unreadable then 'secret_unreadable'
         when l.hold_until > now() and l.hold_reason is not null then l.hold_reason
         when d.behind_since is not null then 'behind'
+        when ${isCoalescing()} then 'coalescing'
         else d.reason end`.as('reason'),
     ])
     .where('d.tenant_id', '=', tenantId)

@@ -1,25 +1,36 @@
 import { sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
+import { type Coalesced, coalesceBy, coalesceRuleByType } from '../intake/coalescing.ts'
 import { orderingKey, orderingRule } from '../intake/ordering.ts'
 import { subjectOf } from '../intake/compose.ts'
 
 /** Bodies of 1 MB at most that are read by one statement. */
 const BODIES_READ = 16
 
+/** The keys of an event at a plugin: of one kind at most. */
+export interface Keys {
+  readonly ordering: string | null
+  readonly coalesced: Coalesced | null
+}
+
 /**
- * The ordering keys of events at plugins, by event and plugin, for what was not given any at intake: the plugin was not
- * there yet, or did not want its deliveries in order. Left out: what has none.
+ * The keys of events at plugins as they are now, by event and plugin: for what was not given an ordering key at intake, as the
+ * plugin was not there yet or did not want its deliveries in order, and for what is to wait for newer ones. Left out: what has
+ * none.
  */
 export async function keysOf(
   trx: Transaction<DB>,
   tenantId: string,
   wanted: readonly { eventId: string; event: string; pluginId: string }[],
-): Promise<Map<string, string>> {
-  const keys = new Map<string, string>()
+): Promise<Map<string, Keys>> {
+  const keys = new Map<string, Keys>()
   if (wanted.length === 0) return keys
   const rules = await selectRules(trx, tenantId, [...new Set(wanted.map(({ pluginId }) => pluginId))])
-  const keyed = wanted.filter(({ pluginId }) => rules.has(pluginId))
+  const keyed = wanted.filter(({ pluginId, event }) => {
+    const { ordering, subscriptions } = rules.get(pluginId) ?? {}
+    return ordering !== undefined || coalesceRuleByType(subscriptions ?? [], event) !== null
+  })
   for (let from = 0; from < keyed.length; from += BODIES_READ) {
     const chunk = keyed.slice(from, from + BODIES_READ)
     const bodies = await selectBodies(
@@ -29,11 +40,15 @@ export async function keysOf(
     )
     for (const { eventId, event, pluginId } of chunk) {
       const body = bodies.get(eventId)
-      const rule = rules.get(pluginId)
-      if (body === undefined || rule === undefined) continue
+      const plugin = rules.get(pluginId)
+      if (body === undefined || plugin === undefined) continue
       const { data, cloudevent } = readJson(body) as { data: unknown; cloudevent?: Record<string, unknown> }
-      const key = orderingKey(pluginId, rule, { event, data, subject: subjectOf(cloudevent) })
-      if (key !== null) keys.set(`${eventId} ${pluginId}`, key)
+      const keyedEvent = { event, data, subject: subjectOf(cloudevent) }
+      const ordering =
+        plugin.ordering === undefined ? null : orderingKey(pluginId, plugin.ordering, keyedEvent)
+      const rule = coalesceRuleByType(plugin.subscriptions, event)
+      const coalesced = rule === null ? null : coalesceBy(pluginId, rule, keyedEvent)
+      if (ordering !== null || coalesced !== null) keys.set(`${eventId} ${pluginId}`, { ordering, coalesced })
     }
   }
   return keys
@@ -42,12 +57,17 @@ export async function keysOf(
 async function selectRules(trx: Transaction<DB>, tenantId: string, pluginIds: readonly string[]) {
   const rows = await trx
     .selectFrom('plugins')
-    .select(['id', 'ordering', 'ordering_key'])
+    .select(['id', 'ordering', 'ordering_key', 'subscriptions'])
     .where('tenant_id', '=', tenantId)
     .where('id', '=', sql<string>`any(${pluginIds}::uuid[])`)
-    .where('ordering', '<>', 'none')
+    .where(sql<boolean>`(ordering <> 'none' or jsonb_path_exists(subscriptions, '$[*].coalesce'))`)
     .execute()
-  return new Map(rows.map((row) => [row.id, orderingRule(row.ordering, row.ordering_key)]))
+  return new Map(
+    rows.map(({ id, ordering, ordering_key, subscriptions }) => [
+      id,
+      { ordering: orderingRule(ordering, ordering_key), subscriptions },
+    ]),
+  )
 }
 
 async function selectBodies(

@@ -1,6 +1,7 @@
-import { sql, type Transaction } from 'kysely'
+import { type RawBuilder, sql, type Transaction } from 'kysely'
 import type { DB, DeliveryStatus, ReplayedStatus } from '#db/schema.ts'
 import { newId } from '#lib/ids.ts'
+import type { Coalesced } from '../intake/coalescing.ts'
 import { keysOf } from './key-repository.ts'
 import { payloadByType } from '../intake/payload.ts'
 
@@ -27,20 +28,24 @@ interface Present {
   event_id: string
   plugin_id: string
   status: DeliveryStatus
+  reason: string | null
   resend: number
   ordering_key: string | null
   payload: string | null
 }
 
-/** A delivery that is to be made due, with its key if its plugin wants them in order. */
+/** A delivery that is to be made due, with its key if its plugin wants them in order, or only the newest. */
 interface Keyed<Row> {
   row: Row
   key: string | null
+  coalesced: Coalesced | null
 }
 
 /**
  * Makes events due to plugins, now. What was sent gets a delivery of its own beside it, what was given up starts a new
- * round, what waits only waits no longer, and what never was is added. Of those of one key each goes behind what waits.
+ * round, what waits only waits no longer, and what never was is added. Of those of one key each goes behind what waits. Where
+ * only the newest of a key is sent, a replay leaves what an event has to say its place, whereas what a person asks for is sent
+ * whatever is newer.
  *
  * @returns how many deliveries are due by it
  */
@@ -70,19 +75,24 @@ export async function queueAgain(
     tenantId,
     [...again, ...added].filter(({ key }) => key === null),
   )
-  const keyed = <Row extends Wanted & { key: string | null }>(row: Row): Keyed<Row> => ({
-    row,
-    key: row.key ?? keys.get(keyOf(row.eventId, row.pluginId)) ?? null,
-  })
+  const keyed = <Row extends Wanted & { key: string | null }>(row: Row): Keyed<Row> => {
+    const { ordering = null, coalesced = null } = keys.get(keyOf(row.eventId, row.pluginId)) ?? {}
+    return { row, key: row.key ?? ordering, coalesced: isBulk(reason) ? coalesced : null }
+  }
   await startAgain(trx, tenantId, again.map(keyed), reason)
   await hasten(trx, tenantId, hastened, reason)
   const chosen = await choosePayloads(trx, tenantId, added)
   return again.length + hastened.length + (await add(trx, tenantId, chosen.map(keyed), reason))
 }
 
+/** Says what has become of an event at a plugin; `superseded`: it failed only as a newer one was sent instead. */
+export type OverallStatus = DeliveryStatus | 'superseded'
+
 /** Returns the status of an event at a plugin: what arrived once has arrived, whatever becomes of a resend. */
-function overallStatus(rows: readonly Present[]): DeliveryStatus | undefined {
-  return rows.some(({ status }) => status === 'sent') ? 'sent' : rows.at(-1)?.status
+function overallStatus(rows: readonly Present[]): OverallStatus | undefined {
+  if (rows.some(({ status }) => status === 'sent')) return 'sent'
+  const last = rows.at(-1)
+  return last?.status === 'failed' && last.reason === 'superseded' ? 'superseded' : last?.status
 }
 
 function hasStatus(rows: readonly Present[], status: ReplayedStatus): boolean {
@@ -92,8 +102,9 @@ function hasStatus(rows: readonly Present[], status: ReplayedStatus): boolean {
 
 /** The same, for the statements that choose: of one event at one plugin. */
 export function selectOverallStatus(eventId: string, pluginId: string, tenantId: string) {
-  return sql<DeliveryStatus | null>`(
-    select case when bool_or(status = 'sent') then 'sent' else (array_agg(status order by resend desc))[1] end
+  return sql<OverallStatus | null>`(
+    select case when bool_or(status = 'sent') then 'sent' else (array_agg(
+      case when status = 'failed' and reason = 'superseded' then 'superseded' else status end order by resend desc))[1] end
     from deliveries
     where event_id = ${sql.ref(eventId)} and plugin_id = ${pluginId} and tenant_id = ${tenantId})`
 }
@@ -121,7 +132,7 @@ async function lockDeliveries(
   const pluginIds = [...new Set(wanted.map(({ pluginId }) => pluginId))]
   const rows = await trx
     .selectFrom('deliveries')
-    .select(['id', 'event_id', 'plugin_id', 'status', 'resend', 'ordering_key', 'payload'])
+    .select(['id', 'event_id', 'plugin_id', 'status', 'reason', 'resend', 'ordering_key', 'payload'])
     .where('tenant_id', '=', tenantId)
     .where('event_id', '=', anyOf(eventIds))
     .where('plugin_id', '=', anyOf(pluginIds))
@@ -142,14 +153,25 @@ async function startAgain(
   if (again.length === 0) return
   await sql`
     update deliveries d
-    set status = 'pending', reason = ${reason}, due_at = now(), round_failures = 0, bulk = ${isBulk(reason)},
-      behind_since = null, ordering_key = wanted.key,
-      ordering_place = case when wanted.key is not null then feed_position() end
-    from unnest(${again.map(({ row }) => row.id)}::uuid[], ${again.map(({ key }) => key)}::uuid[]) as wanted (id, key)
+    set status = 'pending', reason = ${reason}, due_at = ${DUE}, round_failures = 0, bulk = ${isBulk(reason)},
+      behind_since = null, ordering_key = wanted.key, coalesce_key = wanted.coalesce_key, superseded_by = null,
+      ordering_place = ${placeOf(tenantId, sql`d.event_id`)}
+    from unnest(${again.map(({ row }) => row.id)}::uuid[], ${again.map(({ key }) => key)}::uuid[],
+      ${again.map(({ coalesced }) => coalesced?.key ?? null)}::uuid[],
+      ${again.map(({ coalesced }) => coalesced?.windowSeconds ?? null)}::int[]) as wanted (id, key, coalesce_key, window_seconds)
     where d.tenant_id = ${tenantId} and d.id = wanted.id and d.status = 'failed'`.execute(trx)
 }
 
-/** Makes deliveries due. What is due keeps its place, unless a person asks; what waits for another of its key gains nothing by a replay. */
+/** The time at which it is due: at once, or when the window of its key is over. */
+const DUE = sql`coalesce(now() + wanted.window_seconds * interval '1 second', now())`
+
+/** The place among those of its key: behind them, or where only the newest is sent the event's own. */
+function placeOf(tenantId: string, eventId: RawBuilder<unknown>) {
+  return sql`case when wanted.key is not null then feed_position() when wanted.coalesce_key is not null then
+    (select e.position from events e where e.tenant_id = ${tenantId} and e.id = ${eventId}) end`
+}
+
+/** Makes deliveries due. What is due already keeps its place, unless a person asks for it; what waits for another of its key gains nothing by a replay. */
 async function hasten(
   trx: Transaction<DB>,
   tenantId: string,
@@ -200,14 +222,16 @@ async function add(
 ): Promise<number> {
   if (added.length === 0) return 0
   const { rows } = await sql<{ id: string }>`
-    insert into deliveries (tenant_id, id, plugin_id, event_id, event, reason, resend, bulk, ordering_key, ordering_place, payload)
+    insert into deliveries (tenant_id, id, plugin_id, event_id, event, reason, resend, bulk, due_at, ordering_key, ordering_place,
+      payload, coalesce_key)
     select ${tenantId}, wanted.id, wanted.plugin_id, wanted.event_id, wanted.event, ${reason}, wanted.resend, ${isBulk(reason)},
-      wanted.key, case when wanted.key is not null then feed_position() end, wanted.payload
+      ${DUE}, wanted.key, ${placeOf(tenantId, sql`wanted.event_id`)}, wanted.payload, wanted.coalesce_key
     from unnest(${added.map(() => newId())}::uuid[], ${added.map(({ row }) => row.pluginId)}::uuid[],
       ${added.map(({ row }) => row.eventId)}::uuid[], ${added.map(({ row }) => row.event)}::text[],
       ${added.map(({ row }) => row.resend)}::int[], ${added.map(({ key }) => key)}::uuid[],
-      ${added.map(({ row }) => row.payload)}::text[])
-      as wanted (id, plugin_id, event_id, event, resend, key, payload)
+      ${added.map(({ row }) => row.payload)}::text[], ${added.map(({ coalesced }) => coalesced?.key ?? null)}::uuid[],
+      ${added.map(({ coalesced }) => coalesced?.windowSeconds ?? null)}::int[])
+      as wanted (id, plugin_id, event_id, event, resend, key, payload, coalesce_key, window_seconds)
     order by wanted.event_id, wanted.plugin_id
     on conflict (event_id, plugin_id, resend) do nothing
     returning id`.execute(trx)

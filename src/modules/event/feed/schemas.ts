@@ -80,6 +80,9 @@ const EventDelivery = Type.Object({
   behind: Nullable(
     Type.String({ format: 'uuid', description: 'The delivery of the same key that goes first' }),
   ),
+  superseded_by: Nullable(
+    Type.String({ format: 'uuid', description: 'The newer delivery of the same key that was sent instead' }),
+  ),
   created_at: Timestamp,
   sent_at: Nullable(Timestamp),
   last_response_status: Nullable(Type.Integer()),

@@ -2,7 +2,7 @@ import { CompiledQuery, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { composeEvent } from './compose.ts'
 import { writeEvents } from './write-repository.ts'
-import { isProblem, orderingKeysOf, recipientsOf } from './match.ts'
+import { coalescedOf, isProblem, orderingKeysOf, recipientsOf } from './match.ts'
 import type { TenantSnapshot } from './snapshot.ts'
 import { loadSnapshot } from './snapshot-repository.ts'
 import { hasMany } from './rate-repository.ts'
@@ -34,9 +34,10 @@ export async function emitEvent(
     const found = recipientsOf(snapshot, composed)
     const audience = { ...found, plugins: found.plugins.filter((id) => id !== event.exceptPluginId) }
     const orderingKeys = orderingKeysOf(snapshot, composed, audience.plugins)
+    const coalesced = coalescedOf(audience, composed)
     const { holds, ids } = await writeEvents(
       async (text, values) => (await trx.executeQuery(CompiledQuery.raw(text, [...values]))).rows,
-      [{ composed, snapshot, ...audience, orderingKeys, known: true, schemaProblems: null }],
+      [{ composed, snapshot, ...audience, orderingKeys, coalesced, known: true, schemaProblems: null }],
     )
     if (holds) return ids === null ? [...audience.plugins] : []
     snapshot = await loadSnapshot(trx, event.tenantId)

@@ -5,6 +5,7 @@ import type { ComposedEvent } from './compose.ts'
 import { eventSchemaMismatch, eventTypeUnknown } from '../errors.ts'
 import { MAX_CAUSATION_DEPTH } from './causation.ts'
 import type { Audience, TenantSnapshot } from './snapshot.ts'
+import { type Coalesced, coalesceBy } from './coalescing.ts'
 import { orderingKey } from './ordering.ts'
 import { refusePublishing } from './publishing.ts'
 
@@ -21,6 +22,8 @@ export interface MatchedEvent {
   readonly orderingKeys: ReadonlyMap<string, string | null> | null
   /** The payloads that are sent of it, by plugin; who is missing gets all of it. */
   readonly payloads?: ReadonlyMap<string, string>
+  /** By plugin, where only the newest of its key is sent; who is missing gets it in any case. */
+  readonly coalesced?: ReadonlyMap<string, Coalesced> | null
   /** Somebody has declared the type. */
   readonly known: boolean
   readonly schemaProblems: readonly FieldError[] | null
@@ -47,7 +50,21 @@ export function matchEvent(
   const { known, problems } = checked
   const audience = recipientsOf(snapshot, composed, budget)
   const orderingKeys = orderingKeysOf(snapshot, composed, audience.plugins)
-  return { composed, snapshot, ...audience, orderingKeys, known, schemaProblems: problems }
+  const coalesced = coalescedOf(audience, composed)
+  return { composed, snapshot, ...audience, orderingKeys, coalesced, known, schemaProblems: problems }
+}
+
+export function coalescedOf(
+  { coalesce }: Pick<Audience, 'coalesce'>,
+  composed: ComposedEvent,
+): ReadonlyMap<string, Coalesced> | null {
+  if (coalesce === undefined) return null
+  return new Map(
+    [...coalesce].flatMap(([id, rule]) => {
+      const coalesced = coalesceBy(id, rule, composed)
+      return coalesced === null ? [] : [[id, coalesced] as const]
+    }),
+  )
 }
 
 export function orderingKeysOf(

@@ -27,8 +27,13 @@ export function orderingRule(ordering: string, path: string | null): OrderingRul
  * length and says nothing of its own. Null where there is no text, number or boolean: such a delivery waits for no other.
  */
 export function orderingKey(pluginId: string, { path }: OrderingRule, event: KeyedEvent): string | null {
-  const text = path === null ? defaultKey(event) : scalarText(readPath(event.data, path))
+  const text = keyText(path, event)
   return text === null ? null : hash('sha256', `${pluginId} ${text}`).slice(0, 32)
+}
+
+/** What stands at the path; without a path the event's subject, or the id of what its type is about. Null: there is none. */
+export function keyText(path: Path | null, event: KeyedEvent): string | null {
+  return path === null ? defaultKey(event) : scalarText(readPath(event.data, path))
 }
 
 function defaultKey({ event, data, subject }: KeyedEvent): string | null {

@@ -7,6 +7,7 @@ import { matchesPattern } from '#lib/event-pattern.ts'
 import { StepBudget } from '#lib/step-budget.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 import { Segments } from '../segments/segments.ts'
+import { type CoalesceChoice, type CoalesceRule, coalesceRule } from './coalescing.ts'
 import { type OrderingRule, orderingRule } from './ordering.ts'
 import { type PayloadChoice, payloadOf } from './payload.ts'
 
@@ -16,8 +17,16 @@ export interface Subscriber {
   /** It gets back what it published itself. */
   readonly includeOwn: boolean
   readonly filters: readonly unknown[] | null
-  /** The payloads that are sent by the subscription of each filter, in their order; null: all of the event, by any of them. */
-  readonly payloads: readonly (string | null)[] | null
+  /** How the event is sent by the subscription of each filter, in their order; null: plainly, by any of them. */
+  readonly choices: readonly SendChoice[] | null
+}
+
+/** What the subscription that takes an event says of how it is sent. */
+interface SendChoice {
+  /** Null: all of it. */
+  readonly payload: string | null
+  /** Null: whatever comes after it. */
+  readonly coalesce: CoalesceRule | null
 }
 
 export interface SnapshotPlugin {
@@ -27,7 +36,7 @@ export interface SnapshotPlugin {
   includeOwn?: boolean
   /** Set where its deliveries go out in order; `path` null: by the key of the event's type. */
   orderedBy?: { path: string | null } | null
-  subscriptions: readonly (PayloadChoice & { event: string; filter?: unknown })[]
+  subscriptions: readonly (PayloadChoice & CoalesceChoice & { event: string; filter?: unknown })[]
 }
 
 export interface SnapshotType {
@@ -64,6 +73,8 @@ export interface Audience {
   readonly filtered: readonly string[]
   /** The payloads that are sent of it, by plugin; who is missing gets all of it. Left out: everybody does. */
   readonly payloads?: ReadonlyMap<string, string>
+  /** By plugin, where only the newest of its key is sent. Left out: nowhere. */
+  readonly coalesce?: ReadonlyMap<string, CoalesceRule>
 }
 
 function idOf({ pluginId }: Subscriber): string {
@@ -141,9 +152,12 @@ export class TenantSnapshot {
         : all.filter(({ pluginId, includeOwn }) => includeOwn || pluginId !== publisherPluginId)
     const filtered = subscribers.filter(({ filters }) => filters !== null)
     const payloads = new Map<string, string>()
-    const note = ({ pluginId, payloads: each }: Subscriber, index: number): void => {
-      const payload = each?.[index] ?? null
-      if (payload !== null) payloads.set(pluginId, payload)
+    const coalesce = new Map<string, CoalesceRule>()
+    const note = ({ pluginId, choices }: Subscriber, index: number): void => {
+      const choice = choices?.[index]
+      if (choice === undefined) return
+      if (choice.payload !== null) payloads.set(pluginId, choice.payload)
+      if (choice.coalesce !== null) coalesce.set(pluginId, choice.coalesce)
     }
     for (const subscriber of subscribers) if (subscriber.filters === null) note(subscriber, 0)
     if (filtered.length === 0) {
@@ -152,10 +166,11 @@ export class TenantSnapshot {
         undecided: [],
         filtered: [],
         ...(payloads.size > 0 && { payloads }),
+        ...(coalesce.size > 0 && { coalesce }),
       }
     }
     const { yes, undecided } = decideFairly(filtered, budget, (subscriber, share) => {
-      if (subscriber.payloads === null) return meetsAny(subscriber.filters ?? [], data, share)
+      if (subscriber.choices === null) return meetsAny(subscriber.filters ?? [], data, share)
       const first = firstMet(subscriber.filters ?? [], data, share)
       if (typeof first === 'number') note(subscriber, first)
       return typeof first === 'number' ? true : first
@@ -164,7 +179,7 @@ export class TenantSnapshot {
     const open = new Set(undecided)
     // Asked for again, it is sent all the same: no more than any of its subscriptions has sent.
     for (const subscriber of undecided) {
-      const payload = subscriber.payloads?.find((each) => each !== null)
+      const payload = subscriber.choices?.find((each) => each.payload !== null)?.payload
       if (payload != null) payloads.set(subscriber.pluginId, payload)
     }
     return {
@@ -174,6 +189,7 @@ export class TenantSnapshot {
       undecided: undecided.map(idOf),
       filtered: filtered.filter((subscriber) => !met.has(subscriber) && !open.has(subscriber)).map(idOf),
       ...(payloads.size > 0 && { payloads }),
+      ...(coalesce.size > 0 && { coalesce }),
     }
   }
 
@@ -214,13 +230,13 @@ function subscriberOf(plugin: SnapshotPlugin, event: string): Subscriber[] {
   if (matching.length === 0) return []
   const unconditional = matching.some(({ filter }) => filter == null)
   const own = { pluginId: plugin.id, includeOwn: plugin.includeOwn === true }
-  const payloads = matching.map(payloadOf)
-  if (payloads.every((payload) => payload === null)) {
-    return [{ ...own, filters: unconditional ? null : matching.map(({ filter }) => filter), payloads: null }]
+  const choices = matching.map((each) => ({ payload: payloadOf(each), coalesce: coalesceRule(each) }))
+  if (choices.every(({ payload, coalesce }) => payload === null && coalesce === null)) {
+    return [{ ...own, filters: unconditional ? null : matching.map(({ filter }) => filter), choices: null }]
   }
-  // The first that takes an event says what is sent of it.
+  // The first that takes an event says how it is sent.
   const isFirstPlain = matching[0]?.filter == null
-  return [{ ...own, filters: isFirstPlain ? null : matching.map(({ filter }) => filter ?? null), payloads }]
+  return [{ ...own, filters: isFirstPlain ? null : matching.map(({ filter }) => filter ?? null), choices }]
 }
 
 /** The first of the filters that is met, where null is met by anything; false: none; null: that is not known. */

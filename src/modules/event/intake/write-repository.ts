@@ -15,6 +15,7 @@ import type { TenantSnapshot } from './snapshot.ts'
  * - `is true` keeps the test a hashed one: as a plain `in` it becomes a join that the planner, who does not see how
  *   long the arrays are, may run as a nested loop (1,000 × 1,000 rows).
  * - A delivery with a reason has failed without an attempt: whether its plugin wants the event could not be told.
+ * - What waits for newer ones of its key is due when its window is over (due/coalesced-repository.ts).
  * - feed_position() is asked once, not by the column's default for every row.
  */
 const WRITE_EVENTS = `
@@ -41,13 +42,14 @@ with guard as materialized (
   returning id
 ), new_deliveries as (
   insert into deliveries (tenant_id, id, plugin_id, event_id, event, status, reason, due_at, ordering_key, ordering_place,
-    payload)
+    payload, coalesce_key)
   select d.tenant_id, d.id, d.plugin_id, d.event_id, d.event,
-    case when d.reason is null then 'pending' else 'failed' end, d.reason, case when d.reason is null then now() end,
-    d.ordering_key, case when d.ordering_key is not null then (select feed_position()) end, d.payload
+    case when d.reason is null then 'pending' else 'failed' end, d.reason, case when d.reason is null then coalesce(now() + d.window_seconds * interval '1 second', now()) end,
+    d.ordering_key, case when coalesce(d.ordering_key, d.coalesce_key) is not null then (select feed_position()) end,
+    d.payload, d.coalesce_key
   from unnest($15::uuid[], $16::uuid[], $17::uuid[], $18::uuid[], string_to_array($19, chr(10)), $20::text[],
-    $23::uuid[], string_to_array($24, chr(10), ''))
-    as d (tenant_id, id, plugin_id, event_id, event, reason, ordering_key, payload)
+    $23::uuid[], string_to_array($24, chr(10), ''), $25::uuid[], $26::int[])
+    as d (tenant_id, id, plugin_id, event_id, event, reason, ordering_key, payload, coalesce_key, window_seconds)
   where (d.event_id in (select id from new_events)) is true
 )
 select guard.holds, case when written.count < cardinality($4::uuid[]) then
@@ -112,6 +114,8 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
   const reasons: (string | null)[] = []
   const orderingKeys: (string | null)[] = []
   const payloads: string[] = []
+  const coalesceKeys: (string | null)[] = []
+  const windows: (number | null)[] = []
   for (const {
     composed,
     snapshot,
@@ -120,6 +124,7 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     filtered,
     orderingKeys: keys,
     payloads: chosen,
+    coalesced,
     schemaProblems,
   } of events) {
     snapshots.set(snapshot, composed.tenantId)
@@ -141,6 +146,9 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
       reasons.push(index < plugins.length ? null : 'filter_budget')
       orderingKeys.push(index < plugins.length ? (keys?.get(pluginId) ?? null) : null)
       payloads.push(chosen?.get(pluginId) ?? '')
+      const burst = index < plugins.length ? coalesced?.get(pluginId) : undefined
+      coalesceKeys.push(burst?.key ?? null)
+      windows.push(burst?.windowSeconds ?? null)
       deliveries.tenantIds.push(composed.tenantId)
       deliveries.ids.push(newId())
       deliveries.pluginIds.push(pluginId)
@@ -173,6 +181,8 @@ function parametersOf(events: readonly MatchedEvent[]): unknown[] {
     rare(keyIds),
     rare(orderingKeys),
     payloads.every((payload) => payload === '') ? '' : lines(payloads),
+    rare(coalesceKeys),
+    rare(windows),
   ]
 }
 
@@ -182,7 +192,7 @@ function literal(values: readonly (string | number)[]): string {
 }
 
 /** Of a column whose values are often all null; `unnest` fills up the shorter arrays with nulls. */
-function rare(values: readonly (string | null)[]): string {
+function rare(values: readonly (string | number | null)[]): string {
   return values.every((value) => value === null)
     ? '{}'
     : `{${values.map((value) => value ?? 'NULL').join(',')}}`

@@ -56,6 +56,10 @@ export function checkSubscriptions(events: readonly Subscription[]): FieldError[
 }
 
 function checkChoice(entry: Exclude<Subscription, string>, at: (string | number)[]): FieldError[] {
+  const coalesceKey = entry.coalesce?.key
+  if (coalesceKey !== undefined && parsePath(coalesceKey) === null) {
+    return [{ pointer: toPointer([...at, 'coalesce', 'key']), detail: PATH_OF_DATA }]
+  }
   const given = (['include', 'exclude'] as const).filter((name) => entry[name] !== undefined)
   const thin = entry.payload === 'thin' ? (['payload'] as const) : []
   const [, other] = [...given, ...thin]
@@ -126,9 +130,11 @@ function template(leaf: unknown): string | null {
   return holdsTemplate(leaf) ? 'must be a value: templates are for flows' : null
 }
 
+const PATH_OF_DATA =
+  'must be a path of the data such as customer.id or items[0].sku, without "data." before it'
+
 export function checkOrderingKey(path: string): FieldError[] {
-  const detail = 'must be a path of the data such as customer.id or items[0].sku, without "data." before it'
-  return parsePath(path) === null ? [{ pointer: '/ordering_key', detail }] : []
+  return parsePath(path) === null ? [{ pointer: '/ordering_key', detail: PATH_OF_DATA }] : []
 }
 
 export function checkScopes(scopes: readonly string[]): FieldError[] {
@@ -136,6 +142,29 @@ export function checkScopes(scopes: readonly string[]): FieldError[] {
     const detail = scopeFault(scope)
     return detail === null ? [] : [{ pointer: `/scopes/${index}`, detail }]
   })
+}
+
+/** Order sends everything, coalescing only the newest: a plugin has one of them. */
+export function checkCoalescing({
+  events,
+  ordering,
+}: {
+  events: readonly { coalesce?: object }[]
+  ordering: string
+}): FieldError[] {
+  const found = ordering === 'key' ? events.findIndex(({ coalesce }) => coalesce !== undefined) : -1
+  if (found < 0) return []
+  const entry = `events[${found}].coalesce`
+  return [
+    {
+      pointer: '/ordering',
+      detail: `must not be "key" together with ${entry}: order sends everything, coalesce only the newest. Set one of them`,
+    },
+    {
+      pointer: `/events/${found}/coalesce`,
+      detail: 'must not be there together with "ordering": "key". Set one of them',
+    },
+  ]
 }
 
 /** A plugin gets only what its scopes let it read. */

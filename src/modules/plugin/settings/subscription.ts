@@ -3,11 +3,20 @@ import type { StoredSubscription } from '#db/schema.ts'
 
 /** Paths of one subscription: each delivery keeps them. */
 const MAX_PATHS = 50
+/** An hour: who wants less than that many asks for what is new itself. */
+const MAX_WINDOW_SECONDS = 3_600
 
 /** One schema and no union: its errors name the member that is wrong, not every alternative. */
 export const Subscription = Type.Unsafe<
   | string
-  | { event: string; filter?: unknown; include?: string[]; exclude?: string[]; payload?: 'full' | 'thin' }
+  | {
+      event: string
+      filter?: unknown
+      include?: string[]
+      exclude?: string[]
+      payload?: 'full' | 'thin'
+      coalesce?: { key?: string; window_seconds: number } | null
+    }
 >({
   $id: 'Subscription',
   type: ['string', 'object'],
@@ -41,13 +50,41 @@ export const Subscription = Type.Unsafe<
       enum: ['full', 'thin'],
       description: 'thin: data is the `id` of the event and the `url` that it is read at. Default: full',
     },
+    coalesce: {
+      type: ['object', 'null'],
+      properties: {
+        key: {
+          type: 'string',
+          minLength: 1,
+          maxLength: 256,
+          description:
+            "The path of the key in the event's data, such as `product_id`. Default: a CloudEvent's `subject`, else the id of " +
+            "what the event's type is about: `product_id`, `order_id`, `customer_id`, `booking_id` …",
+        },
+        window_seconds: {
+          type: 'integer',
+          minimum: 1,
+          maximum: MAX_WINDOW_SECONDS,
+          description: 'How long the first that waits of a key waits for newer ones',
+        },
+      },
+      required: ['window_seconds'],
+      additionalProperties: false,
+      description:
+        'For bursts: of all that waits of one key only the newest is sent, the others end as failed, `superseded`. What has no ' +
+        'key is sent plainly. Not with `ordering: key`',
+    },
   },
   required: ['event'],
   additionalProperties: false,
   description:
     'An event type, `product.*` for everything below `product`, or `*` for everything; as an object with a filter and ' +
-    'what of the event is sent, which the first that takes an event decides. Types that nobody has declared yet are welcome.',
-  examples: ['product.*', { event: 'order.created', filter: { field: 'total', operator: 'gt', value: 100 } }],
+    'how the event is sent, which the first that takes an event decides. Types that nobody has declared yet are welcome.',
+  examples: [
+    'product.*',
+    { event: 'product.stock_changed', coalesce: { key: 'product_id', window_seconds: 5 } },
+    { event: 'order.created', filter: { field: 'total', operator: 'gt', value: 100 } },
+  ],
 })
 export type Subscription = Static<typeof Subscription>
 
@@ -61,6 +98,7 @@ export function storedSubscription(entry: Subscription): StoredSubscription {
         ...(entry.include !== undefined && { include: entry.include }),
         ...(entry.exclude !== undefined && { exclude: entry.exclude }),
         ...(entry.payload === 'thin' && { payload: entry.payload }),
+        ...(entry.coalesce != null && { coalesce: entry.coalesce }),
       }
 }
 

@@ -75,6 +75,11 @@ export async function countWaiting(
   return rows[0]?.waiting ?? 0
 }
 
+/** A newer one was sent instead: nothing of it is missing, unless it is asked for by this reason. */
+function isMissing({ reason }: Pick<BulkRetryRequest, 'reason'>) {
+  return reason === 'superseded' ? sql`true` : sql`d.reason is distinct from 'superseded'`
+}
+
 /**
  * Makes deliveries that have not arrived due now, each with a fresh retry schedule, behind what happens now. Rejects with
  * SQLSTATE 55P03 when one of them is being written just now: waiting for it while holding others could deadlock with a
@@ -84,7 +89,7 @@ export async function countWaiting(
  */
 export async function queueThese(
   trx: Transaction<DB>,
-  tenantId: string,
+  { tenantId, request }: Pick<BulkRetryJob, 'tenantId' | 'request'>,
   ids: readonly string[],
 ): Promise<string[]> {
   const { rows } = await sql<{ plugin_id: string }>`
@@ -93,7 +98,7 @@ export async function queueThese(
       join events e on e.tenant_id = d.tenant_id and e.id = d.event_id and e.body is not null
       join plugins p on p.tenant_id = d.tenant_id and p.id = d.plugin_id and p.deleted_at is null
       left join delivery_lanes l on l.plugin_id = d.plugin_id and l.tenant_id = d.tenant_id
-      where d.tenant_id = ${tenantId} and d.id = any(${ids}::uuid[]) and d.status in ('retry', 'failed')
+      where d.tenant_id = ${tenantId} and d.id = any(${ids}::uuid[]) and d.status in ('retry', 'failed') and ${isMissing(request)}
         -- Somebody holds the lane and has it in hand, or is about to.
         and not (d.status = 'retry' and d.due_at <= clock_timestamp()
           and coalesce(l.lease_until > clock_timestamp(), false))
@@ -101,7 +106,8 @@ export async function queueThese(
     )
     update deliveries d
     set status = 'pending', reason = 'manual_retry', due_at = now(), round_failures = 0, bulk = true,
-      behind_since = null, ordering_place = ${placeAgain()}
+      behind_since = null, ordering_place = ${placeAgain()}, superseded_by = null,
+      coalesce_key = case when d.reason is distinct from 'superseded' then d.coalesce_key end
     from ready where d.tenant_id = ${tenantId} and d.id = ready.id
     returning d.plugin_id`.execute(trx)
   return rows.map(({ plugin_id }) => plugin_id)
@@ -125,6 +131,7 @@ const PLUGINS_SHOWN = 100
 export async function countRetryable(
   db: Kysely<DB>,
   tenantId: string,
+  request: BulkRetryRequest,
   ids: readonly string[],
 ): Promise<Omit<DeliveryRetryEstimate, 'complete'>> {
   const { rows } = await sql<{ plugin: string; count: number }>`
@@ -132,7 +139,7 @@ export async function countRetryable(
     from deliveries d
     join events e on e.tenant_id = d.tenant_id and e.id = d.event_id and e.body is not null
     join plugins p on p.tenant_id = d.tenant_id and p.id = d.plugin_id and p.deleted_at is null
-    where d.tenant_id = ${tenantId} and d.id = any(${ids}::uuid[])
+    where d.tenant_id = ${tenantId} and d.id = any(${ids}::uuid[]) and ${isMissing(request)}
     group by p.slug order by count desc, plugin`.execute(db)
   const count = rows.reduce((sum, row) => sum + row.count, 0)
   return { count, skipped: ids.length - count, plugins: rows.slice(0, PLUGINS_SHOWN) }

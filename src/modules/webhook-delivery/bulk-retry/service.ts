@@ -74,7 +74,7 @@ export async function estimateBulkRetry(
   const limit = MAX_COUNTED + 1
   const ids = await selectDeliveryIds(ctx.db, { ...filter, limit }, { order: 'asc', behind: null })
   const complete = ids.length <= MAX_COUNTED
-  return { ...(await countRetryable(ctx.db, tenantId, ids.slice(0, MAX_COUNTED))), complete }
+  return { ...(await countRetryable(ctx.db, tenantId, request, ids.slice(0, MAX_COUNTED))), complete }
 }
 
 /**

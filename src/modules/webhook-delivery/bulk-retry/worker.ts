@@ -127,7 +127,7 @@ async function retryNext(
   const queued = await retryWhileLocked(() =>
     ctx.db.transaction().execute(async (trx) => {
       if (!(await holdJob(trx, 'delivery_retries', job))) return null
-      const pluginIds = await queueThese(trx, job.tenantId, ids)
+      const pluginIds = await queueThese(trx, job, ids)
       const skipped = ids.length - pluginIds.length
       await advanceBulkRetry(trx, job, { cursor, queued: pluginIds.length, skipped }, ctx.leaseMs)
       return pluginIds

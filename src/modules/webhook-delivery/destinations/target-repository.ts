@@ -31,6 +31,7 @@ export async function selectTargets(
       'p.rate_limit_per_second',
       'p.max_in_flight',
       'p.ordering',
+      sql<boolean>`jsonb_path_exists(p.subscriptions, '$[*].coalesce')`.as('coalesces'),
       eb
         .selectFrom('plugin_secrets as s')
         .whereRef('s.plugin_id', '=', 'p.id')

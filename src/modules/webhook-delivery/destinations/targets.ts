@@ -32,6 +32,8 @@ export interface DeliveryTarget {
   maxInFlight: number
   /** Deliveries of one key go out one at a time. */
   ordered: boolean
+  /** Of what waits of some of its keys only the newest is sent. */
+  coalesces: boolean
 }
 
 /** What a plugin that says nothing of its own gets. */
@@ -115,6 +117,7 @@ export class TargetCache {
             this.#defaults.maxInFlightCeiling,
           ),
           ordered: row.ordering === 'key',
+          coalesces: row.coalesces,
         })
       } catch (error) {
         this.#unreadable.set(row.id, row.revision)

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { BodyCache } from './body-cache.ts'
+import { type BurstDelivery, fetchCoalesced, type Newest, supersede } from './coalesced-repository.ts'
 import {
   fetchOrdered,
   type HurriedKey,
@@ -24,7 +25,8 @@ type Found = DueDelivery &
     Pick<
       OrderedDelivery,
       'ordering_key' | 'followed' | 'undecided' | 'place' | 'behind' | 'behind_place' | 'behind_bulk'
-    >
+    > &
+      Pick<BurstDelivery, 'coalesce_key'>
   >
 type Due = Found & { id: string; event_id: string; event: string; bulk: boolean }
 /** One that waits for another of its key. */
@@ -35,6 +37,14 @@ interface LaneFetch {
   lane: Lane
   live: BacklogFetch | null
   bulk: BacklogFetch | null
+}
+
+/** A key of which something is due, and only the newest is sent. */
+interface DueBurst {
+  lane: Lane
+  key: string
+  /** Of what was found of it. */
+  place: number
 }
 
 interface BacklogFetch {
@@ -56,12 +66,20 @@ const BODY_CACHE_MAX_CHARS = 16 * 1024 * 1024
 export class DueReader {
   readonly #pool: pg.Pool
   readonly #onLookAgain: () => void
+  readonly #onSuperseded: (lane: Lane, event: string, count: number) => void
   readonly #bodies = new BodyCache<Content>(BODY_CACHE_MAX_CHARS)
 
-  /** @param onLookAgain called when a lane's queue is to be looked at again, which nobody else tells of */
-  constructor(pool: pg.Pool, onLookAgain: () => void) {
+  /**
+   * @param on `lookAgain`: a lane's queue is to be looked at again, which nobody else tells of; `superseded`: so many deliveries
+   * of an event type have ended, as a newer one is sent instead
+   */
+  constructor(
+    pool: pg.Pool,
+    on: { lookAgain: () => void; superseded: (lane: Lane, event: string, count: number) => void },
+  ) {
     this.#pool = pool
-    this.#onLookAgain = onLookAgain
+    this.#onLookAgain = on.lookAgain
+    this.#onSuperseded = on.superseded
   }
 
   /**
@@ -79,6 +97,7 @@ export class DueReader {
     const changed: Lane[] = []
     const fresh: { lane: Lane; row: Due; place: number }[] = []
     const aside: { lane: Lane; row: DueBehind }[] = []
+    const bursts: DueBurst[] = []
     for (const { lane, live, bulk } of wants) {
       const rows = byPlugin.get(lane.id) ?? []
       if (rows[0]?.revision !== lane.target.revision) {
@@ -92,12 +111,15 @@ export class DueReader {
       if (bulk !== null) lane.bulk.fetched(bulkCount, bulk.asked)
       const { sendable, behind, isUndecided } = lane.target.ordered
         ? sortOut(lane, dueRows)
-        : unordered(dueRows)
+        : lane.target.coalesces
+          ? splitBursts(lane, dueRows, bursts)
+          : unordered(dueRows)
       for (const [index, row] of sendable.entries())
         fresh.push({ lane, row, place: lane.inHand.size + index })
       for (const row of behind) aside.push({ lane, row })
       if (isUndecided) lane.lookAgainLater(this.#onLookAgain)
     }
+    if (bursts.length > 0) fresh.push(...(await this.#newestOf(bursts, now)))
     // Every lane's first before anybody's second: one lane's large bodies are not in the others' way.
     fresh.sort((a, b) => a.place - b.place)
     const { bodies, deferred } = await this.#bodiesOf(fresh)
@@ -107,7 +129,7 @@ export class DueReader {
       if (deferred.has(row.event_id) || isFull) (row.bulk ? lane.bulk : lane.live).hint()
       else {
         const job = toJob(row, bodies.get(row.event_id) ?? null)
-        if (row.behind == null) lane.enqueue(job)
+        if (row.behind == null || lane.hasEnded(row.behind)) lane.enqueue(job)
         else if (!lane.enqueueBehind(job, row.behind)) aside.push({ lane, row: row as DueBehind })
       }
     }
@@ -116,18 +138,48 @@ export class DueReader {
   }
 
   async #fetch(wants: readonly LaneFetch[], inHand: readonly string[], now: Date | null): Promise<Found[]> {
-    const of = (isOrdered: boolean) =>
+    const of = (mode: Mode) =>
       wants
-        .filter(({ lane }) => lane.target.ordered === isOrdered)
+        .filter(({ lane }) => modeOf(lane) === mode)
         .map(({ lane, live, bulk }) => ({
           pluginId: lane.id,
           live: live?.size ?? 0,
           bulk: bulk?.size ?? 0,
         }))
-    const [plain, ordered] = [of(false), of(true)]
+    const [plain, ordered, coalesced] = [of('plain'), of('ordered'), of('coalesced')]
     const found: Found[] = plain.length === 0 ? [] : await fetchDue(this.#pool, plain, inHand, now)
-    if (ordered.length === 0) return found
-    return [...found, ...(await fetchOrdered(this.#pool, ordered, inHand, now))]
+    if (ordered.length > 0) found.push(...(await fetchOrdered(this.#pool, ordered, inHand, now)))
+    if (coalesced.length > 0) {
+      const keys = wants.flatMap(({ lane }) => (modeOf(lane) === 'coalesced' ? lane.coalesceKeys() : []))
+      found.push(...(await fetchCoalesced(this.#pool, coalesced, { ids: inHand, keys }, now)))
+    }
+    return found
+  }
+
+  /** Ends what waits of these keys but the newest of each. @returns those that can be sent */
+  async #newestOf(
+    bursts: readonly DueBurst[],
+    now: Date | null,
+  ): Promise<{ lane: Lane; row: Due; place: number }[]> {
+    const byKey = new Map(bursts.map((burst) => [burst.key, burst]))
+    const found = await supersede(
+      this.#pool,
+      bursts.map(({ lane, key }) => ({ pluginId: lane.id, leaseToken: lane.hold.leaseToken, key })),
+      now,
+    )
+    const sendable: { lane: Lane; row: Due; place: number }[] = []
+    for (const newest of found) {
+      const burst = byKey.get(newest.key)
+      if (burst === undefined) continue
+      const { lane, place } = burst
+      const ended = Object.entries(newest.superseded ?? {})
+      for (const [event, count] of ended) this.#onSuperseded(lane, event, count)
+      if (newest.complete) {
+        if (newest.sendable) sendable.push({ lane, row: dueOfNewest(newest, lane), place })
+      } else if (ended.length > 0) lane.hint()
+      else lane.lookAgainLater(this.#onLookAgain)
+    }
+    return sendable
   }
 
   /** Sets deliveries aside that wait for one of their key. What cannot be now is found once more in a moment. */
@@ -214,6 +266,7 @@ function chooseLanes(lanes: readonly Lane[]): {
     if ((lane.wantsLive() && live === null) || (lane.wantsBulk() && bulk === null)) starved = true
     if (live === null && bulk === null) continue
     wants.push({ lane, live, bulk })
+    lane.beginLook()
     for (const id of lane.inHand.keys()) inHand.push(id)
     rows += (live?.size ?? 0) + (bulk?.size ?? 0)
   }
@@ -235,6 +288,43 @@ function unordered(rows: readonly Due[]): SortedOut {
   return { sendable: rows, behind: [], isUndecided: false }
 }
 
+type Mode = 'plain' | 'ordered' | 'coalesced'
+
+function modeOf({ target }: Lane): Mode {
+  if (target.ordered) return 'ordered'
+  return target.coalesces ? 'coalesced' : 'plain'
+}
+
+/**
+ * Takes the keys of what is due in a lane to `bursts`, and leaves what has none. No more than is sent soon: the rest stays due,
+ * and may be replaced until then.
+ */
+function splitBursts(lane: Lane, rows: readonly Due[], bursts: DueBurst[]): SortedOut {
+  const decided = rows.filter((row) => row.undecided !== true)
+  const sendable: Due[] = []
+  const keys = new Set<string>()
+  let isCut = false
+  for (const row of decided) {
+    const key = row.coalesce_key ?? null
+    if (key !== null && keys.has(key)) continue
+    if (sendable.length + keys.size >= lane.coalescedFree) {
+      isCut = true
+      break
+    }
+    if (key === null) sendable.push(row)
+    else {
+      bursts.push({ lane, key, place: lane.inHand.size + sendable.length + keys.size })
+      keys.add(key)
+    }
+  }
+  if (isCut) lane.hint()
+  return { sendable, behind: [], isUndecided: decided.length < rows.length }
+}
+
+function dueOfNewest({ key, complete: _, sendable: __, superseded: ___, ...row }: Newest, lane: Lane): Due {
+  return { ...row, revision: lane.target.revision, coalesce_key: key }
+}
+
 /** Tells what can be taken in hand of what is due in a lane that keeps order. */
 function sortOut(lane: Lane, rows: readonly Due[]): SortedOut {
   const decided = rows.filter((row) => row.undecided !== true)
@@ -247,7 +337,8 @@ function sortOut(lane: Lane, rows: readonly Due[]): SortedOut {
     let last: Due | undefined = row
     for (; last !== undefined && !sendable.has(last); last = byId.get(last.behind ?? '')) chain.push(last)
     const end = chain.at(-1)
-    const isReached = last !== undefined || end?.behind == null || lane.inHand.has(end.behind)
+    const isReached =
+      last !== undefined || end?.behind == null || lane.inHand.has(end.behind) || lane.hasEnded(end.behind)
     if (isReached && chain.length <= QUEUED_BEHIND_ONE_MAX)
       for (const each of chain.reverse()) sendable.add(each)
     else behind.push(row as DueBehind)
@@ -271,6 +362,7 @@ function toJob(row: Due, content: Content | null): Job {
     causationDepth: content?.causationDepth ?? 0,
     bulk: row.bulk,
     followed: row.followed === true,
+    coalesceKey: row.coalesce_key ?? null,
     publisher: content?.publisher ?? 'platform',
   }
 }

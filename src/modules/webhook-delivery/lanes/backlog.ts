@@ -17,6 +17,8 @@ export interface Job {
   bulk: boolean
   /** Another delivery of its key is set aside right behind it, or was. */
   followed: boolean
+  /** While it is in hand nothing else of this key is; null: it has none. */
+  coalesceKey: string | null
 }
 
 /** Deliveries fetched at once for one lane: it starts low and doubles while the lane stays full. */

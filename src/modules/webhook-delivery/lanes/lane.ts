@@ -30,8 +30,10 @@ const BULK_BODIES_MAX_CHARS = LANE_BODIES_MAX_CHARS / 2
 const SLOW_MS = 2_000
 const LAST_COUNTS = 0.2
 /** Deliveries in hand that wait for one of their key which is in hand, too: in all, and one behind the other. */
-const QUEUED_BEHIND_MAX = 256
+const QUEUED_BEHIND_MAX = 1_024
 export const QUEUED_BEHIND_ONE_MAX = 16
+/** Deliveries in hand of a plugin that coalesces, unless it takes more at once: what is in hand is not replaced any more. */
+const COALESCED_IN_HAND_MAX = 16
 /** With fewer left the next ones of the key are looked for. */
 const FEW_BEHIND = QUEUED_BEHIND_ONE_MAX / 2
 /** After so long the queue is looked at again for what could not be told the last time. */
@@ -58,6 +60,8 @@ export class Lane {
   readonly #behind = new Map<string, Job>()
   /** How many wait one behind the other up to it, by delivery. */
   readonly #depths = new Map<string, number>()
+  /** Deliveries that have ended since the last look at the queue began, where order is kept. */
+  readonly #ended = new Set<string>()
   readonly #abandoning = new AbortController()
   #state: LaneState = 'open'
   #bodyChars = 0
@@ -196,17 +200,49 @@ export class Lane {
   }
 
   wantsLive(): boolean {
-    return this.live.wantsFetch && this.isOpen && !this.full && this.#lookTimer === null
+    return (
+      this.live.wantsFetch &&
+      this.isOpen &&
+      !this.full &&
+      this.#lookTimer === null &&
+      !this.#goesOnWith(this.live.size)
+    )
   }
 
   wantsBulk(): boolean {
-    return this.bulk.wantsFetch && this.isOpen && !this.bulkFull && this.#lookTimer === null
+    return (
+      this.bulk.wantsFetch &&
+      this.isOpen &&
+      !this.bulkFull &&
+      this.#lookTimer === null &&
+      !this.#goesOnWith(this.live.size + this.bulk.size)
+    )
+  }
+
+  /**
+   * So many that can begin are enough while many of their keys wait behind them: each goes on as the one before it ends.
+   * More that are found now would be set aside, at two writes and a look for each. Where newer ones replace what waits, no
+   * more is taken in hand than is sent soon.
+   */
+  #goesOnWith(ready: number): boolean {
+    if (this.target.coalesces) return ready >= this.#coalescedMax / 2
+    return this.#behind.size >= QUEUED_BEHIND_MAX / 2 && ready >= this.allowed
   }
 
   /** Something may be due that no look at the queue has seen. */
   hint(): void {
     this.live.hint()
     this.bulk.hint()
+  }
+
+  /** A look at the queue begins: what it finds may stand behind deliveries that end meanwhile. */
+  beginLook(): void {
+    this.#ended.clear()
+  }
+
+  /** This delivery has ended since the look began: what was found to stand behind it is next. */
+  hasEnded(deliveryId: string): boolean {
+    return this.#ended.has(deliveryId)
   }
 
   enqueue(job: Job): void {
@@ -227,6 +263,16 @@ export class Lane {
     this.#behind.set(firstId, job)
     this.#depths.set(job.deliveryId, depth)
     return true
+  }
+
+  /** Deliveries that may be taken in hand now where newer ones replace what waits. */
+  get coalescedFree(): number {
+    return Math.max(0, this.#coalescedMax - this.live.size - this.bulk.size)
+  }
+
+  /** The keys of what is in hand of which only the newest is sent. */
+  coalesceKeys(): string[] {
+    return [...this.inHand.values()].flatMap(({ coalesceKey }) => (coalesceKey === null ? [] : [coalesceKey]))
   }
 
   /** Something is set aside behind this delivery: once it has ended there is more to find. */
@@ -286,8 +332,11 @@ export class Lane {
 
   /** A delivery is recorded, or is let go of unrecorded. @param ended it is not attempted again by itself */
   done(deliveryId: string, now: number, ended = false): void {
-    if (this.inHand.get(deliveryId)?.followed === true && this.#countBehind(deliveryId) < FEW_BEHIND)
-      this.hint()
+    const job = this.inHand.get(deliveryId)
+    if (job?.followed === true && this.#countBehind(deliveryId) < FEW_BEHIND) this.hint()
+    // What is newer has waited for it.
+    if (job != null && job.coalesceKey !== null) this.hint()
+    if (this.target.ordered && ended && this.isOpen) this.#ended.add(deliveryId)
     this.#letGoOn(deliveryId, ended && this.isOpen)
     this.#drop(deliveryId)
     if (this.inHand.size === 0) this.#idleSince = now
@@ -407,6 +456,10 @@ export class Lane {
     this.#succeeded = this.#failed = false
     this.#recordedHealth = health
     return update
+  }
+
+  get #coalescedMax(): number {
+    return Math.max(COALESCED_IN_HAND_MAX, this.allowed)
   }
 
   #take(job: Job): void {

@@ -2,8 +2,8 @@ import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { DB, DeliveryStatus } from '#db/schema.ts'
 import { statusesNamed, type TimeRange } from '#infra/http/log-filters.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
-import { deliveryView, pluginNamed, typesOf } from '#modules/event/index.ts'
-import { BEHIND, type DeliveryReason, HOLD_REASONS } from './schemas.ts'
+import { deliveryView, isCoalescing, pluginNamed, typesOf } from '#modules/event/index.ts'
+import { BEHIND, COALESCING, type DeliveryReason, HOLD_REASONS } from './schemas.ts'
 
 export interface DeliveryFilter extends TimeRange {
   tenantId: string
@@ -145,7 +145,9 @@ function reasonCondition(tenantId: string, reason: DeliveryReason): Condition {
       sql`p.status <> 'active' or l.secret_unreadable or (l.hold_until > now() and l.hold_reason is not null)`,
     )
     if (reason === BEHIND) return sql`d.behind_since is not null and ${waits} and d.plugin_id not in ${held}`
-    return sql`d.reason = ${reason} and not (${waits} and (d.behind_since is not null or d.plugin_id in ${held}))`
+    // `waits` beside it, for the index of those that may.
+    if (reason === COALESCING) return sql`${isCoalescing()} and ${waits} and d.plugin_id not in ${held}`
+    return sql`d.reason = ${reason} and not (${waits} and (d.behind_since is not null or ${isCoalescing()} or d.plugin_id in ${held}))`
   }
   const which = reason.startsWith('plugin_')
     ? sql`p.status = ${reason.slice('plugin_'.length)}`

@@ -132,6 +132,9 @@ export async function startAgain(trx: Transaction<DB>, tenantId: string, id: str
       bulk: false,
       behind_since: null,
       ordering_place: placeAgain(),
+      // What a person asks for is sent whatever is newer.
+      coalesce_key: sql<string | null>`case when status <> 'failed' then coalesce_key end`,
+      superseded_by: null,
     })
     .where('tenant_id', '=', tenantId)
     .where('id', '=', id)

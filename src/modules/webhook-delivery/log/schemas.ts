@@ -15,6 +15,8 @@ export const HOLD_REASONS = [
 ] as const
 /** Another delivery of its key goes first. */
 export const BEHIND = 'behind'
+/** It waits for newer ones of its key, of which only the newest is sent. */
+export const COALESCING = 'coalescing'
 /** Why a delivery waits or ended, as it is stored with it. */
 const STORED_REASONS = [
   'manual_retry',
@@ -23,13 +25,14 @@ const STORED_REASONS = [
   'gone',
   'skipped',
   'unsubscribed',
+  'superseded',
   'plugin_deleted',
   'erased',
   'body_gone',
   // Whether the plugin wants the event could not be told: its filter costs too much on the event's data.
   'filter_budget',
 ] as const
-export const DELIVERY_REASONS = [...HOLD_REASONS, BEHIND, ...STORED_REASONS] as const
+export const DELIVERY_REASONS = [...HOLD_REASONS, BEHIND, COALESCING, ...STORED_REASONS] as const
 export type DeliveryReason = (typeof DELIVERY_REASONS)[number]
 
 const ErrorClass = Nullable(
@@ -61,6 +64,13 @@ const deliveryFields = {
     Type.String({
       format: 'uuid',
       description: 'The delivery of the same key that goes first, where the plugin has `ordering: key`',
+    }),
+  ),
+  superseded_by: Nullable(
+    Type.String({
+      format: 'uuid',
+      description:
+        'The newer delivery of the same key that was sent instead, where the subscription has `coalesce`',
     }),
   ),
   created_at: Timestamp,

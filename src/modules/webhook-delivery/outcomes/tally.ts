@@ -45,6 +45,18 @@ export class Tally {
     else this.#addFailed(lane, outcome)
   }
 
+  /** Deliveries that ended without an attempt, as a newer one is sent instead: no fault of anybody's. */
+  addSuperseded(lane: Lane, event: string, count: number): void {
+    this.#statistics.add('deliveries', {
+      tenantId: lane.hold.tenantId,
+      keys: { plugin_id: lane.hold.pluginId, event, error_class: '' },
+      counts: SUPERSEDED,
+      ms: null,
+      times: count,
+    })
+    this.#log.debug({ tenant_id: lane.hold.tenantId, plugin: lane.target.slug, event, count }, 'superseded')
+  }
+
   /** To be called after a batch: what was sent is counted together. */
   flush(): void {
     if (this.#uncounted > 0) this.#attempts.inc({ outcome: 'sent', error_class: '' }, this.#uncounted)
@@ -74,6 +86,7 @@ const FIRST_TRY = ['attempts', 'sent', 'first_try'] as const
 const RETRIED = ['attempts', 'retried'] as const
 const FAILED = ['attempts', 'failed'] as const
 const GIVEN_UP = ['failed'] as const
+const SUPERSEDED = ['superseded'] as const
 
 function sampleOf(outcome: Outcome): Sample<'deliveries'> {
   const { hold, event, errorClass, attempted, durationMs } = outcome

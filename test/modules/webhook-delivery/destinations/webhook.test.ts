@@ -30,6 +30,7 @@ function destinationAt(url: string): WebhookDestination {
     ratePerSecond: null,
     maxInFlight: 1,
     ordered: false,
+    coalesces: false,
   }
   return new WebhookDestination(service.app.egress, target)
 }

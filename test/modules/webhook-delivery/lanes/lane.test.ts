@@ -29,6 +29,7 @@ function takeLane(): Lane {
     ratePerSecond: null,
     maxInFlight: 4,
     ordered: false,
+    coalesces: false,
   }
   const claim: LaneClaim = {
     plugin_id: target.pluginId,
@@ -66,6 +67,7 @@ function job(bulk: boolean, body = '{}'): Job {
     payload: null,
     bulk,
     followed: false,
+    coalesceKey: null,
   }
 }
 
@@ -129,6 +131,24 @@ t.test('what a live delivery waits for goes live, also while it waits itself', a
   }
   t.ok(lane.empty)
   t.equal(lane.bodyChars, 0)
+})
+
+t.test('while many wait behind what can begin no more is looked for', async (t) => {
+  const lane = takeLane()
+  const first = Array.from({ length: 40 }, () => job(false))
+  for (let found = 16; found <= 256; found *= 2) lane.live.fetched(found, lane.live.beginFetch())
+  for (const each of first) lane.enqueue(each)
+  t.ok(lane.wantsLive(), 'nothing waits behind them')
+  for (const head of first) {
+    for (let depth = 0, last = head; depth < 15; depth++) {
+      const next = job(false)
+      t.ok(lane.enqueueBehind(next, last.deliveryId))
+      last = next
+    }
+  }
+  t.notOk(lane.wantsLive(), '600 wait, and 40 can begin')
+  for (let begun = 0; begun < 37; begun++) lane.begin()
+  t.ok(lane.wantsLive(), 'fewer can begin than the plugin takes at once')
 })
 
 t.test('bulk that fills its share of memory leaves capacity for live', async (t) => {

@@ -4,22 +4,25 @@ import { readJson, type Schema } from '../../../api/client.ts'
 export interface SubscriptionDraft {
   event: string
   filter: string
+  /** What else it says, which only the API changes: how the event is sent. */
+  rest: Omit<Exclude<Schema['Subscription'], string>, 'event' | 'filter'>
 }
 
 export function draftsOf(events: readonly Schema['Subscription'][]): SubscriptionDraft[] {
-  return events.map((each) => ({
-    event: typeof each === 'string' ? each : each.event,
-    filter: typeof each === 'string' || each.filter == null ? '' : JSON.stringify(each.filter, null, 2),
-  }))
+  return events.map((each) => {
+    const { event, filter, ...rest } = typeof each === 'string' ? { event: each } : each
+    return { event, filter: filter == null ? '' : JSON.stringify(filter, null, 2), rest }
+  })
 }
 
 /** What is sent of them; lines without an event are left out. */
 export function eventsOf(drafts: readonly SubscriptionDraft[]): Schema['Subscription'][] {
   return drafts
     .filter(({ event }) => event.trim() !== '')
-    .map(({ event, filter }) => ({
+    .map(({ event, filter, rest }) => ({
       event: event.trim(),
       ...(filter.trim() !== '' && { filter: readJson(filter) }),
+      ...rest,
     }))
 }
 

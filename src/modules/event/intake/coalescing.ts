@@ -1,0 +1,55 @@
+import { hash } from 'node:crypto'
+import { matchesPattern } from '#lib/event-pattern.ts'
+import { parsePath, type Path } from '#lib/json/path.ts'
+import { type KeyedEvent, keyText } from './ordering.ts'
+
+/** What a subscription says of bursts, as it is stored. */
+export interface CoalesceChoice {
+  coalesce?: { key?: string; window_seconds: number }
+}
+
+/** By what deliveries of one subscription are told apart, of which only the newest is sent. */
+export interface CoalesceRule {
+  /** In the data. Null: the event's subject, or the id of what its type is about. */
+  readonly path: Path | null
+  readonly windowSeconds: number
+  /** The subscription's event type or pattern: another one of the same plugin has keys of its own. */
+  readonly pattern: string
+}
+
+/** A delivery that waits for newer ones of its key. */
+export interface Coalesced {
+  readonly key: string
+  readonly windowSeconds: number
+}
+
+/** The rule of a subscription; null: each of its events is sent. */
+export function coalesceRule({ event, coalesce }: CoalesceChoice & { event: string }): CoalesceRule | null {
+  if (coalesce === undefined) return null
+  const { key, window_seconds: windowSeconds } = coalesce
+  return { path: key === undefined ? null : parsePath(key), windowSeconds, pattern: event }
+}
+
+/** The rule for an event that is sent again: of the first subscription to its type that has one, whatever its filter says. */
+export function coalesceRuleByType(
+  subscriptions: readonly (CoalesceChoice & { event: string })[],
+  event: string,
+): CoalesceRule | null {
+  for (const subscription of subscriptions) {
+    if (subscription.coalesce !== undefined && matchesPattern(subscription.event, event)) {
+      return coalesceRule(subscription)
+    }
+  }
+  return null
+}
+
+/**
+ * The key of an event by such a rule: a hash of what stands at the path, as a UUID. Null where there is no text, number or
+ * boolean: such a delivery is sent at once, and replaces none.
+ */
+export function coalesceBy(pluginId: string, rule: CoalesceRule, event: KeyedEvent): Coalesced | null {
+  const text = keyText(rule.path, event)
+  if (text === null) return null
+  const key = hash('sha256', `${pluginId} coalesce ${rule.pattern} ${text}`).slice(0, 32)
+  return { key, windowSeconds: rule.windowSeconds }
+}
