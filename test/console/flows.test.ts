@@ -109,6 +109,7 @@ t.test('flows', { skip: noConsole }, async (t) => {
     t.same(await accessibilityFaults(page), [])
 
     await page.getByRole('link', { name: 'Flow', exact: true }).click()
+    await page.getByRole('treeitem', { name: /Tell shop/ }).waitFor()
     t.equal(await page.getByRole('treeitem', { name: /Tell owner/ }).count(), 0, 'what runs is shown first')
     await page.getByRole('combobox', { name: 'Shown' }).selectOption('draft')
     await page.getByRole('treeitem', { name: /Tell owner/ }).waitFor()
@@ -129,7 +130,7 @@ t.test('flows', { skip: noConsole }, async (t) => {
     await page.getByText('There is no step "nowhere"').waitFor()
     await page.getByRole('button', { name: 'a', exact: true }).click()
     await page.waitForURL(/step=a/)
-    t.equal(await page.getByRole('treeitem', { name: /problem/ }).getAttribute('aria-selected'), 'true')
+    await page.getByRole('treeitem', { name: /problem/, selected: true }).waitFor()
     t.same(await accessibilityFaults(page), [])
     t.same(faults, [])
     await page.getByRole('button', { name: 'Activate Wrong', exact: true }).click()

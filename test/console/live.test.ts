@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { noConsole, startConsole, watchFaults } from './support/console.ts'
+import { becomes } from './support/wait.ts'
 
 /** Browsers open six connections to a service: a stream for each page would leave none for their requests. */
 const PAGES = 7
@@ -47,13 +48,14 @@ t.test('pages side by side share one stream, and all show what happens', { skip:
   }
   await order()
   await shown(1)
-  t.equal(pages.filter(({ streams }) => streams() > 0).length, 1, 'one of them follows')
+  const following = (): number => pages.filter(({ streams }) => streams() > 0).length
+  await becomes(t, following, 1, 'one of them follows')
 
   const holder = pages.findIndex(({ streams }) => streams() > 0)
   await pages[holder]?.page.close()
   pages.splice(holder, 1)
   await order()
   await shown(2)
-  t.equal(pages.filter(({ streams }) => streams() > 0).length, 1, 'another one took over')
+  await becomes(t, following, 1, 'another one took over')
   t.same(faults, [])
 })
