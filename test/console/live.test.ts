@@ -1,5 +1,6 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
+import { startReceiver } from '#test/support/receiver.ts'
 import { noConsole, startConsole, watchFaults } from './support/console.ts'
 import { becomes } from './support/wait.ts'
 
@@ -18,6 +19,44 @@ function countStreams(page: Page): () => number {
   page.on('requestfailed', (request) => (open -= isStream(request) ? 1 : 0))
   return () => open
 }
+
+t.test('lists of replays and erasures move by themselves', { skip: noConsole }, async (t) => {
+  const { call, visit } = await startConsole(t)
+  const receiver = await startReceiver(t)
+  await call('POST', '/api/plugins', {
+    name: 'Mailer',
+    slug: 'mailer',
+    webhook_url: receiver.url,
+    events: ['order.*'],
+  })
+  await call('POST', '/api/events', { event: 'order.created', data: { email: 'ana@shop.example' } })
+  await receiver.waitFor(1)
+  const lists = [
+    {
+      path: '/console/replays',
+      empty: 'Nothing was sent again yet',
+      ask: async () => call('POST', '/api/plugins/mailer/replays', {}),
+    },
+    {
+      path: '/console/replays?tab=all',
+      empty: 'Nothing was sent again to all plugins yet',
+      ask: async () => call('POST', '/api/recoveries', { since: '2020-01-01T00:00:00Z' }),
+    },
+    {
+      path: '/console/settings?tab=erasures',
+      empty: 'Nothing was erased yet',
+      ask: async () => call('POST', '/api/erasures', { path: 'email', value: 'ana@shop.example' }),
+    },
+  ]
+  for (const { path, empty, ask } of lists) {
+    const { page, faults } = await visit(path)
+    await page.getByRole('heading', { name: empty }).waitFor()
+    await ask()
+    await page.getByRole('row', { name: /completed/ }).waitFor({ timeout: TOLD_MS })
+    t.same(faults, [], path)
+    await page.context().close()
+  }
+})
 
 t.test('pages side by side share one stream, and all show what happens', { skip: noConsole }, async (t) => {
   const { call, visit, url } = await startConsole(t)

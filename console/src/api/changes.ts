@@ -2,7 +2,17 @@ import { followStream, pause, REFUSED_MS } from './follow-stream.ts'
 import { session } from './session.svelte.ts'
 
 /** The lists that GET /api/stream tells of. */
-const TOPICS = ['events', 'deliveries', 'executions', 'plugins'] as const
+const TOPICS = [
+  'events',
+  'deliveries',
+  'executions',
+  'plugins',
+  'replays',
+  'recoveries',
+  'erasures',
+  'bulk_changes',
+  'delivery_retries',
+] as const
 export type ChangeTopic = (typeof TOPICS)[number]
 
 /** The time within which many changes cause one look. */
