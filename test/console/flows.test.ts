@@ -109,7 +109,7 @@ t.test('flows', { skip: noConsole }, async (t) => {
     t.same(await accessibilityFaults(page), [])
 
     await page.getByRole('link', { name: 'Flow', exact: true }).click()
-    await page.getByRole('treeitem', { name: /Tell shop/ }).waitFor()
+    await page.getByRole('treeitem', { name: /^Tell shop/ }).waitFor()
     t.equal(await page.getByRole('treeitem', { name: /Tell owner/ }).count(), 0, 'what runs is shown first')
     await page.getByRole('combobox', { name: 'Shown' }).selectOption('draft')
     await page.getByRole('treeitem', { name: /Tell owner/ }).waitFor()
