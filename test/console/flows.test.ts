@@ -159,6 +159,12 @@ t.test('flows', { skip: noConsole }, async (t) => {
     await page.getByRole('menuitem', { name: 'Delete…' }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'Delete flow' }).click()
     await page.getByRole('heading', { name: 'Flows', level: 1 }).waitFor()
+    await page.getByText('The flow is deleted.').waitFor()
+    // Whoever goes back comes to the flow that was copied, not to the copy, which is no more.
+    await page.goBack()
+    await page.getByRole('heading', { name: 'Greet', level: 1 }).waitFor()
+    await page.goForward()
+    await page.getByRole('heading', { name: 'Flows', level: 1 }).waitFor()
     const left = await call<{ data: Flow[] }>('GET', FLOWS)
     t.strictSame(left.data.map(({ name }) => name).sort(), ['Greet', 'Wrong'])
     t.same(faults, [])
