@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { startReceiver } from '#test/support/receiver.ts'
-import { noConsole, startConsole, watchFaults } from './support/console.ts'
+import { accessibilityFaults, noConsole, startConsole, watchFaults } from './support/console.ts'
 import { becomes } from './support/wait.ts'
 
 /** Browsers open six connections to a service: a stream for each page would leave none for their requests. */
@@ -19,6 +19,45 @@ function countStreams(page: Page): () => number {
   page.on('requestfailed', (request) => (open -= isStream(request) ? 1 : 0))
   return () => open
 }
+
+t.test(
+  'a list says how it stands: connecting, live, or offline until the next try',
+  { skip: noConsole },
+  async (t) => {
+    const { visit, url } = await startConsole(t)
+    const { page: first } = await visit('/console/runs')
+    const context = first.context()
+    await first.close()
+    const held = Promise.withResolvers<undefined>()
+    await context.route('**/api/stream', async (route) => {
+      await held.promise
+      await route.continue()
+    })
+    const page = await context.newPage()
+    await page.goto(`${url}/console/runs`)
+    await page.getByText('No run yet').waitFor()
+    await page.getByText('Connecting…').waitFor()
+    t.equal(await page.getByText('● Live').count(), 0)
+    held.resolve(undefined)
+    await page.getByText('● Live').waitFor()
+
+    // A page beside it has no stream of its own, and asks how that of the first stands.
+    const beside = await context.newPage()
+    await beside.goto(`${url}/console/runs`)
+    await beside.getByText('● Live').waitFor()
+    await context.unroute('**/api/stream')
+    await context.route('**/api/stream', (route) => route.abort())
+    // The page that follows is left, and the other one takes over.
+    await page.close()
+    // So long that it can be pressed before the next try comes by itself.
+    await beside.getByText(/Offline, trying again in 1\d s/).waitFor()
+    t.same(await accessibilityFaults(beside), [])
+    await context.unroute('**/api/stream')
+    const live = beside.getByText('● Live')
+    await Promise.any([beside.getByRole('button', { name: 'Try now' }).click(), live.waitFor()])
+    await live.waitFor()
+  },
+)
 
 t.test('lists of replays and erasures move by themselves', { skip: noConsole }, async (t) => {
   const { call, visit } = await startConsole(t)

@@ -57,7 +57,7 @@ t.test(
 
     first.kill('SIGKILL')
     await first.exited
-    await page.getByText('Connecting', { exact: true }).waitFor()
+    await page.getByText(/Offline, trying again in \d+ s/).waitFor()
     // The process that takes the step over calls again.
     held.length = 0
     const second = await startService(t, options)
