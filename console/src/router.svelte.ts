@@ -7,6 +7,8 @@ class Router {
   /** What leaving would lose, in words; null: nothing. Asked before another page is shown. */
   unsaved: string | null = null
   #href = location.href
+  /** The paths of what was deleted here, each with the page that is shown instead of it. */
+  readonly #gone = new Map<string, string>()
 
   go(href: string, options: { replace?: boolean } = {}): void {
     const url = new URL(href, location.href)
@@ -14,10 +16,20 @@ class Router {
     // Another tab of the same page also leaves what was typed in this one.
     const isLeft = !stays || url.searchParams.get('tab') !== this.query.get('tab')
     if (isLeft && this.unsaved !== null && !confirm(this.unsaved)) return
+    // Something of that name may be there anew.
+    this.#gone.delete(pathOf(url.pathname))
     if (options.replace === true) history.replaceState(null, '', url)
     else history.pushState(null, '', url)
     this.read()
     if (!stays) scrollTo(0, 0)
+  }
+
+  /** Leaves the page of what was deleted, for the list of the others. Whoever goes back does not meet it again. */
+  leaveDeleted(href: string): void {
+    const { path } = this
+    this.unsaved = null
+    this.go(href, { replace: true })
+    this.#gone.set(path, href)
   }
 
   /** Sets and (by null or an empty text) removes parameters of the address. */
@@ -37,6 +49,8 @@ class Router {
       history.pushState(null, '', this.#href)
       return
     }
+    const instead = this.#gone.get(currentPath())
+    if (instead !== undefined) history.replaceState(null, '', instead)
     this.read()
   }
 
@@ -66,7 +80,12 @@ document.addEventListener('click', (event) => {
 })
 
 function currentPath(): string {
-  const path = location.pathname.slice(BASE.length).replace(/\/+$/, '')
+  return pathOf(location.pathname)
+}
+
+/** The part of a path below /console. */
+function pathOf(pathname: string): string {
+  const path = pathname.slice(BASE.length).replace(/\/+$/, '')
   return path === '' ? '/' : path
 }
 

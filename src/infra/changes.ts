@@ -1,7 +1,8 @@
 import fp from 'fastify-plugin'
+import { JOB_TABLES } from './job-repository.ts'
 
-/** The topics that a page may show a list of. */
-export const CHANGE_TOPICS = ['events', 'deliveries', 'executions', 'plugins'] as const
+/** The topics that a page may show a list of; durable jobs by the names of their lists. */
+export const CHANGE_TOPICS = ['events', 'deliveries', 'executions', 'plugins', ...JOB_TABLES] as const
 export type ChangeTopic = (typeof CHANGE_TOPICS)[number]
 
 /**

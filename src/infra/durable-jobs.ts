@@ -11,6 +11,20 @@ const KINDS: Record<JobTable, string> = {
   delivery_retries: 'delivery_retry',
 }
 
+/**
+ * Told when jobs of a tenant have changed: one was asked for, got on, or ended. Null: one above all tenants, which no
+ * tenant lists.
+ */
+export type JobListener = (tenantId: string | null) => void
+
+/** Tells those who follow a tenant that its jobs of some tables read differently. */
+export function tellJobs(app: FastifyInstance, ...tables: JobTable[]): JobListener {
+  return (tenantId) => {
+    if (tenantId === null) return
+    for (const table of tables) app.changes.tell(tenantId, table)
+  }
+}
+
 /** Backs up the signal. One statement each time, so that an idle service stays idle. */
 const POLL_MS = 5_000
 

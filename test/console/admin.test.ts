@@ -1,5 +1,6 @@
 import t from 'tap'
 import { accessibilityFaults, noConsole, startConsole } from './support/console.ts'
+import { becomes } from './support/wait.ts'
 
 interface Named {
   name: string
@@ -13,7 +14,7 @@ t.test('administration', { skip: noConsole }, async (t) => {
   t.test('the first steps are ticked by what is there', async (t) => {
     const { page } = await visit('/console')
     await page.getByRole('heading', { name: 'First steps' }).waitFor()
-    t.equal(await page.getByRole('img', { name: 'open' }).count(), 3)
+    await becomes(t, async () => page.getByRole('img', { name: 'open' }).count(), 3)
     await call('POST', '/api/plugins', {
       name: 'Mailer',
       slug: 'mailer',
@@ -22,7 +23,7 @@ t.test('administration', { skip: noConsole }, async (t) => {
     })
     await page.reload()
     await page.getByRole('img', { name: 'done' }).waitFor()
-    t.equal(await page.getByRole('img', { name: 'open' }).count(), 2)
+    await becomes(t, async () => page.getByRole('img', { name: 'open' }).count(), 2)
   })
 
   t.test('what needs somebody is told, and leads to where it is mended', async (t) => {
@@ -40,7 +41,10 @@ t.test('administration', { skip: noConsole }, async (t) => {
     const { page, faults } = await visit('/console/keys')
     await page.getByRole('button', { name: 'Create key' }).focus()
     await page.keyboard.press('Enter')
-    t.same(await page.getByLabel('Whose').getByRole('option').allTextContents(), ['Shop', 'Plugin'])
+    await becomes(t, async () => page.getByLabel('Whose').getByRole('option').allTextContents(), [
+      'Shop',
+      'Plugin',
+    ])
     await page.getByLabel('Name').fill('Shop backend')
     await page.keyboard.press('Enter')
     const key = (await page.getByRole('status', { name: 'Key' }).textContent()) ?? ''
@@ -48,7 +52,7 @@ t.test('administration', { skip: noConsole }, async (t) => {
     await page.getByRole('button', { name: 'I have copied it' }).click()
     const row = page.getByRole('row', { name: /Shop backend/ })
     await row.waitFor()
-    t.equal(await page.getByText(key).count(), 0)
+    await becomes(t, async () => page.getByText(key).count(), 0)
     t.match(await call('GET', '/api/keys'), {
       data: [{ name: 'Shop backend', kind: 'tenant', role: 'editor' }],
     })
@@ -71,7 +75,12 @@ t.test('administration', { skip: noConsole }, async (t) => {
     await page.getByRole('button', { name: 'Create link' }).click()
     await page.getByLabel('May').selectOption('admin')
     await page.getByLabel('Sees').selectOption('plugin')
-    t.equal(await page.getByLabel('May').inputValue(), 'viewer', 'a plugin has no administrators')
+    await becomes(
+      t,
+      async () => page.getByLabel('May').inputValue(),
+      'viewer',
+      'a plugin has no administrators',
+    )
     await page.getByLabel('Sees').selectOption('tenant')
     await page.getByLabel('May').selectOption('viewer')
     await page.getByLabel('For', { exact: false }).first().fill('anna')
@@ -213,6 +222,7 @@ t.test('administration', { skip: noConsole }, async (t) => {
       enabled: false,
     })
     const { page, faults } = await visit(`/console/automations/${made.id}`)
+    await page.getByLabel('Action', { exact: true }).waitFor()
     t.equal(await page.getByLabel('Writes by').count(), 0, 'it writes to the team alone')
     await page.getByLabel('Action', { exact: true }).fill('')
     await page.getByRole('button', { name: 'Save' }).click()
@@ -224,10 +234,10 @@ t.test('administration', { skip: noConsole }, async (t) => {
     await page.getByRole('button', { name: 'Undo changes' }).waitFor({ state: 'detached' })
     await page.getByLabel('Does', { exact: true }).selectOption('lead_followup')
     await page.getByLabel('Writes by').selectOption('sms')
-    t.equal(await page.getByLabel('Subject').count(), 0, 'a text message has none')
+    await becomes(t, async () => page.getByLabel('Subject').count(), 0, 'a text message has none')
     await page.getByLabel('Hours').fill('')
     await page.getByRole('button', { name: 'Save' }).click()
-    t.equal(await page.locator('input:invalid').count(), 1, 'the hours are needed')
+    await becomes(t, async () => page.locator('input:invalid').count(), 1, 'the hours are needed')
     await page.getByLabel('Hours').fill('12')
     await page.getByRole('button', { name: 'Save' }).click()
     await page.getByRole('button', { name: 'Undo changes' }).waitFor({ state: 'detached' })

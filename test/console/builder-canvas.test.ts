@@ -2,6 +2,7 @@ import type { Locator, Page } from 'playwright-core'
 import t from 'tap'
 import { until } from '#test/infra/app-on.ts'
 import { accessibilityFaults, noConsole, startConsole } from './support/console.ts'
+import { becomes, boxOf, middleOf } from './support/wait.ts'
 
 interface Definition {
   steps: Record<string, unknown>[]
@@ -17,12 +18,6 @@ const card = (page: Page, id: string) => page.locator(`[data-step="${id}"]`)
 const item = (page: Page, id: string) => page.locator(`[role="treeitem"][data-id="${id}"]`)
 const form = (page: Page) => page.getByRole('region', { name: 'Form' })
 const palette = (page: Page) => page.getByRole('region', { name: 'Steps to add' })
-
-async function middleOf(locator: Locator): Promise<{ x: number; y: number }> {
-  const box = await locator.boundingBox()
-  if (box === null) throw new Error('it is not shown')
-  return { x: box.x + box.width / 2, y: box.y + box.height / 2 }
-}
 
 /** Between two cards that stand below one another, where their way is. */
 async function between(page: Page, one: string, other: string): Promise<{ x: number; y: number }> {
@@ -162,6 +157,7 @@ t.test('the canvas of the builder', { skip: noConsole }, async (t) => {
       t.equal((before['b']?.x ?? 1) % 8, 0, 'on the grid')
 
       await page.keyboard.press('Shift+Alt+T')
+      await page.getByText('Tidy the cards').waitFor({ state: 'attached' })
       await save(page)
       t.equal((await read(id)).layout, undefined)
       await page.keyboard.press('ControlOrMeta+z')
@@ -176,8 +172,7 @@ t.test('the canvas of the builder', { skip: noConsole }, async (t) => {
     const { page, faults } = await open(id)
     const before = await read(id)
     const from = await middleOf(card(page, 'b'))
-    const canvas = await page.locator('.svelte-flow').boundingBox()
-    if (canvas === null) throw new Error('it is not shown')
+    const canvas = await boxOf(page.locator('.svelte-flow'))
     for (const to of [
       { x: from.x, y: canvas.y + canvas.height + 200 },
       { x: canvas.x - 200, y: from.y },
@@ -288,7 +283,7 @@ t.test('the canvas of the builder', { skip: noConsole }, async (t) => {
     t.same((await read(id)).steps, [])
     await page.keyboard.press('ControlOrMeta+z')
     await item(page, 'c').waitFor()
-    t.equal(await page.getByRole('treeitem').count(), 3)
+    await becomes(t, async () => page.getByRole('treeitem').count(), 3)
 
     const [top, bottom] = [await middleOf(card(page, 'a')), await middleOf(card(page, 'b'))]
     await page.keyboard.down('Shift')

@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { accessibilityFaults, noConsole, startConsole, watchFaults } from './support/console.ts'
+import { becomes, middleOf } from './support/wait.ts'
 
 interface Definition {
   steps: Record<string, unknown>[]
@@ -313,7 +314,7 @@ t.test('editing steps', { skip: noConsole }, async (t) => {
     await page.keyboard.press('ControlOrMeta+s')
     await page.getByText(/^Not saved: /).waitFor()
     await page.getByRole('link', { name: 'Runs' }).first().click()
-    t.same(asked, ['confirm'])
+    await becomes(t, () => [...asked], ['confirm'])
     t.match(page.url(), `/console/flows/${id}`)
     await item(page, 'delay_1').waitFor()
     const reload = page.waitForEvent('dialog')
@@ -357,8 +358,8 @@ t.test('editing steps', { skip: noConsole }, async (t) => {
     const draw = async (port: string, step: string): Promise<void> => {
       await page.locator(`[data-port="${port}"]`).hover()
       await page.mouse.down()
-      const { x, y, width, height } = (await card(step).boundingBox()) ?? never()
-      await page.mouse.move(x + width / 2, y + height / 2, { steps: 5 })
+      const { x, y } = await middleOf(card(step))
+      await page.mouse.move(x, y, { steps: 5 })
     }
     await card('note').waitFor()
     await draw('wait next', 'check')
@@ -390,7 +391,3 @@ t.test('editing steps', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 })
-
-function never(): never {
-  throw new Error('the card is not shown')
-}

@@ -1,8 +1,9 @@
 import type { Page } from 'playwright-core'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { until } from '#test/infra/app-on.ts'
 import { noConsole, startConsole } from './support/console.ts'
 import { rendererOf } from './support/measure.ts'
+import { becomes, boxOf } from './support/wait.ts'
 
 const STEPS = 500
 const FEW = 50
@@ -27,12 +28,20 @@ t.test('a flow of five hundred steps', { skip: noConsole }, async (t) => {
     const flow = { name: `${count} steps`, status: 'active', triggers: [{ type: 'manual' }], steps }
     return (await call<{ id: string }>('POST', FLOWS, flow)).id
   }
-  const mounted = async (page: Page): Promise<number> => page.locator('.svelte-flow__node-step').count()
+  /** Once the canvas has its size: until then it cannot know which cards are seen. */
+  const areFew = async (t: Test, page: Page): Promise<void> =>
+    becomes(
+      t,
+      async () => {
+        const count = await page.locator('.svelte-flow__node-step').count()
+        return count > 0 && count <= MOUNTED_MAX ? 'few' : `${count} cards are in the page`
+      },
+      'few',
+    )
 
   /** What it costs to drag a card about, before it is let go. */
   const drag = async (page: Page): Promise<number> => {
-    const box = await page.locator('[data-step="s_1"]').boundingBox()
-    if (box === null) throw new Error('the card is not shown')
+    const box = await boxOf(page.locator('[data-step="s_1"]'))
     const renderer = await rendererOf(page)
     await page.mouse.move(box.x + 40, box.y + 20)
     await page.mouse.down()
@@ -59,9 +68,8 @@ t.test('a flow of five hundred steps', { skip: noConsole }, async (t) => {
 
     const { page, faults } = await visit(`/console/flows/${large}`)
     await page.locator('[data-step="s_1"]').waitFor()
-    t.equal(await page.getByRole('treeitem').count(), STEPS, 'the outline has them all')
-    const count = await mounted(page)
-    t.ok(count > 0 && count <= MOUNTED_MAX, `${count} cards are in the page`)
+    await becomes(t, async () => page.getByRole('treeitem').count(), STEPS, 'the outline has them all')
+    await areFew(t, page)
     const cost = await dragAgain(page)
     t.ok(
       cost <= usual * CPU_RATIO,
@@ -77,7 +85,7 @@ t.test('a flow of five hundred steps', { skip: noConsole }, async (t) => {
     await page.keyboard.press('ControlOrMeta+f')
     await page.getByRole('searchbox', { name: 'Find in the flow' }).fill('s_499')
     await page.locator('[data-step="s_499"]').waitFor()
-    t.ok((await mounted(page)) <= MOUNTED_MAX)
+    await areFew(t, page)
     await page.keyboard.press('Escape')
     await page.keyboard.press('Shift+Alt+T')
     await page.getByText('Tidy the cards').waitFor({ state: 'attached' })
@@ -95,7 +103,7 @@ t.test('a flow of five hundred steps', { skip: noConsole }, async (t) => {
     )
     const { page, faults } = await visit(`/console/runs/${run}`)
     await page.locator('.flow-card.good').first().waitFor()
-    t.ok((await mounted(page)) <= MOUNTED_MAX)
+    await areFew(t, page)
     t.same(faults, [])
   })
 })

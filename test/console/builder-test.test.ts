@@ -2,6 +2,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { startReceiver } from '#test/support/receiver.ts'
 import { accessibilityFaults, type Console, noConsole, startConsole } from './support/console.ts'
+import { becomes, middleOf } from './support/wait.ts'
 
 interface Flow {
   id: string
@@ -69,17 +70,16 @@ async function testsPastEvents(t: Test, { call, visit }: Pick<Console, 'call' | 
     const search = page.getByRole('searchbox', { name: 'Search by id, or paste one' })
     await page.getByLabel('Begins with').selectOption('event')
     await page.getByRole('radio', { name: /ord_small/ }).waitFor()
-    t.equal(await radios.count(), 2, 'events that start it, and no others')
+    await becomes(t, async () => radios.count(), 2, 'events that start it, and no others')
     t.match(
       await page.locator('label:has([type="radio"])').first().textContent(),
       /ord_small/,
       'newest first',
     )
     t.ok(await page.getByRole('button', { name: 'Test', exact: true }).isDisabled())
-    const drawn = await page.locator('.svelte-flow').boundingBox()
-    const first = await card(page, 'large').boundingBox()
-    const middle = (box: typeof drawn): number => (box?.x ?? 0) + (box?.width ?? 0) / 2
-    t.ok(Math.abs(middle(drawn) - middle(first)) < 200, 'the flow stands in the middle of its canvas')
+    const drawn = await middleOf(page.locator('.svelte-flow'))
+    const first = await middleOf(card(page, 'large'))
+    t.ok(Math.abs(drawn.x - first.x) < 200, 'the flow stands in the middle of its canvas')
     await search.fill('ord_l')
     await page.getByRole('radio', { name: /ord_small/ }).waitFor({ state: 'detached' })
     await page.getByRole('radio', { name: /order.created ord_large/ }).check()
@@ -89,8 +89,13 @@ async function testsPastEvents(t: Test, { call, visit }: Pick<Console, 'call' | 
     await card(page, 'shop')
       .getByText(/^would ask POST/)
       .waitFor()
-    t.equal(await page.locator('[data-step="alarm"].faded').count(), 1, 'where it did not come is faded')
-    t.equal(await page.locator('[data-step="shop"].faded').count(), 0)
+    await page.locator('[data-step="alarm"].faded').waitFor()
+    await becomes(
+      t,
+      async () => page.locator('.faded[data-step="shop"]').count(),
+      0,
+      'where it came is not faded',
+    )
     await card(page, 'shop').click()
     const step = page.getByRole('region', { name: 'Step', exact: true })
     for (const name of ['Would do', 'Input', 'Output'])
@@ -112,7 +117,8 @@ async function testsPastEvents(t: Test, { call, visit }: Pick<Console, 'call' | 
 
     await page.reload()
     await item(page, 'shop').getByText('mock: error no_mailbox').waitFor()
-    t.ok(await page.getByRole('radio', { name: /ord_large/ }).isChecked(), 'the event is kept as well')
+    // The event is kept as well.
+    await page.getByRole('radio', { name: /ord_large/, checked: true }).waitFor()
     await test(page)
     await item(page, 'alarm').getByText('simulated').waitFor()
     await page.getByRole('button', { name: 'Clear the mocks (2)' }).click()
@@ -149,7 +155,15 @@ async function testsPastEvents(t: Test, { call, visit }: Pick<Console, 'call' | 
       await page.getByRole('radio', { name: /ord_middle/ }).check()
       await test(page)
       await card(page, 'pause').getByText(duration, { exact: true }).waitFor()
-      t.match((await call<Flow>('GET', `${FLOWS}/${flow.id}`)).definition, { steps: [{ duration }] })
+      // Saved by itself, beside the test.
+      await becomes(
+        t,
+        async () => {
+          const { definition } = await call<Flow>('GET', `${FLOWS}/${flow.id}`)
+          return (definition['steps'] as { duration: string }[])[0]?.duration
+        },
+        duration,
+      )
       t.same(await accessibilityFaults(page), [])
       t.same(faults, [])
     }

@@ -131,7 +131,10 @@ t.test('the delivery log', { skip: noConsole }, async (t) => {
     }
 
     await page.getByRole('button', { name: 'Copy as cURL' }).click()
-    const command = await page.evaluate<string>('navigator.clipboard.readText()')
+    const command = await until(
+      async () => page.evaluate<string>('navigator.clipboard.readText()'),
+      (text) => text !== '',
+    )
     t.match(command, `curl -X POST '${shipping.url}/hooks'`)
     t.match(command, '"order_id":"ord_1"')
 
@@ -252,6 +255,7 @@ t.test('the delivery log', { skip: noConsole }, async (t) => {
     const { page, faults } = await visit('/console/deliveries?plugin=shipping&status=sent')
     await page.getByRole('button', { name: 'Send again all that match…' }).click()
     const dialog = page.getByRole('dialog')
+    await dialog.getByRole('button', { name: 'Count first' }).waitFor()
     t.same(await accessibilityFaults(page), [])
     await dialog.getByRole('button', { name: 'Count first' }).click()
     await dialog.getByText(`Deliveries to be sent: ${count}`).waitFor()

@@ -153,6 +153,7 @@ t.test('events and their types', { skip: noConsole }, async (t) => {
     const { page, faults } = await visit('/console/catalogue')
     await page.getByRole('button', { name: 'Declare type' }).click()
     const dialog = page.getByRole('dialog')
+    await dialog.getByRole('textbox', { name: 'Name' }).waitFor()
     t.same(await accessibilityFaults(page), [])
     await dialog.getByRole('textbox', { name: 'Name' }).fill('shop.coupon_used')
     await dialog.getByLabel('What happened').fill('A coupon was used.')

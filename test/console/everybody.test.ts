@@ -11,6 +11,7 @@ import {
   startConsole,
 } from './support/console.ts'
 import { fillShop, routePatterns } from './support/shop.ts'
+import { becomes } from './support/wait.ts'
 
 /** Rules whose result differs from one theme to the other. */
 const BY_THEME = ['color-contrast', 'link-in-text-block']
@@ -115,7 +116,12 @@ t.test('for everybody', { skip: noConsole }, async (t) => {
     })
     for (const [pattern, address] of Object.entries(addresses)) {
       await goTo(page, address)
-      t.equal(await page.evaluate<number>('document.documentElement.scrollWidth - 720'), 0, pattern)
+      await becomes(
+        t,
+        async () => page.evaluate<number>('document.documentElement.scrollWidth - 720'),
+        0,
+        pattern,
+      )
     }
     await page.getByRole('button', { name: 'Pages' }).click()
     await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Variables' }).click()

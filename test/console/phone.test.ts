@@ -4,6 +4,7 @@ import { until } from '#test/infra/app-on.ts'
 import { startReceiver } from '#test/support/receiver.ts'
 import { goTo, noConsole, startConsole } from './support/console.ts'
 import { fillShop } from './support/shop.ts'
+import { becomes } from './support/wait.ts'
 
 const PHONE = {
   viewport: { width: 390, height: 844 },
@@ -51,11 +52,12 @@ t.test('on a phone', { skip: noConsole }, async (t) => {
     t.equal(await page.evaluate<boolean>("matchMedia('(pointer: coarse)').matches"), true)
     for (const [pattern, address] of Object.entries(addresses)) {
       await goTo(page, address)
-      t.equal(await tooWide(page), 0, pattern)
-      t.same(await tooSmall(page), [], pattern)
+      await becomes(t, async () => tooWide(page), 0, pattern)
+      await becomes(t, async () => tooSmall(page), [], pattern)
     }
     await page.getByRole('button', { name: 'Pages' }).tap()
-    t.same(await tooSmall(page), [], 'the pages to go to')
+    await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').first().waitFor()
+    await becomes(t, async () => tooSmall(page), [], 'the pages to go to')
     t.same(faults, [])
     await page.context().close()
   })
@@ -78,7 +80,8 @@ t.test('on a phone', { skip: noConsole }, async (t) => {
     isMended = true
     const before = page.url()
     await page.getByRole('button', { name: 'Retry…' }).tap()
-    t.same(await tooSmall(page), [])
+    await page.getByRole('dialog').getByRole('button', { name: 'Retry' }).waitFor()
+    await becomes(t, async () => tooSmall(page), [])
     await page.getByRole('dialog').getByRole('button', { name: 'Retry' }).tap()
     await page.waitForURL((address) => !before.includes(address.pathname))
     const retry = await until(
@@ -94,7 +97,7 @@ t.test('on a phone', { skip: noConsole }, async (t) => {
       .getByRole('region', { name: 'Steps' })
       .getByRole('link', { name: /^Bill.*succeeded/ })
       .waitFor()
-    t.equal(await tooWide(page), 0)
+    await becomes(t, async () => tooWide(page), 0)
     t.same(faults, [])
   })
 
@@ -103,11 +106,12 @@ t.test('on a phone', { skip: noConsole }, async (t) => {
     await choose(page, 'Plugins')
     await page.getByRole('link', { name: 'Mailer' }).tap()
     await page.getByRole('button', { name: 'Pause', exact: true }).tap()
-    t.same(await tooSmall(page), [])
+    await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).waitFor()
+    await becomes(t, async () => tooSmall(page), [])
     await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).tap()
     await page.getByText('It was paused by the shop.').waitFor()
     t.match(await call('GET', '/api/plugins/mailer'), { status: 'paused' })
-    t.equal(await tooWide(page), 0)
+    await becomes(t, async () => tooWide(page), 0)
     t.same(faults, [])
   })
 
@@ -118,7 +122,7 @@ t.test('on a phone', { skip: noConsole }, async (t) => {
     await page.getByRole('dialog').getByRole('button', { name: 'Halt everything' }).tap()
     await page.getByText('All flows and automations of this shop are halted').waitFor()
     t.match(await call('GET', '/api/automation/halt'), { halted: true })
-    t.equal(await tooWide(page), 0)
+    await becomes(t, async () => tooWide(page), 0)
     await page.getByRole('button', { name: 'Resume' }).tap()
     await page.getByRole('dialog').getByRole('button', { name: 'Resume' }).tap()
     await page.getByText('Flows run').waitFor()

@@ -3,6 +3,7 @@ import { Webhook } from 'standardwebhooks'
 import { until } from '#test/infra/app-on.ts'
 import { startReceiver } from '#test/support/receiver.ts'
 import { accessibilityFaults, noConsole, settled, startConsole } from './support/console.ts'
+import { becomes } from './support/wait.ts'
 
 interface Plugin {
   status: string
@@ -45,7 +46,7 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
     await page.getByLabel('Value 1').fill('open sesame')
     await page.getByLabel('Configuration').fill('{"api_key": ')
     await page.getByText('This is no JSON yet').waitFor()
-    t.equal(await page.getByRole('button', { name: 'Register' }).isDisabled(), true)
+    await becomes(t, async () => page.getByRole('button', { name: 'Register' }).isDisabled(), true)
     await page.getByLabel('Configuration').fill('{"api_key": "k_1"}')
     await page.getByLabel('Event type 1').fill('order.*')
     await page.getByRole('button', { name: 'Add filter' }).click()
@@ -59,7 +60,7 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
     const secret = (await dialog.locator('output').textContent()) ?? ''
     t.match(secret, /^whsec_/)
     await dialog.getByRole('button', { name: 'Copy' }).click()
-    t.equal(await page.evaluate<string>('navigator.clipboard.readText()'), secret)
+    await becomes(t, async () => page.evaluate<string>('navigator.clipboard.readText()'), secret)
     t.same(await accessibilityFaults(page), [])
     await dialog.getByRole('button', { name: 'I have copied it' }).click()
     await page.getByRole('heading', { name: 'Order desk' }).waitFor()
@@ -81,7 +82,7 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
     await page.getByLabel('Webhook URL').fill('https://user:secret@shop.example/hooks')
     await page.getByRole('button', { name: 'Register' }).click()
     await page.getByRole('alert').waitFor()
-    t.equal(await page.getByLabel('Webhook URL').getAttribute('aria-invalid'), 'true')
+    await page.getByLabel('Webhook URL').and(page.locator('[aria-invalid="true"]')).waitFor()
     t.same(
       faults.filter((fault) => !EXPECTED.test(fault)),
       [],
@@ -164,7 +165,7 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
     const keep = page.getByLabel('Still send what waits')
     for (const change of ['invoice.*', 'order.*']) {
       await page.getByLabel('Event type 1').fill(change)
-      t.equal(await keep.isChecked(), false, change)
+      await becomes(t, async () => keep.isChecked(), false, change)
       await keep.check()
       await page.getByRole('button', { name: 'Save' }).click()
       await keep.waitFor({ state: 'detached' })
@@ -202,6 +203,7 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
       })
       await page.getByLabel(label, { exact: true }).fill('self:read')
       await page.getByRole('link', { name: 'Secrets' }).click()
+      await becomes(t, () => questions.length, 1, tab)
       t.match(questions, [/not saved/], tab)
       t.match(page.url(), new RegExp(`tab=${tab}$`))
       await page.context().close()
@@ -223,7 +225,11 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
       async () => page.getByLabel('Description').inputValue(),
       (text) => text === 'By somebody else',
     )
-    t.equal(await page.getByRole('textbox', { name: 'Name', exact: true }).inputValue(), 'Order desk')
+    await becomes(
+      t,
+      async () => page.getByRole('textbox', { name: 'Name', exact: true }).inputValue(),
+      'Order desk',
+    )
 
     await page.getByRole('textbox', { name: 'Name', exact: true }).fill('Order desk 3')
     await call('PATCH', '/api/plugins/order-desk', { description: 'Once more' })
@@ -255,7 +261,9 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
   })
 
   await t.test('is deleted when its slug was typed', async (t) => {
-    const { page, faults } = await visit('/console/plugins/order-desk?tab=settings')
+    const { page, faults } = await visit('/console/plugins/order-desk')
+    await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Settings' }).click()
+    await page.waitForURL(/tab=settings/)
     // The typed text is of no use any more: nobody is asked about it.
     await page.getByLabel('Description').fill('Never saved')
     await page.getByRole('button', { name: 'More' }).focus()
@@ -274,9 +282,14 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
     await page.getByRole('button', { name: 'More' }).click()
     await page.getByRole('menuitem', { name: 'Delete…' }).click()
     await remove.waitFor()
-    t.equal(await page.getByRole('alert').count(), 0, 'what was wrong the last time is over')
+    await becomes(t, async () => page.getByRole('alert').count(), 0, 'what was wrong the last time is over')
     await page.getByLabel('Type order-desk to confirm').fill('order-desk')
     await remove.click()
+    await page.getByRole('heading', { name: 'No plugin yet' }).waitFor()
+    await page.getByText('The plugin is deleted').waitFor()
+    // Its other views lie behind: who goes back does not meet them.
+    await page.goBack()
+    await page.waitForURL(/\/console\/plugins$/)
     await page.getByRole('heading', { name: 'No plugin yet' }).waitFor()
     t.same((await call<{ data: unknown[] }>('GET', '/api/plugins')).data, [])
     t.same(

@@ -28,7 +28,7 @@ t.test('the list of plugins', { skip: noConsole }, async (t) => {
     await page.getByRole('link', { name: 'Mailer' }).waitFor()
     await page.getByLabel('Status').selectOption('paused')
     await page.getByRole('link', { name: 'Mailer' }).waitFor({ state: 'detached' })
-    t.match(page.url(), /\?status=paused$/)
+    await page.waitForURL(/\?status=paused$/)
     await page.reload()
     await page.getByRole('link', { name: 'Loyalty' }).waitFor()
     t.equal(await page.getByRole('link', { name: 'Mailer' }).count(), 0)

@@ -1,10 +1,12 @@
 import t from 'tap'
+import { until } from '#test/infra/app-on.ts'
 import { freePort } from '#test/support/free-port.ts'
 import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { startReceiver } from '#test/support/receiver.ts'
 import { startService } from '#test/support/service-process.ts'
 import { accessibilityFaults, browse, noConsole, startConsole } from './support/console.ts'
+import { becomes } from './support/wait.ts'
 
 t.test(
   'a run is followed through the end of the service and of the network',
@@ -55,7 +57,7 @@ t.test(
 
     first.kill('SIGKILL')
     await first.exited
-    await page.getByText('Connecting', { exact: true }).waitFor()
+    await page.getByText(/Offline, trying again in \d+ s/).waitFor()
     // The process that takes the step over calls again.
     held.length = 0
     const second = await startService(t, options)
@@ -72,9 +74,9 @@ t.test(
     await page.getByRole('button', { name: 'Retry…' }).waitFor()
 
     const timeline = page.getByRole('region', { name: 'Steps' }).getByRole('listitem')
-    const rows = await timeline.allInnerTexts()
-    t.strictSame(
-      rows.map((text) => text.split('\n')[0]),
+    await becomes(
+      t,
+      async () => (await timeline.allInnerTexts()).map((text) => text.split('\n')[0]),
       ['Start', 'one', 'two', 'three', 'four'],
       'no step is missing, and none is there twice',
     )
@@ -167,11 +169,11 @@ t.test(
     await page.getByRole('treeitem', { name: /later.*try 1 failed, next .*waiting/ }).click()
     const attempts = page.getByRole('list', { name: 'Attempts' }).getByRole('listitem')
     await attempts.filter({ hasText: /1.*failed.*next.*http_5xx/s }).waitFor()
-    t.equal(await attempts.count(), 1)
+    await becomes(t, async () => attempts.count(), 1)
     t.same(await accessibilityFaults(page), [])
     await page.getByRole('treeitem', { name: /soon.*2 tries/ }).click()
     await attempts.filter({ hasText: /2.*succeeded/s }).waitFor()
-    t.equal(await attempts.count(), 2)
+    await becomes(t, async () => attempts.count(), 2)
     const german = await visit(`/console/runs/${id}?step=later`, { locale: 'de-DE', colorScheme: 'dark' })
     await german.page.getByRole('list', { name: 'Versuche' }).getByText('gescheitert').waitFor()
     t.same(await accessibilityFaults(german.page), [])
@@ -208,9 +210,13 @@ t.test('a run of 500 steps', { skip: noConsole }, async (t) => {
   await page.getByRole('treeitem', { name: /s499.*failed/ }).waitFor()
   const cards = page.locator('[data-step]')
   await page.locator('[data-step="s499"]').waitFor()
-  const shown = await cards.count()
+  // Once the canvas has its size: until then it cannot know which cards are seen.
+  const shown = await until(
+    async () => cards.count(),
+    (count) => count > 1 && count < 60,
+  )
   t.ok(shown > 1 && shown < 60, `what is not seen is not drawn: ${shown} cards`)
-  t.equal(await page.getByRole('treeitem').count(), 500, 'and the outline has all of them')
+  await becomes(t, async () => page.getByRole('treeitem').count(), 500, 'and the outline has all of them')
   await page.getByRole('treeitem', { name: /s250\b/ }).click()
   await page.locator('[data-step="s250"]').waitFor()
   await page.getByRole('heading', { name: 's250' }).waitFor()

@@ -3,6 +3,7 @@ import t from 'tap'
 import { until } from '#test/infra/app-on.ts'
 import { startReceiver } from '#test/support/receiver.ts'
 import { accessibilityFaults, type Console, noConsole, startConsole } from './support/console.ts'
+import { becomes } from './support/wait.ts'
 
 interface Run {
   id: string
@@ -102,7 +103,7 @@ t.test('runs', { skip: noConsole }, async (t) => {
     await page.getByText('Live', { exact: true }).waitFor()
     await outlined(page, 'Slow request.*running').waitFor()
     await outlined(page, 'Slow request').click()
-    t.match(page.url(), /\?step=slow$/)
+    await page.waitForURL(/\?step=slow$/)
 
     await until(
       async () => Promise.resolve(held.length),
@@ -118,7 +119,7 @@ t.test('runs', { skip: noConsole }, async (t) => {
     await page.getByText('order.paid').first().waitFor()
 
     await page.getByRole('link', { name: 'Item 77: failed' }).click()
-    t.match(page.url(), /step=hook&iteration=77/)
+    await page.waitForURL(/step=hook&iteration=77/)
     await page.getByText('What went wrong').waitFor()
     await page.getByText('The request was refused').waitFor()
     t.same(await accessibilityFaults(page), [])
@@ -158,11 +159,16 @@ t.test('runs', { skip: noConsole }, async (t) => {
     const dialog = page.getByRole('dialog')
     await dialog.getByLabel('From').selectOption({ label: 'Bill' })
     await dialog.getByText('Is kept, and does not run again').waitFor()
-    t.equal(await dialog.locator('dd').first().textContent(), 'Note it')
-    t.equal(await dialog.locator('dd').last().textContent(), 'Bill')
+    await becomes(t, async () => dialog.locator('dd').first().textContent(), 'Note it')
+    await becomes(t, async () => dialog.locator('dd').last().textContent(), 'Bill')
     await dialog.getByLabel('Change the input').check()
     await dialog.getByLabel('Input', { exact: true }).fill('{ "code": ')
-    t.ok(await dialog.getByRole('button', { name: 'Retry' }).isDisabled(), 'what is no JSON is not sent')
+    await becomes(
+      t,
+      async () => dialog.getByRole('button', { name: 'Retry' }).isDisabled(),
+      true,
+      'what is no JSON is not sent',
+    )
     await dialog
       .getByLabel('Input', { exact: true })
       .fill('{ "code": "good", "total": 12345678901234567890.10 }')
@@ -181,7 +187,10 @@ t.test('runs', { skip: noConsole }, async (t) => {
     await page.keyboard.press('ArrowDown')
     await page.keyboard.press('Enter')
     await page.waitForURL(/step=each/)
-    t.equal(await outlined(page, 'Each item').first().getAttribute('aria-selected'), 'true')
+    await page
+      .getByRole('treeitem', { name: /Each item/, selected: true })
+      .first()
+      .waitFor()
     await page.getByRole('application').focus()
     await page.keyboard.press('ArrowDown')
     await page.waitForURL(/step=hook/)

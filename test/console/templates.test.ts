@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import t from 'tap'
 import { accessibilityFaults, noConsole, startConsole } from './support/console.ts'
+import { becomes } from './support/wait.ts'
 
 interface Flow {
   id: string
@@ -34,11 +35,12 @@ t.test('templates', { skip: noConsole }, async (t) => {
     await page.getByRole('heading', { name: 'No flow yet' }).waitFor()
     await page.getByRole('list', { name: 'Templates' }).getByRole('listitem').first().waitFor()
     const { data: all } = await call<{ data: Template[] }>('GET', TEMPLATES)
-    t.equal(await page.getByRole('list', { name: 'Templates' }).getByRole('listitem').count(), all.length)
+    const items = page.getByRole('list', { name: 'Templates' }).getByRole('listitem')
+    await becomes(t, async () => items.count(), all.length)
     t.same(await accessibilityFaults(page), [])
     await page.getByRole('combobox', { name: 'Category' }).selectOption('leads')
     await page.getByRole('link', { name: 'Welcome new customers' }).waitFor({ state: 'detached' })
-    t.match(page.url(), /flows\?category=leads/)
+    await page.waitForURL(/flows\?category=leads/)
     t.same(faults, [])
     const dark = await visit('/console/flows', { colorScheme: 'dark' })
     await dark.page.getByRole('link', { name: 'Welcome new customers' }).waitFor()
@@ -126,13 +128,14 @@ t.test('templates', { skip: noConsole }, async (t) => {
     const { page, faults } = await visit('/console/templates?own=true')
     const card = page.getByRole('listitem').filter({ hasText: 'A task for whoever is new.' })
     await card.getByText('own', { exact: true }).waitFor()
-    t.equal(await page.getByRole('list', { name: 'Templates' }).getByRole('listitem').count(), 1)
+    const items = page.getByRole('list', { name: 'Templates' }).getByRole('listitem')
+    await becomes(t, async () => items.count(), 1)
     t.same(await accessibilityFaults(page), [])
     await card.getByRole('link', { name: 'Greet' }).click()
     await page.getByLabel('What to do').fill('Call {{trigger.name}}')
     await page.getByLabel('Priority').fill('9')
     await page.getByRole('button', { name: 'Install' }).click()
-    t.equal(await page.locator('input:invalid').count(), 1, 'the browser says what is wrong')
+    await becomes(t, async () => page.locator('input:invalid').count(), 1, 'the browser says what is wrong')
     await page.getByLabel('Priority').fill('5')
     await page.getByRole('button', { name: 'Install' }).click()
     await page.waitForURL(/\/console\/flows\//)
@@ -167,7 +170,11 @@ t.test('templates', { skip: noConsole }, async (t) => {
     await page.getByRole('menuitem', { name: 'Save as template…' }).click()
     await dialog.getByLabel('Save as').selectOption({ label: 'in place of “Greet whoever is new”' })
     await dialog.getByRole('checkbox', { name: /title/ }).and(page.locator(':checked')).waitFor()
-    t.equal(await dialog.getByRole('textbox', { name: 'Name' }).inputValue(), 'Greet whoever is new')
+    await becomes(
+      t,
+      async () => dialog.getByRole('textbox', { name: 'Name' }).inputValue(),
+      'Greet whoever is new',
+    )
     await dialog.getByRole('button', { name: 'Save template' }).click()
     await page.waitForURL(/\/console\/templates\//)
     t.match(await ownOf(), [{ id: own?.id, title: 'Greet whoever is new', triggers: ['lead.created'] }])
@@ -212,10 +219,14 @@ t.test('templates', { skip: noConsole }, async (t) => {
       const dialog = page.getByRole('dialog')
       const send = dialog.getByRole('button', { name: 'Save template' })
       await dialog.getByLabel('Save as').selectOption({ label: 'in place of “First”' })
-      t.ok(await send.isDisabled(), 'not before what it says stands there')
+      await becomes(t, async () => send.isDisabled(), true, 'not before what it says stands there')
       await dialog.getByLabel('Save as').selectOption({ label: 'in place of “Second”' })
       await send.and(page.locator(':enabled')).waitFor()
+      const late = page.waitForResponse((response) => response.url().endsWith(first.id))
       answer()
+      await (await late).finished()
+      // What the page would make of it is done before it answers this.
+      await page.evaluate('new Promise((seen) => setTimeout(seen))')
       t.equal(await dialog.getByRole('textbox', { name: 'Name' }).inputValue(), 'Second')
       await send.click()
       await page.waitForURL(new RegExp(`/console/templates/${second.id}`))

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { currentOf } from '#console/src/pages/run/timeline.ts'
-import type { RunAttempt, RunDetail } from '#console/src/pages/run/types.ts'
+import type { RunAttempt, RunDetail, RunStep } from '#console/src/pages/run/types.ts'
 
 const failed = (number: number): RunAttempt => ({
   number,
@@ -26,5 +26,31 @@ t.test('an item of a loop that waits to be tried again waits, until the next att
   }
   t.same(statusAfter(1), ['waiting'])
   t.same(statusAfter(2), ['running'])
+  t.end()
+})
+
+t.test('an item of a loop that waits is there while other items run, whatever began in it before', (t) => {
+  const until = '2026-07-01T13:00:00.000Z'
+  const run = {
+    status: 'running',
+    at: [],
+    started_at: '2026-07-01T12:00:00.000Z',
+    waiting_for: [{ step_id: 'pause', iteration: '0', reason: 'delay', until, events: [], attempt_log: [] }],
+  } as unknown as RunDetail
+  const begun = (step_id: string, iteration: string) => ({
+    step_id,
+    iteration,
+    attempt: 1,
+    since: '2026-07-01T12:00:00.000Z',
+  })
+  const starts = new Map([
+    ['0', begun('call', '0')],
+    ['1', begun('call', '1')],
+  ])
+  const steps = [{ step_id: 'call', iteration: '0', status: 'succeeded' }] as unknown as RunStep[]
+  t.match(currentOf(run, { steps, starts: starts as never }, null), [
+    { iteration: '0', step_id: 'pause', status: 'waiting', until },
+    { iteration: '1', step_id: 'call', status: 'running' },
+  ])
   t.end()
 })

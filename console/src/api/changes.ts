@@ -1,8 +1,19 @@
-import { followStream, pause, REFUSED_MS } from './follow-stream.ts'
+import { followStream, pause, REFUSED_MS, type StreamState, tryAgainNow } from './follow-stream.ts'
 import { session } from './session.svelte.ts'
+import { changesStream } from './stream-state.svelte.ts'
 
 /** The lists that GET /api/stream tells of. */
-const TOPICS = ['events', 'deliveries', 'executions', 'plugins'] as const
+const TOPICS = [
+  'events',
+  'deliveries',
+  'executions',
+  'plugins',
+  'replays',
+  'recoveries',
+  'erasures',
+  'bulk_changes',
+  'delivery_retries',
+] as const
 export type ChangeTopic = (typeof TOPICS)[number]
 
 /** The time within which many changes cause one look. */
@@ -15,8 +26,21 @@ interface Follower {
   hear: () => void
 }
 
+/** What pages that share a stream say to one another. */
+type Message =
+  | { topics: ChangeTopic[] }
+  | { state: StreamState }
+  /** Who follows tells how it stands, or tries again at once. */
+  | { ask: 'state' | 'now' }
+
+interface Connection {
+  name: string
+  end: () => void
+  tryAgain: () => void
+}
+
 const followers = new Set<Follower>()
-let connection: { name: string; end: () => void } | null = null
+let connection: Connection | null = null
 let lingering: ReturnType<typeof setTimeout> | null = null
 
 /**
@@ -60,13 +84,14 @@ function tell(topics: readonly ChangeTopic[]): void {
 /** Returns the name of the audience: pages with the same cookie and shop hear the same. */
 function nameOfAudience(): string | null {
   if (followers.size === 0 || document.hidden || session.info === null) return null
-  return `bcs.changes ${session.info.tenant_id ?? ''} ${session.shop ?? ''}`
+  return `bcs.live ${session.info.tenant_id ?? ''} ${session.shop ?? ''}`
 }
 
 function settle(): void {
   const name = nameOfAudience()
   if (name === (connection?.name ?? null)) return
   connection?.end()
+  changesStream.state = { is: 'connecting' }
   connection = name === null ? null : connect(name)
 }
 
@@ -75,21 +100,37 @@ function settle(): void {
  * lock of the name follows it and passes on what it hears. A page in a frame has a session of its own and follows alone,
  * and so does each page where the address is not trusted with locks.
  */
-function connect(name: string): NonNullable<typeof connection> {
+function connect(name: string): Connection {
   const ending = new AbortController()
   const { signal } = ending
   const isAlone = session.isOfPage || !('locks' in navigator)
   const channel = isAlone ? null : new BroadcastChannel(name)
-  channel?.addEventListener('message', ({ data }) => tell(data as ChangeTopic[]))
-  const follow = async (): Promise<void> =>
-    followStream(
+  let isFollowing = false
+  const send = (message: Message): void => channel?.postMessage(message)
+  channel?.addEventListener('message', ({ data }) => {
+    const message = data as Message
+    if ('topics' in message) tell(message.topics)
+    else if ('state' in message) changesStream.state = message.state
+    else if (!isFollowing) return
+    else if (message.ask === 'now') tryAgainNow()
+    else send({ state: changesStream.state })
+  })
+  const follow = async (): Promise<void> => {
+    isFollowing = true
+    await followStream(
       {
         path: '/api/stream',
+        onState: (state) => {
+          // It may be another one's by now.
+          if (signal.aborted) return
+          changesStream.state = state
+          send({ state })
+        },
         onEvent: ({ event, data }) => {
           if (event !== 'changed') return false
           const { topics } = JSON.parse(data) as { topics: ChangeTopic[] }
           tell(topics)
-          channel?.postMessage(topics)
+          send({ topics })
           return false
         },
         onRefused: async () => {
@@ -99,6 +140,8 @@ function connect(name: string): NonNullable<typeof connection> {
       },
       signal,
     )
+  }
+  send({ ask: 'state' })
   // A follower that ends while it waits for its turn is no failure.
   void (isAlone ? follow() : navigator.locks.request(name, { signal }, follow).catch(() => undefined))
   return {
@@ -107,7 +150,16 @@ function connect(name: string): NonNullable<typeof connection> {
       ending.abort()
       channel?.close()
     },
+    tryAgain: () => {
+      if (isFollowing) tryAgainNow()
+      else send({ ask: 'now' })
+    },
   }
+}
+
+/** Ends the pause before the next try to connect, in whichever page it is. */
+export function followNow(): void {
+  connection?.tryAgain()
 }
 
 document.addEventListener('visibilitychange', () => {

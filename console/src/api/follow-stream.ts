@@ -1,7 +1,11 @@
 import { readEvents, type ServerEvent } from './server-events.ts'
 import { session } from './session.svelte.ts'
 
+/** After a stream that the service has ended, as it does after a time. */
 const COME_BACK_MS = 2_000
+/** After failures in a row: the service may be away for long. */
+const RETRY_MS = [2_000, 4_000, 8_000, 15_000] as const
+const LONGEST_RETRY_MS = 15_000
 /** A service that is busy, or has too many who follow, is read by the clock meanwhile. */
 export const REFUSED_MS = 30_000
 /** The service says every 15 s that it lives. */
@@ -9,12 +13,17 @@ const SILENCE_MS = 45_000
 /** It has ended, or is not ours to hear. */
 const OVER = [204, 401, 403, 404]
 
+/**
+ * `refused`: the service is busy, or too many follow. `retryAt`: when the next try is, in milliseconds since 1970.
+ */
+export type StreamState = { is: 'connecting' | 'live' | 'refused' } | { is: 'offline'; retryAt: number }
+
 export interface FollowedStream {
   path: string
   /** Asked at each connection. */
   headers?: () => Record<string, string>
-  onConnecting?: () => void
-  onOpen?: () => void
+  /** Is also told of the end that the signal brings, which is no failure: look at the signal. */
+  onState: (state: StreamState) => void
   /** Returns true when there is nothing more to hear. */
   onEvent: (event: ServerEvent) => boolean
   /** The service is busy, or too many follow. Returns true when there is no need to come back. */
@@ -26,19 +35,28 @@ export interface FollowedStream {
  * Resolves when there is nothing more to hear, or the signal says so.
  */
 export async function followStream(stream: FollowedStream, signal: AbortSignal): Promise<void> {
+  let failures = 0
+  const onOpen = (): void => {
+    failures = 0
+    stream.onState({ is: 'live' })
+  }
   while (!signal.aborted) {
-    stream.onConnecting?.()
+    stream.onState({ is: 'connecting' })
+    let ms = COME_BACK_MS
     try {
-      if (await listen(stream, signal)) return
+      if (await listen(stream, signal, onOpen)) return
+      stream.onState({ is: 'connecting' })
     } catch {
-      // The connection broke: it comes back.
+      ms = RETRY_MS[failures] ?? LONGEST_RETRY_MS
+      failures += 1
+      stream.onState({ is: 'offline', retryAt: Date.now() + ms })
     }
-    await pause(COME_BACK_MS, signal)
+    await pause(ms, signal)
   }
 }
 
 /** True: there is nothing more to hear. */
-async function listen(stream: FollowedStream, signal: AbortSignal): Promise<boolean> {
+async function listen(stream: FollowedStream, signal: AbortSignal, onOpen: () => void): Promise<boolean> {
   const silence = new AbortController()
   const heard = (): ReturnType<typeof setTimeout> => setTimeout(() => silence.abort(), SILENCE_MS)
   let timer = heard()
@@ -49,8 +67,11 @@ async function listen(stream: FollowedStream, signal: AbortSignal): Promise<bool
     })
     session.seeStatus(answer.status)
     if (OVER.includes(answer.status)) return true
-    if (!answer.ok || answer.body === null) return await stream.onRefused()
-    stream.onOpen?.()
+    if (!answer.ok || answer.body === null) {
+      stream.onState({ is: 'refused' })
+      return await stream.onRefused()
+    }
+    onOpen()
     const onChunk = (): void => {
       clearTimeout(timer)
       timer = heard()
@@ -62,17 +83,26 @@ async function listen(stream: FollowedStream, signal: AbortSignal): Promise<bool
   }
 }
 
-/** Until the time is over, the browser is online again, or the signal says so. */
+const wakers = new EventTarget()
+
+/** Ends the pauses of all streams of this page: they try again at once. */
+export function tryAgainNow(): void {
+  wakers.dispatchEvent(new Event('now'))
+}
+
+/** Until the time is over, the browser is online again, somebody wants it now, or the signal says so. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
     const end = (): void => {
       clearTimeout(timer)
       removeEventListener('online', end)
+      wakers.removeEventListener('now', end)
       signal.removeEventListener('abort', end)
       resolve()
     }
     const timer = setTimeout(end, ms)
     addEventListener('online', end)
+    wakers.addEventListener('now', end)
     signal.addEventListener('abort', end)
     if (signal.aborted) end()
   })

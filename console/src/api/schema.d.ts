@@ -2276,7 +2276,7 @@ export interface paths {
         };
         /**
          * Hear when lists have changed, as server-sent events
-         * @description Events: `changed` with `{ "topics": [...] }`, at most four a second: what can be listed of these has changed, ask again. It says neither what nor how much, and the first one names all topics. A plugin hears of plugins, of deliveries and, with the scope `events:read`, of events. Comments keep the connection alive. The server ends a stream after 10 minutes, when it is stopped, and within 15 seconds when its key is revoked or expires, or its session ends: come back, as EventSource does by itself. A tenant may have 20 of them open, a plugin 5, fewer where all places of a process are taken.
+         * @description Events: `changed` with `{ "topics": [...] }`, at most four a second: what can be listed of these has changed, ask again. It says neither what nor how much, and the first one names all topics. `replays`, `recoveries`, `erasures`, `bulk_changes` and `delivery_retries` tell that such a job was asked for, got on or ended. A plugin hears of plugins, deliveries, replays, retries of deliveries and, with the scope `events:read`, of events. Comments keep the connection alive. The server ends a stream after 10 minutes, when it is stopped, and within 15 seconds when its key is revoked or expires, or its session ends: come back, as EventSource does by itself. A tenant may have 20 of them open, a plugin 5, fewer where all places of a process are taken.
          */
         get: operations["streamChanges"];
         put?: never;
@@ -27886,7 +27886,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Of these: events, deliveries, executions, plugins; separated by commas. Default: all
+                 * @description Of these: events, deliveries, executions, plugins, replays, recoveries, erasures, bulk_changes, delivery_retries; separated by commas. Default: all
                  * @example events,deliveries
                  */
                 topics?: string;

@@ -10,3 +10,19 @@ class Clock {
 }
 
 export const clock = new Clock()
+
+/** Counts the seconds until a time down, while it is looked at. */
+export function secondsUntil(time: () => number): { readonly left: number } {
+  const leftOf = (): number => Math.max(0, Math.ceil((time() - Date.now()) / 1_000))
+  let left = $state(leftOf())
+  $effect(() => {
+    left = leftOf()
+    const timer = setInterval(() => (left = leftOf()), 500)
+    return () => clearInterval(timer)
+  })
+  return {
+    get left() {
+      return left
+    },
+  }
+}

@@ -18,7 +18,7 @@
  */
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '#config/config.ts'
-import { runJobs } from '#infra/durable-jobs.ts'
+import { runJobs, tellJobs } from '#infra/durable-jobs.ts'
 import { erasureRoutes } from './routes.ts'
 import { Erasure, ErasurePage, NewErasure } from './schemas.ts'
 import { BATCH_SIZE, runErasureTurn } from './worker.ts'
@@ -29,8 +29,9 @@ export default async function erasureModule(
 ): Promise<void> {
   app.apiDocument.addTag('erasures', "Forgetting one customer's data")
   for (const schema of [NewErasure, Erasure, ErasurePage]) app.addSchema(schema)
-  const { secretBox } = app
-  await app.register(async (routes) => erasureRoutes(routes, { db: app.db, secretBox, signals: app.signals }))
+  const { secretBox, signals } = app
+  const onChange = tellJobs(app, 'erasures')
+  await app.register(async (routes) => erasureRoutes(routes, { db: app.db, secretBox, signals, onChange }))
 
   const ctx = {
     db: app.workerDb,
@@ -38,6 +39,7 @@ export default async function erasureModule(
     leaseMs: config.delivery.leaseMs,
     batchSize: BATCH_SIZE,
     onCancelled: app.flowEngine.countCancelled,
+    onChange,
   }
   runJobs(app, { table: 'erasures', turn: (signal) => runErasureTurn(ctx, signal) })
 }

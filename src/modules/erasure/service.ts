@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
+import type { JobListener } from '#infra/durable-jobs.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import { secretContext } from '#infra/secrets.ts'
 import type { Signals } from '#infra/signals.ts'
@@ -18,6 +19,8 @@ export interface ErasureContext {
   db: Kysely<DB>
   secretBox: SecretBox
   signals: Pick<Signals, 'publish'>
+  /** Told when a job of a tenant changes. */
+  onChange?: JobListener
 }
 
 const MAX_OPEN_ERASURES = 10
@@ -50,6 +53,7 @@ export async function createErasure(
   })
   if (erasure === undefined) throw erasureNotFound()
   ctx.signals.publish('jobs_due', [id])
+  ctx.onChange?.(tenantId)
   return erasure
 }
 

@@ -2,6 +2,7 @@ import type { CountCancelled } from '#modules/flow-engine/index.ts'
 import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
+import type { JobListener } from '#infra/durable-jobs.ts'
 import { holdJob, releaseJob } from '#infra/job-repository.ts'
 import { secretContext } from '#infra/secrets.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
@@ -35,6 +36,8 @@ export interface ErasureWorkerContext {
   batchSize: number
   /** Told how many executions an erasure ended. */
   onCancelled?: CountCancelled
+  /** Told when a job of a tenant changes. */
+  onChange?: JobListener
 }
 
 export const BATCH_SIZE = 500
@@ -48,7 +51,9 @@ export async function runErasureTurn(ctx: ErasureWorkerContext, signal?: AbortSi
   const job = await claimErasure(ctx.db, ctx.leaseMs)
   if (job === null) return 'idle'
   for (let batch = 0; batch < BATCHES_A_TURN && signal?.aborted !== true; batch++) {
-    if ((await runErasureBatch(ctx, job)) === 'ended') return 'more'
+    const result = await runErasureBatch(ctx, job)
+    ctx.onChange?.(job.tenantId)
+    if (result === 'ended') return 'more'
   }
   await releaseJob(ctx.db, 'erasures', job)
   return 'more'

@@ -12,7 +12,7 @@
  */
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '#config/config.ts'
-import { runJobs } from '#infra/durable-jobs.ts'
+import { runJobs, tellJobs } from '#infra/durable-jobs.ts'
 import { bulkRoutes } from './bulk/routes.ts'
 import { bulkChangeRoutes } from './bulk/job-routes.ts'
 import {
@@ -71,7 +71,12 @@ export default async function executionModule(
 ): Promise<void> {
   app.apiDocument.addTag('executions', 'Runs of flows: looking at them, cancelling, retrying, halting')
   for (const schema of SCHEMAS) app.addSchema(schema)
-  const ctx: ExecutionContext = { db: app.db, signals: app.signals, flowEngine: app.flowEngine }
+  const ctx: ExecutionContext = {
+    db: app.db,
+    signals: app.signals,
+    flowEngine: app.flowEngine,
+    onChange: tellJobs(app, 'bulk_changes'),
+  }
   const streams = new ExecutionStreams({
     db: app.db,
     ground: app.identity.ground,

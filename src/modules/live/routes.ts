@@ -12,9 +12,12 @@ import type { LiveStreams } from './streams.ts'
 
 const NAMES = CHANGE_TOPICS.join('|')
 
+/** Lists of which a plugin reads its own part. */
+const OF_PLUGINS: readonly ChangeTopic[] = ['plugins', 'deliveries', 'replays', 'delivery_retries']
+
 /** Tells whether the caller hears of a topic: a plugin is not told of things that it may not list. */
 function mayHear({ pluginId, scopes }: Actor, topic: ChangeTopic): boolean {
-  if (pluginId === null || topic === 'plugins' || topic === 'deliveries') return true
+  if (pluginId === null || OF_PLUGINS.includes(topic)) return true
   return topic === 'events' && hasScope(scopes ?? [], 'events:read')
 }
 
@@ -31,8 +34,9 @@ export function liveRoutes(app: FastifyInstance, streams: LiveStreams): void {
         summary: 'Hear when lists have changed, as server-sent events',
         description:
           'Events: `changed` with `{ "topics": [...] }`, at most four a second: what can be listed of these has changed, ask ' +
-          'again. It says neither what nor how much, and the first one names all topics. A plugin hears of plugins, of ' +
-          'deliveries and, with the scope `events:read`, of events. Comments keep the connection alive. The ' +
+          'again. It says neither what nor how much, and the first one names all topics. `replays`, `recoveries`, `erasures`, ' +
+          '`bulk_changes` and `delivery_retries` tell that such a job was asked for, got on or ended. A plugin hears of ' +
+          'plugins, deliveries, replays, retries of deliveries and, with the scope `events:read`, of events. Comments keep the connection alive. The ' +
           'server ends a stream after 10 minutes, when it is stopped, and within 15 seconds when its key is revoked or expires, ' +
           'or its session ends: come back, as EventSource does by itself. A tenant may have 20 of them open, a plugin 5, fewer where ' +
           'all places of a process are taken.',

@@ -15,7 +15,7 @@
  */
 import type { FastifyInstance } from 'fastify'
 import type { Config } from '#config/config.ts'
-import { runJobs } from '#infra/durable-jobs.ts'
+import { runJobs, tellJobs } from '#infra/durable-jobs.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
 import { recoveryRoutes } from './recovery/routes.ts'
 import {
@@ -40,9 +40,10 @@ export default async function replayModule(
     ...[NewRecovery, Recovery, RecoveryPage, RecoveredPlugin, RecoveredPluginPage],
   ]
   for (const schema of schemas) app.addSchema(schema)
+  const [onReplay, onRecovery] = [tellJobs(app, 'replays'), tellJobs(app, 'recoveries', 'replays')]
   const routesCtx = { db: app.db, signals: app.signals }
-  await app.register(async (routes) => replayRoutes(routes, routesCtx))
-  await app.register(async (routes) => recoveryRoutes(routes, routesCtx))
+  await app.register(async (routes) => replayRoutes(routes, { ...routesCtx, onChange: onReplay }))
+  await app.register(async (routes) => recoveryRoutes(routes, { ...routesCtx, onChange: onRecovery }))
 
   const ctx = {
     db: app.workerDb,
@@ -54,8 +55,14 @@ export default async function replayModule(
   // Neither a recovery of thousands of plugins nor many small replays keep the others waiting.
   let turns = 0
   const turn = (signal: AbortSignal): Promise<PassResult> =>
-    runReplayTurn(ctx, signal, turns++ % 2 === 0 ? 'own' : 'recovery')
+    runReplayTurn({ ...ctx, onChange: onReplay }, signal, turns++ % 2 === 0 ? 'own' : 'recovery')
   runJobs(app, { table: 'replays', turn })
-  const recoveryCtx = { ...ctx, log: app.log, batchSize: recovery.BATCH_SIZE, maxOpen: recovery.MAX_OPEN }
+  const recoveryCtx = {
+    ...ctx,
+    onChange: onRecovery,
+    log: app.log,
+    batchSize: recovery.BATCH_SIZE,
+    maxOpen: recovery.MAX_OPEN,
+  }
   runJobs(app, { table: 'recoveries', turn: (signal) => recovery.runRecoveryTurn(recoveryCtx, signal) })
 }

@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import type { JobListener } from '#infra/durable-jobs.ts'
 import { cancelJob } from '#infra/job-repository.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
@@ -29,6 +30,8 @@ import { BATCH_SIZE, batchQuery, choose } from './worker.ts'
 export interface ReplayContext {
   db: Kysely<DB>
   signals: Pick<Signals, 'publish'>
+  /** Told when a job of a tenant changes. */
+  onChange?: JobListener
 }
 
 const MAX_OPEN_REPLAYS = 10
@@ -63,6 +66,7 @@ export async function createReplay(
   })
   if (replay === undefined) throw replayNotFound()
   ctx.signals.publish('jobs_due', [id])
+  ctx.onChange?.(tenantId)
   return replay
 }
 
@@ -128,17 +132,19 @@ export async function cancelReplay(
   tenantId: string,
   id: string,
 ): Promise<Replay> {
-  return ctx.db.transaction().execute(async (trx) => {
+  const replay = await ctx.db.transaction().execute(async (trx) => {
     const inside = { ...ctx, db: trx }
     const { plugin } = await readReplay(inside, actor, tenantId, id)
     if (await cancelJob(trx, 'replays', { tenantId, id })) {
       const target = { tenantId, targetKind: 'replay', targetId: id, detail: { plugin } }
       await audit(trx, actor, { action: 'replay.cancelled', ...target })
     }
-    const replay = await readReplay(inside, actor, tenantId, id)
-    if (replay.status !== 'cancelled') throw replayFinished()
-    return replay
+    const ended = await readReplay(inside, actor, tenantId, id)
+    if (ended.status !== 'cancelled') throw replayFinished()
+    return ended
   })
+  ctx.onChange?.(tenantId)
+  return replay
 }
 
 async function readRequest(

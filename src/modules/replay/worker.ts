@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import type { JobListener } from '#infra/durable-jobs.ts'
 import { finishJob, holdJob, releaseJob } from '#infra/job-repository.ts'
 import type { Signals } from '#infra/signals.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt, LOWEST_ID } from '#lib/id-range.ts'
@@ -24,6 +25,8 @@ import { type Criteria, createSelection, type Selection } from './selection.ts'
 export interface ReplayWorkerContext {
   db: Kysely<DB>
   signals: Pick<Signals, 'publish'>
+  /** Told when a job of a tenant changes. */
+  onChange?: JobListener
   /** The time for which a worker that stopped answering keeps a replay; each batch prolongs it. */
   leaseMs: number
   /** Events a batch. */
@@ -47,6 +50,7 @@ export async function runReplayTurn(
 ): Promise<PassResult> {
   const job = await claimReplay(ctx.db, ctx.leaseMs, preference)
   if (job === null) return 'idle'
+  ctx.onChange?.(job.tenantId)
   return workOn(ctx, job, signal)
 }
 
@@ -60,6 +64,7 @@ async function workOn(ctx: ReplayWorkerContext, job: ReplayJob, signal?: AbortSi
       return { pauseMs: PAUSE_MS }
     }
     const result = await runReplayBatch(ctx, job)
+    ctx.onChange?.(job.tenantId)
     if (result === 'ended') return 'more'
     capacity -= result.queued
   }

@@ -5,7 +5,7 @@ import { now } from '#lib/clock.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
 import { applyEffect } from './health/effects.ts'
 import { watchQueues } from './health/queue-watch.ts'
-import { runJobs } from '#infra/durable-jobs.ts'
+import { runJobs, tellJobs } from '#infra/durable-jobs.ts'
 import { bulkRetryRoutes } from './bulk-retry/routes.ts'
 import {
   DeliveryRetry,
@@ -128,9 +128,10 @@ export default fp(
       ...[NewDeliveryRetry, DeliveryRetry, DeliveryRetryEstimate, DeliveryRetryPage],
     ]
     for (const schema of schemas) app.addSchema(schema)
+    const onBulkRetry = tellJobs(app, 'delivery_retries')
     await app.register(async (routes) => {
       deliveryRoutes(routes, ctx)
-      bulkRetryRoutes(routes, ctx)
+      bulkRetryRoutes(routes, { ...ctx, onChange: onBulkRetry })
     })
     const jobs = {
       db: app.workerDb,
@@ -139,6 +140,7 @@ export default fp(
       batchSize: BATCH_SIZE,
       maxWaiting: MAX_WAITING,
       log: app.log,
+      onChange: onBulkRetry,
     }
     runJobs(app, { table: 'delivery_retries', turn: (signal) => runBulkRetryTurn(jobs, signal) })
 

@@ -9,6 +9,9 @@ const PUBLIC_V6 = '2606:2800:21f:cb07::1'
 const LOCKED: EgressOptions = { allow: [], dnsServers: [], httpsOnly: false, dnsCacheMs: 0 }
 const GET = { method: 'GET', headers: {}, timeoutMs: 3_000 } as const
 
+/** A resolver that hears nothing costs 4.5 s by itself. */
+const RESOLVER_MS = 4_000
+
 const FORBIDDEN_LITERALS = [
   '127.0.0.1',
   '127.0.0.1.',
@@ -231,7 +234,7 @@ t.test('a name that does not resolve may be saved; using it is a dns_error', asy
   }
   const late = await egress.request({ ...GET, url: 'http://silent.test/', timeoutMs: 200 })
   t.match(late, { errorClass: 'connect_timeout', bytesSent: false })
-  t.ok(late.durationMs < 1_500, 'the deadline includes the time for DNS')
+  t.ok(late.durationMs < RESOLVER_MS, 'the deadline includes the time for DNS')
   await egress.close()
   await dns.close()
 })

@@ -1,7 +1,11 @@
 import t, { type Test } from 'tap'
 import { startApp, type Tenant } from '#test/support/app.ts'
+import { CHANGE_TOPICS } from '#infra/changes.ts'
 import { startReceiver } from '#test/support/receiver.ts'
 import { follow, type SseClient, until } from '#test/support/sse-client.ts'
+import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
+import { tellJobs } from '#infra/durable-jobs.ts'
+import { leaveToJob } from '#modules/execution/bulk/job-service.ts'
 import { appOn, listen } from '#test/infra/app-on.ts'
 
 const world = await startApp(t, { env: { ROLES: 'api,worker' } })
@@ -49,7 +53,7 @@ t.test(
     t.same(client.events[0], {
       event: 'changed',
       id: '',
-      data: { topics: ['events', 'deliveries', 'executions', 'plugins'] },
+      data: { topics: [...CHANGE_TOPICS] },
     })
     await shop.post('/api/plugins', {
       name: 'P',
@@ -99,6 +103,58 @@ t.test('runs of flows are told', async (t) => {
   await told(client, 'executions')
 })
 
+/** Reads a job anew after each hint, and at no other time, until it has ended. @returns the statuses that were read */
+async function seenByHints(client: SseClient, shop: Tenant, path: string): Promise<string[]> {
+  const statuses: string[] = []
+  for (let heard = 1; !['completed', 'cancelled'].includes(statuses.at(-1) ?? '');) {
+    await until(() => client.events.length > heard, `${path} is told of again`)
+    heard = client.events.length
+    statuses.push((await shop.get(path)).json<{ status: string }>().status)
+  }
+  return statuses
+}
+
+t.test('durable jobs are told when they are asked for, get on and end', async (t) => {
+  const shop = tenant()
+  const receiver = await startReceiver(t)
+  await shop.post('/api/plugins', { name: 'P', slug: 'p', webhook_url: receiver.url, events: ['*'] })
+  await shop.post('/api/events', { event: 'order.created', data: { email: 'ana@shop.example' } })
+  await receiver.waitFor(1)
+  for (const [topic, asked, read] of [
+    ['replays', '/api/plugins/p/replays', '/api/replays'],
+    ['recoveries', '/api/recoveries', '/api/recoveries'],
+    ['erasures', '/api/erasures', '/api/erasures'],
+    ['delivery_retries', '/api/plugins/events/retry', '/api/delivery-retries'],
+  ] as const) {
+    const client = await open(t, shop, `?topics=${topic}`)
+    const body = {
+      replays: {},
+      recoveries: { since: '2020-01-01T00:00:00Z' },
+      erasures: { path: 'email', value: 'ana@shop.example' },
+      delivery_retries: { status: ['failed'] },
+    }[topic]
+    const answer = await shop.post(asked, body)
+    t.ok(answer.statusCode < 300, answer.body)
+    const statuses = await seenByHints(client, shop, `${read}/${answer.json<{ id: string }>().id}`)
+    t.equal(statuses.at(-1), 'completed', topic)
+    t.ok(client.events.every((event) => topicsOf(event).join() === topic))
+  }
+})
+
+t.test('a bulk change is told', async (t) => {
+  const shop = tenant()
+  const client = await open(t, shop, '?topics=bulk_changes')
+  const id = await leaveToJob(
+    { db: app.db, signals: app.signals, onChange: tellJobs(app, 'bulk_changes') },
+    SYSTEM_ACTOR,
+    shop.id,
+    { kind: 'cancel', request: {} },
+    null,
+  )
+  const statuses = await seenByHints(client, shop, `/api/automation/bulk-changes/${id}`)
+  t.equal(statuses.at(-1), 'completed')
+})
+
 t.test('hints are at most four a second, however many events come', async (t) => {
   const shop = tenant()
   const client = await open(t, shop, '?topics=events')
@@ -137,8 +193,8 @@ t.test('a plugin hears of what it may list, and takes no more than its share of 
     await until(() => client.events.length > 0, 'it has begun')
     return topicsOf(client.events[0] as SseClient['events'][number])
   }
-  t.same(await topicsFor(reader), ['deliveries', 'plugins'])
-  t.same(await topicsFor(author), ['events', 'deliveries', 'plugins'])
+  t.same(await topicsFor(reader), ['deliveries', 'plugins', 'replays', 'delivery_retries'])
+  t.same(await topicsFor(author), ['events', 'deliveries', 'plugins', 'replays', 'delivery_retries'])
   const statuses: number[] = []
   for (let count = 0; count < 6; count++) statuses.push((await open(t, shop, '', author)).status)
   t.same(statuses, [200, 200, 200, 200, 200, 429])

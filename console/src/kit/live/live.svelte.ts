@@ -2,9 +2,8 @@ import type { InfiniteData } from '@tanstack/svelte-query'
 import { untrack } from 'svelte'
 import { type ChangeTopic, followChanges } from '../../api/changes.ts'
 import { queryClient } from '../../api/queries.ts'
+import { LOST_HINT_MS } from './refresh-on.svelte.ts'
 
-/** Hints can be lost: now and then it is looked at by the clock. */
-const POLL_MS = 30_000
 /** So far down, new rows at the top would move the ones that are looked at. */
 const SCROLLED_PX = 40
 
@@ -114,7 +113,7 @@ export function liveList<Item extends { id: string }>(options: () => LiveOptions
       isLooking = false
     }
     const stop = followChanges([untrack(() => options().topic)], () => void lookOnce())
-    const timer = setInterval(() => void lookOnce(), POLL_MS)
+    const timer = setInterval(() => void lookOnce(), LOST_HINT_MS)
     return () => {
       // Of another list, shop or moment: an answer that is still under way comes too late.
       isOver = true

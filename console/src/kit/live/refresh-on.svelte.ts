@@ -1,6 +1,9 @@
 import { type ChangeTopic, followChanges } from '../../api/changes.ts'
 import { refresh } from '../../api/queries.ts'
 
+/** Hints can be lost: now and then it is looked at by the clock. */
+export const LOST_HINT_MS = 30_000
+
 /**
  * Reads queries of the page anew when the service tells that something of these topics has changed.
  *

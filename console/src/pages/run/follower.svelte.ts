@@ -1,10 +1,10 @@
 import { api, ask, readJson, type Schema } from '../../api/client.ts'
 import { type ApiProblem, toProblem } from '../../api/problem.ts'
-import { followStream, pause, REFUSED_MS } from '../../api/follow-stream.ts'
+import { followStream, pause, REFUSED_MS, type StreamState, tryAgainNow } from '../../api/follow-stream.ts'
 import type { ServerEvent } from '../../api/server-events.ts'
 import type { RunDetail, RunStep, StepStarted } from './types.ts'
 
-type LiveState = 'live' | 'connecting' | 'paused' | 'ended'
+type LiveState = StreamState['is'] | 'paused' | 'ended'
 
 /** What comes by the hundred in a second is shown some times in a second. */
 const GATHER_MS = 80
@@ -23,6 +23,8 @@ export class RunFollower {
   starts = $state.raw<ReadonlyMap<string, StepStarted>>(new Map())
   error = $state.raw<ApiProblem | null>(null)
   live = $state<LiveState>('connecting')
+  /** Offline: when the next try is, in milliseconds since 1970. */
+  retryAt = $state(0)
   readonly #id: string
   #connection: AbortController | null = null
   #gathered: RunStep[] = []
@@ -112,11 +114,7 @@ export class RunFollower {
       {
         path: `/api/automation/executions/${encodeURIComponent(this.#id)}/stream`,
         headers: () => ({ 'last-event-id': String(this.#next) }),
-        onConnecting: () => (this.live = 'connecting'),
-        onOpen: () => {
-          this.live = 'live'
-          void this.#seeWaits()
-        },
+        onState: (state) => this.#see(state, connection.signal),
         onEvent: (event) => this.#take(event),
         // Too many follow, or the service is busy: what it has is read instead.
         onRefused: async () => {
@@ -130,6 +128,18 @@ export class RunFollower {
     if (connection.signal.aborted) return
     this.#connection = null
     await this.load()
+  }
+
+  #see(state: StreamState, { aborted: isOver }: AbortSignal): void {
+    if (isOver) return
+    this.live = state.is
+    if (state.is === 'offline') this.retryAt = state.retryAt
+    if (state.is === 'live') void this.#seeWaits()
+  }
+
+  /** Ends the pause before the next try to connect. */
+  tryNow(): void {
+    tryAgainNow()
   }
 
   get #next(): number {
@@ -193,6 +203,6 @@ export class RunFollower {
   /** Browsers have six connections to a service: a page that nobody sees gives its own back. */
   readonly #seeVisibility = (): void => {
     if (document.hidden) this.#disconnect()
-    else if (this.live === 'live' || this.live === 'connecting') void this.load()
+    else if (this.live !== 'paused' && this.live !== 'ended') void this.load()
   }
 }

@@ -47,7 +47,11 @@ export function currentOf(
     run.at.map((each) => [each.iteration, running({ ...each, attempts: each.attempt_log ?? [] })]),
   )
   for (const wait of waits) at.set(wait.iteration, wait)
+  const placeOf = (step: string, iteration: string): string => `${iteration} ${step}`
+  const ended = new Set(steps.map(({ step_id, iteration }) => placeOf(step_id, iteration)))
   for (const start of starts.values()) {
+    // It is over: what waits behind it has not been told as begun.
+    if (ended.has(placeOf(start.step_id, start.iteration))) continue
     const known = at.get(start.iteration)
     // It began, failed, and waits to be tried again: what the stream said last of it is older.
     const isOver = known?.status === 'waiting' && known.step_id === start.step_id
@@ -55,7 +59,7 @@ export function currentOf(
     const attempts = known?.step_id === start.step_id ? known.attempts : []
     at.set(start.iteration, running({ ...start, attempts }))
   }
-  for (const { step_id, iteration } of steps) if (at.get(iteration)?.step_id === step_id) at.delete(iteration)
+  for (const [iteration, { step_id }] of at) if (ended.has(placeOf(step_id, iteration))) at.delete(iteration)
   if (at.size > 0) {
     return [...at.values()].map((each) => ({ ...each, since: each.since ?? run.started_at }))
   }

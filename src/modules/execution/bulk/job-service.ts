@@ -8,18 +8,20 @@ import { bulkChangeFinished, bulkChangeNotFound } from '../errors.ts'
 import { type BulkRequest, findBulkChange, insertBulkChange, selectBulkChanges } from './job-repository.ts'
 import type { BulkChange } from './schemas.ts'
 
-type Context = Pick<ExecutionContext, 'db' | 'signals'>
+type Context = Pick<ExecutionContext, 'db' | 'signals' | 'onChange'>
 
 /** Leaves the rest to a durable job. @returns its id; null: the tenant has enough of them open */
 export async function leaveToJob(
-  { db, signals }: Context,
+  { db, signals, onChange }: Context,
   actor: Actor,
   tenantId: string,
   request: BulkRequest,
   cursor: string | null,
 ): Promise<string | null> {
   const id = await db.transaction().execute((trx) => insertBulkChange(trx, tenantId, actor, request, cursor))
-  if (id !== null) signals.publish('jobs_due', [id])
+  if (id === null) return null
+  signals.publish('jobs_due', [id])
+  onChange?.(tenantId)
   return id
 }
 
@@ -60,5 +62,6 @@ export async function stopBulkChange(
     const { status } = await readBulkChange({ ...ctx, db: trx }, tenantId, id)
     if (status !== 'cancelled') throw bulkChangeFinished()
   })
+  ctx.onChange?.(tenantId)
   return readBulkChange(ctx, tenantId, id)
 }

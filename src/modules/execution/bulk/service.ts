@@ -34,7 +34,7 @@ export interface BulkLimits {
 
 /** Nothing holds more than a batch locked, however many there are; what takes longer is left to a job. */
 export async function cancelMany(
-  ctx: Pick<ExecutionContext, 'db' | 'flowEngine' | 'signals'>,
+  ctx: ExecutionContext,
   actor: Actor,
   tenantId: string,
   input: BulkCancelInput,

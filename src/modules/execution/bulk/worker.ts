@@ -38,6 +38,8 @@ export async function runBulkTurn(ctx: BulkWorkerContext, signal?: AbortSignal):
     if (isPassing(error) || isProblem(error, flowNewer)) throw error
     ctx.log.error({ err: error, tenant_id: job.tenantId, job_id: job.id }, 'bulk change failed')
     await finishJob(ctx.db, 'bulk_changes', job, { status: 'failed', error: failureText(error) })
+  } finally {
+    ctx.onChange?.(job.tenantId)
   }
   return 'more'
 }
@@ -46,6 +48,7 @@ async function workOn(ctx: BulkWorkerContext, job: BulkJob, signal?: AbortSignal
   const batch = job.kind === 'cancel' ? cancelNext : retryNext
   for (let done = 0; done < BATCHES_A_TURN && signal?.aborted !== true; done++) {
     const result = await batch(ctx, job)
+    ctx.onChange?.(job.tenantId)
     if (result === 'lost') return 'more'
     if (result === 'done') {
       await finishJob(ctx.db, 'bulk_changes', job, { status: 'completed', error: null })

@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import { type Actor, forbidden, tenantRequired } from '#infra/auth/auth.ts'
+import type { JobListener } from '#infra/durable-jobs.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import type { Signals } from '#infra/signals.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
@@ -22,6 +23,8 @@ import type { NewRecovery, RecoveredPlugin, Recovery, RecoveryQuery } from './sc
 export interface RecoveryContext {
   db: Kysely<DB>
   signals: Pick<Signals, 'publish'>
+  /** Told when a job of a tenant changes. */
+  onChange?: JobListener
 }
 
 const MAX_OPEN_RECOVERIES = 3
@@ -52,6 +55,7 @@ export async function createRecovery(
     return readRecovery({ ...ctx, db: trx }, scope, id)
   })
   ctx.signals.publish('jobs_due', [id])
+  ctx.onChange?.(scope)
   return recovery
 }
 
@@ -93,17 +97,19 @@ export async function cancelRecovery(
   scope: RecoveryScope,
   id: string,
 ): Promise<Recovery> {
-  return ctx.db.transaction().execute(async (trx) => {
+  const recovery = await ctx.db.transaction().execute(async (trx) => {
     const inside = { ...ctx, db: trx }
     await readRecovery(inside, scope, id)
     if (await cancelRecoveryRow(trx, scope, id)) {
       const target = { tenantId: scope, targetKind: 'recovery', targetId: id }
       await audit(trx, actor, { action: 'recovery.cancelled', ...target })
     }
-    const recovery = await readRecovery(inside, scope, id)
-    if (recovery.status !== 'cancelled') throw recoveryFinished()
-    return recovery
+    const ended = await readRecovery(inside, scope, id)
+    if (ended.status !== 'cancelled') throw recoveryFinished()
+    return ended
   })
+  ctx.onChange?.(scope)
+  return recovery
 }
 
 /** All tenants are named by saying so, not by forgetting to name one. */

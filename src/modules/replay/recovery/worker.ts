@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import { isPassing } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
+import type { JobListener } from '#infra/durable-jobs.ts'
 import { holdJob, releaseJob } from '#infra/job-repository.ts'
 import type { Signals } from '#infra/signals.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
@@ -21,6 +22,8 @@ export interface RecoveryWorkerContext {
   db: Kysely<DB>
   signals: Pick<Signals, 'publish'>
   log: Pick<FastifyBaseLogger, 'error'>
+  /** Told when a job of a tenant changes. */
+  onChange?: JobListener
   /** The time for which a worker that stopped answering keeps a recovery; each batch prolongs it. */
   leaseMs: number
   /** Replays that are made in one transaction. */
@@ -47,6 +50,7 @@ export async function runRecoveryTurn(ctx: RecoveryWorkerContext, signal?: Abort
     if (isPassing(error)) throw error
     ctx.log.error({ err: error, recovery_id: job.id }, 'recovery failed')
     await fail(ctx, job)
+    ctx.onChange?.(job.tenantId)
     return 'more'
   }
 }
@@ -58,6 +62,7 @@ async function workOn(
 ): Promise<PassResult> {
   while (signal?.aborted !== true) {
     const result = await runRecoveryBatch(ctx, job)
+    ctx.onChange?.(job.tenantId)
     if (result === 'ended') return 'more'
     if (result === 'more') continue
     await releaseJob(ctx.db, 'recoveries', job, PAUSE_MS)

@@ -3,6 +3,7 @@ import type { DB } from '#db/schema.ts'
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
+import type { JobListener } from '#infra/durable-jobs.ts'
 import { cancelJob } from '#infra/job-repository.ts'
 import type { Signals } from '#infra/signals.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
@@ -22,6 +23,8 @@ import type { DeliveryRetry, DeliveryRetryEstimate, NewDeliveryRetry } from './s
 export interface BulkRetryContext {
   db: Kysely<DB>
   signals: Pick<Signals, 'publish'>
+  /** Told when a job of a tenant changes. */
+  onChange?: JobListener
 }
 
 /** Deliveries that a dry run looks at: nobody wants to wait for an exact count of millions. */
@@ -60,6 +63,7 @@ export async function createBulkRetry(
   })
   if (created === undefined) throw deliveryRetryNotFound()
   ctx.signals.publish('jobs_due', [created.id])
+  ctx.onChange?.(tenantId)
   return created
 }
 
@@ -132,7 +136,7 @@ export async function cancelBulkRetry(
   tenantId: string,
   id: string,
 ): Promise<DeliveryRetry> {
-  return ctx.db.transaction().execute(async (trx) => {
+  const cancelled = await ctx.db.transaction().execute(async (trx) => {
     await readBulkRetry({ db: trx }, actor, tenantId, id)
     if (await cancelJob(trx, 'delivery_retries', { tenantId, id })) {
       const target = { tenantId, targetKind: 'delivery_retry', targetId: id }
@@ -142,4 +146,6 @@ export async function cancelBulkRetry(
     if (retry.status !== 'cancelled') throw deliveryRetryFinished()
     return retry
   })
+  ctx.onChange?.(tenantId)
+  return cancelled
 }

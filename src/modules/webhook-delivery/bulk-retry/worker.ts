@@ -3,6 +3,7 @@ import type { Kysely } from 'kysely'
 import { failureText, isPassing } from '#db/errors.ts'
 import { retryWhileLocked } from '#db/retry.ts'
 import type { DB } from '#db/schema.ts'
+import type { JobListener } from '#infra/durable-jobs.ts'
 import { finishJob, holdJob, releaseJob } from '#infra/job-repository.ts'
 import type { Signals } from '#infra/signals.ts'
 import type { PassResult } from '#lib/async/job-loop.ts'
@@ -27,6 +28,8 @@ export interface BulkRetryWorkerContext {
   /** A job pauses while an active plugin that it comes to has so many deliveries due. */
   maxWaiting: number
   log: Pick<FastifyBaseLogger, 'error'>
+  /** Told when a job of a tenant changes. */
+  onChange?: JobListener
 }
 
 export const BATCH_SIZE = 500
@@ -53,6 +56,8 @@ export async function runBulkRetryTurn(
     ctx.log.error({ err: error, tenant_id: job.tenantId, job_id: job.id }, 'bulk retry of deliveries failed')
     await finishJob(ctx.db, 'delivery_retries', job, { status: 'failed', error: failureText(error) })
     return 'more'
+  } finally {
+    ctx.onChange?.(job.tenantId)
   }
 }
 
@@ -64,6 +69,7 @@ async function workOn(
   const room = new Room(ctx, job.tenantId)
   for (let done = 0; done < BATCHES_A_TURN && signal?.aborted !== true; done++) {
     const result = await retryNext(ctx, job, room)
+    ctx.onChange?.(job.tenantId)
     if (result === 'more') continue
     if (result === 'full') {
       await releaseJob(ctx.db, 'delivery_retries', job, PAUSE_MS)

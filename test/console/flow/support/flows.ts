@@ -83,6 +83,9 @@ const triggers = {
   trigger: odd,
   triggers: fc.oneof(odd, fc.array(fc.oneof(odd, fc.record({ id: odd, type: odd })))),
 }
+/** So many of those that compile, which is one in fifteen: how many are among some hundred is chance. */
+export const THAT_COMPILE = { numRuns: 30, maxSkipsPerRun: 100 } as const
+
 /** A draft with any content at all. */
 export const anyDraft = fc.oneof(
   fc.record({ ...members, ...triggers }, { requiredKeys: [] }),

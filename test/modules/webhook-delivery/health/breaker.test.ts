@@ -20,7 +20,7 @@ t.test('a breaker opens after 5 failures in a row, probes alone, doubles its pau
   receiver.answer(500)
   const { id } = await registerPlugin(tenant, receiver.url)
   await sendEvents(tenant, 20)
-  const clock = new TestClock()
+  const clock = new TestClock().hold()
   const heldForMs = async (): Promise<number> => {
     const { hold_until: until } = await laneOf(db, id)
     return (until?.getTime() ?? 0) - clock.now().getTime()
