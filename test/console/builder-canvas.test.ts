@@ -301,6 +301,53 @@ t.test('the canvas of the builder', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
+  t.test('the focus stays in the drawing or in the outline, whatever is done there', async (t) => {
+    const id = await create(CHAIN)
+    const { page, faults } = await open(id)
+    const drawing = page.locator('.svelte-flow')
+    const focused = page.locator(':focus')
+    const ids = async (): Promise<(string | null)[]> =>
+      Promise.all(
+        (await page.locator('[role="treeitem"]').all()).map(async (each) => each.getAttribute('data-id')),
+      )
+    await card(page, 'b').click()
+    await page.waitForURL(/step=b/)
+    await drawing.and(focused).waitFor()
+    await page.keyboard.press('ControlOrMeta+x')
+    await item(page, 'b').waitFor({ state: 'detached' })
+    await page.waitForURL(/step=a/)
+    await drawing.and(focused).waitFor()
+    await page.keyboard.press('ControlOrMeta+v')
+    await page.waitForURL(/step=set_1/)
+    await drawing.and(focused).waitFor()
+    await page.keyboard.press('/')
+    await page.getByRole('combobox').and(focused).waitFor()
+    await page.keyboard.press('Escape')
+    await drawing.and(focused).waitFor()
+
+    await item(page, 'set_1').focus()
+    await page.keyboard.press('Shift+ArrowUp')
+    await form(page).getByRole('heading', { name: '2 steps selected' }).waitFor()
+    await page.keyboard.press('ControlOrMeta+d')
+    await item(page, 'set_2').and(focused).waitFor()
+    await page.keyboard.press('Delete')
+    await item(page, 'set_2').waitFor({ state: 'detached' })
+    await until(ids, (left) => left.join() === 'a,c,set_1')
+    await page.locator('[role="treeitem"]').and(focused).waitFor()
+    await item(page, 'set_1').focus()
+    await page.keyboard.press('Tab')
+    await item(page, 'set_1').and(focused).waitFor({ state: 'detached' })
+    await page.keyboard.press('Shift+Tab')
+    await item(page, 'set_1').and(focused).waitFor()
+
+    await page.keyboard.press('ControlOrMeta+a')
+    await form(page).getByRole('heading', { name: '3 steps selected' }).waitFor()
+    await page.keyboard.press('Delete')
+    await item(page, 'a').waitFor({ state: 'detached' })
+    await drawing.and(focused).waitFor()
+    t.same(faults, [])
+  })
+
   t.test('notes are written, painted, moved and deleted, and the outline has them', async (t) => {
     const id = await create(CHAIN)
     const { page, faults } = await open(id, 'dark')
