@@ -262,6 +262,69 @@ t.test('the canvas of the builder', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
+  t.test('what is held at the edge of the canvas brings more of it into sight', async (t) => {
+    const names = 'abcdefghij'.split('')
+    const id = await create(names.map((name, index) => set(name, names[index + 1])))
+    const { page, faults } = await open(id)
+    const shownAt = async (): Promise<string | null> =>
+      page.locator('.svelte-flow__viewport').getAttribute('style')
+    const last = card(page, 'j')
+    const box = await page.locator('.svelte-flow').boundingBox()
+    if (box === null) throw new Error('it is not shown')
+    // As much of it as is in the window.
+    const canvas = { ...box, height: Math.min(box.height, 900 - box.y) }
+    const edge = async (): Promise<{ x: number; y: number }> => ({
+      x: (await middleOf(card(page, 'a'))).x,
+      y: canvas.y + canvas.height - 20,
+    })
+    const before = await shownAt()
+    t.equal(await last.count(), 0, 'it is far below')
+
+    await carry(page, page.locator('[data-port="a next"]'), await edge())
+    await last.waitFor()
+    await until(
+      async () => middleOf(last),
+      ({ y }) => y < canvas.y + canvas.height - 60,
+    )
+    // In the middle it stops.
+    await page.mouse.move(canvas.x + canvas.width / 2, canvas.y + canvas.height / 2)
+    const stopped = await until(
+      async () => [await middleOf(last), await middleOf(last)] as const,
+      ([one, other]) => one.y === other.y,
+    )
+    t.ok(stopped[0].y > canvas.y, 'it is still in sight')
+    const held = await middleOf(last)
+    await page.mouse.move(held.x, held.y)
+    await page.mouse.up()
+    await page.getByText('Change where “next” of a leads').waitFor({ state: 'attached' })
+    await save(page)
+    t.match((await read(id)).steps[0], { id: 'a', next: 'j' })
+    await page.keyboard.press('ControlOrMeta+z')
+    await page.getByText(/^Undone: /).waitFor({ state: 'attached' })
+
+    await item(page, 'a').click()
+    await until(shownAt, (style) => style !== null && style !== before)
+    await card(page, 'a').waitFor()
+    const begun = await shownAt()
+    await carry(page, palette(page).getByRole('button', { name: 'Delay' }), await edge())
+    await last.waitFor()
+    await page.keyboard.press('Escape')
+    await until(shownAt, (style) => style === begun)
+    await page.mouse.up()
+    t.equal(await item(page, 'delay_1').count(), 0)
+
+    await card(page, 'a').waitFor()
+    const below = await edge()
+    await carry(page, card(page, 'a'), { x: below.x - 200, y: below.y })
+    await last.waitFor()
+    await page.mouse.up()
+    await page.getByText('Place a').waitFor({ state: 'attached' })
+    await save(page)
+    const { a } = (await read(id)).layout?.positions ?? {}
+    t.ok(Number(a?.y) > 700, `it was taken along, to ${a?.y}`)
+    t.same(faults, [])
+  })
+
   t.test('several steps are moved, duplicated and deleted as one', async (t) => {
     const id = await create(CHAIN)
     const { page, faults } = await open(id)
@@ -371,10 +434,10 @@ t.test('the canvas of the builder', { skip: noConsole }, async (t) => {
     await several.waitFor()
     await page.keyboard.press('ControlOrMeta+z')
     await item(page, 'set_1').waitFor({ state: 'detached' })
+    await page.waitForURL(/step=c/)
     await page.locator('[role="treeitem"][aria-selected="true"]').waitFor()
     t.same(faults, [])
   })
-    await page.waitForURL(/step=c/)
 
   t.test('notes are written, painted, moved and deleted, and the outline has them', async (t) => {
     const id = await create(CHAIN)
