@@ -374,6 +374,30 @@ t.test('editing steps', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
+  t.test('shows the address of a webhook as soon as it has one', async (t) => {
+    const id = await create([delay('wait')])
+    const { page, faults } = await open(id)
+    await form(page).getByRole('button', { name: 'Add a trigger' }).click()
+    await page.getByRole('menuitem', { name: 'Webhook' }).click()
+    const none = form(page).getByText(/^It gets an address of its own/)
+    await none.waitFor()
+    await save(page)
+    const address = form(page).locator('code', { hasText: '/hooks/' })
+    await address.waitFor()
+    const [inlet] = (await call<{ inlets: { url: string }[] }>('GET', `${FLOWS}/${id}`)).inlets
+    t.equal(await address.textContent(), new URL(inlet?.url ?? '', page.url()).href)
+    t.equal(await none.count(), 0)
+    const hint = form(page).getByText('What comes there is taken once the flow is active.')
+    await hint.waitFor()
+    await form(page).getByRole('button', { name: 'Copy Webhook address' }).waitFor()
+    t.same(await accessibilityFaults(page), [])
+    await page.getByRole('button', { name: 'Publish', exact: true }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Publish', exact: true }).click()
+    await hint.waitFor({ state: 'detached' })
+    await address.waitFor()
+    t.same(faults, [])
+  })
+
   t.test('by mouse: copies by the menu, and pastes at the end', async (t) => {
     const id = await create([delay('wait', 'note'), set('note', 'Late')])
     const { page, faults } = await open(id)
