@@ -180,6 +180,32 @@ t.test('editing steps', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
+  t.test('undoes what was done before a reload, unless the draft was changed elsewhere', async (t) => {
+    const steps = [delay('wait')]
+    const id = await create(steps)
+    const { page, faults } = await open(id)
+    await goToStep(page, 'wait')
+    await page.keyboard.press('ControlOrMeta+d')
+    await isFocused(page, 'delay_1')
+    await save(page)
+    await page.reload()
+    await item(page, 'delay_1').waitFor()
+    await page.getByRole('button', { name: 'Undo' }).and(page.locator(':enabled')).click()
+    await item(page, 'delay_1').waitFor({ state: 'detached' })
+    await save(page)
+    t.match(await read(id), { steps })
+    await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Test' }).click()
+    await page.getByRole('button', { name: 'Test', exact: true }).waitFor()
+    await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Edit' }).click()
+    await page.getByRole('button', { name: 'Redo' }).and(page.locator(':enabled')).waitFor()
+
+    await call('PUT', `${FLOWS}/${id}`, { ...(await read(id)), steps: [delay('other')], start: 'other' })
+    await page.reload()
+    await item(page, 'other').waitFor()
+    t.ok(await page.getByRole('button', { name: 'Redo' }).isDisabled())
+    t.same(faults, [])
+  })
+
   t.test('says so where nothing can be pasted', async (t) => {
     const id = await create([{ id: 'stop', type: 'stop', reason: 'Done' }])
     const { page, faults } = await open(id)
