@@ -257,6 +257,69 @@ t.test('the canvas of the builder', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
+  t.test('what is held at the edge of the canvas brings more of it into sight', async (t) => {
+    const names = 'abcdefghij'.split('')
+    const id = await create(names.map((name, index) => set(name, names[index + 1])))
+    const { page, faults } = await open(id)
+    const shownAt = async (): Promise<string | null> =>
+      page.locator('.svelte-flow__viewport').getAttribute('style')
+    const last = card(page, 'j')
+    const box = await page.locator('.svelte-flow').boundingBox()
+    if (box === null) throw new Error('it is not shown')
+    // As much of it as is in the window.
+    const canvas = { ...box, height: Math.min(box.height, 900 - box.y) }
+    const edge = async (): Promise<{ x: number; y: number }> => ({
+      x: (await middleOf(card(page, 'a'))).x,
+      y: canvas.y + canvas.height - 20,
+    })
+    const before = await shownAt()
+    t.equal(await last.count(), 0, 'it is far below')
+
+    await carry(page, page.locator('[data-port="a next"]'), await edge())
+    await last.waitFor()
+    await until(
+      async () => middleOf(last),
+      ({ y }) => y < canvas.y + canvas.height - 60,
+    )
+    // In the middle it stops.
+    await page.mouse.move(canvas.x + canvas.width / 2, canvas.y + canvas.height / 2)
+    const stopped = await until(
+      async () => [await middleOf(last), await middleOf(last)] as const,
+      ([one, other]) => one.y === other.y,
+    )
+    t.ok(stopped[0].y > canvas.y, 'it is still in sight')
+    const held = await middleOf(last)
+    await page.mouse.move(held.x, held.y)
+    await page.mouse.up()
+    await page.getByText('Change where “next” of a leads').waitFor({ state: 'attached' })
+    await save(page)
+    t.match((await read(id)).steps[0], { id: 'a', next: 'j' })
+    await page.keyboard.press('ControlOrMeta+z')
+    await page.getByText(/^Undone: /).waitFor({ state: 'attached' })
+
+    await item(page, 'a').click()
+    await until(shownAt, (style) => style !== null && style !== before)
+    await card(page, 'a').waitFor()
+    const begun = await shownAt()
+    await carry(page, palette(page).getByRole('button', { name: 'Delay' }), await edge())
+    await last.waitFor()
+    await page.keyboard.press('Escape')
+    await until(shownAt, (style) => style === begun)
+    await page.mouse.up()
+    t.equal(await item(page, 'delay_1').count(), 0)
+
+    await card(page, 'a').waitFor()
+    const below = await edge()
+    await carry(page, card(page, 'a'), { x: below.x - 200, y: below.y })
+    await last.waitFor()
+    await page.mouse.up()
+    await page.getByText('Place a').waitFor({ state: 'attached' })
+    await save(page)
+    const { a } = (await read(id)).layout?.positions ?? {}
+    t.ok(Number(a?.y) > 700, `it was taken along, to ${a?.y}`)
+    t.same(faults, [])
+  })
+
   t.test('several steps are moved, duplicated and deleted as one', async (t) => {
     const id = await create(CHAIN)
     const { page, faults } = await open(id)
@@ -293,6 +356,81 @@ t.test('the canvas of the builder', { skip: noConsole }, async (t) => {
     await page.mouse.up()
     await page.keyboard.up('Shift')
     await form(page).getByRole('heading', { name: '2 steps selected' }).waitFor()
+    t.same(faults, [])
+  })
+
+  t.test('the focus stays in the drawing or in the outline, whatever is done there', async (t) => {
+    const id = await create(CHAIN)
+    const { page, faults } = await open(id)
+    const drawing = page.locator('.svelte-flow')
+    const focused = page.locator(':focus')
+    const ids = async (): Promise<(string | null)[]> =>
+      Promise.all(
+        (await page.locator('[role="treeitem"]').all()).map(async (each) => each.getAttribute('data-id')),
+      )
+    await card(page, 'b').click()
+    await page.waitForURL(/step=b/)
+    await drawing.and(focused).waitFor()
+    await page.keyboard.press('ControlOrMeta+x')
+    await item(page, 'b').waitFor({ state: 'detached' })
+    await page.waitForURL(/step=a/)
+    await drawing.and(focused).waitFor()
+    await page.keyboard.press('ControlOrMeta+v')
+    await page.waitForURL(/step=set_1/)
+    await drawing.and(focused).waitFor()
+    await page.keyboard.press('/')
+    await page.getByRole('combobox').and(focused).waitFor()
+    await page.keyboard.press('Escape')
+    await drawing.and(focused).waitFor()
+
+    await item(page, 'set_1').focus()
+    await page.keyboard.press('Shift+ArrowUp')
+    await form(page).getByRole('heading', { name: '2 steps selected' }).waitFor()
+    await page.keyboard.press('ControlOrMeta+d')
+    await item(page, 'set_2').and(focused).waitFor()
+    await page.keyboard.press('Delete')
+    await item(page, 'set_2').waitFor({ state: 'detached' })
+    await until(ids, (left) => left.join() === 'a,c,set_1')
+    await page.locator('[role="treeitem"]').and(focused).waitFor()
+    await item(page, 'set_1').focus()
+    await page.keyboard.press('Tab')
+    await item(page, 'set_1').and(focused).waitFor({ state: 'detached' })
+    await page.keyboard.press('Shift+Tab')
+    await item(page, 'set_1').and(focused).waitFor()
+
+    await page.keyboard.press('ControlOrMeta+a')
+    await form(page).getByRole('heading', { name: '3 steps selected' }).waitFor()
+    await page.keyboard.press('Delete')
+    await item(page, 'a').waitFor({ state: 'detached' })
+    await drawing.and(focused).waitFor()
+    t.same(faults, [])
+  })
+
+  t.test('what is undone is selected no longer, and not again when it comes back', async (t) => {
+    const id = await create(CHAIN)
+    const { page, faults } = await open(id)
+    const several = form(page).getByRole('heading', { name: '2 steps selected' })
+    await item(page, 'a').focus()
+    await page.keyboard.press('Shift+ArrowDown')
+    await several.waitFor()
+    await page.keyboard.press('ControlOrMeta+d')
+    await item(page, 'set_2').waitFor()
+    await several.waitFor()
+    await page.keyboard.press('ControlOrMeta+z')
+    await item(page, 'set_1').waitFor({ state: 'detached' })
+    await several.waitFor({ state: 'detached' })
+    await page.keyboard.press('ControlOrMeta+Shift+z')
+    await item(page, 'set_2').waitFor()
+    t.equal(await page.locator('[role="treeitem"][aria-selected="true"]').count(), 0)
+    t.equal(await several.count(), 0)
+
+    await item(page, 'c').focus()
+    await page.keyboard.press('Shift+ArrowDown')
+    await several.waitFor()
+    await page.keyboard.press('ControlOrMeta+z')
+    await item(page, 'set_1').waitFor({ state: 'detached' })
+    await page.waitForURL(/step=c/)
+    await page.locator('[role="treeitem"][aria-selected="true"]').waitFor()
     t.same(faults, [])
   })
 
@@ -341,8 +479,13 @@ t.test('the canvas of the builder', { skip: noConsole }, async (t) => {
     await menu.waitFor()
     await menu.getByRole('menuitem', { name: 'Move to…' }).click()
     const dialog = page.getByRole('dialog', { name: 'Move b' })
-    await dialog.getByLabel('Where').selectOption({ label: 'After c, next' })
-    await dialog.getByRole('button', { name: 'Move', exact: true }).click()
+    const place = dialog.getByLabel('Where')
+    const here = place.locator('option:checked', { hasText: 'After a, next (where it is)' })
+    await here.waitFor({ state: 'attached' })
+    const move = dialog.getByRole('button', { name: 'Move', exact: true })
+    t.ok(await move.isDisabled(), 'it stands there')
+    await place.selectOption({ label: 'After c, next' })
+    await move.click()
     await dialog.waitFor({ state: 'detached' })
     await save(page)
     t.match((await read(id)).steps, [

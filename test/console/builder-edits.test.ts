@@ -181,6 +181,32 @@ t.test('editing steps', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
+  t.test('undoes what was done before a reload, unless the draft was changed elsewhere', async (t) => {
+    const steps = [delay('wait')]
+    const id = await create(steps)
+    const { page, faults } = await open(id)
+    await goToStep(page, 'wait')
+    await page.keyboard.press('ControlOrMeta+d')
+    await isFocused(page, 'delay_1')
+    await save(page)
+    await page.reload()
+    await item(page, 'delay_1').waitFor()
+    await page.getByRole('button', { name: 'Undo' }).and(page.locator(':enabled')).click()
+    await item(page, 'delay_1').waitFor({ state: 'detached' })
+    await save(page)
+    t.match(await read(id), { steps })
+    await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Test' }).click()
+    await page.getByRole('button', { name: 'Test', exact: true }).waitFor()
+    await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Edit' }).click()
+    await page.getByRole('button', { name: 'Redo' }).and(page.locator(':enabled')).waitFor()
+
+    await call('PUT', `${FLOWS}/${id}`, { ...(await read(id)), steps: [delay('other')], start: 'other' })
+    await page.reload()
+    await item(page, 'other').waitFor()
+    t.ok(await page.getByRole('button', { name: 'Redo' }).isDisabled())
+    t.same(faults, [])
+  })
+
   t.test('says so where nothing can be pasted', async (t) => {
     const id = await create([{ id: 'stop', type: 'stop', reason: 'Done' }])
     const { page, faults } = await open(id)
@@ -372,6 +398,30 @@ t.test('editing steps', { skip: noConsole }, async (t) => {
     await save(page)
     t.match(await read(id), { steps: [{ on_true: 'wait', on_false: 'note' }, { next: 'note' }, {}] })
     await undone(page, id, { steps: [{ on_true: 'wait', on_false: 'end' }, { next: 'note' }, {}] })
+    t.same(faults, [])
+  })
+
+  t.test('shows the address of a webhook as soon as it has one', async (t) => {
+    const id = await create([delay('wait')])
+    const { page, faults } = await open(id)
+    await form(page).getByRole('button', { name: 'Add a trigger' }).click()
+    await page.getByRole('menuitem', { name: 'Webhook' }).click()
+    const none = form(page).getByText(/^It gets an address of its own/)
+    await none.waitFor()
+    await save(page)
+    const address = form(page).locator('code', { hasText: '/hooks/' })
+    await address.waitFor()
+    const [inlet] = (await call<{ inlets: { url: string }[] }>('GET', `${FLOWS}/${id}`)).inlets
+    t.equal(await address.textContent(), new URL(inlet?.url ?? '', page.url()).href)
+    t.equal(await none.count(), 0)
+    const hint = form(page).getByText('What comes there is taken once the flow is active.')
+    await hint.waitFor()
+    await form(page).getByRole('button', { name: 'Copy Webhook address' }).waitFor()
+    t.same(await accessibilityFaults(page), [])
+    await page.getByRole('button', { name: 'Publish', exact: true }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Publish', exact: true }).click()
+    await hint.waitFor({ state: 'detached' })
+    await address.waitFor()
     t.same(faults, [])
   })
 

@@ -27,6 +27,8 @@ async function test(page: Page): Promise<void> {
 t.test('test mode and settings', { skip: noConsole }, async (t) => {
   const { call, visit } = await startConsole(t)
   await testsPastEvents(t, { call, visit })
+  await backTests(t, { call, visit })
+  await testsItems(t, { call, visit })
   await showsSamples(t, { call, visit })
   await storesSettings(t, { call, visit })
 })
@@ -167,6 +169,86 @@ async function testsPastEvents(t: Test, { call, visit }: Pick<Console, 'call' | 
       t.same(await accessibilityFaults(page), [])
       t.same(faults, [])
     }
+  })
+}
+
+async function backTests(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>): Promise<void> {
+  await t.test('tries the draft on past events, and counts what it would have done', async (t) => {
+    const receiver = await startReceiver(t)
+    for (const [index, total] of [5, 80, 90].entries()) {
+      await send(call, 'order.paid', `paid_${index}`, { total })
+    }
+    const flow = await call<Flow>('POST', FLOWS, {
+      name: 'Paid orders',
+      status: 'draft',
+      triggers: [
+        {
+          type: 'event',
+          event_types: ['order.paid'],
+          filter: { field: 'total', operator: 'gte', value: 50 },
+        },
+      ],
+      steps: [
+        { id: 'tell', name: 'Tell them', type: 'http', method: 'POST', url: `${receiver.url}/`, body: {} },
+      ],
+    })
+    for (const colorScheme of SCHEMES) {
+      const { page, faults } = await visit(`/console/flows/${flow.id}?tab=test`, { colorScheme })
+      const part = page.getByRole('region', { name: 'On past events' })
+      await part.getByRole('button', { name: 'Try them' }).click()
+      await part.getByText('It would have started 2 of 3 times.').waitFor()
+      await part.getByRole('row', { name: 'Tell them 2' }).waitFor()
+      await part.getByRole('row', { name: 'the filter of the trigger was not met 1' }).waitFor()
+      await part.locator('summary').click()
+      await part.getByRole('row', { name: /paid_0/ }).waitFor()
+      t.same(await accessibilityFaults(page), [])
+      await part.getByRole('button', { name: 'Look at it: paid_2' }).click()
+      await item(page, 'tell').getByText('simulated').waitFor()
+      t.equal(await page.getByLabel('Begins with').inputValue(), 'event')
+      t.same(faults, [])
+    }
+    t.equal(receiver.received.length, 0, 'nothing left the house')
+  })
+}
+
+async function testsItems(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>): Promise<void> {
+  await t.test('tests at another time, with a mock for one item of a loop', async (t) => {
+    const flow = await call<Flow>('POST', FLOWS, {
+      name: 'Items',
+      status: 'draft',
+      triggers: [{ type: 'manual' }],
+      steps: [
+        { id: 'until', type: 'delay', duration: '1 day' },
+        {
+          id: 'each',
+          type: 'for_each',
+          list: '{{trigger.items}}',
+          item_errors: 'continue',
+          body: [{ id: 'ask', type: 'http', url: 'https://api.example.com/{{item}}' }],
+        },
+      ],
+    })
+    const { page, faults } = await visit(`/console/flows/${flow.id}?tab=test&step=ask`, {
+      timezoneId: 'Europe/Berlin',
+    })
+    const step = page.getByRole('region', { name: 'Step', exact: true })
+    await page.getByLabel('Begins with').selectOption('own')
+    await page.getByLabel('Data').fill('{ "items": ["a", "b"] }')
+    await page.getByLabel('Time of the test').fill('2030-06-01T10:00')
+    await step.getByLabel('Given for').selectOption('1')
+    await step.getByLabel('In the test it comes to').selectOption('error')
+    await card(page, 'ask').getByText('item 1, mock: error http_4xx').waitFor()
+    await test(page)
+    await step.getByLabel('Item of the loop').waitFor()
+    await step.getByText('Given for the test').waitFor()
+    await step.getByLabel('Item of the loop').selectOption('0')
+    await step.getByText('Given for the test').waitFor({ state: 'detached' })
+    t.same(await accessibilityFaults(page), [])
+    await item(page, 'until').click()
+    await card(page, 'until')
+      .getByText(/^would wait until Jun 2, 2030, 10:00/)
+      .waitFor()
+    t.same(faults, [])
   })
 }
 

@@ -10,10 +10,14 @@ import {
   writeDocument,
 } from '../flow/document.ts'
 import { EditHistory } from '../flow/history.svelte.ts'
+import { packHistory, unpackHistory } from '../flow/kept-history.ts'
+import { keep, readKept } from '../flow/kept.ts'
 import { replaceFlow } from '../pages/flows/actions.ts'
 import { registerDraft } from './drafts.ts'
 
 type Flow = Schema['Flow']
+
+const HISTORY = 'history'
 
 /** The draft of a flow while it is edited: its history, and what of it is saved. */
 export class Editor {
@@ -35,7 +39,12 @@ export class Editor {
     this.flow = $state.raw(flow)
     const document = openDocument(flow.definition)
     this.#saved = $state.raw(document)
-    this.history = new EditHistory(document)
+    this.history = new EditHistory(document, unpackHistory(readKept(HISTORY, flow.id), document))
+  }
+
+  /** So that what was done can be undone when the draft is opened again in this tab of the browser. */
+  keepHistory(): void {
+    keep(HISTORY, this.flow.id, packHistory(this.history.all))
   }
 
   get document(): FlowDocument {

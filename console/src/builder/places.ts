@@ -54,14 +54,23 @@ export function placesAt(document: FlowDocument, selected: string | null): Named
   ]
 }
 
-/** Where a step may be moved to, in the order of the flow: all ways but its own. */
-export function placesFor(document: FlowDocument, moved: string): NamedPlace[] {
-  const others = [...graphOf(document).steps.values()].filter(({ id }) => id !== moved)
+/** Where a step may be moved to, in the order of the flow, and where it stands: of the ways that lead to it the first. */
+export function placesFor(
+  document: FlowDocument,
+  moved: string,
+): { places: NamedPlace[]; here: string | null } {
+  const graph = graphOf(document)
+  const others = [...graph.steps.values()].filter(({ id }) => id !== moved)
   const [start] = placesAt(document, null).filter(({ place }) => place.at === 'start')
   const ways = others.flatMap(({ id }) => placesAt(document, id).filter(({ place }) => place.at === 'way'))
-  const isElsewhere = ({ place }: NamedPlace): boolean =>
-    place.at !== 'way' || targetOf(document, place) !== moved
-  return [...(start === undefined ? [] : [start]), ...ways.filter(isElsewhere)]
+  const leadsThere = ({ place }: NamedPlace): boolean =>
+    place.at === 'way' && targetOf(document, place) === moved
+  const here = graph.start === moved ? start?.key : ways.find(leadsThere)?.key
+  const places = [
+    ...(start === undefined ? [] : [start]),
+    ...ways.filter((each) => each.key === here || !leadsThere(each)),
+  ]
+  return { places, here: here ?? null }
 }
 
 export function wayKey(from: string, port: string): string {

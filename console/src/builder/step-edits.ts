@@ -81,7 +81,7 @@ interface View {
   mark: (ids: readonly string[]) => void
   select: (id: string | null) => void
   focusForm: () => Promise<void>
-  focusOutline: () => Promise<void>
+  focusFlow: () => Promise<void>
 }
 
 /** What can be done with the step that is selected: each one edit, said to those who do not see it. */
@@ -271,7 +271,7 @@ export class StepEdits {
     // What stands in a loop that came along is not meant.
     const ids = added.flatMap(({ id, loop }) => (loop === null || before.has(loop) ? id : []))
     this.#view.mark(ids)
-    await this.#view.focusOutline()
+    await this.#view.focusFlow()
   }
 
   async #takeAway(ids: readonly string[], label: string): Promise<void> {
@@ -284,6 +284,6 @@ export class StepEdits {
     }
     const { graph } = this.#editor
     this.#view.select(leading !== undefined && graph.steps.has(leading) ? leading : graph.start)
-    await this.#view.focusOutline()
+    await this.#view.focusFlow()
   }
 }

@@ -1,4 +1,5 @@
 import { Graph, layout as runDagre } from '@dagrejs/dagre'
+import type { Point } from '../flow/document.ts'
 import { END, type FlowEdge, type FlowGraph, type FlowStep, scopeOf } from '../flow/graph.ts'
 import { CARD, FRAME, GAP, LANE_GAP, PILL, portX, TRIGGER } from './card.ts'
 
@@ -7,11 +8,6 @@ export interface Box {
   y: number
   width: number
   height: number
-}
-
-interface Point {
-  x: number
-  y: number
 }
 
 export interface FlowLayout {

@@ -1,9 +1,8 @@
-interface Point {
-  x: number
-  y: number
-}
+import type { Point } from '../flow/document.ts'
 
 interface Drag {
+  /** Holds the pointer once it has begun, where the element that was pressed may leave the page; null: that one does. */
+  holder?: Element | null
   /** It has begun. */
   lift: () => void
   /** By places of the window, as all of them. */
@@ -31,12 +30,13 @@ export function followPointer(pressed: PointerEvent, element: Element, drag: Dra
   const ended = new AbortController()
   const { signal } = ended
   let isLifted = false
+  let holder = element
   element.setPointerCapture(pointerId)
 
   const end = (): void => {
     isFollowing = false
     ended.abort()
-    if (element.hasPointerCapture(pointerId)) element.releasePointerCapture(pointerId)
+    if (holder.hasPointerCapture(pointerId)) holder.releasePointerCapture(pointerId)
   }
   const cancel = (): void => {
     end()
@@ -60,6 +60,8 @@ export function followPointer(pressed: PointerEvent, element: Element, drag: Dra
     if (!isLifted) {
       if (Math.hypot(x - startX, y - startY) < FAR) return
       isLifted = true
+      holder = drag.holder ?? element
+      holder.setPointerCapture(pointerId)
       drag.lift()
     }
     drag.move({ x, y })
@@ -71,7 +73,9 @@ export function followPointer(pressed: PointerEvent, element: Element, drag: Dra
     drag.drop({ x, y })
   })
   on('pointercancel', cancel)
-  on('lostpointercapture', cancel)
+  on('lostpointercapture', ({ target }) => {
+    if (target === holder || holder === element) cancel()
+  })
   addEventListener(
     'keydown',
     (event) => {

@@ -1,14 +1,11 @@
 import { getContext, setContext } from 'svelte'
+import type { Point } from '../flow/document.ts'
 import { END, type FlowGraph, hasBody } from '../flow/graph.ts'
 import type { Note } from '../flow/notes.ts'
+import { EdgePan } from './edge-pan.ts'
 import type { FlowLayout } from './layout.ts'
 import { pillId, wayId } from './layout.ts'
 import { NOTHING, type Painting } from './painting.ts'
-
-interface Point {
-  x: number
-  y: number
-}
 
 /** A way out of a step. */
 interface WayOut {
@@ -53,8 +50,12 @@ export interface Editing extends Connecting {
 /** The part of the flow that is shown. */
 interface View {
   toFlow: (at: Point) => Point
-  zoom: () => number
   centre: () => Point
+  /** Of the part of the drawing that is in the window; null: it is not in the page. */
+  bounds: () => { left: number; top: number; right: number; bottom: number } | null
+  /** Where the flow's own place 0, 0 is in it, in pixels of the window. */
+  offset: () => Point
+  panTo: (offset: Point) => void
   /** Shows another part, if there is a key for it. */
   byKey: (key: string) => boolean
 }
@@ -95,6 +96,9 @@ export class CanvasState {
   /** Of cards that were put by hand. */
   positions: Readonly<Record<string, Point>> = {}
   view: View | null = null
+  readonly #edge = new EdgePan(() => this.view)
+  /** Where a card that is moved was taken up, in places of the flow. */
+  #liftedAt: Point = { x: 0, y: 0 }
   /** While a way is drawn: by step, why it may not lead there. */
   readonly #leadingFrom = $derived.by(() => {
     const way = this.drawn?.way ?? this.aimed?.way
@@ -119,35 +123,51 @@ export class CanvasState {
     this.editing?.mark([...marked])
   }
 
-  /** Leads a way to the card, or to the end, that an element of the page belongs to. */
-  leadTo(way: WayOut, element: Element | null): void {
+  /** Draws a way from its port. */
+  draw(way: WayOut, start: Point, end: Point): void {
+    this.drawn = { way, start, end }
+    this.#edge.hold(end, ({ x, y }) => {
+      const from = this.drawn?.start ?? start
+      this.drawn = { way, start: { x: from.x + x, y: from.y + y }, end }
+    })
+  }
+
+  /** Leads the way that is drawn to the card, or to the end, that is there. */
+  dropDrawn({ x, y }: Point): void {
+    const way = this.drawn?.way
+    const element = document.elementFromPoint(x, y)
+    this.drawn = null
+    this.#edge.letGo()
     const isEnd = element?.closest('.svelte-flow__node-pill') != null
     const to = isEnd ? END : element?.closest<HTMLElement>('[data-step]')?.dataset['step']
-    if (to !== undefined) this.editing?.connect(way, to)
+    if (way !== undefined && to !== undefined) this.editing?.connect(way, to)
   }
 
   /** Begins to move a card, with all that are selected beside it. */
-  liftStep(id: string): void {
+  liftStep(id: string, at: Point): void {
     const steps = this.marked.has(id) ? this.marked : new Set([id])
+    this.#liftedAt = this.view?.toFlow(at) ?? at
     this.moving = { steps, notes: new Set(), dx: 0, dy: 0 }
   }
 
-  liftNote(id: string): void {
+  liftNote(id: string, at: Point): void {
+    this.#liftedAt = this.view?.toFlow(at) ?? at
     this.moving = { steps: new Set(), notes: new Set([id]), dx: 0, dy: 0 }
   }
 
-  moveBy(start: Point, now: Point): void {
+  moveTo(now: Point): void {
     if (this.moving === null) return
-    const zoom = this.view?.zoom() ?? 1
     const [first] = [...this.moving.steps]
     const [note] = [...this.moving.notes]
     const box = this.layout?.steps.get(first ?? '') ??
       this.notes.find(({ id }) => id === note) ?? { x: 0, y: 0 }
-    const dx = snapped(box.x + (now.x - start.x) / zoom) - box.x
-    const dy = snapped(box.y + (now.y - start.y) / zoom) - box.y
+    const at = this.view?.toFlow(now) ?? now
+    const dx = snapped(box.x + at.x - this.#liftedAt.x) - box.x
+    const dy = snapped(box.y + at.y - this.#liftedAt.y) - box.y
     this.moving = { ...this.moving, dx, dy }
     const what = this.#movedStep
     if (what !== null) this.#aimAt(what, this.#targetAt(now, what.id))
+    this.#edge.hold(now, () => this.moveTo(now))
   }
 
   /** Lets go of what is moved: on a way, or where it is. Outside of the canvas it comes to nothing. */
@@ -156,7 +176,8 @@ export class CanvasState {
     const { moving } = this
     const what = this.#movedStep
     const target = what === null ? null : this.#targetAt(at, what.id)
-    this.letGo()
+    if (isOutside) this.cancel()
+    else this.letGo()
     if (moving === null || isOutside) return
     if (what !== null && target !== null && target.on !== 'ground') this.editing?.drop(what, target)
     else this.#place(moving)
@@ -199,17 +220,27 @@ export class CanvasState {
   carry(what: Carried, at: Point): void {
     this.carried = { what, at }
     this.#aimAt(what, this.#targetAt(at, null))
+    this.#edge.hold(at, () => this.carry(what, at), true)
   }
 
   /** Lets go of what is carried; outside of the canvas it comes to nothing. */
   dropCarried(at: Point): void {
     const { carried } = this
     const target = this.#targetAt(at, null)
-    this.letGo()
+    if (target === null) this.cancel()
+    else this.letGo()
     if (carried !== null && target !== null) this.editing?.drop(carried.what, target)
   }
 
+  /** What is held comes to nothing, and the flow is shown as it was before. */
+  cancel(): void {
+    this.#edge.goBack()
+    this.letGo()
+  }
+
   letGo(): void {
+    this.#edge.letGo()
+    this.drawn = null
     this.carried = null
     this.moving = null
     this.target = null

@@ -1,9 +1,5 @@
+import type { Point } from '../flow/document.ts'
 import { GAP } from './card.ts'
-
-interface Point {
-  x: number
-  y: number
-}
 
 /** Less is no way down: cards that were put by hand may stand so. */
 const LEAST_DOWN = 24

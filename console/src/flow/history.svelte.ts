@@ -5,8 +5,13 @@ import { apply, createHistory, type History, redo, redoLabel, undo, undoLabel } 
 export class EditHistory {
   #history: History
 
-  constructor(document: FlowDocument) {
-    this.#history = $state.raw(createHistory(document))
+  /** @param kept of the same document, from before the page was loaded */
+  constructor(document: FlowDocument, kept: History | null = null) {
+    this.#history = $state.raw(kept ?? createHistory(document))
+  }
+
+  get all(): History {
+    return this.#history
   }
 
   get document(): FlowDocument {

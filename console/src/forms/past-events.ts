@@ -24,11 +24,16 @@ export function newestEventsQuery(options: () => { types: readonly string[]; sea
   })
 }
 
-async function newestEvents(types: readonly string[], search: string): Promise<PastEvent[]> {
+/** Those whose content is still there, newest first. @param count at most 100 */
+export async function newestEvents(
+  types: readonly string[],
+  search = '',
+  count = SHOWN,
+): Promise<PastEvent[]> {
   const isAny = types.length === 0 || types.length > MOST_TYPES || isEventId(search)
   const pages = await Promise.all(
     (isAny ? [null] : types).map(async (event) => {
-      const query = { order: 'desc', limit: SHOWN, ...(event !== null && { event }) } as const
+      const query = { order: 'desc', limit: count, ...(event !== null && { event }) } as const
       return ask(
         api.GET('/api/events', { params: { query: { ...query, ...(search !== '' && { q: search }) } } }),
       )
@@ -38,7 +43,7 @@ async function newestEvents(types: readonly string[], search: string): Promise<P
   return [...found.values()]
     .filter(({ body_gone: gone }) => gone == null)
     .sort((one, other) => other.received_at.localeCompare(one.received_at))
-    .slice(0, SHOWN)
+    .slice(0, count)
 }
 
 /** One event by its id; with an empty one nothing is asked. */

@@ -87,6 +87,20 @@ t.test('copies have ids of their own, and read one another', (t) => {
     set_3: { ...set('set_3', '{{steps.set_2.output.x}} {{steps.z.output.x}}'), next: 'end' },
   })
   t.match(stepsOf(pasteSteps(clip ?? never(), null)(open([set('q')]))), { q: { next: 'end' } })
+  const swapped = openDocument({
+    trigger: { type: 'manual' },
+    steps: [set('set_2'), set('set_1', '{{steps.set_2.output.x}}'), set('z', '{{steps.set_1.output.x}}')],
+  })
+  const exchanged = readClip(copySteps(swapped, ['set_2', 'set_1', 'z']), JSON.parse)
+  t.match(
+    stepsOf(pasteSteps(exchanged ?? never(), null)(open([]))),
+    {
+      set_1: set('set_1'),
+      set_2: set('set_2', '{{steps.set_1.output.x}}'),
+      set_3: set('set_3', '{{steps.set_2.output.x}}'),
+    },
+    'ids that change places are not mixed up',
+  )
   for (const text of ['', 'x', '{}', '{"format":"bettercallsold.steps.1","steps":[]}'])
     t.equal(readClip(text, JSON.parse), null)
   t.end()

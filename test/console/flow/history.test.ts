@@ -1,6 +1,8 @@
 import t from 'tap'
 import { openDocument } from '#console/src/flow/document.ts'
 import { updateFlow } from '#console/src/flow/commands/update.ts'
+import { packHistory, unpackHistory } from '#console/src/flow/kept-history.ts'
+import { spelledNumber } from '#lib/json/raw-number.ts'
 import {
   apply,
   createHistory,
@@ -59,5 +61,46 @@ t.test('what changes nothing is no edit, and the oldest of many is forgotten', (
   for (let at = 0; at < 250; at++) history = undo(history)
   t.equal(nameOf(history), '50')
   t.equal(history.future.length, 200)
+  t.end()
+})
+
+t.test('a history outlives a reload, as long as the draft is the same', (t) => {
+  const raw = spelledNumber('1.10')
+  let history = createHistory(openDocument({ name: '', variables: { rate: raw } }))
+  for (const name of ['a', 'b', 'c']) history = call(history, name, 0)
+  history = undo(history)
+  const spelled = (_: string, value: unknown, context?: { source?: string }): unknown =>
+    typeof value === 'number' && context?.source !== undefined ? spelledNumber(context.source) : value
+  const kept: unknown = JSON.parse(JSON.stringify(packHistory(history)), spelled)
+  const { name, ...rest } = history.present.definition
+  const opened = { ...history.present, definition: { ...rest, name } }
+  const again = unpackHistory(kept, opened)
+  t.equal(again?.present, opened)
+  t.equal(again && undoLabel(again), 'Name b')
+  t.equal(again && redoLabel(again), 'Name c')
+  t.same(
+    again?.past.map(({ document }) => document),
+    history.past.map(({ document }) => document),
+  )
+  t.equal(again && nameOf(undo(again)), 'a')
+  t.match(again && JSON.stringify(undo(again).present), /"rate":1\.10/)
+
+  t.equal(unpackHistory(kept, call(history, 'elsewhere', 0).present), null)
+  t.equal(unpackHistory({ ...(kept as object), past: [{ label: 'x' }] }, opened), null)
+  t.equal(unpackHistory(undefined, opened), null)
+  t.end()
+})
+
+t.test('of many edits, or large ones, the last are kept', (t) => {
+  let history = begin()
+  for (let count = 0; count < 60; count++) history = call(history, `n${count}`, 0)
+  t.equal(packHistory(history).past.length, 50)
+  t.equal(packHistory(history).past.at(-1)?.label, 'Name n59')
+  let large = createHistory(openDocument({ name: '', description: 'x'.repeat(300_000) }))
+  for (const name of ['a', 'b', 'c', 'd', 'e']) large = call(large, name, 0)
+  t.same(
+    packHistory(large).past.map(({ label }) => label),
+    ['Name c', 'Name d', 'Name e'],
+  )
   t.end()
 })

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { arrangeFlow } from '#console/src/canvas/arrange.ts'
 import { type Box, layoutFlow } from '#console/src/canvas/layout.ts'
+import { placesFor } from '#console/src/builder/places.ts'
 import { freshStep, insertStep } from '#console/src/flow/commands/insert.ts'
 import { moveStep } from '#console/src/flow/commands/move.ts'
 import { addNote, removeNote, updateNote } from '#console/src/flow/commands/notes.ts'
@@ -118,5 +119,24 @@ t.test('notes are kept as they came, with what is none', (t) => {
   t.equal(addNote({ id: 'odd', x: 0, y: 0, text: '', color: 'green' })(added), added)
   t.strictSame(writeDocument(removeNote('note_2')(added)), writeDocument(document))
   t.match(shownLayout(writeDocument(added)), { notes: [{ id: 'note_1' }, { id: 'note_2' }], positions: {} })
+  t.end()
+})
+
+t.test('where a step may be moved to has the place where it stands, once', (t) => {
+  const check = { type: 'condition', field: 'x', operator: 'exists' }
+  const document = openDocument({
+    trigger: { type: 'manual' },
+    steps: [{ id: 'check', ...check, on_true: 'a', on_false: 'a' }, set('a'), set('loose')],
+    start: 'check',
+  })
+  const keysOf = (id: string) => placesFor(document, id).places.map(({ key }) => key)
+  t.equal(placesFor(document, 'check').here, 'start')
+  t.equal(placesFor(document, 'a').here, 'check true')
+  t.strictSame(keysOf('a'), ['start', 'check true', 'loose next'])
+  const apart = openDocument({
+    trigger: { type: 'manual' },
+    steps: [{ ...set('a'), next: 'end' }, set('loose')],
+  })
+  t.equal(placesFor(apart, 'loose').here, null)
   t.end()
 })

@@ -1,21 +1,22 @@
 import type { Command, FlowDocument, Point } from '../document.ts'
-import { graphOf } from '../document.ts'
+import { graphOf, listOf } from '../document.ts'
 import { END, hasBody, isObject, type Members, portMember } from '../graph.ts'
-import { idOfCopy } from '../ids.ts'
+import { baseOfId, freshIds } from '../ids.ts'
 import { stepType } from '../step-types.ts'
 import { CUTS_OFF, guarded } from './faults.ts'
 import { endOfChain, type Place, put } from './insert.ts'
 import {
-  bodyOf,
   type Lane,
   laneOf,
   lead,
+  leadAll,
+  type LedWay,
   mainPortOf,
-  place,
   type StepMembers,
   stepOf,
   takenIds,
   withLayout,
+  withSteps,
 } from './parts.ts'
 import { withIds } from './rename.ts'
 
@@ -35,8 +36,11 @@ export function copySteps(document: FlowDocument, ids: readonly string[]): strin
 }
 
 function clipOf(document: FlowDocument, ids: readonly string[]): Clip {
-  const wanted = new Set(ids.flatMap((id) => [id, ...bodyOf(document, id)]))
-  const steps = [...graphOf(document).steps.values()].filter(({ id }) => wanted.has(id))
+  const chosen = new Set(ids)
+  const steps = [...graphOf(document).steps.values()].filter(
+    ({ id, loop }) => chosen.has(id) || (loop !== null && chosen.has(loop)),
+  )
+  const wanted = new Set(steps.map(({ id }) => id))
   const positions = Object.entries(document.layout.positions).filter(([id]) => wanted.has(id))
   return {
     format: FORMAT,
@@ -96,13 +100,13 @@ export function duplicateStep(id: string): Command {
 /** Puts copies of several steps behind the last of them; where nothing can stand there, nothing leads to them. */
 export function duplicateSteps(ids: readonly string[]): Command {
   return (document) => {
-    const inOrder = [...graphOf(document).steps.keys()].filter((id) => ids.includes(id))
+    const chosen = new Set(ids)
+    const inOrder = [...graphOf(document).steps.values()].filter(({ id }) => chosen.has(id))
     const [only, second] = inOrder
     if (only === undefined) return document
-    if (second === undefined) return duplicateStep(only)(document)
-    const bodies = new Set(inOrder.flatMap((id) => bodyOf(document, id)))
-    const last = inOrder.findLast((id) => !bodies.has(id)) ?? only
-    const clip = clipOf(document, inOrder)
+    if (second === undefined) return duplicateStep(only.id)(document)
+    const { id: last } = inOrder.findLast(({ loop }) => loop === null || !chosen.has(loop)) ?? only
+    const clip = clipOf(document, ids)
     const behind = pasteSteps(clip, { at: 'after', step: last })(document)
     return behind === document ? pasteSteps(clip, null)(document) : behind
   }
@@ -118,23 +122,19 @@ function beginnings(steps: readonly StepMembers[]): StepMembers[] {
 
 /** Chains that were apart follow one another. */
 function chained(loose: FlowDocument, steps: readonly StepMembers[]): FlowDocument {
-  let after = loose
-  for (const [index, { id }] of beginnings(steps).entries()) {
-    const before = beginnings(steps)[index - 1]
-    if (before === undefined) continue
-    const last = stepOf(after, endOfChain(after, before.id))
+  const [, ...others] = beginnings(steps)
+  const ways = beginnings(steps).flatMap(({ id }, index): LedWay[] => {
+    const next = others[index]
+    const last = next === undefined ? null : stepOf(loose, endOfChain(loose, id))
     const port = last && mainPortOf(last)
-    if (last !== null && port !== null) after = lead(after, { from: last.id, port }, id)
-  }
-  return after
+    return next === undefined || last === null || port === null ? [] : [{ from: last.id, port, to: next.id }]
+  })
+  return leadAll(loose, ways)
 }
 
 function putLoose(document: FlowDocument, steps: readonly StepMembers[], lane: Lane = 'steps'): FlowDocument {
-  return steps.reduce((after, step) => place(after, lane, step, LAST), document)
+  return withSteps(document, lane, [...listOf(document.definition[lane]), ...steps])
 }
-
-/** No step is called so: what is put behind it is put last. */
-const LAST = ''
 
 /** The chain in its place: what is there leads to its first step, and its last one goes on. */
 function inPlace(
@@ -153,8 +153,11 @@ function inPlace(
   if (port === null && target !== END) return null
   // As a step that stands in for the chain: then what led to it leads to the first, and its last one where it led.
   const graph = graphOf(probe)
-  let after = { ...loose }
-  for (const way of graph.edges.filter(({ to }) => to === PROBE)) after = lead(after, way, first.id)
+  const ways = graph.edges.filter(({ to }) => to === PROBE)
+  let after = leadAll(
+    loose,
+    ways.map((way) => ({ ...way, to: first.id })),
+  )
   if (graph.start === PROBE) after = { ...after, definition: { ...after.definition, start: first.id } }
   if (last === null || port === null) return after
   return lead(after, { from: last.id, port }, target)
@@ -163,14 +166,8 @@ function inPlace(
 const PROBE = '__probe'
 
 function newIds(document: FlowDocument, { steps }: Clip): Map<string, string> {
-  const taken = takenIds(document)
-  const ids = new Map<string, string>()
-  for (const step of steps) {
-    const id = idOfCopy(step, taken)
-    taken.add(id)
-    ids.set(step.id, id)
-  }
-  return ids
+  const next = freshIds(takenIds(document))
+  return new Map(steps.map((step) => [step.id, next(baseOfId(step))]))
 }
 
 /** A step whose ways to others than these end, or for errors go to the handlers. */

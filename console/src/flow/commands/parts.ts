@@ -76,13 +76,38 @@ export function editStep(
 
 /** Leads a way elsewhere. Null: it is not written, so that an error goes to the handlers, and a body is empty. */
 export function lead(document: FlowDocument, { from, port }: Way, to: string | null): FlowDocument {
+  return editStep(document, from, (members) => ledElsewhere(members, port, to))
+}
+
+/** A way, and where it is to lead. */
+export interface LedWay extends Way {
+  readonly to: string | null
+}
+
+/** Leads many ways elsewhere, and goes through the steps once for all of them. */
+export function leadAll(document: FlowDocument, ways: readonly LedWay[]): FlowDocument {
+  const waysFrom = Map.groupBy(ways, ({ from }) => from)
+  let after = document
+  for (const lane of ['steps', 'error_handlers'] as const) {
+    const steps = listOf(document.definition[lane])
+    const led = steps.map((step) => {
+      if (!isObject(step)) return step
+      const own = waysFrom.get(step['id'] as string) ?? []
+      return own.reduce((members, { port, to }) => ledElsewhere(members, port, to), step as StepMembers)
+    })
+    if (led.some((step, index) => step !== steps[index])) after = withSteps(after, lane, led)
+  }
+  return after
+}
+
+function ledElsewhere(members: StepMembers, port: string, to: string | null): StepMembers {
   const name = portMember(port)
   // An item ends where a body is empty, which is no step.
   const target = port === 'body' && to === END ? null : to
-  return editStep(document, from, (members) => {
-    if (target === null) return Object.hasOwn(members, name) ? without(members, [name]) : members
-    return members[name] === target ? members : { ...members, [name]: target }
-  })
+  if (target === null) {
+    return Object.hasOwn(members, name) ? (without(members, [name]) as StepMembers) : members
+  }
+  return members[name] === target ? members : { ...members, [name]: target }
 }
 
 /** Puts a step into its list, behind another or first. It is led to by nothing. */

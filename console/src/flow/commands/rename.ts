@@ -1,5 +1,5 @@
 import { isStepId } from '../../../../src/lib/flow/ids.ts'
-import { renameStepInText } from '../../../../src/lib/template/index.ts'
+import { renameStepsInText } from '../../../../src/lib/template/index.ts'
 import type { Command } from '../document.ts'
 import { listOf } from '../document.ts'
 import { hasBody, isObject, type Members } from '../graph.ts'
@@ -43,14 +43,7 @@ export function withIds(step: Members, ids: ReadonlyMap<string, string>): Member
 }
 
 function inValue(value: unknown, ids: ReadonlyMap<string, string>): unknown {
-  if (typeof value === 'string') {
-    // By names in between, so that ids which change places are not mixed up.
-    const waiting = [...ids].map(([from, to], index) => [from, `${WAITING}${index}`, to] as const)
-    const away = waiting.reduce((text, [from, between]) => renameStepInText(text, from, between), value)
-    return away === value
-      ? value
-      : waiting.reduce((text, [, between, to]) => renameStepInText(text, between, to), away)
-  }
+  if (typeof value === 'string') return renameStepsInText(value, ids)
   if (Array.isArray(value))
     return same(
       value,
@@ -64,8 +57,6 @@ function inValue(value: unknown, ids: ReadonlyMap<string, string>): unknown {
     ? value
     : Object.fromEntries(changed)
 }
-
-const WAITING = '__renamed_'
 
 function same(before: readonly unknown[], after: readonly unknown[]): readonly unknown[] {
   return after.every((each, index) => each === before[index]) ? before : after

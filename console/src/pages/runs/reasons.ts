@@ -29,6 +29,11 @@ const texts = words({
     internal_error: 'the service itself failed',
     flow_deactivated: 'the flow was switched off',
     version_replaced: 'a newer version was published',
+    event_type: 'no trigger takes events of this type',
+    source: 'it came from somebody else than the trigger takes',
+    filter: 'the filter of the trigger was not met',
+    input: 'the input does not fit',
+    no_trigger: 'no trigger fits',
   },
   de: {
     delay: 'eine Zeit lang',
@@ -58,6 +63,11 @@ const texts = words({
     internal_error: 'der Dienst selbst ist gescheitert',
     flow_deactivated: 'der Ablauf wurde abgeschaltet',
     version_replaced: 'eine neuere Version wurde veröffentlicht',
+    event_type: 'kein Auslöser nimmt Ereignisse dieser Art',
+    source: 'es kam von jemand anderem, als der Auslöser nimmt',
+    filter: 'der Filter des Auslösers traf nicht zu',
+    input: 'die Eingabe passt nicht',
+    no_trigger: 'kein Auslöser passt',
   },
 })
 

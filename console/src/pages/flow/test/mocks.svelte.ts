@@ -21,6 +21,16 @@ export function kindOfMock(mock: Mock | undefined): MockKind {
   return mock.event === undefined ? 'output' : 'event'
 }
 
+/** As the API names a mock. @param item of a loop, from 0; empty: all that have none of their own */
+export function mockKey(step: string, item: string): string {
+  return item === '' ? step : `${step}:${item}`
+}
+
+export function partsOfKey(key: string): { step: string; item: string } {
+  const [step = '', item = ''] = key.split(':')
+  return { step, item }
+}
+
 /** The mocks of a flow, by step: what is tried out stays in this tab of the browser, also when the page is loaded anew. */
 export class MockSet {
   readonly #flow: string
@@ -40,14 +50,20 @@ export class MockSet {
     return Object.keys(this.#all).length
   }
 
-  of(step: string): Mock | undefined {
-    return Object.hasOwn(this.#all, step) ? this.#all[step] : undefined
+  /** @param key see `mockKey` */
+  of(key: string): Mock | undefined {
+    return Object.hasOwn(this.#all, key) ? this.#all[key] : undefined
+  }
+
+  /** The items of a loop for which a step of its body has mocks of their own. */
+  itemsOf(step: string): string[] {
+    return Object.keys(this.#all).flatMap((key) => (key.startsWith(`${step}:`) ? partsOfKey(key).item : []))
   }
 
   /** Null: what the step comes to is made up. */
-  set(step: string, mock: Mock | null): void {
-    const others = Object.entries(this.#all).filter(([each]) => each !== step)
-    this.#keep(Object.fromEntries(mock === null ? others : [...others, [step, mock]]))
+  set(key: string, mock: Mock | null): void {
+    const others = Object.entries(this.#all).filter(([each]) => each !== key)
+    this.#keep(Object.fromEntries(mock === null ? others : [...others, [key, mock]]))
   }
 
   clear(): void {

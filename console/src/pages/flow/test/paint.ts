@@ -5,7 +5,7 @@ import type { FlowGraph } from '../../../flow/graph.ts'
 import { dateTime, number } from '../../../i18n/format.ts'
 import { words } from '../../../i18n/words.svelte.ts'
 import { paint } from '../../run/paint.ts'
-import { kindOfMock, type Mock } from './mocks.svelte.ts'
+import { kindOfMock, type Mock, partsOfKey } from './mocks.svelte.ts'
 
 type Step = Schema['FlowTest']['steps'][number]
 
@@ -21,6 +21,7 @@ const w = words({
     error: (code: string) => `mock: error ${code}`,
     output: 'mock: answer',
     event: 'mock: event',
+    ofItem: (item: string, mock: string) => `item ${item}, ${mock}`,
   },
   de: {
     tries: (count: number) => `${number(count)} Versuche`,
@@ -33,6 +34,7 @@ const w = words({
     error: (code: string) => `Vorgabe: Fehler ${code}`,
     output: 'Vorgabe: Antwort',
     event: 'Vorgabe: Ereignis',
+    ofItem: (item: string, mock: string) => `Element ${item}, ${mock}`,
   },
 })
 
@@ -44,10 +46,12 @@ export function paintTest(
 ): Painting {
   const done = result === null ? NOTHING : paintResult(graph, result)
   const cards = new Map(done.cards)
-  for (const [id, mock] of Object.entries(mocks)) {
-    if (!graph.steps.has(id)) continue
-    const state: CardState = done.cards.get(id) ?? { status: 'mocked', note: null, isUnmet: true }
-    cards.set(id, { ...state, note: joined([mockText(mock), state.note]) })
+  for (const [key, mock] of Object.entries(mocks)) {
+    const { step, item } = partsOfKey(key)
+    if (!graph.steps.has(step)) continue
+    const state: CardState = cards.get(step) ?? { status: 'mocked', note: null, isUnmet: true }
+    const text = item === '' ? mockText(mock) : w.ofItem(item, mockText(mock))
+    cards.set(step, { ...state, note: joined([text, state.note]) })
   }
   return { ...done, cards }
 }

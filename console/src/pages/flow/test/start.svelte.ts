@@ -14,6 +14,8 @@ export class TestStart {
   text = $state('{}')
   data = $state.raw<unknown>()
   startsAnyway = $state(false)
+  /** As the browser's field has it, in its own time zone; empty: now. */
+  at = $state('')
   #eventId = $state('')
   #source = $state<Source>('sample')
 
@@ -53,6 +55,7 @@ export class TestStart {
   get request(): Schema['FlowTestRequest'] {
     return {
       start_anyway: this.startsAnyway,
+      ...(this.at !== '' && { now: new Date(this.at).toISOString() }),
       ...(this.version !== null && { version: this.version }),
       ...(this.trigger !== '' && { trigger: this.trigger }),
       ...(this.#source === 'own' && { data: this.data }),

@@ -1,0 +1,90 @@
+import t from 'tap'
+import { summaryOf, type Tried, tryAll } from '#console/src/pages/flow/test/back-test.ts'
+
+const event = (id: string) => ({
+  id,
+  event: 'order.paid',
+  source_id: null,
+  received_at: '2026-01-01T00:00:00Z',
+})
+
+t.test('counts what would have started, and what it would have done outside', (t) => {
+  const start = (reason: string | null) =>
+    ({ would_start: reason === null, reason }) as Tried['test']['start']
+  const step = (id: string, kind: string | null) =>
+    ({ step_id: id, would: kind === null ? null : { kind } }) as Tried['test']['steps'][number]
+  const tried: Tried[] = [
+    { event: event('1'), test: { start: start('filter'), end: null, steps: [] } },
+    {
+      event: event('2'),
+      test: {
+        start: start(null),
+        end: { status: 'completed' } as Tried['test']['end'],
+        steps: [step('pause', 'wait'), step('tell', 'http'), step('set', null)],
+      },
+    },
+    {
+      event: event('3'),
+      test: {
+        start: start(null),
+        end: { status: 'failed' } as Tried['test']['end'],
+        steps: [step('ask', 'action'), step('tell', 'http'), step('tell', 'http')],
+      },
+    },
+  ]
+  t.strictSame(summaryOf(tried), {
+    all: 3,
+    started: 2,
+    reasons: [['filter', 1]],
+    ends: [
+      ['completed', 1],
+      ['failed', 1],
+    ],
+    done: [
+      ['tell', 3],
+      ['ask', 1],
+    ],
+  })
+  t.end()
+})
+
+t.test('some are tried at once; they are told in order, and not after it was stopped', async (t) => {
+  const stop = new AbortController()
+  let [now, most] = [0, 0]
+  const told: number[][] = []
+  const test = async (each: number): Promise<number> => {
+    now++
+    most = Math.max(most, now)
+    for (let turn = 0; turn < 10 - each; turn++) await Promise.resolve()
+    now--
+    return each
+  }
+  await tryAll([0, 1, 2, 3, 4, 5, 6, 7], test, (results) => told.push([...results]), stop.signal)
+  t.equal(most, 4)
+  t.strictSame(told.at(-1), [0, 1, 2, 3, 4, 5, 6, 7])
+  for (const results of told)
+    t.strictSame(
+      results,
+      results.toSorted((one, other) => one - other),
+    )
+  told.length = 0
+  await tryAll(
+    [0, 1, 2, 3, 4, 5, 6, 7],
+    test,
+    (results) => {
+      told.push([...results])
+      stop.abort()
+    },
+    stop.signal,
+  )
+  t.equal(told.length, 1)
+  await t.rejects(
+    tryAll(
+      [1],
+      async () => Promise.reject(new Error('no')),
+      () => undefined,
+      new AbortController().signal,
+    ),
+    /no/,
+  )
+})
