@@ -84,7 +84,8 @@ async function runAll(
     return await inTurn(prepared, atOnce, async (one, index) => {
       const result = await runPrepared(ctx, tenantId, one, atOnce === 1 ? prepared[index + 1] : undefined)
       countAction(ctx.metrics, plans[index], result)
-      if (!result.replayed) held.hold(result)
+      // What was recorded before is counted already.
+      if (recordedOf(one).length === 0) held.hold(result)
       return result
     })
   } finally {

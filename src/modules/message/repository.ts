@@ -156,8 +156,7 @@ export async function listMessages(db: Kysely<DB>, filter: MessageFilter) {
   const query = selectMessages(db, filter)
   const { tenantId, flowId, limit } = filter
   if (flowId === null) return query.execute()
-  const known = await query.where('flow_id', '=', flowId).execute()
-  // Those whose flow is not filled in yet: none, once retention has been there.
+  // Those whose flow is not filled in yet: none, once retention has been there. First, as it may be filled in meanwhile.
   const others = await query
     .where('flow_id', 'is', null)
     .where((eb) =>
@@ -171,7 +170,9 @@ export async function listMessages(db: Kysely<DB>, filter: MessageFilter) {
       ),
     )
     .execute()
-  return [...known, ...others].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit)
+  const known = await query.where('flow_id', '=', flowId).execute()
+  const each = new Map([...others, ...known].map((message) => [message.id, message]))
+  return [...each.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit)
 }
 
 function selectMessages(db: Kysely<DB>, filter: MessageFilter) {

@@ -147,9 +147,10 @@ function marksOf(
   lagging: ReadonlyMap<string, Date>,
 ): Map<string, Date> {
   return new Map(
-    [...failures].map(([tenantId, { since }]) => {
-      const mark = lagging.get(tenantId)?.getTime() ?? before
-      return [tenantId, new Date(mark === null ? 0 : Math.max(mark, since))]
+    [...failures].map(([tenantId, { since, count }]) => {
+      const mark = lagging.get(tenantId)?.getTime() ?? before ?? 0
+      // After so many failures the rest was not tried: hours and days before the first of them may lack, too.
+      return [tenantId, new Date(count >= FAILURES_A_TENANT ? mark : Math.max(mark, since))]
     }),
   )
 }

@@ -25,9 +25,10 @@ export class SharedPlaces {
     return true
   }
 
-  /** Returns whether the party may take one more. */
-  hasRoom(party: string): boolean {
-    return hasShare(this.#taken.get(party) ?? 0, this.#free)
+  /** Returns whether the party may take one more; with fewer than `always` it may, whatever others have taken. */
+  hasRoom(party: string, always: number): boolean {
+    const own = this.#taken.get(party) ?? 0
+    return own < always || hasShare(own, this.#free)
   }
 
   /** Takes places whether or not the party has a share of so many: what is there already is counted. */

@@ -1,4 +1,5 @@
 import { writeJson } from '#db/json.ts'
+import { ACTION_RESPONSE_MAX_BYTES } from '#lib/action-call.ts'
 import { SharedPlaces } from './places.ts'
 import type { ActionResult } from '../types.ts'
 
@@ -6,6 +7,8 @@ import type { ActionResult } from '../types.ts'
 const CHARS_A_CALL = 128 * 1024
 /** A dispatch of the largest kind has its results within a shop's share, however few calls there may be. */
 const LEAST_CHARS = 64 * 1024 * 1024
+/** A dispatch of a hundred answers of the largest size: a shop with less goes on, whatever others hold. */
+const ALWAYS_CHARS = 100 * ACTION_RESPONSE_MAX_BYTES
 
 /** The results of one dispatch. */
 export interface HeldResults {
@@ -16,8 +19,8 @@ export interface HeldResults {
 
 /**
  * Bounds what a process holds of results of dispatches: each stays until the last action of its dispatch has ended. Shops
- * share it. Nothing is begun for a shop beyond its share: what it holds then is that and the answers to its calls under
- * way, which have bounds of their own.
+ * share it. Nothing is begun for a shop beyond its share: what it holds then is that, the answers to its calls under way, and
+ * what was recorded of dispatches that were taken in at the same moment, which have bounds of their own. Others go on.
  */
 export class ResultMemory {
   readonly #chars: SharedPlaces
@@ -29,7 +32,7 @@ export class ResultMemory {
 
   /** Returns whether an action may be begun for the shop. */
   hasRoom(tenantId: string): boolean {
-    return this.#chars.hasRoom(tenantId)
+    return this.#chars.hasRoom(tenantId, ALWAYS_CHARS)
   }
 
   open(tenantId: string): HeldResults {

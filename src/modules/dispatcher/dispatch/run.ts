@@ -163,11 +163,23 @@ async function recordForgotten(
 ): Promise<boolean> {
   if ((await patiently(() => findInvocation(ctx.db, tenantId, planned.request))) !== undefined) return false
   const answer = await patiently(() => claim(ctx, tenantId, planned, id))
-  if (answer.state !== 'run') return false
-  if (answer.lease.id === id) return ctx.store.record({ ...record, lease: answer.lease })
+  const lease = answer.state === 'run' ? answer.lease : await ownClaim(ctx, tenantId, planned, id)
+  if (lease === null) return false
+  if (lease.id === id) return ctx.store.record({ ...record, lease })
   // Somebody else began it a moment ago and has failed: it stays theirs.
-  await ctx.store.release([answer.lease])
+  await ctx.store.release([lease])
   return false
+}
+
+/** Finds the lease of a claim that was written, and whose answer was lost. */
+async function ownClaim(
+  ctx: DispatcherContext,
+  tenantId: string,
+  { request }: PlannedAction,
+  id: string,
+): Promise<Lease | null> {
+  const row = await patiently(() => findInvocation(ctx.db, tenantId, request))
+  return row?.id === id && row.status === 'running' ? { tenantId, id, token: row.lease_token } : null
 }
 
 /** The row was no longer ours: the plugin has completed the action before it answered, or another request took it. */

@@ -96,13 +96,21 @@ export async function queueMissed(
   trx: Transaction<DB>,
   tenantId: string,
   id: string,
-  start: { version: number; key: string | null; state: string; now: Date; expiresAt: Date },
+  start: {
+    version: number
+    schemaVersion: number
+    key: string | null
+    state: string
+    now: Date
+    expiresAt: Date
+  },
 ): Promise<void> {
-  const { version, key, state, now, expiresAt } = start
+  const { version, schemaVersion, key, state, now, expiresAt } = start
   await trx
     .updateTable('automation_executions')
     .set({
       version,
+      schema_version: schemaVersion,
       status: 'queued',
       reason: null,
       error: null,

@@ -7,7 +7,7 @@ import type { ActiveFlow } from './active-flows.ts'
 import type { FlowCursor } from './cursor-repository.ts'
 import { recordEnrolment } from '../start/enrolment.ts'
 import { countTriggered } from '../run/flow-repository.ts'
-import { decideStart, type StartRequest, watchCancelling } from '../start/enqueue.ts'
+import { decideStart, schemaVersionOf, type StartRequest, watchCancelling } from '../start/enqueue.ts'
 import { initialState } from '../run/state.ts'
 import { waitingQuota } from '../start/waiting-quota.ts'
 import { leaveMissed, lockMarked, type MissedRow, queueMissed } from './catch-up-repository.ts'
@@ -105,6 +105,7 @@ async function takeUp(
   }
   await queueMissed(trx, tenantId, id, {
     version,
+    schemaVersion: schemaVersionOf(program),
     key,
     state: writeJson(initialState(program.flow.start, program.flow.variables)),
     now,

@@ -1,5 +1,8 @@
 import type { GivenMock, Mock } from './types.ts'
 
+/** Names of mocks that an answer tells: a list of a thousand is a thousand of them. */
+const UNUSED_MAX = 1_000
+
 /** Keeps what was given in place of the outside, and which of it was asked for. */
 export class Mocks {
   /** By `<step id>:<index>`, and by step id. */
@@ -36,7 +39,8 @@ export class Mocks {
   }
 
   get unused(): string[] {
-    return [...this.#given.keys()].filter((name) => !this.#used.has(name))
+    const names = this.#given.keys().filter((name) => !this.#used.has(name))
+    return [...names.take(UNUSED_MAX)]
   }
 }
 

@@ -163,6 +163,11 @@ export interface Refusal {
   error: { step_id: string; code: string; message: string } | null
 }
 
+/** Returns the version that a worker has to know to run an execution of this program. */
+export function schemaVersionOf({ flow }: Program): number {
+  return Math.max(flow.schema_version, STATE_SCHEMA_VERSION)
+}
+
 /** Makes the row that a start stores. @param refused why it does not start; null: it does */
 export function executionRow(
   request: StartRequest,
@@ -178,7 +183,7 @@ export function executionRow(
     id,
     flow_id: request.flowId,
     version: request.version,
-    schema_version: Math.max(program.flow.schema_version, STATE_SCHEMA_VERSION),
+    schema_version: schemaVersionOf(program),
     status: refused === null ? 'queued' : 'skipped',
     reason: refused?.reason ?? null,
     error: refused?.error == null ? null : JSON.stringify(refused.error),

@@ -270,7 +270,7 @@ export const FlowTest = Type.Object(
       }),
     ),
     unused_mocks: Type.Array(Type.String(), {
-      description: 'Mocks that no step asked for; those of a list as `<step id>:<index>`',
+      description: 'Mocks that no step asked for, 1,000 at most; those of a list as `<step id>:<index>`',
     }),
     problems: Type.Array(ref(FlowProblem), { description: 'Warnings of the compiler' }),
   },

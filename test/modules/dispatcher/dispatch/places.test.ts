@@ -274,13 +274,9 @@ t.test('results in memory are shared out, and what is held beyond a share begins
     { action_type: 'slow', payload: {} },
   ]
   const asked: Promise<DispatchResult>[] = []
-  const begin = async (): Promise<void> => {
-    const count = plugin.calls('/slow').length
-    asked.push(dispatch(large, list))
-    await eventually('its results are there', () => plugin.calls('/slow').length === count + 1)
-  }
   // Four fifths of 64 MiB are 53.7 million characters.
-  for (let count = 0; count < 13; count++) await begin()
+  for (let count = 0; count < 13; count++) asked.push(dispatch(large, list))
+  await eventually('their results are there', () => plugin.calls('/slow').length === 13)
   asked.push(dispatch(large, list))
   await eventually('the last one comes to where nothing is begun', async () => {
     const { data } = (await large.get('/api/automation/event-log?error_code=overloaded')).json<{
