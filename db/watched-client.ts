@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import pg from 'pg'
 import type { Session, SilenceWatch } from './silence-watch.ts'
 
@@ -21,6 +22,7 @@ export class WatchedClient extends pg.Client {
   readonly #watch: SilenceWatch
   readonly #answerTimeoutMs: number
   #timer: NodeJS.Timeout | undefined
+  #askedAt = 0
   /** Changes with each statement and each answer. */
   #turns = 0
 
@@ -34,6 +36,7 @@ export class WatchedClient extends pg.Client {
 
   override query(...args: never[]): never {
     this.#answered()
+    this.#askedAt = performance.now()
     this.#timer = setTimeout(() => this.#silent(), Math.min(SILENT_AFTER_MS, this.#answerTimeoutMs))
     return Reflect.apply(super.query.bind(this), this, args) as never
   }
@@ -53,9 +56,19 @@ export class WatchedClient extends pg.Client {
   }
 
   #silent(): void {
-    this.#timer = setTimeout(() => this.giveUp(), Math.max(0, this.#answerTimeoutMs - SILENT_AFTER_MS))
+    const leftMs = this.#askedAt + this.#answerTimeoutMs - performance.now()
+    if (leftMs <= 0) {
+      this.giveUp()
+      return
+    }
+    const { stream } = this.connection as unknown as { stream: Socket }
+    // A long statement has to leave first.
+    if (stream.writableLength > 0) {
+      this.#timer = setTimeout(() => this.#silent(), Math.min(SILENT_AFTER_MS, leftMs))
+      return
+    }
+    this.#timer = setTimeout(() => this.giveUp(), leftMs)
     if (this.session === null) return
-    const { stream } = this.connection as unknown as { stream: { bytesRead: number } }
     this.#watch.add({
       session: this.session,
       // A long answer that arrives bit by bit is one.

@@ -41,6 +41,8 @@ export interface WorkerContext {
 export interface WorkerOptions {
   leaseMs: number
   pollMs: number
+  /** From one look at who shares the lanes to the next: who comes or goes says so, and idle is to cost few statements. */
+  shareMs: number
   maxInFlight: number
   disableAfterMs: number
   /** Only this tenant's deliveries; null: everybody's. */
@@ -60,8 +62,6 @@ const DRAIN_IDLE_ROUNDS = 2
 const DATABASE_RETRY_MS = 500
 /** Where a rate limit has the next attempt wait longer, the lane is given back meanwhile. */
 const LONG_WAIT_MS = 5_000
-/** From one look at who shares the lanes to the next: who comes or goes says so, and idle is to cost few statements. */
-const SHARE_MS = 4_000
 
 /**
  * Delivers what is due. It finds plugins with due deliveries (told by signals, and by itself every `pollMs`),
@@ -137,7 +137,7 @@ export class DeliveryWorker {
   start(): void {
     if (this.#running) return
     this.#running = true
-    this.#shareTimer = setInterval(() => this.#shareOut(), SHARE_MS)
+    this.#shareTimer = setInterval(() => this.#shareOut(), this.#options.shareMs)
     this.#mustShare = true
     this.#poll()
   }
