@@ -210,3 +210,36 @@ t.test(
     t.equal(await totalOf(broken, since, until, '1h'), 2)
   },
 )
+
+t.test('after many failures of a shop the hours before them are not taken for rolled up', async (t) => {
+  await db.deleteFrom('stats_rollups').execute()
+  const tenantId = newId()
+  const day = Math.floor(Date.now() / DAY_MS) * DAY_MS - DAY_MS
+  const evening = day + 18 * HOUR_MS
+  const times = [
+    ...[12, 13, 14, 15, 16, 17].map((hour) => day + hour * HOUR_MS),
+    ...[0, 5, 10, 15, 20, 25, 30].map((minute) => evening + minute * MINUTE_MS),
+  ]
+  await rollUpStatistics({ db }, { now: new Date(day + 12 * HOUR_MS) })
+  await seedStats(
+    service,
+    'deliveries',
+    tenantId,
+    times.map((at) => ({ at: new Date(at), keys, counts: { attempts: 1 } })),
+  )
+  await sql`
+    create function refuse_evening() returns trigger language plpgsql as $$
+    begin
+      if new.tenant_id = ${sql.lit(tenantId)} and new.span = 300 and new.bucket >= ${sql.lit(new Date(evening).toISOString())}
+        then raise exception 'not in the evening'; end if;
+      return new;
+    end $$`.execute(db)
+  await sql`create trigger refuse_evening before insert on delivery_stats for each row
+    execute function refuse_evening()`.execute(db)
+  await t.rejects(rollUpStatistics({ db }, { now: new Date(day + DAY_MS) }), AggregateError)
+  const total = () => totalOf(tenantId, new Date(day), new Date(day + DAY_MS), '1h')
+  t.equal(await total(), times.length, 'read from its minutes')
+  await sql`drop trigger refuse_evening on delivery_stats`.execute(db)
+  await rollUpStatistics({ db }, { now: new Date(day + DAY_MS + 10 * MINUTE_MS) })
+  t.equal(await total(), times.length, 'no hour is missing')
+})
