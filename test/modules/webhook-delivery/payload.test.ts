@@ -1,4 +1,5 @@
 import t from 'tap'
+import { bodyToSend } from '#modules/event/index.ts'
 import { parseSecret, verifyWebhook } from '#lib/secrets/signature.ts'
 import { startApp, type Tenant } from '#test/support/app.ts'
 import { deliverDue, deliveriesOf, registerPlugin, TestClock } from '#test/support/deliveries.ts'
@@ -68,6 +69,15 @@ t.test('what is excluded stays away, and a thin event says where it is', async (
   const body = receiver.received[1]?.body ?? ''
   t.equal(dataOf(body), `{"id":"${id}","url":"/api/events/${id}"}`)
   const { data } = JSON.parse(body) as { data: { url: string } }
+  const attributes = '"cloudevent":{"subject":"p_1","traceparent":"00-1"}'
+  t.equal(
+    bodyToSend(`{"event":"product.created","data":{"a":"}","b":[1]},${attributes}}`, 'thin', {
+      eventId: 'e',
+      origin: 'https://a.test',
+    }),
+    `{"event":"product.created","data":{"id":"e","url":"https://a.test/api/events/e"},${attributes}}`,
+    "a CloudEvent's attributes say what it is about",
+  )
   t.match((await tenant.get(data.url)).json(), { id, data: { order_id: 'o_1' } })
 })
 

@@ -76,7 +76,7 @@ export function bodyToSend(
   const [start, end] = place
   if (payload === THIN) {
     const data = { id: eventId, url: `${origin ?? ''}/api/events/${eventId}` }
-    return `${body.slice(0, start)}${JSON.stringify(data)}}`
+    return body.slice(0, start) + JSON.stringify(data) + body.slice(end)
   }
   const { mode, members } = choiceOf(payload)
   return body.slice(0, start) + chooseMembers(body.slice(start, end), members, mode) + body.slice(end)
