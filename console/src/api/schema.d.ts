@@ -3594,7 +3594,7 @@ export interface components {
             /** @description As they were at the end; secrets redacted */
             variables: unknown;
             limit: ("steps" | "time" | "size") | null;
-            /** @description Mocks that no step asked for; those of a list as `<step id>:<index>` */
+            /** @description Mocks that no step asked for, 1,000 at most; those of a list as `<step id>:<index>` */
             unused_mocks: string[];
             /** @description Warnings of the compiler */
             problems: components["schemas"]["FlowProblem"][];
@@ -6186,7 +6186,7 @@ export interface components {
             /** @description As they were at the end; secrets redacted */
             variables: unknown;
             limit: ("steps" | "time" | "size") | null;
-            /** @description Mocks that no step asked for; those of a list as `<step id>:<index>` */
+            /** @description Mocks that no step asked for, 1,000 at most; those of a list as `<step id>:<index>` */
             unused_mocks: string[];
             /** @description Warnings of the compiler */
             problems: components["schemas"]["FlowProblem"][];
@@ -7116,6 +7116,7 @@ export interface components {
                 breaker: "closed" | "open" | "half_open";
                 /** Format: date-time */
                 hold_until: string | null;
+                hold_reason: ("breaker_open" | "retry_after" | "rate_limit") | null;
                 /**
                  * Format: date-time
                  * @description With `ordering: key`: since when deliveries wait behind another of their key, if that is longer than 5 minutes; which: the delivery log with `reason=behind`
@@ -7743,6 +7744,7 @@ export interface components {
                 breaker: "closed" | "open" | "half_open";
                 /** Format: date-time */
                 hold_until: string | null;
+                hold_reason: ("breaker_open" | "retry_after" | "rate_limit") | null;
                 /**
                  * Format: date-time
                  * @description With `ordering: key`: since when deliveries wait behind another of their key, if that is longer than 5 minutes; which: the delivery log with `reason=behind`

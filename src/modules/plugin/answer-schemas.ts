@@ -22,6 +22,13 @@ const Health = Type.Object({
     description: 'open: attempts are held until hold_until; half_open: one attempt finds out',
   }),
   hold_until: Nullable(Timestamp),
+  hold_reason: Nullable(
+    StringEnum(['breaker_open', 'retry_after', 'rate_limit'], {
+      description:
+        'Why nothing is sent until hold_until: the circuit breaker, the plugin asked for it (`Retry-After`), or its rate ' +
+        'limit. Null: there is no such time',
+    }),
+  ),
   key_held_since: Nullable(
     Type.Unsafe<Date | string>({
       type: 'string',

@@ -207,6 +207,7 @@ function selectPlugins(db: Kysely<DB>, tenantId: string) {
       'lane.last_error_class',
       'lane.breaker_state',
       'lane.hold_until',
+      'lane.hold_reason',
     ])
     .select(KEY_HELD_SINCE.as('key_held_since'))
     .select(SETTINGS_COLUMNS.map((column) => `plugin.${column}` as const))

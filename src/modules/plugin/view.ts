@@ -84,6 +84,7 @@ function viewHealth(row: PluginRow): Plugin['health'] {
     last_error_class: row.last_error_class,
     breaker: row.breaker_state ?? 'closed',
     hold_until: row.hold_until,
+    hold_reason: row.hold_until === null ? null : (row.hold_reason ?? 'rate_limit'),
     key_held_since: row.key_held_since,
   }
 }

@@ -172,8 +172,13 @@ t.test('health is what the lane says', async (t) => {
     last_error_class: 'http_5xx',
     breaker: 'open',
     hold_until: since.toISOString(),
+    hold_reason: 'breaker_open',
     key_held_since: null,
   })
+  await lane.set({ breaker_state: 'closed', hold_reason: null }).execute()
+  t.match(await health(), { breaker: 'closed', hold_reason: 'rate_limit' }, 'its rate has it wait')
+  await lane.set({ hold_until: null }).execute()
+  t.match(await health(), { hold_until: null, hold_reason: null })
 })
 
 t.test('a single read counts what waits, up to a bound', async (t) => {
