@@ -24,11 +24,16 @@ class Router {
     if (!stays) scrollTo(0, 0)
   }
 
-  /** Leaves the page of what was deleted, for the list of the others. Whoever goes back does not meet it again. */
-  leaveDeleted(href: string): void {
-    const { path } = this
-    this.unsaved = null
-    this.go(href, { replace: true })
+  /**
+   * Leaves the page of what was deleted, for the list of the others. Whoever goes back does not meet it again.
+   *
+   * @param path was shown when the deletion was asked for; who has gone elsewhere since stays there
+   */
+  leaveDeleted(path: string, href: string): void {
+    if (this.path === path) {
+      this.unsaved = null
+      this.go(href, { replace: true })
+    }
     this.#gone.set(path, href)
   }
 

@@ -14,13 +14,14 @@ t.test('counts what would have started, and what it would have done outside', (t
   const step = (id: string, kind: string | null) =>
     ({ step_id: id, would: kind === null ? null : { kind } }) as Tried['test']['steps'][number]
   const tried: Tried[] = [
-    { event: event('1'), test: { start: start('filter'), end: null, steps: [] } },
+    { event: event('1'), test: { start: start('filter'), end: null, steps: [], limit: null } },
     {
       event: event('2'),
       test: {
         start: start(null),
         end: { status: 'completed' } as Tried['test']['end'],
         steps: [step('pause', 'wait'), step('tell', 'http'), step('set', null)],
+        limit: null,
       },
     },
     {
@@ -29,17 +30,20 @@ t.test('counts what would have started, and what it would have done outside', (t
         start: start(null),
         end: { status: 'failed' } as Tried['test']['end'],
         steps: [step('ask', 'action'), step('tell', 'http'), step('tell', 'http')],
+        limit: null,
       },
     },
+    { event: event('4'), test: { start: start(null), end: null, steps: [], limit: 'time' } },
   ]
   t.strictSame(summaryOf(tried), {
-    all: 3,
-    started: 2,
+    all: 4,
+    started: 3,
     reasons: [['filter', 1]],
     ends: [
       ['completed', 1],
       ['failed', 1],
     ],
+    limits: [['time', 1]],
     done: [
       ['tell', 3],
       ['ask', 1],
@@ -87,4 +91,25 @@ t.test('some are tried at once; they are told in order, and not after it was sto
     ),
     /no/,
   )
+})
+
+t.test('after a failure no other one is tried, and nothing more is told', async (t) => {
+  const begun: number[] = []
+  const others = Promise.withResolvers<undefined>()
+  const told: unknown[] = []
+  const test = async (each: number): Promise<number> => {
+    begun.push(each)
+    if (each === 1) throw new Error('no')
+    await others.promise
+    return each
+  }
+  const { signal } = new AbortController()
+  await t.rejects(
+    tryAll([0, 1, 2, 3, 4, 5, 6, 7], test, (results) => told.push(results), signal),
+    /no/,
+  )
+  others.resolve(undefined)
+  await new Promise((resolve) => setImmediate(resolve))
+  t.strictSame(begun, [0, 1, 2, 3])
+  t.strictSame(told, [])
 })

@@ -277,9 +277,10 @@ t.test('the canvas of the builder', { skip: noConsole }, async (t) => {
 
     await carry(page, page.locator('[data-port="a next"]'), await edge())
     await last.waitFor()
+    // The view moves on all the while: it cannot be waited for until it stands still.
     await until(
-      async () => middleOf(last),
-      ({ y }) => y < canvas.y + canvas.height - 60,
+      async () => last.boundingBox(),
+      (shown) => shown !== null && shown.y + shown.height / 2 < canvas.y + canvas.height - 60,
     )
     // In the middle it stops.
     await page.mouse.move(canvas.x + canvas.width / 2, canvas.y + canvas.height / 2)

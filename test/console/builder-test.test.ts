@@ -104,6 +104,16 @@ async function testsPastEvents(t: Test, { call, visit }: Pick<Console, 'call' | 
       await step.getByRole('heading', { name, exact: true }).waitFor()
 
     await step.getByLabel('In the test it comes to').selectOption('error')
+    // The histories of flows have taken all the room that there is: they make way.
+    await page.evaluate(() => {
+      for (let [index, length] = [0, 1 << 20]; length > 0; index++) {
+        try {
+          sessionStorage.setItem(`bcs.history.${index}`, 'x'.repeat(length))
+        } catch {
+          length >>= 1
+        }
+      }
+    })
     await step.getByLabel('Code of the error').fill('no_mailbox')
     await step.getByLabel('Code of the error').press('Tab')
     await card(page, 'shop').getByText('mock: error no_mailbox').waitFor()
@@ -202,11 +212,29 @@ async function backTests(t: Test, { call, visit }: Pick<Console, 'call' | 'visit
       await part.locator('summary').click()
       await part.getByRole('row', { name: /paid_0/ }).waitFor()
       t.same(await accessibilityFaults(page), [])
+      // It is looked at as it was tried, whatever else was chosen for the next test.
+      await page.getByLabel('Time of the test').fill('2030-06-01T10:00')
+      await page.getByRole('checkbox', { name: 'Go on even if it would not start' }).check()
+      const asked = page.waitForRequest(/\/test$/)
       await part.getByRole('button', { name: 'Look at it: paid_2' }).click()
+      t.match((await asked).postDataJSON(), { start_anyway: false, now: /^20(?!30)/, mocks: {} })
       await item(page, 'tell').getByText('simulated').waitFor()
+      t.notMatch(await page.getByLabel('Time of the test').inputValue(), /^(2030|$)/)
       t.equal(await page.getByLabel('Begins with').inputValue(), 'event')
       t.same(faults, [])
     }
+    const { page } = await visit(`/console/flows/${flow.id}?tab=test`)
+    await page.route(/\/test$/, async (route) => {
+      const response = await route.fetch()
+      const answer = (await response.json()) as object
+      await route.fulfill({ response, json: { ...answer, end: null, limit: 'time' } })
+    })
+    const part = page.getByRole('region', { name: 'On past events' })
+    await part.getByRole('button', { name: 'Try them' }).click()
+    await part.getByRole('row', { name: 'The test was ended after five seconds. 2' }).waitFor()
+    await part.locator('summary').click()
+    await part.getByRole('row', { name: /paid_2.*The test was ended after five seconds/ }).waitFor()
+    t.equal(await part.getByText('completed').count(), 0)
     t.equal(receiver.received.length, 0, 'nothing left the house')
   })
 }

@@ -170,6 +170,33 @@ t.test('flows', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
+  t.test('who goes elsewhere while it is deleted stays there, and does not meet it again', async (t) => {
+    await call('POST', FLOWS, {
+      name: 'Doomed',
+      status: 'draft',
+      trigger: { type: 'event', event_types: ['order.created'] },
+      steps: [{ id: 'note', type: 'set', variables: { a: 1 } }],
+    })
+    const { page, faults } = await visit('/console/flows')
+    await page.getByRole('link', { name: 'Doomed' }).click()
+    await page.getByRole('button', { name: 'More' }).click()
+    await page.getByRole('menuitem', { name: 'Delete…' }).click()
+    const held = Promise.withResolvers<undefined>()
+    await page.route('**/api/automation/flows/*', async (route) => {
+      if (route.request().method() === 'DELETE') await held.promise
+      await route.continue()
+    })
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete flow' }).click()
+    await page.goBack()
+    await page.getByRole('heading', { name: 'Flows', level: 1 }).waitFor()
+    held.resolve(undefined)
+    await page.getByText('The flow is deleted.').waitFor()
+    await page.goForward()
+    await page.waitForURL(/\/console\/flows$/)
+    await page.getByRole('heading', { name: 'Flows', level: 1 }).waitFor()
+    t.same(faults, [])
+  })
+
   t.test('shows its runs, its figures and its settings', async (t) => {
     const { page, faults } = await visit(`/console/flows/${greeting}?tab=runs`)
     await page.getByText('1 in all').waitFor()

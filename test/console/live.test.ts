@@ -56,6 +56,17 @@ t.test(
     const live = beside.getByText('● Live')
     await Promise.any([beside.getByRole('button', { name: 'Try now' }).click(), live.waitFor()])
     await live.waitFor()
+
+    // What stands before a service that is away answers for it.
+    await context.route('**/api/stream', (route) =>
+      route.fulfill({ status: 502, contentType: 'text/html', body: '<h1>Bad gateway</h1>' }),
+    )
+    const next = await context.newPage()
+    await next.goto(`${url}/console/runs`)
+    await beside.close()
+    await next.getByText(/Offline, trying again in/).waitFor()
+    await context.unroute('**/api/stream')
+    await next.getByText('● Live').waitFor()
   },
 )
 

@@ -67,6 +67,9 @@ async function listen(stream: FollowedStream, signal: AbortSignal, onOpen: () =>
     })
     session.seeStatus(answer.status)
     if (OVER.includes(answer.status)) return true
+    // What stands before the service answers for it while it is away; a refusal of its own has a problem.
+    const isProblem = answer.headers.get('content-type')?.startsWith('application/problem+json') === true
+    if (answer.status >= 500 && !isProblem) throw new Error(`The service is away: ${answer.status}`)
     if (!answer.ok || answer.body === null) {
       stream.onState({ is: 'refused' })
       return await stream.onRefused()

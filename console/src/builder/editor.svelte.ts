@@ -11,13 +11,11 @@ import {
 } from '../flow/document.ts'
 import { EditHistory } from '../flow/history.svelte.ts'
 import { packHistory, unpackHistory } from '../flow/kept-history.ts'
-import { keep, readKept } from '../flow/kept.ts'
+import { HISTORY, keep, readKept } from '../flow/kept.ts'
 import { replaceFlow } from '../pages/flows/actions.ts'
 import { registerDraft } from './drafts.ts'
 
 type Flow = Schema['Flow']
-
-const HISTORY = 'history'
 
 /** The draft of a flow while it is edited: its history, and what of it is saved. */
 export class Editor {

@@ -1,5 +1,8 @@
 import { readJson } from '../api/client.ts'
 
+/** What was done to a flow, to be undone. */
+export const HISTORY = 'history'
+
 const keyOf = (what: string, flow: string): string => `bcs.${what}.${flow}`
 
 /**
@@ -16,13 +19,29 @@ export function readKept(what: string, flow: string): unknown {
   }
 }
 
-/** Undefined takes it away. What is too large for the browser is not kept. */
+/**
+ * Undefined takes it away. What there is no room for takes that of the histories, which matter least; if it is still too
+ * large for the browser, what was kept before stays.
+ */
 export function keep(what: string, flow: string, value: unknown): void {
+  const key = keyOf(what, flow)
+  if (value === undefined) {
+    sessionStorage.removeItem(key)
+    return
+  }
+  const text = JSON.stringify(value)
+  if (isStored(key, text)) return
+  const histories = Object.keys(sessionStorage).filter((each) => each.startsWith(keyOf(HISTORY, '')))
+  for (const each of histories) sessionStorage.removeItem(each)
+  isStored(key, text)
+}
+
+function isStored(key: string, text: string): boolean {
   try {
-    if (value === undefined) sessionStorage.removeItem(keyOf(what, flow))
-    else sessionStorage.setItem(keyOf(what, flow), JSON.stringify(value))
+    sessionStorage.setItem(key, text)
+    return true
   } catch {
-    sessionStorage.removeItem(keyOf(what, flow))
+    return false
   }
 }
 

@@ -111,7 +111,7 @@ export const PROBLEMS_DE: Readonly<
     'Diesen Schritt gibt es nicht: nimm die Kennung eines Schritts vor diesem.',
   ],
   step_not_before: [
-    '„%“ ist nicht auf jedem Weg vor diesem Schritt: führe alle Wege hindurch, oder ergänze | default: "".',
+    '„%“ ist nicht auf jedem Weg zu diesem Schritt gelungen: führe alle Wege hindurch, oder ergänze | default: "".',
     'Ein Schritt kann sein eigenes Ergebnis nicht lesen.',
   ],
   unknown_variable: [
@@ -166,6 +166,66 @@ export const PROBLEMS_DE: Readonly<
   enrolment_without_key: 'Die Regel braucht einen Schlüssel: gib „key“ an, etwa {{trigger.customer_id}}.',
 }
 
+/**
+ * Messages of a code that say something else than its others. `$1` stands for the first group of the pattern.
+ */
+const VARIANTS_DE: Partial<
+  Record<FlowProblem['code'], readonly (readonly [message: RegExp, text: string])[]>
+> = {
+  unknown_target: [
+    [/^Give "start" the id/, 'Gib bei „start“ die Kennung eines Schritts an.'],
+    [
+      /^Give "(.+)" the id of one step/,
+      'Gib bei „$1“ die Kennung eines Schritts oder „end“ an: was auf ihn folgt, steht in seinen eigenen Wegen.',
+    ],
+  ],
+  missing_field: [
+    [
+      /^(.+) has no field for the message's "(\w+)": .* the text (\{\{.+\}\})/,
+      'Die Aktion $1 hat kein Feld für „$2“ der Nachricht: gib einem ihrer Felder in „input“ den Text $3.',
+    ],
+    [/^Add "(.+)": the action usually has it/, '„$1“ fehlt: die Aktion hat es gewöhnlich.'],
+  ],
+  unknown_field: [
+    [
+      /^(.+) has no field for the message's "(\w+)": .* the text (\{\{.+\}\})/,
+      'Die Aktion $1 hat kein Feld für „$2“ der Nachricht: gib einem ihrer Felder in „input“ den Text $3.',
+    ],
+  ],
+  invalid_header: [
+    [/^Give "(.+)" a header's name/, 'Gib bei „$1“ den Namen einer Kopfzeile an.'],
+    [
+      /^Give the name of a header/,
+      'Gib den Namen einer Kopfzeile an, und keiner mit Zugangsdaten oder Adressen.',
+    ],
+  ],
+  unknown_root: [
+    [
+      /^"(.+)" is not there yet: start with one of (.+)\.$/,
+      '„$1“ gibt es hier noch nicht: nimm eins von $2.',
+    ],
+    [/^Nothing is called "(.+)": put spaces/, '„$1“ gibt es hier nicht: setze Leerzeichen um + und -.'],
+    [
+      /^Nothing is called "(.+)": start with one of (.+), such as (.+)\.$/,
+      'Mit „$1“ beginnt hier kein Pfad: nimm eins von $2, etwa $3.',
+    ],
+  ],
+  step_not_before: [
+    [
+      /^"(.+)" runs in the loop "(.+)": its results are in (.+)\.$/,
+      '„$1“ läuft in der Schleife „$2“: seine Ergebnisse stehen in $3.',
+    ],
+    [
+      /^"(.+)" has no "on_error"/,
+      '„$1“ hat keinen Weg „on_error“, der zu einem Schritt führt: in Fehlerpfaden nimm execution.error.',
+    ],
+    [
+      /^"(.+)" has not failed/,
+      '„$1“ ist nicht auf jedem Weg zu diesem Schritt gescheitert: führe nur „on_error“ hierher, oder ergänze | default: "".',
+    ],
+  ],
+}
+
 /** Words that the compiler quotes before the name that it is about. */
 const NO_NAMES = new Set(['end', 'value', 'input'])
 
@@ -173,13 +233,18 @@ const NO_NAMES = new Set(['end', 'value', 'input'])
 export function problemTextDe({ code, message }: { code: string; message: string }): string {
   const known = Object.hasOwn(PROBLEMS_DE, code) ? PROBLEMS_DE[code as FlowProblem['code']] : undefined
   if (known === undefined) return message
+  const near = /did you mean "([^"]+)"/i.exec(message)?.[1]
+  const hint = near === undefined ? '' : ` Meintest du „${near}“?`
+  for (const [pattern, text] of VARIANTS_DE[code as FlowProblem['code']] ?? []) {
+    const groups = pattern.exec(message)
+    if (groups !== null)
+      return text.replace(/\$(\d)/g, (_, group: string) => groups[Number(group)] ?? '') + hint
+  }
   const [named, plain] = typeof known === 'string' ? [known, known] : known
   const name = [...message.matchAll(/"([^"]+)"/g)]
     .map(([, each = '']) => each)
     .find((each) => !NO_NAMES.has(each))
-  const near = /did you mean "([^"]+)"/i.exec(message)?.[1]
   const isNamed = name !== undefined && name !== near
   const text = isNamed ? named.replace('%', () => name) : plain
-  const hint = near === undefined ? '' : ` Meintest du „${near}“?`
   return text.endsWith(' …') ? `${text.slice(0, -2)} (${message})` : `${text}${hint}`
 }

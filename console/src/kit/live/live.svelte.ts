@@ -2,6 +2,7 @@ import type { InfiniteData } from '@tanstack/svelte-query'
 import { untrack } from 'svelte'
 import { type ChangeTopic, followChanges } from '../../api/changes.ts'
 import { queryClient } from '../../api/queries.ts'
+import { oneByOne } from './one-by-one.ts'
 import { LOST_HINT_MS } from './refresh-on.svelte.ts'
 
 /** So far down, new rows at the top would move the ones that are looked at. */
@@ -99,24 +100,15 @@ export function liveList<Item extends { id: string }>(options: () => LiveOptions
   $effect(() => {
     forget()
     if (key === '' || isPaused) return
-    let isLooking = false
-    let isDue = false
-    let isOver = false
-    const lookOnce = async (): Promise<void> => {
-      isDue = true
-      if (isLooking || document.hidden) return
-      isLooking = true
-      while (isDue && !isOver) {
-        isDue = false
-        await look(() => isOver)
-      }
-      isLooking = false
+    const looks = oneByOne(look)
+    const lookIfSeen = (): void => {
+      if (!document.hidden) looks.look()
     }
-    const stop = followChanges([untrack(() => options().topic)], () => void lookOnce())
-    const timer = setInterval(() => void lookOnce(), LOST_HINT_MS)
+    const stop = followChanges([untrack(() => options().topic)], lookIfSeen)
+    const timer = setInterval(lookIfSeen, LOST_HINT_MS)
     return () => {
       // Of another list, shop or moment: an answer that is still under way comes too late.
-      isOver = true
+      looks.end()
       stop()
       clearInterval(timer)
     }

@@ -5,8 +5,10 @@ type Schema = components['schemas']
 /** What came of one past event. */
 export interface Tried {
   event: Pick<Schema['Event'], 'id' | 'event' | 'source_id' | 'received_at'>
-  test: Pick<Schema['FlowTest'], 'start' | 'end' | 'steps'>
+  test: Pick<Schema['FlowTest'], 'start' | 'end' | 'steps' | 'limit'>
 }
+
+export type Limit = NonNullable<Schema['FlowTest']['limit']>
 
 export interface Summary {
   all: number
@@ -15,6 +17,8 @@ export interface Summary {
   reasons: [reason: string, count: number][]
   /** How it would have ended, by status. */
   ends: [status: string, count: number][]
+  /** The limits that ended the test before the flow's end. */
+  limits: [limit: Limit, count: number][]
   /** By step, how often it would have done something outside: called, sent, asked. Waits are none of that. */
   done: [step: string, count: number][]
 }
@@ -32,14 +36,15 @@ export function summaryOf(tried: readonly Tried[]): Summary {
     started: started.length,
     reasons: counted(others.map(({ test }) => test.start.reason ?? '')),
     ends: counted(started.flatMap(({ test }) => test.end?.status ?? [])),
+    limits: counted(started.flatMap(({ test }) => test.limit ?? [])),
     done: counted(acts),
   }
 }
 
-function counted(names: readonly string[]): [string, number][] {
+function counted<Name extends string>(names: readonly Name[]): [Name, number][] {
   const groups = [...Map.groupBy(names, (name) => name)]
   return groups
-    .map(([name, { length }]): [string, number] => [name, length])
+    .map(([name, { length }]): [Name, number] => [name, length])
     .sort(([, one], [, other]) => other - one)
 }
 
@@ -50,7 +55,7 @@ const AT_ONCE = 4
  * Tries one event after another, some at a time.
  *
  * @param onend comes after each one, in the order of the events
- * @throws what `test` throws first; those that are under way end by themselves
+ * @throws what `test` throws first; no other one begins then, and those that are under way end by themselves
  */
 export async function tryAll<Event, Result>(
   events: readonly Event[],
@@ -60,11 +65,17 @@ export async function tryAll<Event, Result>(
 ): Promise<void> {
   const results = new Map<number, Result>()
   const queue = events.entries()
-  const isStopped = (): boolean => signal.aborted
+  let hasFailed = false
+  const isStopped = (): boolean => hasFailed || signal.aborted
   const worker = async (): Promise<void> => {
     for (const [index, event] of queue) {
       if (isStopped()) return
-      results.set(index, await test(event))
+      try {
+        results.set(index, await test(event))
+      } catch (error) {
+        hasFailed = true
+        throw error
+      }
       if (isStopped()) return
       onend([...results].sort(([one], [other]) => one - other).map(([, result]) => result))
     }

@@ -1,5 +1,6 @@
 import type { Schema } from '../../../api/client.ts'
 import { keepEvent, keptEvent } from '../../../flow/kept.ts'
+import { localTime } from '../../replays/selection.ts'
 import { router } from '../../../router.svelte.ts'
 
 type Source = 'sample' | 'own' | 'event'
@@ -61,6 +62,21 @@ export class TestStart {
       ...(this.#source === 'own' && { data: this.data }),
       ...(this.#source === 'event' && { event_id: this.#eventId }),
     }
+  }
+
+  /** Takes over what was asked of a past event. */
+  show({
+    event_id: event = '',
+    version,
+    now,
+    start_anyway: anyway = false,
+  }: Schema['FlowTestRequest']): void {
+    this.source = 'event'
+    this.eventId = event
+    this.which = version === undefined ? 'draft' : String(version)
+    this.trigger = ''
+    this.startsAnyway = anyway
+    this.at = now === undefined ? '' : localTime(now)
   }
 
   #keep(): void {
