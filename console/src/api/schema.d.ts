@@ -3594,7 +3594,7 @@ export interface components {
             /** @description As they were at the end; secrets redacted */
             variables: unknown;
             limit: ("steps" | "time" | "size") | null;
-            /** @description Mocks that no step asked for; those of a list as `<step id>:<index>` */
+            /** @description Mocks that no step asked for, 1,000 at most; those of a list as `<step id>:<index>` */
             unused_mocks: string[];
             /** @description Warnings of the compiler */
             problems: components["schemas"]["FlowProblem"][];
@@ -6186,7 +6186,7 @@ export interface components {
             /** @description As they were at the end; secrets redacted */
             variables: unknown;
             limit: ("steps" | "time" | "size") | null;
-            /** @description Mocks that no step asked for; those of a list as `<step id>:<index>` */
+            /** @description Mocks that no step asked for, 1,000 at most; those of a list as `<step id>:<index>` */
             unused_mocks: string[];
             /** @description Warnings of the compiler */
             problems: components["schemas"]["FlowProblem"][];
