@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
 import { createKysely, createPool } from '#db/connection.ts'
@@ -98,16 +99,21 @@ t.test('a migration that loses a deadlock is tried again', async (t) => {
     directory,
     log: { info: (fields: object) => told.push(JSON.stringify(fields)) },
   })
-  for (let waits = false; !waits;) {
-    const { rows } = await pool.query(
-      "select from pg_locks where relation = 'shops'::regclass and not granted",
-    )
-    waits = rows.length > 0
+  // It looks once, a second after it has begun to wait: who comes later than that sees it time out, and tries once more.
+  for (let round = 1; !told.some((text) => text.includes('deadlock detected')); round++) {
+    await other.query('savepoint before')
+    for (let waits = false; !waits;) {
+      const { rows } = await pool.query(
+        "select from pg_locks where relation = 'shops'::regclass and not granted",
+      )
+      waits = rows.length > 0
+    }
+    await other.query('select from orders')
+    await other.query('rollback to before')
+    while (told.length < round) await delay(10)
   }
-  await other.query('select from orders')
   await other.query('commit')
   t.same(await migrated, { applied: ['0001_both'] })
-  t.match(told[0], /deadlock detected/)
 })
 
 t.test('what was applied by a host whose clock was ahead is in order', async (t) => {

@@ -4568,7 +4568,7 @@ export interface components {
             behind: string | null;
             /**
              * Format: uuid
-             * @description The newer delivery of the same key that was sent instead, where the subscription has `coalesce`
+             * @description The newer delivery of the same key that took its place, where the subscription has `coalesce`
              */
             superseded_by: string | null;
             /** Format: date-time */
@@ -4636,7 +4636,7 @@ export interface components {
             behind: string | null;
             /**
              * Format: uuid
-             * @description The newer delivery of the same key that was sent instead, where the subscription has `coalesce`
+             * @description The newer delivery of the same key that took its place, where the subscription has `coalesce`
              */
             superseded_by: string | null;
             /** Format: date-time */
@@ -4771,7 +4771,7 @@ export interface components {
                     retried: number;
                     /** @description Deliveries that were given up */
                     failed: number;
-                    /** @description Deliveries that ended as a newer one of their key was sent instead: no fault of the plugin */
+                    /** @description Deliveries that ended as a newer one of their key took their place: no fault of the plugin */
                     superseded: number;
                     /** @description How long half of the attempts took at most; by classes, so it may be 1.65 times off */
                     p50_ms: number | null;
@@ -4796,7 +4796,7 @@ export interface components {
                     retried: number;
                     /** @description Deliveries that were given up */
                     failed: number;
-                    /** @description Deliveries that ended as a newer one of their key was sent instead: no fault of the plugin */
+                    /** @description Deliveries that ended as a newer one of their key took their place: no fault of the plugin */
                     superseded: number;
                     /** @description How long half of the attempts took at most; by classes, so it may be 1.65 times off */
                     p50_ms: number | null;
@@ -5098,7 +5098,7 @@ export interface components {
                 behind: string | null;
                 /**
                  * Format: uuid
-                 * @description The newer delivery of the same key that was sent instead
+                 * @description The newer delivery of the same key that took its place
                  */
                 superseded_by: string | null;
                 /** Format: date-time */

@@ -48,7 +48,7 @@ export interface Selection {
 /**
  * With a delivery status: deliveries of that status, whatever the plugin subscribes to by now. Without: events
  * that the plugin's subscriptions take, with their filters, whether or not there was ever a delivery. `undelivered`:
- * those of them that were never sent and do not wait. What a newer one was sent for instead is none of these.
+ * those of them that were never sent and do not wait. What a newer one took the place of is none of these.
  */
 export function createSelection(criteria: Criteria, subscriber: Subscriber): Selection {
   const { subscriptions, includeOwn } = subscriber

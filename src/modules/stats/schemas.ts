@@ -74,7 +74,7 @@ const DELIVERY_COUNTS = {
   retried: count('Attempts that failed and are repeated'),
   failed: count('Deliveries that were given up'),
   superseded: count(
-    'Deliveries that ended as a newer one of their key was sent instead: no fault of the plugin',
+    'Deliveries that ended as a newer one of their key took their place: no fault of the plugin',
   ),
 }
 const EXECUTION_COUNTS = {

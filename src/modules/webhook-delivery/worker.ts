@@ -264,7 +264,7 @@ export class DeliveryWorker {
         }
         if (await this.#keeper.claim()) this.#again = true
         this.#keepMaintained()
-        const { filled, changed, more, starved } = await this.#reader.fill(
+        const { filled, changed, bursts, more, starved } = await this.#reader.fill(
           this.#keeper.lanes(),
           this.#clock(),
         )
@@ -272,6 +272,7 @@ export class DeliveryWorker {
         if (starved) this.#starved = true
         for (const lane of changed) this.#close(lane)
         for (const lane of filled) this.#start(lane)
+        for (const lane of await this.#reader.fillNewest(bursts, this.#clock())) this.#start(lane)
         this.#pulse.succeed()
       }
     } catch (error) {

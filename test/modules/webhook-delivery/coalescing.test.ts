@@ -3,7 +3,9 @@ import type pg from 'pg'
 import t from 'tap'
 import { newId } from '#lib/ids.ts'
 import { runReplayTurn } from '#modules/replay/worker.ts'
+import { queueThese } from '#modules/webhook-delivery/bulk-retry/repository.ts'
 import { fetchCoalesced, supersede } from '#modules/webhook-delivery/due/coalesced-repository.ts'
+import type { DeliveryCounts } from '#modules/webhook-delivery/outcomes/tally.ts'
 import { startApp, type Tenant } from '#test/support/app.ts'
 import {
   deliverDue,
@@ -14,6 +16,7 @@ import {
   TestClock,
 } from '#test/support/deliveries.ts'
 import { analyze, rowsRead } from '#test/support/plans.ts'
+import { until } from '#test/support/sse-client.ts'
 import { type Received, type Receiver, startReceiver } from '#test/support/receiver.ts'
 
 const service = await startApp(t)
@@ -324,6 +327,68 @@ t.test('what was replaced is sent again when a person asks, and by no replay of 
   t.strictSame((await statusesOf(db, id))['pending'], undefined)
 })
 
+t.test('what waits and is asked for by a person is sent whatever is newer', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const clock = new TestClock()
+  const { id } = await coalescing(tenant, receiver.url)
+  await send(tenant, 0)
+  await send(tenant, 1)
+  const [first] = await idsOf(id)
+  t.equal((await tenant.post(`/api/plugins/events/${first}/retry`)).statusCode, 202)
+  t.match(await deliverDue(service, tenant), { sent: 1 })
+  t.strictSame(arrived(receiver), [0])
+  clock.advance(WINDOW_SECONDS * 1_000)
+  t.match(await deliverDue(service, tenant, clock), { sent: 1 })
+  t.strictSame(arrived(receiver), [0, 1])
+})
+
+t.test('a retry of many sends what had failed whatever is newer', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const clock = new TestClock()
+  const { id } = await coalescing(tenant, receiver.url, { retry_schedule: [] })
+  let status = 400
+  receiver.answer((_, response) => response.writeHead(status).end())
+  await send(tenant, 0)
+  clock.advance(WINDOW_SECONDS * 1_000)
+  t.match(await deliverDue(service, tenant, clock), { failed: 1 })
+  status = 204
+  await send(tenant, 1)
+  await db.transaction().execute(async (trx) => {
+    await queueThese(trx, { tenantId: tenant.id, request: { reason: 'exhausted' } }, await idsOf(id))
+  })
+  t.match(await deliverDue(service, tenant), { sent: 1 })
+  t.strictSame(arrived(receiver), [0, 0])
+})
+
+t.test('a replay keeps apart what intake did not coalesce', async (t) => {
+  const burst = async (events: unknown[], sent: readonly number[]) => {
+    const tenant = service.tenant()
+    const receiver = await startReceiver(t)
+    const clock = new TestClock()
+    const { slug } = await coalescing(tenant, receiver.url, { events })
+    for (const n of [-2, -1, 0, 1]) await send(tenant, n)
+    const arrive = async () => {
+      await deliverDue(service, tenant)
+      clock.advance(WINDOW_SECONDS * 1_000)
+      await deliverDue(service, tenant, clock)
+      return arrived(receiver)
+        .splice(0)
+        .toSorted((a, b) => a - b)
+    }
+    t.strictSame(await arrive(), sent)
+    receiver.received.splice(0)
+    t.equal((await tenant.post(`/api/plugins/${slug}/replays`, {})).statusCode, 202)
+    while ((await runReplayTurn(replays)) !== 'idle');
+    t.strictSame(await arrive(), sent, 'the same again')
+  }
+  await burst(['*', STOCK], [-2, -1, 0, 1])
+  const negative = { field: 'n', operator: 'lt', value: 0 }
+  await burst([{ event: 'product.stock', filter: negative }, STOCK], [-2, -1, 1])
+  await burst([{ ...STOCK, filter: negative }, 'product.*'], [-1, 0, 1])
+})
+
 t.test('an older one whose transaction is still open is not sent after a newer one', async (t) => {
   const tenant = service.tenant()
   const receiver = await startReceiver(t)
@@ -352,15 +417,79 @@ t.test('more than one statement ends, and what somebody has locked, comes before
   await sendBurst(tenant, numbers(2_500))
   clock.advance(WINDOW_SECONDS * 1_000)
   const [first = ''] = await idsOf(id)
+  let draining: Promise<DeliveryCounts> | undefined
   await db.transaction().execute(async (trx) => {
     await trx.selectFrom('deliveries').select('id').where('id', '=', first).forUpdate().execute()
-    t.match(await deliverDue(service, tenant, clock, 1_000), { processed: 0 })
+    draining = deliverDue(service, tenant, clock)
+    await until(async () => (await statusesOf(db, id))['failed'] === 2_498, 'all end that nobody has locked')
     t.strictSame(await statusesOf(db, id), { failed: 2_498, pending: 2 })
+    t.strictSame(arrived(receiver), [])
   })
-  t.match(await deliverDue(service, tenant, clock), { sent: 1 })
+  t.match(await draining, { processed: 1, sent: 1 })
   t.strictSame(arrived(receiver), [2_499])
   t.strictSame(await statusesOf(db, id), { failed: 2_499, sent: 1 })
 })
+
+async function holdLane(pluginId: string) {
+  await sql`update delivery_lanes set lease_token = 7, lease_until = now() + interval '1 minute' where plugin_id = ${pluginId}`.execute(
+    db,
+  )
+}
+
+t.test('a statement ends 1,000 in all, of every key some', async (t) => {
+  const tenant = service.tenant()
+  const { id: pluginId } = await coalescing(tenant, 'http://127.0.0.1:9/', { status: 'paused' })
+  const [keys, ofKey] = [30, 50]
+  await sql`
+    insert into deliveries (tenant_id, id, plugin_id, event_id, event, coalesce_key, ordering_place)
+    select ${tenant.id}::uuid, gen_random_uuid(), ${pluginId}::uuid, gen_random_uuid(), 'product.stock', md5('k' || n % ${keys}::int)::uuid, n
+    from generate_series(1, ${keys * ofKey}::int) n`.execute(db)
+  await holdLane(pluginId)
+  const found = [...new Set((await deliveriesOf(db, pluginId)).map((row) => row.coalesce_key ?? ''))]
+  const end = () =>
+    supersede(
+      pool,
+      found.map((key) => ({ pluginId, leaseToken: 7, key })),
+      null,
+    )
+  const first = await end()
+  t.strictSame(await statusesOf(db, pluginId), { failed: 1_000, pending: keys * ofKey - 1_000 })
+  t.equal(first.length, keys)
+  t.ok(first.every(({ complete, superseded }) => !complete && (superseded?.['product.stock'] ?? 0) >= 33))
+  t.ok((await end()).every(({ complete }) => complete))
+  t.strictSame(await statusesOf(db, pluginId), { failed: keys * (ofKey - 1), pending: keys })
+})
+
+t.test(
+  'when looking for the newest fails, other plugins get what is due, and it is tried again',
+  async (t) => {
+    const tenant = service.tenant()
+    const [receiver, other] = [await startReceiver(t), await startReceiver(t)]
+    const { id } = await coalescing(tenant, receiver.url)
+    await sql`create function refuse_superseded() returns trigger language plpgsql as
+    $$begin raise exception 'refused for a test'; end$$`.execute(db)
+    await sql`create trigger refuse_superseded before update on deliveries for each row
+    when (new.reason = 'superseded') execute function refuse_superseded()`.execute(db)
+    const allow = async () => sql`drop function if exists refuse_superseded cascade`.execute(db)
+    t.teardown(allow)
+    await send(tenant, 0)
+    await send(tenant, 1)
+    await sql`update deliveries set due_at = now() where plugin_id = ${id}`.execute(db)
+    await registerPlugin(tenant, other.url, { events: ['order.created'] })
+    await send(tenant, 2, 'p', 'order.created')
+    const worker = service.app.deliveries.createWorker({ tenantId: tenant.id })
+    worker.start()
+    try {
+      await other.waitFor(1)
+      t.equal((await statusesOf(db, id))['failed'], undefined, 'nothing has ended')
+      await allow()
+      await until(() => arrived(receiver).includes(1), 'the newest arrives')
+    } finally {
+      await worker.stop()
+    }
+    t.strictSame(arrived(receiver).toSorted(), [1, 2])
+  },
+)
 
 t.test('who has lost the lane ends nothing', async (t) => {
   const tenant = service.tenant()

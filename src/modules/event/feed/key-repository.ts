@@ -1,7 +1,7 @@
 import { sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
-import { type Coalesced, coalesceBy, coalesceRuleByType } from '../intake/coalescing.ts'
+import { type Coalesced, coalesceAgain, mayCoalesce } from '../intake/coalescing.ts'
 import { orderingKey, orderingRule } from '../intake/ordering.ts'
 import { subjectOf } from '../intake/compose.ts'
 
@@ -22,14 +22,20 @@ export interface Keys {
 export async function keysOf(
   trx: Transaction<DB>,
   tenantId: string,
-  wanted: readonly { eventId: string; event: string; pluginId: string }[],
+  wanted: readonly {
+    eventId: string
+    event: string
+    pluginId: string
+    /** See `coalesceAgain`. */
+    coalescedBefore: string | null | undefined
+  }[],
 ): Promise<Map<string, Keys>> {
   const keys = new Map<string, Keys>()
   if (wanted.length === 0) return keys
   const rules = await selectRules(trx, tenantId, [...new Set(wanted.map(({ pluginId }) => pluginId))])
   const keyed = wanted.filter(({ pluginId, event }) => {
     const { ordering, subscriptions } = rules.get(pluginId) ?? {}
-    return ordering !== undefined || coalesceRuleByType(subscriptions ?? [], event) !== null
+    return ordering !== undefined || mayCoalesce(subscriptions ?? [], event)
   })
   for (let from = 0; from < keyed.length; from += BODIES_READ) {
     const chunk = keyed.slice(from, from + BODIES_READ)
@@ -38,7 +44,7 @@ export async function keysOf(
       tenantId,
       chunk.map(({ eventId }) => eventId),
     )
-    for (const { eventId, event, pluginId } of chunk) {
+    for (const { eventId, event, pluginId, coalescedBefore } of chunk) {
       const body = bodies.get(eventId)
       const plugin = rules.get(pluginId)
       if (body === undefined || plugin === undefined) continue
@@ -46,8 +52,7 @@ export async function keysOf(
       const keyedEvent = { event, data, subject: subjectOf(cloudevent) }
       const ordering =
         plugin.ordering === undefined ? null : orderingKey(pluginId, plugin.ordering, keyedEvent)
-      const rule = coalesceRuleByType(plugin.subscriptions, event)
-      const coalesced = rule === null ? null : coalesceBy(pluginId, rule, keyedEvent)
+      const coalesced = coalesceAgain(pluginId, plugin.subscriptions, keyedEvent, coalescedBefore)
       if (ordering !== null || coalesced !== null) keys.set(`${eventId} ${pluginId}`, { ordering, coalesced })
     }
   }

@@ -14,6 +14,12 @@ export interface Wanted {
 
 type Added = Wanted & Pick<Present, 'resend' | 'payload'>
 
+/** The keys that an event has had at a plugin; `coalescedBefore`: undefined where it has no delivery. */
+interface KeyedBefore {
+  key: string | null
+  coalescedBefore: string | null | undefined
+}
+
 export interface QueueOptions {
   /** A replay is bulk: it goes behind what happens now. A retry by a person is not. */
   reason: 'manual_retry' | 'replay'
@@ -31,6 +37,7 @@ interface Present {
   reason: string | null
   resend: number
   ordering_key: string | null
+  coalesce_key: string | null
   payload: string | null
 }
 
@@ -56,19 +63,22 @@ export async function queueAgain(
   { reason, status, noWait }: QueueOptions,
 ): Promise<number> {
   const present = await lockDeliveries(trx, tenantId, wanted, noWait)
-  const again: (Wanted & { id: string; key: string | null })[] = []
+  const again: (Wanted & KeyedBefore & { id: string })[] = []
   const hastened: string[] = []
-  const added: (Added & { key: string | null })[] = []
+  const added: (Added & KeyedBefore)[] = []
   for (const each of wanted) {
     const rows = present.get(keyOf(each.eventId, each.pluginId)) ?? []
     const last = rows.at(-1)
     if (status !== null && !hasStatus(rows, status)) continue
-    const key = last?.ordering_key ?? null
-    if (last === undefined) added.push({ ...each, resend: 0, key, payload: null })
+    const keys = {
+      key: last?.ordering_key ?? null,
+      coalescedBefore: last && (rows.findLast((row) => row.coalesce_key !== null)?.coalesce_key ?? null),
+    }
+    if (last === undefined) added.push({ ...each, ...keys, resend: 0, payload: null })
     else if (last.status === 'pending' || last.status === 'retry') hastened.push(last.id)
     else if (overallStatus(rows) === 'sent')
-      added.push({ ...each, resend: last.resend + 1, key, payload: last.payload })
-    else again.push({ ...each, id: last.id, key })
+      added.push({ ...each, ...keys, resend: last.resend + 1, payload: last.payload })
+    else again.push({ ...each, ...keys, id: last.id })
   }
   const keys = await keysOf(
     trx,
@@ -85,7 +95,7 @@ export async function queueAgain(
   return again.length + hastened.length + (await add(trx, tenantId, chosen.map(keyed), reason))
 }
 
-/** Says what has become of an event at a plugin; `superseded`: it failed only as a newer one was sent instead. */
+/** Says what has become of an event at a plugin; `superseded`: it failed only as a newer one took its place. */
 export type OverallStatus = DeliveryStatus | 'superseded'
 
 /** Returns the status of an event at a plugin: what arrived once has arrived, whatever becomes of a resend. */
@@ -132,7 +142,17 @@ async function lockDeliveries(
   const pluginIds = [...new Set(wanted.map(({ pluginId }) => pluginId))]
   const rows = await trx
     .selectFrom('deliveries')
-    .select(['id', 'event_id', 'plugin_id', 'status', 'reason', 'resend', 'ordering_key', 'payload'])
+    .select([
+      'id',
+      'event_id',
+      'plugin_id',
+      'status',
+      'reason',
+      'resend',
+      'ordering_key',
+      'coalesce_key',
+      'payload',
+    ])
     .where('tenant_id', '=', tenantId)
     .where('event_id', '=', anyOf(eventIds))
     .where('plugin_id', '=', anyOf(pluginIds))
@@ -171,7 +191,7 @@ function placeOf(tenantId: string, eventId: RawBuilder<unknown>) {
     (select e.position from events e where e.tenant_id = ${tenantId} and e.id = ${eventId}) end`
 }
 
-/** Makes deliveries due. What is due already keeps its place, unless a person asks for it; what waits for another of its key gains nothing by a replay. */
+/** Makes deliveries due. What is due already keeps its place, unless a person asks for it, who gets it whatever is newer; what waits for another of its key gains nothing by a replay. */
 async function hasten(
   trx: Transaction<DB>,
   tenantId: string,
@@ -182,12 +202,17 @@ async function hasten(
   await trx
     .updateTable('deliveries')
     .set({ due_at: sql<Date>`least(due_at, now())`, bulk: isBulk(reason), behind_since: null })
+    .$if(!isBulk(reason), (query) => query.set({ coalesce_key: null }))
     .where('tenant_id', '=', tenantId)
     .where('id', '=', anyOf(ids))
     .where((eb) =>
       isBulk(reason)
         ? eb.and([eb('due_at', '>', sql<Date>`now()`), eb('behind_since', 'is', null)])
-        : eb.or([eb('due_at', '>', sql<Date>`now()`), eb('bulk', '=', true)]),
+        : eb.or([
+            eb('due_at', '>', sql<Date>`now()`),
+            eb('bulk', '=', true),
+            eb('coalesce_key', 'is not', null),
+          ]),
     )
     .execute()
 }

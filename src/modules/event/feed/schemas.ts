@@ -81,7 +81,7 @@ const EventDelivery = Type.Object({
     Type.String({ format: 'uuid', description: 'The delivery of the same key that goes first' }),
   ),
   superseded_by: Nullable(
-    Type.String({ format: 'uuid', description: 'The newer delivery of the same key that was sent instead' }),
+    Type.String({ format: 'uuid', description: 'The newer delivery of the same key that took its place' }),
   ),
   created_at: Timestamp,
   sent_at: Nullable(Timestamp),

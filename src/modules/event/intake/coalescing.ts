@@ -30,15 +30,38 @@ export function coalesceRule({ event, coalesce }: CoalesceChoice & { event: stri
   return { path: key === undefined ? null : parsePath(key), windowSeconds, pattern: event }
 }
 
-/** The rule for an event that is sent again: of the first subscription to its type that has one, whatever its filter says. */
-export function coalesceRuleByType(
+/** Some subscription to the type coalesces: which one takes an event is another question. */
+export function mayCoalesce(
   subscriptions: readonly (CoalesceChoice & { event: string })[],
   event: string,
-): CoalesceRule | null {
-  for (const subscription of subscriptions) {
-    if (subscription.coalesce !== undefined && matchesPattern(subscription.event, event)) {
-      return coalesceRule(subscription)
-    }
+): boolean {
+  return subscriptions.some((each) => each.coalesce !== undefined && matchesPattern(each.event, event))
+}
+
+/**
+ * The key of an event that is sent again. It keeps the key that it had while a subscription gives it. Else the first subscription
+ * to its type decides, as at intake; filters are not asked again: one with a filter is taken to have let pass what never went
+ * out, and what went out without a key may have gone by it, and has none again.
+ *
+ * @param before the key of its last delivery that has one; null: it went out without; undefined: it never did
+ */
+export function coalesceAgain(
+  pluginId: string,
+  subscriptions: readonly (CoalesceChoice & { event: string; filter?: unknown })[],
+  event: KeyedEvent,
+  before: string | null | undefined,
+): Coalesced | null {
+  const matching = subscriptions
+    .filter((each) => matchesPattern(each.event, event.event))
+    .map((each) => ({ isFiltered: each.filter != null, rule: coalesceRule(each) }))
+  const by = (rule: CoalesceRule | null) => (rule === null ? null : coalesceBy(pluginId, rule, event))
+  if (before != null) {
+    const kept = matching.map(({ rule }) => by(rule)).find((each) => each?.key === before.replaceAll('-', ''))
+    if (kept != null) return kept
+  }
+  for (const { isFiltered, rule } of matching) {
+    if (isFiltered && before === null) return null
+    if (!isFiltered || rule !== null) return by(rule)
   }
   return null
 }

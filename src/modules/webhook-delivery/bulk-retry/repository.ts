@@ -75,13 +75,14 @@ export async function countWaiting(
   return rows[0]?.waiting ?? 0
 }
 
-/** A newer one was sent instead: nothing of it is missing, unless it is asked for by this reason. */
+/** A newer one took its place: nothing of it is missing, unless it is asked for by this reason. */
 function isMissing({ reason }: Pick<BulkRetryRequest, 'reason'>) {
   return reason === 'superseded' ? sql`true` : sql`d.reason is distinct from 'superseded'`
 }
 
 /**
- * Makes deliveries that have not arrived due now, each with a fresh retry schedule, behind what happens now. Rejects with
+ * Makes deliveries that have not arrived due now, each with a fresh retry schedule, behind what happens now,
+ * and whatever is newer of its key. Rejects with
  * SQLSTATE 55P03 when one of them is being written just now: waiting for it while holding others could deadlock with a
  * worker's batch.
  *
@@ -106,8 +107,7 @@ export async function queueThese(
     )
     update deliveries d
     set status = 'pending', reason = 'manual_retry', due_at = now(), round_failures = 0, bulk = true,
-      behind_since = null, ordering_place = ${placeAgain()}, superseded_by = null,
-      coalesce_key = case when d.reason is distinct from 'superseded' then d.coalesce_key end
+      behind_since = null, ordering_place = ${placeAgain()}, superseded_by = null, coalesce_key = null
     from ready where d.tenant_id = ${tenantId} and d.id = ready.id
     returning d.plugin_id`.execute(trx)
   return rows.map(({ plugin_id }) => plugin_id)

@@ -75,14 +75,18 @@ export interface Newest {
   superseded: Record<string, number> | null
 }
 
-/** Deliveries of one key that end in one statement: short enough not to hold their rows for long. */
+/** Deliveries that end in one statement, of all its keys together: it is short, and the other lanes wait for it. */
 const SUPERSEDED_MAX = 1_000
+/** Deliveries that are looked at, shared out over the keys, of each so many in any case: what some do not need others may use. */
+const LOOKED_AT_MAX = 4 * SUPERSEDED_MAX
+const LOOKED_AT_OF_KEY_MIN = 16
 
 /**
  * Ends all that waits of these keys but the newest, whatever else became of it, and makes that one due. The fence of outcomes
  * holds here, too: a worker that lost the lane ends nothing. What somebody has locked is left where it is, and nothing is
  * waited for. The newest is only looked for below the horizon of the feed's writers: what a transaction that is still open
- * brings below another one's place comes before that one is sent.
+ * brings below another one's place comes before that one is sent. One statement ends 1,000 in all: every key's first before any
+ * key's second, so that no key waits for one of which there are many.
  *
  * @returns the newest of each key, of which nothing is left out of `keys` but what does not wait any more
  */
@@ -104,16 +108,19 @@ export async function supersede(pool: pg.Pool, keys: readonly DueKey[], now: Dat
                order by d.ordering_place desc, d.event_id desc limit 1
              ) found
            ), older as materialized (
-             select newest.plugin_id, newest.key, newest.tenant_id, newest.id as newest_id, before.id
+             select newest.tenant_id, newest.id as newest_id, before.*
              from newest cross join lateral (
-               select d.id from deliveries d
+               select d.id, d.ordering_place, row_number() over (order by d.ordering_place, d.event_id) as number
+               from deliveries d
                where d.plugin_id = newest.plugin_id and d.tenant_id = newest.tenant_id and d.coalesce_key = newest.key
                  and d.status in ('pending', 'retry')
                  and (d.ordering_place, d.event_id) < (newest.ordering_place, newest.event_id)
-               order by d.ordering_place, d.event_id limit ${SUPERSEDED_MAX}
+               order by d.ordering_place, d.event_id limit $5
              ) before
+           ), chosen as materialized (
+             select * from older order by number, ordering_place limit ${SUPERSEDED_MAX}
            ), locked as materialized (
-             select older.* from older join deliveries d on d.tenant_id = older.tenant_id and d.id = older.id
+             select chosen.* from chosen join deliveries d on d.tenant_id = chosen.tenant_id and d.id = chosen.id
              where d.status in ('pending', 'retry')
              for no key update of d skip locked
            ), ended as (
@@ -130,21 +137,26 @@ export async function supersede(pool: pg.Pool, keys: readonly DueKey[], now: Dat
            select newest.plugin_id, newest.key, newest.id, newest.event_id, newest.event, newest.attempt_count,
              newest.round_failures, newest.bulk, newest.payload,
              newest.status = 'pending' or newest.due_at <= coalesce($4::timestamptz, clock_timestamp()) as sendable,
-             found.count < ${SUPERSEDED_MAX} and found.count = coalesce(gone.count, 0) as complete, gone.events as superseded
+             coalesce(found.count < $5 and found.count = coalesce(gone.count, 0), true) as complete, gone.events as superseded
            from newest
-           cross join lateral (select count(*) as count from older where older.newest_id = newest.id) found
-           left join lateral (
-             select sum(by_event.count) as count, json_object_agg(by_event.event, by_event.count) as events
-             from (
-               select ended.event, count(*)::int as count from ended where ended.newest_id = newest.id group by ended.event
-             ) by_event
-           ) gone on true`,
+           left join (select newest_id, count(*) as count from older group by newest_id) found on found.newest_id = newest.id
+           left join (
+             select newest_id, sum(count) as count, json_object_agg(event, count) as events
+             from (select newest_id, event, count(*)::int as count from ended group by newest_id, event) by_event
+             group by newest_id
+           ) gone on gone.newest_id = newest.id`,
     values: [
       keys.map(({ pluginId }) => pluginId),
       keys.map(({ leaseToken }) => leaseToken),
       keys.map(({ key }) => key),
       now,
+      lookedAtOfKey(keys.length),
     ],
   })
   return rows
+}
+
+function lookedAtOfKey(keys: number): number {
+  const share = Math.ceil(LOOKED_AT_MAX / Math.max(1, keys))
+  return Math.min(SUPERSEDED_MAX, Math.max(LOOKED_AT_OF_KEY_MIN, share))
 }

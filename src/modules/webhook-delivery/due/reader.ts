@@ -32,6 +32,13 @@ type Due = Found & { id: string; event_id: string; event: string; bulk: boolean 
 /** One that waits for another of its key. */
 type DueBehind = Due & { place: string; behind: string; behind_place: string; ordering_key: string }
 
+/** A delivery that is to be taken in hand, and how many of its lane go before it. */
+interface Fresh {
+  lane: Lane
+  row: Due
+  place: number
+}
+
 /** A fetch for one lane: how many of each kind, and what its backlogs are to be told of it. */
 interface LaneFetch {
   lane: Lane
@@ -40,7 +47,7 @@ interface LaneFetch {
 }
 
 /** A key of which something is due, and only the newest is sent. */
-interface DueBurst {
+export interface DueBurst {
   lane: Lane
   key: string
   /** Of what was found of it. */
@@ -71,7 +78,7 @@ export class DueReader {
 
   /**
    * @param on `lookAgain`: a lane's queue is to be looked at again, which nobody else tells of; `superseded`: so many deliveries
-   * of an event type have ended, as a newer one is sent instead
+   * of an event type have ended, as a newer one takes their place
    */
   constructor(
     pool: pg.Pool,
@@ -84,18 +91,19 @@ export class DueReader {
 
   /**
    * @returns the lanes that were filled, those whose plugin has changed since the lane was taken, and whether some
-   * lane had to be left for the next time; `starved`: some lane has to wait until others are done with their bodies
+   * lane had to be left for the next time; `bursts`: what `fillNewest` is to be asked for; `starved`: some lane has to wait
+   * until others are done with their bodies
    */
   async fill(
     lanes: Iterable<Lane>,
     now: Date | null,
-  ): Promise<{ filled: Lane[]; changed: Lane[]; more: boolean; starved: boolean }> {
+  ): Promise<{ filled: Lane[]; changed: Lane[]; bursts: DueBurst[]; more: boolean; starved: boolean }> {
     const { wants, inHand, more, starved } = chooseLanes([...lanes])
-    if (wants.length === 0) return { filled: [], changed: [], more, starved }
+    if (wants.length === 0) return { filled: [], changed: [], bursts: [], more, starved }
     const due = await this.#fetch(wants, inHand, now)
     const byPlugin = Map.groupBy(due, (row) => row.plugin_id)
     const changed: Lane[] = []
-    const fresh: { lane: Lane; row: Due; place: number }[] = []
+    const fresh: Fresh[] = []
     const aside: { lane: Lane; row: DueBehind }[] = []
     const bursts: DueBurst[] = []
     for (const { lane, live, bulk } of wants) {
@@ -106,6 +114,7 @@ export class DueReader {
       }
       const dueRows = rows.filter(isDue)
       if (dueRows.length > 0) lane.keep()
+      else if (lane.coalesceKeys().length > 0) lane.restLooking(this.#onLookAgain)
       const bulkCount = dueRows.filter((row) => row.bulk).length
       if (live !== null) lane.live.fetched(dueRows.length - bulkCount, live.asked)
       if (bulk !== null) lane.bulk.fetched(bulkCount, bulk.asked)
@@ -119,7 +128,32 @@ export class DueReader {
       for (const row of behind) aside.push({ lane, row })
       if (isUndecided) lane.lookAgainLater(this.#onLookAgain)
     }
-    if (bursts.length > 0) fresh.push(...(await this.#newestOf(bursts, now)))
+    aside.push(...(await this.#enqueue(fresh)))
+    if (aside.length > 0) await this.#setAside(aside)
+    return { filled: wants.map(({ lane }) => lane), changed, bursts, more, starved }
+  }
+
+  /**
+   * Ends what waits of these keys but the newest of each, and takes that one in hand. Apart from `fill`, so that no other lane
+   * waits for it or fails with it.
+   *
+   * @returns the lanes that were filled
+   */
+  async fillNewest(bursts: readonly DueBurst[], now: Date | null): Promise<Lane[]> {
+    const lanes = [...new Set(bursts.map(({ lane }) => lane))]
+    if (lanes.length === 0) return lanes
+    try {
+      await this.#enqueue(await this.#newestOf(bursts, now))
+    } catch (error) {
+      for (const lane of lanes) lane.hint()
+      throw error
+    }
+    return lanes
+  }
+
+  /** Takes deliveries in hand with their bodies. @returns those that wait for one of their key and have no place behind it */
+  async #enqueue(fresh: Fresh[]): Promise<{ lane: Lane; row: DueBehind }[]> {
+    const aside: { lane: Lane; row: DueBehind }[] = []
     // Every lane's first before anybody's second: one lane's large bodies are not in the others' way.
     fresh.sort((a, b) => a.place - b.place)
     const { bodies, deferred } = await this.#bodiesOf(fresh)
@@ -133,8 +167,7 @@ export class DueReader {
         else if (!lane.enqueueBehind(job, row.behind)) aside.push({ lane, row: row as DueBehind })
       }
     }
-    if (aside.length > 0) await this.#setAside(aside)
-    return { filled: wants.map(({ lane }) => lane), changed, more, starved }
+    return aside
   }
 
   async #fetch(wants: readonly LaneFetch[], inHand: readonly string[], now: Date | null): Promise<Found[]> {
@@ -157,17 +190,14 @@ export class DueReader {
   }
 
   /** Ends what waits of these keys but the newest of each. @returns those that can be sent */
-  async #newestOf(
-    bursts: readonly DueBurst[],
-    now: Date | null,
-  ): Promise<{ lane: Lane; row: Due; place: number }[]> {
+  async #newestOf(bursts: readonly DueBurst[], now: Date | null): Promise<Fresh[]> {
     const byKey = new Map(bursts.map((burst) => [burst.key, burst]))
     const found = await supersede(
       this.#pool,
       bursts.map(({ lane, key }) => ({ pluginId: lane.id, leaseToken: lane.hold.leaseToken, key })),
       now,
     )
-    const sendable: { lane: Lane; row: Due; place: number }[] = []
+    const sendable: Fresh[] = []
     for (const newest of found) {
       const burst = byKey.get(newest.key)
       if (burst === undefined) continue

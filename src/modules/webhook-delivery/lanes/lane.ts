@@ -222,10 +222,10 @@ export class Lane {
   /**
    * So many that can begin are enough while many of their keys wait behind them: each goes on as the one before it ends.
    * More that are found now would be set aside, at two writes and a look for each. Where newer ones replace what waits, no
-   * more is taken in hand than is sent soon.
+   * more is taken in hand than is sent soon, of what happens now and what replays have asked for together.
    */
   #goesOnWith(ready: number): boolean {
-    if (this.target.coalesces) return ready >= this.#coalescedMax / 2
+    if (this.target.coalesces) return ready >= this.#coalescedMax / 2 || this.coalescedFree === 0
     return this.#behind.size >= QUEUED_BEHIND_MAX / 2 && ready >= this.allowed
   }
 
@@ -298,6 +298,14 @@ export class Lane {
   /** Has the queue looked at again in a moment: what was found is not to be sent yet, and nobody will tell when it is. */
   lookAgainLater(look: () => void): void {
     this.hint()
+    this.restLooking(look)
+  }
+
+  /**
+   * Has the queue not looked at for a moment, and then again if there may be more: a look that finds nothing walks past all that
+   * is due of the keys that are in hand.
+   */
+  restLooking(look: () => void): void {
     this.#lookTimer ??= setTimeout(() => {
       this.#lookTimer = null
       look()

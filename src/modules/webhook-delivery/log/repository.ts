@@ -114,7 +114,7 @@ export async function lockRetryable(trx: Transaction<DB>, tenantId: string, id: 
 export async function putBeforeBulk(trx: Transaction<DB>, tenantId: string, id: string): Promise<void> {
   await trx
     .updateTable('deliveries')
-    .set({ reason: 'manual_retry', due_at: sql<Date>`now()`, bulk: false })
+    .set({ reason: 'manual_retry', due_at: sql<Date>`now()`, bulk: false, coalesce_key: null })
     .where('tenant_id', '=', tenantId)
     .where('id', '=', id)
     .execute()
@@ -133,7 +133,7 @@ export async function startAgain(trx: Transaction<DB>, tenantId: string, id: str
       behind_since: null,
       ordering_place: placeAgain(),
       // What a person asks for is sent whatever is newer.
-      coalesce_key: sql<string | null>`case when status <> 'failed' then coalesce_key end`,
+      coalesce_key: null,
       superseded_by: null,
     })
     .where('tenant_id', '=', tenantId)

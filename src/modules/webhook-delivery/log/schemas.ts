@@ -70,7 +70,7 @@ const deliveryFields = {
     Type.String({
       format: 'uuid',
       description:
-        'The newer delivery of the same key that was sent instead, where the subscription has `coalesce`',
+        'The newer delivery of the same key that took its place, where the subscription has `coalesce`',
     }),
   ),
   created_at: Timestamp,

@@ -45,7 +45,7 @@ export class Tally {
     else this.#addFailed(lane, outcome)
   }
 
-  /** Deliveries that ended without an attempt, as a newer one is sent instead: no fault of anybody's. */
+  /** Deliveries that ended without an attempt, as a newer one took their place: no fault of anybody's. */
   addSuperseded(lane: Lane, event: string, count: number): void {
     this.#statistics.add('deliveries', {
       tenantId: lane.hold.tenantId,

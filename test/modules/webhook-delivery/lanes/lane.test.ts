@@ -12,7 +12,7 @@ const destination: Destination = {
   mayBeOutage: () => true,
 }
 
-function takeLane(): Lane {
+function takeLane(fields: Partial<DeliveryTarget> = {}): Lane {
   const target: DeliveryTarget = {
     pluginId: newId(),
     tenantId: newId(),
@@ -30,6 +30,7 @@ function takeLane(): Lane {
     maxInFlight: 4,
     ordered: false,
     coalesces: false,
+    ...fields,
   }
   const claim: LaneClaim = {
     plugin_id: target.pluginId,
@@ -149,6 +150,32 @@ t.test('while many wait behind what can begin no more is looked for', async (t) 
   t.notOk(lane.wantsLive(), '600 wait, and 40 can begin')
   for (let begun = 0; begun < 37; begun++) lane.begin()
   t.ok(lane.wantsLive(), 'fewer can begin than the plugin takes at once')
+})
+
+t.test(
+  'with enough in hand, live and bulk together, nothing more is looked for where newer ones replace',
+  async (t) => {
+    const lane = takeLane({ coalesces: true })
+    for (let count = 0; count < 15; count++) lane.enqueue(job(true))
+    t.equal(lane.coalescedFree, 1)
+    t.ok(lane.wantsLive())
+    lane.enqueue(job(false))
+    lane.hint()
+    t.equal(lane.coalescedFree, 0)
+    t.notOk(lane.wantsFetch(), 'a look could take nothing in hand')
+    lane.begin()
+    t.ok(lane.wantsLive(), 'one is under way, and there is a place')
+  },
+)
+
+t.test('a rest from looking ends by itself', async (t) => {
+  const lane = takeLane({ coalesces: true })
+  const { promise, resolve } = Promise.withResolvers<null>()
+  lane.restLooking(() => resolve(null))
+  lane.hint()
+  t.notOk(lane.wantsFetch())
+  await promise
+  t.ok(lane.wantsFetch())
 })
 
 t.test('bulk that fills its share of memory leaves capacity for live', async (t) => {
