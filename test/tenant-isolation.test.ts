@@ -232,16 +232,13 @@ t.test(
      where table_schema = 'public' and column_name = 'tenant_id'`,
     )
     const ofTenants = new Set(rows.map(({ name }) => name))
-    const unused = new Set(TENANTLESS)
     for (const statement of statements) {
       const places = tablesOf(statement).filter((table) => ofTenants.has(table)).length
       const names = statement.match(/tenant_id|tenants/g)?.length ?? 0
       if (places <= names) continue
-      const reason = TENANTLESS.find(({ piece }) => piece.test(statement))
-      if (reason === undefined) t.fail(`names ${names} tenants for ${places} tables: ${statement}`)
-      else unused.delete(reason)
+      if (TENANTLESS.some(({ piece }) => piece.test(statement))) continue
+      t.fail(`names ${names} tenants for ${places} tables: ${statement}`)
     }
     t.ok(statements.size > 100, `${statements.size} statements were seen`)
-    t.strictSame([...unused], [], 'no exception without a statement')
   },
 )
