@@ -109,7 +109,9 @@ export class SilenceWatch {
       connectionTimeoutMillis: ANSWER_MS,
       query_timeout: ANSWER_MS,
     })
-    client.on('error', () => this.#disconnect())
+    client.on('error', () => {
+      if (this.#client === client) this.#disconnect()
+    })
     this.#client = client
     await client.connect()
     return client

@@ -41,8 +41,6 @@ export interface WorkerContext {
 export interface WorkerOptions {
   leaseMs: number
   pollMs: number
-  /** From one look at who shares the lanes to the next: who comes or goes says so, and idle is to cost few statements. */
-  shareMs: number
   maxInFlight: number
   disableAfterMs: number
   /** Only this tenant's deliveries; null: everybody's. */
@@ -52,6 +50,8 @@ export interface WorkerOptions {
 }
 
 const MAINTENANCE_MS = 250
+/** From one look at who shares the lanes to the next: who comes or goes says so, and idle is to cost few statements. */
+const SHARE_MS = 4_000
 /**
  * Attempts under way may take so long to end when the worker stops; they have up to 30 s otherwise, and an
  * orchestrator kills after 10 s. What has not ended by then stays due and goes out again.
@@ -137,7 +137,7 @@ export class DeliveryWorker {
   start(): void {
     if (this.#running) return
     this.#running = true
-    this.#shareTimer = setInterval(() => this.#shareOut(), this.#options.shareMs)
+    this.#shareTimer = setInterval(() => this.#shareOut(), SHARE_MS)
     this.#mustShare = true
     this.#poll()
   }
