@@ -39,6 +39,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/audit-log/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One entry of the audit log
+         * @description Of the tenant's entries; for a platform key that sends no X-Tenant-Id, of those above all tenants.
+         */
+        get: operations["getAuditLogEntry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/automation/bulk-changes": {
         parameters: {
             query?: never;
@@ -111,6 +131,26 @@ export interface paths {
          * @description One entry for each action of a dispatch or an automation, with how it ended. `execution` finds those of one `flow_execution_id`.
          */
         get: operations["listEventLog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/automation/event-log/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One action that was asked for, and what became of it
+         * @description As in the list, with who asked for it and how what the plugin has accepted stands now.
+         */
+        get: operations["getEventLogEntry"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2128,7 +2168,7 @@ export interface paths {
         };
         /**
          * Find what is called so
-         * @description Plugins by slug or name, flows and event types by name, events by id or the caller’s own, executions by id or key, deliveries by id, messages by id or recipient. Names and slugs may be given by their beginning, in any case, the caller's own ids and keys by their beginning as they are written. A plugin's own key finds the plugin and its deliveries.
+         * @description Plugins by slug or name, flows and event types by name, events by id or the caller’s own, executions by id or key, deliveries by id, messages by id or recipient, entries of the action log by id or invocation, and for admins those of the audit log by id. Names and slugs may be given by their beginning, in any case, the caller's own ids and keys by their beginning as they are written. A plugin's own key finds the plugin and its deliveries.
          */
         get: operations["search"];
         put?: never;
@@ -3165,7 +3205,7 @@ export interface components {
             action: string;
             target_kind: string;
             target_id: string;
-            /** @description What changed; secrets are redacted */
+            /** @description What changed; secrets are redacted. Of settings that were changed `before` and `after` have those that differ, and of a value of more than 2,000 characters its length */
             detail: {
                 [key: string]: unknown;
             };
@@ -5183,6 +5223,62 @@ export interface components {
                 /** @description The `x-causation-token` that came beside them: without it id and depth are not believed of a plugin's key */
                 token?: string;
             };
+        };
+        EventLogDetail: {
+            /** Format: uuid */
+            id: string;
+            /** @description Of what a plugin dispatched: `plugin:<its UUID>:` in front of what it was answered with */
+            flow_execution_id: string;
+            event_key: string;
+            action_type: string;
+            plugin: string | null;
+            /** @description Secrets redacted */
+            payload: unknown;
+            /** @description The answer or the error; secrets redacted */
+            result: unknown;
+            success: boolean;
+            /** @enum {string} */
+            status: "succeeded" | "failed" | "accepted";
+            error_code: string | null;
+            response_status: number | null;
+            attempts: number;
+            duration_ms: number;
+            /** Format: uuid */
+            invocation_id: string | null;
+            /**
+             * Format: uuid
+             * @description The key that asked for it; null: none, or that of the environment
+             */
+            key_id: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** @description The name of that key, as long as it is kept */
+            key_name: string | null;
+            /** @description Slug of the plugin that dispatched it by its own key */
+            dispatched_by: string | null;
+            /** @description How it stands now, and until when the plugin may complete what it accepted; null: nothing is kept of it, as of what a flow called and was answered at once */
+            invocation: {
+                /** @enum {string} */
+                status: "running" | "accepted" | "succeeded" | "failed";
+                /** Format: date-time */
+                complete_until: string | null;
+                /** Format: date-time */
+                finished_at: string | null;
+            } | null;
+            /** @description The run of a flow that asked for it; null: a dispatch did, or the run is no longer kept */
+            execution: {
+                /** Format: uuid */
+                id: string;
+                /** Format: uuid */
+                flow_id: string;
+                /** @description Null: the flow is gone */
+                flow_name: string | null;
+                /**
+                 * Format: uuid
+                 * @description The event that started it
+                 */
+                event_id: string | null;
+            } | null;
         };
         EventLogEntry: {
             /** Format: uuid */
@@ -7963,7 +8059,7 @@ export interface components {
             /** @description At most 20, by kind */
             data: {
                 /** @enum {string} */
-                kind: "plugin" | "flow" | "event_type" | "event" | "execution" | "delivery" | "message";
+                kind: "plugin" | "flow" | "event_type" | "event" | "execution" | "delivery" | "message" | "call" | "audit_entry";
                 /** @description What the API names it by: an id, a slug, or the name of an event type */
                 id: string;
                 /** @description What people call it */
@@ -8759,6 +8855,121 @@ export interface operations {
             };
         };
     };
+    getAuditLogEntry: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The tenant that the request is made for. A platform key acts for any and has to name one; the keys of a tenant and of a plugin have theirs, which this may only repeat.
+                 * @example 11111111-1111-1111-1111-111111111111
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+                /**
+                 * @description What the log and `request_id` of a problem call the request: 1 to 64 letters, digits, `.`, `_` or `-`. Default: a new one, also in place of what has another form.
+                 * @example checkout-7f3a91
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditLogEntry"];
+                };
+            };
+            /**
+             * @description `tenant_required`: The tenant is not named
+             *
+             *     `invalid_request`: The request is not valid
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthenticated`: A key is needed */
+            401: {
+                headers: {
+                    "www-authenticate": components["headers"]["www-authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `forbidden`: This key may not do that
+             *
+             *     `untrusted_origin`: Without a key no web page may call
+             *
+             *     `cross_site`: Another site may not act with a session
+             *
+             *     `tenant_mismatch`: The request names another tenant
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `audit_entry_not_found`: There is no such entry of the audit log */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `untrusted_host`: Without a key the service answers only to its own names */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `rate_limited`: Too many requests */
+            429: {
+                headers: {
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `database_unavailable`: The database cannot be reached or takes no writes
+             *
+             *     `overloaded`: The service is overloaded
+             */
+            503: {
+                headers: {
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listBulkChanges: {
         parameters: {
             query?: {
@@ -9231,6 +9442,121 @@ export interface operations {
              *     `tenant_mismatch`: The request names another tenant
              */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `untrusted_host`: Without a key the service answers only to its own names */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `rate_limited`: Too many requests */
+            429: {
+                headers: {
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `database_unavailable`: The database cannot be reached or takes no writes
+             *
+             *     `overloaded`: The service is overloaded
+             */
+            503: {
+                headers: {
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getEventLogEntry: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The tenant that the request is made for. A platform key acts for any and has to name one; the keys of a tenant and of a plugin have theirs, which this may only repeat.
+                 * @example 11111111-1111-1111-1111-111111111111
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+                /**
+                 * @description What the log and `request_id` of a problem call the request: 1 to 64 letters, digits, `.`, `_` or `-`. Default: a new one, also in place of what has another form.
+                 * @example checkout-7f3a91
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventLogDetail"];
+                };
+            };
+            /**
+             * @description `tenant_required`: The tenant is not named
+             *
+             *     `invalid_request`: The request is not valid
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthenticated`: A key is needed */
+            401: {
+                headers: {
+                    "www-authenticate": components["headers"]["www-authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `forbidden`: This key may not do that
+             *
+             *     `untrusted_origin`: Without a key no web page may call
+             *
+             *     `cross_site`: Another site may not act with a session
+             *
+             *     `tenant_mismatch`: The request names another tenant
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `call_not_found`: There is no such entry of the action log */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -20,6 +20,13 @@ export const invocationExpired = defineProblem(
   'Its deadline has passed and it has failed, or what it belonged to is gone. Do not send it again.',
 )
 
+export const callNotFound = defineProblem(
+  'call_not_found',
+  404,
+  'There is no such entry of the action log',
+  'Check the id: GET /api/automation/event-log lists the entries of this tenant. Old ones are removed.',
+)
+
 export const completionRefused = defineProblem(
   'completion_refused',
   403,

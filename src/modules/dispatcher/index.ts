@@ -22,6 +22,7 @@ import {
   DispatchedAction,
   DispatchInput,
   DispatchResult,
+  EventLogDetail,
   EventLogEntry,
   EventLogPage,
 } from './schemas.ts'
@@ -115,6 +116,7 @@ export default fp(
       DispatchInput,
       DispatchedAction,
       DispatchResult,
+      EventLogDetail,
       EventLogEntry,
       EventLogPage,
       CompletionInput,

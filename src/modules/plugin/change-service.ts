@@ -1,4 +1,5 @@
 import { type Actor, forbidden } from '#infra/auth/auth.ts'
+import { changesOf } from '#infra/audit.ts'
 import { enforceQuotas } from '#infra/quotas.ts'
 import { raiseActionsVersion, raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import type { Plugin } from './answer-schemas.ts'
@@ -21,6 +22,7 @@ import {
   concerns,
   isNarrowed,
   movesOrigin,
+  toldSettings,
 } from './settings/settings.ts'
 import { isSlug } from './slug.ts'
 import { chosenStatus, PAUSED_BY_ITSELF, statusOf } from './lifecycle/service.ts'
@@ -104,7 +106,11 @@ async function changePlugin(
       }
       if (!wanted.keepWaiting && isNarrowed(before, after)) await endUnsubscribed(trx, tenantId, row.id)
       if (fields.includes('status')) await raiseActionsVersion(trx, tenantId)
-      await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields })
+      const changes = changesOf(
+        { ...toldSettings(before), status: row.status },
+        { ...toldSettings(after), status },
+      )
+      await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields, ...changes })
     }
     const now = found(await findPlugin(trx, tenantId, slug), actor)
     const view = await viewOnePlugin(ctx, trx, actor, now)

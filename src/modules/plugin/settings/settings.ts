@@ -73,7 +73,7 @@ export function applyChanges(current: Settings | null, changes: Changes): Applie
   }
 }
 
-/** The names of the settings that differ: what the audit log says of a change, without any value. */
+/** The names of the settings that differ. */
 export function changedFields(before: Settings, after: Settings): FieldName[] {
   return EACH_FIELD.flatMap(([name]) => (isDeepStrictEqual(before[name], after[name]) ? [] : [name]))
 }
@@ -111,6 +111,13 @@ export function showSettings(settings: Settings, mayReadSecrets: boolean): Shown
     const value = settings[name]
     return show === undefined ? value : show(value, mayReadSecrets)
   }) as ShownSettings
+}
+
+/** The settings that the audit log tells with their values: what is sealed is not among them. */
+export function toldSettings(settings: Settings): object {
+  const shown: Readonly<Record<string, unknown>> = showSettings(settings, false)
+  const told = EACH_FIELD.filter(([, { column }]) => !column.endsWith('_sealed'))
+  return Object.fromEntries(told.map(([name]) => [name, shown[name]]))
 }
 
 /** Returns the settings that apply: the plugin's own value, or the service's where that is null. */
