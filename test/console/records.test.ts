@@ -76,7 +76,7 @@ t.test('records: what was changed, and what was called', { skip: noConsole }, as
     const { data } = await call<Listed>('GET', `/api/audit-log?target=${id}&action=flow.published`)
     const { page } = await visit(`/console/audit/${data[0]?.id}`)
     await page.getByRole('link', { name: 'Compare the versions' }).click()
-    await page.getByRole('heading', { name: 'Version 2' }).waitFor()
+    await page.getByRole('heading', { name: 'Version 2', level: 2 }).waitFor()
     await page.getByText('Good morning').first().waitFor()
   })
 
