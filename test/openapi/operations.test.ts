@@ -389,6 +389,7 @@ t.test('flows and their executions', async (t) => {
   await examples('previewSchedule')
   await examples('testFlow', { params })
   await send('testFlow', { params })
+  await examples('testFlowOnEvents', { params })
   await examples('deactivateFlow', { params })
   const [copy] = await examples('duplicateFlow', { params })
   await send('exportFlow', { params })

@@ -611,6 +611,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/automation/flows/{id}/test/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * See what a flow would have done with past events
+         * @description Tests the draft, a version, or a definition sent along on up to 100 events, each at the time when it came, and tells in short what would have come of each; the details of one are those of a test with its `event_id`. Nothing leaves the house, and the audit log gets one entry.
+         */
+        post: operations["testFlowOnEvents"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/automation/flows/{id}/versions": {
         parameters: {
             query?: never;
@@ -5455,6 +5475,129 @@ export interface components {
             data: components["schemas"]["EventType"][];
             /** @description Null on the last page */
             next_cursor: string | null;
+        };
+        EventsTest: {
+            /** Format: uuid */
+            flow_id: string;
+            /** @description Null: a definition that is not published */
+            version: number | null;
+            /** @description In the order asked for; `start` is null for an event that is not there, or no longer */
+            results: {
+                /** Format: uuid */
+                event_id: string;
+                start: {
+                    would_start: boolean;
+                    /** @description Why not: `event_type`, `source`, `filter`, `input`, `no_trigger`, `causation_depth`, `already_active`, `reentered_too_soon`, or the error of a template */
+                    reason: string | null;
+                    message: string | null;
+                    /** @description Id of the trigger that was met */
+                    trigger: string | null;
+                    /** @description Enrolment key */
+                    key: string | null;
+                    /** @description Executions that would be cancelled to make way for it */
+                    would_restart: string[];
+                    /** @description Events that would cancel it while it waits */
+                    cancel_on: {
+                        event: string;
+                        /** @description What has to stand at which path of its data */
+                        match: {
+                            [key: string]: unknown;
+                        };
+                        /** @description A filter is tested besides */
+                        filtered: boolean;
+                    }[];
+                    /** @description The past event has started this flow before: in truth it does so once */
+                    already_started: boolean;
+                } | null;
+                end: {
+                    /** @enum {string} */
+                    status: "completed" | "failed" | "timed_out";
+                    reason: string | null;
+                    /** @description An error handler has dealt with the failure */
+                    handled: boolean;
+                    error: {
+                        step_id: string;
+                        code: string;
+                        message: string;
+                    } | null;
+                    /** Format: date-time */
+                    finished_at: string;
+                } | null;
+                limit: ("steps" | "time" | "size") | null;
+                /** @description What it would have done to the outside, or waited for, by step */
+                done: {
+                    step_id: string;
+                    /** @enum {string} */
+                    kind: "action" | "http" | "message" | "wait";
+                    /** @description More than one in a loop */
+                    count: number;
+                }[];
+            }[];
+            /** @description False: 5 seconds were over. Ask again with the events that have no result */
+            complete: boolean;
+            /** @description Warnings of the compiler */
+            problems: components["schemas"]["FlowProblem"][];
+        };
+        /**
+         * @example {
+         *       "event_ids": [
+         *         "0190a1b2-0000-7000-8000-000000000001"
+         *       ]
+         *     }
+         */
+        EventsTestRequest: {
+            /** @description Past events, each of which is tried at the time when it came */
+            event_ids: string[];
+            /** @description Tested in place of the stored draft */
+            definition?: {
+                [key: string]: unknown;
+            };
+            /** @description Tested in place of the draft */
+            version?: number;
+            /** @description The only trigger that counts, by its id. Left out: the first one, or of a past event any */
+            trigger?: string;
+            /** @description Take the steps also if the flow would not start: its trigger or its enrolment is against it. Default: `false` */
+            start_anyway?: boolean;
+            /** @description What steps come to, by step id: of a step in a loop’s body one for all items, or a list with one for each. `<step id>:<index>` stands for one item, and goes before a list. A call without a mock gives an output made up from the action’s `output_schema`, a wait without one times out. Default: `{}` */
+            mocks?: {
+                [key: string]: {
+                    /** @description What a call gives: of an `http` step `{ "status", "body" }` */
+                    output?: unknown;
+                    /** @description The call fails with it, and is retried as in truth */
+                    error?: {
+                        code: string;
+                        message: string;
+                        /** @description Attempts that fail, before what is given beside it; left out: all of them */
+                        times?: number;
+                        /** @description It may pass by itself, and is retried; left out: as its code says, such as `timeout` or `http_5xx` */
+                        transient?: boolean;
+                    };
+                    /** @description Comes for a `wait_event` step; one that does not meet it lets it time out. `type` is that of its first alternative unless it is given */
+                    event?: {
+                        type?: string;
+                        source?: string;
+                        data: unknown;
+                    };
+                } | ({
+                    /** @description What a call gives: of an `http` step `{ "status", "body" }` */
+                    output?: unknown;
+                    /** @description The call fails with it, and is retried as in truth */
+                    error?: {
+                        code: string;
+                        message: string;
+                        /** @description Attempts that fail, before what is given beside it; left out: all of them */
+                        times?: number;
+                        /** @description It may pass by itself, and is retried; left out: as its code says, such as `timeout` or `http_5xx` */
+                        transient?: boolean;
+                    };
+                    /** @description Comes for a `wait_event` step; one that does not meet it lets it time out. `type` is that of its first alternative unless it is given */
+                    event?: {
+                        type?: string;
+                        source?: string;
+                        data: unknown;
+                    };
+                } | null)[];
+            };
         };
         Execution: {
             /** Format: uuid */
@@ -13259,6 +13402,177 @@ export interface operations {
              *     `flow_version_not_found`: The flow has no such version
              *
              *     `event_not_found`: There is no such event
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `flow_outdated`: The flow was published by an older release, and does not compile any more */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `payload_too_large`: The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `untrusted_host`: Without a key the service answers only to its own names */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `quota_exceeded`: The shop has as much of it as it may
+             *
+             *     `flow_invalid`: The flow has errors
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `rate_limited`: Too many requests
+             *
+             *     `quota_rate_exceeded`: The shop does as much of it as it may
+             */
+            429: {
+                headers: {
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `database_unavailable`: The database cannot be reached or takes no writes
+             *
+             *     `overloaded`: The service is overloaded
+             *
+             *     `flow_newer`: The flow was published by a newer release of the service
+             */
+            503: {
+                headers: {
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testFlowOnEvents: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The tenant that the request is made for. A platform key acts for any and has to name one; the keys of a tenant and of a plugin have theirs, which this may only repeat.
+                 * @example 11111111-1111-1111-1111-111111111111
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+                /**
+                 * @description What the log and `request_id` of a problem call the request: 1 to 64 letters, digits, `.`, `_` or `-`. Default: a new one, also in place of what has another form.
+                 * @example checkout-7f3a91
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EventsTestRequest"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventsTest"];
+                };
+            };
+            /**
+             * @description `tenant_required`: The tenant is not named
+             *
+             *     `invalid_request`: The request is not valid
+             *
+             *     `invalid_json`: The body is not acceptable JSON
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthenticated`: A key is needed */
+            401: {
+                headers: {
+                    "www-authenticate": components["headers"]["www-authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `forbidden`: This key may not do that
+             *
+             *     `untrusted_origin`: Without a key no web page may call
+             *
+             *     `cross_site`: Another site may not act with a session
+             *
+             *     `tenant_mismatch`: The request names another tenant
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `flow_not_found`: There is no such flow
+             *
+             *     `flow_version_not_found`: The flow has no such version
              */
             404: {
                 headers: {

@@ -106,6 +106,7 @@ const ACCESS: Readonly<Record<string, Access>> = {
   runFlow: { role: 'editor' },
   testDefinition: { role: 'editor' },
   testFlow: { role: 'editor' },
+  testFlowOnEvents: { role: 'editor' },
   validateFlow: { role: 'viewer' },
   // flow-template
   changeFlowTemplate: { role: 'editor' },
