@@ -52,6 +52,7 @@ export interface DispatcherService {
   findResult(tenantId: string, flowExecutionId: string, eventKey: string): Promise<ActionResult | null>
 }
 
+export { isPluginBusy } from './flow-action.ts'
 export type { ActionContext, ActionResult, StepActionRequest } from './types.ts'
 
 declare module 'fastify' {
@@ -128,6 +129,7 @@ export default fp(
     app.addHook('onClose', async () => {
       const ended = running.end()
       places.close()
+      app.deliveries.limits.close()
       await ended
       store.stop()
     })
