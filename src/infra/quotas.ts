@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import type { Kysely, Transaction } from 'kysely'
-import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import { defineProblem, type Problem } from '#lib/api/problem.ts'
 import { RateWindow } from '#lib/async/rate-window.ts'
 import { findQuotas, findQuotasAndStorage, lockQuotas, measure, type StockQuota } from './quota-repository.ts'
@@ -106,7 +106,7 @@ const TENANTS_MAX = 10_000
 
 export default fp(
   async (app) => {
-    const limits = new LRUCache<string, Known>({ max: TENANTS_MAX, ttl: LIMITS_TTL_MS })
+    const limits = boundedCache<Known>(TENANTS_MAX, LIMITS_TTL_MS)
     const windows = new RateWindow({ windowMs: WINDOW_MS, maxKeys: TENANTS_MAX * RATE_NAMES.length })
     const nameOf = (tenantId: string, quota: RateQuota): string => `${quota} ${tenantId}`
 

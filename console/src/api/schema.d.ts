@@ -4936,7 +4936,7 @@ export interface components {
             data?: unknown;
             error?: {
                 /**
-                 * @description One of: unknown_action, unknown_plugin, plugin_inactive, secret_unreadable, missing_field, invalid_payload, event_key_conflict, causation_depth, in_progress, interrupted, overloaded, invalid_response, breaker_open, platform_not_configured, completion_timeout, reported_failure, dns_error, blocked, connect_refused, connect_timeout, tls_error, timeout, reset, protocol_error, response_too_large, redirect, http_4xx, http_5xx; or what the platform or plugin calls it, with platform_ or plugin_ before a name that is among these
+                 * @description One of: unknown_action, unknown_plugin, plugin_inactive, secret_unreadable, missing_field, invalid_payload, event_key_conflict, causation_depth, in_progress, interrupted, overloaded, plugin_busy, invalid_response, breaker_open, platform_not_configured, completion_timeout, reported_failure, dns_error, blocked, connect_refused, connect_timeout, tls_error, timeout, reset, protocol_error, response_too_large, redirect, http_4xx, http_5xx; or what the platform or plugin calls it, with platform_ or plugin_ before a name that is among these
                  * @example missing_field
                  */
                 code: string;
@@ -7459,9 +7459,9 @@ export interface components {
             retry_schedule?: number[] | null;
             /** @description Deadline of one attempt. Default: DELIVERY_TIMEOUT_MS (10000) */
             timeout_ms?: number | null;
-            /** @description Attempts a second; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit */
+            /** @description Requests a second, deliveries and calls of actions together; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit */
             rate_limit_per_second?: number | null;
-            /** @description Attempts under way at once, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4) */
+            /** @description Requests under way at once, deliveries and calls of actions together, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4) */
             max_in_flight?: number | null;
             /** @description What the plugin's own keys may do: `self:read` its own settings, health, actions, capabilities, deliveries and replays, and event types; `self:manage` test, pause and resume itself, change its URLs and subscriptions, rotate its secret, retry and replay to itself; `events:read:…` subscribe to, and read in the feed, events of types that the pattern takes; `events:publish` publish events below segments of its own; `actions:offer` register actions and its manifest; `actions:call:…` dispatch actions of this name, or of all by *; `flows:read` read flows and their versions. `events` must lie within `events:read`. Default: self:read, self:manage, events:read:*, events:publish, actions:offer */
             scopes?: string[] | null;
@@ -7528,9 +7528,9 @@ export interface components {
             retry_schedule?: number[] | null;
             /** @description Deadline of one attempt. Default: DELIVERY_TIMEOUT_MS (10000) */
             timeout_ms?: number | null;
-            /** @description Attempts a second; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit */
+            /** @description Requests a second, deliveries and calls of actions together; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit */
             rate_limit_per_second?: number | null;
-            /** @description Attempts under way at once, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4) */
+            /** @description Requests under way at once, deliveries and calls of actions together, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4) */
             max_in_flight?: number | null;
             /** @description What the plugin's own keys may do: `self:read` its own settings, health, actions, capabilities, deliveries and replays, and event types; `self:manage` test, pause and resume itself, change its URLs and subscriptions, rotate its secret, retry and replay to itself; `events:read:…` subscribe to, and read in the feed, events of types that the pattern takes; `events:publish` publish events below segments of its own; `actions:offer` register actions and its manifest; `actions:call:…` dispatch actions of this name, or of all by *; `flows:read` read flows and their versions. `events` must lie within `events:read`. Default: self:read, self:manage, events:read:*, events:publish, actions:offer */
             scopes?: string[] | null;
@@ -7599,9 +7599,9 @@ export interface components {
             retry_schedule?: number[] | null;
             /** @description Deadline of one attempt. Default: DELIVERY_TIMEOUT_MS (10000) */
             timeout_ms?: number | null;
-            /** @description Attempts a second; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit */
+            /** @description Requests a second, deliveries and calls of actions together; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit */
             rate_limit_per_second?: number | null;
-            /** @description Attempts under way at once, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4) */
+            /** @description Requests under way at once, deliveries and calls of actions together, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4) */
             max_in_flight?: number | null;
             /** @description What the plugin's own keys may do: `self:read` its own settings, health, actions, capabilities, deliveries and replays, and event types; `self:manage` test, pause and resume itself, change its URLs and subscriptions, rotate its secret, retry and replay to itself; `events:read:…` subscribe to, and read in the feed, events of types that the pattern takes; `events:publish` publish events below segments of its own; `actions:offer` register actions and its manifest; `actions:call:…` dispatch actions of this name, or of all by *; `flows:read` read flows and their versions. `events` must lie within `events:read`. Default: self:read, self:manage, events:read:*, events:publish, actions:offer */
             scopes?: string[] | null;

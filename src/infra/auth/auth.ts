@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { LRUCache } from 'lru-cache'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import { API_KEY_PREFIX, bearerKey, hashApiKey } from '#lib/secrets/api-key.ts'
 import { bearerToken, hashToken, isToken } from '#lib/secrets/session-token.ts'
 import { isUuid } from '#lib/ids.ts'
@@ -148,9 +148,9 @@ export default fp(
     const publicUrl = options.publicUrl ?? null
     const platformHash = options.platformKey === null ? null : hashApiKey(options.platformKey)
     const ground: SessionGround = { platformKeyHash: platformHash, isOpen: options.open !== null }
-    const knownTenants = new LRUCache<string, true>({ max: TENANT_CACHE_MAX })
+    const knownTenants = boundedCache<true>(TENANT_CACHE_MAX)
     /** Keys that were live when they were last looked up: an address that others fail from does not shut them out. */
-    const proven = new LRUCache<string, true>({ max: KEY_CACHE_MAX })
+    const proven = boundedCache<true>(KEY_CACHE_MAX)
     const failures = new RateWindow({
       limit: options.failuresPerAddress ?? FAILURES_PER_ADDRESS,
       windowMs: FAILURES_WINDOW_MS,

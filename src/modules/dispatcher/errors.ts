@@ -47,6 +47,7 @@ export const ACTION_ERROR_CODES = [
   'in_progress',
   'interrupted',
   'overloaded',
+  'plugin_busy',
   'invalid_response',
   'breaker_open',
   'platform_not_configured',

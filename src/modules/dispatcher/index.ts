@@ -53,6 +53,7 @@ export interface DispatcherService {
   findResult(tenantId: string, flowExecutionId: string, eventKey: string): Promise<ActionResult | null>
 }
 
+export { isPluginBusy } from './flow-action.ts'
 export type { ActionContext, ActionResult, StepActionRequest } from './types.ts'
 
 declare module 'fastify' {
@@ -130,6 +131,7 @@ export default fp(
     app.addHook('onClose', async () => {
       const ended = running.end()
       places.close()
+      app.deliveries.limits.close()
       await ended
       store.stop()
     })

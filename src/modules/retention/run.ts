@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import type { DB } from '#db/schema.ts'
 import { isLockNotAvailable, isUnavailable } from '#db/errors.ts'
 import { everybody, selectTenantIds, type Whose, whoseIs } from './shop-repository.ts'
@@ -95,7 +96,7 @@ export type Memory = LRUCache<string, Place>
 const PLACES_MAX = 100_000
 
 export function createMemory(): Memory {
-  return new LRUCache({ max: PLACES_MAX })
+  return boundedCache(PLACES_MAX)
 }
 
 export interface RetentionRun extends RetentionContext {

@@ -15,6 +15,8 @@ import type { ActionRequest, ActionResult, PlannedAction } from '../types.ts'
 /** How long a repeated request waits for the run that is under way elsewhere. */
 const BUSY_WAIT_MS = 30_000
 const BUSY_LOOK_MS = 200
+/** How long a call may wait for its plugin's limits: as long as a plugin has for its answer by default. */
+const TURN_MS = 10_000
 
 /** An action on its way: claimed before anything of its dispatch runs, so that nothing runs twice. */
 export type Prepared =
@@ -126,7 +128,7 @@ async function giveBack(
   ctx: DispatcherContext,
   lease: Lease,
   request: ActionRequest,
-  { code, message }: { code: 'overloaded' | 'interrupted'; message: string },
+  { code, message }: { code: string; message: string },
 ): Promise<ActionResult> {
   await ctx.store.release([lease])
   return refuse(ctx, lease.tenantId, request, { ...failed(request, code, message), transient: true })
@@ -140,7 +142,13 @@ async function run(
 ): Promise<ActionResult> {
   const startedAt = performance.now()
   const { tenantId, id: invocationId } = lease
-  const outcome = await callAction(ctx, { tenantId, invocationId, claimedAt, lease }, planned)
+  const outcome = await callAction(
+    ctx,
+    { tenantId, invocationId, claimedAt, lease, turnMs: TURN_MS },
+    planned,
+  )
+  const { result: called } = outcome
+  if (outcome.attempts === 0 && !called.ok) return giveBack(ctx, lease, planned.request, called)
   const result = toResult(planned, lease.id, outcome, Math.round(performance.now() - startedAt))
   const record = toRecord(lease.tenantId, planned, lease, result, ctx.completionSeconds)
   if (next !== undefined && 'planned' in next) lookAhead(ctx, lease.tenantId, next.planned)
