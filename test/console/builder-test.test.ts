@@ -288,7 +288,7 @@ async function testsItems(t: Test, { call, visit }: Pick<Console, 'call' | 'visi
     t.same(await accessibilityFaults(page), [])
     await item(page, 'until').click()
     await card(page, 'until')
-      .getByText(/^would wait until Jun 2, 2030, 10:00/)
+      .getByText(/^would wait until 2 Jun 2030, 10:00/)
       .waitFor()
     t.same(faults, [])
   })
