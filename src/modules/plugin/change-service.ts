@@ -28,7 +28,7 @@ import { isSlug } from './slug.ts'
 import { chosenStatus, PAUSED_BY_ITSELF, statusOf } from './lifecycle/service.ts'
 import { viewOnePlugin, warningsOf } from './view.ts'
 
-/** Which plugin, and what the caller has read of it. */
+/** Names a plugin, and the state of it that the caller has read. */
 export interface PluginRef {
   tenantId: string
   slug: string

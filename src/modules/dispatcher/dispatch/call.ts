@@ -16,7 +16,7 @@ import { type Busy, type DeliveryTarget, isBusy } from '#modules/webhook-deliver
 import type { DispatcherContext } from '../context.ts'
 import type { PlannedAction } from '../types.ts'
 
-/** How one action's call ended, over all its attempts. */
+/** The end of one action's call, over all its attempts. */
 export interface CallOutcome {
   result: ActionCallResult
   /** 0: it was not made, as the plugin takes no more for now. */
@@ -31,7 +31,7 @@ export interface CallClaim {
   claimedAt: number
   /** Null: its caller answers for it, and there is no row before the answer. */
   lease: Lease | null
-  /** How long each attempt may wait for the plugin's limits. */
+  /** Milliseconds that each attempt may wait for the plugin's limits. */
   turnMs: number
 }
 

@@ -83,13 +83,13 @@ export function concerns(changed: readonly string[], consequence: 'rematches' | 
   return EACH_FIELD.some(([name, field]) => field[consequence] === true && changed.includes(name))
 }
 
-/** Whether requests of any kind would go to an origin that they do not go to now. */
+/** Tells whether requests of any kind would go to an origin that they do not go to now. */
 export function movesOrigin(before: Settings, after: Settings): boolean {
   const known = new Set(originsOf(before))
   return originsOf(after).some((origin) => !known.has(origin))
 }
 
-/** Whether some event that was taken may not be taken any more. */
+/** Tells whether some event that was taken may not be taken any more. */
 export function isNarrowed(before: Settings, after: Settings): boolean {
   return !before.events.every((old) =>
     after.events.some(
@@ -99,7 +99,7 @@ export function isNarrowed(before: Settings, after: Settings): boolean {
   )
 }
 
-/** Whether every type that `inner` takes is taken by `outer`, too. */
+/** Tells whether every type that `inner` takes is taken by `outer`, too. */
 function covers(outer: string, inner: string): boolean {
   if (outer === inner || outer === '*') return true
   return inner !== '*' && matchesPattern(outer, inner)
