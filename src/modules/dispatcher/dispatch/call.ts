@@ -99,7 +99,7 @@ async function callPlugin(
   if (target === 'unreadable') {
     return notAsked(
       'secret_unreadable',
-      "A stored secret of the plugin cannot be opened: rotate the plugin's secret and send its headers again.",
+      "A stored secret of the plugin cannot be opened: rotate the plugin's secret, and send its headers and client certificate again.",
     )
   }
   if (!target.active) return notAsked('plugin_inactive', `The plugin "${target.slug}" is not active.`)
@@ -156,6 +156,7 @@ async function callPlugin(
     resend: action.idempotent,
     maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
     party: tenantId,
+    clientCertificate: target.clientCertificate ?? undefined,
     secrets: [token, ...(causation === null ? [] : [causation]), ...headerValues(target.headers)],
   })
   return readActionResponse(response)
