@@ -232,6 +232,8 @@ interface StoredCalendar {
 export interface SentRequest {
   url: string
   headers: string[]
+  /** The SHA-256 of the client certificate; absent: none. */
+  client_certificate?: string
 }
 
 /** The way in which requests with a connection say who they are; `webhook_secret`: what comes is verified by it. */

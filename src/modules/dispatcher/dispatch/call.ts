@@ -137,7 +137,7 @@ async function usableTarget(
   }
   if (target === 'unreadable') {
     const message =
-      "A stored secret of the plugin cannot be opened: rotate the plugin's secret and send its headers again."
+      "A stored secret of the plugin cannot be opened: rotate the plugin's secret, and send its headers and client certificate again."
     return { refused: notAsked('secret_unreadable', message) }
   }
   if (!target.active) {
@@ -216,6 +216,7 @@ async function send(
     resend: action.idempotent,
     maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
     party: tenantId,
+    clientCertificate: target.clientCertificate ?? undefined,
     secrets: [token, ...(causation === null ? [] : [causation]), ...headerValues(target.headers)],
   })
   return readActionResponse(response)

@@ -18,7 +18,9 @@ export type Changes = Omit<PluginPatch, 'slug' | 'status' | 'keep_waiting'>
 
 /** With all of these null, a replacement is a patch. */
 const ALL_DEFAULTS = Object.fromEntries(
-  EACH_FIELD.flatMap(([name, { required }]) => (required === true ? [] : [[name, null]])),
+  EACH_FIELD.flatMap(([name, { required, outlivesReplacement }]) =>
+    required === true || outlivesReplacement === true ? [] : [[name, null]],
+  ),
 ) as Partial<Record<FieldName, null>>
 
 const NOTHING = mapFields(({ initial }) => initial) as Settings
@@ -34,6 +36,13 @@ export function checkChanges(changes: Changes): FieldError[] {
     const given = changes[name] ?? null
     return given === null || check === undefined ? [] : check(given)
   })
+}
+
+/** Returns the names of what is given that only admins give. */
+export function forAdmins(changes: Changes): FieldName[] {
+  return EACH_FIELD.flatMap(([name, { isForAdmins }]) =>
+    isForAdmins === true && changes[name] !== undefined ? [name] : [],
+  )
 }
 
 /** Returns every URL that is given, with the field's name. */
