@@ -5635,6 +5635,7 @@ export interface components {
             carried_steps: number;
             /** @description It runs, and ends at its next step */
             cancel_requested: boolean;
+            held_back: components["schemas"]["HeldBack"] | null;
             error: {
                 code: string;
                 message: string;
@@ -5703,6 +5704,7 @@ export interface components {
             carried_steps: number;
             /** @description It runs, and ends at its next step */
             cancel_requested: boolean;
+            held_back: components["schemas"]["HeldBack"] | null;
             error: {
                 code: string;
                 message: string;
@@ -6618,6 +6620,35 @@ export interface components {
             /** @description One sentence for the operator */
             detail: string;
         };
+        /** @description Whom it waits for, as others do, because its call is refused for now; null: for nobody */
+        HeldBack: {
+            /**
+             * @description Whose call it is. An `origin` (scheme, host and port) is one for all paths of all flows
+             * @enum {string}
+             */
+            type: "plugin" | "platform" | "origin";
+            /** @description The plugin's name, `platform`, or the origin */
+            name: string;
+            /** @description The plugin's slug; null: it is none, or is gone */
+            plugin: string | null;
+            /** @description The action that it asks for; null: of an origin */
+            action_type: string | null;
+            /** @description The execution that tries for all that wait for the same: it may be this one */
+            first: {
+                /** Format: uuid */
+                id: string;
+                /**
+                 * Format: date-time
+                 * @description When it tries again; null: it is at it
+                 */
+                tries_at: string | null;
+                /** @description Its last failure; null: it has not tried yet */
+                error: {
+                    code: string;
+                    message: string;
+                } | null;
+            };
+        };
         HookReceipt: {
             /**
              * Format: uuid
@@ -7248,12 +7279,15 @@ export interface components {
             /** @description What somebody has to look at, the gravest first; at most 20 of a kind */
             attention: {
                 /** @enum {string} */
-                kind: "automations_halted" | "plugin_disabled" | "secret_unreadable" | "breaker_open" | "plugin_failing" | "plugin_paused" | "certificate_expiring" | "flow_paused" | "flow_failing" | "capabilities_failing" | "deliveries_behind" | "events_set_aside";
+                kind: "automations_halted" | "plugin_disabled" | "secret_unreadable" | "breaker_open" | "plugin_failing" | "plugin_paused" | "certificate_expiring" | "flow_paused" | "flow_failing" | "executions_held" | "capabilities_failing" | "deliveries_behind" | "events_set_aside";
                 target: {
                     /** @enum {string} */
-                    type: "plugin" | "flow";
-                    /** Format: uuid */
-                    id: string;
+                    type: "plugin" | "flow" | "platform" | "origin";
+                    /**
+                     * Format: uuid
+                     * @description Null: of no plugin or flow
+                     */
+                    id: string | null;
                     /** @description Of a plugin */
                     slug: string | null;
                     name: string;

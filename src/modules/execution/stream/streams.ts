@@ -9,8 +9,9 @@ import type { Signals } from '#infra/signals.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
 import { readStepStart, type StepStart } from '#modules/flow-engine/index.ts'
 import { type ExecutionRow, isActive, selectWatched } from '../read/repository.ts'
+import { toExecutions } from '../read/service.ts'
 import { selectSteps } from '../read/step-repository.ts'
-import { toExecution, toStep, toStepStarted } from '../read/view.ts'
+import { toStep, toStepStarted } from '../read/view.ts'
 
 export interface ExecutionStreamLimits extends StreamLimits {
   /** Time between two looks at all watched executions, together, by one statement. */
@@ -186,7 +187,8 @@ export class ExecutionStreams {
     if (kept.next < row.step_count) return
     const seen = JSON.stringify([row.status, row.reason, row.cancel_reason])
     if (seen !== kept.seen) {
-      stream.send({ event: 'status', id: String(kept.next), data: toExecution(row) })
+      const [data] = await toExecutions(this.#db, tenantId, [row])
+      stream.send({ event: 'status', id: String(kept.next), data })
       kept.seen = seen
     }
     tellStarts(open)
