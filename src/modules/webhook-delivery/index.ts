@@ -42,7 +42,7 @@ import { DeliveryWorker } from './worker.ts'
  * `outcomes/repository.ts` writes when it is due, `due/reader.ts` finds it when it is.
  */
 export interface DeliveryService {
-  /** What plugins may be sent at once and how fast; whoever calls their actions asks it. */
+  /** The limits of what plugins are sent at once and how fast; whoever calls their actions asks them. */
   readonly limits: Pick<PluginLimits, 'beginCall' | 'close'>
   /** `POST /api/plugins/{slug}/test`. @returns undefined if there is no such plugin @throws `secret_unreadable` */
   sendTest(tenantId: string, pluginId: string): Promise<TestResult | undefined>
