@@ -214,7 +214,7 @@ export async function renewExecutions(
   })
 }
 
-/** The tenant's hours; null: nothing was set. */
+/** Finds the tenant's hours; null: nothing was set. */
 export async function findCalendar(db: Kysely<DB>, tenantId: string): Promise<ClaimedExecution['calendar']> {
   const row = await db.selectFrom('tenants').select('calendar').where('id', '=', tenantId).executeTakeFirst()
   return row?.calendar ?? null
