@@ -23,7 +23,7 @@ export function idOf(actor: Actor): string | null {
 /** A longer value is told by its length alone, in characters of JSON. */
 const CHANGED_VALUE_MAX_CHARS = 2_000
 
-/** What a change did: the members that differ, as they were and as they are. */
+/** The effect of a change: the members that differ, as they were and as they are. */
 interface Changed {
   before?: Record<string, unknown>
   after?: Record<string, unknown>

@@ -4660,6 +4660,8 @@ export interface components {
                 headers: {
                     [key: string]: string;
                 };
+                /** @description The SHA-256 of the client certificate that the plugin has; absent: none was there to present */
+                client_certificate?: string;
             } | null;
         };
         DeliveryDetail: {
@@ -5633,6 +5635,7 @@ export interface components {
             carried_steps: number;
             /** @description It runs, and ends at its next step */
             cancel_requested: boolean;
+            held_back: components["schemas"]["HeldBack"] | null;
             error: {
                 code: string;
                 message: string;
@@ -5701,6 +5704,7 @@ export interface components {
             carried_steps: number;
             /** @description It runs, and ends at its next step */
             cancel_requested: boolean;
+            held_back: components["schemas"]["HeldBack"] | null;
             error: {
                 code: string;
                 message: string;
@@ -6616,6 +6620,35 @@ export interface components {
             /** @description One sentence for the operator */
             detail: string;
         };
+        /** @description Whom it waits for, as others do, because its call is refused for now; null: for nobody */
+        HeldBack: {
+            /**
+             * @description Whose call it is. An `origin` (scheme, host and port) is one for all paths of all flows
+             * @enum {string}
+             */
+            type: "plugin" | "platform" | "origin";
+            /** @description The plugin's name, `platform`, or the origin */
+            name: string;
+            /** @description The plugin's slug; null: it is none, or is gone */
+            plugin: string | null;
+            /** @description The action that it asks for; null: of an origin */
+            action_type: string | null;
+            /** @description The execution that tries for all that wait for the same: it may be this one */
+            first: {
+                /** Format: uuid */
+                id: string;
+                /**
+                 * Format: date-time
+                 * @description When it tries again; null: it is at it
+                 */
+                tries_at: string | null;
+                /** @description Its last failure; null: it has not tried yet */
+                error: {
+                    code: string;
+                    message: string;
+                } | null;
+            };
+        };
         HookReceipt: {
             /**
              * Format: uuid
@@ -7186,6 +7219,7 @@ export interface components {
          *           "count": 12,
          *           "share": null,
          *           "since": "2026-05-01T11:02:00.000Z",
+         *           "ends_at": null,
          *           "links": {
          *             "plugin": "/api/plugins/email-marketing",
          *             "deliveries": "/api/plugins/events?plugin=email-marketing"
@@ -7245,12 +7279,15 @@ export interface components {
             /** @description What somebody has to look at, the gravest first; at most 20 of a kind */
             attention: {
                 /** @enum {string} */
-                kind: "automations_halted" | "plugin_disabled" | "secret_unreadable" | "breaker_open" | "plugin_failing" | "plugin_paused" | "flow_paused" | "flow_failing" | "capabilities_failing" | "deliveries_behind" | "events_set_aside";
+                kind: "automations_halted" | "plugin_disabled" | "secret_unreadable" | "breaker_open" | "plugin_failing" | "plugin_paused" | "certificate_expiring" | "flow_paused" | "flow_failing" | "executions_held" | "capabilities_failing" | "deliveries_behind" | "events_set_aside";
                 target: {
                     /** @enum {string} */
-                    type: "plugin" | "flow";
-                    /** Format: uuid */
-                    id: string;
+                    type: "plugin" | "flow" | "platform" | "origin";
+                    /**
+                     * Format: uuid
+                     * @description Null: of no plugin or flow
+                     */
+                    id: string | null;
                     /** @description Of a plugin */
                     slug: string | null;
                     name: string;
@@ -7263,6 +7300,11 @@ export interface components {
                 share: number | null;
                 /** Format: date-time */
                 since: string | null;
+                /**
+                 * Format: date-time
+                 * @description When a plugin's client certificate ends, or has ended
+                 */
+                ends_at: string | null;
                 /** @description Paths of this API */
                 links: {
                     [key: string]: string;
@@ -7313,6 +7355,21 @@ export interface components {
             headers: {
                 [key: string]: unknown;
             };
+            /** @description The client certificate that is presented; its key is never shown */
+            client_certificate: {
+                subject: string;
+                issuer: string;
+                /** @description In hexadecimal */
+                serial_number: string;
+                /** @description In hexadecimal, with colons */
+                fingerprint_sha256: string;
+                /** Format: date-time */
+                not_before: string;
+                /** Format: date-time */
+                not_after: string;
+                /** @description Whole days that are left; negative: it has expired */
+                expires_in_days: number;
+            } | null;
             retry_schedule: number[] | null;
             timeout_ms: number | null;
             rate_limit_per_second: number | null;
@@ -7364,7 +7421,7 @@ export interface components {
             };
             /** @description Deliveries that wait, counted up to 10,000; not in lists */
             waiting?: number;
-            /** @description In the answer to a change: fields of filters that are not in their type's schema, so that they may never match, with the nearest that is */
+            /** @description In the answer to a change: fields of filters that are not in their type's schema, so that they may never match, with the nearest that is; and what may keep a client certificate from being of use */
             warnings?: {
                 pointer: string;
                 detail: string;
@@ -7377,8 +7434,8 @@ export interface components {
                 /** Format: date-time */
                 expires_at: string | null;
             }[];
-            /** @description What is stored and cannot be opened, since the master key that sealed it is gone; absent if there is nothing. Rotate the secret, or send config or headers again. Until secret and headers open, deliveries wait */
-            unreadable?: ("config" | "headers" | "secret")[];
+            /** @description What is stored and cannot be opened, since the master key that sealed it is gone; absent if there is nothing. Rotate the secret, or send the others again. Until all but config opens, deliveries wait */
+            unreadable?: ("config" | "headers" | "client_certificate" | "secret")[];
             /** @description Raised by every change; the ETag carries it */
             revision: number;
             /** Format: date-time */
@@ -7455,6 +7512,13 @@ export interface components {
             headers?: {
                 [key: string]: string;
             } | null;
+            /** @description Presented to https endpoints that ask for a client certificate (mutual TLS), with every request to the plugin. Only admins give or remove it; the key is encrypted at rest and never shown. A PUT without it keeps it; null removes it */
+            client_certificate?: {
+                /** @description PEM: the certificate, then those of its issuers as the endpoint needs them */
+                certificate: string;
+                /** @description PEM without a passphrase: RSA of 2048 to 4096 bits, or EC on P-256, P-384 or P-521 */
+                private_key: string;
+            } | null;
             /** @description Seconds to wait after each failed attempt; [] for none. Default: RETRY_SCHEDULE (30, 300, 3600) */
             retry_schedule?: number[] | null;
             /** @description Deadline of one attempt. Default: DELIVERY_TIMEOUT_MS (10000) */
@@ -7523,6 +7587,13 @@ export interface components {
             /** @description Sent with every request to the plugin, whatever its gateway asks for: any name but those of the service and of the connection (accept, user-agent, host, content-…, webhook-…, proxy-…), at most 10, values of at most 1,024 printable ASCII characters. Encrypted and redacted like config */
             headers?: {
                 [key: string]: string;
+            } | null;
+            /** @description Presented to https endpoints that ask for a client certificate (mutual TLS), with every request to the plugin. Only admins give or remove it; the key is encrypted at rest and never shown. A PUT without it keeps it; null removes it */
+            client_certificate?: {
+                /** @description PEM: the certificate, then those of its issuers as the endpoint needs them */
+                certificate: string;
+                /** @description PEM without a passphrase: RSA of 2048 to 4096 bits, or EC on P-256, P-384 or P-521 */
+                private_key: string;
             } | null;
             /** @description Seconds to wait after each failed attempt; [] for none. Default: RETRY_SCHEDULE (30, 300, 3600) */
             retry_schedule?: number[] | null;
@@ -7594,6 +7665,13 @@ export interface components {
             /** @description Sent with every request to the plugin, whatever its gateway asks for: any name but those of the service and of the connection (accept, user-agent, host, content-…, webhook-…, proxy-…), at most 10, values of at most 1,024 printable ASCII characters. Encrypted and redacted like config */
             headers?: {
                 [key: string]: string;
+            } | null;
+            /** @description Presented to https endpoints that ask for a client certificate (mutual TLS), with every request to the plugin. Only admins give or remove it; the key is encrypted at rest and never shown. A PUT without it keeps it; null removes it */
+            client_certificate?: {
+                /** @description PEM: the certificate, then those of its issuers as the endpoint needs them */
+                certificate: string;
+                /** @description PEM without a passphrase: RSA of 2048 to 4096 bits, or EC on P-256, P-384 or P-521 */
+                private_key: string;
             } | null;
             /** @description Seconds to wait after each failed attempt; [] for none. Default: RETRY_SCHEDULE (30, 300, 3600) */
             retry_schedule?: number[] | null;
@@ -7941,6 +8019,21 @@ export interface components {
             headers: {
                 [key: string]: unknown;
             };
+            /** @description The client certificate that is presented; its key is never shown */
+            client_certificate: {
+                subject: string;
+                issuer: string;
+                /** @description In hexadecimal */
+                serial_number: string;
+                /** @description In hexadecimal, with colons */
+                fingerprint_sha256: string;
+                /** Format: date-time */
+                not_before: string;
+                /** Format: date-time */
+                not_after: string;
+                /** @description Whole days that are left; negative: it has expired */
+                expires_in_days: number;
+            } | null;
             retry_schedule: number[] | null;
             timeout_ms: number | null;
             rate_limit_per_second: number | null;
@@ -7992,7 +8085,7 @@ export interface components {
             };
             /** @description Deliveries that wait, counted up to 10,000; not in lists */
             waiting?: number;
-            /** @description In the answer to a change: fields of filters that are not in their type's schema, so that they may never match, with the nearest that is */
+            /** @description In the answer to a change: fields of filters that are not in their type's schema, so that they may never match, with the nearest that is; and what may keep a client certificate from being of use */
             warnings?: {
                 pointer: string;
                 detail: string;
@@ -8005,8 +8098,8 @@ export interface components {
                 /** Format: date-time */
                 expires_at: string | null;
             }[];
-            /** @description What is stored and cannot be opened, since the master key that sealed it is gone; absent if there is nothing. Rotate the secret, or send config or headers again. Until secret and headers open, deliveries wait */
-            unreadable?: ("config" | "headers" | "secret")[];
+            /** @description What is stored and cannot be opened, since the master key that sealed it is gone; absent if there is nothing. Rotate the secret, or send the others again. Until all but config opens, deliveries wait */
+            unreadable?: ("config" | "headers" | "client_certificate" | "secret")[];
             /** @description Raised by every change; the ETag carries it */
             revision: number;
             /** Format: date-time */
@@ -23629,7 +23722,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `headers_needed`: The stored headers do not follow to another origin */
+            /** @description `headers_needed`: Stored headers and client certificates do not follow to another origin */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -23961,7 +24054,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `headers_needed`: The stored headers do not follow to another origin */
+            /** @description `headers_needed`: Stored headers and client certificates do not follow to another origin */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -34,7 +34,7 @@ export const completionRefused = defineProblem(
   'Send the result again when the plugin is active, while there is time to complete the invocation.',
 )
 
-/** What an action's result can say went wrong, beside the egress door's error classes. See docs/platform.md. */
+/** The codes of an action's error, with the egress door's error classes. See docs/platform.md. */
 export const ACTION_ERROR_CODES = [
   'unknown_action',
   'unknown_plugin',

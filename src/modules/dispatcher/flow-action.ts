@@ -13,7 +13,7 @@ import { toResult } from './dispatch/run.ts'
 import type { DispatcherContext } from './context.ts'
 import type { ActionResult, PlannedAction, StepActionRequest } from './types.ts'
 
-/** How long a call may wait for its plugin's limits here. After that it waits as a row, and others have its execution's place. */
+/** A call may wait so long for its plugin's limits here. After that it waits as a row, and others have its execution's place. */
 const TURN_MS = 2_000
 
 /**
@@ -74,7 +74,7 @@ async function runPlanned(
   return result
 }
 
-/** What the plugin has said of it stays so, a failure, too: it would not say it again under the same Idempotency-Key. */
+/** Takes up what the plugin has said of it, a failure, too: it would not say it again under the same Idempotency-Key. */
 async function takeUp(
   ctx: DispatcherContext,
   tenantId: string,
@@ -93,7 +93,7 @@ async function takeUp(
   return result
 }
 
-/** Who is faster than its own 202 has completed it already: then that is what counts. */
+/** Writes down that the plugin has accepted it. One that is faster than its own 202 has completed it already: that counts. */
 async function accept(
   ctx: DispatcherContext,
   tenantId: string,
@@ -107,7 +107,7 @@ async function accept(
   return (await findTold(ctx, tenantId, planned, result)) ?? result
 }
 
-/** What the plugin has told of it while it was being called, whatever the call came to. Null: nothing. */
+/** Returns what the plugin has told of it while it was being called, whatever the call came to. Null: nothing. */
 async function findTold(
   ctx: DispatcherContext,
   tenantId: string,

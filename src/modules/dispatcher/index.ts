@@ -49,7 +49,7 @@ export interface DispatcherService {
   dispatch(actor: Actor, tenantId: string, input: DispatchInput, by?: DispatchedBy): Promise<DispatchResult>
   /** The action of a flow's step: see flow-action.ts. */
   runAction(tenantId: string, request: StepActionRequest): Promise<ActionResult>
-  /** What is recorded of an action; null: nothing, or it is still being done. */
+  /** Returns the recorded result of an action; null: there is none, or it is still being done. */
   findResult(tenantId: string, flowExecutionId: string, eventKey: string): Promise<ActionResult | null>
 }
 
@@ -63,7 +63,7 @@ declare module 'fastify' {
 }
 
 const AUDITS_A_STATEMENT = 200
-/** How often accepted actions are looked through for those never completed. */
+/** Time between two looks for accepted actions that were never completed. */
 const EXPIRE_INTERVAL_MS = 10_000
 
 export default fp(

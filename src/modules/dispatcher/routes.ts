@@ -36,7 +36,7 @@ import type { DispatcherContext } from './context.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the request's token may complete. */
+    /** Returns the invocation that the request's token may complete. */
     claim: CompletionClaim
   }
 }

@@ -95,7 +95,7 @@ async function runAll(
   }
 }
 
-/** What is recorded of an action; null: nothing, or it is still being done. */
+/** Returns the recorded result of an action; null: there is none, or it is still being done. */
 export async function findResult(
   ctx: DispatcherContext,
   tenantId: string,
@@ -143,7 +143,7 @@ export async function readLogEntry(
   }
 }
 
-/** What a plugin asks for is one further than what led it to ask; what a person or the platform asks for is the first. */
+/** Counts an action that a plugin asks for one further than what led it to ask; one of a person or the platform is the first. */
 function causationOf(by: DispatchedBy | undefined): NonNullable<DispatchedBy['causation']> {
   if (by === undefined) return { id: null, depth: 0 }
   return { id: by.causation?.id ?? null, depth: (by.causation?.depth ?? 0) + 1 }

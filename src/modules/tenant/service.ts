@@ -34,7 +34,7 @@ function toTenant({ calendar, ...row }: TenantRow): Tenant {
   return { ...row, ...calendarOf(calendar) }
 }
 
-/** What can be changed of a tenant. */
+/** The members of a tenant that can be changed. */
 function settingsOf(row: TenantRow | undefined) {
   return { strict_events: row?.strict_events ?? false, ...calendarOf(row?.calendar ?? null) }
 }

@@ -42,7 +42,7 @@ import { DeliveryWorker } from './worker.ts'
  * `outcomes/repository.ts` writes when it is due, `due/reader.ts` finds it when it is.
  */
 export interface DeliveryService {
-  /** What plugins may be sent at once and how fast; whoever calls their actions asks it. */
+  /** The limits of what plugins are sent at once and how fast; whoever calls their actions asks them. */
   readonly limits: Pick<PluginLimits, 'beginCall' | 'close'>
   /** `POST /api/plugins/{slug}/test`. @returns undefined if there is no such plugin @throws `secret_unreadable` */
   sendTest(tenantId: string, pluginId: string): Promise<TestResult | undefined>
@@ -75,7 +75,7 @@ const WATCH_MS = 60_000
 const LOOKED_AT_MAX = 5_000
 
 export default fp(
-  async (app: FastifyInstance, { config }: { config: Config }) => {
+  async (app: FastifyInstance, { config, shareMs }: { config: Config; shareMs: number }) => {
     const targets = new TargetCache(app.workerDb, app.secretBox, config.delivery, app.log)
     const limits = new PluginLimits(app.signals)
     app.signals.subscribe('plugin_used', (ids) => limits.heard(ids))
@@ -110,6 +110,7 @@ export default fp(
         {
           leaseMs: config.delivery.leaseMs,
           pollMs: config.delivery.pollMs,
+          shareMs,
           maxInFlight: config.delivery.maxInFlight,
           disableAfterMs: effects.disableAfterMs,
           tenantId,

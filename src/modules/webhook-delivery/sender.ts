@@ -21,7 +21,7 @@ interface SenderContext {
   limits: PluginLimits
   metrics: Metrics
   log: FastifyBaseLogger
-  /** What the service is called by from outside. */
+  /** The service's address from outside. */
   origin: string | null
 }
 

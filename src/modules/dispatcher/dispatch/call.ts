@@ -16,7 +16,7 @@ import { type Busy, type DeliveryTarget, isBusy } from '#modules/webhook-deliver
 import type { DispatcherContext } from '../context.ts'
 import type { PlannedAction } from '../types.ts'
 
-/** How one action's call ended, over all its attempts. */
+/** The end of one action's call, over all its attempts. */
 export interface CallOutcome {
   result: ActionCallResult
   /** 0: it was not made, as the plugin takes no more for now. */
@@ -31,7 +31,7 @@ export interface CallClaim {
   claimedAt: number
   /** Null: its caller answers for it, and there is no row before the answer. */
   lease: Lease | null
-  /** How long each attempt may wait for the plugin's limits. */
+  /** Milliseconds that each attempt may wait for the plugin's limits. */
   turnMs: number
 }
 
@@ -137,7 +137,7 @@ async function usableTarget(
   }
   if (target === 'unreadable') {
     const message =
-      "A stored secret of the plugin cannot be opened: rotate the plugin's secret and send its headers again."
+      "A stored secret of the plugin cannot be opened: rotate the plugin's secret, and send its headers and client certificate again."
     return { refused: notAsked('secret_unreadable', message) }
   }
   if (!target.active) {
@@ -216,6 +216,7 @@ async function send(
     resend: action.idempotent,
     maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
     party: tenantId,
+    clientCertificate: target.clientCertificate ?? undefined,
     secrets: [token, ...(causation === null ? [] : [causation]), ...headerValues(target.headers)],
   })
   return readActionResponse(response)

@@ -12,10 +12,10 @@ import type { ResultRecord } from './result-repository.ts'
 import type { DispatcherContext } from '../context.ts'
 import type { ActionRequest, ActionResult, PlannedAction } from '../types.ts'
 
-/** How long a repeated request waits for the run that is under way elsewhere. */
+/** A repeated request waits so long for the run that is under way elsewhere. */
 const BUSY_WAIT_MS = 30_000
 const BUSY_LOOK_MS = 200
-/** How long a call may wait for its plugin's limits: as long as a plugin has for its answer by default. */
+/** A call may wait so long for its plugin's limits: as long as a plugin has for its answer by default. */
 const TURN_MS = 10_000
 
 /** An action on its way: claimed before anything of its dispatch runs, so that nothing runs twice. */
@@ -43,7 +43,7 @@ export async function prepareAction(
   return { request, refused: plan.refused }
 }
 
-/** What is recorded of it, which is in memory from now on. */
+/** Returns what is recorded of it, which is in memory from now on. */
 export function recordedOf(prepared: Prepared): { actionType: string; recorded: RecordedInvocation }[] {
   const { actionType } = prepared.request
   if ('recorded' in prepared) return [{ actionType, recorded: prepared.recorded }]
@@ -51,7 +51,7 @@ export function recordedOf(prepared: Prepared): { actionType: string; recorded: 
   return [{ actionType, recorded: prepared.claim.recorded }]
 }
 
-/** What is ours to run by this. */
+/** Returns the lease by which this process runs it; null: it does not. */
 export function leaseOf(prepared: Prepared): Lease | null {
   return 'claim' in prepared && prepared.claim.state === 'run' ? prepared.claim.lease : null
 }

@@ -5,8 +5,7 @@ import type { RunCalls } from '../run/ports.ts'
 import { actionContext } from './action-context.ts'
 import { type CallContext, type CallName, type CallResult, eventKey } from './call.ts'
 import { isAwayAnswer } from './hold-back.ts'
-
-const PLATFORM = 'platform'
+import { PLATFORM } from './target.ts'
 
 /** Calls the outside, as executions do. */
 export function liveCalls(ctx: CallContext): RunCalls {
@@ -17,11 +16,6 @@ export function liveCalls(ctx: CallContext): RunCalls {
       return result === null || call.conclude === undefined ? result : call.conclude(ctx, result)
     },
   }
-}
-
-/** Says whom an action asks for what, as `Call.target`. */
-export function actionTarget({ plugin_id, action_type }: ActionConfig): string {
-  return `${plugin_id} ${action_type}`
 }
 
 /** Has the dispatcher do a flow's action, once. */

@@ -144,7 +144,7 @@ export async function noteTest(
   })
 }
 
-/** What the engine is to go through, with a trigger at a time. */
+/** Returns what the engine is to go through, with a trigger at a time. */
 export function simulationOf(
   tenantId: string,
   { flowId, name, version, flow }: Subject,

@@ -1,7 +1,7 @@
 import { WaitList, type Waiting } from '#lib/async/wait-list.ts'
 import type { DeliveryTarget } from '../destinations/targets.ts'
 
-/** What a plugin's settings allow, of a target. */
+/** The limits of a plugin's settings, of a target. */
 export type LimitSettings = Pick<DeliveryTarget, 'maxInFlight' | 'ratePerSecond'>
 
 /** A call that may go out now. It is under way until `end` is called, once. */
@@ -18,7 +18,7 @@ export interface Busy {
   reason: 'in_flight' | 'rate' | 'retry_after'
 }
 
-/** What a process may use of a plugin's limits while others use them, too: shares.ts. */
+/** The part of a plugin's limits that a process may use while others use them, too: shares.ts. */
 export interface LimitShare {
   inFlight(max: number): number
   rate(perSecond: number): number
@@ -28,12 +28,12 @@ const ALL: LimitShare = { inFlight: (max) => max, rate: (perSecond) => perSecond
 
 /** A rate limit may use up this much of a second at once. */
 const BURST_SECONDS = 0.1
-/** How much the last answer counts in what answers take on the average. */
+/** The weight of the last answer in what answers take on the average. */
 const LAST_COUNTS = 0.2
 /** Whoever is told to come again is told a time within these bounds. */
 const RETRY_LEAST_MS = 1_000
 const RETRY_MOST_MS = 60_000
-/** How long one Retry-After may hold back a plugin's other requests. */
+/** One Retry-After may hold back a plugin's other requests for so long. */
 const HOLD_MAX_MS = 60_000
 /** `setTimeout` runs early by less than this. */
 const TIMER_SLACK_MS = 1
@@ -145,7 +145,7 @@ export class PluginLimit {
     if (rate !== null) this.#tokens = Math.min(this.#refill(), tokens + (ageMs / 1_000) * rate)
   }
 
-  /** What the rate limit allows at the moment; null: there is none. */
+  /** The tokens of the rate limit at the moment; null: there is none. */
   get tokensLeft(): number | null {
     return this.#rate === null ? null : this.#refill()
   }

@@ -6,7 +6,7 @@ import { LimitShares } from './shares.ts'
 export type LimitedTarget = Pick<DeliveryTarget, 'pluginId'> & LimitSettings
 
 export interface CallRequest {
-  /** How long the call may wait for its turn. */
+  /** Milliseconds that the call may wait for its turn. */
   waitMs: number
   /** The plugin that has dispatched it; null: none has. */
   by: string | null

@@ -1,12 +1,12 @@
 import type { Signals } from '#infra/signals.ts'
 import type { LimitShare } from './plugin-limit.ts'
 
-/** Who uses a plugin says so again after this time, and counts as using it for twice as long. */
+/** A process that uses a plugin says so again after this time, and counts as using it for twice as long. */
 const ANNOUNCE_MS = 5_000
 const COUNTS_MS = 2 * ANNOUNCE_MS
 
 interface Use {
-  /** When this process said so last. */
+  /** The time at which this process said so last. */
   announcedAt: number
   /** Other processes, by when each said so last. */
   others: Map<string, number>

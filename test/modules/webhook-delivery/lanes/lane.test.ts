@@ -23,6 +23,7 @@ function takeLane(fields: Partial<DeliveryTarget> = {}): Lane {
     url: 'https://plugin.example/',
     baseUrl: 'https://plugin.example/',
     headers: {},
+    clientCertificate: null,
     secretId: null,
     keys: [],
     retrySchedule: [],
