@@ -114,7 +114,10 @@ t.test('a plugin gets all that its max_in_flight allows from one worker', async 
   const ALLOWED = 256
   const tenant = service.tenant()
   const receiver = await startReceiver(t)
-  const { id } = await registerPlugin(tenant, receiver.url, { max_in_flight: ALLOWED })
+  const { id } = await registerPlugin(tenant, receiver.url, {
+    max_in_flight: ALLOWED,
+    timeout_ms: 30_000,
+  })
   await sendEvent(tenant)
   await deliverDue(service, tenant)
   const held: (() => void)[] = []
