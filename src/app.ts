@@ -78,7 +78,7 @@ export interface AppDeps {
 export interface AppLimits {
   /** The whole request must have arrived by then, however it drips. */
   requestTimeoutMs: number
-  /** How often connections are looked over for that. */
+  /** Time between two looks at the connections for that. */
   timeoutCheckMs: number
   /** Requests are refused while the event loop is as late as this; 0: never. Default: that of load shedding. */
   maxEventLoopDelayMs?: number | undefined
@@ -254,7 +254,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   return app
 }
 
-/** Whose requests count together: a tenant's, or those of a key above all tenants, or of an address without a key. */
+/** Names the party whose requests count together: a tenant, a key above all tenants, or an address without a key. */
 function callerOf(request: FastifyRequest): string {
   const { actor } = request as { actor: FastifyRequest['actor'] | null }
   if (actor === null) return request.ip

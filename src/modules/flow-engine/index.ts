@@ -72,6 +72,12 @@ export { findSetAside, type SetAsideEvent, selectSetAside, wantAgain } from './m
 export { cancelQueued } from './run/cancel.ts'
 export { cancelExecutions, type CountCancelled, haltTenant, resumeTenant } from './run/cancel-repository.ts'
 export { countTriggered } from './run/flow-repository.ts'
+export {
+  type HeldQueue,
+  type HeldTarget,
+  selectHeldQueues,
+  selectHeldTargets,
+} from './run/held-target-repository.ts'
 export { findStart } from './start/enqueue-repository.ts'
 export { flowNewer, flowOutdated } from './errors.ts'
 export type { Attempt } from './run/state.ts'

@@ -16,12 +16,14 @@ import { OutcomeWriter, type Recorded } from './outcomes/writer.ts'
 import { Sender } from './sender.ts'
 import { type DeliveryCounts, Tally } from './outcomes/tally.ts'
 import type { Destination } from './destinations/destination.ts'
+import type { PluginLimits } from './limits/plugin-limits.ts'
 import type { DeliveryTarget, TargetCache } from './destinations/targets.ts'
 
 export interface WorkerContext {
   pool: pg.Pool
   secretBox: SecretBox
   targets: TargetCache
+  limits: PluginLimits
   destinationOf(target: DeliveryTarget): Destination
   metrics: Metrics
   statistics: StatsRecorder
@@ -117,7 +119,7 @@ export class DeliveryWorker {
         ctx.onOutcome(lane.hold.tenantId)
       },
     })
-    this.#sender = new Sender(ctx, options)
+    this.#sender = new Sender(ctx, { ...options, wake: (lane) => this.#start(lane) })
     this.#effects = new EffectQueue(ctx)
     this.#tally = new Tally(ctx.log, ctx.metrics, ctx.statistics)
     this.#writer = new OutcomeWriter({

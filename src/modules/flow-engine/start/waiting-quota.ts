@@ -1,5 +1,5 @@
 import type { Kysely, Transaction } from 'kysely'
-import { LRUCache } from 'lru-cache'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import type { DB } from '#db/schema.ts'
 import { measure } from '#infra/quota-repository.ts'
 import { readLimits } from '#infra/quotas.ts'
@@ -23,7 +23,7 @@ export const WAITING_EXECUTIONS = 'waiting_executions'
  * may start before it is done again: the fewer are left, the closer is the look.
  */
 class WaitingQuota {
-  readonly #known = new LRUCache<string, Known>({ max: TENANTS_MAX })
+  readonly #known = boundedCache<Known>(TENANTS_MAX)
 
   /** Asked before each start: whether it is one too many. */
   async isUsedUp(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<boolean> {

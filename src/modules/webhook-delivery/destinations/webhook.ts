@@ -37,7 +37,13 @@ export class WebhookDestination implements Destination {
     this.#egress = egress
     this.#target = target
     this.#secrets = headerValues(target.headers)
-    this.request = JSON.stringify({ url: target.url, headers: Object.keys(target.headers) })
+    const { url, headers, clientCertificate } = target
+    this.request = JSON.stringify({
+      url,
+      headers: Object.keys(headers),
+      ...(clientCertificate !== null &&
+        url.startsWith('https:') && { client_certificate: clientCertificate.fingerprint }),
+    })
   }
 
   async send(message: Message, signal?: AbortSignal): Promise<AttemptResult> {
@@ -51,6 +57,7 @@ export class WebhookDestination implements Destination {
       maxResponseBytes: RESPONSE_BODY_MAX_BYTES,
       secrets: secretsOf(message, this.#secrets),
       party: this.#target.tenantId,
+      clientCertificate: this.#target.clientCertificate ?? undefined,
       signal,
     })
     const outcome = outcomeOf(response)

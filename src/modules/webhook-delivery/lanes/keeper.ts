@@ -14,6 +14,7 @@ import { CLASSES_BEST_FIRST, Capacity } from './capacity.ts'
 import { Refusals } from './refusals.ts'
 import { giveUpSkipped } from './skip-repository.ts'
 import type { Destination } from '../destinations/destination.ts'
+import type { PluginLimits } from '../limits/plugin-limits.ts'
 import type { DeliveryTarget, TargetCache } from '../destinations/targets.ts'
 import { endUnsubscribed } from './unsubscribe.ts'
 import { checkIn, checkOut } from './worker-repository.ts'
@@ -21,6 +22,7 @@ import { checkIn, checkOut } from './worker-repository.ts'
 export interface LaneKeeperContext {
   pool: pg.Pool
   targets: TargetCache
+  limits: PluginLimits
   destinationOf(target: DeliveryTarget): Destination
   metrics: Metrics
   log: FastifyBaseLogger
@@ -171,7 +173,7 @@ export class LaneKeeper {
       lanes.map((lane) => ({
         pluginId: lane.id,
         leaseToken: lane.hold.leaseToken,
-        rateTokens: lane.tokensLeft,
+        rateTokens: lane.limit.tokensLeft,
         pauseMs: lane.pauseLeft(performance.now()),
       })),
     )
@@ -269,7 +271,14 @@ export class LaneKeeper {
         unusable.push(hold)
         continue
       }
-      const lane = new Lane(claim, target, this.#ctx.destinationOf(target), now, this.#options.leaseMs)
+      const lane = new Lane(
+        claim,
+        target,
+        this.#ctx.destinationOf(target),
+        (target) => this.#ctx.limits.of(target),
+        now,
+        this.#options.leaseMs,
+      )
       if (capacity.free(lane.class) > 0) {
         capacity.take(lane.class)
         this.#held.set(lane.id, lane)

@@ -100,6 +100,12 @@ export const DeliveryAttempt = Type.Object(
           headers: Type.Record(Type.String(), Type.String(), {
             description: "The signature and the values of the plugin's own headers are redacted",
           }),
+          client_certificate: Type.Optional(
+            Type.String({
+              description:
+                'The SHA-256 of the client certificate that the plugin has; absent: none was there to present',
+            }),
+          ),
         },
         { description: 'As it was sent, but for the body, which is the same for all attempts' },
       ),
