@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
 import { now } from '#lib/clock.ts'
@@ -23,6 +23,7 @@ import { type DeliveryTarget, TargetCache } from './destinations/targets.ts'
 import { signedHeaders, WebhookDestination, type WebhookMessage } from './destinations/webhook.ts'
 import { queueState } from './due/queue-figures-repository.ts'
 import { type Cursor, releaseStranded } from './due/stranded-repository.ts'
+import { mostOfOne, placesForPlugin } from './lanes/capacity.ts'
 import { PluginLimits } from './limits/plugin-limits.ts'
 import { addQueueGauges, addWaitingCallsGauge } from './metrics.ts'
 import { DeliveryWorker } from './worker.ts'
@@ -177,6 +178,7 @@ export default fp(
         app.signals.subscribe('deliveries_due', (ids) => worker.hint(ids))
         app.signals.subscribe('plugin_changed', (ids) => worker.pluginChanged(ids))
         app.signals.subscribe('workers_changed', () => worker.workersChanged())
+        warnOfLowCapacity(config, app.log)
         worker.start()
         queueWatch.start()
       },
@@ -206,3 +208,14 @@ export default fp(
     ],
   },
 )
+
+/** One worker at a time serves a plugin: what it has no places for the plugin never gets. */
+function warnOfLowCapacity({ delivery }: Config, log: FastifyBaseLogger): void {
+  const { maxInFlight, maxInFlightCeiling } = delivery
+  const slow = mostOfOne(maxInFlight, 'slow')
+  if (slow >= maxInFlightCeiling) return
+  log.warn(
+    { max_in_flight: maxInFlight, ceiling: maxInFlightCeiling, slow, fast: mostOfOne(maxInFlight, 'proven') },
+    `MAX_IN_FLIGHT is too low for MAX_IN_FLIGHT_CEILING: a plugin whose answers take long gets ${slow} attempts at once; it takes ${placesForPlugin(maxInFlightCeiling)}, or a lower ceiling`,
+  )
+}

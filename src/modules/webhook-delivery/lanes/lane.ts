@@ -23,10 +23,13 @@ export type LaneClass = 'proven' | 'unproven' | 'slow' | 'failing'
 const LANE_STATES = ['open', 'closing', 'lost', 'handing_over', 'abandoned'] as const
 export type LaneState = (typeof LANE_STATES)[number]
 
-/** Bodies in hand beyond which a lane fetches no more, in characters: few receivers get so many so fast. */
-const LANE_BODIES_MAX_CHARS = 4 * 1024 * 1024
-/** The same of what replays have asked for: the rest is kept for what happens now. */
-const BULK_BODIES_MAX_CHARS = LANE_BODIES_MAX_CHARS / 2
+/**
+ * Bodies in hand beyond which a lane fetches no more, in characters: few receivers get so many so fast. Where many may be under
+ * way at once, so much for each of them, up to a quarter of what all lanes may have (due/reader.ts).
+ */
+const LANE_BODIES_CHARS = { least: 4 * 1024 * 1024, eachAllowed: 64 * 1024, most: 16 * 1024 * 1024 }
+/** Of that, what replays have asked for may take: the rest is kept for what happens now. */
+const BULK_BODIES_SHARE = 0.5
 /** What answers take on the average from which on an endpoint is slow, and how much the last one counts. */
 const SLOW_MS = 2_000
 const LAST_COUNTS = 0.2
@@ -177,12 +180,12 @@ export class Lane {
 
   /** No more bodies are taken in hand. */
   get full(): boolean {
-    return this.#bodyChars >= LANE_BODIES_MAX_CHARS
+    return this.#bodyChars >= this.#bodyCharsMax
   }
 
   /** The same, of what replays have asked for. */
   get bulkFull(): boolean {
-    return this.full || this.#bulkChars >= BULK_BODIES_MAX_CHARS
+    return this.full || this.#bulkChars >= this.#bodyCharsMax * BULK_BODIES_SHARE
   }
 
   /** Size of the bodies in hand. */
@@ -449,6 +452,11 @@ export class Lane {
     this.#succeeded = this.#failed = false
     this.#recordedHealth = health
     return update
+  }
+
+  get #bodyCharsMax(): number {
+    const { least, eachAllowed, most } = LANE_BODIES_CHARS
+    return Math.min(most, Math.max(least, this.allowed * eachAllowed))
   }
 
   get #coalescedMax(): number {

@@ -136,6 +136,20 @@ t.test('what a live delivery waits for goes live, also while it waits itself', a
   t.equal(lane.bodyChars, 0)
 })
 
+t.test('bodies in hand are bounded, and are enough for all that may be under way', async (t) => {
+  const take = (maxInFlight: number, bulk: boolean): number => {
+    const lane = takeLane({ maxInFlight })
+    const body = 'x'.repeat(60 * 1024)
+    let count = 0
+    for (; !(bulk ? lane.bulkFull : lane.full); count++) lane.enqueue(job(bulk, body))
+    return count
+  }
+  t.equal(take(4, false), Math.ceil((4 * 1024) / 60))
+  t.ok(take(256, false) >= 256)
+  t.equal(take(1_000, false), Math.ceil((16 * 1024) / 60), 'and not without end')
+  t.equal(take(256, true), Math.ceil((8 * 1024) / 60), 'half of it for replays')
+})
+
 t.test('while many wait behind what can begin no more is looked for', async (t) => {
   const lane = takeLane()
   const first = Array.from({ length: 40 }, () => job(false))
