@@ -69,7 +69,7 @@ function stockProblem(quota: StockQuota, limit: number, used: number) {
   })
 }
 
-/** How much of each; a quota that was not set for the tenant has its default. */
+/** The limit of each; a quota that was not set for the tenant has its default. */
 export type Limits = Readonly<Record<QuotaName, number>>
 
 /** The memory of a process of one tenant. */
@@ -100,7 +100,7 @@ declare module 'fastify' {
 const WINDOW_MS = 60_000
 /** A shop that stores as much as it may can send again once something is gone or the platform has given it more. */
 const FULL_RETRY_SECONDS = 60
-/** How long another process goes by what it has read. */
+/** Another process goes by what it has read for so long. */
 const LIMITS_TTL_MS = 5_000
 const TENANTS_MAX = 10_000
 

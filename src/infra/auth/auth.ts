@@ -109,6 +109,12 @@ export function openTo(scope: Pick<FastifyInstance, 'addHook'>, role: Access['ro
 }
 
 const ROLE_RANK = { viewer: 1, editor: 2, admin: 3, platform: 4 } as const
+
+/** Tells whether somebody's role has all that another one may do. Keys of plugins have none. */
+export function hasRole({ role }: Pick<Actor, 'role'>, wanted: keyof typeof ROLE_RANK): boolean {
+  return role !== null && ROLE_RANK[role] >= ROLE_RANK[wanted]
+}
+
 /** A revoked key is forgotten at once where the signal arrives, and after this long everywhere. */
 const KEY_CACHE_MS = 5_000
 /** About 400 bytes each. */
@@ -451,5 +457,5 @@ function authorise(request: FastifyRequest, access: Access): void {
     return
   }
   if (access.role === 'public') return
-  if (actor.role === null || ROLE_RANK[actor.role] < ROLE_RANK[access.role]) throw forbidden()
+  if (!hasRole(actor, access.role)) throw forbidden()
 }

@@ -22,7 +22,7 @@ export interface RetentionContext {
 
 /** A part of the work that failed: it is tried again at the next run, and kept none of the others from theirs. */
 export interface RetentionFailure {
-  /** Where something was to be deleted or emptied: a table's name, or `statistics`. */
+  /** A table's name, or `statistics`: something of it was to be deleted or emptied. */
   work: string
   /** The shop whose it is; null: no shop's. */
   tenantId: string | null

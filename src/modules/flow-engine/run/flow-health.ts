@@ -37,12 +37,12 @@ const REMEMBERED_MAX = 10_000
  */
 export class FlowHealth {
   readonly #ctx: HealthContext
-  /** When a flow was last seen without failures. */
+  /** The time at which a flow was last seen without failures. */
   readonly #lookedAt = boundedCache<number>(REMEMBERED_MAX)
 
   readonly #looks = new Map<string, { again: boolean }>()
 
-  /** When a look found that it was told that the flow is failing, or that it is not active. */
+  /** The time of a look that found that it was told that the flow is failing, or that it is not active. */
   readonly #toldAt = boundedCache<number>(REMEMBERED_MAX)
 
   /** Of flows that are failing: how many successes there were here, and from when or how many on there may be enough. */

@@ -5,7 +5,7 @@ import { measure } from '#infra/quota-repository.ts'
 import { readLimits } from '#infra/quotas.ts'
 
 const TENANTS_MAX = 10_000
-/** How long a process goes by what it has counted: what other processes start meanwhile comes on top. */
+/** A process goes by what it has counted for so long: what other processes start meanwhile comes on top. */
 const KNOWN_MS = 5_000
 /** The same where there is nothing left: each start that is refused would count all of them again. */
 const USED_UP_MS = 1_000
