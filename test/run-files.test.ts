@@ -15,7 +15,7 @@ async function runFile(t: Test, source: string): Promise<{ code: number | null; 
   await writeFile(file, source.replace('TAP', import.meta.resolve('tap')))
   const child = spawn(process.execPath, [join(ROOT, 'test/all.ts'), '--reporter=tap', file], {
     env: { ...CHILD_ENV, TAP_CHILD_ID: '1' },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'ignore'],
   })
   const [output, [code]] = await Promise.all([
     text(child.stdout),

@@ -111,7 +111,12 @@ t.test('a full disk is a 503 and not ready until there is space again', { skip }
     { retryAfter: '5', code: 'database_unavailable' },
   )
   await eventually('it is not ready', async () => !(await isReady(service)))
-  t.equal((await read()).status, 200, 'what needs no space goes on')
+  // One read may be refused where the machine is busy; all are if reading needs space.
+  const { status } = await eventually('a read is answered', async () => {
+    const answer = await read()
+    return answer.status !== 503 && answer
+  })
+  t.equal(status, 200, 'what needs no space goes on')
 
   await rm(ballast)
   await eventually('it is ready again', () => isReady(service))

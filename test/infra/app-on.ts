@@ -11,6 +11,7 @@ import { parseEgressAllow } from '#infra/egress/index.ts'
 import { createSecretBox } from '#lib/secrets/secret-box.ts'
 import { migrate } from '#db/migrate.ts'
 import { PATIENT, TEST_PLATFORM_KEY } from '#test/support/app.ts'
+import { schemaName } from '#test/support/database.ts'
 import { type PrivatePostgres, startPrivatePostgres } from '#test/support/postgres-server.ts'
 
 export interface AppOnOptions {
@@ -53,9 +54,13 @@ export async function listen(app: App): Promise<number> {
 
 /** A migrated Postgres of the test's own, to be taken away. */
 export async function migratedPrivatePostgres(t: Test): Promise<PrivatePostgres> {
-  const postgres = await startPrivatePostgres(t)
-  await migrate(postgres.url, { log: { info: () => undefined } })
-  return postgres
+  return startPrivatePostgres(t, {
+    name: 'migrated',
+    version: await schemaName(),
+    prepare: async (url) => {
+      await migrate(url, { log: { info: () => undefined } })
+    },
+  })
 }
 
 /** Asks until `accept` takes the answer; rejects with the last one after `timeoutMs`. */

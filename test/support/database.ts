@@ -50,11 +50,16 @@ export async function createTestDatabase(t: Test, directory = MIGRATIONS_DIRECTO
   return { url, pool, db: createKysely<DB>(pool) }
 }
 
-async function ensureTemplate(admin: pg.Client, serverUrl: string, directory: string): Promise<string> {
+/** Returns a name for what the migrations make. */
+export async function schemaName(directory = MIGRATIONS_DIRECTORY): Promise<string> {
   const hash = createHash('sha256')
   for (const { name, sha256, kind } of await readMigrations(directory))
     hash.update(`${name} ${sha256} ${kind}\n`)
-  const template = `${TEMPLATE_PREFIX}${hash.digest('hex').slice(0, 16)}`
+  return hash.digest('hex').slice(0, 16)
+}
+
+async function ensureTemplate(admin: pg.Client, serverUrl: string, directory: string): Promise<string> {
+  const template = `${TEMPLATE_PREFIX}${await schemaName(directory)}`
   if (await exists(admin, template)) return template
   await admin.query('select pg_advisory_lock($1)', [TEMPLATE_LOCK])
   try {
