@@ -283,7 +283,7 @@ export type SessionTransport = 'cookie' | 'bearer'
 export interface StoredSubscription {
   event: string
   filter: unknown
-  /** What of the event is sent: at most one of these. */
+  /** The part of the event that is sent: at most one of these. */
   include?: string[]
   exclude?: string[]
   payload?: 'thin'

@@ -77,11 +77,13 @@ export interface AppDeps {
 export interface AppLimits {
   /** The whole request must have arrived by then, however it drips. */
   requestTimeoutMs: number
-  /** How often connections are looked over for that. */
+  /** Time between two looks at the connections for that. */
   timeoutCheckMs: number
   /** Requests are refused while the event loop is as late as this; 0: never. Default: that of load shedding. */
   maxEventLoopDelayMs?: number | undefined
   database?: DatabaseTimeouts | undefined
+  /** From one look at who shares the lanes of deliveries to the next. */
+  shareMs: number
 }
 
 export type App = FastifyInstance<
@@ -94,7 +96,7 @@ export type App = FastifyInstance<
 
 /** 1 MiB; POST /api/events has 8 MiB of its own for batches. */
 const BODY_LIMIT = 1024 * 1024
-const LIMITS: AppLimits = { requestTimeoutMs: 30_000, timeoutCheckMs: 5_000 }
+const LIMITS: AppLimits = { requestTimeoutMs: 30_000, timeoutCheckMs: 5_000, shareMs: 4_000 }
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 /** The order in which a reader of the OpenAPI document meets what the modules declare. */
 const DOCUMENT_ORDER = {
@@ -222,7 +224,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(searchModule)
   await app.register(operationModule)
   await app.register(eventModule)
-  await app.register(webhookDeliveryModule, { config })
+  await app.register(webhookDeliveryModule, { config, shareMs: limits.shareMs })
   await app.register(pluginModule, { config })
   await app.register(registryModule)
   await app.register(capabilityModule)
@@ -244,7 +246,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   return app
 }
 
-/** Whose requests count together: a tenant's, or those of a key above all tenants, or of an address without a key. */
+/** Names the party whose requests count together: a tenant, a key above all tenants, or an address without a key. */
 function callerOf(request: FastifyRequest): string {
   const { actor } = request as { actor: FastifyRequest['actor'] | null }
   if (actor === null) return request.ip

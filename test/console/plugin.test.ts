@@ -57,13 +57,14 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
     await page.getByRole('button', { name: 'Register' }).click()
 
     const dialog = page.getByRole('dialog')
-    await dialog.getByText('It is shown this once.').waitFor()
+    await dialog.getByText('The signing secret is shown this once.').waitFor()
     const secret = (await dialog.locator('output').textContent()) ?? ''
     t.match(secret, /^whsec_/)
-    await dialog.getByRole('button', { name: 'Copy' }).click()
+    await page.keyboard.press('Enter')
     await becomes(t, async () => page.evaluate<string>('navigator.clipboard.readText()'), secret)
     t.same(await accessibilityFaults(page), [])
-    await dialog.getByRole('button', { name: 'I have copied it' }).click()
+    await page.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'detached' })
     await page.getByRole('heading', { name: 'Order desk' }).waitFor()
     t.notMatch(await page.content(), secret)
 
@@ -249,10 +250,25 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
     await page.getByRole('button', { name: 'Rotate secret' }).click()
     await page.getByLabel('Older secrets go on for').selectOption('0')
     await page.getByRole('dialog').getByRole('button', { name: 'Rotate secret' }).click()
-    await page.getByText('It is shown this once.').waitFor()
+    const shown = page.getByText('The signing secret is shown this once.')
+    await shown.waitFor()
     const secret = (await page.locator('output').textContent()) ?? ''
-    await page.getByRole('button', { name: 'I have copied it' }).click()
-    await page.getByText('It is shown this once.').waitFor({ state: 'detached' })
+    const question = page.getByRole('alertdialog')
+    const closes = [
+      async () => page.keyboard.press('Escape'),
+      async () => page.getByRole('button', { name: 'Close', exact: true }).click(),
+      async () => page.mouse.click(5, 5),
+    ]
+    for (const close of closes) {
+      await close()
+      await question.getByText('It was not copied yet.').waitFor()
+      t.same(await accessibilityFaults(page), [])
+      await page.keyboard.press('Enter')
+      await question.waitFor({ state: 'detached' })
+      await shown.waitFor()
+    }
+    await page.getByRole('button', { name: 'I have stored it' }).click()
+    await page.getByText('The signing secret is shown this once.').waitFor({ state: 'detached' })
     t.notMatch(await page.content(), secret)
     const before = receiver.received.length
     await post()

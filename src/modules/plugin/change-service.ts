@@ -1,4 +1,5 @@
 import { type Actor, forbidden } from '#infra/auth/auth.ts'
+import { changesOf } from '#infra/audit.ts'
 import { enforceQuotas } from '#infra/quotas.ts'
 import { raiseActionsVersion, raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import type { Plugin } from './answer-schemas.ts'
@@ -28,12 +29,13 @@ import {
   concerns,
   isNarrowed,
   movesOrigin,
+  toldSettings,
 } from './settings/settings.ts'
 import { isSlug } from './slug.ts'
 import { chosenStatus, PAUSED_BY_ITSELF, statusOf } from './lifecycle/service.ts'
 import { viewOnePlugin, warningsOf } from './view.ts'
 
-/** Which plugin, and what the caller has read of it. */
+/** Names a plugin, and the state of it that the caller has read. */
 export interface PluginRef {
   tenantId: string
   slug: string
@@ -109,7 +111,11 @@ async function changePlugin(
       }
       if (!wanted.keepWaiting && isNarrowed(before, after)) await endUnsubscribed(trx, tenantId, row.id)
       if (fields.includes('status')) await raiseActionsVersion(trx, tenantId)
-      await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields })
+      const changes = changesOf(
+        { ...toldSettings(before), status: row.status },
+        { ...toldSettings(after), status },
+      )
+      await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields, ...changes })
     }
     const now = found(await findPlugin(trx, tenantId, slug), actor)
     const view = await viewOnePlugin(ctx, trx, actor, now)

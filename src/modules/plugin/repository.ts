@@ -146,7 +146,7 @@ export async function revokePluginKeys(
   return rows.map((row) => row.id)
 }
 
-/** How many deliveries wait, counted no further than `max`. */
+/** Counts the deliveries that wait, no further than `max`. */
 export async function countWaiting(
   db: Kysely<DB>,
   tenantId: string,

@@ -1,3 +1,4 @@
+import type { HeldQueue } from '#modules/flow-engine/index.ts'
 import type { FailingFlow, PluginTrouble } from './overview-repository.ts'
 import { ATTENTION_KINDS, type Overview } from './overview-schemas.ts'
 
@@ -63,6 +64,24 @@ function flowLinks(id: string): Attention['links'] {
   return {
     flow: `/api/automation/flows/${id}`,
     executions: `/api/automation/executions?flow=${id}&status=failed`,
+  }
+}
+
+/** Executions that wait for another side that takes no calls for now. */
+export function heldQueue({ asks, name, plugin, first, waiting, since }: HeldQueue): Attention {
+  const { slug = null } = plugin ?? {}
+  return {
+    ...NOTHING,
+    kind: 'executions_held',
+    target: { type: asks.type, id: plugin?.id ?? null, slug, name },
+    reason: first.error?.code ?? null,
+    count: waiting,
+    since,
+    links: {
+      execution: `/api/automation/executions/${first.id}`,
+      executions: '/api/automation/executions?status=waiting&reason=retry',
+      ...(slug !== null && { plugin: `/api/plugins/${slug}` }),
+    },
   }
 }
 

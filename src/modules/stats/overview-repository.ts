@@ -6,14 +6,14 @@ import { EXPIRY_WARNING_DAYS } from '#modules/plugin/index.ts'
 import type { AttentionKind } from './overview-schemas.ts'
 
 /** Beyond it what waits is not counted. */
-const WAITING_MAX = 1_000
+export const WAITING_MAX = 1_000
 /** The age at which a waiting delivery is behind, unless it is of a replay: those wait for live ones. */
 const BEHIND_SECONDS = 300
 /** A flow of which so many executions failed, and such a share, is failing. */
 const FAILING_COUNT = 3
 const FAILING_SHARE = 0.2
 /** So many of each kind that the list stays one that somebody reads. */
-const EACH_MAX = 20
+export const EACH_MAX = 20
 
 export interface PluginTrouble {
   id: string

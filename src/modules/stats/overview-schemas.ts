@@ -11,6 +11,7 @@ export const ATTENTION_KINDS = [
   'certificate_expiring',
   'flow_paused',
   'flow_failing',
+  'executions_held',
   'capabilities_failing',
   'deliveries_behind',
   'events_set_aside',
@@ -65,8 +66,14 @@ export const Overview = Type.Object(
         kind: StringEnum(ATTENTION_KINDS),
         target: Nullable(
           Type.Object({
-            type: StringEnum(['plugin', 'flow']),
-            id: Type.String({ format: 'uuid' }),
+            type: StringEnum(['plugin', 'flow', 'platform', 'origin']),
+            id: Nullable(
+              Type.Unsafe<string>({
+                type: 'string',
+                format: 'uuid',
+                description: 'Null: of no plugin or flow',
+              }),
+            ),
             slug: Nullable(Type.String({ description: 'Of a plugin' })),
             name: Type.String(),
           }),

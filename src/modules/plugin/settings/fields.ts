@@ -198,7 +198,8 @@ export const FIELDS = {
       Type.Number({
         minimum: 0.0002,
         maximum: 10_000,
-        description: 'Attempts a second; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit',
+        description:
+          'Requests a second, deliveries and calls of actions together; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit',
       }),
     ),
     Nullable(Type.Number()),
@@ -211,7 +212,7 @@ export const FIELDS = {
         minimum: 1,
         maximum: 1000,
         description:
-          'Attempts under way at once, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4)',
+          'Requests under way at once, deliveries and calls of actions together, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4)',
       }),
     ),
     Nullable(Type.Integer()),

@@ -2,7 +2,7 @@ import type { SentRequest } from '#db/schema.ts'
 import { REDACTED, redactText } from '#lib/secrets/redact.ts'
 import { requestHeaders } from './webhook.ts'
 
-/** What an attempt's request follows from. */
+/** The facts from which an attempt's request follows. */
 export interface AttemptFacts {
   tenantId: string
   eventId: string

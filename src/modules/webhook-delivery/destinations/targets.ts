@@ -10,16 +10,16 @@ import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 import { parseSecret } from '#lib/secrets/signature.ts'
 import { selectTargets, type TargetRow } from './target-repository.ts'
 
-/** Where and how a plugin's requests go: its settings with secrets opened, as of `revision`. */
+/** A plugin as the receiver of requests: its settings with secrets opened, as of `revision`. */
 export interface DeliveryTarget {
   pluginId: string
   tenantId: string
   slug: string
   revision: number
   active: boolean
-  /** Where webhooks go. */
+  /** The URL of webhooks. */
   url: string
-  /** What endpoints of actions are below. */
+  /** The URL that endpoints of actions are below. */
   baseUrl: string
   /** The plugin's own request headers. */
   headers: Readonly<Record<string, string>>
@@ -45,12 +45,12 @@ export interface PresentedCertificate extends ClientCertificate {
   fingerprint: string
 }
 
-/** What a plugin that says nothing of its own gets. */
+/** The settings of a plugin that has none of its own. */
 export interface DeliveryDefaults {
   timeoutMs: number
   retrySchedule: readonly number[]
   maxInFlightPerPlugin: number
-  /** What a plugin may ask for. */
+  /** The most that a plugin may ask for. */
   maxInFlightCeiling: number
 }
 

@@ -3,6 +3,7 @@ import type { DeliveryTarget } from '../destinations/targets.ts'
 import { afterHold, type Health } from '../health/health.ts'
 import { Backlog, type Job } from './backlog.ts'
 import type { LaneClaim } from './repository.ts'
+import type { PluginLimit } from '../limits/plugin-limit.ts'
 import type { LaneHold, LaneUpdate } from '../outcomes/repository.ts'
 
 /** Who may use how much of a worker: see capacity.ts. */
@@ -38,8 +39,6 @@ const COALESCED_IN_HAND_MAX = 16
 const FEW_BEHIND = QUEUED_BEHIND_ONE_MAX / 2
 /** After so long the queue is looked at again for what could not be told the last time. */
 const LOOK_AGAIN_MS = 25
-/** A rate limit may use up this much of a second at once. */
-const BURST_SECONDS = 0.1
 /** So long a lane is given back at most for its rate limit: a limit that is changed meanwhile counts after that. */
 const PAUSE_MAX_MS = 60_000
 
@@ -51,6 +50,7 @@ export class Lane {
   readonly target: DeliveryTarget
   readonly destination: Destination
   readonly hold: LaneHold
+  readonly #limitOf: (target: DeliveryTarget) => PluginLimit
   /** Deliveries that are queued, under way or not yet recorded: not to be fetched again. */
   readonly inHand = new Map<string, Job>()
   /** What happens now, and what replays have asked for: the second has its turn when none of the first waits. */
@@ -72,8 +72,6 @@ export class Lane {
   #idleSince: number
   #rateTimer: NodeJS.Timeout | null = null
   #lookTimer: NodeJS.Timeout | null = null
-  #tokens: number
-  #tokensAt: number
   #pausedUntil: number | null = null
   #answerMs = 0
   #succeeded = false
@@ -81,14 +79,17 @@ export class Lane {
   #successNotedAt = -Infinity
   #recordedHealth: Health
 
+  /** @param limitOf what the plugin is sent by this process in all */
   constructor(
     claim: LaneClaim,
     target: DeliveryTarget,
     destination: Destination,
+    limitOf: (target: DeliveryTarget) => PluginLimit,
     now: number,
     leaseMs: number,
   ) {
     this.target = target
+    this.#limitOf = limitOf
     this.destination = destination
     this.hold = {
       tenantId: target.tenantId,
@@ -116,12 +117,16 @@ export class Lane {
     }
     this.#health = claim.held_before || health.breaker === 'open' ? afterHold(health) : health
     this.#recordedHealth = this.#health
-    this.#tokens = claim.rate_tokens ?? this.#burst()
-    this.#tokensAt = now - (claim.rate_age_ms ?? 0)
+    if (claim.rate_tokens !== null) this.limit.restoreTokens(claim.rate_tokens, claim.rate_age_ms ?? 0)
   }
 
   get id(): string {
     return this.target.pluginId
+  }
+
+  /** What holds for all that the plugin is sent. */
+  get limit(): PluginLimit {
+    return this.#limitOf(this.target)
   }
 
   get class(): LaneClass {
@@ -381,26 +386,6 @@ export class Lane {
     this.#rateTimer = this.#lookTimer = null
   }
 
-  /** Takes a token of the rate limit. @returns 0, or the milliseconds until there is one */
-  takeToken(now: number): number {
-    const rate = this.target.ratePerSecond
-    if (rate === null) return 0
-    this.#tokens = Math.min(this.#burst(), this.#tokens + ((now - this.#tokensAt) / 1000) * rate)
-    this.#tokensAt = now
-    if (this.#tokens >= 1) {
-      this.#tokens -= 1
-      return 0
-    }
-    return Math.max(1, Math.ceil(((1 - this.#tokens) / rate) * 1000))
-  }
-
-  /** What a rate limit allows at the moment; null: there is none. */
-  get tokensLeft(): number | null {
-    const rate = this.target.ratePerSecond
-    if (rate === null) return null
-    return Math.min(this.#burst(), this.#tokens + ((performance.now() - this.#tokensAt) / 1000) * rate)
-  }
-
   /** Closes it until its rate limit allows the next attempt: what waits so long is not to take up a worker's capacity. */
   pause(waitMs: number, now: number): void {
     this.#pausedUntil = now + Math.min(waitMs, PAUSE_MAX_MS)
@@ -458,7 +443,7 @@ export class Lane {
       lastErrorClass: health.lastErrorClass,
       succeeded: this.#succeeded,
       failed: this.#failed,
-      rateTokens: this.tokensLeft,
+      rateTokens: this.limit.tokensLeft,
     }
     if (this.#succeeded) this.#successNotedAt = now
     this.#succeeded = this.#failed = false
@@ -518,10 +503,6 @@ export class Lane {
 
   #backlogOf({ bulk }: Job): Backlog {
     return bulk ? this.bulk : this.live
-  }
-
-  #burst(): number {
-    return Math.max(1, (this.target.ratePerSecond ?? 0) * BURST_SECONDS)
   }
 }
 

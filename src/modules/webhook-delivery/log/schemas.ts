@@ -127,7 +127,7 @@ export const DeliveryDetail = Type.Object(
 
 export const DeliveryPage = Page(ref(Delivery), 'DeliveryPage')
 
-/** What the log and bulk retries choose by, beside the status. */
+/** The filters of the log and of bulk retries, beside the status. */
 export const DeliveryFilterFields = {
   plugin: Type.Optional(Type.String({ maxLength: 64, description: 'Slug' })),
   event: Type.Optional(

@@ -4,6 +4,7 @@ import type { Destination } from '#modules/webhook-delivery/destinations/destina
 import type { DeliveryTarget } from '#modules/webhook-delivery/destinations/targets.ts'
 import type { Job } from '#modules/webhook-delivery/lanes/backlog.ts'
 import { Lane } from '#modules/webhook-delivery/lanes/lane.ts'
+import { PluginLimit } from '#modules/webhook-delivery/limits/plugin-limit.ts'
 import type { LaneClaim } from '#modules/webhook-delivery/lanes/repository.ts'
 
 const destination: Destination = {
@@ -55,7 +56,7 @@ function takeLane(fields: Partial<DeliveryTarget> = {}): Lane {
     secret_unreadable: false,
     revision: 1,
   }
-  return new Lane(claim, target, destination, 0, 30_000)
+  return new Lane(claim, target, destination, () => new PluginLimit(target), 0, 30_000)
 }
 
 function job(bulk: boolean, body = '{}'): Job {
