@@ -31,6 +31,7 @@ import { SEGMENT_SCHEMAS } from './segments/schemas.ts'
 import { claimSegment } from './segments/service.ts'
 import type { EventService } from './context.ts'
 
+export { ALERTS, causationOfAlert, isAlert } from './alerts.ts'
 export { CATALOGUE, ENTITIES } from './catalogue/index.ts'
 export {
   believedCausation,
@@ -49,7 +50,7 @@ export { isSubscribed } from './intake/snapshot.ts'
 export { type PluginType, removePluginTypes, replacePluginTypes } from './types/plugin-types.ts'
 export { pluginNamed, typesOf } from './feed/lookup-repository.ts'
 export { type EventRow, scanFeed, type ScannedEvent, selectEvents } from './feed/repository.ts'
-export type { EventService } from './context.ts'
+export type { EventService, NewEvent } from './context.ts'
 export { loadSegments } from './segments/repository.ts'
 export type { Segments } from './segments/segments.ts'
 export { pastEvent, sampleOfType, subscriptionWarnings, type TrialEvent } from './feed/subscription-trial.ts'

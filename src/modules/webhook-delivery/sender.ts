@@ -1,10 +1,9 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { bodyToSend, causationToken } from '#modules/event/index.ts'
+import { bodyToSend, causationToken, isAlert } from '#modules/event/index.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { Metrics } from '#infra/metrics.ts'
 import type { AttemptResult } from './destinations/destination.ts'
 import { afterAttempt, effectsOf, type HealthEffect, NO_EFFECTS } from './health/health.ts'
-import { isHealthEvent } from './health/events.ts'
 import { TenantCapacity } from './lanes/capacity.ts'
 import type { PluginLimits } from './limits/plugin-limits.ts'
 import type { Job } from './lanes/backlog.ts'
@@ -125,8 +124,8 @@ export class Sender {
   #effectsOf(lane: Lane, job: Job, isGone: boolean, now: number): readonly (HealthEffect | 'gone')[] {
     const asked = effectsOf(lane.health, this.#options, now)
     if (asked.length === 0 && !isGone) return NO_EFFECTS
-    // News of a plugin's health that are not taken are no news: they would cause themselves.
-    const effects = asked.filter((effect) => effect === 'disable' || !isHealthEvent(job.event))
+    // An alert that is not taken is no news: it would cause itself.
+    const effects = asked.filter((effect) => effect === 'disable' || !isAlert(job.event))
     return isGone ? [...effects, 'gone'] : effects
   }
 }

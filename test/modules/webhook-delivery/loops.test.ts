@@ -129,6 +129,86 @@ t.test("news of a plugin's health do not go to it, and are no cause for news the
   t.match(await deliveriesOf(db, second.id), [{ event: 'plugin.failing', status: 'failed' }])
 })
 
+t.test('plugins that hear of each other’s failing, and of flows, are told of once each', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  receiver.answer(404)
+  const settings = { events: ['plugin.*', 'flow.*', 'order.*'], retry_schedule: [] }
+  const plugins = [
+    await registerPlugin(tenant, receiver.url, settings),
+    await registerPlugin(tenant, receiver.url, settings),
+  ]
+  await sendEvents(tenant, 12, 'order.created')
+  for (let turn = 0; turn < 6; turn++) await deliverDue(service, tenant)
+  const alerts = async () =>
+    (await eventsOf(tenant)).filter(({ event }) => event !== 'order.created').map(({ event }) => event)
+  t.strictSame(await alerts(), ['plugin.failing', 'plugin.failing'])
+  for (const { id } of plugins) {
+    const told = (await deliveriesOf(db, id)).filter(({ event }) => event !== 'order.created')
+    t.match(told, [{ event: 'plugin.failing', status: 'failed' }])
+    t.equal(told.length, 1)
+  }
+  const third = await registerPlugin(tenant, receiver.url, { events: ['flow.*'], retry_schedule: [] })
+  await db.transaction().execute(async (trx) => {
+    for (let n = 0; n < 12; n++) {
+      const data = { flow: 'f', flow_id: third.id, failed: 5, of: 5 }
+      await service.app.events.emitIn(trx, {
+        tenantId: tenant.id,
+        event: 'flow.failing',
+        source: 'system',
+        data,
+      })
+    }
+  })
+  await deliverDue(service, tenant)
+  t.equal((await deliveriesOf(db, third.id)).filter(({ status }) => status === 'failed').length, 12)
+  t.equal((await alerts()).filter((event) => event.startsWith('plugin.')).length, 2, 'an alert causes none')
+})
+
+t.test('what goes round over alerts comes to its end, and alerts are told all the same', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const hearer = await startReceiver(t)
+  const failing = await registerPlugin(tenant, receiver.url, { events: ['order.*'], retry_schedule: [] })
+  await registerPlugin(tenant, hearer.url, { events: ['plugin.*'] })
+  const publish = async (headers: Record<string, string>): Promise<void> => {
+    for (const status of [404, 204]) {
+      receiver.answer(status)
+      for (let n = 0; n < 6; n++)
+        await tenant.post('/api/events', { event: 'order.created', data: {} }, headers)
+      await deliverDue(service, tenant)
+    }
+  }
+  await publish({})
+  for (let turn = 0; turn < 20; turn++) {
+    const heard = hearer.received.splice(0)
+    for (const { headers } of heard) {
+      await publish({
+        'x-causation-id': String(headers['x-causation-id']),
+        'x-causation-depth': String(headers['x-causation-depth']),
+      })
+    }
+    if (heard.length === 0) break
+    await deliverDue(service, tenant)
+  }
+  t.equal(hearer.received.length, 0, 'it has come to its end')
+  const alerts = (await eventsOf(tenant)).filter(({ event }) => event.startsWith('plugin.'))
+  t.match(alerts[0], { event: 'plugin.failing', causation_depth: 1 })
+  t.equal(alerts.at(-1)?.causation_depth, MAX_CAUSATION_DEPTH)
+  const [first] = await deliveriesOf(db, failing.id)
+  t.match((await tenant.get(`/api/events/${alerts[0]?.id}`)).json(), {
+    causation: { event_id: String, depth: 1 },
+  })
+  t.ok(first)
+
+  receiver.answer(404)
+  const deep = { 'x-causation-id': String(first?.event_id), 'x-causation-depth': String(MAX_CAUSATION_DEPTH) }
+  for (let n = 0; n < 6; n++) await tenant.post('/api/events', { event: 'order.created', data: {} }, deep)
+  await deliverDue(service, tenant)
+  await deliverDue(service, tenant)
+  t.match(hearer.received, [{ body: /plugin\.failing/ }], 'the last in a chain fails: that is told')
+})
+
 t.test(
   'the service refuses to be a plugin of itself, by its public URL and by what it listens on',
   async (t) => {

@@ -1,6 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { ALERTS_PER_HOUR, type EventService } from '#modules/event/index.ts'
+import { ALERTS, ALERTS_PER_HOUR, causationOfAlert, type EventService } from '#modules/event/index.ts'
 import {
   markFailing,
   markRecovered,
@@ -13,7 +13,7 @@ import {
 const LATEST = 10
 const FAILED_MIN = LATEST / 2
 /** Executions that these events start do not count: an alert is not to cause itself. */
-const APART = ['flow.failing', 'flow.recovered']
+const APART = ALERTS.filter((event) => event.startsWith('flow.'))
 /** Executions that an event names: enough to see what goes wrong. */
 const EXECUTIONS_TOLD = 5
 
@@ -28,19 +28,26 @@ interface FlowError {
   message: string
 }
 
-/** Returns a flow's newest executions that have failed, or of all that have started, as an alert names them. */
+/**
+ * Returns a flow's newest executions that have failed, or of all that have started, as an alert names them, and the alert's
+ * place behind the newest.
+ */
 export async function latestExecutions(
   trx: Transaction<DB>,
   { tenantId, flowId, only }: { tenantId: string; flowId: string; only: 'failed' | 'started' },
 ) {
   const last = await selectLatestExecutions(trx, tenantId, flowId, { only, limit: EXECUTIONS_TOLD })
-  return last.map(({ id, status, reason, event_id, error }) => ({
-    id,
-    status,
-    reason,
-    event_id,
-    error: error && { step_id: error.step_id ?? null, code: error.code, message: error.message },
-  }))
+  const [newest] = last
+  return {
+    executions: last.map(({ id, status, reason, event_id, error }) => ({
+      id,
+      status,
+      reason,
+      event_id,
+      error: error && { step_id: error.step_id ?? null, code: error.code, message: error.message },
+    })),
+    causation: causationOfAlert({ eventId: newest?.event_id ?? null, depth: newest?.causation_depth ?? 0 }),
+  }
 }
 
 export function inWords(cause: FlowError | null): string {
@@ -65,7 +72,7 @@ export async function tellOfFailing(
   const due = await ctx.db.transaction().execute(async (trx) => {
     if (!(await markFailing(trx, tenantId, flowId))) return null
     const flow = await readFlowName(trx, tenantId, flowId)
-    const executions = await latestExecutions(trx, { tenantId, flowId, only: 'failed' })
+    const { executions, causation } = await latestExecutions(trx, { tenantId, flowId, only: 'failed' })
     const cause = executions[0]?.error ?? null
     const look =
       executions[0] === undefined
@@ -76,6 +83,7 @@ export async function tellOfFailing(
       event: 'flow.failing',
       source: 'system',
       mostPerHour: ALERTS_PER_HOUR,
+      causation,
       data: {
         flow,
         flow_id: flowId,
@@ -107,11 +115,13 @@ export async function tellOfRecovery(
     const since = await markRecovered(trx, tenantId, flowId)
     if (since === null) return null
     const flow = await readFlowName(trx, tenantId, flowId)
+    const { causation } = await latestExecutions(trx, { tenantId, flowId, only: 'started' })
     return ctx.events.emitIn(trx, {
       tenantId,
       event: 'flow.recovered',
       source: 'system',
       mostPerHour: ALERTS_PER_HOUR,
+      causation,
       data: {
         flow,
         flow_id: flowId,

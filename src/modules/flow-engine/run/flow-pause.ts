@@ -20,7 +20,7 @@ export async function tellOfPause(
 ): Promise<string[]> {
   const name = await readFlowName(trx, tenantId, flowId)
   const only = reason === 'failing' ? 'failed' : 'started'
-  const executions = await latestExecutions(trx, { tenantId, flowId, only })
+  const { executions, causation } = await latestExecutions(trx, { tenantId, flowId, only })
   const cause = reason === 'failing' ? (executions[0]?.error ?? null) : null
   await audit(trx, SYSTEM_ACTOR, {
     tenantId,
@@ -34,6 +34,7 @@ export async function tellOfPause(
     event: 'flow.paused',
     source: 'system',
     mostPerHour: ALERTS_PER_HOUR,
+    causation,
     data: {
       flow: name,
       flow_id: flowId,

@@ -21,7 +21,7 @@ export async function selectLatestExecutions(
 ) {
   return trx
     .selectFrom('automation_executions')
-    .select(['id', 'status', 'reason', 'event_id', 'error'])
+    .select(['id', 'status', 'reason', 'event_id', 'causation_depth', 'error'])
     .where('tenant_id', '=', tenantId)
     .where('flow_id', '=', flowId)
     .where('status', only === 'failed' ? '=' : '<>', only === 'failed' ? 'failed' : 'skipped')

@@ -5,7 +5,7 @@ import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'
 import type { Changes } from '#infra/changes.ts'
 import type { Signals } from '#infra/signals.ts'
 import { raiseActionsVersion } from '#infra/tenant-versions.ts'
-import { ALERTS_PER_HOUR, type EventService } from '#modules/event/index.ts'
+import { ALERTS_PER_HOUR, causationOfAlert, type EventService } from '#modules/event/index.ts'
 import type { HealthEffect } from './health.ts'
 import type { Lane } from '../lanes/lane.ts'
 import type { Outcome } from '../outcomes/repository.ts'
@@ -93,6 +93,7 @@ async function announce(
     event,
     source: 'system',
     exceptPluginId: lane.id,
+    causation: causationOfAlert({ eventId: facts.cause.eventId, depth: facts.cause.causationDepth }),
     mostPerHour: ALERTS_PER_HOUR,
     data: pluginAlert(event, {
       slug: target.slug,

@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { HEALTH_EVENTS } from './events.ts'
+import { ALERTS } from '#modules/event/index.ts'
 
 /** A delivery that is due for so long although nothing holds its plugin back is late: as `GET /api/overview` has it. */
 const BEHIND_SECONDS = 300
@@ -26,6 +26,8 @@ export interface LateQueue {
   limited: boolean
   event: string
   deliveryId: string
+  eventId: string
+  causationDepth: number
 }
 
 export interface Look {
@@ -65,19 +67,22 @@ export async function findLateQueues(db: Kysely<DB>, { tenantId, now }: Look): P
         and greatest(case when l.hold_reason is not null then l.hold_until end, p.status_changed_at)
           <= ${border}
     ), late as (
-      select free.*, oldest.id, oldest.event, greatest(oldest.due_at, free.free_since) as since,
+      select free.*, oldest.id, oldest.event, oldest.event_id, greatest(oldest.due_at, free.free_since) as since,
         row_number() over (partition by free.tenant_id order by oldest.due_at) as rank
       from free cross join lateral (
-        select id, event, due_at from (
-          select id, event, due_at from deliveries
+        select id, event, event_id, due_at from (
+          select id, event, event_id, due_at from deliveries
           where plugin_id = free.plugin_id and tenant_id = free.tenant_id and not bulk
             and status in ('pending', 'retry') and due_at <= ${border}
           order by due_at limit ${SKIPPED_MAX}
         ) due
-        where event <> all(${[...HEALTH_EVENTS]}::text[]) order by due_at limit 1
+        where event <> all(${[...ALERTS]}::text[]) order by due_at limit 1
       ) oldest
     )
     select tenant_id as "tenantId", plugin_id as "pluginId", slug, since, held, limited, event, id as "deliveryId",
+      event_id as "eventId", coalesce((
+        select e.causation_depth from events e where e.tenant_id = late.tenant_id and e.id = late.event_id
+      ), 0) as "causationDepth",
       extract(epoch from ${clock} - since)::int as "waitingSeconds",
       (select count(*)::int from (
         select from deliveries d where d.plugin_id = late.plugin_id and d.tenant_id = late.tenant_id and not d.bulk

@@ -1,7 +1,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { Signals } from '#infra/signals.ts'
-import { ALERTS_PER_HOUR, type EventService } from '#modules/event/index.ts'
+import { ALERTS_PER_HOUR, causationOfAlert, type EventService, type NewEvent } from '#modules/event/index.ts'
 import {
   findLateQueues,
   findPromptQueues,
@@ -25,7 +25,13 @@ export interface QueueWatchContext {
 export async function watchQueues(ctx: QueueWatchContext, look: Look): Promise<void> {
   for (const queue of await findLateQueues(ctx.db, look)) {
     await tell(ctx, queue, async (trx) =>
-      (await setBehind(trx, queue, queue.since)) ? { event: 'queue.behind', data: behind(queue) } : null,
+      (await setBehind(trx, queue, queue.since))
+        ? {
+            event: 'queue.behind',
+            data: behind(queue),
+            causation: causationOfAlert({ eventId: queue.eventId, depth: queue.causationDepth }),
+          }
+        : null,
     )
   }
   for (const queue of await findPromptQueues(ctx.db, look)) {
@@ -39,7 +45,7 @@ export async function watchQueues(ctx: QueueWatchContext, look: Look): Promise<v
 async function tell(
   { db, events, signals }: QueueWatchContext,
   { tenantId, pluginId }: PromptQueue,
-  note: (trx: Transaction<DB>) => Promise<{ event: string; data: object } | null>,
+  note: (trx: Transaction<DB>) => Promise<Pick<NewEvent, 'event' | 'data' | 'causation'> | null>,
 ): Promise<void> {
   const due = await db.transaction().execute(async (trx) => {
     const news = await note(trx)

@@ -10,7 +10,9 @@ export function outcomeOf(lane: Lane, job: Job, result: AttemptResult, verdict: 
   return {
     hold: lane.hold,
     deliveryId: job.deliveryId,
+    eventId: job.eventId,
     event: job.event,
+    causationDepth: job.causationDepth,
     previousAttempts: job.attemptCount,
     attempted: true,
     status: verdict.status,
@@ -32,7 +34,9 @@ export function bodyGone(lane: Lane, job: Job): Outcome {
   return {
     hold: lane.hold,
     deliveryId: job.deliveryId,
+    eventId: job.eventId,
     event: job.event,
+    causationDepth: job.causationDepth,
     previousAttempts: job.attemptCount,
     attempted: false,
     status: 'failed',

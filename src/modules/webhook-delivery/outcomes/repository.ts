@@ -15,8 +15,11 @@ export interface LaneHold {
 export interface Outcome {
   hold: LaneHold
   deliveryId: string
+  eventId: string
   /** The event's type. */
   event: string
+  /** The event's. */
+  causationDepth: number
   /** Attempts before this one: the row must still be there. */
   previousAttempts: number
   attempted: boolean

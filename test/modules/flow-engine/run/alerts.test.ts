@@ -155,3 +155,35 @@ t.test('an alert does not cause itself', async (t) => {
   t.equal((await shop.executions()).filter(({ status }) => status === 'failed').length, 7)
   t.strictSame(await alertsOf(shop), [])
 })
+
+t.test(
+  'flows that are started by each other’s alerts, and fail, are told of and paused once each',
+  async (t) => {
+    const shop = await world.shop()
+    const on = (event: string) =>
+      flowOf(
+        { call: post(receiver, '/', 'end') },
+        {
+          triggers: [{ id: 'trigger_1', type: 'event', event_types: [event], filter: null, plugin_id: null }],
+        },
+      )
+    for (const event of ['flow.failing', 'flow.failing', 'flow.paused', 'flow.paused', 'plugin.failing']) {
+      await shop.publish(on(event))
+    }
+    await shop.publish(flowOf({ call: post(receiver, '/', 'end') }))
+    await sendOrders(shop, 25)
+    for (let n = 0; n < 10; n++) await shop.run()
+    const alerts = await alertsOf(shop)
+    t.strictSame(namesOf(alerts), ['flow.failing', 'flow.paused'])
+    const before = await shop.db
+      .selectFrom('events')
+      .select(['event', 'causation_depth', 'causation_id'])
+      .where('tenant_id', '=', shop.tenant.id)
+      .where('source', '=', 'system')
+      .execute()
+    t.match(before, [
+      { causation_depth: 1, causation_id: String },
+      { causation_depth: 1, causation_id: String },
+    ])
+  },
+)
