@@ -58,7 +58,7 @@ export interface DeliveryService {
 
 export type { DeliveryTarget } from './destinations/targets.ts'
 export { isBusy } from './limits/plugin-limits.ts'
-export type { Busy, CallSlot } from './limits/plugin-limit.ts'
+export type { Busy } from './limits/plugin-limit.ts'
 export { queueState } from './due/queue-figures-repository.ts'
 export { secretUnreadable } from './errors.ts'
 
