@@ -53,7 +53,7 @@ export interface DeliveryService {
 }
 
 export type { DeliveryTarget } from './destinations/targets.ts'
-export { queueState } from './due/queue-figures-repository.ts'
+export { type OldestQueue, oldestQueues, queueState } from './due/queue-figures-repository.ts'
 export { secretUnreadable } from './errors.ts'
 
 export { SIGNATURE_HEADERS } from './openapi.ts'
