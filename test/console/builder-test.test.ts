@@ -25,11 +25,13 @@ async function test(page: Page): Promise<void> {
 }
 
 t.test('test mode and settings', { skip: noConsole }, async (t) => {
-  const { call, visit } = await startConsole(t)
+  const shop = await startConsole(t)
+  const { call, visit } = shop
   await testsPastEvents(t, { call, visit })
   await backTests(t, { call, visit })
   await testsItems(t, { call, visit })
   await showsSamples(t, { call, visit })
+  await checksLive(t, shop)
   await storesSettings(t, { call, visit })
 })
 
@@ -223,11 +225,24 @@ async function backTests(t: Test, { call, visit }: Pick<Console, 'call' | 'visit
       t.equal(await page.getByLabel('Begins with').inputValue(), 'event')
       t.same(faults, [])
     }
+    const tested = await call<{ data: { detail: object }[] }>('GET', '/api/audit-log?action=flow.tested')
+    t.equal(
+      tested.data.filter(({ detail }) => 'events' in detail).length,
+      SCHEMES.length,
+      'one entry for all events',
+    )
+
+    // Of a service that gets through one event at a time, each of which takes too long.
     const { page } = await visit(`/console/flows/${flow.id}?tab=test`)
-    await page.route(/\/test$/, async (route) => {
+    const asked: number[] = []
+    await page.route(/\/test\/events$/, async (route) => {
       const response = await route.fetch()
-      const answer = (await response.json()) as object
-      await route.fulfill({ response, json: { ...answer, end: null, limit: 'time' } })
+      const answer = (await response.json()) as { results: { start: { would_start: boolean } }[] }
+      asked.push(answer.results.length)
+      const results = answer.results
+        .slice(0, 1)
+        .map((each) => ({ ...each, end: null, limit: each.start.would_start ? 'time' : null }))
+      await route.fulfill({ response, json: { ...answer, results, complete: asked.length === 3 } })
     })
     const part = page.getByRole('region', { name: 'On past events' })
     await part.getByRole('button', { name: 'Try them' }).click()
@@ -235,6 +250,7 @@ async function backTests(t: Test, { call, visit }: Pick<Console, 'call' | 'visit
     await part.locator('summary').click()
     await part.getByRole('row', { name: /paid_2.*The test was ended after five seconds/ }).waitFor()
     t.equal(await part.getByText('completed').count(), 0)
+    t.same(asked, [3, 2, 1])
     t.equal(receiver.received.length, 0, 'nothing left the house')
   })
 }
@@ -274,7 +290,7 @@ async function testsItems(t: Test, { call, visit }: Pick<Console, 'call' | 'visi
     t.same(await accessibilityFaults(page), [])
     await item(page, 'until').click()
     await card(page, 'until')
-      .getByText(/^would wait until Jun 2, 2030, 10:00/)
+      .getByText(/^would wait until 2 Jun 2030, 10:00/)
       .waitFor()
     t.same(faults, [])
   })
@@ -326,6 +342,69 @@ async function showsSamples(t: Test, { call, visit }: Pick<Console, 'call' | 'vi
     await form(page).getByRole('button', { name: 'Use the catalogue’s sample' }).click()
     await form(page).getByText('Sample: from the catalogue').waitFor()
     t.same(faults, [])
+  })
+}
+
+async function checksLive(t: Test, { url, call, visit }: Console): Promise<void> {
+  const draft = async (name: string): Promise<Flow> =>
+    call<Flow>('POST', FLOWS, {
+      name,
+      status: 'draft',
+      triggers: [{ type: 'event', event_types: ['order.created'] }],
+      steps: [
+        { id: 'task', type: 'action', action_type: 'create_task', input: { title: '{{trigger.weight}}' } },
+      ],
+    })
+  const title = (page: Page) => form(page).getByRole('textbox', { name: /^Title/ })
+
+  // The worker was told of such a sample as it is, and such numbers cannot be copied.
+  await t.test('checks with a past event whose numbers JavaScript writes otherwise', async (t) => {
+    const data = '{ "weight": 12.0, "parts": [{ "grams": 12345678901234567890 }] }'
+    const sent = await fetch(`${url}/api/events`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: `{ "event": "order.created", "id": "ord_exact", "data": ${data} }`,
+    })
+    t.equal(sent.status, 202)
+    const flow = await draft('Exact')
+    const { page, faults } = await visit(`/console/flows/${flow.id}?tab=test`)
+    await page.getByLabel('Begins with').selectOption('event')
+    await page.getByRole('radio', { name: /ord_exact/ }).check()
+    await views(page).getByRole('link', { name: 'Edit' }).click()
+    await item(page, 'task').click()
+    await form(page).getByText('With the sample: 12', { exact: true }).waitFor()
+    await title(page).fill('{{trigger.weight | upperr}}')
+    await title(page).and(page.locator('[aria-invalid="true"]')).waitFor()
+    await title(page).fill('')
+    await form(page)
+      .getByRole('button', { name: /^Insert data: Title/ })
+      .click()
+    await form(page)
+      .getByRole('option', { name: /trigger.parts\[0\].grams.*12345678901234567890/ })
+      .click()
+    await form(page)
+      .getByText(/^With the sample: .*12345678901234567890/)
+      .waitFor()
+    t.same(faults, [])
+  })
+
+  await t.test('says so when it cannot check, and the next change tries again', async (t) => {
+    const flow = await draft('Unchecked')
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const { page } = await visit('/console/flows', { colorScheme })
+      const script = /compiler\.worker/
+      await page.route(script, async (route) =>
+        route.fulfill({ contentType: 'text/javascript', body: 'nowhere()' }),
+      )
+      await page.goto(`${url}/console/flows/${flow.id}?step=task`)
+      const alert = page.getByRole('alert').filter({ hasText: 'The check while you edit has failed' })
+      await alert.getByText(/nowhere is not defined/).waitFor()
+      t.same(await accessibilityFaults(page), [])
+      await page.unroute(script)
+      await title(page).fill('{{trigger.total')
+      await alert.waitFor({ state: 'detached' })
+      await title(page).and(page.locator('[aria-invalid="true"]')).waitFor()
+    }
   })
 }
 

@@ -1,4 +1,4 @@
-import type { Page } from 'playwright-core'
+import type { Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { accessibilityFaults, type Console, noConsole, startConsole } from './support/console.ts'
 
@@ -170,7 +170,10 @@ t.test('builder', { skip: noConsole }, async (t) => {
     await page.getByRole('button', { name: '+ Add a step' }).waitFor()
     await goTo('Add a trigger')
     await pick('Event')
-    await goTo(/^Event type/)
+    await page
+      .getByLabel(/^Event type/)
+      .and(page.locator(':focus'))
+      .waitFor()
     await keyboard.type('order.created')
     await goTo('Remove Event')
     await openPalette()
@@ -201,7 +204,7 @@ t.test('builder', { skip: noConsole }, async (t) => {
     await insert('stop')
     await goTo('Add field')
     await pick('Reason')
-    await goTo('Reason')
+    await page.getByLabel('Reason', { exact: true }).and(page.locator(':focus')).waitFor()
     await keyboard.type('Too small')
     await backTo('stop_1')
     await keyboard.press('Delete')
@@ -242,6 +245,49 @@ t.test('builder', { skip: noConsole }, async (t) => {
 })
 
 async function shows(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>): Promise<void> {
+  await t.test('keeps the focus where something is taken away, or added', async (t) => {
+    const flow = await call<Flow>('POST', FLOWS, {
+      name: 'Focus',
+      status: 'draft',
+      triggers: [{ type: 'event', event_types: ['order.created'] }],
+      steps: [
+        {
+          id: 'wait',
+          type: 'wait_event',
+          event: 'order.paid',
+          match: {},
+          timeout: '1 day',
+          on_received: 'task',
+          on_timeout: 'end',
+        },
+        { id: 'task', type: 'action', action_type: 'create_task', input: { title: 'A', description: 'B' } },
+      ],
+    })
+    const { page, faults } = await visit(`/console/flows/${flow.id}?step=task`)
+    const focused = (locator: Locator) => locator.and(page.locator(':focus')).waitFor()
+    await form(page).getByRole('button', { name: 'Remove Description' }).press('Enter')
+    await form(page).getByRole('button', { name: 'Remove Description' }).waitFor({ state: 'detached' })
+    t.not(await page.evaluate('document.activeElement.tagName'), 'BODY')
+    await item(page, 'wait').click()
+    await form(page).getByRole('textbox', { name: 'New name' }).fill('cart_id')
+    await form(page).getByRole('button', { name: 'Add', exact: true }).press('Enter')
+    await focused(form(page).getByRole('textbox', { name: 'cart_id' }))
+    await form(page).getByRole('button', { name: 'Remove cart_id' }).press('Enter')
+    await focused(form(page).getByRole('textbox', { name: 'New name' }))
+    await page.getByRole('button', { name: 'Publish' }).press('Enter')
+    await page.getByRole('dialog').getByRole('button', { name: 'Publish' }).press('Enter')
+    await page.getByText('version 1').waitFor()
+    await page.getByRole('dialog').waitFor({ state: 'hidden' })
+    t.not(await page.evaluate('document.activeElement.tagName'), 'BODY')
+    await page.getByRole('button', { name: 'Deactivate Focus' }).press('Enter')
+    await page.getByRole('dialog').getByRole('button', { name: 'Deactivate' }).press('Enter')
+    const activate = page.getByRole('button', { name: 'Activate Focus', exact: true })
+    await focused(activate)
+    await activate.press('Enter')
+    await focused(page.getByRole('button', { name: 'Deactivate Focus' }))
+    t.same(faults, [])
+  })
+
   await t.test('leads from problem to problem, at its field', async (t) => {
     const flow = await call<Flow>('POST', FLOWS, {
       name: 'Wrong',

@@ -2,6 +2,7 @@ import t from 'tap'
 import { Webhook } from 'standardwebhooks'
 import { until } from '#test/infra/app-on.ts'
 import { startReceiver } from '#test/support/receiver.ts'
+import { createAuthority, createCertificate } from '#test/support/tls.ts'
 import { accessibilityFaults, noConsole, settled, startConsole } from './support/console.ts'
 import { becomes } from './support/wait.ts'
 
@@ -276,6 +277,44 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
+  await t.test('gets a client certificate, which is shown without its key, and loses it', async (t) => {
+    const authority = createAuthority('Shop authority')
+    const soon = new Date(Date.now() + 5 * 86_400_000)
+    const certified = createCertificate({ names: ['order-desk'], issuer: authority, notAfter: soon })
+    const stranger = createCertificate({ names: ['stranger'] })
+    const { page, faults } = await visit('/console/plugins/order-desk?tab=secrets')
+    await page.getByText('None is set.').waitFor()
+    await page.getByRole('button', { name: 'Set certificate' }).click()
+    const dialog = page.getByRole('dialog')
+    const send = dialog.getByRole('button', { name: 'Set certificate' })
+    t.ok(await send.isDisabled())
+    await dialog.getByLabel('Certificate (PEM)').fill(certified.cert)
+    await dialog.getByLabel('Private key (PEM)').fill(stranger.key)
+    await send.click()
+    await dialog.getByText('does not belong to the certificate').first().waitFor()
+    t.same(await accessibilityFaults(page), [])
+    await dialog.getByLabel('Private key (PEM)').fill(certified.key)
+    await send.click()
+    await page.getByText('CN=order-desk').waitFor()
+    await page.getByText('ends soon').waitFor()
+    t.notMatch(await page.content(), 'PRIVATE KEY-----\nM')
+    t.same(await accessibilityFaults(page), [])
+    await page.getByRole('button', { name: 'Replace certificate' }).click()
+    t.equal(await dialog.getByLabel('Private key (PEM)').inputValue(), '', 'it is not kept in the page')
+    await dialog.getByRole('button', { name: 'Cancel' }).click()
+    const { href } = new URL(page.url())
+    await page.goto(new URL('/console/', href).href)
+    await page.getByText('Certificate ends').waitFor()
+    await page.goto(href)
+    await page.getByRole('button', { name: 'Remove certificate' }).click()
+    await dialog.getByRole('button', { name: 'Remove certificate' }).click()
+    await page.getByText('None is set.').waitFor()
+    t.same(
+      faults.filter((fault) => !/\b400\b|Failed to load resource/.test(fault)),
+      [],
+    )
+  })
+
   await t.test('is deleted when its slug was typed', async (t) => {
     const { page, faults } = await visit('/console/plugins/order-desk')
     await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Settings' }).click()
@@ -341,7 +380,7 @@ t.test('a viewer', { skip: noConsole }, async (t) => {
     await page.locator('main h1').waitFor()
     await settled(page)
     const buttons = page.locator('main').getByRole('button', {
-      name: /Register|Pause$|Test$|Rotate|Save|Retry|again|Post|Declare|Delete|More$/,
+      name: /Register|Pause$|Test$|Rotate|certificate|Save|Retry|again|Post|Declare|Delete|More$/,
     })
     const names = await buttons.allTextContents()
     // Trying subscriptions changes nothing, and viewers may.

@@ -18,6 +18,9 @@ export class CompileRequests {
   #rev = 0
   #step: string | null = null
   #waiting: Members | null = null
+  /** What was asked last, for a worker that has not heard of it. */
+  #told: Pick<CompileRequest, 'facts' | 'text'> = {}
+  #isNew = false
   #cancel: (() => void) | null = null
 
   constructor(around: Surroundings) {
@@ -25,7 +28,7 @@ export class CompileRequests {
   }
 
   setFacts(facts: CatalogueFacts): void {
-    this.#post({ facts })
+    this.#post({ facts: JSON.stringify(facts) })
   }
 
   /** @param isTyping more may follow at once: it is asked for a moment later */
@@ -49,6 +52,12 @@ export class CompileRequests {
     return rev === this.#rev
   }
 
+  /** The worker is another: the next change tells it everything. No answer to what was asked before counts. */
+  restart(): void {
+    this.#isNew = true
+    this.#rev++
+  }
+
   stop(): void {
     this.#cancel?.()
     this.#cancel = null
@@ -63,6 +72,9 @@ export class CompileRequests {
 
   #post(request: Pick<CompileRequest, 'facts' | 'text'>): void {
     this.#rev++
-    this.#around.post({ rev: this.#rev, step: this.#step, ...request })
+    Object.assign(this.#told, request)
+    const asked = this.#isNew ? this.#told : request
+    this.#isNew = false
+    this.#around.post({ rev: this.#rev, step: this.#step, ...asked })
   }
 }

@@ -1,6 +1,6 @@
 import type { CatalogueFacts, FlowProblem, ScopeEntry } from '../../../src/lib/flow/index.ts'
 import { CompileRequests } from './compile-requests.ts'
-import type { CompileAnswer } from './compiler.ts'
+import { type CompileAnswer, type CompileRequest, parseExact } from './compiler.ts'
 import type { FlowDocument } from './document.ts'
 import workerUrl from './compiler.worker.ts?worker&url'
 
@@ -29,22 +29,18 @@ export class CompilerClient {
   scope = $state.raw<readonly ScopeEntry[]>([])
   /** Null: nothing was compiled yet. */
   isValid = $state<boolean | null>(null)
-  readonly #worker = startWorker()
+  /** The reason why nothing is checked now; null: it is. The next change tries again, with another worker. */
+  failure = $state<string | null>(null)
+  #worker: Worker | null = null
   readonly #requests: CompileRequests
 
   constructor() {
     this.#requests = new CompileRequests({
-      post: (request) => this.#worker.postMessage(request),
+      post: (request) => this.#post(request),
       later: (call, ms) => {
         const timer = setTimeout(call, ms)
         return () => clearTimeout(timer)
       },
-    })
-    this.#worker.addEventListener('message', ({ data }: MessageEvent<CompileAnswer>) => {
-      if (!this.#requests.take(data)) return
-      this.problems = data.problems
-      this.scope = data.scope
-      this.isValid = data.isValid
     })
   }
 
@@ -63,6 +59,45 @@ export class CompilerClient {
 
   close(): void {
     this.#requests.stop()
-    this.#worker.terminate()
+    this.#stopWorker()
+  }
+
+  #post(request: CompileRequest): void {
+    try {
+      this.#worker ??= this.#start()
+      this.#worker.postMessage(request)
+    } catch (error) {
+      this.#fail(String(error))
+    }
+  }
+
+  #start(): Worker {
+    const worker = startWorker()
+    worker.addEventListener('message', ({ data }: MessageEvent<string>) => {
+      this.#take(parseExact(data) as CompileAnswer)
+    })
+    // Without a message: its script could not be loaded.
+    worker.addEventListener('error', ({ message }: Partial<ErrorEvent>) => this.#fail(message ?? ''))
+    return worker
+  }
+
+  #take(answer: CompileAnswer): void {
+    if (!this.#requests.take(answer)) return
+    this.problems = answer.problems
+    this.scope = answer.scope
+    this.isValid = answer.isValid
+    this.failure = null
+  }
+
+  #fail(reason: string): void {
+    this.#stopWorker()
+    this.#requests.restart()
+    this.isValid = null
+    this.failure = reason
+  }
+
+  #stopWorker(): void {
+    this.#worker?.terminate()
+    this.#worker = null
   }
 }

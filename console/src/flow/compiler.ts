@@ -18,8 +18,9 @@ export interface Compiled {
 /** What the page asks of the worker. What is left out is as it was. */
 export interface CompileRequest {
   rev: number
-  facts?: CatalogueFacts
-  /** The definition as JSON: numbers keep the text in which they were written. */
+  /** The shop's facts as JSON. Texts alone pass: what keeps a number as it was written cannot be copied to a worker. */
+  facts?: string
+  /** The definition as JSON. */
   text?: string
   /** Whose scope is wanted; null: that of triggers and settings. */
   step: string | null
@@ -48,7 +49,7 @@ export function createSession(): (request: CompileRequest) => CompileAnswer | nu
   let definition: { value: unknown } | null = null
   let compiled: Compiled | null = null
   return ({ rev, facts, text, step }) => {
-    if (facts !== undefined) compile = createCompiler(facts)
+    if (facts !== undefined) compile = createCompiler(parseExact(facts) as CatalogueFacts)
     if (text !== undefined) definition = { value: parseExact(text) }
     if (compile === null || definition === null) return null
     if (facts !== undefined || text !== undefined) compiled = null

@@ -4,5 +4,6 @@ const session = createSession()
 
 addEventListener('message', ({ data }: MessageEvent<CompileRequest>) => {
   const answer = session(data)
-  if (answer !== null) postMessage(answer)
+  // As text, for the same reason as what is asked.
+  if (answer !== null) postMessage(JSON.stringify(answer))
 })

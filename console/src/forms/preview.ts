@@ -1,4 +1,5 @@
 import { parsePath } from '../../../src/lib/json/path.ts'
+import { withPlainNumbers } from '../../../src/lib/json/raw-number.ts'
 import { holdsTemplate } from '../../../src/lib/template-text.ts'
 import { compileTemplate, renderTemplate } from '../../../src/lib/template/index.ts'
 import type { ScopeEntry } from './form-state.svelte.ts'
@@ -23,7 +24,7 @@ function sampleScope(entries: readonly ScopeEntry[]): Record<string, unknown> {
   const root: Record<string, unknown> = {}
   const withPaths = entries.flatMap((entry) => {
     const path = entry.sample === undefined ? null : parsePath(entry.path)
-    return path === null ? [] : [{ path, sample: structuredClone(entry.sample) }]
+    return path === null ? [] : [{ path, sample: withPlainNumbers(entry.sample) }]
   })
   for (const { path, sample } of withPaths.sort((a, b) => a.path.length - b.path.length))
     put(root, path, sample)

@@ -5,4 +5,6 @@ export interface MenuItem {
   /** The keys that do the same. */
   keys?: string
   onselect: () => void
+  /** What has the focus once it is done; null, or left out: the menu's button. */
+  focus?: () => HTMLElement | null
 }

@@ -39,7 +39,7 @@ import { Waits } from './wait/waits.ts'
 export interface FlowEngineService {
   /** Starts an execution that no event starts: by hand, by schedule, by a webhook. */
   start(request: Omit<UncheckedStart, 'program'>): Promise<StartResult>
-  /** Whether the tenant has as many executions queued and waiting as it may. */
+  /** Tells whether the tenant has as many executions queued and waiting as it may. */
   isFull(tenantId: string): Promise<boolean>
   /** The flow module hands this in: versions that are stored under an older schema are compiled again. */
   compileWith(compile: CompileDefinition): void

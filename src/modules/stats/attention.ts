@@ -4,7 +4,7 @@ import { ATTENTION_KINDS, type Overview } from './overview-schemas.ts'
 
 type Attention = Overview['attention'][number]
 
-const NOTHING = { target: null, reason: null, count: null, share: null, since: null }
+const NOTHING = { target: null, reason: null, count: null, share: null, since: null, ends_at: null }
 
 /** Lists the troubles of a plugin: the gravest of those that keep it from getting its events, and the others. */
 export function troubleOf(plugin: PluginTrouble): Attention[] {
@@ -19,6 +19,8 @@ export function troubleOf(plugin: PluginTrouble): Attention[] {
     const { capability_error: error, capability_failures: count } = plugin
     found.push({ ...about, kind: 'capabilities_failing', reason: error, count })
   }
+  const { certificate_ends_at: endsAt } = plugin
+  if (endsAt !== null) found.push({ ...about, kind: 'certificate_expiring', ends_at: endsAt })
   return found
 }
 

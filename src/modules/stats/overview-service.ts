@@ -1,5 +1,6 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import { STATS } from '#infra/statistics/tables.ts'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import { now } from '#lib/clock.ts'
 import { selectHeldQueues } from '#modules/flow-engine/index.ts'
 import { failingFlow, halted, heldQueue, inOrder, pausedFlow, setAside, troubleOf } from './attention.ts'
@@ -30,7 +31,7 @@ const HELD_MS = 60_000
 export type OverviewCache = LRUCache<string, Promise<Overview>>
 
 export function createOverviewCache(): OverviewCache {
-  return new LRUCache({ max: CACHE_MAX, ttl: CACHE_MS })
+  return boundedCache(CACHE_MAX, CACHE_MS)
 }
 
 /** Reads a tenant's overview at most once in 5 s, however many ask, unless somebody has changed something meanwhile. */

@@ -183,7 +183,7 @@ t.test('the worker answers once it knows the shop and the flow, and keeps both',
   const facts = await readFacts()
   const session = createSession()
   const text = JSON.stringify(openDocument(GRAPH).definition)
-  t.equal(session({ rev: 1, step: null, facts }), null)
+  t.equal(session({ rev: 1, step: null, facts: JSON.stringify(facts) }), null)
   const answer = session({ rev: 2, step: null, text })
   t.equal(answer?.rev, 2)
   t.strictSame(answer?.problems, compile(JSON.parse(text)).problems)
@@ -222,6 +222,26 @@ t.test('typing waits a moment, and answers that are out of date are dropped', (t
   requests.select('x')
   requests.select('x')
   t.strictSame(posted.at(-1), { rev: 3, step: 'x' })
+  const facts: CatalogueFacts = {
+    strictEvents: false,
+    eventTypes: [
+      { name: 'order.created', schema: null, plugin: null, sample: parseExact('{"total":1e400}') },
+    ],
+    actions: [],
+    plugins: [],
+    connections: [],
+    variables: [],
+  }
+  requests.setFacts(facts)
+  t.match(posted.at(-1)?.facts, /"sample":\{"total":1e400\}/, 'numbers pass as they were written')
+  for (const request of posted) t.doesNotThrow(() => structuredClone(request))
+  requests.restart()
+  t.notOk(requests.take(answer(4)), 'what the worker before says does not count')
+  requests.select('y')
+  const told = { step: 'y', text: '{"name":"abc"}', facts: JSON.stringify(facts) }
+  t.strictSame(posted.at(-1), { rev: 6, ...told }, 'another worker is told everything')
+  requests.select('z')
+  t.strictSame(posted.at(-1), { rev: 7, step: 'z' })
   requests.compile({}, true)
   requests.stop()
   t.equal(waiting.size, 1)

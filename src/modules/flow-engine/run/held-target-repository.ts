@@ -13,9 +13,9 @@ export interface HeldTarget {
   plugin: { id: string; slug: string; name: string } | null
   first: {
     id: string
-    /** When it tries next; null: just now. */
+    /** The time of its next try; null: just now. */
     tries_at: Date | null
-    /** Its last failure; null: it has taken the first one's place, and has not tried yet. */
+    /** Its last failure; null: it has not tried yet, or its plugin takes no more for now. */
     error: { code: string; message: string } | null
   }
 }
@@ -73,7 +73,7 @@ export async function selectHeldTargets(
 }
 
 export interface HeldQueue extends HeldTarget {
-  /** How many wait, up to what is counted. */
+  /** Number of those that wait, up to what is counted. */
   waiting: number
   since: Date
 }
