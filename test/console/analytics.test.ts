@@ -25,7 +25,7 @@ t.test('how deliveries went over time', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
-  t.test('a page that throws while it is loaded is told from one that is gone', async (t) => {
+  t.test('a page that throws while it is loaded is told from one that is gone', async () => {
     for (const [body, heading] of [
       ['throw new RangeError("no such locale")', 'The page does not work in this browser'],
       [null, 'The page could not be loaded'],
