@@ -1,3 +1,4 @@
+import './i18n/safe-locale.ts'
 import { mount } from 'svelte'
 import App from './App.svelte'
 import './styles/base.css'

@@ -13,6 +13,32 @@ t.test('how deliveries went over time', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
+  t.test('is shown in a browser whose language Intl does not take', async (t) => {
+    const { page, faults } = await visit('/console/')
+    await page.addInitScript(
+      `Object.defineProperty(Navigator.prototype, 'language', { configurable: true, get: () => 'en-US@posix' })`,
+    )
+    await page.goto(page.url())
+    t.equal(await page.evaluate('navigator.language'), 'en')
+    await page.getByRole('link', { name: 'Analytics' }).click()
+    await page.getByRole('region', { name: 'Time to answer' }).locator('canvas').waitFor()
+    t.same(faults, [])
+  })
+
+  t.test('a page that throws while it is loaded is told from one that is gone', async () => {
+    for (const [body, heading] of [
+      ['throw new RangeError("no such locale")', 'The page does not work in this browser'],
+      [null, 'The page could not be loaded'],
+    ] as const) {
+      const { page } = await visit('/console/')
+      await page.route('**/assets/Analytics-*.js', async (route) =>
+        body === null ? route.abort() : route.fulfill({ contentType: 'text/javascript', body }),
+      )
+      await page.getByRole('link', { name: 'Analytics' }).click()
+      await page.getByRole('heading', { name: heading }).waitFor()
+    }
+  })
+
   t.test('shows what was delivered, as charts and as tables, in light and dark', async (t) => {
     const receiver = await startReceiver(t)
     receiver.answer(({ path }, response) => response.writeHead(path === '/broken' ? 503 : 200).end())
@@ -39,7 +65,9 @@ t.test('how deliveries went over time', { skip: noConsole }, async (t) => {
       const { page, faults } = await visit('/console/analytics', { colorScheme })
       const plugins = page.getByRole('region', { name: 'Deliveries: Plugin' })
       await plugins.getByRole('link', { name: 'Mailer' }).waitFor()
-      await page.getByRole('region', { name: 'Time to answer' }).locator('canvas').waitFor()
+      const latency = page.getByRole('region', { name: 'Time to answer' }).locator('canvas')
+      await latency.waitFor()
+      await page.getByText('Success of those that ended').waitFor()
       t.same(await accessibilityFaults(page), [], colorScheme)
       const volume = page.getByRole('region', { name: 'Deliveries', exact: true })
       await volume.getByRole('button', { name: 'Show as table' }).press('Enter')

@@ -7118,6 +7118,19 @@ export interface components {
                 oldest_due_seconds: number;
                 /** @description The same, of what no worker holds: grows when workers are missing */
                 unattended_seconds: number;
+                /** @description The plugins of which something has been due for longest, at most 10, but for replays */
+                plugins: {
+                    /** Format: uuid */
+                    tenant_id: string;
+                    slug: string;
+                    name: string;
+                    /** @description For how long its oldest one has been due */
+                    oldest_due_seconds: number;
+                    /** @description Deliveries that wait for it, at most 1,000 are counted */
+                    waiting: number;
+                    /** @description A worker is at it: what waits, waits for the plugin */
+                    is_held: boolean;
+                }[];
                 breakers: {
                     closed: number;
                     open: number;
@@ -7393,10 +7406,12 @@ export interface components {
             };
             health: {
                 /**
-                 * @description failing: the last attempt failed; unknown: nothing was attempted yet, or not since the resume
+                 * @description failing: the last attempt failed; slow: half of its answers took 2 s or longer in the last 5 minutes; unknown: nothing was attempted yet, or not since the resume
                  * @enum {string}
                  */
-                state: "healthy" | "failing" | "unknown";
+                state: "healthy" | "slow" | "failing" | "unknown";
+                /** @description Half of its answers in the last 5 minutes took no longer; null: there was none */
+                answer_ms: number | null;
                 consecutive_failures: number;
                 /** Format: date-time */
                 failing_since: string | null;
@@ -7419,8 +7434,13 @@ export interface components {
                  */
                 key_held_since: string | null;
             };
-            /** @description Deliveries that wait, counted up to 10,000; not in lists */
-            waiting?: number;
+            /** @description Deliveries that wait, counted up to 10,000, in lists up to 1,000 */
+            waiting: number;
+            /**
+             * Format: date-time
+             * @description Since when the oldest delivery that is due has been so, but for replays; null: none is due
+             */
+            oldest_due_at: string | null;
             /** @description In the answer to a change: fields of filters that are not in their type's schema, so that they may never match, with the nearest that is; and what may keep a client certificate from being of use */
             warnings?: {
                 pointer: string;
@@ -8057,10 +8077,12 @@ export interface components {
             };
             health: {
                 /**
-                 * @description failing: the last attempt failed; unknown: nothing was attempted yet, or not since the resume
+                 * @description failing: the last attempt failed; slow: half of its answers took 2 s or longer in the last 5 minutes; unknown: nothing was attempted yet, or not since the resume
                  * @enum {string}
                  */
-                state: "healthy" | "failing" | "unknown";
+                state: "healthy" | "slow" | "failing" | "unknown";
+                /** @description Half of its answers in the last 5 minutes took no longer; null: there was none */
+                answer_ms: number | null;
                 consecutive_failures: number;
                 /** Format: date-time */
                 failing_since: string | null;
@@ -8083,8 +8105,13 @@ export interface components {
                  */
                 key_held_since: string | null;
             };
-            /** @description Deliveries that wait, counted up to 10,000; not in lists */
-            waiting?: number;
+            /** @description Deliveries that wait, counted up to 10,000, in lists up to 1,000 */
+            waiting: number;
+            /**
+             * Format: date-time
+             * @description Since when the oldest delivery that is due has been so, but for replays; null: none is due
+             */
+            oldest_due_at: string | null;
             /** @description In the answer to a change: fields of filters that are not in their type's schema, so that they may never match, with the nearest that is; and what may keep a client certificate from being of use */
             warnings?: {
                 pointer: string;

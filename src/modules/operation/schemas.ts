@@ -15,6 +15,19 @@ export const Operation = Type.Object(
       depth: Count('Deliveries that wait, at most 100,000 are counted'),
       oldest_due_seconds: Seconds('For how long the oldest one has been due; 0: none is'),
       unattended_seconds: Seconds('The same, of what no worker holds: grows when workers are missing'),
+      plugins: Type.Array(
+        Type.Object({
+          tenant_id: Type.String({ format: 'uuid' }),
+          slug: Type.String(),
+          name: Type.String(),
+          oldest_due_seconds: Seconds('For how long its oldest one has been due'),
+          waiting: Count('Deliveries that wait for it, at most 1,000 are counted'),
+          is_held: Type.Boolean({ description: 'A worker is at it: what waits, waits for the plugin' }),
+        }),
+        {
+          description: 'The plugins of which something has been due for longest, at most 10, but for replays',
+        },
+      ),
       breakers: Type.Object({ closed: Type.Integer(), open: Type.Integer(), half_open: Type.Integer() }),
     }),
     lanes: Type.Object({

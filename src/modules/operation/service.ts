@@ -7,7 +7,7 @@ import { invalidCursor } from '#infra/http/problems.ts'
 import { version } from '#infra/version.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { idsBeginningWith } from '#lib/id-range.ts'
-import { queueState } from '#modules/webhook-delivery/index.ts'
+import { oldestQueues, queueState } from '#modules/webhook-delivery/index.ts'
 import { countLanes, readFlowQueue, selectTenants, selectWorkers } from './repository.ts'
 import type { Operation, TenantQuery, TenantSummary } from './schemas.ts'
 
@@ -23,7 +23,13 @@ export async function readOperation(ctx: OperationContext): Promise<Operation> {
   return {
     version,
     migrations: { state, detail },
-    queue: { depth, oldest_due_seconds: oldestDueSeconds, unattended_seconds: unattendedSeconds, breakers },
+    queue: {
+      depth,
+      oldest_due_seconds: oldestDueSeconds,
+      unattended_seconds: unattendedSeconds,
+      plugins: await oldestQueues(ctx.pool),
+      breakers,
+    },
     lanes: await countLanes(ctx.db),
     workers: await selectWorkers(ctx.db),
     flows: await readFlowQueue(ctx.db),

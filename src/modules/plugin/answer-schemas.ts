@@ -9,10 +9,15 @@ const SecretInfo = Type.Object({
 })
 
 const Health = Type.Object({
-  state: StringEnum(['healthy', 'failing', 'unknown'], {
+  state: StringEnum(['healthy', 'slow', 'failing', 'unknown'], {
     description:
-      'failing: the last attempt failed; unknown: nothing was attempted yet, or not since the resume',
+      'failing: the last attempt failed; slow: half of its answers took 2 s or longer in the last 5 minutes; unknown: nothing was attempted yet, or not since the resume',
   }),
+  answer_ms: Nullable(
+    Type.Integer({
+      description: 'Half of its answers in the last 5 minutes took no longer; null: there was none',
+    }),
+  ),
   consecutive_failures: Type.Integer(),
   failing_since: Nullable(Timestamp),
   last_success_at: Nullable(Timestamp),
@@ -58,8 +63,14 @@ const plugin = {
     description: "What applies: the plugin's own value, or the service's default where that is null",
   }),
   health: Health,
-  waiting: Type.Optional(
-    Type.Integer({ description: 'Deliveries that wait, counted up to 10,000; not in lists' }),
+  waiting: Type.Integer({ description: 'Deliveries that wait, counted up to 10,000, in lists up to 1,000' }),
+  oldest_due_at: Nullable(
+    Type.Unsafe<Date | string>({
+      type: 'string',
+      format: 'date-time',
+      description:
+        'Since when the oldest delivery that is due has been so, but for replays; null: none is due',
+    }),
   ),
   warnings: Type.Optional(
     Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), {

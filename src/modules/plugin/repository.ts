@@ -146,27 +146,46 @@ export async function revokePluginKeys(
   return rows.map((row) => row.id)
 }
 
-/** Counts the deliveries that wait, no further than `max`. */
-export async function countWaiting(
+export interface PluginQueue {
+  id: string
+  /** Deliveries that wait, up to what is counted. */
+  waiting: number
+  /** Of what happens now, since when the oldest that is due has been so; null: none is. */
+  oldest_due_at: Date | null
+}
+
+/** Tells how much waits for each plugin: a bounded count and one look into the queue's index for each. */
+export async function selectQueues(
   db: Kysely<DB>,
   tenantId: string,
-  pluginId: string,
+  ids: readonly string[],
   max: number,
-): Promise<number> {
-  const { count } = await db
-    .selectFrom((eb) =>
-      eb
-        .selectFrom('deliveries')
-        .select('id')
-        .where('tenant_id', '=', tenantId)
-        .where('plugin_id', '=', pluginId)
-        .where('status', 'in', ['pending', 'retry'])
-        .limit(max)
-        .as('waiting'),
-    )
-    .select((eb) => eb.fn.countAll<number>().as('count'))
-    .executeTakeFirstOrThrow()
-  return count
+): Promise<PluginQueue[]> {
+  const isWaiting = sql`d.plugin_id = p.id and d.tenant_id = ${tenantId} and d.status in ('pending', 'retry')`
+  const { rows } = await sql<PluginQueue>`
+    select p.id, (select count(*)::int from (select from deliveries d where ${isWaiting} limit ${max}) counted) as waiting,
+      (select d.due_at from deliveries d where ${isWaiting} and not d.bulk and d.due_at <= now()
+        order by d.due_at limit 1) as oldest_due_at
+    from unnest(${[...ids]}::uuid[]) as p (id)`.execute(db)
+  return rows
+}
+
+/** Answers of the last minutes that were taken for good, by how long they took. */
+export async function selectAnswers(
+  db: Kysely<DB>,
+  tenantId: string,
+  ids: readonly string[],
+  minutes: number,
+): Promise<{ id: string; latency: number[] }[]> {
+  const { rows } = await sql<{ id: string; latency: number[] }>`
+    select plugin_id as id, array_agg(count order by class) as latency from (
+      select s.plugin_id, u.class, sum(u.count)::int as count
+      from delivery_stats s cross join lateral unnest(s.latency) with ordinality as u (count, class)
+      where s.tenant_id = ${tenantId} and s.span = 60 and s.bucket >= now() - ${minutes}::int * interval '1 minute'
+        and s.plugin_id = any(${[...ids]}::uuid[]) and s.error_class = ''
+      group by s.plugin_id, u.class
+    ) classes group by plugin_id`.execute(db)
+  return rows
 }
 
 function changePlugin(trx: Transaction<DB>, tenantId: string, id: string) {

@@ -37,6 +37,9 @@ t.test('a platform key reads how the service stands, without a tenant', async (t
   t.equal(queue.depth, 1)
   t.ok(queue.oldest_due_seconds >= 60)
   t.equal(queue.unattended_seconds, 0)
+  t.match(queue.plugins, [{ tenant_id: tenant.id, slug: String, name: String, waiting: 1, is_held: true }])
+  t.equal(queue.plugins.length, 1)
+  t.ok((queue.plugins[0]?.oldest_due_seconds ?? 0) >= 60)
   t.strictSame(lanes, { held: 1, free: 1 })
   t.match(workers, [
     { id: 'worker-1', lanes: 1 },

@@ -77,3 +77,46 @@ export async function queueState(pool: pg.Pool): Promise<QueueState> {
     breakers: { closed, open, half_open },
   }
 }
+
+/** A plugin's queue, of the service's. */
+export interface OldestQueue {
+  tenant_id: string
+  slug: string
+  name: string
+  oldest_due_seconds: number
+  waiting: number
+  /** A worker is at it: the plugin takes its deliveries slower than they come. */
+  is_held: boolean
+}
+
+const OLDEST_SHOWN = 10
+/** What waits for one of them is counted up to here. */
+const WAITING_COUNTED = 1_000
+
+/** The plugins of which something has been due for longest: as many looks into the queue's index as there are plugins. */
+export async function oldestQueues(pool: pg.Pool): Promise<OldestQueue[]> {
+  const { rows } = await pool.query<OldestQueue>(`
+    with lanes as materialized (
+      select lane.tenant_id, lane.plugin_id, lane.hold_until, coalesce(lane.lease_until > now(), false) as is_held,
+        plugin.slug, plugin.name
+      from delivery_lanes lane join plugins plugin on plugin.id = lane.plugin_id and plugin.tenant_id = lane.tenant_id
+      where plugin.deleted_at is null and plugin.status = 'active' and coalesce(lane.hold_until <= now(), true)
+      limit ${LANE_LIMIT}
+    ), oldest as (
+      select lanes.*, extract(epoch from now() - greatest(first.due_at, lanes.hold_until))::float8 as oldest_due_seconds
+      from lanes cross join lateral (
+        select due_at from deliveries d
+        where d.plugin_id = lanes.plugin_id and not d.bulk and d.status in ('pending', 'retry') and d.due_at <= now()
+        order by d.due_at limit 1
+      ) first
+      order by oldest_due_seconds desc limit ${OLDEST_SHOWN}
+    )
+    select tenant_id, slug, name, oldest_due_seconds, is_held, (
+      select count(*)::int from (
+        select from deliveries d
+        where d.plugin_id = oldest.plugin_id and d.status in ('pending', 'retry') limit ${WAITING_COUNTED}
+      ) counted
+    ) as waiting
+    from oldest order by oldest_due_seconds desc`)
+  return rows
+}
