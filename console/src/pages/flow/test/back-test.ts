@@ -48,6 +48,15 @@ function counted<Name extends string>(names: readonly Name[]): [Name, number][] 
     .sort(([, one], [, other]) => other - one)
 }
 
+/** The waits of a test that nothing was given for: their results hold only if no such event came. */
+export function assumedWaits({ steps }: Pick<Schema['FlowTest'], 'steps'>): string[] {
+  const ids = steps.flatMap(({ step_id: id, would, output }) => {
+    const hasCome = (output as { event?: unknown } | null)?.event !== undefined
+    return would?.kind === 'wait' && (would.events?.length ?? 0) > 0 && !hasCome ? id : []
+  })
+  return [...new Set(ids)]
+}
+
 /** So many at once keep a browser's connections free for the rest of the page. */
 const AT_ONCE = 4
 
