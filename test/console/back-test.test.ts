@@ -1,11 +1,24 @@
 import t from 'tap'
-import { summaryOf, type Tried, tryAll } from '#console/src/pages/flow/test/back-test.ts'
+import { assumedWaits, summaryOf, type Tried, tryAll } from '#console/src/pages/flow/test/back-test.ts'
 
 const event = (id: string) => ({
   id,
   event: 'order.paid',
   source_id: null,
   received_at: '2026-01-01T00:00:00Z',
+})
+
+t.test('names the waits for events that nothing was given for, and no delays', (t) => {
+  const step = (id: string, would: object | null, output: unknown) => ({ step_id: id, would, output })
+  const steps = [
+    step('pause', { kind: 'wait' }, null),
+    step('paid', { kind: 'wait', events: [{ event: 'order.paid' }] }, null),
+    step('came', { kind: 'wait', events: [{ event: 'order.paid' }] }, { event: { id: 'e' } }),
+    step('paid', { kind: 'wait', events: [{ event: 'order.paid' }] }, {}),
+    step('tell', { kind: 'http' }, null),
+  ] as unknown as Tried['test']['steps']
+  t.strictSame(assumedWaits({ steps }), ['paid'])
+  t.end()
 })
 
 t.test('counts what would have started, and what it would have done outside', (t) => {

@@ -128,7 +128,7 @@ t.test('flows', { skip: noConsole }, async (t) => {
     })
     const { page, faults } = await visit(`/console/flows/${draft.id}?tab=flow`)
     await page.getByText('There is no step "nowhere"').waitFor()
-    await page.getByRole('button', { name: 'a', exact: true }).click()
+    await page.getByRole('button', { name: 'Tell a', exact: true }).click()
     await page.waitForURL(/step=a/)
     await page.getByRole('treeitem', { name: /problem/, selected: true }).waitFor()
     t.same(await accessibilityFaults(page), [])
