@@ -131,7 +131,7 @@ const MODULE_IMPORTS = [
   { from: 'plugin', to: 'webhook-delivery' },
   { from: '{replay,registry,capability}', to: 'plugin' },
   { from: 'capability', to: '{registry,webhook-delivery}' },
-  { from: 'stats', to: 'plugin' },
+  { from: 'stats', to: '{plugin,flow-engine}' },
   { from: 'portal', to: 'key' },
   { from: 'operation', to: 'webhook-delivery' },
   { from: 'session', to: 'portal' },

@@ -544,6 +544,8 @@ export interface PluginCapabilities {
 
 export interface Plugins {
   base_url: string;
+  client_certificate_ends_at: Timestamp | null;
+  client_certificate_sealed: Buffer | null;
   config_sealed: Buffer | null;
   created_at: Generated<Timestamp>;
   deleted_at: Timestamp | null;

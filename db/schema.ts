@@ -232,6 +232,8 @@ interface StoredCalendar {
 export interface SentRequest {
   url: string
   headers: string[]
+  /** The SHA-256 of the client certificate; absent: none. */
+  client_certificate?: string
 }
 
 /** The way in which requests with a connection say who they are; `webhook_secret`: what comes is verified by it. */
@@ -281,7 +283,7 @@ export type SessionTransport = 'cookie' | 'bearer'
 export interface StoredSubscription {
   event: string
   filter: unknown
-  /** What of the event is sent: at most one of these. */
+  /** The part of the event that is sent: at most one of these. */
   include?: string[]
   exclude?: string[]
   payload?: 'thin'

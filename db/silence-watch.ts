@@ -15,7 +15,7 @@ export interface SilentConnection {
   giveUp(): void
 }
 
-/** What the server says of a session. `apart`: it waits for its client, which waits for it. */
+/** The server's word on a session. `apart`: it waits for its client, which waits for it. */
 type Verdict = 'working' | 'apart' | 'gone'
 
 /** From one look to the next while the server is at the statements. */

@@ -33,6 +33,7 @@ import sealed from '#infra/sealed/check.ts'
 import secrets from '#infra/secrets.ts'
 import signals from '#infra/signals.ts'
 import statistics from '#infra/statistics/index.ts'
+import { placesForOne } from '#lib/async/share.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import auditModule from '#modules/audit/index.ts'
 import operationModule from '#modules/operation/index.ts'
@@ -77,11 +78,13 @@ export interface AppDeps {
 export interface AppLimits {
   /** The whole request must have arrived by then, however it drips. */
   requestTimeoutMs: number
-  /** How often connections are looked over for that. */
+  /** Time between two looks at the connections for that. */
   timeoutCheckMs: number
   /** Requests are refused while the event loop is as late as this; 0: never. Default: that of load shedding. */
   maxEventLoopDelayMs?: number | undefined
   database?: DatabaseTimeouts | undefined
+  /** From one look at who shares the lanes of deliveries to the next. */
+  shareMs: number
 }
 
 export type App = FastifyInstance<
@@ -94,7 +97,9 @@ export type App = FastifyInstance<
 
 /** 1 MiB; POST /api/events has 8 MiB of its own for batches. */
 const BODY_LIMIT = 1024 * 1024
-const LIMITS: AppLimits = { requestTimeoutMs: 30_000, timeoutCheckMs: 5_000 }
+const LIMITS: AppLimits = { requestTimeoutMs: 30_000, timeoutCheckMs: 5_000, shareMs: 4_000 }
+/** Where calls other than deliveries need more connections to one origin than those do. */
+const OTHER_CONNECTIONS_PER_ORIGIN = 256
 const KEEP_ALIVE_TIMEOUT_MS = 72_000
 /** The order in which a reader of the OpenAPI document meets what the modules declare. */
 const DOCUMENT_ORDER = {
@@ -170,7 +175,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
     publicUrl: config.publicUrl,
     listening: () => app.addresses().filter((each) => typeof each !== 'string'),
   }
-  await app.register(egress, { egress: { ...deps.egress, own } })
+  // Deliveries have places of their own: one that has one is not to wait for a connection, within its deadline.
+  const maxConnectionsPerOrigin = Math.max(
+    OTHER_CONNECTIONS_PER_ORIGIN,
+    placesForOne(config.delivery.maxInFlight),
+  )
+  await app.register(egress, { egress: { ...deps.egress, own, maxConnectionsPerOrigin } })
   if (!config.roles.api) serveOperationOnly(app)
   const { openTenantId: tenantId } = deps
   await app.register(auth, {
@@ -223,7 +233,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(searchModule)
   await app.register(operationModule)
   await app.register(eventModule)
-  await app.register(webhookDeliveryModule, { config })
+  await app.register(webhookDeliveryModule, { config, shareMs: limits.shareMs })
   await app.register(pluginModule, { config })
   await app.register(registryModule)
   await app.register(capabilityModule)
@@ -244,7 +254,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   return app
 }
 
-/** Whose requests count together: a tenant's, or those of a key above all tenants, or of an address without a key. */
+/** Names the party whose requests count together: a tenant, a key above all tenants, or an address without a key. */
 function callerOf(request: FastifyRequest): string {
   const { actor } = request as { actor: FastifyRequest['actor'] | null }
   if (actor === null) return request.ip

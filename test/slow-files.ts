@@ -1,5 +1,5 @@
 /**
- * The files that `npm run test:quick` leaves out. The limit is two minutes on two idle cores; test/structure.test.ts
+ * The files that `npm run test:quick` leaves out, and that `npm test` begins with. The limit is two minutes on two idle cores; test/structure.test.ts
  * checks that the paths exist and that files that start processes or servers are among them.
  */
 export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = [
@@ -40,6 +40,7 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
       'test/pgbouncer.test.ts',
       'test/platform-contract/open-mode.test.ts',
       'test/reset-cli.test.ts',
+      'test/run-files.test.ts',
       'test/server-start.test.ts',
       'test/server-stop.test.ts',
       'test/server.test.ts',

@@ -28,6 +28,9 @@ const ACTION = {
   origin: 'registered',
 }
 
+/** What the plugin allows at once: its limit is not what is measured. */
+const MAX_IN_FLIGHT = 64
+
 /** Makes a plugin with the action `do`, which comes to `url`. @returns its id */
 export async function seedActor(
   pool: pg.Pool,
@@ -38,6 +41,7 @@ export async function seedActor(
     masterKey,
     tenantId,
     plugins: [{ url, event: 'bench.seeded' }],
+    maxInFlight: MAX_IN_FLIGHT,
   })
   await pool.query('update plugins set registered_actions = $2 where id = $1', [id, JSON.stringify([ACTION])])
   return id

@@ -160,6 +160,7 @@ export const ROUTES: readonly Route[] = [
     role: 'viewer',
     nav: { group: 'observe', name: 'calls' },
   },
+  { pattern: '/calls/:id', load: async () => import('./pages/calls/Call.svelte'), role: 'viewer' },
   {
     pattern: '/analytics',
     load: async () => import('./pages/analytics/Analytics.svelte'),
@@ -192,6 +193,12 @@ export const ROUTES: readonly Route[] = [
     role: 'admin',
     aboveShops: true,
     nav: { group: 'admin', name: 'audit' },
+  },
+  {
+    pattern: '/audit/:id',
+    load: async () => import('./pages/audit/AuditEntry.svelte'),
+    role: 'admin',
+    aboveShops: true,
   },
   {
     pattern: '/operation',

@@ -78,7 +78,7 @@ select current_setting('server_encoding') as encoding, current_setting('fsync') 
   current_setting('autovacuum') as autovacuum, current_setting('track_counts') as track_counts,
   pg_is_in_recovery() as standby, current_setting('transaction_read_only') as read_only`
 
-/** How much of the server's connections all processes together take. */
+/** Checks how many of the server's connections all processes together take. */
 export const connectionsCheck: Check = {
   name: 'connections',
   needs: 'database',

@@ -53,7 +53,7 @@ export const dnsCheck: Check = {
   },
 }
 
-/** Whether the addresses that are to be called may be called, and the platform answers. */
+/** Checks whether the addresses that are to be called may be called, and the platform answers. */
 export const egressCheck: Check = {
   name: 'egress',
   needs: 'tables',

@@ -1,6 +1,6 @@
 import { type Check, ok, readRow, warning } from './check.ts'
 
-/** Whether somebody works off what is due. */
+/** Checks whether somebody works off what is due. */
 export const workerCheck: Check = {
   name: 'worker',
   needs: 'tables',

@@ -1,9 +1,5 @@
 import fp from 'fastify-plugin'
-import { JOB_TABLES } from './job-repository.ts'
-
-/** The topics that a page may show a list of; durable jobs by the names of their lists. */
-export const CHANGE_TOPICS = ['events', 'deliveries', 'executions', 'plugins', ...JOB_TABLES] as const
-export type ChangeTopic = (typeof CHANGE_TOPICS)[number]
+import { CHANGE_TOPICS, type ChangeTopic } from '#lib/change-topics.ts'
 
 /**
  * Hints for those who follow a tenant: something of a topic has changed, ask again. A hint does not tell the change,

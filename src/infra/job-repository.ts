@@ -7,8 +7,9 @@ import { nextToken } from '#db/fence.ts'
 import type { DB } from '#db/schema.ts'
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type pg from 'pg'
+import { JOB_LISTS } from '#lib/change-topics.ts'
 
-export const JOB_TABLES = ['replays', 'recoveries', 'erasures', 'bulk_changes', 'delivery_retries'] as const
+export const JOB_TABLES = JOB_LISTS
 export type JobTable = (typeof JOB_TABLES)[number]
 
 /** A job that a worker holds. */

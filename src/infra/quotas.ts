@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import type { Kysely, Transaction } from 'kysely'
-import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import { defineProblem, type Problem } from '#lib/api/problem.ts'
 import { RateWindow } from '#lib/async/rate-window.ts'
 import { findQuotas, findQuotasAndStorage, lockQuotas, measure, type StockQuota } from './quota-repository.ts'
@@ -69,7 +69,7 @@ function stockProblem(quota: StockQuota, limit: number, used: number) {
   })
 }
 
-/** How much of each; a quota that was not set for the tenant has its default. */
+/** The limit of each; a quota that was not set for the tenant has its default. */
 export type Limits = Readonly<Record<QuotaName, number>>
 
 /** The memory of a process of one tenant. */
@@ -100,13 +100,13 @@ declare module 'fastify' {
 const WINDOW_MS = 60_000
 /** A shop that stores as much as it may can send again once something is gone or the platform has given it more. */
 const FULL_RETRY_SECONDS = 60
-/** How long another process goes by what it has read. */
+/** Another process goes by what it has read for so long. */
 const LIMITS_TTL_MS = 5_000
 const TENANTS_MAX = 10_000
 
 export default fp(
   async (app) => {
-    const limits = new LRUCache<string, Known>({ max: TENANTS_MAX, ttl: LIMITS_TTL_MS })
+    const limits = boundedCache<Known>(TENANTS_MAX, LIMITS_TTL_MS)
     const windows = new RateWindow({ windowMs: WINDOW_MS, maxKeys: TENANTS_MAX * RATE_NAMES.length })
     const nameOf = (tenantId: string, quota: RateQuota): string => `${quota} ${tenantId}`
 

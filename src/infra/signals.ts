@@ -14,6 +14,7 @@ export type SignalChannel =
   | 'deliveries_due'
   | 'workers_changed'
   | 'plugin_changed'
+  | 'plugin_used'
   | 'key_changed'
   | 'session_changed'
   | 'jobs_due'

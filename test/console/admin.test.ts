@@ -49,7 +49,7 @@ t.test('administration', { skip: noConsole }, async (t) => {
     await page.keyboard.press('Enter')
     const key = (await page.getByRole('status', { name: 'Key' }).textContent()) ?? ''
     t.match(key, /^bcs_[\w-]{43}$/)
-    await page.getByRole('button', { name: 'I have copied it' }).click()
+    await page.getByRole('button', { name: 'I have stored it' }).click()
     const row = page.getByRole('row', { name: /Shop backend/ })
     await row.waitFor()
     await becomes(t, async () => page.getByText(key).count(), 0)
@@ -65,8 +65,9 @@ t.test('administration', { skip: noConsole }, async (t) => {
     await page.getByRole('heading', { name: 'Nothing matches' }).waitFor()
     await page.getByRole('button', { name: 'Clear' }).click()
     await page.getByRole('link', { name: 'Key revoked' }).click()
-    await page.getByRole('dialog').getByText('Somebody in open mode').waitFor()
-    t.match(page.url(), /entry=/)
+    await page.getByRole('heading', { name: 'Key revoked', level: 1 }).waitFor()
+    await page.getByText('Somebody in open mode').waitFor()
+    t.match(page.url(), /\/audit\/[\w-]{36}$/)
     t.same(faults, [])
   })
 
@@ -87,7 +88,7 @@ t.test('administration', { skip: noConsole }, async (t) => {
     await page.getByRole('dialog').getByRole('button', { name: 'Create link' }).click()
     const link = (await page.getByRole('status', { name: 'Link' }).textContent()) ?? ''
     t.match(link, /\/console\/portal#[\w-]{43}$/)
-    await page.getByRole('button', { name: 'I have copied it' }).click()
+    await page.getByRole('button', { name: 'I have stored it' }).click()
     await page.getByRole('button', { name: 'End all: anna' }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'End all' }).click()
     await page.getByRole('row', { name: /anna/ }).getByText('ended').waitFor()

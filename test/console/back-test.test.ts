@@ -1,5 +1,12 @@
 import t from 'tap'
-import { assumedWaits, summaryOf, type Tried, tryAll } from '#console/src/pages/flow/test/back-test.ts'
+import {
+  assumedWaits,
+  type EventOutcome,
+  GONE,
+  summaryOf,
+  type Tried,
+  tryAll,
+} from '#console/src/pages/flow/test/back-test.ts'
 
 const event = (id: string) => ({
   id,
@@ -9,49 +16,52 @@ const event = (id: string) => ({
 })
 
 t.test('names the waits for events that nothing was given for, and no delays', (t) => {
-  const step = (id: string, would: object | null, output: unknown) => ({ step_id: id, would, output })
-  const steps = [
-    step('pause', { kind: 'wait' }, null),
-    step('paid', { kind: 'wait', events: [{ event: 'order.paid' }] }, null),
-    step('came', { kind: 'wait', events: [{ event: 'order.paid' }] }, { event: { id: 'e' } }),
-    step('paid', { kind: 'wait', events: [{ event: 'order.paid' }] }, {}),
-    step('tell', { kind: 'http' }, null),
-  ] as unknown as Tried['test']['steps']
-  t.strictSame(assumedWaits({ steps }), ['paid'])
+  const done = [
+    { step_id: 'pause', kind: 'wait', count: 1 },
+    { step_id: 'paid', kind: 'wait', count: 2 },
+    { step_id: 'tell', kind: 'http', count: 1 },
+  ]
+  const outcome = (isStarted: boolean) =>
+    ({ event_id: '1', start: { would_start: isStarted }, done }) as unknown as EventOutcome
+  const isAssumed = (step: string): boolean => step !== 'pause'
+  t.strictSame(assumedWaits(outcome(true), isAssumed), ['paid'])
+  t.strictSame(assumedWaits(outcome(false), isAssumed), [])
   t.end()
 })
 
 t.test('counts what would have started, and what it would have done outside', (t) => {
-  const start = (reason: string | null) =>
-    ({ would_start: reason === null, reason }) as Tried['test']['start']
-  const step = (id: string, kind: string | null) =>
-    ({ step_id: id, would: kind === null ? null : { kind } }) as Tried['test']['steps'][number]
+  const start = (reason: string | null) => ({ would_start: reason === null, reason }) as EventOutcome['start']
+  const end = (status: string) => ({ status }) as EventOutcome['end']
+  const outcome = (id: string, of: Partial<EventOutcome>): Tried => ({
+    event: event(id),
+    outcome: { event_id: id, start: start(null), end: null, limit: null, done: [], ...of },
+  })
   const tried: Tried[] = [
-    { event: event('1'), test: { start: start('filter'), end: null, steps: [], limit: null } },
-    {
-      event: event('2'),
-      test: {
-        start: start(null),
-        end: { status: 'completed' } as Tried['test']['end'],
-        steps: [step('pause', 'wait'), step('tell', 'http'), step('set', null)],
-        limit: null,
-      },
-    },
-    {
-      event: event('3'),
-      test: {
-        start: start(null),
-        end: { status: 'failed' } as Tried['test']['end'],
-        steps: [step('ask', 'action'), step('tell', 'http'), step('tell', 'http')],
-        limit: null,
-      },
-    },
-    { event: event('4'), test: { start: start(null), end: null, steps: [], limit: 'time' } },
+    outcome('1', { start: start('filter') }),
+    outcome('2', {
+      end: end('completed'),
+      done: [
+        { step_id: 'pause', kind: 'wait', count: 1 },
+        { step_id: 'tell', kind: 'http', count: 1 },
+      ],
+    }),
+    outcome('3', {
+      end: end('failed'),
+      done: [
+        { step_id: 'ask', kind: 'action', count: 1 },
+        { step_id: 'tell', kind: 'http', count: 2 },
+      ],
+    }),
+    outcome('4', { limit: 'time' }),
+    outcome('5', { start: null }),
   ]
   t.strictSame(summaryOf(tried), {
-    all: 4,
+    all: 5,
     started: 3,
-    reasons: [['filter', 1]],
+    reasons: [
+      ['filter', 1],
+      [GONE, 1],
+    ],
     ends: [
       ['completed', 1],
       ['failed', 1],
@@ -65,64 +75,41 @@ t.test('counts what would have started, and what it would have done outside', (t
   t.end()
 })
 
-t.test('some are tried at once; they are told in order, and not after it was stopped', async (t) => {
-  const stop = new AbortController()
-  let [now, most] = [0, 0]
-  const told: number[][] = []
-  const test = async (each: number): Promise<number> => {
-    now++
-    most = Math.max(most, now)
-    for (let turn = 0; turn < 10 - each; turn++) await Promise.resolve()
-    now--
-    return each
+const results = (ids: readonly string[]): EventOutcome[] =>
+  ids.map((event_id) => ({ event_id, start: null, end: null, limit: null, done: [] }))
+const ID_LIST = ['a', 'b', 'c', 'd', 'e']
+
+t.test('what the service did not get through is asked for again, and told in order', async (t) => {
+  const asked: string[][] = []
+  const told: string[][] = []
+  const test = async (ids: readonly string[]): Promise<EventOutcome[]> => {
+    asked.push([...ids])
+    return results(ids.slice(0, 2))
   }
-  await tryAll([0, 1, 2, 3, 4, 5, 6, 7], test, (results) => told.push([...results]), stop.signal)
-  t.equal(most, 4)
-  t.strictSame(told.at(-1), [0, 1, 2, 3, 4, 5, 6, 7])
-  for (const results of told)
-    t.strictSame(
-      results,
-      results.toSorted((one, other) => one - other),
-    )
-  told.length = 0
-  await tryAll(
-    [0, 1, 2, 3, 4, 5, 6, 7],
-    test,
-    (results) => {
-      told.push([...results])
-      stop.abort()
-    },
-    stop.signal,
-  )
-  t.equal(told.length, 1)
-  await t.rejects(
-    tryAll(
-      [1],
-      async () => Promise.reject(new Error('no')),
-      () => undefined,
-      new AbortController().signal,
-    ),
-    /no/,
-  )
+  const note = (all: readonly EventOutcome[]) => told.push(all.map(({ event_id }) => event_id))
+  await tryAll(ID_LIST, test, note, new AbortController().signal)
+  t.strictSame(asked, [ID_LIST, ['c', 'd', 'e'], ['e']])
+  t.strictSame(told, [['a', 'b'], ['a', 'b', 'c', 'd'], ID_LIST])
 })
 
-t.test('after a failure no other one is tried, and nothing more is told', async (t) => {
-  const begun: number[] = []
-  const others = Promise.withResolvers<undefined>()
-  const told: unknown[] = []
-  const test = async (each: number): Promise<number> => {
-    begun.push(each)
-    if (each === 1) throw new Error('no')
-    await others.promise
-    return each
+t.test('nothing is asked or told after it was stopped, has failed, or gets on no more', async (t) => {
+  const stop = new AbortController()
+  const told: number[] = []
+  let asked = 0
+  const stopped = async (ids: readonly string[]): Promise<EventOutcome[]> => {
+    asked++
+    if (asked === 2) stop.abort()
+    return results(ids.slice(0, 1))
   }
+  const note = (all: readonly EventOutcome[]) => told.push(all.length)
+  await tryAll(ID_LIST, stopped, note, stop.signal)
+  t.strictSame([asked, told], [2, [1]])
+
   const { signal } = new AbortController()
   await t.rejects(
-    tryAll([0, 1, 2, 3, 4, 5, 6, 7], test, (results) => told.push(results), signal),
+    tryAll(ID_LIST, async () => Promise.reject(new Error('no')), note, signal),
     /no/,
   )
-  others.resolve(undefined)
-  await new Promise((resolve) => setImmediate(resolve))
-  t.strictSame(begun, [0, 1, 2, 3])
-  t.strictSame(told, [])
+  await tryAll(ID_LIST, async () => Promise.resolve([]), note, signal)
+  t.strictSame(told, [1])
 })

@@ -226,11 +226,24 @@ async function backTests(t: Test, { call, visit }: Pick<Console, 'call' | 'visit
       t.equal(await page.getByLabel('Begins with').inputValue(), 'event')
       t.same(faults, [])
     }
+    const tested = await call<{ data: { detail: object }[] }>('GET', '/api/audit-log?action=flow.tested')
+    t.equal(
+      tested.data.filter(({ detail }) => 'events' in detail).length,
+      SCHEMES.length,
+      'one entry for all events',
+    )
+
+    // Of a service that gets through one event at a time, each of which takes too long.
     const { page } = await visit(`/console/flows/${flow.id}?tab=test`)
-    await page.route(/\/test$/, async (route) => {
+    const asked: number[] = []
+    await page.route(/\/test\/events$/, async (route) => {
       const response = await route.fetch()
-      const answer = (await response.json()) as object
-      await route.fulfill({ response, json: { ...answer, end: null, limit: 'time' } })
+      const answer = (await response.json()) as { results: { start: { would_start: boolean } }[] }
+      asked.push(answer.results.length)
+      const results = answer.results
+        .slice(0, 1)
+        .map((each) => ({ ...each, end: null, limit: each.start.would_start ? 'time' : null }))
+      await route.fulfill({ response, json: { ...answer, results, complete: asked.length === 3 } })
     })
     const part = page.getByRole('region', { name: 'On past events' })
     await part.getByRole('button', { name: 'Try them' }).click()
@@ -238,6 +251,7 @@ async function backTests(t: Test, { call, visit }: Pick<Console, 'call' | 'visit
     await part.locator('summary').click()
     await part.getByRole('row', { name: /paid_2.*The test was ended after five seconds/ }).waitFor()
     t.equal(await part.getByText('completed').count(), 0)
+    t.same(asked, [3, 2, 1])
     t.equal(receiver.received.length, 0, 'nothing left the house')
   })
 }
@@ -277,7 +291,7 @@ async function testsItems(t: Test, { call, visit }: Pick<Console, 'call' | 'visi
     t.same(await accessibilityFaults(page), [])
     await item(page, 'until').click()
     await card(page, 'until')
-      .getByText(/^would wait until Jun 2, 2030, 10:00/)
+      .getByText(/^would wait until 2 Jun 2030, 10:00/)
       .waitFor()
     t.same(faults, [])
   })

@@ -2,6 +2,7 @@ import t from 'tap'
 import { Webhook } from 'standardwebhooks'
 import { until } from '#test/infra/app-on.ts'
 import { startReceiver } from '#test/support/receiver.ts'
+import { createAuthority, createCertificate } from '#test/support/tls.ts'
 import { accessibilityFaults, noConsole, settled, startConsole } from './support/console.ts'
 import { becomes } from './support/wait.ts'
 
@@ -56,13 +57,14 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
     await page.getByRole('button', { name: 'Register' }).click()
 
     const dialog = page.getByRole('dialog')
-    await dialog.getByText('It is shown this once.').waitFor()
+    await dialog.getByText('The signing secret is shown this once.').waitFor()
     const secret = (await dialog.locator('output').textContent()) ?? ''
     t.match(secret, /^whsec_/)
-    await dialog.getByRole('button', { name: 'Copy' }).click()
+    await page.keyboard.press('Enter')
     await becomes(t, async () => page.evaluate<string>('navigator.clipboard.readText()'), secret)
     t.same(await accessibilityFaults(page), [])
-    await dialog.getByRole('button', { name: 'I have copied it' }).click()
+    await page.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'detached' })
     await page.getByRole('heading', { name: 'Order desk' }).waitFor()
     t.notMatch(await page.content(), secret)
 
@@ -248,16 +250,69 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
     await page.getByRole('button', { name: 'Rotate secret' }).click()
     await page.getByLabel('Older secrets go on for').selectOption('0')
     await page.getByRole('dialog').getByRole('button', { name: 'Rotate secret' }).click()
-    await page.getByText('It is shown this once.').waitFor()
+    const shown = page.getByText('The signing secret is shown this once.')
+    await shown.waitFor()
     const secret = (await page.locator('output').textContent()) ?? ''
-    await page.getByRole('button', { name: 'I have copied it' }).click()
-    await page.getByText('It is shown this once.').waitFor({ state: 'detached' })
+    const question = page.getByRole('alertdialog')
+    const closes = [
+      async () => page.keyboard.press('Escape'),
+      async () => page.getByRole('button', { name: 'Close', exact: true }).click(),
+      async () => page.mouse.click(5, 5),
+    ]
+    for (const close of closes) {
+      await close()
+      await question.getByText('It was not copied yet.').waitFor()
+      t.same(await accessibilityFaults(page), [])
+      await page.keyboard.press('Enter')
+      await question.waitFor({ state: 'detached' })
+      await shown.waitFor()
+    }
+    await page.getByRole('button', { name: 'I have stored it' }).click()
+    await page.getByText('The signing secret is shown this once.').waitFor({ state: 'detached' })
     t.notMatch(await page.content(), secret)
     const before = receiver.received.length
     await post()
     const received = (await receiver.waitFor(before + 1)).at(-1)
     new Webhook(secret).verify(received?.body ?? '', (received?.headers ?? {}) as Record<string, string>)
     t.same(faults, [])
+  })
+
+  await t.test('gets a client certificate, which is shown without its key, and loses it', async (t) => {
+    const authority = createAuthority('Shop authority')
+    const soon = new Date(Date.now() + 5 * 86_400_000)
+    const certified = createCertificate({ names: ['order-desk'], issuer: authority, notAfter: soon })
+    const stranger = createCertificate({ names: ['stranger'] })
+    const { page, faults } = await visit('/console/plugins/order-desk?tab=secrets')
+    await page.getByText('None is set.').waitFor()
+    await page.getByRole('button', { name: 'Set certificate' }).click()
+    const dialog = page.getByRole('dialog')
+    const send = dialog.getByRole('button', { name: 'Set certificate' })
+    t.ok(await send.isDisabled())
+    await dialog.getByLabel('Certificate (PEM)').fill(certified.cert)
+    await dialog.getByLabel('Private key (PEM)').fill(stranger.key)
+    await send.click()
+    await dialog.getByText('does not belong to the certificate').first().waitFor()
+    t.same(await accessibilityFaults(page), [])
+    await dialog.getByLabel('Private key (PEM)').fill(certified.key)
+    await send.click()
+    await page.getByText('CN=order-desk').waitFor()
+    await page.getByText('ends soon').waitFor()
+    t.notMatch(await page.content(), 'PRIVATE KEY-----\nM')
+    t.same(await accessibilityFaults(page), [])
+    await page.getByRole('button', { name: 'Replace certificate' }).click()
+    t.equal(await dialog.getByLabel('Private key (PEM)').inputValue(), '', 'it is not kept in the page')
+    await dialog.getByRole('button', { name: 'Cancel' }).click()
+    const { href } = new URL(page.url())
+    await page.goto(new URL('/console/', href).href)
+    await page.getByText('Certificate ends').waitFor()
+    await page.goto(href)
+    await page.getByRole('button', { name: 'Remove certificate' }).click()
+    await dialog.getByRole('button', { name: 'Remove certificate' }).click()
+    await page.getByText('None is set.').waitFor()
+    t.same(
+      faults.filter((fault) => !/\b400\b|Failed to load resource/.test(fault)),
+      [],
+    )
   })
 
   await t.test('is deleted when its slug was typed', async (t) => {
@@ -325,7 +380,7 @@ t.test('a viewer', { skip: noConsole }, async (t) => {
     await page.locator('main h1').waitFor()
     await settled(page)
     const buttons = page.locator('main').getByRole('button', {
-      name: /Register|Pause$|Test$|Rotate|Save|Retry|again|Post|Declare|Delete|More$/,
+      name: /Register|Pause$|Test$|Rotate|certificate|Save|Retry|again|Post|Declare|Delete|More$/,
     })
     const names = await buttons.allTextContents()
     // Trying subscriptions changes nothing, and viewers may.

@@ -67,7 +67,7 @@ t.test('over a slow network', { skip: noConsole }, async (t) => {
     await page.getByLabel('Name').fill('Shop backend')
     await page.keyboard.press('Enter')
     await page.keyboard.press('Enter')
-    await page.getByRole('button', { name: 'I have copied it' }).click()
+    await page.getByRole('button', { name: 'I have stored it' }).click()
     t.equal(sent(), 1)
     t.equal((await call<{ data: unknown[] }>('GET', '/api/keys')).data.length, 1)
     t.same(faults, [])

@@ -160,7 +160,8 @@ t.test('a tenant, its platform and its keys', async (t) => {
   await send('listKeys')
   await send('getKey', { params: { id: idOf(key) } })
   await send('revokeKey', { params: { id: idOf(key) } })
-  await send('listAuditLog', { query: { limit: '5' } })
+  const { body: log } = await send('listAuditLog', { query: { limit: '5' } })
+  await send('getAuditLogEntry', { params: { id: log.data[0]?.id ?? '' } })
 })
 
 t.test('sessions', async (t) => {
@@ -351,7 +352,8 @@ t.test('actions by dispatch', async (t) => {
   const [done] = await examples('dispatchActions')
   t.match(done?.body, { results: [{ success: true }, { success: true }] })
   await examples('dispatchActionsAlias')
-  await send('listEventLog', { query: { execution: 'flow_123' } })
+  const { body: log } = await send('listEventLog', { query: { execution: 'flow_123' } })
+  await send('getEventLogEntry', { params: { id: log.data[0]?.id ?? '' } })
 
   const actions = [{ action_type: 'accept', title: 'Accept', endpoint: '/accept' }]
   await send('registerActions', { params: { slug: 'loyalty' }, body: { actions } })
@@ -387,6 +389,7 @@ t.test('flows and their executions', async (t) => {
   await examples('previewSchedule')
   await examples('testFlow', { params })
   await send('testFlow', { params })
+  await examples('testFlowOnEvents', { params })
   await examples('deactivateFlow', { params })
   const [copy] = await examples('duplicateFlow', { params })
   await send('exportFlow', { params })

@@ -36,8 +36,12 @@ export const PATIENT = { maxEventLoopDelayMs: 0, database: { statementMs: 30_000
 /**
  * The whole service on a database of its own. Keys are needed; `tenant()` acts through the platform key.
  * Workers run only with `env: { ROLES: 'api,worker' }`: without, tests drive them by `runOnce`.
+ * `ca` is trusted beside the usual authorities.
  */
-export async function startApp(t: Test, options: { env?: Record<string, string> } = {}): Promise<TestApp> {
+export async function startApp(
+  t: Test,
+  options: { env?: Record<string, string>; ca?: string } = {},
+): Promise<TestApp> {
   const database = await createTestDatabase(t)
   const config = loadConfig(
     { ROLES: 'api', PLATFORM_KEY: TEST_PLATFORM_KEY, LOG_LEVEL: 'silent', ...options.env },
@@ -51,6 +55,7 @@ export async function startApp(t: Test, options: { env?: Record<string, string> 
       allow: parseEgressAllow(config.egress.allow || '127.0.0.0/8,[::1]'),
       dnsServers: config.egress.dns,
       httpsOnly: config.egress.httpsOnly,
+      ca: options.ca,
     },
     openTenantId: null,
     limits: PATIENT,

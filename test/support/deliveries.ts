@@ -180,7 +180,12 @@ export async function seedLargeEvent(
   `.execute(db)
 }
 
-const WAIT_STEP_MS = 10
+/** The shortest and the longest time between two looks. */
+const STEP_MS = { min: 10, max: 100 }
+/** A look takes at most so much of the time: asking Postgres every 10 ms is work for half a core. */
+const LOOKS_SHARE = 0.1
+/** Who has waited for long need not know at once. */
+const LATE_SHARE = 0.05
 /** Nothing takes as long; machines that run several tests on one slow core come near. */
 const PATIENCE_MS = 60_000
 
@@ -193,12 +198,15 @@ export async function eventually<T>(
   look: () => T | Promise<T>,
   timeoutMs = PATIENCE_MS,
 ): Promise<Exclude<T, false | undefined | null>> {
-  const end = performance.now() + timeoutMs
+  const startedAt = performance.now()
   for (;;) {
+    const lookedAt = performance.now()
     const answer = await look()
     if (answer !== false && answer !== undefined && answer !== null)
       return answer as Exclude<T, false | undefined | null>
-    if (performance.now() > end) throw new Error(`not within ${timeoutMs} ms: ${what}`)
-    await wait(WAIT_STEP_MS)
+    const now = performance.now()
+    if (now - startedAt > timeoutMs) throw new Error(`not within ${timeoutMs} ms: ${what}`)
+    const step = Math.max((now - lookedAt) / LOOKS_SHARE, (now - startedAt) * LATE_SHARE)
+    await wait(Math.min(STEP_MS.max, Math.max(STEP_MS.min, step)))
   }
 }

@@ -153,6 +153,12 @@ export async function createResources(
   const executions = await made<{ data: { id: string }[] }>(tenant.get('/api/automation/executions'))
   const execution = executions.data[0]
   if (execution === undefined) throw new Error('the flow left no execution')
+  const audited = await made<{ data: { id: string }[] }>(tenant.get('/api/audit-log'))
+  const entry = audited.data[0]
+  if (entry === undefined) throw new Error('nothing of it is in the audit log')
+  const calls = await made<{ data: { id: string }[] }>(tenant.get('/api/automation/event-log'))
+  const called = calls.data[0]
+  if (called === undefined) throw new Error('the action is in no log')
   const invocation = dispatched.results[0]
   if (invocation === undefined) throw new Error('the action has no result')
   return {
@@ -205,6 +211,8 @@ export async function createResources(
       ofPlugin: false,
     },
     '/api/automation/executions/{id}': minted(execution.id),
+    '/api/automation/event-log/{id}': minted(called.id),
+    '/api/audit-log/{id}': minted(entry.id),
     '/api/automation/bulk-changes/{id}': minted(bulkChange),
     '/api/automation/set-aside-events/{id}': minted(event.id),
     '/api/keys/{id}': minted(key.id),

@@ -16,6 +16,15 @@ export interface CertificateOptions {
   notAfter?: Date
   /** Without one it signs itself. */
   issuer?: Authority
+  /** Default: EC on P-256. */
+  keys?: KeyPair
+  /** OIDs; default: for everything. */
+  extendedKeyUsage?: readonly string[]
+}
+
+export interface KeyPair {
+  publicKey: KeyObject
+  privateKey: KeyObject
 }
 
 /** A certificate that may issue others. */
@@ -26,24 +35,25 @@ export interface Authority extends Certificate {
 
 const DAY_MS = 86_400_000
 
-export function createAuthority(name: string): Authority {
+/** @param issuer without one it signs itself */
+export function createAuthority(name: string, issuer?: Authority): Authority {
   const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const cert = encodeCertificate({
     subject: name,
-    issuer: name,
+    issuer: issuer?.name ?? name,
     publicKey: pair.publicKey,
-    signingKey: pair.privateKey,
+    signingKey: issuer?.privateKey ?? pair.privateKey,
     notBefore: new Date(Date.now() - DAY_MS),
     notAfter: new Date(Date.now() + DAY_MS),
     // BasicConstraints, critical, CA: TRUE
-    extension: sequence(oid('2.5.29.19'), TRUE, octetString(sequence(TRUE))),
+    extensions: [sequence(oid('2.5.29.19'), TRUE, octetString(sequence(TRUE)))],
   })
   return { name, privateKey: pair.privateKey, cert, key: exportKey(pair.privateKey) }
 }
 
 /** X.509 made by hand: Node reads certificates but makes none, and fixtures would expire or leak a key. */
 export function createCertificate(options: CertificateOptions): Certificate {
-  const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const pair = options.keys ?? generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const subject = options.names[0] ?? 'nobody'
   const cert = encodeCertificate({
     subject,
@@ -52,7 +62,12 @@ export function createCertificate(options: CertificateOptions): Certificate {
     signingKey: options.issuer?.privateKey ?? pair.privateKey,
     notBefore: options.notBefore ?? new Date(Date.now() - DAY_MS),
     notAfter: options.notAfter ?? new Date(Date.now() + DAY_MS),
-    extension: sequence(oid('2.5.29.17'), octetString(sequence(...options.names.map(alternativeName)))),
+    extensions: [
+      sequence(oid('2.5.29.17'), octetString(sequence(...options.names.map(alternativeName)))),
+      ...(options.extendedKeyUsage === undefined
+        ? []
+        : [sequence(oid('2.5.29.37'), octetString(sequence(...options.extendedKeyUsage.map(oid))))]),
+    ],
   })
   return { cert, key: exportKey(pair.privateKey) }
 }
@@ -64,25 +79,31 @@ interface CertificateFields {
   signingKey: KeyObject
   notBefore: Date
   notAfter: Date
-  extension: Buffer
+  extensions: readonly Buffer[]
 }
 
 /** RFC 5280, section 4.1. */
 function encodeCertificate(fields: CertificateFields): string {
-  const ecdsaWithSha256 = sequence(oid('1.2.840.10045.4.3.2'))
+  const algorithm =
+    fields.signingKey.asymmetricKeyType === 'rsa'
+      ? sequence(oid('1.2.840.113549.1.1.11'), tag(0x05))
+      : fields.signingKey.asymmetricKeyType === 'ed25519'
+        ? sequence(oid('1.3.101.112'))
+        : sequence(oid('1.2.840.10045.4.3.2'))
+  const digest = fields.signingKey.asymmetricKeyType === 'ed25519' ? null : 'sha256'
   const serial = randomBytes(16)
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40
   const toBeSigned = sequence(
     tag(0xa0, integer(Buffer.of(2))),
     integer(serial),
-    ecdsaWithSha256,
+    algorithm,
     commonName(fields.issuer),
     sequence(generalizedTime(fields.notBefore), generalizedTime(fields.notAfter)),
     commonName(fields.subject),
     fields.publicKey.export({ type: 'spki', format: 'der' }),
-    tag(0xa3, sequence(fields.extension)),
+    tag(0xa3, sequence(...fields.extensions)),
   )
-  const der = sequence(toBeSigned, ecdsaWithSha256, bitString(sign('sha256', toBeSigned, fields.signingKey)))
+  const der = sequence(toBeSigned, algorithm, bitString(sign(digest, toBeSigned, fields.signingKey)))
   const lines = der.toString('base64').replaceAll(/.{1,64}/g, '$&\n')
   return `-----BEGIN CERTIFICATE-----\n${lines}-----END CERTIFICATE-----\n`
 }

@@ -1,20 +1,7 @@
+import { CHANGE_TOPICS, type ChangeTopic } from '../../../src/lib/change-topics.ts'
 import { followStream, pause, REFUSED_MS, type StreamState, tryAgainNow } from './follow-stream.ts'
 import { session } from './session.svelte.ts'
 import { changesStream } from './stream-state.svelte.ts'
-
-/** The lists that GET /api/stream tells of. */
-const TOPICS = [
-  'events',
-  'deliveries',
-  'executions',
-  'plugins',
-  'replays',
-  'recoveries',
-  'erasures',
-  'bulk_changes',
-  'delivery_retries',
-] as const
-export type ChangeTopic = (typeof TOPICS)[number]
 
 /** The time within which many changes cause one look. */
 const GAP_MS = 1_000
@@ -165,5 +152,5 @@ export function followNow(): void {
 document.addEventListener('visibilitychange', () => {
   settle()
   // Changes that another page hears of meanwhile were not told to this one.
-  if (!document.hidden) tell(TOPICS)
+  if (!document.hidden) tell(CHANGE_TOPICS)
 })

@@ -39,6 +39,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/audit-log/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One entry of the audit log
+         * @description Of the tenant's entries; for a platform key that sends no X-Tenant-Id, of those above all tenants.
+         */
+        get: operations["getAuditLogEntry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/automation/bulk-changes": {
         parameters: {
             query?: never;
@@ -111,6 +131,26 @@ export interface paths {
          * @description One entry for each action of a dispatch or an automation, with how it ended. `execution` finds those of one `flow_execution_id`.
          */
         get: operations["listEventLog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/automation/event-log/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One action that was asked for, and what became of it
+         * @description As in the list, with who asked for it and how what the plugin has accepted stands now.
+         */
+        get: operations["getEventLogEntry"];
         put?: never;
         post?: never;
         delete?: never;
@@ -565,6 +605,26 @@ export interface paths {
          * @description Tests the draft, a version, or a definition sent along. Runs it with the engine’s own steps, and nothing leaves the house: no request is sent, no AI is asked, nothing is waited for, and no row is written but one of the audit log. Every step says what it would do and by which port it would leave; times are those of a clock that starts at `now` and is moved on by delays and waits.
          */
         post: operations["testFlow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/automation/flows/{id}/test/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * See what a flow would have done with past events
+         * @description Tests the draft, a version, or a definition sent along on up to 100 events, each at the time when it came, and tells in short what would have come of each; the details of one are those of a test with its `event_id`. Nothing leaves the house, and the audit log gets one entry.
+         */
+        post: operations["testFlowOnEvents"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2128,7 +2188,7 @@ export interface paths {
         };
         /**
          * Find what is called so
-         * @description Plugins by slug or name, flows and event types by name, events by id or the caller’s own, executions by id or key, deliveries by id, messages by id or recipient. Names and slugs may be given by their beginning, in any case, the caller's own ids and keys by their beginning as they are written. A plugin's own key finds the plugin and its deliveries.
+         * @description Plugins by slug or name, flows and event types by name, events by id or the caller’s own, executions by id or key, deliveries by id, messages by id or recipient, entries of the action log by id or invocation, and for admins those of the audit log by id. Names and slugs may be given by their beginning, in any case, the caller's own ids and keys by their beginning as they are written. A plugin's own key finds the plugin and its deliveries.
          */
         get: operations["search"];
         put?: never;
@@ -3165,7 +3225,7 @@ export interface components {
             action: string;
             target_kind: string;
             target_id: string;
-            /** @description What changed; secrets are redacted */
+            /** @description What changed; secrets are redacted. Of settings that were changed `before` and `after` have those that differ, and of a value of more than 2,000 characters its length */
             detail: {
                 [key: string]: unknown;
             };
@@ -4600,6 +4660,8 @@ export interface components {
                 headers: {
                     [key: string]: string;
                 };
+                /** @description The SHA-256 of the client certificate that the plugin has; absent: none was there to present */
+                client_certificate?: string;
             } | null;
         };
         DeliveryDetail: {
@@ -4876,7 +4938,7 @@ export interface components {
             data?: unknown;
             error?: {
                 /**
-                 * @description One of: unknown_action, unknown_plugin, plugin_inactive, secret_unreadable, missing_field, invalid_payload, event_key_conflict, causation_depth, in_progress, interrupted, overloaded, invalid_response, breaker_open, platform_not_configured, completion_timeout, reported_failure, dns_error, blocked, connect_refused, connect_timeout, tls_error, timeout, reset, protocol_error, response_too_large, redirect, http_4xx, http_5xx; or what the platform or plugin calls it, with platform_ or plugin_ before a name that is among these
+                 * @description One of: unknown_action, unknown_plugin, plugin_inactive, secret_unreadable, missing_field, invalid_payload, event_key_conflict, causation_depth, in_progress, interrupted, overloaded, plugin_busy, invalid_response, breaker_open, platform_not_configured, completion_timeout, reported_failure, dns_error, blocked, connect_refused, connect_timeout, tls_error, timeout, reset, protocol_error, response_too_large, redirect, http_4xx, http_5xx; or what the platform or plugin calls it, with platform_ or plugin_ before a name that is among these
                  * @example missing_field
                  */
                 code: string;
@@ -5184,6 +5246,62 @@ export interface components {
                 token?: string;
             };
         };
+        EventLogDetail: {
+            /** Format: uuid */
+            id: string;
+            /** @description Of what a plugin dispatched: `plugin:<its UUID>:` in front of what it was answered with */
+            flow_execution_id: string;
+            event_key: string;
+            action_type: string;
+            plugin: string | null;
+            /** @description Secrets redacted */
+            payload: unknown;
+            /** @description The answer or the error; secrets redacted */
+            result: unknown;
+            success: boolean;
+            /** @enum {string} */
+            status: "succeeded" | "failed" | "accepted";
+            error_code: string | null;
+            response_status: number | null;
+            attempts: number;
+            duration_ms: number;
+            /** Format: uuid */
+            invocation_id: string | null;
+            /**
+             * Format: uuid
+             * @description The key that asked for it; null: none, or that of the environment
+             */
+            key_id: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** @description The name of that key, as long as it is kept */
+            key_name: string | null;
+            /** @description Slug of the plugin that dispatched it by its own key */
+            dispatched_by: string | null;
+            /** @description How it stands now, and until when the plugin may complete what it accepted; null: nothing is kept of it, as of what a flow called and was answered at once */
+            invocation: {
+                /** @enum {string} */
+                status: "running" | "accepted" | "succeeded" | "failed";
+                /** Format: date-time */
+                complete_until: string | null;
+                /** Format: date-time */
+                finished_at: string | null;
+            } | null;
+            /** @description The run of a flow that asked for it; null: a dispatch did, or the run is no longer kept */
+            execution: {
+                /** Format: uuid */
+                id: string;
+                /** Format: uuid */
+                flow_id: string;
+                /** @description Null: the flow is gone */
+                flow_name: string | null;
+                /**
+                 * Format: uuid
+                 * @description The event that started it
+                 */
+                event_id: string | null;
+            } | null;
+        };
         EventLogEntry: {
             /** Format: uuid */
             id: string;
@@ -5360,6 +5478,129 @@ export interface components {
             /** @description Null on the last page */
             next_cursor: string | null;
         };
+        EventsTest: {
+            /** Format: uuid */
+            flow_id: string;
+            /** @description Null: a definition that is not published */
+            version: number | null;
+            /** @description In the order asked for; `start` is null for an event that is not there, or no longer */
+            results: {
+                /** Format: uuid */
+                event_id: string;
+                start: {
+                    would_start: boolean;
+                    /** @description Why not: `event_type`, `source`, `filter`, `input`, `no_trigger`, `causation_depth`, `already_active`, `reentered_too_soon`, or the error of a template */
+                    reason: string | null;
+                    message: string | null;
+                    /** @description Id of the trigger that was met */
+                    trigger: string | null;
+                    /** @description Enrolment key */
+                    key: string | null;
+                    /** @description Executions that would be cancelled to make way for it */
+                    would_restart: string[];
+                    /** @description Events that would cancel it while it waits */
+                    cancel_on: {
+                        event: string;
+                        /** @description What has to stand at which path of its data */
+                        match: {
+                            [key: string]: unknown;
+                        };
+                        /** @description A filter is tested besides */
+                        filtered: boolean;
+                    }[];
+                    /** @description The past event has started this flow before: in truth it does so once */
+                    already_started: boolean;
+                } | null;
+                end: {
+                    /** @enum {string} */
+                    status: "completed" | "failed" | "timed_out";
+                    reason: string | null;
+                    /** @description An error handler has dealt with the failure */
+                    handled: boolean;
+                    error: {
+                        step_id: string;
+                        code: string;
+                        message: string;
+                    } | null;
+                    /** Format: date-time */
+                    finished_at: string;
+                } | null;
+                limit: ("steps" | "time" | "size") | null;
+                /** @description What it would have done to the outside, or waited for, by step */
+                done: {
+                    step_id: string;
+                    /** @enum {string} */
+                    kind: "action" | "http" | "message" | "wait";
+                    /** @description More than one in a loop */
+                    count: number;
+                }[];
+            }[];
+            /** @description False: 5 seconds were over. Ask again with the events that have no result */
+            complete: boolean;
+            /** @description Warnings of the compiler */
+            problems: components["schemas"]["FlowProblem"][];
+        };
+        /**
+         * @example {
+         *       "event_ids": [
+         *         "0190a1b2-0000-7000-8000-000000000001"
+         *       ]
+         *     }
+         */
+        EventsTestRequest: {
+            /** @description Past events, each of which is tried at the time when it came */
+            event_ids: string[];
+            /** @description Tested in place of the stored draft */
+            definition?: {
+                [key: string]: unknown;
+            };
+            /** @description Tested in place of the draft */
+            version?: number;
+            /** @description The only trigger that counts, by its id. Left out: the first one, or of a past event any */
+            trigger?: string;
+            /** @description Take the steps also if the flow would not start: its trigger or its enrolment is against it. Default: `false` */
+            start_anyway?: boolean;
+            /** @description What steps come to, by step id: of a step in a loop’s body one for all items, or a list with one for each. `<step id>:<index>` stands for one item, and goes before a list. A call without a mock gives an output made up from the action’s `output_schema`, a wait without one times out. Default: `{}` */
+            mocks?: {
+                [key: string]: {
+                    /** @description What a call gives: of an `http` step `{ "status", "body" }` */
+                    output?: unknown;
+                    /** @description The call fails with it, and is retried as in truth */
+                    error?: {
+                        code: string;
+                        message: string;
+                        /** @description Attempts that fail, before what is given beside it; left out: all of them */
+                        times?: number;
+                        /** @description It may pass by itself, and is retried; left out: as its code says, such as `timeout` or `http_5xx` */
+                        transient?: boolean;
+                    };
+                    /** @description Comes for a `wait_event` step; one that does not meet it lets it time out. `type` is that of its first alternative unless it is given */
+                    event?: {
+                        type?: string;
+                        source?: string;
+                        data: unknown;
+                    };
+                } | ({
+                    /** @description What a call gives: of an `http` step `{ "status", "body" }` */
+                    output?: unknown;
+                    /** @description The call fails with it, and is retried as in truth */
+                    error?: {
+                        code: string;
+                        message: string;
+                        /** @description Attempts that fail, before what is given beside it; left out: all of them */
+                        times?: number;
+                        /** @description It may pass by itself, and is retried; left out: as its code says, such as `timeout` or `http_5xx` */
+                        transient?: boolean;
+                    };
+                    /** @description Comes for a `wait_event` step; one that does not meet it lets it time out. `type` is that of its first alternative unless it is given */
+                    event?: {
+                        type?: string;
+                        source?: string;
+                        data: unknown;
+                    };
+                } | null)[];
+            };
+        };
         Execution: {
             /** Format: uuid */
             id: string;
@@ -5394,6 +5635,7 @@ export interface components {
             carried_steps: number;
             /** @description It runs, and ends at its next step */
             cancel_requested: boolean;
+            held_back: components["schemas"]["HeldBack"] | null;
             error: {
                 code: string;
                 message: string;
@@ -5462,6 +5704,7 @@ export interface components {
             carried_steps: number;
             /** @description It runs, and ends at its next step */
             cancel_requested: boolean;
+            held_back: components["schemas"]["HeldBack"] | null;
             error: {
                 code: string;
                 message: string;
@@ -6377,6 +6620,35 @@ export interface components {
             /** @description One sentence for the operator */
             detail: string;
         };
+        /** @description Whom it waits for, as others do, because its call is refused for now; null: for nobody */
+        HeldBack: {
+            /**
+             * @description Whose call it is. An `origin` (scheme, host and port) is one for all paths of all flows
+             * @enum {string}
+             */
+            type: "plugin" | "platform" | "origin";
+            /** @description The plugin's name, `platform`, or the origin */
+            name: string;
+            /** @description The plugin's slug; null: it is none, or is gone */
+            plugin: string | null;
+            /** @description The action that it asks for; null: of an origin */
+            action_type: string | null;
+            /** @description The execution that tries for all that wait for the same: it may be this one */
+            first: {
+                /** Format: uuid */
+                id: string;
+                /**
+                 * Format: date-time
+                 * @description When it tries again; null: it is at it
+                 */
+                tries_at: string | null;
+                /** @description Its last failure; null: it has not tried yet */
+                error: {
+                    code: string;
+                    message: string;
+                } | null;
+            };
+        };
         HookReceipt: {
             /**
              * Format: uuid
@@ -6947,6 +7219,7 @@ export interface components {
          *           "count": 12,
          *           "share": null,
          *           "since": "2026-05-01T11:02:00.000Z",
+         *           "ends_at": null,
          *           "links": {
          *             "plugin": "/api/plugins/email-marketing",
          *             "deliveries": "/api/plugins/events?plugin=email-marketing"
@@ -7006,12 +7279,15 @@ export interface components {
             /** @description What somebody has to look at, the gravest first; at most 20 of a kind */
             attention: {
                 /** @enum {string} */
-                kind: "automations_halted" | "plugin_disabled" | "secret_unreadable" | "breaker_open" | "plugin_failing" | "plugin_paused" | "flow_paused" | "flow_failing" | "capabilities_failing" | "deliveries_behind" | "events_set_aside";
+                kind: "automations_halted" | "plugin_disabled" | "secret_unreadable" | "breaker_open" | "plugin_failing" | "plugin_paused" | "certificate_expiring" | "flow_paused" | "flow_failing" | "executions_held" | "capabilities_failing" | "deliveries_behind" | "events_set_aside";
                 target: {
                     /** @enum {string} */
-                    type: "plugin" | "flow";
-                    /** Format: uuid */
-                    id: string;
+                    type: "plugin" | "flow" | "platform" | "origin";
+                    /**
+                     * Format: uuid
+                     * @description Null: of no plugin or flow
+                     */
+                    id: string | null;
                     /** @description Of a plugin */
                     slug: string | null;
                     name: string;
@@ -7024,6 +7300,11 @@ export interface components {
                 share: number | null;
                 /** Format: date-time */
                 since: string | null;
+                /**
+                 * Format: date-time
+                 * @description When a plugin's client certificate ends, or has ended
+                 */
+                ends_at: string | null;
                 /** @description Paths of this API */
                 links: {
                     [key: string]: string;
@@ -7074,6 +7355,21 @@ export interface components {
             headers: {
                 [key: string]: unknown;
             };
+            /** @description The client certificate that is presented; its key is never shown */
+            client_certificate: {
+                subject: string;
+                issuer: string;
+                /** @description In hexadecimal */
+                serial_number: string;
+                /** @description In hexadecimal, with colons */
+                fingerprint_sha256: string;
+                /** Format: date-time */
+                not_before: string;
+                /** Format: date-time */
+                not_after: string;
+                /** @description Whole days that are left; negative: it has expired */
+                expires_in_days: number;
+            } | null;
             retry_schedule: number[] | null;
             timeout_ms: number | null;
             rate_limit_per_second: number | null;
@@ -7125,7 +7421,7 @@ export interface components {
             };
             /** @description Deliveries that wait, counted up to 10,000; not in lists */
             waiting?: number;
-            /** @description In the answer to a change: fields of filters that are not in their type's schema, so that they may never match, with the nearest that is */
+            /** @description In the answer to a change: fields of filters that are not in their type's schema, so that they may never match, with the nearest that is; and what may keep a client certificate from being of use */
             warnings?: {
                 pointer: string;
                 detail: string;
@@ -7138,8 +7434,8 @@ export interface components {
                 /** Format: date-time */
                 expires_at: string | null;
             }[];
-            /** @description What is stored and cannot be opened, since the master key that sealed it is gone; absent if there is nothing. Rotate the secret, or send config or headers again. Until secret and headers open, deliveries wait */
-            unreadable?: ("config" | "headers" | "secret")[];
+            /** @description What is stored and cannot be opened, since the master key that sealed it is gone; absent if there is nothing. Rotate the secret, or send the others again. Until all but config opens, deliveries wait */
+            unreadable?: ("config" | "headers" | "client_certificate" | "secret")[];
             /** @description Raised by every change; the ETag carries it */
             revision: number;
             /** Format: date-time */
@@ -7216,13 +7512,20 @@ export interface components {
             headers?: {
                 [key: string]: string;
             } | null;
+            /** @description Presented to https endpoints that ask for a client certificate (mutual TLS), with every request to the plugin. Only admins give or remove it; the key is encrypted at rest and never shown. A PUT without it keeps it; null removes it */
+            client_certificate?: {
+                /** @description PEM: the certificate, then those of its issuers as the endpoint needs them */
+                certificate: string;
+                /** @description PEM without a passphrase: RSA of 2048 to 4096 bits, or EC on P-256, P-384 or P-521 */
+                private_key: string;
+            } | null;
             /** @description Seconds to wait after each failed attempt; [] for none. Default: RETRY_SCHEDULE (30, 300, 3600) */
             retry_schedule?: number[] | null;
             /** @description Deadline of one attempt. Default: DELIVERY_TIMEOUT_MS (10000) */
             timeout_ms?: number | null;
-            /** @description Attempts a second; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit */
+            /** @description Requests a second, deliveries and calls of actions together; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit */
             rate_limit_per_second?: number | null;
-            /** @description Attempts under way at once, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4) */
+            /** @description Requests under way at once, deliveries and calls of actions together, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4) */
             max_in_flight?: number | null;
             /** @description What the plugin's own keys may do: `self:read` its own settings, health, actions, capabilities, deliveries and replays, and event types; `self:manage` test, pause and resume itself, change its URLs and subscriptions, rotate its secret, retry and replay to itself; `events:read:…` subscribe to, and read in the feed, events of types that the pattern takes; `events:publish` publish events below segments of its own; `actions:offer` register actions and its manifest; `actions:call:…` dispatch actions of this name, or of all by *; `flows:read` read flows and their versions. `events` must lie within `events:read`. Default: self:read, self:manage, events:read:*, events:publish, actions:offer */
             scopes?: string[] | null;
@@ -7285,13 +7588,20 @@ export interface components {
             headers?: {
                 [key: string]: string;
             } | null;
+            /** @description Presented to https endpoints that ask for a client certificate (mutual TLS), with every request to the plugin. Only admins give or remove it; the key is encrypted at rest and never shown. A PUT without it keeps it; null removes it */
+            client_certificate?: {
+                /** @description PEM: the certificate, then those of its issuers as the endpoint needs them */
+                certificate: string;
+                /** @description PEM without a passphrase: RSA of 2048 to 4096 bits, or EC on P-256, P-384 or P-521 */
+                private_key: string;
+            } | null;
             /** @description Seconds to wait after each failed attempt; [] for none. Default: RETRY_SCHEDULE (30, 300, 3600) */
             retry_schedule?: number[] | null;
             /** @description Deadline of one attempt. Default: DELIVERY_TIMEOUT_MS (10000) */
             timeout_ms?: number | null;
-            /** @description Attempts a second; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit */
+            /** @description Requests a second, deliveries and calls of actions together; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit */
             rate_limit_per_second?: number | null;
-            /** @description Attempts under way at once, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4) */
+            /** @description Requests under way at once, deliveries and calls of actions together, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4) */
             max_in_flight?: number | null;
             /** @description What the plugin's own keys may do: `self:read` its own settings, health, actions, capabilities, deliveries and replays, and event types; `self:manage` test, pause and resume itself, change its URLs and subscriptions, rotate its secret, retry and replay to itself; `events:read:…` subscribe to, and read in the feed, events of types that the pattern takes; `events:publish` publish events below segments of its own; `actions:offer` register actions and its manifest; `actions:call:…` dispatch actions of this name, or of all by *; `flows:read` read flows and their versions. `events` must lie within `events:read`. Default: self:read, self:manage, events:read:*, events:publish, actions:offer */
             scopes?: string[] | null;
@@ -7356,13 +7666,20 @@ export interface components {
             headers?: {
                 [key: string]: string;
             } | null;
+            /** @description Presented to https endpoints that ask for a client certificate (mutual TLS), with every request to the plugin. Only admins give or remove it; the key is encrypted at rest and never shown. A PUT without it keeps it; null removes it */
+            client_certificate?: {
+                /** @description PEM: the certificate, then those of its issuers as the endpoint needs them */
+                certificate: string;
+                /** @description PEM without a passphrase: RSA of 2048 to 4096 bits, or EC on P-256, P-384 or P-521 */
+                private_key: string;
+            } | null;
             /** @description Seconds to wait after each failed attempt; [] for none. Default: RETRY_SCHEDULE (30, 300, 3600) */
             retry_schedule?: number[] | null;
             /** @description Deadline of one attempt. Default: DELIVERY_TIMEOUT_MS (10000) */
             timeout_ms?: number | null;
-            /** @description Attempts a second; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit */
+            /** @description Requests a second, deliveries and calls of actions together; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit */
             rate_limit_per_second?: number | null;
-            /** @description Attempts under way at once, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4) */
+            /** @description Requests under way at once, deliveries and calls of actions together, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4) */
             max_in_flight?: number | null;
             /** @description What the plugin's own keys may do: `self:read` its own settings, health, actions, capabilities, deliveries and replays, and event types; `self:manage` test, pause and resume itself, change its URLs and subscriptions, rotate its secret, retry and replay to itself; `events:read:…` subscribe to, and read in the feed, events of types that the pattern takes; `events:publish` publish events below segments of its own; `actions:offer` register actions and its manifest; `actions:call:…` dispatch actions of this name, or of all by *; `flows:read` read flows and their versions. `events` must lie within `events:read`. Default: self:read, self:manage, events:read:*, events:publish, actions:offer */
             scopes?: string[] | null;
@@ -7702,6 +8019,21 @@ export interface components {
             headers: {
                 [key: string]: unknown;
             };
+            /** @description The client certificate that is presented; its key is never shown */
+            client_certificate: {
+                subject: string;
+                issuer: string;
+                /** @description In hexadecimal */
+                serial_number: string;
+                /** @description In hexadecimal, with colons */
+                fingerprint_sha256: string;
+                /** Format: date-time */
+                not_before: string;
+                /** Format: date-time */
+                not_after: string;
+                /** @description Whole days that are left; negative: it has expired */
+                expires_in_days: number;
+            } | null;
             retry_schedule: number[] | null;
             timeout_ms: number | null;
             rate_limit_per_second: number | null;
@@ -7753,7 +8085,7 @@ export interface components {
             };
             /** @description Deliveries that wait, counted up to 10,000; not in lists */
             waiting?: number;
-            /** @description In the answer to a change: fields of filters that are not in their type's schema, so that they may never match, with the nearest that is */
+            /** @description In the answer to a change: fields of filters that are not in their type's schema, so that they may never match, with the nearest that is; and what may keep a client certificate from being of use */
             warnings?: {
                 pointer: string;
                 detail: string;
@@ -7766,8 +8098,8 @@ export interface components {
                 /** Format: date-time */
                 expires_at: string | null;
             }[];
-            /** @description What is stored and cannot be opened, since the master key that sealed it is gone; absent if there is nothing. Rotate the secret, or send config or headers again. Until secret and headers open, deliveries wait */
-            unreadable?: ("config" | "headers" | "secret")[];
+            /** @description What is stored and cannot be opened, since the master key that sealed it is gone; absent if there is nothing. Rotate the secret, or send the others again. Until all but config opens, deliveries wait */
+            unreadable?: ("config" | "headers" | "client_certificate" | "secret")[];
             /** @description Raised by every change; the ETag carries it */
             revision: number;
             /** Format: date-time */
@@ -7963,7 +8295,7 @@ export interface components {
             /** @description At most 20, by kind */
             data: {
                 /** @enum {string} */
-                kind: "plugin" | "flow" | "event_type" | "event" | "execution" | "delivery" | "message";
+                kind: "plugin" | "flow" | "event_type" | "event" | "execution" | "delivery" | "message" | "call" | "audit_entry";
                 /** @description What the API names it by: an id, a slug, or the name of an event type */
                 id: string;
                 /** @description What people call it */
@@ -8761,6 +9093,121 @@ export interface operations {
             };
         };
     };
+    getAuditLogEntry: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The tenant that the request is made for. A platform key acts for any and has to name one; the keys of a tenant and of a plugin have theirs, which this may only repeat.
+                 * @example 11111111-1111-1111-1111-111111111111
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+                /**
+                 * @description What the log and `request_id` of a problem call the request: 1 to 64 letters, digits, `.`, `_` or `-`. Default: a new one, also in place of what has another form.
+                 * @example checkout-7f3a91
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditLogEntry"];
+                };
+            };
+            /**
+             * @description `tenant_required`: The tenant is not named
+             *
+             *     `invalid_request`: The request is not valid
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthenticated`: A key is needed */
+            401: {
+                headers: {
+                    "www-authenticate": components["headers"]["www-authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `forbidden`: This key may not do that
+             *
+             *     `untrusted_origin`: Without a key no web page may call
+             *
+             *     `cross_site`: Another site may not act with a session
+             *
+             *     `tenant_mismatch`: The request names another tenant
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `audit_entry_not_found`: There is no such entry of the audit log */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `untrusted_host`: Without a key the service answers only to its own names */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `rate_limited`: Too many requests */
+            429: {
+                headers: {
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `database_unavailable`: The database cannot be reached or takes no writes
+             *
+             *     `overloaded`: The service is overloaded
+             */
+            503: {
+                headers: {
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listBulkChanges: {
         parameters: {
             query?: {
@@ -9233,6 +9680,121 @@ export interface operations {
              *     `tenant_mismatch`: The request names another tenant
              */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `untrusted_host`: Without a key the service answers only to its own names */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `rate_limited`: Too many requests */
+            429: {
+                headers: {
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `database_unavailable`: The database cannot be reached or takes no writes
+             *
+             *     `overloaded`: The service is overloaded
+             */
+            503: {
+                headers: {
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getEventLogEntry: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The tenant that the request is made for. A platform key acts for any and has to name one; the keys of a tenant and of a plugin have theirs, which this may only repeat.
+                 * @example 11111111-1111-1111-1111-111111111111
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+                /**
+                 * @description What the log and `request_id` of a problem call the request: 1 to 64 letters, digits, `.`, `_` or `-`. Default: a new one, also in place of what has another form.
+                 * @example checkout-7f3a91
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventLogDetail"];
+                };
+            };
+            /**
+             * @description `tenant_required`: The tenant is not named
+             *
+             *     `invalid_request`: The request is not valid
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthenticated`: A key is needed */
+            401: {
+                headers: {
+                    "www-authenticate": components["headers"]["www-authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `forbidden`: This key may not do that
+             *
+             *     `untrusted_origin`: Without a key no web page may call
+             *
+             *     `cross_site`: Another site may not act with a session
+             *
+             *     `tenant_mismatch`: The request names another tenant
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `call_not_found`: There is no such entry of the action log */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12935,6 +13497,177 @@ export interface operations {
              *     `flow_version_not_found`: The flow has no such version
              *
              *     `event_not_found`: There is no such event
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `flow_outdated`: The flow was published by an older release, and does not compile any more */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `payload_too_large`: The body is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unsupported_media_type`: The content type is not supported */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `untrusted_host`: Without a key the service answers only to its own names */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `quota_exceeded`: The shop has as much of it as it may
+             *
+             *     `flow_invalid`: The flow has errors
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `rate_limited`: Too many requests
+             *
+             *     `quota_rate_exceeded`: The shop does as much of it as it may
+             */
+            429: {
+                headers: {
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `database_unavailable`: The database cannot be reached or takes no writes
+             *
+             *     `overloaded`: The service is overloaded
+             *
+             *     `flow_newer`: The flow was published by a newer release of the service
+             */
+            503: {
+                headers: {
+                    "retry-after": components["headers"]["retry-after"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testFlowOnEvents: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The tenant that the request is made for. A platform key acts for any and has to name one; the keys of a tenant and of a plugin have theirs, which this may only repeat.
+                 * @example 11111111-1111-1111-1111-111111111111
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+                /**
+                 * @description What the log and `request_id` of a problem call the request: 1 to 64 letters, digits, `.`, `_` or `-`. Default: a new one, also in place of what has another form.
+                 * @example checkout-7f3a91
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EventsTestRequest"];
+            };
+        };
+        responses: {
+            /** @description Default Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventsTest"];
+                };
+            };
+            /**
+             * @description `tenant_required`: The tenant is not named
+             *
+             *     `invalid_request`: The request is not valid
+             *
+             *     `invalid_json`: The body is not acceptable JSON
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `unauthenticated`: A key is needed */
+            401: {
+                headers: {
+                    "www-authenticate": components["headers"]["www-authenticate"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `forbidden`: This key may not do that
+             *
+             *     `untrusted_origin`: Without a key no web page may call
+             *
+             *     `cross_site`: Another site may not act with a session
+             *
+             *     `tenant_mismatch`: The request names another tenant
+             */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description `flow_not_found`: There is no such flow
+             *
+             *     `flow_version_not_found`: The flow has no such version
              */
             404: {
                 headers: {
@@ -22991,7 +23724,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `headers_needed`: The stored headers do not follow to another origin */
+            /** @description `headers_needed`: Stored headers and client certificates do not follow to another origin */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -23323,7 +24056,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `headers_needed`: The stored headers do not follow to another origin */
+            /** @description `headers_needed`: Stored headers and client certificates do not follow to another origin */
             409: {
                 headers: {
                     [name: string]: unknown;

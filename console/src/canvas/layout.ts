@@ -10,7 +10,15 @@ export interface Box {
   height: number
 }
 
-export interface FlowLayout {
+/** Where a drawing begins, and how large it is. */
+export interface Extent {
+  left: number
+  top: number
+  width: number
+  height: number
+}
+
+export interface FlowLayout extends Extent {
   /** Of every step, by its id; of a loop, its card at the head of the frame. */
   steps: ReadonlyMap<string, Box>
   frames: ReadonlyMap<string, Box>
@@ -23,11 +31,6 @@ export interface FlowLayout {
   routes: ReadonlyMap<string, readonly Point[]>
   /** Where the error handlers begin; null: there are none. */
   lane: Box | null
-  /** Where it begins. */
-  left: number
-  top: number
-  width: number
-  height: number
 }
 
 export function wayId({ from, port }: FlowEdge): string {

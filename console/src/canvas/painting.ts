@@ -10,6 +10,7 @@ export interface CardState {
 
 /** A run, a test, or problems, laid over a flow. */
 export interface Painting {
+  /** By step, and by `triggerKey`. */
   cards: ReadonlyMap<string, CardState>
   /** The ways that were taken, by `wayId`. */
   ways: ReadonlySet<string>
@@ -17,6 +18,11 @@ export interface Painting {
   triggers: ReadonlySet<string>
   /** What was not met is faded. */
   isPath: boolean
+}
+
+/** What `cards` calls a trigger. */
+export function triggerKey(id: string): string {
+  return `trigger!${id}`
 }
 
 export const NOTHING: Painting = { cards: new Map(), ways: new Set(), triggers: new Set(), isPath: false }

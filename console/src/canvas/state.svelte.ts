@@ -3,8 +3,7 @@ import type { Point } from '../flow/document.ts'
 import { END, type FlowGraph, hasBody } from '../flow/graph.ts'
 import type { Note } from '../flow/notes.ts'
 import { EdgePan } from './edge-pan.ts'
-import type { FlowLayout } from './layout.ts'
-import { pillId, wayId } from './layout.ts'
+import { type Extent, type FlowLayout, pillId, wayId } from './layout.ts'
 import { NOTHING, type Painting } from './painting.ts'
 
 /** A way out of a step. */
@@ -65,6 +64,16 @@ export const START_KEY = 'start!'
 const GRID = 8
 const snapped = (value: number): number => Math.round(value / GRID) * GRID
 
+/** Canvases that show the same part, each of its own flow. */
+export class TogetherView {
+  /** Null until one of them is shown. */
+  viewport = $state.raw<{ x: number; y: number; zoom: number } | null>(null)
+  /** The one that says where they begin. */
+  leader: CanvasState | null = null
+  /** Of all of them. */
+  extent = $state.raw<Extent | null>(null)
+}
+
 /** What cards and ways look at, so that an update redraws those that it is about and no other. */
 export class CanvasState {
   painting = $state.raw<Painting>(NOTHING)
@@ -96,6 +105,7 @@ export class CanvasState {
   /** Of cards that were put by hand. */
   positions: Readonly<Record<string, Point>> = {}
   view: View | null = null
+  together: TogetherView | null = null
   readonly #edge = new EdgePan(() => this.view)
   /** Where a card that is moved was taken up, in places of the flow. */
   #liftedAt: Point = { x: 0, y: 0 }

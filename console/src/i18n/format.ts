@@ -1,3 +1,4 @@
+import { type DateForm, dateTag, formatDate } from './dates.ts'
 import { locale } from './words.svelte.ts'
 
 const SECOND = 1_000
@@ -31,17 +32,28 @@ export function bytes(count: number): string {
   })
 }
 
+/** As people of this browser write it, in its time zone or another one. */
+export function date(form: DateForm, time: Date, timeZone?: string): string {
+  return formatDate(dateTag(locale.language, navigator.languages), form, time, timeZone)
+}
+
 /** In the browser's time zone, to the second. */
 export function dateTime(time: Date): string {
-  return new Intl.DateTimeFormat(locale.language, { dateStyle: 'medium', timeStyle: 'medium' }).format(time)
+  return date('dateTime', time)
 }
 
 /** In the browser's time zone, to the second; of another day with the day. */
 export function timeOfDay(time: Date): string {
   const isToday = time.toDateString() === new Date().toDateString()
-  return isToday
-    ? new Intl.DateTimeFormat(locale.language, { timeStyle: 'medium' }).format(time)
-    : dateTime(time)
+  return date(isToday ? 'timeOfDay' : 'dateTime', time)
+}
+
+/** A Monday. */
+const MONDAY = Date.UTC(2024, 0, 1)
+
+/** The name of a day of the week in short. @param index from Monday, which is 0 */
+export function weekday(index: number): string {
+  return date('weekday', new Date(MONDAY + index * DAY), 'UTC')
 }
 
 export function inUtc(time: Date): string {

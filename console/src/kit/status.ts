@@ -37,6 +37,10 @@ const TONES: Readonly<Record<string, Tone>> = {
   mocked: 'neutral',
   problem: 'bad',
   warning: 'warn',
+  added: 'good',
+  removed: 'bad',
+  changed: 'warn',
+  rewired: 'info',
 }
 
 const labels = words({
@@ -75,6 +79,10 @@ const labels = words({
     mocked: 'mock',
     problem: 'problem',
     warning: 'warning',
+    added: 'added',
+    removed: 'removed',
+    changed: 'changed',
+    rewired: 'leads elsewhere',
   },
   de: {
     active: 'aktiv',
@@ -111,6 +119,10 @@ const labels = words({
     mocked: 'Vorgabe',
     problem: 'Problem',
     warning: 'Hinweis',
+    added: 'neu',
+    removed: 'entfernt',
+    changed: 'geändert',
+    rewired: 'führt anderswohin',
   },
 })
 

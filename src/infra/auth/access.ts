@@ -19,6 +19,7 @@ export interface Access {
  */
 const ACCESS: Readonly<Record<string, Access>> = {
   // audit
+  getAuditLogEntry: { role: 'admin', tenant: 'optional' },
   listAuditLog: { role: 'admin', tenant: 'optional' },
   // automation
   changeAutomation: { role: 'editor' },
@@ -49,6 +50,7 @@ const ACCESS: Readonly<Record<string, Access>> = {
   completeAction: { role: 'public' },
   dispatchActions: { role: 'editor', plugin: 'actions:call' },
   dispatchActionsAlias: { role: 'editor', plugin: 'actions:call' },
+  getEventLogEntry: { role: 'viewer' },
   listEventLog: { role: 'viewer' },
   // erasure
   createErasure: { role: 'admin' },
@@ -104,6 +106,7 @@ const ACCESS: Readonly<Record<string, Access>> = {
   runFlow: { role: 'editor' },
   testDefinition: { role: 'editor' },
   testFlow: { role: 'editor' },
+  testFlowOnEvents: { role: 'editor' },
   validateFlow: { role: 'viewer' },
   // flow-template
   changeFlowTemplate: { role: 'editor' },

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { LRUCache } from 'lru-cache'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import { API_KEY_PREFIX, bearerKey, hashApiKey } from '#lib/secrets/api-key.ts'
 import { bearerToken, hashToken, isToken } from '#lib/secrets/session-token.ts'
 import { isUuid } from '#lib/ids.ts'
@@ -109,6 +109,12 @@ export function openTo(scope: Pick<FastifyInstance, 'addHook'>, role: Access['ro
 }
 
 const ROLE_RANK = { viewer: 1, editor: 2, admin: 3, platform: 4 } as const
+
+/** Tells whether somebody's role has all that another one may do. Keys of plugins have none. */
+export function hasRole({ role }: Pick<Actor, 'role'>, wanted: keyof typeof ROLE_RANK): boolean {
+  return role !== null && ROLE_RANK[role] >= ROLE_RANK[wanted]
+}
+
 /** A revoked key is forgotten at once where the signal arrives, and after this long everywhere. */
 const KEY_CACHE_MS = 5_000
 /** About 400 bytes each. */
@@ -142,9 +148,9 @@ export default fp(
     const publicUrl = options.publicUrl ?? null
     const platformHash = options.platformKey === null ? null : hashApiKey(options.platformKey)
     const ground: SessionGround = { platformKeyHash: platformHash, isOpen: options.open !== null }
-    const knownTenants = new LRUCache<string, true>({ max: TENANT_CACHE_MAX })
+    const knownTenants = boundedCache<true>(TENANT_CACHE_MAX)
     /** Keys that were live when they were last looked up: an address that others fail from does not shut them out. */
-    const proven = new LRUCache<string, true>({ max: KEY_CACHE_MAX })
+    const proven = boundedCache<true>(KEY_CACHE_MAX)
     const failures = new RateWindow({
       limit: options.failuresPerAddress ?? FAILURES_PER_ADDRESS,
       windowMs: FAILURES_WINDOW_MS,
@@ -451,5 +457,5 @@ function authorise(request: FastifyRequest, access: Access): void {
     return
   }
   if (access.role === 'public') return
-  if (actor.role === null || ROLE_RANK[actor.role] < ROLE_RANK[access.role]) throw forbidden()
+  if (!hasRole(actor, access.role)) throw forbidden()
 }

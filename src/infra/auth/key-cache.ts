@@ -1,4 +1,5 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
+import { boundedCache } from '#lib/bounded-cache.ts'
 
 interface KeyCacheOptions<T> {
   /** The time for which an answer stands: the longest that a revoked key outlives a lost signal. */
@@ -25,9 +26,9 @@ export class KeyCache<T extends object> {
 
   constructor(options: KeyCacheOptions<T>) {
     this.#options = options
-    this.#live = new LRUCache({ max: options.maxEntries })
-    this.#unknown = new LRUCache({ max: options.maxEntries })
-    this.#unkept = new LRUCache({ max: options.maxEntries })
+    this.#live = boundedCache(options.maxEntries)
+    this.#unknown = boundedCache(options.maxEntries)
+    this.#unkept = boundedCache(options.maxEntries)
   }
 
   get size(): { live: number; unknown: number } {

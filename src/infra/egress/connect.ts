@@ -1,7 +1,8 @@
 import { connect as connectSocket, type Socket } from 'node:net'
-import { connect as connectTls, type SecureContext } from 'node:tls'
+import { connect as connectTls } from 'node:tls'
 import { parseAddress } from '#lib/address.ts'
 import type { AddressPolicy } from './allow.ts'
+import type { TlsTerms } from './client-certificate.ts'
 import { connectError, EgressError, tlsError } from './errors.ts'
 import type { NameResolver } from './resolve.ts'
 import type { OwnPolicy } from './own.ts'
@@ -19,7 +20,7 @@ export interface Connector {
    * A socket, with TLS where the target asks for it, to an address that was checked.
    * @throws {EgressError} dns_error, blocked, connect_refused, connect_timeout, reset or tls_error
    */
-  open: (target: RequestTarget, signal: AbortSignal) => Promise<Socket>
+  open: (target: RequestTarget, signal: AbortSignal, terms: TlsTerms) => Promise<Socket>
   /**
    * Every address of a target, none of them forbidden.
    * @throws {EgressError} dns_error or blocked
@@ -27,12 +28,7 @@ export interface Connector {
   addressesOf(target: RequestTarget): Promise<readonly string[]>
 }
 
-export function createConnector(
-  resolver: NameResolver,
-  policy: AddressPolicy,
-  own: OwnPolicy,
-  secureContext: SecureContext,
-): Connector {
+export function createConnector(resolver: NameResolver, policy: AddressPolicy, own: OwnPolicy): Connector {
   const addressesOf = async (target: RequestTarget): Promise<readonly string[]> => {
     const addresses = target.literal ? [target.host] : await resolver.resolve(target.host)
     if (addresses.some((address) => own.isOwnAddress(address, target.port))) {
@@ -54,7 +50,7 @@ export function createConnector(
 
   return {
     addressesOf,
-    async open(target, signal) {
+    async open(target, signal, terms) {
       const addresses = await addressesOf(target)
       const socket = await connectToOneOf(addresses, target.port, signal)
       const peer = socket.remoteAddress
@@ -67,7 +63,7 @@ export function createConnector(
         if (peer === undefined) throw new EgressError('reset', 'The connection was closed at once')
         throw new EgressError('blocked', 'The connection led to another address than the one checked')
       }
-      return target.secure ? startTls(socket, target, secureContext, signal) : socket
+      return target.secure ? startTls(socket, target, terms, signal) : socket
     },
   }
 }
@@ -132,7 +128,7 @@ function connectTo(
 function startTls(
   socket: Socket,
   { host, literal }: RequestTarget,
-  secureContext: SecureContext,
+  { context, isCertified }: TlsTerms,
   signal: AbortSignal,
 ): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -141,7 +137,8 @@ function startTls(
       // The name that the certificate must be for; an address is not sent as SNI (RFC 6066).
       host,
       ...(literal ? {} : { servername: host }),
-      secureContext,
+      // No session of another connection is resumed: each shows the certificate of its own terms.
+      secureContext: context,
       ALPNProtocols: ['http/1.1'],
       rejectUnauthorized: true,
     })
@@ -153,7 +150,7 @@ function startTls(
     secure.on('error', (error) => {
       stopWaiting()
       socket.destroy()
-      reject(tlsError(error))
+      reject(tlsError(error, isCertified))
     })
   })
 }

@@ -20,8 +20,16 @@ const CERTIFICATE_PROBLEMS: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'The certificate chain is incomplete',
 }
 
-const CLIENT_CERTIFICATE_REQUIRED = 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED'
-const CLIENT_CERTIFICATE_DETAIL = 'The server asks for a client certificate, and none is sent'
+/** Alerts by which a server refuses the certificate that it was shown. */
+const CLIENT_CERTIFICATE_REFUSED: Readonly<Record<string, string>> = {
+  UNKNOWN_CA: 'it does not know the authority that issued it',
+  CERTIFICATE_EXPIRED: 'it has expired',
+  CERTIFICATE_REVOKED: 'it was revoked',
+  UNSUPPORTED_CERTIFICATE: 'it is not of a kind that the server takes',
+  CERTIFICATE_UNKNOWN: 'it did not pass its checks',
+  BAD_CERTIFICATE: 'it did not pass its checks',
+  ACCESS_DENIED: 'its owner may not come in',
+}
 
 /** undici refused the request itself, before a byte was written. */
 const UNSENDABLE = new Set([
@@ -45,18 +53,44 @@ export function connectError(cause: unknown): EgressError {
 }
 
 /** Names an error between the TCP connection and the end of the TLS handshake. */
-export function tlsError(cause: unknown): EgressError {
+export function tlsError(cause: unknown, isCertified: boolean): EgressError {
   if (cause instanceof EgressError || isClosedByPeer(cause)) return connectError(cause)
   const code = codeOf(cause)
   const detail =
-    code === CLIENT_CERTIFICATE_REQUIRED
-      ? CLIENT_CERTIFICATE_DETAIL
-      : (CERTIFICATE_PROBLEMS[code] ?? `The TLS handshake failed (${code})`)
+    CERTIFICATE_PROBLEMS[code] ??
+    clientCertificateDetail(code, isCertified) ??
+    `The TLS handshake failed (${code})`
   return new EgressError('tls_error', detail, { cause })
 }
 
-/** Names an error on an established connection, in undici's, llhttp's and the socket's terms. */
-export function exchangeError(cause: unknown): EgressError {
+/** @param isCertified a client certificate was there to be shown */
+function clientCertificateDetail(code: string, isCertified: boolean): string | null {
+  const alert = alertOf(code)
+  const refused = CLIENT_CERTIFICATE_REFUSED[alert]
+  if (isCertified && refused !== undefined) {
+    return `The server does not accept the client certificate: ${refused} (${code})`
+  }
+  if (alert === 'CERTIFICATE_REQUIRED') {
+    return isCertified
+      ? 'The server asks for a client certificate of another kind than the stored one'
+      : 'The server asks for a client certificate, and none is sent'
+  }
+  // By TLS 1.2 it may mean the same, or that there is no version or cipher in common.
+  if (alert !== 'HANDSHAKE_FAILURE') return null
+  const certificate = isCertified ? 'another client certificate' : 'a client certificate'
+  return `The TLS handshake failed (${code}): the server asks for ${certificate}, or for another TLS version or cipher`
+}
+
+/** The name of a TLS alert; what stands before it in OpenSSL's code differs by its release: SSLV3, SSL/TLS, TLSV13. */
+function alertOf(code: string): string {
+  return /^ERR_SSL_.*_ALERT_(.+)$/.exec(code)?.[1] ?? ''
+}
+
+/**
+ * Names an error on an established connection, in undici's, llhttp's and the socket's terms. By TLS 1.3 a client
+ * certificate is refused only then.
+ */
+export function exchangeError(cause: unknown, isCertified: boolean): EgressError {
   if (cause instanceof EgressError) return cause
   const code = codeOf(cause)
   if (
@@ -73,9 +107,8 @@ export function exchangeError(cause: unknown): EgressError {
   if (UNSENDABLE.has(code)) {
     return new EgressError('protocol_error', `The request cannot be sent: ${messageOf(cause)}`, { cause })
   }
-  if (code === CLIENT_CERTIFICATE_REQUIRED) {
-    return new EgressError('tls_error', CLIENT_CERTIFICATE_DETAIL, { cause })
-  }
+  const aboutCertificate = clientCertificateDetail(code, isCertified)
+  if (aboutCertificate !== null) return new EgressError('tls_error', aboutCertificate, { cause })
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) {
     return new EgressError('tls_error', `TLS failed (${code})`, { cause })
   }
@@ -95,7 +128,7 @@ export function isClosedByPeer(error: unknown): boolean {
   return code === 'UND_ERR_SOCKET' && !messageOf(error).startsWith('bad ')
 }
 
-function codeOf(error: unknown): string {
+export function codeOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : null
   return typeof code === 'string' ? code : 'unknown'
 }

@@ -23,6 +23,8 @@ export interface Carrier {
 
 /** Finds a connection for an exchange. */
 export interface CarrierPool {
+  /** Its connections present a client certificate. */
+  readonly isCertified: boolean
   dispatch(exchange: Exchange): void
   /** Sends again on a new connection, in place of one that turned out to be closed. */
   resend(exchange: Exchange, stale: Carrier): void
@@ -181,8 +183,16 @@ export class Exchange implements Dispatcher.DispatchHandler {
     const failure =
       this.#informational > 0 && isClosedByPeer(error) && this.#status === null
         ? new EgressError('protocol_error', 'The peer sent only interim responses')
-        : exchangeError(error)
-    this.fail(failure)
+        : exchangeError(error, this.#pool.isCertified)
+    // Some servers close the connection where others send an alert.
+    const isUnwelcome = this.#pool.isCertified && !this.#responding && connection?.served === 0
+    this.fail(
+      isUnwelcome && failure.errorClass === 'reset'
+        ? new EgressError('reset', `${failure.message}: the server may not accept the client certificate`, {
+            cause: error,
+          })
+        : failure,
+    )
   }
 
   #countInterim(): void {

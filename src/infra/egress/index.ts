@@ -3,25 +3,28 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { withTimeout } from '#lib/async/timeout.ts'
 import { createAddressPolicy } from './allow.ts'
+import { termsWith, type TlsTerms } from './client-certificate.ts'
 import { createConnector } from './connect.ts'
 import { Deadlines } from './deadlines.ts'
 import { EgressError } from './errors.ts'
 import { Exchange, refusedResponse } from './exchange.ts'
-import { OriginPool } from './pool.ts'
+import type { OpenSocket } from './pool.ts'
+import { createPools } from './pools.ts'
 import { createNameResolver } from './resolve.ts'
 import { createOwnPolicy } from './own.ts'
-import { createTargetReader, isRefusal, OWN_ADDRESS, type RequestTarget } from './target.ts'
-import type { Egress, EgressOptions } from './types.ts'
+import { createTargetReader, isRefusal, OWN_ADDRESS } from './target.ts'
+import type { ClientCertificate, Egress, EgressOptions } from './types.ts'
 
 export { allowOrigin, parseEgressAllow } from './allow.ts'
+export { refusedByTls } from './client-certificate.ts'
 export { EGRESS_ERROR_CLASSES } from './error-classes.ts'
 export type * from './types.ts'
 
 const DEFAULT_MAX_CONNECTIONS_PER_ORIGIN = 256
-/** Origins with open connections; beyond it, those that were idle longest are closed. Busy ones always stay. */
+/** Origins with open connections. */
 const MAX_ORIGINS = 2_048
-/** Use within this much counts as now, so that a hot origin is not moved to the end for each request. */
-const USED_RESOLUTION_MS = 1_000
+/** Client certificates at an origin with open connections: each holds a context of OpenSSL, some 100 KB. */
+const MAX_CERTIFIED = 256
 /** Saving a URL does not wait longer than this for DNS, in milliseconds. */
 const CHECK_DNS_TIMEOUT_MS = 3_000
 
@@ -40,15 +43,18 @@ export function createEgress(options: EgressOptions): Egress {
   const own = createOwnPolicy(options.own)
   const readTarget = createTargetReader(policy, own, options.httpsOnly)
   const resolver = createNameResolver(options.dnsServers, options.dnsCacheMs)
-  const connector = createConnector(
-    resolver,
-    policy,
-    own,
-    createSecureContext(
-      options.ca === undefined ? {} : { ca: [...getCACertificates('default'), options.ca] },
-    ),
-  )
-  const pools = createPools(connector.open, options.maxConnectionsPerOrigin)
+  const connector = createConnector(resolver, policy, own)
+  const trusted = options.ca === undefined ? {} : { ca: [...getCACertificates('default'), options.ca] }
+  const anonymous: TlsTerms = { context: createSecureContext(trusted), isCertified: false }
+  const openAnonymously: OpenSocket = (target, signal) => connector.open(target, signal, anonymous)
+  const openAs = (certificate: ClientCertificate): OpenSocket => {
+    let terms: TlsTerms | null = null
+    return async (target, signal) =>
+      connector.open(target, signal, (terms ??= termsWith(certificate, trusted)))
+  }
+  const { maxConnectionsPerOrigin: maxConnections = DEFAULT_MAX_CONNECTIONS_PER_ORIGIN } = options
+  const pools = createPools(MAX_ORIGINS)
+  const certifiedPools = createPools(options.maxCertified ?? MAX_CERTIFIED)
   const deadlines = new Deadlines<Exchange>()
   let closing: Promise<void> | null = null
 
@@ -63,9 +69,22 @@ export function createEgress(options: EgressOptions): Egress {
           refusedResponse('protocol_error', 'The request sets a header that is reserved'),
         )
       }
-      const { method, body = null } = request
+      const { method, body = null, clientCertificate: certificate } = request
       return new Promise((resolve) => {
-        const pool = pools.poolOf(target)
+        const pool =
+          certificate === undefined || !target.secure
+            ? pools.poolOf(target.origin, () => ({
+                target,
+                open: openAnonymously,
+                maxConnections,
+                isCertified: false,
+              }))
+            : certifiedPools.poolOf(`${target.origin} ${certificate.id}`, () => ({
+                target,
+                open: openAs(certificate),
+                maxConnections,
+                isCertified: true,
+              }))
         const sent = { path: target.path, method, headers, body }
         new Exchange(request, sent, pool, deadlines, resolve).start()
       })
@@ -99,44 +118,9 @@ export function createEgress(options: EgressOptions): Egress {
         }
         deadlines.stop()
         resolver.close()
-        await pools.close()
+        await Promise.all([pools.close(), certifiedPools.close()])
       })()
       return closing
-    },
-  }
-}
-
-function createPools(open: ConstructorParameters<typeof OriginPool>[1], maxConnections?: number) {
-  const pools = new Map<string, OriginPool>()
-  const forget = (pool: OriginPool): void => {
-    if (pools.get(pool.target.origin) === pool) pools.delete(pool.target.origin)
-  }
-  const closeIdle = (): void => {
-    for (const pool of pools.values()) {
-      if (!pool.isIdle) continue
-      pools.delete(pool.target.origin)
-      void pool.close()
-      return
-    }
-  }
-  return {
-    poolOf(target: RequestTarget): OriginPool {
-      const now = performance.now()
-      let pool = pools.get(target.origin)
-      if (pool === undefined) {
-        if (pools.size >= MAX_ORIGINS) closeIdle()
-        pool = new OriginPool(target, open, maxConnections ?? DEFAULT_MAX_CONNECTIONS_PER_ORIGIN, forget)
-      } else if (now - pool.usedAt < USED_RESOLUTION_MS) {
-        return pool
-      } else {
-        pools.delete(target.origin)
-      }
-      pool.usedAt = now
-      pools.set(target.origin, pool)
-      return pool
-    },
-    async close(): Promise<void> {
-      await Promise.all([...pools.values()].map((pool) => pool.close()))
     },
   }
 }

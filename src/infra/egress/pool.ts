@@ -16,6 +16,14 @@ const MAX_RESPONSE_HEADER_BYTES = 16 * 1024
 
 export type OpenSocket = (target: RequestTarget, signal: AbortSignal) => Promise<Socket>
 
+export interface PoolOptions {
+  target: RequestTarget
+  open: OpenSocket
+  maxConnections: number
+  /** A client certificate is presented: all of its requests are one owner's. */
+  isCertified: boolean
+}
+
 /**
  * The connections to one origin. undici's own Pool is not used: it forgets a connection whose connect failed
  * but goes on using it, beyond its bound and out of reach of `destroy()`, and it cannot give up on a request
@@ -23,6 +31,7 @@ export type OpenSocket = (target: RequestTarget, signal: AbortSignal) => Promise
  */
 export class OriginPool implements CarrierPool {
   readonly target: RequestTarget
+  readonly isCertified: boolean
   /** On `performance.now()`'s scale, kept by the owner. */
   usedAt = 0
   readonly #open: OpenSocket
@@ -36,12 +45,11 @@ export class OriginPool implements CarrierPool {
   readonly #busy = new Map<string, number>()
 
   constructor(
-    target: RequestTarget,
-    open: OpenSocket,
-    maxConnections: number,
+    { target, open, maxConnections, isCertified }: PoolOptions,
     onEmpty: (pool: OriginPool) => void,
   ) {
     this.target = target
+    this.isCertified = isCertified
     this.#open = open
     this.#maxConnections = maxConnections
     this.#onEmpty = onEmpty

@@ -1,5 +1,5 @@
 import { lookup, Resolver } from 'node:dns/promises'
-import { LRUCache } from 'lru-cache'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import { EgressError } from './errors.ts'
 
 /**
@@ -28,9 +28,7 @@ export function createNameResolver(servers: readonly string[], cacheMs = DNS_CAC
   const resolver = servers.length === 0 ? null : new Resolver({ timeout: DNS_TIMEOUT_MS, tries: 2 })
   resolver?.setServers(servers)
   const lifetimeMs = Math.min(cacheMs, DNS_CACHE_MAX_MS)
-  const cache = new LRUCache<string, { addresses: readonly string[]; expiresAt: number }>({
-    max: DNS_CACHE_ENTRIES,
-  })
+  const cache = boundedCache<{ addresses: readonly string[]; expiresAt: number }>(DNS_CACHE_ENTRIES)
   const pending = new Map<string, Promise<readonly string[]>>()
 
   const ask = async (host: string): Promise<readonly string[]> => {

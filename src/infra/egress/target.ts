@@ -40,10 +40,10 @@ export function isRefusal(result: RequestTarget | EgressRefusal): result is Egre
 /** Reads URLs by the rules that need no DNS, remembering the answers. */
 export function createTargetReader(policy: AddressPolicy, own: OwnPolicy, httpsOnly: boolean): TargetReader {
   const cache = new LRUCache<string, RequestTarget | EgressRefusal>({
-    max: CACHE_ENTRIES,
     maxSize: CACHE_CHARS,
     maxEntrySize: CACHE_URL_CHARS,
-    sizeCalculation: (_, url) => Math.max(1, url.length),
+    // Not by `max`, for which memory is taken at once (lib/bounded-cache.ts).
+    sizeCalculation: (_, url) => Math.max(CACHE_CHARS / CACHE_ENTRIES, url.length),
   })
   return (url) => {
     const known = cache.get(url)

@@ -21,10 +21,21 @@ export interface EgressOptions {
   own?: OwnAddresses | undefined
   /** Further requests to that origin wait. Default 256. */
   maxConnectionsPerOrigin?: number | undefined
+  /** Client certificates at an origin whose connections are kept. Default 256. */
+  maxCertified?: number | undefined
   /** PEM of a certificate authority that is trusted beside the usual ones. */
   ca?: string | undefined
   /** The time for which a resolved name is used for new connections. Default and upper limit 5,000 ms. */
   dnsCacheMs?: number | undefined
+}
+
+/** The certificate by which a sender says who it is, and its key, as PEM. */
+export interface ClientCertificate {
+  /** Names owner and content: a connection that presented it carries requests with the same id alone. */
+  id: string
+  /** The sender's own certificate, then those of its issuers. */
+  chain: string
+  key: string
 }
 
 export interface EgressRequest {
@@ -46,6 +57,8 @@ export interface EgressRequest {
   secrets?: readonly string[] | undefined
   /** The party that asks: connections to one origin are shared out by it. */
   party?: string | undefined
+  /** Presented to an https server that asks for one. */
+  clientCertificate?: ClientCertificate | undefined
   /** Gives up early. Reported like the deadline: `connect_timeout` or `timeout`. */
   signal?: AbortSignal | undefined
 }

@@ -26,6 +26,7 @@ export const SEALED_COLUMNS: readonly SealedColumn[] = [
     inUse: 'expires_at is null',
   }),
   sealed('plugins', 'headers_sealed', { field: `'headers'` }),
+  sealed('plugins', 'client_certificate_sealed', { field: `'client_certificate'` }),
   sealed('plugins', 'config_sealed', { field: `'config'` }),
   sealed('tenants', 'platform_token_sealed', { tenant: 'id', field: `'platform_token'` }),
   sealed('automation_inlets', 'token_sealed', {

@@ -19,7 +19,7 @@ export interface Sample<Kind extends StatsKind> {
   counts: readonly CountOf<Kind>[]
   /** The time that it took; null: it took no time of anybody's. */
   ms: number | null
-  /** How many there are of it. Left out: one. */
+  /** Its count. Left out: one. */
   times?: number
 }
 

@@ -1,4 +1,5 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
+import { boundedCache } from '../bounded-cache.ts'
 
 export interface RateWindowOptions {
   /** Calls that a key has in each window, unless a call says another. */
@@ -23,7 +24,7 @@ export class RateWindow {
 
   constructor(options: RateWindowOptions) {
     this.#options = options
-    this.#windows = new LRUCache({ max: options.maxKeys })
+    this.#windows = boundedCache(options.maxKeys)
   }
 
   /** @returns null if the call may go on, else the seconds until the next one may */

@@ -9,3 +9,13 @@ const OF_WHAT_IS_LEFT = 4
 export function hasShare(own: number, left: number): boolean {
   return own < OF_WHAT_IS_LEFT * left
 }
+
+/** Returns how many of so many places a party gets that is alone. */
+export function shareOfOne(places: number): number {
+  return Math.ceil((places * OF_WHAT_IS_LEFT) / (OF_WHAT_IS_LEFT + 1))
+}
+
+/** Returns of how many places a party that is alone gets so many. */
+export function placesForOne(share: number): number {
+  return Math.ceil((share * (OF_WHAT_IS_LEFT + 1)) / OF_WHAT_IS_LEFT)
+}

@@ -1,4 +1,4 @@
-/** What waits in a list: its neighbours there, which the list alone sets. */
+/** An item that waits in a list: its neighbours there, which the list alone sets. */
 export interface Waiting<T> {
   before: T | null
   after: T | null

@@ -14,7 +14,37 @@ export interface AuditLogFilter {
   until?: Date | undefined
 }
 
+const COLUMNS = [
+  'id',
+  'tenant_id',
+  'actor_kind',
+  'actor_id',
+  'action',
+  'target_kind',
+  'target_id',
+  'detail',
+  'request_id',
+  'created_at',
+] as const
+
 const ACTOR = { kind: 'audit_log.actor_kind', id: 'audit_log.actor_id', tenantId: 'audit_log.tenant_id' }
+
+function entriesOf(db: Kysely<DB>, tenantId: string | null) {
+  return db
+    .selectFrom('audit_log')
+    .select(COLUMNS)
+    .select(actorName(ACTOR).as('actor_name'))
+    .where('tenant_id', tenantId === null ? 'is' : '=', tenantId)
+}
+
+/** @param tenantId null: of the entries above all tenants */
+export async function findAuditEntry(
+  db: Kysely<DB>,
+  tenantId: string | null,
+  id: string,
+): Promise<AuditLogEntry | undefined> {
+  return entriesOf(db, tenantId).where('id', '=', id).executeTakeFirst()
+}
 
 /**
  * Newest first; `before` is the last id of the page before.
@@ -27,22 +57,7 @@ export async function selectAuditLog(
   { action, actor, target, q, since, until }: AuditLogFilter,
   page: { before: string | null; limit: number },
 ): Promise<AuditLogEntry[]> {
-  let query = db
-    .selectFrom('audit_log')
-    .select([
-      'id',
-      'tenant_id',
-      'actor_kind',
-      'actor_id',
-      'action',
-      'target_kind',
-      'target_id',
-      'detail',
-      'request_id',
-      'created_at',
-    ])
-    .select(actorName(ACTOR).as('actor_name'))
-    .where('tenant_id', tenantId === null ? 'is' : '=', tenantId)
+  let query = entriesOf(db, tenantId)
   if (page.before !== null) query = query.where('id', '<', page.before)
   if (action !== undefined) query = query.where('action', '=', action)
   if (actor !== undefined) {

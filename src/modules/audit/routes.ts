@@ -3,11 +3,13 @@ import type { FastifyInstance } from 'fastify'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { READ_PROBLEMS } from '#infra/http/route-problems.ts'
 import { problems, ref } from '#lib/api/schema.ts'
-import { AuditLogPage, AuditLogQuery } from './schemas.ts'
-import { type AuditContext, listAuditLog } from './service.ts'
+import { auditEntryNotFound } from './errors.ts'
+import { AuditLogEntry, AuditLogPage, AuditLogParams, AuditLogQuery } from './schemas.ts'
+import { type AuditContext, listAuditLog, readAuditEntry } from './service.ts'
 
 export function auditRoutes(app: FastifyInstance, ctx: AuditContext): void {
-  app.withTypeProvider<TypeBoxTypeProvider>().get(
+  const api = app.withTypeProvider<TypeBoxTypeProvider>()
+  api.get(
     '/api/audit-log',
     {
       schema: {
@@ -25,5 +27,20 @@ export function auditRoutes(app: FastifyInstance, ctx: AuditContext): void {
       },
     },
     async (request) => listAuditLog(ctx, request.tenantScope, request.query),
+  )
+  api.get(
+    '/api/audit-log/:id',
+    {
+      schema: {
+        operationId: 'getAuditLogEntry',
+        tags: ['audit'],
+        summary: 'One entry of the audit log',
+        description:
+          "Of the tenant's entries; for a platform key that sends no X-Tenant-Id, of those above all tenants.",
+        params: AuditLogParams,
+        response: { 200: ref(AuditLogEntry), ...problems(...READ_PROBLEMS, auditEntryNotFound) },
+      },
+    },
+    async (request) => readAuditEntry(ctx, request.tenantScope, request.params.id),
   )
 }

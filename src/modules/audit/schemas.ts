@@ -23,7 +23,9 @@ export const AuditLogEntry = Type.Object(
     target_kind: Type.String(),
     target_id: Type.String(),
     detail: Type.Record(Type.String(), Type.Unknown(), {
-      description: 'What changed; secrets are redacted',
+      description:
+        'What changed; secrets are redacted. Of settings that were changed `before` and `after` have those that differ, ' +
+        'and of a value of more than 2,000 characters its length',
     }),
     request_id: Nullable(Type.String()),
     created_at: Timestamp,
@@ -31,6 +33,8 @@ export const AuditLogEntry = Type.Object(
   { $id: 'AuditLogEntry' },
 )
 export type AuditLogEntry = Static<typeof AuditLogEntry>
+
+export const AuditLogParams = Type.Object({ id: Type.String({ format: 'uuid' }) })
 
 export const AuditLogPage = Page(ref(AuditLogEntry), 'AuditLogPage')
 

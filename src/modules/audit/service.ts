@@ -3,7 +3,8 @@ import type { DB } from '#db/schema.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { parseTime } from '#lib/time.ts'
-import { selectAuditLog } from './repository.ts'
+import { auditEntryNotFound } from './errors.ts'
+import { findAuditEntry, selectAuditLog } from './repository.ts'
 import type { AuditLogEntry, AuditLogQuery } from './schemas.ts'
 
 export interface AuditContext {
@@ -25,6 +26,20 @@ export async function listAuditLog(
     { before: before as string | null, limit: limit + 1 },
   )
   return page(rows, limit, (row) => [row.id])
+}
+
+/**
+ * @param tenantId null: of the entries above all tenants
+ * @throws `audit_entry_not_found`
+ */
+export async function readAuditEntry(
+  ctx: AuditContext,
+  tenantId: string | null,
+  id: string,
+): Promise<AuditLogEntry> {
+  const entry = await findAuditEntry(ctx.db, tenantId, id)
+  if (entry === undefined) throw auditEntryNotFound()
+  return entry
 }
 
 function timeOf(name: string, text: string | undefined): Date | undefined {

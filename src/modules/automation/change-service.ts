@@ -13,7 +13,7 @@ import { found, withUnchanged } from './service.ts'
 import { fieldsOf, storedAutomation } from './stored.ts'
 import { isCustomised, isEnabled, viewAutomation } from './view.ts'
 
-/** Which automation, and who changes it. */
+/** Names an automation, and who changes it. */
 export interface AutomationRef {
   actor: Actor
   tenantId: string

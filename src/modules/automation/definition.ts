@@ -142,7 +142,7 @@ function manualTrigger(trigger: AutomationTrigger, eventType: string | undefined
   return { id: 'by_hand', type: 'manual', input_schema: { ...hintOf(schema, needed), required: [...needed] } }
 }
 
-/** Where members are, for templates; the platform's records need not have each in the form that events have it. */
+/** The places of members, for templates; the platform's records need not have each in the form that events have it. */
 function hintOf({ properties = {} }: SafeSchema, exact: readonly string[]): SafeSchema {
   const hints = Object.entries(properties).map(([name, schema]): [string, SafeSchema] => {
     if (exact.includes(name)) return [name, schema]

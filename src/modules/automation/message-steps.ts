@@ -32,7 +32,7 @@ function sayStep(id: string, fields: AutomationFields, addresses: Addresses, nex
   }
 }
 
-/** Who wrote a message need not be a lead: a switch, for what ends at a condition counts as filtered. */
+/** Lets only leads pass: the writer of a message need not be one. A switch, as what ends at a condition counts as filtered. */
 function contactSteps({ trigger }: AutomationFields): Step[] {
   switch (subjectOf(trigger)) {
     case 'lead':

@@ -20,7 +20,7 @@ import {
   subjectOf,
 } from './record.ts'
 
-/** Who was asked for what an automation starts by. */
+/** The record that was asked for the data that an automation starts by. */
 export type RecordSource = 'given' | 'platform' | 'sample'
 
 export interface StartData {
@@ -73,7 +73,7 @@ export function isGiven(subject: Subject, { name }: RecordRef, data: RecordData 
   return subject === 'message' ? data['from'] !== undefined : isRecord(data['customer'])
 }
 
-/** Whether data is about the record that is named. */
+/** Tells whether data is about the record that is named. */
 export function isAbout(subject: Subject, { name, id }: RecordRef, data: RecordData): boolean {
   return isSameId(idIn(subject, name, data), id)
 }

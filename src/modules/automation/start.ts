@@ -17,7 +17,7 @@ import {
 import { type AutomationFields, type AutomationTrigger, isOfBooking } from './fields.ts'
 import { OWN_ID, subjectOf } from './record.ts'
 
-/** How an automation starts and how long it waits: what its trigger and delay come to. */
+/** The start and the wait of an automation, by its trigger and delay. */
 export interface Start {
   triggers: EventTrigger[]
   /** The waits of a start by an event; empty: none. */
@@ -27,7 +27,7 @@ export interface Start {
 
 export type Addresses = Readonly<Record<PersonChannel, string>>
 
-/** Where the trigger's data holds the address of each channel. */
+/** The path in the trigger's data of the address of each channel. */
 export function addressesOf(trigger: AutomationTrigger): Addresses {
   if (trigger === 'message_received') return { email: 'trigger.from', sms: 'trigger.from' }
   return isOfBooking(trigger) ? CUSTOMER_ADDRESS : ADDRESS
@@ -66,7 +66,7 @@ export function startOf(fields: AutomationFields, next: string): Start {
   const waits = hours === 0 ? [] : [wait(hours, next)]
   const key = keyOf(`trigger.${OWN_ID[subjectOf(trigger)]}`)
   const once = { key, reenter_after: ONCE }
-  /** Who is to be answered at once is answered, whatever else comes at that moment. */
+  /** A lead that is to be answered at once is answered, whatever else comes at that moment. */
   const until = (events: object[]) => (hours === 0 ? {} : { cancel_on: events })
   switch (trigger) {
     case 'new_lead':

@@ -3,7 +3,7 @@ import type { AutomationFields } from './fields.ts'
 
 /** The automation, as its flow keeps it. */
 export interface StoredAutomation extends AutomationFields {
-  /** Which of those that the service ships; null: none. */
+  /** The one of those that the service ships; null: none. */
   preset: string | null
   /** Of the definition that was made of the fields: another one was edited by hand. */
   definition_sha256: string

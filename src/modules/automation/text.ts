@@ -57,7 +57,7 @@ const TO_THE_TEAM: Readonly<Record<AutomationTrigger, MessageText>> = {
   },
 }
 
-/** Who has not been heard of for so long is not asked the same as at first. */
+/** After so long without a word a lead is not asked the same as at first. */
 function isLate(delayHours: number): boolean {
   return delayHours >= LATE_HOURS
 }

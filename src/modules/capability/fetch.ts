@@ -42,6 +42,7 @@ export async function fetchManifest(
     maxResponseBytes: MANIFEST_MAX_BYTES,
     secrets: headerValues(target.headers),
     party: target.tenantId,
+    clientCertificate: target.clientCertificate ?? undefined,
   })
   if (response.status === 304 && knownEtag !== null) return { kind: 'unchanged' }
   if (response.truncated) {

@@ -2,7 +2,7 @@ import { allowsHost } from '#lib/connection-hosts.ts'
 import type { Kysely, Transaction } from 'kysely'
 import { readJson, writeJson } from '#db/json.ts'
 import type { DB, FlowStatus } from '#db/schema.ts'
-import { audit } from '#infra/audit.ts'
+import { audit, changesOf } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { Egress } from '#infra/egress/index.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
@@ -138,7 +138,17 @@ export async function changeConnection(
       settings,
       ...(values !== undefined && { values_sealed: seal(ctx, tenantId, stored.id, values) }),
     })
-    const detail = { changed: Object.keys(change), hosts: row.hosts, settings: row.settings }
+    const told = ({ description, hosts, settings }: ConnectionRow): object => ({
+      description,
+      hosts,
+      settings,
+    })
+    const detail = {
+      changed: Object.keys(change),
+      hosts: row.hosts,
+      settings: row.settings,
+      ...changesOf(told(stored), told(row)),
+    }
     await audit(trx, actor, { ...targetOf(tenantId, name), action: 'connection.updated', detail })
     return row
   })

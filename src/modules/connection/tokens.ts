@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
-import { LRUCache } from 'lru-cache'
 import { readJson } from '#db/json.ts'
 import type { Egress, EgressResponse } from '#infra/egress/index.ts'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import { TimeoutError, withTimeout } from '#lib/async/timeout.ts'
 import { withoutEchoes } from '#lib/secrets/echo.ts'
 import { type AuthorisationFault, fault } from './authorisation.ts'
@@ -53,7 +53,7 @@ const TRANSIENT_STATUS = new Set([408, 425, 429])
 export class TokenCache {
   readonly #egress: Pick<Egress, 'request'>
   readonly #now: () => number
-  readonly #tokens = new LRUCache<string, Token>({ max: TOKENS_MAX })
+  readonly #tokens = boundedCache<Token>(TOKENS_MAX)
   readonly #underWay = new Map<string, Asked>()
 
   /** @param now milliseconds of a steady clock */

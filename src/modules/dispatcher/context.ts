@@ -33,6 +33,6 @@ export interface DispatcherContext {
   audit: (actor: Actor, entry: AuditEntry) => Promise<void>
   completionSeconds: number
   metrics: DispatchMetrics
-  /** Whether actions that have not begun are left to the next process. */
+  /** Tells whether actions that have not begun are left to the next process. */
   isStopping(): boolean
 }

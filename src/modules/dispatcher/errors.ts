@@ -20,6 +20,13 @@ export const invocationExpired = defineProblem(
   'Its deadline has passed and it has failed, or what it belonged to is gone. Do not send it again.',
 )
 
+export const callNotFound = defineProblem(
+  'call_not_found',
+  404,
+  'There is no such entry of the action log',
+  'Check the id: GET /api/automation/event-log lists the entries of this tenant. Old ones are removed.',
+)
+
 export const completionRefused = defineProblem(
   'completion_refused',
   403,
@@ -27,7 +34,7 @@ export const completionRefused = defineProblem(
   'Send the result again when the plugin is active, while there is time to complete the invocation.',
 )
 
-/** What an action's result can say went wrong, beside the egress door's error classes. See docs/platform.md. */
+/** The codes of an action's error, with the egress door's error classes. See docs/platform.md. */
 export const ACTION_ERROR_CODES = [
   'unknown_action',
   'unknown_plugin',
@@ -40,6 +47,7 @@ export const ACTION_ERROR_CODES = [
   'in_progress',
   'interrupted',
   'overloaded',
+  'plugin_busy',
   'invalid_response',
   'breaker_open',
   'platform_not_configured',

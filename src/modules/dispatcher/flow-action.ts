@@ -1,7 +1,7 @@
 import { now } from '#lib/clock.ts'
 import { derivedId, newId } from '#lib/ids.ts'
 import { acceptInvocation } from './completion/accept-repository.ts'
-import { callAction } from './dispatch/call.ts'
+import { callAction, PLUGIN_BUSY } from './dispatch/call.ts'
 import type { RecordedInvocation } from './dispatch/claim-repository.ts'
 import { patiently } from './dispatch/invocation-store.ts'
 import { logOnly, toRecord } from './log/entry.ts'
@@ -12,6 +12,9 @@ import { fromRecorded } from './dispatch/recorded.ts'
 import { toResult } from './dispatch/run.ts'
 import type { DispatcherContext } from './context.ts'
 import type { ActionResult, PlannedAction, StepActionRequest } from './types.ts'
+
+/** A call may wait so long for its plugin's limits here. After that it waits as a row, and others have its execution's place. */
+const TURN_MS = 2_000
 
 /**
  * Does the action of a flow's step. Its caller holds the execution under a lease and writes itself how the step ended,
@@ -29,8 +32,13 @@ export async function runStepAction(
 ): Promise<ActionResult> {
   const [plan] = await ctx.planner.plan(tenantId, [request])
   const result = await runPlanned(ctx, tenantId, request, plan)
-  countAction(ctx.metrics, plan, result)
+  if (!isPluginBusy(result)) countAction(ctx.metrics, plan, result)
   return result
+}
+
+/** Tells an action that was not called, as its plugin takes no more for now. */
+export function isPluginBusy({ attempts, replayed, error }: ActionResult): boolean {
+  return attempts === 0 && !replayed && error?.code === PLUGIN_BUSY
 }
 
 async function runPlanned(
@@ -53,10 +61,12 @@ async function runPlanned(
   const startedAt = performance.now()
   const outcome = await callAction(
     ctx,
-    { tenantId, invocationId: id, claimedAt: Math.floor(now()) * 1_000, lease: null },
+    { tenantId, invocationId: id, claimedAt: Math.floor(now()) * 1_000, lease: null, turnMs: TURN_MS },
     planned,
   )
   const result = toResult(planned, id, outcome, Math.round(performance.now() - startedAt))
+  // The execution comes again for its turn, and nothing has happened that the log should tell.
+  if (outcome.attempts === 0) return result
   if (result.status === 'accepted') return accept(ctx, tenantId, planned, result)
   const told = result.success ? null : await findTold(ctx, tenantId, planned, result)
   if (told !== null) return told
@@ -64,7 +74,7 @@ async function runPlanned(
   return result
 }
 
-/** What the plugin has said of it stays so, a failure, too: it would not say it again under the same Idempotency-Key. */
+/** Takes up what the plugin has said of it, a failure, too: it would not say it again under the same Idempotency-Key. */
 async function takeUp(
   ctx: DispatcherContext,
   tenantId: string,
@@ -83,7 +93,7 @@ async function takeUp(
   return result
 }
 
-/** Who is faster than its own 202 has completed it already: then that is what counts. */
+/** Writes down that the plugin has accepted it. One that is faster than its own 202 has completed it already: that counts. */
 async function accept(
   ctx: DispatcherContext,
   tenantId: string,
@@ -97,7 +107,7 @@ async function accept(
   return (await findTold(ctx, tenantId, planned, result)) ?? result
 }
 
-/** What the plugin has told of it while it was being called, whatever the call came to. Null: nothing. */
+/** Returns what the plugin has told of it while it was being called, whatever the call came to. Null: nothing. */
 async function findTold(
   ctx: DispatcherContext,
   tenantId: string,

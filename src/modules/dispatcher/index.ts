@@ -22,6 +22,7 @@ import {
   DispatchedAction,
   DispatchInput,
   DispatchResult,
+  EventLogDetail,
   EventLogEntry,
   EventLogPage,
 } from './schemas.ts'
@@ -48,10 +49,11 @@ export interface DispatcherService {
   dispatch(actor: Actor, tenantId: string, input: DispatchInput, by?: DispatchedBy): Promise<DispatchResult>
   /** The action of a flow's step: see flow-action.ts. */
   runAction(tenantId: string, request: StepActionRequest): Promise<ActionResult>
-  /** What is recorded of an action; null: nothing, or it is still being done. */
+  /** Returns the recorded result of an action; null: there is none, or it is still being done. */
   findResult(tenantId: string, flowExecutionId: string, eventKey: string): Promise<ActionResult | null>
 }
 
+export { isPluginBusy } from './flow-action.ts'
 export type { ActionContext, ActionResult, StepActionRequest } from './types.ts'
 
 declare module 'fastify' {
@@ -61,7 +63,7 @@ declare module 'fastify' {
 }
 
 const AUDITS_A_STATEMENT = 200
-/** How often accepted actions are looked through for those never completed. */
+/** Time between two looks for accepted actions that were never completed. */
 const EXPIRE_INTERVAL_MS = 10_000
 
 export default fp(
@@ -115,6 +117,7 @@ export default fp(
       DispatchInput,
       DispatchedAction,
       DispatchResult,
+      EventLogDetail,
       EventLogEntry,
       EventLogPage,
       CompletionInput,
@@ -128,6 +131,7 @@ export default fp(
     app.addHook('onClose', async () => {
       const ended = running.end()
       places.close()
+      app.deliveries.limits.close()
       await ended
       store.stop()
     })

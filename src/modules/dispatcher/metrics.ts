@@ -2,7 +2,7 @@ import { Counter, Histogram, type Registry } from 'prom-client'
 import type { Plan } from './dispatch/plan.ts'
 import type { ActionResult } from './types.ts'
 
-/** What the dispatcher counts; docs/operations.md says what each means and when to worry. */
+/** The dispatcher's metrics; docs/operations.md says what each means and when to worry. */
 export interface DispatchMetrics {
   /** `source`: platform, plugin, or none where no action was found; `outcome`: succeeded, failed, accepted, replayed. */
   readonly actions: Counter<'source' | 'outcome'>

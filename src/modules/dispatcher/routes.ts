@@ -9,7 +9,13 @@ import { problems, ref } from '#lib/api/schema.ts'
 import { complete, completionClaim } from './completion/completion.ts'
 import type { DispatchAdmission } from './dispatch/admission.ts'
 import type { CompletionClaim } from './completion/token.ts'
-import { completionRefused, invocationCompleted, invocationExpired, invocationNotFound } from './errors.ts'
+import {
+  callNotFound,
+  completionRefused,
+  invocationCompleted,
+  invocationExpired,
+  invocationNotFound,
+} from './errors.ts'
 import {
   Completion,
   CompletionHeaders,
@@ -17,18 +23,20 @@ import {
   CompletionParams,
   DispatchInput,
   DispatchResult,
+  EventLogDetail,
   EventLogPage,
+  EventLogParams,
   EventLogQuery,
 } from './schemas.ts'
 import { forbidden } from '#infra/auth/auth.ts'
 import { mayCall } from '#infra/auth/scopes.ts'
 import { believedCausation, readCausationHeaders } from '#modules/event/index.ts'
-import { type DispatchedBy, getEventLog } from './service.ts'
+import { type DispatchedBy, getEventLog, readLogEntry } from './service.ts'
 import type { DispatcherContext } from './context.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the request's token may complete. */
+    /** Returns the invocation that the request's token may complete. */
     claim: CompletionClaim
   }
 }
@@ -137,6 +145,21 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
       },
     },
     async (request) => getEventLog(ctx, request.tenantId, request.query),
+  )
+
+  api.get(
+    '/api/automation/event-log/:id',
+    {
+      schema: {
+        operationId: 'getEventLogEntry',
+        tags: ['actions'],
+        summary: 'One action that was asked for, and what became of it',
+        description: 'As in the list, with who asked for it and how what the plugin has accepted stands now.',
+        params: EventLogParams,
+        response: { 200: ref(EventLogDetail), ...problems(...READ_PROBLEMS, callNotFound) },
+      },
+    },
+    async (request) => readLogEntry(ctx, request.tenantId, request.params.id),
   )
 
   api.post(

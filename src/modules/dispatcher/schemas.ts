@@ -153,6 +153,48 @@ export const EventLogEntry = Type.Object(
   { $id: 'EventLogEntry' },
 )
 
+export const EventLogDetail = Type.Object(
+  {
+    ...EventLogEntry.properties,
+    key_name: Nullable(Type.String({ description: 'The name of that key, as long as it is kept' })),
+    dispatched_by: Nullable(
+      Type.String({ description: 'Slug of the plugin that dispatched it by its own key' }),
+    ),
+    invocation: Nullable(
+      Type.Object(
+        {
+          status: StringEnum(['running', 'accepted', 'succeeded', 'failed']),
+          complete_until: Nullable(Timestamp),
+          finished_at: Nullable(Timestamp),
+        },
+        {
+          description:
+            'How it stands now, and until when the plugin may complete what it accepted; null: nothing is kept of it, as of ' +
+            'what a flow called and was answered at once',
+        },
+      ),
+    ),
+    execution: Nullable(
+      Type.Object(
+        {
+          id: Type.String({ format: 'uuid' }),
+          flow_id: Type.String({ format: 'uuid' }),
+          flow_name: Nullable(Type.String({ description: 'Null: the flow is gone' })),
+          event_id: Nullable(Type.String({ format: 'uuid', description: 'The event that started it' })),
+        },
+        {
+          description:
+            'The run of a flow that asked for it; null: a dispatch did, or the run is no longer kept',
+        },
+      ),
+    ),
+  },
+  { $id: 'EventLogDetail' },
+)
+export type EventLogDetail = Static<typeof EventLogDetail>
+
+export const EventLogParams = Type.Object({ id: Type.String({ format: 'uuid' }) })
+
 export const EventLogPage = Page(ref(EventLogEntry), 'EventLogPage')
 
 export const CompletionParams = Type.Object({ invocation_id: Type.String({ format: 'uuid' }) })

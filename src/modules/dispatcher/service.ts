@@ -4,13 +4,14 @@ import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import { rateProblem } from '#infra/quotas.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
 import { newId } from '#lib/ids.ts'
-import { findInvocation, listEventLog } from './log/repository.ts'
+import { findInvocation, findLogEntry, listEventLog } from './log/repository.ts'
 import { countAction } from './metrics.ts'
 import type { Plan } from './dispatch/plan.ts'
 import { fromRecorded } from './dispatch/recorded.ts'
 import type { HeldResults } from './dispatch/result-memory.ts'
 import { leaseOf, prepareAction, recordedOf, runPrepared } from './dispatch/run.ts'
-import type { DispatchInput, DispatchResult, EventLogQuery } from './schemas.ts'
+import { callNotFound } from './errors.ts'
+import type { DispatchInput, DispatchResult, EventLogDetail, EventLogQuery } from './schemas.ts'
 import type { DispatcherContext } from './context.ts'
 import type { ActionRequest, ActionResult } from './types.ts'
 
@@ -94,7 +95,7 @@ async function runAll(
   }
 }
 
-/** What is recorded of an action; null: nothing, or it is still being done. */
+/** Returns the recorded result of an action; null: there is none, or it is still being done. */
 export async function findResult(
   ctx: DispatcherContext,
   tenantId: string,
@@ -124,7 +125,25 @@ export async function getEventLog(ctx: DispatcherContext, tenantId: string, quer
   return page(rows, query.limit, (row) => [row.id])
 }
 
-/** What a plugin asks for is one further than what led it to ask; what a person or the platform asks for is the first. */
+/** @throws `call_not_found` */
+export async function readLogEntry(
+  ctx: DispatcherContext,
+  tenantId: string,
+  id: string,
+): Promise<EventLogDetail> {
+  const row = await findLogEntry(ctx.db, tenantId, id)
+  if (row === undefined) throw callNotFound()
+  const { invocation_status: status, complete_until, finished_at, ...found } = row
+  const { execution_id, flow_id, flow_name, event_id, ...entry } = found
+  return {
+    ...entry,
+    invocation: status === null ? null : { status, complete_until, finished_at },
+    execution:
+      execution_id === null || flow_id === null ? null : { id: execution_id, flow_id, flow_name, event_id },
+  }
+}
+
+/** Counts an action that a plugin asks for one further than what led it to ask; one of a person or the platform is the first. */
 function causationOf(by: DispatchedBy | undefined): NonNullable<DispatchedBy['causation']> {
   if (by === undefined) return { id: null, depth: 0 }
   return { id: by.causation?.id ?? null, depth: (by.causation?.depth ?? 0) + 1 }

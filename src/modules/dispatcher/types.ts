@@ -26,7 +26,7 @@ export interface ActionRequest {
   dispatchedBy?: string | null
 }
 
-/** Where a flow's action stands, and what started the flow: as plugins get it, beside the payload. */
+/** The place of a flow's action, and what started the flow: as plugins get it, beside the payload. */
 export interface ActionContext {
   flow_id: string
   flow_version: number
@@ -39,7 +39,7 @@ export interface ActionContext {
     /** Type and id of the event; null: no event started the flow. */
     event: string | null
     event_id: string | null
-    /** What `trigger` is in the flow; null where it is too large. */
+    /** The flow's `trigger`; null where it is too large. */
     data: unknown
     data_omitted: boolean
   }
@@ -51,7 +51,7 @@ export interface StepActionRequest extends ActionRequest {
   mayHaveRun: boolean
 }
 
-/** What became of it. */
+/** The result of an action. */
 export interface ActionResult {
   actionType: string
   success: boolean

@@ -5,7 +5,7 @@ import type { Actor } from '#infra/auth/auth.ts'
 import type { Problem } from '#lib/api/problem.ts'
 import type { Causation } from './intake/causation.ts'
 
-/** Whose key or session an event came with. */
+/** The owner of the key or session that an event came with. */
 export type Sender = Pick<Actor, 'kind' | 'id' | 'session'>
 
 /** Something that happened, as it comes in: from a request, from the platform or from this service itself. */
@@ -21,7 +21,7 @@ export interface NewEvent {
   source: EventSource
   /** Set for a plugin's own key, which publishes below segments of its plugin's own. */
   publisherPluginId?: string | null
-  /** Who sends it, if anybody from outside does. */
+  /** Its sender, if anybody from outside sends it. */
   sender?: Sender | null
   causation?: Causation | null
   /** The attributes of a CloudEvent, delivered beside its data. */
@@ -36,7 +36,7 @@ export interface StoredEvent {
   status: 'accepted' | 'duplicate'
   id: string
   event: string
-  /** How many plugins it goes to. */
+  /** Number of plugins that it goes to. */
   deliveries: number
 }
 

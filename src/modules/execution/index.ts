@@ -31,6 +31,7 @@ import { executionRoutes } from './read/routes.ts'
 import {
   Execution,
   ExecutionAttempt,
+  HeldBack,
   ExecutionDetail,
   ExecutionPage,
   ExecutionStep,
@@ -46,6 +47,7 @@ const SCHEMAS = [
   Execution,
   ExecutionPage,
   ExecutionAttempt,
+  HeldBack,
   ExecutionStep,
   ExecutionStepStarted,
   ExecutionDetail,

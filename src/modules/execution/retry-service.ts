@@ -49,7 +49,7 @@ export async function retryExecution(
     if (outcome.reason !== null) throw refusalProblem(outcome)
     const row = await findExecution(trx, tenantId, outcome.id)
     if (row === undefined) throw executionNotFound()
-    return toExecution(row)
+    return toExecution(row, [])
   })
   ctx.signals.publish('executions_due', [tenantId])
   return execution

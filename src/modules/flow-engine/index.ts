@@ -39,7 +39,7 @@ import { Waits } from './wait/waits.ts'
 export interface FlowEngineService {
   /** Starts an execution that no event starts: by hand, by schedule, by a webhook. */
   start(request: Omit<UncheckedStart, 'program'>): Promise<StartResult>
-  /** Whether the tenant has as many executions queued and waiting as it may. */
+  /** Tells whether the tenant has as many executions queued and waiting as it may. */
   isFull(tenantId: string): Promise<boolean>
   /** The flow module hands this in: versions that are stored under an older schema are compiled again. */
   compileWith(compile: CompileDefinition): void
@@ -72,6 +72,12 @@ export { findSetAside, type SetAsideEvent, selectSetAside, wantAgain } from './m
 export { cancelQueued } from './run/cancel.ts'
 export { cancelExecutions, type CountCancelled, haltTenant, resumeTenant } from './run/cancel-repository.ts'
 export { countTriggered } from './run/flow-repository.ts'
+export {
+  type HeldQueue,
+  type HeldTarget,
+  selectHeldQueues,
+  selectHeldTargets,
+} from './run/held-target-repository.ts'
 export { findStart } from './start/enqueue-repository.ts'
 export { flowNewer, flowOutdated } from './errors.ts'
 export type { Attempt } from './run/state.ts'

@@ -2,7 +2,7 @@ import { PLACEHOLDER } from '#lib/template-text.ts'
 import { choice, templateLine, templateText, text } from './parameter.ts'
 import type { Step } from './template.ts'
 
-/** How a person is reached: where the trigger's data holds the address of each channel. */
+/** The paths in the trigger's data of a person's address on each channel. */
 export const ADDRESS = { email: 'trigger.email', sms: 'trigger.phone' } as const
 export const CUSTOMER_ADDRESS = { email: 'trigger.customer.email', sms: 'trigger.customer.phone' } as const
 

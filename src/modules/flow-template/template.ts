@@ -5,7 +5,7 @@ import type { Values } from './read-parameters.ts'
 
 const CATEGORIES = ['customers', 'orders', 'inventory', 'leads', 'bookings', 'operations'] as const
 export type Category = (typeof CATEGORIES)[number]
-/** Where shops put what is their own. */
+/** The place of what is a shop's own. */
 export const OWN_CATEGORIES = [...CATEGORIES, 'other'] as const
 export type OwnCategory = (typeof OWN_CATEGORIES)[number]
 

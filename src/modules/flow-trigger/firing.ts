@@ -2,7 +2,7 @@ import { parseSchedule } from '#lib/cron.ts'
 
 /** The `trigger` of an execution that a schedule starts. */
 export interface FiringData {
-  /** When it was to be, by the schedule. */
+  /** Its time by the schedule. */
   scheduled_at: string
   fired_at: string
   /** Earlier times that passed without a run since the last one that was dealt with; at most MISSED_MAX are counted. */

@@ -32,7 +32,7 @@ export function signedHandshake(
     : null
 }
 
-/** Whether a sender of the scheme asks by GET. */
+/** Tells whether a sender of the scheme asks by GET. */
 export function asksByGet({ scheme }: HookVerification): boolean {
   return scheme === 'meta' || scheme === 'websub'
 }

@@ -17,7 +17,7 @@ export interface VerificationFault {
   detail: string
 }
 
-/** How a scheme signs. */
+/** Describes how a scheme signs. */
 interface Recipe extends Omit<HookSignature, 'algorithm'> {
   /** Null: the header says which. */
   algorithm: string | null
@@ -173,7 +173,7 @@ function signatureOf({ header, prefix, encoding }: Recipe, headers: IncomingHttp
 interface Clock {
   nowSeconds: number
   toleranceSeconds: number
-  /** How the sender calls a header. */
+  /** Returns the sender's name of a header. */
   alias: (name: string) => string
 }
 

@@ -3,9 +3,10 @@ import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { SessionGround } from '#infra/auth/session-repository.ts'
-import type { Changes, ChangeTopic } from '#infra/changes.ts'
+import type { Changes } from '#infra/changes.ts'
 import type { EventStream } from '#infra/http/event-stream.ts'
 import { OpenStreams, STREAM_LIMITS, type StreamLimits } from '#infra/http/open-streams.ts'
+import type { ChangeTopic } from '#lib/change-topics.ts'
 
 interface Wanted {
   topics: ReadonlySet<ChangeTopic>

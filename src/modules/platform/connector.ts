@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import type { Egress, EgressResponse } from '#infra/egress/index.ts'
 import {
   ACTION_RESPONSE_MAX_BYTES,
@@ -7,6 +6,7 @@ import {
   notAsked,
   readActionResponse,
 } from '#lib/action-call.ts'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import { Breaker, type Health } from '#lib/async/breaker.ts'
 
 export interface PlatformCall {
@@ -42,7 +42,7 @@ const DOWN_STATUS = new Set([502, 503, 504])
 
 /** Calls the platform's API; its errors become readable results, and its token stays here. */
 export class PlatformConnector {
-  readonly #breakers = new LRUCache<string, Breaker>({ max: BREAKERS_MAX })
+  readonly #breakers = boundedCache<Breaker>(BREAKERS_MAX)
   readonly #now: () => number
 
   /** @param now milliseconds of a steady clock, for the breakers */

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Config } from '#config/config.ts'
 import type { DB } from '#db/schema.ts'
-import { audit } from '#infra/audit.ts'
+import { audit, changesOf } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import type { Egress } from '#infra/egress/index.ts'
 import { secretContext } from '#infra/secrets.ts'
@@ -68,6 +68,7 @@ export async function changePlatformSettings(
   if (fault !== null) throw platformUrlRefused(fault, { errors: [{ pointer: '/url', detail: fault }] })
   const token = input.url === null ? null : (input.token ?? null)
   await ctx.db.transaction().execute(async (trx) => {
+    const before = await findOverride(trx, tenantId)
     await updateOverride(trx, tenantId, {
       platform_url: input.url,
       platform_token_sealed: token === null ? null : ctx.secretBox.seal(token, tokenContext(tenantId)),
@@ -77,7 +78,14 @@ export async function changePlatformSettings(
       action: 'tenant.platform_changed',
       targetKind: 'tenant',
       targetId: tenantId,
-      detail: { url: input.url, has_token: token !== null },
+      detail: {
+        url: input.url,
+        has_token: token !== null,
+        ...changesOf(
+          { url: before?.platform_url ?? null, has_token: before?.platform_token_sealed != null },
+          { url: input.url, has_token: token !== null },
+        ),
+      },
     })
   })
   return readPlatformSettings(ctx, tenantId)

@@ -65,17 +65,17 @@ const plugin = {
     Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }), {
       description:
         "In the answer to a change: fields of filters that are not in their type's schema, so that they may never " +
-        'match, with the nearest that is',
+        'match, with the nearest that is; and what may keep a client certificate from being of use',
     }),
   ),
   secrets: Type.Array(SecretInfo, {
     description: 'The secrets that sign, newest first, without their values',
   }),
   unreadable: Type.Optional(
-    Type.Array(StringEnum(['config', 'headers', 'secret']), {
+    Type.Array(StringEnum(['config', 'headers', 'client_certificate', 'secret']), {
       description:
         'What is stored and cannot be opened, since the master key that sealed it is gone; absent if there is ' +
-        'nothing. Rotate the secret, or send config or headers again. Until secret and headers open, deliveries wait',
+        'nothing. Rotate the secret, or send the others again. Until all but config opens, deliveries wait',
     }),
   ),
   revision: Type.Integer({ description: 'Raised by every change; the ETag carries it' }),

@@ -1,16 +1,24 @@
 import { type Actor, forbidden } from '#infra/auth/auth.ts'
+import { changesOf } from '#infra/audit.ts'
 import { enforceQuotas } from '#infra/quotas.ts'
 import { raiseActionsVersion, raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import type { Plugin } from './answer-schemas.ts'
 import { checkUrls } from './settings/check-urls.ts'
 import { checkCoalescing, checkWithinScopes } from './settings/checks.ts'
-import { announceChange, found, mayReadSecrets, type PluginContext, transact } from './context.ts'
+import {
+  announceChange,
+  found,
+  mayReadSecrets,
+  type PluginContext,
+  refuseBeyondRole,
+  transact,
+} from './context.ts'
 import { headersNeeded, refuseInvalid, revisionConflict } from './errors.ts'
 import { clearUnreadable, endUnsubscribed, resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
 import { findPlugin, lockPlugin, type PluginRow, updatePlugin } from './repository.ts'
 import type { PluginPatch, PluginReplacement } from './schemas.ts'
-import { toColumns, toSettings } from './settings/sealed-settings.ts'
+import { toChangedColumns, toSettings } from './settings/sealed-settings.ts'
 import { FIELDS, type SealedField, type Settings } from './settings/fields.ts'
 import {
   applyChanges,
@@ -21,12 +29,13 @@ import {
   concerns,
   isNarrowed,
   movesOrigin,
+  toldSettings,
 } from './settings/settings.ts'
 import { isSlug } from './slug.ts'
 import { chosenStatus, PAUSED_BY_ITSELF, statusOf } from './lifecycle/service.ts'
 import { viewOnePlugin, warningsOf } from './view.ts'
 
-/** Which plugin, and what the caller has read of it. */
+/** Names a plugin, and the state of it that the caller has read. */
 export interface PluginRef {
   tenantId: string
   slug: string
@@ -68,13 +77,14 @@ async function changePlugin(
 ): Promise<Plugin> {
   found(isSlug(slug) ? await findPlugin(ctx.db, tenantId, slug) : undefined, actor)
   refuseBeyondOwn(actor, wanted)
+  refuseBeyondRole(actor, wanted.settings)
   if (wanted.slug !== undefined && wanted.slug !== slug) {
     refuseInvalid([{ pointer: '/slug', detail: 'cannot be changed: register another plugin' }])
   }
   refuseInvalid(checkChanges(wanted.settings))
   await checkUrls(ctx.egress, wanted.settings)
 
-  const { plugin, changed, id, subscriptions } = await transact(ctx, async (trx) => {
+  const { plugin, changed, id, settings } = await transact(ctx, async (trx) => {
     const row = found(await lockPlugin(trx, tenantId, slug), actor)
     if (!isCurrent(ifMatch, row.revision)) throw revisionConflict()
     const { settings: before, unreadable } = toSettings(ctx.secretBox, row)
@@ -89,14 +99,11 @@ async function changePlugin(
     if (status !== row.status || isTakenOver) fields.push('status')
     if (fields.length > 0) {
       await updatePlugin(trx, tenantId, row.id, {
-        ...toColumns(ctx.secretBox, tenantId, row.id, after),
-        ...Object.fromEntries(
-          kept.map((field) => FIELDS[field].column).map((column) => [column, row[column]]),
-        ),
+        ...toChangedColumns(ctx.secretBox, tenantId, row.id, after, kept),
         ...(fields.includes('status') && chosenStatus(status)),
       })
       // What failed was the old endpoint, or is over by a person's word.
-      if (given.includes('headers')) await clearUnreadable(trx, tenantId, row.id)
+      if (given.some(isSent)) await clearUnreadable(trx, tenantId, row.id)
       if (startsAfresh(fields, status)) await resetLane(trx, tenantId, row.id)
       if (concerns(fields, 'rematches')) await raiseSubscriptionsVersion(trx, tenantId)
       if (fields.includes('events') && sizeOf(after) > sizeOf(before)) {
@@ -104,17 +111,21 @@ async function changePlugin(
       }
       if (!wanted.keepWaiting && isNarrowed(before, after)) await endUnsubscribed(trx, tenantId, row.id)
       if (fields.includes('status')) await raiseActionsVersion(trx, tenantId)
-      await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields })
+      const changes = changesOf(
+        { ...toldSettings(before), status: row.status },
+        { ...toldSettings(after), status },
+      )
+      await auditPlugin(trx, actor, 'plugin.updated', row, { changed: fields, ...changes })
     }
     const now = found(await findPlugin(trx, tenantId, slug), actor)
     const view = await viewOnePlugin(ctx, trx, actor, now)
-    return { plugin: view, changed: fields, id: row.id, subscriptions: after.events }
+    return { plugin: view, changed: fields, id: row.id, settings: after }
   })
   if (changed.length > 0) announceChange(ctx, tenantId, id)
   if (startsAfresh(changed, plugin.status) || changed.includes('events')) {
     ctx.signals.publish('deliveries_due', [id])
   }
-  return { ...plugin, ...(await warningsOf(ctx, tenantId, subscriptions)) }
+  return { ...plugin, ...(await warningsOf(ctx, tenantId, settings)) }
 }
 
 /** The fields that a plugin's own key changes: where the plugin is and what it wants to hear of. */
@@ -134,6 +145,11 @@ function refuseBeyondOwn(
   )
 }
 
+/** Whether requests carry it: deliveries wait while it cannot be opened. */
+function isSent(field: SealedField): boolean {
+  return 'isSent' in FIELDS[field]
+}
+
 /** In bytes, nearly. A change that makes filters smaller is never refused. */
 function sizeOf({ events }: Settings): number {
   return JSON.stringify(events).length
@@ -148,7 +164,7 @@ function settingsAfter(
   const { settings, keptSent, errors } = applyChanges(before, changes)
   refuseInvalid([...errors, ...checkWithinScopes(settings), ...checkCoalescing(settings)])
   // Else whoever may not read the headers could have them sent to a server of their own.
-  const keepsSent = keptSent || kept.some((field) => FIELDS[field].isSent === true)
+  const keepsSent = keptSent || kept.some(isSent)
   if (keepsSent && !mayReadSecrets(actor, row.id) && movesOrigin(before, settings)) throw headersNeeded()
   return settings
 }

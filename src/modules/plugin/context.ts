@@ -1,7 +1,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import { isSerialisationConflict } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
-import type { Actor } from '#infra/auth/auth.ts'
+import { type Actor, forbidden } from '#infra/auth/auth.ts'
 import { hasScope } from '#infra/auth/scopes.ts'
 import type { Changes } from '#infra/changes.ts'
 import type { Egress } from '#infra/egress/index.ts'
@@ -12,6 +12,7 @@ import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { DeliveryService } from '#modules/webhook-delivery/index.ts'
 import { pluginNotFound } from './errors.ts'
 import type { PluginRow } from './repository.ts'
+import { type Changes as Wanted, forAdmins } from './settings/settings.ts'
 import type { Defaults } from './settings/field-kinds.ts'
 
 /** The context of the module's services. */
@@ -60,6 +61,15 @@ export async function transact<T>(
 export function found(row: PluginRow | undefined, actor: Actor): PluginRow {
   if (row === undefined || (actor.pluginId !== null && actor.pluginId !== row.id)) throw pluginNotFound()
   return row
+}
+
+/**
+ * Only who may rotate secrets gives those that requests are sent by.
+ * @throws `forbidden`
+ */
+export function refuseBeyondRole({ role }: Actor, changes: Wanted): void {
+  const [first] = role === 'admin' || role === 'platform' ? [] : forAdmins(changes)
+  if (first !== undefined) throw forbidden(`Only a key of role admin changes ${first}: leave it out.`)
 }
 
 /** True if the actor may read what others see as "[redacted]": who may change it. */

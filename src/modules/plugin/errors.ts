@@ -28,8 +28,8 @@ export const revisionConflict = defineProblem(
 export const headersNeeded = defineProblem(
   'headers_needed',
   409,
-  'The stored headers do not follow to another origin',
-  'Send headers with their values, or {} to remove them, or let a key of role admin move the plugin.',
+  'Stored headers and client certificates do not follow to another origin',
+  'Send headers with their values, or {} to remove them; with a client certificate, or else, let a key of role admin move the plugin.',
 )
 export const tooManySecrets = defineProblem(
   'too_many_secrets',

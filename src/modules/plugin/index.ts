@@ -3,8 +3,9 @@
  *
  * - A slug names one live plugin of a tenant, and never changes. A deleted plugin's row stays for the deliveries
  *   that name it, without its secrets; the slug is free again.
- * - `config`, `headers` and signing secrets are sealed in the database, bound to their row. A signing secret is
- *   shown once, when it is made; `config` and `headers` are shown to admins and to the plugin if it may change itself.
+ * - `config`, `headers`, signing secrets and client certificates are sealed in the database, bound to their row. A
+ *   signing secret is shown once, when it is made, a certificate's key never; `config` and `headers` are shown to admins
+ *   and to the plugin if it may change itself.
  * - Every change raises `revision` and is in the audit log with the names of what changed, never the values.
  * - A change of what intake matches against (subscriptions, existence) makes it match anew, one of what the registry
  *   shows (existence, status) makes that read again: both by infra/tenant-versions.ts, in the same transaction.
@@ -22,6 +23,7 @@ import { Subscription } from './settings/subscription.ts'
 import { SubscriptionTrial, SubscriptionTrialInput } from './subscriptions/schemas.ts'
 
 export { pluginNotFound } from './errors.ts'
+export { EXPIRY_WARNING_DAYS } from './settings/client-certificate.ts'
 
 const NAMED = [
   Subscription,

@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB, PluginStatus } from '#db/schema.ts'
-import { SETTINGS_COLUMNS, type SettingsColumns } from './settings/fields.ts'
+import { SETTINGS_COLUMNS, type WrittenColumns } from './settings/fields.ts'
 
 export interface StatusColumns {
   status: PluginStatus
@@ -15,7 +15,7 @@ const now = sql<Date>`now()`
 /** @throws a unique violation of plugins_tenant_id_slug_key */
 export async function insertPlugin(
   trx: Transaction<DB>,
-  row: SettingsColumns & StatusColumns & { id: string; tenant_id: string; slug: string },
+  row: WrittenColumns & StatusColumns & { id: string; tenant_id: string; slug: string },
 ): Promise<void> {
   await trx.insertInto('plugins').values(row).execute()
 }
@@ -79,7 +79,7 @@ export async function updatePlugin(
   trx: Transaction<DB>,
   tenantId: string,
   id: string,
-  columns: Partial<SettingsColumns & StatusColumns>,
+  columns: Partial<WrittenColumns & StatusColumns>,
 ): Promise<void> {
   await changePlugin(trx, tenantId, id)
     .set(columns)
@@ -97,6 +97,8 @@ export async function markPluginDeleted(trx: Transaction<DB>, tenantId: string, 
       status_changed_at: now,
       config_sealed: null,
       headers_sealed: null,
+      client_certificate_sealed: null,
+      client_certificate_ends_at: null,
       subscriptions: '[]',
       registered_actions: '[]',
     })
@@ -144,7 +146,7 @@ export async function revokePluginKeys(
   return rows.map((row) => row.id)
 }
 
-/** How many deliveries wait, counted no further than `max`. */
+/** Counts the deliveries that wait, no further than `max`. */
 export async function countWaiting(
   db: Kysely<DB>,
   tenantId: string,

@@ -12,7 +12,7 @@ import { removePluginTypes } from '#modules/event/index.ts'
 import type { Plugin, TestResult } from './answer-schemas.ts'
 import { checkCoalescing, checkSecret, checkWithinScopes } from './settings/checks.ts'
 import { checkUrls } from './settings/check-urls.ts'
-import { announceChange, found, type PluginContext, transact } from './context.ts'
+import { announceChange, found, type PluginContext, refuseBeyondRole, transact } from './context.ts'
 import { pluginExists, pluginNotFound, refuseInvalid } from './errors.ts'
 import { giveUpWaiting, insertLane, resetLane } from './lifecycle/lane-repository.ts'
 import { auditPlugin } from './plugin-audit.ts'
@@ -43,6 +43,7 @@ export async function registerPlugin(
   input: Omit<PluginInput, 'tenant_id'>,
 ): Promise<Plugin & { secret: string }> {
   const { slug = slugOf(input.name), secret = generateSecret(), status = 'active', ...settings } = input
+  refuseBeyondRole(actor, settings)
   refuseInvalid([...slugErrors(slug), ...checkSecret(secret), ...checkChanges(settings)])
   const applied = applyChanges(null, asReplacement(settings))
   refuseInvalid([
@@ -75,7 +76,7 @@ export async function registerPlugin(
     throw pluginExists(undefined, { cause: error })
   })
   announceChange(ctx, tenantId, id)
-  return { ...plugin, secret, ...(await warningsOf(ctx, tenantId, applied.settings.events)) }
+  return { ...plugin, secret, ...(await warningsOf(ctx, tenantId, applied.settings)) }
 }
 
 /** Newest first; a plugin's own key sees that plugin only. */

@@ -7,7 +7,7 @@ const SLUG_MAX_CHARS = 63
 /** Paths below /api/plugins that are not plugins, and what stands for the platform where a plugin is named. */
 const RESERVED_SLUGS: ReadonlySet<string> = new Set(['actions', 'events', 'platform'])
 
-/** Whether a plugin may have this slug in its path; anything else needs no look into the database. */
+/** Tells whether a plugin may have this slug in its path; anything else needs no look into the database. */
 export function isSlug(text: string): boolean {
   return SLUG.test(text)
 }

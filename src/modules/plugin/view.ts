@@ -1,12 +1,14 @@
 import type { Kysely } from 'kysely'
-import type { DB, StoredSubscription } from '#db/schema.ts'
+import type { DB } from '#db/schema.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { subscriptionWarnings } from '#modules/event/index.ts'
 import type { Plugin } from './answer-schemas.ts'
 import { mayReadSecrets, type PluginContext } from './context.ts'
 import { countWaiting, type PluginRow } from './repository.ts'
 import { toSettings } from './settings/sealed-settings.ts'
-import { effectiveSettings, showSettings } from './settings/settings.ts'
+import { clientCertificateWarnings } from './settings/client-certificate.ts'
+import type { Settings } from './settings/fields.ts'
+import { type Changes, effectiveSettings, showSettings, urlsOf } from './settings/settings.ts'
 import { openSecret } from './secrets/open-secret.ts'
 import { listLiveSecrets, type SecretRow } from './secrets/repository.ts'
 
@@ -37,13 +39,17 @@ export async function viewOnePlugin(
   return { ...viewPlugin(ctx, actor, row, secrets), waiting }
 }
 
-/** Returns what to add to the answer to a change of subscriptions; nothing if there is nothing to warn of. */
+/** Returns what to add to the answer to a change; nothing if there is nothing to warn of. */
 export async function warningsOf(
   ctx: PluginContext,
   tenantId: string,
-  subscriptions: readonly StoredSubscription[],
+  settings: Settings,
 ): Promise<Pick<Plugin, 'warnings'>> {
-  const warnings = await subscriptionWarnings(ctx.db, tenantId, subscriptions)
+  const { events, client_certificate: certificate } = settings
+  const warnings = [
+    ...(await subscriptionWarnings(ctx.db, tenantId, events)),
+    ...(certificate === null ? [] : clientCertificateWarnings(certificate, urlsOf(settings as Changes))),
+  ]
   return warnings.length === 0 ? {} : { warnings }
 }
 

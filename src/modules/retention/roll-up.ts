@@ -80,7 +80,7 @@ export async function eachTable(work: (table: StatsTable) => Promise<void>): Pro
   if (errors.length > 0) throw new AggregateError(errors, 'statistics are not rolled up or deleted yet')
 }
 
-/** What of a tenant failed at this pass. */
+/** The failures of a tenant at this pass. */
 interface Failure {
   count: number
   /** The start of the first range that is not rolled up: epoch milliseconds. */

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import type { DB } from '#db/schema.ts'
 import { isLockNotAvailable, isUnavailable } from '#db/errors.ts'
 import { everybody, selectTenantIds, type Whose, whoseIs } from './shop-repository.ts'
@@ -21,7 +22,7 @@ export interface RetentionContext {
 
 /** A part of the work that failed: it is tried again at the next run, and kept none of the others from theirs. */
 export interface RetentionFailure {
-  /** Where something was to be deleted or emptied: a table's name, or `statistics`. */
+  /** A table's name, or `statistics`: something of it was to be deleted or emptied. */
   work: string
   /** The shop whose it is; null: no shop's. */
   tenantId: string | null
@@ -95,7 +96,7 @@ export type Memory = LRUCache<string, Place>
 const PLACES_MAX = 100_000
 
 export function createMemory(): Memory {
-  return new LRUCache({ max: PLACES_MAX })
+  return boundedCache(PLACES_MAX)
 }
 
 export interface RetentionRun extends RetentionContext {

@@ -119,6 +119,31 @@ export async function findMessages(
   )
 }
 
+/** By its own id, or by that of its invocation. */
+export async function findCalls(trx: Transaction<DB>, { tenantId, id, limit }: Sought): Promise<Found[]> {
+  return found(
+    trx,
+    sql`select id::text, concat_ws(' · ', action_type, plugin, status) as title from (
+      (select id, action_type, plugin, status from automation_event_log where tenant_id = ${tenantId} and id = ${id}::uuid)
+      union
+      (select l.id, l.action_type, l.plugin, l.status from action_invocations i join automation_event_log l
+       on l.tenant_id = i.tenant_id and l.flow_execution_id = i.flow_execution_id and l.invocation_id = i.id
+       where i.tenant_id = ${tenantId} and i.id = ${id}::uuid order by l.id desc limit ${limit})
+    ) c order by id desc limit ${limit}`,
+  )
+}
+
+export async function findAuditEntries(
+  trx: Transaction<DB>,
+  { tenantId, id, limit }: Sought,
+): Promise<Found[]> {
+  return found(
+    trx,
+    sql`select id::text, action || ' ' || target_id as title from audit_log
+    where tenant_id = ${tenantId} and id = ${id}::uuid limit ${limit}`,
+  )
+}
+
 function begins(column: RawBuilder<unknown>, text: string): RawBuilder<unknown> {
   return sql`${column} >= ${text} and ${column} < ${text} || chr(1114111)`
 }

@@ -15,13 +15,14 @@ export function searchRoutes(app: FastifyInstance, ctx: SearchContext): void {
         summary: 'Find what is called so',
         description:
           'Plugins by slug or name, flows and event types by name, events by id or the caller’s own, executions by id or ' +
-          'key, deliveries by id, messages by id or recipient. Names and slugs may be given by their beginning, in any case, ' +
+          'key, deliveries by id, messages by id or recipient, entries of the action log by id or invocation, and for admins ' +
+          'those of the audit log by id. Names and slugs may be given by their beginning, in any case, ' +
           "the caller's own ids and keys by their beginning as they are written. A plugin's own key finds the plugin and " +
           'its deliveries.',
         querystring: SearchQuery,
         response: { 200: ref(SearchResult), ...problems(...READ_PROBLEMS) },
       },
     },
-    async (request) => search(ctx, request.tenantId, request.actor.pluginId, request.query.q.trim()),
+    async (request) => search(ctx, request.tenantId, request.actor, request.query.q.trim()),
   )
 }

@@ -4,7 +4,17 @@ import { StringEnum } from '#lib/api/schema.ts'
 /** Hits of one answer at most. */
 export const MAX_HITS = 20
 
-const KINDS = ['plugin', 'flow', 'event_type', 'event', 'execution', 'delivery', 'message'] as const
+const KINDS = [
+  'plugin',
+  'flow',
+  'event_type',
+  'event',
+  'execution',
+  'delivery',
+  'message',
+  'call',
+  'audit_entry',
+] as const
 
 export const SearchQuery = Type.Object(
   {

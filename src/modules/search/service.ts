@@ -1,9 +1,12 @@
 import type { Kysely, Transaction } from 'kysely'
 import { isStalled } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
+import { type Actor, hasRole } from '#infra/auth/auth.ts'
 import { isUuid } from '#lib/ids.ts'
 import { CATALOGUE } from '#modules/event/index.ts'
 import {
+  findAuditEntries,
+  findCalls,
   findDeliveries,
   findEvents,
   findExecutions,
@@ -34,14 +37,17 @@ const PAGES: Record<Hit['kind'], string> = {
   execution: '/runs/',
   delivery: '/deliveries/',
   message: '/messages/',
+  call: '/calls/',
+  audit_entry: '/audit/',
 }
 
 export async function search(
   ctx: SearchContext,
   tenantId: string,
-  pluginId: string | null,
+  by: Pick<Actor, 'pluginId' | 'role'>,
   text: string,
 ): Promise<SearchResult> {
+  const { pluginId } = by
   const id = isUuid(text) ? text.toLowerCase() : null
   const sought: Sought = { tenantId, pluginId, text, id, limit: MAX_OF_KIND + 1 }
   const data: Hit[] = []
@@ -56,7 +62,7 @@ export async function search(
   const end = performance.now() + ctx.timeMs
   try {
     await ctx.db.transaction().execute(async (trx) => {
-      for (const [kind, find] of finds(pluginId !== null, id !== null)) {
+      for (const [kind, find] of finds(by, id !== null)) {
         const leftMs = Math.floor(end - performance.now())
         if (leftMs < 1) {
           complete = false
@@ -76,10 +82,12 @@ export async function search(
 type Find = (trx: Transaction<DB>, sought: Sought) => Promise<Found[]>
 
 /** Lists the searches in order; the first ones find something even where time runs out. */
-function finds(isPlugins: boolean, isId: boolean): [Hit['kind'], Find][] {
+function finds(by: Pick<Actor, 'pluginId' | 'role'>, isId: boolean): [Hit['kind'], Find][] {
   const own: [Hit['kind'], Find][] = [['plugin', findPlugins]]
   if (isId) own.push(['delivery', findDeliveries])
-  if (isPlugins) return own
+  if (by.pluginId !== null) return own
+  if (isId) own.push(['call', findCalls])
+  if (isId && hasRole(by, 'admin')) own.push(['audit_entry', findAuditEntries])
   return [
     ...own,
     ['flow', findFlows],

@@ -1,9 +1,10 @@
+import type { HeldQueue } from '#modules/flow-engine/index.ts'
 import type { FailingFlow, PluginTrouble } from './overview-repository.ts'
 import { ATTENTION_KINDS, type Overview } from './overview-schemas.ts'
 
 type Attention = Overview['attention'][number]
 
-const NOTHING = { target: null, reason: null, count: null, share: null, since: null }
+const NOTHING = { target: null, reason: null, count: null, share: null, since: null, ends_at: null }
 
 /** Lists the troubles of a plugin: the gravest of those that keep it from getting its events, and the others. */
 export function troubleOf(plugin: PluginTrouble): Attention[] {
@@ -18,6 +19,8 @@ export function troubleOf(plugin: PluginTrouble): Attention[] {
     const { capability_error: error, capability_failures: count } = plugin
     found.push({ ...about, kind: 'capabilities_failing', reason: error, count })
   }
+  const { certificate_ends_at: endsAt } = plugin
+  if (endsAt !== null) found.push({ ...about, kind: 'certificate_expiring', ends_at: endsAt })
   return found
 }
 
@@ -61,6 +64,24 @@ function flowLinks(id: string): Attention['links'] {
   return {
     flow: `/api/automation/flows/${id}`,
     executions: `/api/automation/executions?flow=${id}&status=failed`,
+  }
+}
+
+/** Executions that wait for another side that takes no calls for now. */
+export function heldQueue({ asks, name, plugin, first, waiting, since }: HeldQueue): Attention {
+  const { slug = null } = plugin ?? {}
+  return {
+    ...NOTHING,
+    kind: 'executions_held',
+    target: { type: asks.type, id: plugin?.id ?? null, slug, name },
+    reason: first.error?.code ?? null,
+    count: waiting,
+    since,
+    links: {
+      execution: `/api/automation/executions/${first.id}`,
+      executions: '/api/automation/executions?status=waiting&reason=retry',
+      ...(slug !== null && { plugin: `/api/plugins/${slug}` }),
+    },
   }
 }
 

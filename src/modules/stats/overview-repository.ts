@@ -2,17 +2,18 @@ import { type Kysely, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { partsOf, type StatsPeriod } from '#infra/statistics/read-repository.ts'
 import { lowestIdAt } from '#lib/id-range.ts'
+import { EXPIRY_WARNING_DAYS } from '#modules/plugin/index.ts'
 import type { AttentionKind } from './overview-schemas.ts'
 
 /** Beyond it what waits is not counted. */
-const WAITING_MAX = 1_000
+export const WAITING_MAX = 1_000
 /** The age at which a waiting delivery is behind, unless it is of a replay: those wait for live ones. */
 const BEHIND_SECONDS = 300
 /** A flow of which so many executions failed, and such a share, is failing. */
 const FAILING_COUNT = 3
 const FAILING_SHARE = 0.2
 /** So many of each kind that the list stays one that somebody reads. */
-const EACH_MAX = 20
+export const EACH_MAX = 20
 
 export interface PluginTrouble {
   id: string
@@ -26,6 +27,8 @@ export interface PluginTrouble {
   /** Null: they do not fail, or the plugin has a graver trouble. */
   capability_failures: number | null
   capability_error: string | null
+  /** Null: it does not end soon, or the plugin has none. */
+  certificate_ends_at: Date | null
   waiting: number
 }
 
@@ -39,6 +42,8 @@ export async function selectPluginTrouble(db: Kysely<DB>, tenantId: string): Pro
         l.failing_since, l.last_error_class, l.consecutive_failures,
         case when p.status = 'active' and c.consecutive_failures > 0 then c.consecutive_failures end as capability_failures,
         c.last_error as capability_error,
+        case when p.status <> 'disabled' and p.client_certificate_ends_at < now() + ${EXPIRY_WARNING_DAYS}::int * interval '1 day'
+          then p.client_certificate_ends_at end as certificate_ends_at,
         (select d.due_at from deliveries d where ${isWaiting('p.id')} and not d.bulk and d.due_at <= now()
           order by d.due_at limit 1) as oldest_due_at
       from plugins p join delivery_lanes l on l.plugin_id = p.id and l.tenant_id = p.tenant_id
@@ -62,20 +67,23 @@ export async function selectPluginTrouble(db: Kysely<DB>, tenantId: string): Pro
         case when kind in ('plugin_disabled', 'plugin_paused') then status_changed_at
           when kind in ('breaker_open', 'plugin_failing') then failing_since
           when kind = 'deliveries_behind' then oldest_due_at end as since
-      from found where kind is not null or capability_failures is not null
+      from found where kind is not null or capability_failures is not null or certificate_ends_at is not null
     ), ranked as (
       select trouble.*, row_number() over (partition by kind order by since nulls last, id) as rank,
-        row_number() over (partition by capability_failures is null order by id) as capability_rank
+        row_number() over (partition by capability_failures is null order by id) as capability_rank,
+        row_number() over (order by certificate_ends_at nulls last, id) as certificate_rank
       from trouble
     )
     select id, slug, name, case when rank <= ${EACH_MAX} then kind end as kind, reason, since, consecutive_failures,
-      case when capability_rank <= ${EACH_MAX} then capability_failures end as capability_failures, capability_error, (
+      case when capability_rank <= ${EACH_MAX} then capability_failures end as capability_failures, capability_error,
+      case when certificate_rank <= ${EACH_MAX} then certificate_ends_at end as certificate_ends_at, (
       select count(*)::int from (
         select from deliveries d where ${isWaiting('ranked.id')} limit ${WAITING_MAX}
       ) waiting
     ) as waiting
     from ranked
     where (kind is not null and rank <= ${EACH_MAX}) or (capability_failures is not null and capability_rank <= ${EACH_MAX})
+      or (certificate_ends_at is not null and certificate_rank <= ${EACH_MAX})
     order by rank, id`.execute(db)
   return rows
 }

@@ -8,8 +8,10 @@ export const ATTENTION_KINDS = [
   'breaker_open',
   'plugin_failing',
   'plugin_paused',
+  'certificate_expiring',
   'flow_paused',
   'flow_failing',
+  'executions_held',
   'capabilities_failing',
   'deliveries_behind',
   'events_set_aside',
@@ -64,8 +66,14 @@ export const Overview = Type.Object(
         kind: StringEnum(ATTENTION_KINDS),
         target: Nullable(
           Type.Object({
-            type: StringEnum(['plugin', 'flow']),
-            id: Type.String({ format: 'uuid' }),
+            type: StringEnum(['plugin', 'flow', 'platform', 'origin']),
+            id: Nullable(
+              Type.Unsafe<string>({
+                type: 'string',
+                format: 'uuid',
+                description: 'Null: of no plugin or flow',
+              }),
+            ),
             slug: Nullable(Type.String({ description: 'Of a plugin' })),
             name: Type.String(),
           }),
@@ -78,6 +86,13 @@ export const Overview = Type.Object(
         ),
         share: Nullable(Type.Number({ description: 'Of a failing flow: of its executions that failed' })),
         since: Nullable(Timestamp),
+        ends_at: Nullable(
+          Type.Unsafe<Date | string>({
+            type: 'string',
+            format: 'date-time',
+            description: "When a plugin's client certificate ends, or has ended",
+          }),
+        ),
         links: Type.Record(Type.String(), Type.String(), { description: 'Paths of this API' }),
       }),
       { description: 'What somebody has to look at, the gravest first; at most 20 of a kind' },
@@ -124,6 +139,7 @@ export const Overview = Type.Object(
             count: 12,
             share: null,
             since: '2026-05-01T11:02:00.000Z',
+            ends_at: null,
             links: {
               plugin: '/api/plugins/email-marketing',
               deliveries: '/api/plugins/events?plugin=email-marketing',

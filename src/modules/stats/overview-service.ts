@@ -1,16 +1,20 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import { STATS } from '#infra/statistics/tables.ts'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import { now } from '#lib/clock.ts'
-import { failingFlow, halted, inOrder, pausedFlow, setAside, troubleOf } from './attention.ts'
+import { selectHeldQueues } from '#modules/flow-engine/index.ts'
+import { failingFlow, halted, heldQueue, inOrder, pausedFlow, setAside, troubleOf } from './attention.ts'
 import {
   countEvents,
   countSetAside,
+  EACH_MAX,
   selectFailingFlows,
   selectHaltedAt,
   selectLastChange,
   selectPausedFlows,
   selectPluginTrouble,
   selectPresence,
+  WAITING_MAX,
 } from './overview-repository.ts'
 import type { Overview } from './overview-schemas.ts'
 import type { FoldedSeries } from './series.ts'
@@ -21,11 +25,13 @@ const CACHE_MAX = 1_000
 const EVENTS_MAX = 10_000
 /** Up to so many hours are shown by five minutes. */
 const FINE_HOURS = 6
+/** The first one tries again at least every minute: what passes by itself within that is nothing to look at. */
+const HELD_MS = 60_000
 
 export type OverviewCache = LRUCache<string, Promise<Overview>>
 
 export function createOverviewCache(): OverviewCache {
-  return new LRUCache({ max: CACHE_MAX, ttl: CACHE_MS })
+  return boundedCache(CACHE_MAX, CACHE_MS)
 }
 
 /** Reads a tenant's overview at most once in 5 s, however many ask, unless somebody has changed something meanwhile. */
@@ -65,6 +71,11 @@ async function collect({ db }: StatsContext, tenantId: string, hours: number): P
   const events = await countEvents(db, tenantId, range.since, EVENTS_MAX + 1)
   const plugins = await selectPluginTrouble(db, tenantId)
   const paused = await selectPausedFlows(db, tenantId)
+  const held = await selectHeldQueues(db, tenantId, {
+    olderThanMs: HELD_MS,
+    targets: EACH_MAX,
+    waiting: WAITING_MAX,
+  })
   const haltedAt = await selectHaltedAt(db, tenantId)
   const aside = await countSetAside(db, tenantId)
   const has = await selectPresence(db, tenantId)
@@ -92,6 +103,7 @@ async function collect({ db }: StatsContext, tenantId: string, hours: number): P
       ...plugins.flatMap(troubleOf),
       ...paused.map(pausedFlow),
       ...failing.map(failingFlow),
+      ...held.map(heldQueue),
       ...(aside.count === 0 ? [] : [setAside(aside.count, aside.since)]),
     ]),
   }

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { DB } from '#db/schema.ts'
-import { audit } from '#infra/audit.ts'
+import { audit, changesOf } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import {
   QUOTA_NAMES,
@@ -10,7 +10,7 @@ import {
   readLimits,
   STOCK_QUOTAS,
 } from '#infra/quotas.ts'
-import { measure, type StockQuota } from '#infra/quota-repository.ts'
+import { lockQuotas, measure, type StockQuota } from '#infra/quota-repository.ts'
 import { invalidRequest } from '#infra/http/problems.ts'
 import { raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import { type Calendar, calendarOf, DEFAULT_CALENDAR } from '#lib/calendar.ts'
@@ -44,6 +44,11 @@ export async function readTenant(ctx: TenantContext, tenantId: string): Promise<
 
 function toTenant({ calendar, ...row }: TenantRow, hasPlatform: boolean): Tenant {
   return { ...row, has_platform: hasPlatform, ...calendarOf(calendar) }
+}
+
+/** The members of a tenant that can be changed. */
+function settingsOf(row: TenantRow | undefined) {
+  return { strict_events: row?.strict_events ?? false, ...calendarOf(row?.calendar ?? null) }
 }
 
 /** The calendar as it is after a change; undefined: the change is about something else. @throws `invalid_request` */
@@ -87,7 +92,7 @@ export async function changeTenant(
       action: 'tenant.updated',
       targetKind: 'tenant',
       targetId: tenantId,
-      detail: change,
+      detail: { ...change, ...changesOf(settingsOf(before), settingsOf(tenant)) },
     })
     return toTenant(tenant, hasPlatform)
   })
@@ -122,13 +127,14 @@ export async function setQuotas(
   quotas: QuotaSettings,
 ): Promise<Usage> {
   await ctx.db.transaction().execute(async (trx) => {
+    const before = (await lockQuotas(trx, tenantId)) as object | null | undefined
     await updateQuotas(trx, tenantId, quotas)
     await audit(trx, actor, {
       tenantId,
       action: 'tenant.quotas_set',
       targetKind: 'tenant',
       targetId: tenantId,
-      detail: quotas,
+      detail: { ...quotas, ...changesOf(before ?? {}, quotas) },
     })
   })
   ctx.quotas.forget(tenantId)

@@ -10,7 +10,7 @@ export const secretUnreadable = defineProblem(
   'secret_unreadable',
   409,
   'A stored secret of the plugin cannot be opened',
-  "The master key that sealed it is not configured. Rotate the plugin's secret and send its headers again, or have the operator give that key in MASTER_KEY_PREVIOUS.",
+  "The master key that sealed it is not configured. Rotate the plugin's secret, and send its headers and client certificate again, or have the operator give that key in MASTER_KEY_PREVIOUS.",
 )
 export const deliveryNotRetryable = defineProblem(
   'delivery_not_retryable',

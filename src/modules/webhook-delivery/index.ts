@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
 import { now } from '#lib/clock.ts'
@@ -23,7 +23,9 @@ import { type DeliveryTarget, TargetCache } from './destinations/targets.ts'
 import { signedHeaders, WebhookDestination, type WebhookMessage } from './destinations/webhook.ts'
 import { queueState } from './due/queue-figures-repository.ts'
 import { type Cursor, releaseStranded } from './due/stranded-repository.ts'
-import { addQueueGauges } from './metrics.ts'
+import { mostOfOne, placesForPlugin } from './lanes/capacity.ts'
+import { PluginLimits } from './limits/plugin-limits.ts'
+import { addQueueGauges, addWaitingCallsGauge } from './metrics.ts'
 import { DeliveryWorker } from './worker.ts'
 
 /**
@@ -41,6 +43,8 @@ import { DeliveryWorker } from './worker.ts'
  * `outcomes/repository.ts` writes when it is due, `due/reader.ts` finds it when it is.
  */
 export interface DeliveryService {
+  /** The limits of what plugins are sent at once and how fast; whoever calls their actions asks them. */
+  readonly limits: Pick<PluginLimits, 'beginCall' | 'close'>
   /** `POST /api/plugins/{slug}/test`. @returns undefined if there is no such plugin @throws `secret_unreadable` */
   sendTest(tenantId: string, pluginId: string): Promise<TestResult | undefined>
   /** A plugin as a target of signed requests; undefined if it is not there, `unreadable` if its secrets do not open. */
@@ -53,6 +57,8 @@ export interface DeliveryService {
 }
 
 export type { DeliveryTarget } from './destinations/targets.ts'
+export { isBusy } from './limits/plugin-limits.ts'
+export type { Busy, CallSlot } from './limits/plugin-limit.ts'
 export { queueState } from './due/queue-figures-repository.ts'
 export { secretUnreadable } from './errors.ts'
 
@@ -70,8 +76,13 @@ const WATCH_MS = 60_000
 const LOOKED_AT_MAX = 5_000
 
 export default fp(
-  async (app: FastifyInstance, { config }: { config: Config }) => {
+  async (app: FastifyInstance, { config, shareMs }: { config: Config; shareMs: number }) => {
     const targets = new TargetCache(app.workerDb, app.secretBox, config.delivery, app.log)
+    const limits = new PluginLimits(app.signals)
+    app.signals.subscribe('plugin_used', (ids) => limits.heard(ids))
+    app.signals.subscribe('plugin_changed', (ids) => limits.changed(ids))
+    app.addHook('onClose', () => limits.close())
+    addWaitingCallsGauge(app.metrics.registry, () => limits.waitingCalls)
     const effects = {
       db: app.workerDb,
       events: app.events,
@@ -86,6 +97,7 @@ export default fp(
           pool: app.pools.worker,
           secretBox: app.secretBox,
           targets,
+          limits,
           destinationOf,
           metrics: app.metrics,
           statistics: app.statistics,
@@ -99,6 +111,7 @@ export default fp(
         {
           leaseMs: config.delivery.leaseMs,
           pollMs: config.delivery.pollMs,
+          shareMs,
           maxInFlight: config.delivery.maxInFlight,
           disableAfterMs: effects.disableAfterMs,
           tenantId,
@@ -119,6 +132,7 @@ export default fp(
       target: (tenantId, pluginId) => findTarget(ctx, tenantId, pluginId),
       signedHeaders: (target, message) => signedHeaders(target, message, now()),
       sendTest: (tenantId, pluginId) => sendTest(ctx, tenantId, pluginId),
+      limits,
       createWorker,
       watchQueues: (look) => watchQueues(effects, look),
     } satisfies DeliveryService)
@@ -164,6 +178,7 @@ export default fp(
         app.signals.subscribe('deliveries_due', (ids) => worker.hint(ids))
         app.signals.subscribe('plugin_changed', (ids) => worker.pluginChanged(ids))
         app.signals.subscribe('workers_changed', () => worker.workersChanged())
+        warnOfLowCapacity(config, app.log)
         worker.start()
         queueWatch.start()
       },
@@ -193,3 +208,14 @@ export default fp(
     ],
   },
 )
+
+/** One worker at a time serves a plugin: what it has no places for the plugin never gets. */
+function warnOfLowCapacity({ delivery }: Config, log: FastifyBaseLogger): void {
+  const { maxInFlight, maxInFlightCeiling } = delivery
+  const slow = mostOfOne(maxInFlight, 'slow')
+  if (slow >= maxInFlightCeiling) return
+  log.warn(
+    { max_in_flight: maxInFlight, ceiling: maxInFlightCeiling, slow, fast: mostOfOne(maxInFlight, 'proven') },
+    `MAX_IN_FLIGHT is too low for MAX_IN_FLIGHT_CEILING: a plugin whose answers take long gets ${slow} attempts at once; it takes ${placesForPlugin(maxInFlightCeiling)}, or a lower ceiling`,
+  )
+}

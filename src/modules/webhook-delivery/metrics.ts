@@ -2,6 +2,18 @@ import { Gauge, type Registry } from 'prom-client'
 import { shareReading } from '#infra/metrics.ts'
 import type { QueueState } from './due/queue-figures-repository.ts'
 
+/** Calls of this process that have their plugin's limits to wait for. */
+export function addWaitingCallsGauge(registry: Registry, count: () => number): void {
+  new Gauge({
+    name: 'bcs_plugin_calls_waiting',
+    help: 'Calls of plugins that wait in this process until the limits of their plugin allow them',
+    registers: [registry],
+    collect() {
+      this.set(count())
+    },
+  })
+}
+
 /** With the database away the scrape still answers: `bcs_database_up` is 0 and the queue's figures are absent. */
 export function addQueueGauges(registry: Registry, look: () => Promise<QueueState>): void {
   const read = shareReading(look)

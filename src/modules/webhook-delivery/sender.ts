@@ -6,6 +6,7 @@ import type { AttemptResult } from './destinations/destination.ts'
 import { afterAttempt, effectsOf, type HealthEffect, NO_EFFECTS } from './health/health.ts'
 import { isHealthEvent } from './health/events.ts'
 import { TenantCapacity } from './lanes/capacity.ts'
+import type { PluginLimits } from './limits/plugin-limits.ts'
 import type { Job } from './lanes/backlog.ts'
 import { bulkClass, type Lane } from './lanes/lane.ts'
 import { bodyGone, outcomeOf } from './outcomes/outcome.ts'
@@ -17,9 +18,10 @@ const LEASE_MARGIN_MS = 1_000
 
 interface SenderContext {
   secretBox: SecretBox
+  limits: PluginLimits
   metrics: Metrics
   log: FastifyBaseLogger
-  /** What the service is called by from outside. */
+  /** The service's address from outside. */
   origin: string | null
 }
 
@@ -28,6 +30,8 @@ interface SenderOptions {
   /** Attempts under way at once, over all lanes. */
   maxInFlight: number
   disableAfterMs: number
+  /** Has a lane try again that its plugin's limits have refused. */
+  wake(lane: Lane): void
 }
 
 /** Attempts what lanes have queued, and decides what each result means for delivery and plugin (verdict.ts, health.ts). */
@@ -45,7 +49,8 @@ export class Sender {
 
   /**
    * Takes what the lane is to attempt next, which is to be handed to `send` at once.
-   * @returns the milliseconds to wait where its rate limit allows none yet; 0: none can start before another ends
+   * @returns the milliseconds to wait where its rate limit allows none yet; 0: none can start before another ends, be it of
+   *   the lane or a call of the plugin's actions
    */
   take(lane: Lane): Job | number {
     const now = performance.now()
@@ -55,7 +60,8 @@ export class Sender {
       this.#crowded = true
       return 0
     }
-    const waitMs = lane.takeToken(now)
+    const waitMs = lane.limit.beginDelivery(lane, () => this.#options.wake(lane))
+    if (waitMs === 'full') return 0
     return waitMs > 0 ? waitMs : (lane.begin() ?? 0)
   }
 
@@ -70,6 +76,7 @@ export class Sender {
   async send(lane: Lane, job: Job): Promise<Recorded | null> {
     const laneClass = job.bulk ? bulkClass(lane.class) : lane.class
     this.#capacity.take(lane.target.tenantId, laneClass)
+    const startedAt = performance.now()
     try {
       if (job.body === null) return { lane, outcome: bodyGone(lane, job), effects: NO_EFFECTS }
       const causation = { id: job.eventId, depth: job.causationDepth + 1 }
@@ -93,6 +100,7 @@ export class Sender {
       return null
     } finally {
       lane.ended()
+      lane.limit.endDelivery(performance.now() - startedAt)
       this.#capacity.leave(lane.target.tenantId, laneClass)
     }
   }
@@ -102,6 +110,7 @@ export class Sender {
     const isOk = result.outcome === 'ok'
     const verdict = judge(result, lane.target.retrySchedule, job.roundFailures + (isOk ? 0 : 1))
     lane.noteResult(isOk, afterAttempt(lane.health, result, verdict.holdMs, now), result.durationMs)
+    if (verdict.holdMs > 0) this.#ctx.limits.holdCalls(lane.target, verdict.holdMs)
     this.#ctx.metrics.attemptDuration.observe({ outcome: verdict.status }, result.durationMs / 1000)
     const effects = this.#effectsOf(lane, job, verdict.gone, now)
     for (const effect of effects) {

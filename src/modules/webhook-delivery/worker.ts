@@ -16,12 +16,14 @@ import { OutcomeWriter, type Recorded } from './outcomes/writer.ts'
 import { Sender } from './sender.ts'
 import { type DeliveryCounts, Tally } from './outcomes/tally.ts'
 import type { Destination } from './destinations/destination.ts'
+import type { PluginLimits } from './limits/plugin-limits.ts'
 import type { DeliveryTarget, TargetCache } from './destinations/targets.ts'
 
 export interface WorkerContext {
   pool: pg.Pool
   secretBox: SecretBox
   targets: TargetCache
+  limits: PluginLimits
   destinationOf(target: DeliveryTarget): Destination
   metrics: Metrics
   statistics: StatsRecorder
@@ -41,6 +43,8 @@ export interface WorkerContext {
 export interface WorkerOptions {
   leaseMs: number
   pollMs: number
+  /** From one look at who shares the lanes to the next: who comes or goes says so, and idle is to cost few statements. */
+  shareMs: number
   maxInFlight: number
   disableAfterMs: number
   /** Only this tenant's deliveries; null: everybody's. */
@@ -50,8 +54,6 @@ export interface WorkerOptions {
 }
 
 const MAINTENANCE_MS = 250
-/** From one look at who shares the lanes to the next: who comes or goes says so, and idle is to cost few statements. */
-const SHARE_MS = 4_000
 /**
  * Attempts under way may take so long to end when the worker stops; they have up to 30 s otherwise, and an
  * orchestrator kills after 10 s. What has not ended by then stays due and goes out again.
@@ -101,7 +103,7 @@ export class DeliveryWorker {
     this.#options = options
     const now = (): Date | null => options.now?.() ?? null
     this.#keeper = new LaneKeeper(
-      { ...ctx, onFree: (pluginId) => this.hint([pluginId]) },
+      { ...ctx, onFree: (pluginIds) => this.hint(pluginIds) },
       {
         owner: `${hostname()}:${process.pid}:${crypto.randomUUID().slice(0, 8)}`,
         leaseMs: options.leaseMs,
@@ -117,7 +119,7 @@ export class DeliveryWorker {
         ctx.onOutcome(lane.hold.tenantId)
       },
     })
-    this.#sender = new Sender(ctx, options)
+    this.#sender = new Sender(ctx, { ...options, wake: (lane) => this.#start(lane) })
     this.#effects = new EffectQueue(ctx)
     this.#tally = new Tally(ctx.log, ctx.metrics, ctx.statistics)
     this.#writer = new OutcomeWriter({
@@ -137,7 +139,7 @@ export class DeliveryWorker {
   start(): void {
     if (this.#running) return
     this.#running = true
-    this.#shareTimer = setInterval(() => this.#shareOut(), SHARE_MS)
+    this.#shareTimer = setInterval(() => this.#shareOut(), this.#options.shareMs)
     this.#mustShare = true
     this.#poll()
   }
@@ -256,12 +258,7 @@ export class DeliveryWorker {
           this.#mustDiscover = false
           await this.#keeper.discover()
         }
-        if (this.#mustShare) {
-          this.#mustShare = false
-          for (const lane of await this.#keeper.share()) this.#handOver(lane)
-          if (!this.#isAnnounced) this.#ctx.announceWorker()
-          this.#isAnnounced = true
-        }
+        if (this.#mustShare) await this.#share()
         if (await this.#keeper.claim()) this.#again = true
         this.#keepMaintained()
         const { filled, changed, bursts, more, starved } = await this.#reader.fill(
@@ -286,6 +283,19 @@ export class DeliveryWorker {
         this.#kick()
       }, DATABASE_RETRY_MS)
     }
+  }
+
+  async #share(): Promise<void> {
+    this.#mustShare = false
+    try {
+      for (const lane of await this.#keeper.share()) this.#handOver(lane)
+    } catch (error) {
+      // Who came does not say so again.
+      this.#mustShare = true
+      throw error
+    }
+    if (!this.#isAnnounced) this.#ctx.announceWorker()
+    this.#isAnnounced = true
   }
 
   /** Starts what the lane, its class and the worker have capacity for. */
@@ -354,7 +364,7 @@ export class DeliveryWorker {
     this.#letGo(lane)
   }
 
-  /** Leaves a lane to another worker, which is told of it once the lane is free. */
+  /** Leaves a lane to another worker, which is told of it once it is given back. */
   #handOver(lane: Lane): void {
     lane.handOver()
     this.#letGo(lane)
@@ -365,9 +375,8 @@ export class DeliveryWorker {
     if (!lane.empty || !this.#keeper.holds(lane)) return
     this.#doAside(
       this.#keeper.release([lane]).then(() => {
-        if (lane.state === 'handing_over') this.#ctx.announceFree(lane.id)
-        else if (lane.state !== 'closing' || lane.health.holdUntil !== null) return
-        else if (lane.pauseLeft(0) === null) this.hint([lane.id])
+        if (lane.state !== 'closing' || lane.health.holdUntil !== null) return
+        if (lane.pauseLeft(0) === null) this.hint([lane.id])
       }),
     )
   }

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 import type { BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
+import type pg from 'pg'
 import type { Test } from 'tap'
 import type { App } from '#src/app.ts'
 import { appOn, listen } from '#test/infra/app-on.ts'
@@ -29,6 +30,8 @@ export interface Console {
   /** The URL at which the service listens. */
   url: string
   tenantId: string
+  /** Of the service, to bring about by rows what takes long. */
+  pool: pg.Pool
   /** Asks the service as the shop's owner (with keys: as the platform), beside the browser. @throws {Error} for an answer of 400 or more */
   call: <T = Record<string, unknown>>(method: string, path: string, body?: unknown) => Promise<T>
   /** A page of the console in a browser of its own context, loaded. */
@@ -68,6 +71,7 @@ export async function startConsole(
   return {
     url,
     tenantId,
+    pool: app.pools.api,
     call: async (method, path, body) => callService(url, { method, path, body, headers }),
     visit: await browse(t, url, app),
   }

@@ -98,6 +98,12 @@ export async function fillShop(
   const replay = await call<Made>('POST', '/api/plugins/mailer/replays', {})
   const recovery = await call<Made>('POST', '/api/recoveries', { since: '2020-01-01T00:00:00Z' })
   await call('POST', '/api/keys', { kind: 'tenant', name: 'Shop backend', role: 'viewer' })
+  await call('POST', '/api/plugins/events/automation', {
+    events: [{ action_type: 'stamp_parcel', payload: { parcel: 7, note: 'long '.repeat(80) } }],
+  })
+  const calls = await call<{ data: Made[] }>('GET', '/api/automation/event-log')
+  await call('PATCH', '/api/plugins/shipping', { timeout_ms: 9_000, description: 'Sails on Mondays' })
+  const changes = await call<{ data: Made[] }>('GET', '/api/audit-log?action=plugin.updated')
   const ids: Readonly<Record<string, string>> = {
     '/flows/:id': flow.id,
     '/runs/:id': run,
@@ -110,6 +116,8 @@ export async function fillShop(
     '/replays/recoveries/:id': recovery.id,
     '/events/:id': event.id,
     '/catalogue/:type': 'order.created',
+    '/calls/:id': calls.data[0]?.id ?? '',
+    '/audit/:id': changes.data[0]?.id ?? '',
   }
   const patterns = await routePatterns()
   const addresses = patterns.map((pattern) => {

@@ -12,6 +12,7 @@ import { createTestDatabase } from '#test/support/database.ts'
 import { registerPlugin } from '#test/support/deliveries.ts'
 import { startReceiver } from '#test/support/receiver.ts'
 import { runCli, startCli } from '#test/support/run-cli.ts'
+import { createCertificate } from '#test/support/tls.ts'
 import { appOn } from '../app-on.ts'
 
 const older = randomBytes(32).toString('base64')
@@ -38,12 +39,14 @@ t.test('every sealed column of the database is known', async (t) => {
 t.test('after a reseal the older key is not needed for anything', async (t) => {
   const { url, db } = await createTestDatabase(t)
   const receiver = await startReceiver(t)
+  const certificate = createCertificate({ names: ['plugin-a'] })
   const before = await appWith(t, url, older)
   const tenantId = crypto.randomUUID()
   const shop = before.tenant(tenantId)
   const plugin = await registerPlugin(shop, receiver.url, {
     headers: { 'x-api-key': 'k-1' },
     config: { list: 'vip' },
+    client_certificate: { certificate: certificate.cert, private_key: certificate.key },
   })
   t.equal(
     (await shop.put('/api/tenant/platform', { url: receiver.url, token: 'platform-1' })).statusCode,
@@ -69,16 +72,20 @@ t.test('after a reseal the older key is not needed for anything', async (t) => {
 
   const env = { DATABASE_URL: url, ...keys(newer, older) }
   const counted = await runCli('key-cli.ts', ['reseal', '--count'], env)
-  t.match(counted, { exitCode: 0, stdout: 'stored\t7\nolder key\t7\nunknown key\t0\n' })
+  t.match(counted, { exitCode: 0, stdout: 'stored\t8\nolder key\t8\nunknown key\t0\n' })
   const done = await runCli('key-cli.ts', ['reseal'], env)
-  t.match(done, { exitCode: 0, stdout: 'resealed\t7\nstored\t7\nolder key\t0\nunknown key\t0\n' })
+  t.match(done, { exitCode: 0, stdout: 'resealed\t8\nstored\t8\nolder key\t0\nunknown key\t0\n' })
   t.match(done.stderr, /Nothing needs MASTER_KEY_PREVIOUS any more/)
   t.match(await runCli('key-cli.ts', ['reseal'], env), { exitCode: 0, stdout: /^resealed\t0\n/ })
 
   const after = await appWith(t, url, newer)
   const same = after.tenant(tenantId)
   const view = (await same.get(`/api/plugins/${plugin.slug}`)).json<Record<string, unknown>>()
-  t.match(view, { headers: { 'x-api-key': 'k-1' }, config: { list: 'vip' } })
+  t.match(view, {
+    headers: { 'x-api-key': 'k-1' },
+    config: { list: 'vip' },
+    client_certificate: { subject: 'CN=plugin-a' },
+  })
   t.notOk('unreadable' in view)
   t.match((await same.post(`/api/plugins/${plugin.slug}/test`)).json(), { delivered: true })
   const [request] = receiver.received

@@ -147,3 +147,90 @@ t.test('an entry names its actor, and the log is searched by how things begin', 
   const [byPlatform] = (await log(tenant, { q: 'key.created' })).data
   t.equal(byPlatform?.actor_name, null)
 })
+
+t.test('an entry is read by its id, by admins of its shop alone', async (t) => {
+  const [shop, other] = [newTenant(), newTenant()]
+  const { id: key, client } = await adminOf(shop)
+  await client.put('/api/variables/greeting', { value: 'Hello' })
+  const [listed] = (await log(shop, { action: 'variable.created' })).data
+  const url = `/api/audit-log/${listed?.id}`
+  const read = await client.get(url)
+  t.same(read.json(), listed)
+  t.match(read.json(), { actor_id: key, actor_name: 'admin', target_id: 'greeting' })
+
+  t.match((await other.get(url)).json(), { status: 404, code: 'audit_entry_not_found' })
+  t.equal((await shop.get(`/api/audit-log/${crypto.randomUUID()}`)).statusCode, 404)
+  t.match((await shop.get('/api/audit-log/last')).json(), {
+    status: 400,
+    errors: [{ pointer: '/params/id' }],
+  })
+  const made = await shop.post('/api/keys', { name: 'editor', kind: 'tenant', role: 'editor' })
+  const editor = clientFor(app, shop.id, made.json<ApiKeyWithSecret>().key)
+  t.equal((await editor.get(url)).statusCode, 403)
+
+  const headers = { authorization: `Bearer ${TEST_PLATFORM_KEY}` }
+  const payload = { name: 'ops', kind: 'platform' }
+  const { id } = (
+    await app.inject({ method: 'POST', url: '/api/keys', headers, payload })
+  ).json<ApiKeyWithSecret>()
+  const above = (await app.inject({ url: `/api/audit-log?target=${id}`, headers })).json<Page>().data[0]
+  const byId = `/api/audit-log/${above?.id}`
+  t.same((await app.inject({ url: byId, headers })).json(), above)
+  t.equal((await shop.get(byId)).statusCode, 404, 'what is above the shops is none of theirs')
+  t.equal((await app.inject({ url, headers })).statusCode, 404)
+})
+
+t.test(
+  'a change of settings is told as it was and as it is, without secrets and at a bounded length',
+  async (t) => {
+    const shop = newTenant()
+    const webhook_url = 'https://mail.example/hooks'
+    await shop.post('/api/plugins', { slug: 'mailer', name: 'Mailer', webhook_url, timeout_ms: 5_000 })
+    const changed = async (action: string) => (await log(shop, { action })).data[0]?.detail
+
+    await shop.patch('/api/plugins/mailer', {
+      webhook_url: 'https://mail.example/new?token=hunter2',
+      timeout_ms: 9_000,
+      config: { api: 'hunter2' },
+      metadata: { note: 'x'.repeat(3_000) },
+    })
+    t.strictSame(await changed('plugin.updated'), {
+      slug: 'mailer',
+      changed: ['webhook_url', 'config', 'metadata', 'timeout_ms'],
+      before: { webhook_url, metadata: {}, timeout_ms: 5_000 },
+      after: {
+        webhook_url: 'https://mail.example/new?token=[redacted]',
+        metadata: { truncated: true, characters: 3_011 },
+        timeout_ms: 9_000,
+      },
+    })
+    await shop.patch('/api/tenant', { strict_events: true, time_zone: 'UTC' })
+    t.match(await changed('tenant.updated'), {
+      before: { strict_events: false },
+      after: { strict_events: true },
+    })
+    await shop.put('/api/tenant/quotas', { plugins: 7 })
+    await shop.put('/api/tenant/quotas', { plugins: 9 })
+    t.match(await changed('tenant.quotas_set'), { before: { plugins: 7 }, after: { plugins: 9 } })
+    const values = { value: 'hunter2' }
+    const settings = { header: 'X-Key' }
+    await shop.post('/api/connections', {
+      name: 'pay',
+      kind: 'header',
+      hosts: ['a.example'],
+      settings,
+      values,
+    })
+    await shop.patch('/api/connections/pay', { hosts: ['b.example'], settings, values })
+    t.match(await changed('connection.updated'), {
+      before: { hosts: ['a.example'] },
+      after: { hosts: ['b.example'] },
+    })
+    await shop.put('/api/tenant/platform', { url: 'https://shop.example', token: 'hunter2' })
+    t.match(await changed('tenant.platform_changed'), {
+      before: { url: null, has_token: false },
+      after: { url: 'https://shop.example', has_token: true },
+    })
+    t.notMatch(JSON.stringify((await log(shop)).data), /hunter2/)
+  },
+)

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { newId } from '#lib/ids.ts'
 import type { AuditLogEntry } from '#modules/audit/schemas.ts'
 import type { ApiKeyWithSecret } from '#modules/key/schemas.ts'
 import { clientFor, startApp, type Tenant } from '#test/support/app.ts'
@@ -47,6 +48,7 @@ t.test('what changes nothing and may still reach others is in the audit log, wit
     ['post', '/api/plugins/events', undefined, 'deliveries.processed', shop.id],
     ['post', '/api/automations/run', undefined, 'automations.run_due', shop.id],
     ['post', `${FLOWS}/${flowId}/test`, undefined, 'flow.tested', flowId],
+    ['post', `${FLOWS}/${flowId}/test/events`, { event_ids: [newId(), newId()] }, 'flow.tested', flowId],
     ['post', `${FLOWS}/test`, { definition: flow }, 'flow.tested', 'new'],
     ['post', `/api/automations/${automation?.id}/test`, {}, 'flow.tested', automation?.id],
     ['post', `${FLOWS}/${flowId}/run`, { input: {} }, 'flow.run', flowId],

@@ -27,18 +27,23 @@ export interface RegisteredPlugin {
   secret: string
 }
 
+/** Of a plugin that many are to call at once. */
+export const MANY_AT_ONCE = { max_in_flight: 64 }
+
 /** Registers a plugin and its actions. @throws {Error} when that is refused */
 export async function registerPlugin(
   shop: Tenant,
   url: string,
   slug = 'email-marketing',
   actions: object[] = [WELCOME],
+  settings: object = {},
 ): Promise<RegisteredPlugin> {
   const registered = await shop.post('/api/plugins', {
     name: slug,
     slug,
     webhook_url: `${url}/hook`,
     events: [],
+    ...settings,
   })
   if (registered.statusCode !== 201) throw new Error(registered.body)
   const answer = await shop.post(`/api/plugins/${slug}/register-actions`, { actions })

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { startApp, type Tenant } from '#test/support/app.ts'
-import { CHANGE_TOPICS } from '#infra/changes.ts'
+import { CHANGE_TOPICS } from '#lib/change-topics.ts'
 import { startReceiver } from '#test/support/receiver.ts'
 import { follow, type SseClient, until } from '#test/support/sse-client.ts'
 import { SYSTEM_ACTOR } from '#infra/auth/auth.ts'

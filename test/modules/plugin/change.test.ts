@@ -280,14 +280,19 @@ t.test('status can be set beside the settings', async (t) => {
   t.match((await tenant.patch(PATH, { status: 'active' })).json(), { status: 'active', status_reason: null })
 })
 
-t.test('the audit log names what changed and never a value', async (t) => {
+t.test('the audit log names what changed and never a secret value', async (t) => {
   const tenant = service.tenant()
   await register(t, tenant)
   await tenant.patch(PATH, { config: { key: 'hunter2' }, headers: { 'x-a': 'hunter3' }, status: 'paused' })
   const log = await auditOf(db, tenant.id)
   t.strictSame(log[1], {
     action: 'plugin.updated',
-    detail: { slug: 'email-marketing', changed: ['config', 'headers', 'status'] },
+    detail: {
+      slug: 'email-marketing',
+      changed: ['config', 'headers', 'status'],
+      before: { status: 'active' },
+      after: { status: 'paused' },
+    },
   })
   t.notOk(/hunter/.test(JSON.stringify(log)))
 })

@@ -72,6 +72,23 @@ t.test('each thing is found by what it is called, in its shop alone', async (t) 
   ] as const) {
     t.strictSame(paths(await search(tenant, id)), [path], path)
   }
+  const dispatched = await tenant.post('/api/plugins/events/automation', {
+    events: [{ action_type: 'create_task', payload: { title: 'x' } }],
+  })
+  const [result] = dispatched.json<{ results: { invocation_id: string }[] }>().results
+  const listed = async (path: string) =>
+    (await tenant.get(path)).json<{ data: { id: string }[] }>().data[0]?.id ?? ''
+  const call = await listed('/api/automation/event-log')
+  t.strictSame(paths(await search(tenant, call)), [`/calls/${call}`])
+  t.strictSame(paths(await search(tenant, result?.invocation_id ?? '')), [`/calls/${call}`])
+  t.strictSame(paths(await search(service.tenant(), call)), [])
+  const entry = await listed('/api/audit-log')
+  t.strictSame(paths(await search(tenant, entry)), [`/audit/${entry}`])
+  t.strictSame(paths(await search(service.tenant(), entry)), [])
+  const viewing = await tenant.post('/api/keys', { name: 'viewer', kind: 'tenant', role: 'viewer' })
+  const viewer = clientFor(app, tenant.id, viewing.json<{ key: string }>().key)
+  t.strictSame(paths(await search(viewer, entry)), [], 'the audit log is for admins')
+  t.strictSame(paths(await search(viewer, call)), [`/calls/${call}`])
   t.strictSame(await search(tenant, '%'), { data: [], complete: true })
   t.strictSame(paths(await search(service.tenant(), 'order-17')), [])
 
@@ -112,6 +129,7 @@ t.test('all that is looked for has one time together, and an answer says when it
     },
   })
   const context = { db: slow, timeMs }
-  t.match(await findAll(context, tenant.id, null, 'shop-'), { complete: false })
+  const by = { pluginId: null, role: 'viewer' } as const
+  t.match(await findAll(context, tenant.id, by, 'shop-'), { complete: false })
   t.equal(statements.filter((each) => each.includes('automation_')).length, 0)
 })

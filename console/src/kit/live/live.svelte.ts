@@ -1,6 +1,7 @@
 import type { InfiniteData } from '@tanstack/svelte-query'
 import { untrack } from 'svelte'
-import { type ChangeTopic, followChanges } from '../../api/changes.ts'
+import type { ChangeTopic } from '../../../../src/lib/change-topics.ts'
+import { followChanges } from '../../api/changes.ts'
 import { queryClient } from '../../api/queries.ts'
 import { oneByOne } from './one-by-one.ts'
 import { LOST_HINT_MS } from './refresh-on.svelte.ts'

@@ -1,4 +1,5 @@
-import { type ChangeTopic, followChanges } from '../../api/changes.ts'
+import type { ChangeTopic } from '../../../../src/lib/change-topics.ts'
+import { followChanges } from '../../api/changes.ts'
 import { refresh } from '../../api/queries.ts'
 import { oneByOne } from './one-by-one.ts'
 

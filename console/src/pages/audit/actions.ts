@@ -3,6 +3,7 @@ import { words } from '../../i18n/words.svelte.ts'
 /** What can be changed, and what can be done to it: an action of the log is `<noun>.<participle>`. */
 const nouns = words({
   en: {
+    action: 'Action',
     action_name: 'Action name',
     actions: 'Actions',
     automation: 'Automation',
@@ -11,6 +12,8 @@ const nouns = words({
     connection: 'Connection',
     deliveries: 'Deliveries',
     delivery: 'Delivery',
+    delivery_retry: 'Sending again',
+    dispatch: 'Dispatch',
     erasure: 'Erasure',
     event: 'Event',
     event_segment: 'Event segment',
@@ -30,6 +33,7 @@ const nouns = words({
     variable: 'Variable',
   },
   de: {
+    action: 'Aktion',
     action_name: 'Aktionsname',
     actions: 'Aktionen',
     automation: 'Automation',
@@ -38,6 +42,8 @@ const nouns = words({
     connection: 'Verbindung',
     deliveries: 'Zustellungen',
     delivery: 'Zustellung',
+    delivery_retry: 'Erneutes Senden',
+    dispatch: 'Auftrag',
     erasure: 'Löschung',
     event: 'Ereignis',
     event_segment: 'Ereignisbereich',

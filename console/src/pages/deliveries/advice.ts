@@ -10,7 +10,7 @@ export const errorAdvice = words({
     connect_timeout:
       'No connection came about in time: check the firewall, and whether the server is overloaded.',
     tls_error:
-      'The certificate was not accepted: check that it is valid, complete and made for this host name.',
+      'A certificate was not accepted: check that the plugin’s is valid, complete and made for this host name, or whether it asks for a client certificate.',
     timeout: 'There was no complete answer in time: answer first and do the work afterwards.',
     reset:
       'The connection closed before the answer was complete: look for crashes and for proxies that close it.',
@@ -27,7 +27,8 @@ export const errorAdvice = words({
       'Die URL führt zu einer Adresse, die nicht öffentlich ist: eine öffentliche nehmen, oder der Betrieb erlaubt sie (EGRESS_ALLOW).',
     connect_refused: 'Dort nimmt niemand an: prüfen, ob der Server läuft, dazu Port und Firewall.',
     connect_timeout: 'Die Verbindung kam nicht rechtzeitig zustande: Firewall und Last des Servers prüfen.',
-    tls_error: 'Das Zertifikat wurde nicht angenommen: ist es gültig, vollständig und für diesen Hostnamen?',
+    tls_error:
+      'Ein Zertifikat wurde nicht angenommen: ist das des Plugins gültig, vollständig und für diesen Hostnamen, oder verlangt es ein Client-Zertifikat?',
     timeout: 'Es kam nicht rechtzeitig eine vollständige Antwort: erst antworten, dann arbeiten.',
     reset:
       'Die Verbindung endete vor der vollständigen Antwort: nach Abstürzen und schließenden Proxys suchen.',

@@ -6,6 +6,8 @@ const advice = words({
       'Neither the platform nor a plugin has this action: choose another one in the flow, or register the plugin that has it.',
     unknown_plugin: 'The plugin is gone: register it again, or choose another one in the flow.',
     plugin_inactive: 'Resume the plugin, then retry from here.',
+    plugin_busy:
+      'The plugin never had a free turn: raise its max_in_flight or its rate if it can bear it, then retry from here.',
     secret_unreadable: 'Rotate the secret of the plugin, then retry from here.',
     missing_field:
       'The action lacks a field that it needs: fill it in the flow, publish, and retry with the newest version.',
@@ -44,6 +46,8 @@ const advice = words({
       'Weder Plattform noch ein Plugin hat diese Aktion: im Ablauf eine andere wählen, oder das Plugin anmelden, das sie hat.',
     unknown_plugin: 'Das Plugin gibt es nicht mehr: wieder anmelden, oder im Ablauf ein anderes wählen.',
     plugin_inactive: 'Plugin fortsetzen, dann ab hier wiederholen.',
+    plugin_busy:
+      'Das Plugin hatte nie einen Platz frei: max_in_flight oder Rate erhöhen, wenn es das verträgt, dann ab hier wiederholen.',
     secret_unreadable: 'Geheimnis des Plugins erneuern, dann ab hier wiederholen.',
     missing_field:
       'Der Aktion fehlt ein Feld: im Ablauf ergänzen, veröffentlichen und mit der neuesten Version wiederholen.',

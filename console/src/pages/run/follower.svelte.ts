@@ -10,6 +10,8 @@ type LiveState = StreamState['is'] | 'paused' | 'ended'
 const GATHER_MS = 80
 /** How often what is waited for is asked at most. */
 const WAITS_MS = 1_000
+/** How often a run is read that waits behind another: nothing of its own tells how that one fares. */
+const HELD_MS = 5_000
 const ACTIVE = ['queued', 'running', 'waiting']
 
 /**
@@ -29,6 +31,7 @@ export class RunFollower {
   #connection: AbortController | null = null
   #gathered: RunStep[] = []
   #gatherTimer: ReturnType<typeof setTimeout> | null = null
+  #heldTimer: ReturnType<typeof setTimeout> | null = null
   #isClosed = false
   #mustSeeWaits = false
   #isSeeingWaits = false
@@ -48,6 +51,7 @@ export class RunFollower {
     document.removeEventListener('visibilitychange', this.#seeVisibility)
     this.#disconnect()
     if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer)
+    if (this.#heldTimer !== null) clearTimeout(this.#heldTimer)
   }
 
   async load(): Promise<void> {
@@ -193,6 +197,14 @@ export class RunFollower {
       await new Promise((resolve) => setTimeout(resolve, WAITS_MS))
     }
     this.#isSeeingWaits = false
+    this.#seeHeld()
+  }
+
+  #seeHeld(): void {
+    if (this.#heldTimer !== null) clearTimeout(this.#heldTimer)
+    this.#heldTimer = null
+    if (this.#isClosed || this.live !== 'live' || this.run?.held_back == null) return
+    this.#heldTimer = setTimeout(() => void this.#seeWaits(), HELD_MS)
   }
 
   #disconnect(): void {

@@ -1,5 +1,5 @@
 import type { FlowGraph } from '../../flow/graph.ts'
-import type { RunAttempt, RunDetail, RunStep, StepStarted } from './types.ts'
+import type { HeldBack, RunAttempt, RunDetail, RunStep, StepStarted } from './types.ts'
 
 /** A step that is being taken, or waits. */
 export interface Current {
@@ -10,6 +10,10 @@ export interface Current {
   /** Waiting: when that ends by itself. */
   until: string | null
   events: readonly string[]
+  /** Whom it waits for because its call is refused for now; null: for nobody. */
+  held: HeldBack | null
+  /** Another one that waits for the same tries first. */
+  isBehind: boolean
   since: string | null
   /** Which attempt is under way, from 1. */
   attempt: number
@@ -40,7 +44,10 @@ export function currentOf(
 ): Current[] {
   if (!['running', 'waiting', 'queued'].includes(run.status)) return []
   const waits = run.waiting_for.map(({ attempt_log: attempts, ...wait }): Current => {
-    return { ...wait, status: 'waiting', since: null, attempt: 1, attempts }
+    // Items of a loop try by themselves.
+    const held = wait.reason === 'retry' && wait.iteration === '' ? run.held_back : null
+    const isBehind = held !== null && held.first.id !== run.id
+    return { ...wait, status: 'waiting', held, isBehind, since: null, attempt: 1, attempts }
   })
   if (run.status !== 'running') return waits
   const at = new Map(
@@ -81,7 +88,14 @@ function running({
   attempt,
   attempts,
 }: Pick<Current, 'step_id' | 'iteration' | 'since' | 'attempt' | 'attempts'>): Current {
-  const now = { status: 'running', reason: null, until: null, events: [] } as const
+  const now = {
+    status: 'running',
+    reason: null,
+    until: null,
+    events: [],
+    held: null,
+    isBehind: false,
+  } as const
   return { step_id, iteration, since, attempt, attempts, ...now }
 }
 

@@ -32,7 +32,7 @@ import type { DispatcherContext } from '../context.ts'
 type Told = Omit<CompletedInvocation, 'tenantId' | 'id' | 'flowExecutionId'>
 type CompletionContext = Pick<DispatcherContext, 'db' | 'secretBox' | 'completionSeconds'>
 
-/** What a request may complete. @throws `invocation_not_found` */
+/** Names the invocation that a request may complete. @throws `invocation_not_found` */
 export function completionClaim(
   { secretBox }: Pick<CompletionContext, 'secretBox'>,
   invocationId: string,
@@ -147,7 +147,7 @@ function hashOf(result: Pick<Told, 'success' | 'data' | 'errorCode' | 'errorMess
     .digest()
 }
 
-/** What was erased stays so, whatever comes of it later. */
+/** Leaves empty what was erased, whatever comes of it later. */
 function withoutBody(told: Told): Told {
   return { ...told, data: null, loggedResult: null, errorMessage: null, hash: null }
 }

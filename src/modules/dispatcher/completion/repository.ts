@@ -51,7 +51,7 @@ export async function lockInvocation(
     .executeTakeFirst()
 }
 
-/** How the plugin stands now; undefined: it was removed. @param secretId null: of any secret */
+/** Returns the plugin's status; undefined: it was removed. @param secretId null: of any secret */
 export async function findStanding(
   trx: Transaction<DB>,
   tenantId: string,

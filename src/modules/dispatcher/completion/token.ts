@@ -2,11 +2,11 @@ import { readJson } from '#db/json.ts'
 import { secretContext } from '#infra/secrets.ts'
 import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 
-/** What a completion token stands for. */
+/** The content of a completion token. */
 export interface CompletionClaim {
   tenantId: string
   invocationId: string
-  /** When the action was claimed, in microseconds of the database's clock. */
+  /** The time of the action's claim, in microseconds of the database's clock. */
   claimedAt: number
   /** Whom it was given to, and the plugin's signing secret then. Missing in tokens of older releases. */
   pluginId?: string
@@ -15,7 +15,7 @@ export interface CompletionClaim {
   early: EarlyCompletion | null
 }
 
-/** What makes a row of an action that is completed before its call is answered. */
+/** The values of the row of an action that is completed before its call is answered. */
 export interface EarlyCompletion {
   /** Epoch milliseconds: as long as if its call had been answered with 202. */
   until: number

@@ -12,13 +12,14 @@ import type { Lease } from './claim-repository.ts'
 import { newCompletionToken } from '../completion/token.ts'
 import { platformPath } from './platform-path.ts'
 import { CAUSATION_TOKEN_HEADER, causationToken } from '#modules/event/index.ts'
-import type { DeliveryTarget } from '#modules/webhook-delivery/index.ts'
+import { type Busy, type DeliveryTarget, isBusy } from '#modules/webhook-delivery/index.ts'
 import type { DispatcherContext } from '../context.ts'
 import type { PlannedAction } from '../types.ts'
 
-/** How one action's call ended, over all its attempts. */
+/** The end of one action's call, over all its attempts. */
 export interface CallOutcome {
   result: ActionCallResult
+  /** 0: it was not made, as the plugin takes no more for now. */
   attempts: number
 }
 
@@ -30,10 +31,15 @@ export interface CallClaim {
   claimedAt: number
   /** Null: its caller answers for it, and there is no row before the answer. */
   lease: Lease | null
+  /** Milliseconds that each attempt may wait for the plugin's limits. */
+  turnMs: number
 }
 
 /** Clocks of the processes that call and that hear of the completion may differ by so much. */
 const CLOCK_SLACK_MS = 60_000
+
+/** The code of a call that was not made, as the plugin takes no more for now. */
+export const PLUGIN_BUSY = 'plugin_busy'
 
 const DEFAULT_TIMEOUT_MS = 10_000
 const DEFAULT_RETRIES = 2
@@ -51,8 +57,11 @@ export async function callAction(
   planned: PlannedAction,
 ): Promise<CallOutcome> {
   const maxRetries = planned.request.maxRetries ?? DEFAULT_RETRIES
+  let last: ActionCallResult | null = null
   for (let attempts = 1; ; attempts++) {
     const result = await callOnce(ctx, claim, planned)
+    if (isBusyResult(result)) return { result: last ?? result, attempts: attempts - 1 }
+    last = result
     if (result.ok || attempts > maxRetries || !result.transient) return { result, attempts }
     if (!planned.action.idempotent && result.bytesSent) return { result, attempts }
     const pause = Math.max(
@@ -85,24 +94,75 @@ async function callOnce(
   })
 }
 
+/** Tells a call that was not made because its plugin takes no more for now. */
+function isBusyResult(result: ActionCallResult): boolean {
+  return !result.ok && result.status === null && result.code === PLUGIN_BUSY
+}
+
+/** Calls a plugin when its limits allow it, which hold for all that it is sent. */
 async function callPlugin(
   ctx: DispatcherContext,
-  { tenantId, invocationId, claimedAt, lease }: CallClaim,
+  claim: CallClaim,
   planned: PlannedAction,
   timeoutMs: number,
 ): Promise<ActionCallResult> {
-  const { action, request, idempotencyKey } = planned
+  const found = await usableTarget(ctx, claim.tenantId, planned)
+  if ('refused' in found) return found.refused
+  const request = { waitMs: claim.turnMs, by: planned.request.dispatchedBy ?? null }
+  const begun = ctx.deliveries.limits.beginCall(found.target, request)
+  const answer = begun instanceof Promise ? await begun : begun
+  if (isBusy(answer)) return pluginBusy(answer)
+  let retryAfterMs: number | null = null
+  try {
+    // It may have changed while its turn was waited for.
+    const current = begun instanceof Promise ? await usableTarget(ctx, claim.tenantId, planned) : found
+    if ('refused' in current) return current.refused
+    const result = await send(ctx, claim, planned, { target: current.target, timeoutMs })
+    if (!result.ok) retryAfterMs = result.retryAfterMs
+    return result
+  } finally {
+    answer.end(retryAfterMs)
+  }
+}
+
+/** Returns the plugin as it is now, or why it cannot be called. */
+async function usableTarget(
+  ctx: DispatcherContext,
+  tenantId: string,
+  planned: PlannedAction,
+): Promise<{ target: DeliveryTarget } | { refused: ActionCallResult }> {
   const target = await targetOf(ctx, tenantId, planned)
   if (target === undefined) {
-    return notAsked('unknown_plugin', 'The plugin was removed meanwhile.')
+    return { refused: notAsked('unknown_plugin', 'The plugin was removed meanwhile.') }
   }
   if (target === 'unreadable') {
-    return notAsked(
-      'secret_unreadable',
-      "A stored secret of the plugin cannot be opened: rotate the plugin's secret and send its headers again.",
-    )
+    const message =
+      "A stored secret of the plugin cannot be opened: rotate the plugin's secret, and send its headers and client certificate again."
+    return { refused: notAsked('secret_unreadable', message) }
   }
-  if (!target.active) return notAsked('plugin_inactive', `The plugin "${target.slug}" is not active.`)
+  if (!target.active) {
+    return { refused: notAsked('plugin_inactive', `The plugin "${target.slug}" is not active.`) }
+  }
+  return { target }
+}
+
+function pluginBusy({ reason, retryAfterMs }: Busy): ActionCallResult {
+  const why = {
+    in_flight: 'has as many requests under way as its max_in_flight allows',
+    rate: 'gets as many requests a second as its rate limit allows',
+    retry_after: 'has asked for patience by a Retry-After',
+  }[reason]
+  const seconds = Math.ceil(retryAfterMs / 1_000)
+  const message = `The plugin ${why}: send the request again, in ${seconds} s at the earliest.`
+  return notAsked(PLUGIN_BUSY, message, { transient: true, retryAfterMs })
+}
+
+async function send(
+  ctx: DispatcherContext,
+  { tenantId, invocationId, claimedAt, lease }: CallClaim,
+  { action, request, idempotencyKey }: PlannedAction,
+  { target, timeoutMs }: { target: DeliveryTarget; timeoutMs: number },
+): Promise<ActionCallResult> {
   const url = action.endpoint === null ? target.url : resolveEndpoint(target.baseUrl, action.endpoint)
   if (url === null) return notAsked('blocked', 'The endpoint leaves the origin that the plugin registered.')
   const body = JSON.stringify({
@@ -156,6 +216,7 @@ async function callPlugin(
     resend: action.idempotent,
     maxResponseBytes: ACTION_RESPONSE_MAX_BYTES,
     party: tenantId,
+    clientCertificate: target.clientCertificate ?? undefined,
     secrets: [token, ...(causation === null ? [] : [causation]), ...headerValues(target.headers)],
   })
   return readActionResponse(response)

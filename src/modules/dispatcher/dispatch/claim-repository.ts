@@ -23,7 +23,7 @@ export interface Lease {
   token: number
 }
 
-/** What a claim found. `busy`: somebody else runs it; `conflict`: the row stands for another request. */
+/** The answer to a claim. `busy`: somebody else runs it; `conflict`: the row stands for another request. */
 export type ClaimAnswer =
   | { state: 'run'; lease: Lease; /** Microseconds of the database's clock. */ claimedAt: number }
   | { state: 'recorded'; recorded: RecordedInvocation }
@@ -40,7 +40,7 @@ export interface RecordedInvocation {
   duration_ms: number | null
 }
 
-/** How long a process that stopped answering keeps what it runs; renewed while it lives. */
+/** A process that stopped answering keeps what it runs for so long; renewed while it lives. */
 export const INVOCATION_LEASE_MS = 15_000
 
 const LEASE_END = `clock_timestamp() + ${INVOCATION_LEASE_MS} * interval '1 millisecond'`

@@ -39,7 +39,7 @@ export class InvocationStore {
   readonly #claims: Batcher<ClaimRequest, ClaimAnswer>
   readonly #results: Batcher<ResultRecord, boolean>
   readonly #barriers: Batcher<null, null>
-  /** What this process may run, and until when on `performance.now()`'s scale it surely still may. */
+  /** The leases of this process, and until when on `performance.now()`'s scale each surely holds. */
   readonly #held = new Map<string, { lease: Lease; safeUntil: number }>()
   #renewal: NodeJS.Timeout | null = null
 
@@ -69,7 +69,7 @@ export class InvocationStore {
     })
   }
 
-  /** What is ours to run stays ours until it is recorded or released, for as long as this process lives. */
+  /** Keeps what is ours to run until it is recorded or released, for as long as this process lives. */
   async claim(want: ClaimRequest): Promise<ClaimAnswer> {
     const askedAt = performance.now()
     const answer = await this.#claims.add(want)
@@ -83,7 +83,7 @@ export class InvocationStore {
     return answer
   }
 
-  /** Whether an action may be done under this lease now: a process that was frozen may have lost it. */
+  /** Tells whether an action may be done under this lease now: a process that was frozen may have lost it. */
   async isHeld(lease: Lease): Promise<boolean> {
     const held = this.#held.get(nameOf(lease))
     if (held === undefined) return false

@@ -72,7 +72,7 @@ class Waiter implements Waiting<Waiter> {
   }
 }
 
-/** What waits of a shop, by the plugin that has dispatched it. */
+/** The waiting calls of a shop, by the plugin that has dispatched them. */
 type Queue = Map<Entrant['by'], WaitList<Waiter>>
 
 /**

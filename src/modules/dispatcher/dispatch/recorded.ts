@@ -1,7 +1,7 @@
 import type { RecordedInvocation } from './claim-repository.ts'
 import type { ActionResult } from '../types.ts'
 
-/** What an earlier run of the same request came to. @param recorded not one that runs */
+/** Returns the result of an earlier run of the same request. @param recorded not one that runs */
 export function fromRecorded(actionType: string, recorded: RecordedInvocation): ActionResult {
   const { status, error_code: code, error_message: message } = recorded
   return {

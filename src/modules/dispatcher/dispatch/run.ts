@@ -12,9 +12,11 @@ import type { ResultRecord } from './result-repository.ts'
 import type { DispatcherContext } from '../context.ts'
 import type { ActionRequest, ActionResult, PlannedAction } from '../types.ts'
 
-/** How long a repeated request waits for the run that is under way elsewhere. */
+/** A repeated request waits so long for the run that is under way elsewhere. */
 const BUSY_WAIT_MS = 30_000
 const BUSY_LOOK_MS = 200
+/** A call may wait so long for its plugin's limits: as long as a plugin has for its answer by default. */
+const TURN_MS = 10_000
 
 /** An action on its way: claimed before anything of its dispatch runs, so that nothing runs twice. */
 export type Prepared =
@@ -41,7 +43,7 @@ export async function prepareAction(
   return { request, refused: plan.refused }
 }
 
-/** What is recorded of it, which is in memory from now on. */
+/** Returns what is recorded of it, which is in memory from now on. */
 export function recordedOf(prepared: Prepared): { actionType: string; recorded: RecordedInvocation }[] {
   const { actionType } = prepared.request
   if ('recorded' in prepared) return [{ actionType, recorded: prepared.recorded }]
@@ -49,7 +51,7 @@ export function recordedOf(prepared: Prepared): { actionType: string; recorded: 
   return [{ actionType, recorded: prepared.claim.recorded }]
 }
 
-/** What is ours to run by this. */
+/** Returns the lease by which this process runs it; null: it does not. */
 export function leaseOf(prepared: Prepared): Lease | null {
   return 'claim' in prepared && prepared.claim.state === 'run' ? prepared.claim.lease : null
 }
@@ -126,7 +128,7 @@ async function giveBack(
   ctx: DispatcherContext,
   lease: Lease,
   request: ActionRequest,
-  { code, message }: { code: 'overloaded' | 'interrupted'; message: string },
+  { code, message }: { code: string; message: string },
 ): Promise<ActionResult> {
   await ctx.store.release([lease])
   return refuse(ctx, lease.tenantId, request, { ...failed(request, code, message), transient: true })
@@ -140,7 +142,13 @@ async function run(
 ): Promise<ActionResult> {
   const startedAt = performance.now()
   const { tenantId, id: invocationId } = lease
-  const outcome = await callAction(ctx, { tenantId, invocationId, claimedAt, lease }, planned)
+  const outcome = await callAction(
+    ctx,
+    { tenantId, invocationId, claimedAt, lease, turnMs: TURN_MS },
+    planned,
+  )
+  const { result: called } = outcome
+  if (outcome.attempts === 0 && !called.ok) return giveBack(ctx, lease, planned.request, called)
   const result = toResult(planned, lease.id, outcome, Math.round(performance.now() - startedAt))
   const record = toRecord(lease.tenantId, planned, lease, result, ctx.completionSeconds)
   if (next !== undefined && 'planned' in next) lookAhead(ctx, lease.tenantId, next.planned)

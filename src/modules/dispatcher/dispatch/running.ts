@@ -1,6 +1,6 @@
 /** Actions that have not begun this long after the process was told to stop are left to the next one. */
 const BEGIN_WITHIN_MS = 3_000
-/** Whose callers are gone are waited for a little, too: their calls are being answered. */
+/** Dispatches whose callers are gone are waited for a little, too: their calls are being answered. */
 const END_WITHIN_MS = 2_000
 
 /** The dispatches of this process, also those whose callers hung up. */

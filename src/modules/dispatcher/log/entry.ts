@@ -8,7 +8,7 @@ import type { ActionRequest, ActionResult, PlannedAction } from '../types.ts'
 /** A logged payload or result is cut beyond this. */
 const LOGGED_MAX_CHARS = 32 * 1024
 
-/** What was not done, for the log alone. */
+/** Returns the record of an action that was not done, for the log alone. */
 export function logOnly(tenantId: string, request: ActionRequest, result: ActionResult): ResultRecord {
   return {
     tenantId,
@@ -34,7 +34,7 @@ export function logOnly(tenantId: string, request: ActionRequest, result: Action
   }
 }
 
-/** What was done. @param lease null: its row tells already how it ended */
+/** Returns the record of an action that was done. @param lease null: its row tells already how it ended */
 export function toRecord(
   tenantId: string,
   { request, action }: PlannedAction,

@@ -1,8 +1,27 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { TimeRange } from '#infra/http/log-filters.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
 import { toRecorded } from '../dispatch/claim-repository.ts'
+
+const COLUMNS = [
+  'id',
+  'flow_execution_id',
+  'event_key',
+  'action_type',
+  'plugin',
+  'payload',
+  'result',
+  'success',
+  'status',
+  'error_code',
+  'response_status',
+  'attempts',
+  'duration_ms',
+  'invocation_id',
+  'key_id',
+  'created_at',
+] as const
 
 const COMMON_STATUSES = [200, 204]
 
@@ -22,24 +41,7 @@ export interface EventLogFilter extends TimeRange {
 export function listEventLog(db: Kysely<DB>, filter: EventLogFilter) {
   let query = db
     .selectFrom('automation_event_log')
-    .select([
-      'id',
-      'flow_execution_id',
-      'event_key',
-      'action_type',
-      'plugin',
-      'payload',
-      'result',
-      'success',
-      'status',
-      'error_code',
-      'response_status',
-      'attempts',
-      'duration_ms',
-      'invocation_id',
-      'key_id',
-      'created_at',
-    ])
+    .select(COLUMNS)
     .where('tenant_id', '=', filter.tenantId)
     .orderBy('id', 'desc')
     .limit(filter.limit)
@@ -71,6 +73,51 @@ export function listEventLog(db: Kysely<DB>, filter: EventLogFilter) {
   }
   if (filter.beforeId !== null) query = query.where('id', '<', filter.beforeId)
   return query.execute()
+}
+
+/** The id that the text is; null: it is none. Callers name executions as they like. */
+function uuidIn(text: RawBuilder<unknown>): RawBuilder<string> {
+  return sql`case when ${text} ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then (${text})::uuid end`
+}
+
+/** One entry, with who asked for it, and how its invocation stands now. */
+export async function findLogEntry(db: Kysely<DB>, tenantId: string, id: string) {
+  return db
+    .selectFrom('automation_event_log as l')
+    .leftJoin('action_invocations as i', (join) =>
+      join.on('i.tenant_id', '=', tenantId).onRef('i.id', '=', 'l.invocation_id'),
+    )
+    .leftJoin('api_keys as k', (join) =>
+      join
+        .onRef('k.id', '=', 'l.key_id')
+        .on((eb) => eb.or([eb('k.tenant_id', 'is', null), eb('k.tenant_id', '=', tenantId)])),
+    )
+    .leftJoin('plugins as p', (join) =>
+      join
+        .on('p.tenant_id', '=', tenantId)
+        .on('p.id', '=', uuidIn(sql`substring(l.flow_execution_id from '^plugin:([^:]*):')`)),
+    )
+    .leftJoin('automation_executions as e', (join) =>
+      join.on('e.tenant_id', '=', tenantId).on('e.id', '=', uuidIn(sql`l.flow_execution_id`)),
+    )
+    .leftJoin('automation_flows as f', (join) =>
+      join.on('f.tenant_id', '=', tenantId).onRef('f.id', '=', 'e.flow_id'),
+    )
+    .select(COLUMNS.map((column) => `l.${column}` as const))
+    .select([
+      'k.name as key_name',
+      'p.slug as dispatched_by',
+      'i.status as invocation_status',
+      'i.complete_until',
+      'i.finished_at',
+      'e.id as execution_id',
+      'e.flow_id',
+      'f.name as flow_name',
+      'e.event_id',
+    ])
+    .where('l.tenant_id', '=', tenantId)
+    .where('l.id', '=', id)
+    .executeTakeFirst()
 }
 
 export async function findInvocation(

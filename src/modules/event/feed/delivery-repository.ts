@@ -42,7 +42,7 @@ export function isCoalescing() {
   return sql<boolean>`(d.coalesce_key is not null and d.status = 'pending' and d.due_at > now())`
 }
 
-/** When the window is over of a delivery that waits for newer ones: that of the first of its key that waits. */
+/** The end of the window of a delivery that waits for newer ones: that of the first of its key that waits. */
 const WINDOW_OVER_AT = sql<Date | null>`least(d.due_at, (
   select first.due_at from deliveries first
   where first.plugin_id = d.plugin_id and first.tenant_id = d.tenant_id and first.coalesce_key = d.coalesce_key

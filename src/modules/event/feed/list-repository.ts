@@ -12,7 +12,7 @@ export interface EventScan {
   order: 'asc' | 'desc'
   /** Events from that position on are not looked at yet; null: what is in sight decides alone. */
   horizon: string | null
-  /** Where the page before ended; null: nothing was read yet. */
+  /** The end of the page before; null: nothing was read yet. */
   after: FeedKey | null
   /** Events up to that place are left out; null: none. */
   start: FeedKey | null

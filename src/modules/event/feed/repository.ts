@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import type { DB, EventSource } from '#db/schema.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
 
-/** Where an event stands in the feed. Text: positions go beyond what a JavaScript number holds. */
+/** The place of an event in the feed. Text: positions go beyond what a JavaScript number holds. */
 export interface FeedKey {
   position: string
   id: string

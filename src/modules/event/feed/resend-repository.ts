@@ -123,7 +123,7 @@ function keyOf(eventId: string, pluginId: string): string {
   return `${eventId} ${pluginId}`
 }
 
-/** Where a delivery stands among those of its key when it is queued again: behind them, if it had ended. */
+/** The place of a delivery among those of its key when it is queued again: behind them, if it had ended. */
 export function placeAgain() {
   return sql<
     string | null

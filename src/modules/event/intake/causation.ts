@@ -28,7 +28,7 @@ const DEPTH_RULE = `must be an integer from 0 to ${MAX_STORED_DEPTH}`
 const DIGITS = /^\d{1,4}$/
 const TOKEN = /^[\w-]{1,128}$/
 
-/** Where the parts stand, for whoever gave them wrongly. */
+/** The places of the parts, for whoever gave them wrongly. */
 interface Pointers {
   id: string
   depth: string

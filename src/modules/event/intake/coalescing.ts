@@ -3,7 +3,7 @@ import { matchesPattern } from '#lib/event-pattern.ts'
 import { parsePath, type Path } from '#lib/json/path.ts'
 import { type KeyedEvent, keyText } from './ordering.ts'
 
-/** What a subscription says of bursts, as it is stored. */
+/** A subscription's setting for bursts, as it is stored. */
 export interface CoalesceChoice {
   coalesce?: { key?: string; window_seconds: number }
 }

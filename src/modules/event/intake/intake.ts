@@ -188,7 +188,7 @@ export class Intake {
     return matchEvent(event, claimed)
   }
 
-  /** How each batch ended: null, or why something of it was not written. */
+  /** The end of each batch: null, or why something of it was not written. */
   async #flush(batches: readonly Batch[]): Promise<(Error | null)[]> {
     try {
       await this.#ctx.ready()

@@ -31,7 +31,7 @@ export function orderingKey(pluginId: string, { path }: OrderingRule, event: Key
   return text === null ? null : hash('sha256', `${pluginId} ${text}`).slice(0, 32)
 }
 
-/** What stands at the path; without a path the event's subject, or the id of what its type is about. Null: there is none. */
+/** Returns the value at the path; without a path the event's subject, or the id of what its type is about. Null: there is none. */
 export function keyText(path: Path | null, event: KeyedEvent): string | null {
   return path === null ? defaultKey(event) : scalarText(readPath(event.data, path))
 }

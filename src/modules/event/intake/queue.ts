@@ -2,9 +2,9 @@ import { overloaded } from '#infra/http/problems.ts'
 
 /** The events of one call: they are written by one statement, together with those of other calls. */
 export interface Submission {
-  /** How many events. */
+  /** Number of events. */
   readonly count: number
-  /** How many deliveries they make. */
+  /** Number of deliveries that they make. */
   readonly deliveries: number
   /** About how much memory they hold. */
   readonly bytes: number

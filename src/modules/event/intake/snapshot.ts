@@ -17,11 +17,11 @@ export interface Subscriber {
   /** It gets back what it published itself. */
   readonly includeOwn: boolean
   readonly filters: readonly unknown[] | null
-  /** How the event is sent by the subscription of each filter, in their order; null: plainly, by any of them. */
+  /** The way in which the subscription of each filter sends the event, in their order; null: plainly, by any of them. */
   readonly choices: readonly SendChoice[] | null
 }
 
-/** What the subscription that takes an event says of how it is sent. */
+/** The way in which an event is sent, by the subscription that takes it. */
 interface SendChoice {
   /** Null: all of it. */
   readonly payload: string | null
@@ -193,7 +193,7 @@ export class TenantSnapshot {
     }
   }
 
-  /** Whether any event of the type may go to a plugin; its filter, if any, has not been asked. */
+  /** Tells whether any event of the type may go to a plugin; its filter, if any, has not been asked. */
   isWanted(event: string): boolean {
     return this.#subscribersOf(event).length > 0
   }

@@ -7,7 +7,7 @@ import type { GivenEvent } from './parse.ts'
 import type { AcceptedEvent, EventBatchResult } from './schemas.ts'
 import type { EventService, IntakeResult, NewEvent, Sender } from '../context.ts'
 
-/** Who sends events, and by which way. */
+/** The sender of events, and its way. */
 export interface Submitter {
   source: EventSource
   pluginId: string | null

@@ -50,7 +50,7 @@ export interface SegmentContent {
   ofShop: readonly string[]
 }
 
-/** Whose the first segments of a tenant's event types are. */
+/** The owners of the first segments of a tenant's event types. */
 export class Segments {
   readonly #claims: ReadonlyMap<string, string | null>
   readonly #slugs: ReadonlyMap<string, string>
@@ -84,7 +84,7 @@ export class Segments {
     return owner.kind === 'plugin' && owner.pluginId === publisher
   }
 
-  /** Whether the plugin is there. */
+  /** The plugin is there. */
   hasPlugin(pluginId: string): boolean {
     return [...this.#slugs.values()].includes(pluginId)
   }

@@ -91,7 +91,7 @@ export async function releaseSegment(
 }
 
 export interface WantedSegment {
-  /** Who published: told in the audit log. */
+  /** The publisher: told in the audit log. */
   actor: Pick<Actor, 'kind' | 'id' | 'session' | 'requestId'>
   tenantId: string
   pluginId: string

@@ -12,7 +12,7 @@ export interface TypeTraffic {
   events_24h: number
 }
 
-/** When the last event of each type came, and how many came within a day before then. */
+/** Returns the time of the last event of each type, and how many came within a day before then. */
 export async function selectTraffic(
   db: Kysely<DB>,
   tenantId: string,

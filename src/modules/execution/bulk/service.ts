@@ -128,7 +128,7 @@ export function countRefused(refused: Map<string, number>, reasons: readonly (st
   return retried
 }
 
-/** How far a batch of retries came. */
+/** The progress of a batch of retries. */
 interface RetriedBatch {
   /** Of each that was tried why it was not retried, or null. */
   reasons: Map<string, RetryRefusal['reason'] | null>

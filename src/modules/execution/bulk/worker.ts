@@ -13,7 +13,7 @@ import { CANCELLABLE } from './schemas.ts'
 import { CANCEL_BATCH, cancelBatch, countRefused, RETRY_BATCH, retryBatch } from './service.ts'
 
 export interface BulkWorkerContext extends ExecutionContext {
-  /** How long a worker that stopped answering keeps a job; each batch prolongs it. */
+  /** A worker that stopped answering keeps a job for so long; each batch prolongs it. */
   leaseMs: number
   log: Pick<FastifyBaseLogger, 'error'>
 }

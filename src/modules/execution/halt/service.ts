@@ -15,7 +15,7 @@ import type { ExecutionContext } from '../context.ts'
 import type { HaltResult, HaltState, ResumeResult } from './schemas.ts'
 import { findHaltedAt } from './repository.ts'
 
-/** How long a request drains what is queued; the switch itself is thrown before. */
+/** A request drains what is queued for so long; the switch itself is thrown before. */
 const DRAIN_MS = 3_000
 
 export async function readHalt(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<HaltState> {

@@ -213,6 +213,7 @@ const COLUMNS = [
   'e.step_count',
   'e.carried_steps',
   'e.cancel_reason',
+  'e.held_by',
   'e.error',
   'e.created_at',
   'e.started_at',

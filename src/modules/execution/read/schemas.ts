@@ -71,6 +71,41 @@ const ExecutionError = Type.Object({
   step_id: Nullable(Type.String({ description: 'Where it happened; null: before the first step' })),
 })
 
+export const HeldBack = Type.Object(
+  {
+    type: StringEnum(['plugin', 'platform', 'origin'], {
+      description: 'Whose call it is. An `origin` (scheme, host and port) is one for all paths of all flows',
+    }),
+    name: Type.String({ description: "The plugin's name, `platform`, or the origin" }),
+    plugin: Nullable(Type.String({ description: "The plugin's slug; null: it is none, or is gone" })),
+    action_type: Nullable(Type.String({ description: 'The action that it asks for; null: of an origin' })),
+    first: Type.Object(
+      {
+        id: Uuid,
+        tries_at: Nullable(
+          Type.Unsafe<string>({
+            type: 'string',
+            format: 'date-time',
+            description: 'When it tries again; null: it is at it',
+          }),
+        ),
+        error: Nullable(
+          Type.Object(
+            { code: Type.String(), message: Type.String() },
+            { description: 'Its last failure; null: it has not tried yet' },
+          ),
+        ),
+      },
+      { description: 'The execution that tries for all that wait for the same: it may be this one' },
+    ),
+  },
+  {
+    $id: 'HeldBack',
+    description: 'Whom it waits for, as others do, because its call is refused for now; null: for nobody',
+  },
+)
+export type HeldBack = Static<typeof HeldBack>
+
 const fields = {
   id: Uuid,
   flow_id: Uuid,
@@ -93,6 +128,7 @@ const fields = {
     description: 'Of a retry: how many of them the execution that it retries did',
   }),
   cancel_requested: Type.Boolean({ description: 'It runs, and ends at its next step' }),
+  held_back: Nullable(ref(HeldBack)),
   error: Nullable(ExecutionError),
   created_at: Timestamp,
   started_at: Nullable(Timestamp),

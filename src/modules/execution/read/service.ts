@@ -6,11 +6,12 @@ import { statusesOf } from '#infra/http/log-filters.ts'
 import { invalidCursor } from '#infra/http/problems.ts'
 import { decodeCursor, encodeCursor, page } from '#lib/api/cursor.ts'
 import { redact } from '#lib/secrets/redact.ts'
-import { cancelExecutions } from '#modules/flow-engine/index.ts'
+import { cancelExecutions, selectHeldTargets } from '#modules/flow-engine/index.ts'
 import type { ExecutionContext } from '../context.ts'
 import { executionEnded, executionNotFound } from '../errors.ts'
 import { readFilter } from './filter.ts'
 import {
+  type ExecutionRow,
   findExecution,
   selectExecutions,
   selectPassedOver,
@@ -49,7 +50,18 @@ export async function listExecutions(
     limit: query.limit + 1,
   })
   const { data, next_cursor } = page(rows, query.limit, (row) => [row.id])
-  return { data: data.map(toExecution), next_cursor }
+  return { data: await toExecutions(db, tenantId, data), next_cursor }
+}
+
+/** With whom those wait for that are held back. */
+export async function toExecutions(
+  db: Kysely<DB> | Transaction<DB>,
+  tenantId: string,
+  rows: readonly ExecutionRow[],
+): Promise<Execution[]> {
+  const held = rows.flatMap((row) => (row.held_by !== null && row.status === 'waiting' ? [row.held_by] : []))
+  const targets = held.length === 0 ? [] : await selectHeldTargets(db, tenantId, [...new Set(held)])
+  return rows.map((row) => toExecution(row, targets))
 }
 
 /** @throws `execution_not_found` */
@@ -67,9 +79,10 @@ export async function readExecution(
   const retries = await selectRetries(db, tenantId, id)
   const steps = await selectSteps(db, tenantId, id, { from, limit: query.limit })
   const { trigger, state, expires_at, body_gone, ...head } = row
+  const [execution] = (await toExecutions(db, tenantId, [head])) as [Execution]
   const next = (steps.at(-1)?.number ?? from - 1) + 1
   return {
-    ...toExecution(head),
+    ...execution,
     trigger: redact(trigger['data']),
     request: redact(trigger['request'] ?? null) as ExecutionDetail['request'],
     body_gone,
@@ -104,7 +117,7 @@ export async function cancelExecution(
     }
     const row = await findExecution(trx, tenantId, id)
     if (row === undefined) throw executionNotFound()
-    const execution = toExecution(row)
+    const [execution] = (await toExecutions(trx, tenantId, [row])) as [Execution]
     if (execution.status !== 'cancelled' && !execution.cancel_requested) throw executionEnded()
     return execution
   })

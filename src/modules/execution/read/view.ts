@@ -1,7 +1,7 @@
 import { valueWithoutEchoes } from '#lib/secrets/echo.ts'
 import { callSecrets, redactCall } from '#lib/secrets/redact-call.ts'
 import { redact } from '#lib/secrets/redact.ts'
-import type { Attempt, StepStart } from '#modules/flow-engine/index.ts'
+import type { Attempt, HeldTarget, StepStart } from '#modules/flow-engine/index.ts'
 import type { ExecutionDetailRow, ExecutionRow } from './repository.ts'
 import { isActive } from './repository.ts'
 import type {
@@ -10,16 +10,38 @@ import type {
   ExecutionDetail,
   ExecutionStep,
   ExecutionStepStarted,
+  HeldBack,
 } from './schemas.ts'
 import type { StepRow } from './step-repository.ts'
 
-export function toExecution({ cancel_reason, ...row }: ExecutionRow): Execution {
+/** @param targets of those that are held back */
+export function toExecution(
+  { cancel_reason, held_by, ...row }: ExecutionRow,
+  targets: readonly HeldTarget[],
+): Execution {
   const { error, status, created_at, finished_at } = row
   return {
     ...row,
     error: error && redacted({ code: error.code, message: error.message, step_id: error.step_id || null }),
     cancel_requested: cancel_reason !== null && isActive(status),
     duration_ms: finished_at && finished_at.getTime() - created_at.getTime(),
+    held_back: status === 'waiting' ? toHeldBack(targets.find(({ target }) => target === held_by)) : null,
+  }
+}
+
+function toHeldBack(held: HeldTarget | undefined): HeldBack | null {
+  if (held === undefined) return null
+  const { asks, name, plugin, first } = held
+  return {
+    type: asks.type,
+    name,
+    plugin: plugin?.slug ?? null,
+    action_type: asks.type === 'origin' ? null : asks.action_type,
+    first: {
+      id: first.id,
+      tries_at: first.tries_at?.toISOString() ?? null,
+      error: redacted(first.error),
+    },
   }
 }
 

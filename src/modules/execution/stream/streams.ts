@@ -9,11 +9,12 @@ import type { Signals } from '#infra/signals.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
 import { readStepStart, type StepStart } from '#modules/flow-engine/index.ts'
 import { type ExecutionRow, isActive, selectWatched } from '../read/repository.ts'
+import { toExecutions } from '../read/service.ts'
 import { selectSteps } from '../read/step-repository.ts'
-import { toExecution, toStep, toStepStarted } from '../read/view.ts'
+import { toStep, toStepStarted } from '../read/view.ts'
 
 export interface ExecutionStreamLimits extends StreamLimits {
-  /** How often all watched executions are looked at, together, by one statement. */
+  /** Time between two looks at all watched executions, together, by one statement. */
   pollMs: number
 }
 
@@ -21,7 +22,7 @@ const EXECUTION_STREAM_LIMITS: ExecutionStreamLimits = { ...STREAM_LIMITS, pollM
 
 /** Signals may come by the hundred in a second. */
 const HINT_MS = 50
-/** How often it is said which executions are followed here, so many of them at a time: all of them within 20 s. */
+/** Time between two announcements of executions that are followed here, so many at a time: all of them within 20 s. */
 const ANNOUNCE_MS = 5_000
 const ANNOUNCED_MAX = 150
 /** Steps that are read at a time for one stream; a single one may be as large as it likes. */
@@ -50,7 +51,7 @@ export class ExecutionStreams {
   readonly #loop: JobLoop
   readonly #signals: Pick<Signals, 'publish'>
   #announceTimer: NodeJS.Timeout | null = null
-  /** How many of the open ones were announced in this round. */
+  /** Number of the open ones that were announced in this round. */
   #announced = 0
   #hintTimer: NodeJS.Timeout | null = null
   #closed = false
@@ -186,7 +187,8 @@ export class ExecutionStreams {
     if (kept.next < row.step_count) return
     const seen = JSON.stringify([row.status, row.reason, row.cancel_reason])
     if (seen !== kept.seen) {
-      stream.send({ event: 'status', id: String(kept.next), data: toExecution(row) })
+      const [data] = await toExecutions(this.#db, tenantId, [row])
+      stream.send({ event: 'status', id: String(kept.next), data })
       kept.seen = seen
     }
     tellStarts(open)

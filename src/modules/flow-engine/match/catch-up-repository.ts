@@ -10,7 +10,7 @@ export interface MissedFilter {
   /** Null: of all flows that are active. */
   flowId: string | null
   reasons: readonly MissedReason[]
-  /** When they were missed. */
+  /** The time at which they were missed. */
   since: Date | null
   until: Date | null
 }

@@ -1,7 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 
-/** Where an event stands in the feed. Text: positions go beyond what a JavaScript number holds. */
+/** The place of an event in the feed. Text: positions go beyond what a JavaScript number holds. */
 export interface FeedKey {
   position: string
   id: string
@@ -21,7 +21,7 @@ export interface FlowCursor {
   now: Date
 }
 
-/** How long a matcher waits for registrations, which take milliseconds, or for another matcher. */
+/** A matcher waits so long for registrations, which take milliseconds, or for another matcher. */
 const LOCK_TIMEOUT_MS = 1_000
 
 /**

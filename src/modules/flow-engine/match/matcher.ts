@@ -35,10 +35,10 @@ export interface MatcherContext {
 const BATCH_EVENTS = 500
 /** Bodies of a batch together, unless the first alone is larger: what a matcher has in memory. */
 const BATCH_BYTES = 16 * 1024 * 1024
-/** How often an event alone is tried. */
+/** Number of times that an event alone is tried. */
 const FAILURES_MAX = 3
 
-/** Where what is matched comes from: the feed, the events that were set aside, or the starts that were missed. */
+/** The source of what is matched: the feed, the events that were set aside, or the starts that were missed. */
 type Place = 'feed' | 'set_aside' | 'missed'
 
 interface Trouble {
@@ -58,7 +58,7 @@ interface Matched {
   started: Started
   /** Starts that were missed before, and have been gone through. */
   caughtUp?: number
-  /** How many of them have started, by what starts them. */
+  /** Number of those that have started, by what starts them. */
   caughtUpByKind?: ReadonlyMap<TriggerKind, number>
   /** To be told once it is committed: flows that were paused, and plugins that have a delivery by it. */
   paused?: Paused
@@ -104,7 +104,7 @@ export class Matcher {
     return this.#matched
   }
 
-  /** Whether all that the last pass tried failed. */
+  /** All that the last pass tried has failed. */
   get isFailing(): boolean {
     return this.#passed.failed > 0 && this.#passed.well === 0
   }

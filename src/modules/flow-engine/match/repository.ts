@@ -30,7 +30,7 @@ export async function findBehind(db: Kysely<DB>, held: readonly string[]): Promi
   return rows.map((row) => row.tenant_id)
 }
 
-/** Whether there are events that stand beyond the horizon, behind a writer that has not ended. */
+/** Tells whether there are events that stand beyond the horizon, behind a writer that has not ended. */
 export async function hasUnseen(trx: Transaction<DB>, tenantId: string): Promise<boolean> {
   const { rows } = await sql<{ unseen: boolean }>`
     with horizon as materialized (select feed_writer_horizon() as position)

@@ -44,7 +44,7 @@ export interface Started {
 }
 
 export interface Applied {
-  /** Where the turn was over; null: it was not. */
+  /** The place at which the turn was over; null: it was not. */
   stop: TurnEnd | null
   started: Started
   paused: Paused
@@ -72,7 +72,7 @@ export interface Matching {
   zone: string
   /** Path lists, by event type, by which waiting executions look for their events. */
   shapes: ReadonlyMap<string, readonly string[]>
-  /** Where the turn before ended among an event's waits. */
+  /** The end of the turn before among an event's waits. */
   waits: FlowCursor['waits']
   /** The events are taken up: newer ones have been matched before them. */
   isLate?: boolean
@@ -171,7 +171,7 @@ export class Turn {
     return null
   }
 
-  /** Whether who published the event is the one from whom events of its type come. */
+  /** Tells whether the event's publisher is the one from whom events of its type come. */
   async #isOwn({ type, source }: EventScope): Promise<boolean> {
     if (source === 'platform') return true
     this.#segments ??= loadSegments(this.#trx, this.#by.tenantId)

@@ -36,7 +36,7 @@ export interface Boundary {
   error: ExecutionError | null
   /** JSON, as it was at the boundary: other threads of the execution go on meanwhile. */
   state: string
-  /** When a waiting one goes on. */
+  /** The time at which a waiting one goes on. */
   dueAtMs: number | null
   /** The call's target that is away: it waits for it, or tries it. */
   heldBy: string | null

@@ -10,7 +10,7 @@ import { countEnded } from './execution-stats.ts'
 const BATCH_MAX = 200
 const FLUSHES = 2
 const RETRY_MS = 250
-/** Who writes the row of a boundary is done in a moment, but for a matcher's turn. */
+/** Another writer of a boundary's row is done in a moment, but for a matcher's turn. */
 const LOCKED_MS = 10
 
 /** Writes boundaries of a process: what many executions want at the same time is one statement. */

@@ -28,6 +28,7 @@ export async function cancelExecutions(
       set status = case when e.status = 'running' then e.status else 'cancelled' end,
           reason = case when e.status = 'running' then e.reason else ${reason} end,
           due_at = case when e.status = 'running' then e.due_at end,
+          held_by = case when e.status = 'running' then e.held_by end,
           finished_at = case when e.status = 'running' then null else clock_timestamp() end,
           cancel_reason = coalesce(e.cancel_reason, ${reason})
       from chosen where e.tenant_id = ${tenantId} and e.id = chosen.id

@@ -109,7 +109,7 @@ export class Engine {
     return this.#taken
   }
 
-  /** How claims, and the executions that were claimed, stand. */
+  /** The standing of claims and of the executions that were claimed. */
   get standing(): Standing {
     return worstOf(this.#claimPulse.standing, this.#runPulse.standing)
   }

@@ -20,7 +20,7 @@ export interface ClaimedExecution {
   event_id: string | null
   state: ExecutionState
   lease_token: number
-  /** Which call's other side it waited for; null: it did not, or its turn has come. */
+  /** The target of the call that it waited for; null: it did not wait, or its turn has come. */
   held_by: string | null
   causation_depth: number
   step_count: number
@@ -29,7 +29,7 @@ export interface ClaimedExecution {
   received: number
   expires_at_ms: number
   created_at_ms: number
-  /** When it was first taken up: the same for whoever takes it up again. */
+  /** The time at which it was first taken up: the same for whoever takes it up again. */
   started_at_ms: number
   now_ms: number
   /** Of the tenant, as it was when the execution was taken up; null: nothing was set. */
@@ -214,7 +214,7 @@ export async function renewExecutions(
   })
 }
 
-/** When the tenant is awake; null: nothing was set. */
+/** Finds the tenant's hours; null: nothing was set. */
 export async function findCalendar(db: Kysely<DB>, tenantId: string): Promise<ClaimedExecution['calendar']> {
   const row = await db.selectFrom('tenants').select('calendar').where('id', '=', tenantId).executeTakeFirst()
   return row?.calendar ?? null

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely'
-import { LRUCache } from 'lru-cache'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import type { DB } from '#db/schema.ts'
 import type { Signals } from '#infra/signals.ts'
 import type { EventService } from '#modules/event/index.ts'
@@ -37,16 +37,16 @@ const REMEMBERED_MAX = 10_000
  */
 export class FlowHealth {
   readonly #ctx: HealthContext
-  /** When a flow was last seen without failures. */
-  readonly #lookedAt = new LRUCache<string, number>({ max: REMEMBERED_MAX })
+  /** The time at which a flow was last seen without failures. */
+  readonly #lookedAt = boundedCache<number>(REMEMBERED_MAX)
 
   readonly #looks = new Map<string, { again: boolean }>()
 
-  /** When a look found that it was told that the flow is failing, or that it is not active. */
-  readonly #toldAt = new LRUCache<string, number>({ max: REMEMBERED_MAX })
+  /** The time of a look that found that it was told that the flow is failing, or that it is not active. */
+  readonly #toldAt = boundedCache<number>(REMEMBERED_MAX)
 
   /** Of flows that are failing: how many successes there were here, and from when or how many on there may be enough. */
-  readonly #recovering = new LRUCache<string, Recovering>({ max: REMEMBERED_MAX })
+  readonly #recovering = boundedCache<Recovering>(REMEMBERED_MAX)
 
   constructor(ctx: HealthContext) {
     this.#ctx = ctx

@@ -138,7 +138,7 @@ export async function markRecovered(
 /** A chain is no longer than the depth at which it is cut, and a little for chains that began under another limit. */
 const CHAIN_MAX = 16
 
-/** Whether the flow is active; it stays so until the transaction ends. */
+/** Tells whether the flow is active; it stays so until the transaction ends. */
 export async function lockActive(trx: Transaction<DB>, tenantId: string, flowId: string): Promise<boolean> {
   const row = await trx
     .selectFrom('automation_flows')

@@ -2,7 +2,7 @@ import type pg from 'pg'
 import type { ClaimedExecution } from './execution-repository.ts'
 import { findHeldHead, leaveHeld, releaseHeld } from './held-repository.ts'
 
-/** How long it is taken for granted that nobody is held back by a target: other processes may have met its failure. */
+/** For so long it is taken for granted that nobody is held back by a target: other processes may have met its failure. */
 const CLEAR_MS = 5_000
 const REMEMBERED_MAX = 10_000
 /** Released by each success: as many as went well, twice over, so that who comes back is not overrun. */

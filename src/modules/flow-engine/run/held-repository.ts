@@ -6,11 +6,11 @@ export interface HeldHead {
   id: string
   /** Events come in the order of their ids. */
   place: string
-  /** When it came to the call, or the hours let it call, in epoch milliseconds. */
+  /** The time at which it came to the call, or the hours let it call, in epoch milliseconds. */
   since_ms: number
 }
 
-/** Which execution is first among those held back by a target; undefined: none is. */
+/** Finds the execution that is first among those held back by a target; undefined: none is. */
 export async function findHeldHead(
   pool: pg.Pool,
   tenantId: string,

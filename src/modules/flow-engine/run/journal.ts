@@ -28,7 +28,7 @@ export interface JournalOptions {
   /** Writes a boundary; resolves when it is durable. */
   commit: (boundary: Boundary) => Promise<BoundaryAnswer>
   leaseMs: number
-  /** When the execution was asked for, by `performance.now()`: its lease is no older. */
+  /** The time at which the execution was asked for, by `performance.now()`: its lease is no older. */
   takenAt: number
   /** Epoch milliseconds of the database's clock. */
   clock: () => number

@@ -32,13 +32,13 @@ export type WaitReason = 'delay' | 'event' | 'retry' | 'completion' | 'hours' | 
 export interface Attempt {
   /** From 1. */
   number: number
-  /** When it ended, in epoch milliseconds of the database's clock. */
+  /** Its end, in epoch milliseconds of the database's clock. */
   ended_at: number
   /** Null: it was accepted, and ended later. */
   duration_ms: number | null
   /** Null: it succeeded. */
   error: { code: string; message: string } | null
-  /** When the next one was due, in epoch milliseconds; null: there was to be none. */
+  /** The time at which the next one was due, in epoch milliseconds; null: there was to be none. */
   next_at: number | null
 }
 
@@ -55,7 +55,7 @@ export interface Thread {
   failures: number
   /** Its latest attempts; left out: none has failed. */
   attempts?: Attempt[]
-  /** Whose absence it waits for, or behind whom: a call's target. Left out: it does not. */
+  /** The target of a call that it waits for, or behind whom it waits. Left out: it does not. */
   held_by?: string
   /** It waits behind another without a pause of its own: at its moment it only looks, and it may look sooner. */
   behind?: true

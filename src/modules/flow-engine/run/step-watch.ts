@@ -9,15 +9,15 @@ export interface StepStart {
   stepId: string
   /** In a loop's body the item's index, else empty. */
   iteration: string
-  /** Which attempt is under way, from 1. */
+  /** The attempt that is under way, from 1. */
   attempt: number
-  /** When the execution came to the step, in epoch milliseconds of the database's clock. */
+  /** The time at which the execution came to the step, in epoch milliseconds of the database's clock. */
   sinceMs: number
 }
 
-/** How often it is looked where those stand that somebody follows: what is over sooner is told by its result alone. */
+/** Time between two looks at where those stand that somebody follows: what is over sooner is told by its result alone. */
 const LOOK_MS = 200
-/** How long whoever follows an execution is believed to do so; they say it again sooner. */
+/** Whoever follows an execution is believed to do so for so long; they say it again sooner. */
 const FOLLOWED_MS = 40_000
 /** One look tells so much, and the next one goes on with the others: together with their ids it fits into one signal. */
 const TOLD_MAX = 40

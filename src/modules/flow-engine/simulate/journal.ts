@@ -32,7 +32,7 @@ export class SimulatedJournal implements RunJournal {
   readonly end = null
   readonly isHalted = false
   readonly isFresh = false
-  /** When a run that waits goes on. */
+  /** The time at which a run that waits goes on. */
   dueAtMs: number | null = null
   readonly #clock: () => number
   readonly #createdAtMs: number

@@ -40,7 +40,7 @@ export interface SimulationRequest {
   }
   /** Takes the steps also when the flow would not start. */
   startAnyway: boolean
-  /** When it starts. Waits and delays move on from here without any time passing. */
+  /** Its start. Waits and delays move on from here without any time passing. */
   now: Date
   /** By step id, or `<step id>:<index>` for one item of a loop. */
   mocks: Readonly<Record<string, GivenMock>>

@@ -108,7 +108,7 @@ export async function decideStart(
 /** Why a start waits to be taken up later: the flow was paused or switched off, or the shop halted. */
 const MISSED_REASONS: ReadonlySet<string> = new Set(['paused', 'not_active', 'halted'])
 
-/** Whether a start needs to look at nothing but itself: many such are one statement. */
+/** Tells whether a start needs to look at nothing but itself: many such are one statement. */
 export function isSimpleStart({ program, causationDepth, refused }: StartRequest): boolean {
   if (refused !== null) return typeof refused === 'string' && MISSED_REASONS.has(refused)
   const { key, cancel_on } = program.flow.settings.enrolment

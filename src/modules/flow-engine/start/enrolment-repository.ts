@@ -61,7 +61,7 @@ export async function selectActive(
   return rows.map(({ id }) => id)
 }
 
-/** Whether the event has started the flow already: it does not do so again. */
+/** Tells whether the event has started the flow already: it does not do so again. */
 export async function hasStarted(
   db: Kysely<DB> | Transaction<DB>,
   { tenantId, flowId, eventId }: { tenantId: string; flowId: string; eventId: string },

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import { identityText } from '#lib/condition/identity.ts'
 import { readPath } from '#lib/json/path.ts'
 import type { EventScope } from '#lib/flow/scope.ts'
@@ -15,7 +15,7 @@ const REMEMBERED_MAX = 50_000
  * matches: a loop goes on until somebody notices it.
  */
 export class Repeats {
-  readonly #starts = new LRUCache<string, { since: number; count: number }>({ max: REMEMBERED_MAX })
+  readonly #starts = boundedCache<{ since: number; count: number }>(REMEMBERED_MAX)
 
   /**
    * Counts a start.

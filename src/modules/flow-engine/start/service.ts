@@ -36,7 +36,7 @@ export async function startChecked(
   return { ...(await startExecution(trx, { ...request, program, refused, zone, now })), at: now }
 }
 
-/** Whether a start has no enrolment to look at, so that `startTogether` can take it. */
+/** Tells whether a start has no enrolment to look at, so that `startTogether` can take it. */
 export function isPlainStart(request: UncheckedStart): boolean {
   return isSimpleStart({ ...request, refused: null, now: new Date(0) })
 }

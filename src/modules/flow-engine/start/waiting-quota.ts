@@ -1,11 +1,11 @@
 import type { Kysely, Transaction } from 'kysely'
-import { LRUCache } from 'lru-cache'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import type { DB } from '#db/schema.ts'
 import { measure } from '#infra/quota-repository.ts'
 import { readLimits } from '#infra/quotas.ts'
 
 const TENANTS_MAX = 10_000
-/** How long a process goes by what it has counted: what other processes start meanwhile comes on top. */
+/** A process goes by what it has counted for so long: what other processes start meanwhile comes on top. */
 const KNOWN_MS = 5_000
 /** The same where there is nothing left: each start that is refused would count all of them again. */
 const USED_UP_MS = 1_000
@@ -23,7 +23,7 @@ export const WAITING_EXECUTIONS = 'waiting_executions'
  * may start before it is done again: the fewer are left, the closer is the look.
  */
 class WaitingQuota {
-  readonly #known = new LRUCache<string, Known>({ max: TENANTS_MAX })
+  readonly #known = boundedCache<Known>(TENANTS_MAX)
 
   /** Asked before each start: whether it is one too many. */
   async isUsedUp(db: Kysely<DB> | Transaction<DB>, tenantId: string): Promise<boolean> {

@@ -1,12 +1,11 @@
 import type { FlowScope } from '#lib/flow/scope.ts'
 import type { ActionConfig } from '#lib/flow/types.ts'
-import type { ActionResult } from '#modules/dispatcher/index.ts'
+import { type ActionResult, isPluginBusy } from '#modules/dispatcher/index.ts'
 import type { RunCalls } from '../run/ports.ts'
 import { actionContext } from './action-context.ts'
 import { type CallContext, type CallName, type CallResult, eventKey } from './call.ts'
 import { isAwayAnswer } from './hold-back.ts'
-
-const PLATFORM = 'platform'
+import { PLATFORM } from './target.ts'
 
 /** Calls the outside, as executions do. */
 export function liveCalls(ctx: CallContext): RunCalls {
@@ -17,11 +16,6 @@ export function liveCalls(ctx: CallContext): RunCalls {
       return result === null || call.conclude === undefined ? result : call.conclude(ctx, result)
     },
   }
-}
-
-/** Says whom an action asks for what, as `Call.target`. */
-export function actionTarget({ plugin_id, action_type }: ActionConfig): string {
-  return `${plugin_id} ${action_type}`
 }
 
 /** Has the dispatcher do a flow's action, once. */
@@ -60,10 +54,12 @@ function toCallResult(result: ActionResult): CallResult {
   if (result.status === 'accepted') return { kind: 'accepted' }
   if (result.success) return { kind: 'success', output: result.data }
   const code = result.error?.code ?? 'action_failed'
+  const message = result.error?.message ?? 'The action failed.'
+  if (isPluginBusy(result)) return { kind: 'busy', code, message, retryAfterMs: result.retryAfterMs ?? 0 }
   return {
     kind: 'failure',
     code,
-    message: result.error?.message ?? 'The action failed.',
+    message,
     // A plugin that is paused is resumed some time; who dispatches an action is told at once.
     transient: result.transient || code === 'plugin_inactive',
     answered: result.responseStatus !== null,

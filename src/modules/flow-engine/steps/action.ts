@@ -1,7 +1,8 @@
 import type { ActionStep } from '#lib/flow/steps/action.ts'
 import { render } from '../run/evaluate.ts'
-import { actionTarget, dispatchFlowAction } from './action-call.ts'
+import { dispatchFlowAction } from './action-call.ts'
 import { callRunner } from './call-runner.ts'
+import { actionTarget } from './target.ts'
 
 export const actionRunner = callRunner<ActionStep>(({ program, step, name, scope, asOf }) => {
   const { action_type, plugin_id } = step.config

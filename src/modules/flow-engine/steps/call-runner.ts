@@ -1,3 +1,4 @@
+import { DEFAULT_PATIENCE_MS } from '#lib/flow/retry.ts'
 import type { CanonicalStep, StepBase } from '#lib/flow/types.ts'
 import { END } from '#lib/flow/types.ts'
 import { noteAttempt } from '../run/attempts.ts'
@@ -105,6 +106,15 @@ async function runCall<Step extends CallingStep>(
     // The last boundary follows at once.
     if (thread === state.main && thread.step === END) return
     return journal.boundary()
+  } else if (result.kind === 'busy') {
+    // Waiting for its turn is no attempt, nor is it what a step without retries has ruled out.
+    const patienceMs = step.retry?.patience_ms || DEFAULT_PATIENCE_MS
+    if (elapsedMs >= patienceMs) return frame.fail(at, { ...result, transient: true }, input)
+    suspend(thread, 'retry', now + Math.min(result.retryAfterMs, AWAY_MAX_MS))
+    if (target !== null) {
+      thread.held_by = target
+      frame.held.away(claim, target)
+    }
   } else {
     thread.failures++
     const pause = retryPauseMs(step.retry, thread.failures, result, elapsedMs)

@@ -11,6 +11,8 @@ export type CallResult =
   | { kind: 'success'; output: unknown }
   /** The plugin will complete it later. */
   | { kind: 'accepted' }
+  /** It was not made: the other side takes no more for now. */
+  | { kind: 'busy'; code: string; message: string; retryAfterMs: number }
   | {
       kind: 'failure'
       code: string

@@ -56,6 +56,7 @@ export async function holdBack(frame: Frame, { thread, step }: Position, target:
  * @param wasAway no answer may have its reason in the request; after an outage it is taken for its going on
  */
 export function isOutage(result: CallResult, wasAway: boolean): boolean {
+  if (result.kind === 'busy') return true
   if (result.kind !== 'failure' || !result.transient) return false
   return result.away || (wasAway && !result.answered)
 }

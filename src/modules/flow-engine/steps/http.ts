@@ -10,6 +10,7 @@ import type { Program } from '../run/program.ts'
 import { callRunner } from './call-runner.ts'
 import { type CallContext, type CallName, type CallResult, eventKey } from './call.ts'
 import { isAwayAnswer } from './hold-back.ts'
+import { originOf, requestTarget } from './target.ts'
 
 export const httpRunner = callRunner<HttpStep>(({ program, step, name, scope, asOf }) => {
   const input = httpInput(program, step, scope, asOf)
@@ -18,7 +19,7 @@ export const httpRunner = callRunner<HttpStep>(({ program, step, name, scope, as
   const id = scope.event?.id ?? null
   return {
     name,
-    target: originOf(url) ?? 'http',
+    target: requestTarget(url),
     input,
     intent: { kind: 'http', method, url },
     send: (ctx, eventDepth) => callHttp(ctx, name, input, timeoutMs, { id, depth: eventDepth + 1 }),
@@ -161,8 +162,4 @@ function unauthorised(fault: AuthorisationFault): CallResult {
     away: transient && isAwayAnswer(status, networkCode ?? code),
     retryAfterMs,
   }
-}
-
-function originOf(url: string): string | null {
-  return URL.parse(url)?.origin ?? null
 }

@@ -4,9 +4,10 @@ import type { MessageFormat } from '#lib/flow/types.ts'
 import type { MessageDraft, RecordedMessage } from '#modules/message/index.ts'
 import { render, renderHtmlText, renderText, StepError, zoneOf } from '../run/evaluate.ts'
 import type { Frame, Position } from '../run/frame.ts'
-import { actionTarget, dispatchFlowAction } from './action-call.ts'
+import { dispatchFlowAction } from './action-call.ts'
 import { callRunner } from './call-runner.ts'
 import type { Call, CallRequest, CallResult } from './call.ts'
+import { actionTarget } from './target.ts'
 
 /** A message as the flow's own templates make it. */
 interface TemplateMessage {

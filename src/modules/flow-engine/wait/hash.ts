@@ -14,7 +14,7 @@ export function joinPaths(match: Readonly<Record<string, unknown>>): string {
   return Object.keys(match).sort().join('\n')
 }
 
-/** Whether an event can be looked up by the value. */
+/** Tells whether an event can be looked up by the value. */
 export function isMatchable(value: unknown): boolean {
   return measureJson(value, MAX_VALUE_BYTES) <= MAX_VALUE_BYTES
 }

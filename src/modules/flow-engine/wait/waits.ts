@@ -28,7 +28,7 @@ interface Registration {
   step: WaitEventStep
   program: Program
   scope: FlowScope
-  /** When the execution came to the step: what has come since then counts, whatever `look_back` is. */
+  /** The time at which the execution came to the step: what has come since then counts, whatever `look_back` is. */
   sinceMs: number
   now: Date
 }
@@ -219,7 +219,7 @@ interface Search {
   passedOver: Map<number, string>
 }
 
-/** Whether an event that came since then meets one of the keys; beyond the cursor the matcher finds it, too. */
+/** Tells whether an event that came since then meets one of the keys; beyond the cursor the matcher finds it, too. */
 export async function hasCome(
   trx: Transaction<DB>,
   { not, ...search }: Omit<Search, 'seen'> & { not: string | null },

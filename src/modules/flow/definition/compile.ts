@@ -44,7 +44,7 @@ export function versionText(flow: CanonicalFlow): string {
   return JSON.stringify({ ...flow, layout: {} })
 }
 
-/** Whether running one would be running the other. What is stored has its members in the order of its text. */
+/** Tells whether running one would be running the other. A stored one has its members in the order of its text. */
 export function isSameVersion(flow: CanonicalFlow, stored: unknown): boolean {
   return versionText(flow) === JSON.stringify(stored)
 }

@@ -125,9 +125,9 @@ export async function cancelLive(
 
 /** Counts of starts that were missed, by what became of them. */
 export interface CaughtUp {
-  /** How many there are. */
+  /** Number of them. */
   missed: number
-  /** How many of them will start, before anything newer does. */
+  /** Number of those that will start, before anything newer does. */
   taken_up: number
 }
 

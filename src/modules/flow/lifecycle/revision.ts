@@ -6,7 +6,7 @@ import { flowChanged, flowNotFound } from '../errors.ts'
 import { findFlow, type FlowRow, lockFlow } from '../repository.ts'
 import { flowBody, viewFlow } from '../view.ts'
 
-/** Which flow, and what the caller has read of it. */
+/** Names a flow, and the state of it that the caller has read. */
 export interface FlowRef {
   tenantId: string
   id: string

@@ -8,7 +8,8 @@ import type { FlowContext } from '../context.ts'
 import { flowInvalid, flowNotFound, flowVersionNotFound } from '../errors.ts'
 import { flowRefOf } from '../routes.ts'
 import { FlowParams } from '../schemas.ts'
-import { DefinitionTestRequest, FlowTest, FlowTestRequest } from './schemas.ts'
+import { testFlowOnEvents } from './events-service.ts'
+import { DefinitionTestRequest, EventsTest, EventsTestRequest, FlowTest, FlowTestRequest } from './schemas.ts'
 import { testDefinition, testFlow } from './service.ts'
 
 const DESCRIPTION =
@@ -46,6 +47,30 @@ export function testRoutes(app: FastifyInstance, ctx: FlowContext): void {
       },
     },
     async (request) => testFlow(ctx, request.actor, flowRefOf(request), request.body),
+  )
+
+  api.post(
+    '/api/automation/flows/:id/test/events',
+    {
+      config: { dataMembers: ['mocks'] },
+      schema: {
+        operationId: 'testFlowOnEvents',
+        tags: ['flows'],
+        summary: 'See what a flow would have done with past events',
+        description:
+          'Tests the draft, a version, or a definition sent along on up to 100 events, each at the time when it came, and tells ' +
+          'in short what would have come of each; the details of one are those of a test with its `event_id`. Nothing leaves ' +
+          'the house, and the audit log gets one entry.',
+        params: FlowParams,
+        body: ref(EventsTestRequest),
+        response: {
+          200: ref(EventsTest),
+          ...problems(...WRITE_PROBLEMS, flowNotFound, flowVersionNotFound, flowInvalid, flowNewer),
+          ...problems(flowOutdated),
+        },
+      },
+    },
+    async (request) => testFlowOnEvents(ctx, request.actor, flowRefOf(request), request.body),
   )
 
   api.post(

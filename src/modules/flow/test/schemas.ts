@@ -278,4 +278,59 @@ export const FlowTest = Type.Object(
 )
 export type FlowTest = Static<typeof FlowTest>
 
-export const TEST_SCHEMAS = [FlowTestRequest, DefinitionTestRequest, FlowTest]
+/** Past events that one request is tested on. */
+const MAX_EVENTS = 100
+
+export const EventsTestRequest = Type.Object(
+  {
+    event_ids: Type.Array(Uuid, {
+      minItems: 1,
+      maxItems: MAX_EVENTS,
+      uniqueItems: true,
+      description: 'Past events, each of which is tried at the time when it came',
+    }),
+    definition: FlowTestRequest.properties.definition,
+    version: FlowTestRequest.properties.version,
+    trigger: TEST_START.trigger,
+    start_anyway: TEST_START.start_anyway,
+    mocks: TEST_START.mocks,
+  },
+  {
+    $id: 'EventsTestRequest',
+    additionalProperties: false,
+    examples: [{ event_ids: ['0190a1b2-0000-7000-8000-000000000001'] }],
+  },
+)
+export type EventsTestRequest = Static<typeof EventsTestRequest>
+
+export const EventsTest = Type.Object(
+  {
+    flow_id: Uuid,
+    version: Nullable(Type.Integer({ description: 'Null: a definition that is not published' })),
+    results: Type.Array(
+      Type.Object({
+        event_id: Uuid,
+        start: Nullable(Start),
+        end: Nullable(End),
+        limit: FlowTest.properties.limit,
+        done: Type.Array(
+          Type.Object({
+            step_id: Type.String(),
+            kind: StringEnum(WOULD_KINDS),
+            count: Type.Integer({ description: 'More than one in a loop' }),
+          }),
+          { description: 'What it would have done to the outside, or waited for, by step' },
+        ),
+      }),
+      { description: 'In the order asked for; `start` is null for an event that is not there, or no longer' },
+    ),
+    complete: Type.Boolean({
+      description: 'False: 5 seconds were over. Ask again with the events that have no result',
+    }),
+    problems: Type.Array(ref(FlowProblem), { description: 'Warnings of the compiler' }),
+  },
+  { $id: 'EventsTest' },
+)
+export type EventsTest = Static<typeof EventsTest>
+
+export const TEST_SCHEMAS = [FlowTestRequest, DefinitionTestRequest, FlowTest, EventsTestRequest, EventsTest]

@@ -5,7 +5,7 @@ import type { CanonicalFlow, FlowCatalogue, FlowProblem } from '#lib/flow/index.
 import { redact } from '#lib/secrets/redact.ts'
 import { parseTime } from '#lib/time.ts'
 import { eventNotFound, selectEvents } from '#modules/event/index.ts'
-import { toEventScope } from '#modules/flow-engine/index.ts'
+import { type SimulationRequest, toEventScope } from '#modules/flow-engine/index.ts'
 import { loadCatalogue } from '../definition/catalogue.ts'
 import { compile } from '../definition/compile.ts'
 import type { FlowContext } from '../context.ts'
@@ -17,7 +17,7 @@ import type { FlowTest, FlowTestRequest } from './schemas.ts'
 import { sampleTrigger, type TestTrigger } from './trigger.ts'
 
 /** The flow that is tested. */
-interface Subject {
+export interface Subject {
   flowId: string | null
   name: string
   /** As executions of it would be numbered. */
@@ -37,9 +37,6 @@ export async function testFlow(
   { tenantId, id }: FlowRef,
   request: FlowTestRequest,
 ): Promise<FlowTest> {
-  if (request.definition !== undefined && request.version !== undefined) {
-    throw unfit('/version', 'must not be given together with definition')
-  }
   return run(ctx, actor, tenantId, await subjectOf(ctx, tenantId, id, request), request)
 }
 
@@ -61,12 +58,16 @@ export async function testDefinition(
   )
 }
 
-async function subjectOf(
+/** @throws `flow_not_found`, `flow_version_not_found`, `flow_invalid`, `invalid_request` */
+export async function subjectOf(
   ctx: FlowContext,
   tenantId: string,
   id: string,
-  { definition, version }: FlowTestRequest,
+  { definition, version }: Pick<FlowTestRequest, 'definition' | 'version'>,
 ): Promise<Subject> {
+  if (definition !== undefined && version !== undefined) {
+    throw unfit('/version', 'must not be given together with definition')
+  }
   const row = found(await findFlow(ctx.db, tenantId, id))
   const head = { flowId: id, name: row.name }
   if (version !== undefined) {
@@ -94,36 +95,23 @@ async function run(
   ctx: FlowContext,
   actor: Actor,
   tenantId: string,
-  { flowId, name, version, isPublished, flow, problems }: Subject,
+  subject: Subject,
   request: FlowTestRequest,
 ): Promise<FlowTest> {
+  const { flowId, version, isPublished, flow, problems } = subject
   const nowMs = request.now === undefined ? Date.now() : parseTime(String(request.now))
   if (nowMs === null) throw unfit('/now', 'must be a time that exists')
   const now = new Date(nowMs)
-  await audit(ctx.db, actor, {
-    tenantId,
-    action: 'flow.tested',
-    targetKind: 'flow',
-    targetId: flowId ?? 'new',
-    detail: { name, event_id: request.event_id ?? null },
-  })
+  await noteTest(ctx, actor, tenantId, subject, { event_id: request.event_id ?? null })
   const catalogue = await loadCatalogue(ctx, tenantId)
   checkLists(flow, request.mocks)
-  const simulation = await ctx.engine.simulate({
-    tenantId,
-    flowId,
-    flowName: name,
-    version,
-    flow,
-    trigger:
-      request.event_id === undefined
-        ? await sampleTrigger(flow, request, catalogue, now)
-        : await pastEvent(ctx, tenantId, request),
-    startAnyway: request.start_anyway,
-    now,
-    mocks: request.mocks,
-    outputSchemaOf: (actionType, pluginId) => outputSchemaOf(catalogue, actionType, pluginId),
-  })
+  const trigger =
+    request.event_id === undefined
+      ? await sampleTrigger(flow, request, catalogue, now)
+      : await pastEvent(ctx, tenantId, request)
+  const simulation = await ctx.engine.simulate(
+    simulationOf(tenantId, subject, request, { catalogue, trigger, now }),
+  )
   return {
     ...simulation,
     flow_id: flowId,
@@ -139,8 +127,46 @@ async function run(
   } as FlowTest
 }
 
+/** Says in the audit log that a flow was tested. */
+export async function noteTest(
+  ctx: FlowContext,
+  actor: Actor,
+  tenantId: string,
+  { flowId, name }: Subject,
+  detail: Record<string, unknown>,
+): Promise<void> {
+  await audit(ctx.db, actor, {
+    tenantId,
+    action: 'flow.tested',
+    targetKind: 'flow',
+    targetId: flowId ?? 'new',
+    detail: { name, ...detail },
+  })
+}
+
+/** Returns what the engine is to go through, with a trigger at a time. */
+export function simulationOf(
+  tenantId: string,
+  { flowId, name, version, flow }: Subject,
+  { start_anyway: startAnyway, mocks }: Pick<FlowTestRequest, 'start_anyway' | 'mocks'>,
+  { catalogue, trigger, now }: { catalogue: FlowCatalogue; trigger: TestTrigger; now: Date },
+): SimulationRequest {
+  return {
+    tenantId,
+    flowId,
+    flowName: name,
+    version,
+    flow,
+    trigger,
+    startAnyway,
+    now,
+    mocks,
+    outputSchemaOf: (actionType, pluginId) => outputSchemaOf(catalogue, actionType, pluginId),
+  }
+}
+
 /** @throws `invalid_request` for a list of a step that is in no loop */
-function checkLists({ steps }: CanonicalFlow, mocks: FlowTestRequest['mocks']): void {
+export function checkLists({ steps }: CanonicalFlow, mocks: FlowTestRequest['mocks']): void {
   for (const [name, mock] of Object.entries(mocks)) {
     if (!Array.isArray(mock) || steps[name]?.loop !== null) continue
     throw unfit(`/mocks/${name}`, 'must be one mock, not a list: the step is in no loop')
@@ -156,11 +182,24 @@ async function pastEvent(
     if (value !== undefined) throw unfit(`/${member}`, 'must not be given together with event_id')
   }
   const [row] = await selectEvents(ctx.db, tenantId, [eventId])
-  // What was erased or has been cleared away can start nothing any more.
-  if (row?.body == null) throw eventNotFound()
+  const past = row === undefined ? null : eventTrigger(row, trigger)
+  if (past === null) throw eventNotFound()
+  return past
+}
+
+type StoredEvent = Awaited<ReturnType<typeof selectEvents>>[number]
+
+/** Null for what was erased or has been cleared away: it can start nothing any more. */
+export function eventTrigger(row: StoredEvent, trigger: string | undefined): TestTrigger | null {
+  if (row.body === null) return null
   const past = toEventScope(row)
-  const { causation_depth: causationDepth } = row
-  return { kind: 'event', id: trigger ?? null, data: past.data, event: past, causationDepth }
+  return {
+    kind: 'event',
+    id: trigger ?? null,
+    data: past.data,
+    event: past,
+    causationDepth: row.causation_depth,
+  }
 }
 
 function outputSchemaOf(catalogue: FlowCatalogue, actionType: string, pluginId: string) {

@@ -10,7 +10,7 @@ import { found, type FlowRef } from '../lifecycle/revision.ts'
 import { countLive, findVersion, selectVersions, type VersionRow } from './repository.ts'
 import { mayEdit } from '../view.ts'
 
-/** Who published it; null for what was published before that was kept. */
+/** Its publisher; null for what was published before that was kept. */
 interface VersionAuthor {
   kind: ActorKind
   id: string | null

@@ -57,6 +57,12 @@ export interface Field<G extends TSchema, A extends TSchema, V, C extends Column
   ) => Settled<V>
   /** Its form in an answer, to somebody who may read secrets or may not; without it, the value. */
   show?: (value: V, mayReadSecrets: boolean) => Static<A>
+  /** A column that follows from the value, to be looked for where the value is sealed. */
+  follower?: { column: Column; write: (value: V) => unknown }
+  /** A replacement that leaves it out keeps it: nobody can read it, to send it again. */
+  outlivesReplacement?: true
+  /** Only admins give it, or take it away. */
+  isForAdmins?: true
   /** Requests carry it, so a stored value must not move to another origin unseen. */
   isSent?: true
   /** A change of it makes intake match anew. */

@@ -11,6 +11,15 @@ import {
   checkSubscriptions,
   checkUrl,
 } from './checks.ts'
+import {
+  checkClientCertificate,
+  type ClientCertificate,
+  endOfClientCertificate,
+  GivenClientCertificate,
+  ShownClientCertificate,
+  shownClientCertificate,
+  storedClientCertificate,
+} from './client-certificate.ts'
 import { checkHeaders, lowerCaseNames } from './custom-headers.ts'
 import { type Defaults, field, type Field, limit, optional, text } from './field-kinds.ts'
 import { type JsonObject, redactLeaves, restoreLeaves } from './redaction.ts'
@@ -137,6 +146,28 @@ export const FIELDS = {
     isSent: true,
     show: (value, mayReadSecrets) => (mayReadSecrets ? value : redactLeaves(value)),
   }),
+  client_certificate: field({
+    given: orDefault(GivenClientCertificate),
+    answer: Nullable(ShownClientCertificate),
+    initial: null as ClientCertificate | null,
+    column: 'client_certificate_sealed',
+    write: (value, { seal }) => seal({ ...value }),
+    read: (sealed, { open }) => (sealed === null ? null : (open(sealed) as unknown as ClientCertificate)),
+    follower: {
+      column: 'client_certificate_ends_at',
+      write: (value) => (value === null ? null : endOfClientCertificate(value)),
+    },
+    check: checkClientCertificate,
+    settle: (given, before) => {
+      if (given === undefined) return { value: before, kept: before !== null }
+      return { value: given === null ? null : storedClientCertificate(given) }
+    },
+    show: (value) => (value === null ? null : shownClientCertificate(value)),
+    isSent: true,
+    isForAdmins: true,
+    outlivesReplacement: true,
+    restarts: true,
+  }),
   retry_schedule: limit(
     'retry_schedule',
     orDefault(
@@ -167,7 +198,8 @@ export const FIELDS = {
       Type.Number({
         minimum: 0.0002,
         maximum: 10_000,
-        description: 'Attempts a second; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit',
+        description:
+          'Requests a second, deliveries and calls of actions together; 0.5 is 30 a minute, 0.01 is 36 an hour. Default: no limit',
       }),
     ),
     Nullable(Type.Number()),
@@ -180,7 +212,7 @@ export const FIELDS = {
         minimum: 1,
         maximum: 1000,
         description:
-          'Attempts under way at once, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4)',
+          'Requests under way at once, deliveries and calls of actions together, of which MAX_IN_FLIGHT_CEILING (256) count. Default: MAX_IN_FLIGHT_PER_PLUGIN (4)',
       }),
     ),
     Nullable(Type.Integer()),
@@ -269,6 +301,8 @@ export type SealedField = {
 export type Settings = { [K in FieldName]: Fields[K]['initial'] }
 /** A plugin's columns that its settings are written to. */
 export type SettingsColumns = { [K in FieldName as Fields[K]['column']]: ReturnType<Fields[K]['write']> }
+/** The same, with those that follow from them. */
+export type WrittenColumns = SettingsColumns & { client_certificate_ends_at: Date | null }
 export type ShownSettings = { [K in FieldName]: Static<Fields[K]['answer']> }
 export type EffectiveSettings = { [K in EffectiveName]: Static<Fields[K]['effective']['answer']> }
 
@@ -312,7 +346,7 @@ type KeptColumn =
   | 'deleted_at'
 
 /** Fails to compile while a column of plugins is neither a field's nor kept by the service: `tsc` names it. */
-type Undeclared = Exclude<keyof DB['plugins'], keyof SettingsColumns | KeptColumn>
+type Undeclared = Exclude<keyof DB['plugins'], keyof WrittenColumns | KeptColumn>
 type None<T extends never> = T
 export type EveryColumnIsDeclared = None<Undeclared>
 

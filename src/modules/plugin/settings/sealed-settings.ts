@@ -4,16 +4,35 @@ import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 import type { JsonObject } from './redaction.ts'
 import type { PluginRow } from '../repository.ts'
 import type { Seal } from './field-kinds.ts'
-import { EACH_FIELD, mapFields, type SealedField, type Settings, type SettingsColumns } from './fields.ts'
+import {
+  EACH_FIELD,
+  mapFields,
+  type SealedField,
+  type Settings,
+  type SettingsColumns,
+  type WrittenColumns,
+} from './fields.ts'
 
 /** The settings as columns, what is secret sealed for this row. */
-export function toColumns(box: SecretBox, tenantId: string, id: string, settings: Settings): SettingsColumns {
+export function toColumns(box: SecretBox, tenantId: string, id: string, settings: Settings): WrittenColumns {
+  return toChangedColumns(box, tenantId, id, settings, []) as WrittenColumns
+}
+
+/** The same without the columns of some fields, which stay as they are. */
+export function toChangedColumns(
+  box: SecretBox,
+  tenantId: string,
+  id: string,
+  settings: Settings,
+  kept: readonly SealedField[],
+): Partial<WrittenColumns> {
+  const written = EACH_FIELD.filter(([name]) => !(kept as readonly string[]).includes(name))
   return Object.fromEntries(
-    EACH_FIELD.map(([name, { column, write }]) => [
-      column,
-      write(settings[name], sealOf(box, tenantId, id, name)),
+    written.flatMap(([name, { column, write, follower }]) => [
+      [column, write(settings[name], sealOf(box, tenantId, id, name))],
+      ...(follower === undefined ? [] : [[follower.column, follower.write(settings[name])]]),
     ]),
-  ) as SettingsColumns
+  ) as Partial<WrittenColumns>
 }
 
 export interface OpenedSettings {

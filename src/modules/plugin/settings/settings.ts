@@ -18,7 +18,9 @@ export type Changes = Omit<PluginPatch, 'slug' | 'status' | 'keep_waiting'>
 
 /** With all of these null, a replacement is a patch. */
 const ALL_DEFAULTS = Object.fromEntries(
-  EACH_FIELD.flatMap(([name, { required }]) => (required === true ? [] : [[name, null]])),
+  EACH_FIELD.flatMap(([name, { required, outlivesReplacement }]) =>
+    required === true || outlivesReplacement === true ? [] : [[name, null]],
+  ),
 ) as Partial<Record<FieldName, null>>
 
 const NOTHING = mapFields(({ initial }) => initial) as Settings
@@ -34,6 +36,13 @@ export function checkChanges(changes: Changes): FieldError[] {
     const given = changes[name] ?? null
     return given === null || check === undefined ? [] : check(given)
   })
+}
+
+/** Returns the names of what is given that only admins give. */
+export function forAdmins(changes: Changes): FieldName[] {
+  return EACH_FIELD.flatMap(([name, { isForAdmins }]) =>
+    isForAdmins === true && changes[name] !== undefined ? [name] : [],
+  )
 }
 
 /** Returns every URL that is given, with the field's name. */
@@ -73,7 +82,7 @@ export function applyChanges(current: Settings | null, changes: Changes): Applie
   }
 }
 
-/** The names of the settings that differ: what the audit log says of a change, without any value. */
+/** The names of the settings that differ. */
 export function changedFields(before: Settings, after: Settings): FieldName[] {
   return EACH_FIELD.flatMap(([name]) => (isDeepStrictEqual(before[name], after[name]) ? [] : [name]))
 }
@@ -83,13 +92,13 @@ export function concerns(changed: readonly string[], consequence: 'rematches' | 
   return EACH_FIELD.some(([name, field]) => field[consequence] === true && changed.includes(name))
 }
 
-/** Whether requests of any kind would go to an origin that they do not go to now. */
+/** Tells whether requests of any kind would go to an origin that they do not go to now. */
 export function movesOrigin(before: Settings, after: Settings): boolean {
   const known = new Set(originsOf(before))
   return originsOf(after).some((origin) => !known.has(origin))
 }
 
-/** Whether some event that was taken may not be taken any more. */
+/** Tells whether some event that was taken may not be taken any more. */
 export function isNarrowed(before: Settings, after: Settings): boolean {
   return !before.events.every((old) =>
     after.events.some(
@@ -99,7 +108,7 @@ export function isNarrowed(before: Settings, after: Settings): boolean {
   )
 }
 
-/** Whether every type that `inner` takes is taken by `outer`, too. */
+/** Tells whether every type that `inner` takes is taken by `outer`, too. */
 function covers(outer: string, inner: string): boolean {
   if (outer === inner || outer === '*') return true
   return inner !== '*' && matchesPattern(outer, inner)
@@ -111,6 +120,13 @@ export function showSettings(settings: Settings, mayReadSecrets: boolean): Shown
     const value = settings[name]
     return show === undefined ? value : show(value, mayReadSecrets)
   }) as ShownSettings
+}
+
+/** The settings that the audit log tells with their values: what is sealed is not among them. */
+export function toldSettings(settings: Settings): object {
+  const shown: Readonly<Record<string, unknown>> = showSettings(settings, false)
+  const told = EACH_FIELD.filter(([, { column }]) => !column.endsWith('_sealed'))
+  return Object.fromEntries(told.map(([name]) => [name, shown[name]]))
 }
 
 /** Returns the settings that apply: the plugin's own value, or the service's where that is null. */

@@ -127,7 +127,7 @@ export async function advanceBulkRetry(
 
 const PLUGINS_SHOWN = 100
 
-/** What of these deliveries could be queued, by plugin. */
+/** Counts those of these deliveries that could be queued, by plugin. */
 export async function countRetryable(
   db: Kysely<DB>,
   tenantId: string,

@@ -67,7 +67,7 @@ export async function createBulkRetry(
   return created
 }
 
-/** What the same request would queue now; nothing is written. @throws `invalid_request` */
+/** Estimates what the same request would queue now; nothing is written. @throws `invalid_request` */
 export async function estimateBulkRetry(
   ctx: BulkRetryContext,
   actor: Actor,
@@ -129,7 +129,7 @@ export async function readBulkRetry(
   return found
 }
 
-/** What it has queued stays queued; again it changes nothing. @throws `delivery_retry_finished` if it ended otherwise */
+/** Ends a job. What it has queued stays queued; again it changes nothing. @throws `delivery_retry_finished` if it ended otherwise */
 export async function cancelBulkRetry(
   ctx: BulkRetryContext,
   actor: Actor,

@@ -21,7 +21,7 @@ import { filterOf } from './service.ts'
 export interface BulkRetryWorkerContext {
   db: Kysely<DB>
   signals: Pick<Signals, 'publish'>
-  /** How long a worker that stopped answering keeps a job; each batch prolongs it. */
+  /** A worker that stopped answering keeps a job for so long; each batch prolongs it. */
   leaseMs: number
   /** Deliveries whose rows are locked at a time. */
   batchSize: number
@@ -84,7 +84,7 @@ async function workOn(
   return 'more'
 }
 
-/** How many more deliveries plugins may have waiting, counted when nothing is known of them or nothing is left. */
+/** Number of further deliveries that plugins may have waiting, counted when nothing is known of them or nothing is left. */
 class Room {
   readonly #ctx: Pick<BulkRetryWorkerContext, 'db' | 'maxWaiting'>
   readonly #tenantId: string

@@ -24,12 +24,12 @@ export interface Message {
  */
 export type AttemptOutcome = 'ok' | 'gone' | 'later' | 'failed'
 
-/** What became of one attempt, in words that hold for every kind of destination. */
+/** The result of one attempt, in words that hold for every kind of destination. */
 export interface AttemptResult {
   outcome: AttemptOutcome
   /** The destination is down or overrun, and did not only refuse this one message. */
   isOutage: boolean
-  /** How long it asks to be left alone, not clamped; null unless `later`. */
+  /** Milliseconds for which it asks to be left alone, not clamped; null unless `later`. */
   retryAfterMs: number | null
   /** Epoch milliseconds. */
   startedAtMs: number
@@ -37,14 +37,14 @@ export interface AttemptResult {
   errorClass: ErrorClass | null
   /** A sentence for people, free of secrets. */
   errorDetail: string | null
-  /** What it answered, for the log alone: what it means is said above. */
+  /** Its answer's status, for the log alone: what it means is said above. */
   status: number | null
   headers: Readonly<Record<string, string>>
   body: string
   truncated: boolean
 }
 
-/** Where one plugin's messages go: knows how to send them, and what an answer means. */
+/** The receiver of one plugin's messages: knows how to send them, and what an answer means. */
 export interface Destination {
   /** JSON: how messages are sent, but for what follows from the message. It is kept with each attempt. */
   readonly request: string

@@ -2,7 +2,7 @@ import type { SentRequest } from '#db/schema.ts'
 import { REDACTED, redactText } from '#lib/secrets/redact.ts'
 import { requestHeaders } from './webhook.ts'
 
-/** What an attempt's request follows from. */
+/** The facts from which an attempt's request follows. */
 export interface AttemptFacts {
   tenantId: string
   eventId: string
@@ -14,7 +14,7 @@ export interface AttemptFacts {
 }
 
 /** An attempt's request as it was sent, all but its body, what is secret redacted. */
-export function viewRequest({ url, headers }: SentRequest, facts: AttemptFacts) {
+export function viewRequest({ url, headers, client_certificate }: SentRequest, facts: AttemptFacts) {
   const { tenantId, eventId, event, publisher, causationDepth, attempt, startedAt } = facts
   const own = Object.fromEntries(headers.map((name) => [name, REDACTED]))
   const sent = requestHeaders(
@@ -31,5 +31,10 @@ export function viewRequest({ url, headers }: SentRequest, facts: AttemptFacts) 
     },
     startedAt.getTime(),
   )
-  return { method: 'POST', url: redactText(url), headers: { ...sent, 'webhook-signature': REDACTED } }
+  return {
+    method: 'POST',
+    url: redactText(url),
+    headers: { ...sent, 'webhook-signature': REDACTED },
+    ...(client_certificate !== undefined && { client_certificate }),
+  }
 }

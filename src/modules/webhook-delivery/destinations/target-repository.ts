@@ -26,6 +26,7 @@ export async function selectTargets(
       'p.webhook_url',
       'p.base_url',
       'p.headers_sealed',
+      'p.client_certificate_sealed',
       'p.retry_schedule',
       'p.timeout_ms',
       'p.rate_limit_per_second',

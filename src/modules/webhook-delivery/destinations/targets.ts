@@ -1,26 +1,30 @@
+import { hash, X509Certificate } from 'node:crypto'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import { readJson } from '#db/json.ts'
+import type { ClientCertificate } from '#infra/egress/index.ts'
 import { secretContext } from '#infra/secrets.ts'
 import { type SecretBox, SecretBoxError } from '#lib/secrets/secret-box.ts'
 import { parseSecret } from '#lib/secrets/signature.ts'
 import { selectTargets, type TargetRow } from './target-repository.ts'
 
-/** Where and how a plugin's requests go: its settings with secrets opened, as of `revision`. */
+/** A plugin as the receiver of requests: its settings with secrets opened, as of `revision`. */
 export interface DeliveryTarget {
   pluginId: string
   tenantId: string
   slug: string
   revision: number
   active: boolean
-  /** Where webhooks go. */
+  /** The URL of webhooks. */
   url: string
-  /** What endpoints of actions are below. */
+  /** The URL that endpoints of actions are below. */
   baseUrl: string
   /** The plugin's own request headers. */
   headers: Readonly<Record<string, string>>
+  /** Presented to https servers that ask for one; null: the plugin has none. */
+  clientCertificate: PresentedCertificate | null
   /** The current signing secret. */
   secretId: string | null
   /** Live signing keys, the current one first; `expiresAt` in epoch milliseconds. */
@@ -36,12 +40,17 @@ export interface DeliveryTarget {
   coalesces: boolean
 }
 
-/** What a plugin that says nothing of its own gets. */
+export interface PresentedCertificate extends ClientCertificate {
+  /** SHA-256, as people know it. */
+  fingerprint: string
+}
+
+/** The settings of a plugin that has none of its own. */
 export interface DeliveryDefaults {
   timeoutMs: number
   retrySchedule: readonly number[]
   maxInFlightPerPlugin: number
-  /** What a plugin may ask for. */
+  /** The most that a plugin may ask for. */
   maxInFlightCeiling: number
 }
 
@@ -85,7 +94,7 @@ export class TargetCache {
     return new Map(found.map((target) => [target.pluginId, target]))
   }
 
-  /** Tells whether a plugin that `get` left out is there, but its current secret or its headers do not open. */
+  /** Tells whether a plugin that `get` left out is there, but something that requests are sent by does not open. */
   isUnreadable(pluginId: string): boolean {
     return this.#unreadable.has(pluginId)
   }
@@ -136,8 +145,8 @@ export class TargetCache {
    * @throws {SecretBoxError} sealed under another master key, or changed
    */
   #open(
-    row: Pick<TargetRow, 'id' | 'tenant_id' | 'headers_sealed' | 'secrets'>,
-  ): Pick<DeliveryTarget, 'headers' | 'keys'> {
+    row: Pick<TargetRow, 'id' | 'tenant_id' | 'headers_sealed' | 'client_certificate_sealed' | 'secrets'>,
+  ): Pick<DeliveryTarget, 'headers' | 'clientCertificate' | 'keys'> {
     const open = (sealed: Buffer, id: string, field: string): string =>
       this.#secretBox.open(sealed, secretContext(row.tenant_id, id, field))
     return {
@@ -145,6 +154,10 @@ export class TargetCache {
         row.headers_sealed === null
           ? {}
           : (readJson(open(row.headers_sealed, row.id, 'headers')) as Record<string, string>),
+      clientCertificate:
+        row.client_certificate_sealed === null
+          ? null
+          : presented(row, open(row.client_certificate_sealed, row.id, 'client_certificate')),
       keys: (row.secrets ?? []).flatMap((secret) => {
         const expiresAt = secret.expires_at === null ? null : Date.parse(secret.expires_at)
         try {
@@ -160,13 +173,34 @@ export class TargetCache {
   }
 }
 
-/** About how much memory a target takes: at most some 20 KB. */
-function bytesOf({ url, baseUrl, headers, keys, retrySchedule }: DeliveryTarget): number {
+/** Another plugin's connections are never those of this one, whatever certificate both have. */
+function presented(
+  { tenant_id, id }: Pick<TargetRow, 'tenant_id' | 'id'>,
+  opened: string,
+): PresentedCertificate {
+  const { certificate: chain, private_key: key } = readJson(opened) as Record<
+    'certificate' | 'private_key',
+    string
+  >
+  const { fingerprint256: fingerprint } = new X509Certificate(chain)
+  return { id: `${tenant_id} ${id} ${hash('sha256', opened)}`, chain, key, fingerprint }
+}
+
+/** About how much memory a target takes: at most some 70 KB. */
+function bytesOf({ url, baseUrl, headers, clientCertificate, keys, retrySchedule }: DeliveryTarget): number {
   const headerChars = Object.entries(headers).reduce(
     (sum, [name, value]) => sum + name.length + value.length,
     0,
   )
+  const certificateChars =
+    clientCertificate === null ? 0 : clientCertificate.chain.length + clientCertificate.key.length + 300
   return (
-    TARGET_BYTES + url.length + baseUrl.length + headerChars + 200 * keys.length + 8 * retrySchedule.length
+    TARGET_BYTES +
+    url.length +
+    baseUrl.length +
+    headerChars +
+    certificateChars +
+    200 * keys.length +
+    8 * retrySchedule.length
   )
 }

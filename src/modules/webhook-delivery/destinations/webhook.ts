@@ -6,7 +6,7 @@ import { signWebhook } from '#lib/secrets/signature.ts'
 import type { AttemptOutcome, AttemptResult, Destination, Message } from './destination.ts'
 import type { DeliveryTarget } from './targets.ts'
 
-/** What the headers of a request to a plugin are made of. */
+/** The parts of the headers of a request to a plugin. */
 type Signer = Pick<DeliveryTarget, 'headers' | 'keys' | 'tenantId'>
 
 export type WebhookMessage = Pick<Message, 'id' | 'body'>
@@ -37,7 +37,13 @@ export class WebhookDestination implements Destination {
     this.#egress = egress
     this.#target = target
     this.#secrets = headerValues(target.headers)
-    this.request = JSON.stringify({ url: target.url, headers: Object.keys(target.headers) })
+    const { url, headers, clientCertificate } = target
+    this.request = JSON.stringify({
+      url,
+      headers: Object.keys(headers),
+      ...(clientCertificate !== null &&
+        url.startsWith('https:') && { client_certificate: clientCertificate.fingerprint }),
+    })
   }
 
   async send(message: Message, signal?: AbortSignal): Promise<AttemptResult> {
@@ -51,6 +57,7 @@ export class WebhookDestination implements Destination {
       maxResponseBytes: RESPONSE_BODY_MAX_BYTES,
       secrets: secretsOf(message, this.#secrets),
       party: this.#target.tenantId,
+      clientCertificate: this.#target.clientCertificate ?? undefined,
       signal,
     })
     const outcome = outcomeOf(response)
@@ -68,7 +75,7 @@ export class WebhookDestination implements Destination {
   }
 }
 
-/** What the plugin's own headers hold, and by what its word on causes is believed. */
+/** The values of the plugin's own headers, and that by which its word on causes is believed. */
 function secretsOf({ causationToken }: Message, ofHeaders: readonly string[]): readonly string[] {
   return causationToken === null ? ofHeaders : [...ofHeaders, causationToken]
 }

@@ -42,7 +42,7 @@ function causeOf(cause: Outcome) {
   }
 }
 
-/** When it is disabled at the earliest, and how many failed attempts that takes still. */
+/** The time at which it is disabled at the earliest, and how many failed attempts that takes still. */
 function endOf({ failingSince, disableAfterMs, health }: PluginFacts) {
   const at = Math.max((failingSince?.getTime() ?? now()) + disableAfterMs, now())
   return {

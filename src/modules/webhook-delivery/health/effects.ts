@@ -67,7 +67,7 @@ async function disable(
     action: 'plugin.disabled',
     targetKind: 'plugin',
     targetId: lane.id,
-    detail: { reason },
+    detail: { slug: lane.target.slug, reason },
   })
   const failingSince = await readFailingSince(trx, lane.hold)
   return announce(ctx, trx, lane, { event: 'plugin.disabled', failingSince, cause, reason })

@@ -1,4 +1,4 @@
-/** What the service tells of plugins' health, as events. */
+/** The events by which the service tells of plugins' health. */
 export const HEALTH_EVENTS = [
   'plugin.failing',
   'plugin.disabling_soon',

@@ -96,7 +96,7 @@ export function afterAttempt(
 /** Of nearly every attempt: one for all of them. */
 export const NO_EFFECTS: readonly HealthEffect[] = []
 
-/** What has to be done about it. Told by state, not by the moment: what a crash kept from happening comes next time. */
+/** Returns the effects of a change of health. Told by state, not by the moment: what a crash kept from happening comes next time. */
 export function effectsOf(health: Health, policy: HealthPolicy, now: number): readonly HealthEffect[] {
   if (health.consecutiveFailures === 0) return health.announced ? ['recovered'] : NO_EFFECTS
   const effects: HealthEffect[] = []

@@ -2,7 +2,7 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { HEALTH_EVENTS } from './events.ts'
 
-/** What is due for so long although nothing holds its plugin back is late: as `GET /api/overview` has it. */
+/** A delivery that is due for so long although nothing holds its plugin back is late: as `GET /api/overview` has it. */
 const BEHIND_SECONDS = 300
 /** A queue has caught up when nothing has been due for longer than this. */
 const CAUGHT_UP_SECONDS = 60

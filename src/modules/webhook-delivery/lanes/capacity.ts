@@ -1,4 +1,4 @@
-import { hasShare } from '#lib/async/share.ts'
+import { hasShare, placesForOne, shareOfOne } from '#lib/async/share.ts'
 import type { LaneClass } from './lane.ts'
 
 /**
@@ -29,8 +29,7 @@ export class Capacity {
 
   /** Places that a class may still take: its share, less what it and the worse classes have taken. */
   free(laneClass: LaneClass): number {
-    const share = Math.max(1, Math.floor(this.#places * CLASS_SHARE[laneClass]))
-    return share - sameOrWorse(this.#taken, laneClass)
+    return placesOf(laneClass, this.#places) - sameOrWorse(this.#taken, laneClass)
   }
 }
 
@@ -65,6 +64,20 @@ export class TenantCapacity {
     const own = this.#taken.get(tenantId)
     return hasShare(own === undefined ? 0 : sameOrWorse(own, laneClass), this.#capacity.free(laneClass))
   }
+}
+
+function placesOf(laneClass: LaneClass, places: number): number {
+  return Math.max(1, Math.floor(places * CLASS_SHARE[laneClass]))
+}
+
+/** Returns how many attempts a plugin may have under way in a worker of so many places while no other wants any. */
+export function mostOfOne(places: number, laneClass: LaneClass): number {
+  return shareOfOne(placesOf(laneClass, places))
+}
+
+/** Returns how many places a worker needs for a plugin to have so many attempts under way, however slowly it answers. */
+export function placesForPlugin(attempts: number): number {
+  return Math.ceil(placesForOne(attempts) / CLASS_SHARE.slow)
 }
 
 /** Asked several times for each attempt, and for each lane that is refused: hence no list of classes. */

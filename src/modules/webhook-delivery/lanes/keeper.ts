@@ -11,8 +11,10 @@ import {
   renewLeases,
 } from './repository.ts'
 import { CLASSES_BEST_FIRST, Capacity } from './capacity.ts'
+import { Refusals } from './refusals.ts'
 import { giveUpSkipped } from './skip-repository.ts'
 import type { Destination } from '../destinations/destination.ts'
+import type { PluginLimits } from '../limits/plugin-limits.ts'
 import type { DeliveryTarget, TargetCache } from '../destinations/targets.ts'
 import { endUnsubscribed } from './unsubscribe.ts'
 import { checkIn, checkOut } from './worker-repository.ts'
@@ -20,11 +22,14 @@ import { checkIn, checkOut } from './worker-repository.ts'
 export interface LaneKeeperContext {
   pool: pg.Pool
   targets: TargetCache
+  limits: PluginLimits
   destinationOf(target: DeliveryTarget): Destination
   metrics: Metrics
   log: FastifyBaseLogger
-  /** A lane with work, which was being given back or was giving up its backlog, can be taken now. */
-  onFree(pluginId: string): void
+  /** These lanes have work and may be taken now: one was given back or gave up its backlog, or could not be had before. */
+  onFree(pluginIds: readonly string[]): void
+  /** Tells every worker that this plugin's lane is free and has work. */
+  announceFree(pluginId: string): void
 }
 
 export interface LaneKeeperOptions {
@@ -39,8 +44,6 @@ export interface LaneKeeperOptions {
 
 /** Lanes asked for in one statement. */
 const CLAIM_MAX = 256
-/** A lane that could not be had (another worker's, on hold, paused) is not asked for again at every hint. */
-const REFUSED_MS = 1_000
 /** An idle lane is kept for so long: the next event of a busy plugin finds it held. */
 const LINGER_MS = 1_000
 
@@ -53,7 +56,7 @@ export class LaneKeeper {
   readonly #options: LaneKeeperOptions
   readonly #held = new Map<string, Lane>()
   readonly #candidates = new Map<string, LaneClass>()
-  readonly #refused = new Map<string, number>()
+  readonly #refusals: Refusals
   /** Lanes that are being given back; true: they have been suggested again meanwhile. */
   readonly #releasing = new Map<string, boolean>()
   readonly #skips = new Set<Promise<void>>()
@@ -62,6 +65,7 @@ export class LaneKeeper {
   constructor(ctx: LaneKeeperContext, options: LaneKeeperOptions) {
     this.#ctx = ctx
     this.#options = options
+    this.#refusals = new Refusals((pluginIds) => ctx.onFree(pluginIds))
   }
 
   get size(): number {
@@ -86,13 +90,13 @@ export class LaneKeeper {
       this.#releasing.set(pluginId, true)
       return
     }
-    if ((this.#refused.get(pluginId) ?? 0) > performance.now()) return
+    if (this.#refusals.hears(pluginId)) return
     if (!this.#candidates.has(pluginId)) this.#candidates.set(pluginId, 'proven')
   }
 
   /** What kept these plugins' lanes from being taken may be over. */
   reconsider(pluginIds: readonly string[]): void {
-    for (const pluginId of pluginIds) this.#refused.delete(pluginId)
+    for (const pluginId of pluginIds) this.#refusals.lift(pluginId)
   }
 
   /** Plugins with work for whose lanes there was no capacity yet. */
@@ -111,7 +115,7 @@ export class LaneKeeper {
       now: this.#options.now(),
     })
     for (const { plugin_id, failing, proven } of found) {
-      if (!this.#held.has(plugin_id)) {
+      if (!this.#held.has(plugin_id) && !this.#refusals.finds(plugin_id)) {
         this.#candidates.set(plugin_id, failing ? 'failing' : proven ? 'proven' : 'unproven')
       }
     }
@@ -128,18 +132,10 @@ export class LaneKeeper {
     }
     if (chosen.length === 0) return false
     const now = performance.now()
-    const claims = await claimLanes(this.#ctx.pool, {
-      pluginIds: chosen,
-      owner: this.#options.owner,
-      leaseMs: this.#options.leaseMs,
-      now: this.#options.now(),
-    })
+    const claims = await this.#claim(chosen)
     this.#ctx.metrics.claims.inc({ kind: 'lane' }, claims.length)
-    for (const pluginId of chosen) {
-      this.#candidates.delete(pluginId)
-      this.#refused.set(pluginId, now + REFUSED_MS)
-    }
-    for (const claim of claims) this.#refused.delete(claim.plugin_id)
+    for (const pluginId of chosen) this.#candidates.delete(pluginId)
+    for (const claim of claims) this.#refusals.lift(claim.plugin_id)
     if (claims.length > 0) {
       try {
         await this.#take(claims, now)
@@ -152,7 +148,19 @@ export class LaneKeeper {
     return chosen.length === CLAIM_MAX && this.#candidates.size > 0
   }
 
-  /** Gives a lane back whose work is all done. */
+  async #claim(pluginIds: readonly string[]): Promise<LaneClaim[]> {
+    // Before it is known which ones cannot be had: one may become free, and be told of, while the answer is on its way.
+    for (const pluginId of pluginIds) this.#refusals.refuse(pluginId)
+    try {
+      const { owner, leaseMs, now } = this.#options
+      return await claimLanes(this.#ctx.pool, { pluginIds, owner, leaseMs, now: now() })
+    } catch (error) {
+      for (const pluginId of pluginIds) this.#refusals.lift(pluginId)
+      throw error
+    }
+  }
+
+  /** Gives lanes back whose work is all done; those that are handed over, to other workers. */
   async release(lanes: readonly Lane[]): Promise<void> {
     if (lanes.length === 0) return
     for (const lane of lanes) {
@@ -165,14 +173,17 @@ export class LaneKeeper {
       lanes.map((lane) => ({
         pluginId: lane.id,
         leaseToken: lane.hold.leaseToken,
-        rateTokens: lane.tokensLeft,
+        rateTokens: lane.limit.tokensLeft,
         pauseMs: lane.pauseLeft(performance.now()),
       })),
     )
-    for (const { id } of lanes) {
+    for (const { id, state } of lanes) {
       const suggested = this.#releasing.get(id)
       this.#releasing.delete(id)
-      if (suggested === true) this.#ctx.onFree(id)
+      if (state === 'handing_over') {
+        this.#refusals.leave(id)
+        this.#ctx.announceFree(id)
+      } else if (suggested === true) this.#ctx.onFree([id])
     }
   }
 
@@ -184,13 +195,11 @@ export class LaneKeeper {
     const { workers, lanes } = await checkIn(this.#ctx.pool, this.#options.owner)
     const fair = Math.ceil(lanes / workers)
     if (workers === 1 || this.#held.size <= fair * SHARE_SLACK) return []
-    const until = performance.now() + REFUSED_MS
-    const surplus = [...this.#held.values()].filter((lane) => !lane.idle).slice(0, this.#held.size - fair)
-    for (const lane of surplus) this.#refused.set(lane.id, until)
-    return surplus
+    return surplusOf([...this.#held.values()], this.#held.size - fair)
   }
 
   async leave(): Promise<void> {
+    this.#refusals.stop()
     await checkOut(this.#ctx.pool, this.#options.owner).catch(() => undefined)
   }
 
@@ -209,7 +218,6 @@ export class LaneKeeper {
     for (const lane of this.#held.values()) if (lane.leaseUntil <= now) lane.close()
     const idle = [...this.#held.values()].filter((lane) => lane.idle && now - lane.idleSince > LINGER_MS)
     await this.release(idle)
-    for (const [pluginId, until] of this.#refused) if (until < now) this.#refused.delete(pluginId)
     if (now - this.#renewedAt < this.#options.leaseMs / 3 || this.#held.size === 0) return
     this.#renewedAt = now
     await this.#renew([...this.#held.values()], now)
@@ -246,6 +254,7 @@ export class LaneKeeper {
       })),
     )
     const unusable: LaneHold[] = []
+    const unreadables: string[] = []
     const marks: { pluginId: string; leaseToken: number; unreadable: boolean }[] = []
     const capacity = this.#laneCapacity()
     for (const claim of claims) {
@@ -256,12 +265,20 @@ export class LaneKeeper {
       }
       const target = targets.get(claim.plugin_id)
       const unreadable = target === undefined && this.#ctx.targets.isUnreadable(claim.plugin_id)
+      if (unreadable) unreadables.push(claim.plugin_id)
       if (unreadable !== claim.secret_unreadable) marks.push({ ...hold, unreadable })
       if (target?.active !== true) {
         unusable.push(hold)
         continue
       }
-      const lane = new Lane(claim, target, this.#ctx.destinationOf(target), now, this.#options.leaseMs)
+      const lane = new Lane(
+        claim,
+        target,
+        this.#ctx.destinationOf(target),
+        (target) => this.#ctx.limits.of(target),
+        now,
+        this.#options.leaseMs,
+      )
       if (capacity.free(lane.class) > 0) {
         capacity.take(lane.class)
         this.#held.set(lane.id, lane)
@@ -273,6 +290,11 @@ export class LaneKeeper {
     }
     await this.#mark(marks)
     await this.#giveBack(unusable)
+    for (const pluginId of unreadables) {
+      // Another worker's keys may open it, and it may have been refused the lane just now.
+      this.#refusals.forgo(pluginId)
+      this.#ctx.announceFree(pluginId)
+    }
   }
 
   /** What is not written now is written when the lane is taken the next time. */
@@ -306,8 +328,8 @@ export class LaneKeeper {
       await endUnsubscribed(pool, { ...hold, unsubscribedAt }, this.#keeperOf(hold))
     }
     await this.#giveBack([hold])
-    this.#refused.delete(hold.pluginId)
-    this.#ctx.onFree(hold.pluginId)
+    this.#refusals.lift(hold.pluginId)
+    this.#ctx.onFree([hold.pluginId])
   }
 
   /** Prolongs the lease of a lane that is not among those held, when a third of it has passed. */
@@ -340,6 +362,14 @@ export class LaneKeeper {
       this.#ctx.log.warn({ err: (error as Error).message }, 'lanes not given back: their leases run out')
     })
   }
+}
+
+/** So many of these lanes, of the busy and the idle ones alike. An idle one can be busy the next moment. */
+function surplusOf(lanes: readonly Lane[], count: number): Lane[] {
+  const busy = lanes.filter((lane) => !lane.idle)
+  const idle = lanes.filter((lane) => lane.idle)
+  const busyCount = Math.ceil((busy.length * count) / lanes.length)
+  return [...busy.slice(0, busyCount), ...idle.slice(0, count - busyCount)]
 }
 
 function hasMark(claim: LaneClaim): boolean {

@@ -3,6 +3,7 @@ import type { DeliveryTarget } from '../destinations/targets.ts'
 import { afterHold, type Health } from '../health/health.ts'
 import { Backlog, type Job } from './backlog.ts'
 import type { LaneClaim } from './repository.ts'
+import type { PluginLimit } from '../limits/plugin-limit.ts'
 import type { LaneHold, LaneUpdate } from '../outcomes/repository.ts'
 
 /** Who may use how much of a worker: see capacity.ts. */
@@ -22,10 +23,13 @@ export type LaneClass = 'proven' | 'unproven' | 'slow' | 'failing'
 const LANE_STATES = ['open', 'closing', 'lost', 'handing_over', 'abandoned'] as const
 export type LaneState = (typeof LANE_STATES)[number]
 
-/** Bodies in hand beyond which a lane fetches no more, in characters: few receivers get so many so fast. */
-const LANE_BODIES_MAX_CHARS = 4 * 1024 * 1024
-/** The same of what replays have asked for: the rest is kept for what happens now. */
-const BULK_BODIES_MAX_CHARS = LANE_BODIES_MAX_CHARS / 2
+/**
+ * Bodies in hand beyond which a lane fetches no more, in characters: few receivers get so many so fast. Where many may be under
+ * way at once, so much for each of them, up to a quarter of what all lanes may have (due/reader.ts).
+ */
+const LANE_BODIES_CHARS = { least: 4 * 1024 * 1024, eachAllowed: 64 * 1024, most: 16 * 1024 * 1024 }
+/** Of that, what replays have asked for may take: the rest is kept for what happens now. */
+const BULK_BODIES_SHARE = 0.5
 /** What answers take on the average from which on an endpoint is slow, and how much the last one counts. */
 const SLOW_MS = 2_000
 const LAST_COUNTS = 0.2
@@ -38,8 +42,6 @@ const COALESCED_IN_HAND_MAX = 16
 const FEW_BEHIND = QUEUED_BEHIND_ONE_MAX / 2
 /** After so long the queue is looked at again for what could not be told the last time. */
 const LOOK_AGAIN_MS = 25
-/** A rate limit may use up this much of a second at once. */
-const BURST_SECONDS = 0.1
 /** So long a lane is given back at most for its rate limit: a limit that is changed meanwhile counts after that. */
 const PAUSE_MAX_MS = 60_000
 
@@ -51,6 +53,7 @@ export class Lane {
   readonly target: DeliveryTarget
   readonly destination: Destination
   readonly hold: LaneHold
+  readonly #limitOf: (target: DeliveryTarget) => PluginLimit
   /** Deliveries that are queued, under way or not yet recorded: not to be fetched again. */
   readonly inHand = new Map<string, Job>()
   /** What happens now, and what replays have asked for: the second has its turn when none of the first waits. */
@@ -72,8 +75,6 @@ export class Lane {
   #idleSince: number
   #rateTimer: NodeJS.Timeout | null = null
   #lookTimer: NodeJS.Timeout | null = null
-  #tokens: number
-  #tokensAt: number
   #pausedUntil: number | null = null
   #answerMs = 0
   #succeeded = false
@@ -81,14 +82,17 @@ export class Lane {
   #successNotedAt = -Infinity
   #recordedHealth: Health
 
+  /** @param limitOf what the plugin is sent by this process in all */
   constructor(
     claim: LaneClaim,
     target: DeliveryTarget,
     destination: Destination,
+    limitOf: (target: DeliveryTarget) => PluginLimit,
     now: number,
     leaseMs: number,
   ) {
     this.target = target
+    this.#limitOf = limitOf
     this.destination = destination
     this.hold = {
       tenantId: target.tenantId,
@@ -116,12 +120,16 @@ export class Lane {
     }
     this.#health = claim.held_before || health.breaker === 'open' ? afterHold(health) : health
     this.#recordedHealth = this.#health
-    this.#tokens = claim.rate_tokens ?? this.#burst()
-    this.#tokensAt = now - (claim.rate_age_ms ?? 0)
+    if (claim.rate_tokens !== null) this.limit.restoreTokens(claim.rate_tokens, claim.rate_age_ms ?? 0)
   }
 
   get id(): string {
     return this.target.pluginId
+  }
+
+  /** What holds for all that the plugin is sent. */
+  get limit(): PluginLimit {
+    return this.#limitOf(this.target)
   }
 
   get class(): LaneClass {
@@ -172,12 +180,12 @@ export class Lane {
 
   /** No more bodies are taken in hand. */
   get full(): boolean {
-    return this.#bodyChars >= LANE_BODIES_MAX_CHARS
+    return this.#bodyChars >= this.#bodyCharsMax
   }
 
   /** The same, of what replays have asked for. */
   get bulkFull(): boolean {
-    return this.full || this.#bulkChars >= BULK_BODIES_MAX_CHARS
+    return this.full || this.#bulkChars >= this.#bodyCharsMax * BULK_BODIES_SHARE
   }
 
   /** Size of the bodies in hand. */
@@ -381,26 +389,6 @@ export class Lane {
     this.#rateTimer = this.#lookTimer = null
   }
 
-  /** Takes a token of the rate limit. @returns 0, or the milliseconds until there is one */
-  takeToken(now: number): number {
-    const rate = this.target.ratePerSecond
-    if (rate === null) return 0
-    this.#tokens = Math.min(this.#burst(), this.#tokens + ((now - this.#tokensAt) / 1000) * rate)
-    this.#tokensAt = now
-    if (this.#tokens >= 1) {
-      this.#tokens -= 1
-      return 0
-    }
-    return Math.max(1, Math.ceil(((1 - this.#tokens) / rate) * 1000))
-  }
-
-  /** What a rate limit allows at the moment; null: there is none. */
-  get tokensLeft(): number | null {
-    const rate = this.target.ratePerSecond
-    if (rate === null) return null
-    return Math.min(this.#burst(), this.#tokens + ((performance.now() - this.#tokensAt) / 1000) * rate)
-  }
-
   /** Closes it until its rate limit allows the next attempt: what waits so long is not to take up a worker's capacity. */
   pause(waitMs: number, now: number): void {
     this.#pausedUntil = now + Math.min(waitMs, PAUSE_MAX_MS)
@@ -458,12 +446,17 @@ export class Lane {
       lastErrorClass: health.lastErrorClass,
       succeeded: this.#succeeded,
       failed: this.#failed,
-      rateTokens: this.tokensLeft,
+      rateTokens: this.limit.tokensLeft,
     }
     if (this.#succeeded) this.#successNotedAt = now
     this.#succeeded = this.#failed = false
     this.#recordedHealth = health
     return update
+  }
+
+  get #bodyCharsMax(): number {
+    const { least, eachAllowed, most } = LANE_BODIES_CHARS
+    return Math.min(most, Math.max(least, this.allowed * eachAllowed))
   }
 
   get #coalescedMax(): number {
@@ -518,10 +511,6 @@ export class Lane {
 
   #backlogOf({ bulk }: Job): Backlog {
     return bulk ? this.bulk : this.live
-  }
-
-  #burst(): number {
-    return Math.max(1, (this.target.ratePerSecond ?? 0) * BURST_SECONDS)
   }
 }
 

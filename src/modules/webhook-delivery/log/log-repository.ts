@@ -84,7 +84,7 @@ function unhealthy(statuses: readonly DeliveryStatus[] | null): readonly Deliver
   return isIndexed && statuses !== null && statuses.length > 1 ? statuses : null
 }
 
-/** What nearly every delivery ends with is found by reading the log in order, and is not indexed. */
+/** The usual ends of deliveries are found by reading the log in order, and are not indexed. */
 const COMMON_STATUSES: readonly number[] = [200, 204]
 
 /** The statuses to look up one by one; null: none, or a class that the log is full of. */

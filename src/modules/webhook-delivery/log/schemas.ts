@@ -100,6 +100,12 @@ export const DeliveryAttempt = Type.Object(
           headers: Type.Record(Type.String(), Type.String(), {
             description: "The signature and the values of the plugin's own headers are redacted",
           }),
+          client_certificate: Type.Optional(
+            Type.String({
+              description:
+                'The SHA-256 of the client certificate that the plugin has; absent: none was there to present',
+            }),
+          ),
         },
         { description: 'As it was sent, but for the body, which is the same for all attempts' },
       ),
@@ -121,7 +127,7 @@ export const DeliveryDetail = Type.Object(
 
 export const DeliveryPage = Page(ref(Delivery), 'DeliveryPage')
 
-/** What the log and bulk retries choose by, beside the status. */
+/** The filters of the log and of bulk retries, beside the status. */
 export const DeliveryFilterFields = {
   plugin: Type.Optional(Type.String({ maxLength: 64, description: 'Slug' })),
   event: Type.Optional(

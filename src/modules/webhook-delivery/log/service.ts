@@ -29,7 +29,7 @@ import type { DeliveryWorker } from '../worker.ts'
 
 export interface DeliveryContext {
   db: Kysely<DB>
-  /** What the service is called by from outside; null: nobody has said so. */
+  /** The service's address from outside; null: nobody has said it. */
   origin: string | null
   targets: TargetCache
   destinationOf(target: DeliveryTarget): Destination
@@ -38,7 +38,7 @@ export interface DeliveryContext {
   createWorker(tenantId: string): DeliveryWorker
 }
 
-/** How long a request may spend on delivering what is due. */
+/** A request may spend so long on delivering what is due. */
 const PROCESS_DEADLINE_MS = 20_000
 
 export async function getDeliveries(

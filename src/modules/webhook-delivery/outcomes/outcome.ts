@@ -5,7 +5,7 @@ import type { Lane } from '../lanes/lane.ts'
 import type { Outcome } from './repository.ts'
 import type { Verdict } from './verdict.ts'
 
-/** What an attempt leaves to be written. */
+/** Returns what an attempt leaves to be written. */
 export function outcomeOf(lane: Lane, job: Job, result: AttemptResult, verdict: Verdict): Outcome {
   return {
     hold: lane.hold,

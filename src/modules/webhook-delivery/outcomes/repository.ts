@@ -33,7 +33,7 @@ export interface Outcome {
   responseTruncated: boolean
 }
 
-/** What a lane's row is to say after a batch of outcomes. */
+/** The values of a lane's row after a batch of outcomes. */
 export interface LaneUpdate {
   pluginId: string
   leaseToken: number

@@ -16,7 +16,7 @@ export interface Verdict {
   readonly gone: boolean
 }
 
-/** How long one Retry-After may hold back a plugin's other deliveries. */
+/** One Retry-After may hold back a plugin's other deliveries for so long. */
 const HOLD_MAX_MS = 60_000
 
 /**

@@ -9,7 +9,7 @@ import { type LaneUpdate, type Outcome, recordOutcomes } from './repository.ts'
 export interface Recorded {
   lane: Lane
   outcome: Outcome
-  /** What is to be done about the plugin's health, if the outcome counts. */
+  /** The effects on the plugin's health, if the outcome counts. */
   effects: readonly (HealthEffect | 'gone')[]
 }
 
@@ -86,7 +86,7 @@ export class OutcomeWriter {
     }
   }
 
-  /** What is wrong with one outcome must not cost the others theirs: by halves, until that one is alone. */
+  /** Writes by halves until the one that is wrong is alone: it must not cost the others theirs. */
   async #recordApart(
     batch: readonly Recorded[],
     updates: readonly LaneUpdate[],

@@ -4,7 +4,17 @@ import { parseSecret, verifyWebhook } from '#lib/secrets/signature.ts'
 import { startApp, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { eventually } from '#test/support/deliveries.ts'
 import { listen } from '#test/infra/app-on.ts'
-import { actionAt, dispatch, gate, json, readLog, registerPlugin, startPlugin, WELCOME } from '../support.ts'
+import {
+  actionAt,
+  dispatch,
+  gate,
+  json,
+  MANY_AT_ONCE,
+  readLog,
+  registerPlugin,
+  startPlugin,
+  WELCOME,
+} from '../support.ts'
 
 const service = await startApp(t)
 
@@ -153,7 +163,7 @@ t.test('in parallel mode ten run at a time, and the results are in order', async
     },
   })
   const shop = service.tenant()
-  await registerPlugin(shop, plugin.url, 'steps', [actionAt('step')])
+  await registerPlugin(shop, plugin.url, 'steps', [actionAt('step')], MANY_AT_ONCE)
   const events = Array.from({ length: 40 }, (_, n) => ({ action_type: 'step', payload: { n } }))
   const { results } = await dispatch(shop, events, { mode: 'parallel' })
   t.strictSame(

@@ -7,7 +7,16 @@ import { MAX_CAUSATION_DEPTH } from '#modules/event/index.ts'
 import { clientOf } from '#test/modules/plugin/support.ts'
 import { startApp, type Tenant } from '#test/support/app.ts'
 import { eventually } from '#test/support/deliveries.ts'
-import { actionAt, dispatch, gate, invocationsOf, json, registerPlugin, startPlugin } from '../support.ts'
+import {
+  actionAt,
+  dispatch,
+  gate,
+  invocationsOf,
+  json,
+  MANY_AT_ONCE,
+  registerPlugin,
+  startPlugin,
+} from '../support.ts'
 
 /** Called while the test holds its answer: as long as an action may take, also where the machine is slow. */
 const HELD = actionAt('slow', { timeout_ms: 30_000 })
@@ -187,7 +196,7 @@ t.test('dispatches of one shop to slow plugins leave places for another shop', a
   })
   const quick = await startPlugin(t)
   const [large, small] = [service.tenant(), service.tenant()]
-  await registerPlugin(large, slow.url, 'slow', [HELD])
+  await registerPlugin(large, slow.url, 'slow', [HELD], MANY_AT_ONCE)
   await registerPlugin(small, quick.url, 'quick', [actionAt('quick')])
   const asked = Array.from({ length: 30 }, () =>
     dispatch(large, [{ action_type: 'slow', payload: {} }], { flow_execution_id: newId() }),
@@ -218,7 +227,7 @@ t.test('beyond its share a shop is told to come again, and nothing of that was d
     '/slow': (response) => void opened.then(() => json(200, {})(response)),
   })
   const [large, small] = [service.tenant(), service.tenant()]
-  await registerPlugin(large, slow.url, 'slow', [HELD])
+  await registerPlugin(large, slow.url, 'slow', [HELD], MANY_AT_ONCE)
   await registerPlugin(small, slow.url, 'quick', [actionAt('quick')])
   const list = Array.from({ length: 100 }, () => ({ action_type: 'slow', payload: {} }))
   const asked = Array.from({ length: 8 }, () => dispatch(large, list))
@@ -243,7 +252,7 @@ t.test('bodies count, too', async (t) => {
     '/slow': (response) => void opened.then(() => json(200, {})(response)),
   })
   const shop = service.tenant()
-  await registerPlugin(shop, slow.url, 'slow', [HELD])
+  await registerPlugin(shop, slow.url, 'slow', [HELD], MANY_AT_ONCE)
   const large = [{ action_type: 'slow', payload: { text: 'x'.repeat(1_000_000) } }]
   let refused = 0
   const answers = Array.from({ length: 20 }, async () => {
@@ -266,7 +275,7 @@ t.test('results in memory are shared out, and what is held beyond a share begins
     '/slow': (response) => void opened.then(() => json(200, {})(response)),
   })
   const [large, small] = [service.tenant(), service.tenant()]
-  await registerPlugin(large, plugin.url, 'plugin', [actionAt('large'), HELD])
+  await registerPlugin(large, plugin.url, 'plugin', [actionAt('large'), HELD], MANY_AT_ONCE)
   await registerPlugin(small, plugin.url, 'quick', [actionAt('quick')])
   // Each holds 4 MB of results while its last action is under way.
   const list = [

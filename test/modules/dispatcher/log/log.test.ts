@@ -184,3 +184,42 @@ t.test('actions are counted by whose they are and what became of them, lists by 
     [1, 1, 1, 1, 1, 3, 1, 4, 1],
   )
 })
+
+t.test('an entry is read by its id, with who asked for it and how what was accepted stands', async (t) => {
+  const plugin = await startPlugin(t, { '/later': json(202, {}), '/pay': json(200, { done: 1.1 }) })
+  const [shop, other] = [service.tenant(), service.tenant()]
+  await registerPlugin(shop, plugin.url, 'till', [actionAt('later'), actionAt('pay')])
+  const made = await shop.post('/api/keys', { name: 'Till 7', kind: 'tenant', role: 'editor' })
+  const till = clientFor(service.app, shop.id, made.json<{ key: string }>().key)
+  await dispatch(till, [
+    { action_type: 'pay', payload: { password: 'hunter2' } },
+    { action_type: 'later', payload: {} },
+  ])
+  const [later, pay] = await readLog(shop)
+  const read = async (client: typeof shop, id: string | undefined) =>
+    client.get(`/api/automation/event-log/${id}`)
+  const paid = (await read(shop, pay?.id)).json<object>()
+  t.match(paid, { ...pay, key_name: 'Till 7', dispatched_by: null, execution: null })
+  t.match(paid, { invocation: { status: 'succeeded' } })
+  t.match(paid, { payload: { password: '[redacted]' }, result: { done: 1.1 } })
+  t.match((await read(shop, later?.id)).json(), {
+    status: 'accepted',
+    invocation: { status: 'accepted', complete_until: String, finished_at: null },
+  })
+
+  await dispatch(till, [{ action_type: 'pay', payload: {} }], { flow_execution_id: 'plugin:none:1' })
+  const [oddlyNamed] = await readLog(shop)
+  t.match((await read(shop, oddlyNamed?.id)).json(), { dispatched_by: null, execution: null })
+
+  t.match((await read(other, pay?.id)).json(), { status: 404, code: 'call_not_found' })
+  t.equal((await read(shop, crypto.randomUUID())).statusCode, 404)
+  t.match((await read(shop, 'last')).json(), { status: 400, errors: [{ pointer: '/params/id' }] })
+
+  const asPlugin = await shop.post('/api/keys', { name: 'own', kind: 'plugin', plugin: 'till' })
+  await shop.patch('/api/plugins/till', { scopes: ['actions:call:pay'] })
+  const own = clientFor(service.app, shop.id, asPlugin.json<{ key: string }>().key)
+  await dispatch(own, [{ action_type: 'pay', payload: {} }])
+  const [byPlugin] = await readLog(shop)
+  t.match((await read(shop, byPlugin?.id)).json(), { key_name: 'own', dispatched_by: 'till' })
+  t.equal((await read(own, byPlugin?.id)).statusCode, 403)
+})

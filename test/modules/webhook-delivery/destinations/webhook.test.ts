@@ -23,6 +23,7 @@ function destinationAt(url: string): WebhookDestination {
     url,
     baseUrl: url,
     headers: { 'x-own': 'secret' },
+    clientCertificate: null,
     secretId: null,
     keys: [{ key: Buffer.alloc(32), expiresAt: null }],
     retrySchedule: [],

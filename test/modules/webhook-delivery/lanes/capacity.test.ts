@@ -1,7 +1,15 @@
+import { pino } from 'pino'
 import t from 'tap'
 import { hasShare } from '#lib/async/share.ts'
-import { Capacity, TenantCapacity } from '#modules/webhook-delivery/lanes/capacity.ts'
+import {
+  Capacity,
+  mostOfOne,
+  placesForPlugin,
+  TenantCapacity,
+} from '#modules/webhook-delivery/lanes/capacity.ts'
 import type { LaneClass } from '#modules/webhook-delivery/lanes/lane.ts'
+import { appOn } from '#test/infra/app-on.ts'
+import { createTestDatabase } from '#test/support/database.ts'
 
 t.test('a class may fill its share, less what it and the worse ones have', (t) => {
   const capacity = new Capacity(100)
@@ -44,4 +52,46 @@ t.test("a tenant's worse endpoints leave capacity for its better ones", (t) => {
   t.ok(capacity.hasPlace('a', 'proven'))
   t.ok(capacity.hasPlace('b', 'unproven'))
   t.end()
+})
+
+t.test('a worker has places for a plugin that is alone, and says how many it takes', (t) => {
+  const most = (places: number, laneClass: LaneClass): number => {
+    const capacity = new TenantCapacity(places)
+    let count = 0
+    for (; capacity.hasPlace('a', laneClass); count++) capacity.take('a', laneClass)
+    return count
+  }
+  for (const places of [1, 3, 100, 1_024, 2_083]) {
+    for (const laneClass of ['proven', 'slow'] as const)
+      t.equal(mostOfOne(places, laneClass), most(places, laneClass), `${laneClass} of ${places}`)
+  }
+  t.ok(mostOfOne(1_024, 'slow') >= 256, 'by default the ceiling is what a plugin gets')
+  for (const attempts of [1, 7, 256, 1_000]) {
+    const enough = most(placesForPlugin(attempts), 'slow')
+    t.ok(enough >= attempts && enough <= attempts + 2, `${enough} for ${attempts}`)
+  }
+  t.end()
+})
+
+t.test('a worker that has too few places for what the operator allows a plugin says so', async (t) => {
+  const { url } = await createTestDatabase(t)
+  const warningsOf = async (env: Record<string, string>): Promise<unknown[]> => {
+    const warnings: unknown[] = []
+    const log = {
+      write: (line: string) => {
+        const entry = JSON.parse(line) as { msg: string }
+        if (entry.msg.startsWith('MAX_IN_FLIGHT is too low')) warnings.push(entry)
+      },
+    }
+    const app = await appOn(t, url, { env, logger: pino({ level: 'warn' }, log) })
+    await app.close()
+    return warnings
+  }
+  t.strictSame(await warningsOf({ ROLES: 'worker' }), [])
+  t.strictSame(await warningsOf({ ROLES: 'api', MAX_IN_FLIGHT_CEILING: '1000' }), [])
+  t.match(await warningsOf({ ROLES: 'worker', MAX_IN_FLIGHT_CEILING: '1000' }), [
+    { max_in_flight: 1024, ceiling: 1000, slow: 492, fast: 820, msg: /it takes 2084, or a lower ceiling$/ },
+  ])
+  const enough = { MAX_IN_FLIGHT_CEILING: '1000', MAX_IN_FLIGHT: '2084' }
+  t.strictSame(await warningsOf({ ROLES: 'worker', ...enough }), [])
 })

@@ -4,6 +4,7 @@ import type { Destination } from '#modules/webhook-delivery/destinations/destina
 import type { DeliveryTarget } from '#modules/webhook-delivery/destinations/targets.ts'
 import type { Job } from '#modules/webhook-delivery/lanes/backlog.ts'
 import { Lane } from '#modules/webhook-delivery/lanes/lane.ts'
+import { PluginLimit } from '#modules/webhook-delivery/limits/plugin-limit.ts'
 import type { LaneClaim } from '#modules/webhook-delivery/lanes/repository.ts'
 
 const destination: Destination = {
@@ -22,6 +23,7 @@ function takeLane(fields: Partial<DeliveryTarget> = {}): Lane {
     url: 'https://plugin.example/',
     baseUrl: 'https://plugin.example/',
     headers: {},
+    clientCertificate: null,
     secretId: null,
     keys: [],
     retrySchedule: [],
@@ -54,7 +56,7 @@ function takeLane(fields: Partial<DeliveryTarget> = {}): Lane {
     secret_unreadable: false,
     revision: 1,
   }
-  return new Lane(claim, target, destination, 0, 30_000)
+  return new Lane(claim, target, destination, () => new PluginLimit(target), 0, 30_000)
 }
 
 function job(bulk: boolean, body = '{}'): Job {
@@ -132,6 +134,20 @@ t.test('what a live delivery waits for goes live, also while it waits itself', a
   }
   t.ok(lane.empty)
   t.equal(lane.bodyChars, 0)
+})
+
+t.test('bodies in hand are bounded, and are enough for all that may be under way', async (t) => {
+  const take = (maxInFlight: number, bulk: boolean): number => {
+    const lane = takeLane({ maxInFlight })
+    const body = 'x'.repeat(60 * 1024)
+    let count = 0
+    for (; !(bulk ? lane.bulkFull : lane.full); count++) lane.enqueue(job(bulk, body))
+    return count
+  }
+  t.equal(take(4, false), Math.ceil((4 * 1024) / 60))
+  t.ok(take(256, false) >= 256)
+  t.equal(take(1_000, false), Math.ceil((16 * 1024) / 60), 'and not without end')
+  t.equal(take(256, true), Math.ceil((8 * 1024) / 60), 'half of it for replays')
 })
 
 t.test('while many wait behind what can begin no more is looked for', async (t) => {

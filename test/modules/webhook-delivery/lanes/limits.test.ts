@@ -110,6 +110,29 @@ t.test('never more than max_in_flight requests are under way, with two workers a
   t.equal(ids.length, COUNT + 1)
 })
 
+t.test('a plugin gets all that its max_in_flight allows from one worker', async (t) => {
+  const ALLOWED = 256
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const { id } = await registerPlugin(tenant, receiver.url, {
+    max_in_flight: ALLOWED,
+    timeout_ms: 30_000,
+  })
+  await sendEvent(tenant)
+  await deliverDue(service, tenant)
+  const held: (() => void)[] = []
+  receiver.answer((_received, response) => {
+    held.push(() => response.writeHead(204).end())
+  })
+  await seedBacklog(db, tenant.id, id, 2 * ALLOWED)
+  const delivered = deliverDue(service, tenant)
+  await receiver.waitFor(1 + ALLOWED)
+  t.equal(held.length, ALLOWED, 'none has been answered')
+  receiver.answer(204)
+  for (const answer of held) answer()
+  t.match(await delivered, { processed: 2 * ALLOWED, sent: 2 * ALLOWED })
+})
+
 t.test('a plugin that never answered well gets one request at a time', async (t) => {
   const tenant = service.tenant()
   const receiver = await startReceiver(t)

@@ -2,13 +2,15 @@ import type { components } from '../../../api/schema.d.ts'
 
 type Schema = components['schemas']
 
+export type EventOutcome = Schema['EventsTest']['results'][number]
+
 /** What came of one past event. */
 export interface Tried {
   event: Pick<Schema['Event'], 'id' | 'event' | 'source_id' | 'received_at'>
-  test: Pick<Schema['FlowTest'], 'start' | 'end' | 'steps' | 'limit'>
+  outcome: EventOutcome
 }
 
-export type Limit = NonNullable<Schema['FlowTest']['limit']>
+export type Limit = NonNullable<EventOutcome['limit']>
 
 export interface Summary {
   all: number
@@ -23,71 +25,63 @@ export interface Summary {
   done: [step: string, count: number][]
 }
 
+/** Why an event that is no longer there has started nothing. */
+export const GONE = 'event_gone'
+
 export function summaryOf(tried: readonly Tried[]): Summary {
   const [started, others] = [
-    tried.filter(({ test }) => test.start.would_start),
-    tried.filter(({ test }) => !test.start.would_start),
+    tried.filter(({ outcome }) => outcome.start?.would_start === true),
+    tried.filter(({ outcome }) => outcome.start?.would_start !== true),
   ]
-  const acts = started.flatMap(({ test }) =>
-    test.steps.flatMap(({ step_id: id, would }) => (would === null || would.kind === 'wait' ? [] : id)),
-  )
+  const acts = started.flatMap(({ outcome }) => outcome.done.filter(({ kind }) => kind !== 'wait'))
   return {
     all: tried.length,
     started: started.length,
-    reasons: counted(others.map(({ test }) => test.start.reason ?? '')),
-    ends: counted(started.flatMap(({ test }) => test.end?.status ?? [])),
-    limits: counted(started.flatMap(({ test }) => test.limit ?? [])),
-    done: counted(acts),
+    reasons: counted(others.map(({ outcome }) => [reasonOf(outcome), 1])),
+    ends: counted(started.flatMap(({ outcome: { end } }) => (end === null ? [] : [[end.status, 1]]))),
+    limits: counted(started.flatMap(({ outcome: { limit } }) => (limit === null ? [] : [[limit, 1]]))),
+    done: counted(acts.map(({ step_id: step, count }) => [step, count])),
   }
 }
 
-function counted<Name extends string>(names: readonly Name[]): [Name, number][] {
-  const groups = [...Map.groupBy(names, (name) => name)]
-  return groups
-    .map(([name, { length }]): [Name, number] => [name, length])
-    .sort(([, one], [, other]) => other - one)
+/** Why an event would not have started the flow, as a code. */
+export function reasonOf({ start }: EventOutcome): string {
+  return start === null ? GONE : (start.reason ?? '')
 }
-
-/** The waits of a test that nothing was given for: their results hold only if no such event came. */
-export function assumedWaits({ steps }: Pick<Schema['FlowTest'], 'steps'>): string[] {
-  const ids = steps.flatMap(({ step_id: id, would, output }) => {
-    const hasCome = (output as { event?: unknown } | null)?.event !== undefined
-    return would?.kind === 'wait' && (would.events?.length ?? 0) > 0 && !hasCome ? id : []
-  })
-  return [...new Set(ids)]
-}
-
-/** So many at once keep a browser's connections free for the rest of the page. */
-const AT_ONCE = 4
 
 /**
- * Tries one event after another, some at a time.
+ * The waits for events that were come to: what followed holds only if no such event came.
  *
- * @param onend comes after each one, in the order of the events
- * @throws what `test` throws first; no other one begins then, and those that are under way end by themselves
+ * @param isAssumed tells a step that waits for an event, and is given none
  */
-export async function tryAll<Event, Result>(
-  events: readonly Event[],
-  test: (event: Event) => Promise<Result>,
-  onend: (results: readonly Result[]) => void,
+export function assumedWaits({ start, done }: EventOutcome, isAssumed: (step: string) => boolean): string[] {
+  if (start?.would_start !== true) return []
+  return done.flatMap(({ step_id: id, kind }) => (kind === 'wait' && isAssumed(id) ? id : []))
+}
+
+function counted<Name extends string>(counts: readonly [Name, number][]): [Name, number][] {
+  const sums = new Map<Name, number>()
+  for (const [name, count] of counts) sums.set(name, (sums.get(name) ?? 0) + count)
+  return [...sums].sort(([, one], [, other]) => other - one)
+}
+
+/**
+ * Tries all events. The service answers with as many as it gets through in its time, and is asked for the rest again.
+ *
+ * @param onend comes after each answer, with all results so far, in the order of the events
+ */
+export async function tryAll(
+  ids: readonly string[],
+  test: (ids: readonly string[]) => Promise<readonly EventOutcome[]>,
+  onend: (results: readonly EventOutcome[]) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const results = new Map<number, Result>()
-  const queue = events.entries()
-  let hasFailed = false
-  const isStopped = (): boolean => hasFailed || signal.aborted
-  const worker = async (): Promise<void> => {
-    for (const [index, event] of queue) {
-      if (isStopped()) return
-      try {
-        results.set(index, await test(event))
-      } catch (error) {
-        hasFailed = true
-        throw error
-      }
-      if (isStopped()) return
-      onend([...results].sort(([one], [other]) => one - other).map(([, result]) => result))
-    }
+  const results: EventOutcome[] = []
+  const isStopped = (): boolean => signal.aborted
+  while (results.length < ids.length && !isStopped()) {
+    const some = await test(ids.slice(results.length))
+    if (isStopped() || some.length === 0) return
+    results.push(...some)
+    onend([...results])
   }
-  await Promise.all(Array.from({ length: AT_ONCE }, worker))
 }

@@ -1,0 +1,346 @@
+import { WaitList, type Waiting } from '#lib/async/wait-list.ts'
+import type { DeliveryTarget } from '../destinations/targets.ts'
+
+/** The limits of a plugin's settings, of a target. */
+export type LimitSettings = Pick<DeliveryTarget, 'maxInFlight' | 'ratePerSecond'>
+
+/** A call that may go out now. It is under way until `end` is called, once. */
+export interface CallSlot {
+  /** @param retryAfterMs for how long the plugin asks to be left alone, null: it does not */
+  end(retryAfterMs: number | null): void
+}
+
+/** A call that has to come again: the plugin takes no more for now. */
+export interface Busy {
+  /** Milliseconds until it may be worth while. */
+  retryAfterMs: number
+  /** `in_flight`: `max_in_flight` is reached; `rate`: the rate limit is; `retry_after`: the plugin asks for patience. */
+  reason: 'in_flight' | 'rate' | 'retry_after'
+}
+
+/** The part of a plugin's limits that a process may use while others use them, too: shares.ts. */
+export interface LimitShare {
+  inFlight(max: number): number
+  rate(perSecond: number): number
+}
+
+const ALL: LimitShare = { inFlight: (max) => max, rate: (perSecond) => perSecond }
+
+/** A rate limit may use up this much of a second at once. */
+const BURST_SECONDS = 0.1
+/** The weight of the last answer in what answers take on the average. */
+const LAST_COUNTS = 0.2
+/** Whoever is told to come again is told a time within these bounds. */
+const RETRY_LEAST_MS = 1_000
+const RETRY_MOST_MS = 60_000
+/** One Retry-After may hold back a plugin's other requests for so long. */
+const HOLD_MAX_MS = 60_000
+/** `setTimeout` runs early by less than this. */
+const TIMER_SLACK_MS = 1
+
+const NOTHING_KNOWN: Busy = { reason: 'in_flight', retryAfterMs: 0 }
+
+class Waiter implements Waiting<Waiter> {
+  before: Waiter | null = null
+  after: Waiter | null = null
+  readonly resume: (answer: CallSlot | Busy) => void
+
+  constructor(resume: (answer: CallSlot | Busy) => void) {
+    this.resume = resume
+  }
+}
+
+/**
+ * What one plugin is sent by this process at once and how fast, deliveries and calls of its actions together. Calls wait in
+ * the order in which they came; deliveries stay in the queue of their lane, which is woken. Where both wait they take
+ * turns, so that neither a backlog of deliveries nor a stream of calls shuts out the other. Times are milliseconds of `clock`.
+ */
+export class PluginLimit {
+  #settings: LimitSettings
+  readonly #clock: () => number
+  #share = ALL
+  #inFlight = 0
+  #callsInFlight = 0
+  /** Calls that the plugin has dispatched itself and that go on within requests that it answers. */
+  #lent = 0
+  #tokens: number
+  #tokensAt: number
+  #heldUntil = -Infinity
+  /** The same of what deliveries were asked: their lane is held for that itself. */
+  #callsHeldUntil = -Infinity
+  #answerMs: number | null = null
+  #last: 'call' | 'delivery' = 'call'
+  readonly #calls = new WaitList<Waiter>()
+  #waitingCalls = 0
+  /** Lanes that were refused, with what has them try again. */
+  readonly #lanes = new Map<object, () => void>()
+  #timer: NodeJS.Timeout | null = null
+  #isClosed = false
+
+  /** @param clock milliseconds that only go on */
+  constructor(settings: LimitSettings, clock: () => number = () => performance.now()) {
+    this.#settings = settings
+    this.#clock = clock
+    this.#tokens = this.#burst()
+    this.#tokensAt = clock()
+  }
+
+  get waitingCalls(): number {
+    return this.#waitingCalls
+  }
+
+  /** Calls are under way, or wait. */
+  get isCalled(): boolean {
+    return this.#callsInFlight > 0 || this.#waitingCalls > 0
+  }
+
+  /** Anything is under way, or waits. */
+  get isUsed(): boolean {
+    return this.#inFlight > 0 || this.#waitingCalls > 0 || this.#lanes.size > 0
+  }
+
+  /** Nothing is under way or waits, and all that it has used up has come back: it can be forgotten. */
+  get isIdle(): boolean {
+    if (this.isUsed || this.#lent > 0 || this.#callsHeldMs() > 0) return false
+    return this.#rate === null || this.#refill() >= this.#burst()
+  }
+
+  /** Follows a plugin's settings, which may have changed. */
+  follow(settings: LimitSettings): void {
+    const { maxInFlight, ratePerSecond } = settings
+    const isSame =
+      maxInFlight === this.#settings.maxInFlight && ratePerSecond === this.#settings.ratePerSecond
+    if (isSame) return
+    this.#refill()
+    this.#settings = { maxInFlight, ratePerSecond }
+    this.#goOn()
+  }
+
+  /** Leaves a share of it to other processes. */
+  shareOut(share: LimitShare | null): void {
+    this.#refill()
+    this.#share = share ?? ALL
+    this.#goOn()
+  }
+
+  /** Sends nothing for so long: the plugin has asked for it. */
+  hold(ms: number): void {
+    this.#heldUntil = Math.max(this.#heldUntil, this.#clock() + Math.min(ms, HOLD_MAX_MS))
+  }
+
+  /** Makes no calls for so long: the plugin has asked for it at a delivery. */
+  holdCalls(ms: number): void {
+    this.#callsHeldUntil = Math.max(this.#callsHeldUntil, this.#clock() + Math.min(ms, HOLD_MAX_MS))
+  }
+
+  /** Sends again what it was held back from. */
+  resume(): void {
+    this.#heldUntil = this.#callsHeldUntil = -Infinity
+    this.#goOn()
+  }
+
+  /** Takes over what another process has left of the rate limit. @param ageMs how long ago it had so many tokens */
+  restoreTokens(tokens: number, ageMs: number): void {
+    const rate = this.#rate
+    if (rate !== null) this.#tokens = Math.min(this.#refill(), tokens + (ageMs / 1_000) * rate)
+  }
+
+  /** The tokens of the rate limit at the moment; null: there is none. */
+  get tokensLeft(): number | null {
+    return this.#rate === null ? null : this.#refill()
+  }
+
+  /**
+   * Begins a delivery, which is under way until `endDelivery`.
+   * @param wake is called when it is worth trying again, where the answer is `full`
+   * @returns 0: it has begun; milliseconds: the rate limit or the plugin has it wait
+   */
+  beginDelivery(lane: object, wake: () => void): number | 'full' {
+    const isCallsTurn = this.#calls.first !== null && this.#last === 'delivery'
+    if (this.#isFull || isCallsTurn) {
+      this.#lanes.set(lane, wake)
+      return 'full'
+    }
+    const waitMs = this.#waitMs(this.#heldUntil)
+    if (waitMs > 0) return waitMs
+    this.#last = 'delivery'
+    this.#inFlight++
+    return 0
+  }
+
+  endDelivery(durationMs: number): void {
+    this.#inFlight--
+    this.#noteAnswer(durationMs)
+    this.#goOn()
+  }
+
+  /**
+   * Begins a call of an action, at once or when it is its turn.
+   * @param waitMs how long it may wait for that, 0: not at all. Where it is clear that this is too short it does not wait.
+   * @param borrow takes the place of a request that the caller, a plugin, is answering; false: there is none
+   */
+  beginCall(waitMs: number, borrow: () => boolean): CallSlot | Promise<CallSlot | Busy> | Busy {
+    const heldMs = this.#callsHeldMs()
+    if (heldMs > waitMs) return withinBounds({ reason: 'retry_after', retryAfterMs: heldMs })
+    const isLanesTurn = this.#lanes.size > 0 && this.#last === 'call'
+    if (this.#calls.first === null && !this.#isFull && !isLanesTurn && this.#callWaitMs() === 0) {
+      return this.#begin()
+    }
+    if (heldMs <= 0 && borrow()) {
+      // Its rate holds on the average.
+      this.#tokens -= 1
+      return this.#begin()
+    }
+    const mayWait = waitMs > 0 && !this.#isClosed
+    const busy = this.#expectedBusy() ?? (mayWait ? null : NOTHING_KNOWN)
+    if (busy !== null && (!mayWait || busy.retryAfterMs > waitMs)) return withinBounds(busy)
+    return new Promise((resolve) => {
+      const waiter = new Waiter((answer) => {
+        clearTimeout(timer)
+        this.#calls.remove(waiter)
+        this.#waitingCalls--
+        resolve(answer)
+      })
+      const timer = setTimeout(() => {
+        waiter.resume(withinBounds(this.#expectedBusy() ?? NOTHING_KNOWN))
+        this.#goOn()
+      }, waitMs)
+      this.#calls.add(waiter)
+      this.#waitingCalls++
+      this.#goOn()
+    })
+  }
+
+  /** Has no call wait any longer, or from now on: the process stops. */
+  close(): void {
+    this.#isClosed = true
+    const busy = withinBounds(this.#expectedBusy() ?? NOTHING_KNOWN)
+    for (let call = this.#calls.first; call !== null; call = this.#calls.first) call.resume(busy)
+  }
+
+  /** Lends the place of a request that the plugin is answering. @returns false: none is left to lend */
+  lend(): boolean {
+    if (this.#lent >= this.#inFlight) return false
+    this.#lent++
+    return true
+  }
+
+  giveBackLent(): void {
+    this.#lent--
+  }
+
+  get #max(): number {
+    return this.#share.inFlight(this.#settings.maxInFlight)
+  }
+
+  get #rate(): number | null {
+    const { ratePerSecond } = this.#settings
+    return ratePerSecond === null ? null : this.#share.rate(ratePerSecond)
+  }
+
+  get #isFull(): boolean {
+    return this.#inFlight >= this.#max
+  }
+
+  #begin(): CallSlot {
+    const startedAt = this.#clock()
+    this.#last = 'call'
+    this.#inFlight++
+    this.#callsInFlight++
+    return {
+      end: (retryAfterMs) => {
+        if (retryAfterMs !== null) this.hold(retryAfterMs)
+        this.#inFlight--
+        this.#callsInFlight--
+        this.#noteAnswer(this.#clock() - startedAt)
+        this.#goOn()
+      },
+    }
+  }
+
+  /** Starts what waits as far as the limits allow, calls and deliveries in turn. */
+  #goOn(): void {
+    while (!this.#isFull) {
+      const call = this.#calls.first
+      const lane = this.#lanes.keys().next()
+      if (lane.done !== true && (call === null || this.#last === 'call')) {
+        const wake = this.#lanes.get(lane.value)
+        this.#lanes.delete(lane.value)
+        wake?.()
+        // Its turn has been, whether or not it had something to send.
+        if (call !== null) this.#last = 'delivery'
+        continue
+      }
+      if (call === null) return
+      const waitMs = this.#callWaitMs()
+      if (waitMs > 0) {
+        this.#goOnLater(waitMs)
+        return
+      }
+      call.resume(this.#begin())
+    }
+  }
+
+  #goOnLater(waitMs: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null
+      this.#goOn()
+    }, waitMs + TIMER_SLACK_MS)
+  }
+
+  /** Says how long another call would wait by what is known; null: nothing is known that it would wait for. */
+  #expectedBusy(): Busy | null {
+    const heldMs = this.#callsHeldMs()
+    if (heldMs > 0) return { reason: 'retry_after', retryAfterMs: heldMs }
+    const ahead = this.#waitingCalls
+    const rate = this.#rate
+    const tokensMs = rate === null ? 0 : ((ahead + 1 - this.#refill()) / rate) * 1_000
+    const turnsMs = this.#isFull ? ((ahead + 1) * (this.#answerMs ?? 0)) / this.#max : 0
+    if (tokensMs > turnsMs) return { reason: 'rate', retryAfterMs: tokensMs }
+    return turnsMs > 0 ? { reason: 'in_flight', retryAfterMs: turnsMs } : null
+  }
+
+  #noteAnswer(durationMs: number): void {
+    const before = this.#answerMs
+    this.#answerMs = before === null ? durationMs : before + (durationMs - before) * LAST_COUNTS
+  }
+
+  /** For how long no call goes out; 0: one may. */
+  #callsHeldMs(): number {
+    return Math.max(0, Math.max(this.#heldUntil, this.#callsHeldUntil) - this.#clock())
+  }
+
+  #callWaitMs(): number {
+    return this.#waitMs(Math.max(this.#heldUntil, this.#callsHeldUntil))
+  }
+
+  /** Takes a token of the rate limit. @returns 0, or the milliseconds until there is one */
+  #waitMs(heldUntil: number): number {
+    const heldMs = heldUntil - this.#clock()
+    if (heldMs > 0) return Math.ceil(heldMs)
+    const rate = this.#rate
+    if (rate === null) return 0
+    if (this.#refill() < 1) return Math.max(1, Math.ceil(((1 - this.#tokens) / rate) * 1_000))
+    this.#tokens -= 1
+    return 0
+  }
+
+  #refill(): number {
+    const rate = this.#rate
+    const now = this.#clock()
+    if (rate !== null) {
+      this.#tokens = Math.min(this.#burst(), this.#tokens + ((now - this.#tokensAt) / 1_000) * rate)
+    }
+    this.#tokensAt = now
+    return this.#tokens
+  }
+
+  #burst(): number {
+    return Math.max(1, (this.#rate ?? 0) * BURST_SECONDS)
+  }
+}
+
+function withinBounds({ reason, retryAfterMs }: Busy): Busy {
+  const least = Math.max(retryAfterMs, RETRY_LEAST_MS)
+  return { reason, retryAfterMs: Math.ceil(Math.min(least, RETRY_MOST_MS)) }
+}
