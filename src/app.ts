@@ -223,6 +223,7 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(requestLog)
   if (config.console.isOn) await app.register(webConsole, config.console)
 
+  await app.register(platformModule, { config })
   await app.register(tenantModule)
   await app.register(statsModule)
   await app.register(keyModule)
@@ -236,7 +237,6 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(pluginModule, { config })
   await app.register(registryModule)
   await app.register(capabilityModule)
-  await app.register(platformModule, { config })
   await app.register(dispatcherModule, { config })
   await app.register(messageModule, { config })
   await app.register(connectionModule)

@@ -14,7 +14,7 @@ t.test('administration', { skip: noConsole }, async (t) => {
   t.test('the first steps are ticked by what is there', async (t) => {
     const { page } = await visit('/console')
     await page.getByRole('heading', { name: 'First steps' }).waitFor()
-    await becomes(t, async () => page.getByRole('img', { name: 'open' }).count(), 3)
+    await becomes(t, async () => page.getByRole('img', { name: 'open' }).count(), 4)
     await call('POST', '/api/plugins', {
       name: 'Mailer',
       slug: 'mailer',
@@ -23,7 +23,7 @@ t.test('administration', { skip: noConsole }, async (t) => {
     })
     await page.reload()
     await page.getByRole('img', { name: 'done' }).waitFor()
-    await becomes(t, async () => page.getByRole('img', { name: 'open' }).count(), 2)
+    await becomes(t, async () => page.getByRole('img', { name: 'open' }).count(), 3)
   })
 
   t.test('what needs somebody is told, and leads to where it is mended', async (t) => {

@@ -1,5 +1,6 @@
 import t from 'tap'
 import {
+  assumedWaits,
   type EventOutcome,
   GONE,
   summaryOf,
@@ -12,6 +13,20 @@ const event = (id: string) => ({
   event: 'order.paid',
   source_id: null,
   received_at: '2026-01-01T00:00:00Z',
+})
+
+t.test('names the waits for events that nothing was given for, and no delays', (t) => {
+  const done = [
+    { step_id: 'pause', kind: 'wait', count: 1 },
+    { step_id: 'paid', kind: 'wait', count: 2 },
+    { step_id: 'tell', kind: 'http', count: 1 },
+  ]
+  const outcome = (isStarted: boolean) =>
+    ({ event_id: '1', start: { would_start: isStarted }, done }) as unknown as EventOutcome
+  const isAssumed = (step: string): boolean => step !== 'pause'
+  t.strictSame(assumedWaits(outcome(true), isAssumed), ['paid'])
+  t.strictSame(assumedWaits(outcome(false), isAssumed), [])
+  t.end()
 })
 
 t.test('counts what would have started, and what it would have done outside', (t) => {

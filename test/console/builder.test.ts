@@ -269,11 +269,11 @@ async function shows(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>):
     await form(page).getByRole('button', { name: 'Remove Description' }).waitFor({ state: 'detached' })
     t.not(await page.evaluate('document.activeElement.tagName'), 'BODY')
     await item(page, 'wait').click()
-    await form(page).getByRole('textbox', { name: 'New name' }).fill('cart_id')
+    await form(page).getByRole('textbox', { name: 'Field of the awaited event' }).fill('cart_id')
     await form(page).getByRole('button', { name: 'Add', exact: true }).press('Enter')
     await focused(form(page).getByRole('textbox', { name: 'cart_id' }))
     await form(page).getByRole('button', { name: 'Remove cart_id' }).press('Enter')
-    await focused(form(page).getByRole('textbox', { name: 'New name' }))
+    await focused(form(page).getByRole('textbox', { name: 'Field of the awaited event' }))
     await page.getByRole('button', { name: 'Publish' }).press('Enter')
     await page.getByRole('dialog').getByRole('button', { name: 'Publish' }).press('Enter')
     await page.getByText('version 1').waitFor()
@@ -285,6 +285,101 @@ async function shows(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>):
     await focused(activate)
     await activate.press('Enter')
     await focused(page.getByRole('button', { name: 'Deactivate Focus' }))
+    t.same(faults, [])
+  })
+
+  await t.test(
+    'says nothing of fields that nobody was in, and everything once it is to be published',
+    async (t) => {
+      const { id } = await call<Flow>('POST', FLOWS, {
+        name: 'Fresh',
+        status: 'draft',
+        triggers: [],
+        steps: [],
+      })
+      const invalid = (page: Page) => form(page).locator('[aria-invalid="true"]')
+      const focused = (locator: Locator) => locator.and(locator.page().locator(':focus')).waitFor()
+      for (const colorScheme of ['light', 'dark'] as const) {
+        const { page, faults } = await visit(`/console/flows/${id}`, { colorScheme })
+        await page.getByRole('button', { name: /problems?: go/ }).waitFor()
+        if (colorScheme === 'light') {
+          await page.keyboard.press('F8')
+          await focused(form(page).getByRole('button', { name: 'Add a trigger' }))
+          await choose(page, 'Add a trigger', 'Event')
+          const type = form(page).getByRole('combobox', { name: /^Event type/ })
+          await focused(type)
+          t.equal(await invalid(page).count(), 0, 'a new trigger is not wrong yet')
+          await type.fill('order.paid')
+          await page.getByRole('button', { name: '+ Add a step' }).click()
+          await page.getByRole('combobox', { name: 'Add a step' }).fill('email')
+          await page.getByRole('option', { name: /^✉? ?Message/ }).click()
+          await form(page).getByRole('textbox', { name: /^Text/ }).waitFor()
+          await page
+            .getByText(/“Text”/)
+            .first()
+            .waitFor({ state: 'attached' })
+          t.equal(await invalid(page).count(), 0, 'a new step is not wrong yet')
+          await form(page).getByRole('textbox', { name: /^Text/ }).focus()
+          await page.keyboard.press('Shift+Tab')
+          await form(page).getByText('Add “Text”, the text of the message').waitFor()
+          t.equal(await invalid(page).count(), 1, 'what was left is')
+          await page.getByText('Draft saved').waitFor()
+        } else await item(page, 'message_1').click()
+        await page.keyboard.press('Control+Enter')
+        const dialog = page.getByRole('dialog', { name: 'Publish the draft?' })
+        await dialog.getByText('Add “Text”, the text of the message').waitFor()
+        t.same(await accessibilityFaults(page), [])
+        await page.keyboard.press('Escape')
+        await form(page).getByRole('textbox', { name: /^Text/ }).and(invalid(page)).waitFor()
+        await page.keyboard.press('F8')
+        await focused(invalid(page).first())
+        await page.keyboard.press('Control+Shift+Enter')
+        await page.waitForURL(/tab=test/)
+        await focused(page.getByRole('link', { name: 'Test' }))
+        t.same(faults, [])
+      }
+    },
+  )
+
+  await t.test('fills in the address that the event has, which another one replaces', async (t) => {
+    await call('POST', '/api/events', {
+      event: 'cart.left',
+      id: 'cart_1',
+      data: {
+        order_number: 'C-1001',
+        customer: { name: 'Ana Lopes', email: 'ana@example.com' },
+        total: 12.5,
+      },
+    })
+    const { id } = await call<Flow>('POST', FLOWS, {
+      name: 'Cart',
+      status: 'draft',
+      triggers: [{ type: 'event', event_types: ['cart.left'] }],
+      steps: [{ id: 'pause', type: 'delay', duration: '1 day' }],
+    })
+    const { page, faults } = await visit(`/console/flows/${id}?step=pause`)
+    await form(page)
+      .getByRole('textbox', { name: /^For so long/ })
+      .waitFor()
+    await page.getByRole('button', { name: /problems?: go/ }).waitFor()
+    await page.getByRole('button', { name: '+ Add a step' }).click()
+    await page.getByRole('combobox', { name: 'Add a step' }).fill('wait')
+    await page.getByRole('option', { name: /Wait for an event/, selected: true }).waitFor()
+    await page.getByRole('combobox', { name: 'Add a step' }).fill('message')
+    await page.keyboard.press('Enter')
+    const to = form(page).getByRole('textbox', { name: 'To', exact: true })
+    await to.waitFor()
+    t.equal(await to.inputValue(), '{{trigger.customer.email}}')
+    await form(page).getByRole('button', { name: 'Insert data: To' }).click()
+    await form(page)
+      .getByRole('option', { name: /^trigger.customer.name/ })
+      .click()
+    t.equal(await to.inputValue(), '{{trigger.customer.name}}')
+    await form(page).getByRole('button', { name: 'Insert data: To' }).click()
+    await form(page).getByRole('button', { name: 'Choose a past event' }).click()
+    await form(page)
+      .getByRole('radio', { name: /C-1001 · Ana Lopes · ana@example.com · 12.5/ })
+      .waitFor()
     t.same(faults, [])
   })
 

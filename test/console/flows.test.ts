@@ -137,13 +137,23 @@ t.test('flows', { skip: noConsole }, async (t) => {
     })
     const { page, faults } = await visit(`/console/flows/${draft.id}?tab=flow`)
     await page.getByText('There is no step "nowhere"').waitFor()
-    await page.getByRole('button', { name: 'a', exact: true }).click()
+    await page.getByRole('button', { name: 'Tell a', exact: true }).click()
     await page.waitForURL(/step=a/)
     await page.getByRole('treeitem', { name: /problem/, selected: true }).waitFor()
     t.same(await accessibilityFaults(page), [])
     t.same(faults, [])
-    await page.getByRole('button', { name: 'Activate Wrong', exact: true }).click()
-    await page.getByRole('dialog').getByText('nowhere').first().waitFor()
+    t.equal(
+      await page.getByRole('button', { name: 'Activate Wrong' }).count(),
+      0,
+      'publishing is the one way',
+    )
+    await page.getByRole('button', { name: 'Publish', exact: true }).click()
+    await page.getByRole('dialog').getByText('There is no step "nowhere"').waitFor()
+    await page.getByRole('dialog').getByRole('button', { name: 'Publish', exact: true }).click()
+    await page.getByRole('dialog').getByText('The flow has errors').waitFor()
+    await page.goto(page.url().replace(/[^/]*$/, ''))
+    await page.getByRole('button', { name: 'Publish Wrong' }).click()
+    await page.getByRole('dialog').getByText('There is no step "nowhere"').waitFor()
     t.equal((await read(draft.id)).status, 'draft')
   })
 

@@ -26,6 +26,8 @@ export class Editor {
   error = $state.raw<ApiProblem | null>(null)
   /** What somebody else has saved meanwhile. */
   theirs = $state.raw<Flow | null>(null)
+  /** The step or trigger that was added last, while nothing else was looked at: it is still being filled in. */
+  fresh = $state<string | null>(null)
   /** What was done last, for those who do not see it. */
   said = $state('')
   /** The last save made a graph of it. */
@@ -148,6 +150,7 @@ export class Editor {
   /** Who publishes the flow waits for its draft. Returns what ends that. */
   register(): () => void {
     return registerDraft(this.flow.id, async () => {
+      this.fresh = null
       await this.save()
       if (this.error !== null) throw this.error
       return this.flow

@@ -17,10 +17,10 @@ export function factsQuery() {
         readAll(async (query) => ask(api.GET('/api/connections', { params: { query } }))),
         readAll(async (query) => ask(api.GET('/api/variables', { params: { query } }))),
       ])
-      const strictEvents = tenant.strict_events
+      const { strict_events: strictEvents, has_platform: hasPlatform } = tenant
       return {
         actions,
-        facts: factsOf({ strictEvents, actions, plugins, eventTypes, connections, variables }),
+        facts: factsOf({ strictEvents, hasPlatform, actions, plugins, eventTypes, connections, variables }),
       }
     },
     staleTime: STALE_MS,

@@ -38,6 +38,7 @@ const fields = words({
     look_back: 'Also so long before',
     variables: 'Values',
     cron: 'Schedule (cron)',
+    event_types: 'Event type',
   },
   de: {
     channel: 'Kanal',
@@ -75,10 +76,16 @@ const fields = words({
     look_back: 'Auch so lange davor',
     variables: 'Werte',
     cron: 'Zeitplan (cron)',
+    event_types: 'Ereignisart',
   },
 })
 
 /** What a member of a step or trigger is called in its form. */
 export function fieldLabel(name: string): string {
-  return (fields as Record<string, string | undefined>)[name] ?? labelOf(name)
+  return knownLabel(name) ?? labelOf(name)
+}
+
+/** The same where there is a word of its own for it; null: there is none. */
+export function knownLabel(name: string): string | null {
+  return (fields as Record<string, string | undefined>)[name] ?? null
 }

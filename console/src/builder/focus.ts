@@ -1,4 +1,5 @@
 import { tick } from 'svelte'
+import { controlsNear } from '../kit/keep-focus.ts'
 
 /** Moves the focus in the builder: into the form, and back to the part of the flow that had it, drawing or outline. */
 export class BuilderFocus {
@@ -21,6 +22,18 @@ export class BuilderFocus {
 
   async toForm(): Promise<void> {
     await this.#to('.panel :is(input, select, textarea)')
+  }
+
+  /** To the first field that is wrong, or is missing; to the first one of the form where only something is to be seen. */
+  async toFault(): Promise<void> {
+    await tick()
+    const panel = this.#root()?.querySelector('.panel')
+    const wrong = panel?.querySelector<HTMLElement>('[aria-invalid="true"]')
+    const said = panel?.querySelector(':is(.error, .fault)')
+    const beside = said?.closest('.expression')?.querySelector('textarea') ?? (said && controlsNear(said)[0])
+    const found = wrong ?? beside
+    if (found == null) await this.toForm()
+    else found.focus()
   }
 
   async toName(): Promise<void> {

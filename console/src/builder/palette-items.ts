@@ -41,14 +41,44 @@ export function paletteItems(actions: readonly Action[], isHandler: boolean): Pa
   return [...types.map(typeItem), ...actions.map(actionItem)]
 }
 
-/** What is found by all the words of a search, by group. */
+/** What is found by all the words of a search, by group; what is called so comes before what only has to do with it. */
 export function foundIn(items: readonly PaletteItem[], search: string): [string, PaletteItem[]][] {
-  const parts = search.toLowerCase().split(/\s+/)
-  const found = items.filter(({ label, text, group }) => {
-    const all = `${label} ${text} ${group}`.toLowerCase()
-    return parts.every((part) => all.includes(part))
-  })
-  return [...Map.groupBy(found, ({ group }) => group)]
+  const wanted = search.trim().toLowerCase()
+  const ranked = items
+    .map((item) => ({ item, rank: rankOf(item, wanted) }))
+    .filter(({ rank }) => rank < NOT_FOUND)
+    .sort((one, other) => one.rank - other.rank)
+  return [
+    ...Map.groupBy(
+      ranked.map(({ item }) => item),
+      ({ group }) => group,
+    ),
+  ]
+}
+
+const NOT_FOUND = 4
+
+function rankOf({ label, text, group }: PaletteItem, wanted: string): number {
+  const parts = wanted.split(/\s+/)
+  if (wanted === '') return 0
+  const isIn = (where: string): boolean => parts.every((part) => where.toLowerCase().includes(part))
+  if (label.toLowerCase().startsWith(wanted)) return 0
+  if (isIn(label)) return 1
+  if (isIn(`${label} ${text}`)) return 2
+  return isIn(`${label} ${text} ${group}`) ? 3 : NOT_FOUND
+}
+
+/** What else people call the types, in either language. */
+const ALSO_CALLED: Readonly<Record<string, string>> = {
+  condition: 'if else branch filter wenn verzweigung',
+  delay: 'wait pause sleep later warten später',
+  for_each: 'loop repeat list schleife wiederholen',
+  http: 'webhook request call api url anfrage aufruf',
+  message: 'send email mail e-mail sms text notification nachricht benachrichtigung senden',
+  set: 'variable value wert',
+  stop: 'end ende beenden',
+  switch: 'case branch fall verzweigung',
+  wait_event: 'wait until event warten ereignis bis',
 }
 
 function typeItem([type, { label, group }]: [string, StepTypeEntry]): PaletteItem {
@@ -57,7 +87,7 @@ function typeItem([type, { label, group }]: [string, StepTypeEntry]): PaletteIte
     group: w[group],
     glyph: typeGlyph(type),
     label: label[locale.language],
-    text: type,
+    text: `${type} ${ALSO_CALLED[type] ?? ''}`,
     note: null,
     type,
     members: {},

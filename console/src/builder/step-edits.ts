@@ -82,6 +82,8 @@ interface View {
   select: (id: string | null) => void
   focusForm: () => Promise<void>
   focusFlow: () => Promise<void>
+  /** What a new step of a type begins with, beside what is the same in all flows. */
+  prefill: (type: string) => Members
 }
 
 /** What can be done with the step that is selected: each one edit, said to those who do not see it. */
@@ -109,7 +111,7 @@ export class StepEdits {
     const id = this.#idFor(type, members)
     const isDone = this.#editor.do(
       w.inserted(typeLabel(type)),
-      insertStep(place, freshStep(type, id, members)),
+      insertStep(place, freshStep(type, id, { ...this.#view.prefill(type), ...members })),
     )
     const isLoose = place.at === 'ground' && this.#editor.graph.start !== id
     if (isDone && isLoose) toasts.add(w.loose(typeLabel(type)))
@@ -146,7 +148,10 @@ export class StepEdits {
   /** @param of the step whose errors it takes up */
   async addHandler(of: FlowStep, type: string, members: Members): Promise<void> {
     const id = this.#idFor(type, members)
-    const isDone = this.#editor.do(w.handled(of.name), addHandler(of.id, freshStep(type, id, members)))
+    const isDone = this.#editor.do(
+      w.handled(of.name),
+      addHandler(of.id, freshStep(type, id, { ...this.#view.prefill(type), ...members })),
+    )
     await this.#begin(isDone, id)
   }
 
@@ -256,6 +261,7 @@ export class StepEdits {
       toasts.add(w.notThere, 'bad')
       return
     }
+    this.#editor.fresh = id
     this.#view.select(id)
     await this.#view.focusForm()
   }

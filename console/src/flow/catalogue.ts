@@ -6,6 +6,7 @@ type Schema = components['schemas']
 /** What the API says of a shop, as far as flows use it. */
 export interface ShopAnswers {
   strictEvents: boolean
+  hasPlatform: boolean
   actions: readonly Schema['RegistryAction'][]
   plugins: readonly Pick<Schema['Plugin'], 'id' | 'slug' | 'status'>[]
   eventTypes: readonly Pick<Schema['EventType'], 'name' | 'schema' | 'plugin' | 'sample' | 'source'>[]
@@ -15,9 +16,10 @@ export interface ShopAnswers {
 
 /** The same as what the compiler looks things up in. */
 export function factsOf(answers: ShopAnswers): CatalogueFacts {
-  const { strictEvents, actions, plugins, eventTypes, connections, variables } = answers
+  const { strictEvents, hasPlatform, actions, plugins, eventTypes, connections, variables } = answers
   return {
     strictEvents,
+    hasPlatform,
     // Schemas were checked when they were declared.
     actions,
     plugins: plugins.map(({ id, slug, status }) => ({ id, slug, active: status === 'active' })),

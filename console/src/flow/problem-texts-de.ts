@@ -65,6 +65,10 @@ export const PROBLEMS_DE: Readonly<
     'Das Plugin ist nicht aktiv: schalte es ein.',
   ],
   unknown_action: 'Diese Aktion gibt es nicht: wähle eine andere. …',
+  platform_not_configured: [
+    '„%“ scheitert, bis die Plattform verbunden ist: wer verwaltet, sagt unter Einstellungen, wo sie ist.',
+    'Diese Aktion scheitert, bis die Plattform verbunden ist: wer verwaltet, sagt unter Einstellungen, wo sie ist.',
+  ],
   missing_field: ['„%“ fehlt: die Aktion braucht es.', 'Der Aktion fehlt ein Feld. …'],
   field_from_trigger: [
     'Die Aktion braucht „%“ und bekommt es von dem, was den Ablauf auslöst: gib einen eigenen Wert, wenn ein anderer gemeint ist.',
@@ -180,6 +184,10 @@ const VARIANTS_DE: Partial<
     ],
   ],
   missing_field: [
+    [
+      /^Add "(.+)": (.+) has nothing to say without it, or one of (.+)\.$/,
+      '„$1“ fehlt: ohne Text (oder $3) hat $2 nichts zu sagen.',
+    ],
     [
       /^(.+) has no field for the message's "(\w+)": .* the text (\{\{.+\}\})/,
       'Die Aktion $1 hat kein Feld für „$2“ der Nachricht: gib einem ihrer Felder in „input“ den Text $3.',

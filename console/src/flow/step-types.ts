@@ -87,7 +87,7 @@ export const STEP_TYPES = new Map<string, StepTypeEntry>([
       label: { en: 'Message', de: 'Nachricht' },
       glyph: '✉',
       group: 'act',
-      fresh: { channel: 'email', to: '{{trigger.email}}', subject: '', body: '' },
+      fresh: { channel: 'email', to: '', subject: '', body: '' },
       fields: [
         { name: 'channel', kind: 'choice', choices: ['email', 'sms', 'notification'], required: true },
         { name: 'to', kind: 'text' },

@@ -1,4 +1,5 @@
 import { getContext, setContext } from 'svelte'
+import { SvelteSet } from 'svelte/reactivity'
 import type { PastEvent } from './past-events.ts'
 
 /** A value that expressions of a form may read. */
@@ -35,14 +36,34 @@ export class FormState {
   /** Null: nothing that is chosen here is started by events. */
   sample = $state.raw<FormSample | null>(null)
 
+  #quiet = $state<string | null>(null)
+  readonly #left = new SvelteSet<string>()
+
+  /** The part that was just added: of its fields nothing is said before they were left. Null: none. */
+  set quiet(pointer: string | null) {
+    if (pointer === this.#quiet) return
+    this.#quiet = pointer
+    this.#left.clear()
+  }
+
+  /** Who was in this member's field goes on. */
+  leave(pointer: string): void {
+    this.#left.add(pointer)
+  }
+
   /** What keeps exactly this member from being published. */
   faultAt(pointer: string): string | undefined {
-    return this.#at(pointer, 'error')
+    return this.#isQuiet(pointer) ? undefined : this.#at(pointer, 'error')
   }
 
   /** What may be meant, but is worth a look. */
   warningAt(pointer: string): string | undefined {
     return this.#at(pointer, 'warning')
+  }
+
+  #isQuiet(pointer: string): boolean {
+    const isIn = (part: string): boolean => pointer === part || pointer.startsWith(`${part}/`)
+    return this.#quiet !== null && isIn(this.#quiet) && ![...this.#left].some(isIn)
   }
 
   #at(pointer: string, severity: FormProblem['severity']): string | undefined {

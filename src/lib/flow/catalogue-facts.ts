@@ -6,6 +6,8 @@ import { resolveAmong } from './resolve-action.ts'
 /** A tenant's catalogue as plain data, for compiling outside of the service. */
 export interface CatalogueFacts {
   strictEvents: boolean
+  /** Left out: it has one. */
+  hasPlatform?: boolean
   eventTypes: readonly {
     name: string
     schema: SafeSchema | null
@@ -63,6 +65,7 @@ export function toCatalogue(facts: CatalogueFacts): FlowCatalogue {
   const ids = new Map(facts.plugins.map(({ id, slug }) => [slug, id]))
   return {
     strictEvents: facts.strictEvents,
+    ...(facts.hasPlatform !== undefined && { hasPlatform: facts.hasPlatform }),
     eventTypes: new Map(
       facts.eventTypes.map(({ name, schema, plugin, sample }) => [
         name,

@@ -9,6 +9,8 @@ export interface FlowCatalogue {
   resolveAction(actionType: string, pluginRef: string | null): ActionResolution
   /** Null: the tenant has no such plugin. Never asked for `platform`. */
   resolvePlugin(pluginRef: string): CataloguePlugin | null
+  /** False: nobody has said where the platform is, so none of its actions can be done. Left out: they can. */
+  hasPlatform?: boolean
   /** The shop's connections, by name; left out: it has none. */
   connections?: ReadonlyMap<string, CatalogueConnection>
   /** Names of the shop's variables; left out: it has none. */

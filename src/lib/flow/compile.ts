@@ -91,6 +91,7 @@ function* compileSource(
     startTypes: [],
     typeChecks: [],
     expressions: 0,
+    unconnected: 0,
     defaults: { retry: DEFAULT_RETRY, timeoutMs: DEFAULT_TIMEOUT_MS },
   }
   const triggers = readTriggers(compilation, source.triggers, source.triggerFilter)

@@ -51,6 +51,11 @@ export const FLOW_PROBLEMS = {
   unknown_plugin: define('actions', 'error', 'The tenant has no such plugin'),
   plugin_inactive: define('actions', 'error', 'The plugin is not active'),
   unknown_action: define('actions', 'error', 'There is no such action'),
+  platform_not_configured: define(
+    'actions',
+    'warning',
+    'The action is the platform’s, and the service has not been told where that is',
+  ),
   missing_field: define('actions', 'error', 'The action needs a field that is not given'),
   field_from_trigger: define('actions', 'warning', 'A needed field is taken from what starts the flow'),
   unknown_field: define('actions', 'warning', 'The action has no such field'),

@@ -5,6 +5,7 @@ import type { Signals } from '#infra/signals.ts'
 import type { ConnectionService } from '#modules/connection/index.ts'
 import type { FlowEngineService } from '#modules/flow-engine/index.ts'
 import type { FlowTriggerService } from '#modules/flow-trigger/index.ts'
+import type { PlatformService } from '#modules/platform/index.ts'
 import type { RegistryService } from '#modules/registry/index.ts'
 
 /** The context of the module's services. */
@@ -16,4 +17,5 @@ export interface FlowContext {
   triggers: FlowTriggerService
   signals: Signals
   egress: Pick<Egress, 'checkText'>
+  platform: Pick<PlatformService, 'isConfigured'>
 }

@@ -148,17 +148,31 @@ declare module 'fastify' {
 }
 
 const ANY_URL: FlowContext['egress'] = { checkText: () => null }
+const SOME_PLATFORM: FlowContext['platform'] = { isConfigured: async () => Promise.resolve(true) }
 
 export default fp(
   async (app: FastifyInstance) => {
     const { db, registry, connections, signals, egress, flowEngine: engine, flowTriggers: triggers } = app
-    const ctx: FlowContext = { db, registry, connections, engine, triggers, signals, egress }
+    const ctx: FlowContext = {
+      db,
+      registry,
+      connections,
+      engine,
+      triggers,
+      signals,
+      egress,
+      platform: app.platform,
+    }
     registry.onUsage((tenantId, gone) => findActionUsage(db, tenantId, gone))
     app.variables.onUsage(findVariableUsers)
     connections.onUsage(findConnectionUsers)
     engine.compileWith((tenantId, definition, db) =>
-      // What may be called is asked again at each call: a URL does not keep a published flow from running.
-      compile({ db, registry, connections, egress: ANY_URL }, tenantId, parseDefinition(definition).value),
+      // What may be called, and where the platform is, is asked again at each call.
+      compile(
+        { db, registry, connections, egress: ANY_URL, platform: SOME_PLATFORM },
+        tenantId,
+        parseDefinition(definition).value,
+      ),
     )
     app.apiDocument.addTag('flows', 'Automations: triggers, steps, versions')
     app.decorate('flows', serviceOf(ctx))
@@ -190,6 +204,7 @@ export default fp(
       'signals',
       'egress',
       'auth',
+      'platform',
       'registry',
       'connection',
       'variable',

@@ -6,7 +6,7 @@ import type { ActionCallResult } from '#lib/action-call.ts'
 import { type PlatformCall, PlatformConnector } from './connector.ts'
 import { platformRoutes } from './routes.ts'
 import { PlatformSettings, PlatformSettingsInput } from './schemas.ts'
-import { callPlatform, type PlatformContext } from './service.ts'
+import { callPlatform, type PlatformContext, readPlatformSettings } from './service.ts'
 
 /**
  * The connector to the platform's own API: PLATFORM_URL with PLATFORM_TOKEN, or a tenant's own settings instead.
@@ -16,6 +16,8 @@ import { callPlatform, type PlatformContext } from './service.ts'
  */
 export interface PlatformService {
   call(tenantId: string, call: PlatformCall): Promise<ActionCallResult>
+  /** Tells whether it is known where the tenant's platform actions go. */
+  isConfigured(tenantId: string): Promise<boolean>
 }
 
 declare module 'fastify' {
@@ -42,6 +44,7 @@ export default fp(
     }
     app.decorate('platform', {
       call: (tenantId, call) => callPlatform(ctx, tenantId, call),
+      isConfigured: async (tenantId) => (await readPlatformSettings(ctx, tenantId)).source !== 'none',
     } satisfies PlatformService)
     for (const schema of [PlatformSettings, PlatformSettingsInput]) app.addSchema(schema)
     await app.register(async (routes) => platformRoutes(routes, ctx))

@@ -19,7 +19,9 @@ const FIRST_DELAY_MAX_MS = 60_000
 export default async function tenantModule(app: FastifyInstance): Promise<void> {
   app.apiDocument.addTag('tenant', "A shop's own settings")
   for (const schema of [Tenant, TenantChange, Usage, QuotaSettings]) app.addSchema(schema)
-  await app.register(async (routes) => tenantRoutes(routes, { db: app.db, quotas: app.quotas }))
+  await app.register(async (routes) =>
+    tenantRoutes(routes, { db: app.db, quotas: app.quotas, platform: app.platform }),
+  )
 
   const loop = new JobLoop({
     pass: async (signal) => {

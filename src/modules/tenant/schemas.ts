@@ -42,6 +42,10 @@ export const Tenant = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
     strict_events: Type.Boolean(strictEvents),
+    has_platform: Type.Boolean({
+      description:
+        'Actions of the platform can be done: the service, or this tenant by itself, has been told where it is',
+    }),
     time_zone: Type.String(timeZone),
     quiet_hours: Type.Unsafe<Hours | null>({ ...Nullable(QuietHours), ...quietHours }),
     business_days: Type.Unsafe<BusinessDays>({ ...BusinessDays, ...businessDays }),

@@ -15,23 +15,35 @@ import { invalidRequest } from '#infra/http/problems.ts'
 import { raiseSubscriptionsVersion } from '#infra/tenant-versions.ts'
 import { type Calendar, calendarOf, DEFAULT_CALENDAR } from '#lib/calendar.ts'
 import { isTimeZone } from '#lib/time-zone.ts'
+import type { PlatformService } from '#modules/platform/index.ts'
 import { selectTenant, type TenantRow, updateQuotas, updateTenant } from './repository.ts'
 import type { QuotaSettings, Tenant, TenantChange, Usage } from './schemas.ts'
 
 export interface TenantContext {
   db: Kysely<DB>
   quotas: QuotaService
+  platform: Pick<PlatformService, 'isConfigured'>
 }
 
 /** A tenant that nothing was ever changed for has the defaults. */
 export async function readTenant(ctx: TenantContext, tenantId: string): Promise<Tenant> {
-  const row = await selectTenant(ctx.db, tenantId)
-  if (row !== undefined) return toTenant(row)
-  return { id: tenantId, strict_events: false, ...DEFAULT_CALENDAR, created_at: null, updated_at: null }
+  const [row, hasPlatform] = await Promise.all([
+    selectTenant(ctx.db, tenantId),
+    ctx.platform.isConfigured(tenantId),
+  ])
+  if (row !== undefined) return toTenant(row, hasPlatform)
+  return {
+    id: tenantId,
+    strict_events: false,
+    has_platform: hasPlatform,
+    ...DEFAULT_CALENDAR,
+    created_at: null,
+    updated_at: null,
+  }
 }
 
-function toTenant({ calendar, ...row }: TenantRow): Tenant {
-  return { ...row, ...calendarOf(calendar) }
+function toTenant({ calendar, ...row }: TenantRow, hasPlatform: boolean): Tenant {
+  return { ...row, has_platform: hasPlatform, ...calendarOf(calendar) }
 }
 
 /** The members of a tenant that can be changed. */
@@ -66,6 +78,7 @@ export async function changeTenant(
   tenantId: string,
   change: TenantChange,
 ): Promise<Tenant> {
+  const hasPlatform = await ctx.platform.isConfigured(tenantId)
   return ctx.db.transaction().execute(async (trx) => {
     // Also makes intake read the settings again that it remembers. The row is held until the end: of two changes at a time
     // neither loses what the other one set.
@@ -81,7 +94,7 @@ export async function changeTenant(
       targetId: tenantId,
       detail: { ...change, ...changesOf(settingsOf(before), settingsOf(tenant)) },
     })
-    return toTenant(tenant)
+    return toTenant(tenant, hasPlatform)
   })
 }
 

@@ -24,9 +24,10 @@ async function readFacts(): Promise<CatalogueFacts> {
       assert.equal(answer.statusCode, 200, answer.body)
       return answer.json<{ data: Item[]; next_cursor: string | null }>()
     })
-  const tenant = (await shop.get('/api/tenant')).json<{ strict_events: boolean }>()
+  const tenant = (await shop.get('/api/tenant')).json<{ strict_events: boolean; has_platform: boolean }>()
   return factsOf({
     strictEvents: tenant.strict_events,
+    hasPlatform: tenant.has_platform,
     actions: await all<ShopAnswers['actions'][number]>('/api/plugins/actions'),
     plugins: await all<ShopAnswers['plugins'][number]>('/api/plugins'),
     eventTypes: await all<ShopAnswers['eventTypes'][number]>('/api/event-types'),

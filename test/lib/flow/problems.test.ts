@@ -1,4 +1,5 @@
 import t from 'tap'
+import { problemTextDe } from '#console/src/flow/problem-texts-de.ts'
 import { compileFlow, describeFlowProblems, FLOW_PROBLEMS } from '#lib/flow/index.ts'
 import { catalogue } from './support.ts'
 import { FAMILIES } from './problem-cases/index.ts'
@@ -28,9 +29,36 @@ t.test('codes are documented, and found', (t) => {
   const described = describeFlowProblems()
   for (const { code, title } of described) t.match(title, /^[A-Z"]/, code)
   const rest = Object.keys(FLOW_PROBLEMS).filter((code) => !seen.has(code))
-  t.same(rest, ['too_many_problems', 'operator_unavailable'])
+  t.same(rest, ['too_many_problems', 'platform_not_configured', 'operator_unavailable'])
   t.end()
 })
+
+t.test(
+  'says at each step that the platform is not connected, and leaves room for what else is wrong',
+  (t) => {
+    const without = { ...catalogue, hasPlatform: false }
+    const { flow: compiled, problems } = compileFlow(
+      flow([
+        act('a'),
+        { id: 'm', type: 'message', channel: 'email', to: 'a@b.c', subject: 'x', body: 'x' },
+        act('p', { plugin_id: 'logging-plugin', action_type: 'log_error' }),
+      ]),
+      without,
+    )
+    t.ok(compiled, 'it may be published')
+    const found = problems.map(({ code, step_id: id, severity, pointer }) => [code, id, severity, pointer])
+    const code = 'platform_not_configured'
+    t.strictSame(found, [
+      [code, 'a', 'warning', '/steps/0/action_type'],
+      [code, 'm', 'warning', '/steps/1'],
+    ])
+    for (const problem of problems) t.match(problemTextDe(problem), /^„(anything|send_email)“ scheitert/)
+    const many = Array.from({ length: 300 }, (_, index) => act(`a${index}`))
+    t.equal(compileFlow(flow(many), without).problems.length, 50)
+    t.ok(compileFlow(flow(many), without).flow)
+    t.end()
+  },
+)
 
 t.test('what looks like a mistake and is none is left alone', (t) => {
   const fine: unknown[] = [

@@ -21,7 +21,7 @@ function extremes(parameter: Parameter): (string | number)[] {
 }
 
 t.test('every template compiles without errors and warnings for a fresh tenant', async (t) => {
-  const { app, ...service } = await startApp(t)
+  const { app, ...service } = await startApp(t, { env: { PLATFORM_URL: 'http://127.0.0.1:9' } })
   for (const { id } of TEMPLATES) {
     const { flow, problems } = await app.flows.compile(service.tenant().id, app.flowTemplates.define(id, {}))
     t.same(problems, [], id)
@@ -30,7 +30,7 @@ t.test('every template compiles without errors and warnings for a fresh tenant',
 })
 
 t.test('and so it does with whatever may be chosen', async (t) => {
-  const { app, ...service } = await startApp(t)
+  const { app, ...service } = await startApp(t, { env: { PLATFORM_URL: 'http://127.0.0.1:9' } })
   const { id: tenantId } = service.tenant()
   for (const { id, parameters } of TEMPLATES) {
     for (const [name, parameter] of Object.entries(parameters)) {
@@ -47,7 +47,7 @@ t.test('and so it does with whatever may be chosen', async (t) => {
 })
 
 t.test('the same parameters make the same definition, and touch no other', async (t) => {
-  const { app } = await startApp(t)
+  const { app } = await startApp(t, { env: { PLATFORM_URL: 'http://127.0.0.1:9' } })
   for (const { id } of TEMPLATES) {
     const first = app.flowTemplates.define(id, {})
     const text = JSON.stringify(first)
@@ -57,7 +57,7 @@ t.test('the same parameters make the same definition, and touch no other', async
 })
 
 t.test('the table in the docs names every template and what starts it', async (t) => {
-  const service = await startApp(t)
+  const service = await startApp(t, { env: { PLATFORM_URL: 'http://127.0.0.1:9' } })
   const page = await readFile(resolve(import.meta.dirname, '../../../docs/flow-templates.md'), 'utf8')
   const { data } = (await service.tenant().get('/api/automation/templates')).json<{
     data: { id: string; triggers: string[] }[]

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { clientFor, startApp } from '#test/support/app.ts'
 
-const { app, db, ...service } = await startApp(t)
+const { app, db, ...service } = await startApp(t, { env: { PLATFORM_URL: 'http://127.0.0.1:9' } })
 const URL = '/api/automation/templates'
 
 interface InstalledFlow {

@@ -5,6 +5,9 @@ import { checkPayload } from './payload-types.ts'
 import type { Reader } from './reader.ts'
 import { at, report } from './reader.ts'
 
+/** Steps: more say nothing new, and would leave no room for what else is wrong. */
+const MAX_UNCONNECTED = 50
+
 /** Names an action, as it was given: `name` is the member that does. */
 interface NamedAction {
   name: 'action_type' | 'action_id'
@@ -28,9 +31,21 @@ export function resolveNamed(
     return null
   }
   const resolution = reader.compilation.catalogue.resolveAction(actionType, pluginRef ?? null)
-  if (!('problem' in resolution)) return resolution.action
+  if (!('problem' in resolution)) {
+    reportUnconnected(reader, resolution.action, at(reader, name))
+    return resolution.action
+  }
   reportUnresolved(reader, resolution, at(reader, name))
   return null
+}
+
+/** Reports an action that would be refused unasked: `path` is of its name. */
+function reportUnconnected({ compilation, stepId }: Reader, action: CatalogueAction, path: Path): void {
+  if (action.plugin_id !== null || compilation.catalogue.hasPlatform !== false) return
+  if (compilation.unconnected === MAX_UNCONNECTED) return
+  compilation.unconnected++
+  const message = `"${action.action_type}" fails until the platform is connected: an admin says where it is, under Settings or by PUT /api/tenant/platform.`
+  compilation.problems.report('platform_not_configured', path, message, stepId)
 }
 
 /** Reports that the catalogue has no such action; `path` is of its name. */
@@ -58,7 +73,11 @@ export function checkByHint(
     properties[name] = {}
   }
   const required = (schema.required ?? []).filter((name) => !pathFields.includes(name))
-  checkPayload(reader, { ...schema, properties, required }, input, path, 'hint')
+  // An empty text says as little as none.
+  const given = Object.fromEntries(
+    Object.entries(input).filter(([name, value]) => value !== '' || !required.includes(name)),
+  )
+  checkPayload(reader, { ...schema, properties, required }, given, path, 'hint')
 }
 
 export function isGiven(input: Record<string, unknown>, name: string): boolean {

@@ -60,6 +60,8 @@ export interface Compilation {
   readonly typeChecks: (() => void)[]
   /** Templates so far. */
   expressions: number
+  /** Steps that were reported because the platform is not connected. */
+  unconnected: number
   readonly defaults: { retry: RetryPolicy; timeoutMs: number }
 }
 

@@ -16,6 +16,10 @@ export type ActionStep = StepBase<'action', ActionConfig, 'success' | 'error'>
 
 /** The linear format's name for the input first, then the graph's. */
 const INPUT_NAMES = ['payload_template', 'input', 'config'] as const
+/** The fields in which an action of the platform takes what it says: one of them is enough. */
+const SAYS_IN: Readonly<Record<string, readonly string[]>> = {
+  send_email: ['text', 'html', 'body', 'template'],
+}
 /** A name that a path may have as it is. */
 const MEMBER = /^[A-Za-z][A-Za-z0-9_]*$/
 
@@ -118,6 +122,7 @@ function checkInput(
     if (isGiven(input, name)) continue
     report(reader, 'missing_field', path, `Add "${name}": ${action.action_type} needs it.`)
   }
+  if (action.plugin_id === null) reportNothingToSay(reader, action, input, path)
   if (action.input_schema) {
     if (action.plugin_id === null) checkByHint(reader, action, action.input_schema, input, path)
     else checkPayload(reader, action.input_schema, input, path)
@@ -130,6 +135,20 @@ function checkInput(
     const message = `${action.action_type} has no field "${name.slice(0, 64)}": it takes ${known.join(', ')}.`
     report(reader, 'unknown_field', [...path, name], message)
   }
+}
+
+/** Reports an action of the platform that has something to say, and is given none of the fields for it. */
+function reportNothingToSay(
+  reader: Reader,
+  action: CatalogueAction,
+  input: Record<string, unknown>,
+  path: Path,
+): void {
+  const fields = SAYS_IN[action.action_type]
+  if (fields === undefined || fields.some((name) => isGiven(input, name))) return
+  const [first = '', ...others] = fields
+  const message = `Add "${first}": ${action.action_type} has nothing to say without it, or one of ${others.join(', ')}.`
+  report(reader, 'missing_field', path, message, 'warning')
 }
 
 /**

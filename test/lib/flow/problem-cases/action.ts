@@ -24,7 +24,7 @@ export const ACTION_CASES: readonly Case[] = [
   ],
   [
     'a missing field',
-    flow([{ id: 'm', type: 'action', action_type: 'send_email', config: { to: 'x' } }]),
+    flow([{ id: 'm', type: 'action', action_type: 'send_email', config: { to: 'x', text: 'x' } }]),
     'missing_field',
     '/steps/0/config',
     /subject/,
@@ -35,6 +35,13 @@ export const ACTION_CASES: readonly Case[] = [
     'field_from_trigger',
     '/steps/0/input',
     /"email".*trigger\.email/,
+  ],
+  [
+    'an email that says nothing',
+    flow([mail({ text: '', html: '', body: '' })]),
+    'missing_field',
+    '/steps/0/input',
+    /"text".*html, body, template/,
   ],
   ['an unknown field', flow([mail({ sujet: 'x' })]), 'unknown_field', '/steps/0/input/sujet', /subject/],
   ['a wrong type', flow([mail({ priority: 'high' })]), 'wrong_type', '/steps/0/input/priority', /integer/],

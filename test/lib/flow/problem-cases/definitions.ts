@@ -37,7 +37,7 @@ export const mail = (input: Definition): Definition => ({
   id: 'm',
   type: 'action',
   action_type: 'send_email',
-  input: { to: 'a@example.com', subject: 'Hi', ...input },
+  input: { to: 'a@example.com', subject: 'Hi', text: 'Hi', ...input },
 })
 export const http = (rest: Definition): Definition =>
   flow([{ id: 'h', type: 'http', url: 'https://example.com', ...rest }])

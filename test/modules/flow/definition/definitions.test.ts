@@ -17,7 +17,7 @@ import {
   taskFlow,
 } from '../support.ts'
 
-const service = await startApp(t)
+const service = await startApp(t, { env: { PLATFORM_URL: 'http://127.0.0.1:9' } })
 const NOWHERE = 'http://127.0.0.1:9/'
 
 t.test('the linear format is created active, the graph format as it says', async (t) => {

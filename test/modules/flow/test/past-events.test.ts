@@ -105,9 +105,10 @@ t.test('what it does not get through in its time is left out, and one is tried i
   const shop = world.tenant()
   const { id } = await created(shop, taskFlow({ trigger }))
   const event_ids = [await send(shop, { total: 1 }), await send(shop, { total: 2 })]
-  const { db, registry, connections, signals, egress, flowEngine: engine, flowTriggers: triggers } = world.app
+  const { db, registry, connections, signals, egress, platform } = world.app
+  const { flowEngine: engine, flowTriggers: triggers } = world.app
   const tried = await testFlowOnEvents(
-    { db, registry, connections, engine, triggers, signals, egress },
+    { db, registry, connections, engine, triggers, signals, egress, platform },
     SYSTEM_ACTOR,
     { tenantId: shop.id, id, ifMatch: undefined },
     { event_ids, start_anyway: false, mocks: {} },

@@ -49,6 +49,16 @@ export function reasonOf({ start }: EventOutcome): string {
   return start === null ? GONE : (start.reason ?? '')
 }
 
+/**
+ * The waits for events that were come to: what followed holds only if no such event came.
+ *
+ * @param isAssumed tells a step that waits for an event, and is given none
+ */
+export function assumedWaits({ start, done }: EventOutcome, isAssumed: (step: string) => boolean): string[] {
+  if (start?.would_start !== true) return []
+  return done.flatMap(({ step_id: id, kind }) => (kind === 'wait' && isAssumed(id) ? id : []))
+}
+
 function counted<Name extends string>(counts: readonly [Name, number][]): [Name, number][] {
   const sums = new Map<Name, number>()
   for (const [name, count] of counts) sums.set(name, (sums.get(name) ?? 0) + count)
