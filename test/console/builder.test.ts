@@ -287,6 +287,12 @@ async function shows(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>):
     await focused(activate)
     await activate.press('Enter')
     await focused(page.getByRole('button', { name: 'Deactivate Focus' }))
+
+    // What was written a moment ago is not saved yet, and can be published all the same.
+    await form(page).getByRole('textbox', { name: 'Field of the awaited event' }).fill('cart_id')
+    await form(page).getByRole('button', { name: 'Add', exact: true }).press('Enter')
+    await page.keyboard.press('Control+Enter')
+    await page.getByRole('dialog', { name: 'Publish the draft?' }).waitFor()
     t.same(faults, [])
   })
 
@@ -338,6 +344,8 @@ async function shows(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>):
         await page.keyboard.press('Control+Shift+Enter')
         await page.waitForURL(/tab=test/)
         await focused(page.getByRole('link', { name: 'Test' }))
+        await page.keyboard.press('Control+Shift+Enter')
+        await page.waitForURL((url) => !url.searchParams.has('tab'))
         t.same(faults, [])
       }
     },
