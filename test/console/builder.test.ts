@@ -1,6 +1,7 @@
 import type { Locator, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { accessibilityFaults, type Console, noConsole, startConsole } from './support/console.ts'
+import { becomes } from './support/wait.ts'
 
 interface Flow {
   id: string
@@ -390,6 +391,38 @@ async function shows(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>):
     await form(page)
       .getByRole('radio', { name: /C-1001 · Ana Lopes · ana@example.com · 12.5/ })
       .waitFor()
+    t.same(faults, [])
+  })
+
+  await t.test('fills in the address also of a message that is added before it is known', async (t) => {
+    const { id } = await call<Flow>('POST', FLOWS, {
+      name: 'Early',
+      status: 'draft',
+      triggers: [{ type: 'event', event_types: ['cart.left'] }],
+      steps: [{ id: 'pause', type: 'delay', duration: '1 day' }],
+    })
+    const { page, faults } = await visit('/console/flows')
+    const added = Promise.withResolvers<undefined>()
+    await page.route(/compiler\.worker/, async (route) => {
+      await added.promise
+      await route.continue()
+    })
+    await page.goto(new URL(`/console/flows/${id}?step=pause`, page.url()).href)
+    await page.getByRole('button', { name: '+ Add a step' }).click()
+    await page.getByRole('combobox', { name: 'Add a step' }).fill('message')
+    await page.getByRole('option', { name: /Message/, selected: true }).waitFor()
+    await page.keyboard.press('Enter')
+    const to = form(page).getByRole('textbox', { name: 'To', exact: true })
+    await to.waitFor()
+    t.equal(await to.inputValue(), '')
+    added.resolve(undefined)
+    await becomes(t, async () => to.inputValue(), '{{trigger.customer.email}}', 'the address')
+    await page.keyboard.press('Escape')
+    await page.keyboard.press('Control+z')
+    await item(page, 'message_1').waitFor({ state: 'detached' })
+    await page.keyboard.press('Control+Shift+z')
+    await item(page, 'message_1').click()
+    t.equal(await to.inputValue(), '{{trigger.customer.email}}')
     t.same(faults, [])
   })
 
