@@ -3225,7 +3225,7 @@ export interface components {
             action: string;
             target_kind: string;
             target_id: string;
-            /** @description What changed; secrets are redacted. Of settings that were changed `before` and `after` have those that differ, and of a value of more than 2,000 characters its length */
+            /** @description What changed; secrets are redacted. Of settings that were changed `before` and `after` have those that differ, and of a value of more than 2,000 characters its length. Free text, `metadata` and the values of filters, which may be a customer's, are left out: `changed` names what they are of */
             detail: {
                 [key: string]: unknown;
             };

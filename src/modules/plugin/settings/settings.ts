@@ -122,11 +122,15 @@ export function showSettings(settings: Settings, mayReadSecrets: boolean): Shown
   }) as ShownSettings
 }
 
-/** The settings that the audit log tells with their values: what is sealed is not among them. */
+/** The settings that the audit log tells with their values: what is sealed, or may be a customer's, is not among them. */
 export function toldSettings(settings: Settings): object {
   const shown: Readonly<Record<string, unknown>> = showSettings(settings, false)
-  const told = EACH_FIELD.filter(([, { column }]) => !column.endsWith('_sealed'))
-  return Object.fromEntries(told.map(([name]) => [name, shown[name]]))
+  return Object.fromEntries(
+    EACH_FIELD.flatMap(([name, { column, tell }]) => {
+      if (column.endsWith('_sealed') || tell === null) return []
+      return [[name, tell === undefined ? shown[name] : tell(settings[name])]]
+    }),
+  )
 }
 
 /** Returns the settings that apply: the plugin's own value, or the service's where that is null. */
