@@ -57,6 +57,8 @@ export interface Applied {
   settings: Settings
   /** Stored values that requests carry are in `settings`, sent by somebody who need not know them. */
   keptSent: boolean
+  /** The same of what only admins give. */
+  keptForAdmins: boolean
   errors: FieldError[]
 }
 
@@ -64,7 +66,7 @@ export interface Applied {
 export function applyChanges(current: Settings | null, changes: Changes): Applied {
   const before = current ?? NOTHING
   const webhookUrl = { before: before.webhook_url, after: changes.webhook_url ?? before.webhook_url }
-  const settled = mapFields(({ initial, isSent, settle }, name) => {
+  const settled = mapFields(({ initial, isSent, isForAdmins, settle }, name) => {
     const given: unknown = changes[name]
     const {
       value,
@@ -73,11 +75,12 @@ export function applyChanges(current: Settings | null, changes: Changes): Applie
     } = settle?.(given, before[name], webhookUrl) ?? {
       value: given === undefined ? before[name] : (given ?? initial),
     }
-    return { value, keptSent: kept && isSent === true, errors }
+    return { value, keptSent: kept && isSent === true, keptForAdmins: kept && isForAdmins === true, errors }
   })
   return {
     settings: mapFields((_, name) => settled[name].value) as Settings,
     keptSent: Object.values(settled).some(({ keptSent }) => keptSent),
+    keptForAdmins: Object.values(settled).some(({ keptForAdmins }) => keptForAdmins),
     errors: Object.values(settled).flatMap(({ errors }) => errors),
   }
 }
