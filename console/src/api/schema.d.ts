@@ -6642,7 +6642,7 @@ export interface components {
                  * @description When it tries again; null: it is at it
                  */
                 tries_at: string | null;
-                /** @description Its last failure; null: it has not tried yet */
+                /** @description Its last failure; null: it has not tried yet, or its plugin takes no more for now and was not asked */
                 error: {
                     code: string;
                     message: string;
