@@ -7434,7 +7434,7 @@ export interface components {
                  */
                 key_held_since: string | null;
             };
-            /** @description Deliveries that wait, counted up to 10,000, in lists up to 1,000 */
+            /** @description Deliveries that wait, counted up to 10,000, in lists up to 100: there, 100 are 100 or more */
             waiting: number;
             /**
              * Format: date-time
@@ -8105,7 +8105,7 @@ export interface components {
                  */
                 key_held_since: string | null;
             };
-            /** @description Deliveries that wait, counted up to 10,000, in lists up to 1,000 */
+            /** @description Deliveries that wait, counted up to 10,000, in lists up to 100: there, 100 are 100 or more */
             waiting: number;
             /**
              * Format: date-time
