@@ -229,9 +229,18 @@ t.test(
     })
     await shop.put('/api/tenant/platform', { url: 'https://shop.example', token: 'hunter2' })
     t.match(await changed('tenant.platform_changed'), {
+      changed: ['url', 'token'],
       before: { url: null, has_token: false },
       after: { url: 'https://shop.example', has_token: true },
     })
+    await shop.put('/api/tenant/platform', { url: 'https://shop.example', token: 'hunter2-new' })
+    t.strictSame(await changed('tenant.platform_changed'), {
+      url: 'https://shop.example',
+      has_token: true,
+      changed: ['token'],
+    })
+    await shop.put('/api/tenant/platform', { url: null })
+    t.match(await changed('tenant.platform_changed'), { changed: ['url', 'token'], after: { url: null } })
     t.notMatch(JSON.stringify((await log(shop)).data), /hunter2/)
   },
 )
