@@ -23,9 +23,11 @@ const messagesPath = resolve(import.meta.dirname, '../docs/messages.md')
 const NOW = new Date('2026-07-01T12:00:00Z')
 /** Stands in for `\|`, which is no border of a cell. */
 const BAR = '\u0001'
+/** Without one, what needs it is warned of. */
+const PLATFORM = { PLATFORM_URL: 'http://127.0.0.1:9', PLATFORM_TOKEN: 'token' }
 
 t.test('every definition, step, trigger, condition and setting compiles against the catalogue', async (t) => {
-  const service = await startApp(t)
+  const service = await startApp(t, { env: PLATFORM })
   const shop = service.tenant()
   await installPlugins(shop, 'http://127.0.0.1:9')
   const seen = new Map<string, number>()
@@ -43,7 +45,7 @@ t.test('every definition, step, trigger, condition and setting compiles against 
 })
 
 t.test('the message of docs/messages.md compiles, also with what sends it there', async (t) => {
-  const service = await startApp(t)
+  const service = await startApp(t, { env: PLATFORM })
   const shop = service.tenant()
   await installPlugins(shop, 'http://127.0.0.1:9')
   const messages = await readFile(messagesPath, 'utf8')
@@ -97,7 +99,7 @@ t.test('every operator is in the table, and true and false for what the table sa
     rows.map(([name]) => name),
     [...OPERATORS.keys()].map((name) => `\`${name}\``),
   )
-  const service = await startApp(t)
+  const service = await startApp(t, { env: PLATFORM })
   const shop = service.tenant()
   for (const [cell = '', operand = '', example = '', yes = '', no = ''] of rows) {
     const name = codeIn(cell)[0] ?? ''
@@ -205,7 +207,7 @@ t.test('docs/messages.md says what becomes of values in text and in HTML', async
 })
 
 t.test('delays end when the table says, where clocks change', async (t) => {
-  const service = await startApp(t)
+  const service = await startApp(t, { env: PLATFORM })
   const shop = service.tenant()
   await shop.patch('/api/tenant', { time_zone: 'Europe/Lisbon' })
   const rows = tableAfter('<!-- clocks -->')

@@ -54,12 +54,14 @@ export class Sender {
   take(lane: Lane): Job | number {
     const now = performance.now()
     const margin = Math.min(LEASE_MARGIN_MS, this.#options.leaseMs / 4)
+    // Asked first: it may have lanes start that its settings have held back.
+    const { limit } = lane
     if (!lane.canStart() || now >= lane.leaseUntil - margin) return 0
     if (!this.#capacity.hasPlace(lane.target.tenantId, lane.nextClass)) {
       this.#crowded = true
       return 0
     }
-    const waitMs = lane.limit.beginDelivery(lane, () => this.#options.wake(lane))
+    const waitMs = limit.beginDelivery(lane, () => this.#options.wake(lane))
     if (waitMs === 'full') return 0
     return waitMs > 0 ? waitMs : (lane.begin() ?? 0)
   }

@@ -3,7 +3,7 @@ import type { EventMatch } from '#lib/flow/types.ts'
 import { flowOf, outcomes, settings, type Shop, startWorld, wait, HOUR_MS } from './support.ts'
 import { lastStep, waitEvent } from './wait/support.ts'
 
-const world = await startWorld(t)
+const world = await startWorld(t, { PLATFORM_URL: 'http://127.0.0.1:9', PLATFORM_TOKEN: 'token' })
 
 /** Ids as they are sent when the flow starts and later, as JSON, and whether both are one thing. */
 const PAIRS: readonly [first: string, later: string, isSame: boolean][] = [

@@ -38,6 +38,8 @@ export interface CallClaim {
 /** Clocks of the processes that call and that hear of the completion may differ by so much. */
 const CLOCK_SLACK_MS = 60_000
 
+/** Of these a Retry-After is about the plugin and not about one request, as with deliveries. */
+const ASKS_FOR_PATIENCE: ReadonlySet<number | null> = new Set([429, 503])
 /** The code of a call that was not made, as the plugin takes no more for now. */
 export const PLUGIN_BUSY = 'plugin_busy'
 
@@ -117,8 +119,12 @@ async function callPlugin(
     // It may have changed while its turn was waited for.
     const current = begun instanceof Promise ? await usableTarget(ctx, claim.tenantId, planned) : found
     if ('refused' in current) return current.refused
+    // A process that was frozen while it waited may have lost it: what follows finds out who has it.
+    const isHeld =
+      claim.lease === null || !(begun instanceof Promise) || (await ctx.store.isHeld(claim.lease))
+    if (!isHeld) return notAsked('in_progress', 'Another request has taken this over.')
     const result = await send(ctx, claim, planned, { target: current.target, timeoutMs })
-    if (!result.ok) retryAfterMs = result.retryAfterMs
+    if (!result.ok && ASKS_FOR_PATIENCE.has(result.status)) retryAfterMs = result.retryAfterMs
     return result
   } finally {
     answer.end(retryAfterMs)

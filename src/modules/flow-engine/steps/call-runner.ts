@@ -110,7 +110,9 @@ async function runCall<Step extends CallingStep>(
     // Waiting for its turn is no attempt, nor is it what a step without retries has ruled out.
     const patienceMs = step.retry?.patience_ms || DEFAULT_PATIENCE_MS
     if (elapsedMs >= patienceMs) return frame.fail(at, { ...result, transient: true }, input)
-    suspend(thread, 'retry', now + Math.min(result.retryAfterMs, AWAY_MAX_MS))
+    // Those that nobody releases come again ever more rarely.
+    const pause = Math.max(result.retryAfterMs, elapsedMs / 10)
+    suspend(thread, 'retry', now + Math.min(pause, AWAY_MAX_MS))
     if (target !== null) {
       thread.held_by = target
       frame.held.away(claim, target)

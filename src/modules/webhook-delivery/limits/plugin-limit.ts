@@ -2,7 +2,7 @@ import { WaitList, type Waiting } from '#lib/async/wait-list.ts'
 import type { DeliveryTarget } from '../destinations/targets.ts'
 
 /** The limits of a plugin's settings, of a target. */
-export type LimitSettings = Pick<DeliveryTarget, 'maxInFlight' | 'ratePerSecond'>
+export type LimitSettings = Pick<DeliveryTarget, 'maxInFlight' | 'ratePerSecond' | 'revision'>
 
 /** A call that may go out now. It is under way until `end` is called, once. */
 export interface CallSlot {
@@ -35,6 +35,10 @@ const RETRY_LEAST_MS = 1_000
 const RETRY_MOST_MS = 60_000
 /** One Retry-After may hold back a plugin's other requests for so long. */
 const HOLD_MAX_MS = 60_000
+/** Calls that wait for one plugin at most: those of dispatches have places of their shop meanwhile. */
+const WAITING_MAX = 256
+/** What was used so lately counts as used: others are to know, also between two requests. */
+const LATELY_MS = 5_000
 /** `setTimeout` runs early by less than this. */
 const TIMER_SLACK_MS = 1
 
@@ -43,9 +47,11 @@ const NOTHING_KNOWN: Busy = { reason: 'in_flight', retryAfterMs: 0 }
 class Waiter implements Waiting<Waiter> {
   before: Waiter | null = null
   after: Waiter | null = null
+  readonly by: string | null
   readonly resume: (answer: CallSlot | Busy) => void
 
-  constructor(resume: (answer: CallSlot | Busy) => void) {
+  constructor(by: string | null, resume: (answer: CallSlot | Busy) => void) {
+    this.by = by
     this.resume = resume
   }
 }
@@ -74,7 +80,10 @@ export class PluginLimit {
   #waitingCalls = 0
   /** Lanes that were refused, with what has them try again. */
   readonly #lanes = new Map<object, () => void>()
-  #timer: NodeJS.Timeout | null = null
+  #timer: { due: number; handle: NodeJS.Timeout } | null = null
+  #usedAt = -Infinity
+  /** Calls under way that plugins have dispatched, by those. */
+  readonly #callers = new Map<string, number>()
   #isClosed = false
 
   /** @param clock milliseconds that only go on */
@@ -94,25 +103,23 @@ export class PluginLimit {
     return this.#callsInFlight > 0 || this.#waitingCalls > 0
   }
 
-  /** Anything is under way, or waits. */
+  /** Anything is under way or waits, or was begun a moment ago. */
   get isUsed(): boolean {
-    return this.#inFlight > 0 || this.#waitingCalls > 0 || this.#lanes.size > 0
+    return this.#isBusy || this.#clock() - this.#usedAt < LATELY_MS
   }
 
   /** Nothing is under way or waits, and all that it has used up has come back: it can be forgotten. */
   get isIdle(): boolean {
-    if (this.isUsed || this.#lent > 0 || this.#callsHeldMs() > 0) return false
+    if (this.#isBusy || this.#lent > 0 || this.#callsHeldMs() > 0) return false
     return this.#rate === null || this.#refill() >= this.#burst()
   }
 
   /** Follows a plugin's settings, which may have changed. */
-  follow(settings: LimitSettings): void {
-    const { maxInFlight, ratePerSecond } = settings
-    const isSame =
-      maxInFlight === this.#settings.maxInFlight && ratePerSecond === this.#settings.ratePerSecond
-    if (isSame) return
+  follow({ maxInFlight, ratePerSecond, revision }: LimitSettings): void {
+    // A lane goes by the settings with which it was taken.
+    if (revision <= this.#settings.revision) return
     this.#refill()
-    this.#settings = { maxInFlight, ratePerSecond }
+    this.#settings = { maxInFlight, ratePerSecond, revision }
     this.#goOn()
   }
 
@@ -156,15 +163,16 @@ export class PluginLimit {
    * @returns 0: it has begun; milliseconds: the rate limit or the plugin has it wait
    */
   beginDelivery(lane: object, wake: () => void): number | 'full' {
-    const isCallsTurn = this.#calls.first !== null && this.#last === 'delivery'
+    const isCallsTurn = this.#calls.first !== null && this.#last === 'delivery' && this.#callsHeldMs() <= 0
     if (this.#isFull || isCallsTurn) {
       this.#lanes.set(lane, wake)
       return 'full'
     }
-    const waitMs = this.#waitMs(this.#heldUntil)
+    const waitMs = this.#takeToken(this.#heldUntil)
     if (waitMs > 0) return waitMs
     this.#last = 'delivery'
     this.#inFlight++
+    this.#usedAt = this.#clock()
     return 0
   }
 
@@ -177,25 +185,38 @@ export class PluginLimit {
   /**
    * Begins a call of an action, at once or when it is its turn.
    * @param waitMs how long it may wait for that, 0: not at all. Where it is clear that this is too short it does not wait.
-   * @param borrow takes the place of a request that the caller, a plugin, is answering; false: there is none
+   * @param by the plugin that has dispatched it; null: none has
+   * @param borrow takes the place of a request that this plugin is answering; false: there is none
    */
-  beginCall(waitMs: number, borrow: () => boolean): CallSlot | Promise<CallSlot | Busy> | Busy {
+  beginCall(
+    waitMs: number,
+    by: string | null,
+    borrow: () => boolean,
+  ): CallSlot | Promise<CallSlot | Busy> | Busy {
     const heldMs = this.#callsHeldMs()
     if (heldMs > waitMs) return withinBounds({ reason: 'retry_after', retryAfterMs: heldMs })
     const isLanesTurn = this.#lanes.size > 0 && this.#last === 'call'
-    if (this.#calls.first === null && !this.#isFull && !isLanesTurn && this.#callWaitMs() === 0) {
-      return this.#begin()
+    if (
+      this.#calls.first === null &&
+      !this.#isFull &&
+      !isLanesTurn &&
+      this.#takeToken(this.#callsUntil) === 0
+    ) {
+      return this.#begin(by)
     }
     if (heldMs <= 0 && borrow()) {
-      // Its rate holds on the average.
-      this.#tokens -= 1
-      return this.#begin()
+      // The rate holds on the average.
+      if (this.#rate !== null) this.#tokens -= 1
+      return this.#begin(by)
     }
-    const mayWait = waitMs > 0 && !this.#isClosed
-    const busy = this.#expectedBusy() ?? (mayWait ? null : NOTHING_KNOWN)
-    if (busy !== null && (!mayWait || busy.retryAfterMs > waitMs)) return withinBounds(busy)
+    const mayWait = waitMs > 0 && !this.#isClosed && this.#waitingCalls < WAITING_MAX
+    const busy = this.#expectedBusy()
+    if (!mayWait) return withinBounds(busy ?? NOTHING_KNOWN)
+    // The first that waits has its turn beside deliveries, however long they take.
+    const isNext = busy?.reason === 'in_flight' && this.#waitingCalls === 0
+    if (busy !== null && !isNext && busy.retryAfterMs > waitMs) return withinBounds(busy)
     return new Promise((resolve) => {
-      const waiter = new Waiter((answer) => {
+      const waiter = new Waiter(by, (answer) => {
         clearTimeout(timer)
         this.#calls.remove(waiter)
         this.#waitingCalls--
@@ -216,11 +237,17 @@ export class PluginLimit {
     this.#isClosed = true
     const busy = withinBounds(this.#expectedBusy() ?? NOTHING_KNOWN)
     for (let call = this.#calls.first; call !== null; call = this.#calls.first) call.resume(busy)
+    if (this.#timer !== null) clearTimeout(this.#timer.handle)
+    this.#timer = null
   }
 
-  /** Lends the place of a request that the plugin is answering. @returns false: none is left to lend */
-  lend(): boolean {
-    if (this.#lent >= this.#inFlight) return false
+  /**
+   * Lends the place of a request that the plugin is answering to a call that it has dispatched.
+   * @param callee the plugin that is called, which waits for this one; null: this one itself
+   * @returns false: none is left to lend
+   */
+  lend(callee: string | null): boolean {
+    if (this.#lent >= this.#inFlight || (callee !== null && !this.#callers.has(callee))) return false
     this.#lent++
     return true
   }
@@ -242,50 +269,71 @@ export class PluginLimit {
     return this.#inFlight >= this.#max
   }
 
-  #begin(): CallSlot {
+  get #isBusy(): boolean {
+    return this.#inFlight > 0 || this.#waitingCalls > 0 || this.#lanes.size > 0
+  }
+
+  #begin(by: string | null): CallSlot {
     const startedAt = this.#clock()
     this.#last = 'call'
+    this.#usedAt = startedAt
     this.#inFlight++
     this.#callsInFlight++
+    this.#countCaller(by, 1)
     return {
       end: (retryAfterMs) => {
         if (retryAfterMs !== null) this.hold(retryAfterMs)
         this.#inFlight--
         this.#callsInFlight--
+        this.#countCaller(by, -1)
         this.#noteAnswer(this.#clock() - startedAt)
         this.#goOn()
       },
     }
   }
 
+  #countCaller(by: string | null, step: 1 | -1): void {
+    if (by === null) return
+    const count = (this.#callers.get(by) ?? 0) + step
+    if (count > 0) this.#callers.set(by, count)
+    else this.#callers.delete(by)
+  }
+
   /** Starts what waits as far as the limits allow, calls and deliveries in turn. */
   #goOn(): void {
     while (!this.#isFull) {
       const call = this.#calls.first
-      const lane = this.#lanes.keys().next()
-      if (lane.done !== true && (call === null || this.#last === 'call')) {
-        const wake = this.#lanes.get(lane.value)
-        this.#lanes.delete(lane.value)
-        wake?.()
-        // Its turn has been, whether or not it had something to send.
-        if (call !== null) this.#last = 'delivery'
-        continue
-      }
-      if (call === null) return
-      const waitMs = this.#callWaitMs()
+      const [lane] = this.#lanes
+      if (call === null && lane === undefined) return
+      const isLanesTurn = call === null || this.#last === 'call' || this.#callsHeldMs() > 0
+      const next = lane !== undefined && isLanesTurn ? lane : null
+      const waitMs = this.#waitMs(next === null ? this.#callsUntil : this.#heldUntil)
       if (waitMs > 0) {
         this.#goOnLater(waitMs)
         return
       }
-      call.resume(this.#begin())
+      if (next !== null) {
+        const [key, wake] = next
+        this.#lanes.delete(key)
+        wake()
+        // Its turn has been, whether or not it had something to send.
+        if (call !== null) this.#last = 'delivery'
+      } else if (call !== null) {
+        this.#takeToken(this.#callsUntil)
+        call.resume(this.#begin(call.by))
+      }
     }
   }
 
   #goOnLater(waitMs: number): void {
-    this.#timer ??= setTimeout(() => {
+    const due = this.#clock() + waitMs
+    if (this.#isClosed || (this.#timer !== null && this.#timer.due <= due)) return
+    if (this.#timer !== null) clearTimeout(this.#timer.handle)
+    const handle = setTimeout(() => {
       this.#timer = null
       this.#goOn()
     }, waitMs + TIMER_SLACK_MS)
+    this.#timer = { due, handle }
   }
 
   /** Says how long another call would wait by what is known; null: nothing is known that it would wait for. */
@@ -307,22 +355,27 @@ export class PluginLimit {
 
   /** For how long no call goes out; 0: one may. */
   #callsHeldMs(): number {
-    return Math.max(0, Math.max(this.#heldUntil, this.#callsHeldUntil) - this.#clock())
+    return Math.max(0, this.#callsUntil - this.#clock())
   }
 
-  #callWaitMs(): number {
-    return this.#waitMs(Math.max(this.#heldUntil, this.#callsHeldUntil))
+  get #callsUntil(): number {
+    return Math.max(this.#heldUntil, this.#callsHeldUntil)
   }
 
   /** Takes a token of the rate limit. @returns 0, or the milliseconds until there is one */
+  #takeToken(heldUntil: number): number {
+    const waitMs = this.#waitMs(heldUntil)
+    if (waitMs === 0 && this.#rate !== null) this.#tokens -= 1
+    return waitMs
+  }
+
+  /** Returns the milliseconds until there is a token of the rate limit and the plugin has had its pause. */
   #waitMs(heldUntil: number): number {
     const heldMs = heldUntil - this.#clock()
     if (heldMs > 0) return Math.ceil(heldMs)
     const rate = this.#rate
-    if (rate === null) return 0
-    if (this.#refill() < 1) return Math.max(1, Math.ceil(((1 - this.#tokens) / rate) * 1_000))
-    this.#tokens -= 1
-    return 0
+    if (rate === null || this.#refill() >= 1) return 0
+    return Math.max(1, Math.ceil(((1 - this.#tokens) / rate) * 1_000))
   }
 
   #refill(): number {

@@ -19,9 +19,9 @@ const SWEEP_MS = 2_500
  * limit and `Retry-After` hold for deliveries and for calls of actions together. Only a person's test of a plugin and the
  * look at its manifest are left out.
  *
- * A plugin that dispatches while it answers a request would wait for itself: such a call goes on within that request where
- * there is no other place. It counts as under way, so that a plugin may see more than `max_in_flight` at once, of which the
- * others wait for the last.
+ * A plugin that dispatches while it answers a request would wait for itself, by its own action or by one that calls it back:
+ * such a call goes on within that request where there is no other place. It counts as under way, so that a plugin may see
+ * more than `max_in_flight` at once, of which the others wait for the last.
  */
 export class PluginLimits {
   readonly #limits = new Map<string, PluginLimit>()
@@ -37,7 +37,7 @@ export class PluginLimits {
       signals,
       {
         change: (pluginId) => this.#limits.get(pluginId)?.shareOut(this.#shares.of(pluginId)),
-        hold: (pluginId, ms) => this.#limits.get(pluginId)?.holdCalls(ms),
+        hold: (pluginId, ms) => this.#limits.get(pluginId)?.hold(ms),
       },
       clock,
     )
@@ -55,6 +55,7 @@ export class PluginLimits {
     if (limit === undefined) {
       limit = new PluginLimit(target, this.#clock)
       limit.shareOut(this.#shares.of(target.pluginId))
+      limit.hold(this.#shares.heldMs(target.pluginId))
       if (this.#isClosed) limit.close()
       this.#limits.set(target.pluginId, limit)
       this.#sweepLater()
@@ -69,7 +70,8 @@ export class PluginLimits {
     this.#shares.announce(pluginId)
     const lender = by === null ? undefined : this.#limits.get(by)
     let isLent = false
-    const begun = limit.beginCall(waitMs, () => (isLent = lender?.lend() ?? false))
+    const borrow = (): boolean => (isLent = lender?.lend(by === pluginId ? null : pluginId) ?? false)
+    const begun = limit.beginCall(waitMs, by, borrow)
     const told = (answer: CallSlot | Busy): CallSlot | Busy =>
       isBusy(answer)
         ? answer
@@ -93,6 +95,7 @@ export class PluginLimits {
   changed(pluginIds: readonly string[]): void {
     const limits =
       pluginIds.length === 0 ? this.#limits.values() : pluginIds.map((id) => this.#limits.get(id))
+    this.#shares.resume(pluginIds)
     for (const limit of limits) limit?.resume()
   }
 

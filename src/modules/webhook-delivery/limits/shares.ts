@@ -10,6 +10,8 @@ interface Use {
   announcedAt: number
   /** Other processes, by when each said so last. */
   others: Map<string, number>
+  /** Until then the plugin has asked some process for patience. */
+  heldUntil: number
 }
 
 /**
@@ -67,6 +69,8 @@ export class LimitShares {
       const [pluginId = '', from = '', holdMs] = id.split('/')
       if (from === this.#self) continue
       if (holdMs !== undefined) {
+        const use = this.#use(pluginId)
+        use.heldUntil = Math.max(use.heldUntil, now + Number(holdMs))
         this.#onHold(pluginId, Number(holdMs))
         continue
       }
@@ -77,6 +81,17 @@ export class LimitShares {
       this.#onChange(pluginId)
       if (isUsed(pluginId)) this.announce(pluginId)
     }
+  }
+
+  /** For how long the plugin has asked other processes for patience. */
+  heldMs(pluginId: string): number {
+    return Math.max(0, (this.#uses.get(pluginId)?.heldUntil ?? -Infinity) - this.#clock())
+  }
+
+  /** Forgets for what these plugins (none named: all) have asked. */
+  resume(pluginIds: readonly string[]): void {
+    const uses = pluginIds.length === 0 ? this.#uses.values() : pluginIds.map((id) => this.#uses.get(id))
+    for (const use of uses) if (use !== undefined) use.heldUntil = -Infinity
   }
 
   /** This process's share of a plugin's limits; null: all of it. */
@@ -106,14 +121,16 @@ export class LimitShares {
     for (const [pluginId, use] of this.#uses) {
       const gone = [...use.others].filter(([, at]) => now - at > COUNTS_MS)
       for (const [name] of gone) use.others.delete(name)
-      if (use.others.size === 0 && now - use.announcedAt > COUNTS_MS) this.#uses.delete(pluginId)
+      const isOver = now - use.announcedAt > COUNTS_MS && now >= use.heldUntil
+      if (use.others.size === 0 && isOver) this.#uses.delete(pluginId)
       if (gone.length > 0) this.#onChange(pluginId)
     }
   }
 
   #use(pluginId: string): Use {
     let use = this.#uses.get(pluginId)
-    if (use === undefined) this.#uses.set(pluginId, (use = { announcedAt: -Infinity, others: new Map() }))
+    if (use === undefined)
+      this.#uses.set(pluginId, (use = { announcedAt: -Infinity, others: new Map(), heldUntil: -Infinity }))
     return use
   }
 }

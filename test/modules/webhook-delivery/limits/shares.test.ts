@@ -25,6 +25,7 @@ function processesOf(count: number) {
 
 const target = (maxInFlight: number, ratePerSecond: number | null = null) => ({
   pluginId: 'p',
+  revision: 1,
   maxInFlight,
   ratePerSecond,
 })
@@ -98,6 +99,11 @@ t.test('what a plugin asks of one, the others hear', async (t) => {
   slot.end(30_000)
   const busy = { reason: 'retry_after', retryAfterMs: 30_000 }
   for (const each of all) t.strictSame(each.beginCall(target(4), { waitMs: 0, by: null }), busy)
+  t.equal(
+    two.of(target(4)).beginDelivery({}, () => undefined),
+    30_000,
+    'deliveries wait, too',
+  )
   two.changed(['p'])
   t.equal(fill(two, 4).count, 2)
 })
