@@ -9,19 +9,34 @@ import { temporaryFolder } from './support/serve.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 
-/** Runs a file as `npm test` does. As a child of a run it leaves the server alone that the run's files share. */
-async function runFile(t: Test, source: string): Promise<{ code: number | null; output: string }> {
-  const file = join(await temporaryFolder(t), 'one.test.mjs')
-  await writeFile(file, source.replace('TAP', import.meta.resolve('tap')))
-  const child = spawn(process.execPath, [join(ROOT, 'test/all.ts'), '--reporter=tap', file], {
-    env: { ...CHILD_ENV, TAP_CHILD_ID: '1' },
-    stdio: ['ignore', 'pipe', 'ignore'],
+interface Outcome {
+  code: number | null
+  output: string
+  errors: string
+}
+
+/** Runs what `npm test` does. As a child of a run it leaves the server alone that the run's files share. */
+async function runAll(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
+  const child = spawn(process.execPath, [join(ROOT, 'test/all.ts'), ...args], {
+    env: { ...CHILD_ENV, TAP_CHILD_ID: '1', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const [output, [code]] = await Promise.all([
+  const [output, errors, [code]] = await Promise.all([
     text(child.stdout),
+    text(child.stderr),
     once(child, 'close') as Promise<[number | null]>,
   ])
-  return { code, output }
+  return { code, output, errors }
+}
+
+async function writeTest(t: Test, source: string): Promise<string> {
+  const file = join(await temporaryFolder(t), 'one.test.mjs')
+  await writeFile(file, source.replace('TAP', import.meta.resolve('tap')))
+  return file
+}
+
+async function runFile(t: Test, source: string): Promise<Outcome> {
+  return runAll(['--reporter=tap', await writeTest(t, source)])
 }
 
 const SOURCES = {
@@ -61,4 +76,28 @@ t.test('a test file and what it starts run without a loader', async (t) => {
   t.equal(code, 0)
   t.match(output, '# own [[],null]')
   t.match(output, '# child [[],null]')
+})
+
+t.test('a file that is named twice runs once', async (t) => {
+  const file = await writeTest(t, SOURCES['one that passes'][1])
+  const { code, output } = await runAll(['--reporter', 'tap', file, file])
+  t.equal(code, 0, output)
+  t.match(output, /^1\.\.1$/m)
+})
+
+t.test('a reporter may be named by a word of its own, and outside of npm', async (t) => {
+  const file = await writeTest(t, SOURCES['one that passes'][1])
+  const { code, output, errors } = await runAll(['--reporter', 'json', file], { PATH: '/usr/bin:/bin' })
+  t.equal(code, 0, errors)
+  t.match(JSON.parse(output), { suites: [{ name: file, ok: true }] })
+})
+
+t.test('an option that would have no effect is refused', async (t) => {
+  for (const option of ['--jobs=1', '--timeout=5', '--reporter']) {
+    const { code, output, errors } = await runAll([option])
+    t.equal(code, 2, option)
+    t.equal(output, '')
+    t.match(errors, option.split('=')[0])
+    t.match(errors, '--reporter-file')
+  }
 })

@@ -105,6 +105,8 @@ t.test('administration', { skip: noConsole }, async (t) => {
     await page.getByRole('dialog').getByRole('button', { name: 'Resume' }).click()
     await page.getByText('Flows run').waitFor()
     t.match(await call('GET', '/api/automation/halt'), { halted: false })
+    // Until it has closed it keeps the focus, and what is typed.
+    await page.getByRole('dialog').waitFor({ state: 'hidden' })
     await page.getByLabel('Time zone').fill('Nowhere/Land')
     await page.getByRole('button', { name: 'Save' }).click()
     await page.getByRole('alert').waitFor()
@@ -130,6 +132,7 @@ t.test('administration', { skip: noConsole }, async (t) => {
     await page.getByRole('button', { name: 'Resume' }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'Resume' }).click()
     await page.getByText('Flows run').waitFor()
+    await page.getByRole('dialog').waitFor({ state: 'hidden' })
     t.equal(await page.getByLabel('Time zone').inputValue(), 'Europe/Berlin')
     await page.getByRole('button', { name: 'Save' }).click()
     await page.getByRole('button', { name: 'Undo changes' }).waitFor({ state: 'detached' })
@@ -139,6 +142,28 @@ t.test('administration', { skip: noConsole }, async (t) => {
       .filter({ hasText: 'Refuse events' })
       .getByRole('checkbox', { checked: true })
       .waitFor()
+
+    // What is written while a save is under way stays, and is not saved yet.
+    const sent = Promise.withResolvers<undefined>()
+    const typed = Promise.withResolvers<undefined>()
+    await page.route('**/api/tenant', async (route) => {
+      if (route.request().method() === 'PATCH') {
+        sent.resolve(undefined)
+        await typed.promise
+      }
+      await route.continue()
+    })
+    await page.getByLabel('Time zone').fill('Europe/Paris')
+    await page.getByRole('button', { name: 'Save' }).click()
+    await sent.promise
+    await page.getByLabel('Time zone').fill('Europe/Rome')
+    typed.resolve(undefined)
+    await page.getByRole('button', { name: 'Save' }).and(page.locator(':not([aria-busy="true"])')).waitFor()
+    t.equal(await page.getByLabel('Time zone').inputValue(), 'Europe/Rome')
+    t.match(await call('GET', '/api/tenant'), { time_zone: 'Europe/Paris' })
+    await page.getByRole('button', { name: 'Save' }).click()
+    await page.getByRole('button', { name: 'Undo changes' }).waitFor({ state: 'detached' })
+    t.match(await call('GET', '/api/tenant'), { time_zone: 'Europe/Rome' })
     await call('PATCH', '/api/tenant', { strict_events: false })
   })
 

@@ -10,6 +10,7 @@ import { placeSteps, tidy } from '../flow/commands/positions.ts'
 import { removeSteps } from '../flow/commands/remove.ts'
 import { changeStepId } from '../flow/commands/rename.ts'
 import { replaceStep } from '../flow/commands/replace.ts'
+import { fillStep } from '../flow/commands/update.ts'
 import type { Command, Point } from '../flow/document.ts'
 import type { FlowStep, Members } from '../flow/graph.ts'
 import { number } from '../i18n/format.ts'
@@ -84,12 +85,16 @@ interface View {
   focusFlow: () => Promise<void>
   /** What a new step of a type begins with, beside what is the same in all flows. */
   prefill: (type: string) => Members
+  /** The compiler has said what there is to begin with. */
+  isPrefillKnown: () => boolean
 }
 
 /** What can be done with the step that is selected: each one edit, said to those who do not see it. */
 export class StepEdits {
   readonly #editor: Editor
   readonly #view: View
+  /** Steps that began before it was known with what, by type. */
+  readonly #unfilled = new Map<string, string>()
 
   constructor(editor: Editor, view: View) {
     this.#editor = editor
@@ -111,7 +116,7 @@ export class StepEdits {
     const id = this.#idFor(type, members)
     const isDone = this.#editor.do(
       w.inserted(typeLabel(type)),
-      insertStep(place, freshStep(type, id, { ...this.#view.prefill(type), ...members })),
+      insertStep(place, freshStep(type, id, this.#prefilled(id, type, members))),
     )
     const isLoose = place.at === 'ground' && this.#editor.graph.start !== id
     if (isDone && isLoose) toasts.add(w.loose(typeLabel(type)))
@@ -150,7 +155,7 @@ export class StepEdits {
     const id = this.#idFor(type, members)
     const isDone = this.#editor.do(
       w.handled(of.name),
-      addHandler(of.id, freshStep(type, id, { ...this.#view.prefill(type), ...members })),
+      addHandler(of.id, freshStep(type, id, this.#prefilled(id, type, members))),
     )
     await this.#begin(isDone, id)
   }
@@ -158,10 +163,18 @@ export class StepEdits {
   async replace(step: FlowStep, type: string, members: Members): Promise<void> {
     const isDone = this.#editor.do(
       w.replaced(step.name, typeLabel(type)),
-      replaceStep(step.id, type, members),
+      replaceStep(step.id, type, this.#prefilled(step.id, type, members)),
     )
     if (isDone) await this.#view.focusForm()
     else toasts.add(w.notReplaced, 'bad')
+  }
+
+  /** Gives steps that were added before it was known what they would have begun with: wherever they are still empty. */
+  fillLate(): void {
+    for (const [id, type] of this.#unfilled) {
+      this.#editor.history.amend(fillStep(id, type, this.#view.prefill(type)))
+    }
+    this.#unfilled.clear()
   }
 
   async remove(): Promise<void> {
@@ -254,6 +267,11 @@ export class StepEdits {
 
   #idFor(type: string, { action_type: action }: Members): string {
     return idFor(typeof action === 'string' ? action : type, this.#editor.document)
+  }
+
+  #prefilled(id: string, type: string, members: Members): Members {
+    if (!this.#view.isPrefillKnown()) this.#unfilled.set(id, type)
+    return { ...this.#view.prefill(type), ...members }
   }
 
   async #begin(isDone: boolean, id: string): Promise<void> {

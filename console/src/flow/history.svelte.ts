@@ -1,5 +1,5 @@
 import type { Command, FlowDocument } from './document.ts'
-import { apply, createHistory, type History, redo, redoLabel, undo, undoLabel } from './history.ts'
+import { amend, apply, createHistory, type History, redo, redoLabel, undo, undoLabel } from './history.ts'
 
 /** The history of the document that is open. */
 export class EditHistory {
@@ -32,6 +32,11 @@ export class EditHistory {
     const edit = { label, now: Date.now(), ...(key !== undefined && { key }) }
     this.#history = apply(before, command, edit)
     return this.#history !== before
+  }
+
+  /** Changes it in all of the history, without an edit. */
+  amend(command: Command): void {
+    this.#history = amend(this.#history, command)
   }
 
   undo(): void {

@@ -63,6 +63,12 @@ export function redo(history: History): History {
   return { present: next.document, past: [...history.past, done], future: history.future.slice(0, -1) }
 }
 
+/** Changes a document wherever it stands, as if it had always been so: there is nothing to undo. */
+export function amend({ present, past, future }: History, command: Command): History {
+  const amended = (entry: Entry): Entry => ({ ...entry, document: command(entry.document) })
+  return { present: command(present), past: past.map(amended), future: future.map(amended) }
+}
+
 /** What undoing would undo; null: there is nothing. */
 export function undoLabel({ past }: History): string | null {
   return past.at(-1)?.label ?? null

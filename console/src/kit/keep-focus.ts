@@ -17,7 +17,10 @@ export function refocus(controls: readonly HTMLElement[]): void {
   const { activeElement: active } = document
   const isLost = active === null || active === document.body || active.matches(':disabled')
   if (!isLost) return
-  controls.find((each) => each.isConnected && !each.matches(':disabled') && each.checkVisibility())?.focus()
+  const next = controls.find(
+    (each) => each.isConnected && !each.matches(':disabled') && each.checkVisibility(),
+  )
+  next?.focus({ preventScroll: true })
 }
 
 /** Keeps the keyboard in its place where a button takes itself away, or can no longer be pressed. */

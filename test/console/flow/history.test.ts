@@ -1,9 +1,11 @@
 import t from 'tap'
 import { openDocument } from '#console/src/flow/document.ts'
-import { updateFlow } from '#console/src/flow/commands/update.ts'
+import { freshStep, insertStep } from '#console/src/flow/commands/insert.ts'
+import { fillStep, updateFlow, updateStep } from '#console/src/flow/commands/update.ts'
 import { packHistory, unpackHistory } from '#console/src/flow/kept-history.ts'
 import { spelledNumber } from '#lib/json/raw-number.ts'
 import {
+  amend,
   apply,
   createHistory,
   type History,
@@ -102,5 +104,31 @@ t.test('of many edits, or large ones, the last are kept', (t) => {
     packHistory(large).past.map(({ label }) => label),
     ['Name c', 'Name d', 'Name e'],
   )
+  t.end()
+})
+
+t.test('what a step should have begun with is amended wherever it is empty, and undone exactly', (t) => {
+  const message = freshStep('message', 'message')
+  const toOf = ({ present }: History): unknown =>
+    (present.definition['steps'] as Record<string, unknown>[]).find(({ id }) => id === 'message')?.['to']
+  const first = begin()
+  let history = apply(first, insertStep({ at: 'start' }, message), { label: 'Insert', now: 0 })
+  history = call(history, 'a', 1)
+  history = apply(history, updateStep('message', { to: 'own@shop.example' }), { label: 'To', now: 2 })
+  history = call(history, 'b', 3)
+  history = undo(history)
+  const fill = fillStep('message', 'message', { to: '{{trigger.email}}', cc: 'not there' })
+  const amended = amend(history, fill)
+  t.same([amended.past.length, amended.future.length], [history.past.length, history.future.length])
+  t.equal(toOf(amended), 'own@shop.example', 'what was written stays')
+  t.equal(nameOf(redo(amended)), 'b')
+  const before = undo(amended)
+  t.equal(toOf(before), '{{trigger.email}}')
+  t.equal(nameOf(before), 'a')
+  t.equal(toOf(undo(before)), '{{trigger.email}}')
+  t.equal(undo(undo(before)).present, first.present, 'a document without the step is the same')
+  t.equal(toOf(redo(undo(before))), '{{trigger.email}}')
+  t.equal(fillStep('message', 'request', { to: 'x' })(history.present), history.present, 'another type')
+  t.notOk(JSON.stringify(amended).includes('not there'), 'nothing is added')
   t.end()
 })

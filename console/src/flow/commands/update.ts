@@ -2,11 +2,21 @@ import type { Command, FlowDocument } from '../document.ts'
 import { listOf, without } from '../document.ts'
 import { END, isObject, type Members, portMember } from '../graph.ts'
 import { stepType } from '../step-types.ts'
-import { editStep, withDefinition } from './parts.ts'
+import { editStep, stepOf, withDefinition } from './parts.ts'
 
 /** Sets members of a step; undefined takes one away. Ways follow the cases that they belong to. */
 export function updateStep(id: string, change: Members): Command {
   return (document) => editStep(document, id, (members) => withPorts(members, changed(members, change)))
+}
+
+/** Sets members of a step that are there and empty, as long as it is of the type that they are meant for. */
+export function fillStep(id: string, type: string, values: Members): Command {
+  return (document) => {
+    const members = stepOf(document, id)?.members
+    if (members?.['type'] !== type) return document
+    const empty = Object.entries(values).filter(([name]) => members[name] === '')
+    return updateStep(id, Object.fromEntries(empty))(document)
+  }
 }
 
 /** Calls a step otherwise; empty: by its id. */
