@@ -80,49 +80,48 @@ function uuidIn(text: RawBuilder<unknown>): RawBuilder<string> {
   return sql`case when ${text} ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then (${text})::uuid end`
 }
 
-/** One entry, with who asked for it, and how its invocation stands now. */
+/**
+ * One entry, with who asked for it, and how its invocation stands now. The plugin is told by the key alone: whoever
+ * dispatches may write into the id what a plugin's or a run's has, and for what a flow calls no key asks.
+ */
 export async function findLogEntry(db: Kysely<DB>, tenantId: string, id: string) {
-  return (
-    db
-      .selectFrom('automation_event_log as l')
-      .leftJoin('action_invocations as i', (join) =>
-        join.on('i.tenant_id', '=', tenantId).onRef('i.id', '=', 'l.invocation_id'),
-      )
-      .leftJoin('api_keys as k', (join) =>
-        join
-          .onRef('k.id', '=', 'l.key_id')
-          .on((eb) => eb.or([eb('k.tenant_id', 'is', null), eb('k.tenant_id', '=', tenantId)])),
-      )
-      // By the key alone: whoever dispatches may write into the id what a plugin's has.
-      .leftJoin('plugins as p', (join) =>
-        join.on('p.tenant_id', '=', tenantId).onRef('p.id', '=', 'k.plugin_id'),
-      )
-      // For what a flow calls no key asks.
-      .leftJoin('automation_executions as e', (join) =>
-        join
-          .on('e.tenant_id', '=', tenantId)
-          .on('e.id', '=', uuidIn(sql`l.flow_execution_id`))
-          .on('l.key_id', 'is', null),
-      )
-      .leftJoin('automation_flows as f', (join) =>
-        join.on('f.tenant_id', '=', tenantId).onRef('f.id', '=', 'e.flow_id'),
-      )
-      .select(COLUMNS.map((column) => `l.${column}` as const))
-      .select([
-        'k.name as key_name',
-        'p.slug as dispatched_by',
-        'i.status as invocation_status',
-        'i.complete_until',
-        'i.finished_at',
-        'e.id as execution_id',
-        'e.flow_id',
-        'f.name as flow_name',
-        'e.event_id',
-      ])
-      .where('l.tenant_id', '=', tenantId)
-      .where('l.id', '=', id)
-      .executeTakeFirst()
-  )
+  return db
+    .selectFrom('automation_event_log as l')
+    .leftJoin('action_invocations as i', (join) =>
+      join.on('i.tenant_id', '=', tenantId).onRef('i.id', '=', 'l.invocation_id'),
+    )
+    .leftJoin('api_keys as k', (join) =>
+      join
+        .onRef('k.id', '=', 'l.key_id')
+        .on((eb) => eb.or([eb('k.tenant_id', 'is', null), eb('k.tenant_id', '=', tenantId)])),
+    )
+    .leftJoin('plugins as p', (join) =>
+      join.on('p.tenant_id', '=', tenantId).onRef('p.id', '=', 'k.plugin_id'),
+    )
+    .leftJoin('automation_executions as e', (join) =>
+      join
+        .on('e.tenant_id', '=', tenantId)
+        .on('e.id', '=', uuidIn(sql`l.flow_execution_id`))
+        .on('l.key_id', 'is', null),
+    )
+    .leftJoin('automation_flows as f', (join) =>
+      join.on('f.tenant_id', '=', tenantId).onRef('f.id', '=', 'e.flow_id'),
+    )
+    .select(COLUMNS.map((column) => `l.${column}` as const))
+    .select([
+      'k.name as key_name',
+      'p.slug as dispatched_by',
+      'i.status as invocation_status',
+      'i.complete_until',
+      'i.finished_at',
+      'e.id as execution_id',
+      'e.flow_id',
+      'f.name as flow_name',
+      'e.event_id',
+    ])
+    .where('l.tenant_id', '=', tenantId)
+    .where('l.id', '=', id)
+    .executeTakeFirst()
 }
 
 export async function findInvocation(
