@@ -3225,7 +3225,7 @@ export interface components {
             action: string;
             target_kind: string;
             target_id: string;
-            /** @description What changed; secrets are redacted. Of settings that were changed `before` and `after` have those that differ, and of a value of more than 2,000 characters its length */
+            /** @description What changed; secrets are redacted. Of settings that were changed `before` and `after` have those that differ, and of a value of more than 2,000 characters its length. Free text, `metadata` and the values of filters, which may be a customer's, are left out: `changed` names what they are of */
             detail: {
                 [key: string]: unknown;
             };
@@ -5249,7 +5249,7 @@ export interface components {
         EventLogDetail: {
             /** Format: uuid */
             id: string;
-            /** @description Of what a plugin dispatched: `plugin:<its UUID>:` in front of what it was answered with */
+            /** @description As the caller of a dispatch has named it, or the id of a run. Of what a plugin dispatched: `plugin:<its UUID>:` in front of what it was answered with, which others may write, too: `dispatched_by` of one entry goes by the key */
             flow_execution_id: string;
             event_key: string;
             action_type: string;
@@ -5276,7 +5276,7 @@ export interface components {
             created_at: string;
             /** @description The name of that key, as long as it is kept */
             key_name: string | null;
-            /** @description Slug of the plugin that dispatched it by its own key */
+            /** @description Slug of the plugin that dispatched it by its own key, as long as that key is kept */
             dispatched_by: string | null;
             /** @description How it stands now, and until when the plugin may complete what it accepted; null: nothing is kept of it, as of what a flow called and was answered at once */
             invocation: {
@@ -5287,7 +5287,7 @@ export interface components {
                 /** Format: date-time */
                 finished_at: string | null;
             } | null;
-            /** @description The run of a flow that asked for it; null: a dispatch did, or the run is no longer kept */
+            /** @description The run of a flow that asked for it; null: a dispatch did, or the run is no longer kept. A dispatch without a key of the service's own (`key_id` is null) that gave the id of a run as its own shows that run, too */
             execution: {
                 /** Format: uuid */
                 id: string;
@@ -5305,7 +5305,7 @@ export interface components {
         EventLogEntry: {
             /** Format: uuid */
             id: string;
-            /** @description Of what a plugin dispatched: `plugin:<its UUID>:` in front of what it was answered with */
+            /** @description As the caller of a dispatch has named it, or the id of a run. Of what a plugin dispatched: `plugin:<its UUID>:` in front of what it was answered with, which others may write, too: `dispatched_by` of one entry goes by the key */
             flow_execution_id: string;
             event_key: string;
             action_type: string;
@@ -6642,7 +6642,7 @@ export interface components {
                  * @description When it tries again; null: it is at it
                  */
                 tries_at: string | null;
-                /** @description Its last failure; null: it has not tried yet */
+                /** @description Its last failure; null: it has not tried yet, or its plugin takes no more for now and was not asked */
                 error: {
                     code: string;
                     message: string;
@@ -7434,7 +7434,7 @@ export interface components {
                  */
                 key_held_since: string | null;
             };
-            /** @description Deliveries that wait, counted up to 10,000, in lists up to 1,000 */
+            /** @description Deliveries that wait, counted up to 10,000, in lists up to 100: there, 100 are 100 or more */
             waiting: number;
             /**
              * Format: date-time
@@ -8105,7 +8105,7 @@ export interface components {
                  */
                 key_held_since: string | null;
             };
-            /** @description Deliveries that wait, counted up to 10,000, in lists up to 1,000 */
+            /** @description Deliveries that wait, counted up to 10,000, in lists up to 100: there, 100 are 100 or more */
             waiting: number;
             /**
              * Format: date-time

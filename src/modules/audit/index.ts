@@ -1,6 +1,7 @@
 /**
  * Reads the audit log. Entries are written by infra/audit, in the transaction of the change itself, and never
- * changed. An entry without a tenant is about the platform and shown to platform keys only.
+ * changed. Those of changes stay for good, and no erasure goes through them: what may be a customer's, such as the values of
+ * filters and free text, is never written there. An entry without a tenant is about the platform and shown to platform keys only.
  */
 import type { FastifyInstance } from 'fastify'
 import { auditRoutes } from './routes.ts'

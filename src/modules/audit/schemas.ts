@@ -25,7 +25,8 @@ export const AuditLogEntry = Type.Object(
     detail: Type.Record(Type.String(), Type.Unknown(), {
       description:
         'What changed; secrets are redacted. Of settings that were changed `before` and `after` have those that differ, ' +
-        'and of a value of more than 2,000 characters its length',
+        "and of a value of more than 2,000 characters its length. Free text, `metadata` and the values of filters, which may be a customer's, " +
+        'are left out: `changed` names what they are of',
     }),
     request_id: Nullable(Type.String()),
     created_at: Timestamp,

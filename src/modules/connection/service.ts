@@ -138,11 +138,8 @@ export async function changeConnection(
       settings,
       ...(values !== undefined && { values_sealed: seal(ctx, tenantId, stored.id, values) }),
     })
-    const told = ({ description, hosts, settings }: ConnectionRow): object => ({
-      description,
-      hosts,
-      settings,
-    })
+    // The description is free text, and nothing is ever erased from the audit log: `changed` names it.
+    const told = ({ hosts, settings }: ConnectionRow): object => ({ hosts, settings })
     const detail = {
       changed: Object.keys(change),
       hosts: row.hosts,

@@ -128,7 +128,9 @@ export const EventLogEntry = Type.Object(
   {
     id: Type.String({ format: 'uuid' }),
     flow_execution_id: Type.String({
-      description: 'Of what a plugin dispatched: `plugin:<its UUID>:` in front of what it was answered with',
+      description:
+        'As the caller of a dispatch has named it, or the id of a run. Of what a plugin dispatched: `plugin:<its UUID>:` in front ' +
+        'of what it was answered with, which others may write, too: `dispatched_by` of one entry goes by the key',
     }),
     event_key: Type.String(),
     action_type: Type.String(),
@@ -158,7 +160,9 @@ export const EventLogDetail = Type.Object(
     ...EventLogEntry.properties,
     key_name: Nullable(Type.String({ description: 'The name of that key, as long as it is kept' })),
     dispatched_by: Nullable(
-      Type.String({ description: 'Slug of the plugin that dispatched it by its own key' }),
+      Type.String({
+        description: 'Slug of the plugin that dispatched it by its own key, as long as that key is kept',
+      }),
     ),
     invocation: Nullable(
       Type.Object(
@@ -184,7 +188,8 @@ export const EventLogDetail = Type.Object(
         },
         {
           description:
-            'The run of a flow that asked for it; null: a dispatch did, or the run is no longer kept',
+            'The run of a flow that asked for it; null: a dispatch did, or the run is no longer kept. A dispatch without a key of ' +
+            "the service's own (`key_id` is null) that gave the id of a run as its own shows that run, too",
         },
       ),
     ),

@@ -15,7 +15,7 @@ import {
 } from './connector.ts'
 import { platformUrlRefused } from './errors.ts'
 import type { PlatformSettings, PlatformSettingsInput } from './schemas.ts'
-import { findOverride, updateOverride } from './repository.ts'
+import { findOverride, lockOverride, updateOverride } from './repository.ts'
 
 export interface PlatformContext {
   db: Kysely<DB>
@@ -68,7 +68,8 @@ export async function changePlatformSettings(
   if (fault !== null) throw platformUrlRefused(fault, { errors: [{ pointer: '/url', detail: fault }] })
   const token = input.url === null ? null : (input.token ?? null)
   await ctx.db.transaction().execute(async (trx) => {
-    const before = await findOverride(trx, tenantId)
+    const before = await lockOverride(trx, tenantId)
+    const { platform_url: oldUrl = null, platform_token_sealed: oldToken = null } = before ?? {}
     await updateOverride(trx, tenantId, {
       platform_url: input.url,
       platform_token_sealed: token === null ? null : ctx.secretBox.seal(token, tokenContext(tenantId)),
@@ -81,8 +82,13 @@ export async function changePlatformSettings(
       detail: {
         url: input.url,
         has_token: token !== null,
+        // The token is given anew or removed with each change: that it was, not whether it is another one.
+        changed: [
+          ...(oldUrl === input.url ? [] : ['url']),
+          ...(token === null && oldToken === null ? [] : ['token']),
+        ],
         ...changesOf(
-          { url: before?.platform_url ?? null, has_token: before?.platform_token_sealed != null },
+          { url: oldUrl, has_token: oldToken !== null },
           { url: input.url, has_token: token !== null },
         ),
       },

@@ -63,7 +63,9 @@ const plugin = {
     description: "What applies: the plugin's own value, or the service's default where that is null",
   }),
   health: Health,
-  waiting: Type.Integer({ description: 'Deliveries that wait, counted up to 10,000, in lists up to 1,000' }),
+  waiting: Type.Integer({
+    description: 'Deliveries that wait, counted up to 10,000, in lists up to 100: there, 100 are 100 or more',
+  }),
   oldest_due_at: Nullable(
     Type.Unsafe<Date | string>({
       type: 'string',

@@ -8,6 +8,7 @@ import { checkCoalescing, checkWithinScopes } from './settings/checks.ts'
 import {
   announceChange,
   found,
+  isAdmin,
   mayReadSecrets,
   type PluginContext,
   refuseBeyondRole,
@@ -150,6 +151,10 @@ function isSent(field: SealedField): boolean {
   return 'isSent' in FIELDS[field]
 }
 
+function isForAdmins(field: SealedField): boolean {
+  return 'isForAdmins' in FIELDS[field]
+}
+
 /** In bytes, nearly. A change that makes filters smaller is never refused. */
 function sizeOf({ events }: Settings): number {
   return JSON.stringify(events).length
@@ -161,11 +166,14 @@ function settingsAfter(
   before: Settings,
   { changes, kept }: { changes: Changes; kept: readonly SealedField[] },
 ): Settings {
-  const { settings, keptSent, errors } = applyChanges(before, changes)
+  const { settings, keptSent, keptForAdmins, errors } = applyChanges(before, changes)
   refuseInvalid([...errors, ...checkWithinScopes(settings), ...checkCoalescing(settings)])
+  if (!movesOrigin(before, settings)) return settings
   // Else whoever may not read the headers could have them sent to a server of their own.
   const keepsSent = keptSent || kept.some(isSent)
-  if (keepsSent && !mayReadSecrets(actor, row.id) && movesOrigin(before, settings)) throw headersNeeded()
+  if (keepsSent && !mayReadSecrets(actor, row.id)) throw headersNeeded()
+  // Nor may a plugin take what only admins give it: its own key reads headers, and no certificate's key.
+  if ((keptForAdmins || kept.some(isForAdmins)) && !isAdmin(actor)) throw headersNeeded()
   return settings
 }
 

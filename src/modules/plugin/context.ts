@@ -67,8 +67,8 @@ export function found(row: PluginRow | undefined, actor: Actor): PluginRow {
  * Only who may rotate secrets gives those that requests are sent by.
  * @throws `forbidden`
  */
-export function refuseBeyondRole({ role }: Actor, changes: Wanted): void {
-  const [first] = role === 'admin' || role === 'platform' ? [] : forAdmins(changes)
+export function refuseBeyondRole(actor: Actor, changes: Wanted): void {
+  const [first] = isAdmin(actor) ? [] : forAdmins(changes)
   if (first !== undefined) throw forbidden(`Only a key of role admin changes ${first}: leave it out.`)
 }
 
@@ -76,5 +76,10 @@ export function refuseBeyondRole({ role }: Actor, changes: Wanted): void {
 export function mayReadSecrets(actor: Actor, pluginId: string): boolean {
   if (actor.pluginId !== null)
     return actor.pluginId === pluginId && hasScope(actor.scopes ?? [], 'self:manage')
-  return actor.role === 'admin' || actor.role === 'platform'
+  return isAdmin(actor)
+}
+
+/** No plugin's key is an admin's, whatever its scopes. */
+export function isAdmin({ pluginId, role }: Actor): boolean {
+  return pluginId === null && (role === 'admin' || role === 'platform')
 }

@@ -6,7 +6,8 @@
  * - `config`, `headers`, signing secrets and client certificates are sealed in the database, bound to their row. A
  *   signing secret is shown once, when it is made, a certificate's key never; `config` and `headers` are shown to admins
  *   and to the plugin if it may change itself.
- * - Every change raises `revision` and is in the audit log with the names of what changed, never the values.
+ * - Every change raises `revision` and is in the audit log with the names of what changed, and the values before and after
+ *   but for those of sealed fields, of filters, `metadata` and `description`: erasures do not go through the audit log.
  * - A change of what intake matches against (subscriptions, existence) makes it match anew, one of what the registry
  *   shows (existence, status) makes that read again: both by infra/tenant-versions.ts, in the same transaction.
  * - The lane is made with the plugin. Here it is only reset (resume, another webhook_url, deletion), always with

@@ -15,9 +15,9 @@ import { listLiveSecrets, type SecretRow } from './secrets/repository.ts'
 
 /** Counting further would tell nobody more, and read a backlog of millions to the end. */
 const MAX_WAITING_COUNTED = 10_000
-/** The same, of each one in a list. */
-const MAX_WAITING_LISTED = 1_000
-/** A plugin of which half of the answers took so long in the last minutes is slow, as for the lanes that send to it. */
+/** The same, of each one in a list, which may have 200. */
+const MAX_WAITING_LISTED = 100
+/** A plugin of which half of the answers took so long in the last minutes is shown as slow: lanes have a measure of their own. */
 const SLOW_MS = 2_000
 const ANSWERS_MINUTES = 5
 

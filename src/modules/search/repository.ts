@@ -126,9 +126,8 @@ export async function findCalls(trx: Transaction<DB>, { tenantId, id, limit }: S
     sql`select id::text, concat_ws(' · ', action_type, plugin, status) as title from (
       (select id, action_type, plugin, status from automation_event_log where tenant_id = ${tenantId} and id = ${id}::uuid)
       union
-      (select l.id, l.action_type, l.plugin, l.status from action_invocations i join automation_event_log l
-       on l.tenant_id = i.tenant_id and l.flow_execution_id = i.flow_execution_id and l.invocation_id = i.id
-       where i.tenant_id = ${tenantId} and i.id = ${id}::uuid order by l.id desc limit ${limit})
+      (select id, action_type, plugin, status from automation_event_log
+       where tenant_id = ${tenantId} and invocation_id = ${id}::uuid order by id desc limit ${limit})
     ) c order by id desc limit ${limit}`,
   )
 }

@@ -57,7 +57,7 @@ export interface DeliveryService {
 }
 
 export type { DeliveryTarget } from './destinations/targets.ts'
-export { type OldestQueue, oldestQueues, queueState } from './due/queue-figures-repository.ts'
+export { oldestQueues, queueState } from './due/queue-figures-repository.ts'
 export { isBusy } from './limits/plugin-limits.ts'
 export type { Busy } from './limits/plugin-limit.ts'
 export { secretUnreadable } from './errors.ts'

@@ -192,15 +192,16 @@ t.test(
       webhook_url: 'https://mail.example/new?token=hunter2',
       timeout_ms: 9_000,
       config: { api: 'hunter2' },
-      metadata: { note: 'x'.repeat(3_000) },
+      events: Array.from({ length: 100 }, (_, n) => `order.kind_number_${n + 100}`),
+      metadata: { note: 'x' },
     })
     t.strictSame(await changed('plugin.updated'), {
       slug: 'mailer',
-      changed: ['webhook_url', 'config', 'metadata', 'timeout_ms'],
-      before: { webhook_url, metadata: {}, timeout_ms: 5_000 },
+      changed: ['webhook_url', 'events', 'config', 'metadata', 'timeout_ms'],
+      before: { webhook_url, events: [], timeout_ms: 5_000 },
       after: {
         webhook_url: 'https://mail.example/new?token=[redacted]',
-        metadata: { truncated: true, characters: 3_011 },
+        events: { truncated: true, characters: 2_401 },
         timeout_ms: 9_000,
       },
     })
@@ -228,9 +229,66 @@ t.test(
     })
     await shop.put('/api/tenant/platform', { url: 'https://shop.example', token: 'hunter2' })
     t.match(await changed('tenant.platform_changed'), {
+      changed: ['url', 'token'],
       before: { url: null, has_token: false },
       after: { url: 'https://shop.example', has_token: true },
     })
+    await shop.put('/api/tenant/platform', { url: 'https://shop.example', token: 'hunter2-new' })
+    t.strictSame(await changed('tenant.platform_changed'), {
+      url: 'https://shop.example',
+      has_token: true,
+      changed: ['token'],
+    })
+    await shop.put('/api/tenant/platform', { url: null })
+    t.match(await changed('tenant.platform_changed'), { changed: ['url', 'token'], after: { url: null } })
     t.notMatch(JSON.stringify((await log(shop)).data), /hunter2/)
+  },
+)
+
+t.test(
+  "a change of settings tells no value that may be a customer's: no erasure goes through the log",
+  async (t) => {
+    const shop = newTenant()
+    const ann = 'ann@customer.example'
+    const filter = (value: string) => ({
+      all: [
+        { field: 'customer.email', operator: 'equals', value },
+        { field: 'items', operator: 'any', value: { field: 'item.gift_for', operator: 'equals', value } },
+      ],
+    })
+    await shop.post('/api/plugins', {
+      slug: 'mailer',
+      name: 'Mailer',
+      webhook_url: 'https://mail.example/hooks',
+    })
+    const patch = async (body: object) => {
+      const answer = await shop.patch('/api/plugins/mailer', body)
+      t.equal(answer.statusCode, 200)
+    }
+    await patch({
+      events: ['order.paid', { event: 'order.created', filter: filter(ann), exclude: ['total'] }],
+      metadata: { vip: ann },
+      description: `Asked for by ${ann}`,
+    })
+    const { detail } = (await log(shop, { action: 'plugin.updated' })).data[0] ?? {}
+    const told = { event: 'order.created', filter: { fields: ['customer.email', 'items', 'item.gift_for'] } }
+    t.strictSame(detail, {
+      slug: 'mailer',
+      changed: ['description', 'events', 'metadata'],
+      before: { events: [] },
+      after: { events: ['order.paid', { ...told, exclude: ['total'] }] },
+    })
+    await patch({
+      events: ['order.paid', { event: 'order.created', filter: filter('b'), exclude: ['total'] }],
+    })
+    t.strictSame((await log(shop, { action: 'plugin.updated' })).data[0]?.detail, {
+      slug: 'mailer',
+      changed: ['events'],
+    })
+    const connection = { name: 'pay', kind: 'header', hosts: ['a.example'], values: { value: 'hunter2' } }
+    t.equal((await shop.post('/api/connections', { ...connection, description: ann })).statusCode, 201)
+    await shop.patch('/api/connections/pay', { description: `For ${ann} alone` })
+    t.match((await log(shop, { action: 'connection.updated' })).data[0]?.detail, { changed: ['description'] })
+    t.notMatch(JSON.stringify((await log(shop)).data), /ann@/)
   },
 )

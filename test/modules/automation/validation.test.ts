@@ -1,7 +1,7 @@
 import t from 'tap'
 import { startApp } from '#test/support/app.ts'
 
-const service = await startApp(t)
+const service = await startApp(t, { env: { PLATFORM_URL: 'http://127.0.0.1:9', PLATFORM_TOKEN: 'token' } })
 
 interface Problem {
   code: string

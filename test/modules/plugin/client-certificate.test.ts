@@ -172,7 +172,11 @@ t.test('whatever cannot be presented is refused, by its field', async (t) => {
 
 t.test('only admins give it or remove it, and it goes to another origin by an admin alone', async (t) => {
   const tenant = service.tenant()
-  await register(t, tenant, { webhook_url: HTTPS_URL, client_certificate: of(certified('plugin-a')) })
+  const { id } = await register(t, tenant, {
+    webhook_url: HTTPS_URL,
+    client_certificate: of(certified('plugin-a')),
+    scopes: ['self:manage'],
+  })
   const editor = await clientOf(service, tenant, 'editor')
   const admin = await clientOf(service, tenant, 'admin')
   const given = { client_certificate: of(certified('plugin-b')) }
@@ -185,6 +189,11 @@ t.test('only admins give it or remove it, and it goes to another origin by an ad
   )
   t.match((await editor.patch(PATH, { timeout_ms: 2000 })).json(), { timeout_ms: 2000 })
   const elsewhere = { webhook_url: 'https://127.0.0.2:9/webhooks' }
+  const itself = await clientOf(service, tenant, { pluginId: id })
+  for (const moved of [elsewhere, { base_url: 'https://127.0.0.2:9' }]) {
+    t.match((await itself.patch(PATH, moved)).json(), { status: 409, code: 'headers_needed' })
+  }
+  t.equal((await itself.patch(PATH, { webhook_url: `${HTTPS_URL}/2` })).statusCode, 200, 'at the same origin')
   t.match((await editor.patch(PATH, elsewhere)).json(), { status: 409, code: 'headers_needed' })
   t.match((await editor.put(PATH, { name: 'A', ...elsewhere })).json(), { code: 'headers_needed' })
   t.match((await admin.patch(PATH, { ...elsewhere, ...given })).json(), {
@@ -192,6 +201,7 @@ t.test('only admins give it or remove it, and it goes to another origin by an ad
   })
   t.equal((await admin.patch(PATH, { client_certificate: null })).statusCode, 200)
   t.equal((await editor.patch(PATH, { webhook_url: HTTPS_URL })).statusCode, 200)
+  t.equal((await itself.patch(PATH, elsewhere)).statusCode, 200, 'there is nothing to take along')
 })
 
 t.test('what may keep it from being of use is warned of', async (t) => {

@@ -93,6 +93,7 @@ t.test('what waits is counted up to a limit, by few rows, however much it is', a
     t.equal(queue?.waiting, 100)
   })
   t.ok(Math.max(...own) < 300, own.join())
+  t.match((await listed(tenant)).get('behind'), { waiting: 100 }, 'in a list no further')
   const [first] = await oldestQueues(pools.api)
   t.match(first, { slug: 'behind', waiting: 1_000, is_held: false })
   t.ok((first?.oldest_due_seconds ?? 0) >= 5_999)

@@ -4,6 +4,7 @@ import type { SearchResult } from '#modules/search/schemas.ts'
 import { search as findAll } from '#modules/search/service.ts'
 import { newId } from '#lib/ids.ts'
 import { pluginKey, subscribe } from '#test/modules/event/support.ts'
+import { flowActionShop, invocationsOf, readLog, startPlugin } from '#test/modules/dispatcher/support.ts'
 import { clientFor, startApp, type Tenant } from '#test/support/app.ts'
 import { eventually } from '#test/support/deliveries.ts'
 
@@ -98,6 +99,16 @@ t.test('each thing is found by what it is called, in its shop alone', async (t) 
   t.strictSame(paths(await search(own, delivery)), [`/deliveries/${delivery}`])
   const theirs = deliveries.find((each) => each.plugin === other.slug)?.id ?? ''
   t.strictSame(paths(await search(own, theirs)), [])
+})
+
+t.test("a flow's call is found by its invocation, of which the log alone tells", async (t) => {
+  const plugin = await startPlugin(t)
+  const { shop, run } = await flowActionShop(service, plugin.url)
+  const { invocationId } = await run()
+  const [call] = await readLog(shop)
+  t.strictSame(await invocationsOf(service, shop), [])
+  t.strictSame(paths(await search(shop, invocationId ?? '')), [`/calls/${call?.id ?? ''}`])
+  t.strictSame(paths(await search(service.tenant(), invocationId ?? '')), [])
 })
 
 t.test('many hits are cut, and said to be', async (t) => {

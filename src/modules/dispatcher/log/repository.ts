@@ -80,7 +80,10 @@ function uuidIn(text: RawBuilder<unknown>): RawBuilder<string> {
   return sql`case when ${text} ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then (${text})::uuid end`
 }
 
-/** One entry, with who asked for it, and how its invocation stands now. */
+/**
+ * One entry, with who asked for it, and how its invocation stands now. The plugin is told by the key alone: whoever
+ * dispatches may write into the id what a plugin's or a run's has, and for what a flow calls no key asks.
+ */
 export async function findLogEntry(db: Kysely<DB>, tenantId: string, id: string) {
   return db
     .selectFrom('automation_event_log as l')
@@ -93,12 +96,13 @@ export async function findLogEntry(db: Kysely<DB>, tenantId: string, id: string)
         .on((eb) => eb.or([eb('k.tenant_id', 'is', null), eb('k.tenant_id', '=', tenantId)])),
     )
     .leftJoin('plugins as p', (join) =>
-      join
-        .on('p.tenant_id', '=', tenantId)
-        .on('p.id', '=', uuidIn(sql`substring(l.flow_execution_id from '^plugin:([^:]*):')`)),
+      join.on('p.tenant_id', '=', tenantId).onRef('p.id', '=', 'k.plugin_id'),
     )
     .leftJoin('automation_executions as e', (join) =>
-      join.on('e.tenant_id', '=', tenantId).on('e.id', '=', uuidIn(sql`l.flow_execution_id`)),
+      join
+        .on('e.tenant_id', '=', tenantId)
+        .on('e.id', '=', uuidIn(sql`l.flow_execution_id`))
+        .on('l.key_id', 'is', null),
     )
     .leftJoin('automation_flows as f', (join) =>
       join.on('f.tenant_id', '=', tenantId).onRef('f.id', '=', 'e.flow_id'),

@@ -64,7 +64,7 @@ export async function cancelBatch(
   trx: Transaction<DB>,
   actor: Actor,
   tenantId: string,
-  { ids, detail }: { ids: readonly string[]; detail: Record<string, unknown> },
+  { ids, detail: { key, ...detail } }: { ids: readonly string[]; detail: Record<string, unknown> },
 ): Promise<number> {
   const count = await cancelExecutions(trx, tenantId, ids, CANCEL_REASON, flowEngine.countCancelled)
   await audit(trx, actor, {
@@ -72,7 +72,8 @@ export async function cancelBatch(
     action: 'executions.cancelled',
     targetKind: 'tenant',
     targetId: tenantId,
-    detail: { count, ...detail },
+    // A key may be a customer's address, and nothing is ever erased from the audit log.
+    detail: { count, ...detail, ...(key !== undefined && { by_key: true }) },
   })
   return count
 }

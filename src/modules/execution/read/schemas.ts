@@ -92,7 +92,10 @@ export const HeldBack = Type.Object(
         error: Nullable(
           Type.Object(
             { code: Type.String(), message: Type.String() },
-            { description: 'Its last failure; null: it has not tried yet' },
+            {
+              description:
+                'Its last failure; null: it has not tried yet, or its plugin takes no more for now and was not asked',
+            },
           ),
         ),
       },

@@ -44,7 +44,8 @@ export async function testFlowOnEvents(
     for (const eventId of some) {
       if (isOver()) break
       await loopShare.turn(tenantId)
-      const row = rows.get(eventId)
+      // As the database writes it: callers may have it in capitals.
+      const row = rows.get(eventId.toLowerCase())
       const trigger = row === undefined ? null : eventTrigger(row, request.trigger)
       if (row === undefined || trigger === null) {
         results.push({ event_id: eventId, start: null, end: null, limit: null, done: [] })

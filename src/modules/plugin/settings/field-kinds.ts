@@ -57,6 +57,11 @@ export interface Field<G extends TSchema, A extends TSchema, V, C extends Column
   ) => Settled<V>
   /** Its form in an answer, to somebody who may read secrets or may not; without it, the value. */
   show?: (value: V, mayReadSecrets: boolean) => Static<A>
+  /**
+   * Its form in the audit log, which no erasure reaches, so without what may be a customer's; `null`: that it changed
+   * is all that is told. Without it, the form of an answer.
+   */
+  tell?: ((value: V) => unknown) | null
   /** A column that follows from the value, to be looked for where the value is sealed. */
   follower?: { column: Column; write: (value: V) => unknown }
   /** A replacement that leaves it out keeps it: nobody can read it, to send it again. */

@@ -23,7 +23,7 @@ import {
 import { checkHeaders, lowerCaseNames } from './custom-headers.ts'
 import { type Defaults, field, type Field, limit, optional, text } from './field-kinds.ts'
 import { type JsonObject, redactLeaves, restoreLeaves } from './redaction.ts'
-import { shownSubscription, storedSubscription, Subscription } from './subscription.ts'
+import { shownSubscription, storedSubscription, Subscription, toldSubscription } from './subscription.ts'
 
 const MAX_CONFIG_BYTES = 64 * 1024
 const MAX_METADATA_BYTES = 16 * 1024
@@ -57,7 +57,10 @@ export const FIELDS = {
     Type.String(),
     { required: true, isUrl: true, restarts: true, check: checkUrl },
   ),
-  description: optional('description', orDefault(Type.String({ maxLength: 2000 })), Nullable(Type.String())),
+  description: {
+    ...optional('description', orDefault(Type.String({ maxLength: 2000 })), Nullable(Type.String())),
+    tell: null,
+  },
   base_url: text(
     'base_url',
     orDefault(
@@ -93,6 +96,7 @@ export const FIELDS = {
       value: given === undefined ? before : (given ?? []).map(storedSubscription),
     }),
     show: (value) => value.map(shownSubscription),
+    tell: (value) => value.map(toldSubscription),
     rematches: true,
   }),
   config: field({
@@ -120,6 +124,7 @@ export const FIELDS = {
     write: (value) => JSON.stringify(value),
     read: (stored) => stored,
     check: (given) => checkOpenObject('metadata', given, MAX_METADATA_BYTES),
+    tell: null,
   }),
   headers: field({
     given: orDefault(

@@ -57,6 +57,8 @@ export interface Applied {
   settings: Settings
   /** Stored values that requests carry are in `settings`, sent by somebody who need not know them. */
   keptSent: boolean
+  /** The same of what only admins give. */
+  keptForAdmins: boolean
   errors: FieldError[]
 }
 
@@ -64,7 +66,7 @@ export interface Applied {
 export function applyChanges(current: Settings | null, changes: Changes): Applied {
   const before = current ?? NOTHING
   const webhookUrl = { before: before.webhook_url, after: changes.webhook_url ?? before.webhook_url }
-  const settled = mapFields(({ initial, isSent, settle }, name) => {
+  const settled = mapFields(({ initial, isSent, isForAdmins, settle }, name) => {
     const given: unknown = changes[name]
     const {
       value,
@@ -73,11 +75,12 @@ export function applyChanges(current: Settings | null, changes: Changes): Applie
     } = settle?.(given, before[name], webhookUrl) ?? {
       value: given === undefined ? before[name] : (given ?? initial),
     }
-    return { value, keptSent: kept && isSent === true, errors }
+    return { value, keptSent: kept && isSent === true, keptForAdmins: kept && isForAdmins === true, errors }
   })
   return {
     settings: mapFields((_, name) => settled[name].value) as Settings,
     keptSent: Object.values(settled).some(({ keptSent }) => keptSent),
+    keptForAdmins: Object.values(settled).some(({ keptForAdmins }) => keptForAdmins),
     errors: Object.values(settled).flatMap(({ errors }) => errors),
   }
 }
@@ -122,11 +125,15 @@ export function showSettings(settings: Settings, mayReadSecrets: boolean): Shown
   }) as ShownSettings
 }
 
-/** The settings that the audit log tells with their values: what is sealed is not among them. */
+/** The settings that the audit log tells with their values: what is sealed, or may be a customer's, is not among them. */
 export function toldSettings(settings: Settings): object {
   const shown: Readonly<Record<string, unknown>> = showSettings(settings, false)
-  const told = EACH_FIELD.filter(([, { column }]) => !column.endsWith('_sealed'))
-  return Object.fromEntries(told.map(([name]) => [name, shown[name]]))
+  return Object.fromEntries(
+    EACH_FIELD.flatMap(([name, { column, tell }]) => {
+      if (column.endsWith('_sealed') || tell === null) return []
+      return [[name, tell === undefined ? shown[name] : tell(settings[name])]]
+    }),
+  )
 }
 
 /** Returns the settings that apply: the plugin's own value, or the service's where that is null. */

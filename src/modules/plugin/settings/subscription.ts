@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { StoredSubscription } from '#db/schema.ts'
+import { conditionTests } from '#lib/condition/fields.ts'
 
 /** Paths of one subscription: each delivery keeps them. */
 const MAX_PATHS = 50
@@ -105,6 +106,14 @@ export function storedSubscription(entry: Subscription): StoredSubscription {
 export function shownSubscription({ event, filter, ...choice }: StoredSubscription): Subscription {
   if (filter === null && Object.keys(choice).length === 0) return event
   return { event, ...(filter !== null && { filter }), ...choice }
+}
+
+/** A subscription without the values of its filter, which may be a customer's: the fields that it looks at are told. */
+export function toldSubscription(stored: StoredSubscription): unknown {
+  const { filter } = stored
+  if (filter === null) return shownSubscription(stored)
+  const fields = new Set(conditionTests(filter).map(({ test }) => test.field))
+  return { ...stored, filter: { fields: [...fields] } }
 }
 
 /**

@@ -1,4 +1,6 @@
+import { sql } from 'kysely'
 import t from 'tap'
+import { newId } from '#lib/ids.ts'
 import { clientFor, startApp } from '#test/support/app.ts'
 import { actionAt, dispatch, json, type LogEntry, readLog, registerPlugin, startPlugin } from '../support.ts'
 
@@ -210,6 +212,20 @@ t.test('an entry is read by its id, with who asked for it and how what was accep
   await dispatch(till, [{ action_type: 'pay', payload: {} }], { flow_execution_id: 'plugin:none:1' })
   const [oddlyNamed] = await readLog(shop)
   t.match((await read(shop, oddlyNamed?.id)).json(), { dispatched_by: null, execution: null })
+  const { id: tillId } = (await shop.get('/api/plugins/till')).json<{ id: string }>()
+  const run = newId()
+  await sql`
+    insert into automation_executions (tenant_id, id, flow_id, version, status, trigger_kind, trigger, state, expires_at)
+    values (${shop.id}, ${run}, ${newId()}, 1, 'completed', 'manual', '{}', '{}', now())`.execute(service.db)
+  for (const named of [`plugin:${tillId}:x`, run]) {
+    await dispatch(till, [{ action_type: 'pay', payload: {} }], { flow_execution_id: named })
+    const [entry] = await readLog(shop)
+    t.match(
+      (await read(shop, entry?.id)).json(),
+      { flow_execution_id: named, key_name: 'Till 7', dispatched_by: null, execution: null },
+      'the key that asked is a person’s, whatever it wrote',
+    )
+  }
 
   t.match((await read(other, pay?.id)).json(), { status: 404, code: 'call_not_found' })
   t.equal((await read(shop, crypto.randomUUID())).statusCode, 404)

@@ -73,6 +73,9 @@ t.test('a filter cancels what it chooses and nothing else; a dry run counts', as
   t.equal((await listed(other, '?status=waiting')).length, 1)
   const [cancelled] = await listed(shop, '?status=cancelled')
   t.match(cancelled, { reason: 'requested', finished_at: String })
+  const log = await shop.tenant.get('/api/audit-log?action=executions.cancelled')
+  t.match(log.json(), { data: [{ detail: { by_key: true } }] })
+  t.notMatch(log.body, /ada/, 'a key may be an address, and no erasure goes through the audit log')
 })
 
 t.test('what does not get done in time is left to a job, which says how far it is', async (t) => {
