@@ -15,6 +15,7 @@ t.test('a tenant that nothing was changed for has the defaults, and reading make
     time_zone: 'UTC',
     quiet_hours: null,
     business_days: { weekdays: ['MON', 'TUE', 'WED', 'THU', 'FRI'], holidays: [] },
+    has_platform: false,
     created_at: null,
     updated_at: null,
   })
