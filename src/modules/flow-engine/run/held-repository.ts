@@ -10,6 +10,12 @@ export interface HeldHead {
   since_ms: number
 }
 
+/** Of executions `e` that wait for a target: their place among those, since when they do, and that they still do. */
+export const HELD_PLACE = 'coalesce(e.event_id, e.id)'
+export const HELD_SINCE_MS = `coalesce((e.state->'main'->>'open_since')::float8, (e.state->'main'->>'since')::float8,
+  extract(epoch from e.created_at)::float8 * 1000)`
+export const IS_HELD = `e.status in ('waiting', 'running')`
+
 /** Finds the execution that is first among those held back by a target; undefined: none is. */
 export async function findHeldHead(
   pool: pg.Pool,
@@ -18,12 +24,8 @@ export async function findHeldHead(
 ): Promise<HeldHead | undefined> {
   const { rows } = await pool.query<HeldHead>({
     name: 'held_head',
-    text: `select id, coalesce(event_id, id) as place,
-             coalesce((state->'main'->>'open_since')::float8, (state->'main'->>'since')::float8,
-               extract(epoch from created_at)::float8 * 1000) as since_ms
-           from automation_executions
-           where tenant_id = $1 and held_by = $2 and status in ('waiting', 'running')
-           order by coalesce(event_id, id) limit 1`,
+    text: `select e.id, ${HELD_PLACE} as place, ${HELD_SINCE_MS} as since_ms from automation_executions e
+           where e.tenant_id = $1 and e.held_by = $2 and ${IS_HELD} order by ${HELD_PLACE} limit 1`,
     values: [tenantId, target],
   })
   return rows[0]

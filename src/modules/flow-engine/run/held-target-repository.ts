@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { HELD_PLACE, HELD_SINCE_MS, IS_HELD } from './held-repository.ts'
 import { type CallTarget, readTarget } from '../steps/target.ts'
 
 /** One that others wait for, and the execution that tries it for all of them. */
@@ -27,16 +28,15 @@ type Row = Pick<HeldTarget, 'target' | 'plugin'> & {
   error: HeldTarget['first']['error']
 }
 
-const IS_HELD = sql`e.status in ('waiting', 'running')`
+const isHeld = sql.raw(IS_HELD)
 
 /** The first one of each target, by one look into the index of those that are held: however many wait behind it. */
 function firstOf(tenantId: string, target: ReturnType<typeof sql.ref>) {
   return sql`
     select e.id, e.status, e.due_at, e.state->'main'->'attempts'->-1->'error' as error,
-      coalesce((e.state->'main'->>'open_since')::float8, (e.state->'main'->>'since')::float8,
-        extract(epoch from e.created_at)::float8 * 1000) as since_ms
-    from automation_executions e where e.tenant_id = ${tenantId} and e.held_by = ${target} and ${IS_HELD}
-    order by coalesce(e.event_id, e.id) limit 1`
+      ${sql.raw(HELD_SINCE_MS)} as since_ms
+    from automation_executions e where e.tenant_id = ${tenantId} and e.held_by = ${target} and ${isHeld}
+    order by ${sql.raw(HELD_PLACE)} limit 1`
 }
 
 function pluginOf(tenantId: string, target: ReturnType<typeof sql.ref>) {
@@ -100,7 +100,7 @@ export async function selectHeldQueues(
       to_timestamp(first.since_ms / 1000) as since, (
         select count(*)::int from (
           select from automation_executions e
-          where e.tenant_id = ${tenantId} and e.held_by = held.held_by and ${IS_HELD} limit ${limits.waiting}
+          where e.tenant_id = ${tenantId} and e.held_by = held.held_by and ${isHeld} limit ${limits.waiting}
         ) counted
       ) as waiting, ${pluginOf(tenantId, sql.ref('held.held_by'))}
     from (select held_by from held where held_by is not null limit ${limits.targets * FOUND_PER_TOLD}) held

@@ -1,5 +1,6 @@
 import { WaitList, type Waiting } from '#lib/async/wait-list.ts'
 import type { DeliveryTarget } from '../destinations/targets.ts'
+import { TokenBucket } from './token-bucket.ts'
 
 /** The limits of a plugin's settings, of a target. */
 export type LimitSettings = Pick<DeliveryTarget, 'maxInFlight' | 'ratePerSecond' | 'revision'>
@@ -26,8 +27,6 @@ export interface LimitShare {
 
 const ALL: LimitShare = { inFlight: (max) => max, rate: (perSecond) => perSecond }
 
-/** A rate limit may use up this much of a second at once. */
-const BURST_SECONDS = 0.1
 /** The weight of the last answer in what answers take on the average. */
 const LAST_COUNTS = 0.2
 /** Whoever is told to come again is told a time within these bounds. */
@@ -69,8 +68,7 @@ export class PluginLimit {
   #callsInFlight = 0
   /** Calls that the plugin has dispatched itself and that go on within requests that it answers. */
   #lent = 0
-  #tokens: number
-  #tokensAt: number
+  readonly #bucket: TokenBucket
   #heldUntil = -Infinity
   /** The same of what deliveries were asked: their lane is held for that itself. */
   #callsHeldUntil = -Infinity
@@ -90,8 +88,7 @@ export class PluginLimit {
   constructor(settings: LimitSettings, clock: () => number = () => performance.now()) {
     this.#settings = settings
     this.#clock = clock
-    this.#tokens = this.#burst()
-    this.#tokensAt = clock()
+    this.#bucket = new TokenBucket(settings.ratePerSecond, clock)
   }
 
   get waitingCalls(): number {
@@ -110,23 +107,22 @@ export class PluginLimit {
 
   /** Nothing is under way or waits, and all that it has used up has come back: it can be forgotten. */
   get isIdle(): boolean {
-    if (this.#isBusy || this.#lent > 0 || this.#callsHeldMs() > 0) return false
-    return this.#rate === null || this.#refill() >= this.#burst()
+    return !this.#isBusy && this.#lent === 0 && this.#callsHeldMs() <= 0 && this.#bucket.isFull
   }
 
   /** Follows a plugin's settings, which may have changed. */
   follow({ maxInFlight, ratePerSecond, revision }: LimitSettings): void {
     // A lane goes by the settings with which it was taken.
     if (revision <= this.#settings.revision) return
-    this.#refill()
     this.#settings = { maxInFlight, ratePerSecond, revision }
+    this.#setRate()
     this.#goOn()
   }
 
   /** Leaves a share of it to other processes. */
   shareOut(share: LimitShare | null): void {
-    this.#refill()
     this.#share = share ?? ALL
+    this.#setRate()
     this.#goOn()
   }
 
@@ -148,13 +144,12 @@ export class PluginLimit {
 
   /** Takes over what another process has left of the rate limit. @param ageMs how long ago it had so many tokens */
   restoreTokens(tokens: number, ageMs: number): void {
-    const rate = this.#rate
-    if (rate !== null) this.#tokens = Math.min(this.#refill(), tokens + (ageMs / 1_000) * rate)
+    this.#bucket.restore(tokens, ageMs)
   }
 
   /** The tokens of the rate limit at the moment; null: there is none. */
   get tokensLeft(): number | null {
-    return this.#rate === null ? null : this.#refill()
+    return this.#bucket.left
   }
 
   /**
@@ -206,7 +201,7 @@ export class PluginLimit {
     }
     if (heldMs <= 0 && borrow()) {
       // The rate holds on the average.
-      if (this.#rate !== null) this.#tokens -= 1
+      this.#bucket.take()
       return this.#begin(by)
     }
     const mayWait = waitMs > 0 && !this.#isClosed && this.#waitingCalls < WAITING_MAX
@@ -260,9 +255,9 @@ export class PluginLimit {
     return this.#share.inFlight(this.#settings.maxInFlight)
   }
 
-  get #rate(): number | null {
+  #setRate(): void {
     const { ratePerSecond } = this.#settings
-    return ratePerSecond === null ? null : this.#share.rate(ratePerSecond)
+    this.#bucket.rate = ratePerSecond === null ? null : this.#share.rate(ratePerSecond)
   }
 
   get #isFull(): boolean {
@@ -341,8 +336,7 @@ export class PluginLimit {
     const heldMs = this.#callsHeldMs()
     if (heldMs > 0) return { reason: 'retry_after', retryAfterMs: heldMs }
     const ahead = this.#waitingCalls
-    const rate = this.#rate
-    const tokensMs = rate === null ? 0 : ((ahead + 1 - this.#refill()) / rate) * 1_000
+    const tokensMs = this.#bucket.waitMs(ahead + 1)
     const turnsMs = this.#isFull ? ((ahead + 1) * (this.#answerMs ?? 0)) / this.#max : 0
     if (tokensMs > turnsMs) return { reason: 'rate', retryAfterMs: tokensMs }
     return turnsMs > 0 ? { reason: 'in_flight', retryAfterMs: turnsMs } : null
@@ -365,31 +359,14 @@ export class PluginLimit {
   /** Takes a token of the rate limit. @returns 0, or the milliseconds until there is one */
   #takeToken(heldUntil: number): number {
     const waitMs = this.#waitMs(heldUntil)
-    if (waitMs === 0 && this.#rate !== null) this.#tokens -= 1
+    if (waitMs === 0) this.#bucket.take()
     return waitMs
   }
 
   /** Returns the milliseconds until there is a token of the rate limit and the plugin has had its pause. */
   #waitMs(heldUntil: number): number {
     const heldMs = heldUntil - this.#clock()
-    if (heldMs > 0) return Math.ceil(heldMs)
-    const rate = this.#rate
-    if (rate === null || this.#refill() >= 1) return 0
-    return Math.max(1, Math.ceil(((1 - this.#tokens) / rate) * 1_000))
-  }
-
-  #refill(): number {
-    const rate = this.#rate
-    const now = this.#clock()
-    if (rate !== null) {
-      this.#tokens = Math.min(this.#burst(), this.#tokens + ((now - this.#tokensAt) / 1_000) * rate)
-    }
-    this.#tokensAt = now
-    return this.#tokens
-  }
-
-  #burst(): number {
-    return Math.max(1, (this.#rate ?? 0) * BURST_SECONDS)
+    return heldMs > 0 ? Math.ceil(heldMs) : this.#bucket.waitMs()
   }
 }
 
