@@ -21,7 +21,8 @@ type Resolved<Action> =
       message: string
     }
 
-const PLATFORM_REF = 'platform'
+/** Stands where a plugin is named, for the platform itself. */
+export const PLATFORM = 'platform'
 const NAMED_MAX_CHARS = 128
 
 /** The action that is meant by a name, or why there is none. The builder and the service say the same. */
@@ -31,11 +32,11 @@ export function resolveAmong<Action extends Resolvable>(
   pluginRef: string | null,
 ): Resolved<Action> {
   const ofPlatform = actions.ofPlatform(actionType)
-  if (ofPlatform !== undefined && (pluginRef === null || pluginRef === PLATFORM_REF)) {
+  if (ofPlatform !== undefined && (pluginRef === null || pluginRef === PLATFORM)) {
     return { action: ofPlatform }
   }
   const name = actionType.slice(0, NAMED_MAX_CHARS)
-  if (pluginRef === PLATFORM_REF) return unknownAction(`The platform has no action "${name}".`)
+  if (pluginRef === PLATFORM) return unknownAction(`The platform has no action "${name}".`)
   if (pluginRef !== null) {
     const plugin = actions.plugin(pluginRef)
     if (plugin === undefined)

@@ -1,12 +1,10 @@
-import { resolveAmong } from '#lib/flow/resolve-action.ts'
+import { PLATFORM, resolveAmong } from '#lib/flow/resolve-action.ts'
 import type { RegistryAction } from './action.ts'
 import type { ActionIndex } from './action-index.ts'
 import { platformAction } from './platform-actions.ts'
 import type { VersionCache } from './version-cache.ts'
 
 export type Resolution = ReturnType<typeof resolveAmong<RegistryAction>>
-
-const PLATFORM_REF = 'platform'
 
 /** The action that a dispatch means, or why there is none. Never rejects for what the caller says. */
 export async function resolveAction(
@@ -17,7 +15,7 @@ export async function resolveAction(
 ): Promise<Resolution> {
   // An action of the platform needs no look at the tenant's plugins.
   const isOfPlatform =
-    pluginRef === PLATFORM_REF || (pluginRef === null && platformAction(actionType) !== undefined)
+    pluginRef === PLATFORM || (pluginRef === null && platformAction(actionType) !== undefined)
   const index = isOfPlatform ? null : await cache.get(tenantId)
   return resolveIn(index, actionType, pluginRef)
 }

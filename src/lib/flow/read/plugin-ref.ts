@@ -1,7 +1,6 @@
+import { PLATFORM } from '../resolve-action.ts'
 import type { Reader } from './reader.ts'
 import { at, report, take } from './reader.ts'
-
-export const PLATFORM = 'platform'
 
 /** A plugin's UUID, or `platform`; null when there is none by this name, which is reported. */
 export function readPluginRef(reader: Reader, name: string): string | null {

@@ -1,3 +1,4 @@
+import { PLATFORM } from '#lib/flow/resolve-action.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import type { ActionConfig } from '#lib/flow/types.ts'
 import { type ActionResult, isPluginBusy } from '#modules/dispatcher/index.ts'
@@ -5,7 +6,6 @@ import type { RunCalls } from '../run/ports.ts'
 import { actionContext } from './action-context.ts'
 import { type CallContext, type CallName, type CallResult, eventKey } from './call.ts'
 import { isAwayAnswer } from './hold-back.ts'
-import { PLATFORM } from './target.ts'
 
 /** Calls the outside, as executions do. */
 export function liveCalls(ctx: CallContext): RunCalls {

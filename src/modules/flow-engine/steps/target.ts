@@ -1,3 +1,4 @@
+import { PLATFORM } from '#lib/flow/resolve-action.ts'
 import type { ActionConfig } from '#lib/flow/types.ts'
 
 /** Whom a call asks, read from its target. `platform` and `origin` are no plugin's. */
@@ -5,8 +6,6 @@ export type CallTarget =
   | { type: 'plugin'; ref: string; action_type: string }
   | { type: 'platform'; action_type: string }
   | { type: 'origin'; origin: string }
-
-export const PLATFORM = 'platform'
 
 /** Says whom an action asks for what, as `Call.target`. */
 export function actionTarget({ plugin_id, action_type }: ActionConfig): string {

@@ -1,8 +1,7 @@
 import { actionReferences, bodyList, type FlowCatalogue, stepReferences } from '#lib/flow/index.ts'
+import { PLATFORM } from '#lib/flow/resolve-action.ts'
 import { isUuid } from '#lib/ids.ts'
 import { type Definition, isObject, summariseTriggers } from '../definition/definition.ts'
-
-const PLATFORM = 'platform'
 
 type Members = Record<string, unknown>
 
