@@ -7,7 +7,6 @@ const texts = words({
     answers: (status: string) => `answers ${status}`,
     fails: 'answers with an error',
     isPaused: 'is paused',
-    isBusy: 'takes no more for now',
     isResting: 'has been failing and is given a pause',
     isAway: 'cannot be reached',
     takesNothing: 'takes no calls for now',
@@ -18,7 +17,6 @@ const texts = words({
     answers: (status: string) => `antwortet mit ${status}`,
     fails: 'antwortet mit einem Fehler',
     isPaused: 'ist pausiert',
-    isBusy: 'nimmt gerade nichts mehr an',
     isResting: 'ist gestört und bekommt eine Pause',
     isAway: 'ist nicht erreichbar',
     takesNothing: 'nimmt gerade keine Aufrufe an',
@@ -34,10 +32,10 @@ export function heldText({ type, name, first: { error } }: HeldBack): string {
 }
 
 function stateOf(error: HeldBack['first']['error']): string {
+  // Not tried yet, or the plugin's limits leave no turn, which is no attempt.
   if (error === null) return texts.takesNothing
   const { code, message } = error
   if (code === 'plugin_inactive') return texts.isPaused
-  if (code === 'plugin_busy') return texts.isBusy
   if (code === 'breaker_open') return texts.isResting
   if (AWAY.has(code)) return texts.isAway
   const status = /^The answer was (\d{3})$/.exec(message)?.[1]
