@@ -131,7 +131,6 @@ export default fp(
     app.addHook('onClose', async () => {
       const ended = running.end()
       places.close()
-      app.deliveries.limits.close()
       await ended
       store.stop()
     })

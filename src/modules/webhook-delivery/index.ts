@@ -44,7 +44,7 @@ import { DeliveryWorker } from './worker.ts'
  */
 export interface DeliveryService {
   /** The limits of what plugins are sent at once and how fast; whoever calls their actions asks them. */
-  readonly limits: Pick<PluginLimits, 'beginCall' | 'close'>
+  readonly limits: Pick<PluginLimits, 'beginCall'>
   /** `POST /api/plugins/{slug}/test`. @returns undefined if there is no such plugin @throws `secret_unreadable` */
   sendTest(tenantId: string, pluginId: string): Promise<TestResult | undefined>
   /** A plugin as a target of signed requests; undefined if it is not there, `unreadable` if its secrets do not open. */
@@ -81,7 +81,11 @@ export default fp(
     const limits = new PluginLimits(app.signals)
     app.signals.subscribe('plugin_used', (ids) => limits.heard(ids))
     app.signals.subscribe('plugin_changed', (ids) => limits.changed(ids))
-    app.addHook('onClose', () => limits.close())
+    // Before those who wait are waited for themselves.
+    app.addHook('preClose', (done) => {
+      limits.close()
+      done()
+    })
     addWaitingCallsGauge(app.metrics.registry, () => limits.waitingCalls)
     const effects = {
       db: app.workerDb,
