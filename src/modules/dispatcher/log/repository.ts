@@ -10,8 +10,6 @@ const COLUMNS = [
   'event_key',
   'action_type',
   'plugin',
-  'payload',
-  'result',
   'success',
   'status',
   'error_code',
@@ -22,6 +20,12 @@ const COLUMNS = [
   'key_id',
   'created_at',
 ] as const
+
+/** As text: parsed, they would lose the order of members that are called like numbers. */
+const writtenColumns = [
+  sql<string | null>`l.payload::text`.as('payload'),
+  sql<string | null>`l.result::text`.as('result'),
+]
 
 const COMMON_STATUSES = [200, 204]
 
@@ -40,8 +44,9 @@ export interface EventLogFilter extends TimeRange {
 
 export function listEventLog(db: Kysely<DB>, filter: EventLogFilter) {
   let query = db
-    .selectFrom('automation_event_log')
+    .selectFrom('automation_event_log as l')
     .select(COLUMNS)
+    .select(writtenColumns)
     .where('tenant_id', '=', filter.tenantId)
     .orderBy('id', 'desc')
     .limit(filter.limit)
@@ -108,6 +113,7 @@ export async function findLogEntry(db: Kysely<DB>, tenantId: string, id: string)
       join.on('f.tenant_id', '=', tenantId).onRef('f.id', '=', 'e.flow_id'),
     )
     .select(COLUMNS.map((column) => `l.${column}` as const))
+    .select(writtenColumns)
     .select([
       'k.name as key_name',
       'p.slug as dispatched_by',
