@@ -131,6 +131,12 @@ t.test('migrations that are missing or unknown are told', async (t) => {
   t.match(await run('migrations', database), [{ status: 'ok' }])
   await sql`insert into migrations.checksums values ('9999_future', 'x')`.execute(database.db)
   t.match(await run('migrations', database), [{ status: 'failed', detail: /newer/, fix: /newer one/ }])
+  await sql`update migrations.checksums set kind = 'additive' where name = '9999_future'`.execute(database.db)
+  t.match(
+    await run('migrations', database),
+    [{ status: 'warning', detail: /newer.*9999_future/, fix: /replace the processes/ }],
+    'the middle of an upgrade',
+  )
   await sql`delete from migrations.checksums where name in ('9999_future', '0001_init')`.execute(database.db)
   t.match(await run('migrations', database), [{ status: 'failed', detail: /older/, fix: /db:migrate/ }])
 })
