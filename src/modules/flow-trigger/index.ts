@@ -54,6 +54,7 @@ export interface FlowTriggerService {
   createFirer(): Firer
 }
 
+export { oldestDueSeconds } from './firing-repository.ts'
 export { hookRequest } from './hook-request.ts'
 export { readHookBody } from './request-body.ts'
 export type { TriggerStates } from './service.ts'

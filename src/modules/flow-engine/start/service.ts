@@ -1,5 +1,6 @@
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { now as currentTime } from '#lib/clock.ts'
 import { lockCursor } from '../match/cursor-repository.ts'
 import { countRecentStarts, selectRefused } from './enqueue-repository.ts'
 import { countTriggered, lockActive } from '../run/flow-repository.ts'
@@ -27,7 +28,7 @@ export async function startChecked(
   const { tenantId, flowId } = request
   const cursor = await lockCursor(trx, tenantId, 'hold')
   const isActive = await lockActive(trx, tenantId, flowId)
-  const now = testNow ?? cursor?.now ?? new Date()
+  const now = testNow ?? cursor?.now ?? new Date(currentTime())
   const isCapped = (await countRecentStarts(trx, { tenantId, flowId }, most, now)) >= most
   const off = cursor?.isHalted === true ? 'halted' : !isActive ? 'not_active' : isCapped ? 'rate_cap' : null
   const refused = off ?? ((await waitingQuota.isUsedUp(trx, tenantId)) ? WAITING_EXECUTIONS : null)
