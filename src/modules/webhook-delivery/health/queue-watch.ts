@@ -1,4 +1,5 @@
 import type { Kysely, Transaction } from 'kysely'
+import { isUnavailable } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
 import type { Signals } from '#infra/signals.ts'
 import { ALERTS_PER_HOUR, causationOfAlert, type EventService, type NewEvent } from '#modules/event/index.ts'
@@ -21,19 +22,40 @@ export interface QueueWatchContext {
 
 /**
  * Tells of queues that are behind, and of those that have caught up. Each is told once, however many workers look: the note
- * of it is conditional, and in the transaction of the event.
+ * of it is conditional, and in the transaction of the event. A queue of which that fails keeps no other from being told of.
+ * @throws at the end, with the errors of those that failed
  */
 export async function watchQueues(ctx: QueueWatchContext, look: Look): Promise<void> {
-  for (const queue of await findLateQueues(ctx.db, look)) {
-    await tellBehind(ctx, queue, queue.held ? (queue.limited ? 'rate_limit' : 'slow') : 'no_worker')
+  const errors: unknown[] = []
+  const goingOn = async (work: () => Promise<void>): Promise<void> => {
+    try {
+      await work()
+    } catch (error) {
+      if (isUnavailable(error)) throw error
+      errors.push(error)
+    }
   }
-  for (const queue of await findHeldKeys(ctx.db, look)) await tellBehind(ctx, queue, 'behind')
-  for (const queue of await findPromptQueues(ctx.db, look)) {
-    await tell(ctx, queue, async (trx) => {
-      const since = await setPrompt(trx, queue)
-      return since === null ? null : { event: 'queue.caught_up', data: caughtUp(queue, since) }
-    })
-  }
+  await goingOn(async () => {
+    for (const queue of await findLateQueues(ctx.db, look)) {
+      const reason = queue.held ? (queue.limited ? 'rate_limit' : 'slow') : 'no_worker'
+      await goingOn(() => tellBehind(ctx, queue, reason))
+    }
+  })
+  await goingOn(async () => {
+    for (const queue of await findHeldKeys(ctx.db, look)) await goingOn(() => tellBehind(ctx, queue, 'behind'))
+  })
+  await goingOn(async () => {
+    for (const queue of await findPromptQueues(ctx.db, look)) await goingOn(() => tellCaughtUp(ctx, queue))
+  })
+  if (errors.length === 1) throw errors[0]
+  if (errors.length > 1) throw new AggregateError(errors, `${errors.length} queues could not be told of`)
+}
+
+async function tellCaughtUp(ctx: QueueWatchContext, queue: PromptQueue): Promise<void> {
+  await tell(ctx, queue, async (trx) => {
+    const since = await setPrompt(trx, queue)
+    return since === null ? null : { event: 'queue.caught_up', data: caughtUp(queue, since) }
+  })
 }
 
 async function tellBehind(ctx: QueueWatchContext, queue: LateQueue | HeldKey, reason: Reason): Promise<void> {

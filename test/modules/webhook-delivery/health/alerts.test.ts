@@ -1,7 +1,9 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { CATALOGUE } from '#modules/event/index.ts'
+import { QueueLoops } from '#modules/webhook-delivery/health/queue-loops.ts'
 import { validate } from '#lib/schema/safe/index.ts'
+import { until } from '#test/infra/app-on.ts'
 import { startApp, type Tenant } from '#test/support/app.ts'
 import {
   deliverDue,
@@ -285,3 +287,72 @@ t.test('who is paused, held back or failing, or waits for alerts only, is not be
   await app.deliveries.watchQueues({ tenantId: tenant.id, now: at(LATE_MS) })
   t.ok((await laneOf(db, failing?.id ?? '')).behind_since, 'one failure now and then does not hide it')
 })
+
+t.test('a queue of which it cannot be told keeps no other from being told of', async (t) => {
+  const tenant = service.tenant()
+  const { heard } = await startObserver(t, tenant)
+  const receiver = await startReceiver(t)
+  const broken = await registerPlugin(tenant, receiver.url)
+  await sendEvent(tenant)
+  const late = await registerPlugin(tenant, receiver.url)
+  await sendEvent(tenant)
+  await refuseNoteOf(t, broken.id)
+  const look = app.deliveries.watchQueues({ tenantId: tenant.id, now: at(LATE_MS) })
+  await t.rejects(look, { message: /nothing is noted of it/ })
+  t.equal((await laneOf(db, broken.id)).behind_since, null)
+  await deliverDue(service, tenant)
+  t.strictSame(
+    heard().map(({ event, data }) => [event, data['plugin_id']]),
+    [['queue.behind', late.id]],
+  )
+})
+
+t.test('while queues cannot be told of, what is set aside behind nothing is released', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const broken = await registerPlugin(tenant, receiver.url)
+  await sendEvent(tenant)
+  const ago = sql<Date>`now() - interval '6 minutes'`
+  await db.updateTable('deliveries').set({ due_at: ago }).where('plugin_id', '=', broken.id).execute()
+  await db.updateTable('plugins').set({ status_changed_at: ago }).where('id', '=', broken.id).execute()
+  const ordered = await registerPlugin(tenant, receiver.url, { ordering: 'key' })
+  await sendEvent(tenant)
+  await db
+    .updateTable('deliveries')
+    .set({ due_at: sql<Date>`'infinity'`, behind_since: ago })
+    .where('plugin_id', '=', ordered.id)
+    .execute()
+  await refuseNoteOf(t, broken.id)
+
+  const warnings: string[] = []
+  const loops = new QueueLoops({
+    pool: app.pools.worker,
+    watch: { db: app.workerDb, events: app.events, signals: app.signals },
+    log: { warn: (_fields: unknown, text?: string) => void warnings.push(text ?? '') },
+    everyMs: 20,
+  })
+  t.teardown(() => loops.stop())
+  loops.start()
+  await until(
+    () => onlyDelivery(db, ordered.id),
+    ({ behind_since }) => behind_since === null,
+  )
+  await until(
+    async () => loops.standing,
+    ({ failingMs }) => failingMs > 0,
+  )
+  t.strictSame([...new Set(warnings)], ['not all queues were looked at: the next look is in a minute'])
+})
+
+/** Has the database refuse to note that a plugin's queue is behind. */
+async function refuseNoteOf(t: Test, pluginId: string): Promise<void> {
+  const drop = sql`drop trigger if exists refused on delivery_lanes`
+  await sql`
+    create or replace function refuse_note() returns trigger language plpgsql
+      as $$ begin raise 'nothing is noted of it'; end $$`.execute(db)
+  await sql`
+    create trigger refused before update of behind_since on delivery_lanes for each row
+    when (new.plugin_id = ${sql.lit(pluginId)} and new.behind_since is not null)
+    execute function refuse_note()`.execute(db)
+  t.teardown(() => drop.execute(db))
+}
