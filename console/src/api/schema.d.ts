@@ -442,7 +442,7 @@ export interface paths {
         put?: never;
         /**
          * Start what a flow has missed
-         * @description Events and webhooks that met it while it was paused, switched off or halted are kept as `skipped` executions. Each starts once, under the id that it has, in the order in which it came and before anything newer; by what is published now, and by the enrolment as it is then. What was retried by hand is left alone. `dry_run` counts only.
+         * @description Events and webhooks that met it while it was paused, switched off or halted are kept as `skipped` executions, and so is the last firing of a schedule with `catch_up: once`. Each starts once, under the id that it has, in the order in which it came and before anything newer; by what is published now, and by the enrolment as it is then. What was retried by hand is left alone. `dry_run` counts only.
          */
         post: operations["catchUpFlow"];
         delete?: never;
@@ -6657,7 +6657,7 @@ export interface components {
             execution_id: string | null;
             /** @enum {string} */
             status: "queued" | "skipped" | "filtered";
-            /** @description Why it was skipped: `halted`, `not_active`, `rate_cap`, `already_active` … */
+            /** @description Why it was skipped: `paused`, `not_active` and `halted` are kept, and start when they are taken up, as does `catch_up`; `rate_cap`, `already_active` … are not */
             reason: string | null;
         };
         ImportedFlow: {
