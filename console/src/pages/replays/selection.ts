@@ -50,7 +50,9 @@ export async function startReplay(selection: Selection): Promise<Schema['Replay'
 /** Counts what one replay for each plugin of the shop would send. */
 export async function countRecovery(selection: Selection): Promise<Schema['Recovery']> {
   const { since = '', ...rest } = times(selection)
-  return ask(api.POST('/api/recoveries', { body: { since, ...rest, status: selection.status, dry_run: true } }))
+  return ask(
+    api.POST('/api/recoveries', { body: { since, ...rest, status: selection.status, dry_run: true } }),
+  )
 }
 
 /** Sends what was counted: the same events, whatever came since. */
