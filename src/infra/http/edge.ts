@@ -7,8 +7,10 @@ import fp from 'fastify-plugin'
 import { JsonInputError, parseJson, withPlainNumbers } from '#lib/json/index.ts'
 import { type BatchShape, parseJsonBatch } from '#lib/json/batch.ts'
 import type { Problem } from '#lib/api/problem.ts'
+import { loopShare } from '#lib/async/loop-share.ts'
 import { isUuid } from '#lib/ids.ts'
 import { acceptAbsentBodies } from './absent-body.ts'
+import { callerOf } from './caller.ts'
 import { lazySerializer, lazyValidator } from './lazy-compilers.ts'
 import { invalidJson, invalidRequest } from './problems.ts'
 import { dropBody, hasUnreadBody } from './unread-body.ts'
@@ -113,7 +115,11 @@ export default fp(
       (request: FastifyRequest, bytes: Buffer, done) => {
         request.bodyBytes = bytes.length
         try {
-          done(null, readJson(bytes, request.routeOptions.config.dataMembers))
+          const { dataMembers } = request.routeOptions.config
+          done(
+            null,
+            loopShare.charged(callerOf(request), () => readJson(bytes, dataMembers)),
+          )
         } catch (error) {
           done(error as Error)
         }
