@@ -15,8 +15,10 @@ import { type BatchShape, parseJsonBatch } from '#lib/json/batch.ts'
 import { keepSources, type SourceNames } from '#lib/json/source.ts'
 import { withWritten } from '#lib/json/written.ts'
 import type { Problem } from '#lib/api/problem.ts'
+import { loopShare } from '#lib/async/loop-share.ts'
 import { isUuid } from '#lib/ids.ts'
 import { acceptAbsentBodies } from './absent-body.ts'
+import { callerOf } from './caller.ts'
 import { lazySerializer, lazyValidator } from './lazy-compilers.ts'
 import { invalidJson, invalidRequest } from './problems.ts'
 import { dropBody, hasUnreadBody } from './unread-body.ts'
@@ -124,7 +126,11 @@ export default fp(
       (request: FastifyRequest, bytes: Buffer, done) => {
         request.bodyBytes = bytes.length
         try {
-          done(null, readJson(bytes, request.routeOptions.config))
+          const { config } = request.routeOptions
+          done(
+            null,
+            loopShare.charged(callerOf(request), () => readJson(bytes, config)),
+          )
         } catch (error) {
           done(error as Error)
         }

@@ -57,6 +57,9 @@ const CALL_STEPS = 8_000_000
 /** A tenant whose subscriptions change faster than its events can be matched is told to come again. */
 const MAX_WRITES = 10
 
+/** The party of events of several tenants: its share is apart from those of the tenants. */
+const SEVERAL_TENANTS = 'several'
+
 interface Batch extends Submission {
   /** Neither written nor refused yet. */
   open: MatchedEvent[]
@@ -134,7 +137,8 @@ export class Intake {
       )
     }
     if (matched.length > 0) {
-      const batch = { open: matched, results, seen: [], count: matched.length, deliveries, bytes }
+      const party = partyOf(matched)
+      const batch = { party, open: matched, results, seen: [], count: matched.length, deliveries, bytes }
       await this.#queue.submit(batch)
       if (batch.seen.length > 0) await this.#ctx.recordSeen(batch.seen)
     }
@@ -286,6 +290,14 @@ export class Intake {
     }
     return batches.every(({ open }) => open.length === 0)
   }
+}
+
+/** Names whose events they are. Only the platform sends those of several tenants at once. */
+function partyOf(matched: readonly MatchedEvent[]): string {
+  const tenantId = matched[0]?.composed.tenantId
+  return tenantId !== undefined && matched.every(({ composed }) => composed.tenantId === tenantId)
+    ? tenantId
+    : SEVERAL_TENANTS
 }
 
 /** Returns the most that an event's filters may cost, so that all that are left of a call get the same. */
