@@ -54,6 +54,7 @@ async function diagnose(config: Config): Promise<void> {
     await runChecks({
       config,
       secretBox,
+      databaseUrl: database.url,
       pool,
       now: Date.now,
       longTransactionSeconds: LONG_TRANSACTION_SECONDS,

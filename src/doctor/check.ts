@@ -22,6 +22,7 @@ export interface DoctorContext {
   longTransactionSeconds: number
   /** So is one that has been prepared for longer. */
   preparedSeconds: number
+  databaseUrl: string
   /** Two connections at least. */
   pool: pg.Pool
 }

@@ -3,8 +3,10 @@ import { sql } from 'kysely'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { newId } from '#lib/ids.ts'
+import type { Finding } from '#src/doctor/check.ts'
 import { migratedPrivatePostgres } from '#test/infra/app-on.ts'
 import { insertDueDelivery } from '#test/infra/due-delivery.ts'
+import { eventually } from '#test/support/deliveries.ts'
 import { createTestDatabase } from '#test/support/database.ts'
 import { run } from './run-check.ts'
 
@@ -105,6 +107,54 @@ t.test('work that waits without a worker is told by its kind', async (t) => {
   await sql`insert into delivery_workers (owner) values ('w')`.execute(db)
   t.match(await found(), [{ status: 'ok' }])
 })
+
+t.test('a server that keeps no statistics, or vacuums nothing, is told', async (t) => {
+  const { pool } = await serverOfOwn(t)
+  await pool.query('alter system set autovacuum = off')
+  await pool.query('alter system set track_counts = off')
+  await pool.query('select pg_reload_conf()')
+  await eventually('the server has read them', async () => {
+    const { rows } = await pool.query<{ track_counts: string }>('show track_counts')
+    return rows[0]?.track_counts === 'off'
+  })
+  const found = (await run('database', { pool })).map(failedBy)
+  t.strictSame(found.slice(-2), ['autovacuum', 'track_counts'])
+})
+
+t.test('accounts whose forgotten transactions stay open are told', async (t) => {
+  const { url, pool } = await serverOfOwn(t)
+  const account = await plainAccount(t, { url, pool })
+  const told = async (): Promise<unknown> =>
+    (await run('database', { pool })).find(({ detail }) => detail.startsWith('idle_in_transaction'))
+  t.match(await told(), { status: 'warning', detail: new RegExp(account.account), fix: /alter role/ })
+  await pool.query(`alter role ${account.account} set idle_in_transaction_session_timeout to '10min'`)
+  t.equal(await told(), undefined)
+})
+
+t.test('an account that may not try a write is told', async (t) => {
+  const { url, pool } = await serverOfOwn(t)
+  await pool.query(`revoke temporary on database ${new URL(url).pathname.slice(1)} from public`)
+  const plain = await plainAccount(t, { url, pool })
+  const found = await run('database', { pool: plain.pool })
+  t.ok(found.some(({ detail, fix }) => /temporary tables/.test(detail) && /grant temporary/.test(fix ?? '')))
+})
+
+t.test('a database in another encoding is told', async (t) => {
+  const { url, pool } = await serverOfOwn(t)
+  await pool.query(
+    "create database latin encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' locale_provider libc template template0",
+  )
+  const latin = new URL(url)
+  latin.pathname = '/latin'
+  const own = new pg.Pool({ connectionString: latin.href, max: 2 })
+  t.teardown(() => own.end())
+  const found = await run('database', { pool: own })
+  t.ok(found.some(({ status, detail }) => status === 'failed' && /encoding is SQL_ASCII/.test(detail)))
+})
+
+function failedBy({ detail }: Finding): string {
+  return detail.split(' ')[0] ?? ''
+}
 
 /** Without the transactions of tests that run beside this one. */
 async function serverOfOwn(t: Test): Promise<{ url: string; pool: pg.Pool }> {

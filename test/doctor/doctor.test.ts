@@ -5,11 +5,12 @@ import { join, resolve } from 'node:path'
 import { sql } from 'kysely'
 import t from 'tap'
 import { migrate } from '#db/migrate.ts'
+import { loadConfig } from '#config/config.ts'
 import { secretContext } from '#infra/secrets.ts'
 import { newId } from '#lib/ids.ts'
 import { createSecretBox } from '#lib/secrets/secret-box.ts'
 import { CHECKS } from '#src/doctor/checks.ts'
-import { judgeDisk } from '#src/doctor/storage.ts'
+import { judgeAge, judgeDisk } from '#src/doctor/storage.ts'
 import { insertDueDelivery } from '#test/infra/due-delivery.ts'
 import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
@@ -104,6 +105,20 @@ t.test('a pooler in transaction mode is told', { skip: skipWithoutPgbouncer }, a
   t.equal(result.exitCode, 1)
   t.match(result.stdout, /^\[failed\] database: .*pool_mode = session/m)
 })
+
+t.test(
+  'a pooler with too few connections for one process is told',
+  { skip: skipWithoutPgbouncer },
+  async (t) => {
+    const { url } = await createTestDatabase(t)
+    const small = await startPgbouncer(t, url, 'session', { default_pool_size: 8 })
+    const result = await doctor({ DATABASE_URL: small })
+    t.match(
+      result.stdout,
+      /^\[warning\] connections: A process needs up to 17 .*\n {4}Raise the pooler's default_pool_size/m,
+    )
+  },
+)
 
 t.test('migrations that are missing or unknown are told', async (t) => {
   const database = await createTestDatabase(t)
@@ -239,7 +254,37 @@ t.test('variables that do not fit together are told', async (t) => {
     BODY_RETENTION_DAYS: '20',
   }
   const details = (await run('settings', database, env)).map(({ detail }) => detail.split(' ')[0])
-  t.strictSame(details, ['TRUST_PROXY', 'PUBLIC_URL', 'BODY_RETENTION_DAYS', 'PLATFORM_URL', 'DATABASE_URL'])
+  t.strictSame(details, [
+    'TRUST_PROXY',
+    'PUBLIC_URL',
+    'BODY_RETENTION_DAYS',
+    'PLATFORM_URL',
+    'DATABASE_URL',
+    'DRAIN_MS',
+  ])
+})
+
+t.test('a worker with fewer places than were asked for, or than a plugin may have, is told', async (t) => {
+  const database = await createTestDatabase(t)
+  t.match(await run('settings', database, { MAX_IN_FLIGHT: '100' }), [
+    {
+      status: 'warning',
+      detail: /^MAX_IN_FLIGHT is too low for MAX_IN_FLIGHT_CEILING/,
+      fix: /MAX_IN_FLIGHT/,
+    },
+  ])
+  const none = await run('settings', database, { MAX_IN_FLIGHT: '100', ROLES: 'api' })
+  t.match(none, [{ status: 'ok' }], 'not of a process that delivers nothing')
+  const config = loadConfig({ MAX_IN_FLIGHT: '1000', MAX_IN_FLIGHT_CEILING: '10' }, null, 1_024)
+  t.match(await run('settings', database, {}, { config }), [
+    { status: 'warning', detail: /^MAX_IN_FLIGHT \(1000\) is lowered to 256/, fix: /ulimit -n/ },
+  ])
+})
+
+t.test('transaction ids that run out are told', async (t) => {
+  t.strictSame(judgeAge(0.1), [])
+  t.match(judgeAge(0.6), [{ status: 'warning', detail: /^60 % of the transaction ids/, fix: /freeze/ }])
+  t.match(judgeAge(0.95), [{ status: 'failed' }])
 })
 
 t.test('dead rows, and what retention left, are told', async (t) => {

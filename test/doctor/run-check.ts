@@ -25,5 +25,13 @@ export async function run(
   const secretBox =
     config.masterKey === null ? null : createSecretBox(config.masterKey, config.previousMasterKeys)
   const limits = { longTransactionSeconds: 300, preparedSeconds: 60 }
-  return check.run({ config, secretBox, pool, now: Date.now, ...limits, ...options })
+  return check.run({
+    config,
+    secretBox,
+    pool,
+    databaseUrl: pool.options.connectionString ?? '',
+    now: Date.now,
+    ...limits,
+    ...options,
+  })
 }

@@ -199,13 +199,23 @@ export default fp(
   },
 )
 
-/** One worker at a time serves a plugin: what it has no places for the plugin never gets. */
 function warnOfLowCapacity({ delivery }: Config, log: FastifyBaseLogger): void {
   const { maxInFlight, maxInFlightCeiling } = delivery
+  const low = lowCapacity(delivery)
+  if (low === null) return
+  const [slow, fast] = [mostOfOne(maxInFlight, 'slow'), mostOfOne(maxInFlight, 'proven')]
+  log.warn({ max_in_flight: maxInFlight, ceiling: maxInFlightCeiling, slow, fast }, low)
+}
+
+/**
+ * Says that a worker has too few places for what a plugin may ask for; null: it has enough. One worker at a time serves a
+ * plugin: what it has no places for the plugin never gets.
+ */
+export function lowCapacity({
+  maxInFlight,
+  maxInFlightCeiling,
+}: Pick<Config['delivery'], 'maxInFlight' | 'maxInFlightCeiling'>): string | null {
   const slow = mostOfOne(maxInFlight, 'slow')
-  if (slow >= maxInFlightCeiling) return
-  log.warn(
-    { max_in_flight: maxInFlight, ceiling: maxInFlightCeiling, slow, fast: mostOfOne(maxInFlight, 'proven') },
-    `MAX_IN_FLIGHT is too low for MAX_IN_FLIGHT_CEILING: a plugin whose answers take long gets ${slow} attempts at once; it takes ${placesForPlugin(maxInFlightCeiling)}, or a lower ceiling`,
-  )
+  if (slow >= maxInFlightCeiling) return null
+  return `MAX_IN_FLIGHT is too low for MAX_IN_FLIGHT_CEILING: a plugin whose answers take long gets ${slow} attempts at once; it takes ${placesForPlugin(maxInFlightCeiling)}, or a lower ceiling`
 }
