@@ -45,7 +45,7 @@ export class SharedPlaces {
   }
 }
 
-/** Whom a place is for. */
+/** The caller that a place is for. */
 export interface Entrant {
   tenantId: string
   /** The plugin that is called; null: the platform is. */
