@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { access, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
@@ -148,14 +148,29 @@ t.test('the reasons in docs/webhooks.md are those of the schema', async (t) => {
 })
 
 const receivers = codeBlocks(webhooks, 'js')
-for (const [index, name] of ['standardwebhooks', 'svix', 'by hand'].entries()) {
-  t.test(`the receiver in docs/webhooks.md accepts what is signed, and nothing else: ${name}`, async (t) => {
+const hasPython = spawnSync('python3', ['--version']).status === 0
+const mustRun = process.env['CI'] === 'true'
+const runs = [
+  ...['standardwebhooks', 'svix', 'by hand'].map((name, index) => ({
+    name,
+    skip: false as string | false,
+    file: process.execPath,
+    args: ['--input-type=module', '-e', receivers[index] ?? ''],
+  })),
+  {
+    name: 'Python',
+    skip: !hasPython && !mustRun && 'no python3',
+    file: 'python3',
+    args: ['-c', codeBlocks(webhooks, 'python')[0] ?? ''],
+  },
+]
+t.equal(receivers.length, runs.length - 1)
+for (const { name, skip, file, args } of runs) {
+  const title = `the receiver in docs/webhooks.md accepts what is signed, and nothing else: ${name}`
+  t.test(title, { skip }, async (t) => {
     const secret = generateSecret()
     const port = await freePort()
-    startProcess(t, process.execPath, ['--input-type=module', '-e', receivers[index] ?? ''], {
-      PORT: String(port),
-      WEBHOOK_SECRET: secret,
-    })
+    startProcess(t, file, args, { PORT: String(port), WEBHOOK_SECRET: secret })
     await accepting(port)
     const post = async (changes: Partial<Signed> = {}): Promise<number> => {
       const signed = { ...signedBy([secret]), ...changes }

@@ -20,6 +20,7 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
       'test/docs-flows.test.ts',
       'test/docs-in-order.test.ts',
       'test/docs.test.ts',
+      'test/doctor/database.test.ts',
       'test/doctor/doctor.test.ts',
       'test/examples/flows.test.ts',
       'test/examples/platform-page.test.ts',

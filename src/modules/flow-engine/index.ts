@@ -78,6 +78,7 @@ export {
   selectHeldQueues,
   selectHeldTargets,
 } from './run/held-target-repository.ts'
+export { oldestDueSeconds, oldestUnmatchedSeconds } from './run/queue-repository.ts'
 export { findStart } from './start/enqueue-repository.ts'
 export { flowNewer, flowOutdated } from './errors.ts'
 export type { Attempt } from './run/state.ts'

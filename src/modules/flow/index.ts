@@ -257,7 +257,7 @@ function keepBodyText(routes: FastifyInstance): void {
     /^application\/json(?:\s*;|$)/i,
     { parseAs: 'buffer' },
     async (request: FastifyRequest, bytes: Buffer) => {
-      const body = readJson(bytes, request.routeOptions.config.dataMembers)
+      const body = readJson(bytes, request.routeOptions.config)
       request.bodyText = bytes.toString()
       return body
     },

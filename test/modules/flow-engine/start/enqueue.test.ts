@@ -480,23 +480,3 @@ t.test('changed holds for our own event of a stock', async (t) => {
   await shop.run()
   t.match(await shop.executions(flow), [{ event_id: changed, status: 'waiting' }])
 })
-
-t.test('a flow that starts itself without handing causation on is paused', async (t) => {
-  const shop = await world.shop()
-  const receiver = await startReceiver(t)
-  const call = post(receiver, '/a', 'end')
-  const flow = await shop.publish(flowOf({ call }))
-  const telling = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
-  const burst = await world.shop()
-  const busy = await burst.publish(flowOf({ call }))
-  await Promise.all(Array.from({ length: 150 }, () => burst.send('order.created', { order_id: 7 })))
-  await burst.match()
-  t.equal((await flowRow(burst, busy)).status, 'active', 'many at once come of somebody else')
-  for (let n = 0; n < 130; n++) {
-    await shop.send('order.created', { order_id: n < 5 ? n : 7 })
-    await feedSettled({ db: shop.db })
-    await shop.match()
-  }
-  t.match(await flowRow(shop, flow), { status: 'paused', status_reason: 'self_triggering' })
-  t.equal((await flowRow(shop, telling)).status, 'active', 'who causes nothing is not suspected')
-})

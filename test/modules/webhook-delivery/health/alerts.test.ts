@@ -7,6 +7,7 @@ import { until } from '#test/infra/app-on.ts'
 import { startApp, type Tenant } from '#test/support/app.ts'
 import {
   deliverDue,
+  deliveriesOf,
   laneOf,
   onlyDelivery,
   type RegisteredPlugin,
@@ -174,6 +175,77 @@ t.test('a queue that is behind is told of once, and so is that it has caught up'
   t.strictSame(namesOf(heard()), ['queue.behind', 'queue.caught_up'])
   for (const alert of heard()) checkData(t, alert)
   t.equal((await laneOf(db, plugin.id)).behind_since, null)
+})
+
+t.test(
+  'a key that is held for five minutes is told of once, with what goes first, and so is its end',
+  async (t) => {
+    const tenant = service.tenant()
+    const { heard } = await startObserver(t, tenant)
+    const receiver = await startReceiver(t)
+    const settings = { ordering: 'key', retry_schedule: [3_600] }
+    const plugin = await registerPlugin(tenant, receiver.url, settings)
+    receiver.answer((received, response) =>
+      response.writeHead(received.body.includes('"bad"') ? 400 : 204).end(),
+    )
+    for (const product_id of ['bad', 'bad', 'good']) {
+      await sendEvent(tenant, 'product.created', { product_id, name: 'Apron' })
+    }
+    t.match(await deliverDue(service, tenant), { retried: 1 })
+    const [first, second] = await deliveriesOf(db, plugin.id)
+    t.ok(second?.behind_since, 'it is set aside')
+    const look = async (ms: number): Promise<void> =>
+      app.deliveries.watchQueues({ tenantId: tenant.id, now: at(ms) })
+    await look(200_000)
+    t.equal((await laneOf(db, plugin.id)).behind_since, null, 'not yet')
+    await Promise.all([look(LATE_MS), look(LATE_MS)])
+    await look(LATE_MS)
+    t.same((await laneOf(db, plugin.id)).behind_since, second?.behind_since, 'as long as the key is held')
+    receiver.answer(204)
+    await tenant.post(`/api/plugins/events/${first?.id}/retry`)
+    await deliverDue(service, tenant)
+    t.strictSame(namesOf(heard()), ['queue.behind'])
+    t.match(heard()[0]?.data, {
+      plugin: plugin.slug,
+      waiting: 1,
+      reason: 'behind',
+      cause: { event: 'product.created', delivery_id: first?.id },
+      summary: /another of the same key goes first/,
+      what_to_do: `GET /api/plugins/events/${first?.id} shows what goes first`,
+    })
+    await look(LATE_MS)
+    await deliverDue(service, tenant)
+    t.strictSame(namesOf(heard()), ['queue.behind', 'queue.caught_up'])
+    for (const alert of heard()) checkData(t, alert)
+  },
+)
+
+t.test('of keys of a plugin that is paused or failing nothing is told', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const settings = { ordering: 'key', retry_schedule: [3_600] }
+  const plugins = [
+    await registerPlugin(tenant, receiver.url, settings),
+    await registerPlugin(tenant, receiver.url, settings),
+  ]
+  const [paused, failing] = plugins
+  receiver.answer(400)
+  for (let n = 0; n < 2; n++) await sendEvent(tenant, 'product.created', { product_id: 'p', name: 'Apron' })
+  await deliverDue(service, tenant)
+  await tenant.post(`/api/plugins/${paused?.slug}/pause`)
+  const setFailures = async (consecutive_failures: number) =>
+    db
+      .updateTable('delivery_lanes')
+      .set({ consecutive_failures })
+      .where('plugin_id', '=', failing?.id ?? '')
+      .execute()
+  await setFailures(5)
+  await app.deliveries.watchQueues({ tenantId: tenant.id, now: at(LATE_MS) })
+  for (const { id } of plugins) t.equal((await laneOf(db, id)).behind_since, null)
+  await setFailures(4)
+  await app.deliveries.watchQueues({ tenantId: tenant.id, now: at(LATE_MS) })
+  t.ok((await laneOf(db, failing?.id ?? '')).behind_since, 'of one that fails now and then it is')
+  t.equal((await laneOf(db, paused?.id ?? '')).behind_since, null)
 })
 
 t.test('who is paused, held back or failing, or waits for alerts only, is not behind', async (t) => {
