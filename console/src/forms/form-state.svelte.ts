@@ -30,7 +30,7 @@ export interface FormSample {
 }
 
 /** What all fields of a form look at. */
-export class FormState {
+class FormState {
   scope = $state.raw<readonly ScopeEntry[]>([])
   problems = $state.raw<readonly FormProblem[]>([])
   /** Null: nothing that is chosen here is started by events. */

@@ -1,3 +1,17 @@
+/**
+ * Webhook delivery: every delivery row that intake wrote is attempted until it is sent or given up, and every
+ * attempt is logged.
+ *
+ * What always holds:
+ * - A delivery's outcome is written only by the worker that holds its plugin's lane (`delivery_lanes`): lease and
+ *   fencing token stand in the statement's `where` (outcomes/repository.ts). A worker that lost its lane writes nothing.
+ * - A delivery leaves `pending` and `retry` only by an outcome, by being given up (skip, delete, erase) or not at all.
+ * - Every attempt of a delivery carries the event's id as `webhook-id` and the bytes decided at intake.
+ * - No database connection is held during an attempt.
+ *
+ * Where is a delivery retried? `destinations/webhook.ts` says what an answer means, `outcomes/verdict.ts` decides,
+ * `outcomes/repository.ts` writes when it is due, `due/reader.ts` finds it when it is.
+ */
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
@@ -27,20 +41,6 @@ import { PluginLimits } from './limits/plugin-limits.ts'
 import { addQueueGauges, addWaitingCallsGauge } from './metrics.ts'
 import { DeliveryWorker } from './worker.ts'
 
-/**
- * Webhook delivery: every delivery row that intake wrote is attempted until it is sent or given up, and every
- * attempt is logged.
- *
- * What always holds:
- * - A delivery's outcome is written only by the worker that holds its plugin's lane (`delivery_lanes`): lease and
- *   fencing token stand in the statement's `where` (outcomes/repository.ts). A worker that lost its lane writes nothing.
- * - A delivery leaves `pending` and `retry` only by an outcome, by being given up (skip, delete, erase) or not at all.
- * - Every attempt of a delivery carries the event's id as `webhook-id` and the bytes decided at intake.
- * - No database connection is held during an attempt.
- *
- * Where is a delivery retried? `destinations/webhook.ts` says what an answer means, `outcomes/verdict.ts` decides,
- * `outcomes/repository.ts` writes when it is due, `due/reader.ts` finds it when it is.
- */
 export interface DeliveryService {
   /** The limits of what plugins are sent at once and how fast; whoever calls their actions asks them. */
   readonly limits: Pick<PluginLimits, 'beginCall'>
