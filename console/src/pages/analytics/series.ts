@@ -69,7 +69,7 @@ interface Ends {
 }
 
 /** Returns how many came to no good end. */
-export function badOf(figures: Figures, { bad }: Pick<Ends, 'bad'>): number {
+function badOf(figures: Figures, { bad }: Pick<Ends, 'bad'>): number {
   return bad.reduce((sum, count) => sum + (figures[count] ?? 0), 0)
 }
 

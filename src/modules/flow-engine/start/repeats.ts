@@ -21,7 +21,7 @@ const TRIAL_PACES = 12
 const TRIAL_MIN_MS = 6_000
 /** The part of a trial in which events may come of what was under way before it. */
 const UNDER_WAY = 1 / 2
-/** What was held starts, calls, and causes its event in so long behind the trial's end. */
+/** The time in which what was held starts, calls, and causes its event, behind the trial's end. */
 const ANSWER_MS = 5_000
 /** Whoever is found not to be its own cause is not tried again for so long, and from time to time for longer. */
 const CLEARED_MIN_MS = 3_600_000
