@@ -189,7 +189,7 @@ const mustRun = process.env['CI'] === 'true'
 const runs = [
   ...['standardwebhooks', 'svix', 'by hand'].map((name, index) => ({
     name,
-    skip: false as string | false,
+    skip: false,
     file: process.execPath,
     args: ['--input-type=module', '-e', receivers[index] ?? ''],
   })),

@@ -42,7 +42,8 @@ export async function watchQueues(ctx: QueueWatchContext, look: Look): Promise<v
     }
   })
   await goingOn(async () => {
-    for (const queue of await findHeldKeys(ctx.db, look)) await goingOn(() => tellBehind(ctx, queue, 'behind'))
+    for (const queue of await findHeldKeys(ctx.db, look))
+      await goingOn(() => tellBehind(ctx, queue, 'behind'))
   })
   await goingOn(async () => {
     for (const queue of await findPromptQueues(ctx.db, look)) await goingOn(() => tellCaughtUp(ctx, queue))
