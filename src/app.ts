@@ -212,12 +212,12 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(health)
   await app.register(metrics)
   await app.register(openWriters)
-  await app.register(clock)
   await app.register(connectionLimit, { openFiles: config.openFiles })
   await app.register(background, {
     runs: config.roles.worker,
     stuckAfterMs: config.background.stuckAfterMs,
   })
+  await app.register(clock)
   await app.register(requestLog)
   if (config.console.isOn) await app.register(webConsole, config.console)
 

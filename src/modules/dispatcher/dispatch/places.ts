@@ -5,7 +5,7 @@ import { OpenCalls } from './open-calls.ts'
 /** As long as a plugin has for its answer by default. */
 const WAIT_MS = 10_000
 
-/** Whom a place is for. */
+/** The caller that a place is for. */
 export interface Entrant {
   tenantId: string
   /** The plugin that is called; null: the platform is. */

@@ -2,7 +2,8 @@ import type { Changes } from '#infra/changes.ts'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
-import { isPassing, isSerialisationConflict, isStalled } from '#db/errors.ts'
+import { isPassing, isStalled } from '#db/errors.ts'
+import { retryOnConflict } from '#db/retry.ts'
 import type { DB } from '#db/schema.ts'
 import { overloaded } from '#infra/http/problems.ts'
 import { type QuotaService, rateProblem } from '#infra/quotas.ts'
@@ -262,13 +263,7 @@ export class Intake {
   }
 
   async #writeOnce(events: readonly MatchedEvent[]): ReturnType<typeof writeEvents> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await writeEvents(this.#run, events)
-      } catch (error) {
-        if (!isSerialisationConflict(error) || attempt === MAX_WRITES) throw error
-      }
-    }
+    return retryOnConflict(MAX_WRITES, () => writeEvents(this.#run, events))
   }
 
   /** Compares what is still open with the events that hold its source ids. @returns false when one came free meanwhile */
