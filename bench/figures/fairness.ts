@@ -76,6 +76,7 @@ async function measureBeside(stage: Stage, { measure, context }: Honest, each: A
       ceiling: before.p99,
       unit: 'ms',
       target: { of: 'ours', atMost: 2_000 },
+      isGate: true,
       detail: { p50: beside.p50, answers_of_the_attack: await attacking },
     }
   } finally {

@@ -12,6 +12,8 @@ export interface Row {
   ceiling: number | null
   unit: string
   target: Bound | null
+  /** A promise and no wish: a run that does not meet its target has failed. */
+  isGate?: true
   /** The single measurements behind the medians. */
   rounds?: Rounds
   cpu?: { ours: CpuCosts; ceiling: CpuCosts }
@@ -44,6 +46,11 @@ export function meets(row: Row): boolean | null {
   const value = row.target.of === 'ours' ? row.ours : ratioOf(row)
   if (value === null) return null
   return 'atLeast' in row.target ? value >= row.target.atLeast : value <= row.target.atMost
+}
+
+/** Returns the rows that a run has failed by. */
+export function missedGates(rows: readonly Row[]): Row[] {
+  return rows.filter((row) => row.isGate === true && meets(row) === false)
 }
 
 /** Ceiling, ours, ceiling, ours …: other work of the machine meets both alike. */

@@ -53,12 +53,28 @@ function urlTest(publicUrl: string | null): OwnPolicy['isOwnUrl'] {
   if (url === null) return () => false
   const host = withoutTrailingDot(url.hostname.replace(/^\[|\]$/g, ''))
   const ports = url.port === '' ? DEFAULT_PORTS : [Number(url.port)]
-  const prefix = url.pathname.replace(/\/+$/, '')
+  const prefix = canonicalPath(url.pathname).replace(/\/+$/, '')
   return (theirs, port, path) => {
     if (theirs !== host || !ports.includes(port)) return false
-    const [pathname = ''] = path.split('?', 1)
+    const [given = ''] = path.split('?', 1)
+    const pathname = canonicalPath(given)
     return pathname === prefix || pathname.startsWith(`${prefix}/`)
   }
+}
+
+/** One text for a path, as proxies make it: they decode what needs no encoding, merge slashes and follow dots. */
+function canonicalPath(path: string): string {
+  const decoded = path.replace(/%([0-9a-f]{2})/gi, (_, code: string) => {
+    const char = String.fromCharCode(Number.parseInt(code, 16))
+    // What is not ASCII stays, in one spelling.
+    return char < '\x80' ? char : `%${code.toUpperCase()}`
+  })
+  const parts: string[] = []
+  for (const part of decoded.split(/[\\/]+/)) {
+    if (part === '..') parts.pop()
+    else if (part !== '.' && part !== '') parts.push(part)
+  }
+  return `/${parts.join('/')}`
 }
 
 /** The whole of 127.0.0.0/8 leads here, and so does the address that stands for any. */

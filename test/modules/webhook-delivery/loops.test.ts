@@ -228,6 +228,10 @@ t.test(
       'https://shop.example/automation',
       'https://SHOP.example./automation/hooks/abc?x=1',
       'http://shop.example/automation/api/events',
+      // What a proxy takes for the same path.
+      'https://shop.example/%61utomation/hooks/abc',
+      'https://shop.example//automation//hooks/abc',
+      'https://shop.example/other%2f..%2Fautomation%2fhooks/abc',
     ]
     for (const each of own) {
       t.match(
@@ -242,6 +246,7 @@ t.test(
     }
     for (const each of [
       'https://shop.example/automations',
+      'https://shop.example/automation%73/hooks',
       'https://shop.example/',
       'https://other.example/automation',
     ]) {

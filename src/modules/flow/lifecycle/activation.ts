@@ -76,11 +76,13 @@ export async function putInForce(
     ...(!isActive && row.status === 'draft' && { status: 'inactive' }),
     ...(activate && { status: 'active', status_reason: null, off_since: null, consecutive_failures: 0 }),
   })
-  if (isActive && version !== row.published_version) {
-    await enforceQuotas(trx, row.tenant_id, ['active_flow_bytes'])
-  }
-  if (isActive && row.status !== 'active') {
-    await enforceQuotas(trx, row.tenant_id, ['active_flows', 'active_flow_bytes'])
+  const isAdded = isActive && row.status !== 'active'
+  if (isAdded || (isActive && version !== row.published_version)) {
+    await enforceQuotas(
+      trx,
+      row.tenant_id,
+      isAdded ? ['active_flows', 'active_flow_bytes'] : ['active_flow_bytes'],
+    )
   }
   return updated
 }
