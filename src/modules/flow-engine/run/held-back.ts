@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { ClaimedExecution } from './execution-repository.ts'
 import { findHeldHead, leaveHeld, releaseHeld } from './held-repository.ts'
+import { boundedCache } from '#lib/bounded-cache.ts'
 
 /** For so long it is taken for granted that nobody is held back by a target: other processes may have met its failure. */
 const CLEAR_MS = 5_000
@@ -33,9 +34,9 @@ export class HeldBack {
   readonly #clock: () => Date | null
   readonly #onReleased: (tenantId: string) => void
   /** By tenant and target: when nobody was held back last, or that somebody is. */
-  readonly #known = new Map<string, number | 'held'>()
+  readonly #known = boundedCache<number | 'held'>(REMEMBERED_MAX)
   /** By tenant and target: those that failed there since anybody got through, as many as matter. */
-  readonly #failed = new Map<string, Set<string>>()
+  readonly #failed = boundedCache<Set<string>>(REMEMBERED_MAX)
   readonly #releasing = new Map<string, Releasing>()
   readonly #leaving = new Map<string, Leaving>()
 
@@ -55,7 +56,7 @@ export class HeldBack {
     const known = this.#known.get(key)
     if (typeof known === 'number' && performance.now() - known < CLEAR_MS) return true
     const head = await findHeldHead(this.#pool, tenantId, target)
-    this.#remember(key, head === undefined ? performance.now() : 'held')
+    this.#known.set(key, head === undefined ? performance.now() : 'held')
     if (head === undefined || head.id === id || nowMs - head.since_ms >= HEAD_ALONE_MS) return true
     return (event_id ?? id) < head.place
   }
@@ -66,7 +67,6 @@ export class HeldBack {
    */
   failed({ tenant_id: tenantId, id }: ClaimedExecution, target: string): boolean {
     const key = `${tenantId} ${target}`
-    if (this.#failed.size >= REMEMBERED_MAX) this.#failed.clear()
     const failed = this.#failed.get(key) ?? new Set<string>()
     if (failed.size < FAILED_IN_A_ROW) this.#failed.set(key, failed.add(id))
     return failed.size >= FAILED_IN_A_ROW
@@ -79,7 +79,7 @@ export class HeldBack {
 
   /** Notes that the other side takes no calls. */
   away({ tenant_id: tenantId }: ClaimedExecution, target: string): void {
-    this.#remember(`${tenantId} ${target}`, 'held')
+    this.#known.set(`${tenantId} ${target}`, 'held')
   }
 
   /** Lets those behind go on: the other side has taken a call, or whoever tried tries no more. */
@@ -149,10 +149,5 @@ export class HeldBack {
     } finally {
       this.#releasing.delete(key)
     }
-  }
-
-  #remember(key: string, value: number | 'held'): void {
-    if (this.#known.size >= REMEMBERED_MAX) this.#known.clear()
-    this.#known.set(key, value)
   }
 }

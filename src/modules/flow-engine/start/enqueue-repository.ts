@@ -63,11 +63,13 @@ export async function selectRefused(
   flows: readonly { tenantId: string; flowId: string }[],
   most: number,
   now: Date,
-): Promise<Map<string, 'halted' | 'rate_cap'>> {
-  const { rows } = await sql<{ flow_id: string; halted: boolean }>`
-    select w.flow_id, c.halted_at is not null as halted
+): Promise<Map<string, string>> {
+  const { rows } = await sql<{ flow_id: string; reason: string }>`
+    select w.flow_id, case when f.status = 'paused' then 'paused' when c.halted_at is not null then 'halted'
+      else 'rate_cap' end as reason
     from unnest(${flows.map(({ tenantId }) => tenantId)}::uuid[], ${flows.map(({ flowId }) => flowId)}::uuid[])
       as w (tenant_id, flow_id)
+    join automation_flows f on f.tenant_id = w.tenant_id and f.id = w.flow_id
     left join flow_cursors c on c.tenant_id = w.tenant_id
     cross join lateral (
       select count(*) as count from (
@@ -75,8 +77,8 @@ export async function selectRefused(
         limit ${most}
       ) recent
     ) counted
-    where c.halted_at is not null or counted.count >= ${most}`.execute(db)
-  return new Map(rows.map((row) => [row.flow_id, row.halted ? 'halted' : 'rate_cap']))
+    where f.status = 'paused' or c.halted_at is not null or counted.count >= ${most}`.execute(db)
+  return new Map(rows.map((row) => [row.flow_id, row.reason]))
 }
 
 /** The row that a start stores; JSON as text. */

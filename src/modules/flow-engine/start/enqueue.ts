@@ -102,6 +102,7 @@ export async function decideStart(
     return { key, keys, refused: await refusal(trx, request, key, id) }
   } catch (error) {
     if (!(error instanceof StepError)) throw error
+    if (request.refused !== null) return { key, keys: [], refused: toRefusal(request.refused) }
     const { code, message } = error
     return { key, keys: [], refused: { reason: code, error: { step_id: '', code, message } } }
   }

@@ -57,7 +57,7 @@ t.test('executions whose outputs are larger than the heap together go on, each o
       if (ended) throw new Error(`the process has ended:\n${service.log.slice(-20).join('\n')}`)
       return (await shop.executions(flow)).every(({ status }) => status === 'completed')
     },
-    120_000,
+    300_000,
   )
   t.strictSame([...new Set(outcomes(await shop.executions(flow)))], ['completed/done'])
   const calls = receiver.received.map(({ body }) => body)

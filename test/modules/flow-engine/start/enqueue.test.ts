@@ -272,6 +272,27 @@ t.test('a flow starts no more often in a minute than it may', async (t) => {
   )
 })
 
+t.test('retries do not count against the cap of what events start', async (t) => {
+  const shop = await world.shop()
+  const flow = await shop.publish(flowOf({ later: wait(HOUR_MS, 'end') }))
+  await shop.send('order.created', { customer: 'ann' })
+  await shop.run()
+  const [first] = await shop.executions(flow)
+  await sql`
+    insert into automation_executions (tenant_id, id, flow_id, version, status, trigger_kind, trigger, state, expires_at,
+      retry_of)
+    select tenant_id, retry.id, flow_id, version, 'completed', trigger_kind, trigger, state, expires_at, e.id
+    from automation_executions e, unnest(${Array.from({ length: 30 }, () => newId())}::uuid[]) as retry (id)
+    where e.id = ${first?.id}`.execute(world.db)
+  await shop.send('order.created', { customer: 'ann' })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions(flow)).sort(), [
+    ...Array.from({ length: 30 }, () => 'completed'),
+    'waiting/delay',
+    'waiting/delay',
+  ])
+})
+
 t.test('a flow that fails twenty times in a row is paused, and one success between keeps it', async (t) => {
   const shop = await world.shop()
   const receiver = await startReceiver(t)
