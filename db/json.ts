@@ -28,3 +28,8 @@ export function writeJson(value: unknown): string {
   if (text === undefined) throw new TypeError('the value has no form in JSON')
   return text
 }
+
+/** Measures a `json` column in SQL: of what is stored compressed the size that it has in memory; else no byte of it is read. */
+export function bytesOf(column: string): string {
+  return `case when pg_column_compression(${column}) is null then pg_column_size(${column}) else octet_length(${column}::text) end`
+}

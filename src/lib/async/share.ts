@@ -1,5 +1,5 @@
 /** One party alone gets 4 of 5 places, two get 4 of 9 each, and so on. */
-const OF_WHAT_IS_LEFT = 4
+export const OF_WHAT_IS_LEFT = 4
 
 /**
  * Returns whether a party that has so many places may take another one of those that are left. Its share grows while

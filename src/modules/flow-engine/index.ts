@@ -101,6 +101,8 @@ declare module 'fastify' {
 const MAX_RUNNING = 1_024
 /** Read, they take several times as much: 36 executions by events of 0.9 MB, within a heap of 256 MB. */
 const MAX_HELD_BYTES = 32 * 1024 * 1024
+/** Of what they have loaded besides: the same heap. */
+const MAX_LOADED_BYTES = 16 * 1024 * 1024
 /** A wait is to end within 2 s of being due. */
 const POLL_MS = 1_500
 
@@ -141,6 +143,7 @@ export default fp(
           pollMs: POLL_MS,
           maxRunning: MAX_RUNNING,
           maxHeldBytes: MAX_HELD_BYTES,
+          maxLoadedBytes: MAX_LOADED_BYTES,
           now: now ?? null,
           tenantId: tenantId ?? null,
         },

@@ -260,6 +260,7 @@ export class DeliveryWorker {
         }
         if (this.#mustShare) await this.#share()
         if (await this.#keeper.claim()) this.#again = true
+        for (const lane of this.#keeper.overheld()) this.#close(lane)
         this.#keepMaintained()
         const { filled, changed, bursts, more, starved } = await this.#reader.fill(
           this.#keeper.lanes(),

@@ -7,6 +7,7 @@ import {
   eventually,
   onlyDelivery,
   registerPlugin,
+  seedBacklog,
   sendEvent,
 } from '#test/support/deliveries.ts'
 import { startReceiver } from '#test/support/receiver.ts'
@@ -98,6 +99,38 @@ t.test('a retry while an attempt is under way is refused, and taken once it has 
   t.equal((await retry(tenant, id)).statusCode, 202)
   await eventually('it is sent', async () => (await read(tenant, id))['status'] === 'sent')
   t.equal(receiver.received.length, 2)
+})
+
+t.test('what waits far behind others of its plugin is not under way: it may be retried', async (t) => {
+  const running = await startApp(t, { env: { ROLES: 'api,worker' } })
+  const tenant = running.tenant()
+  const receiver = await startReceiver(t)
+  const open: (() => void)[] = []
+  receiver.answer((_received, response) => void open.push(() => response.writeHead(204).end()))
+  const { id: pluginId } = await registerPlugin(tenant, receiver.url, { max_in_flight: 1 })
+  await seedBacklog(running.db, tenant.id, pluginId, 1_000)
+  await sql`
+    update deliveries set due_at = now() - interval '1 hour' + numbered.n * interval '1 second'
+    from (select id, row_number() over (order by id) as n from deliveries where plugin_id = ${pluginId}) numbered
+    where deliveries.id = numbered.id`.execute(running.db)
+  // Their schedule is over, but for one delay.
+  await sql`
+    update deliveries set status = 'retry', attempt_count = 7, round_failures = 7 where plugin_id = ${pluginId}`.execute(
+    running.db,
+  )
+  await sendEvent(tenant)
+  await receiver.waitFor(1)
+  const inOrder = (await deliveriesOf(running.db, pluginId)).toSorted(
+    (a, b) => a.due_at.getTime() - b.due_at.getTime(),
+  )
+  const [first, last] = [inOrder[0]?.id ?? '', inOrder[999]?.id ?? '']
+  t.match((await retry(tenant, first)).json(), { status: 409, code: 'in_flight' })
+  t.equal((await retry(tenant, last)).statusCode, 202)
+  const { rows } = await sql<{ status: string; round_failures: number }>`
+    select status, round_failures from deliveries where id = ${last}`.execute(running.db)
+  t.match(rows, [{ status: 'pending', round_failures: 0 }], 'with a fresh retry schedule')
+  receiver.answer(204)
+  for (const answer of open) answer()
 })
 
 t.test('next_attempt_at tells when the plugin can be sent to, whatever holds it', async (t) => {

@@ -3,15 +3,18 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import { isPassing } from '#db/errors.ts'
+import { writeJson } from '#db/json.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import { BoundaryWriter } from './boundary-writer.ts'
 import { liveCalls } from '../steps/action-call.ts'
 import type { CallContext } from '../steps/call.ts'
+import { hasShare } from '#lib/async/share.ts'
 import { Pulse, type Standing, worstOf } from '#lib/async/pulse.ts'
 import type { Boundary, BoundaryAnswer } from './boundary-repository.ts'
 import {
   claimExecutions,
   type ClaimedExecution,
+  type InHand,
   renewExecutions,
   TENANT_MAX_RUNNING,
 } from './execution-repository.ts'
@@ -19,6 +22,7 @@ import { flowNewer, flowOutdated } from '../errors.ts'
 import { FlowHealth, type HealthContext } from './flow-health.ts'
 import { HeldBack } from './held-back.ts'
 import { Ended, Journal, type RunEnd } from './journal.ts'
+import { LoadedBytes } from './loaded-bytes.ts'
 import { countEnd, countSteps, type FlowMetrics } from '../metrics.ts'
 import type { ProgramCache } from './program.ts'
 import { ResumeLoader } from './resume-loader.ts'
@@ -42,12 +46,21 @@ export interface EngineOptions {
   pollMs: number
   /** Executions in hand at once. */
   maxRunning: number
-  /** The most bytes of JSON in hand, of triggers and states, but for the last one that was taken. */
+  /** The most bytes of JSON in hand, of triggers and states, but for the last one that was taken. A tenant has its share. */
   maxHeldBytes: number
+  /** The most bytes of JSON in hand, of outputs and received events, but for the last one. A tenant has its share. */
+  maxLoadedBytes: number
   /** Replaces the database's clock: for tests. */
   now: (() => Date) | null
   /** Takes only this tenant's. */
   tenantId: string | null
+}
+
+/** What a run has in memory of what its steps gave and of events that it waited for, in bytes of JSON. */
+interface Loaded {
+  bytes: number
+  /** It has come to more in this run, and has done something. */
+  hasGrown: boolean
 }
 
 /** Executions that end within this time give their capacity back together. */
@@ -65,6 +78,7 @@ export class Engine {
   readonly #boundaries: BoundaryWriter
   readonly #health: FlowHealth
   readonly #loader: ResumeLoader
+  readonly #loaded: LoadedBytes
   readonly #heldBack: HeldBack
   readonly #held = new Set<ClaimedExecution>()
   readonly #runs = new Set<Promise<void>>()
@@ -90,6 +104,7 @@ export class Engine {
     this.#options = options
     this.#health = new FlowHealth(ctx)
     this.#loader = new ResumeLoader(ctx.db)
+    this.#loaded = new LoadedBytes(options.maxLoadedBytes)
     this.#heldBack = new HeldBack(
       ctx.pool,
       () => this.#clock(),
@@ -134,6 +149,7 @@ export class Engine {
     if (this.#freedTimer !== null) clearTimeout(this.#freedTimer)
     this.#freedTimer = null
     await this.#claiming
+    this.#loaded.close()
     const giveUp = new AbortController()
     await Promise.race([
       Promise.all(this.#runs),
@@ -226,31 +242,35 @@ export class Engine {
 
   /**
    * Notes that there was capacity for all that these tenants have, but for those who had as many in hand as they may.
-   * @param counts in hand as the claim saw it: some have ended since, which is no capacity that it could have used
+   * @param inHand as the claim saw it: some have ended since, which is no capacity that it could have used
    */
-  #seen(tenantIds: ReadonlySet<string> | null, counts: ReadonlyMap<string, number>): void {
+  #seen(tenantIds: ReadonlySet<string> | null, inHand: ReadonlyMap<string, InHand>, left: InHand): void {
     if (tenantIds === null) this.#leftBehind = new Set()
     for (const tenantId of tenantIds ?? []) this.#leftBehind?.delete(tenantId)
-    for (const [tenantId, count] of counts) {
-      if (count >= TENANT_MAX_RUNNING) this.#leftBehind?.add(tenantId)
+    for (const [tenantId, { count, bytes }] of inHand) {
+      const mayTake = count < TENANT_MAX_RUNNING && hasShare(count, left.count) && hasShare(bytes, left.bytes)
+      if (!mayTake) this.#leftBehind?.add(tenantId)
     }
   }
 
   async #take(limit: number, wanted: ReadonlySet<string> | null): Promise<readonly ClaimedExecution[]> {
     const startedAt = performance.now()
     const { leaseMs, maxRunning, maxHeldBytes, tenantId } = this.#options
-    const busy = countByTenant(this.#held)
+    const busy = byTenant(this.#held)
+    const left = { count: limit, bytes: maxHeldBytes - this.#heldBytes }
     const claims = await claimExecutions(this.#ctx.pool, {
       limit,
       leaseMs,
       busy,
       now: this.#clock(),
       tenantIds: tenantId === null ? wanted && [...wanted] : [tenantId],
-      maxBytes: maxHeldBytes - this.#heldBytes,
+      maxBytes: left.bytes,
     })
     this.#taken += claims.length
     for (const claim of claims) {
-      busy.set(claim.tenant_id, (busy.get(claim.tenant_id) ?? 0) + 1)
+      addTo(busy, claim)
+      left.count--
+      left.bytes -= claim.bytes
       this.#held.add(claim)
       this.#heldBytes += claim.bytes
       this.#ctx.metrics.executionLag.observe(Math.max(0, claim.lag_s))
@@ -265,7 +285,7 @@ export class Engine {
       this.#runs.add(run)
     }
     if (this.#runs.size >= maxRunning || this.#heldBytes >= maxHeldBytes) this.#leftBehind = null
-    else this.#seen(wanted, busy)
+    else this.#seen(wanted, busy, left)
     if (claims.length > 0) this.#renewTimer ??= setInterval(() => void this.#renew(), leaseMs / 3)
     return claims
   }
@@ -293,15 +313,16 @@ export class Engine {
     const { now } = this.#options
     const clock = (): number =>
       Math.floor(now?.().getTime() ?? claim.now_ms + (performance.now() - startedAt))
+    const loaded: Loaded = { bytes: 0, hasGrown: false }
     const journal = new Journal({
       claim,
-      commit: (boundary) => this.#commit(boundary),
+      commit: (boundary) => this.#commit(boundary, loaded),
       leaseMs: this.#options.leaseMs,
       takenAt: startedAt,
       clock,
     })
     try {
-      const end = await this.#runClaim(claim, journal, clock).catch((error: unknown) =>
+      const end = await this.#runClaim(claim, journal, clock, loaded).catch((error: unknown) =>
         this.#breakOff(claim, journal, error, log),
       )
       this.#runPulse.succeed()
@@ -310,10 +331,12 @@ export class Engine {
     } catch (error) {
       if (!isProblem(error, flowNewer)) this.#runPulse.fail()
       log.warn({ err: error }, 'execution left to its lease')
+    } finally {
+      this.#loaded.leave(claim.tenant_id, loaded.bytes)
     }
   }
 
-  async #commit(boundary: Boundary): Promise<BoundaryAnswer> {
+  async #commit(boundary: Boundary, loaded: Loaded): Promise<BoundaryAnswer> {
     const { metrics } = this.#ctx
     const askedAt = performance.now()
     const observe = (outcome: 'written' | 'lost' | 'failed'): void =>
@@ -322,11 +345,21 @@ export class Engine {
       const answer = await this.#boundaries.commit(boundary)
       observe(answer.status === null ? 'lost' : 'written')
       if (answer.status !== null) countSteps(metrics, boundary.steps)
+      if (boundary.status === 'running') this.#grow(boundary, loaded)
       return answer
     } catch (error) {
       observe('failed')
       throw error
     }
+  }
+
+  /** Counts what its steps gave, which its later steps may read. */
+  #grow({ tenantId, steps }: Boundary, loaded: Loaded): void {
+    const bytes = steps.reduce((sum, { output }) => sum + (output == null ? 0 : writeJson(output).length), 0)
+    if (bytes === 0) return
+    loaded.bytes += bytes
+    loaded.hasGrown = true
+    this.#loaded.add(tenantId, bytes)
   }
 
   /** The execution has ended: what goes wrong here is no trouble of its own. */
@@ -336,10 +369,18 @@ export class Engine {
     })
   }
 
-  async #runClaim(claim: ClaimedExecution, journal: Journal, clock: () => number): Promise<RunEnd> {
+  async #runClaim(
+    claim: ClaimedExecution,
+    journal: Journal,
+    clock: () => number,
+    loaded: Loaded,
+  ): Promise<RunEnd> {
     const program = await this.#ctx.programs.get(claim.tenant_id, claim.flow_id, claim.version)
-    const outputs = await this.#loader.outputs(claim)
-    const received = await this.#loader.received(claim)
+    const bytes = await this.#loader.bytes(claim)
+    const isGiven = await this.#loaded.take(claim.tenant_id, bytes)
+    if (isGiven) loaded.bytes = bytes
+    const outputs = isGiven ? await this.#loader.outputs(claim) : []
+    const received = isGiven ? await this.#loader.received(claim) : new Map()
     return new ExecutionRun({
       claim,
       program,
@@ -350,7 +391,8 @@ export class Engine {
       scope: new ScopeBuilder(claim, program, outputs),
       received,
       clock,
-      isStopping: () => this.#stopping,
+      isStopping: () =>
+        this.#stopping || (loaded.hasGrown && this.#loaded.isBeyond(claim.tenant_id, loaded.bytes)),
     }).run()
   }
 
@@ -389,8 +431,13 @@ export class Engine {
   }
 }
 
-function countByTenant(held: Iterable<ClaimedExecution>): Map<string, number> {
-  const counts = new Map<string, number>()
-  for (const { tenant_id } of held) counts.set(tenant_id, (counts.get(tenant_id) ?? 0) + 1)
-  return counts
+function byTenant(held: Iterable<ClaimedExecution>): Map<string, InHand> {
+  const inHand = new Map<string, InHand>()
+  for (const claim of held) addTo(inHand, claim)
+  return inHand
+}
+
+function addTo(inHand: Map<string, InHand>, { tenant_id, bytes }: ClaimedExecution): void {
+  const own = inHand.get(tenant_id) ?? { count: 0, bytes: 0 }
+  inHand.set(tenant_id, { count: own.count + 1, bytes: own.bytes + bytes })
 }

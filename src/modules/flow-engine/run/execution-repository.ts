@@ -1,6 +1,8 @@
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { FLUSHED, nextToken } from '#db/fence.ts'
+import { bytesOf } from '#db/json.ts'
+import { hasShareSql, shareOfLeftSql } from '#db/share.ts'
 import type { DB, TriggerKind } from '#db/schema.ts'
 import { FLOW_SCHEMA_VERSION, STATE_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import type { Calendar } from '#lib/calendar.ts'
@@ -52,12 +54,15 @@ const LOOK_ROWS = 2_000
 /** Due executions that are gone through for them: what nobody may take now, of halted tenants, is among these. */
 const LOOK_SCANNED = 20_000
 
+/** The executions of a tenant that a process has in hand. */
+export interface InHand {
+  count: number
+  /** Of JSON. */
+  bytes: number
+}
+
 /** Measures JSON as it is stored, compressed or not: no byte of it is read, and in memory it has no less. */
 const storedBytesOf = (column: string): string => `pg_column_size(${column})`
-
-/** Of JSON that is stored compressed the size that it has in memory; else no byte of it is read. */
-const bytesOf = (column: string): string =>
-  `case when pg_column_compression(${column}) is null then pg_column_size(${column}) else octet_length(${column}::text) end`
 
 /**
  * Those that have been due longest first, an equal share to each tenant. What a small backlog leaves over is the next
@@ -104,14 +109,17 @@ with recursive clock as (
     select due_at from automation_executions where tenant_id = named.id and due_at is not null order by due_at limit 1
   ) first
 ), ready as (
-  select owners.tenant_id,
-    least(${TENANT_MAX_RUNNING} - coalesce(busy.count, 0), greatest(1, $1::bigint / count(*) over ())) as capacity,
+  select owners.tenant_id, coalesce(busy.bytes, 0) as held_bytes,
+    least(${TENANT_MAX_RUNNING} - coalesce(busy.count, 0), greatest(1, $1::bigint / count(*) over ()),
+      ${shareOfLeftSql('coalesce(busy.count, 0)', '$1::bigint')}) as capacity,
     (select next.received_at from flow_cursors c cross join lateral (
        select received_at from events where tenant_id = c.tenant_id and (position, id) > (c.position, c.event_id)
        order by position, id limit 1
      ) next where c.tenant_id = owners.tenant_id) as unmatched_since
-  from clock, owners left join unnest($5::uuid[], $6::int[]) as busy (tenant_id, count) using (tenant_id)
+  from clock, owners left join unnest($5::uuid[], $6::int[], $9::bigint[]) as busy (tenant_id, count, bytes)
+    using (tenant_id)
   where owners.due_at <= clock.now and coalesce(busy.count, 0) < ${TENANT_MAX_RUNNING}
+    and ${hasShareSql('coalesce(busy.count, 0)', '$1::bigint')} and ${hasShareSql('coalesce(busy.bytes, 0)', '$8::bigint')}
     and not exists (
       select from flow_cursors c where c.tenant_id = owners.tenant_id and c.halted_at is not null)
     and (select true from automation_executions e where e.tenant_id = owners.tenant_id and e.due_at <= clock.now
@@ -120,7 +128,7 @@ with recursive clock as (
 ), due as (
   select chosen.*, extract(epoch from clock.now - chosen.due_at)::float8 as lag_s
   from ready, clock, lateral (
-    select e.tenant_id, e.id, e.status, e.due_at, e.trigger, e.state,
+    select e.tenant_id, e.id, e.status, e.due_at, e.trigger, e.state, ready.held_bytes,
       ${storedBytesOf('e.trigger')} + ${storedBytesOf('e.state')} as stored_bytes
     from automation_executions e
     where e.tenant_id = ready.tenant_id and e.due_at <= clock.now and e.schema_version <= ${FLOW_SCHEMA_VERSION}
@@ -131,16 +139,22 @@ with recursive clock as (
   ) chosen
   limit $1::bigint
 ), placed as (
-  select *, row_number() over (partition by tenant_id order by due_at, id) as place from due
+  select *, row_number() over (partition by tenant_id order by due_at, id) as place,
+    sum(stored_bytes) over (partition by tenant_id order by due_at, id) - stored_bytes as own_before
+  from due
+), shared as (
+  select * from placed where own_before < ${shareOfLeftSql('held_bytes', '$8::bigint')}
 ), fitting as materialized (
   -- Only what may fit is decompressed for its size.
   select *, ${bytesOf('trigger')} + ${bytesOf('state')} as bytes from (
-    select *, sum(stored_bytes) over (order by place, due_at, id) - stored_bytes as stored_before from placed
+    select *, sum(stored_bytes) over (order by place, due_at, id) - stored_bytes as stored_before from shared
   ) stored where stored_before < $8::bigint
 ), taken as (
   select tenant_id, id, status, lag_s, bytes from (
-    select *, sum(bytes) over (order by place, due_at, id) - bytes as bytes_before from fitting
-  ) sized where bytes_before < $8::bigint
+    select *, sum(bytes) over (order by place, due_at, id) - bytes as bytes_before,
+      held_bytes + sum(bytes) over (partition by tenant_id order by place) - bytes as own_bytes
+    from fitting
+  ) sized where ${hasShareSql('own_bytes', '($8::bigint - bytes_before)')}
 )
 update automation_executions e
 set status = 'running', reason = null, lease_token = ${nextToken('e.lease_token')},
@@ -161,14 +175,15 @@ returning e.tenant_id, e.id, e.flow_id, e.version, e.trigger_kind, e.trigger, e.
 /**
  * Takes due executions, tenant by tenant; one that is not given back becomes due again when its lease ends. With the
  * claim everything that was written before it is on the disk, the executions themselves among it.
- * @param options `tenantIds`: only theirs; `maxBytes`: of JSON, but for the last one that is taken
+ * @param options `busy`: what the process has in hand, by tenant; `limit` and `maxBytes`: what is left of what it may have,
+ *   of JSON but for the last one that is taken; `tenantIds`: only theirs
  */
 export async function claimExecutions(
   pool: pg.Pool,
   options: {
     limit: number
     leaseMs: number
-    busy: ReadonlyMap<string, number>
+    busy: ReadonlyMap<string, InHand>
     now: Date | null
     tenantIds?: readonly string[] | null
     maxBytes: number
@@ -178,7 +193,10 @@ export async function claimExecutions(
   const { rows } = await pool.query<ClaimedExecution>({
     name: 'claim_executions',
     text: CLAIM,
-    values: [limit, leaseMs, leaseMs, now, [...busy.keys()], [...busy.values()], tenantIds, maxBytes],
+    values: [
+      ...[limit, leaseMs, leaseMs, now, [...busy.keys()], [...busy.values()].map(({ count }) => count)],
+      ...[tenantIds, maxBytes, [...busy.values()].map(({ bytes }) => bytes)],
+    ],
   })
   // The order in which an update returns them is anybody's; events' ids are in the order in which they came.
   return rows.sort((a, b) => ((a.event_id ?? a.id) < (b.event_id ?? b.id) ? -1 : 1))

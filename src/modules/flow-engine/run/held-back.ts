@@ -10,6 +10,8 @@ const REMEMBERED_MAX = 10_000
 const RELEASED_PER_SUCCESS = 2
 /** Once the first one has tried for so long, it may be the one thing that is wrong: the others try as well. */
 const HEAD_ALONE_MS = 20 * 60_000
+/** Executions in a row that failed at a target, whatever the failure was, after which it counts as away. */
+const FAILED_IN_A_ROW = 5
 
 interface Releasing {
   wanted: number
@@ -33,6 +35,8 @@ export class HeldBack {
   readonly #onReleased: (tenantId: string) => void
   /** By tenant and target: when nobody was held back last, or that somebody is. */
   readonly #known = boundedCache<number | 'held'>(REMEMBERED_MAX)
+  /** By tenant and target: those that failed there since anybody got through, as many as matter. */
+  readonly #failed = boundedCache<Set<string>>(REMEMBERED_MAX)
   readonly #releasing = new Map<string, Releasing>()
   readonly #leaving = new Map<string, Leaving>()
 
@@ -55,6 +59,22 @@ export class HeldBack {
     this.#known.set(key, head === undefined ? performance.now() : 'held')
     if (head === undefined || head.id === id || nowMs - head.since_ms >= HEAD_ALONE_MS) return true
     return (event_id ?? id) < head.place
+  }
+
+  /**
+   * Notes a failure that may pass, and may lie in this one call: a 500, or no answer in time.
+   * @returns whether it was met by so many in a row that the other side is away
+   */
+  failed({ tenant_id: tenantId, id }: ClaimedExecution, target: string): boolean {
+    const key = `${tenantId} ${target}`
+    const failed = this.#failed.get(key) ?? new Set<string>()
+    if (failed.size < FAILED_IN_A_ROW) this.#failed.set(key, failed.add(id))
+    return failed.size >= FAILED_IN_A_ROW
+  }
+
+  /** Notes that the other side has taken a call, or has refused what was in it. */
+  answered({ tenant_id: tenantId }: ClaimedExecution, target: string): void {
+    this.#failed.delete(`${tenantId} ${target}`)
   }
 
   /** Notes that the other side takes no calls. */

@@ -33,4 +33,4 @@ export interface RunCalls {
 export type RunWaits = Pick<Waits, 'register'>
 
 /** Says whether a run is to wait behind others. */
-export type RunHeld = Pick<HeldBack, 'mayCall' | 'away' | 'passed' | 'left'>
+export type RunHeld = Pick<HeldBack, 'mayCall' | 'failed' | 'answered' | 'away' | 'passed' | 'left'>

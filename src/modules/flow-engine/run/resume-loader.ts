@@ -3,7 +3,7 @@ import type { DB } from '#db/schema.ts'
 import { Batcher } from '#lib/async/batcher.ts'
 import type { ClaimedExecution } from './execution-repository.ts'
 import { type ReceivedEvent, receivedOf } from '../wait/waits.ts'
-import { loadOutputs, type StepOutput } from './output-repository.ts'
+import { loadOutputs, measureLoaded, type StepOutput } from './output-repository.ts'
 
 /** Executions that one statement loads for, and statements of one kind under way at once. */
 const BATCH_MAX = 64
@@ -14,13 +14,20 @@ const CONCURRENCY = 1
  * thousands of single statements would keep the pool's few connections from the boundaries.
  */
 export class ResumeLoader {
+  readonly #bytes: Batcher<ClaimedExecution, number>
   readonly #outputs: Batcher<ClaimedExecution, StepOutput[]>
   readonly #received: Batcher<ClaimedExecution, Map<string, ReceivedEvent>>
 
   constructor(db: Kysely<DB>) {
     const limits = { max: BATCH_MAX, concurrency: CONCURRENCY }
+    this.#bytes = new Batcher({ ...limits, flush: (claims) => measureLoaded(db, claims) })
     this.#outputs = new Batcher({ ...limits, flush: (claims) => loadOutputs(db, claims) })
     this.#received = new Batcher({ ...limits, flush: (claims) => loadReceived(db, claims) })
+  }
+
+  /** Finds how many bytes of JSON there are to load. */
+  async bytes(claim: ClaimedExecution): Promise<number> {
+    return claim.step_count === 0 && claim.received === 0 ? 0 : this.#bytes.add(claim)
   }
 
   /** Loads what its steps gave, those of loops only for the items that are under way. */

@@ -93,6 +93,8 @@ async function runThrough(
 
 const NOBODY_HELD: RunHeld = {
   mayCall: () => Promise.resolve(true),
+  failed: () => false,
+  answered: () => undefined,
   away: () => undefined,
   passed: () => Promise.resolve(),
   left: () => Promise.resolve(),

@@ -32,7 +32,7 @@ const SUSPECTS_MAX = 32
 const REMEMBERED_MAX = 50_000
 
 /** One flow and one thing for which it starts again and again. Times are those at which events came, in ms. */
-export interface Suspect {
+interface Suspect {
   /** Starts since then. */
   since: number
   count: number

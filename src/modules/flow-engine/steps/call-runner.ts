@@ -5,7 +5,7 @@ import { noteAttempt } from '../run/attempts.ts'
 import type { Frame, Position } from '../run/frame.ts'
 import { suspend } from '../run/state.ts'
 import type { Call, CallRequest, CallResult } from './call.ts'
-import { AWAY_MAX_MS, holdBack, isOutage, patienceFrom } from './hold-back.ts'
+import { AWAY_MAX_MS, holdBack, meetsOutage, patienceFrom } from './hold-back.ts'
 import { retryPauseMs } from './retry.ts'
 import type { StepRunner } from './runner.ts'
 
@@ -58,6 +58,7 @@ async function runCall<Step extends CallingStep>(
   // Items of a loop go on by themselves, as the loop is one place in the order.
   const target = state.loop === null && (step.retry?.patience_ms ?? 0) > 0 ? call.target : null
   let result: CallResult | null
+  let isAway = false
   /** Null: the call was made before. */
   let sentAt: number | null = null
   if (thread.waiting === 'completion') result = await frame.calls.completed(call)
@@ -83,7 +84,8 @@ async function runCall<Step extends CallingStep>(
     const mayHaveRun = thread.failures > 0 || claim.was_running || state.cut_off === true
     sentAt = frame.clock()
     result = await frame.calls.send(call, claim.causation_depth, mayHaveRun)
-    if (target !== null && !isOutage(result, claim.held_by === target)) {
+    isAway = target !== null && meetsOutage(frame, result, target)
+    if (target !== null && !isAway) {
       await frame.held.passed(claim, target)
       claim.held_by = null
     }
@@ -125,11 +127,10 @@ async function runCall<Step extends CallingStep>(
       if (thread.failures > 1) noteAttempt(thread, { ...attempt, error: { code, message }, next_at: null })
       return frame.fail(at, result, input)
     }
-    const isHeld = target !== null && isOutage(result, claim.held_by === target)
-    const isOwn = isHeld && result.retryAfterMs === null
+    const isOwn = isAway && result.retryAfterMs === null
     suspend(thread, 'retry', now + (isOwn ? Math.min(pause, AWAY_MAX_MS) : pause))
     noteAttempt(thread, { ...attempt, error: { code, message }, next_at: thread.due_at })
-    if (isHeld) {
+    if (isAway && target !== null) {
       thread.held_by = target
       frame.held.away(claim, target)
     }

@@ -52,11 +52,15 @@ export async function holdBack(frame: Frame, { thread, step }: Position, target:
 }
 
 /**
- * Tells a failure that is the other side's from one of this call.
- * @param wasAway no answer may have its reason in the request; after an outage it is taken for its going on
+ * Tells a failure that is the other side's from one of this call. No answer, or a 500, may have its reason in the request: it is the
+ * other side's if an outage goes on, or if several executions meet it one after the other.
  */
-export function isOutage(result: CallResult, wasAway: boolean): boolean {
+export function meetsOutage({ claim, held }: Frame, result: CallResult, target: string): boolean {
   if (result.kind === 'busy') return true
-  if (result.kind !== 'failure' || !result.transient) return false
-  return result.away || (wasAway && !result.answered)
+  if (result.kind !== 'failure' || !result.transient) {
+    held.answered(claim, target)
+    return false
+  }
+  const isRepeated = held.failed(claim, target)
+  return result.away || isRepeated || (claim.held_by === target && !result.answered)
 }

@@ -11,7 +11,7 @@ import {
 import { type DueDelivery, fetchBodies, fetchDue } from './repository.ts'
 import type { Backlog, Job } from '../lanes/backlog.ts'
 import { bulkClass, type Lane, QUEUED_BEHIND_ONE_MAX } from '../lanes/lane.ts'
-import { Capacity } from '../lanes/capacity.ts'
+import { TenantCapacity } from '../lanes/capacity.ts'
 
 /** The part of an event that is sent. */
 interface Content {
@@ -63,7 +63,7 @@ interface BacklogFetch {
 const FETCH_TOTAL_MAX = 2_048
 /**
  * Bodies in one fetch, those in hand over all lanes, and those kept for fan-out: bounds a worker's memory,
- * whatever events weigh. Those in hand are shared out by class like capacity for attempts.
+ * whatever events weigh. Those in hand are shared out by tenant and class like capacity for attempts.
  */
 const FETCH_BODY_MAX_BYTES = 16 * 1024 * 1024
 const BODIES_MAX_CHARS = 64 * 1024 * 1024
@@ -279,10 +279,10 @@ function chooseLanes(lanes: readonly Lane[]): {
   more: boolean
   starved: boolean
 } {
-  const capacity = new Capacity(BODIES_MAX_CHARS)
+  const capacity = new TenantCapacity(BODIES_MAX_CHARS)
   for (const lane of lanes) {
-    capacity.take(lane.class, lane.bodyChars - lane.bulkChars)
-    capacity.take(bulkClass(lane.class), lane.bulkChars)
+    capacity.take(lane.target.tenantId, lane.class, lane.bodyChars - lane.bulkChars)
+    capacity.take(lane.target.tenantId, bulkClass(lane.class), lane.bulkChars)
   }
   let starved = false
   const wants: LaneFetch[] = []
@@ -291,8 +291,10 @@ function chooseLanes(lanes: readonly Lane[]): {
   for (const lane of lanes) {
     if (!lane.wantsFetch()) continue
     if (rows >= FETCH_TOTAL_MAX) return { wants, inHand, more: true, starved }
-    const live = lane.wantsLive() && capacity.free(lane.class) > 0 ? fetchOf(lane.live) : null
-    const bulk = lane.wantsBulk() && capacity.free(bulkClass(lane.class)) > 0 ? fetchOf(lane.bulk) : null
+    const { tenantId } = lane.target
+    const live = lane.wantsLive() && capacity.hasPlace(tenantId, lane.class) ? fetchOf(lane.live) : null
+    const bulk =
+      lane.wantsBulk() && capacity.hasPlace(tenantId, bulkClass(lane.class)) ? fetchOf(lane.bulk) : null
     if ((lane.wantsLive() && live === null) || (lane.wantsBulk() && bulk === null)) starved = true
     if (live === null && bulk === null) continue
     wants.push({ lane, live, bulk })

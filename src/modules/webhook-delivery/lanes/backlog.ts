@@ -25,6 +25,12 @@ export interface Job {
 const FETCH_MIN = 16
 const FETCH_MAX = 256
 
+/**
+ * Due deliveries of one kind that a lane has in hand at most beside those under way: a fetch while half of one is left, and
+ * as much that ends and is not recorded yet.
+ */
+export const WAITING_IN_HAND_MAX = 2.5 * FETCH_MAX
+
 /** Due deliveries of one kind in a lane: those in hand that no attempt has begun for, and what is known of the rest. */
 export class Backlog {
   readonly #jobs: Job[] = []

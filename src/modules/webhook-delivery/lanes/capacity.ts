@@ -45,10 +45,10 @@ export class TenantCapacity {
     this.#capacity = new Capacity(places)
   }
 
-  take(tenantId: string, laneClass: LaneClass): void {
-    this.#capacity.take(laneClass)
+  take(tenantId: string, laneClass: LaneClass, places = 1): void {
+    this.#capacity.take(laneClass, places)
     const own = this.#taken.get(tenantId) ?? { proven: 0, unproven: 0, slow: 0, failing: 0 }
-    own[laneClass]++
+    own[laneClass] += places
     this.#taken.set(tenantId, own)
   }
 

@@ -5,12 +5,15 @@ import { Lane, type LaneClass } from './lane.ts'
 import {
   claimLanes,
   discoverLanes,
+  identifyLanes,
+  type LaneCandidate,
   type LaneClaim,
   markUnreadable,
   releaseLanes,
   renewLeases,
 } from './repository.ts'
-import { CLASSES_BEST_FIRST, Capacity } from './capacity.ts'
+import { Candidates } from './candidates.ts'
+import { CLASSES_BEST_FIRST, TenantCapacity } from './capacity.ts'
 import { Refusals } from './refusals.ts'
 import { giveUpSkipped } from './skip-repository.ts'
 import type { Destination } from '../destinations/destination.ts'
@@ -55,7 +58,7 @@ export class LaneKeeper {
   readonly #ctx: LaneKeeperContext
   readonly #options: LaneKeeperOptions
   readonly #held = new Map<string, Lane>()
-  readonly #candidates = new Map<string, LaneClass>()
+  readonly #candidates = new Candidates()
   readonly #refusals: Refusals
   /** Lanes that are being given back; true: they have been suggested again meanwhile. */
   readonly #releasing = new Map<string, boolean>()
@@ -114,9 +117,9 @@ export class LaneKeeper {
       tenantId: this.#options.tenantId,
       now: this.#options.now(),
     })
-    for (const { plugin_id, failing, proven } of found) {
-      if (!this.#held.has(plugin_id) && !this.#refusals.finds(plugin_id)) {
-        this.#candidates.set(plugin_id, failing ? 'failing' : proven ? 'proven' : 'unproven')
+    for (const lane of found) {
+      if (!this.#held.has(lane.plugin_id) && !this.#refusals.finds(lane.plugin_id)) {
+        this.#candidates.set(lane.plugin_id, classOf(lane), lane.tenant_id)
       }
     }
     return found.length
@@ -128,6 +131,7 @@ export class LaneKeeper {
     if (chosen.length < Math.min(this.#candidates.size, CLAIM_MAX)) {
       // Lanes that linger are in the way of those that have work.
       await this.release([...this.#held.values()].filter((lane) => lane.idle))
+      await this.#identify()
       chosen = this.#choose()
     }
     if (chosen.length === 0) return false
@@ -146,6 +150,16 @@ export class LaneKeeper {
       }
     }
     return chosen.length === CLAIM_MAX && this.#candidates.size > 0
+  }
+
+  /** Finds out whose the candidates are that were suggested, where there is not enough capacity for all. */
+  async #identify(): Promise<void> {
+    const { unknown } = this.#candidates
+    if (unknown.length === 0) return
+    for (const lane of await identifyLanes(this.#ctx.pool, unknown)) {
+      const isWanted = this.#candidates.has(lane.plugin_id)
+      if (isWanted) this.#candidates.set(lane.plugin_id, classOf(lane), lane.tenant_id)
+    }
   }
 
   async #claim(pluginIds: readonly string[]): Promise<LaneClaim[]> {
@@ -223,25 +237,46 @@ export class LaneKeeper {
     await this.#renew([...this.#held.values()], now)
   }
 
-  /** The lanes to ask for next: the better class first, each within its share of the capacity. */
+  /** The lanes to ask for next, as far as there is capacity. */
   #choose(): string[] {
     if (this.#candidates.size === 0) return []
-    const capacity = this.#laneCapacity()
-    const chosen: string[] = []
-    for (const wanted of CLASSES_BEST_FIRST) {
-      for (const [pluginId, laneClass] of this.#candidates) {
-        if (chosen.length >= CLAIM_MAX || capacity.free(wanted) <= 0) break
-        if (laneClass !== wanted || this.#held.has(pluginId)) continue
-        chosen.push(pluginId)
-        capacity.take(wanted)
-      }
-    }
-    return chosen
+    for (const pluginId of this.#held.keys()) this.#candidates.delete(pluginId)
+    return this.#candidates.choose(this.#laneCapacity(), CLAIM_MAX)
   }
 
-  #laneCapacity(): Capacity {
-    const capacity = new Capacity(this.#options.maxLanes)
-    for (const lane of this.#held.values()) capacity.take(lane.class)
+  /**
+   * Finds lanes that are to be given back, so that a tenant that has none comes by one: where all places are taken, of whoever
+   * has most of those that are in its way. A busy lane is not given back by itself.
+   */
+  overheld(): Lane[] {
+    const wanting = this.#withoutPlace()
+    if (wanting.length === 0) return []
+    const open = [...this.#held.values()].filter((lane) => lane.isOpen)
+    // Those that are being given back already are for them.
+    const missing = wanting.slice(this.#held.size - open.length)
+    const surplus = new Set<Lane>()
+    for (const wanted of missing) {
+      const inTheWay = open.filter((lane) => !surplus.has(lane) && rankOf(lane.class) >= wanted)
+      const byTenant = [...Map.groupBy(inTheWay, (lane) => lane.target.tenantId).values()]
+      const most = byTenant.reduce<Lane[]>((a, b) => (b.length > a.length ? b : a), [])
+      if (most.length > 1) surplus.add(most[0] as Lane)
+    }
+    return [...surplus]
+  }
+
+  /** The best class of each tenant that has candidates, no lane, and no place for one. */
+  #withoutPlace(): number[] {
+    const tenantIds = new Set(this.#held.values().map((lane) => lane.target.tenantId))
+    const waiting = [...this.#candidates.bestBut(tenantIds)]
+    if (waiting.length === 0) return []
+    const capacity = this.#laneCapacity()
+    const without = waiting.filter(({ tenantId, laneClass }) => !capacity.hasPlace(tenantId, laneClass))
+    return without.map(({ laneClass }) => rankOf(laneClass))
+  }
+
+  #laneCapacity(): TenantCapacity {
+    const capacity = new TenantCapacity(this.#options.maxLanes)
+    for (const lane of this.#held.values()) capacity.take(lane.target.tenantId, lane.class)
     return capacity
   }
 
@@ -279,12 +314,12 @@ export class LaneKeeper {
         now,
         this.#options.leaseMs,
       )
-      if (capacity.free(lane.class) > 0) {
-        capacity.take(lane.class)
+      if (capacity.hasPlace(claim.tenant_id, lane.class)) {
+        capacity.take(claim.tenant_id, lane.class)
         this.#held.set(lane.id, lane)
       } else {
-        // Suggested without its class being known, it got in ahead of the better ones.
-        this.#candidates.set(lane.id, lane.class)
+        // Suggested without its class and tenant being known, it got in ahead of others.
+        this.#candidates.set(lane.id, lane.class, claim.tenant_id)
         unusable.push(hold)
       }
     }
@@ -370,6 +405,15 @@ function surplusOf(lanes: readonly Lane[], count: number): Lane[] {
   const idle = lanes.filter((lane) => lane.idle)
   const busyCount = Math.ceil((busy.length * count) / lanes.length)
   return [...busy.slice(0, busyCount), ...idle.slice(0, count - busyCount)]
+}
+
+/** The better the class, the lower. */
+function rankOf(laneClass: LaneClass): number {
+  return CLASSES_BEST_FIRST.indexOf(laneClass)
+}
+
+function classOf({ failing, proven }: LaneCandidate): LaneClass {
+  return failing ? 'failing' : proven ? 'proven' : 'unproven'
 }
 
 function hasMark(claim: LaneClaim): boolean {

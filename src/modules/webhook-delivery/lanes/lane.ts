@@ -34,7 +34,7 @@ const BULK_BODIES_SHARE = 0.5
 const SLOW_MS = 2_000
 const LAST_COUNTS = 0.2
 /** Deliveries in hand that wait for one of their key which is in hand, too: in all, and one behind the other. */
-const QUEUED_BEHIND_MAX = 1_024
+export const QUEUED_BEHIND_MAX = 1_024
 export const QUEUED_BEHIND_ONE_MAX = 16
 /** Deliveries in hand of a plugin that coalesces, unless it takes more at once: what is in hand is not replaced any more. */
 const COALESCED_IN_HAND_MAX = 16

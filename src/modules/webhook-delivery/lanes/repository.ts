@@ -37,6 +37,7 @@ export interface LaneClaim {
 /** A plugin that has deliveries due and a lane that is free to take. */
 export interface LaneCandidate {
   plugin_id: string
+  tenant_id: string
   failing: boolean
   proven: boolean
 }
@@ -44,7 +45,7 @@ export interface LaneCandidate {
 /** True of a lane whose waiting deliveries have to be seen to, also while nothing may be sent. */
 const HAS_MARK = '(l.skip_before is not null or l.unsubscribed_at is not null)'
 
-/** Most lanes that one look finds; the longest waiting come first, the rest at the next look. */
+/** Most lanes that one look finds: of each tenant the longest waiting come first, the rest at the next look. */
 const DISCOVER_MAX = 2_000
 
 /**
@@ -66,14 +67,14 @@ with recursive waiting as (
   union select plugin_id from delivery_lanes where skip_before is not null
   union select plugin_id from delivery_lanes where unsubscribed_at is not null
 )
-select l.plugin_id, l.consecutive_failures > 0 as failing, l.last_success_at is not null as proven
+select l.plugin_id, l.tenant_id, l.consecutive_failures > 0 as failing, l.last_success_at is not null as proven
 from work join delivery_lanes l on l.plugin_id = work.plugin_id
 join plugins p on p.id = l.plugin_id and p.tenant_id = l.tenant_id
 where ($1::uuid is null or l.tenant_id = $1)
   and (l.lease_until is null or l.lease_until <= clock_timestamp())
   and (l.hold_until is null or l.hold_until <= coalesce($2::timestamptz, clock_timestamp()) or ${HAS_MARK})
   and (p.status = 'active' or ${HAS_MARK})
-order by l.served_at
+order by row_number() over (partition by l.tenant_id order by l.served_at), l.served_at
 limit ${DISCOVER_MAX}`
 
 export async function discoverLanes(
@@ -84,6 +85,17 @@ export async function discoverLanes(
     name: 'discover_lanes',
     text: DISCOVER,
     values: [options.tenantId, options.now],
+  })
+  return rows
+}
+
+/** Finds whose lanes these are, and of which kind; whether they are free, a claim tells. */
+export async function identifyLanes(pool: pg.Pool, pluginIds: readonly string[]): Promise<LaneCandidate[]> {
+  const { rows } = await pool.query<LaneCandidate>({
+    name: 'identify_lanes',
+    text: `select plugin_id, tenant_id, consecutive_failures > 0 as failing, last_success_at is not null as proven
+           from delivery_lanes where plugin_id = any($1::uuid[])`,
+    values: [pluginIds],
   })
   return rows
 }

@@ -2,9 +2,13 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { bodyToSend, deliveryView, placeAgain } from '#modules/event/index.ts'
 import { viewRequest } from '../destinations/request-view.ts'
+import { WAITING_IN_HAND_MAX } from '../lanes/backlog.ts'
+import { QUEUED_BEHIND_MAX } from '../lanes/lane.ts'
 
 /** Attempts shown with a delivery. */
 const ATTEMPTS_SHOWN = 100
+/** Attempts that a plugin has under way, where it does not say how many it takes. */
+const UNDER_WAY_MAX = 1_000
 
 export async function findDelivery(
   { db, origin }: { db: Kysely<DB>; origin: string | null },
@@ -89,14 +93,22 @@ export async function lockRetryable(trx: Transaction<DB>, tenantId: string, id: 
         join.onRef('l.plugin_id', '=', 'p.id').onRef('l.tenant_id', '=', 'p.tenant_id'),
       )
       .select(['d.id', 'd.status', 'd.event_id', 'd.event', 'd.plugin_id'])
-      // Somebody holds the lane and has it in hand, or is about to; of what waits in bulk, that is a small part.
+      // Somebody holds the lane and has it in hand, or is about to; of what waits in bulk, that is a small part. What many go
+      // before is not in hand yet.
       .select(
         sql<
           'no' | 'bulk' | 'live'
         >`case when d.status in ('pending', 'retry') and d.due_at <= clock_timestamp()
-          and l.lease_until > clock_timestamp() then case when d.bulk then 'bulk' else 'live' end else 'no' end`.as(
-          'may_be_in_hand',
-        ),
+          and l.lease_until > clock_timestamp() then case when d.bulk then 'bulk'
+            when exists (
+              select from deliveries b
+              where b.tenant_id = d.tenant_id and b.plugin_id = d.plugin_id and b.status in ('pending', 'retry')
+                and not b.bulk and b.due_at <= d.due_at and (b.due_at, b.id) < (d.due_at, d.id)
+              order by b.due_at offset ${WAITING_IN_HAND_MAX} + coalesce(p.max_in_flight, ${UNDER_WAY_MAX})
+                + case p.ordering when 'key' then ${QUEUED_BEHIND_MAX} else 0 end
+              limit 1
+            ) then 'no' else 'live' end
+          else 'no' end`.as('may_be_in_hand'),
       )
       .where('d.tenant_id', '=', tenantId)
       .where('d.id', '=', id)

@@ -1,9 +1,14 @@
 import { sql } from 'kysely'
 import type pg from 'pg'
 import t from 'tap'
+import { eventually } from '#test/support/deliveries.ts'
 import { feedSettled } from '#test/modules/event/support.ts'
 import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
-import { claimExecutions, type ClaimedExecution } from '#modules/flow-engine/run/execution-repository.ts'
+import {
+  claimExecutions,
+  type ClaimedExecution,
+  type InHand,
+} from '#modules/flow-engine/run/execution-repository.ts'
 import { recordValues } from '#test/support/statements.ts'
 import { flowOf, outcomes, post, type Shop, startReceiver, startWorld } from '../support.ts'
 
@@ -17,7 +22,7 @@ t.beforeEach(async () => {
 })
 
 function claim(maxBytes = 2 ** 30, by: pg.Pool | pg.PoolClient = pool): Promise<ClaimedExecution[]> {
-  const options = { limit: 512, leaseMs: 30_000, busy: new Map<string, number>(), now: null, maxBytes }
+  const options = { limit: 512, leaseMs: 30_000, busy: new Map<string, InHand>(), now: null, maxBytes }
   return claimExecutions(by as pg.Pool, options)
 }
 
@@ -28,8 +33,9 @@ async function addDue(shop: Shop, flow: string, count: number, text: string): Pr
       state, due_at, expires_at)
     select tenant_id, gen_random_uuid(), flow_id, version, schema_version, 'queued', 'event',
       json_build_object('event', null, 'data', json_build_object('text', ${text}::text)), state, now(), expires_at
-    from automation_executions, generate_series(1, ${count}::int)
-    where tenant_id = ${shop.tenant.id} and flow_id = ${flow}`.execute(db)
+    from generate_series(1, ${count}::int), (
+      select * from automation_executions where tenant_id = ${shop.tenant.id} and flow_id = ${flow} limit 1
+    ) first`.execute(db)
 }
 
 /**
@@ -87,20 +93,63 @@ t.test('a claim reads the sizes of what may fit, and of no more', async (t) => {
   }
 })
 
-t.test('a process has so many bytes in hand, and comes to all of it', async (t) => {
+t.test('large executions of one shop that hang leave bytes in hand to the others', async (t) => {
   const receiver = await startReceiver(t)
-  const { shop, flow } = await shopWith({ call: post(receiver, '/', 'end') })
+  const large = await shopWith({ call: { ...post(receiver, '/large', 'end'), timeout_ms: 300_000 } })
+  const small = await shopWith({ call: post(receiver, '/small', 'end') })
   receiver.received.length = 0
   const open: (() => void)[] = []
-  receiver.answer((_, response) => open.push(() => response.writeHead(204).end()))
-  await addDue(shop, flow, 50, 'x'.repeat(MIB))
-  const drained = world.app.flowEngine.createEngine().drain()
-  await receiver.waitFor(32, 60_000)
-  t.equal(receiver.received.length, 32, 'of 1 MiB each')
+  receiver.answer(({ path }, response) => {
+    if (path === '/small') response.writeHead(204).end()
+    else open.push(() => response.writeHead(204).end())
+  })
+  const arrived = (path: string): number =>
+    receiver.received.filter((request) => request.path === path).length
+  await addDue(large.shop, large.flow, 50, 'x'.repeat(MIB))
+  const engine = world.app.flowEngine.createEngine()
+  t.teardown(() => engine.stop())
+  engine.start()
+  await receiver.waitFor(26, 60_000)
+  for (let round = 1; round <= 3; round++) {
+    await addDue(small.shop, small.flow, 10, 'x')
+    engine.hint([small.shop.tenant.id])
+    await receiver.waitFor(26 + round * 10, 60_000)
+  }
+  t.equal(arrived('/large'), 26, 'of 1 MiB each: four fifths of what a process has in hand')
+  t.equal(arrived('/small'), 30)
   receiver.answer(204)
   for (const answer of open) answer()
-  t.equal(await drained, 50)
-  t.equal(outcomes(await shop.executions(flow)).filter((each) => each === 'completed/done').length, 50)
+  const done = async ({ shop, flow }: typeof large): Promise<number> =>
+    outcomes(await shop.executions(flow)).filter((each) => each === 'completed/done').length
+  await eventually('all of both have ended', async () => (await done(large)) + (await done(small)) === 80)
+  await engine.stop()
+})
+
+t.test('two shops share what is left, and some of it is left for a third', async (t) => {
+  const receiver = await startReceiver(t)
+  const [a, b, c] = await Promise.all([1, 2, 3].map(() => shopWith({ call: post(receiver, '/', 'end') })))
+  if (a === undefined || b === undefined || c === undefined) throw new Error('three shops')
+  const inHand = new Map<string, InHand>()
+  const take = async (): Promise<void> => {
+    for (;;) {
+      const bytes = [...inHand.values()].reduce((sum, each) => sum + each.bytes, 0)
+      const options = { limit: 512, leaseMs: 30_000, busy: inHand, now: null, maxBytes: 32 * MIB - bytes }
+      const claims = await claimExecutions(pool, options)
+      if (claims.length === 0) return
+      for (const { tenant_id, bytes } of claims) {
+        const own = inHand.get(tenant_id) ?? { count: 0, bytes: 0 }
+        inHand.set(tenant_id, { count: own.count + 1, bytes: own.bytes + bytes })
+      }
+    }
+  }
+  const counts = (): (number | undefined)[] => [a, b, c].map(({ shop }) => inHand.get(shop.tenant.id)?.count)
+  await addDue(a.shop, a.flow, 50, 'x'.repeat(MIB))
+  await addDue(b.shop, b.flow, 50, 'x'.repeat(MIB))
+  await take()
+  t.strictSame(counts(), [15, 14, undefined], 'four ninths each')
+  await addDue(c.shop, c.flow, 50, 'x'.repeat(MIB))
+  await take()
+  t.strictSame(counts(), [15, 14, 3])
 })
 
 const WAITING_TENANTS = 3_000

@@ -3,7 +3,11 @@ import t from 'tap'
 import { StatsRecorder } from '#infra/statistics/recorder.ts'
 import { commitAlone, commitBoundaries, type Boundary } from '#modules/flow-engine/run/boundary-repository.ts'
 import { BoundaryWriter } from '#modules/flow-engine/run/boundary-writer.ts'
-import { claimExecutions, TENANT_MAX_RUNNING } from '#modules/flow-engine/run/execution-repository.ts'
+import {
+  claimExecutions,
+  type InHand,
+  TENANT_MAX_RUNNING,
+} from '#modules/flow-engine/run/execution-repository.ts'
 import { feedSettled } from '#test/modules/event/support.ts'
 import {
   DAY_MS,
@@ -22,7 +26,7 @@ const pool = world.app.pools.worker
 const LEASE_MS = 30_000
 const MAX_BYTES = 2 ** 30
 
-function claim(shop: Shop, limit = 512, busy = new Map<string, number>()) {
+function claim(shop: Shop, limit = 512, busy = new Map<string, InHand>()) {
   return claimExecutions(pool, { limit, leaseMs: LEASE_MS, busy, now: shop.now(), maxBytes: MAX_BYTES })
 }
 
@@ -114,7 +118,7 @@ t.test('who names tenants takes up theirs, and who names none everybody’s', as
     await shop.match()
   }
   const take = async (tenantIds: string[] | null): Promise<string[]> => {
-    const busy = new Map<string, number>()
+    const busy = new Map<string, InHand>()
     const options = { limit: 512, leaseMs: LEASE_MS, busy, now: named.now(), maxBytes: MAX_BYTES }
     return (await claimExecutions(pool, { ...options, tenantIds })).map(({ tenant_id }) => tenant_id)
   }
@@ -196,7 +200,7 @@ t.test('a claim shares itself out among tenants, and passes over those whose han
     shops.map((shop) => count(shared, shop)),
     [4, 4, 3],
   )
-  const rest = await claim(large, 100, new Map([[large.tenant.id, TENANT_MAX_RUNNING]]))
+  const rest = await claim(large, 100, new Map([[large.tenant.id, { count: TENANT_MAX_RUNNING, bytes: 0 }]]))
   t.strictSame([count(rest, large), count(rest, other), count(rest, small)], [0, 26, 0])
 })
 

@@ -1,7 +1,11 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import { HeldBack } from '#modules/flow-engine/run/held-back.ts'
-import { claimExecutions, type ClaimedExecution } from '#modules/flow-engine/run/execution-repository.ts'
+import {
+  claimExecutions,
+  type ClaimedExecution,
+  type InHand,
+} from '#modules/flow-engine/run/execution-repository.ts'
 import { feedSettled } from '#test/modules/event/support.ts'
 import { flowOf, HOUR_MS, type Shop, startWorld, wait } from '../support.ts'
 
@@ -20,7 +24,7 @@ async function openHeld(): Promise<{ shop: Shop; claims: ClaimedExecution[] }> {
   await sql`update automation_executions set held_by = ${TARGET} where tenant_id = ${shop.tenant.id}`.execute(
     world.db,
   )
-  const busy = new Map<string, number>()
+  const busy = new Map<string, InHand>()
   const tenantIds = [shop.tenant.id]
   const options = { limit: 512, leaseMs: 30_000, busy, now: shop.now(), maxBytes: 2 ** 30, tenantIds }
   return { shop, claims: await claimExecutions(pool, options) }

@@ -241,6 +241,66 @@ t.test('honest 429s cost no execution', async (t) => {
   t.strictSame(outcomes(await shop.executions(flow)), Array(60).fill('completed/done'))
 })
 
+for (const answer of [500, 'hang'] as const) {
+  t.test(
+    `a host that answers ${answer} to several in a row is away, and order is kept behind it`,
+    async (t) => {
+      const shop = await world.shop()
+      const receiver = await startReceiver(t)
+      receiver.answer((_received, response) => {
+        if (answer === 500) response.writeHead(500).end()
+      })
+      const retry = { ...PATIENT, max_retries: 1, patience_ms: HOUR_MS }
+      const timeout_ms = answer === 500 ? 5_000 : 1_000
+      const call = { ...post(receiver, '/a', 'end', { body: '{{trigger.n}}' }), retry, timeout_ms }
+      const flow = await shop.publish(flowOf({ call }))
+      const orders = 30
+      for (let n = 0; n < orders; n++) {
+        await shop.send('order.created', { n })
+        await shop.run()
+        shop.pass(10_000)
+      }
+      const during = await shop.executions(flow)
+      t.ok(during.every(({ status, reason }) => status === 'waiting' && reason === 'retry'))
+      const fromFifth = receiver.received.findIndex(({ body }) => body === '4')
+      const triers = new Set(receiver.received.slice(fromFifth + 1).map(({ body }) => Number(body)))
+      t.ok(
+        [...triers].every((n) => n < 5),
+        `only those that met it try again: ${[...triers].join(', ')}`,
+      )
+      receiver.received.length = 0
+      receiver.answer(200)
+      for (let round = 0; round < 60; round++) {
+        shop.pass(30_000)
+        await shop.run()
+      }
+      t.strictSame([...new Set(outcomes(await shop.executions(flow)))], ['completed/done'])
+      // A machine that is busy may answer one too late: then it is asked again.
+      const done = [...new Set(receiver.received.map(({ body }) => Number(body)))]
+      t.equal(done.length, orders)
+      const late = done.filter((n) => n >= 5)
+      t.ok(
+        late.every((n, place) => Math.abs(n - 5 - place) < 4),
+        `in the order of their events: ${done.join(' ')}`,
+      )
+    },
+  )
+}
+
+t.test('a request that a host always answers by 500 keeps no others waiting', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  receiver.answer(({ body }, response) => void response.writeHead(Number(body) % 2 === 0 ? 500 : 200).end())
+  const call = { ...post(receiver, '/a', 'end', { body: '{{trigger.n}}' }), retry: PATIENT }
+  const flow = await shop.publish(flowOf({ call }))
+  for (let n = 0; n < 20; n++) {
+    await shop.send('order.created', { n })
+    await shop.run()
+  }
+  const ended = (await shop.executions(flow)).filter(({ status }) => status === 'completed')
+  t.equal(ended.length, 10)
+})
+
 t.test('failures of the other side are no fault of the flow, whatever they are', async (t) => {
   const shop = await world.shop()
   const receiver = await startReceiver(t)

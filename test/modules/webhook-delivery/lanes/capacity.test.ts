@@ -54,6 +54,19 @@ t.test("a tenant's worse endpoints leave capacity for its better ones", (t) => {
   t.end()
 })
 
+t.test('characters of bodies are shared out like places, many at a time', (t) => {
+  const capacity = new TenantCapacity(1_000)
+  const fill = (tenant: string): number => {
+    let count = 0
+    for (; capacity.hasPlace(tenant, 'unproven'); count++) capacity.take(tenant, 'unproven', 90)
+    return count
+  }
+  t.equal(fill('a'), 8, 'of 800 it has four fifths, and the last one in whole')
+  t.ok(capacity.hasPlace('b', 'unproven'))
+  t.ok(capacity.hasPlace('a', 'proven'))
+  t.end()
+})
+
 t.test('a worker has places for a plugin that is alone, and says how many it takes', (t) => {
   const most = (places: number, laneClass: LaneClass): number => {
     const capacity = new TenantCapacity(places)
