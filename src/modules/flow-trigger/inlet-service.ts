@@ -107,7 +107,11 @@ export async function receive(
 }
 
 /** Why a filter that could not be tested with what came keeps it away, which is listed; null: it is not what the flow is about. */
-function untested({ reason, isMismatch, note }: TriggerRefusal): UncheckedStart['refused'] {
+function untested({
+  reason,
+  isMismatch,
+  note,
+}: TriggerRefusal): NonNullable<UncheckedStart['refused']> | null {
   if (reason === 'filter_budget') return reason
   return isMismatch === true ? { reason: 'filter_mismatch', message: note ?? '' } : null
 }

@@ -1,6 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB, ExecutionStatus } from '#db/schema.ts'
 import { ID_CLOCK_SLACK_MS, idsBeginningWith, LATE_START_MS, lowestIdAt } from '#lib/id-range.ts'
+import type { ExecutionDetail } from './schemas.ts'
 
 export interface ExecutionFilter {
   flowId: string | null
