@@ -1,6 +1,7 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type pg from 'pg'
 import type { DB } from '#db/schema.ts'
+import { now } from '#lib/clock.ts'
 
 export interface DueSchedule {
   tenant_id: string
@@ -32,7 +33,7 @@ export async function selectUpcoming(
       order by due_at limit ${limit}
     ) s on true`.execute(db)
   const schedules = rows.filter((row): row is DueSchedule & { now: Date } => row.due_at !== null)
-  return { now: rows[0]?.now ?? new Date(), schedules }
+  return { now: rows[0]?.now ?? new Date(now()), schedules }
 }
 
 /** Returns for how many seconds the oldest due schedule has been waiting for a worker; 0: none is due. */

@@ -120,16 +120,16 @@ export async function insertExecutions(
     insert into automation_executions (tenant_id, id, flow_id, version, schema_version, status, reason, event_id, key,
       start_key, trigger_kind, trigger, state, due_at, causation_depth, expires_at, created_at, finished_at)
     select s.tenant_id, s.id, s.flow_id, s.version, s.schema_version, s.status, s.reason, s.event_id, s.key,
-      s.start_key, s.trigger_kind, s.trigger, s.state, case when s.status = 'queued' then ${now}::timestamptz end,
-      s.causation_depth, s.expires_at, ${now}::timestamptz,
+      s.start_key, s.trigger_kind, s.trigger, s.state, s.due_at, s.causation_depth, s.expires_at, ${now}::timestamptz,
       case when s.status = 'skipped' then ${now}::timestamptz end
     from unnest(${column('tenant_id')}::uuid[], ${column('id')}::uuid[], ${column('flow_id')}::uuid[],
       ${column('version')}::int[], ${column('event_id')}::uuid[], ${column('start_key')}::text[],
       ${column('trigger_kind')}::text[], ${column('trigger')}::json[], ${column('state')}::json[],
       ${column('causation_depth')}::smallint[], ${column('expires_at')}::timestamptz[], ${column('status')}::text[],
-      ${column('reason')}::text[], ${column('key')}::text[], ${column('schema_version')}::smallint[])
+      ${column('reason')}::text[], ${column('key')}::text[], ${column('schema_version')}::smallint[],
+      ${column('due_at')}::timestamptz[])
       as s (tenant_id, id, flow_id, version, event_id, start_key, trigger_kind, trigger, state, causation_depth,
-        expires_at, status, reason, key, schema_version)
+        expires_at, status, reason, key, schema_version, due_at)
     on conflict do nothing returning flow_id, status`.execute(trx)
   return inserted
 }

@@ -1,5 +1,6 @@
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { now as currentTime } from '#lib/clock.ts'
 import { isCaughtUp } from '../match/catch-up-repository.ts'
 import { lockCursor } from '../match/cursor-repository.ts'
 import { countRecentStarts, selectRefused } from './enqueue-repository.ts'
@@ -32,7 +33,7 @@ export async function startChecked(
   const { tenantId, flowId } = request
   const cursor = await lockCursor(trx, tenantId, 'hold')
   const missed = (await lockForStart(trx, tenantId, flowId)) ?? (cursor?.isHalted === true ? 'halted' : null)
-  const now = testNow ?? cursor?.now ?? new Date()
+  const now = testNow ?? cursor?.now ?? new Date(currentTime())
   const isCapped = (await countRecentStarts(trx, { tenantId, flowId }, most, now)) >= most
   const isBehind =
     request.kind === 'webhook' && cursor?.hasCatchUp === true && !(await isCaughtUp(trx, tenantId, flowId))

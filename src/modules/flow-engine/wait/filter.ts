@@ -1,9 +1,10 @@
 import type { Condition } from '#lib/condition/index.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
+import { zoneOf } from '#lib/flow/zone.ts'
 import type { StepBudget } from '#lib/step-budget.ts'
 import { parsePath } from '#lib/json/path.ts'
 import { compileTemplateTree, type TemplateNode, templateReferences } from '#lib/template/index.ts'
-import { StepError, test, zoneOf } from '../run/evaluate.ts'
+import { StepError, test } from '../run/evaluate.ts'
 
 /** The most that the filter of one wait may cost: one that needs more is passed over, which the wait says. */
 export const WAIT_STEPS = 20_000
