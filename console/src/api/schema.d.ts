@@ -2551,8 +2551,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Answer a sender that asks whether it may send
-         * @description For inlets of the schemes `meta` and `websub`: `hub.challenge` is given back if `hub.mode` is subscribe, and `hub.verify_token` or `hub.topic` is right. Others know no GET.
+         * Answer a sender that looks whether the URL is there
+         * @description GET and HEAD are answered by `ok`, and start nothing. For inlets of the schemes `meta` and `websub`: `hub.challenge` is given back if `hub.mode` is subscribe, and `hub.verify_token` or `hub.topic` is right.
          */
         get: operations["answerHookChallenge"];
         put?: never;
@@ -5014,7 +5014,7 @@ export interface components {
             timestamp: string;
             /** Format: date-time */
             received_at: string;
-            /** @description As it was written; absent when `body_gone` says why */
+            /** @description As it came; absent when `body_gone` says why */
             data?: unknown;
             /** @description Of a CloudEvent: its attributes, such as source, subject and extensions */
             cloudevent?: {
@@ -5115,7 +5115,7 @@ export interface components {
             timestamp: string;
             /** Format: date-time */
             received_at: string;
-            /** @description As it was written; absent when `body_gone` says why */
+            /** @description As it came; absent when `body_gone` says why */
             data?: unknown;
             /** @description Of a CloudEvent: its attributes, such as source, subject and extensions */
             cloudevent?: {
@@ -5254,7 +5254,7 @@ export interface components {
             event_key: string;
             action_type: string;
             plugin: string | null;
-            /** @description As it was written, unless it has secrets: they are redacted */
+            /** @description Secrets redacted */
             payload: unknown;
             /** @description The answer or the error; secrets redacted */
             result: unknown;
@@ -5310,7 +5310,7 @@ export interface components {
             event_key: string;
             action_type: string;
             plugin: string | null;
-            /** @description As it was written, unless it has secrets: they are redacted */
+            /** @description Secrets redacted */
             payload: unknown;
             /** @description The answer or the error; secrets redacted */
             result: unknown;
@@ -5750,7 +5750,7 @@ export interface components {
             }[];
             /** @description Event types that would cancel it */
             cancelled_by: string[];
-            /** @description The last event that each of its waits could not be tested with */
+            /** @description An event that each of its waits could not be tested with; of several for the same reason the first */
             passed_over: {
                 /** @description Its type */
                 event: string;
@@ -5758,10 +5758,11 @@ export interface components {
                 event_id: string;
                 iteration: string;
                 /**
-                 * @description The wait's filter costs too much on this event
+                 * @description `filter_budget`: the wait's filter costs too much on this event; `filter_mismatch`: an operator of it met a value that it does not fit, or a value of it does not come out
                  * @enum {string}
                  */
-                reason: "filter_budget";
+                reason: "filter_budget" | "filter_mismatch";
+                message: string | null;
             }[];
             /** @description Executions that do it again, the latest 20 */
             retries: string[];
@@ -8825,6 +8826,8 @@ export interface components {
              */
             type: "text" | "number" | "boolean" | "list" | "object";
             description: string;
+            /** @description Why it had better be a connection; null: nothing is wrong */
+            warning: string | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -30263,7 +30266,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The challenge */
+            /** @description The challenge, or `ok` */
             200: {
                 headers: {
                     "content-security-policy": components["headers"]["content-security-policy"];
@@ -30297,15 +30300,6 @@ export interface operations {
             };
             /** @description `inlet_not_found`: There is no such inlet */
             404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `method_not_allowed`: This path does not know the method */
-            405: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -9,7 +9,7 @@ import { linkSteps } from './graph/links.ts'
 import type { FlowProblem } from './problems.ts'
 import { ProblemList } from './problems.ts'
 import type { Compilation } from './read/reader.ts'
-import { reportSecretTexts } from './read/secret-texts.ts'
+import { reportSecretsBeside, reportSecretTexts } from './read/secret-texts.ts'
 import { DEFAULT_TIMEOUT_MS, readSettings } from './read/settings.ts'
 import { DEFAULT_RETRY } from './retry.ts'
 import type { FlowSource, Part } from './read/source.ts'
@@ -99,6 +99,7 @@ function* compileSource(
   compilation.defaults.retry = settings.retry
   compilation.defaults.timeoutMs = settings.timeout_ms
   const variables = readInitialVariables(compilation, source.variables)
+  for (const part of [...source.triggers, source.variables]) reportSecretsBeside(problems, part)
 
   const steps = new Map<string, ReadStep>()
   for (const draft of drafts) {

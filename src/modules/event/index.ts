@@ -41,6 +41,7 @@ export {
   causationToken,
   MAX_CAUSATION_DEPTH,
   readCausationHeaders,
+  saidDepth,
 } from './intake/causation.ts'
 export { deliveryView, isCoalescing } from './feed/delivery-repository.ts'
 export { eventBodyGone, eventNotFound, eventTypeNotFound } from './errors.ts'

@@ -88,7 +88,7 @@ export { isPlainStart, startChecked, startTogether, type UncheckedStart } from '
 export type { Retried, RetryRefusal, RetryRequest } from './start/retry.ts'
 export { startScope } from './start/enqueue.ts'
 export { type Simulation, type SimulationRequest, WOULD_KINDS } from './simulate/types.ts'
-export { filterRefusal } from './start/trigger.ts'
+export { filterRefusal, type TriggerRefusal } from './start/trigger.ts'
 export { toEventScope } from './wait/waits.ts'
 
 declare module 'fastify' {

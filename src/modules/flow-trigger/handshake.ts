@@ -37,6 +37,11 @@ export function asksByGet({ scheme }: HookVerification): boolean {
   return scheme === 'meta' || scheme === 'websub'
 }
 
+/** Tells a request of a hub from one that only looks whether the URL is there. */
+export function isChallenge(query: unknown): boolean {
+  return Object.keys((query ?? {}) as object).some((name) => name.startsWith('hub.'))
+}
+
 /** Answers the challenge of a GET, or says why not. WebSub: https://www.w3.org/TR/websub/#hub-verifies-intent */
 export function challengeOf(
   verify: HookVerification,

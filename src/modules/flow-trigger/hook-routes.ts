@@ -11,9 +11,10 @@ import { RateWindow } from '#lib/async/rate-window.ts'
 import { now } from '#lib/clock.ts'
 import type { HookVerification } from '#lib/flow/types.ts'
 import type { WebhookSecrets } from '#modules/connection/index.ts'
+import { saidDepth } from '#modules/event/index.ts'
 import { flowNewer, flowOutdated } from '#modules/flow-engine/index.ts'
 import { inletConflict, inletNotFound, inletUnready, inletUnverified } from './errors.ts'
-import { asksByGet, challengeOf, signedHandshake, unsignedHandshake } from './handshake.ts'
+import { asksByGet, challengeOf, isChallenge, signedHandshake, unsignedHandshake } from './handshake.ts'
 import { hookRequest } from './hook-request.ts'
 import { type InletContext, type OpenInlet, openInlet, receive } from './inlet-service.ts'
 import { BODY_TYPES, BODY_TYPES_DETAIL, readHookBody } from './request-body.ts'
@@ -115,6 +116,7 @@ export function hookRoutes(app: FastifyInstance, ctx: InletContext): void {
         body: body ?? null,
         request: hookRequest(headers, query, headerNames),
         key,
+        causationDepth: saidDepth(headers),
         // What a scheme calls a delivery is the same one, though a repetition may count attempts in its body.
         isSameBody: id === null,
       })
@@ -132,21 +134,22 @@ export function hookRoutes(app: FastifyInstance, ctx: InletContext): void {
       schema: {
         operationId: 'answerHookChallenge',
         tags,
-        summary: 'Answer a sender that asks whether it may send',
+        summary: 'Answer a sender that looks whether the URL is there',
         description:
-          'For inlets of the schemes `meta` and `websub`: `hub.challenge` is given back if `hub.mode` is subscribe, and ' +
-          '`hub.verify_token` or `hub.topic` is right. Others know no GET.',
+          'GET and HEAD are answered by `ok`, and start nothing. For inlets of the schemes `meta` and `websub`: ' +
+          '`hub.challenge` is given back if `hub.mode` is subscribe, and `hub.verify_token` or `hub.topic` is right.',
         ...NOT_SECRET,
         querystring: ChallengeQuery,
         response: {
-          200: { ...PlainAnswer, description: 'The challenge' },
-          ...problems(...HOOK_PROBLEMS, ...UNVERIFIED, methodNotAllowed),
+          200: { ...PlainAnswer, description: 'The challenge, or `ok`' },
+          ...problems(...HOOK_PROBLEMS, ...UNVERIFIED),
         },
       },
     },
     async ({ inlet, query }, reply) => {
       const { verify } = inlet
-      if (verify === undefined || !asksByGet(verify)) throw notAllowed(verify)
+      if (verify === undefined || !asksByGet(verify) || !isChallenge(query))
+        return plain(reply, 'text/plain', 'ok')
       const answer = challengeOf(verify, await secretsOf(ctx, inlet.tenantId, verify), query)
       if (typeof answer !== 'string') throw unverified(answer)
       return plain(reply, 'text/plain', answer)
@@ -225,8 +228,7 @@ function notAllowed(verify: HookVerification | undefined): Error {
 }
 
 function allowedMethods(verify: HookVerification | undefined): string {
-  const get = verify !== undefined && asksByGet(verify) ? ['GET'] : []
-  return ['POST', ...get, ...(verify?.scheme === 'cloudevents' ? ['OPTIONS'] : [])].join(', ')
+  return ['POST', 'GET', 'HEAD', ...(verify?.scheme === 'cloudevents' ? ['OPTIONS'] : [])].join(', ')
 }
 
 function plain(reply: FastifyReply, type: string, text: string): FastifyReply {

@@ -13,6 +13,8 @@ import {
   type FlowEngineService,
   type Program,
   startScope,
+  type TriggerRefusal,
+  type UncheckedStart,
 } from '#modules/flow-engine/index.ts'
 import { inletConflict, inletNotFound } from './errors.ts'
 import { findInlet } from './inlet-repository.ts'
@@ -70,6 +72,8 @@ export interface Received {
   request: HookRequest
   /** The sender's, constant over its attempts; null: every request stands for itself. */
   key: string | null
+  /** Automations and deliveries between it and what a person or system did first. */
+  causationDepth: number
   /** The key stands for one body: another one is a mistake of the sender. */
   isSameBody: boolean
 }
@@ -78,15 +82,15 @@ export interface Received {
 export async function receive(
   ctx: InletContext,
   inlet: OpenInlet,
-  { body, request, key, isSameBody }: Received,
+  { body, request, key, causationDepth, isSameBody }: Received,
 ): Promise<InletReceipt> {
   const { tenantId, flowId, version, program, filter, zone } = inlet
   const now = new Date(clockNow())
   const sent = { data: body, event: null, request }
   const scope = startScope({ tenantId, flowId, version, program, ...sent, zone, now }, '')
-  if (filter !== null && filterRefusal(program, filter, scope, now) !== null) {
-    return { execution_id: null, status: 'filtered', reason: null }
-  }
+  const refusal = filter === null ? null : filterRefusal(program, filter, scope, now)
+  const refused = refusal === null ? null : untested(refusal)
+  if (refusal !== null && refused === null) return { execution_id: null, status: 'filtered', reason: null }
   const startKey = key === null ? null : `inlet ${inlet.triggerId} ${sha256(key)}`
   const { id, status, reason } = await ctx.flowEngine.start({
     tenantId,
@@ -94,11 +98,22 @@ export async function receive(
     version,
     kind: 'webhook',
     ...sent,
-    causationDepth: 0,
+    causationDepth,
     startKey,
+    refused,
   })
   if (status === 'duplicate') return receiptOf(ctx, inlet, isSameBody ? { body } : null, startKey as string)
   return { execution_id: id, status, reason }
+}
+
+/** Why a filter that could not be tested with what came keeps it away, which is listed; null: it is not what the flow is about. */
+function untested({
+  reason,
+  isMismatch,
+  note,
+}: TriggerRefusal): NonNullable<UncheckedStart['refused']> | null {
+  if (reason === 'filter_budget') return reason
+  return isMismatch === true ? { reason: 'filter_mismatch', message: note ?? '' } : null
 }
 
 async function receiptOf(

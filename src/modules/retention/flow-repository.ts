@@ -28,7 +28,7 @@ export async function deleteFlows(
   )
 }
 
-/** Enrolments that no rule asks for any more. @returns how many */
+/** Enrolments that no rule asks for any more; a rule that was made `never` meanwhile keeps them. @returns how many */
 export async function deleteEnrolments(
   db: Kysely<DB>,
   whose: Whose,
@@ -38,11 +38,20 @@ export async function deleteEnrolments(
   return short(
     db,
     sql`
-      delete from automation_enrolments d using (
+      with old as materialized (
         select tenant_id, flow_id, key_hash from automation_enrolments
         where expires_at < ${now} and ${whose(sql`tenant_id`)} limit ${limit}
-      ) old
-      where d.tenant_id = old.tenant_id and d.flow_id = old.flow_id and d.key_hash = old.key_hash`,
+      ), kept as (
+        update automation_enrolments k set expires_at = null from old
+        join automation_flows f on f.tenant_id = old.tenant_id and f.id = old.flow_id
+        join automation_flow_versions v on v.tenant_id = f.tenant_id and v.flow_id = f.id and v.version = f.published_version
+        where k.tenant_id = old.tenant_id and k.flow_id = old.flow_id and k.key_hash = old.key_hash
+          and v.flow -> 'settings' -> 'enrolment' ->> 'reenter_never' = 'true'
+        returning k.flow_id, k.key_hash
+      )
+      delete from automation_enrolments d using old
+      where d.tenant_id = old.tenant_id and d.flow_id = old.flow_id and d.key_hash = old.key_hash
+        and not exists (select from kept where kept.flow_id = d.flow_id and kept.key_hash = d.key_hash)`,
   )
 }
 

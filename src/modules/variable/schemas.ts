@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Page, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
+import { Nullable, Page, ref, StringEnum, Timestamp } from '#lib/api/schema.ts'
 
 export const VALUE_MAX_BYTES = 8 * 1024
 const NAME = '^[A-Za-z_][A-Za-z0-9_]{0,63}$'
@@ -12,6 +12,9 @@ export const Variable = Type.Object(
     value: Type.Unknown({ description: 'Any JSON but null; a number keeps its text' }),
     type: StringEnum(['text', 'number', 'boolean', 'list', 'object'], { description: 'Of the value' }),
     description,
+    warning: Nullable(
+      Type.String({ description: 'Why it had better be a connection; null: nothing is wrong' }),
+    ),
     created_at: Timestamp,
     updated_at: Timestamp,
   },

@@ -8,6 +8,7 @@ import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
 import { enforceQuotas } from '#infra/quotas.ts'
 import { raiseFlowsVersion } from '#infra/tenant-versions.ts'
 import { decodeCursor, page } from '#lib/api/cursor.ts'
+import { secretTexts } from '#lib/flow/read/secret-texts.ts'
 import { isRawNumber } from '#lib/json/index.ts'
 import { variableInUse, variableNotFound } from './errors.ts'
 import {
@@ -107,8 +108,12 @@ function check(value: unknown): void {
   if (detail !== null) throw invalidRequest(undefined, { errors: [{ pointer: '/value', detail }] })
 }
 
+const SECRET_WARNING =
+  'This looks like a key, which whoever reads flows sees: keep it in a connection (POST /api/connections).'
+
 function toVariable(row: VariableRow): Variable {
-  return { ...row, type: typeOf(row.value) }
+  const [secret] = secretTexts(row.value, row.name)
+  return { ...row, type: typeOf(row.value), warning: secret === undefined ? null : SECRET_WARNING }
 }
 
 function typeOf(value: unknown): Variable['type'] {

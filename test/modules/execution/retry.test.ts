@@ -383,6 +383,8 @@ t.test('a failed loop goes on at the items that failed, and repeats nothing of t
     t.equal(status, 'failed')
     const calls = (): string[] => receiver.received.map(({ path, body }) => `${path} ${body}`)
     const before = calls()
+    const keysOf = (): unknown[] => receiver.received.map(({ headers }) => headers['idempotency-key'])
+    const keys = keysOf()
     const succeeded = before.filter((call) => !['/second 2', '/second 3', '/handler '].includes(call))
     isBroken = false
     receiver.received.length = 0
@@ -390,6 +392,12 @@ t.test('a failed loop goes on at the items that failed, and repeats nothing of t
     await shop.run()
     t.match(await read(shop, made.id), { status: 'completed', reason: 'done' })
     const again = calls()
+    t.equal(new Set(keys).size, keys.length)
+    t.strictSame(
+      keysOf().filter((key) => keys.includes(key)),
+      [],
+      'a retry has keys of its own',
+    )
     t.strictSame(
       again.filter((call) => succeeded.includes(call)),
       [],

@@ -56,11 +56,18 @@ t.test('who has paid another order is not reminded of the one that was given up'
   const given = await placeOrder(shop)
   const guest = { ...given, order_id: 'ord_guest', customer_id: null, number: '77' }
   await shop.send('order.created', guest)
+  const other = { email: 'another@example.com', name: 'Eva' }
+  await shop.send('order.created', { ...guest, order_id: 'ord_another', number: '78', customer: other })
   await shop.settle()
-  await shop.send('order.paid', { ...given, order_id: 'ord_other', status: 'paid' })
+  await shop.send('order.paid', {
+    ...guest,
+    customer_id: given['customer_id'],
+    order_id: 'ord_other',
+    status: 'paid',
+  })
   await shop.after(5 * HOUR_MS)
-  t.match(await shop.sent(), [{ subject: 'Your order 77 is waiting for you' }])
-  t.same((await shop.outcomes(flow)).sort(), ['completed/done', 'completed/stopped'])
+  t.match(await shop.sent(), [{ subject: 'Your order 78 is waiting for you' }])
+  t.same((await shop.outcomes(flow)).sort(), ['completed/done', 'completed/stopped', 'completed/stopped'])
 })
 
 t.test('an order that is paid at once is not reminded of, in whichever order that is told', async (t) => {

@@ -4,7 +4,15 @@ import type { Condition } from '#lib/condition/index.ts'
 import { FLOW_SCHEMA_VERSION, type Trigger } from '#lib/flow/types.ts'
 import { newId } from '#lib/ids.ts'
 import { clientFor, TEST_PLATFORM_KEY } from '#test/support/app.ts'
-import { outcomes, settings, type Shop, startWorld } from '#test/modules/flow-engine/support.ts'
+import {
+  flowOf,
+  outcomes,
+  post,
+  settings,
+  type Shop,
+  startReceiver,
+  startWorld,
+} from '#test/modules/flow-engine/support.ts'
 import { activate, setStatus, sync } from './support.ts'
 
 const world = await startWorld(t, {
@@ -61,11 +69,28 @@ t.test('a filter lets pass what it is about, and the rest starts nothing', async
   const flow = await activate(world, shop, [webhook('trigger_1', filter)], NOW)
   const path = await pathOf(shop, flow)
   const filtered = { status: 202, body: { execution_id: null, status: 'filtered', reason: null } }
-  for (const body of [{ total: 10 }, { total: 'many' }, {}, [], null, 'text', 7]) {
+  for (const body of [{ total: 10 }, {}, [], null, 'text', 7]) {
     t.same(await send(path, JSON.stringify(body)), filtered, JSON.stringify(body))
   }
   t.match(await send(path, { total: 11 }), { status: 202, body: { status: 'queued' } })
   t.equal((await shop.executions(flow)).length, 1)
+})
+
+t.test('a body with which a filter cannot be tested is listed with the reason', async (t) => {
+  const shop = await world.shop()
+  const filter: Condition = { field: 'trigger.total', operator: 'gt', value: 10 }
+  const flow = await activate(world, shop, [webhook('trigger_1', filter)], NOW)
+  const skipped = { status: 'skipped', reason: 'filter_mismatch', execution_id: String }
+  const path = await pathOf(shop, flow)
+  t.match(await send(path, { total: 'many' }), { status: 202, body: skipped })
+  t.match(await shop.executions(flow), [
+    { status: 'skipped', reason: 'filter_mismatch', error: { code: 'filter_mismatch', message: /total/ } },
+  ])
+  let costly: unknown = { field: 'item', operator: 'equals', value: 1 }
+  for (let level = 0; level < 4; level++) costly = { field: 'trigger.list', operator: 'all', value: costly }
+  await activate(world, shop, [webhook('trigger_1', costly as Condition)], NOW, { id: flow })
+  const list = Array(300).fill(1)
+  t.match(await send(path, { list }), { body: { ...skipped, reason: 'filter_budget' } })
 })
 
 t.test('a filter whose own value is missing lets nothing pass', async (t) => {
@@ -235,6 +260,49 @@ t.test('a halted tenant, a flow at its cap and an enrolment say why nothing star
   t.equal((await shop.executions(flow)).length, 52)
 })
 
+t.test('a request counts in the chain that it says it comes of', async (t) => {
+  const shop = await world.shop()
+  const flow = await activate(world, shop, [webhook()], NOW)
+  const path = await pathOf(shop, flow)
+  const start = (depth: string): Promise<Answer> =>
+    send(path, {}, { 'x-causation-depth': depth, 'x-causation-id': newId() })
+  t.match(await start('8'), { status: 202, body: { status: 'queued' } })
+  t.match(await start('9'), { status: 202, body: { status: 'skipped', reason: 'causation_depth' } })
+  for (const other of ['', '-1', '1e9', '1001', 'saga-7'])
+    t.match(await start(other), { body: { status: 'queued' } }, other)
+  const rows = await db
+    .selectFrom('automation_executions')
+    .select('causation_depth')
+    .where('flow_id', '=', flow)
+    .orderBy('id')
+    .execute()
+  t.strictSame(
+    rows.map(({ causation_depth }) => causation_depth),
+    [8, 9, 0, 0, 0, 0, 0],
+  )
+})
+
+t.test('a flow that calls its own inlet by way of another server comes to an end', async (t) => {
+  const shop = await world.shop()
+  const relay = await startReceiver(t)
+  const flow = await shop.publish(
+    flowOf({ tell: { ...post(relay, '/relay', 'end'), timeout_ms: 60_000 } }, { triggers: [webhook()] }),
+  )
+  await sync(world, shop, flow, [webhook()], NOW)
+  const path = await pathOf(shop, flow)
+  t.match(await send(path, {}), { body: { status: 'queued' } })
+  for (let turn = 0; turn < 20; turn++) {
+    await shop.run()
+    for (const { headers } of relay.received.splice(0)) {
+      await send(path, {}, { 'x-causation-depth': String(headers['x-causation-depth']) })
+    }
+  }
+  t.strictSame(outcomes(await shop.executions(flow)), [
+    ...Array<string>(9).fill('completed/done'),
+    'skipped/causation_depth',
+  ])
+})
+
 t.test('an editor replaces a URL: the old one is dead at once, and the log says who', async (t) => {
   const shop = await world.shop()
   const flow = await activate(world, shop, [webhook()], NOW)
@@ -309,9 +377,22 @@ t.test('hostile bodies are refused, and start nothing', async (t) => {
   t.match(await send(path, ''), { status: 202 }, 'nothing, said to be JSON, is no body')
 })
 
-t.test('other methods are not known there', async (t) => {
-  const shop = await world.shop()
-  const flow = await activate(world, shop, [webhook()], NOW)
-  const response = await fetch(origin + (await pathOf(shop, flow)))
-  t.ok([404, 405].includes(response.status))
-})
+t.test(
+  'who looks whether the URL is there is answered, and starts nothing; other methods are not known',
+  async (t) => {
+    const shop = await world.shop()
+    const flow = await activate(world, shop, [webhook()], NOW)
+    const ask = async (method: string, path: string): Promise<string> => {
+      const response = await fetch(origin + path, { method })
+      return `${response.status} ${response.status === 200 ? await response.text() : ''}`
+    }
+    const path = await pathOf(shop, flow)
+    t.equal(await ask('GET', path), '200 ok')
+    t.equal(await ask('GET', `${path}?validate=1`), '200 ok')
+    t.equal(await ask('HEAD', path), '200 ')
+    t.equal(await ask('HEAD', `/hooks/${'A'.repeat(43)}`), '404 ')
+    t.equal(await ask('GET', `/hooks/${'A'.repeat(43)}`), '404 ')
+    for (const method of ['PUT', 'PATCH', 'DELETE']) t.match(await ask(method, path), /^40[45] $/, method)
+    t.strictSame(await shop.executions(flow), [])
+  },
+)

@@ -262,7 +262,7 @@ t.test('versions that nothing refers to go, and deleted flows with theirs', asyn
 
 t.test('enrolments that no rule asks for any more go, others stay', async (t) => {
   const now = Date.now()
-  const tenant_id = newId()
+  const tenant_id = await newTenant()
   const row = (days: number | null) => ({
     tenant_id,
     flow_id: newId(),
@@ -271,15 +271,34 @@ t.test('enrolments that no rule asks for any more go, others stay', async (t) =>
     enrolled_at: new Date(now),
     expires_at: days === null ? null : new Date(now + days * 86_400_000),
   })
+  const never = row(-1)
+  const flow = JSON.stringify({ settings: { enrolment: { reenter_never: true } } })
+  await db
+    .insertInto('automation_flows')
+    .values({
+      tenant_id,
+      id: never.flow_id,
+      name: 'Once',
+      status: 'active',
+      published_version: 1,
+      definition: '{}',
+    })
+    .execute()
+  await db
+    .insertInto('automation_flow_versions')
+    .values({ tenant_id, flow_id: never.flow_id, version: 1, definition: '{}', flow })
+    .execute()
   await db
     .insertInto('automation_enrolments')
-    .values([row(-1), row(1), row(null)])
+    .values([row(-1), row(1), row(null), never])
     .execute()
   t.match(await run(new Date(now)), { enrolments: 1 })
   const left = await db
     .selectFrom('automation_enrolments')
-    .select('expires_at')
+    .select(['flow_id', 'expires_at'])
     .where('tenant_id', '=', tenant_id)
     .execute()
-  t.equal(left.length, 2)
+  t.equal(left.length, 3)
+  const kept = left.find(({ flow_id }) => flow_id === never.flow_id)
+  t.equal(kept?.expires_at, null, 'of a rule that was made `never` later')
 })

@@ -44,6 +44,19 @@ t.test('a variable is set, read, listed and deleted, with its type', async (t) =
   t.match(log.json(), { data: [{ action: 'variable.deleted', target_id: 'VAT' }] })
 })
 
+t.test('a value that looks like a key says where it belongs', async (t) => {
+  const shop = service.tenant()
+  for (const [name, value, warning] of [
+    ['api_key', 'abcdefgh', /connection/],
+    ['names', { of: ['sk_live_4242424242424242'] }, /connection/],
+    ['greeting', 'Hello there', null],
+    ['token', 'none', null],
+  ] as const) {
+    t.match((await shop.put(`/api/variables/${name}`, { value })).json(), { name, value, warning }, name)
+    t.match((await shop.get(`/api/variables/${name}`)).json(), { warning }, name)
+  }
+})
+
 t.test('what cannot be a variable is refused, with the reason', async (t) => {
   const shop = service.tenant()
   const cases: [name: string, body: unknown, pointer: string, detail: RegExp][] = [

@@ -53,6 +53,22 @@ export function readCausationHeaders(headers: FastifyRequest['headers']): Causat
   return causation
 }
 
+/**
+ * Returns how far a request that nobody has signed for is from a person or system. It can only shorten its own chain by what it
+ * says; headers of that name that mean something else count as none.
+ */
+export function saidDepth(headers: FastifyRequest['headers']): number {
+  const causation = readCausation(
+    {
+      id: headers[CAUSATION_ID_HEADER],
+      depth: fromText(headers[CAUSATION_DEPTH_HEADER]),
+      token: null,
+    },
+    { id: '', depth: '', token: '' },
+  )
+  return causation === null || Array.isArray(causation) ? 0 : causation.depth
+}
+
 /** Absent and null are the same; null when neither id nor depth is given. */
 export function readCausation(
   { id, depth, token }: { id: unknown; depth: unknown; token: unknown },

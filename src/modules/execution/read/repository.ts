@@ -1,6 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB, ExecutionStatus } from '#db/schema.ts'
 import { ID_CLOCK_SLACK_MS, idsBeginningWith, LATE_START_MS, lowestIdAt } from '#lib/id-range.ts'
+import type { ExecutionDetail } from './schemas.ts'
 
 export interface ExecutionFilter {
   flowId: string | null
@@ -141,14 +142,15 @@ export async function selectWaits(db: Kysely<DB> | Transaction<DB>, tenantId: st
     .execute()
 }
 
-/** Events that an execution's waits did not take because their filters cost too much. */
+/** Events with which the filters of an execution's waits could not be tested. */
 export async function selectPassedOver(
   db: Kysely<DB> | Transaction<DB>,
   tenantId: string,
   executionId: string,
-): Promise<{ event: string; event_id: string; iteration: string; reason: 'filter_budget' }[]> {
+): Promise<ExecutionDetail['passed_over']> {
   const { rows } = await sql<Awaited<ReturnType<typeof selectPassedOver>>[number]>`
-    select distinct event, iteration, passed_over->>'event_id' as event_id, passed_over->>'reason' as reason
+    select distinct event, iteration, passed_over->>'event_id' as event_id, passed_over->>'reason' as reason,
+      nullif(passed_over->>'message', '') as message
     from automation_waits
     where tenant_id = ${tenantId} and execution_id = ${executionId} and passed_over is not null
     order by iteration, event`.execute(db)

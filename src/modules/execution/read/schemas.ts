@@ -221,7 +221,12 @@ const PassedOver = Type.Object({
   event: Type.String({ description: 'Its type' }),
   event_id: Uuid,
   iteration: Type.String(),
-  reason: StringEnum(['filter_budget'], { description: "The wait's filter costs too much on this event" }),
+  reason: StringEnum(['filter_budget', 'filter_mismatch'], {
+    description:
+      "`filter_budget`: the wait's filter costs too much on this event; `filter_mismatch`: an operator of it met a value " +
+      'that it does not fit, or a value of it does not come out',
+  }),
+  message: Nullable(Type.String()),
 })
 
 export const ExecutionDetail = Type.Object(
@@ -252,7 +257,8 @@ export const ExecutionDetail = Type.Object(
     }),
     cancelled_by: Type.Array(Type.String(), { description: 'Event types that would cancel it' }),
     passed_over: Type.Array(PassedOver, {
-      description: 'The last event that each of its waits could not be tested with',
+      description:
+        'An event that each of its waits could not be tested with; of several for the same reason the first',
     }),
     retries: Type.Array(Uuid, { description: 'Executions that do it again, the latest 20' }),
     steps: Type.Array(ref(ExecutionStep)),

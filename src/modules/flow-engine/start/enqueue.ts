@@ -13,7 +13,7 @@ import { type ExecutionRow, findStart, insertExecution, insertExecutions } from 
 import type { Program } from '../run/program.ts'
 import type { StoredTrigger } from '../run/scope.ts'
 import { initialState } from '../run/state.ts'
-import { insertWaits, type WaitKey } from '../wait/repository.ts'
+import { insertWaits, type PassedOver, type WaitKey } from '../wait/repository.ts'
 import { hasCome, isCancelledBefore, waitKey } from '../wait/waits.ts'
 
 export interface StartRequest {
@@ -76,7 +76,7 @@ export async function watchCancelling(
   { tenantId, program, event, isLate, now, onCancelled }: StartRequest,
   { id, keys, startMs }: { id: string; keys: readonly WaitKey[]; startMs: number },
 ): Promise<void> {
-  const passedOver = new Map<number, string>()
+  const passedOver = new Map<number, PassedOver>()
   const search = { tenantId, keys, now, not: event?.id ?? null, passedOver }
   const isCancelled =
     (isLate === true && (await hasCome(trx, { ...search, sinceMs: startMs }))) ||

@@ -26,7 +26,7 @@ export interface Enrolled {
   program: Program
 }
 
-/** Longer than any `reenter_after`: what is later made longer finds what it needs. */
+/** Longer than any `reenter_after`: what is later made longer finds what it needs. Of a rule that is made `never`, retention keeps it. */
 const KEPT_MS = MAX_DURATION_MS
 
 export interface EnrolmentDecision {

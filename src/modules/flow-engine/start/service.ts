@@ -10,7 +10,10 @@ import { WAITING_EXECUTIONS, waitingQuota } from './waiting-quota.ts'
 import { isSimpleStart, startExecution, type StartRequest, type StartResult, startSimple } from './enqueue.ts'
 
 /** A start outside of the matcher, before anything is checked. `program` is as it was published. */
-export type UncheckedStart = Omit<StartRequest, 'refused' | 'now'>
+export type UncheckedStart = Omit<StartRequest, 'refused' | 'now'> & {
+  /** Why it does not start, whatever comes out otherwise: its trigger could not be tested with it. */
+  refused?: StartRequest['refused']
+}
 
 /**
  * Starts an execution that no event starts, in the caller's transaction, unless the tenant is halted, the flow is
@@ -35,7 +38,8 @@ export async function startChecked(
   const isBehind =
     request.kind === 'webhook' && cursor?.hasCatchUp === true && !(await isCaughtUp(trx, tenantId, flowId))
   const off = missed ?? (isBehind ? 'catch_up' : isCapped ? 'rate_cap' : null)
-  const refused = off ?? ((await waitingQuota.isUsedUp(trx, tenantId)) ? WAITING_EXECUTIONS : null)
+  const refused =
+    request.refused ?? off ?? ((await waitingQuota.isUsedUp(trx, tenantId)) ? WAITING_EXECUTIONS : null)
   const zone = cursor?.zone ?? 'UTC'
   const program = await asOfNow(trx, tenantId, request.program)
   return { ...(await startExecution(trx, { ...request, program, refused, zone, now })), at: now }

@@ -1,5 +1,4 @@
 import type { Condition } from '#lib/condition/index.ts'
-import type { Verdict } from '#lib/async/fair-budget.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
 import { zoneOf } from '#lib/flow/zone.ts'
 import type { StepBudget } from '#lib/step-budget.ts'
@@ -32,29 +31,42 @@ export function storedFilter(condition: Condition | null, scope: FlowScope): Sto
   return { condition, scope: zone === 'UTC' ? kept : { ...kept, zone } }
 }
 
+/** Why a filter could not be tested with an event, so that the wait passed it over. */
+export interface Untested {
+  /** `filter_mismatch`: an operator met a value that it does not fit, or a value of the filter does not come out. */
+  reason: 'filter_budget' | 'filter_mismatch'
+  message: string
+}
+
+const MESSAGE_MAX_CHARS = 500
+
 /**
  * Tells whether the event meets it. Ids compare as text, as in the wait's match: the two sides may write one thing's id in two
- * ways. What cannot be tested with this event does not meet it; null: it costs more than the
- * budget.
+ * ways. What cannot be tested with this event does not meet it.
  */
 export function meetsFilter(
   filter: StoredFilter | null,
   event: EventScope,
   now: Date,
   budget: StepBudget,
-): Verdict {
+): boolean | Untested {
   if (filter === null) return true
   try {
     const templates = { template: (tree: unknown) => compile(tree, budget) }
-    const { result, exhausted } = test(templates, filter.condition, { ...filter.scope, event }, now, {
+    const { result, note, exhausted } = test(templates, filter.condition, { ...filter.scope, event }, now, {
       budget,
       scalarsAsText: true,
     })
-    return exhausted ? null : result
+    if (exhausted) return untested('filter_budget', note ?? '')
+    return result || note === null ? result : untested('filter_mismatch', note)
   } catch (error) {
-    if (error instanceof StepError) return false
+    if (error instanceof StepError) return untested('filter_mismatch', error.message)
     throw error
   }
+}
+
+function untested(reason: Untested['reason'], message: string): Untested {
+  return { reason, message: message.slice(0, MESSAGE_MAX_CHARS).toWellFormed().replaceAll('\0', '') }
 }
 
 /** Root and first member of all that a condition reads, by its fields and by the templates in its values. */

@@ -5,7 +5,7 @@ import { loopShare } from '#lib/async/loop-share.ts'
 import { StepBudget } from '#lib/step-budget.ts'
 import { cancelExecutions, type CountCancelled } from '../run/cancel-repository.ts'
 import { hashOfEvent } from './hash.ts'
-import { meetsFilter, WAIT_STEPS } from './filter.ts'
+import { meetsFilter, type Untested, WAIT_STEPS } from './filter.ts'
 import { markReceived, type MetWait, passOver, selectWaiting, type WaitingRow } from './repository.ts'
 
 /** Waits that are read at once: each may hold what its filter starts from. */
@@ -63,13 +63,13 @@ const HASH_STEPS = 20
 async function take(trx: Transaction<DB>, given: Receiving, page: readonly WaitingRow[]): Promise<void> {
   const { tenantId, event, now, budget } = given
   const met: WaitingRow[] = []
-  const passedOver: WaitingRow[] = []
+  const passedOver: { wait: WaitingRow; untested: Untested }[] = []
   for (const wait of page) {
     await loopShare.turn(tenantId)
     const share = new StepBudget(WAIT_STEPS)
     const verdict = meetsFilter(wait.filter, event, now, share)
     budget.take(1 + share.spent)
-    if (verdict === null) passedOver.push(wait)
+    if (typeof verdict === 'object') passedOver.push({ wait, untested: verdict })
     else if (verdict) met.push(wait)
   }
   const cancelled = new Set(met.filter((wait) => wait.purpose === 'cancel').map((wait) => wait.execution_id))

@@ -2,7 +2,7 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
 import type { ClaimedExecution } from '../run/execution-repository.ts'
-import type { StoredFilter } from './filter.ts'
+import type { StoredFilter, Untested } from './filter.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
 import type { FeedKey } from '../match/cursor-repository.ts'
 
@@ -22,8 +22,8 @@ export interface NewWait {
   iteration: string
   purpose: 'resume' | 'cancel'
   keys: readonly WaitKey[]
-  /** Events that were passed over because the filters cost too much, by alternative. */
-  passedOver?: ReadonlyMap<number, string>
+  /** Events with which the filters could not be tested, by alternative. */
+  passedOver?: ReadonlyMap<number, PassedOver>
 }
 
 export async function insertWaits(trx: Transaction<DB>, wait: NewWait): Promise<void> {
@@ -49,7 +49,7 @@ export async function insertWaits(trx: Transaction<DB>, wait: NewWait): Promise<
         filter: key.filter === null ? null : writeJson(key.filter),
         purpose: wait.purpose,
         ...(wait.passedOver?.has(key.alternative) === true && {
-          passed_over: JSON.stringify(passedOver(wait.passedOver.get(key.alternative) ?? '')),
+          passed_over: JSON.stringify(wait.passedOver.get(key.alternative)),
         }),
       })),
     )
@@ -143,24 +143,31 @@ export async function selectWaiting(
   return rows
 }
 
-/** Notes at waits that an event was not taken, because their filters cost too much. */
+/**
+ * Notes at waits that their filters could not be tested with an event. What a wait says already it is not told again: each
+ * event of a type may meet many waits.
+ */
 export async function passOver(
   trx: Transaction<DB>,
   tenantId: string,
   eventId: string,
-  waits: readonly WaitingRow[],
+  waits: readonly { wait: WaitingRow; untested: Untested }[],
 ): Promise<void> {
+  const each = waits.map(({ wait, untested }) => ({ ...wait, told: { event_id: eventId, ...untested } }))
   await sql`
-    update automation_waits w set passed_over = ${JSON.stringify(passedOver(eventId))}::json
-    from unnest(${waits.map((wait) => wait.execution_id)}::uuid[], ${waits.map((wait) => wait.purpose)}::text[],
-      ${waits.map((wait) => wait.iteration)}::text[], ${waits.map((wait) => wait.alternative)}::int[])
-      as p (execution_id, purpose, iteration, alternative)
+    update automation_waits w set passed_over = p.told
+    from unnest(${each.map((wait) => wait.execution_id)}::uuid[], ${each.map((wait) => wait.purpose)}::text[],
+      ${each.map((wait) => wait.iteration)}::text[], ${each.map((wait) => wait.alternative)}::int[],
+      ${each.map(({ told }) => JSON.stringify(told))}::json[])
+      as p (execution_id, purpose, iteration, alternative, told)
     where w.tenant_id = ${tenantId} and w.execution_id = p.execution_id and w.purpose = p.purpose
-      and w.iteration = p.iteration and w.alternative = p.alternative`.execute(trx)
+      and w.iteration = p.iteration and w.alternative = p.alternative
+      and (w.passed_over ->> 'message') is distinct from (p.told ->> 'message')`.execute(trx)
 }
 
-function passedOver(eventId: string): { event_id: string; reason: 'filter_budget' } {
-  return { event_id: eventId, reason: 'filter_budget' }
+/** An event with which a wait's filter could not be tested. */
+export interface PassedOver extends Untested {
+  event_id: string
 }
 
 /** A wait that an event meets. */

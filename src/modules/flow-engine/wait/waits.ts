@@ -13,8 +13,15 @@ import { render, StepError } from '../run/evaluate.ts'
 import type { ClaimedExecution } from '../run/execution-repository.ts'
 import { hashOfEvent, hashOfMatch, isMatchable, joinPaths } from './hash.ts'
 import type { Program } from '../run/program.ts'
-import { meetsFilter, storedFilter, WAIT_STEPS } from './filter.ts'
-import { insertWaits, loadReceived, lockHeld, selectLatestEvents, type WaitKey } from './repository.ts'
+import { meetsFilter, storedFilter, type Untested, WAIT_STEPS } from './filter.ts'
+import {
+  insertWaits,
+  loadReceived,
+  lockHeld,
+  type PassedOver,
+  selectLatestEvents,
+  type WaitKey,
+} from './repository.ts'
 
 /** The event that ended a wait, as the step's output. */
 export interface ReceivedEvent {
@@ -75,7 +82,7 @@ export class Waits {
       sinceMs: sinceMs - step.config.look_back_ms,
       seen: seenEvents(scope),
       now,
-      passedOver: new Map<number, string>(),
+      passedOver: new Map<number, PassedOver>(),
     }
     // The long part, with nothing held: up to where the cursor is now.
     const before = await findCursor(this.#db, tenantId)
@@ -149,19 +156,19 @@ export function matchValues(
 /**
  * The first alternative that an event meets.
  *
- * @param onCostly told of those whose filters cost too much
+ * @param onUntested told of those whose filters could not be tested with it
  */
 export function metKey(
   keys: readonly WaitKey[],
   event: EventScope,
   now: Date,
-  onCostly?: (key: WaitKey) => void,
+  onUntested?: (key: WaitKey, untested: Untested) => void,
 ): WaitKey | undefined {
   return keys.find((key) => {
     const { event: type, paths, hash, filter } = key
     if (type !== event.type || hashOfEvent(type, paths, event.data)?.equals(hash) !== true) return false
     const verdict = meetsFilter(filter, event, now, new StepBudget(WAIT_STEPS))
-    if (verdict === null) onCostly?.(key)
+    if (typeof verdict === 'object') onUntested?.(key, verdict)
     return verdict === true
   })
 }
@@ -215,8 +222,8 @@ interface Search {
   sinceMs: number
   seen: ReadonlySet<string>
   now: Date
-  /** Gets the last event of each alternative whose filter cost too much. */
-  passedOver: Map<number, string>
+  /** Gets the last event of each alternative with which its filter could not be tested. */
+  passedOver: Map<number, PassedOver>
 }
 
 /** Tells whether an event that came since then meets one of the keys; beyond the cursor the matcher finds it, too. */
@@ -264,7 +271,9 @@ async function lookBack(
     for (const row of await selectEvents(db, tenantId, ids.slice(start, start + LOOK_BACK_PAGE))) {
       await loopShare.turn(tenantId)
       const event = toEventScope(row)
-      const key = metKey(keys, event, now, ({ alternative }) => passedOver.set(alternative, event.id))
+      const key = metKey(keys, event, now, ({ alternative }, untested) =>
+        passedOver.set(alternative, { event_id: event.id, ...untested }),
+      )
       if (key !== undefined) return { output: { event, alternative: key.alternative } }
     }
   }

@@ -43,8 +43,12 @@ export const abandonedCart = defineTemplate({
         any: [
           { event: 'order.paid', match: SAME_ORDER },
           { event: 'order.cancelled', match: SAME_ORDER },
-          // Who gave up one order may have placed and paid another. Guests have no id.
+          // Who gave up one order may have placed and paid another. Guests have no id, but an address.
           { event: 'order.paid', match: { customer_id: '{{trigger.customer_id | default: "none"}}' } },
+          {
+            event: 'order.paid',
+            match: { 'customer.email': '{{trigger.customer.email | default: "none"}}' },
+          },
         ],
         timeout: `${values.hours} hours`,
         // An order that is paid at once may be told of together with its payment, in either order.

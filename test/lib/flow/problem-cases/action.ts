@@ -129,4 +129,20 @@ export const ACTION_CASES: readonly Case[] = [
     '/steps/0/input/title',
     /connection/,
   ],
+  [
+    'a key among the variables',
+    flow([act('a')], { variables: { names: { api_key: 'abcdefgh' } } }),
+    'secret_in_text',
+    '/variables/names/api_key',
+    /connection/,
+  ],
+  [
+    'a key in the answer of an inlet',
+    flow([act('a')], {
+      trigger: { type: 'webhook', answer: { status: 200, body: 'sk_live_4242424242424242' } },
+    }),
+    'secret_in_text',
+    '/trigger/answer/body',
+    /connection/,
+  ],
 ]

@@ -2,7 +2,17 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { cpuTimer } from '#test/support/cpu-time.ts'
 import type { CanonicalStep } from '#lib/flow/types.ts'
-import { flowOf, outcomes, post, settings, type Shop, startReceiver, startWorld, step } from '../support.ts'
+import {
+  flowOf,
+  MINUTE_MS,
+  outcomes,
+  post,
+  settings,
+  type Shop,
+  startReceiver,
+  startWorld,
+  step,
+} from '../support.ts'
 
 const world = await startWorld(t)
 
@@ -179,6 +189,37 @@ t.test(
     t.match(await shop.steps(execution?.id ?? ''), [{ step_id: 'one', status: 'succeeded' }])
   },
 )
+
+t.test('an error that passes fails no execution, and its log lacks nothing', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const flow = await shop.publish(flowOf({ full: post(receiver, '/', 'two'), two: set({ a: 1 }) }))
+  await sql`create sequence full_disks`.execute(world.db)
+  await sql`
+    create function refuse_full() returns trigger language plpgsql as $$
+    begin
+      if new.step_id = 'full' and nextval('full_disks') <= 3 then
+        raise exception 'no space left' using errcode = '53100';
+      end if;
+      return new;
+    end $$`.execute(world.db)
+  await sql`create trigger refuse_full before insert on automation_steps
+    for each row execute function refuse_full()`.execute(world.db)
+  t.teardown(() => sql`drop trigger refuse_full on automation_steps`.execute(world.db))
+  await shop.send('order.created', {})
+  for (let tries = 0; tries < 10; tries++) {
+    await shop.run()
+    shop.pass(MINUTE_MS)
+  }
+  const [execution] = await shop.executions(flow)
+  t.match(execution, { status: 'completed', reason: 'done', error: null })
+  t.match(await shop.steps(execution?.id ?? ''), [
+    { step_id: 'full', status: 'succeeded' },
+    { step_id: 'two', status: 'succeeded' },
+  ])
+  const keys = receiver.received.map(({ headers }) => headers['idempotency-key'])
+  t.equal(new Set(keys).size, 1, 'a call that is repeated is the same one')
+})
 
 t.test('a path that no index can hold keeps its own flow from starting, and no other', async (t) => {
   const shop = await world.shop()

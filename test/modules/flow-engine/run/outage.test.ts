@@ -10,6 +10,7 @@ import {
   registerMailer,
   settings,
   type Shop,
+  wait,
   startWorld,
   step,
 } from '../support.ts'
@@ -87,6 +88,10 @@ t.test('an outage of the platform under a stream of orders loses none and needs 
     done.every((order, place) => Math.abs(order - place) < inHand),
     'in the order in which they came',
   )
+  // By chance it would be a hundred.
+  const moved = done.reduce((sum, order, place) => sum + Math.abs(order - place), 0) / orders
+  t.comment(`moved by ${moved}`)
+  t.ok(moved < 50, `each is ${moved} places away from its own`)
   t.strictSame(
     done.slice(0, 3).sort((a, b) => a - b),
     [0, 1, 2],
@@ -316,6 +321,19 @@ t.test('failures of the other side are no fault of the flow, whatever they are',
   for (let n = 0; n < 24; n++) await shop.send('order.created', { n })
   await shop.run()
   t.strictSame(outcomes(await shop.executions(flow)), Array(24).fill('failed'))
+  const read = await shop.tenant.get(`${FLOWS}/${flow}`)
+  t.match(read.json(), { status: 'active', consecutive_failures: 0 })
+})
+
+t.test('a lifetime that ends is no fault of the flow either', async (t) => {
+  const shop = await world.shop()
+  const later = wait(2 * HOUR_MS, 'end')
+  const flow = await shop.publish(flowOf({ later }, { settings: settings({ lifetime_ms: HOUR_MS }) }))
+  for (let n = 0; n < 24; n++) await shop.send('order.created', { n })
+  await shop.run()
+  shop.pass(HOUR_MS + MINUTE_MS)
+  await shop.run()
+  t.ok((await shop.executions(flow)).every(({ status }) => status === 'timed_out'))
   const read = await shop.tenant.get(`${FLOWS}/${flow}`)
   t.match(read.json(), { status: 'active', consecutive_failures: 0 })
 })

@@ -67,6 +67,35 @@ t.test('an event by which nothing can be started keeps no other from being match
   t.equal((await shop.executions()).length, 6, 'once')
 })
 
+t.test('an error that passes sets no event aside, however often it comes', async (t) => {
+  const world = await startWorld(t)
+  const shop = await world.shop()
+  await shop.publish(
+    flowOf({ done: step({ type: 'stop', config: { outcome: 'done', reason: null }, next: {} }) }),
+  )
+  await sql`create sequence refusals`.execute(world.db)
+  // A disk that is full, a deadlock, a server that shuts down, too many connections.
+  await sql`
+    create function refuse_for_now() returns trigger language plpgsql as $$
+    declare
+      codes text[] := array['53100', '40P01', '57P03', '53300'];
+      time bigint := nextval('refusals');
+    begin
+      if time <= 12 then raise exception 'for now' using errcode = codes[1 + time % 4]; end if;
+      return new;
+    end $$`.execute(world.db)
+  await sql`create trigger refuse_for_now before insert on automation_executions
+    for each row execute function refuse_for_now()`.execute(world.db)
+  await shop.send('order.created', { order_id: 'one' })
+  await shop.send('order.created', { order_id: 'two' })
+  for (let tries = 0; tries < 30; tries++) await shop.run().catch(() => undefined)
+  const { rows } = await sql<{ last_value: string }>`select last_value from refusals`.execute(world.db)
+  t.ok(Number(rows[0]?.last_value) > 12, 'it came every time')
+  t.same(outcomes(await shop.executions()), ['completed/done', 'completed/done'])
+  const aside = await shop.tenant.get('/api/automation/set-aside-events')
+  t.strictSame(aside.json<{ data: SetAside[] }>().data, [])
+})
+
 interface SetAside {
   id: string
   times: number

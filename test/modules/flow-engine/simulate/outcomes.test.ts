@@ -60,6 +60,35 @@ t.test('a wait takes the event that was given if it meets it, else it times out'
   }
 })
 
+t.test('an event that misses a wait by how an id is spelled says so', async (t) => {
+  const shop = await world.shop()
+  const flow = flowOf({ paid: waitPaid('yes', 'no'), yes: stop(), no: stop() })
+  const noteOf = async (wanted: unknown, given: unknown): Promise<unknown> => {
+    const mocks = { paid: { event: { data: { order_id: given } } } }
+    const { steps } = await simulateUnchanged(t, world, shop, flow, { data: { order_id: wanted }, mocks })
+    return steps[0]?.note
+  }
+  const missed = 'the event that was given does not meet the wait'
+  for (const [wanted, given] of [
+    ['A-1', 'a-1'],
+    ['A-1', ' A-1 '],
+    ['42', '42.0'],
+    [42, '042'],
+    ['-0.50', '-0.5'],
+  ] as const) {
+    const note = `${missed}: its order_id is ${JSON.stringify(given)}, the wait's ${JSON.stringify(String(wanted))}`
+    t.equal(await noteOf(wanted, given), note)
+  }
+  for (const [wanted, given] of [
+    ['A-1', 'A-2'],
+    ['42', '420'],
+    ['1', null],
+    ['1', [1]],
+  ] as const) {
+    t.equal(await noteOf(wanted, given), missed, JSON.stringify([wanted, given]))
+  }
+})
+
 t.test('items wait beside one another, and what is given for one item counts for that one', async (t) => {
   const shop = await world.shop()
   const flow = flowOf({

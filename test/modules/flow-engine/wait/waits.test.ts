@@ -1,5 +1,5 @@
 import t from 'tap'
-import { flowOf, HOUR_MS, outcomes, post, startReceiver, step, startWorld } from '../support.ts'
+import { flowOf, HOUR_MS, outcomes, post, settings, startReceiver, step, startWorld } from '../support.ts'
 import { lastStep, waitEvent, waitsLeft } from './support.ts'
 
 const world = await startWorld(t)
@@ -49,6 +49,40 @@ t.test('a filter is tested on the event that arrives, with values of the flow', 
   await shop.send('order.paid', { total: 10 })
   await shop.run()
   t.strictSame(outcomes(await shop.executions(flow)), ['completed/done'])
+})
+
+t.test('what waits says why its filter could not be tested with an event, whenever that came', async (t) => {
+  const shop = await world.shop()
+  const filter = { field: 'event.data.total', operator: 'gte' as const, value: 100 }
+  const any = [{ event: 'order.paid', match: { order_id: '{{trigger.order_id}}' }, filter }]
+  const cancel_on = [{ ...any[0], event: 'order.cancelled' }] as never
+  const enrolment = settings({ enrolment: { cancel_on } })
+  await shop.publish(flowOf({ paid: waitEvent({ any, look_back_ms: HOUR_MS }) }, { settings: enrolment }))
+  const early = await shop.send('order.paid', { order_id: 1, total: 'many' })
+  await shop.run()
+  await shop.send('order.created', { order_id: 1 })
+  await shop.run()
+  const [{ id } = { id: '' }] = await shop.executions()
+  const passedOver = async (): Promise<unknown> =>
+    ((await shop.tenant.get(`/api/automation/executions/${id}`)).json() as { passed_over: unknown })
+      .passed_over
+  const told = { iteration: '', reason: 'filter_mismatch', message: /event\.data\.total/ }
+  t.match(await passedOver(), [{ ...told, event: 'order.paid', event_id: early }])
+  await shop.send('order.paid', { order_id: 1, total: 99 })
+  await shop.send('order.paid', { order_id: 1, total: 'more' })
+  const late = await shop.send('order.cancelled', { order_id: 1, total: true })
+  await shop.run()
+  t.match(
+    await passedOver(),
+    [
+      { ...told, event: 'order.cancelled', event_id: late },
+      { ...told, event: 'order.paid', event_id: early },
+    ],
+    'once for one reason',
+  )
+  await shop.send('order.paid', { order_id: 1, total: 100 })
+  await shop.run()
+  t.strictSame(outcomes(await shop.executions()), ['completed/done'])
 })
 
 t.test('a wait that nothing meets times out', async (t) => {
