@@ -146,11 +146,11 @@ const MODULE_IMPORTS = [
   { from: 'flow-engine', to: '{dispatcher,message,connection,variable}' },
   { from: 'flow-trigger', to: '{flow-engine,connection}' },
   { from: 'flow', to: 'flow-trigger' },
-  { from: 'flow', to: '{flow-engine,registry,platform,plugin,connection,variable}' },
+  { from: 'flow', to: '{flow-engine,registry,platform,connection,variable}' },
   { from: 'flow-template', to: 'flow' },
   { from: 'execution', to: '{flow,flow-engine}' },
   { from: 'erasure', to: 'flow-engine' },
-  { from: 'automation', to: '{flow,flow-template,flow-engine,platform,dispatcher}' },
+  { from: 'automation', to: '{flow,flow-template,flow-engine,platform}' },
 ]
 
 const STRICT_RULES = {
