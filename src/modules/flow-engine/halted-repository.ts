@@ -1,6 +1,6 @@
 import type pg from 'pg'
 
-/** What waits for somebody to look at it: nothing of it goes on by itself. */
+/** Events and flows that wait for somebody to see to them: none of them goes on by itself. */
 export interface Halted {
   /** Events that no flow has seen, and that nobody has taken up again. */
   setAside: number
