@@ -11,6 +11,7 @@ import semver from 'semver'
 import t from 'tap'
 import { parse } from 'yaml'
 import { environmentVariables, loadConfig } from '#config/config.ts'
+import { codeBlocks } from '#test/support/markdown.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 /** docs/operations.md, "Stopping". */
@@ -69,7 +70,7 @@ t.test('compose kills nobody who still drains, whatever DRAIN_MS is', async (t) 
   t.ok(Number(mostMs) >= 60_000, 'the highest that is taken')
   for (const { stop_grace_period } of [compose.services.api, compose.services.worker]) {
     const [, seconds] = /^(\d+)s$/.exec(stop_grace_period ?? '') ?? []
-    t.ok(Number(seconds) * 1_000 > Number(mostMs) + CLOSING_MS, stop_grace_period)
+    t.ok(Number(seconds) * 1_000 > Number(mostMs) + CLOSING_MS, stop_grace_period ?? 'none')
   }
 })
 
@@ -157,6 +158,51 @@ t.test('docker compose reads the file as it is meant', asksCompose, async (t) =>
     const refused = await config({ ...secrets, [name]: '' }).catch((error: unknown) => error)
     t.match(refused, { stderr: new RegExp(`${name}.*set it in \\.env`), code: Number })
   }
+})
+
+t.test('two APIs behind HAProxy: its configuration is the documented one', async (t) => {
+  const balanced = parse(await read('docker-compose.balanced.yml'), {
+    merge: true,
+    customTags: [{ tag: '!reset', collection: 'seq', resolve: (items) => items }],
+  }) as { services: Record<'api' | 'api2' | 'balancer', Service> }
+  const { api, api2, balancer } = balanced.services
+  t.match(api2, { extends: { file: 'docker-compose.yml', service: 'api' } })
+  t.strictSame(balancer.ports, compose.services.api.ports, 'on the port that one API had')
+  t.ok(balancer.volumes?.[0]?.startsWith('./deploy/compose/haproxy.cfg:'))
+  const config = await read('deploy/compose/haproxy.cfg')
+  const set = new Set(config.split('\n').map((line) => line.trim()))
+  const [documented = ''] = codeBlocks(await read('docs/operations.md'), 'haproxy')
+  for (const line of documented.split('\n').map((each) => each.trim())) {
+    if (line.startsWith('default-server')) t.match(config, line, 'and how the names are found')
+    else if (!line.startsWith('server ')) t.ok(set.has(line), line)
+  }
+  const [, intervalS, fall] = /inter (\d+)s fall (\d+)/.exec(config) ?? []
+  const [, timeoutS] = /timeout check (\d+)s/.exec(config) ?? []
+  for (const one of [api, api2]) {
+    const [, drainMs] = /:-(\d+)\}$/.exec(String(one.environment['DRAIN_MS'])) ?? []
+    t.ok(Number(drainMs) > (Number(intervalS) * Number(fall) + Number(timeoutS)) * 1_000, drainMs ?? 'none')
+    t.match(one.healthcheck?.test?.join(' '), '/health/ready')
+  }
+})
+
+t.test('docker compose reads the file of two APIs as it is meant', asksCompose, async (t) => {
+  const files = ['docker-compose.yml', 'docker-compose.balanced.yml'].flatMap((file) => [
+    '-f',
+    join(ROOT, file),
+  ])
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: process.env['HOME'],
+    ...{ POSTGRES_PASSWORD: 'password', MASTER_KEY: 'master', PLATFORM_KEY: 'platform' },
+  }
+  const args = ['compose', '--env-file', '/dev/null', ...files, 'config', '--format', 'json']
+  const { stdout } = await run('docker', args, { env })
+  const { services } = JSON.parse(stdout) as { services: Record<string, { ports?: unknown[] }> }
+  for (const name of ['api', 'api2']) {
+    t.match(services[name], { environment: { ROLES: 'api', DRAIN_MS: '5000' }, stop_grace_period: '1m15s' })
+    t.notOk(services[name]?.ports?.length, 'only the balancer is published')
+  }
+  t.equal(services['balancer']?.ports?.length, 1)
 })
 
 t.test('compose passes every variable on that makes sense there', async (t) => {

@@ -29,6 +29,8 @@ export interface BackgroundPart {
     /** Reads for how long the oldest that nobody has taken has been waiting. */
     waitingSeconds(): Promise<number>
   }
+  /** Says in a sentence what somebody has to see to, of all processes; null: nothing. It is a warning. */
+  trouble?(): Promise<string | null>
 }
 
 export interface PartState {
@@ -97,23 +99,23 @@ export default fp(
           : `Stuck: it has come no further for ${seconds} s.`
         return { status: part.whenStuck, detail }
       }
-      if (part.queue !== undefined) {
-        try {
-          const seconds = await withTimeout(part.queue.waitingSeconds(), QUEUE_TIMEOUT_MS)
-          if (seconds > WAITING_WARNING_SECONDS) {
-            const where = isHere
-              ? 'This process is a worker, too.'
-              : 'This process is not a worker: is one running?'
-            const detail = `${part.queue.what} have been waiting for ${Math.round(seconds)} s. ${where}`
-            return { status: 'warning', detail }
-          }
-        } catch (error) {
-          app.log.warn({ err: error, part: part.name }, 'readiness: the queue could not be read')
-          return { status: 'warning', detail: 'Its queue could not be read in time.' }
+      if (part.queue === undefined) return isHere ? { status: 'ok', detail: 'It goes on.' } : null
+      try {
+        const seconds = await withTimeout(part.queue.waitingSeconds(), QUEUE_TIMEOUT_MS)
+        if (seconds > WAITING_WARNING_SECONDS) {
+          const where = isHere
+            ? 'This process is a worker, too.'
+            : 'This process is not a worker: is one running?'
+          const detail = `${part.queue.what} have been waiting for ${Math.round(seconds)} s. ${where}`
+          return { status: 'warning', detail }
         }
-        return { status: 'ok', detail: `${part.queue.what} are being taken.` }
+        const trouble = await withTimeout(part.trouble?.() ?? Promise.resolve(null), QUEUE_TIMEOUT_MS)
+        if (trouble !== null) return { status: 'warning', detail: trouble }
+      } catch (error) {
+        app.log.warn({ err: error, part: part.name }, 'readiness: the queue could not be read')
+        return { status: 'warning', detail: 'Its queue could not be read in time.' }
       }
-      return isHere ? { status: 'ok', detail: 'It goes on.' } : null
+      return { status: 'ok', detail: `${part.queue.what} are being taken.` }
     }
     app.decorate('backgroundState', async () => {
       const states: Record<string, PartState> = {}

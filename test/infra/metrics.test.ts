@@ -6,8 +6,8 @@ import { createTestDatabase } from '#test/support/database.ts'
 import { appOn, inTime, migratedPrivatePostgres, statementsOf, whileTimeStands } from './app-on.ts'
 import { insertDueDelivery } from './due-delivery.ts'
 
-/** Deliveries, unmatched events, due executions, schedules and open write transactions. */
-const SHARED_LOOKS = 5
+/** Deliveries, unmatched events, due executions, what is halted, schedules and open write transactions. */
+const SHARED_LOOKS = 6
 
 const platform = { authorization: `Bearer ${TEST_PLATFORM_KEY}` }
 

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { addSharedGauge } from '#infra/metrics.ts'
+import type { Halted } from './halted-repository.ts'
 import type { StepRecord } from './run/boundary-repository.ts'
 import type { RunEnd } from './run/journal.ts'
 
@@ -29,7 +30,11 @@ const STEP_BUCKETS_S = [0.005, 0.025, 0.1, 0.5, 1, 5, 30, 300, 3_600, 86_400, 2_
 /** @param queue read for all processes, at most every few seconds; absent while the database is away */
 export function createFlowMetrics(
   registry: Registry,
-  queue: { unmatchedSeconds: () => Promise<number>; dueSeconds: () => Promise<number> },
+  queue: {
+    unmatchedSeconds: () => Promise<number>
+    dueSeconds: () => Promise<number>
+    halted: () => Promise<Halted>
+  },
 ): FlowMetrics {
   const registers = [registry]
   addSharedGauge(registry, {
@@ -41,6 +46,16 @@ export function createFlowMetrics(
     name: 'bcs_executions_oldest_due_seconds',
     help: 'For how long the oldest due execution has been waiting for a worker',
     read: queue.dueSeconds,
+  })
+  addSharedGauge(registry, {
+    name: 'bcs_events_set_aside',
+    help: 'Events that no flow sees until they are taken up again, counted up to 10,000',
+    read: async () => (await queue.halted()).setAside,
+  })
+  addSharedGauge(registry, {
+    name: 'bcs_flows_paused',
+    help: 'Flows that the service has paused and that are not active again, counted up to 10,000',
+    read: async () => (await queue.halted()).paused,
   })
   return {
     executionsStarted: new Counter({

@@ -1,4 +1,6 @@
+import { sql } from 'kysely'
 import t from 'tap'
+import { countHalted } from '#modules/flow-engine/halted-repository.ts'
 import type { Shop } from './support.ts'
 import { flowOf, HOUR_MS, outcomes, post, startReceiver, step, startWorld, wait } from './support.ts'
 
@@ -34,6 +36,33 @@ async function added(
 async function flowOnOrders(shop: Shop, steps: Parameters<typeof flowOf>[0]): Promise<string> {
   return shop.publish(flowOf(steps))
 }
+
+// First: these figures are read at most every 5 s.
+t.test(
+  'events that are set aside and flows that are paused are counted until somebody sees to them',
+  async (t) => {
+    const shop = await world.shop()
+    const flow = await flowOnOrders(shop, { later: wait(HOUR_MS, 'end') })
+    const event = await shop.send('order.created', {})
+    await sql`insert into set_aside_events (tenant_id, event_id, reason)
+    values (${shop.tenant.id}, ${event}, 'by the test')`.execute(shop.db)
+    await sql`update automation_flows set status = 'paused', status_reason = 'failing' where id = ${flow}`.execute(
+      shop.db,
+    )
+    const halted = await countHalted(world.app.pools.api)
+    t.match(halted, { setAside: 1, paused: 1 })
+    t.match(await world.app.backgroundState(), {
+      matcher: { status: 'warning', detail: /^1 events are set aside.*take-up/ },
+    })
+    t.equal(await figure('bcs_events_set_aside'), 1)
+    t.equal(await figure('bcs_flows_paused'), 1)
+    await sql`update set_aside_events set wanted_at = now()`.execute(shop.db)
+    await sql`update automation_flows set status = 'active', status_reason = null where id = ${flow}`.execute(
+      shop.db,
+    )
+    t.strictSame(await countHalted(world.app.pools.api), { setAside: 0, paused: 0 })
+  },
+)
 
 t.test('events matched, executions started and ended, steps and boundaries are counted', async (t) => {
   const shop = await world.shop()
