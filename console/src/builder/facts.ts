@@ -17,9 +17,10 @@ export function factsQuery() {
         readAll(async (query) => ask(api.GET('/api/connections', { params: { query } }))),
         readAll(async (query) => ask(api.GET('/api/variables', { params: { query } }))),
       ])
-      const { strict_events: strictEvents, has_platform: hasPlatform } = tenant
+      const { strict_events: strictEvents, has_platform: hasPlatform, time_zone: zone } = tenant
       return {
         actions,
+        zone,
         facts: factsOf({ strictEvents, hasPlatform, actions, plugins, eventTypes, connections, variables }),
       }
     },

@@ -43,6 +43,7 @@ const KEYS: Readonly<Record<string, readonly [KeyAction, Where]>> = {
   '+': ['add', 'flow'],
   enter: ['openForm', 'flow'],
   delete: ['remove', 'flow'],
+  backspace: ['remove', 'flow'],
   'ctrl+d': ['duplicate', 'flow'],
   'ctrl+f': ['find', 'anywhere'],
   'ctrl+a': ['mark', 'flow'],
@@ -90,8 +91,12 @@ export function isFlowFocused(): boolean {
   return active === null || active === document.body || active.closest(FLOW) !== null
 }
 
-/** Signs such as `?` are themselves, with whatever keys a keyboard has for them. */
-function comboOf({ key, ctrlKey, metaKey, altKey, shiftKey }: KeyboardEvent): string {
+/**
+ * Signs such as `?` are themselves, with whatever keys a keyboard has for them. With Alt a letter is its key: on a Mac,
+ * Alt makes another sign of it.
+ */
+function comboOf({ key: sign, code, ctrlKey, metaKey, altKey, shiftKey }: KeyboardEvent): string {
+  const key = (altKey ? /^Key([A-Z])$/.exec(code)?.[1] : undefined) ?? sign
   const isSign = key.length === 1 && key.toLowerCase() === key.toUpperCase()
   const held = [(ctrlKey || metaKey) && 'ctrl', altKey && 'alt', shiftKey && !isSign && 'shift']
   return [...held.filter((each) => each !== false), key.toLowerCase()].join('+')

@@ -10,7 +10,7 @@ const w = words({
     wait: 'Wait',
     data: 'Data',
     platform: 'Platform',
-    paused: 'The plugin is paused',
+    inactive: 'The plugin is paused or disabled',
   },
   de: {
     act: 'Etwas tun',
@@ -18,7 +18,7 @@ const w = words({
     wait: 'Warten',
     data: 'Daten',
     platform: 'Plattform',
-    paused: 'Das Plugin ist pausiert',
+    inactive: 'Das Plugin ist pausiert oder abgeschaltet',
   },
 })
 
@@ -101,7 +101,7 @@ function actionItem(action: Action): PaletteItem {
     glyph: typeGlyph('action'),
     label: action.title === '' ? action.action_type : action.title,
     text: `${action.action_type} ${action.description} ${action.category}`,
-    note: action.plugin_active ? null : w.paused,
+    note: action.plugin_active ? null : w.inactive,
     type: 'action',
     members: { action_type: action.action_type, plugin_id: ownerOf(action), input: {} },
   }

@@ -16,6 +16,7 @@ import type { FlowStep, Members } from '../flow/graph.ts'
 import { number } from '../i18n/format.ts'
 import { words } from '../i18n/words.svelte.ts'
 import { toasts } from '../kit/toasts.svelte.ts'
+import { MockSet } from '../pages/flow/test/mocks.svelte.ts'
 import type { Editor } from './editor.svelte.ts'
 import { placesAt } from './places.ts'
 
@@ -235,7 +236,10 @@ export class StepEdits {
   /** Tells whether it was changed, wherever it is read as well. */
   changeId(from: string, to: string): boolean {
     const isDone = this.#editor.do(w.idChanged(from, to), changeStepId(from, to))
-    if (isDone) this.#view.select(to)
+    if (isDone) {
+      this.#mocks.move(from, to)
+      this.#view.select(to)
+    }
     return isDone
   }
 
@@ -255,14 +259,22 @@ export class StepEdits {
     this.#editor.said = w.redone(what)
   }
 
-  /** A step that only gets another id stays selected. */
+  /** As this tab keeps them for the flow. */
+  get #mocks(): MockSet {
+    return new MockSet(this.#editor.flow.id)
+  }
+
+  /** A step that only gets another id stays selected, and keeps its mocks. */
   #keepSelected(step: () => void): void {
     const before = [...this.#editor.graph.steps.keys()]
     step()
-    const { steps } = this.#editor.graph
-    const selected = this.#view.selected()
-    if (selected === null || steps.has(selected) || steps.size !== before.length) return
-    this.#view.select([...steps.keys()][before.indexOf(selected)] ?? null)
+    const after = [...this.#editor.graph.steps.keys()]
+    if (after.length !== before.length) return
+    const [changed, ...others] = before.filter((id) => !after.includes(id))
+    if (changed === undefined || others.length > 0) return
+    const to = after[before.indexOf(changed)] ?? changed
+    this.#mocks.move(changed, to)
+    if (this.#view.selected() === changed) this.#view.select(to)
   }
 
   #idFor(type: string, { action_type: action }: Members): string {
@@ -279,6 +291,7 @@ export class StepEdits {
       toasts.add(w.notThere, 'bad')
       return
     }
+    this.#mocks.forget([id])
     this.#editor.fresh = id
     this.#view.select(id)
     await this.#view.focusForm()
@@ -292,6 +305,7 @@ export class StepEdits {
     }
     const { steps } = this.#editor.graph
     const added = [...steps.values()].filter(({ id }) => !before.has(id))
+    this.#mocks.forget(added.map(({ id }) => id))
     // What stands in a loop that came along is not meant.
     const ids = added.flatMap(({ id, loop }) => (loop === null || before.has(loop) ? id : []))
     this.#view.mark(ids)

@@ -1,15 +1,9 @@
 import { getContext, setContext } from 'svelte'
 import { SvelteSet } from 'svelte/reactivity'
 import type { PastEvent } from './past-events.ts'
+import type { ScopeEntry } from './scope-entry.ts'
 
-/** A value that expressions of a form may read. */
-export interface ScopeEntry {
-  /** As it is written in a template: `trigger.customer.email`. */
-  path: string
-  type: string
-  sample?: unknown
-  group: string
-}
+export type { ScopeEntry }
 
 /** What is wrong with a part of the definition, addressed by JSON pointer. */
 export interface FormProblem {
@@ -30,9 +24,13 @@ export interface FormSample {
 }
 
 /** What all fields of a form look at. */
-export class FormState {
+class FormState {
   scope = $state.raw<readonly ScopeEntry[]>([])
   problems = $state.raw<readonly FormProblem[]>([])
+  /** In which times are read and written where neither the flow's schedule nor the trigger's data names one. */
+  zone = $state('UTC')
+  /** That of the flow's schedules; null: none is named. */
+  scheduleZone = $state<string | null>(null)
   /** Null: nothing that is chosen here is started by events. */
   sample = $state.raw<FormSample | null>(null)
 

@@ -4,10 +4,13 @@ import { Counter, type Registry } from 'prom-client'
 import { isPassing } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
+import type { Standing } from '#lib/async/pulse.ts'
 import { now } from '#lib/clock.ts'
+import { LastItems } from '#lib/last-items.ts'
 import { ensureFeedEpoch, selectMissing } from './epoch-repository.ts'
 
 interface Acknowledged {
+  id: string
   tenantId: string
   /** Epoch milliseconds. */
   at: number
@@ -33,8 +36,7 @@ export class TimelineWatch {
   readonly #log: FastifyBaseLogger
   readonly #lost: Counter
   readonly #loop: JobLoop
-  /** By id, the oldest first. */
-  readonly #acknowledged = new Map<string, Acknowledged>()
+  readonly #acknowledged = new LastItems<Acknowledged>(REMEMBERED_EVENTS)
   #epoch: number | null = null
 
   constructor({ db, log, registry }: { db: Kysely<DB>; log: FastifyBaseLogger; registry: Registry }) {
@@ -58,6 +60,10 @@ export class TimelineWatch {
     })
   }
 
+  get standing(): Standing {
+    return this.#loop.standing
+  }
+
   start(): void {
     this.#loop.start()
   }
@@ -68,10 +74,7 @@ export class TimelineWatch {
 
   /** An event was committed, and its sender is about to hear of it. */
   acknowledged(tenantId: string, id: string): void {
-    this.#acknowledged.set(id, { tenantId, at: now() })
-    if (this.#acknowledged.size <= REMEMBERED_EVENTS) return
-    const oldest = this.#acknowledged.keys().next()
-    if (oldest.done !== true) this.#acknowledged.delete(oldest.value)
+    this.#acknowledged.add({ id, tenantId, at: now() })
   }
 
   /** Gives a new timeline its epoch, and tells what it lacks. */
@@ -84,9 +87,7 @@ export class TimelineWatch {
 
   async #tellLost(epoch: number): Promise<void> {
     const since = now() - REMEMBERED_MS
-    const known = [...this.#acknowledged]
-      .filter(([, { at }]) => at > since)
-      .map(([id, { tenantId, at }]) => ({ id, tenantId, at }))
+    const known = this.#acknowledged.list().filter(({ at }) => at > since)
     const missing = new Set<string>()
     for (let start = 0; start < known.length; start += PAGE) {
       for (const id of await selectMissing(this.#db, known.slice(start, start + PAGE))) missing.add(id)
@@ -111,7 +112,7 @@ export class TimelineWatch {
       },
       'events that were acknowledged are gone with the former server: have their senders send that time again',
     )
-    for (const id of missing) this.#acknowledged.delete(id)
+    this.#acknowledged.filter(({ id }) => !missing.has(id))
   }
 }
 

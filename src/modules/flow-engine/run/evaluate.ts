@@ -1,10 +1,9 @@
 import { type Condition, type ConditionContext, evaluateCondition } from '#lib/condition/index.ts'
 import { earlierValue } from '#lib/condition/earlier-value.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
+import { zoneOf } from '#lib/flow/zone.ts'
 import { matchPattern } from '#lib/condition/pattern.ts'
-import { readPath } from '#lib/json/path.ts'
 import type { StepBudget } from '#lib/step-budget.ts'
-import { isTimeZone } from '#lib/time-zone.ts'
 import { renderHtml, renderTemplate, renderUrl, type TemplateNode } from '#lib/template/index.ts'
 
 /** Whoever has the compiled forms of a flow's templates. */
@@ -52,16 +51,6 @@ export function renderHtmlText(
   const rendered = renderHtml(program.template(text), scope, { now, zone: zoneOf(scope) })
   if ('error' in rendered) throw new StepError('template_error', `/: ${rendered.error.message}`)
   return String(rendered.value)
-}
-
-/** In which times are read that do not name one: that of the trigger's data, else the tenant's. */
-export function zoneOf({ zone, trigger, tenant }: Partial<FlowScope>): string {
-  return zone ?? ownZone(trigger) ?? tenant?.time_zone ?? 'UTC'
-}
-
-function ownZone(data: unknown): string | null {
-  const zone = readPath(data, ['time_zone']) ?? readPath(data, ['timezone'])
-  return isTimeZone(zone) ? zone : null
 }
 
 export function renderText(program: Templates, text: string, scope: Partial<FlowScope>, now: Date): string {

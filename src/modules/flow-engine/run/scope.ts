@@ -1,6 +1,7 @@
 import { type Calendar, calendarOf } from '#lib/calendar.ts'
 import { besideTrigger, type EventScope, type FlowScope, type HookRequest } from '#lib/flow/scope.ts'
 import type { StepId } from '#lib/flow/types.ts'
+import { zoneOfSchedules } from '#lib/flow/zone.ts'
 import type { ClaimedExecution } from './execution-repository.ts'
 import type { Program } from './program.ts'
 import type { ExecutionState, Thread } from './state.ts'
@@ -48,7 +49,7 @@ export class ScopeBuilder {
         error: null,
       },
     }
-    const zone = claim.trigger_kind === 'schedule' ? zoneOfSchedules(program) : null
+    const zone = claim.trigger_kind === 'schedule' ? zoneOfSchedules(program.flow.triggers) : null
     if (zone !== null) this.#base.zone = zone
     for (const { step_id, iteration, output } of outputs) {
       if (iteration === '') this.#main[step_id] = { output }
@@ -83,11 +84,4 @@ export class ScopeBuilder {
     if (outputs === undefined) this.#items.set(iteration, (outputs = { ...this.#main }))
     return outputs
   }
-}
-
-/** The zone that the flow's schedules name, if they name one. UTC is what they have without. */
-function zoneOfSchedules({ flow }: Program): string | null {
-  const zones = flow.triggers.flatMap((trigger) => (trigger.type === 'schedule' ? [trigger.timezone] : []))
-  const [zone = 'UTC', ...others] = new Set(zones)
-  return others.length > 0 || zone === 'UTC' ? null : zone
 }

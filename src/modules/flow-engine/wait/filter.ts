@@ -1,10 +1,11 @@
 import type { Condition } from '#lib/condition/index.ts'
 import type { Verdict } from '#lib/async/fair-budget.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
+import { zoneOf } from '#lib/flow/zone.ts'
 import type { StepBudget } from '#lib/step-budget.ts'
 import { parsePath } from '#lib/json/path.ts'
 import { compileTemplateTree, type TemplateNode, templateReferences } from '#lib/template/index.ts'
-import { StepError, test, zoneOf } from '../run/evaluate.ts'
+import { StepError, test } from '../run/evaluate.ts'
 
 /** The most that the filter of one wait may cost: one that needs more is passed over, which the wait says. */
 export const WAIT_STEPS = 20_000
@@ -32,7 +33,7 @@ export function storedFilter(condition: Condition | null, scope: FlowScope): Sto
 }
 
 /**
- * Whether the event meets it. Ids compare as text, as in the wait's match: the two sides may write one thing's id in two
+ * Tells whether the event meets it. Ids compare as text, as in the wait's match: the two sides may write one thing's id in two
  * ways. What cannot be tested with this event does not meet it; null: it costs more than the
  * budget.
  */

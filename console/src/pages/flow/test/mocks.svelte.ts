@@ -66,6 +66,26 @@ export class MockSet {
     this.#keep(Object.fromEntries(mock === null ? others : [...others, [key, mock]]))
   }
 
+  /** The step got another id. */
+  move(from: string, to: string): void {
+    this.#map((step) => (step === from ? to : step))
+  }
+
+  /** What was said for steps that had these ids before is not meant for those that have them now. */
+  forget(steps: readonly string[]): void {
+    this.#map((step) => (steps.includes(step) ? null : step))
+  }
+
+  #map(change: (step: string) => string | null): void {
+    const entries = Object.entries(this.#all).flatMap(([key, mock]) => {
+      const { step, item } = partsOfKey(key)
+      const to = change(step)
+      return to === null ? [] : ([[mockKey(to, item), mock]] as const)
+    })
+    if (entries.some(([key], at) => key !== Object.keys(this.#all)[at]) || entries.length < this.count)
+      this.#keep(Object.fromEntries(entries))
+  }
+
   clear(): void {
     this.#keep({})
   }
