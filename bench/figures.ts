@@ -13,8 +13,10 @@ import { flowWaiting } from './figures/flow-waiting.ts'
 import { intakeBatch } from './figures/intake-batch.ts'
 import { intakeSingle } from './figures/intake-single.ts'
 import { latency } from './figures/latency.ts'
+import { liveBesideReplay } from './figures/live-beside-replay.ts'
 import { memory } from './figures/memory.ts'
 import { noisyTenant } from './figures/noisy-tenant.ts'
+import { statistics } from './figures/statistics.ts'
 import { statements } from './figures/statements.ts'
 import type { Figure } from './support/figure.ts'
 
@@ -28,8 +30,10 @@ export const FIGURES: readonly Figure[] = [
   latency,
   deadEndpoints,
   noisyTenant,
+  liveBesideReplay,
   fairness,
   statements,
+  statistics,
   memory,
   discovery,
   dispatch,

@@ -522,6 +522,7 @@ export interface FlowCursors {
   flows_version: Generated<Int8>;
   halted_at: Timestamp | null;
   position: Int8;
+  repeats: Json | null;
   tenant_id: string;
   waits_after: string | null;
   waits_event_id: string | null;

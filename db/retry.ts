@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { isLockNotAvailable, isPassing } from './errors.ts'
+import { isLockNotAvailable, isPassing, isSerialisationConflict } from './errors.ts'
 
 const LOCK_ATTEMPTS = 20
 const LOCK_PAUSE_MS = 25
@@ -13,6 +13,21 @@ export async function retryWhileLocked<T>(work: () => Promise<T>): Promise<T> {
     } catch (error) {
       if (attempt === LOCK_ATTEMPTS || !isLockNotAvailable(error)) throw error
       await delay(LOCK_PAUSE_MS)
+    }
+  }
+}
+
+/** Runs a transaction again, without a pause, that met another one head-on; `attempts` times at most. */
+export async function retryOnConflict<T>(
+  attempts: number,
+  work: () => Promise<T>,
+  isConflict: (error: unknown) => boolean = isSerialisationConflict,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (attempt === attempts || !isConflict(error)) throw error
     }
   }
 }

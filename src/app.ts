@@ -1,17 +1,14 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import rateLimit from '@fastify/rate-limit'
 import { type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import Fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyRequest,
-  LogController,
-} from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import type { Config } from '#config/config.ts'
 import auth from '#infra/auth/auth.ts'
 import background from '#infra/background.ts'
 import { answerClientError } from '#infra/http/client-error.ts'
 import db, { type DatabaseTimeouts } from '#infra/db.ts'
+import { shareBodies } from '#infra/http/body-share.ts'
+import { callerOf } from '#infra/http/caller.ts'
 import cors from '#infra/http/cors.ts'
 import edge, { buildSerializer, buildValidator } from '#infra/http/edge.ts'
 import egress, { type EgressOptions } from '#infra/egress/index.ts'
@@ -21,13 +18,13 @@ import clock from '#infra/clock.ts'
 import openWriters from '#infra/open-writers.ts'
 import webConsole from '#infra/http/console.ts'
 import connectionLimit from '#infra/http/connection-limit.ts'
+import { shareConnections } from '#infra/http/connection-share.ts'
 import loadShedding, { shedHeavy } from '#infra/http/load-shedding.ts'
 import metrics from '#infra/metrics.ts'
 import openapi from '#infra/http/openapi.ts'
 import problemPage from '#infra/http/problem-page.ts'
 import problems, { rateLimited, routeNotFound, sendProblem, toProblem } from '#infra/http/problems.ts'
 import quotas from '#infra/quotas.ts'
-import { shareReads } from '#infra/http/read-share.ts'
 import requestLog from '#infra/http/request-log.ts'
 import sealed from '#infra/sealed/check.ts'
 import secrets from '#infra/secrets.ts'
@@ -206,20 +203,21 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
       errorResponseBuilder: () => rateLimited(),
     })
   }
-  shareReads(app, {
+  shareConnections(app, {
     partyOf: callerOf,
-    share: Math.max(1, Math.floor(config.connections.api / 2)),
+    connections: config.connections.api,
     waitMs: limits.database?.connectMs,
   })
+  shareBodies(app, { partyOf: callerOf })
   await app.register(health)
   await app.register(metrics)
   await app.register(openWriters)
-  await app.register(clock)
   await app.register(connectionLimit, { openFiles: config.openFiles })
   await app.register(background, {
     runs: config.roles.worker,
     stuckAfterMs: config.background.stuckAfterMs,
   })
+  await app.register(clock)
   await app.register(requestLog)
   if (config.console.isOn) await app.register(webConsole, config.console)
 
@@ -252,13 +250,6 @@ export async function buildApp(config: Config, deps: AppDeps): Promise<App> {
   await app.register(liveModule)
   await app.register(retentionModule, { config })
   return app
-}
-
-/** Names the party whose requests count together: a tenant, a key above all tenants, or an address without a key. */
-function callerOf(request: FastifyRequest): string {
-  const { actor } = request as { actor: FastifyRequest['actor'] | null }
-  if (actor === null) return request.ip
-  return request.tenantScope ?? `key ${actor.id ?? actor.kind}`
 }
 
 /** A process that is only a worker answers health checks and scrapes, and nothing else. */

@@ -22,6 +22,7 @@ It changes nothing, and exits with 1 if something has to be mended.`
 const EXIT_USAGE = 2
 const TIMEOUT_MS = 10_000
 const LONG_TRANSACTION_SECONDS = 300
+const PREPARED_SECONDS = 60
 
 /** Of all findings that were printed. */
 const told: Finding['status'][] = []
@@ -53,9 +54,11 @@ async function diagnose(config: Config): Promise<void> {
     await runChecks({
       config,
       secretBox,
+      databaseUrl: database.url,
       pool,
       now: Date.now,
       longTransactionSeconds: LONG_TRANSACTION_SECONDS,
+      preparedSeconds: PREPARED_SECONDS,
     })
   } finally {
     await pool.end()

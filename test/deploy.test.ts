@@ -10,9 +10,11 @@ import { promisify } from 'node:util'
 import semver from 'semver'
 import t from 'tap'
 import { parse } from 'yaml'
-import { environmentVariables } from '#config/config.ts'
+import { environmentVariables, loadConfig } from '#config/config.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
+/** docs/operations.md, "Stopping". */
+const CLOSING_MS = 10_000
 const run = promisify(execFile)
 const read = (path: string): Promise<string> => readFile(join(ROOT, path), 'utf8')
 
@@ -25,6 +27,7 @@ interface Service {
   healthcheck?: { test?: string[]; disable?: boolean }
   ports?: string[]
   volumes?: string[]
+  stop_grace_period?: string
 }
 
 const composeText = await read('docker-compose.yml')
@@ -60,6 +63,24 @@ t.test('compose starts Postgres, one migration, and then an API and workers', as
   t.equal(worker.environment['ROLES'], 'worker')
   t.notOk(worker.ports, 'a worker can be scaled: nothing of it is published')
 })
+
+t.test('compose kills nobody who still drains, whatever DRAIN_MS is', async (t) => {
+  const [, mostMs] = /DRAIN_MS: .* to (\d+)/.exec(refusalOf('DRAIN_MS', '-1')) ?? []
+  t.ok(Number(mostMs) >= 60_000, 'the highest that is taken')
+  for (const { stop_grace_period } of [compose.services.api, compose.services.worker]) {
+    const [, seconds] = /^(\d+)s$/.exec(stop_grace_period ?? '') ?? []
+    t.ok(Number(seconds) * 1_000 > Number(mostMs) + CLOSING_MS, stop_grace_period)
+  }
+})
+
+function refusalOf(name: string, value: string): string {
+  try {
+    loadConfig({ [name]: value }, null)
+  } catch (error) {
+    return (error as Error).message
+  }
+  return ''
+}
 
 t.test('what compose and the image run is what npm start and npm run db:migrate run', async (t) => {
   const { migrate, api, worker } = compose.services
@@ -170,28 +191,31 @@ t.test("the operator's table holds exactly the variables there are, with their d
   t.strictSame(rows, environmentVariables())
 })
 
-t.test('the image has every file and package that the service and the migration import', async (t) => {
-  const packages = new Set<string>()
-  const files = new Set<string>()
-  for (const entry of ['src/server.ts', 'db/migrate-cli.ts', 'src/key-cli.ts']) {
-    await collectImports(join(ROOT, entry), packages, files)
-  }
-  t.ok(packages.has('fastify'))
-  t.strictSame(
-    [...packages].filter((name) => !(name in dependencies)),
-    [],
-  )
-  const copied = [...(await read('Dockerfile')).matchAll(/^COPY (\S+) \1$/gm)].map(
-    ([, folder]) => `${folder ?? ''}/`,
-  )
-  t.ok(copied.includes('src/'))
-  t.strictSame(
-    [...files]
-      .map((file) => relative(ROOT, file))
-      .filter((file) => !copied.some((folder) => file.startsWith(folder))),
-    [],
-  )
-})
+t.test(
+  'the image has every file and package that the service, the migration and the commands import',
+  async (t) => {
+    const packages = new Set<string>()
+    const files = new Set<string>()
+    for (const entry of ['src/server.ts', 'db/migrate-cli.ts', 'src/key-cli.ts', 'src/doctor-cli.ts']) {
+      await collectImports(join(ROOT, entry), packages, files)
+    }
+    t.ok(packages.has('fastify'))
+    t.strictSame(
+      [...packages].filter((name) => !(name in dependencies)),
+      [],
+    )
+    const copied = [...(await read('Dockerfile')).matchAll(/^COPY (\S+) \1$/gm)].map(
+      ([, folder]) => `${folder ?? ''}/`,
+    )
+    t.ok(copied.includes('src/'))
+    t.strictSame(
+      [...files]
+        .map((file) => relative(ROOT, file))
+        .filter((file) => !copied.some((folder) => file.startsWith(folder))),
+      [],
+    )
+  },
+)
 
 /** Collects the packages that a file needs, itself or by its imports; type imports vanish before it runs. */
 async function collectImports(file: string, packages: Set<string>, files: Set<string>): Promise<void> {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { access, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
@@ -100,6 +100,42 @@ t.test('docs/performance.md has what its figures and the profile say today', asy
   t.ok(page.endsWith(await readFile(join(ROOT, 'bench/where-the-time-goes.md'), 'utf8')))
 })
 
+/** By figure, how the names of its rows begin. */
+const ROWS: Readonly<Record<string, string>> = {
+  'intake-single': 'intake, one event',
+  'intake-batch': 'intake, batches',
+  delivery: 'delivery, ',
+  'delivery-ordered': 'delivery in order, ',
+  coalescing: 'coalescing, ',
+  latency: 'request to arrival',
+  'dead-endpoints': 'live ones beside',
+  'noisy-tenant': 'small tenants beside',
+  'live-beside-replay': 'live beside a replay',
+  fairness: 'beside ',
+  statements: 'statements ',
+  statistics: 'statistics, ',
+  memory: 'worker memory',
+  discovery: 'find work',
+  dispatch: 'dispatch',
+  'action-discovery': 'discovery of',
+  'flow-throughput': 'executions of a flow',
+  'flow-latency': 'event to first action',
+  'flow-length': 'a step of a flow',
+  'flow-waiting': 'start with',
+}
+
+t.test('docs/performance.md has rows of every figure', async (t) => {
+  const page = await readFile(join(ROOT, 'docs/performance.md'), 'utf8')
+  const names = tableRows(page).map(([name = '']) => name)
+  t.strictSame(Object.keys(ROWS).sort(), FIGURES.map(({ name }) => name).sort())
+  for (const { name } of FIGURES) {
+    t.ok(
+      names.some((row) => row.startsWith(ROWS[name] ?? '-')),
+      name,
+    )
+  }
+})
+
 t.test('every relative link leads somewhere, anchors included', async (t) => {
   const pages = [
     'README.md',
@@ -148,14 +184,29 @@ t.test('the reasons in docs/webhooks.md are those of the schema', async (t) => {
 })
 
 const receivers = codeBlocks(webhooks, 'js')
-for (const [index, name] of ['standardwebhooks', 'svix', 'by hand'].entries()) {
-  t.test(`the receiver in docs/webhooks.md accepts what is signed, and nothing else: ${name}`, async (t) => {
+const hasPython = spawnSync('python3', ['--version']).status === 0
+const mustRun = process.env['CI'] === 'true'
+const runs = [
+  ...['standardwebhooks', 'svix', 'by hand'].map((name, index) => ({
+    name,
+    skip: false as string | false,
+    file: process.execPath,
+    args: ['--input-type=module', '-e', receivers[index] ?? ''],
+  })),
+  {
+    name: 'Python',
+    skip: !hasPython && !mustRun && 'no python3',
+    file: 'python3',
+    args: ['-c', codeBlocks(webhooks, 'python')[0] ?? ''],
+  },
+]
+t.equal(receivers.length, runs.length - 1)
+for (const { name, skip, file, args } of runs) {
+  const title = `the receiver in docs/webhooks.md accepts what is signed, and nothing else: ${name}`
+  t.test(title, { skip }, async (t) => {
     const secret = generateSecret()
     const port = await freePort()
-    startProcess(t, process.execPath, ['--input-type=module', '-e', receivers[index] ?? ''], {
-      PORT: String(port),
-      WEBHOOK_SECRET: secret,
-    })
+    startProcess(t, file, args, { PORT: String(port), WEBHOOK_SECRET: secret })
     await accepting(port)
     const post = async (changes: Partial<Signed> = {}): Promise<number> => {
       const signed = { ...signedBy([secret]), ...changes }

@@ -46,6 +46,13 @@ const refused: [sentence: string, file: string, text: string, rules: string[]][]
   ],
   ['templates import flows', 'src/lib/template/x.ts', `import '#lib/flow/index.ts'`, BOUNDARIES],
   ['a tool imports the service', 'tools/embedded-postgres/x.ts', `import '#lib/ids.ts'`, BOUNDARIES],
+  [
+    "a module reads the host's clock",
+    'src/modules/key/x.ts',
+    `export const x = Date.now()`,
+    ['no-restricted-properties'],
+  ],
+  ["lib reads the host's clock", 'src/lib/x.ts', `export const x = Date.now()`, ['no-restricted-properties']],
   ['an import climbs two folders', 'src/modules/key/x.ts', `import '../../x.ts'`, IMPORTS],
   [
     "a repository raises a tenant's version",

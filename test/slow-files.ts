@@ -1,6 +1,6 @@
 /**
  * The files that `npm run test:quick` leaves out, and that `npm test` begins with. The limit is two minutes on two idle cores; test/structure.test.ts
- * checks that the paths exist and that files that start processes or servers are among them.
+ * checks that the paths exist and that files that start processes, browsers or servers, by whatever they import of test/, are among them.
  */
 export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = [
   {
@@ -11,7 +11,6 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
     why: 'they start processes, browsers or databases of their own',
     files: [
       'test/bench.test.ts',
-      'test/console/run-live.test.ts',
       'test/db/connection.test.ts',
       'test/db/errors.test.ts',
       'test/db/migrate.test.ts',
@@ -21,6 +20,7 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
       'test/docs-flows.test.ts',
       'test/docs-in-order.test.ts',
       'test/docs.test.ts',
+      'test/doctor/database.test.ts',
       'test/doctor/doctor.test.ts',
       'test/examples/flows.test.ts',
       'test/examples/platform-page.test.ts',
@@ -36,6 +36,7 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
       'test/infra/sealed/wrong-key.test.ts',
       'test/infra/statistics/recorder.test.ts',
       'test/modules/key/key-cli.test.ts',
+      'test/modules/replay/journey.test.ts',
       'test/modules/session/browser.test.ts',
       'test/pgbouncer.test.ts',
       'test/platform-contract/open-mode.test.ts',
@@ -48,12 +49,40 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
     ],
   },
   {
+    why: 'they open the console in a browser',
+    files: [
+      'test/console/admin.test.ts',
+      'test/console/analytics.test.ts',
+      'test/console/automations.test.ts',
+      'test/console/budget.test.ts',
+      'test/console/builder.test.ts',
+      'test/console/builder-canvas.test.ts',
+      'test/console/builder-edits.test.ts',
+      'test/console/builder-large.test.ts',
+      'test/console/builder-test.test.ts',
+      'test/console/deliveries.test.ts',
+      'test/console/events.test.ts',
+      'test/console/everybody.test.ts',
+      'test/console/flows.test.ts',
+      'test/console/held-back.test.ts',
+      'test/console/live.test.ts',
+      'test/console/load.test.ts',
+      'test/console/login.test.ts',
+      'test/console/phone.test.ts',
+      'test/console/plugin.test.ts',
+      'test/console/plugins.test.ts',
+      'test/console/records.test.ts',
+      'test/console/run-live.test.ts',
+      'test/console/runs.test.ts',
+      'test/console/slow-network.test.ts',
+      'test/console/templates.test.ts',
+      'test/console/versions.test.ts',
+      'test/console/waiting.test.ts',
+    ],
+  },
+  {
     why: 'they take more than some three seconds each',
     files: [
-      'test/console/everybody.test.ts',
-      'test/console/load.test.ts',
-      'test/console/phone.test.ts',
-      'test/console/slow-network.test.ts',
       'test/examples/platform.test.ts',
       'test/infra/auth/auth.test.ts',
       'test/infra/auth/matrix.test.ts',

@@ -20,9 +20,12 @@ interface SourceFile {
   specifiers: Set<string>
 }
 
-/** Reads what a file exports and imports, without checking types. */
+/** Reads what a file exports and imports, without checking types; of a component, its scripts. */
 async function readSource(file: string): Promise<SourceFile> {
-  const tree = ts.createSourceFile(file, await readFile(file, 'utf8'), ts.ScriptTarget.Latest, true)
+  const whole = await readFile(file, 'utf8')
+  const scripts = whole.matchAll(/<script[^>]*>(.*?)<\/script>/gs)
+  const text = file.endsWith('.svelte') ? [...scripts].map(([, script]) => script).join('\n') : whole
+  const tree = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true)
   const source: SourceFile = { exports: new Set(), imports: new Map(), specifiers: new Set() }
   const { resolve: resolveFrom } = createRequire(file)
   const use = (specifier: ts.Node | undefined, ...names: string[]): void => {
@@ -75,13 +78,14 @@ function exportedValues(statement: ts.Statement): string[] {
   return named && statement.name !== undefined ? [statement.name.text] : []
 }
 
-/**
- * Reads the console's sources. Their imports count as uses; their exports are looked at by the console's own checks.
- */
-async function readConsole(): Promise<SourceFile[]> {
+async function readConsole(): Promise<Map<string, SourceFile>> {
   const folder = join(ROOT, 'console/src')
-  const files = await Array.fromAsync(glob('**/*.ts', { cwd: folder }))
-  return Promise.all(files.map(async (file) => readSource(join(folder, file))))
+  const sources = new Map<string, SourceFile>()
+  for await (const file of glob('**/*.{ts,svelte}', { cwd: folder })) {
+    const path = join(folder, file)
+    sources.set(path, await readSource(path))
+  }
+  return sources
 }
 
 async function readAll(): Promise<Map<string, SourceFile>> {
@@ -101,11 +105,14 @@ t.test(
     const sources = await readAll()
     t.ok(sources.size > 500)
     const used = new Map<string, Set<string>>()
-    for (const { imports } of [...sources.values(), ...(await readConsole())]) {
+    const ofConsole = await readConsole()
+    // A component exports what whoever shows it may call, by the element.
+    const exporting = [...ofConsole].filter(([file]) => !file.endsWith('.svelte'))
+    for (const { imports } of [...sources.values(), ...ofConsole.values()]) {
       for (const [file, names] of imports) used.set(file, (used.get(file) ?? new Set()).union(names))
     }
     const unused: string[] = []
-    for (const [file, { exports }] of sources) {
+    for (const [file, { exports }] of [...sources, ...exporting]) {
       const names = used.get(file) ?? new Set<string>()
       if (names.has('*')) continue
       for (const name of exports.difference(names)) unused.push(`${relative(ROOT, file)}: ${name}`)
@@ -123,38 +130,47 @@ t.test(
   },
 )
 
-/** Marks of a file that starts a process, a browser or a server. */
-const STARTERS = [
-  'node:child_process',
-  ...['browser', 'pgbouncer', 'replicated-postgres', 'run-cli', 'serve', 'service-process'].map(
-    (name) => `test/support/${name}.ts`,
-  ),
-]
-
-t.test(
-  'npm run test:quick leaves out every file that starts something of its own, and no other by mistake',
-  async (t) => {
-    const left = new Set<string>()
-    for (const pattern of SLOW_FILES.flatMap(({ files }) => files)) {
-      const found = await Array.fromAsync(glob(pattern, { cwd: ROOT }))
-      t.ok(found.length > 0, `${pattern} is there`)
-      for (const file of found) {
-        t.notOk(left.has(file), `${file} is named once`)
-        left.add(file)
-      }
-    }
-    const missing: string[] = []
-    for await (const file of glob('test/**/*.test.ts', { cwd: ROOT })) {
-      const { imports, specifiers } = await readSource(join(ROOT, file))
-      const used = [...specifiers, ...[...imports.keys()].map((path) => relative(ROOT, path))]
-      const names = [...imports.values()].flatMap((each) => [...each])
-      const starts =
-        used.some((one) => STARTERS.includes(one)) || names.some((name) => /PrivatePostgres$/.test(name))
-      if (starts && !left.has(file)) missing.push(file)
-    }
-    t.strictSame(missing, [], 'add these to test/slow-files.ts')
-  },
+/** Files that start a process, a browser or a server for whoever imports them, and for those who import that. */
+const STARTERS = ['browser', 'pgbouncer', 'replicated-postgres', 'run-cli', 'serve', 'service-process'].map(
+  (name) => join(ROOT, `test/support/${name}.ts`),
 )
+
+/** True if a file starts something of its own, by itself or by a file of test/ that it imports, through any number of files. */
+function startsSomething(file: string, sources: ReadonlyMap<string, SourceFile>): boolean {
+  const { imports, specifiers } = sources.get(file) ?? {
+    imports: new Map<string, Set<string>>(),
+    specifiers: new Set(),
+  }
+  if (specifiers.has('node:child_process')) return true
+  if ([...imports.values()].some((names) => [...names].some((name) => /PrivatePostgres$/.test(name))))
+    return true
+  const seen = new Set<string>()
+  const visit = (path: string): boolean => {
+    if (STARTERS.includes(path)) return true
+    if (seen.has(path) || !path.startsWith(join(ROOT, 'test/'))) return false
+    seen.add(path)
+    return [...(sources.get(path)?.imports.keys() ?? [])].some(visit)
+  }
+  return visit(file)
+}
+
+t.test('npm run test:quick leaves out every file that starts a process, a browser or a server', async (t) => {
+  const left = new Set<string>()
+  for (const pattern of SLOW_FILES.flatMap(({ files }) => files)) {
+    const found = await Array.fromAsync(glob(pattern, { cwd: ROOT }))
+    t.ok(found.length > 0, `${pattern} is there`)
+    for (const file of found) {
+      t.notOk(left.has(file), `${file} is named once`)
+      left.add(file)
+    }
+  }
+  const sources = await readAll()
+  const missing: string[] = []
+  for await (const file of glob('test/**/*.test.ts', { cwd: ROOT })) {
+    if (!left.has(file) && startsSomething(join(ROOT, file), sources)) missing.push(file)
+  }
+  t.strictSame(missing, [], 'add these to test/slow-files.ts')
+})
 
 t.test('files that import each other, or nobody, are refused by npm run check:imports', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'bettercallsold-imports-'))
@@ -230,4 +246,111 @@ t.test('comments name files that there are', async (t) => {
   }
   t.ok(named > 50)
   t.strictSame(lost, [])
+})
+
+/** Expands `{a,b}`; `!(a)` stands for all others. */
+function namesOf(pattern: string, all: readonly string[]): string[] {
+  const [, excluded] = /^!\((.*)\)$/.exec(pattern) ?? []
+  if (excluded !== undefined) return all.filter((name) => name !== excluded)
+  return pattern.replace(/^\{|\}$/g, '').split(',')
+}
+
+t.test('modules and packages import all that they may, and the diagram draws nothing else', async (t) => {
+  const config = await readFile(join(ROOT, 'eslint.config.js'), 'utf8')
+  const sources = await readAll()
+  for (const [table, folder] of [
+    ['MODULE_IMPORTS', 'src/modules'],
+    ['PACKAGE_IMPORTS', 'src/lib'],
+  ] as const) {
+    const found = new Set<string>()
+    const folderOf = (path: string): string | null => {
+      const parts = relative(join(ROOT, folder), path).split('/')
+      return parts[0] === '..' || parts.length < 2 ? null : (parts[0] ?? null)
+    }
+    for (const [path, { imports }] of sources) {
+      for (const target of imports.keys()) found.add(`${folderOf(path)} ${folderOf(target)}`)
+    }
+    const all = [...new Set([...sources.keys()].map(folderOf).filter((name) => name !== null))]
+    const [, text = ''] = new RegExp(`const ${table} = \\[\\n(.*?)\\n\\]`, 's').exec(config) ?? []
+    const unused: string[] = []
+    for (const [, from = '', to = ''] of text.matchAll(/from: '([^']+)', to: '([^']+)'/g)) {
+      for (const name of namesOf(to, all)) {
+        if (!namesOf(from, all).some((one) => found.has(`${one} ${name}`))) unused.push(`${from} -> ${name}`)
+      }
+    }
+    t.strictSame(unused, [], table)
+    if (table === 'PACKAGE_IMPORTS') continue
+    const arrows = await drawnArrows()
+    t.ok(arrows.length > 20)
+    t.strictSame(
+      arrows.filter((arrow) => !found.has(arrow)),
+      [],
+    )
+  }
+})
+
+/** Reads which module imports which by the diagram in docs/architecture.md. */
+async function drawnArrows(): Promise<string[]> {
+  const text = await readFile(join(ROOT, 'docs/architecture.md'), 'utf8')
+  const [, diagram = ''] = /subgraph modules [^\n]*\n(.*?)\n {2}end\n/s.exec(text) ?? []
+  const labels = new Map(
+    [...diagram.matchAll(/(\w+)\[([^\]]+)\]/g)].map(([, name = '', label = '']) => [name, label]),
+  )
+  return diagram.split('\n').flatMap((line) => {
+    const groups = line
+      .replace(/\[[^\]]+\]/g, '')
+      .split('-->')
+      .map((group) => group.split('&').map((name) => labels.get(name.trim()) ?? name.trim()))
+    return groups
+      .slice(1)
+      .flatMap((to, index) => (groups[index] ?? []).flatMap((from) => to.map((name) => `${from} ${name}`)))
+  })
+}
+
+t.test('a module says on top of its index.ts what it owns', async (t) => {
+  const bare: string[] = []
+  for await (const file of glob('src/modules/*/index.ts', { cwd: ROOT })) {
+    if (!(await readFile(join(ROOT, file), 'utf8')).startsWith('/**\n')) bare.push(file)
+  }
+  t.strictSame(bare, [])
+})
+
+t.test('docblocks of the service begin with a verb or a noun, not with What, Whether or Who', async (t) => {
+  const found: string[] = []
+  let blocks = 0
+  for (const folder of ['src', 'db', 'tools']) {
+    for await (const file of glob(`${folder}/**/*.ts`, { cwd: ROOT })) {
+      const text = await readFile(join(ROOT, file), 'utf8')
+      for (const [, beginning = ''] of text.matchAll(/\/\*\*\s*(?:\* )?(\w+[^\n]*)/g)) {
+        blocks++
+        if (/^(?:What|Whether|Whom?)\b/.test(beginning)) found.push(`${file}: ${beginning}`)
+      }
+    }
+  }
+  t.ok(blocks > 1_000)
+  t.strictSame(found, [])
+})
+
+/** An applied migration never changes; the name that Postgres gave its primary key is the one that it should have. */
+const UNNAMED = '0015_fallbacks_and_enrolments.sql'
+
+t.test('every constraint of a migration has a name', async (t) => {
+  const found: string[] = []
+  let constraints = 0
+  for await (const file of glob('*.sql', { cwd: join(ROOT, 'db/migrations') })) {
+    const text = (await readFile(join(ROOT, 'db/migrations', file), 'utf8'))
+      .replace(/--[^\n]*/g, '')
+      .replace(/'[^']*'/g, "''")
+      .replace(/\$\$.*?\$\$/gs, '')
+    for (const { 0: kind, index } of text.matchAll(
+      /\b(?:primary key|unique(?: nulls not distinct)? \(|foreign key|exclude (?:using \w+ )?\(|check \(|references )/gi,
+    )) {
+      constraints++
+      const before = text.slice(0, index).trimEnd()
+      const isOfForeignKey = kind.startsWith('references') && before.endsWith(')')
+      if (!/constraint \w+$/.test(before) && !isOfForeignKey) found.push(file)
+    }
+  }
+  t.ok(constraints > 100)
+  t.strictSame(found, [UNNAMED])
 })

@@ -22,7 +22,7 @@ const CASES: readonly Case[] = [
 export const coalescing: Figure = {
   name: 'coalescing',
   title: 'Coalescing',
-  about: `A prefilled queue for ${PLUGINS} plugins that coalesce, all windows over, ${IN_FLIGHT} in flight, drained by one worker: deliveries that have ended a second, whether sent or superseded. Ceiling: the same queue without coalescing, all of it sent.`,
+  about: `A prefilled queue for ${PLUGINS} plugins that coalesce, all windows over, ${IN_FLIGHT} in flight, drained by one worker: deliveries that ended a second, sent or superseded. Ceiling: the same queue without coalescing.`,
   async measure(stage) {
     const rows: Row[] = []
     for (const one of CASES) rows.push(await measureCase(stage, one))

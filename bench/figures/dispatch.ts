@@ -13,7 +13,7 @@ const ACTIONS_EACH = 2
 export const dispatch: Figure = {
   name: 'dispatch',
   title: 'Dispatching actions',
-  about: `\`POST /api/plugins/events/automation\`, each action a signed call, logged, the answer flushed to disk (\`ROLES=api\`). In sequence: what one of ${IN_SEQUENCE} actions takes longer than a plain signed POST, by medians. At once: ${AT_ONCE} callers with ${ACTIONS_EACH} actions each, of a plugin that takes as many. Ceiling: signed undici POSTs of the same body, ${AT_ONCE} at a time.`,
+  about: `\`POST /api/plugins/events/automation\`, each action a signed call, logged, the answer flushed to disk (\`ROLES=api\`). In sequence: what one of ${IN_SEQUENCE} actions takes longer than a plain signed POST. At once: ${AT_ONCE} callers with ${ACTIONS_EACH} actions each, of a plugin that takes as many. Ceiling: signed undici POSTs of the same body, ${AT_ONCE} at a time.`,
   async measure(stage) {
     const tenantId = crypto.randomUUID()
     const database = await stage.database()

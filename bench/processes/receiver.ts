@@ -43,10 +43,13 @@ function noteLatency(group: string, chunks: readonly Buffer[]): void {
   const now = clockMicros()
   // An event's data, or a flow's input for an action made of it.
   const { data, payload } = JSON.parse(Buffer.concat(chunks).toString()) as Partial<
-    Record<'data' | 'payload', { sent_at: number }>
+    Record<'data' | 'payload', { sent_at?: number }>
   >
+  const { sent_at: sentAt } = data ?? payload ?? { sent_at: now }
+  // Of a queue that was filled before.
+  if (sentAt === undefined) return
   const values = latencies.get(group) ?? []
-  values.push((now - (data ?? payload ?? { sent_at: now }).sent_at) / 1_000)
+  values.push((now - sentAt) / 1_000)
   latencies.set(group, values)
 }
 

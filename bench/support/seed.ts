@@ -87,9 +87,11 @@ export async function seedQueue(
     keys?: number
     /** How many keys they have of which only the newest is sent. Left out: none. */
     coalesceKeys?: number
+    /** As a replay leaves them. */
+    bulk?: boolean
   },
 ): Promise<number> {
-  const { tenantId, plugins, events, fanOut, body, keys = null, coalesceKeys = null } = options
+  const { tenantId, plugins, events, fanOut, body, keys = null, coalesceKeys = null, bulk = false } = options
   await pool.query(
     `with batch as materialized (
        select n, ${idOf('n')} as id from generate_series(0, $2::int - 1) n
@@ -97,13 +99,13 @@ export async function seedQueue(
        insert into events (tenant_id, id, fingerprint, event, source, occurred_at, position, body)
        select $1, id, '', 'bench.seeded', 'api', now(), 0, $3 from batch
      )
-     insert into deliveries (tenant_id, id, plugin_id, event_id, event, ordering_key, ordering_place, coalesce_key)
+     insert into deliveries (tenant_id, id, plugin_id, event_id, event, ordering_key, ordering_place, coalesce_key, bulk)
      select $1, ${idOf('(n * $4::int + k)')}, ($5::uuid[])[1 + (n * $4::int + k) % cardinality($5::uuid[])],
        batch.id, 'bench.seeded', case when $6::int is not null then md5((n % $6)::text)::uuid end,
        case when coalesce($6::int, $7::int) is not null then n end,
-       case when $7::int is not null then md5((n % $7)::text)::uuid end
+       case when $7::int is not null then md5((n % $7)::text)::uuid end, $8
      from batch cross join generate_series(0, $4::int - 1) k`,
-    [tenantId, events, body, fanOut, plugins, keys, coalesceKeys],
+    [tenantId, events, body, fanOut, plugins, keys, coalesceKeys, bulk],
   )
   // Autovacuum has long done this in a queue that lives; one round's leftovers are not the next one's burden.
   await pool.query('vacuum (analyze) deliveries, events, delivery_lanes, plugins, delivery_attempts')

@@ -65,6 +65,7 @@ const SCHEMA = `
     -- What the action was called with that the event is a consequence of.
     causation_id text, causation_depth integer
   ) strict;
+  create index if not exists outbox_waiting_idx on outbox (tenant_id, seq) where refusal is null;
   -- What was answered under each Idempotency-Key.
   create table if not exists answers (
     tenant_id text not null, key text not null, fingerprint text not null, status integer not null,

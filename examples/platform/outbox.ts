@@ -52,11 +52,13 @@ const BATCH_SIZE = 100
 const TIMEOUT_MS = 10_000
 const FIRST_PAUSE_MS = 200
 const LAST_PAUSE_MS = 30_000
-const LOOK_MS = 200
-/** Sending the same again would be answered the same. */
+/** Requests under way at once, one per tenant: a tenant whose request gets no answer keeps one of them for TIMEOUT_MS. */
+const MAX_REQUESTS = 8
+/**
+ * Sending the same again would be answered the same, also of one event of a batch. What is not among them waits: 401
+ * and 403 say that the key is wrong, and end when that is mended.
+ */
 const REFUSED: ReadonlySet<number> = new Set([400, 409, 413, 422])
-/** The same of one event of a batch. */
-const isForGood = (status: number): boolean => status < 500 && status !== 429
 
 interface Failure {
   reason: string
@@ -66,7 +68,8 @@ interface Failure {
 /**
  * Events leave the platform by way of a table: written in the transaction of the change that they tell of, sent in
  * order, and removed only when the service has acknowledged them. What is sent twice carries the same id, so that
- * the service takes it once.
+ * the service takes it once. Each tenant has one request at a time, and the tenants take turns, so that one that waits
+ * for an answer or imports in bulk holds up no other.
  */
 export class Outbox {
   readonly #db: Database
@@ -76,6 +79,8 @@ export class Outbox {
   #pause = new AbortController()
   #draining = false
   readonly #held = new Map<string, { pauseMs: number; until: number }>()
+  readonly #underWay = new Map<string, Promise<void>>()
+  #lastTurn = ''
   #drained = Promise.resolve()
 
   constructor(db: Database, intake: Intake | null, log: FastifyBaseLogger) {
@@ -104,12 +109,14 @@ export class Outbox {
 
   sendTo(intake: Intake): void {
     this.#intake = intake
-    this.#pause.abort()
+    this.#held.clear()
     this.wake()
   }
 
   wake(): void {
-    if (this.#draining || this.#closing.signal.aborted || this.#intake === null) return
+    if (this.#closing.signal.aborted || this.#intake === null) return
+    this.#pause.abort()
+    if (this.#draining) return
     this.#draining = true
     this.#drained = this.#drain()
   }
@@ -121,18 +128,29 @@ export class Outbox {
 
   async #drain(): Promise<void> {
     while (!this.#closing.signal.aborted) {
-      const batch = this.#nextBatch()
-      const [first] = batch
-      if (first === undefined) {
-        if (!this.#hasWaiting()) break
-        await this.#untilOneMayGo()
-        continue
-      }
-      const failure = await this.#send(batch)
-      if (failure === null) this.#held.delete(first.tenant_id)
-      else this.#hold(first.tenant_id, batch.length, failure)
+      const tenantId = this.#underWay.size < MAX_REQUESTS ? this.#nextTenant() : null
+      if (tenantId !== null) this.#takeTurn(tenantId)
+      else if (this.#underWay.size === 0 && !this.#hasWaiting()) break
+      else await this.#untilOneMayGo()
     }
+    await Promise.all(this.#underWay.values())
     this.#draining = false
+  }
+
+  #takeTurn(tenantId: string): void {
+    this.#lastTurn = tenantId
+    const turn = this.#sendOldest(tenantId).finally(() => {
+      this.#underWay.delete(tenantId)
+      this.#pause.abort()
+    })
+    this.#underWay.set(tenantId, turn)
+  }
+
+  async #sendOldest(tenantId: string): Promise<void> {
+    const batch = this.#oldestOf(tenantId)
+    const failure = await this.#send(batch)
+    if (failure === null) this.#held.delete(tenantId)
+    else this.#hold(tenantId, batch.length, failure)
   }
 
   /** One tenant's trouble is nobody else's: only its own events wait. */
@@ -144,28 +162,44 @@ export class Outbox {
     this.#log.warn({ tenantId, reason, events, waitMs }, 'events wait in the outbox')
   }
 
+  /** Until a request ends, an event is added, or what is held for the shortest time may go. */
   async #untilOneMayGo(): Promise<void> {
     this.#pause = new AbortController()
     const signal = AbortSignal.any([this.#pause.signal, this.#closing.signal])
-    // A new event of another tenant may come meanwhile.
-    const waitMs = Math.max(Math.min(...[...this.#held.values()].map(({ until }) => until - Date.now())), 1)
-    await sleep(Math.min(waitMs, LOOK_MS), undefined, { signal }).catch(() => this.#held.clear())
+    const now = Date.now()
+    const waits = [...this.#held.values()].map(({ until }) => until - now).filter((waitMs) => waitMs > 0)
+    await sleep(Math.min(...waits, LAST_PAUSE_MS), undefined, { signal }).catch(() => undefined)
   }
 
   #hasWaiting(): boolean {
-    return this.#db.all('select seq from outbox where refusal is null limit 1').length > 0
+    return this.#waitingAfter('') !== null
   }
 
-  /** The oldest events of the first tenant that may send. */
-  #nextBatch(): OutboxEntry[] {
-    const now = Date.now()
-    const held = [...this.#held].filter(([, { until }]) => until > now).map(([tenantId]) => tenantId)
+  /** The next one in turn that has events to send, is not held and has no request under way. */
+  #nextTenant(): string | null {
+    const seen = new Set<string>()
+    let tenantId = this.#waitingAfter(this.#lastTurn) ?? this.#waitingAfter('')
+    while (tenantId !== null && !seen.has(tenantId)) {
+      const heldUntil = this.#held.get(tenantId)?.until ?? 0
+      if (heldUntil <= Date.now() && !this.#underWay.has(tenantId)) return tenantId
+      seen.add(tenantId)
+      tenantId = this.#waitingAfter(tenantId) ?? this.#waitingAfter('')
+    }
+    return null
+  }
+
+  #waitingAfter(tenantId: string): string | null {
+    const next = this.#db.get<{ tenant_id: string }>(
+      'select tenant_id from outbox where refusal is null and tenant_id > ? order by tenant_id limit 1',
+      tenantId,
+    )
+    return next?.tenant_id ?? null
+  }
+
+  #oldestOf(tenantId: string): OutboxEntry[] {
     return this.#db.all(
-      `select * from outbox where refusal is null and tenant_id =
-         (select tenant_id from outbox where refusal is null and tenant_id not in (select value from json_each(?))
-          order by seq limit 1)
-       order by seq limit ?`,
-      JSON.stringify(held),
+      'select * from outbox where refusal is null and tenant_id = ? order by seq limit ?',
+      tenantId,
       BATCH_SIZE,
     )
   }
@@ -231,7 +265,7 @@ export class Outbox {
         const result = results[index]
         if (result?.status === 'accepted' || result?.status === 'duplicate') {
           this.#db.run('delete from outbox where seq = ?', seq)
-        } else if (result?.problem !== undefined && isForGood(result.problem.status)) {
+        } else if (result?.problem !== undefined && REFUSED.has(result.problem.status)) {
           // Sending it again would not help: kept for a person to look at, in nobody's way.
           this.#db.run('update outbox set refusal = ? where seq = ?', result.problem.code, seq)
           this.#log.error({ id, event, code: result.problem.code }, 'the event was refused')

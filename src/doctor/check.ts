@@ -20,6 +20,9 @@ export interface DoctorContext {
   readonly now: () => number
   /** A transaction that has been open for longer is told of. */
   longTransactionSeconds: number
+  /** So is one that has been prepared for longer. */
+  preparedSeconds: number
+  databaseUrl: string
   /** Two connections at least. */
   pool: pg.Pool
 }

@@ -1,7 +1,10 @@
+import pg from 'pg'
 import { assertPostgresVersion } from '#db/migrate.ts'
 import { assertOwnSessions } from '#db/pooler.ts'
 import { createKysely } from '#db/connection.ts'
 import { type Check, failed, type Finding, orOk, readRow, warning } from './check.ts'
+
+const CONNECT_TIMEOUT_MS = 5_000
 
 interface Settings {
   encoding: string
@@ -12,6 +15,7 @@ interface Settings {
   track_counts: string
   standby: boolean
   read_only: string
+  may_make_temporary: boolean
 }
 
 /** Version, sessions and the settings that durability and vacuum depend on. */
@@ -66,6 +70,15 @@ export const databaseCheck: Check = {
         findings.push(failed(`${name} is off: tables only grow.`, `Set ${name} = on and reload the server.`))
       }
     }
+    if (!settings.may_make_temporary) {
+      findings.push(
+        warning(
+          'The account may not make temporary tables: after a full disk the service cannot try whether writes work again.',
+          'grant temporary on database <database> to <account>.',
+        ),
+      )
+    }
+    findings.push(...(await accountsWithoutTimeout(pool)))
     return orOk(findings, 'Version, sessions and settings are as they should be.')
   },
 }
@@ -76,13 +89,44 @@ select current_setting('server_encoding') as encoding, current_setting('fsync') 
   current_setting('full_page_writes') as full_page_writes,
   current_setting('synchronous_commit') as synchronous_commit,
   current_setting('autovacuum') as autovacuum, current_setting('track_counts') as track_counts,
-  pg_is_in_recovery() as standby, current_setting('transaction_read_only') as read_only`
+  pg_is_in_recovery() as standby, current_setting('transaction_read_only') as read_only,
+  has_database_privilege(current_database(), 'temporary') as may_make_temporary`
 
-/** Checks how many of the server's connections all processes together take. */
+/**
+ * People's accounts: what they forget to end stays open. That of the service sets its own. What the server and the
+ * database set is read past what the doctor's session has set.
+ */
+async function accountsWithoutTimeout(pool: pg.Pool): Promise<Finding[]> {
+  const { names } = await readRow<{ names: string | null }>(
+    pool,
+    `with settings as (
+       select s.setdatabase, s.setrole, split_part(one, '=', 2) as value
+       from pg_db_role_setting s cross join unnest(s.setconfig) one
+       where one like 'idle\\_in\\_transaction\\_session\\_timeout=%'
+         and s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+     ), without as (
+       select r.rolname from pg_roles r
+       where r.rolcanlogin and r.rolname <> current_user
+         and has_database_privilege(r.oid, current_database(), 'connect')
+         and not exists (select from settings where setrole in (0, r.oid) and value <> '0')
+     )
+     select string_agg(rolname, ', ' order by rolname) as names from without
+     where (select reset_val from pg_settings where name = 'idle_in_transaction_session_timeout') = '0'`,
+  )
+  if (names === null) return []
+  return [
+    warning(
+      `idle_in_transaction_session_timeout is not set for other accounts (${names}): a transaction that somebody forgets stays open.`,
+      "alter role <account> set idle_in_transaction_session_timeout to '10min'.",
+    ),
+  ]
+}
+
+/** Checks how many of the server's connections all processes together take, and that one more gets what it needs. */
 export const connectionsCheck: Check = {
   name: 'connections',
   needs: 'database',
-  async run({ pool, config }) {
+  async run({ pool, config, databaseUrl }) {
     const { used, most } = await readRow<{ used: number; most: number }>(
       pool,
       `select (select sum(numbackends)::integer from pg_stat_database) as used,
@@ -90,52 +134,50 @@ export const connectionsCheck: Check = {
            - current_setting('superuser_reserved_connections')::integer as most`,
     )
     const needed = config.connections.api + config.connections.worker + 1
-    if (used + needed <= most)
-      return orOk([], `The server has ${used} of ${most}; a process needs ${needed}.`)
-    return [
-      warning(
-        `The server has ${used} of ${most} connections, and one more process needs up to ${needed}.`,
-        'Raise max_connections, or lower DATABASE_API_CONNECTIONS and DATABASE_WORKER_CONNECTIONS.',
-      ),
-    ]
+    if (used + needed > most) {
+      return [
+        warning(
+          `The server has ${used} of ${most} connections, and one more process needs up to ${needed}.`,
+          'Raise max_connections, or lower DATABASE_API_CONNECTIONS and DATABASE_WORKER_CONNECTIONS.',
+        ),
+      ]
+    }
+    const opened = await openTogether(databaseUrl, needed)
+    if (opened < needed) {
+      return [
+        warning(
+          `A process needs up to ${needed} connections, and of so many only ${opened} were answered within ${CONNECT_TIMEOUT_MS / 1_000} s.`,
+          "Raise the pooler's default_pool_size to what all processes need, or the connection limit of the account or database.",
+        ),
+      ]
+    }
+    return orOk([], `The server has ${used} of ${most}; a process needs ${needed}, and gets them.`)
   },
 }
 
-interface Transactions {
-  seconds: number
-  what: string | null
-  prepared: number
-}
-
-/** Transactions that stay open keep flows from seeing events, and vacuum from removing rows. */
-export const transactionsCheck: Check = {
-  name: 'transactions',
-  needs: 'database',
-  async run({ pool, longTransactionSeconds }) {
-    const { seconds, what, prepared } = await readRow<Transactions>(
-      pool,
-      `select coalesce(extract(epoch from clock_timestamp() - min(xact_start)), 0)::float8 as seconds,
-         (array_agg('process ' || pid || ' in database ' || coalesce(datname, '?') order by xact_start))[1] as what,
-         (select count(*) from pg_prepared_xacts where prepared < now() - interval '1 minute') as prepared
-       from pg_stat_activity where xact_start is not null and pid <> pg_backend_pid() and datname is not null`,
+/** Opens so many connections as one process would have, and gives them back. */
+async function openTogether(url: string, count: number): Promise<number> {
+  const clients = Array.from(
+    { length: count },
+    () =>
+      new pg.Client({
+        connectionString: url,
+        application_name: 'bcs-doctor',
+        connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+        query_timeout: CONNECT_TIMEOUT_MS,
+      }),
+  )
+  try {
+    const answers = await Promise.allSettled(
+      clients.map(async (client) => {
+        client.on('error', () => undefined)
+        await client.connect()
+        // A pooler takes the connection, and lets the first statement wait.
+        await client.query('select 1')
+      }),
     )
-    const findings: Finding[] = []
-    if (seconds > longTransactionSeconds) {
-      findings.push(
-        warning(
-          `A transaction has been open for ${Math.round(seconds)} s (${what ?? 'unknown'}): flows, the feed and vacuum wait for it.`,
-          'End it: select pg_terminate_backend(<process>).',
-        ),
-      )
-    }
-    if (prepared > 0) {
-      findings.push(
-        warning(
-          `${prepared} prepared transactions have been open for more than a minute: flows, the feed and vacuum wait for them.`,
-          'Commit or roll them back: select gid from pg_prepared_xacts.',
-        ),
-      )
-    }
-    return orOk(findings, 'No transaction stays open.')
-  },
+    return answers.filter(({ status }) => status === 'fulfilled').length
+  } finally {
+    for (const client of clients) void client.end().catch(() => undefined)
+  }
 }

@@ -1,18 +1,30 @@
 import { createKysely } from '#db/connection.ts'
 import { migrationStatus } from '#db/migrate.ts'
-import { type Check, failed, ok, readRow } from './check.ts'
+import { type Check, failed, ok, readRow, warning } from './check.ts'
 
 export const migrationsCheck: Check = {
   name: 'migrations',
   needs: 'database',
   async run({ pool }) {
     const { state, detail } = await migrationStatus(createKysely<unknown>(pool))
-    if (state === 'current') return [ok(`The database is at ${detail}.`)]
-    const fix =
-      state === 'ahead'
-        ? 'Run the version that migrated it, or a newer one.'
-        : 'Run "npm run db:migrate" with this version.'
-    return [failed(`${detail.charAt(0).toUpperCase()}${detail.slice(1)}.`, fix)]
+    const sentence = `${detail.charAt(0).toUpperCase()}${detail.slice(1)}.`
+    switch (state) {
+      case 'current':
+        return [ok(`The database is at ${detail}.`)]
+      case 'extended':
+        return [
+          warning(
+            sentence,
+            'Nothing, in the middle of an upgrade: replace the processes of this version by those of the newer one.',
+          ),
+        ]
+      case 'behind':
+        return [failed(sentence, 'Run "npm run db:migrate" with this version.')]
+      case 'ahead':
+        return [failed(sentence, 'Run the version that migrated it, or a newer one.')]
+      case 'unreachable':
+        return [failed(sentence, 'See that DATABASE_URL is right, the server runs and lets this machine in.')]
+    }
   },
 }
 

@@ -1,3 +1,5 @@
+import type { Config } from '#config/config.ts'
+import { lowCapacity } from '#modules/webhook-delivery/index.ts'
 import { type Check, type Finding, orOk, warning } from './check.ts'
 
 /** Variables that are valid one by one, and wrong together or for this place. */
@@ -46,6 +48,32 @@ export const settingsCheck: Check = {
         ),
       )
     }
+    findings.push(...capacityFindings(config))
+    if (!config.loopback && config.roles.api && config.drainMs === 0) {
+      findings.push(
+        warning(
+          'DRAIN_MS is 0: a balancer in front sends requests to a process that is stopping until it notices.',
+          'Give the time that it needs: docs/operations.md, "Without a gap".',
+        ),
+      )
+    }
     return orOk(findings, 'The variables fit together.')
   },
+}
+
+/** What a worker has fewer places for than was asked. */
+function capacityFindings({ roles, delivery, openFiles }: Config): Finding[] {
+  if (!roles.worker) return []
+  const findings: Finding[] = []
+  if (delivery.maxInFlight < delivery.maxInFlightAsked) {
+    findings.push(
+      warning(
+        `MAX_IN_FLIGHT (${delivery.maxInFlightAsked}) is lowered to ${delivery.maxInFlight}: this process may open ${openFiles ?? 0} files.`,
+        `Raise "ulimit -n" to ${delivery.maxInFlightAsked * 4} or more.`,
+      ),
+    )
+  }
+  const low = lowCapacity(delivery)
+  if (low !== null) findings.push(warning(`${low}.`, 'Raise MAX_IN_FLIGHT, or lower MAX_IN_FLIGHT_CEILING.'))
+  return findings
 }

@@ -58,10 +58,7 @@ export const bloatCheck: Check = {
       pool,
       'select (max(age(datfrozenxid)) / 2147483648.0)::float8 as share from pg_database',
     )
-    const used = `${Math.round(share * 100)} % of the transaction ids are used since the last freeze.`
-    const freeze = 'Run: vacuum (freeze) in the database with the highest age(datfrozenxid).'
-    if (share > AGE_FAILED_SHARE) findings.push(failed(used, freeze))
-    else if (share > AGE_WARNING_SHARE) findings.push(warning(used, freeze))
+    findings.push(...judgeAge(share))
     const { days } = await readRow<{ days: number }>(
       pool,
       `select coalesce(extract(epoch from now() - min(oldest.created_at)) / 86400, 0)::float8 as days
@@ -79,4 +76,12 @@ export const bloatCheck: Check = {
     }
     return orOk(findings, 'Vacuum and retention keep up.')
   },
+}
+
+/** @param share of the transaction ids that are used since the last freeze */
+export function judgeAge(share: number): Finding[] {
+  const used = `${Math.round(share * 100)} % of the transaction ids are used since the last freeze.`
+  const freeze = 'Run: vacuum (freeze) in the database with the highest age(datfrozenxid).'
+  if (share > AGE_FAILED_SHARE) return [failed(used, freeze)]
+  return share > AGE_WARNING_SHARE ? [warning(used, freeze)] : []
 }

@@ -1,17 +1,29 @@
+import { oldestDueSeconds, oldestUnmatchedSeconds } from '#modules/flow-engine/index.ts'
+import { oldestDueSeconds as oldestDueScheduleSeconds } from '#modules/flow-trigger/index.ts'
+import { queueState } from '#modules/webhook-delivery/index.ts'
 import { type Check, ok, readRow, warning } from './check.ts'
+
+const WAITING_WARNING_SECONDS = 60
 
 /** Checks whether somebody works off what is due. */
 export const workerCheck: Check = {
   name: 'worker',
   needs: 'tables',
   async run({ pool }) {
-    const { workers, due } = await readRow<{ workers: number; due: boolean }>(
+    const { workers } = await readRow<{ workers: number }>(
       pool,
-      `select (select count(*) from delivery_workers where seen_at > clock_timestamp() - interval '1 minute') as workers,
-         exists (select from deliveries where status in ('pending', 'retry') and due_at < now() - interval '1 minute') as due`,
+      `select count(*) as workers from delivery_workers where seen_at > clock_timestamp() - interval '1 minute'`,
     )
     if (workers > 0) return [ok(`${workers} workers are there.`)]
-    if (!due) return [ok('No worker runs, and nothing is due.')]
-    return [warning('Deliveries are due and no worker runs.', 'Start a process with ROLES=worker.')]
+    const waiting = {
+      deliveries: (await queueState(pool)).unattendedSeconds,
+      'events for flows': await oldestUnmatchedSeconds(pool),
+      executions: await oldestDueSeconds(pool),
+      schedules: await oldestDueScheduleSeconds(pool),
+    }
+    const due = Object.entries(waiting).filter(([, seconds]) => seconds > WAITING_WARNING_SECONDS)
+    if (due.length === 0) return [ok('No worker runs, and nothing is due.')]
+    const what = due.map(([name, seconds]) => `${name} for ${Math.round(seconds)} s`).join(', ')
+    return [warning(`No worker runs, and work waits: ${what}.`, 'Start a process with ROLES=worker.')]
   },
 }

@@ -7,7 +7,7 @@ import { withTimeout } from '#lib/async/timeout.ts'
 export interface BackgroundPart {
   /** Its name in readiness and in `bcs_background_up{name}`. */
   name: string
-  /** Called once the app is ready, in processes with the role worker only: subscriptions to signals belong here. */
+  /** Called once the app is ready, where the part runs: subscriptions to signals belong here. */
   start(): void | Promise<void>
   /** Takes nothing more and resolves when what is under way has ended. Tolerates never having been started. */
   stop(): Promise<void>
@@ -18,6 +18,8 @@ export interface BackgroundPart {
    * requests are as well off here as elsewhere.
    */
   whenStuck: 'failed' | 'warning'
+  /** True for work that each process does for itself: it runs in processes of every role. Default: those with the role worker. */
+  everywhere?: true
   /** Replaces STUCK_AFTER_SECONDS for work of which one pass takes longer. */
   stuckAfterMs?: number
   /** Work that processes share. */
@@ -49,8 +51,8 @@ const WAITING_WARNING_SECONDS = 60
 const QUEUE_TIMEOUT_MS = 1_000
 
 /**
- * The supervisor of all that runs without being asked: parts run in processes with the role worker, start when the app is
- * ready, and are drained together before it closes.
+ * The supervisor of all that runs without being asked: parts run in processes with the role worker, or everywhere, start
+ * one after the other when the app is ready, and are drained together before it closes.
  *
  * A part is stuck in this process when its work has come no further, or has only failed, for `stuckAfterMs`. Shared work
  * that waits is a warning only: a backlog is no reason to take a process that works it off out of service, nor one
@@ -72,8 +74,8 @@ export default fp(
       parts.push(part)
     })
     app.addHook('onReady', async () => {
-      if (!options.runs) return
       for (const part of parts) {
+        if (!options.runs && part.everywhere !== true) continue
         running.add(part)
         await part.start()
       }

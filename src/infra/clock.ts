@@ -75,14 +75,20 @@ export default fp(
       intervalMs: () => (isKnown ? (clockOffsetMs() === 0 ? LOOK_MS : OFFSET_LOOK_MS) : FIRST_LOOK_MS),
       onError: (error) => app.log.debug({ err: error }, 'the clocks could not be compared'),
     })
-    // Before the first id is minted.
-    app.addHook('onReady', async () => {
-      await look().catch((error: unknown) =>
-        app.log.debug({ err: error }, 'the clocks could not be compared'),
-      )
-      loop.start()
+    // The first part of all: before the first id is minted.
+    app.background({
+      name: 'clock',
+      everywhere: true,
+      start: async () => {
+        await look().catch((error: unknown) =>
+          app.log.debug({ err: error }, 'the clocks could not be compared'),
+        )
+        loop.start()
+      },
+      stop: () => loop.stop(),
+      probe: () => loop.standing,
+      whenStuck: 'warning',
     })
-    app.addHook('preClose', () => loop.stop())
   },
-  { name: 'clock', dependencies: ['db', 'metrics'] },
+  { name: 'clock', dependencies: ['db', 'metrics', 'background'] },
 )

@@ -7,7 +7,7 @@ import { migrationStatus } from '#db/migrate.ts'
 import { problems, ref, StringEnum } from '#lib/api/schema.ts'
 import type { PartState } from './background.ts'
 import { OPEN_WRITER_WARNING_SECONDS, type OpenWriter } from './open-writers.ts'
-import { withTimeout } from '#lib/async/timeout.ts'
+import { TimeoutError, withTimeout } from '#lib/async/timeout.ts'
 import { invalidRequest } from './http/problems.ts'
 import { probeWrite, readServerState, type ServerConnections } from './health-repository.ts'
 
@@ -184,7 +184,8 @@ async function takesWrites(app: FastifyInstance): Promise<boolean> {
     await withTimeout(probeWrite(app.pools.api), DATABASE_TIMEOUT_MS)
   } catch (error) {
     app.log.warn({ err: error }, 'readiness: the database refuses a write')
-    if (isPassing(error)) return false
+    // Without an answer in time it is as good as refused.
+    if (isPassing(error) || error instanceof TimeoutError) return false
   }
   app.databaseRefusal.isSuspected = false
   return true

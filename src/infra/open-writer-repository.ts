@@ -34,11 +34,13 @@ left join pg_stat_activity activity on activity.pid = oldest.pid
 left join pg_prepared_xacts prepared on prepared.transaction = oldest.transactionid and oldest.pid is null
 order by age(oldest.transactionid) desc`
 
-interface OpenWriterRow {
+export interface OpenWriterRow {
+  /** Its transaction's. */
   id: string
   pid: number | null
   feed: boolean
   now: Date
+  /** Null: this account does not see it. */
   since: Date | null
   application: string
   account: string | null

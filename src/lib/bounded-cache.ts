@@ -7,7 +7,7 @@ import { LRUCache } from 'lru-cache'
  *
  * @param ttlMs an entry is gone after so long; default: never
  */
-export function boundedCache<V extends object | number | boolean>(
+export function boundedCache<V extends object | number | boolean | string>(
   entries: number,
   ttlMs?: number,
 ): LRUCache<string, V> {

@@ -180,6 +180,38 @@ t.test('runs', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
+  t.test('leads from the failure of a loop to the item that failed', async (t) => {
+    const flow = await createFlow(call, {
+      name: 'Label the parcels',
+      steps: [
+        {
+          id: 'parcels',
+          type: 'for_each',
+          list: 'trigger.parcels',
+          body: [
+            { id: 'label', type: 'http', name: 'Label', url: `${receiver.url}/{{item}}`, method: 'POST' },
+          ],
+        },
+      ],
+    })
+    const id = await startRun(call, flow, { parcels: ['good', 'bad', 'good'] })
+    await runAt(call, id, ['failed'])
+    const { page, faults } = await visit(`/console/runs/${id}?step=parcels`)
+    await page.getByText('Why it failed').locator('..').getByRole('link', { name: 'Label' }).click()
+    await page.waitForURL(/step=label&iteration=1/)
+    await page.getByText('What went wrong').waitFor()
+    t.same(faults, [])
+  })
+
+  t.test('shows each filter that narrows the list, also one that a link has brought', async (t) => {
+    const { page, faults } = await visit('/console/runs?status=waiting&reason=retry')
+    const reason = page.getByRole('combobox', { name: 'Reason' })
+    await becomes(t, async () => reason.inputValue(), 'retry')
+    await reason.selectOption({ label: 'waits for an event' })
+    await page.waitForURL(/reason=event/)
+    t.same(faults, [])
+  })
+
   t.test('is looked through by keyboard alone: outline and canvas', async (t) => {
     const runs = await call<{ data: Run[] }>('GET', `${RUN}?status=cancelled`)
     const { page, faults } = await visit(`/console/runs/${runs.data[0]?.id ?? ''}`)

@@ -9,9 +9,8 @@ import { loadConfig } from '#config/config.ts'
 import { secretContext } from '#infra/secrets.ts'
 import { newId } from '#lib/ids.ts'
 import { createSecretBox } from '#lib/secrets/secret-box.ts'
-import type { DoctorContext, Finding } from '#src/doctor/check.ts'
 import { CHECKS } from '#src/doctor/checks.ts'
-import { judgeDisk } from '#src/doctor/storage.ts'
+import { judgeAge, judgeDisk } from '#src/doctor/storage.ts'
 import { insertDueDelivery } from '#test/infra/due-delivery.ts'
 import { TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase, type TestDatabase } from '#test/support/database.ts'
@@ -20,26 +19,7 @@ import { seedPlugin } from '#test/support/plugin-row.ts'
 import { runCli } from '#test/support/run-cli.ts'
 import { startEmbeddedPostgres } from '#tools/embedded-postgres/index.ts'
 import { freePort } from '#test/support/free-port.ts'
-
-const MASTER_KEY = randomBytes(32).toString('base64')
-const ENV = { MASTER_KEY, PLATFORM_KEY: TEST_PLATFORM_KEY }
-
-const doctor = (env: Record<string, string>) => runCli('doctor-cli.ts', [], { ...ENV, ...env })
-
-/** One check on a database, as the program runs it. */
-async function run(
-  name: string,
-  { pool }: TestDatabase,
-  env: Record<string, string> = {},
-  options: Partial<DoctorContext> = {},
-): Promise<Finding[]> {
-  const check = CHECKS.find((one) => one.name === name)
-  if (check === undefined) throw new Error(`there is no check ${name}`)
-  const config = loadConfig({ ...ENV, DATABASE_URL: 'postgres://elsewhere/db', ...env }, null)
-  const secretBox =
-    config.masterKey === null ? null : createSecretBox(config.masterKey, config.previousMasterKeys)
-  return check.run({ config, secretBox, pool, now: Date.now, longTransactionSeconds: 300, ...options })
-}
+import { doctor, ENV, run } from './run-check.ts'
 
 async function seedSecret(database: TestDatabase, masterKey: string): Promise<void> {
   const tenantId = crypto.randomUUID()
@@ -69,7 +49,7 @@ t.test('a sound deployment passes every check with exit code 0', async (t) => {
   for (const { name } of CHECKS) t.match(sound.stdout, new RegExp(`^\\[(ok|warning)\\] ${name}: `, 'm'))
   t.notMatch(sound.stdout, '[failed]')
   t.match(sound.stdout, /Nothing has to be mended\.\n$/)
-  t.notMatch(sound.stdout + sound.stderr, MASTER_KEY)
+  t.notMatch(sound.stdout + sound.stderr, ENV.MASTER_KEY)
   t.notMatch(sound.stdout + sound.stderr, TEST_PLATFORM_KEY)
 })
 
@@ -126,11 +106,31 @@ t.test('a pooler in transaction mode is told', { skip: skipWithoutPgbouncer }, a
   t.match(result.stdout, /^\[failed\] database: .*pool_mode = session/m)
 })
 
+t.test(
+  'a pooler with too few connections for one process is told',
+  { skip: skipWithoutPgbouncer },
+  async (t) => {
+    const { url } = await createTestDatabase(t)
+    const small = await startPgbouncer(t, url, 'session', { default_pool_size: 8 })
+    const result = await doctor({ DATABASE_URL: small })
+    t.match(
+      result.stdout,
+      /^\[warning\] connections: A process needs up to 17 .*\n {4}Raise the pooler's default_pool_size/m,
+    )
+  },
+)
+
 t.test('migrations that are missing or unknown are told', async (t) => {
   const database = await createTestDatabase(t)
   t.match(await run('migrations', database), [{ status: 'ok' }])
   await sql`insert into migrations.checksums values ('9999_future', 'x')`.execute(database.db)
   t.match(await run('migrations', database), [{ status: 'failed', detail: /newer/, fix: /newer one/ }])
+  await sql`update migrations.checksums set kind = 'additive' where name = '9999_future'`.execute(database.db)
+  t.match(
+    await run('migrations', database),
+    [{ status: 'warning', detail: /newer.*9999_future/, fix: /replace the processes/ }],
+    'the middle of an upgrade',
+  )
   await sql`delete from migrations.checksums where name in ('9999_future', '0001_init')`.execute(database.db)
   t.match(await run('migrations', database), [{ status: 'failed', detail: /older/, fix: /db:migrate/ }])
 })
@@ -193,23 +193,6 @@ t.test('names that do not resolve, and addresses that are blocked or silent, are
   ])
 })
 
-t.test('transactions that stay open are told with their process', async (t) => {
-  const database = await createTestDatabase(t)
-  const client = await database.pool.connect()
-  try {
-    await client.query('begin')
-    const { rows } = await client.query<{ pid: number }>(
-      'select pg_backend_pid() as pid, pg_current_xact_id()',
-    )
-    const found = await run('transactions', database, {}, { longTransactionSeconds: 0 })
-    t.match(found, [{ status: 'warning', detail: /has been open for/, fix: /pg_terminate_backend/ }])
-    t.type(rows[0]?.pid, 'number')
-  } finally {
-    await client.query('rollback')
-    client.release()
-  }
-})
-
 t.test('connections that would run out are told', async (t) => {
   const database = await createTestDatabase(t)
   t.match(await run('connections', database, { DATABASE_API_CONNECTIONS: '1000' }), [
@@ -260,15 +243,6 @@ t.test('a feed of another cluster is seen to by the service', async (t) => {
   t.match(await run('feed', database), [{ status: 'ok', detail: /raises the epoch when it starts/ }])
 })
 
-t.test('due work without a worker is told', async (t) => {
-  const database = await createTestDatabase(t)
-  t.match(await run('worker', database), [{ status: 'ok' }])
-  await insertDueDelivery(database.db, { dueSecondsAgo: 120 })
-  t.match(await run('worker', database), [{ status: 'warning', fix: /ROLES=worker/ }])
-  await sql`insert into delivery_workers (owner) values ('w')`.execute(database.db)
-  t.match(await run('worker', database), [{ status: 'ok' }])
-})
-
 t.test('variables that do not fit together are told', async (t) => {
   const database = await createTestDatabase(t)
   t.match(await run('settings', database), [{ status: 'ok' }])
@@ -280,7 +254,37 @@ t.test('variables that do not fit together are told', async (t) => {
     BODY_RETENTION_DAYS: '20',
   }
   const details = (await run('settings', database, env)).map(({ detail }) => detail.split(' ')[0])
-  t.strictSame(details, ['TRUST_PROXY', 'PUBLIC_URL', 'BODY_RETENTION_DAYS', 'PLATFORM_URL', 'DATABASE_URL'])
+  t.strictSame(details, [
+    'TRUST_PROXY',
+    'PUBLIC_URL',
+    'BODY_RETENTION_DAYS',
+    'PLATFORM_URL',
+    'DATABASE_URL',
+    'DRAIN_MS',
+  ])
+})
+
+t.test('a worker with fewer places than were asked for, or than a plugin may have, is told', async (t) => {
+  const database = await createTestDatabase(t)
+  t.match(await run('settings', database, { MAX_IN_FLIGHT: '100' }), [
+    {
+      status: 'warning',
+      detail: /^MAX_IN_FLIGHT is too low for MAX_IN_FLIGHT_CEILING/,
+      fix: /MAX_IN_FLIGHT/,
+    },
+  ])
+  const none = await run('settings', database, { MAX_IN_FLIGHT: '100', ROLES: 'api' })
+  t.match(none, [{ status: 'ok' }], 'not of a process that delivers nothing')
+  const config = loadConfig({ MAX_IN_FLIGHT: '1000', MAX_IN_FLIGHT_CEILING: '10' }, null, 1_024)
+  t.match(await run('settings', database, {}, { config }), [
+    { status: 'warning', detail: /^MAX_IN_FLIGHT \(1000\) is lowered to 256/, fix: /ulimit -n/ },
+  ])
+})
+
+t.test('transaction ids that run out are told', async (t) => {
+  t.strictSame(judgeAge(0.1), [])
+  t.match(judgeAge(0.6), [{ status: 'warning', detail: /^60 % of the transaction ids/, fix: /freeze/ }])
+  t.match(judgeAge(0.95), [{ status: 'failed' }])
 })
 
 t.test('dead rows, and what retention left, are told', async (t) => {

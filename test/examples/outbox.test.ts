@@ -48,8 +48,8 @@ t.test('a batch refused as a whole goes in halves, and no shop holds up another'
   t.equal(((await other.call('GET', '/api/outbox')).body['data'] as unknown[]).length, 1, 'it waits')
 })
 
-t.test('an event of a batch that is told to come again waits, as one of itself does', async (t) => {
-  const statuses = [429, 422]
+t.test('an event of a batch waits or is set aside as its status says, as one sent alone does', async (t) => {
+  const statuses = [429, 422, 403, 401, 400]
   let requests = 0
   const server = createServer((request, reply) => {
     let text = ''
@@ -58,7 +58,7 @@ t.test('an event of a batch that is told to come again waits, as one of itself d
       const { events } = JSON.parse(text) as { events: unknown[] }
       const results = events.map((_, index) => ({
         status: 'rejected',
-        problem: { code: 'because', status: requests === 0 ? statuses[index] : 429 },
+        problem: { code: `because_${requests}`, status: requests === 0 ? statuses[index] : 429 },
       }))
       requests++
       reply.writeHead(202).end(JSON.stringify({ results }))
@@ -66,10 +66,57 @@ t.test('an event of a batch that is told to come again waits, as one of itself d
   })
   const url = await listen(t, server)
   const shop = await startShop(t, crypto.randomUUID())
-  for (const name of ['a', 'b']) {
+  for (const name of ['a', 'b', 'c', 'd', 'e']) {
     await shop.call('POST', '/api/customers', { email: `${name}@example.com`, name })
   }
   shop.platform.sendEventsTo({ url, key: null })
-  await eventually('it is sent again', () => requests === 2)
-  t.match((await shop.call('GET', '/api/outbox')).body['data'], [{ refusal: null }, { refusal: 'because' }])
+  await eventually('what waits is sent again', () => requests === 2)
+  t.match((await shop.call('GET', '/api/outbox')).body['data'], [
+    { refusal: null },
+    { refusal: 'because_0' },
+    { refusal: null },
+    { refusal: null },
+    { refusal: 'because_0' },
+  ])
+})
+
+t.test('shops that get no answer hold up no other, and those with much to send take turns', async (t) => {
+  const requests: { tenantId: string; emails: string[]; accept: () => void }[] = []
+  const server = createServer((request, reply) => {
+    let text = ''
+    request.on('data', (chunk: Buffer) => (text += chunk.toString()))
+    request.on('end', () => {
+      const { events } = JSON.parse(text) as { events: { data: { email: string } }[] }
+      const results = events.map(() => ({ status: 'accepted' }))
+      requests.push({
+        tenantId: String(request.headers['x-tenant-id']),
+        emails: events.map(({ data }) => data.email),
+        accept: () => reply.writeHead(202).end(JSON.stringify({ results })),
+      })
+    })
+  })
+  const url = await listen(t, server)
+  const ids = Array.from({ length: 10 }, () => crypto.randomUUID())
+  const [bulk = '', ...single] = ids
+  const shop = await startShop(t, bulk)
+  const added = [...Array.from({ length: 150 }, () => bulk), ...single]
+  for (const [index, tenantId] of added.entries()) {
+    const { call } = shopOf(shop.platform, tenantId)
+    await call('POST', '/api/customers', { email: `${index}@example.com`, name: 'Somebody' })
+  }
+  shop.platform.sendEventsTo({ url, key: null })
+  await eventually('eight requests', () => requests.length === 8)
+  t.equal(new Set(requests.map(({ tenantId }) => tenantId)).size, 8, 'none has two')
+  for (let done = 0; done < 11; done++) {
+    await eventually('the next request', () => requests.length > done)
+    requests[done]?.accept()
+  }
+  const turns = requests.map(({ tenantId }) => tenantId)
+  t.equal(turns.lastIndexOf(bulk), 10, 'the second batch goes when all others had their turn')
+  t.same(new Set(turns.slice(0, 10)), new Set(ids))
+  const sent = requests.filter(({ tenantId }) => tenantId === bulk).flatMap(({ emails }) => emails)
+  t.same(
+    sent,
+    Array.from({ length: 150 }, (_, index) => `${index}@example.com`),
+  )
 })

@@ -81,12 +81,15 @@ export async function until<T>(
 }
 
 /**
- * Asks, and says whether the answer came before a timer of 2 s that was started behind the request. On a machine that was
+ * Asks, and says whether the answer came before a timer of `ms` that was started behind the request. On a machine that was
  * busy beyond both, the timers of the service are due first: all that it needs to answer then is some turns of the loop.
  */
-export async function inTime<T>(ask: () => Promise<T>): Promise<{ answer: T; isInTime: boolean }> {
+export async function inTime<T>(
+  ask: () => Promise<T>,
+  ms = 2_000,
+): Promise<{ answer: T; isInTime: boolean }> {
   const asked = ask()
-  const late = delay(2_000).then(async () => {
+  const late = delay(ms).then(async () => {
     for (let turn = 0; turn < 100; turn++) await nextTurn()
   })
   const isInTime = await Promise.race([asked.then(() => true), late.then(() => false)])

@@ -5,7 +5,7 @@ import type { BackgroundPart } from '#infra/background.ts'
 import { newId } from '#lib/ids.ts'
 import { clientFor, TEST_PLATFORM_KEY } from '#test/support/app.ts'
 import { createTestDatabase } from '#test/support/database.ts'
-import { appOn, until } from './app-on.ts'
+import { appOn, statementsOf, until } from './app-on.ts'
 
 interface Readiness {
   status: string
@@ -15,7 +15,10 @@ interface Readiness {
 
 const WORKER = { ROLES: 'api,worker' }
 const LOOPS = [
+  'clock',
+  'timeline',
   'deliveries',
+  'queues',
   'capabilities',
   'completions',
   'matcher',
@@ -57,52 +60,56 @@ function fakePart(fields: Partial<BackgroundPart> = {}): BackgroundPart & { said
   }
 }
 
-t.test('a worker runs every loop and says so; a process that only answers requests runs none', async (t) => {
-  const { url } = await createTestDatabase(t)
-  const worker = await appOn(t, url, { env: WORKER })
-  t.strictSame(Object.keys(await upByName(worker)).sort(), LOOPS)
-  t.ok(Object.values(await upByName(worker)).every((up) => up === 1))
-  t.strictSame(Object.keys((await readiness(worker)).body.background).sort(), LOOPS)
+t.test(
+  'a worker runs every loop and says so; a process that only answers requests runs those that each runs for itself',
+  async (t) => {
+    const { url } = await createTestDatabase(t)
+    const worker = await appOn(t, url, { env: WORKER })
+    t.strictSame(Object.keys(await upByName(worker)).sort(), LOOPS)
+    t.ok(Object.values(await upByName(worker)).every((up) => up === 1))
+    t.strictSame(Object.keys((await readiness(worker)).body.background).sort(), LOOPS)
 
-  const part = fakePart()
-  const api = await appOn(t, url, { env: { ROLES: 'api' } }, (app) => app.background(part))
-  t.strictSame(await upByName(api), {})
-  t.strictSame(part.said, [])
-  const { body } = await readiness(api)
-  t.strictSame(
-    Object.keys(body.background).sort(),
-    [
-      ...[
-        'bulk_changes',
-        'deliveries',
-        'delivery_retries',
-        'engine',
-        'erasures',
-        'matcher',
-        'recoveries',
-        'replays',
+    const part = fakePart()
+    const api = await appOn(t, url, { env: { ROLES: 'api' } }, (app) => app.background(part))
+    t.strictSame(await upByName(api), { clock: 1, timeline: 1 })
+    t.strictSame(part.said, [])
+    const { body } = await readiness(api)
+    t.strictSame(
+      Object.keys(body.background).sort(),
+      [
+        ...[
+          'bulk_changes',
+          'clock',
+          'deliveries',
+          'delivery_retries',
+          'engine',
+          'erasures',
+          'matcher',
+          'recoveries',
+          'replays',
+        ],
+        'schedules',
+        'timeline',
       ],
-      'schedules',
-    ],
-    'it knows the queues that processes share',
-  )
-  await api.close()
-  t.strictSame(part.said, [], 'what was never started is not stopped')
-})
+      'it knows the queues that processes share, too',
+    )
+    await api.close()
+    t.strictSame(part.said, [], 'what was never started is not stopped')
+  },
+)
 
-t.test('a process that only answers requests asks nothing of the database by itself', async (t) => {
+t.test('a process that only answers requests polls for no work', async (t) => {
   const { url } = await createTestDatabase(t)
-  let statements = 0
   const api = await appOn(t, url, { env: { ROLES: 'api', POLL_MS: '100' } })
   const worker = await appOn(t, url, { env: { ROLES: 'worker', POLL_MS: '100' } })
-  for (const pool of Object.values(api.pools)) pool.on('acquire', () => statements++)
+  const statements = Object.values(api.pools).map(statementsOf)
   let looks = 0
   worker.pools.worker.on('acquire', () => looks++)
   await until(
     async () => looks,
     (count) => count > 5,
   )
-  t.equal(statements, 0)
+  t.strictSame(statements.flat(), [], 'but for the looks at the clock and at the timeline')
 })
 
 t.test('parts start when the app is ready, and end together before it closes', async (t) => {
@@ -226,6 +233,23 @@ for (const [part, table, channel] of [
     t.match(await upByName(app), { [part]: 1 })
   })
 }
+
+t.test('a part of every process is watched where nothing else runs', async (t) => {
+  const { url } = await createTestDatabase(t)
+  const part = fakePart({
+    name: 'each',
+    everywhere: true,
+    whenStuck: 'warning',
+    probe: () => ({ busyMs: 0, failingMs: 100_000 }),
+  })
+  const api = await appOn(t, url, { env: { ROLES: 'api' } }, (app) => app.background(part))
+  t.match(await upByName(api), { each: 0 })
+  const { code, body } = await readiness(api)
+  t.equal(code, 200)
+  t.match(body.background, { each: { status: 'warning', detail: /every try has failed for 100 s/ } })
+  await api.close()
+  t.strictSame(part.said, ['start', 'stop'])
+})
 
 t.test(
   'events, executions, schedules and jobs that nobody takes are a warning with their name',

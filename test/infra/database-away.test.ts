@@ -91,9 +91,9 @@ t.test('a network that swallows everything is a 503 as well, and health says so 
   t.equal((await postEvent(app)).statusCode, 202)
 
   proxy.swallow(true)
-  const started = performance.now()
-  t.equal((await app.inject('/health/ready')).statusCode, 503)
-  t.ok(performance.now() - started < READY_MS, 'health does not wait for the statement')
+  const ready = await inTime(async () => app.inject('/health/ready'), READY_MS)
+  t.equal(ready.answer.statusCode, 503)
+  t.ok(ready.isInTime, 'health does not wait for the statement')
   const answer = await postEvent(app)
   t.equal(answer.statusCode, 503, answer.body)
   t.ok(answer.ms < SWALLOWED_MS, `${answer.ms} ms`)

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { createTestDatabase } from '#test/support/database.ts'
 import { insertDueDelivery } from './due-delivery.ts'
-import { appOn, inTime, migratedPrivatePostgres, statementsOf, whileTimeStands } from './app-on.ts'
+import { appOn, inTime, migratedPrivatePostgres, statementsOf, until, whileTimeStands } from './app-on.ts'
 
 interface Readiness {
   status: string
@@ -75,6 +75,28 @@ t.test('due work that nobody takes is a warning: sending requests elsewhere woul
     status: 'ready',
     checks: { worker: { status: 'warning', detail: /[1-9]\d\d s.*is one running\?/ } },
   })
+})
+
+t.test('a write that hangs is none that works: not ready until one succeeds', async (t) => {
+  const { url, pool } = await createTestDatabase(t)
+  const app = await appOn(t, url)
+  app.databaseRefusal.isSuspected = true
+  const locker = await pool.connect()
+  try {
+    // Reads go on, and no table can be made.
+    await locker.query('begin; lock table pg_catalog.pg_class in share mode')
+    const hanging = await app.inject('/health/ready')
+    t.equal(hanging.statusCode, 503)
+    t.match(hanging.json<Readiness>().checks.database, { status: 'failed', detail: 'It takes no writes.' })
+  } finally {
+    await locker.query('rollback')
+    locker.release()
+  }
+  const ready = await until(
+    async () => app.inject('/health/ready'),
+    ({ statusCode }) => statusCode === 200,
+  )
+  t.equal(ready.json<Readiness>().checks.database.status, 'ok')
 })
 
 t.test('told to stop it is not ready at once, and still lives', async (t) => {

@@ -211,7 +211,7 @@ async function definedCodes(): Promise<string[]> {
   const entries = await readdir(resolve(ROOT, 'src'), { recursive: true })
   const sources = await Promise.all(
     entries
-      .filter((entry) => entry.endsWith('.ts') && entry !== 'lib/problem.ts')
+      .filter((entry) => entry.endsWith('.ts'))
       .map((entry) => readFile(resolve(ROOT, 'src', entry), 'utf8')),
   )
   return sources.flatMap((source) =>

@@ -39,7 +39,8 @@ export async function rowsRead(pool: pg.Pool, work: (db: Kysely<DB>) => Promise<
 
 function readBy(node: Node): number {
   const below = (node.Plans ?? []).reduce((sum, each) => sum + readBy(each), 0)
-  if (!node['Node Type'].includes('Scan') || node['Node Type'] === 'Function Scan') return below
+  // What else is called a scan goes through the results of other parts of the statement.
+  if (!/(Seq|Index|Index Only|Heap|Tid|Tid Range) Scan$/.test(node['Node Type'])) return below
   const { 'Rows Removed by Filter': filtered = 0, 'Rows Removed by Index Recheck': rechecked = 0 } = node
   return below + (node['Actual Rows'] + filtered + rechecked) * node['Actual Loops']
 }

@@ -442,7 +442,7 @@ export interface paths {
         put?: never;
         /**
          * Start what a flow has missed
-         * @description Events and webhooks that met it while it was paused, switched off or halted are kept as `skipped` executions. Each starts once, under the id that it has, in the order in which it came and before anything newer; by what is published now, and by the enrolment as it is then. What was retried by hand is left alone. `dry_run` counts only.
+         * @description Events and webhooks that met it while it was paused, switched off or halted are kept as `skipped` executions, and so is the last firing of a schedule with `catch_up: once`. Each starts once, under the id that it has, in the order in which it came and before anything newer; by what is published now, and by the enrolment as it is then. What was retried by hand is left alone. `dry_run` counts only.
          */
         post: operations["catchUpFlow"];
         delete?: never;
@@ -5014,7 +5014,7 @@ export interface components {
             timestamp: string;
             /** Format: date-time */
             received_at: string;
-            /** @description As it came; absent when `body_gone` says why */
+            /** @description As it was written; absent when `body_gone` says why */
             data?: unknown;
             /** @description Of a CloudEvent: its attributes, such as source, subject and extensions */
             cloudevent?: {
@@ -5115,7 +5115,7 @@ export interface components {
             timestamp: string;
             /** Format: date-time */
             received_at: string;
-            /** @description As it came; absent when `body_gone` says why */
+            /** @description As it was written; absent when `body_gone` says why */
             data?: unknown;
             /** @description Of a CloudEvent: its attributes, such as source, subject and extensions */
             cloudevent?: {
@@ -5254,7 +5254,7 @@ export interface components {
             event_key: string;
             action_type: string;
             plugin: string | null;
-            /** @description Secrets redacted */
+            /** @description As it was written, unless it has secrets: they are redacted */
             payload: unknown;
             /** @description The answer or the error; secrets redacted */
             result: unknown;
@@ -5310,7 +5310,7 @@ export interface components {
             event_key: string;
             action_type: string;
             plugin: string | null;
-            /** @description Secrets redacted */
+            /** @description As it was written, unless it has secrets: they are redacted */
             payload: unknown;
             /** @description The answer or the error; secrets redacted */
             result: unknown;
@@ -6657,7 +6657,7 @@ export interface components {
             execution_id: string | null;
             /** @enum {string} */
             status: "queued" | "skipped" | "filtered";
-            /** @description Why it was skipped: `halted`, `not_active`, `rate_cap`, `already_active` … */
+            /** @description Why it was skipped: `paused`, `not_active` and `halted` are kept, and start when they are taken up, as does `catch_up`; `rate_cap`, `already_active` … are not */
             reason: string | null;
         };
         ImportedFlow: {

@@ -4,9 +4,7 @@ import type { FlowProblem } from '../../../src/lib/flow/index.ts'
  * What the compiler's codes mean, in German. `%` stands for the first name that the compiler's own message has in quotes;
  * where the message has none, the sentence without it is said. `…` ends in the compiler's own words, which say more.
  */
-export const PROBLEMS_DE: Readonly<
-  Record<FlowProblem['code'], string | readonly [named: string, plain: string]>
-> = {
+const PROBLEMS_DE: Readonly<Record<FlowProblem['code'], string | readonly [named: string, plain: string]>> = {
   malformed: 'Dieser Teil hat die falsche Form. …',
   too_large: 'Dieser Teil ist zu groß. …',
   too_many_problems: 'Behebe erst diese: es gibt mehr Probleme, als hier stehen.',

@@ -24,7 +24,7 @@ export interface FormSample {
 }
 
 /** What all fields of a form look at. */
-export class FormState {
+class FormState {
   scope = $state.raw<readonly ScopeEntry[]>([])
   problems = $state.raw<readonly FormProblem[]>([])
   /** In which times are read and written where neither the flow's schedule nor the trigger's data names one. */

@@ -26,11 +26,14 @@ function cell(value: string | number | null): string {
 }
 
 export function csvOf(times: readonly number[], series: readonly ChartSeries[]): string {
-  const head = ['t', ...series.map(({ label }) => label)].map(cell).join(',')
-  const lines = times.map((time, at) =>
-    [new Date(time * 1_000).toISOString(), ...series.map(({ values }) => values[at] ?? null)]
-      .map(cell)
-      .join(','),
-  )
-  return [head, ...lines, ''].join('\r\n')
+  const lines = times.map((time, at) => [
+    new Date(time * 1_000).toISOString(),
+    ...series.map(({ values }) => values[at] ?? null),
+  ])
+  return tableCsv([['t', ...series.map(({ label }) => label)], ...lines])
+}
+
+/** A table as RFC 4180 has it, the head first. */
+export function tableCsv(rows: readonly (readonly (string | number | null)[])[]): string {
+  return rows.map((row) => `${row.map(cell).join(',')}\r\n`).join('')
 }

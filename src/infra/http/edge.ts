@@ -1,14 +1,24 @@
 import SerializerSelector from '@fastify/fast-json-stringify-compiler'
 import { Ajv, type AnySchemaObject } from 'ajv'
 import addFormats from 'ajv-formats'
-import type { FastifyRequest, FastifySchema, FastifySchemaCompiler, RouteOptions } from 'fastify'
+import type {
+  FastifyContextConfig,
+  FastifyRequest,
+  FastifySchema,
+  FastifySchemaCompiler,
+  RouteOptions,
+} from 'fastify'
 import type { FastifySerializerCompiler } from 'fastify/types/schema.js'
 import fp from 'fastify-plugin'
 import { JsonInputError, parseJson, withPlainNumbers } from '#lib/json/index.ts'
 import { type BatchShape, parseJsonBatch } from '#lib/json/batch.ts'
+import { keepSources, type SourceNames } from '#lib/json/source.ts'
+import { withWritten } from '#lib/json/written.ts'
 import type { Problem } from '#lib/api/problem.ts'
+import { loopShare } from '#lib/async/loop-share.ts'
 import { isUuid } from '#lib/ids.ts'
 import { acceptAbsentBodies } from './absent-body.ts'
+import { callerOf } from './caller.ts'
 import { lazySerializer, lazyValidator } from './lazy-compilers.ts'
 import { invalidJson, invalidRequest } from './problems.ts'
 import { dropBody, hasUnreadBody } from './unread-body.ts'
@@ -43,7 +53,7 @@ export function buildValidator(sharedSchemas: unknown): FastifySchemaCompiler<Fa
     lazyValidator(() => ajvOf(httpPart !== 'body').compile(schema as AnySchemaObject))
 }
 
-/** Fastify's `schemaController.compilersFactory.buildSerializer`. */
+/** Fastify's `schemaController.compilersFactory.buildSerializer`. An answer may have WrittenJson in it. */
 export function buildSerializer(
   sharedSchemas: unknown,
   options: object,
@@ -52,7 +62,8 @@ export function buildSerializer(
   return (route) =>
     lazySerializer(() => {
       compiler ??= SerializerSelector()(sharedSchemas, options)
-      return compiler(route as SerializerSelector.RouteDefinition)
+      const serialise = compiler(route as SerializerSelector.RouteDefinition)
+      return (data) => withWritten(() => serialise(data))
     })
 }
 
@@ -64,7 +75,7 @@ function withFormats(ajv: Ajv): Ajv {
 }
 
 /** `all`: the body itself is data. */
-export type DataMembers = readonly string[] | 'all'
+type DataMembers = readonly string[] | 'all'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -74,6 +85,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Members of the body that are callers' data: their numbers keep their text (lib/json/index.ts). */
     dataMembers?: DataMembers
+    /** Members whose values are kept as they were written, too (lib/json/source.ts). */
+    writtenMembers?: SourceNames
   }
 }
 
@@ -113,7 +126,11 @@ export default fp(
       (request: FastifyRequest, bytes: Buffer, done) => {
         request.bodyBytes = bytes.length
         try {
-          done(null, readJson(bytes, request.routeOptions.config.dataMembers))
+          const { config } = request.routeOptions
+          done(
+            null,
+            loopShare.charged(callerOf(request), () => readJson(bytes, config)),
+          )
         } catch (error) {
           done(error as Error)
         }
@@ -158,13 +175,17 @@ function refuseTwoHosts({ raw: { rawHeaders } }: FastifyRequest): void {
 
 /**
  * Reads a body; an empty one is none, whatever its type says: clients set the type on every request.
- * @param dataMembers as in a route's configuration
+ * @param config of the route
  * @throws the problem `invalid_json`, with a pointer where one is known
  */
-export function readJson(bytes: Buffer, dataMembers: DataMembers = []): unknown {
+export function readJson(
+  bytes: Buffer,
+  { dataMembers = [], writtenMembers }: FastifyContextConfig = {},
+): unknown {
   if (bytes.length === 0) return undefined
   if (dataMembers.length === 0) return asProblem(() => parseJson(bytes))
   const body = asProblem(() => parseJson(bytes, { numbers: 'text' }))
+  if (writtenMembers !== undefined) keepSources(bytes.toString(), body, writtenMembers)
   if (dataMembers === 'all') return body
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return withPlainNumbers(body)
   const members = Object.entries(body).map(([name, value]): [string, unknown] => [

@@ -9,8 +9,8 @@ export interface SealedState {
   status: 'ok' | 'warning'
   /** One sentence for the operator, with counts and no values. */
   detail: string
-  /** One line for the log, if the keys do not fit the database. */
-  atStart?: string
+  /** One line for the log, if the keys do not fit the database: told once, by the first count that succeeds. */
+  wrongKey?: string
 }
 
 declare module 'fastify' {
@@ -31,10 +31,19 @@ export default fp(
   async (app) => {
     let latest: Promise<SealedState> | null = null
     let until = 0
+    let isTold = false
+    const look = async (): Promise<SealedState> => {
+      const state = await sealedState(app.pools.api, app.secretBox)
+      if (state.wrongKey !== undefined && !isTold) {
+        isTold = true
+        app.log.error(state.wrongKey)
+      }
+      return state
+    }
     app.decorate('sealedState', async () => {
       if (latest === null || Date.now() >= until) {
         until = Date.now() + CACHE_MS
-        latest = sealedState(app.pools.api, app.secretBox).catch((error: unknown) => {
+        latest = look().catch((error: unknown) => {
           until = 0
           app.log.warn({ err: error }, 'readiness: the stored secrets could not be counted')
           return { status: 'warning' as const, detail: 'The stored secrets could not be counted in time.' }
@@ -44,8 +53,7 @@ export default fp(
     })
     // A wrong key is told of before the first delivery waits for it.
     app.addHook('onReady', async () => {
-      const { atStart } = await app.sealedState()
-      if (atStart !== undefined) app.log.error(atStart)
+      await app.sealedState()
     })
   },
   { name: 'sealed', dependencies: ['db', 'secrets'] },
@@ -63,7 +71,7 @@ async function sealedState(pool: pg.Pool, box: SecretBox): Promise<SealedState> 
     return {
       status: 'warning',
       detail: `${unreadable} ${what} ${REMEDY}`,
-      atStart: `MASTER_KEY: ${unreadable} of ${total} ${what}${guess} ${REMEDY}`,
+      wrongKey: `MASTER_KEY: ${unreadable} of ${total} ${what}${guess} ${REMEDY}`,
     }
   }
   if (waiting > 0) {

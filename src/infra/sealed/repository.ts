@@ -2,6 +2,7 @@ import type pg from 'pg'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import { SEALED_COLUMNS, type SealedColumn } from './columns.ts'
 import { isLockNotAvailable, isSerialisationConflict } from '#db/errors.ts'
+import { retryOnConflict } from '#db/retry.ts'
 
 const COUNT = SEALED_COLUMNS.map(({ name, table, column, inUse }) => {
   const prefix = `substring(${column} from 1 for 5)`
@@ -78,12 +79,7 @@ export async function writeBatch(
     changes.map((change) => change.resealed),
     ...key.map((_, index) => changes.map((change) => change.key[index])),
   ]
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return (await pool.query(text, values)).rowCount ?? 0
-    } catch (error) {
-      const wasInTheWay = isSerialisationConflict(error) || isLockNotAvailable(error)
-      if (attempt === ATTEMPTS || !wasInTheWay) throw error
-    }
-  }
+  const isInTheWay = (error: unknown): boolean => isSerialisationConflict(error) || isLockNotAvailable(error)
+  const { rowCount } = await retryOnConflict(ATTEMPTS, () => pool.query(text, values), isInTheWay)
+  return rowCount ?? 0
 }

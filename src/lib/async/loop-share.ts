@@ -46,6 +46,18 @@ export class LoopShare {
     })
   }
 
+  /** Does what is no unit of work that could wait for a turn, and charges it to the party. */
+  charged<T>(party: string, work: () => T): T {
+    const startedAt = performance.now()
+    this.#charge(startedAt)
+    this.#working = { party, since: startedAt }
+    try {
+      return work()
+    } finally {
+      this.#charge(performance.now())
+    }
+  }
+
   /** Tells whether the loop has lately spent much of its time on parties. */
   get isBusy(): boolean {
     this.#charge(performance.now())

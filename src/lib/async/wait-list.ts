@@ -5,7 +5,7 @@ export interface Waiting<T> {
 }
 
 /**
- * What waits, in the order in which it came. Whatever waits may give up at any time: that costs as little as to come or
+ * Keeps those that wait in the order in which they came. Each may give up at any time: that costs as little as to come or
  * to be taken, however many wait. Something waits in one list at a time.
  */
 export class WaitList<T extends Waiting<T>> {

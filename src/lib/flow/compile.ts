@@ -203,6 +203,7 @@ interface Parts {
 }
 
 function assemble({ graph, structure, ...parts }: Parts): CanonicalFlow {
+  const types = [...graph.steps.values()]
   const steps = [...graph.steps].map(([id, { type, config, step }]) => [
     id,
     {
@@ -214,7 +215,7 @@ function assemble({ graph, structure, ...parts }: Parts): CanonicalFlow {
     } as CanonicalStep,
   ])
   return {
-    schema_version: schemaVersionOf(parts.triggers),
+    schema_version: schemaVersionOf(parts.triggers, types),
     ...parts,
     steps: Object.fromEntries(steps) as Record<string, CanonicalStep>,
   }

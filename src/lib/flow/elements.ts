@@ -2,6 +2,19 @@ import type { SendWindow } from '#lib/calendar.ts'
 import type { Condition } from '#lib/condition/index.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
 
+/**
+ * The newest form of canonical flows that this release knows; what is stored under a newer one is left to its release.
+ * Raised when there is something to see that releases before do not know: a type of step (its `since`), a member of one
+ * that is there, a guard of an inlet.
+ */
+export const FLOW_SCHEMA_VERSION = 2
+/** Raised when canonical flows change their shape; flows that are stored under an older one are compiled again. */
+export const OLDEST_FLOW_SCHEMA_VERSION = 1
+/** Raised when the states of executions change their shape. No higher than the newest form of flows. */
+export const STATE_SCHEMA_VERSION = 1
+/** All forms have the same shape; see `schemaVersionOf`. */
+export type FlowSchemaVersion = 1 | 2
+
 /** `linear`: `trigger_event` and `flow_definition.steps`. `graph`: `trigger`, `steps`, `error_handlers`. */
 export type FlowFormat = 'linear' | 'graph'
 

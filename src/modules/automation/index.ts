@@ -1,12 +1,3 @@
-import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
-import type { AutomationContext } from './context.ts'
-import { DueWork } from './due-work.ts'
-import { OPERATION_SCHEMAS } from './operation-schemas.ts'
-import { operationRoutes } from './operation-routes.ts'
-import { automationRoutes } from './routes.ts'
-import { NAMED } from './schemas.ts'
-
 /**
  * Automations as the platform's CRM knows them: a few fields in place of a flow.
  *
@@ -18,6 +9,15 @@ import { NAMED } from './schemas.ts'
  * - One that goes on as a flow is that flow from then on; its fields are an automation of their own, switched off.
  * - What an automation says does not work is said of its own fields, never of a step that the caller has not written.
  */
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { AutomationContext } from './context.ts'
+import { DueWork } from './due-work.ts'
+import { OPERATION_SCHEMAS } from './operation-schemas.ts'
+import { operationRoutes } from './operation-routes.ts'
+import { automationRoutes } from './routes.ts'
+import { NAMED } from './schemas.ts'
+
 export default fp(
   async (app: FastifyInstance) => {
     const ctx: AutomationContext = { db: app.db, flows: app.flows, platform: app.platform }

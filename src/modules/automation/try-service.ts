@@ -2,6 +2,7 @@ import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidRequest } from '#infra/http/problems.ts'
 import { isProblem } from '#lib/api/problem.ts'
+import { now } from '#lib/clock.ts'
 import { redact } from '#lib/secrets/redact.ts'
 import { parseTime } from '#lib/time.ts'
 import { CATALOGUE } from '#modules/event/index.ts'
@@ -38,7 +39,7 @@ export async function testAutomation(
     const test = await ctx.flows.test(actor, tenantId, id, { ...request, ...(data && { data }) })
     return resultOf(test, { source: 'event', data: null })
   }
-  const nowMs = (request.now === undefined ? null : parseTime(String(request.now))) ?? Date.now()
+  const nowMs = (request.now === undefined ? null : parseTime(String(request.now))) ?? now()
   const sample = sampleOf(automation, nowMs)
   const start =
     ref === null

@@ -1,3 +1,12 @@
+/**
+ * Connections: credentials of a shop, which flows name and never hold.
+ *
+ * Owns `connections`. What always holds:
+ * - Values are sealed for their row, stand in no answer, and go to the connection's hosts alone; those of the kind
+ *   `webhook_secret` go nowhere.
+ * - Tokens of OAuth 2 are in memory alone, and asked for by one request at a time.
+ * - A change that adds a host, or has tokens asked for elsewhere, gives the values anew.
+ */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Kysely, Transaction } from 'kysely'
@@ -15,15 +24,6 @@ import {
 } from './service.ts'
 import { TokenCache } from './tokens.ts'
 
-/**
- * Connections: credentials of a shop, which flows name and never hold.
- *
- * Owns `connections`. What always holds:
- * - Values are sealed for their row, stand in no answer, and go to the connection's hosts alone; those of the kind
- *   `webhook_secret` go nowhere.
- * - Tokens of OAuth 2 are in memory alone, and asked for by one request at a time.
- * - A change that adds a host, or has tokens asked for elsewhere, gives the values anew.
- */
 export interface ConnectionService {
   /** Returns the addition to a request to this URL, or the reason why there is none. */
   authorise(

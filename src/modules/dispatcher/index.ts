@@ -1,3 +1,16 @@
+/**
+ * The dispatcher: does lists of actions, platform's and plugins' mixed, and keeps the log of them.
+ *
+ * What always holds:
+ * - (flow_execution_id, event_key) is one action of one tenant, with one Idempotency-Key. Of a dispatch, what succeeded is
+ *   never done again: only the call under way when a process died may repeat.
+ * - A dispatch's result is written only under the lease token that its action was run with. A flow's action has no lease
+ *   here: its execution has one, and keeps what came of it (flow-action.ts, docs/adr/0009).
+ * - A plugin's action goes to the origin that the plugin registered, signed like a delivery.
+ * - Of the calls that a process makes for dispatches at a time, of the dispatches that it has taken in and of their results
+ *   in memory, no tenant has all (dispatch/places.ts, dispatch/admission.ts, dispatch/result-memory.ts).
+ * - Every action asked for is in automation_event_log, secrets redacted.
+ */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
@@ -32,19 +45,6 @@ import { runStepAction } from './flow-action.ts'
 import type { DispatcherContext } from './context.ts'
 import type { ActionResult, StepActionRequest } from './types.ts'
 
-/**
- * The dispatcher: does lists of actions, platform's and plugins' mixed, and keeps the log of them.
- *
- * What always holds:
- * - (flow_execution_id, event_key) is one action of one tenant, with one Idempotency-Key. Of a dispatch, what succeeded is
- *   never done again: only the call under way when a process died may repeat.
- * - A dispatch's result is written only under the lease token that its action was run with. A flow's action has no lease
- *   here: its execution has one, and keeps what came of it (flow-action.ts, docs/adr/0009).
- * - A plugin's action goes to the origin that the plugin registered, signed like a delivery.
- * - Of the calls that a process makes for dispatches at a time, of the dispatches that it has taken in and of their results
- *   in memory, no tenant has all (dispatch/places.ts, dispatch/admission.ts, dispatch/result-memory.ts).
- * - Every action asked for is in automation_event_log, secrets redacted.
- */
 export interface DispatcherService {
   dispatch(actor: Actor, tenantId: string, input: DispatchInput, by?: DispatchedBy): Promise<DispatchResult>
   /** The action of a flow's step: see flow-action.ts. */

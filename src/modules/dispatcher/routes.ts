@@ -64,6 +64,10 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
   app.decorateRequest('claim', null as unknown as CompletionClaim)
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
 
+  const config = {
+    dataMembers: ['events'],
+    writtenMembers: { list: 'events', members: ['payload'] },
+  }
   const dispatchSchema = {
     tags: ['actions'],
     description:
@@ -105,7 +109,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
   api.post(
     '/api/plugins/events/automation',
     {
-      config: { dataMembers: ['events'] },
+      config,
       schema: {
         ...dispatchSchema,
         operationId: 'dispatchActions',
@@ -117,7 +121,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
   api.post(
     '/api/events/automation',
     {
-      config: { dataMembers: ['events'] },
+      config,
       schema: {
         ...dispatchSchema,
         operationId: 'dispatchActionsAlias',

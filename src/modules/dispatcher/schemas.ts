@@ -135,7 +135,7 @@ export const EventLogEntry = Type.Object(
     event_key: Type.String(),
     action_type: Type.String(),
     plugin: Nullable(Type.String()),
-    payload: Type.Unknown({ description: 'Secrets redacted' }),
+    payload: Type.Unknown({ description: 'As it was written, unless it has secrets: they are redacted' }),
     result: Type.Unknown({ description: 'The answer or the error; secrets redacted' }),
     success: Type.Boolean(),
     status: StringEnum(['succeeded', 'failed', 'accepted']),

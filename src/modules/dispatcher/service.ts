@@ -1,3 +1,4 @@
+import { WrittenJson } from '#lib/json/written.ts'
 import { readTimeRange, statusesNamed } from '#infra/http/log-filters.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidCursor, invalidRequest } from '#infra/http/problems.ts'
@@ -122,7 +123,7 @@ export async function getEventLog(ctx: DispatcherContext, tenantId: string, quer
     beforeId: before[0] as string | null,
     limit: query.limit + 1,
   })
-  return page(rows, query.limit, (row) => [row.id])
+  return page(rows.map(withWrittenParts), query.limit, (row) => [row.id])
 }
 
 /** @throws `call_not_found` */
@@ -136,10 +137,18 @@ export async function readLogEntry(
   const { invocation_status: status, complete_until, finished_at, ...found } = row
   const { execution_id, flow_id, flow_name, event_id, ...entry } = found
   return {
-    ...entry,
+    ...withWrittenParts(entry),
     invocation: status === null ? null : { status, complete_until, finished_at },
     execution:
       execution_id === null || flow_id === null ? null : { id: execution_id, flow_id, flow_name, event_id },
+  }
+}
+
+function withWrittenParts<T extends { payload: string | null; result: string | null }>(row: T) {
+  return {
+    ...row,
+    payload: row.payload === null ? null : new WrittenJson(row.payload),
+    result: row.result === null ? null : new WrittenJson(row.result),
   }
 }
 

@@ -66,18 +66,24 @@ export default fp(
   async (app: FastifyInstance) => {
     const watch = new TimelineWatch({ db: app.db, log: app.log, registry: app.metrics.registry })
     const ready = onceItSucceeds(() => watch.look())
-    app.addHook('preClose', () => watch.stop())
-    app.addHook('onReady', async () => {
-      watch.start()
-      try {
-        await ready()
-      } catch (error) {
-        if (!isPassing(error)) throw error
-        app.log.warn(
-          { err: (error as Error).message },
-          'events: no database that takes writes yet, intake starts when it is there',
-        )
-      }
+    app.background({
+      name: 'timeline',
+      everywhere: true,
+      start: async () => {
+        watch.start()
+        try {
+          await ready()
+        } catch (error) {
+          if (!isPassing(error)) throw error
+          app.log.warn(
+            { err: (error as Error).message },
+            'events: no database that takes writes yet, intake starts when it is there',
+          )
+        }
+      },
+      stop: () => watch.stop(),
+      probe: () => watch.standing,
+      whenStuck: 'warning',
     })
     const intake = new Intake({
       db: app.db,
@@ -109,7 +115,7 @@ export default fp(
     await app.register(async (routes) => typeRoutes(routes, { db: app.db }))
     await app.register(async (routes) => segmentRoutes(routes, { db: app.db }))
   },
-  { name: 'events', dependencies: ['db', 'signals', 'metrics', 'auth', 'quotas', 'secrets'] },
+  { name: 'events', dependencies: ['db', 'signals', 'metrics', 'background', 'auth', 'quotas', 'secrets'] },
 )
 
 /** Shares one success; a failure is everybody's who waits for it, and the next caller tries again. */

@@ -1,3 +1,16 @@
+/**
+ * The flow engine: runs published flows.
+ *
+ * Owns `automation_executions`, `automation_steps`, `automation_waits` and the tenants' cursors in the event feed.
+ * What always holds:
+ * - An execution runs the version that it started with.
+ * - A step that completed never runs again: its result, the next position and the lease's fence are one statement,
+ *   written before anything that follows (boundary-repository.ts). Only the call under way when a process dies may
+ *   repeat, with the same Idempotency-Key.
+ * - A wait is a row. Nothing that waits is held in memory.
+ * - An event is matched once, by whoever holds its tenant's cursor (matcher.ts), and a wait that is being registered
+ *   holds that cursor still (waits.ts): none is missed.
+ */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Transaction } from 'kysely'
@@ -23,19 +36,6 @@ import { simulate } from './simulate/simulate.ts'
 import type { Simulation, SimulationRequest } from './simulate/types.ts'
 import { Waits } from './wait/waits.ts'
 
-/**
- * The flow engine: runs published flows.
- *
- * Owns `automation_executions`, `automation_steps`, `automation_waits` and the tenants' cursors in the event feed.
- * What always holds:
- * - An execution runs the version that it started with.
- * - A step that completed never runs again: its result, the next position and the lease's fence are one statement,
- *   written before anything that follows (boundary-repository.ts). Only the call under way when a process dies may
- *   repeat, with the same Idempotency-Key.
- * - A wait is a row. Nothing that waits is held in memory.
- * - An event is matched once, by whoever holds its tenant's cursor (matcher.ts), and a wait that is being registered
- *   holds that cursor still (waits.ts): none is missed.
- */
 export interface FlowEngineService {
   /** Starts an execution that no event starts: by hand, by schedule, by a webhook. */
   start(request: Omit<UncheckedStart, 'program'>): Promise<StartResult>
@@ -78,6 +78,7 @@ export {
   selectHeldQueues,
   selectHeldTargets,
 } from './run/held-target-repository.ts'
+export { oldestDueSeconds, oldestUnmatchedSeconds } from './run/queue-repository.ts'
 export { findStart } from './start/enqueue-repository.ts'
 export { flowNewer, flowOutdated } from './errors.ts'
 export type { Attempt } from './run/state.ts'

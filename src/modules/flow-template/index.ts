@@ -1,12 +1,3 @@
-import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
-import type { Actor } from '#infra/auth/auth.ts'
-import type { Flow } from '#modules/flow/index.ts'
-import type { FlowTemplateContext } from './context.ts'
-import { flowTemplateRoutes } from './routes.ts'
-import { NAMED } from './schemas.ts'
-import { defineFlow, type Installation, installTemplate } from './service.ts'
-
 /**
  * Templates of flows, to be installed: the ready-made ones, and those that shops save of their own flows.
  *
@@ -19,6 +10,15 @@ import { defineFlow, type Installation, installTemplate } from './service.ts'
  *   has it elsewhere, text that would be read as one is refused.
  * - An own template holds no secret: a flow that does is refused, or the parameter that asks for it has no default.
  */
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Actor } from '#infra/auth/auth.ts'
+import type { Flow } from '#modules/flow/index.ts'
+import type { FlowTemplateContext } from './context.ts'
+import { flowTemplateRoutes } from './routes.ts'
+import { NAMED } from './schemas.ts'
+import { defineFlow, type Installation, installTemplate } from './service.ts'
+
 export interface FlowTemplateService {
   /** @throws `flow_template_not_found`, `invalid_request`, `flow_invalid` if it is to be active */
   install(

@@ -4,7 +4,7 @@ export const inletNotFound = defineProblem(
   'inlet_not_found',
   404,
   'There is no such inlet',
-  'Check the URL: the flow behind it may be switched off, or the URL was replaced by another one.',
+  'Check the URL: the flow behind it may have been deleted or never published, or the URL was replaced by another one.',
 )
 export const inletConflict = defineProblem(
   'inlet_conflict',

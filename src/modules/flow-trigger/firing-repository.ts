@@ -1,6 +1,7 @@
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type pg from 'pg'
 import type { DB } from '#db/schema.ts'
+import { now } from '#lib/clock.ts'
 
 export interface DueSchedule {
   tenant_id: string
@@ -11,7 +12,7 @@ export interface DueSchedule {
   catch_up: 'skip' | 'once'
   next_fire_at: Date
   due_at: Date
-  /** Null: the flow is not active. */
+  /** Null: the flow is not active, nor keeps what it misses. */
   version: number | null
 }
 
@@ -26,13 +27,13 @@ export async function selectUpcoming(
     with clock as materialized (select coalesce(${testNow}::timestamptz, clock_timestamp()) as now)
     select clock.now, s.tenant_id, s.flow_id, s.trigger_id, s.cron, s.time_zone, s.catch_up, s.next_fire_at, s.due_at,
       (select f.published_version from automation_flows f
-       where f.tenant_id = s.tenant_id and f.id = s.flow_id and f.status = 'active' and f.deleted_at is null) as version
+       where f.tenant_id = s.tenant_id and f.id = s.flow_id and ${keepsFirings()} and f.deleted_at is null) as version
     from clock left join lateral (
       select * from automation_schedules where due_at <= clock.now + ${aheadMs} * interval '1 millisecond'
       order by due_at limit ${limit}
     ) s on true`.execute(db)
   const schedules = rows.filter((row): row is DueSchedule & { now: Date } => row.due_at !== null)
-  return { now: rows[0]?.now ?? new Date(), schedules }
+  return { now: rows[0]?.now ?? new Date(now()), schedules }
 }
 
 /** Returns for how many seconds the oldest due schedule has been waiting for a worker; 0: none is due. */
@@ -55,13 +56,18 @@ export async function claimSchedules<Schedule extends DueSchedule>(
   const { rows } = await sql<{ place: number }>`
     select w.place from ${asRead(schedules)}
     join automation_flows f on f.tenant_id = w.tenant_id and f.id = w.flow_id
-    where f.status = 'active' and f.deleted_at is null and f.published_version = w.version
+    where ${keepsFirings()} and f.deleted_at is null and f.published_version = w.version
     for update of s skip locked
     for no key update of f skip locked`.execute(trx)
   return rows.flatMap(({ place }) => schedules[place] ?? [])
 }
 
-/** The same for schedules whose flows were not active. */
+/** A paused flow keeps the firings of schedules that make up for what was missed. */
+function keepsFirings(): RawBuilder<boolean> {
+  return sql`(f.status = 'active' or (f.status = 'paused' and s.catch_up = 'once'))`
+}
+
+/** The same for schedules whose flows leave nothing behind. */
 export async function claimIdleSchedules<Schedule extends DueSchedule>(
   trx: Transaction<DB>,
   schedules: readonly Schedule[],

@@ -1,3 +1,15 @@
+/**
+ * Starts flows by other things than events: schedules and webhook inlets.
+ *
+ * Owns `automation_schedules` and `automation_inlets`. What always holds:
+ * - A firing's execution and the schedule's next time are one transaction, and a firing has one execution, however
+ *   many workers look for it.
+ * - A schedule has a row only while its flow is active or paused. A paused flow lets its times pass, or keeps them
+ *   where the schedule makes up for what was missed.
+ * - An inlet has its URL from the first time that its trigger is active until the flow is deleted or the URL is
+ *   rotated; requests start something while the flow is active and its published version has the trigger, and are kept while it
+ *   is paused or switched off.
+ */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Kysely, Transaction } from 'kysely'
@@ -21,16 +33,6 @@ import {
   type TriggerStates,
 } from './service.ts'
 
-/**
- * Starts flows by other things than events: schedules and webhook inlets.
- *
- * Owns `automation_schedules` and `automation_inlets`. What always holds:
- * - A firing's execution and the schedule's next time are one transaction, and a firing has one execution, however
- *   many workers look for it.
- * - A schedule has a row only while its flow is active. A flow that the service has paused lets its times pass.
- * - An inlet has its URL from the first time that its trigger is active until the flow is deleted or the URL is
- *   rotated; requests start something while the flow is active and its published version has the trigger.
- */
 export interface FlowTriggerService {
   /**
    * Makes the triggers of the version that is active be what starts the flow; none: it was switched off. Schedules
@@ -54,6 +56,7 @@ export interface FlowTriggerService {
   createFirer(): Firer
 }
 
+export { oldestDueSeconds } from './firing-repository.ts'
 export { hookRequest } from './hook-request.ts'
 export { readHookBody } from './request-body.ts'
 export type { TriggerStates } from './service.ts'

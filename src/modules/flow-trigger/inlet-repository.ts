@@ -81,8 +81,8 @@ export function selectInlets(db: Kysely<DB>, tenantId: string, flowIds: readonly
     .execute()
 }
 
-/** The active flow behind a token, and whose it is. */
-export function findActiveInlet(db: Kysely<DB>, tokenHash: Buffer) {
+/** The flow behind a token, and whose it is; also one that is off, as what comes meanwhile is kept. */
+export function findInlet(db: Kysely<DB>, tokenHash: Buffer) {
   return db
     .selectFrom('automation_inlets as i')
     .innerJoin('automation_flows as f', (join) =>
@@ -96,7 +96,7 @@ export function findActiveInlet(db: Kysely<DB>, tokenHash: Buffer) {
       sql<string | null>`(select calendar ->> 'time_zone' from tenants where id = i.tenant_id)`.as('zone'),
     ])
     .where('i.token_hash', '=', tokenHash)
-    .where('f.status', '=', 'active')
+    .where('f.status', '<>', 'draft')
     .where('f.deleted_at', 'is', null)
     .executeTakeFirst()
 }

@@ -15,7 +15,7 @@ import {
   startScope,
 } from '#modules/flow-engine/index.ts'
 import { inletConflict, inletNotFound } from './errors.ts'
-import { findActiveInlet } from './inlet-repository.ts'
+import { findInlet } from './inlet-repository.ts'
 import { hashInletToken, isInletToken } from './inlet-token.ts'
 
 export interface InletContext {
@@ -24,7 +24,7 @@ export interface InletContext {
   connections: Pick<ConnectionService, 'webhookSecrets'>
 }
 
-/** An inlet that starts something. */
+/** An inlet whose flow is published. */
 export interface OpenInlet extends Pick<WebhookTrigger, 'filter' | 'verify' | 'answer'> {
   tenantId: string
   flowId: string
@@ -41,14 +41,14 @@ export interface InletReceipt {
   /** Null: the trigger's filter did not let it pass. */
   execution_id: string | null
   status: 'queued' | 'skipped' | 'filtered'
-  /** Why it was skipped: halted, not_active, rate_cap, already_active … */
+  /** Why it was skipped: paused, halted, not_active, rate_cap, already_active … */
   reason: string | null
 }
 
-/** @throws `inlet_not_found`, alike for what never was, was replaced, and belongs to a flow that is off */
+/** @throws `inlet_not_found`, alike for what never was, was replaced, and belongs to a flow that was never published or is deleted */
 export async function openInlet(ctx: InletContext, token: string): Promise<OpenInlet> {
   if (!isInletToken(token)) throw inletNotFound()
-  const row = await findActiveInlet(ctx.db, hashInletToken(token))
+  const row = await findInlet(ctx.db, hashInletToken(token))
   if (row?.published_version == null) throw inletNotFound()
   const { tenant_id: tenantId, flow_id: flowId, trigger_id: triggerId, published_version: version } = row
   const published = await ctx.flowEngine.findProgram(tenantId, flowId, version)

@@ -44,7 +44,7 @@ interface File {
 export async function readHookBody(type: string | undefined, bytes: Buffer): Promise<unknown> {
   if (bytes.length === 0) return undefined
   if (type === undefined) throw unsupportedMediaType(BODY_TYPES_DETAIL)
-  if (JSON_TYPE.test(type)) return readJson(bytes, 'all')
+  if (JSON_TYPE.test(type)) return readJson(bytes, { dataMembers: 'all' })
   if (FORM_TYPE.test(type)) return readForm(decode(type, bytes))
   if (MULTIPART_TYPE.test(type)) return gather(await readMultipart(type, bytes))
   if (TEXT_TYPE.test(type)) return checked('', decode(type, bytes))

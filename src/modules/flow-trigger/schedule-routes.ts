@@ -3,6 +3,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import { invalidRequest } from '#infra/http/problems.ts'
 import { BODY_PROBLEMS, READ_PROBLEMS } from '#infra/http/route-problems.ts'
+import { now } from '#lib/clock.ts'
 import { EITHER_DAY, parseSchedule, type Schedule, takesEitherDay } from '#lib/cron.ts'
 import { Defaulted, problems, ref, Timestamp } from '#lib/api/schema.ts'
 import { isTimeZone } from '#lib/time-zone.ts'
@@ -81,7 +82,7 @@ function preview({
     throw invalidRequest(undefined, { errors: [{ pointer: `/${name}`, detail }] })
   }
   if (!isTimeZone(timezone)) refuse('timezone', 'must be an IANA time zone such as Europe/Lisbon')
-  const from = after === undefined ? Date.now() : parseTime(after)
+  const from = after === undefined ? now() : parseTime(after)
   if (from === null || from < 0) return refuse('after', 'must be a time such as 2026-05-01T00:00:00Z')
   const text = cron.trim()
   if (text.split(/\s+/).length !== 5 && !/^@[a-z]+$/.test(text)) {

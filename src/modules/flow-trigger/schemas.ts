@@ -68,7 +68,9 @@ export const HookReceipt = Type.Object(
     status: StringEnum(['queued', 'skipped', 'filtered']),
     reason: Nullable(
       Type.String({
-        description: 'Why it was skipped: `halted`, `not_active`, `rate_cap`, `already_active` …',
+        description:
+          'Why it was skipped: `paused`, `not_active` and `halted` are kept, and start when they are taken up, as does ' +
+          '`catch_up`; `rate_cap`, `already_active` … are not',
       }),
     ),
   },

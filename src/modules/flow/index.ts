@@ -1,3 +1,14 @@
+/**
+ * Flows: automations as people write them.
+ *
+ * Owns `automation_flows` and `automation_flow_versions`. What always holds:
+ * - A definition is kept as the text that was sent, and given back as that text.
+ * - A draft may be wrong; what is published has compiled without errors against what the tenant had then.
+ * - A version never changes. Publishing makes a new one, unless it would run just as the last one does.
+ * - What is active changes under the tenant's cursor (activation.ts): once the answer is sent, no event starts what
+ *   was active before.
+ * - Changing a flow raises its revision; whoever names an older one changes nothing.
+ */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { readJson } from '#infra/http/edge.ts'
@@ -43,17 +54,6 @@ import { type FlowTest, type FlowTestRequest, TEST_SCHEMAS } from './test/schema
 import { testFlow } from './test/service.ts'
 import type { Flow } from './view.ts'
 
-/**
- * Flows: automations as people write them.
- *
- * Owns `automation_flows` and `automation_flow_versions`. What always holds:
- * - A definition is kept as the text that was sent, and given back as that text.
- * - A draft may be wrong; what is published has compiled without errors against what the tenant had then.
- * - A version never changes. Publishing makes a new one, unless it would run just as the last one does.
- * - What is active changes under the tenant's cursor (activation.ts): once the answer is sent, no event starts what
- *   was active before.
- * - Changing a flow raises its revision; whoever names an older one changes nothing.
- */
 export interface FlowService {
   /** By the definition's own `status`, or the default of its format. @throws `invalid_request`, `flow_invalid` */
   create(actor: Actor, tenantId: string, definition: unknown, origin?: FlowOrigin): Promise<Flow>
@@ -257,7 +257,7 @@ function keepBodyText(routes: FastifyInstance): void {
     /^application\/json(?:\s*;|$)/i,
     { parseAs: 'buffer' },
     async (request: FastifyRequest, bytes: Buffer) => {
-      const body = readJson(bytes, request.routeOptions.config.dataMembers)
+      const body = readJson(bytes, request.routeOptions.config)
       request.bodyText = bytes.toString()
       return body
     },

@@ -1,5 +1,6 @@
 import { allowOrigin, createEgress, type Egress, type EgressResponse } from '#infra/egress/index.ts'
 import type { AiConfig, Config } from '#config/config.ts'
+import { boundedCache } from '#lib/bounded-cache.ts'
 import { Breaker, type Health } from '#lib/async/breaker.ts'
 import { headerValues } from '#lib/secrets/echo.ts'
 import { redactText } from '#lib/secrets/redact.ts'
@@ -42,7 +43,7 @@ export class AiClient {
   readonly #breaker = new Breaker()
   readonly #slots = new Slots(MAX_AT_ONCE, MAX_AT_ONCE_PER_TENANT)
   /** By model. Another process, or this one after a restart, learns anew, by a request that is refused. */
-  readonly #dialects = new Map<string, Dialect>()
+  readonly #dialects = boundedCache<Dialect>(DIALECTS_MAX)
 
   constructor(egress: Egress, options: AiClientOptions) {
     this.#egress = egress
@@ -78,14 +79,9 @@ export class AiClient {
       if ('text' in answer) return answer
       const learned = learnFrom(dialect, response, answer)
       if (learned === null) return answer
-      this.#remember(request.model, learned)
+      this.#dialects.set(request.model, learned)
       if (attempt === ATTEMPTS || performance.now() >= deadline) return answer
     }
-  }
-
-  #remember(model: string, dialect: Dialect): void {
-    if (this.#dialects.size >= DIALECTS_MAX) this.#dialects.clear()
-    this.#dialects.set(model, dialect)
   }
 
   #send(

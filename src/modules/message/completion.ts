@@ -6,6 +6,9 @@ import { type Fallback, fallback } from './fallback.ts'
 const THOUGHTS = /^\s*<think>[\s\S]*?<\/think>/
 const OPEN_THOUGHTS = /^\s*<think>/
 
+/** By which servers of the protocol say that the model came to its end. Of anything else the text may be half an answer. */
+const ENDS = new Set(['', 'stop', 'eos', 'eos_token', 'stop_sequence', 'end_turn'])
+
 /** The text of the first choice of a chat completion. Strict: a half-right answer is no message to a customer. */
 export function readCompletion(body: string): { text: string } | Fallback {
   const choice = firstChoice(body)
@@ -27,7 +30,11 @@ export function readCompletion(body: string): { text: string } | Fallback {
   }
   if (isThinking) return fallback('invalid_response', 'the model did not come to an answer')
   const text = plainText(answer)
-  return text === '' ? fallback('empty', 'the content is empty') : { text }
+  if (text === '') return fallback('empty', 'the content is empty')
+  const end = typeof finish === 'string' ? finish : finish == null ? '' : JSON.stringify(finish)
+  return ENDS.has(end.toLowerCase())
+    ? { text }
+    : fallback('invalid_response', `finish_reason ${end.slice(0, 50)}`)
 }
 
 const REFUSED = Symbol('refused')

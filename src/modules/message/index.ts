@@ -1,3 +1,12 @@
+/**
+ * The messages that flows write: to customers, or to the people who run the shop.
+ *
+ * Owns `automation_messages` and the connection to AI_BASE_URL. What always holds:
+ * - A message is composed once and recorded before anybody sends it: composing it again gives the record.
+ * - An AI that is not there, is slow or answers badly costs the message nothing but its wording: its template is used,
+ *   and the message says why.
+ * - No prompt holds a value under a secret-looking name, a key of ours, or a secret of this service's configuration.
+ */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
@@ -8,15 +17,6 @@ import { findMessage, type MessageKey, type RecordedMessage, recordMessages } fr
 import { messageRoutes } from './routes.ts'
 import { Message, MessagePage } from './schemas.ts'
 
-/**
- * The messages that flows write: to customers, or to the people who run the shop.
- *
- * Owns `automation_messages` and the connection to AI_BASE_URL. What always holds:
- * - A message is composed once and recorded before anybody sends it: composing it again gives the record.
- * - An AI that is not there, is slow or answers badly costs the message nothing but its wording: its template is used,
- *   and the message says why.
- * - No prompt holds a value under a secret-looking name, a key of ours, or a secret of this service's configuration.
- */
 export interface MessageService {
   compose(key: MessageKey, draft: MessageDraft): Promise<RecordedMessage>
   /** Returns the message that was recorded; null: there is none. */

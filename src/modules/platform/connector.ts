@@ -1,4 +1,5 @@
 import type { Egress, EgressResponse } from '#infra/egress/index.ts'
+import { sourceOf } from '#lib/json/source.ts'
 import {
   ACTION_RESPONSE_MAX_BYTES,
   type ActionCallFailure,
@@ -54,7 +55,7 @@ export class PlatformConnector {
     const url = platformUrl(endpoint.url, call.path)
     if (url === null) return notAsked('blocked', "The path leaves the platform's API.")
     const timeoutMs = call.timeoutMs ?? DEFAULT_TIMEOUT_MS
-    const body = JSON.stringify(call.body)
+    const body = sourceOf(call.body) ?? JSON.stringify(call.body)
     // A tenant's own: a failure for one may be about its own calls.
     const breaker = this.#breakerOf(`${tenantId} ${url.origin}`)
     const pass = breaker.enter(this.#now())

@@ -1,3 +1,9 @@
+/**
+ * The connector to the platform's own API: PLATFORM_URL with PLATFORM_TOKEN, or a tenant's own settings instead.
+ *
+ * What always holds: the token is in no result, log or error; a platform that is down is asked again only after a
+ * pause (a breaker for each origin and process); every call carries an Idempotency-Key.
+ */
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
@@ -8,12 +14,6 @@ import { platformRoutes } from './routes.ts'
 import { PlatformSettings, PlatformSettingsInput } from './schemas.ts'
 import { callPlatform, type PlatformContext, readPlatformSettings } from './service.ts'
 
-/**
- * The connector to the platform's own API: PLATFORM_URL with PLATFORM_TOKEN, or a tenant's own settings instead.
- *
- * What always holds: the token is in no result, log or error; a platform that is down is asked again only after a
- * pause (a breaker for each origin and process); every call carries an Idempotency-Key.
- */
 export interface PlatformService {
   call(tenantId: string, call: PlatformCall): Promise<ActionCallResult>
   /** Tells whether it is known where the tenant's platform actions go. */

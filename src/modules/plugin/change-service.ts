@@ -146,7 +146,7 @@ function refuseBeyondOwn(
   )
 }
 
-/** Whether requests carry it: deliveries wait while it cannot be opened. */
+/** True if requests carry it: deliveries wait while it cannot be opened. */
 function isSent(field: SealedField): boolean {
   return 'isSent' in FIELDS[field]
 }

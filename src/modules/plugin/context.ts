@@ -1,5 +1,6 @@
 import type { Kysely, Transaction } from 'kysely'
-import { isSerialisationConflict } from '#db/errors.ts'
+import { isLockNotAvailable } from '#db/errors.ts'
+import { retryOnConflict } from '#db/retry.ts'
 import type { DB } from '#db/schema.ts'
 import { type Actor, forbidden } from '#infra/auth/auth.ts'
 import { hasScope } from '#infra/auth/scopes.ts'
@@ -7,7 +8,6 @@ import type { Changes } from '#infra/changes.ts'
 import type { Egress } from '#infra/egress/index.ts'
 import { overloaded } from '#infra/http/problems.ts'
 import type { Signals } from '#infra/signals.ts'
-import { isLockNotAvailable } from '#db/errors.ts'
 import type { SecretBox } from '#lib/secrets/secret-box.ts'
 import type { DeliveryService } from '#modules/webhook-delivery/index.ts'
 import { pluginNotFound } from './errors.ts'
@@ -43,13 +43,11 @@ export async function transact<T>(
   ctx: PluginContext,
   work: (trx: Transaction<DB>) => Promise<T>,
 ): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await ctx.db.transaction().execute(work)
-    } catch (error) {
-      if (isLockNotAvailable(error)) throw overloaded(undefined, { cause: error })
-      if (attempt === ATTEMPTS || !isSerialisationConflict(error)) throw error
-    }
+  try {
+    return await retryOnConflict(ATTEMPTS, () => ctx.db.transaction().execute(work))
+  } catch (error) {
+    if (isLockNotAvailable(error)) throw overloaded(undefined, { cause: error })
+    throw error
   }
 }
 

@@ -65,7 +65,7 @@ export function viewSecret({ id, created_at, expires_at }: SecretRow): Plugin['s
   return { id, created_at, expires_at }
 }
 
-/** What waits for a plugin, and how fast it answers. */
+/** The deliveries that wait for a plugin, and how fast it answers. */
 interface Load {
   queue: PluginQueue
   answerMs: number | null

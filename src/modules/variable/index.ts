@@ -1,9 +1,3 @@
-import type { FastifyInstance } from 'fastify'
-import fp from 'fastify-plugin'
-import { variableRoutes } from './routes.ts'
-import { Variable, VariableInput, VariablePage } from './schemas.ts'
-import type { VariableContext, VariableUsage } from './service.ts'
-
 /**
  * Variables of a shop: values that all its flows may read.
  *
@@ -12,6 +6,12 @@ import type { VariableContext, VariableUsage } from './service.ts'
  *   once a change is answered, no process starts a flow by an older value.
  * - An execution has the values of when it started, however often a step of it is done again.
  */
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { variableRoutes } from './routes.ts'
+import { Variable, VariableInput, VariablePage } from './schemas.ts'
+import type { VariableContext, VariableUsage } from './service.ts'
+
 export interface VariableService {
   onUsage(lookup: VariableUsage): void
 }

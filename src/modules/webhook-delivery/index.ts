@@ -1,9 +1,23 @@
+/**
+ * Webhook delivery: every delivery row that intake wrote is attempted until it is sent or given up, and every
+ * attempt is logged.
+ *
+ * What always holds:
+ * - A delivery's outcome is written only by the worker that holds its plugin's lane (`delivery_lanes`): lease and
+ *   fencing token stand in the statement's `where` (outcomes/repository.ts). A worker that lost its lane writes nothing.
+ * - A delivery leaves `pending` and `retry` only by an outcome, by being given up (skip, delete, erase) or not at all.
+ * - Every attempt of a delivery carries the event's id as `webhook-id` and the bytes decided at intake.
+ * - No database connection is held during an attempt.
+ *
+ * Where is a delivery retried? `destinations/webhook.ts` says what an answer means, `outcomes/verdict.ts` decides,
+ * `outcomes/repository.ts` writes when it is due, `due/reader.ts` finds it when it is.
+ */
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Config } from '#config/config.ts'
 import { now } from '#lib/clock.ts'
-import { JobLoop } from '#lib/async/job-loop.ts'
 import { applyEffect } from './health/effects.ts'
+import { QueueLoops } from './health/queue-loops.ts'
 import { watchQueues } from './health/queue-watch.ts'
 import { runJobs, tellJobs } from '#infra/durable-jobs.ts'
 import { bulkRetryRoutes } from './bulk-retry/routes.ts'
@@ -22,26 +36,11 @@ import type { Destination } from './destinations/destination.ts'
 import { type DeliveryTarget, TargetCache } from './destinations/targets.ts'
 import { signedHeaders, WebhookDestination, type WebhookMessage } from './destinations/webhook.ts'
 import { queueState } from './due/queue-figures-repository.ts'
-import { type Cursor, releaseStranded } from './due/stranded-repository.ts'
 import { mostOfOne, placesForPlugin } from './lanes/capacity.ts'
 import { PluginLimits } from './limits/plugin-limits.ts'
 import { addQueueGauges, addWaitingCallsGauge } from './metrics.ts'
 import { DeliveryWorker } from './worker.ts'
 
-/**
- * Webhook delivery: every delivery row that intake wrote is attempted until it is sent or given up, and every
- * attempt is logged.
- *
- * What always holds:
- * - A delivery's outcome is written only by the worker that holds its plugin's lane (`delivery_lanes`): lease and
- *   fencing token stand in the statement's `where` (outcomes/repository.ts). A worker that lost its lane writes nothing.
- * - A delivery leaves `pending` and `retry` only by an outcome, by being given up (skip, delete, erase) or not at all.
- * - Every attempt of a delivery carries the event's id as `webhook-id` and the bytes decided at intake.
- * - No database connection is held during an attempt.
- *
- * Where is a delivery retried? `destinations/webhook.ts` says what an answer means, `outcomes/verdict.ts` decides,
- * `outcomes/repository.ts` writes when it is due, `due/reader.ts` finds it when it is.
- */
 export interface DeliveryService {
   /** The limits of what plugins are sent at once and how fast; whoever calls their actions asks them. */
   readonly limits: Pick<PluginLimits, 'beginCall'>
@@ -69,11 +68,6 @@ declare module 'fastify' {
     deliveries: DeliveryService
   }
 }
-
-/** Processes look at the queues so often, each at times of its own. */
-const WATCH_MS = 60_000
-/** Deliveries that are set aside of which one look tells whether they wait for something: the next one goes on. */
-const LOOKED_AT_MAX = 5_000
 
 export default fp(
   async (app: FastifyInstance, { config, shareMs }: { config: Config; shareMs: number }) => {
@@ -163,19 +157,6 @@ export default fp(
     runJobs(app, { table: 'delivery_retries', turn: (signal) => runBulkRetryTurn(jobs, signal) })
 
     const worker = createWorker({ tenantId: null })
-    let after: Cursor | null = null
-    const queueWatch = new JobLoop({
-      pass: async () => {
-        await watchQueues(effects, { tenantId: null, now: null })
-        const { pluginIds, next } = await releaseStranded(app.pools.worker, { after, limit: LOOKED_AT_MAX })
-        after = next
-        if (pluginIds.length > 0) app.signals.publish('deliveries_due', pluginIds)
-        return 'idle'
-      },
-      firstDelayMs: WATCH_MS,
-      intervalMs: () => WATCH_MS * (0.9 + Math.random() / 5),
-      onError: (error) => app.log.warn({ err: error }, 'queues not looked at: the next look is in a minute'),
-    })
     app.background({
       name: 'deliveries',
       start: () => {
@@ -184,17 +165,22 @@ export default fp(
         app.signals.subscribe('workers_changed', () => worker.workersChanged())
         warnOfLowCapacity(config, app.log)
         worker.start()
-        queueWatch.start()
       },
-      stop: async () => {
-        await Promise.all([worker.stop(), queueWatch.stop()])
-      },
+      stop: () => worker.stop(),
       probe: () => worker.standing,
       whenStuck: 'failed',
       queue: {
         what: 'Due deliveries',
         waitingSeconds: async () => (await queueState(app.pools.api)).unattendedSeconds,
       },
+    })
+    const queues = new QueueLoops({ pool: app.pools.worker, watch: effects, log: app.log })
+    app.background({
+      name: 'queues',
+      start: () => queues.start(),
+      stop: () => queues.stop(),
+      probe: () => queues.standing,
+      whenStuck: 'warning',
     })
   },
   {
@@ -213,13 +199,23 @@ export default fp(
   },
 )
 
-/** One worker at a time serves a plugin: what it has no places for the plugin never gets. */
 function warnOfLowCapacity({ delivery }: Config, log: FastifyBaseLogger): void {
   const { maxInFlight, maxInFlightCeiling } = delivery
+  const low = lowCapacity(delivery)
+  if (low === null) return
+  const [slow, fast] = [mostOfOne(maxInFlight, 'slow'), mostOfOne(maxInFlight, 'proven')]
+  log.warn({ max_in_flight: maxInFlight, ceiling: maxInFlightCeiling, slow, fast }, low)
+}
+
+/**
+ * Says that a worker has too few places for what a plugin may ask for; null: it has enough. One worker at a time serves a
+ * plugin: what it has no places for the plugin never gets.
+ */
+export function lowCapacity({
+  maxInFlight,
+  maxInFlightCeiling,
+}: Pick<Config['delivery'], 'maxInFlight' | 'maxInFlightCeiling'>): string | null {
   const slow = mostOfOne(maxInFlight, 'slow')
-  if (slow >= maxInFlightCeiling) return
-  log.warn(
-    { max_in_flight: maxInFlight, ceiling: maxInFlightCeiling, slow, fast: mostOfOne(maxInFlight, 'proven') },
-    `MAX_IN_FLIGHT is too low for MAX_IN_FLIGHT_CEILING: a plugin whose answers take long gets ${slow} attempts at once; it takes ${placesForPlugin(maxInFlightCeiling)}, or a lower ceiling`,
-  )
+  if (slow >= maxInFlightCeiling) return null
+  return `MAX_IN_FLIGHT is too low for MAX_IN_FLIGHT_CEILING: a plugin whose answers take long gets ${slow} attempts at once; it takes ${placesForPlugin(maxInFlightCeiling)}, or a lower ceiling`
 }

@@ -28,7 +28,7 @@ export interface WorkerContext {
   metrics: Metrics
   statistics: StatsRecorder
   log: FastifyBaseLogger
-  /** What the service is called by from outside; null: nobody has said so. */
+  /** The URL by which the service is called from outside; null: nobody has said so. */
   origin: string | null
   /** Tells every worker that this plugin's lane is free and has work. */
   announceFree(pluginId: string): void
@@ -49,7 +49,7 @@ export interface WorkerOptions {
   disableAfterMs: number
   /** Only this tenant's deliveries; null: everybody's. */
   tenantId: string | null
-  /** What is due is decided by this clock instead of the database's: for tests. */
+  /** Replaces the database's clock in deciding what is due: for tests. */
   now: (() => Date) | null
 }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import pg from 'pg'
 import t from 'tap'
 import { createTestDatabase } from '#test/support/database.ts'
 import { eventually } from '#test/support/deliveries.ts'
@@ -90,6 +91,30 @@ t.test('a wrong master key is told at start, and rotating the secret is the repa
     return log.body.data[0]?.status === 'sent'
   })
   t.notOk('unreadable' in (await shop('GET', '/api/plugins/mail')).body)
+})
+
+t.test('a wrong key is told by the first count that succeeds', async (t) => {
+  const { url } = await createTestDatabase(t)
+  const tenantId = crypto.randomUUID()
+  const right = await startService(t, { databaseUrl: url, env: { ROLES: 'api' } })
+  const body = { slug: 'mail', name: 'Mail', webhook_url: 'http://127.0.0.1:9/' }
+  t.equal((await right.request('POST', '/api/plugins', { tenantId, body })).status, 201)
+  right.kill('SIGTERM')
+  await right.exited
+
+  const locker = new pg.Client({ connectionString: url })
+  await locker.connect()
+  await locker.query('begin; lock table plugin_secrets')
+  const MASTER_KEY = randomBytes(32).toString('base64')
+  const wrong = await startService(t, { databaseUrl: url, env: { ROLES: 'api', MASTER_KEY } })
+  const told = () => wrong.log.filter((line) => line.includes('MASTER_KEY: 1 of 1 stored secrets'))
+  t.strictSame(told(), [], 'it could not be counted at the start')
+  await locker.end()
+  await eventually('it is told', async () => {
+    await (await wrong.request('GET', '/health/ready')).body?.cancel()
+    return told().length > 0
+  })
+  t.equal(told().length, 1)
 })
 
 t.test('unreadable headers can be removed by sending none', async (t) => {

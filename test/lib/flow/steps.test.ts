@@ -2,6 +2,7 @@ import t from 'tap'
 import { compileFlow, type CompileResult, describeSteps } from '#lib/flow/index.ts'
 import { CALL_MEMBERS } from '#lib/flow/steps/member-schemas.ts'
 import { STEP_TYPES, type StepType } from '#lib/flow/steps/index.ts'
+import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import { checkSchema, validate } from '#lib/schema/safe/index.ts'
 import { catalogue } from './support.ts'
 
@@ -142,5 +143,10 @@ t.test('a switch has an output behind a case that is named like a port of a wait
   }
   const waiting = compileFlow({ trigger: { type: 'manual' }, steps: [wait, note] }, catalogue)
   t.match(waiting.problems, [{ code: 'step_not_before' }])
+  t.end()
+})
+
+t.test('no type is of a newer form than the newest that the release knows', (t) => {
+  for (const [type, { since }] of DEFINITIONS) t.ok(since <= FLOW_SCHEMA_VERSION, type)
   t.end()
 })

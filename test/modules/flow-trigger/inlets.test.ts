@@ -123,7 +123,7 @@ t.test('a key belongs to its inlet alone', async (t) => {
   t.equal(new Set(answers.map(({ body }) => body['execution_id'])).size, 2)
 })
 
-t.test('unknown, replaced, switched off and removed URLs are answered alike', async (t) => {
+t.test('unknown, replaced and removed URLs are answered alike', async (t) => {
   const shop = await world.shop()
   const flow = await activate(world, shop, [webhook()], NOW)
   const path = await pathOf(shop, flow)
@@ -141,9 +141,6 @@ t.test('unknown, replaced, switched off and removed URLs are answered alike', as
   for (const token of ['x', 'A'.repeat(42), 'A'.repeat(200), '%00'.repeat(10), '..%2f..%2fetc']) {
     t.same(await answer(`/hooks/${token}`), unknown, token)
   }
-  await setStatus(shop, flow, 'paused')
-  t.same(await answer(path), unknown, 'paused')
-  await setStatus(shop, flow, 'active')
   t.match(await send(path, {}), { status: 202 })
   await activate(world, shop, [webhook('other')], NOW, { id: flow })
   t.same(await answer(path), unknown, 'the published version has it no more')
@@ -165,13 +162,39 @@ t.test('a flow of a newer release takes nothing here, and is asked for again lat
   t.same(await shop.executions(flow), [])
 })
 
+t.test('what comes to a flow that is off is looked at as ever, and kept', async (t) => {
+  const shop = await world.shop()
+  const filter: Condition = { field: 'trigger.total', operator: 'gt', value: 10 }
+  const flow = await activate(world, shop, [webhook('trigger_1', filter)], NOW)
+  const path = await pathOf(shop, flow)
+  for (const [status, reason] of [
+    ['paused', 'paused'],
+    ['inactive', 'not_active'],
+  ] as const) {
+    await setStatus(shop, flow, status)
+    t.match(await send(path, { total: 9 }), { status: 202, body: { status: 'filtered', execution_id: null } })
+    const body = { total: 11 }
+    const kept = await send(path, body, { 'idempotency-key': status })
+    t.match(kept, { status: 202, body: { status: 'skipped', reason, execution_id: String } })
+    t.same(await send(path, body, { 'idempotency-key': status }), kept, 'sent again, it is the same one')
+    t.match(await send(path, { total: 12 }, { 'idempotency-key': status }), { status: 409 })
+  }
+  await app.flowEngine.halt(shop.tenant.id)
+  await setStatus(shop, flow, 'paused')
+  t.match(await send(path, { total: 13 }), { body: { reason: 'paused' } }, 'resuming does not start it')
+  t.strictSame(outcomes(await shop.executions(flow)), [
+    'skipped/paused',
+    'skipped/not_active',
+    'skipped/paused',
+  ])
+})
+
 t.test('a flow that is switched off and on again keeps its URL', async (t) => {
   const shop = await world.shop()
   const flow = await activate(world, shop, [webhook()], NOW)
   const path = await pathOf(shop, flow)
   await sync(world, shop, flow, [], NOW)
   await setStatus(shop, flow, 'inactive')
-  t.match(await send(path, {}), { status: 404 })
   await sync(world, shop, flow, [webhook(), webhook('more')], NOW)
   await setStatus(shop, flow, 'active')
   t.equal(await pathOf(shop, flow), path)

@@ -232,9 +232,9 @@ t.test('whoever is changing the flow holds up neither the firer nor the other fl
   t.strictSame(await firings(shop, held), [], 'it was switched off before its firing')
 })
 
-t.test('a flow that is not active lets its times pass', async (t) => {
+t.test('a paused flow lets its times pass', async (t) => {
   const shop = await world.shop()
-  const flow = await activate(world, shop, [schedule('0 * * * *', { catch_up: 'once' })], MORNING)
+  const flow = await activate(world, shop, [schedule('0 * * * *')], MORNING)
   await setStatus(shop, flow, 'paused')
   await fireAll(firer, at('2026-06-01T10:00:00Z'))
   await setStatus(shop, flow, 'active')
@@ -242,6 +242,21 @@ t.test('a flow that is not active lets its times pass', async (t) => {
   t.strictSame(await firings(shop, flow), [])
   await fireAll(firer, at('2026-06-01T11:00:00Z'))
   t.match(await firings(shop, flow), [{ scheduled_at: '2026-06-01T11:00:00.000Z', missed: 0 }])
+})
+
+t.test('a paused flow keeps its firings where one of them makes up for all', async (t) => {
+  const shop = await world.shop()
+  const enrolments = [settings({}), settings({ enrolment: { key: 'one', while_active: 'skip' } })]
+  for (const each of enrolments) {
+    const triggers = [schedule('0 * * * *', { catch_up: 'once' })]
+    const flow = await activate(world, shop, triggers, MORNING, { settings: each })
+    await setStatus(shop, flow, 'paused')
+    await fireAll(firer, at('2026-06-01T10:00:00Z'))
+    t.strictSame(outcomes(await shop.executions(flow)), ['skipped/paused'])
+    await setStatus(shop, flow, 'inactive')
+    await fireAll(firer, at('2026-06-01T11:00:00Z'))
+    t.equal((await shop.executions(flow)).length, 1)
+  }
 })
 
 t.test('switching off removes the schedule, and on again makes up for nothing', async (t) => {

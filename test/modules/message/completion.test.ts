@@ -5,7 +5,9 @@ import { completion } from './support.ts'
 t.test('the text of the first choice is the answer, as plain text', async (t) => {
   t.strictSame(readCompletion(completion('  Dear Ann,\r\nthank you.\n')), { text: 'Dear Ann,\nthank you.' })
   t.strictSame(readCompletion(completion('a\u0000b\u001b[31mc\ud800')), { text: 'ab[31mc\ufffd' })
-  t.strictSame(readCompletion(completion('done', { finish_reason: undefined })), { text: 'done' })
+  for (const finish_reason of [undefined, null, '', 'stop', 'STOP', 'eos', 'eos_token', 'end_turn']) {
+    t.strictSame(readCompletion(completion('done', { finish_reason })), { text: 'done' })
+  }
 })
 
 t.test('what a model thinks aloud is no part of its answer', async (t) => {
@@ -48,6 +50,23 @@ const CASES: readonly (readonly [name: string, body: string, reason: string])[] 
   ['a refusal', completion(null, refusal), 'refused'],
   ['a filtered answer', completion('Dear', { finish_reason: 'content_filter' }), 'refused'],
   ['an answer that was cut off', completion('Dear Ann, we', { finish_reason: 'length' }), 'too_long'],
+  ...[
+    'error',
+    'abort',
+    'insufficient_system_resource',
+    'tool_calls',
+    'function_call',
+    'cancelled',
+    5,
+    {},
+  ].map(
+    (finish_reason) =>
+      [
+        `an answer that broke off (${JSON.stringify(finish_reason)})`,
+        completion('Dear Ann, your or', { finish_reason }),
+        'invalid_response',
+      ] as const,
+  ),
   ['nothing but thoughts, uncounted', completion('', { finish_reason: 'length' }), 'out_of_tokens'],
   ['thoughts that were cut off', completion('<think>The', { finish_reason: 'length' }), 'out_of_tokens'],
 ]

@@ -47,10 +47,20 @@ export async function startReplay(selection: Selection): Promise<Schema['Replay'
   return (await send(selection, false)) as Schema['Replay']
 }
 
-/** One replay for each plugin of the shop. */
-export async function startRecovery(selection: Selection, isDry: boolean): Promise<Schema['Recovery']> {
+/** Counts what one replay for each plugin of the shop would send. */
+export async function countRecovery(selection: Selection): Promise<Schema['Recovery']> {
   const { since = '', ...rest } = times(selection)
   return ask(
-    api.POST('/api/recoveries', { body: { since, ...rest, status: selection.status, dry_run: isDry } }),
+    api.POST('/api/recoveries', { body: { since, ...rest, status: selection.status, dry_run: true } }),
+  )
+}
+
+/** Sends what was counted: the same events, whatever came since. */
+export async function sendCounted(counted: Schema['Recovery']): Promise<Schema['Recovery']> {
+  const { since, until, event, delivery_status: status } = counted
+  return ask(
+    api.POST('/api/recoveries', {
+      body: { since, until, ...(event !== null && { event }), status: status ?? 'any' },
+    }),
   )
 }

@@ -70,6 +70,22 @@ const texts = words({
     no_trigger: 'kein Auslöser passt',
   },
 })
+const labels = words({
+  en: { waits: (what: string) => `waits ${what}` },
+  de: { waits: (what: string) => `wartet ${what}` },
+})
+
+type Reason = keyof typeof texts
+const WAITS: readonly Reason[] = ['delay', 'event', 'retry', 'completion', 'hours']
+/** Of a test that says why it would not start. */
+const ONLY_OF_TESTS: readonly Reason[] = ['event_type', 'source', 'filter', 'input', 'no_trigger']
+
+/** The reasons that runs are found by, each with its words by themselves. */
+export function runReasons(): { value: string; label: string }[] {
+  return (Object.keys(texts) as Reason[])
+    .filter((reason) => !ONLY_OF_TESTS.includes(reason))
+    .map((value) => ({ value, label: WAITS.includes(value) ? labels.waits(texts[value]) : texts[value] }))
+}
 
 /** Why a run waits, was left out or ended, in words; null: its status says it all. */
 export function reasonText(reason: string | null): string | null {

@@ -1,3 +1,4 @@
+import { now } from '#lib/clock.ts'
 import { EITHER_DAY, parseSchedule, takesEitherDay } from '#lib/cron.ts'
 import { isEventType } from '#lib/event-pattern.ts'
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
@@ -190,7 +191,7 @@ function readCron(reader: Reader): string {
 
 function cronFault(text: string): string | null {
   try {
-    return parseSchedule(text, 'UTC').next(new Date()) === null ? 'this one never comes due' : null
+    return parseSchedule(text, 'UTC').next(new Date(now())) === null ? 'this one never comes due' : null
   } catch (error) {
     return (error as Error).message.replace(/^CronPattern: /, '').replace(/\.$/, '')
   }

@@ -25,6 +25,7 @@ const MEMBER = /^[A-Za-z][A-Za-z0-9_]*$/
 
 export const actionStep: DefinitionOf<ActionStep> = {
   ...USUAL,
+  since: 1,
   schema: {
     description: 'Has the platform or a plugin do something.',
     properties: {

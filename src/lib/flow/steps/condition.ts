@@ -12,6 +12,7 @@ export type ConditionStep = StepBase<'condition', { condition: Condition }, 'tru
 
 export const conditionStep: DefinitionOf<ConditionStep> = {
   ...USUAL,
+  since: 1,
   schema: {
     description: 'Goes one way or the other.',
     properties: CONDITION_MEMBERS,

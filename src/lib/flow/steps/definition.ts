@@ -1,5 +1,5 @@
 import type { SafeSchema } from '#lib/schema/safe/index.ts'
-import type { ActionConfig, StepBase, StepId } from '../elements.ts'
+import type { ActionConfig, FlowSchemaVersion, StepBase, StepId } from '../elements.ts'
 import type { Reader } from '../read/reader.ts'
 
 type Members = Record<string, unknown>
@@ -9,6 +9,8 @@ type Members = Record<string, unknown>
  * actions, and the catalogue for builders. Its runner, in the flow engine, does the work when it runs.
  */
 export interface StepDefinition<Config = object, Port = string> {
+  /** The form of canonical flows that came with the type: flows with such a step are left to releases that know it. */
+  since: FlowSchemaVersion
   /** Describes the members of its own; `stepSchema` adds those that all steps, ports and calls have. */
   schema: StepSchema
   /** The first example as the linear format writes it; null: it stands there the same. */

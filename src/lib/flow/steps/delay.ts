@@ -54,6 +54,7 @@ export type DelayStep = StepBase<'delay', DelayDuration | DelayUntil | DelayCloc
 
 export const delayStep: DefinitionOf<DelayStep> = {
   ...USUAL,
+  since: 1,
   schema: {
     description:
       'Waits for a while, until a time, or until the clocks show a time of day on a day that is allowed.',

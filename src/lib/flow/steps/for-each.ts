@@ -29,6 +29,7 @@ export type ForEachStep = StepBase<'for_each', ForEachConfig, 'done'>
 
 export const forEachStep: DefinitionOf<ForEachStep> = {
   ...USUAL,
+  since: 1,
   schema: {
     description: 'Takes the steps of its body for each item of a list.',
     properties: {

@@ -41,6 +41,7 @@ export type HttpStep = StepBase<'http', HttpConfig, 'success' | 'error'>
 
 export const httpStep: DefinitionOf<HttpStep> = {
   ...USUAL,
+  since: 1,
   schema: {
     description: 'Asks any public address.',
     properties: {

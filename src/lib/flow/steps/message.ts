@@ -49,6 +49,7 @@ export type MessageStep = StepBase<'message', MessageConfig, 'success' | 'error'
 
 export const messageStep: DefinitionOf<MessageStep> = {
   ...USUAL,
+  since: 1,
   schema: {
     description: 'Writes an email, text message or notification, and sends it.',
     properties: {

@@ -13,6 +13,7 @@ export type SetStep = StepBase<'set', { variables: Record<string, TemplateTree> 
 
 export const setStep: DefinitionOf<SetStep> = {
   ...USUAL,
+  since: 1,
   schema: {
     description: 'Keeps values under names.',
     properties: {

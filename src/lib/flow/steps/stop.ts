@@ -11,6 +11,7 @@ export type StopStep = StepBase<'stop', { outcome: StopOutcome; reason: Template
 
 export const stopStep: DefinitionOf<StopStep> = {
   ...USUAL,
+  since: 1,
   schema: {
     description: 'Ends the flow here.',
     properties: {

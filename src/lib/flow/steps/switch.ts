@@ -20,6 +20,7 @@ export type SwitchStep = StepBase<'switch', { cases: SwitchCase[] }, string>
 
 export const switchStep: DefinitionOf<SwitchStep> = {
   ...USUAL,
+  since: 1,
   schema: {
     description: 'Goes the way of the first case that holds.',
     properties: {

@@ -17,6 +17,7 @@ export type WaitEventStep = StepBase<'wait_event', WaitEventConfig, 'received' |
 
 export const waitEventStep: DefinitionOf<WaitEventStep> = {
   ...USUAL,
+  since: 1,
   schema: {
     description: 'Waits for an event.',
     properties: {

@@ -110,7 +110,7 @@ function isToldAgain(found: CompletableInvocation, given: Told): boolean {
 }
 
 /**
- * What was told before the run under way, with a token from before it: either the plugin never heard that it was
+ * Was told before the run under way, with a token from before it: either the plugin never heard that it was
  * recorded, or it has done it again and kept its first token. It will not tell anything else then, so that this is the
  * end; but for one that had begun anew, what it tells with its newer token still counts.
  */

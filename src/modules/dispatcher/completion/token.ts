@@ -8,7 +8,7 @@ export interface CompletionClaim {
   invocationId: string
   /** The time of the action's claim, in microseconds of the database's clock. */
   claimedAt: number
-  /** Whom it was given to, and the plugin's signing secret then. Missing in tokens of older releases. */
+  /** The plugin that it was given to, and the plugin's signing secret then. Missing in tokens of older releases. */
   pluginId?: string
   secretId?: string | null
   /** For an action that has no row before its answer; null: it has one. */
@@ -26,7 +26,7 @@ export interface EarlyCompletion {
 }
 
 /**
- * What a request may bring as a token: one with the longest names (an action's 100 characters, a step's 64, 1,000 items)
+ * The longest token that a request may bring: one with the longest names (an action's 100 characters, a step's 64, 1,000 items)
  * has some 700, and a claim may grow.
  */
 export const MAX_COMPLETION_TOKEN_CHARS = 2048

@@ -1,5 +1,5 @@
 import { overloaded } from '#infra/http/problems.ts'
-import { SharedPlaces } from './places.ts'
+import { SharedPlaces } from '#lib/async/shared-places.ts'
 import type { ResultMemory } from './result-memory.ts'
 
 /** Actions of all dispatches that a process has taken in, for each call that it makes at a time. */

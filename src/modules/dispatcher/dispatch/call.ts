@@ -5,6 +5,8 @@ import {
   notAsked,
   readActionResponse,
 } from '#lib/action-call.ts'
+import { sourceOf } from '#lib/json/source.ts'
+import { stringifyWritten, WrittenJson } from '#lib/json/written.ts'
 import { headerValues } from '#lib/secrets/echo.ts'
 import { now } from '#lib/clock.ts'
 import { resolveEndpoint } from '#lib/endpoint.ts'
@@ -171,14 +173,15 @@ async function send(
 ): Promise<ActionCallResult> {
   const url = action.endpoint === null ? target.url : resolveEndpoint(target.baseUrl, action.endpoint)
   if (url === null) return notAsked('blocked', 'The endpoint leaves the origin that the plugin registered.')
-  const body = JSON.stringify({
+  const written = sourceOf(request.payload)
+  const body = stringifyWritten({
     // For plugins that read the payload's members from the top, as the platform's engine sent them: docs/adr/0012.
     ...request.payload,
     action_type: action.action_type,
     tenant_id: tenantId,
     flow_execution_id: request.flowExecutionId,
     invocation_id: invocationId,
-    payload: request.payload,
+    payload: written === undefined ? request.payload : new WrittenJson(written),
     // Absent where there is none, even if the payload has a member of that name.
     context: request.context ?? undefined,
   })

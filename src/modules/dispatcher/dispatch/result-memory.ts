@@ -1,6 +1,6 @@
 import { writeJson } from '#db/json.ts'
 import { ACTION_RESPONSE_MAX_BYTES } from '#lib/action-call.ts'
-import { SharedPlaces } from './places.ts'
+import { SharedPlaces } from '#lib/async/shared-places.ts'
 import type { ActionResult } from '../types.ts'
 
 /** Characters of results that a process holds, for each call that it makes at a time: 128 million with 1,024 calls. */

@@ -1,4 +1,5 @@
 import { writeJson } from '#db/json.ts'
+import { sourceOf } from '#lib/json/source.ts'
 import { newId } from '#lib/ids.ts'
 import { redact } from '#lib/secrets/redact.ts'
 import type { Lease } from '../dispatch/claim-repository.ts'
@@ -52,9 +53,11 @@ export function toRecord(
   }
 }
 
-/** As JSON with secrets redacted, or a note of its size when it is too large for a log. */
+/** As it was written with secrets redacted, or a note of its size when it is too large for a log. */
 export function logged(value: unknown): string | null {
   if (value === null) return null
-  const text = writeJson(redact(value))
+  const redacted = writeJson(redact(value))
+  const written = sourceOf(value)
+  const text = written !== undefined && redacted === writeJson(value) ? written : redacted
   return text.length <= LOGGED_MAX_CHARS ? text : JSON.stringify({ truncated: true, characters: text.length })
 }

@@ -10,8 +10,6 @@ const COLUMNS = [
   'event_key',
   'action_type',
   'plugin',
-  'payload',
-  'result',
   'success',
   'status',
   'error_code',
@@ -23,7 +21,11 @@ const COLUMNS = [
   'created_at',
 ] as const
 
-const COMMON_STATUSES = [200, 204]
+/** As text: parsed, they would lose the order of members that are called like numbers. */
+const writtenColumns = [
+  sql<string | null>`l.payload::text`.as('payload'),
+  sql<string | null>`l.result::text`.as('result'),
+]
 
 export interface EventLogFilter extends TimeRange {
   tenantId: string
@@ -38,41 +40,68 @@ export interface EventLogFilter extends TimeRange {
   limit: number
 }
 
-export function listEventLog(db: Kysely<DB>, filter: EventLogFilter) {
-  let query = db
-    .selectFrom('automation_event_log')
+type Condition = RawBuilder<unknown>
+
+/** The log, newest first. */
+export async function listEventLog(db: Kysely<DB>, filter: EventLogFilter) {
+  const ids = await selectEntryIds(db, filter)
+  if (ids.length === 0) return []
+  return db
+    .selectFrom('automation_event_log as l')
     .select(COLUMNS)
+    .select(writtenColumns)
     .where('tenant_id', '=', filter.tenantId)
+    .where('id', '=', sql<string>`any(${ids}::uuid[])`)
     .orderBy('id', 'desc')
-    .limit(filter.limit)
-  if (filter.execution !== null) query = query.where('flow_execution_id', '=', filter.execution)
-  if (filter.action !== null) query = query.where('action_type', '=', filter.action)
-  if (filter.plugin !== null) query = query.where('plugin', '=', filter.plugin)
-  if (filter.success !== null) query = query.where('success', '=', filter.success)
-  if (filter.success === false) query = query.where(sql<boolean>`not success`)
-  if (filter.errorCode !== null) query = query.where('error_code', '=', filter.errorCode)
-  if (filter.responseStatuses !== null) {
-    query = query.where('response_status', '=', sql<number>`any(${filter.responseStatuses}::smallint[])`)
-    // Says that the index of the rare ones will do.
-    if (!COMMON_STATUSES.some((status) => filter.responseStatuses?.includes(status))) {
-      query = query.where(sql<boolean>`response_status not in (200, 204)`)
-    }
+    .execute()
+}
+
+/**
+ * A class of statuses is looked up value by value, each for one page, and a plugin is part of the order, so that rare rows are
+ * read by their index and nothing is read in vain: webhook-delivery/log/log-repository.ts says why.
+ */
+async function selectEntryIds(db: Kysely<DB>, filter: EventLogFilter): Promise<string[]> {
+  const statuses = filter.responseStatuses
+  const isCommon = statuses !== null && COMMON_STATUSES.some((status) => statuses.includes(status))
+  const oneByOne = isCommon ? null : statuses
+  const conditions = conditionsOf(filter)
+  if (oneByOne !== null) {
+    conditions.push(sql`l.response_status = status.value and l.response_status not in (200, 204)`)
+  } else if (statuses !== null) {
+    conditions.push(sql`l.response_status = any(${statuses}::smallint[])`)
   }
-  if (filter.attemptsMin !== null) {
-    query = query.where('attempts', '>=', filter.attemptsMin)
-    if (filter.attemptsMin > 1) query = query.where('attempts', '>', sql<number>`1`)
+  const { rows } = await sql<{ id: string }>`
+    select found.id from unnest(${oneByOne ?? [null]}::smallint[]) as status (value) cross join lateral (
+      select l.id from automation_event_log l where ${sql.join(conditions, sql` and `)}
+      order by ${filter.plugin === null ? sql`` : sql`l.plugin desc,`} l.id desc limit ${filter.limit}
+    ) found
+    order by found.id desc limit ${filter.limit}`.execute(db)
+  return rows.map(({ id }) => id)
+}
+
+/** The usual ends of actions are found by reading the log in order, and are not indexed. */
+const COMMON_STATUSES = [200, 204]
+
+function conditionsOf(filter: EventLogFilter): Condition[] {
+  const { execution, action, plugin, success, errorCode, attemptsMin, since, until, beforeId } = filter
+  const conditions: Condition[] = [sql`l.tenant_id = ${filter.tenantId}`]
+  const add = (condition: Condition): void => void conditions.push(condition)
+  if (execution !== null) add(sql`l.flow_execution_id = ${execution}`)
+  if (action !== null) add(sql`l.action_type = ${action}`)
+  if (plugin !== null) add(sql`l.plugin between ${plugin} and ${plugin}`)
+  if (success !== null) add(success ? sql`l.success` : sql`not l.success`)
+  if (errorCode !== null) add(sql`l.error_code = ${errorCode}`)
+  if (attemptsMin !== null) add(sql`l.attempts >= ${attemptsMin}`)
+  if (attemptsMin !== null && attemptsMin > 1) add(sql`l.attempts > 1`)
+  // Ids are in order of time: where to stop reading, but for the clocks that minted them.
+  if (since !== null) {
+    add(sql`l.created_at >= ${since} and l.id >= ${lowestIdAt(since.getTime() - ID_CLOCK_SLACK_MS)}`)
   }
-  if (filter.since !== null) {
-    // Ids are in order of time: where to stop reading, but for the clocks that minted them.
-    const from = lowestIdAt(filter.since.getTime() - ID_CLOCK_SLACK_MS)
-    query = query.where('created_at', '>=', filter.since).where('id', '>=', from)
+  if (until !== null) {
+    add(sql`l.created_at < ${until} and l.id < ${lowestIdAt(until.getTime() + ID_CLOCK_SLACK_MS)}`)
   }
-  if (filter.until !== null) {
-    const to = lowestIdAt(filter.until.getTime() + ID_CLOCK_SLACK_MS)
-    query = query.where('created_at', '<', filter.until).where('id', '<', to)
-  }
-  if (filter.beforeId !== null) query = query.where('id', '<', filter.beforeId)
-  return query.execute()
+  if (beforeId !== null) add(sql`l.id < ${beforeId}`)
+  return conditions
 }
 
 /** The id that the text is; null: it is none. Callers name executions as they like. */
@@ -108,6 +137,7 @@ export async function findLogEntry(db: Kysely<DB>, tenantId: string, id: string)
       join.on('f.tenant_id', '=', tenantId).onRef('f.id', '=', 'e.flow_id'),
     )
     .select(COLUMNS.map((column) => `l.${column}` as const))
+    .select(writtenColumns)
     .select([
       'k.name as key_name',
       'p.slug as dispatched_by',

@@ -112,7 +112,8 @@ export const QUEUE_TYPES: readonly CatalogueType[] = [
     description:
       'A delivery to a plugin has been due for five minutes and was not sent, although nothing holds the plugin back: ' +
       'events come faster than it takes them (`slow`), than its rate limit lets through (`rate_limit`), or no worker ' +
-      'has time for it (`no_worker`).',
+      'has time for it (`no_worker`). Or one has waited for five minutes behind another of its key (`behind`), which ' +
+      '`cause` names.',
     entity: ENTITIES.plugin,
     sample: {
       plugin: SAMPLE.plugin,

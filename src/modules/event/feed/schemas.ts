@@ -25,7 +25,7 @@ const fields = {
   ),
   timestamp: Timestamp,
   received_at: Timestamp,
-  data: Type.Optional(Type.Unknown({ description: 'As it came; absent when `body_gone` says why' })),
+  data: Type.Optional(Type.Unknown({ description: 'As it was written; absent when `body_gone` says why' })),
   cloudevent: Type.Optional(
     Type.Unsafe<Record<string, unknown>>({
       type: 'object',

@@ -4,6 +4,7 @@ import { Counter, type Registry } from 'prom-client'
 import { isPassing } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
 import { JobLoop } from '#lib/async/job-loop.ts'
+import type { Standing } from '#lib/async/pulse.ts'
 import { now } from '#lib/clock.ts'
 import { LastItems } from '#lib/last-items.ts'
 import { ensureFeedEpoch, selectMissing } from './epoch-repository.ts'
@@ -57,6 +58,10 @@ export class TimelineWatch {
           this.#log.warn({ err: error }, 'the timeline of the database could not be read')
       },
     })
+  }
+
+  get standing(): Standing {
+    return this.#loop.standing
   }
 
   start(): void {

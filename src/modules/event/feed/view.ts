@@ -1,11 +1,13 @@
 import { readJson } from '#db/json.ts'
+import { memberAt } from '#lib/json/choose.ts'
+import { WrittenJson } from '#lib/json/written.ts'
 import { MAX_CAUSATION_DEPTH } from '../intake/causation.ts'
 import type { ShownEvent } from './repository.ts'
 import type { FeedEvent } from './schemas.ts'
 
 /** The event as the API shows it. */
 export function viewEvent(row: ShownEvent): FeedEvent {
-  const body = readParsedBody(row)
+  const body = row.body === null ? null : splitBody(row.body)
   return {
     id: row.id,
     source_id: row.source_id,
@@ -31,11 +33,14 @@ export function viewEvent(row: ShownEvent): FeedEvent {
 
 /** The event's data; undefined when its body is gone. */
 export function readBody(row: Pick<ShownEvent, 'body'>): unknown {
-  return readParsedBody(row)?.data
+  return row.body === null ? undefined : (readJson(row.body) as StoredBody).data
 }
 
-function readParsedBody({ body }: Pick<ShownEvent, 'body'>): StoredBody | null {
-  return body === null ? null : (readJson(body) as StoredBody)
+/** Parses all but the data, which are shown as they were written. */
+function splitBody(text: string): StoredBody & { data: WrittenJson } {
+  const [start, end] = memberAt(text, 'data') ?? [0, 0]
+  const rest = readJson(`${text.slice(0, start)}null${text.slice(end)}`) as StoredBody
+  return { ...rest, data: new WrittenJson(text.slice(start, end)) }
 }
 
 interface StoredBody {

@@ -86,7 +86,7 @@ export function fromText(header: unknown): unknown {
   return typeof header === 'string' && DIGITS.test(header) ? Number(header) : header
 }
 
-/** Whom causation is told to. */
+/** The plugin that causation is told to. */
 export interface Told {
   tenantId: string
   pluginId: string

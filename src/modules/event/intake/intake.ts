@@ -2,7 +2,8 @@ import type { Changes } from '#infra/changes.ts'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
-import { isPassing, isSerialisationConflict, isStalled } from '#db/errors.ts'
+import { isPassing, isStalled } from '#db/errors.ts'
+import { retryOnConflict } from '#db/retry.ts'
 import type { DB } from '#db/schema.ts'
 import { overloaded } from '#infra/http/problems.ts'
 import { type QuotaService, rateProblem } from '#infra/quotas.ts'
@@ -56,6 +57,9 @@ const LIMITS = {
 const CALL_STEPS = 8_000_000
 /** A tenant whose subscriptions change faster than its events can be matched is told to come again. */
 const MAX_WRITES = 10
+
+/** The party of events of several tenants: its share is apart from those of the tenants. */
+const SEVERAL_TENANTS = 'several'
 
 interface Batch extends Submission {
   /** Neither written nor refused yet. */
@@ -134,7 +138,8 @@ export class Intake {
       )
     }
     if (matched.length > 0) {
-      const batch = { open: matched, results, seen: [], count: matched.length, deliveries, bytes }
+      const party = partyOf(matched)
+      const batch = { party, open: matched, results, seen: [], count: matched.length, deliveries, bytes }
       await this.#queue.submit(batch)
       if (batch.seen.length > 0) await this.#ctx.recordSeen(batch.seen)
     }
@@ -258,13 +263,7 @@ export class Intake {
   }
 
   async #writeOnce(events: readonly MatchedEvent[]): ReturnType<typeof writeEvents> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await writeEvents(this.#run, events)
-      } catch (error) {
-        if (!isSerialisationConflict(error) || attempt === MAX_WRITES) throw error
-      }
-    }
+    return retryOnConflict(MAX_WRITES, () => writeEvents(this.#run, events))
   }
 
   /** Compares what is still open with the events that hold its source ids. @returns false when one came free meanwhile */
@@ -286,6 +285,14 @@ export class Intake {
     }
     return batches.every(({ open }) => open.length === 0)
   }
+}
+
+/** Names whose events they are. Only the platform sends those of several tenants at once. */
+function partyOf(matched: readonly MatchedEvent[]): string {
+  const tenantId = matched[0]?.composed.tenantId
+  return tenantId !== undefined && matched.every(({ composed }) => composed.tenantId === tenantId)
+    ? tenantId
+    : SEVERAL_TENANTS
 }
 
 /** Returns the most that an event's filters may cost, so that all that are left of a call get the same. */

@@ -30,7 +30,7 @@ export interface MatchedEvent {
 }
 
 /**
- * Whom the event goes to, or why its tenant does not take it.
+ * Finds the plugins that the event goes to, or why its tenant does not take it.
  *
  * @param budget of the event's filters
  */
@@ -80,7 +80,7 @@ export function orderingKeysOf(
   return keys.length === 0 ? null : new Map(keys)
 }
 
-/** Whom the event goes to. One at the end of too long a chain of consequences is stored, and goes to nobody. */
+/** Finds the plugins that the event goes to. One at the end of too long a chain of consequences is stored, and goes to nobody. */
 export function recipientsOf(
   snapshot: TenantSnapshot,
   composed: ComposedEvent,

@@ -1,7 +1,13 @@
 import { overloaded } from '#infra/http/problems.ts'
+import { SharedPlaces } from '#lib/async/shared-places.ts'
+import { WaitList, type Waiting as Listed } from '#lib/async/wait-list.ts'
+
+const BUSY = 'Events of the shop that wait to be stored take its share: send fewer at a time.'
 
 /** The events of one call: they are written by one statement, together with those of other calls. */
 export interface Submission {
+  /** The tenant whose events they are; or what stands for several tenants. */
+  readonly party: string
   /** Number of events. */
   readonly count: number
   /** Number of deliveries that they make. */
@@ -19,55 +25,75 @@ export interface QueueLimits {
   flushes: number
   /** Events that must be waiting for a further statement to join those under way. */
   minBatch: number
-  /** Events and bytes that may wait or be under way. Beyond it callers are told to come again. */
+  /** Events and bytes that may wait or be under way, shared out by party. Beyond its share a party is told to come again. */
   events: number
   bytes: number
 }
 
-interface Waiting<S> {
-  submission: S
-  resolve: () => void
-  reject: (error: unknown) => void
+class Waiting<S> implements Listed<Waiting<S>> {
+  before: Waiting<S> | null = null
+  after: Waiting<S> | null = null
+  readonly submission: S
+  readonly end: (error: Error | null) => void
+
+  constructor(submission: S, end: (error: Error | null) => void) {
+    this.submission = submission
+    this.end = end
+  }
 }
 
 /**
  * Gathers what arrives while earlier flushes are under way. Nothing waits while none is: a submission that finds all
  * slots free leaves with the event loop's current turn. Beside another flush it leaves once enough are waiting, or when that
- * one has ended.
+ * one has ended. The parties are served in turn, so that nobody waits for more than one statement of another one's at a time.
  */
 export class IntakeQueue<S extends Submission> {
   readonly #limits: QueueLimits
   /** Writes submissions and never rejects: how each one ended is in the array, in order. */
   readonly #flush: (submissions: readonly S[]) => Promise<readonly (Error | null)[]>
-  #waiting: Waiting<S>[] = []
+  /** By party, the one first whose turn it is. */
+  readonly #waiting = new Map<string, WaitList<Waiting<S>>>()
+  readonly #events: SharedPlaces
+  readonly #bytes: SharedPlaces
   #flushes = 0
   #waitingEvents = 0
-  #events = 0
-  #bytes = 0
   #scheduled = false
 
   constructor(limits: QueueLimits, flush: (submissions: readonly S[]) => Promise<readonly (Error | null)[]>) {
     this.#limits = limits
     this.#flush = flush
+    this.#events = new SharedPlaces(limits.events)
+    this.#bytes = new SharedPlaces(limits.bytes)
   }
 
   /** Resolves when the submission is written. @throws `overloaded`, or why it was not written */
   submit(submission: S): Promise<void> {
-    const { events, bytes } = this.#limits
-    const full = this.#events + submission.count > events || this.#bytes + submission.bytes > bytes
-    // A submission that is larger than the limit by itself must still get through an idle service.
-    if (full && this.#events > 0) return Promise.reject(overloaded())
-    this.#events += submission.count
-    this.#bytes += submission.bytes
+    if (!this.#enter(submission)) return Promise.reject(overloaded(BUSY))
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ submission, resolve, reject })
+      const waiting = new Waiting(submission, (error) => (error === null ? resolve() : reject(error)))
+      let list = this.#waiting.get(submission.party)
+      if (list === undefined) this.#waiting.set(submission.party, (list = new WaitList()))
+      list.add(waiting)
       this.#waitingEvents += submission.count
       this.#schedule()
     })
   }
 
+  #enter({ party, count, bytes }: Submission): boolean {
+    // What is larger than a share by itself must still get through an idle service.
+    if (this.#events.isIdle) {
+      this.#events.add(party, count)
+      this.#bytes.add(party, bytes)
+      return true
+    }
+    if (!this.#events.take(party, count)) return false
+    if (this.#bytes.take(party, bytes)) return true
+    this.#events.leave(party, count)
+    return false
+  }
+
   #schedule(): void {
-    if (this.#scheduled || this.#waiting.length === 0 || this.#flushes >= this.#limits.flushes) return
+    if (this.#scheduled || this.#waiting.size === 0 || this.#flushes >= this.#limits.flushes) return
     if (this.#flushes > 0 && this.#waitingEvents < this.#limits.minBatch) return
     this.#scheduled = true
     setImmediate(() => {
@@ -77,32 +103,41 @@ export class IntakeQueue<S extends Submission> {
     })
   }
 
+  /** Takes one submission of each party in turn, until the statement is full. */
   #take(): Waiting<S>[] {
+    const batch: Waiting<S>[] = []
     let count = 0
     let deliveries = 0
-    const end = this.#waiting.findIndex(({ submission }, index) => {
+    for (;;) {
+      const [next] = this.#waiting
+      const waiting = next?.[1].first
+      if (next === undefined || waiting == null) return batch
+      const { submission } = waiting
       const isFull =
         count + submission.count > this.#limits.batch ||
         deliveries + submission.deliveries > this.#limits.deliveries
-      if (index > 0 && isFull) return true
+      if (batch.length > 0 && isFull) return batch
+      const [party, list] = next
+      list.remove(waiting)
+      const isAlone = this.#waiting.size === 1
+      if (list.first === null || !isAlone) this.#waiting.delete(party)
+      // Behind all others.
+      if (list.first !== null && !isAlone) this.#waiting.set(party, list)
       count += submission.count
       deliveries += submission.deliveries
-      return false
-    })
-    this.#waitingEvents -= count
-    return this.#waiting.splice(0, end === -1 ? this.#waiting.length : end)
+      this.#waitingEvents -= submission.count
+      batch.push(waiting)
+    }
   }
 
   async #run(batch: readonly Waiting<S>[]): Promise<void> {
     this.#flushes++
     const errors = await this.#flush(batch.map(({ submission }) => submission))
     this.#flushes--
-    batch.forEach(({ submission, resolve, reject }, index) => {
-      this.#events -= submission.count
-      this.#bytes -= submission.bytes
-      const error = errors[index] ?? null
-      if (error === null) resolve()
-      else reject(error)
+    batch.forEach(({ submission, end }, index) => {
+      this.#events.leave(submission.party, submission.count)
+      this.#bytes.leave(submission.party, submission.bytes)
+      end(errors[index] ?? null)
     })
     this.#schedule()
   }

@@ -1,9 +1,11 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { callerOf } from '#infra/http/caller.ts'
 import { JSON_TYPE, readJsonBatch } from '#infra/http/edge.ts'
 import { invalidRequest } from '#infra/http/problems.ts'
 import { WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { answerSender } from '#infra/http/sender-handshake.ts'
+import { loopShare } from '#lib/async/loop-share.ts'
 import { problems, ref } from '#lib/api/schema.ts'
 import { BATCHED, JSON_LIKE, STRUCTURED } from './cloudevents.ts'
 import {
@@ -53,8 +55,8 @@ export function intakeRoutes(
 ): void {
   app.removeContentTypeParser(JSON_TYPE)
   for (const type of [JSON_TYPE, STRUCTURED, BATCHED, JSON_LIKE]) {
-    app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_request: FastifyRequest, bytes: Buffer) =>
-      readJsonBatch(bytes, BODY_SHAPE),
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) =>
+      loopShare.charged(callerOf(request), () => readJsonBatch(bytes, BODY_SHAPE)),
     )
   }
 

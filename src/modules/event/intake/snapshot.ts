@@ -64,7 +64,7 @@ export interface SnapshotContent {
 /** Text that takes about as much memory as one plugin or type beside it; read, it takes several times its length. */
 const BYTES_PER_WEIGHT = 100
 
-/** Whom an event goes to, by their ids. */
+/** The plugins that an event goes to, by their ids. */
 export interface Audience {
   readonly plugins: readonly string[]
   /** Their filters cost more than an event may: what they would have said is not known. */
@@ -119,6 +119,7 @@ export class TenantSnapshot {
   readonly weight: number
   readonly #content: SnapshotContent
   #segments: Segments | null = null
+  /** By type. A Map, cleared when it is full: there is one for each tenant, where an LRUCache weighs too much. */
   readonly #subscribers = new Map<string, readonly Subscriber[]>()
 
   constructor(content: SnapshotContent) {

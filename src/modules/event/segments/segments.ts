@@ -73,7 +73,7 @@ export class Segments {
   }
 
   /**
-   * Whether who published an event of the type is the one from whom such events come: the platform and the shop always,
+   * True if the publisher of an event of the type is the one from whom such events come: the platform and the shop always,
    * a plugin below a segment of its own.
    *
    * @param publisher a plugin's UUID, or `platform`

@@ -1,4 +1,5 @@
 import { invalidRequest } from '#infra/http/problems.ts'
+import { now } from '#lib/clock.ts'
 import { parseTime } from '#lib/time.ts'
 import { flowNotFound } from '#modules/flow/index.ts'
 import type { ExecutionContext } from '../context.ts'
@@ -35,7 +36,7 @@ export async function readFlowStats(
 }
 
 function readDays({ since, until }: FlowStatsQuery): { first: number; last: number } {
-  const last = until === undefined ? midnight(Date.now()) : dayOf(until, 'until')
+  const last = until === undefined ? midnight(now()) : dayOf(until, 'until')
   const first = since === undefined ? last - (STATS_DEFAULT_DAYS - 1) * DAY_MS : dayOf(since, 'since')
   if (first > last) throw refused('since', 'must not be after until')
   if (last - first >= STATS_MAX_DAYS * DAY_MS) {

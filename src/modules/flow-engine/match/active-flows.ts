@@ -1,5 +1,6 @@
 import type { Transaction } from 'kysely'
 import type { FastifyBaseLogger } from 'fastify'
+import { LRUCache } from 'lru-cache'
 import { readJson } from '#db/json.ts'
 import type { DB } from '#db/schema.ts'
 import type { EventScope, FlowScope } from '#lib/flow/scope.ts'
@@ -46,19 +47,22 @@ export interface TenantFlows {
   bytes: number
 }
 
-const CACHE_MAX_TENANTS = 10_000
 /** Of text; read, it takes several times as much. */
 const CACHE_MAX_BYTES = 64 * 1024 * 1024
+/** Of a tenant, beside the text of its flows. */
+const TENANT_BYTES = 2_000
 
 export class ActiveFlows {
   readonly #programs: ProgramCache
   readonly #log: FastifyBaseLogger
-  readonly #cache = new Map<string, TenantFlows>()
-  #bytes = 0
+  readonly #cache: LRUCache<string, TenantFlows>
 
-  constructor(programs: ProgramCache, log: FastifyBaseLogger) {
+  constructor(programs: ProgramCache, log: FastifyBaseLogger, maxSize = CACHE_MAX_BYTES) {
     this.#programs = programs
     this.#log = log
+    // One that is larger than all is kept alone.
+    const sizeCalculation = ({ bytes }: TenantFlows): number => Math.min(maxSize, TENANT_BYTES + bytes)
+    this.#cache = new LRUCache({ maxSize, sizeCalculation })
   }
 
   /** @throws `flow_newer`: only a newer release can tell what the tenant's events start */
@@ -75,24 +79,8 @@ export class ActiveFlows {
     }
     await addShopVariables(trx, tenantId, flows)
     const fresh = { version, flows, byType: byEventType(flows), bytes }
-    this.#keep(tenantId, fresh)
-    return fresh
-  }
-
-  #keep(tenantId: string, fresh: TenantFlows): void {
-    this.#forget(tenantId)
     this.#cache.set(tenantId, fresh)
-    this.#bytes += fresh.bytes
-    for (const oldest of this.#cache.keys()) {
-      if ((this.#bytes <= CACHE_MAX_BYTES && this.#cache.size <= CACHE_MAX_TENANTS) || oldest === tenantId)
-        break
-      this.#forget(oldest)
-    }
-  }
-
-  #forget(tenantId: string): void {
-    this.#bytes -= this.#cache.get(tenantId)?.bytes ?? 0
-    this.#cache.delete(tenantId)
+    return fresh
   }
 
   /** A flow that cannot be read starts nothing; the tenant's others do. */
@@ -169,7 +157,7 @@ export function cancelShapes(flows: readonly ActiveFlow[]): { event: string; pat
 }
 
 /**
- * Whether the event starts the flow; null: its filters cost more than the share. A text: it does not, because a filter
+ * Tells whether the event starts the flow; null: its filters cost more than the share. A text: it does not, because a filter
  * does not fit what came, which is to leave a trace.
  */
 export function isTriggered(

@@ -61,8 +61,36 @@ function missed({ tenantId, flowId, reasons, since, until }: MissedFilter): RawB
       }
       and (${since}::timestamptz is null or e.finished_at >= ${since}::timestamptz)
       and (${until}::timestamptz is null or e.finished_at < ${until}::timestamptz)
-      and e.trigger_kind in ('event', 'webhook') and e.body_gone is null and e.step_count = 0
+      and (e.trigger_kind in ('event', 'webhook') or (e.trigger_kind = 'schedule' and ${isLastFiring()}))
+      and e.body_gone is null and e.step_count = 0
       and not exists (select from automation_executions r where r.tenant_id = e.tenant_id and r.retry_of = e.id)`
+}
+
+/** Of a schedule that makes up for what it has missed once, the last firing stands for those before it. */
+function isLastFiring(): RawBuilder<boolean> {
+  const isOf = (execution: string): RawBuilder<unknown> =>
+    sql`starts_with(${sql.ref(`${execution}.start_key`)}, 'schedule ' || s.trigger_id || ' ')`
+  return sql`exists (
+    select from automation_schedules s
+    where s.tenant_id = e.tenant_id and s.flow_id = e.flow_id and s.catch_up = 'once' and ${isOf('e')}
+      and not exists (
+        select from automation_executions n
+        where n.tenant_id = e.tenant_id and n.flow_id = e.flow_id and n.id > e.id and n.trigger_kind = 'schedule'
+          and ${isOf('n')}))`
+}
+
+/** Tells whether nothing of a flow is left of what was marked. */
+export async function isCaughtUp(trx: Transaction<DB>, tenantId: string, flowId: string): Promise<boolean> {
+  const marked = await trx
+    .selectFrom('automation_executions')
+    .select('id')
+    .where('tenant_id', '=', tenantId)
+    .where('flow_id', '=', flowId)
+    .where('status', '=', 'skipped')
+    .where('reason', '=', 'catch_up')
+    .limit(1)
+    .executeTakeFirst()
+  return marked === undefined
 }
 
 /** All that was marked has been gone through. */

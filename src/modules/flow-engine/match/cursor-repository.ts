@@ -1,5 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
+import { readJson, writeJson } from '#db/json.ts'
 import type { DB } from '#db/schema.ts'
+import type { Suspects } from '../start/repeats.ts'
 
 /** The place of an event in the feed. Text: positions go beyond what a JavaScript number holds. */
 export interface FeedKey {
@@ -15,6 +17,8 @@ export interface FlowCursor {
   waits: { event: FeedKey; after: string } | null
   /** There are missed starts to take up, before anything newer starts. */
   hasCatchUp: boolean
+  /** Flows that start again and again for the same thing. */
+  repeats: Suspects
   /** Time zone of the tenant. */
   zone: string
   /** The database's clock. */
@@ -51,10 +55,11 @@ export async function lockCursor(
     waits_event_id: string | null
     waits_after: string | null
     catch_up: boolean
+    repeats: string | null
     zone: string | null
     now: Date
   }>`select position::text, event_id, flows_version, halted_at, waits_position::text, waits_event_id, waits_after,
-       catch_up, clock_timestamp() as now,
+       catch_up, repeats::text as repeats, clock_timestamp() as now,
        (select calendar ->> 'time_zone' from tenants where id = tenant_id) as zone
      from flow_cursors where tenant_id = ${tenantId}`.execute(trx)
   const [row] = rows
@@ -68,21 +73,25 @@ export async function lockCursor(
           ? null
           : { event: { position: row.waits_position, id: row.waits_event_id }, after: row.waits_after },
       hasCatchUp: row.catch_up,
+      repeats: row.repeats === null ? {} : (readJson(row.repeats) as Suspects),
       zone: row.zone ?? 'UTC',
       now: row.now,
     }
   )
 }
 
+/** @param repeats undefined: as they are */
 export async function moveCursor(
   trx: Transaction<DB>,
   tenantId: string,
   to: FeedKey,
   waits: FlowCursor['waits'] = null,
+  repeats?: Suspects,
 ): Promise<void> {
+  const kept = repeats === undefined ? sql`` : sql`, repeats = ${writeJson(repeats)}::json`
   await sql`update flow_cursors set position = ${to.position}::bigint, event_id = ${to.id},
       waits_position = ${waits?.event.position ?? null}::bigint, waits_event_id = ${waits?.event.id ?? null},
-      waits_after = ${waits?.after ?? null}
+      waits_after = ${waits?.after ?? null}${kept}
     where tenant_id = ${tenantId}`.execute(trx)
 }
 

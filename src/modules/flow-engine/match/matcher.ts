@@ -10,7 +10,7 @@ import { flowNewer } from '../errors.ts'
 import { countStarts, type FlowMetrics } from '../metrics.ts'
 import type { PauseReason } from '../run/flow-pause.ts'
 import type { ProgramCache } from '../run/program.ts'
-import { Repeats } from '../start/repeats.ts'
+import { Repeats, SeenStarts } from '../start/repeats.ts'
 import { ActiveFlows, cancelShapes } from './active-flows.ts'
 import { takeUpMissed } from './catch-up.ts'
 import { endCatchUp } from './catch-up-repository.ts'
@@ -75,7 +75,7 @@ const NOTHING: Matched = { matched: 0, isFull: false, started: NONE_STARTED }
 export class Matcher {
   readonly #ctx: MatcherContext
   readonly #active: ActiveFlows
-  readonly #repeats = new Repeats()
+  readonly #seenStarts = new SeenStarts()
   #behind = new Set<string>()
   /** Tenants whose quota allows nothing of what they are to take up, in the order of the last looks. */
   readonly #held = new Set<string>()
@@ -228,7 +228,8 @@ export class Matcher {
     const batch = withinBytes(scanned, isWanted)
     const ids = batch.filter(isWanted).map(({ id }) => id)
     const rows = await selectEvents(trx, tenantId, ids)
-    const turn = new Turn(trx, this.#ctx, this.#repeats, {
+    const repeats = new Repeats(this.#seenStarts, cursor.repeats)
+    const turn = new Turn(trx, this.#ctx, repeats, {
       tenantId,
       byType,
       zone: cursor.zone,
@@ -246,6 +247,7 @@ export class Matcher {
       tenantId,
       batch[end - 1] ?? cursor.at,
       inWaits === null ? null : { event: batch[stoppedAt] as ScannedEvent, after: inWaits },
+      repeats.changed,
     )
     if (trouble !== undefined && end > 0) this.#noteProgress('feed', tenantId)
     const isFull = stop !== null || batch.length === most || batch.length < scanned.length
@@ -280,7 +282,7 @@ export class Matcher {
       return { ...NOTHING, isFull: true }
     }
     const { flows, byType } = await this.#active.get(trx, tenantId, cursor.flowsVersion)
-    const turn = new Turn(trx, this.#ctx, this.#repeats, {
+    const turn = new Turn(trx, this.#ctx, null, {
       tenantId,
       byType,
       zone: cursor.zone,

@@ -13,7 +13,7 @@ import { tellOfPause } from '../run/flow-pause.ts'
 import { enrolmentKey } from '../start/enrolment.ts'
 import { CAP_WINDOW_MS, countRecentStarts } from '../start/enqueue-repository.ts'
 import { countTriggered, pauseIfSelfTriggering, pauseRepeating } from '../run/flow-repository.ts'
-import type { Repeats } from '../start/repeats.ts'
+import { type Repeats, repeatName } from '../start/repeats.ts'
 import { WAITING_EXECUTIONS, waitingQuota } from '../start/waiting-quota.ts'
 import {
   isSimpleStart,
@@ -85,6 +85,12 @@ export interface TurnEnd {
   waitsAfter: string | null
 }
 
+/** The flow's start for one thing. */
+interface Repeat {
+  name: string
+  cameAtMs: number
+}
+
 /** The flows of one event about which the rest of the turn decides. */
 interface Coming {
   row: EventRow
@@ -100,7 +106,7 @@ interface Coming {
 export class Turn {
   readonly #trx: Transaction<DB>
   readonly #ctx: TurnContext
-  readonly #repeats: Repeats
+  readonly #repeats: Repeats | null
   readonly #by: Matching
   readonly #budget = new StepBudget(TURN_STEPS)
   readonly #paused: Paused = { flows: 0, due: [] }
@@ -115,11 +121,14 @@ export class Turn {
   #simple: StartRequest[] = []
   /** Each flow is noted once a turn: what comes many at a time does not come of what was started one by one. */
   readonly #noted = new Set<string>()
+  /** Of starts that are written together, by flow. */
+  readonly #toNote = new Map<string, Repeat>()
   readonly #repeating = new Set<string>()
   /** Read for the first event of a plugin's that concerns a flow. */
   #segments: Promise<Segments> | null = null
 
-  constructor(trx: Transaction<DB>, ctx: TurnContext, repeats: Repeats, by: Matching) {
+  /** @param repeats null: the events are taken up late, and tell nothing of what causes them */
+  constructor(trx: Transaction<DB>, ctx: TurnContext, repeats: Repeats | null, by: Matching) {
     this.#trx = trx
     this.#ctx = ctx
     this.#repeats = repeats
@@ -213,7 +222,8 @@ export class Turn {
     const { tenantId, isHalted, isLate = false, zone, now } = this.#by
     const { row, event, minute } = coming
     const missed = flow.off ?? (isHalted ? 'halted' : null)
-    if (missed === null && refusal === null) this.#noteRepeat(coming, flow)
+    const repeat = missed === null && refusal === null ? this.#repeatOf(coming, flow) : null
+    const waitMs = repeat === null ? 0 : this.#meetRepeat(repeat, flow)
     // What is missed counts towards no rate.
     const count = missed === null ? await this.#countRecent(coming, flow.id) : 0
     const isOverRate = count >= this.#ctx.maxStartsPerMinute
@@ -231,11 +241,13 @@ export class Turn {
       causationDepth: row.causation_depth,
       refused: stopped ?? (isFull ? WAITING_EXECUTIONS : null),
       isLate,
+      ...(waitMs > 0 && { dueAt: new Date(now.getTime() + waitMs) }),
       now,
       onCancelled: this.#onCancelled,
     }
     if (isSimpleStart(request)) {
       if (missed === null) this.#recent.set(flow.id, { minute, count: count + 1 })
+      if (repeat !== null && !this.#toNote.has(flow.id)) this.#toNote.set(flow.id, repeat)
       this.#simple.push(request)
       return
     }
@@ -243,6 +255,7 @@ export class Turn {
     const isQueued = status === 'queued'
     if (missed === null) this.#recent.set(flow.id, { minute, count: count + (isQueued ? 1 : 0) })
     if (isQueued) this.#countStart(flow.id)
+    if (isQueued && repeat !== null) this.#noteRepeat(flow.id, repeat)
     if (status === 'skipped') this.#skipped++
     if (reason !== 'causation_depth') return
     await this.#flush()
@@ -260,19 +273,39 @@ export class Turn {
     return countRecentStarts(this.#trx, { tenantId, flowId }, most, cameAt, isLate)
   }
 
-  #noteRepeat({ event, cameAt }: Coming, flow: ActiveFlow): void {
-    const { id, program } = flow
-    if (!flow.mayCause || this.#noted.has(id)) return
-    this.#noted.add(id)
-    const { tenantId } = this.#by
-    if (!this.#repeats.note(id, event, keyOf(flow, event, this.#by), cameAt.getTime())) return
-    this.#repeating.add(id)
-    this.#ctx.log.warn({ tenant_id: tenantId, flow: program.flowName }, 'a flow starts again and again')
+  /** By what it is told whether the flow starts again and again for the same thing; null: that is not looked at. */
+  #repeatOf({ event, cameAt }: Coming, flow: ActiveFlow): Repeat | null {
+    if (this.#repeats === null || !flow.mayCause) return null
+    if (this.#noted.has(flow.id) && !this.#repeats.hasSuspects) return null
+    const name = repeatName(flow, event, keyOf(flow, event, this.#by))
+    return name === null ? null : { name, cameAtMs: cameAt.getTime() }
+  }
+
+  /** @returns how long the start waits */
+  #meetRepeat({ name, cameAtMs }: Repeat, { id, program }: ActiveFlow): number {
+    const { waitMs, isOwnCause } = this.#repeats?.meet(name, cameAtMs) ?? { waitMs: 0, isOwnCause: false }
+    if (isOwnCause) {
+      this.#repeating.add(id)
+      const told = { tenant_id: this.#by.tenantId, flow_id: id, flow: program.flowName }
+      this.#ctx.log.warn(told, 'a flow triggers itself')
+    }
+    return waitMs
+  }
+
+  #noteRepeat(flowId: string, { name, cameAtMs }: Repeat): void {
+    if (this.#noted.has(flowId)) return
+    this.#noted.add(flowId)
+    this.#repeats?.start(name, cameAtMs)
   }
 
   async #flush(): Promise<void> {
     const { started, skipped } = await startSimple(this.#trx, this.#simple)
-    for (const flowId of started) this.#countStart(flowId)
+    for (const flowId of started) {
+      this.#countStart(flowId)
+      const repeat = this.#toNote.get(flowId)
+      if (repeat !== undefined) this.#noteRepeat(flowId, repeat)
+    }
+    this.#toNote.clear()
     this.#skipped += skipped
     this.#simple = []
   }

@@ -139,7 +139,11 @@ export async function markRecovered(
 const CHAIN_MAX = 16
 
 /** Tells whether the flow is active; it stays so until the transaction ends. */
-export async function lockActive(trx: Transaction<DB>, tenantId: string, flowId: string): Promise<boolean> {
+export async function lockForStart(
+  trx: Transaction<DB>,
+  tenantId: string,
+  flowId: string,
+): Promise<'paused' | 'not_active' | null> {
   const row = await trx
     .selectFrom('automation_flows')
     .select('status')
@@ -148,7 +152,8 @@ export async function lockActive(trx: Transaction<DB>, tenantId: string, flowId:
     // The start is counted in this row: a shared lock would have two of them wait for one another.
     .forNoKeyUpdate()
     .executeTakeFirst()
-  return row?.status === 'active'
+  if (row?.status === 'active') return null
+  return row?.status === 'paused' ? 'paused' : 'not_active'
 }
 
 export async function countTriggered(

@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import type { ClaimedExecution } from './execution-repository.ts'
 import { findHeldHead, leaveHeld, releaseHeld } from './held-repository.ts'
+import { boundedCache } from '#lib/bounded-cache.ts'
 
 /** For so long it is taken for granted that nobody is held back by a target: other processes may have met its failure. */
 const CLEAR_MS = 5_000
@@ -31,7 +32,7 @@ export class HeldBack {
   readonly #clock: () => Date | null
   readonly #onReleased: (tenantId: string) => void
   /** By tenant and target: when nobody was held back last, or that somebody is. */
-  readonly #known = new Map<string, number | 'held'>()
+  readonly #known = boundedCache<number | 'held'>(REMEMBERED_MAX)
   readonly #releasing = new Map<string, Releasing>()
   readonly #leaving = new Map<string, Leaving>()
 
@@ -51,14 +52,14 @@ export class HeldBack {
     const known = this.#known.get(key)
     if (typeof known === 'number' && performance.now() - known < CLEAR_MS) return true
     const head = await findHeldHead(this.#pool, tenantId, target)
-    this.#remember(key, head === undefined ? performance.now() : 'held')
+    this.#known.set(key, head === undefined ? performance.now() : 'held')
     if (head === undefined || head.id === id || nowMs - head.since_ms >= HEAD_ALONE_MS) return true
     return (event_id ?? id) < head.place
   }
 
   /** Notes that the other side takes no calls. */
   away({ tenant_id: tenantId }: ClaimedExecution, target: string): void {
-    this.#remember(`${tenantId} ${target}`, 'held')
+    this.#known.set(`${tenantId} ${target}`, 'held')
   }
 
   /** Lets those behind go on: the other side has taken a call, or whoever tried tries no more. */
@@ -128,10 +129,5 @@ export class HeldBack {
     } finally {
       this.#releasing.delete(key)
     }
-  }
-
-  #remember(key: string, value: number | 'held'): void {
-    if (this.#known.size >= REMEMBERED_MAX) this.#known.clear()
-    this.#known.set(key, value)
   }
 }

@@ -1,4 +1,5 @@
 import type { Kysely, Transaction } from 'kysely'
+import { LRUCache } from 'lru-cache'
 import type { DB } from '#db/schema.ts'
 import type { CompileResult } from '#lib/flow/index.ts'
 import {
@@ -91,21 +92,18 @@ export type CompileDefinition = (
   db: Kysely<DB> | Transaction<DB>,
 ) => Promise<CompileResult>
 
-/** Versions never change, so that what is cached is never wrong; the least recently used go first. */
-const CACHE_MAX = 500
-/** Of text; read, it takes several times as much. */
+/** Of text; read, it takes several times as much. Versions never change, so that what is cached is never wrong. */
 const CACHE_MAX_BYTES = 64 * 1024 * 1024
-
-interface Cached {
-  program: Promise<Program | null>
-  /** Of the version's text, once it is read. */
-  bytes: number
-}
+/** Of a program, beside its text. */
+const PROGRAM_BYTES = 8_000
 
 export class ProgramCache {
   readonly #db: Kysely<DB>
-  readonly #programs = new Map<string, Cached>()
-  #bytes = 0
+  readonly #programs = new LRUCache<string, Program>({
+    maxSize: CACHE_MAX_BYTES,
+    sizeCalculation: ({ bytes }) => Math.min(CACHE_MAX_BYTES, PROGRAM_BYTES + bytes),
+  })
+  readonly #loading = new Map<string, Promise<Program | null>>()
   #compile: CompileDefinition | null = null
 
   constructor(db: Kysely<DB>) {
@@ -136,40 +134,15 @@ export class ProgramCache {
   ): Promise<Program | null> {
     const key = `${tenantId} ${flowId} ${version}`
     const known = this.#programs.get(key)
-    if (known !== undefined) {
-      this.#programs.delete(key)
-      this.#programs.set(key, known)
-      return known.program
+    if (known !== undefined) return known
+    let loading = this.#loading.get(key)
+    if (loading === undefined) {
+      loading = this.#load(db, tenantId, flowId, version).finally(() => this.#loading.delete(key))
+      this.#loading.set(key, loading)
     }
-    const cached: Cached = { program: this.#load(db, tenantId, flowId, version), bytes: 0 }
-    this.#programs.set(key, cached)
-    cached.program.then(
-      (found) => (found === null ? this.#forget(key, cached) : this.#measure(key, cached, found.bytes)),
-      () => this.#forget(key, cached),
-    )
-    this.#shrink(key)
-    return cached.program
-  }
-
-  #measure(key: string, cached: Cached, bytes: number): void {
-    if (this.#programs.get(key) !== cached) return
-    cached.bytes = bytes
-    this.#bytes += bytes
-    this.#shrink(key)
-  }
-
-  #forget(key: string, cached: Cached): void {
-    if (this.#programs.get(key) !== cached) return
-    this.#bytes -= cached.bytes
-    this.#programs.delete(key)
-  }
-
-  /** @param kept is in use */
-  #shrink(kept: string): void {
-    for (const [oldest, cached] of this.#programs) {
-      if (this.#programs.size <= CACHE_MAX && this.#bytes <= CACHE_MAX_BYTES) break
-      if (oldest !== kept) this.#forget(oldest, cached)
-    }
+    const program = await loading
+    if (program !== null) this.#programs.set(key, program)
+    return program
   }
 
   async #load(

@@ -63,11 +63,13 @@ export async function selectRefused(
   flows: readonly { tenantId: string; flowId: string }[],
   most: number,
   now: Date,
-): Promise<Map<string, 'halted' | 'rate_cap'>> {
-  const { rows } = await sql<{ flow_id: string; halted: boolean }>`
-    select w.flow_id, c.halted_at is not null as halted
+): Promise<Map<string, string>> {
+  const { rows } = await sql<{ flow_id: string; reason: string }>`
+    select w.flow_id, case when f.status = 'paused' then 'paused' when c.halted_at is not null then 'halted'
+      else 'rate_cap' end as reason
     from unnest(${flows.map(({ tenantId }) => tenantId)}::uuid[], ${flows.map(({ flowId }) => flowId)}::uuid[])
       as w (tenant_id, flow_id)
+    join automation_flows f on f.tenant_id = w.tenant_id and f.id = w.flow_id
     left join flow_cursors c on c.tenant_id = w.tenant_id
     cross join lateral (
       select count(*) as count from (
@@ -75,8 +77,8 @@ export async function selectRefused(
         limit ${most}
       ) recent
     ) counted
-    where c.halted_at is not null or counted.count >= ${most}`.execute(db)
-  return new Map(rows.map((row) => [row.flow_id, row.halted ? 'halted' : 'rate_cap']))
+    where f.status = 'paused' or c.halted_at is not null or counted.count >= ${most}`.execute(db)
+  return new Map(rows.map((row) => [row.flow_id, row.reason]))
 }
 
 /** The row that a start stores; JSON as text. */
@@ -118,16 +120,16 @@ export async function insertExecutions(
     insert into automation_executions (tenant_id, id, flow_id, version, schema_version, status, reason, event_id, key,
       start_key, trigger_kind, trigger, state, due_at, causation_depth, expires_at, created_at, finished_at)
     select s.tenant_id, s.id, s.flow_id, s.version, s.schema_version, s.status, s.reason, s.event_id, s.key,
-      s.start_key, s.trigger_kind, s.trigger, s.state, case when s.status = 'queued' then ${now}::timestamptz end,
-      s.causation_depth, s.expires_at, ${now}::timestamptz,
+      s.start_key, s.trigger_kind, s.trigger, s.state, s.due_at, s.causation_depth, s.expires_at, ${now}::timestamptz,
       case when s.status = 'skipped' then ${now}::timestamptz end
     from unnest(${column('tenant_id')}::uuid[], ${column('id')}::uuid[], ${column('flow_id')}::uuid[],
       ${column('version')}::int[], ${column('event_id')}::uuid[], ${column('start_key')}::text[],
       ${column('trigger_kind')}::text[], ${column('trigger')}::json[], ${column('state')}::json[],
       ${column('causation_depth')}::smallint[], ${column('expires_at')}::timestamptz[], ${column('status')}::text[],
-      ${column('reason')}::text[], ${column('key')}::text[], ${column('schema_version')}::smallint[])
+      ${column('reason')}::text[], ${column('key')}::text[], ${column('schema_version')}::smallint[],
+      ${column('due_at')}::timestamptz[])
       as s (tenant_id, id, flow_id, version, event_id, start_key, trigger_kind, trigger, state, causation_depth,
-        expires_at, status, reason, key, schema_version)
+        expires_at, status, reason, key, schema_version, due_at)
     on conflict do nothing returning flow_id, status`.execute(trx)
   return inserted
 }

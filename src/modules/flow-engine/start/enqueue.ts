@@ -40,6 +40,8 @@ export interface StartRequest {
   isMissed?: boolean
   /** Newer events than its own have been matched: what is to cancel it may be among them. */
   isLate?: boolean
+  /** The time from which it may be taken up; at once if left out. */
+  dueAt?: Date
   /** The database's clock. */
   now: Date
   /** Told how many executions made way for it. */
@@ -100,6 +102,7 @@ export async function decideStart(
     return { key, keys, refused: await refusal(trx, request, key, id) }
   } catch (error) {
     if (!(error instanceof StepError)) throw error
+    if (request.refused !== null) return { key, keys: [], refused: toRefusal(request.refused) }
     const { code, message } = error
     return { key, keys: [], refused: { reason: code, error: { step_id: '', code, message } } }
   }
@@ -193,7 +196,7 @@ export function executionRow(
     key,
     start_key: request.startKey ?? null,
     state: writeJson(initialState(program.flow.start, program.flow.variables)),
-    due_at: refused === null ? now : null,
+    due_at: refused === null ? (request.dueAt ?? now) : null,
     causation_depth: request.causationDepth,
     expires_at: new Date(now.getTime() + program.flow.settings.lifetime_ms),
     created_at: now,

@@ -1,8 +1,10 @@
 import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
+import { now as currentTime } from '#lib/clock.ts'
+import { isCaughtUp } from '../match/catch-up-repository.ts'
 import { lockCursor } from '../match/cursor-repository.ts'
 import { countRecentStarts, selectRefused } from './enqueue-repository.ts'
-import { countTriggered, lockActive } from '../run/flow-repository.ts'
+import { countTriggered, lockForStart } from '../run/flow-repository.ts'
 import { asOfNow } from '../run/program.ts'
 import { WAITING_EXECUTIONS, waitingQuota } from './waiting-quota.ts'
 import { isSimpleStart, startExecution, type StartRequest, type StartResult, startSimple } from './enqueue.ts'
@@ -12,7 +14,8 @@ export type UncheckedStart = Omit<StartRequest, 'refused' | 'now'>
 
 /**
  * Starts an execution that no event starts, in the caller's transaction, unless the tenant is halted, the flow is
- * active no more, or has started too often. Waits for the tenant's cursor, for the flow, so that nothing starts behind
+ * active no more, or has started too often. What a webhook would start while the flow still takes up what it has missed
+ * is taken up after that. Waits for the tenant's cursor, for the flow, so that nothing starts behind
  * an answer that it is switched off, and then for the start's enrolment key: the caller must not hold locks on flows
  * or executions.
  *
@@ -26,10 +29,12 @@ export async function startChecked(
 ): Promise<StartResult & { at: Date }> {
   const { tenantId, flowId } = request
   const cursor = await lockCursor(trx, tenantId, 'hold')
-  const isActive = await lockActive(trx, tenantId, flowId)
-  const now = testNow ?? cursor?.now ?? new Date()
+  const missed = (await lockForStart(trx, tenantId, flowId)) ?? (cursor?.isHalted === true ? 'halted' : null)
+  const now = testNow ?? cursor?.now ?? new Date(currentTime())
   const isCapped = (await countRecentStarts(trx, { tenantId, flowId }, most, now)) >= most
-  const off = cursor?.isHalted === true ? 'halted' : !isActive ? 'not_active' : isCapped ? 'rate_cap' : null
+  const isBehind =
+    request.kind === 'webhook' && cursor?.hasCatchUp === true && !(await isCaughtUp(trx, tenantId, flowId))
+  const off = missed ?? (isBehind ? 'catch_up' : isCapped ? 'rate_cap' : null)
   const refused = off ?? ((await waitingQuota.isUsedUp(trx, tenantId)) ? WAITING_EXECUTIONS : null)
   const zone = cursor?.zone ?? 'UTC'
   const program = await asOfNow(trx, tenantId, request.program)

@@ -86,7 +86,7 @@ export interface Rehearsal {
 /** A step's call, filled in: what it sends stands in the step's log. */
 export interface Call {
   name: CallName
-  /** Whom it asks for what: calls to the same target fail together when the other side is away. */
+  /** The side that it asks, and for what: calls to the same target fail together when the other side is away. */
   target: string
   input: unknown
   intent: CallIntent

@@ -1,7 +1,7 @@
 import { PLATFORM } from '#lib/flow/resolve-action.ts'
 import type { ActionConfig } from '#lib/flow/types.ts'
 
-/** Whom a call asks, read from its target. `platform` and `origin` are no plugin's. */
+/** The side that a call asks, read from its target. `platform` and `origin` are no plugin's. */
 export type CallTarget =
   | { type: 'plugin'; ref: string; action_type: string }
   | { type: 'platform'; action_type: string }

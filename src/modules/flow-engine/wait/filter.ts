@@ -33,7 +33,7 @@ export function storedFilter(condition: Condition | null, scope: FlowScope): Sto
 }
 
 /**
- * Whether the event meets it. Ids compare as text, as in the wait's match: the two sides may write one thing's id in two
+ * Tells whether the event meets it. Ids compare as text, as in the wait's match: the two sides may write one thing's id in two
  * ways. What cannot be tested with this event does not meet it; null: it costs more than the
  * budget.
  */

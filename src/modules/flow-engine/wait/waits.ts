@@ -230,7 +230,7 @@ export async function hasCome(
 }
 
 /**
- * Whether what is to cancel an execution came before it started, within what `cancel_on` looks back.
+ * Tells whether an event that cancels an execution came before it started, within what `cancel_on` looks back.
  * @param keys of the flow's `cancel_on`, in order
  */
 export async function isCancelledBefore(

@@ -24,8 +24,8 @@ import { integer } from '../parameter.ts'
 import { defineTemplate, idOf, onEvent } from '../template.ts'
 
 /**
- * Who books within the last hours knows of it: no reminder follows on the heels of the booking. Who is moved to
- * within them may not: the reminder of the new time goes out at once.
+ * Leaves out those who book within the last hours: they know of it, and no reminder follows on the heels of the booking.
+ * Those who are moved to within them may not: the reminder of the new time goes out at once.
  */
 export const bookingReminder = defineTemplate({
   id: 'booking_reminder',

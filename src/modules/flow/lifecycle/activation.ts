@@ -2,6 +2,7 @@ import type { Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { announceFirstFlow, raiseFlowsVersion } from '#infra/tenant-versions.ts'
+import { now } from '#lib/clock.ts'
 import type { CanonicalFlow, FlowProblem } from '#lib/flow/index.ts'
 import { enforceQuotas } from '#infra/quotas.ts'
 import {
@@ -50,7 +51,7 @@ export async function changeActive<T>(
     await announceFirstFlow(trx, tenantId)
     await ensureCursor(trx, tenantId)
     const cursor = await lockCursor(trx, tenantId, 'hold')
-    const result = await work(trx, cursor?.now ?? new Date())
+    const result = await work(trx, cursor?.now ?? new Date(now()))
     await raiseFlowsVersion(trx, tenantId)
     return result
   })

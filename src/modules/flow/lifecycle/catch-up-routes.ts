@@ -23,7 +23,8 @@ export function catchUpRoutes(app: FastifyInstance, ctx: FlowContext): void {
         tags,
         summary: 'Start what a flow has missed',
         description:
-          'Events and webhooks that met it while it was paused, switched off or halted are kept as `skipped` executions. ' +
+          'Events and webhooks that met it while it was paused, switched off or halted are kept as `skipped` executions, and so is ' +
+          'the last firing of a schedule with `catch_up: once`. ' +
           'Each starts once, under the id that it has, in the order in which it came and before anything newer; by what is ' +
           'published now, and by the enrolment as it is then. What was retried by hand is left alone. `dry_run` counts only.',
         params: FlowParams,

@@ -1,6 +1,7 @@
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
 import { invalidRequest } from '#infra/http/problems.ts'
+import { now as currentTime } from '#lib/clock.ts'
 import type { CanonicalFlow, FlowCatalogue, FlowProblem } from '#lib/flow/index.ts'
 import { redact } from '#lib/secrets/redact.ts'
 import { parseTime } from '#lib/time.ts'
@@ -99,7 +100,7 @@ async function run(
   request: FlowTestRequest,
 ): Promise<FlowTest> {
   const { flowId, version, isPublished, flow, problems } = subject
-  const nowMs = request.now === undefined ? Date.now() : parseTime(String(request.now))
+  const nowMs = request.now === undefined ? currentTime() : parseTime(String(request.now))
   if (nowMs === null) throw unfit('/now', 'must be a time that exists')
   const now = new Date(nowMs)
   await noteTest(ctx, actor, tenantId, subject, { event_id: request.event_id ?? null })

@@ -1,5 +1,6 @@
 import { audit } from '#infra/audit.ts'
 import type { Actor } from '#infra/auth/auth.ts'
+import { now } from '#lib/clock.ts'
 import { loadCatalogue } from '../definition/catalogue.ts'
 import type { FlowContext } from '../context.ts'
 import { definitionOf, isObject, parseDefinition, summariseTriggers } from '../definition/definition.ts'
@@ -64,7 +65,7 @@ export async function exportFlow(ctx: FlowContext, actor: Actor, { tenantId, id 
   return {
     format: EXPORT_FORMAT,
     format_version: EXPORT_VERSION,
-    exported_at: new Date(),
+    exported_at: new Date(now()),
     name,
     definition,
     requires,

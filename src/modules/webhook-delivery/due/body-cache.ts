@@ -1,5 +1,5 @@
 /**
- * What is sent of events, by id, bounded by their bodies' size: fan-out reads an event once.
+ * Keeps bodies of events, by id, bounded by their bodies' size: fan-out reads an event once.
  *
  * Two generations instead of an exact order of use: what is asked for moves to the younger one, and when that has
  * grown to half of the bound, the older one is dropped as a whole. Keeping the exact order took 3 µs a delivery of

@@ -90,7 +90,7 @@ export interface OldestQueue {
 }
 
 const OLDEST_SHOWN = 10
-/** What waits for one of them is counted up to here. */
+/** Deliveries that wait for one of them are counted up to here. */
 const WAITING_COUNTED = 1_000
 
 /** The plugins of which something has been due for longest: as many looks into the queue's index as there are plugins. */

@@ -13,7 +13,7 @@ import type { Backlog, Job } from '../lanes/backlog.ts'
 import { bulkClass, type Lane, QUEUED_BEHIND_ONE_MAX } from '../lanes/lane.ts'
 import { Capacity } from '../lanes/capacity.ts'
 
-/** What is sent of an event. */
+/** The part of an event that is sent. */
 interface Content {
   readonly body: string
   readonly causationDepth: number

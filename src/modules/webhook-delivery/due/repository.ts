@@ -24,7 +24,7 @@ left join lateral (
   ${dueOf('d.bulk', 'want.bulk')}
 ) due on true`
 
-/** What is set aside is told apart by `infinity`, which the index is asked for: a time that is read from the clock is not. */
+/** Tells deliveries that are set aside apart by `infinity`, which the index is asked for: a time that is read from the clock is not. */
 export function dueOf(condition: string, limit: string, more = ''): string {
   return `(select d.id, d.event_id, d.event, d.attempt_count, d.round_failures, d.bulk, d.payload${more} from deliveries d
     where d.plugin_id = want.plugin_id and d.tenant_id = p.tenant_id and d.status in ('pending', 'retry') and ${condition}
@@ -40,7 +40,7 @@ export interface Want {
 }
 
 /**
- * What is due in lanes that the caller holds, live before bulk and oldest first; at least one row for each lane (with null ids where
+ * Reads what is due in lanes that the caller holds, live before bulk and oldest first; at least one row for each lane (with null ids where
  * nothing is due), so that a changed plugin is noticed. Takes nothing: the lane's lease is what makes it ours.
  */
 export async function fetchDue(

@@ -33,7 +33,7 @@ export interface HealthPolicy {
 /** Failures in a row, while reachable, before the breaker opens. */
 const BREAKER_THRESHOLD = 5
 /** Failures in a row before `plugin.failing` is published. */
-const FAILING_THRESHOLD = 5
+export const FAILING_THRESHOLD = 5
 /** A plugin is not given up on fewer attempts than this, however long it has been failing. */
 export const DISABLE_MIN_ATTEMPTS = 20
 /** So long before a plugin is disabled somebody is warned; half of the time that it has, if that is less. */

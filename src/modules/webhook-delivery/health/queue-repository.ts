@@ -3,17 +3,17 @@ import type { DB } from '#db/schema.ts'
 import { ALERTS } from '#modules/event/index.ts'
 
 /** A delivery that is due for so long although nothing holds its plugin back is late: as `GET /api/overview` has it. */
-const BEHIND_SECONDS = 300
+export const BEHIND_SECONDS = 300
 /** A queue has caught up when nothing has been due for longer than this. */
 const CAUGHT_UP_SECONDS = 60
 /** Plugins of one tenant that one look finds, the latest first; the others are found by the next ones. */
-const EACH_MAX = 20
+export const EACH_MAX = 20
 /** All that one look finds. */
-const FOUND_MAX = 500
+export const FOUND_MAX = 500
 /** News of plugins' health that wait do not make a queue late: behind so many of them nothing else is looked for. */
-const SKIPPED_MAX = 20
+export const SKIPPED_MAX = 20
 /** Waiting deliveries are counted up to here. */
-const WAITING_MAX = 1_000
+export const WAITING_MAX = 1_000
 
 export interface LateQueue {
   tenantId: string
@@ -109,6 +109,11 @@ export async function findPromptQueues(db: Kysely<DB>, { tenantId, now }: Look):
         select from deliveries d
         where d.plugin_id = l.plugin_id and d.tenant_id = l.tenant_id and not d.bulk and d.status in ('pending', 'retry')
           and d.due_at <= coalesce(${now}::timestamptz, clock_timestamp()) - ${CAUGHT_UP_SECONDS}::int * interval '1 second'
+      )
+      and not exists (
+        select from deliveries d
+        where d.plugin_id = l.plugin_id and d.tenant_id = l.tenant_id and not d.bulk and d.status in ('pending', 'retry')
+          and d.behind_since <= coalesce(${now}::timestamptz, clock_timestamp()) - ${BEHIND_SECONDS}::int * interval '1 second'
       )
     order by l.plugin_id limit ${FOUND_MAX}`.execute(db)
   return rows

@@ -1,7 +1,9 @@
 import type { Kysely, Transaction } from 'kysely'
+import { isUnavailable } from '#db/errors.ts'
 import type { DB } from '#db/schema.ts'
 import type { Signals } from '#infra/signals.ts'
 import { ALERTS_PER_HOUR, causationOfAlert, type EventService, type NewEvent } from '#modules/event/index.ts'
+import { findHeldKeys, type HeldKey } from './held-key-repository.ts'
 import {
   findLateQueues,
   findPromptQueues,
@@ -20,26 +22,52 @@ export interface QueueWatchContext {
 
 /**
  * Tells of queues that are behind, and of those that have caught up. Each is told once, however many workers look: the note
- * of it is conditional, and in the transaction of the event.
+ * of it is conditional, and in the transaction of the event. A queue of which that fails keeps no other from being told of.
+ * @throws at the end, with the errors of those that failed
  */
 export async function watchQueues(ctx: QueueWatchContext, look: Look): Promise<void> {
-  for (const queue of await findLateQueues(ctx.db, look)) {
-    await tell(ctx, queue, async (trx) =>
-      (await setBehind(trx, queue, queue.since))
-        ? {
-            event: 'queue.behind',
-            data: behind(queue),
-            causation: causationOfAlert({ eventId: queue.eventId, depth: queue.causationDepth }),
-          }
-        : null,
-    )
+  const errors: unknown[] = []
+  const goingOn = async (work: () => Promise<void>): Promise<void> => {
+    try {
+      await work()
+    } catch (error) {
+      if (isUnavailable(error)) throw error
+      errors.push(error)
+    }
   }
-  for (const queue of await findPromptQueues(ctx.db, look)) {
-    await tell(ctx, queue, async (trx) => {
-      const since = await setPrompt(trx, queue)
-      return since === null ? null : { event: 'queue.caught_up', data: caughtUp(queue, since) }
-    })
-  }
+  await goingOn(async () => {
+    for (const queue of await findLateQueues(ctx.db, look)) {
+      const reason = queue.held ? (queue.limited ? 'rate_limit' : 'slow') : 'no_worker'
+      await goingOn(() => tellBehind(ctx, queue, reason))
+    }
+  })
+  await goingOn(async () => {
+    for (const queue of await findHeldKeys(ctx.db, look)) await goingOn(() => tellBehind(ctx, queue, 'behind'))
+  })
+  await goingOn(async () => {
+    for (const queue of await findPromptQueues(ctx.db, look)) await goingOn(() => tellCaughtUp(ctx, queue))
+  })
+  if (errors.length === 1) throw errors[0]
+  if (errors.length > 1) throw new AggregateError(errors, `${errors.length} queues could not be told of`)
+}
+
+async function tellCaughtUp(ctx: QueueWatchContext, queue: PromptQueue): Promise<void> {
+  await tell(ctx, queue, async (trx) => {
+    const since = await setPrompt(trx, queue)
+    return since === null ? null : { event: 'queue.caught_up', data: caughtUp(queue, since) }
+  })
+}
+
+async function tellBehind(ctx: QueueWatchContext, queue: LateQueue | HeldKey, reason: Reason): Promise<void> {
+  await tell(ctx, queue, async (trx) =>
+    (await setBehind(trx, queue, queue.since))
+      ? {
+          event: 'queue.behind',
+          data: behind(queue, reason),
+          causation: causationOfAlert({ eventId: queue.eventId, depth: queue.causationDepth }),
+        }
+      : null,
+  )
 }
 
 async function tell(
@@ -63,25 +91,32 @@ async function tell(
   if (due.length > 0) signals.publish('deliveries_due', due)
 }
 
-type Reason = 'rate_limit' | 'slow' | 'no_worker'
+type Reason = 'rate_limit' | 'slow' | 'no_worker' | 'behind'
 
-const SAID: Record<Reason, { why: string; advice: (slug: string) => string }> = {
-  rate_limit: {
-    why: 'its rate limit lets through less than comes',
-    advice: (slug) => `Raise the rate limit by PATCH /api/plugins/${slug}, or subscribe to less.`,
-  },
-  slow: {
-    why: 'it takes deliveries slower than they come',
-    advice: () => 'Answer before working on an event, or allow more requests at once by max_in_flight.',
-  },
-  no_worker: {
-    why: 'no worker has taken them',
-    advice: () => 'Whoever runs the service sees by GET /health/ready whether its workers run and keep up.',
-  },
-}
+const SAID: Record<Reason, { why: string; advice: (queue: { slug: string; deliveryId: string }) => string }> =
+  {
+    rate_limit: {
+      why: 'its rate limit lets through less than comes',
+      advice: ({ slug }) => `Raise the rate limit by PATCH /api/plugins/${slug}, or subscribe to less.`,
+    },
+    slow: {
+      why: 'it takes deliveries slower than they come',
+      advice: () => 'Answer before working on an event, or allow more requests at once by max_in_flight.',
+    },
+    no_worker: {
+      why: 'no worker has taken them',
+      advice: () => 'Whoever runs the service sees by GET /health/ready whether its workers run and keep up.',
+    },
+    behind: {
+      why: 'another of the same key goes first and has not arrived',
+      advice: ({ deliveryId }) =>
+        `GET /api/plugins/events/${deliveryId} shows what goes first and why it fails. Mend that, and POST ` +
+        `/api/plugins/events/${deliveryId}/retry sends it at once; the others follow when it has arrived or has failed for good.`,
+    },
+  }
 
-function behind({ slug, pluginId, since, waitingSeconds, waiting, held, limited, ...oldest }: LateQueue) {
-  const reason: Reason = held ? (limited ? 'rate_limit' : 'slow') : 'no_worker'
+function behind(queue: LateQueue | HeldKey, reason: Reason) {
+  const { slug, pluginId, since, waitingSeconds, waiting, event, deliveryId } = queue
   const { why, advice } = SAID[reason]
   return {
     plugin: slug,
@@ -90,9 +125,9 @@ function behind({ slug, pluginId, since, waitingSeconds, waiting, held, limited,
     waiting_seconds: waitingSeconds,
     waiting,
     reason,
-    cause: { event: oldest.event, delivery_id: oldest.deliveryId },
+    cause: { event, delivery_id: deliveryId },
     summary: `What is due to ${slug} is ${waitingSeconds} s late, ${waiting} deliveries wait: ${why}.`,
-    what_to_do: advice(slug),
+    what_to_do: advice(queue),
   }
 }
 

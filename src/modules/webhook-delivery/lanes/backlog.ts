@@ -7,7 +7,7 @@ export interface Job {
   roundFailures: number
   /** Null: aged out or erased, so that it cannot be delivered any more. */
   body: string | null
-  /** What is sent of it; null: all. */
+  /** The part of it that is sent; null: all. */
   payload: string | null
   /** Of the event; what the delivery leads to has one more. */
   causationDepth: number

@@ -33,7 +33,7 @@ export interface LaneKeeperContext {
 }
 
 export interface LaneKeeperOptions {
-  /** Who holds the lease, for people who read the table. */
+  /** The holder of the lease, for people who read the table. */
   owner: string
   leaseMs: number
   /** Lanes held at once: each needs capacity for one attempt at least. */
@@ -94,7 +94,7 @@ export class LaneKeeper {
     if (!this.#candidates.has(pluginId)) this.#candidates.set(pluginId, 'proven')
   }
 
-  /** What kept these plugins' lanes from being taken may be over. */
+  /** Asks for these plugins' lanes again: the reason for which they were not taken may be over. */
   reconsider(pluginIds: readonly string[]): void {
     for (const pluginId of pluginIds) this.#refusals.lift(pluginId)
   }
@@ -297,7 +297,7 @@ export class LaneKeeper {
     }
   }
 
-  /** What is not written now is written when the lane is taken the next time. */
+  /** Writes the mark; one that is not written now is written when the lane is taken the next time. */
   async #mark(
     marks: readonly { pluginId: string; leaseToken: number; unreadable: boolean }[],
   ): Promise<void> {

@@ -6,11 +6,11 @@ import type { LaneClaim } from './repository.ts'
 import type { PluginLimit } from '../limits/plugin-limit.ts'
 import type { LaneHold, LaneUpdate } from '../outcomes/repository.ts'
 
-/** Who may use how much of a worker: see capacity.ts. */
+/** A class of plugins, which may use so much of a worker: see capacity.ts. */
 export type LaneClass = 'proven' | 'unproven' | 'slow' | 'failing'
 
 /**
- * What is to become of a lane. It moves down this list only, and each state keeps to what those above it say.
+ * The state of a lane. It moves down this list only, and each state keeps to what those above it say.
  *
  * | state          | meaning                                                                                    |
  * | -------------- | ------------------------------------------------------------------------------------------ |
@@ -30,7 +30,7 @@ export type LaneState = (typeof LANE_STATES)[number]
 const LANE_BODIES_CHARS = { least: 4 * 1024 * 1024, eachAllowed: 64 * 1024, most: 16 * 1024 * 1024 }
 /** Of that, what replays have asked for may take: the rest is kept for what happens now. */
 const BULK_BODIES_SHARE = 0.5
-/** What answers take on the average from which on an endpoint is slow, and how much the last one counts. */
+/** The average time of answers from which on an endpoint is slow, and how much the last one counts. */
 const SLOW_MS = 2_000
 const LAST_COUNTS = 0.2
 /** Deliveries in hand that wait for one of their key which is in hand, too: in all, and one behind the other. */
@@ -56,7 +56,7 @@ export class Lane {
   readonly #limitOf: (target: DeliveryTarget) => PluginLimit
   /** Deliveries that are queued, under way or not yet recorded: not to be fetched again. */
   readonly inHand = new Map<string, Job>()
-  /** What happens now, and what replays have asked for: the second has its turn when none of the first waits. */
+  /** Deliveries of what happens now, and those that replays have asked for: the second has its turn when none of the first waits. */
   readonly live = new Backlog()
   readonly bulk = new Backlog()
   /** By the delivery of their key that goes first: it begins once that one is recorded as having ended. */
@@ -127,7 +127,7 @@ export class Lane {
     return this.target.pluginId
   }
 
-  /** What holds for all that the plugin is sent. */
+  /** The limit of all that the plugin is sent. */
   get limit(): PluginLimit {
     return this.#limitOf(this.target)
   }
@@ -414,7 +414,7 @@ export class Lane {
     else this.#failed = true
   }
 
-  /** What `plugin.failing` and `plugin.recovered` said last; their own transaction writes it. */
+  /** Notes what `plugin.failing` and `plugin.recovered` said last; their own transaction writes it. */
   announced(announced: boolean): void {
     this.#health = { ...this.#health, announced, warned: announced && this.#health.warned }
   }
@@ -425,7 +425,7 @@ export class Lane {
   }
 
   /**
-   * What the lane's row should say now, or null if it says so already. While all is well the last success is
+   * Returns what the lane's row should say now, or null if it says so already. While all is well the last success is
    * noted every `SUCCESS_NOTE_MS` only: a write a batch would tell nobody anything new.
    */
   update(now: number): LaneUpdate | null {
@@ -482,7 +482,7 @@ export class Lane {
     return count
   }
 
-  /** What waits for a delivery begins, or is let go of with all that waits for it in turn: it is found again. */
+  /** Begins what waits for a delivery, or lets go of it with all that waits for it in turn: it is found again. */
   #letGoOn(deliveryId: string, begins: boolean): void {
     for (let id = deliveryId; ;) {
       const next = this.#behind.get(id)

@@ -29,7 +29,7 @@ export interface LaneClaim {
   skip_before: string | null
   /** Not null: deliveries that wait are to be looked over first. */
   unsubscribed_at: string | null
-  /** What whoever held it last wrote by `markUnreadable`. */
+  /** Written by its last holder with `markUnreadable`. */
   secret_unreadable: boolean
   revision: number
 }
@@ -41,7 +41,7 @@ export interface LaneCandidate {
   proven: boolean
 }
 
-/** What waits in the lane has to be seen to, also while nothing may be sent. */
+/** True of a lane whose waiting deliveries have to be seen to, also while nothing may be sent. */
 const HAS_MARK = '(l.skip_before is not null or l.unsubscribed_at is not null)'
 
 /** Most lanes that one look finds; the longest waiting come first, the rest at the next look. */

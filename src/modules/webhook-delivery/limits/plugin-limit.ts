@@ -36,7 +36,7 @@ const RETRY_MOST_MS = 60_000
 const HOLD_MAX_MS = 60_000
 /** Calls that wait for one plugin at most: those of dispatches have places of their shop meanwhile. */
 const WAITING_MAX = 256
-/** What was used so lately counts as used: others are to know, also between two requests. */
+/** A place that was used so lately counts as used: others are to know, also between two requests. */
 const LATELY_MS = 5_000
 /** `setTimeout` runs early by less than this. */
 const TIMER_SLACK_MS = 1
@@ -56,7 +56,7 @@ class Waiter implements Waiting<Waiter> {
 }
 
 /**
- * What one plugin is sent by this process at once and how fast, deliveries and calls of its actions together. Calls wait in
+ * Limits what one plugin is sent by this process at once and how fast, deliveries and calls of its actions together. Calls wait in
  * the order in which they came; deliveries stay in the queue of their lane, which is woken. Where both wait they take
  * turns, so that neither a backlog of deliveries nor a stream of calls shuts out the other. Times are milliseconds of `clock`.
  */

@@ -1,7 +1,7 @@
 /** A rate limit may use up this much of a second at once. */
 const BURST_SECONDS = 0.1
 
-/** What a rate limit allows: tokens that come back with time. Times are milliseconds of `clock`. */
+/** Counts what a rate limit allows: tokens that come back with time. Times are milliseconds of `clock`. */
 export class TokenBucket {
   readonly #clock: () => number
   #rate: number | null
@@ -20,7 +20,7 @@ export class TokenBucket {
     return this.#rate
   }
 
-  /** What has come back so far did so at the rate before. */
+  /** Counts the tokens that have come back so far at the rate before. */
   set rate(rate: number | null) {
     this.#refill()
     this.#rate = rate

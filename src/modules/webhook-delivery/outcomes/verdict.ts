@@ -2,7 +2,7 @@ import { clampRetryAfterMs, retryDelayMs } from '#lib/async/backoff.ts'
 import type { AttemptResult } from '../destinations/destination.ts'
 
 /**
- * What one attempt means for its delivery. `sender.ts` asks, `repository.ts` writes it down, and when its time has come
+ * Decides what one attempt means for its delivery. `sender.ts` asks, `repository.ts` writes it down, and when its time has come
  * `lanes/keeper.ts` finds the lane and `due/reader.ts` the delivery again.
  */
 export interface Verdict {

@@ -1,5 +1,7 @@
 import { sql } from 'kysely'
 import t from 'tap'
+import { type EventLogFilter, listEventLog } from '#modules/dispatcher/log/repository.ts'
+import { analyze, rowsRead } from '#test/support/plans.ts'
 import { newId } from '#lib/ids.ts'
 import { clientFor, startApp } from '#test/support/app.ts'
 import { actionAt, dispatch, json, type LogEntry, readLog, registerPlugin, startPlugin } from '../support.ts'
@@ -100,6 +102,59 @@ t.test('the log is found by execution, action, success and time, page by page', 
     'limit=0',
   ]) {
     t.equal((await shop.get(`/api/automation/event-log?${wrong}`)).statusCode, 400, wrong)
+  }
+})
+
+t.test('what is rare among very many entries is found without reading the rest', async (t) => {
+  const { id: tenantId } = service.tenant()
+  await sql`
+    insert into automation_event_log (tenant_id, id, flow_execution_id, event_key, action_type, plugin, payload, success,
+      status, error_code, response_status, attempts, duration_ms, created_at)
+    select ${tenantId}::uuid, (lpad(to_hex(n), 8, '0') || '-0000-7000-8000-000000000000')::uuid, 'run-' || n, '#0',
+      case n when 2 then 'rare' else 'common' end, case n when 1 then 'rare' else 'common' end, '{}', n > 3,
+      case when n > 3 then 'succeeded' else 'failed' end, case n when 3 then 'timeout' end,
+      case n when 1 then 503 when 2 then 500 when 3 then 429 else 200 end, case n when 3 then 3 else 1 end, 1,
+      '2026-01-02T00:00:00Z'
+    from generate_series(1, 20000) n`.execute(service.db)
+  await analyze(service.db, 'automation_event_log')
+  const any = {
+    tenantId,
+    execution: null,
+    action: null,
+    plugin: null,
+    success: null,
+    errorCode: null,
+    responseStatuses: null,
+    attemptsMin: null,
+    since: null,
+    until: null,
+    beforeId: null,
+    limit: 51,
+  }
+  const class5 = Array.from({ length: 100 }, (_, n) => 500 + n)
+  const cases: [Partial<EventLogFilter>, number][] = [
+    [{ plugin: 'rare' }, 1],
+    [{ plugin: 'nobody' }, 0],
+    [{ plugin: 'rare', success: true }, 0],
+    [{ plugin: 'common' }, 51],
+    [{ action: 'rare' }, 1],
+    [{ execution: 'run-7' }, 1],
+    [{ success: false }, 3],
+    [{ errorCode: 'timeout' }, 1],
+    [{ responseStatuses: [429] }, 1],
+    [{ responseStatuses: class5 }, 2],
+    [{ responseStatuses: class5, plugin: 'rare' }, 1],
+    [{ attemptsMin: 2 }, 1],
+    [{ until: new Date(0) }, 0],
+  ]
+  for (const [filter, count] of cases) {
+    let rows = 0
+    const reads = await rowsRead(service.app.pools.api, async (db) => {
+      rows = (await listEventLog(db, { ...any, ...filter })).length
+    })
+    const said = JSON.stringify(filter)
+    t.equal(rows, count, said)
+    t.ok(Math.max(...reads) < 500, `${said}: ${reads.join()}`)
   }
 })
 

@@ -58,3 +58,24 @@ t.test('what is written otherwise is the same event, and is stored on one line',
   await deliverDue(service, tenant)
   t.match(receiver.received, [{ body: /,"data":\{"a": 1\.0,"b": "x y"\}\}$/ }])
 })
+
+t.test(
+  'data are shown as they were written, by the feed, the event and the page of a thin plugin',
+  async (t) => {
+    const tenant = service.tenant()
+    const receiver = await startReceiver(t)
+    await registerPlugin(tenant, receiver.url, { events: [{ event: '*', payload: 'thin' }] })
+    const ce = { 'content-type': 'application/cloudevents+json' }
+    const cloudEvent = `{"specversion":"1.0","type":"a.b","source":"/s","id":"1","subject":"data","data":${WRITTEN}}`
+    await tenant.post('/api/events', cloudEvent, ce)
+    await tenant.post('/api/events', '{"event":"a.b","data":{"written-0":"\\"written-0\\""}}')
+    await deliverDue(service, tenant)
+    const urls = receiver.received.map(({ body }) => (JSON.parse(body) as { data: { url: string } }).data.url)
+    const event = await tenant.get(urls.sort()[0] ?? '')
+    t.ok(event.body.includes(`,"data":${WRITTEN},"cloudevent":`), event.body)
+    t.match(event.json(), { cloudevent: { subject: 'data' }, deliveries: [{ status: 'sent' }] })
+    const feed = await tenant.get('/api/events')
+    t.ok(feed.body.includes(`,"data":${WRITTEN},"cloudevent":`), feed.body)
+    t.match(feed.json(), { data: [{ event: 'a.b' }, { data: { 'written-0': '"written-0"' } }] })
+  },
+)

@@ -127,20 +127,20 @@ t.test('the queue gathers what arrives, keeps submissions whole and says no when
   const flushes: number[][] = []
   const gate = Promise.withResolvers<undefined>()
   const queue = new IntakeQueue<Submission>(
-    { batch: 10, deliveries: 100, flushes: 1, minBatch: 1, events: 30, bytes: 1_000 },
+    { batch: 10, deliveries: 100, flushes: 1, minBatch: 1, events: 37, bytes: 1_000 },
     async (submissions) => {
       flushes.push(submissions.map(({ count }) => count))
       await gate.promise
       return submissions.map(({ count }) => (count === 7 ? new Error('seven') : null))
     },
   )
-  const first = queue.submit({ count: 1, deliveries: 1, bytes: 1 })
+  const first = queue.submit({ party: 'a', count: 1, deliveries: 1, bytes: 1 })
   await eventually('a flush', () => flushes.length === 1)
-  const rest = [6, 4, 7, 12].map((count) => queue.submit({ count, deliveries: 1, bytes: count }))
+  const rest = [6, 4, 7, 12].map((count) => queue.submit({ party: 'a', count, deliveries: 1, bytes: count }))
   const ends = Promise.allSettled(rest)
   await t.rejects(
-    queue.submit({ count: 1, deliveries: 1, bytes: 1 }),
-    { code: 'overloaded' },
+    queue.submit({ party: 'a', count: 1, deliveries: 1, bytes: 1 }),
+    { code: 'overloaded', message: /^Events of the shop/ },
     'too many events',
   )
   gate.resolve(undefined)
@@ -150,11 +150,54 @@ t.test('the queue gathers what arrives, keeps submissions whole and says no when
     ['fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
   )
   t.strictSame(flushes, [[1], [6, 4], [7], [12]])
-  const large = [1, 1, 1].map((count) => queue.submit({ count, deliveries: 60, bytes: 1 }))
+  const large = [1, 1, 1].map((count) => queue.submit({ party: 'a', count, deliveries: 60, bytes: 1 }))
   await Promise.all(large)
   t.strictSame(flushes.slice(-3), [[1], [1], [1]], 'what makes many deliveries goes alone')
-  await queue.submit({ count: 50, deliveries: 500, bytes: 5_000 })
+  await queue.submit({ party: 'a', count: 50, deliveries: 500, bytes: 5_000 })
   t.strictSame(flushes.at(-1), [50], 'an idle queue takes even what is larger than its limits')
+})
+
+/** A queue whose flushes go on until they are told to end. */
+function heldQueue(limits: { events: number; bytes: number }) {
+  const flushes: string[][] = []
+  const gate = Promise.withResolvers<undefined>()
+  const queue = new IntakeQueue<Submission & { mark: string }>(
+    { batch: 10, deliveries: 100, flushes: 1, minBatch: 1, ...limits },
+    async (submissions) => {
+      flushes.push(submissions.map(({ mark }) => mark))
+      await gate.promise
+      return submissions.map(() => null)
+    },
+  )
+  const submit = (party: string, count: number, bytes = count): Promise<void> =>
+    queue.submit({ party, mark: `${party}${count}`, count, deliveries: 1, bytes })
+  return { flushes, submit, release: () => gate.resolve(undefined) }
+}
+
+t.test(
+  'a shop that fills its share leaves the rest for others, and theirs are written in turn with its own',
+  async (t) => {
+    const { flushes, submit, release } = heldQueue({ events: 100, bytes: 1_000 })
+    const all = [submit('a', 10)]
+    await eventually('a flush', () => flushes.length === 1)
+    for (let n = 0; n < 7; n++) all.push(submit('a', 10))
+    await t.rejects(submit('a', 10), { code: 'overloaded', message: /^Events of the shop/ })
+    all.push(submit('b', 1), submit('b', 2), submit('c', 3))
+    release()
+    await Promise.all(all)
+    t.strictSame(flushes.slice(0, 5), [['a10'], ['a10'], ['b1', 'c3'], ['a10'], ['b2']])
+    t.equal(flushes.length, 10)
+  },
+)
+
+t.test('bytes are shared out, too, and what was refused for them has taken nothing', async (t) => {
+  const { flushes, submit, release } = heldQueue({ events: 100, bytes: 1_000 })
+  const all = [submit('a', 1, 500)]
+  for (let n = 0; n < 200; n++) await t.rejects(submit('a', 1, 400), { code: 'overloaded' })
+  all.push(submit('b', 1, 150), submit('a', 60, 1))
+  release()
+  await Promise.all(all)
+  t.strictSame(flushes.flat().toSorted(), ['a1', 'a60', 'b1'])
 })
 
 t.test(
@@ -170,7 +213,7 @@ t.test(
         return submissions.map(() => null)
       },
     )
-    const submit = (): Promise<void> => queue.submit({ count: 1, deliveries: 1, bytes: 1 })
+    const submit = (): Promise<void> => queue.submit({ party: 'a', count: 1, deliveries: 1, bytes: 1 })
     const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
     const all = [submit()]
     await turn()

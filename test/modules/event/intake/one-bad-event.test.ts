@@ -50,6 +50,16 @@ t.test('what is wrong inside one event refuses that event alone', async (t) => {
     const shown = results[1]?.problem?.errors?.[0]?.pointer ?? ''
     t.ok(shown.startsWith(`/events/1${pointer}`), `${reason}: ${shown}`)
   }
+  const large = JSON.stringify({ event: 'product.created', data: { t: 'x'.repeat(1.1 * 1024 * 1024) } })
+  const beside = await post(Buffer.from(`{"events":[${GOOD},${large},${GOOD}]}`))
+  t.match(beside.json(), {
+    summary: { accepted: 2, duplicate: 0, rejected: 1 },
+    results: [
+      { status: 'accepted' },
+      { status: 'rejected', problem: { code: 'event_too_large', status: 413 } },
+      { status: 'accepted' },
+    ],
+  })
   const cloud = '{"specversion":"1.0","id":"1","source":"/s","type":"a.b","data":{}}'
   const response = await post(
     Buffer.from(`[${cloud},{"id":"\\ud800"}]`),

@@ -1,3 +1,4 @@
+import { newId } from '#lib/ids.ts'
 import { sql } from 'kysely'
 import t from 'tap'
 import { selectExecutions } from '#modules/execution/read/repository.ts'
@@ -299,6 +300,12 @@ t.test('what is rare among very many executions is found without reading the res
       '{}', '{}', case n % 5000 when 0 then 'failed' when 1 then 'cancelled' else 'completed' end, 'done', 'order-' || n,
       now(), null
     from generate_series(1, 20000) n`.execute(shop.db)
+  const eventId = newId()
+  const other = newId()
+  await sql`
+    update automation_executions set reason = 'cap', error = '{"code":"timeout","message":"too slow"}', event_id = case when key = 'order-1' then ${eventId}::uuid end,
+      flow_id = case when key = 'order-2' then ${other}::uuid else flow_id end
+    where tenant_id = ${tenantId} and key in ('order-1', 'order-2', 'order-5000')`.execute(shop.db)
   await analyze(shop.db, 'automation_executions')
   const base = { flowId: null, statuses: null, key: null, since: null, until: null }
   const any = { ...base, reason: null, errorCode: null, eventId: null, text: null }
@@ -307,6 +314,15 @@ t.test('what is rare among very many executions is found without reading the res
     [{ text: 'order-1999' }, 11],
     [{ text: '00004e2' }, 1],
     [{ text: 'order-1999', statuses: ['failed', 'completed'] }, 11],
+    [{ reason: 'cap' }, 3],
+    [{ errorCode: 'timeout' }, 3],
+    [{ eventId }, 1],
+    [{ eventId: newId() }, 0],
+    [{ flowId: other }, 1],
+    [{ flowId: flow, statuses: ['cancelled'] }, 4],
+    [{ flowId: flow, reason: 'cap' }, 2],
+    [{ key: 'order-7' }, 1],
+    [{ until: new Date(0) }, 0],
   ] as const) {
     let rows = 0
     const reads = await rowsRead(world.app.pools.api, async (db) => {

@@ -310,6 +310,108 @@ t.test(
   },
 )
 
+/** Creates a flow with a webhook trigger. @returns the flow, and what sends to its inlet */
+async function withInlet(
+  shop: Shop,
+): Promise<{ url: string; flow: string; send: (id: number) => Promise<unknown> }> {
+  const flow = await created(shop, { triggers: [{ type: 'webhook' }], trigger: undefined })
+  const url = `${FLOWS}/${flow}`
+  const { inlets } = bodyOf(await shop.tenant.get(url)) as { inlets: { url: string }[] }
+  const send = async (order_id: number): Promise<unknown> => {
+    const request = { method: 'POST', url: inlets[0]?.url ?? '', payload: { order_id } } as const
+    const key = { 'idempotency-key': String(order_id) }
+    return bodyOf(await world.app.inject({ ...request, headers: key }), 202)
+  }
+  return { url, flow, send }
+}
+
+t.test(
+  'what comes to the inlet of a paused flow is taken up, once, in order and before what is newer',
+  async (t) => {
+    const shop = await world.shop()
+    const { url, flow, send } = await withInlet(shop)
+    const pause = sql`update automation_flows set status = 'paused', status_reason = 'failing', off_since = now()
+    where id = ${flow}`
+    await pause.execute(shop.db)
+    for (const id of [1, 2, 3, 2]) t.match(await send(id), { status: 'skipped', reason: 'paused' })
+    t.match(bodyOf(await shop.tenant.post(`${url}/activate`)), { missed: 3, taken_up: 3 })
+    t.match(await send(4), { status: 'skipped', reason: 'catch_up' }, 'until those before it have started')
+    await shop.run()
+    t.match(await send(5), { status: 'queued', reason: null })
+    t.match(await send(1), { status: 'queued' }, 'sent again, it is the one that has started')
+    await shop.run()
+    t.strictSame(titles().sort(), ['1', '2', '3', '4', '5'])
+    const executions = await sql<{ title: string }>`
+    select trigger -> 'data' ->> 'order_id' as title from automation_executions
+    where flow_id = ${flow} order by started_at, id`.execute(shop.db)
+    t.strictSame(
+      executions.rows.map(({ title }) => title),
+      ['1', '2', '3', '4', '5'],
+    )
+    t.strictSame(outcomes(await shop.executions(flow)), Array(5).fill('completed/done'))
+  },
+)
+
+t.test(
+  'what comes to the inlet of a flow that was switched off is taken up if somebody says so',
+  async (t) => {
+    const shop = await world.shop()
+    const { url, send } = await withInlet(shop)
+    bodyOf(await shop.tenant.post(`${url}/deactivate`))
+    t.match(await send(1), { status: 'skipped', reason: 'not_active' })
+    t.match(bodyOf(await shop.tenant.post(`${url}/activate`)), { missed: 1, taken_up: 0 })
+    t.match(bodyOf(await shop.tenant.post('/api/automation/halt')), { halted: true })
+    t.match(await send(2), { status: 'skipped', reason: 'halted' })
+    t.match(bodyOf(await shop.tenant.post('/api/automation/resume')), { missed: 1, taken_up: 1 })
+    await shop.run()
+    t.strictSame(titles(), ['2'])
+    t.match(bodyOf(await shop.tenant.post(`${url}/catch-up`)), { missed: 1, taken_up: 1 })
+    await shop.run()
+    t.strictSame(titles(), ['2', '1'])
+  },
+)
+
+t.test(
+  'of the firings that a halt or a pause kept away the last is made up for, and only where once',
+  async (t) => {
+    const shop = await world.shop()
+    const firer = world.app.flowTriggers.createFirer()
+    const cron = '* * * * *'
+    const triggers = (['once', 'skip'] as const).map((catch_up) => ({
+      id: catch_up,
+      type: 'schedule',
+      cron,
+      catch_up,
+    }))
+    const input = { title: '{{trigger.scheduled_at}}' }
+    const steps = [{ id: 'task', type: 'action', action_type: 'create_task', input }]
+    const flow = await created(shop, { triggers, trigger: undefined, steps })
+    const url = `${FLOWS}/${flow}`
+    const start = Math.ceil(Date.now() / MINUTE_MS) * MINUTE_MS
+    const fire = async (minute: number): Promise<string> => {
+      const at = new Date(start + minute * MINUTE_MS)
+      while ((await firer.pass(at)).result !== 'idle');
+      return at.toISOString()
+    }
+    bodyOf(await shop.tenant.post('/api/automation/halt'))
+    await fire(0)
+    const last = await fire(1)
+    t.strictSame(outcomes(await shop.executions(flow)), Array(4).fill('skipped/halted'))
+    t.match(bodyOf(await shop.tenant.post('/api/automation/resume')), { missed: 1, taken_up: 1 })
+    await shop.run()
+    t.strictSame(titles(), [last])
+    t.match(bodyOf(await shop.tenant.post(`${url}/catch-up`)), { missed: 0, taken_up: 0 })
+
+    await sql`update automation_flows set status = 'paused', status_reason = 'failing', off_since = now()
+    where id = ${flow}`.execute(shop.db)
+    await fire(2)
+    const paused = await fire(3)
+    t.match(bodyOf(await shop.tenant.post(`${url}/activate`)), { missed: 1, taken_up: 1 })
+    await shop.run()
+    t.strictSame(titles(), [last, paused])
+  },
+)
+
 t.test('what was retried by hand, and what is paused again, is not taken up', async (t) => {
   const shop = await world.shop()
   const flow = await created(shop)

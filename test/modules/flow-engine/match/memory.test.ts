@@ -52,3 +52,21 @@ t.test('programs are remembered within a budget of bytes', async (t) => {
   const last = await programs.get(shop.tenant.id, others.at(-1) ?? '', 1)
   t.equal(await programs.get(shop.tenant.id, others.at(-1) ?? '', 1), last)
 })
+
+t.test('flows of a tenant whose events keep coming stay at hand while others come and go', async (t) => {
+  const busy = await world.shop()
+  const others = [await world.shop(), await world.shop(), await world.shop()]
+  const flow = flowOf({ end: large.end }, { variables: { text: 'x'.repeat(100_000) } })
+  for (const shop of [busy, ...others]) await shop.publish(flow)
+  const active = new ActiveFlows(new ProgramCache(world.db), pino({ level: 'silent' }), 250_000)
+  const get = (shop: typeof busy) =>
+    world.db.transaction().execute((trx) => active.get(trx, shop.tenant.id, 1))
+  const known = await get(busy)
+  const [first] = others
+  const left = first === undefined ? undefined : await get(first)
+  for (const other of others) {
+    await get(other)
+    t.equal(await get(busy), known)
+  }
+  t.not(first === undefined ? undefined : await get(first), left, 'there is room for two')
+})

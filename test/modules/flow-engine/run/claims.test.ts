@@ -4,6 +4,7 @@ import t from 'tap'
 import { feedSettled } from '#test/modules/event/support.ts'
 import { FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import { claimExecutions, type ClaimedExecution } from '#modules/flow-engine/run/execution-repository.ts'
+import { recordValues } from '#test/support/statements.ts'
 import { flowOf, outcomes, post, type Shop, startReceiver, startWorld } from '../support.ts'
 
 const world = await startWorld(t)
@@ -153,4 +154,20 @@ t.test('behind a long backlog of one tenant another one is found', async (t) => 
   const claims = await claim()
   t.equal(claims.filter(({ tenant_id }) => tenant_id === few.shop.tenant.id).length, 3)
   t.ok(claims.length > 200)
+})
+
+/** Of a claim's values those that name tenants. */
+const TENANTS = 6
+
+t.test('of a backlog the rest is looked for where there was some, not among everybody', async (t) => {
+  const receiver = await startReceiver(t)
+  const { shop, flow } = await shopWith({ call: post(receiver, '/', 'end') })
+  await addDue(shop, flow, 1_500, 'x')
+  const claims = recordValues(pool, 'claim_executions')
+  const engine = world.app.flowEngine.createEngine()
+  t.teardown(() => engine.stop())
+  engine.start()
+  await receiver.waitFor(1_500, 120_000)
+  const amongAll = claims.filter((values) => values[TENANTS] === null).length
+  t.ok(amongAll * 2 < claims.length, `${amongAll} of ${claims.length} looks were among everybody`)
 })

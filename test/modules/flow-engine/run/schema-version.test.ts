@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { FLOW_SCHEMA_VERSION, OLDEST_FLOW_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import type { CanonicalFlow, CanonicalStep } from '#lib/flow/types.ts'
+import { stopStep } from '#lib/flow/steps/stop.ts'
 import { flowOf, MINUTE_MS, outcomes, settings, startWorld, step, wait } from '../support.ts'
 
 const world = await startWorld(t)
@@ -70,6 +71,38 @@ t.test('events are left to the release that published a flow for them', async (t
   await shop.publish(flowOf({ done: stop }), id)
   await shop.run()
   t.same(outcomes(await shop.executions()), ['completed/done'], 'none is lost')
+})
+
+t.test('a flow with a step of a newer release is left to that release', async (t) => {
+  const shop = await world.shop()
+  const definition = {
+    name: 'Newer',
+    status: 'active',
+    trigger: { type: 'event', event_type: 'order.created' },
+    steps: [
+      { id: 'pause', type: 'delay', duration: '1 hour' },
+      { id: 'far', type: 'stop', outcome: 'done' },
+    ],
+  }
+  const publish = async (fields: object = {}) => {
+    const created = await shop.tenant.post('/api/automation/flows', { ...definition, ...fields })
+    t.equal(created.statusCode, 201, created.body)
+    return created.json<{ id: string }>().id
+  }
+  const known = await publish({ trigger: { type: 'event', event_type: 'product.created' } })
+  const { since } = stopStep
+  Object.assign(stopStep, { since: NEWER })
+  const newer = await publish().finally(() => Object.assign(stopStep, { since }))
+  const stored = await sql<{ id: string; version: number }>`
+    select flow_id as id, (flow ->> 'schema_version')::int as version from automation_flow_versions
+    where flow_id in (${known}, ${newer})`.execute(world.db)
+  t.same(Object.fromEntries(stored.rows.map(({ id, version }) => [id, version])), {
+    [known]: 1,
+    [newer]: NEWER,
+  })
+  await shop.send('order.created', { id: 1 })
+  await shop.run()
+  t.same(await shop.executions(), [], 'and so are the events of the tenant')
 })
 
 t.test(

@@ -1,10 +1,13 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { CATALOGUE } from '#modules/event/index.ts'
+import { QueueLoops } from '#modules/webhook-delivery/health/queue-loops.ts'
 import { validate } from '#lib/schema/safe/index.ts'
+import { until } from '#test/infra/app-on.ts'
 import { startApp, type Tenant } from '#test/support/app.ts'
 import {
   deliverDue,
+  deliveriesOf,
   laneOf,
   onlyDelivery,
   type RegisteredPlugin,
@@ -174,6 +177,77 @@ t.test('a queue that is behind is told of once, and so is that it has caught up'
   t.equal((await laneOf(db, plugin.id)).behind_since, null)
 })
 
+t.test(
+  'a key that is held for five minutes is told of once, with what goes first, and so is its end',
+  async (t) => {
+    const tenant = service.tenant()
+    const { heard } = await startObserver(t, tenant)
+    const receiver = await startReceiver(t)
+    const settings = { ordering: 'key', retry_schedule: [3_600] }
+    const plugin = await registerPlugin(tenant, receiver.url, settings)
+    receiver.answer((received, response) =>
+      response.writeHead(received.body.includes('"bad"') ? 400 : 204).end(),
+    )
+    for (const product_id of ['bad', 'bad', 'good']) {
+      await sendEvent(tenant, 'product.created', { product_id, name: 'Apron' })
+    }
+    t.match(await deliverDue(service, tenant), { retried: 1 })
+    const [first, second] = await deliveriesOf(db, plugin.id)
+    t.ok(second?.behind_since, 'it is set aside')
+    const look = async (ms: number): Promise<void> =>
+      app.deliveries.watchQueues({ tenantId: tenant.id, now: at(ms) })
+    await look(200_000)
+    t.equal((await laneOf(db, plugin.id)).behind_since, null, 'not yet')
+    await Promise.all([look(LATE_MS), look(LATE_MS)])
+    await look(LATE_MS)
+    t.same((await laneOf(db, plugin.id)).behind_since, second?.behind_since, 'as long as the key is held')
+    receiver.answer(204)
+    await tenant.post(`/api/plugins/events/${first?.id}/retry`)
+    await deliverDue(service, tenant)
+    t.strictSame(namesOf(heard()), ['queue.behind'])
+    t.match(heard()[0]?.data, {
+      plugin: plugin.slug,
+      waiting: 1,
+      reason: 'behind',
+      cause: { event: 'product.created', delivery_id: first?.id },
+      summary: /another of the same key goes first/,
+      what_to_do: `GET /api/plugins/events/${first?.id} shows what goes first`,
+    })
+    await look(LATE_MS)
+    await deliverDue(service, tenant)
+    t.strictSame(namesOf(heard()), ['queue.behind', 'queue.caught_up'])
+    for (const alert of heard()) checkData(t, alert)
+  },
+)
+
+t.test('of keys of a plugin that is paused or failing nothing is told', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const settings = { ordering: 'key', retry_schedule: [3_600] }
+  const plugins = [
+    await registerPlugin(tenant, receiver.url, settings),
+    await registerPlugin(tenant, receiver.url, settings),
+  ]
+  const [paused, failing] = plugins
+  receiver.answer(400)
+  for (let n = 0; n < 2; n++) await sendEvent(tenant, 'product.created', { product_id: 'p', name: 'Apron' })
+  await deliverDue(service, tenant)
+  await tenant.post(`/api/plugins/${paused?.slug}/pause`)
+  const setFailures = async (consecutive_failures: number) =>
+    db
+      .updateTable('delivery_lanes')
+      .set({ consecutive_failures })
+      .where('plugin_id', '=', failing?.id ?? '')
+      .execute()
+  await setFailures(5)
+  await app.deliveries.watchQueues({ tenantId: tenant.id, now: at(LATE_MS) })
+  for (const { id } of plugins) t.equal((await laneOf(db, id)).behind_since, null)
+  await setFailures(4)
+  await app.deliveries.watchQueues({ tenantId: tenant.id, now: at(LATE_MS) })
+  t.ok((await laneOf(db, failing?.id ?? '')).behind_since, 'of one that fails now and then it is')
+  t.equal((await laneOf(db, paused?.id ?? '')).behind_since, null)
+})
+
 t.test('who is paused, held back or failing, or waits for alerts only, is not behind', async (t) => {
   const tenant = service.tenant()
   const observer = await startObserver(t, tenant)
@@ -213,3 +287,72 @@ t.test('who is paused, held back or failing, or waits for alerts only, is not be
   await app.deliveries.watchQueues({ tenantId: tenant.id, now: at(LATE_MS) })
   t.ok((await laneOf(db, failing?.id ?? '')).behind_since, 'one failure now and then does not hide it')
 })
+
+t.test('a queue of which it cannot be told keeps no other from being told of', async (t) => {
+  const tenant = service.tenant()
+  const { heard } = await startObserver(t, tenant)
+  const receiver = await startReceiver(t)
+  const broken = await registerPlugin(tenant, receiver.url)
+  await sendEvent(tenant)
+  const late = await registerPlugin(tenant, receiver.url)
+  await sendEvent(tenant)
+  await refuseNoteOf(t, broken.id)
+  const look = app.deliveries.watchQueues({ tenantId: tenant.id, now: at(LATE_MS) })
+  await t.rejects(look, { message: /nothing is noted of it/ })
+  t.equal((await laneOf(db, broken.id)).behind_since, null)
+  await deliverDue(service, tenant)
+  t.strictSame(
+    heard().map(({ event, data }) => [event, data['plugin_id']]),
+    [['queue.behind', late.id]],
+  )
+})
+
+t.test('while queues cannot be told of, what is set aside behind nothing is released', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const broken = await registerPlugin(tenant, receiver.url)
+  await sendEvent(tenant)
+  const ago = sql<Date>`now() - interval '6 minutes'`
+  await db.updateTable('deliveries').set({ due_at: ago }).where('plugin_id', '=', broken.id).execute()
+  await db.updateTable('plugins').set({ status_changed_at: ago }).where('id', '=', broken.id).execute()
+  const ordered = await registerPlugin(tenant, receiver.url, { ordering: 'key' })
+  await sendEvent(tenant)
+  await db
+    .updateTable('deliveries')
+    .set({ due_at: sql<Date>`'infinity'`, behind_since: ago })
+    .where('plugin_id', '=', ordered.id)
+    .execute()
+  await refuseNoteOf(t, broken.id)
+
+  const warnings: string[] = []
+  const loops = new QueueLoops({
+    pool: app.pools.worker,
+    watch: { db: app.workerDb, events: app.events, signals: app.signals },
+    log: { warn: (_fields: unknown, text?: string) => void warnings.push(text ?? '') },
+    everyMs: 20,
+  })
+  t.teardown(() => loops.stop())
+  loops.start()
+  await until(
+    () => onlyDelivery(db, ordered.id),
+    ({ behind_since }) => behind_since === null,
+  )
+  await until(
+    async () => loops.standing,
+    ({ failingMs }) => failingMs > 0,
+  )
+  t.strictSame([...new Set(warnings)], ['not all queues were looked at: the next look is in a minute'])
+})
+
+/** Has the database refuse to note that a plugin's queue is behind. */
+async function refuseNoteOf(t: Test, pluginId: string): Promise<void> {
+  const drop = sql`drop trigger if exists refused on delivery_lanes`
+  await sql`
+    create or replace function refuse_note() returns trigger language plpgsql
+      as $$ begin raise 'nothing is noted of it'; end $$`.execute(db)
+  await sql`
+    create trigger refused before update of behind_since on delivery_lanes for each row
+    when (new.plugin_id = ${sql.lit(pluginId)} and new.behind_since is not null)
+    execute function refuse_note()`.execute(db)
+  t.teardown(() => drop.execute(db))
+}

@@ -136,8 +136,17 @@ t.test("rare rows among many are read by their index, and another tenant's are n
       case when n.place = 1 then 503 else 204 end, case when n.place = 1 then 'http_5xx' end,
       case when n.place = 1 then 'exhausted' end
     from unnest(${ids}::uuid[]) with ordinality as n (id, place)`.execute(db)
+  const waiting = await registerPlugin(tenant, 'http://127.0.0.1:9/')
+  await sendEvent(tenant)
+  t.equal((await tenant.post(`/api/plugins/${waiting.slug}/pause`)).statusCode, 200)
+  await db
+    .updateTable('deliveries')
+    .set({ behind_since: new Date() })
+    .where('plugin_id', '=', pluginId)
+    .where('status', '=', 'pending')
+    .execute()
   await sql`analyze deliveries`.execute(db)
-  t.equal((await deliveriesOf(db, pluginId)).length, 20_000)
+  t.equal((await deliveriesOf(db, pluginId)).length, 20_001)
   const none = {
     tenantId: tenant.id,
     pluginId: null,
@@ -166,6 +175,13 @@ t.test("rare rows among many are read by their index, and another tenant's are n
     [{ attemptCountMin: 2 }, 1],
     [{ until: new Date('2020-01-02T00:00:00Z') }, 0],
     [{ eventId: newId() }, 0],
+    [{ reason: 'behind' }, 1],
+    [{ reason: 'coalescing' }, 0],
+    [{ reason: 'breaker_open' }, 0],
+    [{ reason: 'plugin_disabled' }, 0],
+    [{ reason: 'plugin_paused' }, 1],
+    [{ pluginId: waiting.id }, 1],
+    [{ pluginSlug: waiting.slug }, 1],
   ]
   for (const [filter, expected] of cases) {
     await db.transaction().execute(async (trx) => {
