@@ -1,7 +1,7 @@
-import type { Schema } from '../api/client.ts'
+import type { components } from '../api/schema.d.ts'
 import { isPlainObject, type SafeSchema } from '../forms/schema.ts'
 
-export type Action = Schema['RegistryAction']
+export type Action = components['schemas']['RegistryAction']
 
 /** Whose an action is, as a step names it. */
 export function ownerOf({ plugin }: Action): string {

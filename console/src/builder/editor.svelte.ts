@@ -69,6 +69,13 @@ export class Editor {
     return this.isDirty && (this.error !== null || this.theirs !== null)
   }
 
+  /** It was not saved for a reason that passes: the network, or the service. */
+  get isToRetry(): boolean {
+    const status = this.error?.status
+    const passes = status !== undefined && (status === 0 || status === 429 || status >= 500)
+    return this.isDirty && this.theirs === null && passes
+  }
+
   /** Tells whether it changed anything. @param key edits of one field that follow one another are one */
   do(label: string, command: Command, key?: string): boolean {
     const isDone = this.history.do(label, command, key)

@@ -32,23 +32,31 @@ export interface StepField {
   required?: true
   /** Of a choice. */
   choices?: readonly string[]
+  /** What its list says of several, and these members of one alone. */
+  insteadOf?: readonly string[]
 }
 
 type FieldKind =
   | 'action'
+  | 'business_days'
   | 'cases'
   | 'choice'
   | 'condition'
+  | 'connection'
   | 'duration'
   | 'event'
+  | 'events'
   | 'json'
   | 'long_text'
   | 'match'
   | 'number'
   | 'path'
+  | 'prompt'
+  | 'sender'
   | 'switch'
   | 'text'
   | 'values'
+  | 'weekdays'
 
 const CALL = {
   ports: () => ['success', 'error'],
@@ -95,8 +103,8 @@ export const STEP_TYPES = new Map<string, StepTypeEntry>([
         { name: 'body', kind: 'long_text', required: true },
         { name: 'format', kind: 'choice', choices: ['text', 'html'] },
         { name: 'respect_quiet_hours', kind: 'switch' },
-        { name: 'ai', kind: 'json' },
-        { name: 'send_with', kind: 'json' },
+        { name: 'ai', kind: 'prompt' },
+        { name: 'send_with', kind: 'sender' },
       ],
       summary: ({ channel, to }) => joined([text(channel), text(to)], ' → '),
     },
@@ -114,7 +122,7 @@ export const STEP_TYPES = new Map<string, StepTypeEntry>([
         { name: 'url', kind: 'text', required: true },
         { name: 'headers', kind: 'values' },
         { name: 'body', kind: 'json' },
-        { name: 'connection', kind: 'text' },
+        { name: 'connection', kind: 'connection' },
       ],
       summary: ({ method, url, body }) =>
         `${text(method) || (body === undefined ? 'GET' : 'POST')} ${text(url)}`,
@@ -207,8 +215,8 @@ export const STEP_TYPES = new Map<string, StepTypeEntry>([
         { name: 'offset', kind: 'duration' },
         { name: 'at', kind: 'text' },
         { name: 'timezone', kind: 'text' },
-        { name: 'weekdays', kind: 'json' },
-        { name: 'business_days', kind: 'json' },
+        { name: 'weekdays', kind: 'weekdays' },
+        { name: 'business_days', kind: 'business_days' },
         { name: 'if_past', kind: 'choice', choices: ['run_now', 'skip'] },
       ],
       summary: ({ duration, until, delay_minutes: minutes, at, offset }) =>
@@ -238,6 +246,7 @@ export const STEP_TYPES = new Map<string, StepTypeEntry>([
         { name: 'event', kind: 'event' },
         { name: 'match', kind: 'match' },
         { name: 'filter', kind: 'condition' },
+        { name: 'any', kind: 'events', insteadOf: ['event', 'match', 'filter'] },
         { name: 'timeout', kind: 'duration', required: true },
         { name: 'look_back', kind: 'duration' },
       ],

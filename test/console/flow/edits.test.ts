@@ -2,6 +2,8 @@ import t from 'tap'
 import { connect, connectFault, connectFaults } from '#console/src/flow/commands/connect.ts'
 import { copySteps, duplicateStep, pasteSteps, readClip } from '#console/src/flow/commands/copy.ts'
 import { addHandler, mayAddHandler } from '#console/src/flow/commands/handlers.ts'
+import { INPUTS } from '#console/src/builder/actions.ts'
+import { INLINE_CONDITION } from '#console/src/builder/inline.ts'
 import { freshStep, idFor, insertStep } from '#console/src/flow/commands/insert.ts'
 import { removeSteps } from '#console/src/flow/commands/remove.ts'
 import { changeStepId } from '#console/src/flow/commands/rename.ts'
@@ -154,6 +156,9 @@ t.test('ways follow the cases that they belong to', (t) => {
   t.end()
 })
 
+/** What may be any value. */
+const AS_JSON = ['body', 'collect']
+
 t.test('every type of the engine stands in the table, with its ways and members', (t) => {
   t.strictSame([...STEP_TYPES.keys()].sort(), Object.keys(ENGINE_TYPES).sort())
   for (const [name, definition] of Object.entries(ENGINE_TYPES)) {
@@ -164,7 +169,18 @@ t.test('every type of the engine stands in the table, with its ways and members'
     t.equal(entry?.hasBody, definition.body !== null, name)
     t.equal(entry?.calls, definition.calls, name)
     const members = Object.keys(definition.schema.properties)
-    for (const field of entry?.fields ?? []) t.ok(members.includes(field.name), `${name}.${field.name}`)
+    const fields = entry?.fields ?? []
+    for (const field of fields) t.ok(members.includes(field.name), `${name}.${field.name}`)
+    // All that the engine takes has a field.
+    const asked = fields.flatMap(({ name: field, kind }) => [
+      field,
+      ...(kind === 'action' ? [...INPUTS, 'action_id', 'plugin_id'] : []),
+      ...(kind === 'condition' ? INLINE_CONDITION : []),
+    ])
+    if (definition.body !== null) asked.push('body')
+    for (const member of members) t.ok(asked.includes(member), `${name}.${member} has a field`)
+    const unreadable = fields.filter(({ kind, name: field }) => kind === 'json' && !AS_JSON.includes(field))
+    t.strictSame(unreadable, [], `${name} asks for no JSON`)
     for (const member of Object.keys(entry?.fresh ?? {})) t.ok(members.includes(member), `${name}.${member}`)
   }
   t.end()
