@@ -1,3 +1,4 @@
+import type { CallErrorCode } from '#lib/error-codes.ts'
 import { JsonInputError, parseJson } from '#lib/json/index.ts'
 
 /** The result of one call of an action, by the platform or a plugin. */
@@ -28,7 +29,7 @@ export interface ActionCallFailure {
 
 /** A call that was not made: nothing was asked of the other side, and asking again helps nothing unless it is said. */
 export function notAsked(
-  code: string,
+  code: CallErrorCode | 'blocked',
   message: string,
   { transient = false, retryAfterMs = null }: { transient?: boolean; retryAfterMs?: number | null } = {},
 ): ActionCallFailure {

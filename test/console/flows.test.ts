@@ -1,6 +1,8 @@
 import t from 'tap'
 import { startReceiver } from '#test/support/receiver.ts'
+import { until } from '#test/infra/app-on.ts'
 import { accessibilityFaults, noConsole, startConsole } from './support/console.ts'
+import { becomes } from './support/wait.ts'
 
 interface Flow {
   id: string
@@ -224,5 +226,44 @@ t.test('flows', { skip: noConsole }, async (t) => {
     await page.getByText('Times started').waitFor()
     t.same(await accessibilityFaults(page), [])
     t.same(faults, [])
+  })
+
+  t.test('says what it has missed while it was off, and makes it good or leaves it out', async (t) => {
+    const { id } = await call<Flow>('POST', FLOWS, {
+      name: 'Pack parcels',
+      status: 'active',
+      trigger: { type: 'event', event_types: ['parcel.ready'] },
+      steps: [tell('parcel')],
+    })
+    const skipped = async (): Promise<number> =>
+      (await call<{ data: unknown[] }>('GET', `/api/automation/executions?flow=${id}&status=skipped`)).data
+        .length
+    const miss = async (count: number): Promise<void> => {
+      await call('POST', `${FLOWS}/${id}/deactivate`, {})
+      const before = await skipped()
+      for (let n = 0; n < count; n++)
+        await call('POST', '/api/events', { event: 'parcel.ready', data: { n } })
+      await until(skipped, (now) => now === before + count)
+    }
+    await miss(2)
+    const { page, faults } = await visit(`/console/flows/${id}?tab=flow`)
+    const notice = page.getByRole('region', { name: 'This flow is switched off' })
+    await notice.getByText('Starts that it has missed: 2.').waitFor()
+    t.same(await accessibilityFaults(page), [])
+    await notice.getByRole('button', { name: 'Activate and start 2' }).press('Enter')
+    await page.getByText('The flow is active. Starts that are made good: 2').waitFor()
+    await notice.waitFor({ state: 'detached' })
+    t.match(await read(id), { status: 'active' })
+    await becomes(t, skipped, 0, 'they have started')
+
+    await miss(1)
+    const dark = await visit(`/console/flows/${id}?tab=flow`, { colorScheme: 'dark' })
+    await dark.page.getByText('Starts that it has missed: 1.').waitFor()
+    t.same(await accessibilityFaults(dark.page), [])
+    await dark.page.getByRole('button', { name: 'Activate without them' }).click()
+    await dark.page.getByText('The flow is active.').waitFor()
+    t.equal(await skipped(), 1)
+    t.same(faults, [])
+    t.same(dark.faults, [])
   })
 })

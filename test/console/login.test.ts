@@ -140,6 +140,28 @@ t.test('signing in', { skip: noConsole }, async (t) => {
     t.same(await accessibilityFaults(page), [])
   }
 
+  t.test('a portal link leads back to where it was made, also once its session has ended', async (t) => {
+    const link = await call<{ url: string }>('POST', '/api/portal-sessions', {
+      scope: 'tenant',
+      role: 'viewer',
+      label: 'visitor',
+      return_url: 'https://admin.shop.example/automation?tab=1',
+    })
+    const { page } = await visit(`/console/portal${new URL(link.url).hash}`)
+    const back = page.getByRole('link', { name: 'Back to admin.shop.example' })
+    await back.waitFor()
+    t.equal(await back.getAttribute('href'), 'https://admin.shop.example/automation?tab=1')
+    await page.waitForURL(`${url}/console`)
+    await page.reload()
+    await page.getByRole('heading', { name: 'Overview', level: 1 }).waitFor()
+    await back.waitFor()
+    t.same(await accessibilityFaults(page), [])
+    await page.getByRole('button', { name: 'Sign out' }).click()
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor()
+    await back.waitFor()
+    t.same(await accessibilityFaults(page), [])
+  })
+
   t.test('a portal link of a plugin shows that plugin, whatever is written in the address', async (t) => {
     const link = await call<{ url: string }>('POST', '/api/portal-sessions', {
       scope: 'plugin',

@@ -315,6 +315,42 @@ t.test('a plugin', { skip: noConsole }, async (t) => {
     )
   })
 
+  await t.test('says which flows call its actions before it is paused or deleted', async (t) => {
+    await call('POST', '/api/plugins', {
+      name: 'Label desk',
+      slug: 'label-desk',
+      webhook_url: 'http://127.0.0.1:9/',
+      events: [],
+    })
+    const { page, faults } = await visit('/console/plugins/label-desk')
+    const dialog = page.getByRole('dialog')
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await dialog.getByText('No flow calls its actions.').waitFor()
+    await dialog.getByRole('button', { name: 'Cancel' }).click()
+    const action = { action_type: 'print', title: 'Print', description: 'Prints', endpoint: '/print' }
+    await call('POST', '/api/plugins/label-desk/register-actions', { actions: [action] })
+    await call('POST', '/api/automation/flows', {
+      name: 'Print the label',
+      status: 'active',
+      trigger: { type: 'manual' },
+      steps: ['one', 'two'].map((id) => ({ id, type: 'action', action_type: 'print', input: {} })),
+    })
+    await page.getByRole('button', { name: 'Pause' }).click()
+    await dialog
+      .getByText('These flows call its actions, and fail at that step until it is resumed:')
+      .waitFor()
+    await becomes(t, async () => dialog.getByRole('link', { name: 'Print the label' }).count(), 1)
+    t.same(await accessibilityFaults(page), [])
+    await dialog.getByRole('button', { name: 'Cancel' }).click()
+    await page.getByRole('button', { name: 'More' }).click()
+    await page.getByRole('menuitem', { name: 'Delete…' }).click()
+    await dialog.getByText('These flows call its actions, and fail at that step from then on:').waitFor()
+    await dialog.getByRole('link', { name: 'Print the label' }).waitFor()
+    t.same(await accessibilityFaults(page), [])
+    t.same(faults, [])
+    await call('DELETE', '/api/plugins/label-desk')
+  })
+
   await t.test('is deleted when its slug was typed', async (t) => {
     const { page, faults } = await visit('/console/plugins/order-desk')
     await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: 'Settings' }).click()

@@ -203,6 +203,31 @@ t.test('runs', { skip: noConsole }, async (t) => {
     t.same(faults, [])
   })
 
+  t.test('says what to do about a customer without an address', async (t) => {
+    const flow = await createFlow(call, {
+      name: 'Thank the customer',
+      steps: [
+        {
+          id: 'thank',
+          type: 'message',
+          channel: 'email',
+          to: '{{trigger.email | default: ""}}',
+          subject: 'Thanks',
+          body: 'Hello',
+        },
+      ],
+    })
+    const id = await startRun(call, flow, {})
+    await runAt(call, id, ['failed'])
+    const { page, faults } = await visit(`/console/runs/${id}`)
+    await page.getByText('missing_recipient').first().waitFor()
+    await page
+      .getByText(/The message had no address: look at the input/)
+      .first()
+      .waitFor()
+    t.same(faults, [])
+  })
+
   t.test('shows each filter that narrows the list, also one that a link has brought', async (t) => {
     const { page, faults } = await visit('/console/runs?status=waiting&reason=retry')
     const reason = page.getByRole('combobox', { name: 'Reason' })

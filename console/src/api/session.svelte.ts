@@ -7,6 +7,7 @@ export type Role = NonNullable<SessionInfo['role']>
 
 const RANK: Readonly<Record<Role, number>> = { viewer: 1, editor: 2, admin: 3, platform: 4 }
 const SHOP = 'bcs.shop'
+const RETURN = 'bcs.return'
 
 /** Holds who is signed in. Keys are never kept: the browser holds a cookie that no script reads. */
 class Session {
@@ -15,6 +16,8 @@ class Session {
   isKnown = $state(false)
   /** The shop that a platform session works for. */
   shop = $state<string | null>(sessionStorage.getItem(SHOP))
+  /** Where the page that made the portal link wants people back; it outlives the session, and a load of the page. */
+  returnUrl = $state<string | null>(sessionStorage.getItem(RETURN))
   /** Of an embedded page, which gets no cookie: for as long as the page is open. */
   #token: string | null = null
 
@@ -75,7 +78,14 @@ class Session {
     this.#token = body.token ?? null
     this.info = body
     this.isKnown = true
+    this.#keepReturn(body.return_url ?? null)
     return body
+  }
+
+  #keepReturn(url: string | null): void {
+    this.returnUrl = url
+    if (url === null) sessionStorage.removeItem(RETURN)
+    else sessionStorage.setItem(RETURN, url)
   }
 
   /** @throws {ApiProblem} when the session may still live */

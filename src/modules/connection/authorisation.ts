@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import type { ConnectionErrorCode } from '#lib/error-codes.ts'
 import { SECRET_MIN_CHARS } from '#lib/secrets/redact.ts'
 import type { ConnectionSettings, ConnectionValues } from './kinds.ts'
 import type { SealedConnection } from './repository.ts'
@@ -17,8 +18,7 @@ export interface Authorisation {
 
 /** The reason why a request cannot be sent with the connection. */
 export interface AuthorisationFault {
-  code:
-    'connection_not_found' | 'connection_host_refused' | 'connection_unreadable' | 'connection_token_failed'
+  code: ConnectionErrorCode
   message: string
   /** Of the answer to a request for a token. */
   status: number | null

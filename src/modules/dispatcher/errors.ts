@@ -1,5 +1,6 @@
 import { EGRESS_ERROR_CLASSES } from '#infra/egress/index.ts'
 import { defineProblem } from '#lib/api/problem.ts'
+import { CALL_ERROR_CODES } from '#lib/error-codes.ts'
 
 export const invocationNotFound = defineProblem(
   'invocation_not_found',
@@ -35,26 +36,7 @@ export const completionRefused = defineProblem(
 )
 
 /** The codes of an action's error, with the egress door's error classes. See docs/platform.md. */
-export const ACTION_ERROR_CODES = [
-  'unknown_action',
-  'unknown_plugin',
-  'plugin_inactive',
-  'secret_unreadable',
-  'missing_field',
-  'invalid_payload',
-  'event_key_conflict',
-  'causation_depth',
-  'in_progress',
-  'interrupted',
-  'overloaded',
-  'plugin_busy',
-  'invalid_response',
-  'breaker_open',
-  'platform_not_configured',
-  'completion_timeout',
-  'reported_failure',
-  ...EGRESS_ERROR_CLASSES,
-] as const
+export const ACTION_ERROR_CODES = [...CALL_ERROR_CODES, ...EGRESS_ERROR_CLASSES] as const
 
 const OWN_CODES: ReadonlySet<string> = new Set(ACTION_ERROR_CODES)
 

@@ -12,8 +12,10 @@ const conditional = ({ id, revision }: Known) => ({
   header: { 'if-match': `"${revision}"` },
 })
 
-export async function activateFlow(flow: Known): Promise<Schema['ActivatedFlow']> {
-  return ask(api.POST('/api/automation/flows/{id}/activate', { params: conditional(flow), body: {} }))
+/** @param catchUp Whether what it has missed starts now; left out: as the service does by itself. */
+export async function activateFlow(flow: Known, catchUp?: boolean): Promise<Schema['ActivatedFlow']> {
+  const body = catchUp === undefined ? {} : { catch_up: catchUp }
+  return ask(api.POST('/api/automation/flows/{id}/activate', { params: conditional(flow), body }))
 }
 
 export async function deactivateFlow(

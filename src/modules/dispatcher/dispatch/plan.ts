@@ -1,3 +1,4 @@
+import type { CallErrorCode } from '#lib/error-codes.ts'
 import { createHash } from 'node:crypto'
 import { canonicalNumber, isRawNumber } from '#lib/json/index.ts'
 import { segmentFault } from '#lib/path-segment.ts'
@@ -72,7 +73,7 @@ export function inOrder(value: unknown): unknown {
 function payloadProblem(
   action: RegistryAction,
   payload: Record<string, unknown>,
-): { code: string; message: string } | null {
+): { code: CallErrorCode; message: string } | null {
   const missing = action.required_fields.filter(
     (field) => !Object.hasOwn(payload, field) || payload[field] === null || payload[field] === '',
   )

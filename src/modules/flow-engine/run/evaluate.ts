@@ -1,5 +1,6 @@
 import { type Condition, type ConditionContext, evaluateCondition } from '#lib/condition/index.ts'
 import { earlierValue } from '#lib/condition/earlier-value.ts'
+import type { StepErrorCode } from '#lib/error-codes.ts'
 import type { FlowScope } from '#lib/flow/scope.ts'
 import { zoneOf } from '#lib/flow/zone.ts'
 import { matchPattern } from '#lib/condition/pattern.ts'
@@ -13,8 +14,8 @@ export interface Templates {
 
 /** A step cannot go on: its error port, the flow's handlers, or the end. */
 export class StepError extends Error {
-  readonly code: string
-  constructor(code: string, message: string) {
+  readonly code: StepErrorCode | 'blocked'
+  constructor(code: StepErrorCode | 'blocked', message: string) {
     super(message)
     this.code = code
   }

@@ -1,3 +1,4 @@
+import type { StepErrorCode } from '#lib/error-codes.ts'
 import type { StopStep } from '#lib/flow/steps/stop.ts'
 import { renderText } from '../run/evaluate.ts'
 import type { StepRunner } from './runner.ts'
@@ -12,7 +13,8 @@ export const stopRunner: StepRunner<StopStep> = {
       frame.endWith('completed', outcome)
       return
     }
-    frame.state.error ??= { step_id: stepId, code: 'stopped', message: note ?? 'The flow stopped here.' }
+    const code: StepErrorCode = 'stopped'
+    frame.state.error ??= { step_id: stepId, code, message: note ?? 'The flow stopped here.' }
     frame.endWith('failed', 'stopped')
   },
 }
