@@ -70,23 +70,26 @@ t.test('who keeps the loop busy is known, as long as it lasts', async (t) => {
   t.notOk(share.isHeavy('somebody else'))
 })
 
-t.test('work that cannot wait for a turn is charged to whose it is, and not to who had the turn before', (t) => {
-  const share = new LoopShare()
-  share.turn('light')
-  t.equal(
-    share.charged('heavy', () => {
-      work(1_200)
-      return 'done'
-    }),
-    'done',
-  )
-  t.ok(share.isBusy)
-  t.ok(share.isHeavy('heavy'))
-  t.notOk(share.isHeavy('light'))
-  t.throws(() =>
-    share.charged('light', () => {
-      throw new Error('fails')
-    }),
-  )
-  t.end()
-})
+t.test(
+  'work that cannot wait for a turn is charged to whose it is, and not to who had the turn before',
+  (t) => {
+    const share = new LoopShare()
+    share.turn('light')
+    t.equal(
+      share.charged('heavy', () => {
+        work(1_200)
+        return 'done'
+      }),
+      'done',
+    )
+    t.ok(share.isBusy)
+    t.ok(share.isHeavy('heavy'))
+    t.notOk(share.isHeavy('light'))
+    t.throws(() =>
+      share.charged('light', () => {
+        throw new Error('fails')
+      }),
+    )
+    t.end()
+  },
+)

@@ -34,7 +34,9 @@ async function seedShop(
 async function heldLanes(db: Kysely<DB>, tenantId: string | null = null): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     select count(*)::int as count from delivery_lanes
-    where (${tenantId}::uuid is null or tenant_id = ${tenantId}) and lease_until > clock_timestamp()`.execute(db)
+    where (${tenantId}::uuid is null or tenant_id = ${tenantId}) and lease_until > clock_timestamp()`.execute(
+    db,
+  )
   return rows[0]?.count ?? 0
 }
 
@@ -80,10 +82,14 @@ t.test('where all lanes are taken, who has most gives one to who has none', asyn
   await eventually('all lanes are taken', async () => (await heldLanes(db)) === 20, PATIENCE_MS)
   await sendEvent(small, 'order.created')
   worker.hint([id])
-  await eventually('the event of the third has come', () => {
-    for (const answer of answers.splice(0)) answer()
-    return quick.received.length === 1
-  }, PATIENCE_MS)
+  await eventually(
+    'the event of the third has come',
+    () => {
+      for (const answer of answers.splice(0)) answer()
+      return quick.received.length === 1
+    },
+    PATIENCE_MS,
+  )
   for (const backlog of backlogs)
     t.ok(((await statusesOf(db, backlog))['pending'] ?? 0) > 0, 'each of the others still has a backlog')
   slow.answer(204)
