@@ -121,7 +121,7 @@ t.test('what waits far behind others of its plugin is not under way: it may be r
   await sendEvent(tenant)
   await receiver.waitFor(1)
   const inOrder = (await deliveriesOf(running.db, pluginId)).toSorted(
-    (a, b) => a.due_at.getTime() - b.due_at.getTime(),
+    (a, b) => (a.due_at?.getTime() ?? 0) - (b.due_at?.getTime() ?? 0),
   )
   const [first, last] = [inOrder[0]?.id ?? '', inOrder[999]?.id ?? '']
   t.match((await retry(tenant, first)).json(), { status: 409, code: 'in_flight' })
