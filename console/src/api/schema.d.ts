@@ -5014,7 +5014,7 @@ export interface components {
             timestamp: string;
             /** Format: date-time */
             received_at: string;
-            /** @description As it came; absent when `body_gone` says why */
+            /** @description As it was written; absent when `body_gone` says why */
             data?: unknown;
             /** @description Of a CloudEvent: its attributes, such as source, subject and extensions */
             cloudevent?: {
@@ -5115,7 +5115,7 @@ export interface components {
             timestamp: string;
             /** Format: date-time */
             received_at: string;
-            /** @description As it came; absent when `body_gone` says why */
+            /** @description As it was written; absent when `body_gone` says why */
             data?: unknown;
             /** @description Of a CloudEvent: its attributes, such as source, subject and extensions */
             cloudevent?: {
@@ -5254,7 +5254,7 @@ export interface components {
             event_key: string;
             action_type: string;
             plugin: string | null;
-            /** @description Secrets redacted */
+            /** @description As it was written, unless it has secrets: they are redacted */
             payload: unknown;
             /** @description The answer or the error; secrets redacted */
             result: unknown;
@@ -5310,7 +5310,7 @@ export interface components {
             event_key: string;
             action_type: string;
             plugin: string | null;
-            /** @description Secrets redacted */
+            /** @description As it was written, unless it has secrets: they are redacted */
             payload: unknown;
             /** @description The answer or the error; secrets redacted */
             result: unknown;
