@@ -39,7 +39,7 @@ export function asksByGet({ scheme }: HookVerification): boolean {
 
 /** Tells a request of a hub from one that only looks whether the URL is there. */
 export function isChallenge(query: unknown): boolean {
-  return Object.keys((query ?? {}) as object).some((name) => name.startsWith('hub.'))
+  return Object.keys(query ?? {}).some((name) => name.startsWith('hub.'))
 }
 
 /** Answers the challenge of a GET, or says why not. WebSub: https://www.w3.org/TR/websub/#hub-verifies-intent */

@@ -74,7 +74,7 @@ t.test(
   'work that cannot wait for a turn is charged to whose it is, and not to who had the turn before',
   (t) => {
     const share = new LoopShare()
-    share.turn('light')
+    void share.turn('light')
     t.equal(
       share.charged('heavy', () => {
         work(1_200)

@@ -29,7 +29,7 @@ import { ResumeLoader } from './resume-loader.ts'
 import { ExecutionRun } from './execution-run.ts'
 import { ScopeBuilder } from './scope.ts'
 import type { StatsRecorder } from '#infra/statistics/recorder.ts'
-import type { Waits } from '../wait/waits.ts'
+import type { ReceivedEvent, Waits } from '../wait/waits.ts'
 
 export interface EngineContext extends CallContext, HealthContext {
   pool: pg.Pool
@@ -380,7 +380,7 @@ export class Engine {
     const isGiven = await this.#loaded.take(claim.tenant_id, bytes)
     if (isGiven) loaded.bytes = bytes
     const outputs = isGiven ? await this.#loader.outputs(claim) : []
-    const received = isGiven ? await this.#loader.received(claim) : new Map()
+    const received = isGiven ? await this.#loader.received(claim) : new Map<string, ReceivedEvent>()
     return new ExecutionRun({
       claim,
       program,

@@ -2,10 +2,10 @@ import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { FLUSHED, nextToken } from '#db/fence.ts'
 import { bytesOf } from '#db/json.ts'
-import { hasShareSql, shareOfLeftSql } from '#db/share.ts'
 import type { DB, TriggerKind } from '#db/schema.ts'
 import { FLOW_SCHEMA_VERSION, STATE_SCHEMA_VERSION } from '#lib/flow/types.ts'
 import type { Calendar } from '#lib/calendar.ts'
+import { hasShareSql, shareOfLeftSql } from './share-sql.ts'
 import type { ExecutionState } from './state.ts'
 
 /**

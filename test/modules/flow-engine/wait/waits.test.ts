@@ -64,8 +64,7 @@ t.test('what waits says why its filter could not be tested with an event, whenev
   await shop.run()
   const [{ id } = { id: '' }] = await shop.executions()
   const passedOver = async (): Promise<unknown> =>
-    ((await shop.tenant.get(`/api/automation/executions/${id}`)).json() as { passed_over: unknown })
-      .passed_over
+    (await shop.tenant.get(`/api/automation/executions/${id}`)).json<{ passed_over: unknown }>().passed_over
   const told = { iteration: '', reason: 'filter_mismatch', message: /event\.data\.total/ }
   t.match(await passedOver(), [{ ...told, event: 'order.paid', event_id: early }])
   await shop.send('order.paid', { order_id: 1, total: 99 })
