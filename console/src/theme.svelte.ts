@@ -1,10 +1,12 @@
+import { local } from './storage.ts'
+
 export type Theme = 'system' | 'light' | 'dark'
 
 const STORED = 'bcs.theme'
 const dark = matchMedia('(prefers-color-scheme: dark)')
 
 class ThemeChoice {
-  choice = $state<Theme>((localStorage.getItem(STORED) as Theme | null) ?? 'system')
+  choice = $state<Theme>((local.getItem(STORED) as Theme | null) ?? 'system')
   #systemIsDark = $state(dark.matches)
 
   constructor() {
@@ -22,7 +24,7 @@ class ThemeChoice {
 
   choose(theme: Theme): void {
     this.choice = theme
-    localStorage.setItem(STORED, theme)
+    local.setItem(STORED, theme)
     this.apply()
   }
 

@@ -139,7 +139,7 @@ t.test('how deliveries went over time', { skip: noConsole }, async (t) => {
     })
     for (const colorScheme of ['light', 'dark'] as const) {
       const { page, faults } = await visit('/console/analytics', { colorScheme })
-      await page.getByRole('link', { name: 'Flows', exact: true }).last().click()
+      await page.getByRole('main').getByRole('link', { name: 'Flows', exact: true }).click()
       await page.waitForURL(/\?measure=flows$/)
       const table = page.getByRole('region', { name: 'Runs: Flow' })
       const bank = table.getByRole('row').filter({ hasText: 'Tell the bank' })

@@ -1,5 +1,6 @@
 import type { components } from './schema.d.ts'
 import { ApiProblem, type ProblemBody, toProblem } from './problem.ts'
+import { tab } from '../storage.ts'
 
 type SessionInfo = components['schemas']['Session']
 type StartedSession = components['schemas']['StartedSession']
@@ -15,9 +16,9 @@ class Session {
   /** Undefined until the service has answered once. */
   isKnown = $state(false)
   /** The shop that a platform session works for. */
-  shop = $state<string | null>(sessionStorage.getItem(SHOP))
+  shop = $state<string | null>(tab.getItem(SHOP))
   /** Where the page that made the portal link wants people back; it outlives the session, and a load of the page. */
-  returnUrl = $state<string | null>(sessionStorage.getItem(RETURN))
+  returnUrl = $state<string | null>(tab.getItem(RETURN))
   /** Of an embedded page, which gets no cookie: for as long as the page is open. */
   #token: string | null = null
 
@@ -50,8 +51,8 @@ class Session {
 
   chooseShop(id: string | null): void {
     this.shop = id
-    if (id === null) sessionStorage.removeItem(SHOP)
-    else sessionStorage.setItem(SHOP, id)
+    if (id === null) tab.removeItem(SHOP)
+    else tab.setItem(SHOP, id)
   }
 
   /** A session that ended while the page was open leads to the login, which keeps the place. */
@@ -84,8 +85,8 @@ class Session {
 
   #keepReturn(url: string | null): void {
     this.returnUrl = url
-    if (url === null) sessionStorage.removeItem(RETURN)
-    else sessionStorage.setItem(RETURN, url)
+    if (url === null) tab.removeItem(RETURN)
+    else tab.setItem(RETURN, url)
   }
 
   /** @throws {ApiProblem} when the session may still live */

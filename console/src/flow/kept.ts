@@ -1,4 +1,5 @@
 import { readJson } from '../api/client.ts'
+import { tab } from '../storage.ts'
 
 /** What was done to a flow, to be undone. */
 export const HISTORY = 'history'
@@ -10,7 +11,7 @@ const keyOf = (what: string, flow: string): string => `bcs.${what}.${flow}`
  * Undefined: nothing is kept, or nothing that can be read.
  */
 export function readKept(what: string, flow: string): unknown {
-  const text = sessionStorage.getItem(keyOf(what, flow))
+  const text = tab.getItem(keyOf(what, flow))
   if (text === null) return undefined
   try {
     return readJson(text)
@@ -26,19 +27,19 @@ export function readKept(what: string, flow: string): unknown {
 export function keep(what: string, flow: string, value: unknown): void {
   const key = keyOf(what, flow)
   if (value === undefined) {
-    sessionStorage.removeItem(key)
+    tab.removeItem(key)
     return
   }
   const text = JSON.stringify(value)
   if (isStored(key, text)) return
-  const histories = Object.keys(sessionStorage).filter((each) => each.startsWith(keyOf(HISTORY, '')))
-  for (const each of histories) sessionStorage.removeItem(each)
+  const histories = tab.keys().filter((each) => each.startsWith(keyOf(HISTORY, '')))
+  for (const each of histories) tab.removeItem(each)
   isStored(key, text)
 }
 
 function isStored(key: string, text: string): boolean {
   try {
-    sessionStorage.setItem(key, text)
+    tab.setItem(key, text)
     return true
   } catch {
     return false

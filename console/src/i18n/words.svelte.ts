@@ -1,3 +1,5 @@
+import { local } from '../storage.ts'
+
 export const LANGUAGES = { en: 'English', de: 'Deutsch' } as const
 export type Language = keyof typeof LANGUAGES
 
@@ -8,7 +10,7 @@ class Locale {
 
   choose(language: Language): void {
     this.language = language
-    localStorage.setItem(STORED, language)
+    local.setItem(STORED, language)
     document.documentElement.lang = language
   }
 }
@@ -17,7 +19,7 @@ export const locale = new Locale()
 document.documentElement.lang = locale.language
 
 function firstLanguage(): Language {
-  const wanted = [localStorage.getItem(STORED) ?? '', ...navigator.languages]
+  const wanted = [local.getItem(STORED) ?? '', ...navigator.languages]
   const known = wanted.map((tag) => tag.slice(0, 2)).find((tag) => Object.hasOwn(LANGUAGES, tag))
   return (known as Language | undefined) ?? 'en'
 }

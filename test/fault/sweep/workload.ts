@@ -118,6 +118,7 @@ export class Workload {
       const keys = [...this.#counterpart.calls.values()].filter((calls) => calls.path === path)
       expect(`keys at ${path}`, keys.length, each * orders)
     }
+    if (counts['executions_completed'] !== orders) found.push(...(await this.#otherEnds()))
     return found
   }
 
@@ -143,6 +144,14 @@ export class Workload {
           as dispatches_logged
     `.execute(this.#db)
     return Object.fromEntries(Object.entries(rows[0] ?? {}).map(([what, count]) => [what, Number(count)]))
+  }
+
+  /** Returns how executions ended that did not complete, with their errors. */
+  async #otherEnds(): Promise<string[]> {
+    const { rows } = await sql<{ ended: string }>`
+      select concat_ws(' ', event_id, status, reason, error::text) as ended from automation_executions
+      where tenant_id = ${this.tenantId} and status <> 'completed'`.execute(this.#db)
+    return rows.map(({ ended }) => ended)
   }
 
   async #countOf(eventId: string): Promise<{ executions: number; open: number }> {
