@@ -224,6 +224,10 @@ const TENANTLESS: readonly { why: string; piece: RegExp; isRare?: true }[] = [
   { why: 'how long the oldest work of all shops waits', piece: /extract\(epoch from now\(\) - / },
   { why: 'how the lanes of all shops stand', piece: /from delivery_lanes\b/ },
   {
+    why: 'how many events and flows of all shops wait for somebody',
+    piece: /from set_aside_events where wanted_at is null limit/,
+  },
+  {
     why: 'which secrets of all shops cannot be opened',
     piece: /^select 'plugin_secrets\.sealed' as name/,
     isRare: true,
