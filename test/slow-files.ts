@@ -68,6 +68,7 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
       'test/console/everybody.test.ts',
       'test/console/flows.test.ts',
       'test/console/framed.test.ts',
+      'test/console/overview.test.ts',
       'test/console/held-back.test.ts',
       'test/console/live.test.ts',
       'test/console/load.test.ts',

@@ -61,7 +61,7 @@ export const settingsCheck: Check = {
   },
 }
 
-/** What a worker has fewer places for than was asked. */
+/** Finds the limits for which a worker has fewer places than were asked for. */
 function capacityFindings({ roles, delivery, openFiles }: Config): Finding[] {
   if (!roles.worker) return []
   const findings: Finding[] = []

@@ -56,7 +56,7 @@ export interface EngineOptions {
   tenantId: string | null
 }
 
-/** What a run has in memory of what its steps gave and of events that it waited for, in bytes of JSON. */
+/** Outputs of steps and received events that a run has in memory, in bytes of JSON. */
 interface Loaded {
   bytes: number
   /** It has come to more in this run, and has done something. */

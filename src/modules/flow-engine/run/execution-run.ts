@@ -8,7 +8,7 @@ import { endLoopItem } from '../steps/for-each.ts'
 import { doStep } from '../steps/index.ts'
 
 interface ExecutionRunOptions extends FrameOptions {
-  /** What is in hand is given back at the next boundary: the engine stops, or it has too much in memory. */
+  /** Tells whether the execution is given back at its next boundary: the engine stops, or has too much in memory. */
   isStopping: () => boolean
 }
 
