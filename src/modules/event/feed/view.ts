@@ -37,8 +37,10 @@ export function readBody(row: Pick<ShownEvent, 'body'>): unknown {
 }
 
 /** Parses all but the data, which are shown as they were written. */
-function splitBody(text: string): StoredBody & { data: WrittenJson } {
-  const [start, end] = memberAt(text, 'data') ?? [0, 0]
+function splitBody(text: string): StoredBody {
+  const place = memberAt(text, 'data')
+  if (place === null) return readJson(text) as StoredBody
+  const [start, end] = place
   const rest = readJson(`${text.slice(0, start)}null${text.slice(end)}`) as StoredBody
   return { ...rest, data: new WrittenJson(text.slice(start, end)) }
 }
