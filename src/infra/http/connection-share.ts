@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { overloaded } from './problems.ts'
 
 /** Requests of one party that wait for its share; more are told to come again. */
@@ -11,18 +11,12 @@ const ALL_BUSY = 'Requests of all callers take the connections to the database: 
 /** Connections that are left for intake and look-ups, however many callers there are: as many as intake has statements. */
 const MAX_RESERVED = 2
 
-/** Operations that take no place here. */
-const OWN_SHARES: ReadonlySet<unknown> = new Set([
-  // Intake shares its statements itself (modules/event/intake/queue.ts).
-  ...['createEvents', 'receiveAutomationWebhook'],
-  // Wait for the answers of others, with no connection meanwhile: a place would be held for as long.
-  ...['dispatchActions', 'dispatchActionsAlias', 'processDeliveries', 'refreshCapabilities'],
-  ...['runAutomations', 'testPlugin'],
-])
-
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The route takes no place of those that requests share. */
+    /**
+     * The route takes no place of those that requests share: it shares its statements out itself, or waits for the
+     * answers of others with no connection meanwhile.
+     */
     ownShare?: boolean
   }
 }
@@ -82,10 +76,6 @@ export function shareConnections(
     chosen?.start()
   }
 
-  app.addHook('onRoute', (route: RouteOptions) => {
-    if (!OWN_SHARES.has(route.schema?.operationId)) return
-    route.config = { ...route.config, ownShare: true }
-  })
   app.addHook('preHandler', (request, _reply, done) => {
     const { access, operation, ownShare } = request.routeOptions.config
     if (access === undefined || access.role === 'public' || operation === true || ownShare === true) {

@@ -162,6 +162,7 @@ export function operationRoutes(app: FastifyInstance, ctx: AutomationContext, du
   api.post(
     '/api/automations/run',
     {
+      config: { ownShare: true },
       schema: {
         operationId: 'runAutomations',
         tags,

@@ -129,6 +129,7 @@ export function capabilityRoutes(
   api.post(
     '/api/plugins/:slug/capabilities/refresh',
     {
+      config: { ownShare: true },
       schema: {
         operationId: 'refreshCapabilities',
         tags,

@@ -65,6 +65,7 @@ export function dispatcherRoutes(app: FastifyInstance, ctx: DispatcherRoutesCont
   const api = app.withTypeProvider<TypeBoxTypeProvider>()
 
   const config = {
+    ownShare: true,
     dataMembers: ['events'],
     writtenMembers: { list: 'events', members: ['payload'] },
   }

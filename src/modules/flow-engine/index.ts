@@ -32,7 +32,7 @@ import { type Retried, retryExecution, type RetryRefusal, type RetryRequest } fr
 import { waitingQuota } from './start/waiting-quota.ts'
 import { startChecked, type UncheckedStart } from './start/service.ts'
 import type { StartResult } from './start/enqueue.ts'
-import { countHalted, type Halted } from './halted-repository.ts'
+import { type Attention, countAttention } from './attention-repository.ts'
 import { oldestDueSeconds, oldestUnmatchedSeconds } from './run/queue-repository.ts'
 import { simulate } from './simulate/simulate.ts'
 import type { Simulation, SimulationRequest } from './simulate/types.ts'
@@ -110,14 +110,14 @@ const POLL_MS = 1_500
 
 export default fp(
   async (app: FastifyInstance, { config }: { config: Config }) => {
-    const shared = shareReading(() => countHalted(app.pools.api))
-    const halted = async (): Promise<Halted> => {
+    const shared = shareReading(() => countAttention(app.pools.api))
+    const attention = async (): Promise<Attention> => {
       const found = await shared()
       if (found === null) throw new Error('set-aside events and paused flows could not be counted')
       return found
     }
     const metrics = createFlowMetrics(app.metrics.registry, {
-      halted,
+      attention,
       unmatchedSeconds: () => oldestUnmatchedSeconds(app.pools.api),
       dueSeconds: () => oldestDueSeconds(app.pools.api),
     })
@@ -228,7 +228,7 @@ export default fp(
         waitingSeconds: () => oldestUnmatchedSeconds(app.pools.api),
       },
       trouble: async () => {
-        const { setAside } = await halted()
+        const { setAside } = await attention()
         if (setAside === 0) return null
         return `${setAside} events are set aside: no flow sees them until they are taken up again, by POST /api/automation/set-aside-events/{id}/take-up.`
       },

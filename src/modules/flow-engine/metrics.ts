@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import { addSharedGauge } from '#infra/metrics.ts'
-import type { Halted } from './halted-repository.ts'
+import type { Attention } from './attention-repository.ts'
 import type { StepRecord } from './run/boundary-repository.ts'
 import type { RunEnd } from './run/journal.ts'
 
@@ -33,7 +33,7 @@ export function createFlowMetrics(
   queue: {
     unmatchedSeconds: () => Promise<number>
     dueSeconds: () => Promise<number>
-    halted: () => Promise<Halted>
+    attention: () => Promise<Attention>
   },
 ): FlowMetrics {
   const registers = [registry]
@@ -50,12 +50,12 @@ export function createFlowMetrics(
   addSharedGauge(registry, {
     name: 'bcs_events_set_aside',
     help: 'Events that no flow sees until they are taken up again, counted up to 10,000',
-    read: async () => (await queue.halted()).setAside,
+    read: async () => (await queue.attention()).setAside,
   })
   addSharedGauge(registry, {
     name: 'bcs_flows_paused',
     help: 'Flows that the service has paused and that are not active again, counted up to 10,000',
-    read: async () => (await queue.halted()).paused,
+    read: async () => (await queue.attention()).paused,
   })
   return {
     executionsStarted: new Counter({

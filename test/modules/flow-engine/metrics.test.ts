@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { countHalted } from '#modules/flow-engine/halted-repository.ts'
+import { countAttention } from '#modules/flow-engine/attention-repository.ts'
 import type { Shop } from './support.ts'
 import { flowOf, HOUR_MS, outcomes, post, startReceiver, step, startWorld, wait } from './support.ts'
 
@@ -49,8 +49,8 @@ t.test(
     await sql`update automation_flows set status = 'paused', status_reason = 'failing' where id = ${flow}`.execute(
       shop.db,
     )
-    const halted = await countHalted(world.app.pools.api)
-    t.match(halted, { setAside: 1, paused: 1 })
+    const found = await countAttention(world.app.pools.api)
+    t.match(found, { setAside: 1, paused: 1 })
     t.match(await world.app.backgroundState(), {
       matcher: { status: 'warning', detail: /^1 events are set aside.*take-up/ },
     })
@@ -60,7 +60,7 @@ t.test(
     await sql`update automation_flows set status = 'active', status_reason = null where id = ${flow}`.execute(
       shop.db,
     )
-    t.strictSame(await countHalted(world.app.pools.api), { setAside: 0, paused: 0 })
+    t.strictSame(await countAttention(world.app.pools.api), { setAside: 0, paused: 0 })
   },
 )
 

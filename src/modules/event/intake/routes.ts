@@ -67,6 +67,7 @@ export function intakeRoutes(
       // A batch may name the tenant of each event.
       validatorCompiler,
       serializerCompiler,
+      config: { ownShare: true },
       schema: {
         operationId: 'createEvents',
         tags: ['events'],
@@ -123,6 +124,7 @@ export function intakeRoutes(
     {
       validatorCompiler,
       serializerCompiler,
+      config: { ownShare: true },
       schema: {
         operationId: 'receiveAutomationWebhook',
         tags: ['events'],

@@ -71,7 +71,17 @@ export interface BoundaryAnswer {
   isHalted: boolean
   /** It has ended now. */
   ended: EndedExecution | null
+  /** Of JSON: what was written of its steps' outputs. */
+  outputBytes: number
 }
+
+const NOTHING_WRITTEN = {
+  status: null,
+  isLocked: false,
+  isHalted: false,
+  ended: null,
+  outputBytes: 0,
+} as const
 
 /**
  * Boundaries of many shops wait for nobody's transaction, such as a matcher's that goes from event to event: what is
@@ -166,10 +176,8 @@ export async function commitBoundaries(
   return boundaries.map(
     (boundary) =>
       (isLatest(boundary) ? answers.get(boundary.id) : undefined) ?? {
-        status: null,
+        ...NOTHING_WRITTEN,
         isLocked: isLatest(boundary) && locked.has(boundary.id),
-        isHalted: false,
-        ended: null,
       },
   )
 }
@@ -181,7 +189,7 @@ export async function commitAlone(
   now: Date | null,
 ): Promise<BoundaryAnswer> {
   const answer = (await write(pool, [boundary], now, COMMIT_ALONE)).get(boundary.id)
-  return answer ?? { status: null, isLocked: false, isHalted: false, ended: null }
+  return answer ?? NOTHING_WRITTEN
 }
 
 /** Returns the ids of those whose lease still stands, though nothing was written: their rows are locked. */
@@ -209,6 +217,11 @@ async function write(
   statement: typeof COMMIT,
 ): Promise<Map<string, BoundaryAnswer>> {
   const steps = boundaries.flatMap((boundary) => boundary.steps.map((step) => ({ boundary, step })))
+  const outputs = steps.map(({ step }) => json(step.output))
+  const outputBytes = new Map<string, number>()
+  for (const [index, { boundary }] of steps.entries()) {
+    outputBytes.set(boundary.id, (outputBytes.get(boundary.id) ?? 0) + (outputs[index]?.length ?? 0))
+  }
   const closed = boundaries.flatMap(({ id, closedWaits }) =>
     closedWaits.map((iteration) => ({ id, iteration })),
   )
@@ -245,7 +258,7 @@ async function write(
       plainArray(steps.map(({ step }) => step.status)),
       textArray(steps.map(({ step }) => step.port)),
       textArray(steps.map(({ step }) => json(step.input))),
-      textArray(steps.map(({ step }) => json(step.output))),
+      textArray(outputs),
       textArray(steps.map(({ step }) => json(step.error))),
       plainArray(steps.map(({ step }) => step.attempts)),
       textArray(steps.map(({ step }) => step.note && plain(step.note))),
@@ -264,6 +277,7 @@ async function write(
         isLocked: false,
         isHalted,
         ended: flowId === null ? null : { flowId, durationMs: durationMs ?? 0 },
+        outputBytes: outputBytes.get(id) ?? 0,
       },
     ]),
   )

@@ -3,7 +3,6 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import { isPassing } from '#db/errors.ts'
-import { writeJson } from '#db/json.ts'
 import { isProblem } from '#lib/api/problem.ts'
 import { BoundaryWriter } from './boundary-writer.ts'
 import { liveCalls } from '../steps/action-call.ts'
@@ -345,7 +344,7 @@ export class Engine {
       const answer = await this.#boundaries.commit(boundary)
       observe(answer.status === null ? 'lost' : 'written')
       if (answer.status !== null) countSteps(metrics, boundary.steps)
-      if (boundary.status === 'running') this.#grow(boundary, loaded)
+      if (boundary.status === 'running') this.#grow(boundary.tenantId, answer.outputBytes, loaded)
       return answer
     } catch (error) {
       observe('failed')
@@ -354,8 +353,7 @@ export class Engine {
   }
 
   /** Counts what its steps gave, which its later steps may read. */
-  #grow({ tenantId, steps }: Boundary, loaded: Loaded): void {
-    const bytes = steps.reduce((sum, { output }) => sum + (output == null ? 0 : writeJson(output).length), 0)
+  #grow(tenantId: string, bytes: number, loaded: Loaded): void {
     if (bytes === 0) return
     loaded.bytes += bytes
     loaded.hasGrown = true

@@ -25,6 +25,7 @@ export function pluginOperationRoutes(app: FastifyInstance, ctx: PluginContext):
   api.post(
     '/api/plugins/:slug/test',
     {
+      config: { ownShare: true },
       schema: {
         operationId: 'testPlugin',
         tags,

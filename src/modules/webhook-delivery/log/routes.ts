@@ -31,6 +31,7 @@ export function deliveryRoutes(app: FastifyInstance, ctx: DeliveryContext): void
   api.post(
     '/api/plugins/events',
     {
+      config: { ownShare: true },
       schema: {
         operationId: 'processDeliveries',
         tags: ['deliveries'],

@@ -7,6 +7,7 @@ import {
   type InHand,
 } from '#modules/flow-engine/run/execution-repository.ts'
 import { feedSettled } from '#test/modules/event/support.ts'
+import { recordValues } from '#test/support/statements.ts'
 import { flowOf, HOUR_MS, type Shop, startWorld, wait } from '../support.ts'
 
 const world = await startWorld(t)
@@ -52,14 +53,13 @@ t.test('those who leave a queue together do so by few statements, and the next o
     () => null,
     (tenantId) => woken.push(tenantId),
   )
-  let statements = 0
-  const count = (): void => {
-    statements++
-  }
-  pool.on('acquire', count)
+  const [leaving, waking] = ['leave_held', 'wake_held'].map((name) => recordValues(pool, name))
   await Promise.all([first, ...rest].map((claim) => heldBack.left(claim as ClaimedExecution, TARGET)))
-  pool.off('acquire', count)
-  t.ok(statements <= COUNT / 6, `${statements} statements for ${COUNT - 2} executions`)
+  t.strictSame(
+    [leaving?.length, waking?.length],
+    [2, 2],
+    `the first, and all others of ${COUNT - 2} together`,
+  )
   const rows = await held(shop)
   t.strictSame(
     rows.slice(0, -2).map(({ is_held }) => is_held),

@@ -5,7 +5,13 @@ import { Journal } from '#modules/flow-engine/run/journal.ts'
 import { initialState, moveTo } from '#modules/flow-engine/run/state.ts'
 
 const LEASE_MS = 60_000
-const DONE: BoundaryAnswer = { status: 'running', isLocked: false, isHalted: false, ended: null }
+const DONE: BoundaryAnswer = {
+  status: 'running',
+  isLocked: false,
+  isHalted: false,
+  ended: null,
+  outputBytes: 0,
+}
 
 t.test('until the first boundary is on its way, a call needs none', async (t) => {
   const { journal, sent } = hold()
@@ -50,7 +56,7 @@ t.test('who was frozen while it took an execution asks whether it is still its o
   const call = journal.beforeCall()
   await until(() => sent.length === 1)
   t.equal(sent[0]?.leaseMs, LEASE_MS)
-  answer({ status: null, isLocked: false, isHalted: false, ended: null })
+  answer({ status: null, isLocked: false, isHalted: false, ended: null, outputBytes: 0 })
   await t.rejects(call)
   t.match(journal.end, { ours: false })
 })

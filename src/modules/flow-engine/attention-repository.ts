@@ -1,7 +1,7 @@
 import type pg from 'pg'
 
 /** Events and flows that wait for somebody to see to them: none of them goes on by itself. */
-export interface Halted {
+export interface Attention {
   /** Events that no flow has seen, and that nobody has taken up again. */
   setAside: number
   /** Flows that the service itself has paused. */
@@ -12,8 +12,8 @@ export interface Halted {
 const COUNT_LIMIT = 10_000
 
 /** Counts events that are set aside and paused flows, of all tenants. */
-export async function countHalted(pool: pg.Pool): Promise<Halted> {
-  const { rows } = await pool.query<Halted>(
+export async function countAttention(pool: pg.Pool): Promise<Attention> {
+  const { rows } = await pool.query<Attention>(
     `select
        (select count(*)::integer from (
           select from set_aside_events where wanted_at is null limit ${COUNT_LIMIT}) one) as "setAside",
