@@ -247,10 +247,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#resolve({
       ok: this.#status !== null && (errorClass === null || errorClass === 'response_too_large'),
       status: this.#status,
-      headers:
-        secrets.length === 0
-          ? this.#headers
-          : mapValues(this.#headers, (value) => cleanHeader(value, secrets)),
+      headers: secrets.length === 0 ? this.#headers : cleanHeaders(this.#headers, secrets),
       body: body.text,
       truncated: body.cut,
       errorClass,
@@ -284,11 +281,20 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
 const NO_SECRETS: readonly string[] = []
 
-function mapValues(
-  headers: Record<string, string>,
-  change: (value: string) => string,
+/** Returns the same object where no secret stands in it, as in nearly all answers. */
+function cleanHeaders(
+  headers: Readonly<Record<string, string>>,
+  secrets: readonly string[],
 ): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, change(value)]))
+  let cleaned: Record<string, string> = headers
+  for (const name of Object.keys(headers)) {
+    const value = headers[name] ?? ''
+    const clean = cleanHeader(value, secrets)
+    if (clean === value) continue
+    if (cleaned === headers) cleaned = { ...headers }
+    cleaned[name] = clean
+  }
+  return cleaned
 }
 
 function cleanHeader(value: string, secrets: readonly string[]): string {

@@ -46,11 +46,11 @@ function forms(value: string): string[] {
 /** Text of another side without secrets that it was sent and repeats, also as JSON may write them. */
 export function withoutEchoes(text: string, secrets: readonly string[]): string {
   // Most headers are shorter than a credential, and its spelling in JSON is never shorter than the credential.
-  const fitting = secrets.filter((secret) => secret.length <= text.length)
-  if (text === '' || fitting.length === 0) return text
+  const fits = (secret: string) => secret.length <= text.length
+  if (text === '' || !secrets.some(fits)) return text
   let result = text
   let plain = unescaped(result)
-  for (const secret of longestFirst(fitting)) {
+  for (const secret of longestFirst(secrets.filter(fits))) {
     const search = new TextSearch(secret)
     const isWritten = search.indexIn(plain) !== -1
     if (!isWritten && (plain === result || search.indexIn(result) === -1)) continue

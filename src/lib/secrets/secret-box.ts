@@ -2,7 +2,6 @@ import { Buffer } from 'node:buffer'
 import {
   createCipheriv,
   createDecipheriv,
-  createHmac,
   createSecretKey,
   hash,
   type KeyObject,
@@ -10,6 +9,7 @@ import {
   randomBytes,
   timingSafeEqual,
 } from 'node:crypto'
+import { hmacSha256, toBlock } from './hmac.ts'
 
 /**
  * Layout of a box: version (1 byte) | key id (4) | nonce (12) | tag (16) | ciphertext. The key id is the start of
@@ -64,11 +64,10 @@ export function createSecretBox(masterKey: Buffer, previous: readonly Buffer[] =
   const currentId = keyId(masterKey)
   const nextNonce = createNonces()
   const signingKeys = [masterKey, ...previous].map((bytes) =>
-    createSecretKey(Buffer.from(hkdfSync('sha256', bytes, '', 'signatures', KEY_BYTES))),
+    Buffer.from(hkdfSync('sha256', bytes, '', 'signatures', KEY_BYTES)),
   )
-  const [signingKey] = signingKeys as [KeyObject]
-  const mac = (key: KeyObject, text: string, context: string) =>
-    createHmac('sha256', key).update(`${context}\n${text}`)
+  const [signingKey] = signingKeys as [Buffer]
+  const mac = (key: Buffer, text: string, context: string) => hmacSha256(key, toBlock(`${context}\n${text}`))
 
   return {
     seal(plaintext, context) {
@@ -99,12 +98,12 @@ export function createSecretBox(masterKey: Buffer, previous: readonly Buffer[] =
       return plaintext.toString()
     },
 
-    sign: (text, context) => mac(signingKey, text, context).digest('base64url'),
+    sign: (text, context) => mac(signingKey, text, context).toString('base64url'),
 
     isSigned(text, context, signature) {
       const given = Buffer.from(signature, 'base64url')
       return signingKeys.some((key) => {
-        const own = mac(key, text, context).digest()
+        const own = mac(key, text, context)
         return own.length === given.length && timingSafeEqual(own, given)
       })
     },

@@ -1,9 +1,10 @@
 import { Buffer } from 'node:buffer'
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { BLOCK_BYTES, hmacSha256, toBlock } from './hmac.ts'
 
 const SECRET_PREFIX = 'whsec_'
 const SECRET_BYTES = 32
-/** The sizes that Standard Webhooks 1.0 allows; at most one SHA-256 block, which `hmac` below relies on. */
+/** The sizes that Standard Webhooks 1.0 allows; at most one SHA-256 block, which `hmacSha256` relies on. */
 const MIN_SECRET_BYTES = 24
 const MAX_SECRET_BYTES = 64
 
@@ -11,10 +12,7 @@ const MAX_SECRET_BYTES = 64
 const MIN_FOREIGN_BYTES = 8
 const MAX_FOREIGN_BYTES = 256
 
-const BLOCK_BYTES = 64
 const DIGEST_BYTES = 32
-const INNER_PAD = 0x36
-const OUTER_PAD = 0x5c
 
 /**
  * The content that is signed: `${id}.${timestampSeconds}.${body}`. `id` stays the same over all attempts of a
@@ -111,17 +109,11 @@ function parseForeign(form: string, written: string): Buffer {
   return key.length > BLOCK_BYTES ? hash('sha256', key, 'buffer') : key
 }
 
-/**
- * The value of `webhook-signature`: one `v1,<base64>` per live key, separated by spaces.
- *
- * HMAC is written out as two one-shot hashes, because `crypto.createHmac` makes a stream object per call.
- * Measured per signature on Node 24.21, one core: createHmac 11.2 µs for a body of 300 bytes and 22 µs for
- * 20 kB, this 2.6 µs and 17.6 µs.
- */
+/** The value of `webhook-signature`: one `v1,<base64>` per live key, separated by spaces. */
 export function signWebhook(message: SignedMessage, keys: readonly Buffer[]): string {
-  const block = toBlock(message)
+  const block = blockOf(message)
   let header = ''
-  for (const key of keys) header += `${header && ' '}v1,${hmac(key, block).toString('base64')}`
+  for (const key of keys) header += `${header && ' '}v1,${hmacSha256(key, block).toString('base64')}`
   return header
 }
 
@@ -151,36 +143,22 @@ export function verifyWebhook(
     .filter((signature) => signature.startsWith('v1,'))
     .map((signature) => Buffer.from(signature.slice(3), 'base64'))
     .filter((digest) => digest.length === DIGEST_BYTES)
-  const block = toBlock({ id, timestampSeconds: timestamp, body })
+  const block = blockOf({ id, timestampSeconds: timestamp, body })
   for (const key of secrets) {
-    const expected = hmac(key, block)
+    const expected = hmacSha256(key, block)
     if (given.some((digest) => timingSafeEqual(digest, expected))) return 'valid'
   }
   return 'no_match'
 }
 
-/** The signed bytes behind one free block, into which `hmac` writes each key's inner pad. */
-function toBlock(message: { id: string; timestampSeconds: number | string; body: string | Buffer }): Buffer {
-  const { body } = message
-  const head = `${message.id}.${message.timestampSeconds}.`
-  const bodyAt = BLOCK_BYTES + Buffer.byteLength(head)
-  const block = Buffer.allocUnsafe(bodyAt + Buffer.byteLength(body))
-  block.write(head, BLOCK_BYTES)
-  if (typeof body === 'string') block.write(body, bodyAt)
-  else body.copy(block, bodyAt)
-  return block
-}
-
-/** RFC 2104 with SHA-256, for keys of at most one block. */
-function hmac(key: Buffer, block: Buffer): Buffer {
-  if (key.length > BLOCK_BYTES) throw new RangeError(`a signing key has at most ${BLOCK_BYTES} bytes`)
-  writePad(block, key, INNER_PAD)
-  const outer = Buffer.allocUnsafe(BLOCK_BYTES + DIGEST_BYTES)
-  writePad(outer, key, OUTER_PAD)
-  hash('sha256', block, 'buffer').copy(outer, BLOCK_BYTES)
-  return hash('sha256', outer, 'buffer')
-}
-
-function writePad(target: Buffer, key: Buffer, pad: number): void {
-  for (let index = 0; index < BLOCK_BYTES; index++) target[index] = (key[index] ?? 0) ^ pad
+function blockOf({
+  id,
+  timestampSeconds,
+  body,
+}: {
+  id: string
+  timestampSeconds: number | string
+  body: string | Buffer
+}): Buffer {
+  return toBlock(`${id}.${timestampSeconds}.`, body)
 }
