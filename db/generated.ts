@@ -426,6 +426,7 @@ export interface DeliveryStats {
   first_try: number;
   latency: number[];
   plugin_id: string;
+  queue_age: Generated<number[]>;
   retried: number;
   sent: number;
   span: number;

@@ -4779,6 +4779,9 @@ export interface components {
          *             "p50_ms": 41,
          *             "p95_ms": 180,
          *             "p99_ms": 420,
+         *             "queue_age_p50_ms": 8,
+         *             "queue_age_p95_ms": 35,
+         *             "queue_age_p99_ms": 1900,
          *             "errors": {
          *               "http_5xx": 8,
          *               "timeout": 2
@@ -4796,6 +4799,9 @@ export interface components {
          *               "p50_ms": 41,
          *               "p95_ms": 180,
          *               "p99_ms": 420,
+         *               "queue_age_p50_ms": 8,
+         *               "queue_age_p95_ms": 35,
+         *               "queue_age_p99_ms": 1900,
          *               "errors": {
          *                 "http_5xx": 8,
          *                 "timeout": 2
@@ -4839,6 +4845,10 @@ export interface components {
                     p50_ms: number | null;
                     p95_ms: number | null;
                     p99_ms: number | null;
+                    /** @description How long half of the deliveries had waited at most when their first attempt began: since intake, or since they were replayed, whatever held them (a pause, a rate limit, order, a window of coalescing). Later attempts do not count. By classes, so it may be 2.4 times off; 10 ms at least are told from less, and 30 days at most */
+                    queue_age_p50_ms: number | null;
+                    queue_age_p95_ms: number | null;
+                    queue_age_p99_ms: number | null;
                     /** @description Attempts that failed, by class: dns_error, blocked, connect_refused, connect_timeout, tls_error, timeout, reset, protocol_error, response_too_large, redirect, http_4xx, http_5xx */
                     errors: {
                         [key: string]: number;
@@ -4864,6 +4874,10 @@ export interface components {
                     p50_ms: number | null;
                     p95_ms: number | null;
                     p99_ms: number | null;
+                    /** @description How long half of the deliveries had waited at most when their first attempt began: since intake, or since they were replayed, whatever held them (a pause, a rate limit, order, a window of coalescing). Later attempts do not count. By classes, so it may be 2.4 times off; 10 ms at least are told from less, and 30 days at most */
+                    queue_age_p50_ms: number | null;
+                    queue_age_p95_ms: number | null;
+                    queue_age_p99_ms: number | null;
                     /** @description Attempts that failed, by class: dns_error, blocked, connect_refused, connect_timeout, tls_error, timeout, reset, protocol_error, response_too_large, redirect, http_4xx, http_5xx */
                     errors: {
                         [key: string]: number;
