@@ -286,6 +286,7 @@ export interface AutomationWaits {
   filter: Json | null;
   iteration: Generated<string>;
   match_hash: Buffer;
+  near_hash: Buffer | null;
   passed_over: Json | null;
   paths: string;
   purpose: string;

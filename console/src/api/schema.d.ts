@@ -5772,10 +5772,10 @@ export interface components {
                 event_id: string;
                 iteration: string;
                 /**
-                 * @description `filter_budget`: the wait's filter costs too much on this event; `filter_mismatch`: an operator of it met a value that it does not fit, or a value of it does not come out
+                 * @description `filter_budget`: the wait's filter costs too much on this event; `filter_mismatch`: an operator of it met a value that it does not fit, or a value of it does not come out; `near_miss`: the values that are waited for differ from its own in case, white space or zeros of a number alone
                  * @enum {string}
                  */
-                reason: "filter_budget" | "filter_mismatch";
+                reason: "filter_budget" | "filter_mismatch" | "near_miss";
                 message: string | null;
             }[];
             /** @description Executions that do it again, the latest 20 */
