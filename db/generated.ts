@@ -506,6 +506,7 @@ export interface ExecutionStats {
   failed: number;
   flow_id: string;
   latency: number[];
+  queue_age: Generated<number[]>;
   span: number;
   tenant_id: string;
   timed_out: number;

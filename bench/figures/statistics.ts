@@ -145,8 +145,8 @@ async function seedMonth(
       `${id}, 'order.type_' || y, '', 100, 100, 100, 0, 0, array_fill(4, array[24])`,
     ],
     execution_stats: [
-      'flow_id, error_code, completed, failed, cancelled, timed_out',
-      `${id}, 'code_' || y, 0, 100, 0, 0`,
+      'flow_id, error_code, completed, failed, cancelled, timed_out, queue_age',
+      `${id}, 'code_' || y, 0, 100, 0, 0, array_fill(4, array[24])`,
     ],
     action_stats: [
       'action, plugin, error_code, succeeded, failed, accepted',

@@ -212,14 +212,14 @@ function pauseOverAndOver(pair: ProcessPair, tenantId: string, flow: string) {
   const url = `/api/automation/flows/${flow}`
   let rounds = 0
   let takenUp = 0
-  let isOver = false
+  const over = new AbortController()
   const take = async (path: string, body?: object): Promise<number> => {
     const { taken_up = 0, remaining = 0 } = await ask(pair, tenantId, path, body)
     takenUp += taken_up
     return remaining
   }
   const running = (async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       await ask(pair, tenantId, `${url}/deactivate`)
       await wait(Math.random() * PAUSE_MS)
       await take(`${url}/activate`, { catch_up: true })
@@ -236,7 +236,7 @@ function pauseOverAndOver(pair: ProcessPair, tenantId: string, flow: string) {
     rounds: () => rounds,
     /** Ends it, and takes up what is left. @returns how many were taken up in all */
     end: async (flows: readonly string[]): Promise<number> => {
-      isOver = true
+      over.abort()
       await running
       for (const each of flows) while ((await take(`/api/automation/flows/${each}/catch-up`)) > 0);
       return takenUp

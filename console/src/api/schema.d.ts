@@ -5807,6 +5807,9 @@ export interface components {
          *             "p50_ms": 41,
          *             "p95_ms": 180,
          *             "p99_ms": 420,
+         *             "queue_age_p50_ms": 12,
+         *             "queue_age_p95_ms": 60,
+         *             "queue_age_p99_ms": 240,
          *             "errors": {
          *               "http_5xx": 3,
          *               "template_error": 1
@@ -5822,6 +5825,9 @@ export interface components {
          *               "p50_ms": 41,
          *               "p95_ms": 180,
          *               "p99_ms": 420,
+         *               "queue_age_p50_ms": 12,
+         *               "queue_age_p95_ms": 60,
+         *               "queue_age_p99_ms": 240,
          *               "errors": {
          *                 "http_5xx": 3,
          *                 "template_error": 1
@@ -5858,6 +5864,10 @@ export interface components {
                     p50_ms: number | null;
                     p95_ms: number | null;
                     p99_ms: number | null;
+                    /** @description How long half of them had waited at most when they were first taken up: since the event came, the schedule was due or somebody asked for them, whatever held them (a pause, a halt, a backlog). By classes, so it may be 2.4 times off */
+                    queue_age_p50_ms: number | null;
+                    queue_age_p95_ms: number | null;
+                    queue_age_p99_ms: number | null;
                     /** @description Those that failed, by error code */
                     errors: {
                         [key: string]: number;
@@ -5876,6 +5886,10 @@ export interface components {
                     p50_ms: number | null;
                     p95_ms: number | null;
                     p99_ms: number | null;
+                    /** @description How long half of them had waited at most when they were first taken up: since the event came, the schedule was due or somebody asked for them, whatever held them (a pause, a halt, a backlog). By classes, so it may be 2.4 times off */
+                    queue_age_p50_ms: number | null;
+                    queue_age_p95_ms: number | null;
+                    queue_age_p99_ms: number | null;
                     /** @description Those that failed, by error code */
                     errors: {
                         [key: string]: number;

@@ -40,6 +40,7 @@ export const STATS = {
     { flow_id: 'uuid', error_code: 'text' },
     ['completed', 'failed', 'cancelled', 'timed_out'],
     RUN_BORDERS,
+    QUEUE_BORDERS,
   ),
   actions: table(
     'action_stats',

@@ -168,12 +168,16 @@ export const DeliveryStats = statsOf('DeliveryStats', DELIVERY_COUNTS, {
 export const ExecutionStats = statsOf('ExecutionStats', EXECUTION_COUNTS, {
   key: 'The id of a flow, an error code or `none`; `all` without a group',
   latency: 'How long half of them took at most, waits included; by classes, so only roughly',
+  queueAge:
+    'How long half of them had waited at most when they were first taken up: since the event came, the schedule was due or somebody ' +
+    'asked for them, whatever held them (a pause, a halt, a backlog). By classes, so it may be 2.4 times off',
   errors: 'Those that failed, by error code',
   example: exampleOf(
     '0197a3c1-8f00-7000-8000-000000000001',
     'Thank for a large order',
     { completed: 310, failed: 4, cancelled: 0, timed_out: 0 },
     { http_5xx: 3, template_error: 1 },
+    { queue_age_p50_ms: 12, queue_age_p95_ms: 60, queue_age_p99_ms: 240 },
   ),
 })
 

@@ -137,7 +137,7 @@ t.test(
     const tenant = service.tenant()
     const receiver = await startReceiver(t)
     const { slug } = await registerPlugin(tenant, receiver.url, { rate_limit_per_second: 1 })
-    await sendEvents(tenant, 3)
+    const [event = ''] = await sendEvents(tenant, 3)
     const sent = Date.now()
     await deliverDue(service, tenant)
     const held = receiver.received[2]?.at ?? 0
@@ -145,6 +145,14 @@ t.test(
     t.equal(ages.length, 3)
     t.ok((ages[2] ?? 0) >= classOf(QUEUE_BORDERS, held - sent - 50), 'the last waited for the rate')
     t.ok((ages[0] ?? 0) < (ages[2] ?? 0), 'the first did not')
+    const late = await registerPlugin(tenant, receiver.url)
+    const asked = Date.now()
+    await tenant.post(`/api/events/${event}/replay`, { plugin: late.slug })
+    await deliverDue(service, tenant)
+    const [replayed] = (await read(tenant, `/api/stats/deliveries?plugin=${late.slug}`)).series
+    const border = QUEUE_BORDERS[classOf(QUEUE_BORDERS, Date.now() - asked + 1)] ?? 0
+    t.equal(replayed?.totals['attempts'], 1)
+    t.ok(Number(replayed?.totals['queue_age_p50_ms']) <= border, 'since the replay, not since the event')
     const all = await read(tenant, `/api/stats/deliveries?plugin=${slug}`)
     t.ok(
       Number(all.series[0]?.totals['queue_age_p99_ms']) > Number(all.series[0]?.totals['queue_age_p50_ms']),

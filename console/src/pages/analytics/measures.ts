@@ -69,7 +69,7 @@ const flows: Measure = {
   good: 'completed',
   bad: ['failed', 'timed_out'],
   filters: ['flow'],
-  hasQueueAge: false,
+  hasQueueAge: true,
   groups: ['flow', 'error'],
   read: async (query) =>
     ask(api.GET('/api/stats/executions', { params: { query: asked(query) } })) as Promise<Stats>,
