@@ -286,6 +286,7 @@ export interface AutomationWaits {
   filter: Json | null;
   iteration: Generated<string>;
   match_hash: Buffer;
+  near_hash: Buffer | null;
   passed_over: Json | null;
   paths: string;
   purpose: string;
@@ -426,6 +427,7 @@ export interface DeliveryStats {
   first_try: number;
   latency: number[];
   plugin_id: string;
+  queue_age: Generated<number[]>;
   retried: number;
   sent: number;
   span: number;
@@ -504,6 +506,7 @@ export interface ExecutionStats {
   failed: number;
   flow_id: string;
   latency: number[];
+  queue_age: Generated<number[]>;
   span: number;
   tenant_id: string;
   timed_out: number;

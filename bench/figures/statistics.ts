@@ -141,12 +141,12 @@ async function seedMonth(
   const id = "(lpad(x::text, 8, '0') || '-0000-7000-8000-000000000000')::uuid"
   const tables = {
     delivery_stats: [
-      'plugin_id, event, error_class, attempts, sent, first_try, retried, failed',
-      `${id}, 'order.type_' || y, '', 100, 100, 100, 0, 0`,
+      'plugin_id, event, error_class, attempts, sent, first_try, retried, failed, queue_age',
+      `${id}, 'order.type_' || y, '', 100, 100, 100, 0, 0, array_fill(4, array[24])`,
     ],
     execution_stats: [
-      'flow_id, error_code, completed, failed, cancelled, timed_out',
-      `${id}, 'code_' || y, 0, 100, 0, 0`,
+      'flow_id, error_code, completed, failed, cancelled, timed_out, queue_age',
+      `${id}, 'code_' || y, 0, 100, 0, 0, array_fill(4, array[24])`,
     ],
     action_stats: [
       'action, plugin, error_code, succeeded, failed, accepted',

@@ -25,7 +25,8 @@ async function run({ databaseUrl, tenantId, plugins, event, count, perWrite }: R
   const recorder = new StatsRecorder(pool, log)
   for (let n = 0; n < count; n++) {
     const keys = { plugin_id: plugins[n % plugins.length] ?? '', event, error_class: '' }
-    recorder.add('deliveries', { tenantId, keys, counts: ['attempts', 'sent', 'first_try'], ms: n % 40 })
+    const counts = ['attempts', 'sent', 'first_try'] as const
+    recorder.add('deliveries', { tenantId, keys, counts, ms: n % 40, queueMs: n % 90 })
     if (n % perWrite === perWrite - 1) await recorder.flush()
   }
   await recorder.close()

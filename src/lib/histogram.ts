@@ -15,6 +15,8 @@ function borders(fromMs: number, toMs: number): Borders {
 export const REQUEST_BORDERS = borders(1, 60_000)
 /** Of executions, which may wait: 10 ms to 30 days. */
 export const RUN_BORDERS = borders(10, 30 * 86_400_000)
+/** Of what waits in a queue, be its plugin paused: as of executions. */
+export const QUEUE_BORDERS = RUN_BORDERS
 
 export function emptyHistogram(): number[] {
   return new Array<number>(HISTOGRAM_CLASSES).fill(0)

@@ -82,5 +82,10 @@ export function isUuid(text: string): boolean {
 /** The millisecond in which a UUIDv7 was minted; throws RangeError for anything else, which carries no time. */
 export function uuidTime(id: string): Date {
   if (!isUuid(id) || id[VERSION_AT] !== '7') throw new RangeError(`not a UUIDv7: ${id.slice(0, 36)}`)
-  return new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16))
+  return new Date(mintedAtMs(id))
+}
+
+/** The same in epoch milliseconds, of an id that is known to be a UUIDv7. */
+export function mintedAtMs(id: string): number {
+  return Number.parseInt(id.slice(0, 8), 16) * 65_536 + Number.parseInt(id.slice(9, TIME_END), 16)
 }

@@ -111,6 +111,18 @@ t.test('how deliveries went over time', { skip: noConsole }, async (t) => {
     t.equal(head, 't,p50,p95,p99')
     t.ok(lines.length === 7 * 24 || lines.length === 7 * 24 + 1, 'a line for each hour of the week')
     t.match(lines.filter((line) => /Z,\d+,\d+,\d+$/.test(line)).length, 1, 'it was one hour that had any')
+    const waited = page.getByRole('region', { name: 'Wait before the first attempt' })
+    await waited.locator('canvas').waitFor()
+    await waited.getByRole('button', { name: 'Show as table' }).press('Enter')
+    await waited.getByRole('columnheader', { name: 'p95' }).waitFor()
+    const [waits] = await Promise.all([
+      page.waitForEvent('download'),
+      waited.getByRole('button', { name: 'Export CSV' }).click(),
+    ])
+    t.equal(waits.suggestedFilename(), 'deliveries-queue-age.csv')
+    const [waitsHead = '', ...waitsLines] = await linesOf(waits)
+    t.equal(waitsHead, 't,p50,p95,p99')
+    t.equal(waitsLines.filter((line) => /Z,\d+,\d+,\d+$/.test(line)).length, 1)
     t.same(faults, [])
   })
 

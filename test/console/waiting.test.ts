@@ -66,4 +66,40 @@ t.test('what waits and what fails', { skip: noConsole }, async (t) => {
     t.same(await accessibilityFaults(page), [])
     t.same(faults, [])
   })
+
+  t.test('a run that waits says which event it misses by spelling alone', async (t) => {
+    const flow = {
+      name: 'Waits for payment',
+      status: 'active',
+      trigger: { type: 'event', event_types: ['order.created'] },
+      steps: [
+        {
+          id: 'paid',
+          type: 'wait_event',
+          any: [{ event: 'order.paid', match: { order_id: '{{trigger.order_id}}' } }],
+          timeout: '1d',
+        },
+      ],
+    }
+    const { id: flowId } = await call<{ id: string }>('POST', '/api/automation/flows', flow)
+    await call('POST', '/api/events', { event: 'order.created', data: { order_id: 'A-42' } })
+    const runs = async () =>
+      call<{ data: { id: string; status: string }[] }>('GET', `/api/automation/executions?flow=${flowId}`)
+    const {
+      data: [run],
+    } = await until(runs, ({ data }) => data[0]?.status === 'waiting')
+    await call('POST', '/api/events', { event: 'order.paid', data: { order_id: 'a-42' } })
+    await until(
+      async () => call<{ passed_over: unknown[] }>('GET', `/api/automation/executions/${run?.id}`),
+      ({ passed_over: passed }) => passed.length === 1,
+    )
+    for (const colorScheme of ['light', 'dark'] as const) {
+      const { page, faults } = await visit(`/console/runs/${run?.id}`, { colorScheme })
+      const passed = page.getByRole('region', { name: 'Events that it did not take' })
+      await passed.getByText(/spelled in another way/).waitFor()
+      await passed.getByText('its order_id is "a-42"', { exact: false }).waitFor()
+      t.same(await accessibilityFaults(page), [])
+      t.same(faults, [])
+    }
+  })
 })

@@ -14,20 +14,24 @@ import { ProcessPair } from './process-pair.ts'
  *
  *     FLOW_KILL_EXECUTIONS=2000 FLOW_KILL_KILLS=50 npx tap --disable-coverage test/fault/flow-kill.test.ts
  *
- * which takes five minutes on two busy cores: 18,539 requests for 18,000, so that a kill cut off about eleven.
+ * which takes some minutes on two busy cores.
+ *
+ * Meanwhile the shop is halted and resumed over and over, and a second flow, of one call, is switched off and on with
+ * `catch_up`: of both flows every order runs once.
  */
 const EXECUTIONS = Number(process.env['FLOW_KILL_EXECUTIONS'] ?? 400)
 const KILLS = Number(process.env['FLOW_KILL_KILLS'] ?? 12)
 const LEASE_MS = 4_000
 /** Steps of an execution that call somebody; one of them is refused at first. */
 const CALLS_EACH = 8
-const REQUESTS_EACH = CALLS_EACH + 1
+/** And the call of the second flow. */
+const REQUESTS_EACH = CALLS_EACH + 2
 const PATIENCE_MS = 600_000
 
 t.setTimeout(2 * PATIENCE_MS)
 
 t.test(
-  `${EXECUTIONS} executions with waits, retries, loops and actions through ${KILLS} kills: all end, none does a thing twice`,
+  `${EXECUTIONS} executions with waits, retries, loops, actions and pauses through ${KILLS} kills: all end, none does a thing twice`,
   async (t) => {
     const database = await createTestDatabase(t)
     const pair = new ProcessPair(t, {
@@ -40,7 +44,10 @@ t.test(
     await register(pair, tenantId, counterpart.url)
     const flow = await publishFlow(database.db, tenantId, theFlow(counterpart.url))
 
+    const told = await createTelling(pair, tenantId, counterpart.url)
+
     const sent = sendOrders(pair, tenantId)
+    const pauses = pauseOverAndOver(pair, tenantId, told)
     for (let kill = 1; kill <= KILLS; kill++) {
       // At a random moment of each part of the work, measured by the calls that have come.
       const moment = ((kill - 1 + Math.random()) * EXECUTIONS * REQUESTS_EACH) / (KILLS + 1)
@@ -48,20 +55,32 @@ t.test(
       await pair.killOne()
     }
     await sent
-    await eventually(
-      'every execution has ended',
-      async () => {
-        const counts = await countStatuses(database.db, flow)
-        const ended = Object.entries(counts).filter(
-          ([status]) => !['queued', 'running', 'waiting'].includes(status),
-        )
-        return ended.reduce((sum, [, count]) => sum + count, 0) >= EXECUTIONS
-      },
-      PATIENCE_MS,
+    const caughtUp = await pauses.end([flow, told])
+    t.ok(
+      pauses.rounds() > 0 && caughtUp > 0,
+      `${pauses.rounds()} pauses, after which ${caughtUp} were taken up`,
     )
+    for (const each of [flow, told]) {
+      await eventually(
+        'every execution has ended',
+        async () => {
+          const { completed = 0, failed = 0, timed_out = 0 } = await countStatuses(database.db, each)
+          return completed + failed + timed_out >= EXECUTIONS
+        },
+        PATIENCE_MS,
+      )
+    }
     await counterpart.completed()
     t.strictSame(await selectFailures(database.db, flow), [], 'none failed')
     t.strictSame(await countStatuses(database.db, flow), { completed: EXECUTIONS }, 'nothing stays behind')
+    t.strictSame(await selectFailures(database.db, told), [], 'nor of what was switched off and on')
+    t.strictSame(await countStatuses(database.db, told), { completed: EXECUTIONS })
+    const tellings = [...counterpart.calls.values()].filter(({ path }) => path === TELL)
+    t.strictSame(
+      tellings.map(({ body }) => (JSON.parse(body) as { number: number }).number).sort((a, b) => a - b),
+      Array.from({ length: EXECUTIONS }, (_, number) => number),
+      'each order was told under one key',
+    )
     t.strictSame(
       await leftovers(database.db, tenantId),
       { waits: 0, accepted: 0 },
@@ -74,7 +93,11 @@ t.test(
     t.strictSame(new Set(steps.map(({ status }) => status)), new Set(['succeeded']), 'each one succeeded')
     const calls = steps.filter(({ type }) => type === 'http' || type === 'action')
     t.equal(calls.length, EXECUTIONS * CALLS_EACH, 'none was left out')
-    t.equal(counterpart.calls.size, calls.length, 'a repeated call carries the same Idempotency-Key')
+    t.equal(
+      counterpart.calls.size - tellings.length,
+      calls.length,
+      'a repeated call carries the same Idempotency-Key',
+    )
     t.strictSame(counterpart.faults, [], 'and the same body')
     const wrong = calls.filter(({ execution_id, name, output }) => {
       const key = `${execution_id}:${name}`
@@ -138,6 +161,87 @@ function theFlow(url: string): CanonicalFlow {
 const BEFORE: Record<string, string> = {
   '/unsure': '{{steps.paid.output}}',
   '/last': '{{steps.deliver.output}}',
+}
+
+const TELL = '/tell'
+
+/** Creates the flow that is switched off and on. */
+async function createTelling(pair: ProcessPair, tenantId: string, url: string): Promise<string> {
+  const body = {
+    name: 'Tell',
+    status: 'active',
+    trigger: { type: 'event', event_types: ['order.created'] },
+    steps: [
+      {
+        id: 'tell',
+        type: 'http',
+        method: 'POST',
+        url: url + TELL,
+        body: { number: '{{trigger.number}}' },
+        retry: { max_retries: 5 },
+      },
+    ],
+  }
+  const response = await pair.live?.request('POST', '/api/automation/flows', { tenantId, body })
+  const text = await response?.text()
+  if (response?.status !== 201) throw new Error(text)
+  return (JSON.parse(text ?? '') as { id: string }).id
+}
+
+/** What is asked for and lost with its process is asked for again. */
+async function ask(
+  pair: ProcessPair,
+  tenantId: string,
+  path: string,
+  body: object = {},
+): Promise<Record<string, number>> {
+  for (;;) {
+    const response = await pair.live?.request('POST', path, { tenantId, body }).catch(() => null)
+    const text = await response?.text().catch(() => null)
+    if (response?.status === 200 && text != null) return JSON.parse(text) as Record<string, number>
+    if (response != null && response.status >= 400 && response.status < 500)
+      throw new Error(`${path}: ${text}`)
+    await wait(50)
+  }
+}
+
+const PAUSE_MS = 400
+
+/** Switches the flow off and on, and halts the shop and resumes it, in turns; what that made wait is taken up. */
+function pauseOverAndOver(pair: ProcessPair, tenantId: string, flow: string) {
+  const url = `/api/automation/flows/${flow}`
+  let rounds = 0
+  let takenUp = 0
+  const over = new AbortController()
+  const take = async (path: string, body?: object): Promise<number> => {
+    const { taken_up = 0, remaining = 0 } = await ask(pair, tenantId, path, body)
+    takenUp += taken_up
+    return remaining
+  }
+  const running = (async () => {
+    while (!over.signal.aborted) {
+      await ask(pair, tenantId, `${url}/deactivate`)
+      await wait(Math.random() * PAUSE_MS)
+      await take(`${url}/activate`, { catch_up: true })
+      await ask(pair, tenantId, '/api/automation/halt')
+      await wait(Math.random() * PAUSE_MS)
+      await take('/api/automation/resume')
+      rounds++
+      await wait(Math.random() * PAUSE_MS)
+    }
+  })()
+  // Is told by who waits for it.
+  running.catch(() => undefined)
+  return {
+    rounds: () => rounds,
+    /** Ends it, and takes up what is left. @returns how many were taken up in all */
+    end: async (flows: readonly string[]): Promise<number> => {
+      over.abort()
+      await running
+      for (const each of flows) while ((await take(`/api/automation/flows/${each}/catch-up`)) > 0);
+      return takenUp
+    },
+  }
 }
 
 async function register(pair: ProcessPair, tenantId: string, url: string): Promise<void> {

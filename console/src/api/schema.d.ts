@@ -4779,6 +4779,9 @@ export interface components {
          *             "p50_ms": 41,
          *             "p95_ms": 180,
          *             "p99_ms": 420,
+         *             "queue_age_p50_ms": 8,
+         *             "queue_age_p95_ms": 35,
+         *             "queue_age_p99_ms": 1900,
          *             "errors": {
          *               "http_5xx": 8,
          *               "timeout": 2
@@ -4796,6 +4799,9 @@ export interface components {
          *               "p50_ms": 41,
          *               "p95_ms": 180,
          *               "p99_ms": 420,
+         *               "queue_age_p50_ms": 8,
+         *               "queue_age_p95_ms": 35,
+         *               "queue_age_p99_ms": 1900,
          *               "errors": {
          *                 "http_5xx": 8,
          *                 "timeout": 2
@@ -4839,6 +4845,10 @@ export interface components {
                     p50_ms: number | null;
                     p95_ms: number | null;
                     p99_ms: number | null;
+                    /** @description How long half of the deliveries had waited at most when their first attempt began: since intake, or since they were replayed, whatever held them (a pause, a rate limit, order, a window of coalescing). Later attempts do not count. By classes, so it may be 2.4 times off; 10 ms at least are told from less, and 30 days at most */
+                    queue_age_p50_ms: number | null;
+                    queue_age_p95_ms: number | null;
+                    queue_age_p99_ms: number | null;
                     /** @description Attempts that failed, by class: dns_error, blocked, connect_refused, connect_timeout, tls_error, timeout, reset, protocol_error, response_too_large, redirect, http_4xx, http_5xx */
                     errors: {
                         [key: string]: number;
@@ -4864,6 +4874,10 @@ export interface components {
                     p50_ms: number | null;
                     p95_ms: number | null;
                     p99_ms: number | null;
+                    /** @description How long half of the deliveries had waited at most when their first attempt began: since intake, or since they were replayed, whatever held them (a pause, a rate limit, order, a window of coalescing). Later attempts do not count. By classes, so it may be 2.4 times off; 10 ms at least are told from less, and 30 days at most */
+                    queue_age_p50_ms: number | null;
+                    queue_age_p95_ms: number | null;
+                    queue_age_p99_ms: number | null;
                     /** @description Attempts that failed, by class: dns_error, blocked, connect_refused, connect_timeout, tls_error, timeout, reset, protocol_error, response_too_large, redirect, http_4xx, http_5xx */
                     errors: {
                         [key: string]: number;
@@ -5758,10 +5772,10 @@ export interface components {
                 event_id: string;
                 iteration: string;
                 /**
-                 * @description `filter_budget`: the wait's filter costs too much on this event; `filter_mismatch`: an operator of it met a value that it does not fit, or a value of it does not come out
+                 * @description `filter_budget`: the wait's filter costs too much on this event; `filter_mismatch`: an operator of it met a value that it does not fit, or a value of it does not come out; `near_miss`: the values that are waited for differ from its own in case, white space or zeros of a number alone
                  * @enum {string}
                  */
-                reason: "filter_budget" | "filter_mismatch";
+                reason: "filter_budget" | "filter_mismatch" | "near_miss";
                 message: string | null;
             }[];
             /** @description Executions that do it again, the latest 20 */
@@ -5793,6 +5807,9 @@ export interface components {
          *             "p50_ms": 41,
          *             "p95_ms": 180,
          *             "p99_ms": 420,
+         *             "queue_age_p50_ms": 12,
+         *             "queue_age_p95_ms": 60,
+         *             "queue_age_p99_ms": 240,
          *             "errors": {
          *               "http_5xx": 3,
          *               "template_error": 1
@@ -5808,6 +5825,9 @@ export interface components {
          *               "p50_ms": 41,
          *               "p95_ms": 180,
          *               "p99_ms": 420,
+         *               "queue_age_p50_ms": 12,
+         *               "queue_age_p95_ms": 60,
+         *               "queue_age_p99_ms": 240,
          *               "errors": {
          *                 "http_5xx": 3,
          *                 "template_error": 1
@@ -5844,6 +5864,10 @@ export interface components {
                     p50_ms: number | null;
                     p95_ms: number | null;
                     p99_ms: number | null;
+                    /** @description How long half of them had waited at most when they were first taken up: since the event came, the schedule was due or somebody asked for them, whatever held them (a pause, a halt, a backlog). By classes, so it may be 2.4 times off */
+                    queue_age_p50_ms: number | null;
+                    queue_age_p95_ms: number | null;
+                    queue_age_p99_ms: number | null;
                     /** @description Those that failed, by error code */
                     errors: {
                         [key: string]: number;
@@ -5862,6 +5886,10 @@ export interface components {
                     p50_ms: number | null;
                     p95_ms: number | null;
                     p99_ms: number | null;
+                    /** @description How long half of them had waited at most when they were first taken up: since the event came, the schedule was due or somebody asked for them, whatever held them (a pause, a halt, a backlog). By classes, so it may be 2.4 times off */
+                    queue_age_p50_ms: number | null;
+                    queue_age_p95_ms: number | null;
+                    queue_age_p99_ms: number | null;
                     /** @description Those that failed, by error code */
                     errors: {
                         [key: string]: number;

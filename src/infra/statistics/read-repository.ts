@@ -1,7 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { HISTOGRAM_CLASSES } from '#lib/histogram.ts'
-import { SPANS, type StatsTable } from './tables.ts'
+import { histogramsOf, SPANS, type StatsTable } from './tables.ts'
 
 /** A period of a tenant's, in steps of one of the spans. */
 export interface StatsPeriod {
@@ -35,6 +35,8 @@ export interface StatsCell {
   detail: string
   counts: readonly number[]
   latency: readonly number[]
+  /** Empty where the table keeps none. */
+  queueAge: readonly number[]
 }
 
 export interface StatsRange {
@@ -97,11 +99,12 @@ export async function selectRolledUntil(
 export async function selectCells(db: Kysely<DB>, query: StatsQuery): Promise<StatsCell[]> {
   const { table, stepSeconds, group, detail, weight, maxSeries } = query
   const parts = await partsOf(db, query)
-  const classes = Array.from({ length: HISTOGRAM_CLASSES }, (_, index) => `h${index + 1}`)
+  const histograms = histogramsOf(table)
+  const classes = Array.from({ length: histograms.length * HISTOGRAM_CLASSES }, (_, index) => `h${index + 1}`)
   const columns = [...table.counts, ...classes]
   const rowSums = [
     ...table.counts.map((count) => sql`sum(${sql.ref(count)}) as ${sql.ref(count)}`),
-    ...classes.map((name, index) => sql`sum(latency[${sql.lit(index + 1)}]) as ${sql.ref(name)}`),
+    ...classes.map((name, index) => sql`sum(histograms[${sql.lit(index + 1)}]) as ${sql.ref(name)}`),
   ]
   const keys = Object.keys(table.keys).map((name) => sql.ref(name))
   const counts = table.counts.map((name) => sql.ref(name))
@@ -117,7 +120,7 @@ export async function selectCells(db: Kysely<DB>, query: StatsQuery): Promise<St
         ${group === null ? sql`''::text` : sql.ref(group)} as key, ${sql.ref(detail)} as detail,
         ${sql.join(rowSums)}
       from (
-        select bucket, ${sql.join([...keys, ...counts])}, array_cat(latency, null::int[]) as latency
+        select bucket, ${sql.join([...keys, ...counts])}, array_cat(latency, ${histograms.length > 1 ? sql`queue_age` : sql`null::int[]`}) as histograms
         from (${parts}) stored offset 0
       ) part
       group by 1, 2, 3
@@ -135,7 +138,12 @@ export async function selectCells(db: Kysely<DB>, query: StatsQuery): Promise<St
   return rows.map(({ sums, ...cell }) => {
     const numbers = sums.split(',').map(Number)
     const { length } = table.counts
-    return { ...cell, counts: numbers.slice(0, length), latency: numbers.slice(length) }
+    return {
+      ...cell,
+      counts: numbers.slice(0, length),
+      latency: numbers.slice(length, length + HISTOGRAM_CLASSES),
+      queueAge: numbers.slice(length + HISTOGRAM_CLASSES),
+    }
   })
 }
 

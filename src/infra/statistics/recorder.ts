@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type pg from 'pg'
 import { now } from '#lib/clock.ts'
-import { classOf, emptyHistogram } from '#lib/histogram.ts'
+import { classOf, emptyHistogram, mergeInto } from '#lib/histogram.ts'
 import { type CountOf, type KeysOf, STATS, STATS_KINDS, type StatsKind } from './tables.ts'
 import { addRows, type StatsRow } from './write-repository.ts'
 
@@ -19,6 +19,8 @@ export interface Sample<Kind extends StatsKind> {
   counts: readonly CountOf<Kind>[]
   /** The time that it took; null: it took no time of anybody's. */
   ms: number | null
+  /** The time for which it had waited when it began; left out or null: that is not told. */
+  queueMs?: number | null
   /** Its count. Left out: one. */
   times?: number
 }
@@ -45,7 +47,11 @@ export class StatsRecorder {
     this.#log = log
   }
 
-  add<Kind extends StatsKind>(kind: Kind, { tenantId, keys, counts, ms, times = 1 }: Sample<Kind>): void {
+  add<Kind extends StatsKind>(
+    kind: Kind,
+    { tenantId, keys, counts, ms, queueMs = null, times = 1 }: Sample<Kind>,
+  ): void {
+    const { borders, queueBorders } = STATS[kind]
     const minute = Math.floor(now() / MINUTE_MS) * 60
     const values: string[] = []
     let id = `${minute} ${tenantId}`
@@ -62,12 +68,17 @@ export class StatsRecorder {
         return
       }
       row = { tenantId, minute, keys: { ...keys }, counts: {}, latency: emptyHistogram() }
+      if (queueBorders !== null) row.queueAge = emptyHistogram()
       rows.set(id, row)
     }
     for (const count of counts) row.counts[count] = (row.counts[count] ?? 0) + times
     if (ms !== null) {
-      const index = classOf(STATS[kind].borders, ms)
+      const index = classOf(borders, ms)
       row.latency[index] = (row.latency[index] ?? 0) + times
+    }
+    if (queueMs !== null && queueBorders !== null && row.queueAge !== undefined) {
+      const index = classOf(queueBorders, queueMs)
+      row.queueAge[index] = (row.queueAge[index] ?? 0) + times
     }
     this.#flushLater()
   }
@@ -131,8 +142,9 @@ export class StatsRecorder {
       for (const [name, count] of Object.entries(row.counts)) {
         meanwhile.counts[name] = (meanwhile.counts[name] ?? 0) + count
       }
-      for (const [index, count] of row.latency.entries()) {
-        meanwhile.latency[index] = (meanwhile.latency[index] ?? 0) + count
+      mergeInto(meanwhile.latency, row.latency)
+      if (meanwhile.queueAge !== undefined && row.queueAge !== undefined) {
+        mergeInto(meanwhile.queueAge, row.queueAge)
       }
     }
     this.#flushLater()

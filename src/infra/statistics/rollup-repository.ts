@@ -2,7 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { HISTOGRAM_CLASSES } from '#lib/histogram.ts'
 import { markOf } from './read-repository.ts'
-import { SPANS, type StatsTable } from './tables.ts'
+import { histogramsOf, SPANS, type StatsTable } from './tables.ts'
 
 /** Tenants with rows of this span, behind `afterId`, found by hopping over the key. */
 export async function selectTenants(
@@ -60,18 +60,19 @@ export function rollingUp(
   const finer = SPANS[SPANS.findIndex(({ seconds }) => seconds === range.span) - 1]?.seconds ?? 60
   const keys = Object.keys(table.keys)
   const primary = ['tenant_id', 'span', 'bucket', ...keys]
-  const figures = [...table.counts, 'latency']
+  const histograms = histogramsOf(table)
+  const figures = [...table.counts, ...histograms]
   const columns = [...primary, ...figures]
   const names = (list: readonly string[]) => sql.join(list.map((name) => sql.ref(name)))
-  const latency = Array.from(
-    { length: HISTOGRAM_CLASSES },
-    (_, index) => sql`sum(latency[${sql.lit(index + 1)}])::int`,
+  const classes = Array.from({ length: HISTOGRAM_CLASSES }, (_, index) => sql.lit(index + 1))
+  const sums = histograms.map(
+    (name) => sql`array[${sql.join(classes.map((each) => sql`sum(${sql.ref(name)}[${each}])::int`))}]`,
   )
   return sql`
     insert into ${sql.table(table.name)} as s (${names(columns)})
     select tenant_id, ${range.span}::int, to_timestamp(floor(extract(epoch from bucket) / ${range.span}::int) * ${range.span}::int) as start,
       ${names(keys)}, ${sql.join(table.counts.map((count) => sql`sum(${sql.ref(count)})::int`))},
-      array[${sql.join(latency)}]
+      ${sql.join(sums)}
     from ${sql.table(table.name)}
     where tenant_id = any(${[...tenantIds]}::uuid[]) and span = ${sql.lit(finer)}
       and bucket >= ${range.since} and bucket < ${range.until}

@@ -1,4 +1,4 @@
-import { type Borders, REQUEST_BORDERS, RUN_BORDERS } from '#lib/histogram.ts'
+import { type Borders, QUEUE_BORDERS, REQUEST_BORDERS, RUN_BORDERS } from '#lib/histogram.ts'
 
 /** The keys and the counts of a table of statistics: the SQL that adds up, rolls up and reads is made of them. */
 export interface StatsTable {
@@ -6,7 +6,10 @@ export interface StatsTable {
   /** Columns by which rows are told apart beside tenant, span and bucket, with their types. */
   readonly keys: Readonly<Record<string, 'uuid' | 'text'>>
   readonly counts: readonly string[]
+  /** Of the time that something took. */
   readonly borders: Borders
+  /** Of the time for which it had waited before; null: that is not kept. */
+  readonly queueBorders: Borders | null
 }
 
 function table<const Name extends string, const Key extends string, const Count extends string>(
@@ -14,8 +17,14 @@ function table<const Name extends string, const Key extends string, const Count 
   keys: Readonly<Record<Key, 'uuid' | 'text'>>,
   counts: readonly Count[],
   borders: Borders,
+  queueBorders: Borders | null = null,
 ) {
-  return { name, keys, counts, borders }
+  return { name, keys, counts, borders, queueBorders }
+}
+
+/** The columns that are histograms, in their order. */
+export function histogramsOf({ queueBorders }: StatsTable): ('latency' | 'queue_age')[] {
+  return queueBorders === null ? ['latency'] : ['latency', 'queue_age']
 }
 
 export const STATS = {
@@ -24,12 +33,14 @@ export const STATS = {
     { plugin_id: 'uuid', event: 'text', error_class: 'text' },
     ['attempts', 'sent', 'first_try', 'retried', 'failed', 'superseded'],
     REQUEST_BORDERS,
+    QUEUE_BORDERS,
   ),
   executions: table(
     'execution_stats',
     { flow_id: 'uuid', error_code: 'text' },
     ['completed', 'failed', 'cancelled', 'timed_out'],
     RUN_BORDERS,
+    QUEUE_BORDERS,
   ),
   actions: table(
     'action_stats',

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { plainArray, textArray } from '#db/array-literal.ts'
 import { HISTOGRAM_CLASSES } from '#lib/histogram.ts'
-import type { StatsTable } from './tables.ts'
+import { histogramsOf, type StatsTable } from './tables.ts'
 
 export interface StatsRow {
   tenantId: string
@@ -10,6 +10,8 @@ export interface StatsRow {
   keys: Readonly<Record<string, string>>
   counts: Record<string, number>
   latency: number[]
+  /** Left out where the table keeps none. */
+  queueAge?: number[]
 }
 
 /** Adds rows to those that are there. */
@@ -23,28 +25,36 @@ export async function addRows(pool: pg.Pool, table: StatsTable, rows: readonly S
       plainArray(rows.map((row) => row.minute)),
       ...keys.map((key) => textArray(rows.map((row) => (row.keys[key] ?? '').replaceAll('\0', '')))),
       ...table.counts.map((count) => plainArray(rows.map((row) => row.counts[count] ?? 0))),
-      textArray(rows.map((row) => plainArray(row.latency))),
+      ...histogramsOf(table).map((name) =>
+        textArray(rows.map((row) => plainArray((name === 'latency' ? row.latency : row.queueAge) ?? []))),
+      ),
     ],
   })
 }
 
-function statementFor({ name, keys, counts }: StatsTable): string {
+function statementFor(table: StatsTable): string {
+  const { name, keys, counts } = table
+  const histograms = histogramsOf(table)
   const columns = [...Object.keys(keys), ...counts]
   const types = [
     'uuid[]',
     'float8[]',
     ...Object.values(keys).map((type) => `${type}[]`),
     ...counts.map(() => 'int[]'),
-    'text[]',
+    ...histograms.map(() => 'text[]'),
   ]
   const primary = ['tenant_id', 'span', 'bucket', ...Object.keys(keys)]
   return `
-insert into ${name} as s (tenant_id, span, bucket, ${columns.join(', ')}, latency)
-select tenant_id, 60, to_timestamp(minute), ${columns.join(', ')}, latency::int[]
+insert into ${name} as s (tenant_id, span, bucket, ${[...columns, ...histograms].join(', ')})
+select tenant_id, 60, to_timestamp(minute), ${columns.join(', ')}, ${histograms.map((each) => `${each}::int[]`).join(', ')}
 from unnest(${types.map((type, index) => `$${index + 1}::${type}`).join(', ')})
-  as r (tenant_id, minute, ${columns.join(', ')}, latency)
+  as r (tenant_id, minute, ${[...columns, ...histograms].join(', ')})
 order by tenant_id, minute, ${Object.keys(keys).join(', ')}
 on conflict (${primary.join(', ')}) do update
-set ${counts.map((count) => `${count} = s.${count} + excluded.${count}`).join(', ')},
-  latency = array[${Array.from({ length: HISTOGRAM_CLASSES }, (_, index) => `s.latency[${index + 1}] + excluded.latency[${index + 1}]`).join(', ')}]`
+set ${[...counts.map((count) => `${count} = s.${count} + excluded.${count}`), ...histograms.map((each) => `${each} = array[${sumOf(each)}]`)].join(', ')}`
+}
+
+function sumOf(histogram: string): string {
+  const classes = Array.from({ length: HISTOGRAM_CLASSES }, (_, index) => index + 1)
+  return classes.map((each) => `s.${histogram}[${each}] + excluded.${histogram}[${each}]`).join(', ')
 }

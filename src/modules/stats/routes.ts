@@ -47,7 +47,7 @@ function send(request: FastifyRequest, reply: FastifyReply, kind: StatsKind, sta
   void reply.header('vary', 'accept')
   if (!/^\s*text\/csv\b/i.test(request.headers.accept ?? ''))
     return reply.type('application/json').send(stats)
-  return reply.type('text/csv; charset=utf-8').send(toCsv(stats, STATS[kind].counts))
+  return reply.type('text/csv; charset=utf-8').send(toCsv(stats, STATS[kind]))
 }
 
 export function statsRoutes(app: FastifyInstance, ctx: StatsContext & { overviews: OverviewCache }): void {

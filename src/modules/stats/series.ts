@@ -1,6 +1,6 @@
 import type { StatsCell } from '#infra/statistics/read-repository.ts'
 import type { StatsTable } from '#infra/statistics/tables.ts'
-import { emptyHistogram, mergeInto, percentile } from '#lib/histogram.ts'
+import { type Borders, emptyHistogram, mergeInto, percentile } from '#lib/histogram.ts'
 
 /** The key of all that have no series of their own. */
 export const OTHER = 'other'
@@ -11,6 +11,10 @@ export interface Figures {
   p50_ms: number | null
   p95_ms: number | null
   p99_ms: number | null
+  /** Left out where it is not kept. */
+  queue_age_p50_ms?: number | null
+  queue_age_p95_ms?: number | null
+  queue_age_p99_ms?: number | null
   errors: Record<string, number>
 }
 
@@ -30,6 +34,7 @@ export interface FoldedSeries {
 class Sum {
   readonly counts: number[]
   readonly latency = emptyHistogram()
+  readonly queueAge = emptyHistogram()
   readonly errors: Record<string, number> = {}
 
   constructor(size: number) {
@@ -39,14 +44,22 @@ class Sum {
   add(cell: StatsCell, errorIndex: number): void {
     for (const [index, count] of cell.counts.entries()) this.counts[index] = (this.counts[index] ?? 0) + count
     mergeInto(this.latency, cell.latency)
+    if (cell.queueAge.length > 0) mergeInto(this.queueAge, cell.queueAge)
     const errors = cell.counts[errorIndex] ?? 0
     if (cell.detail !== '' && errors > 0) this.errors[cell.detail] = (this.errors[cell.detail] ?? 0) + errors
   }
 
-  figures({ counts, borders }: StatsTable): Figures {
+  figures({ counts, borders, queueBorders }: StatsTable): Figures {
     const figures = Object.fromEntries(counts.map((name, index) => [name, this.counts[index] ?? 0]))
     const at = (share: number): number | null => percentile(borders, this.latency, share)
-    return { ...figures, p50_ms: at(0.5), p95_ms: at(0.95), p99_ms: at(0.99), errors: this.errors }
+    const latency = { p50_ms: at(0.5), p95_ms: at(0.95), p99_ms: at(0.99) }
+    return { ...figures, ...latency, ...this.#queueAge(queueBorders), errors: this.errors }
+  }
+
+  #queueAge(queueBorders: Borders | null): Partial<Figures> {
+    if (queueBorders === null) return {}
+    const at = (share: number): number | null => percentile(queueBorders, this.queueAge, share)
+    return { queue_age_p50_ms: at(0.5), queue_age_p95_ms: at(0.95), queue_age_p99_ms: at(0.99) }
   }
 }
 

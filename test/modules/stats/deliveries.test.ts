@@ -1,7 +1,15 @@
 import t from 'tap'
+import { classOf, QUEUE_BORDERS } from '#lib/histogram.ts'
 import { newId } from '#lib/ids.ts'
 import { clientFor, startApp } from '#test/support/app.ts'
-import { deliverDue, registerPlugin, sendEvent, TestClock } from '#test/support/deliveries.ts'
+import {
+  deliverDue,
+  eventually,
+  registerPlugin,
+  sendEvent,
+  sendEvents,
+  TestClock,
+} from '#test/support/deliveries.ts'
 import { startReceiver } from '#test/support/receiver.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS, seedStats } from './support.ts'
 
@@ -66,6 +74,91 @@ t.test('a delivery is counted by what became of it, once its outcome is written'
   t.match((await read(tenant, `/api/plugins/${slug}/stats`)).series, [{ key: 'all', totals: counts }])
   t.strictSame((await read(service.tenant(), '/api/stats/deliveries')).series, [], 'of nobody else')
 })
+
+interface Waits {
+  queue_age_p50_ms: number | null
+  queue_age_p99_ms: number | null
+}
+
+/** The queue ages of a tenant's deliveries: how many, and the classes that they fall into. */
+async function queueAges(tenant: ReturnType<typeof service.tenant>) {
+  const rows = await db
+    .selectFrom('delivery_stats')
+    .select('queue_age')
+    .where('tenant_id', '=', tenant.id)
+    .where('span', '=', 60)
+    .execute()
+  const classes = rows.flatMap(({ queue_age: ages }) =>
+    ages.flatMap((count, index) => new Array<number>(count).fill(index)),
+  )
+  return classes.sort((a, b) => a - b)
+}
+
+t.test('how long a paused plugin has let its deliveries wait is their queue age', async (t) => {
+  const tenant = service.tenant()
+  const receiver = await startReceiver(t)
+  const { slug } = await registerPlugin(tenant, receiver.url)
+  await tenant.patch(`/api/plugins/${slug}`, { status: 'paused' })
+  const before = Date.now()
+  await sendEvents(tenant, 3)
+  const sent = Date.now()
+  await deliverDue(service, tenant)
+  t.strictSame(await queueAges(tenant), [], 'what no attempt has begun for has none')
+  await eventually('a second has passed', async () => Promise.resolve(Date.now() - sent > 1_000))
+  await tenant.patch(`/api/plugins/${slug}`, { status: 'active' })
+  const atLeast = Date.now() - sent
+  receiver.answer(503)
+  const clock = new TestClock()
+  await deliverDue(service, tenant, clock)
+  const atMost = Date.now() - before
+  const ages = await queueAges(tenant)
+  t.equal(ages.length, 3)
+  for (const age of ages) {
+    t.ok(age >= classOf(QUEUE_BORDERS, atLeast - 1) && age <= classOf(QUEUE_BORDERS, atMost + 1), String(age))
+  }
+  receiver.answer(200)
+  clock.advance(HOUR_MS)
+  await deliverDue(service, tenant, clock)
+  t.equal((await queueAges(tenant)).length, 3, 'later attempts do not count')
+  for (const path of ['/api/stats/deliveries', `/api/plugins/${slug}/stats?group=event`]) {
+    const [one] = (await read(tenant, path)).series
+    for (const figures of [one?.totals, one?.points.find((point) => point['queue_age_p50_ms'] !== null)]) {
+      const waits = figures as unknown as Waits
+      const border = QUEUE_BORDERS[classOf(QUEUE_BORDERS, atLeast - 1) - 1] ?? 0
+      t.ok(Number(waits.queue_age_p50_ms) >= Math.floor(border), path)
+      t.ok(Number(waits.queue_age_p99_ms) >= Number(waits.queue_age_p50_ms), path)
+    }
+  }
+})
+
+t.test(
+  'how long a rate limit has held deliveries is their queue age, of a replay since it asked',
+  async (t) => {
+    const tenant = service.tenant()
+    const receiver = await startReceiver(t)
+    const { slug } = await registerPlugin(tenant, receiver.url, { rate_limit_per_second: 1 })
+    const [event = ''] = await sendEvents(tenant, 3)
+    const sent = Date.now()
+    await deliverDue(service, tenant)
+    const held = receiver.received[2]?.at ?? 0
+    const ages = await queueAges(tenant)
+    t.equal(ages.length, 3)
+    t.ok((ages[2] ?? 0) >= classOf(QUEUE_BORDERS, held - sent - 50), 'the last waited for the rate')
+    t.ok((ages[0] ?? 0) < (ages[2] ?? 0), 'the first did not')
+    const late = await registerPlugin(tenant, receiver.url)
+    const asked = Date.now()
+    await tenant.post(`/api/events/${event}/replay`, { plugin: late.slug })
+    await deliverDue(service, tenant)
+    const [replayed] = (await read(tenant, `/api/stats/deliveries?plugin=${late.slug}`)).series
+    const border = QUEUE_BORDERS[classOf(QUEUE_BORDERS, Date.now() - asked + 1)] ?? 0
+    t.equal(replayed?.totals['attempts'], 1)
+    t.ok(Number(replayed?.totals['queue_age_p50_ms']) <= border, 'since the replay, not since the event')
+    const all = await read(tenant, `/api/stats/deliveries?plugin=${slug}`)
+    t.ok(
+      Number(all.series[0]?.totals['queue_age_p99_ms']) > Number(all.series[0]?.totals['queue_age_p50_ms']),
+    )
+  },
+)
 
 t.test('what is given up is counted, with the class of its last error', async (t) => {
   const tenant = service.tenant()
@@ -179,7 +272,7 @@ t.test('for accept: text/csv there is a line for each point', async (t) => {
   const at = new Date(Math.floor(Date.now() / DAY_MS) * DAY_MS - DAY_MS)
   const keys = { plugin_id: newId(), event: '=cmd,"x"', error_class: '' }
   await seedStats(service, 'deliveries', tenant.id, [
-    { at, keys, counts: { attempts: 2, sent: 2, first_try: 1 }, latency: { 0: 2 } },
+    { at, keys, counts: { attempts: 2, sent: 2, first_try: 1 }, latency: { 0: 2 }, queueAge: { 0: 2 } },
     {
       at,
       keys: { ...keys, error_class: 'timeout' },
@@ -191,8 +284,11 @@ t.test('for accept: text/csv there is a line for each point', async (t) => {
   const answer = await tenant.get(`/api/stats/deliveries?${query}`, { accept: 'text/csv' })
   t.match(answer.headers, { 'content-type': /^text\/csv/, vary: /accept/ })
   const [head, line, ...rest] = answer.body.split('\r\n')
-  t.equal(head, 't,key,attempts,sent,first_try,retried,failed,superseded,p50_ms,p95_ms,p99_ms,errors')
-  t.match(line, new RegExp(`^${at.toISOString()},"'=cmd,""x""",3,2,1,1,0,0,1,\\d+,\\d+,timeout=1$`))
+  t.equal(
+    head,
+    't,key,attempts,sent,first_try,retried,failed,superseded,p50_ms,p95_ms,p99_ms,queue_age_p50_ms,queue_age_p95_ms,queue_age_p99_ms,errors',
+  )
+  t.match(line, new RegExp(`^${at.toISOString()},"'=cmd,""x""",3,2,1,1,0,0,1,\\d+,\\d+,5,10,10,timeout=1$`))
   t.strictSame(rest, [''])
 })
 

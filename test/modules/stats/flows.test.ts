@@ -1,5 +1,13 @@
 import t from 'tap'
-import { flowOf, post, type Shop, startReceiver, startWorld } from '#test/modules/flow-engine/support.ts'
+import { classOf, QUEUE_BORDERS } from '#lib/histogram.ts'
+import {
+  flowOf,
+  HOUR_MS,
+  post,
+  type Shop,
+  startReceiver,
+  startWorld,
+} from '#test/modules/flow-engine/support.ts'
 import { actionAt, dispatch, registerPlugin } from '#test/modules/dispatcher/support.ts'
 
 const world = await startWorld(t)
@@ -41,6 +49,32 @@ t.test('executions are counted by their end, their flow and their error', async 
   t.match(await read(shop, `executions?flow=${flow}`), [{ totals: counts }])
   t.strictSame(await read(shop, `executions?flow=${crypto.randomUUID()}`), [])
   t.strictSame(await read(await world.shop(), 'executions'), [])
+})
+
+t.test('how long executions had waited when they began is their queue age', async (t) => {
+  const shop = await world.shop()
+  const receiver = await startReceiver(t)
+  const flow = await shop.publish(flowOf({ call: post(receiver, '/call', 'end') }))
+  const before = Date.now()
+  await shop.send('order.created', {})
+  await shop.match()
+  shop.pass(HOUR_MS)
+  await shop.run()
+  const atMost = HOUR_MS + Date.now() - before
+  const rows = await shop.db
+    .selectFrom('execution_stats')
+    .select('queue_age')
+    .where('flow_id', '=', flow)
+    .where('span', '=', 60)
+    .execute()
+  const [age, ...more] = rows.flatMap(({ queue_age: ages }) =>
+    ages.flatMap((count, index) => (count > 0 ? [index] : [])),
+  )
+  t.ok(age !== undefined && age >= classOf(QUEUE_BORDERS, HOUR_MS - 1_000), String(age))
+  t.ok(age !== undefined && age <= classOf(QUEUE_BORDERS, atMost), String(age))
+  t.strictSame(more, [])
+  const [one] = await read(shop, `executions?flow=${flow}`)
+  t.ok(Number(one?.totals['queue_age_p99_ms']) > HOUR_MS / 2.5)
 })
 
 t.test('actions are counted by their name, their plugin and their error', async (t) => {

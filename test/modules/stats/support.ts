@@ -13,6 +13,7 @@ export interface Seed {
   counts: Record<string, number>
   /** The number of values in each class. */
   latency?: Record<number, number>
+  queueAge?: Record<number, number>
 }
 
 /** Adds rows as a process writes them. */
@@ -22,12 +23,13 @@ export async function seedStats(
   tenantId: string,
   seeds: readonly Seed[],
 ): Promise<void> {
-  const rows = seeds.map(({ at, keys, counts, latency }) => ({
+  const rows = seeds.map(({ at, keys, counts, latency, queueAge }) => ({
     tenantId,
     minute: Math.floor(at.getTime() / MINUTE_MS) * 60,
     keys,
     counts: { ...counts },
     latency: Object.assign(emptyHistogram(), latency),
+    queueAge: Object.assign(emptyHistogram(), queueAge),
   }))
   await addRows(app.pools.worker, STATS[kind], rows)
 }

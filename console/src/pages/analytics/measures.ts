@@ -22,6 +22,8 @@ export interface Measure {
   good: Count
   bad: readonly Count[]
   filters: readonly Filter[]
+  /** It is kept for how long they had waited. */
+  hasQueueAge: boolean
   /** The first is the one by default. */
   groups: readonly Group[]
   read: (query: StatsQuery) => Promise<Stats>
@@ -44,6 +46,7 @@ const deliveries: Measure = {
   good: 'sent',
   bad: ['failed'],
   filters: ['plugin', 'event'],
+  hasQueueAge: true,
   groups: ['plugin', 'event', 'error_class'],
   read: async (query) =>
     ask(api.GET('/api/stats/deliveries', { params: { query: asked(query) } })) as Promise<Stats>,
@@ -66,6 +69,7 @@ const flows: Measure = {
   good: 'completed',
   bad: ['failed', 'timed_out'],
   filters: ['flow'],
+  hasQueueAge: true,
   groups: ['flow', 'error'],
   read: async (query) =>
     ask(api.GET('/api/stats/executions', { params: { query: asked(query) } })) as Promise<Stats>,
@@ -86,6 +90,7 @@ const actions: Measure = {
   good: 'succeeded',
   bad: ['failed'],
   filters: ['plugin', 'action'],
+  hasQueueAge: false,
   groups: ['action', 'plugin', 'error'],
   read: async (query) =>
     ask(api.GET('/api/stats/actions', { params: { query: asked(query) } })) as Promise<Stats>,

@@ -14,6 +14,10 @@ export interface Figures extends Partial<Record<Count, number>> {
   p50_ms: number | null
   p95_ms: number | null
   p99_ms: number | null
+  /** Of deliveries and runs alone. */
+  queue_age_p50_ms?: number | null
+  queue_age_p95_ms?: number | null
+  queue_age_p99_ms?: number | null
   errors: Readonly<Record<string, number>>
 }
 

@@ -221,10 +221,11 @@ const PassedOver = Type.Object({
   event: Type.String({ description: 'Its type' }),
   event_id: Uuid,
   iteration: Type.String(),
-  reason: StringEnum(['filter_budget', 'filter_mismatch'], {
+  reason: StringEnum(['filter_budget', 'filter_mismatch', 'near_miss'], {
     description:
       "`filter_budget`: the wait's filter costs too much on this event; `filter_mismatch`: an operator of it met a value " +
-      'that it does not fit, or a value of it does not come out',
+      'that it does not fit, or a value of it does not come out; `near_miss`: the values that are waited for differ from its own ' +
+      'in case, white space or zeros of a number alone',
   }),
   message: Nullable(Type.String()),
 })

@@ -57,6 +57,8 @@ export interface EndedExecution {
   flowId: string
   /** From its start. */
   durationMs: number
+  /** The time at which it was first taken up. */
+  startedAtMs: number
 }
 
 export interface BoundaryAnswer {
@@ -123,7 +125,8 @@ with boundary as (
   from boundary b join locked l on l.tenant_id = b.tenant_id and l.id = b.id
   where e.tenant_id = l.tenant_id and e.id = l.id
   returning e.tenant_id, e.id, e.status, e.flow_id,
-    extract(epoch from e.finished_at - e.created_at)::float8 * 1000 as duration_ms
+    extract(epoch from e.finished_at - e.created_at)::float8 * 1000 as duration_ms,
+    extract(epoch from e.started_at)::float8 * 1000 as started_at_ms
 ), steps as (
   insert into automation_steps (tenant_id, execution_id, number, step_id, iteration, type, status, port, input, output,
     error, attempts, attempt_log, note, started_at, duration_ms)
@@ -143,7 +146,7 @@ with boundary as (
         select from unnest($13::uuid[], $14::text[]) as c (id, iteration)
         where c.id = w.execution_id and c.iteration = w.iteration)))
 )
-select id, status, case when duration_ms is not null then flow_id end as flow_id, duration_ms, ${FLUSHED},
+select id, status, case when duration_ms is not null then flow_id end as flow_id, duration_ms, started_at_ms, ${FLUSHED},
   exists (select from flow_cursors c where c.tenant_id = done.tenant_id and c.halted_at is not null) as is_halted
 from done`
 
@@ -230,6 +233,7 @@ async function write(
     status: ExecutionStatus
     flow_id: string | null
     duration_ms: number | null
+    started_at_ms: number
     is_halted: boolean
   }>({
     ...statement,
@@ -270,13 +274,13 @@ async function write(
     ],
   })
   return new Map(
-    rows.map(({ id, status, is_halted: isHalted, flow_id: flowId, duration_ms: durationMs }) => [
+    rows.map(({ id, status, is_halted: isHalted, flow_id: flowId, duration_ms, started_at_ms }) => [
       id,
       {
         status,
         isLocked: false,
         isHalted,
-        ended: flowId === null ? null : { flowId, durationMs: durationMs ?? 0 },
+        ended: flowId === null ? null : { flowId, durationMs: duration_ms ?? 0, startedAtMs: started_at_ms },
         outputBytes: outputBytes.get(id) ?? 0,
       },
     ]),

@@ -77,8 +77,8 @@ export class BoundaryWriter {
     return isLast ? commitAlone(this.#pool, boundary, this.#clock()) : this.#batches.add(boundary)
   }
 
-  #count({ tenantId, error }: Boundary, { status, ended }: BoundaryAnswer): void {
+  #count({ tenantId, id, error }: Boundary, { status, ended }: BoundaryAnswer): void {
     if (ended === null || status === null) return
-    countEnded(this.#statistics, { tenantId, ...ended, status, errorCode: error?.code ?? null })
+    countEnded(this.#statistics, { tenantId, id, ...ended, status, errorCode: error?.code ?? null })
   }
 }

@@ -31,10 +31,13 @@ export function storedFilter(condition: Condition | null, scope: FlowScope): Sto
   return { condition, scope: zone === 'UTC' ? kept : { ...kept, zone } }
 }
 
-/** Why a filter could not be tested with an event, so that the wait passed it over. */
+/** Why a wait passed over an event of its type: its filter could not be tested with it, or it is missed by a trifle. */
 export interface Untested {
-  /** `filter_mismatch`: an operator met a value that it does not fit, or a value of the filter does not come out. */
-  reason: 'filter_budget' | 'filter_mismatch'
+  /**
+   * `filter_mismatch`: an operator met a value that it does not fit, or a value of the filter does not come out; `near_miss`: the
+   * values that are waited for are spelled in another way.
+   */
+  reason: 'filter_budget' | 'filter_mismatch' | 'near_miss'
   message: string
 }
 
@@ -65,7 +68,7 @@ export function meetsFilter(
   }
 }
 
-function untested(reason: Untested['reason'], message: string): Untested {
+export function untested(reason: Untested['reason'], message: string): Untested {
   return { reason, message: message.slice(0, MESSAGE_MAX_CHARS).toWellFormed().replaceAll('\0', '') }
 }
 

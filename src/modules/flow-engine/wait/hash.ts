@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { identityText } from '#lib/condition/identity.ts'
+import { spelledAlike } from './near-miss.ts'
 import { parsePath, readPath } from '#lib/json/path.ts'
 import { measureJson } from '#lib/template/filters/filter.ts'
 import { canonicalNumber, isRawNumber } from '#lib/json/raw-number.ts'
@@ -19,17 +20,23 @@ export function isMatchable(value: unknown): boolean {
   return measureJson(value, MAX_VALUE_BYTES) <= MAX_VALUE_BYTES
 }
 
+export interface MatchHashes {
+  exact: Buffer
+  /** Of the values as `spelledAlike` writes them; null: they are written so already. */
+  near: Buffer | null
+}
+
 /** Hashes what a wait looks for: the values that an event must have at the paths. */
-export function hashOfMatch(event: string, match: Readonly<Record<string, unknown>>): Buffer {
+export function hashesOfMatch(event: string, match: Readonly<Record<string, unknown>>): MatchHashes {
   const paths = Object.keys(match).sort()
-  return hashOf(
+  return hashesOf(
     event,
     paths.map((path) => [path, match[path]]),
   )
 }
 
 /** The same of an event that arrived; null if it lacks one of the paths. */
-export function hashOfEvent(event: string, paths: string, data: unknown): Buffer | null {
+export function hashesOfEvent(event: string, paths: string, data: unknown): MatchHashes | null {
   const pairs: [string, unknown][] = []
   for (const text of paths === '' ? [] : paths.split('\n')) {
     const path = parsePath(text)
@@ -37,13 +44,22 @@ export function hashOfEvent(event: string, paths: string, data: unknown): Buffer
     if (value === undefined || value === null || !isMatchable(value)) return null
     pairs.push([text, value])
   }
-  return hashOf(event, pairs)
+  return hashesOf(event, pairs)
+}
+
+function hashesOf(event: string, pairs: readonly [string, unknown][]): MatchHashes {
+  const exact = pairs.map(([path, value]) => [path, identityText(value) ?? value] as const)
+  const near = exact.map(
+    ([path, value]) => [path, typeof value === 'string' ? spelledAlike(value) : value] as const,
+  )
+  const isSame = near.every(([, value], index) => value === exact[index]?.[1])
+  return { exact: hashOf(event, exact), near: isSame ? null : hashOf(event, near) }
 }
 
 /** Scalars as text, so that 42 and "42" meet; a text never meets an object, which is no text in JSON either. */
-function hashOf(event: string, pairs: readonly [string, unknown][]): Buffer {
+function hashOf(event: string, pairs: readonly (readonly [string, unknown])[]): Buffer {
   return createHash('sha256')
-    .update(sortedJson([event, pairs.map(([path, value]) => [path, identityText(value) ?? value])]))
+    .update(sortedJson([event, pairs]))
     .digest()
     .subarray(0, HASH_BYTES)
 }

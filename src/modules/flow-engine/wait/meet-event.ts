@@ -4,8 +4,9 @@ import type { EventScope } from '#lib/flow/scope.ts'
 import { loopShare } from '#lib/async/loop-share.ts'
 import { StepBudget } from '#lib/step-budget.ts'
 import { cancelExecutions, type CountCancelled } from '../run/cancel-repository.ts'
-import { hashOfEvent } from './hash.ts'
-import { meetsFilter, type Untested, WAIT_STEPS } from './filter.ts'
+import { hashesOfEvent, type MatchHashes } from './hash.ts'
+import { meetsFilter, type Untested, untested, WAIT_STEPS } from './filter.ts'
+import { nearMissOf } from './near-miss.ts'
 import { markReceived, type MetWait, passOver, selectWaiting, type WaitingRow } from './repository.ts'
 
 /** Waits that are read at once: each may hold what its filter starts from. */
@@ -34,12 +35,12 @@ export interface Receiving {
  */
 export async function receive(trx: Transaction<DB>, given: Receiving): Promise<string | null> {
   const { tenantId, event, budget } = given
-  const hashes: Buffer[] = []
+  const hashes: MatchHashes[] = []
   for (const paths of given.paths) {
     await loopShare.turn(tenantId)
-    const hash = hashOfEvent(event.type, paths, event.data)
+    const each = hashesOfEvent(event.type, paths, event.data)
     budget.take(HASH_STEPS)
-    if (hash !== null) hashes.push(hash)
+    if (each !== null) hashes.push(each)
   }
   if (hashes.length === 0) return null
   const from = { tenantId, event: event.type, hashes, before: given.before }
@@ -66,6 +67,11 @@ async function take(trx: Transaction<DB>, given: Receiving, page: readonly Waiti
   const passedOver: { wait: WaitingRow; untested: Untested }[] = []
   for (const wait of page) {
     await loopShare.turn(tenantId)
+    if (wait.is_near) {
+      budget.take(1)
+      passedOver.push({ wait, untested: untested('near_miss', nearMissOf(wait.paths, event.data)) })
+      continue
+    }
     const share = new StepBudget(WAIT_STEPS)
     const verdict = meetsFilter(wait.filter, event, now, share)
     budget.take(1 + share.spent)

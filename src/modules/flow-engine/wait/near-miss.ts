@@ -15,13 +15,23 @@ export function nearMiss(values: Readonly<Record<string, unknown>>, data: unknow
   for (const [path, value] of Object.entries(values)) {
     const wanted = identityText(value)
     const given = identityText(readPath(data, parsePath(path) ?? []))
-    if (wanted === null || given === null || loose(wanted) !== loose(given)) return null
+    if (wanted === null || given === null || spelledAlike(wanted) !== spelledAlike(given)) return null
     if (wanted !== given) misses.push(`its ${path} is ${shown(given)}, the wait's ${shown(wanted)}`)
   }
   return misses.length === 0 ? null : misses.join('; ')
 }
 
-function loose(text: string): string {
+/** Says how an event spells what a wait that it misses by spelling alone looks for. */
+export function nearMissOf(paths: string, data: unknown): string {
+  const given = paths.split('\n').map((path) => {
+    const text = identityText(readPath(data, parsePath(path) ?? []))
+    return `its ${path} is ${text === null ? 'as it is waited for' : shown(text)}`
+  })
+  return `${given.join('; ')}: what is waited for differs in case, white space or zeros of a number alone`
+}
+
+/** Returns a text without what two systems may spell in different ways. */
+export function spelledAlike(text: string): string {
   const bare = text.trim().replace(/\s+/g, ' ').toLowerCase()
   if (!NUMBER.test(bare)) return bare
   const [whole = '', fraction = ''] = bare.replace(/^\+/, '').split('.')

@@ -1,8 +1,9 @@
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
 import type { DB } from '#db/schema.ts'
 import { writeJson } from '#db/json.ts'
 import type { ClaimedExecution } from '../run/execution-repository.ts'
 import type { StoredFilter, Untested } from './filter.ts'
+import type { MatchHashes } from './hash.ts'
 import { ID_CLOCK_SLACK_MS, lowestIdAt } from '#lib/id-range.ts'
 import type { FeedKey } from '../match/cursor-repository.ts'
 
@@ -12,6 +13,8 @@ export interface WaitKey {
   event: string
   paths: string
   hash: Buffer
+  /** Of the values spelled alike; null: they are spelled so already. */
+  nearHash: Buffer | null
   filter: StoredFilter | null
 }
 
@@ -22,7 +25,7 @@ export interface NewWait {
   iteration: string
   purpose: 'resume' | 'cancel'
   keys: readonly WaitKey[]
-  /** Events with which the filters could not be tested, by alternative. */
+  /** Events that were passed over, by alternative. */
   passedOver?: ReadonlyMap<number, PassedOver>
 }
 
@@ -46,6 +49,7 @@ export async function insertWaits(trx: Transaction<DB>, wait: NewWait): Promise<
         event: key.event,
         paths: key.paths,
         match_hash: key.hash,
+        near_hash: key.nearHash,
         filter: key.filter === null ? null : writeJson(key.filter),
         purpose: wait.purpose,
         ...(wait.passedOver?.has(key.alternative) === true && {
@@ -105,11 +109,15 @@ export interface WaitingRow {
   iteration: string
   alternative: number
   filter: StoredFilter | null
+  /** The path list of its match. */
+  paths: string
+  /** The event has its values in another spelling: it is not met. */
+  is_near: boolean
 }
 
 /**
- * A page of those who wait for an event with one of the hashes, by execution: each hash is an ordered range of the
- * index, so that a page costs the same however many wait.
+ * A page of those who wait for an event with one of the hashes, by execution, and of those who wait for it in another spelling:
+ * each hash is an ordered range of an index, so that a page costs the same however many wait.
  *
  * @param search.before only executions with ids below this one; null: all
  * @param after a wait of the page before, or an execution all of whose waits were gone through
@@ -121,7 +129,7 @@ export async function selectWaiting(
     event,
     hashes,
     before,
-  }: { tenantId: string; event: string; hashes: readonly Buffer[]; before: string | null },
+  }: { tenantId: string; event: string; hashes: readonly MatchHashes[]; before: string | null },
   after: WaitingRow | string | null,
   limit: number,
 ): Promise<WaitingRow[]> {
@@ -134,17 +142,32 @@ export async function selectWaiting(
             > (${after.execution_id}, ${after.purpose}, ${after.iteration}, ${after.alternative})`
   const below = before === null ? sql`` : sql`and execution_id < ${before}`
   const order = sql`order by execution_id, purpose, iteration, alternative limit ${limit}`
-  const { rows } = await sql<WaitingRow>`
-    select w.* from unnest(${hashes}::bytea[]) as h (hash) cross join lateral (
-      select execution_id, purpose, iteration, alternative, filter from automation_waits
-      where tenant_id = ${tenantId} and event = ${event} and match_hash = h.hash and received_event_id is null
+  const exact = hashes.map((hash) => hash.exact)
+  const waiting = (of: readonly Buffer[], condition: RawBuilder<unknown>, isNear: boolean) => sql`
+    select w.* from unnest(${of}::bytea[]) as h (hash) cross join lateral (
+      select execution_id, purpose, iteration, alternative, filter, paths, ${sql.lit(isNear)} as is_near
+      from automation_waits
+      where tenant_id = ${tenantId} and event = ${event} and received_event_id is null and ${condition}
         ${behind} ${below} ${order}
-    ) w ${order}`.execute(trx)
+    ) w`
+  const spelled = hashes.flatMap(({ near }) => (near === null ? [] : [near]))
+  const { rows } = await sql<WaitingRow>`
+    ${waiting(exact, sql`match_hash = h.hash`, false)}
+    union all
+    ${waiting(spelled, sql`match_hash = h.hash`, true)}
+    union all
+    ${waiting(
+      hashes.map((hash) => hash.near ?? hash.exact),
+      sql`near_hash = h.hash and match_hash <> all (${exact}::bytea[])`,
+      true,
+    )}
+    ${order}`.execute(trx)
   return rows
 }
 
 /**
- * Notes at waits that their filters could not be tested with an event. What a wait says already it is not told again: each
+ * Notes at waits that they have passed an event over, but for those that somebody else has locked: a boundary that ends them locks
+ * its executions first, and is not to be met halfway. What a wait says already it is not told again: each
  * event of a type may meet many waits.
  */
 export async function passOver(
@@ -155,17 +178,24 @@ export async function passOver(
 ): Promise<void> {
   const each = waits.map(({ wait, untested }) => ({ ...wait, told: { event_id: eventId, ...untested } }))
   await sql`
-    update automation_waits w set passed_over = p.told
-    from unnest(${each.map((wait) => wait.execution_id)}::uuid[], ${each.map((wait) => wait.purpose)}::text[],
+    with p as (
+      select * from unnest(${each.map((wait) => wait.execution_id)}::uuid[], ${each.map((wait) => wait.purpose)}::text[],
       ${each.map((wait) => wait.iteration)}::text[], ${each.map((wait) => wait.alternative)}::int[],
       ${each.map(({ told }) => JSON.stringify(told))}::json[])
-      as p (execution_id, purpose, iteration, alternative, told)
-    where w.tenant_id = ${tenantId} and w.execution_id = p.execution_id and w.purpose = p.purpose
-      and w.iteration = p.iteration and w.alternative = p.alternative
-      and (w.passed_over ->> 'message') is distinct from (p.told ->> 'message')`.execute(trx)
+      as given (execution_id, purpose, iteration, alternative, told)
+    ), free as materialized (
+      select w.execution_id, w.purpose, w.iteration, w.alternative, p.told from automation_waits w
+      join p using (execution_id, purpose, iteration, alternative)
+      where w.tenant_id = ${tenantId} and (w.passed_over ->> 'message') is distinct from (p.told ->> 'message')
+      for no key update of w skip locked
+    )
+    update automation_waits w set passed_over = free.told
+    from free
+    where w.tenant_id = ${tenantId} and w.execution_id = free.execution_id and w.purpose = free.purpose
+      and w.iteration = free.iteration and w.alternative = free.alternative`.execute(trx)
 }
 
-/** An event with which a wait's filter could not be tested. */
+/** An event that a wait has passed over. */
 export interface PassedOver extends Untested {
   event_id: string
 }

@@ -11,9 +11,10 @@ import { type EventRow, selectEvents } from '#modules/event/index.ts'
 import { type FeedKey, findCursor, FIRST, lockCursor } from '../match/cursor-repository.ts'
 import { render, StepError } from '../run/evaluate.ts'
 import type { ClaimedExecution } from '../run/execution-repository.ts'
-import { hashOfEvent, hashOfMatch, isMatchable, joinPaths } from './hash.ts'
+import { hashesOfEvent, hashesOfMatch, isMatchable, joinPaths } from './hash.ts'
+import { nearMissOf } from './near-miss.ts'
 import type { Program } from '../run/program.ts'
-import { meetsFilter, storedFilter, type Untested, WAIT_STEPS } from './filter.ts'
+import { meetsFilter, storedFilter, type Untested, untested, WAIT_STEPS } from './filter.ts'
 import {
   insertWaits,
   loadReceived,
@@ -125,11 +126,13 @@ export function waitKey(
   const paths = joinPaths(values)
   if (Buffer.byteLength(paths) > MAX_PATHS_BYTES)
     throw new StepError('match_too_large', 'The paths of the match are too long.')
+  const { exact: hash, near: nearHash } = hashesOfMatch(match.event, values)
   return {
     alternative,
     event: match.event,
     paths,
-    hash: hashOfMatch(match.event, values),
+    hash,
+    nearHash,
     filter: storedFilter(match.filter, scope),
   }
 }
@@ -156,7 +159,7 @@ export function matchValues(
 /**
  * The first alternative that an event meets.
  *
- * @param onUntested told of those whose filters could not be tested with it
+ * @param onUntested told of those that pass it over though it is nearly theirs
  */
 export function metKey(
   keys: readonly WaitKey[],
@@ -165,8 +168,14 @@ export function metKey(
   onUntested?: (key: WaitKey, untested: Untested) => void,
 ): WaitKey | undefined {
   return keys.find((key) => {
-    const { event: type, paths, hash, filter } = key
-    if (type !== event.type || hashOfEvent(type, paths, event.data)?.equals(hash) !== true) return false
+    const { event: type, paths, hash, nearHash, filter } = key
+    const found = type === event.type ? hashesOfEvent(type, paths, event.data) : null
+    if (found === null) return false
+    if (!found.exact.equals(hash)) {
+      const isNear = (found.near ?? found.exact).equals(nearHash ?? hash)
+      if (isNear) onUntested?.(key, untested('near_miss', nearMissOf(paths, event.data)))
+      return false
+    }
     const verdict = meetsFilter(filter, event, now, new StepBudget(WAIT_STEPS))
     if (typeof verdict === 'object') onUntested?.(key, verdict)
     return verdict === true
@@ -222,7 +231,7 @@ interface Search {
   sinceMs: number
   seen: ReadonlySet<string>
   now: Date
-  /** Gets the last event of each alternative with which its filter could not be tested. */
+  /** Gets the last event of each alternative that was passed over. */
   passedOver: Map<number, PassedOver>
 }
 

@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Metrics } from '#infra/metrics.ts'
 import type { Sample, StatsRecorder } from '#infra/statistics/recorder.ts'
+import { mintedAtMs } from '#lib/ids.ts'
 import { LineBudget } from '#lib/async/line-budget.ts'
 import type { Lane } from '../lanes/lane.ts'
 import type { Outcome } from './repository.ts'
@@ -95,7 +96,13 @@ function sampleOf(outcome: Outcome): Sample<'deliveries'> {
     keys: { plugin_id: hold.pluginId, event, error_class: errorClass ?? '' },
     counts: countsOf(outcome),
     ms: attempted ? durationMs : null,
+    queueMs: queueMsOf(outcome),
   }
+}
+
+/** How long a delivery had waited when its first attempt began: its id says since when. */
+function queueMsOf({ attempted, previousAttempts, startedAtMs, deliveryId }: Outcome): number | null {
+  return attempted && previousAttempts === 0 ? Math.max(0, startedAtMs - mintedAtMs(deliveryId)) : null
 }
 
 function countsOf({ status, attempted, previousAttempts }: Outcome): Sample<'deliveries'>['counts'] {

@@ -6,7 +6,7 @@ import type { Condition } from '#lib/condition/index.ts'
 import { longestSilence } from '#test/support/silence.ts'
 import { feedSettled } from '#test/modules/event/support.ts'
 import { flowOf, type Shop, startWorld, step } from '../support.ts'
-import { hashOfMatch } from '#modules/flow-engine/wait/hash.ts'
+import { hashesOfMatch } from '#modules/flow-engine/wait/hash.ts'
 import { initialState } from '#modules/flow-engine/run/state.ts'
 
 const world = await startWorld(t)
@@ -101,7 +101,7 @@ async function seedWaits(shop: Shop, count: number, filter: Condition | null): P
   const flow = await shop.publish(triggered(null, { stop: stop.stop }))
   const ids = Array.from({ length: count }, () => newId())
   const state = JSON.stringify(initialState('stop', {}))
-  const hash = hashOfMatch('order.paid', { order_id: 'o1' })
+  const { exact: hash } = hashesOfMatch('order.paid', { order_id: 'o1' })
   const stored = filter === null ? null : JSON.stringify({ condition: filter, scope: {} })
   await sql`insert into automation_executions (tenant_id, id, flow_id, version, status, reason, trigger_kind, trigger, state,
       due_at, expires_at)

@@ -84,6 +84,63 @@ t.test('what waits says why its filter could not be tested with an event, whenev
   t.strictSame(outcomes(await shop.executions()), ['completed/done'])
 })
 
+t.test(
+  'what waits tells an event that it misses by spelling alone, whichever of them is spelled so',
+  async (t) => {
+    const shop = await world.shop()
+    const any = [{ event: 'order.paid', match: { order_id: '{{trigger.order_id}}' }, filter: null }]
+    const cancel_on = [{ ...any[0], event: 'order.cancelled' }] as never
+    const enrolment = settings({ enrolment: { cancel_on } })
+    await shop.publish(flowOf({ paid: waitEvent({ any, look_back_ms: HOUR_MS }) }, { settings: enrolment }))
+    const passedOver = async (id: string) =>
+      (await shop.tenant.get(`/api/automation/executions/${id}`)).json<{ passed_over: unknown[] }>()
+        .passed_over
+    const told = { iteration: '', reason: 'near_miss' }
+    for (const [ours, theirs, message] of [
+      ['A-42', 'a-42 ', 'its order_id is "a-42 "'],
+      ['b-42', 'B-42', 'its order_id is "B-42"'],
+      ['042', 42, 'its order_id is "42"'],
+      [' C 1', 'c  1', 'its order_id is "c  1"'],
+    ] as const) {
+      const early = await shop.send('order.paid', { order_id: theirs })
+      await shop.run()
+      await shop.send('order.created', { order_id: ours })
+      await shop.run()
+      const { id = '' } = (await shop.executions()).at(-1) ?? {}
+      const first = {
+        ...told,
+        event: 'order.paid',
+        message: new RegExp(`^${message}: what is waited for differs`),
+      }
+      t.match(await passedOver(id), [{ ...first, event_id: early }], `${ours}, before`)
+      const late = await shop.send('order.cancelled', { order_id: theirs })
+      await shop.send('order.paid', { order_id: 'another' })
+      await shop.run()
+      t.match(
+        await passedOver(id),
+        [
+          { ...first, event: 'order.cancelled', event_id: late },
+          { ...first, event_id: early },
+        ],
+        `${ours}, while it waits`,
+      )
+      t.strictSame(outcomes(await shop.executions()).at(-1), 'waiting/event')
+      await shop.send('order.paid', { order_id: ours })
+      await shop.run()
+      t.strictSame(outcomes(await shop.executions()).at(-1), 'completed/done')
+    }
+    await shop.send('order.created', { order_id: 42 })
+    await shop.run()
+    const { id = '' } = (await shop.executions()).at(-1) ?? {}
+    await shop.send('order.paid', { order_id: '43' })
+    await shop.run()
+    t.strictSame(await passedOver(id), [], 'another id is none')
+    await shop.send('order.paid', { order_id: '42' })
+    await shop.run()
+    t.strictSame(outcomes(await shop.executions()).at(-1), 'completed/done', 'a type is no spelling')
+  },
+)
+
 t.test('a wait that nothing meets times out', async (t) => {
   const shop = await world.shop()
   const flow = await shop.publish(flowOf({ paid: waitEvent({ timeout_ms: HOUR_MS }) }))
