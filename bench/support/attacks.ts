@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
 /** What one shop, or somebody without a key, can do to be in the way of the other shops. */
 export interface AttackContext {
   /** Of the service. */
@@ -21,10 +23,15 @@ export interface Attack {
 }
 
 /** @returns the status; 0: the connection was closed */
-async function send(url: string, headers: Record<string, string>, body?: string): Promise<number> {
+async function send(
+  url: string,
+  headers: Record<string, string>,
+  body?: string,
+  method = body === undefined ? 'GET' : 'POST',
+): Promise<number> {
   try {
     const answer = await fetch(url, {
-      method: body === undefined ? 'GET' : 'POST',
+      method,
       headers,
       body: body ?? null,
     })
@@ -65,12 +72,21 @@ export const ATTACKS: readonly Attack[] = [
     prepare: async (context, tenantId) => {
       const value = Array.from({ length: 100 }, (_, n) => `${'x'.repeat(40)}${n}`)
       const any = Array.from({ length: 20 }, (_, n) => ({ field: `rows.${n}.text`, operator: 'in', value }))
+      // Each item of a list is compared with the whole list, and with it again: all that an event may cost.
+      let nested: object = { field: 'item', operator: 'equals', value: 1 }
+      for (let level = 0; level < 4; level++) nested = { field: 'list', operator: 'all', value: nested }
       for (let n = 0; n < 10; n++) {
-        const events = [{ event: 'order.created', filter: { any: [...any, contains(`never there ${n}`)] } }]
+        const filter = { any: [...any, contains(`never there ${n}`), nested] }
+        const events = [{ event: 'order.created', filter }]
         await make(context, tenantId, '/api/plugins', plugin(`filters-${n}`, context.hangingUrl, events))
       }
       const rows = Array.from({ length: 300 }, () => ({ text: `${'a'.repeat(90)}!` }))
-      const body = eventOf({ text: 'a'.repeat(20_000), rows })
+      const event = {
+        event: 'order.created',
+        data: { text: 'a'.repeat(20_000), rows, list: Array(300).fill(1) },
+      }
+      // As much as one request may cost.
+      const body = JSON.stringify({ events: Array.from({ length: 60 }, () => event) })
       return () => send(`${context.url}/api/events`, context.headers(tenantId), body)
     },
   },
@@ -164,24 +180,167 @@ export const ATTACKS: readonly Attack[] = [
     atOnce: 4,
     answers: [200],
     prepare: async (context, tenantId) => {
-      const any = Array.from({ length: 100 }, (_, n) => ({
-        field: 'note',
-        operator: 'matches',
-        value: `^(a|b)+x${n}[a-z]{3,9}$`,
-      }))
-      const steps = Array.from({ length: 20 }, (_, n) => ({
-        id: `check_${n}`,
-        type: 'condition',
-        condition: { any },
-        on_true: 'end',
-        on_false: 'end',
-      }))
+      let turn = 0
+      // No pattern comes twice: what is compiled is remembered.
+      const conditionOf = (step: number, request: number): object => ({
+        any: Array.from({ length: 100 }, (_, n) => ({
+          field: 'note',
+          operator: 'matches',
+          value: `^(a|b)+x${request}y${step}z${n}[a-z]{3,9}$`,
+        })),
+      })
       const trigger = { type: 'event', event_types: ['order.created'] }
-      const body = JSON.stringify({ name: 'Flood', trigger, steps })
-      return () => send(`${context.url}/api/automation/flows/validate`, context.headers(tenantId), body)
+      return () => {
+        const request = turn++
+        const steps = Array.from({ length: 90 }, (_, n) => ({
+          id: `check_${n}`,
+          type: 'condition',
+          condition: conditionOf(n, request),
+          on_true: 'end',
+          on_false: 'end',
+        }))
+        const body = JSON.stringify({ name: 'Flood', trigger, steps })
+        return send(`${context.url}/api/automation/flows/validate`, context.headers(tenantId), body)
+      }
+    },
+  },
+  {
+    name: 'batches of intake',
+    atOnce: 8,
+    answers: [202],
+    prepare: async (context, tenantId) => {
+      for (let n = 0; n < 3; n++) {
+        await make(context, tenantId, '/api/plugins', plugin(`batches-${n}`, context.hangingUrl, ['order.*']))
+      }
+      const event = { event: 'order.created', data: { text: 'x'.repeat(4_000) } }
+      const body = JSON.stringify({ events: Array.from({ length: 1_000 }, () => event) })
+      return () => send(`${context.url}/api/events`, context.headers(tenantId), body)
+    },
+  },
+  {
+    name: 'writes of configuration',
+    atOnce: 40,
+    answers: [200, 201, 204],
+    prepare: async (context, tenantId) => {
+      await make(context, tenantId, '/api/plugins', plugin('written', context.hangingUrl, ['order.created']))
+      const events = Array.from({ length: 50 }, (_, n) => ({
+        event: `order.kind_${n}`,
+        filter: contains(`needle ${n}`),
+      }))
+      const flow = {
+        name: 'Written',
+        status: 'active',
+        trigger: { type: 'event', event_types: ['order.written'] },
+        steps: [{ id: 'note', type: 'set', variables: { text: 'x'.repeat(2_000) } }],
+      }
+      const made = await make(context, tenantId, '/api/automation/flows', flow)
+      const { id } = JSON.parse(made) as { id: string }
+      const headers = context.headers(tenantId)
+      let turn = 0
+      return async () => {
+        const n = turn++
+        const [path, method, fields] =
+          [
+            [
+              'plugins/written',
+              'PATCH',
+              { name: `Written ${n}`, events: n % 2 === 0 ? events : ['order.*'] },
+            ],
+            ['plugins', 'POST', plugin(`written-${n}`, context.hangingUrl, events)],
+            [`automation/flows/${id}`, 'PUT', { ...flow, name: `Written anew ${n}` }],
+            ['automation/flows', 'POST', { ...flow, name: `Written ${n}` }],
+            ['keys', 'POST', { name: `k${n}`, kind: 'tenant', role: 'viewer' }],
+          ][n % 5] ?? []
+        return send(`${context.url}/api/${path as string}`, headers, JSON.stringify(fields), method as string)
+      }
+    },
+  },
+  {
+    name: 'bodies of 8 MiB with a key',
+    atOnce: 8,
+    answers: [400, 413, 422],
+    prepare: async (context, tenantId) => {
+      const count = 550_000
+      const members = Array.from({ length: count }, (_, n) => `"m${n}":0`).join(',')
+      const bodies = [
+        `{"event":"order.created","data":{${members}}}`,
+        `{"event":"order.created","data":{"list":[${'0,'.repeat(4_000_000)}0]}}`,
+        `{"events":[${'0,'.repeat(4_000_000)}0]}`,
+        `{"event":"order.created","data":{"text":"${'x'.repeat(8_000_000)}"}}`,
+      ]
+      let turn = 0
+      return () =>
+        send(`${context.url}/api/events`, context.headers(tenantId), bodies[turn++ % bodies.length] ?? '')
+    },
+  },
+  {
+    name: 'thousands that wait for one event',
+    atOnce: 2,
+    answers: [202],
+    prepare: async (context, tenantId) => {
+      const headers = context.headers(tenantId)
+      const value = Array.from({ length: 100 }, (_, n) => `${'x'.repeat(40)}${n}`)
+      await make(context, tenantId, '/api/automation/flows', {
+        name: 'Waits',
+        status: 'active',
+        trigger: { type: 'event', event_types: ['order.created'] },
+        steps: [
+          {
+            id: 'paid',
+            type: 'wait_event',
+            event: 'order.paid',
+            match: 'trigger.order_id',
+            filter: { field: 'event.data.text', operator: 'in', value },
+            timeout: '2 days',
+            on_received: 'end',
+            on_timeout: 'end',
+          },
+        ],
+      })
+      const most = 500
+      const count = Math.max(most, Math.round(5_000 * context.scale))
+      const event = { event: 'order.created', data: { order_id: 'o1' } }
+      for (let sent = 0; sent < count; sent += most) {
+        const events = Array.from({ length: most }, () => event)
+        await make(context, tenantId, '/api/events', { events })
+      }
+      await waitsOf(context, tenantId, count)
+      const body = JSON.stringify({
+        event: 'order.paid',
+        data: { order_id: 'o1', text: 'y'.repeat(1_000) },
+      })
+      return () => send(`${context.url}/api/events`, headers, body)
+    },
+  },
+  {
+    name: 'large deliveries to slow endpoints',
+    atOnce: 4,
+    answers: [202],
+    prepare: async (context, tenantId) => {
+      for (let n = 0; n < 20; n++) {
+        const fields = { ...plugin(`large-${n}`, context.hangingUrl, ['order.*']), max_in_flight: 64 }
+        await make(context, tenantId, '/api/plugins', fields)
+      }
+      const body = eventOf({ text: 'x'.repeat(1_000_000) })
+      return () => send(`${context.url}/api/events`, context.headers(tenantId), body)
     },
   },
 ]
+
+const WAITS_TIMEOUT_MS = 120_000
+const POLL_MS = 200
+
+/** Resolves once so many executions of the shop wait. */
+async function waitsOf(context: AttackContext, tenantId: string, count: number): Promise<void> {
+  const endsAt = performance.now() + WAITS_TIMEOUT_MS
+  for (let used = 0; used < count;) {
+    if (performance.now() > endsAt) throw new Error(`${used} of ${count} executions wait`)
+    await delay(POLL_MS)
+    const answer = await fetch(`${context.url}/api/usage`, { headers: context.headers(tenantId) })
+    const { quotas } = (await answer.json()) as { quotas: Record<string, { used: number }> }
+    used = quotas['waiting_executions']?.used ?? 0
+  }
+}
 
 /**
  * Goes on with an attack until the signal is aborted.

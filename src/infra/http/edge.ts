@@ -11,7 +11,7 @@ import type {
 import type { FastifySerializerCompiler } from 'fastify/types/schema.js'
 import fp from 'fastify-plugin'
 import { JsonInputError, parseJson, withPlainNumbers } from '#lib/json/index.ts'
-import { type BatchShape, parseJsonBatch } from '#lib/json/batch.ts'
+import { type BatchShape, parseJsonBatch, parseJsonBatchInTurns } from '#lib/json/batch.ts'
 import { keepSources, type SourceNames } from '#lib/json/source.ts'
 import { withWritten } from '#lib/json/written.ts'
 import type { Problem } from '#lib/api/problem.ts'
@@ -195,12 +195,31 @@ export function readJson(
   return Object.fromEntries(members)
 }
 
+/** Bodies up to here are read at once, within some milliseconds. */
+const AT_ONCE_BYTES = 64 * 1024
+
 /**
  * Reads events: a list, or the list in that member, whose unreadable items are JsonInputErrors in their places. The
- * texts of the shape's members are kept beside them (lib/json/source.ts).
+ * texts of the shape's members are kept beside them (lib/json/source.ts). The time that it takes is the caller's, and a long body
+ * is read in turns with what others have to do.
+ *
+ * @param maxItemBytes of one event as it was sent
+ * @throws JsonInputError `too_large` for what is no list and longer than an item may be
  */
-export function readJsonBatch(bytes: Buffer, shape: BatchShape): unknown {
-  return bytes.length === 0 ? undefined : asProblem(() => parseJsonBatch(bytes, shape))
+export async function readJsonBatch(
+  party: string,
+  bytes: Buffer,
+  { shape, maxItemBytes }: { shape: BatchShape; maxItemBytes: number },
+): Promise<unknown> {
+  if (bytes.length === 0) return undefined
+  try {
+    if (bytes.length <= AT_ONCE_BYTES) return loopShare.charged(party, () => parseJsonBatch(bytes, shape))
+    const turn = (): Promise<void> | null => loopShare.turn(party)
+    await turn()
+    return await parseJsonBatchInTurns(bytes, shape, { maxBytes: maxItemBytes, turn })
+  } catch (error) {
+    throw error instanceof JsonInputError && error.code !== 'too_large' ? jsonProblem(error) : error
+  }
 }
 
 function asProblem(read: () => unknown): unknown {

@@ -7,6 +7,7 @@ export type JsonErrorCode =
   | 'nul_character'
   | 'lone_surrogate'
   | 'number_out_of_range'
+  | 'too_large'
 
 /** The refusal of a body: a code, the place as a JSON pointer where one is known, and what to do. */
 export class JsonInputError extends Error {

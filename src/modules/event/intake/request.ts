@@ -11,6 +11,7 @@ import {
   readCloudEvent,
   STRUCTURED,
 } from './cloudevents.ts'
+import { eventTooLarge } from '../errors.ts'
 import { readCausationHeaders } from './causation.ts'
 import { isSourceId } from './compose.ts'
 import {
@@ -47,7 +48,7 @@ function readGiven(headers: FastifyRequest['headers'], body: unknown): GivenEven
   }
   if (BATCHED.test(contentType)) {
     const events = checkBatch(body, '').map((event, index) =>
-      event instanceof JsonInputError ? jsonProblem(event) : readCloudEvent(event, `/${index}`),
+      event instanceof JsonInputError ? unreadable(event) : readCloudEvent(event, `/${index}`),
     )
     return { format: 'cloudevents', single: false, events }
   }
@@ -104,8 +105,12 @@ function readBatch(headers: FastifyRequest['headers'], body: Record<string, unkn
   }
   if (errors.length > 0) throw invalidRequest(undefined, { errors })
   return checkBatch(events, '/events').map((event, index) =>
-    event instanceof JsonInputError ? jsonProblem(event) : readEvent(event, EVENT_SHAPE, `/events/${index}`),
+    event instanceof JsonInputError ? unreadable(event) : readEvent(event, EVENT_SHAPE, `/events/${index}`),
   )
+}
+
+function unreadable(error: JsonInputError): Problem {
+  return error.code === 'too_large' ? eventTooLarge() : jsonProblem(error)
 }
 
 function checkBatch(events: unknown, pointer: string): unknown[] {

@@ -5,9 +5,9 @@ import { JSON_TYPE, readJsonBatch } from '#infra/http/edge.ts'
 import { invalidRequest } from '#infra/http/problems.ts'
 import { WRITE_PROBLEMS } from '#infra/http/route-problems.ts'
 import { answerSender } from '#infra/http/sender-handshake.ts'
-import { loopShare } from '#lib/async/loop-share.ts'
+import { JsonInputError } from '#lib/json/index.ts'
 import { problems, ref } from '#lib/api/schema.ts'
-import { BATCHED, JSON_LIKE, STRUCTURED } from './cloudevents.ts'
+import { BATCHED, isBinaryCloudEvent, JSON_LIKE, STRUCTURED } from './cloudevents.ts'
 import {
   eventConflict,
   eventSchemaMismatch,
@@ -44,6 +44,10 @@ const INTAKE_PROBLEMS = [
   eventSchemaMismatch,
 ]
 const BODY_SHAPE = { list: 'events', maxItems: MAX_BATCH_EVENTS, members: ['data', 'payload'] }
+/** The body itself is data: there is no list in it. */
+const DATA_SHAPE = { ...BODY_SHAPE, list: null }
+/** An event as it was sent, without the line breaks that are not kept: what is longer has more data than an event may. */
+const MAX_ITEM_BYTES = 1.5 * 1024 * 1024
 /** The schemas are for the document: parse.ts checks the bodies, event by event. */
 const validatorCompiler = () => () => true
 /** Answers are made member by member in submit.ts; telling one shape from the other by schema costs more than both. */
@@ -56,7 +60,7 @@ export function intakeRoutes(
   app.removeContentTypeParser(JSON_TYPE)
   for (const type of [JSON_TYPE, STRUCTURED, BATCHED, JSON_LIKE]) {
     app.addContentTypeParser(type, { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) =>
-      loopShare.charged(callerOf(request), () => readJsonBatch(bytes, BODY_SHAPE)),
+      readBody(request, bytes),
     )
   }
 
@@ -145,6 +149,15 @@ export function intakeRoutes(
       return submitOne(events, submitterOf(request, secretBox, 'platform'), given ?? [])
     },
   )
+}
+
+async function readBody(request: FastifyRequest, bytes: Buffer): Promise<unknown> {
+  const shape = isBinaryCloudEvent(request.headers) ? DATA_SHAPE : BODY_SHAPE
+  try {
+    return await readJsonBatch(callerOf(request), bytes, { shape, maxItemBytes: MAX_ITEM_BYTES })
+  } catch (error) {
+    throw error instanceof JsonInputError ? eventTooLarge() : error
+  }
 }
 
 function submitterOf(request: FastifyRequest, secretBox: SecretBox, source: Submitter['source']): Submitter {

@@ -98,8 +98,9 @@ export class DueReader {
     lanes: Iterable<Lane>,
     now: Date | null,
   ): Promise<{ filled: Lane[]; changed: Lane[]; bursts: DueBurst[]; more: boolean; starved: boolean }> {
-    const { wants, inHand, more, starved } = chooseLanes([...lanes])
-    if (wants.length === 0) return { filled: [], changed: [], bursts: [], more, starved }
+    const chosen = chooseLanes([...lanes])
+    const { wants, inHand, more, capacity } = chosen
+    if (wants.length === 0) return { filled: [], changed: [], bursts: [], more, starved: chosen.starved }
     const due = await this.#fetch(wants, inHand, now)
     const byPlugin = Map.groupBy(due, (row) => row.plugin_id)
     const changed: Lane[] = []
@@ -128,8 +129,10 @@ export class DueReader {
       for (const row of behind) aside.push({ lane, row })
       if (isUndecided) lane.lookAgainLater(this.#onLookAgain)
     }
-    aside.push(...(await this.#enqueue(fresh)))
+    const enqueued = await this.#enqueue(fresh, capacity)
+    aside.push(...enqueued.aside)
     if (aside.length > 0) await this.#setAside(aside)
+    const starved = chosen.starved || enqueued.starved
     return { filled: wants.map(({ lane }) => lane), changed, bursts, more, starved }
   }
 
@@ -143,7 +146,7 @@ export class DueReader {
     const lanes = [...new Set(bursts.map(({ lane }) => lane))]
     if (lanes.length === 0) return lanes
     try {
-      await this.#enqueue(await this.#newestOf(bursts, now))
+      await this.#enqueue(await this.#newestOf(bursts, now), null)
     } catch (error) {
       for (const lane of lanes) lane.hint()
       throw error
@@ -151,23 +154,38 @@ export class DueReader {
     return lanes
   }
 
-  /** Takes deliveries in hand with their bodies. @returns those that wait for one of their key and have no place behind it */
-  async #enqueue(fresh: Fresh[]): Promise<{ lane: Lane; row: DueBehind }[]> {
+  /**
+   * Takes deliveries in hand with their bodies.
+   *
+   * @param capacity for bodies; null: what there is of them has to be taken
+   * @returns `aside`: those that wait for one of their key and have no place behind it; `starved`: some have to wait until
+   * others are done with their bodies
+   */
+  async #enqueue(
+    fresh: Fresh[],
+    capacity: TenantCapacity | null,
+  ): Promise<{ aside: { lane: Lane; row: DueBehind }[]; starved: boolean }> {
     const aside: { lane: Lane; row: DueBehind }[] = []
+    let starved = false
     // Every lane's first before anybody's second: one lane's large bodies are not in the others' way.
     fresh.sort((a, b) => a.place - b.place)
     const { bodies, deferred } = await this.#bodiesOf(fresh)
     for (const { lane, row } of fresh) {
       if (!lane.isOpen) continue
       const isFull = row.bulk ? lane.bulkFull : lane.full
-      if (deferred.has(row.event_id) || isFull) (row.bulk ? lane.bulk : lane.live).hint()
+      const { tenantId } = lane.target
+      const laneClass = row.bulk ? bulkClass(lane.class) : lane.class
+      const isStarved = capacity?.hasPlace(tenantId, laneClass) === false
+      starved ||= isStarved
+      if (deferred.has(row.event_id) || isFull || isStarved) (row.bulk ? lane.bulk : lane.live).hint()
       else {
         const job = toJob(row, bodies.get(row.event_id) ?? null)
+        capacity?.take(tenantId, laneClass, job.body?.length ?? 0)
         if (row.behind == null || lane.hasEnded(row.behind)) lane.enqueue(job)
         else if (!lane.enqueueBehind(job, row.behind)) aside.push({ lane, row: row as DueBehind })
       }
     }
-    return aside
+    return { aside, starved }
   }
 
   async #fetch(wants: readonly LaneFetch[], inHand: readonly string[], now: Date | null): Promise<Found[]> {
@@ -278,6 +296,7 @@ function chooseLanes(lanes: readonly Lane[]): {
   inHand: string[]
   more: boolean
   starved: boolean
+  capacity: TenantCapacity
 } {
   const capacity = new TenantCapacity(BODIES_MAX_CHARS)
   for (const lane of lanes) {
@@ -290,7 +309,7 @@ function chooseLanes(lanes: readonly Lane[]): {
   let rows = 0
   for (const lane of lanes) {
     if (!lane.wantsFetch()) continue
-    if (rows >= FETCH_TOTAL_MAX) return { wants, inHand, more: true, starved }
+    if (rows >= FETCH_TOTAL_MAX) return { wants, inHand, more: true, starved, capacity }
     const { tenantId } = lane.target
     const live = lane.wantsLive() && capacity.hasPlace(tenantId, lane.class) ? fetchOf(lane.live) : null
     const bulk =
@@ -302,7 +321,7 @@ function chooseLanes(lanes: readonly Lane[]): {
     for (const id of lane.inHand.keys()) inHand.push(id)
     rows += (live?.size ?? 0) + (bulk?.size ?? 0)
   }
-  return { wants, inHand, more: false, starved }
+  return { wants, inHand, more: false, starved, capacity }
 }
 
 function fetchOf(backlog: Backlog): BacklogFetch {

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { startApp, type Tenant } from '#test/support/app.ts'
+import { cpuTimer } from '#test/support/cpu-time.ts'
 import { longestSilence } from '#test/support/silence.ts'
 import { subscribe } from '../support.ts'
 
@@ -65,6 +66,66 @@ t.test('thirty costly filters block nobody, and what they cannot say is on recor
   const failed = await deliveriesOf(shop, 'costly-7')
   t.equal(failed.length, 40)
   t.match(failed[0], { status: 'failed', reason: 'filter_budget', attempt_count: 0, next_attempt_at: null })
+})
+
+const members = (count: number) => Array.from({ length: count }, (_, n) => `"m${n}":0`).join(',')
+/** A body that is read at once keeps the loop for 0.2 to 0.7 s each. */
+const LARGE: Record<string, { body: string; status: number; detail: RegExp }> = {
+  'an event of 600,000 members': {
+    body: `{"event":"order.created","data":{${members(600_000)}}}`,
+    status: 413,
+    detail: /event_too_large/,
+  },
+  'an event of 4,000,000 numbers': {
+    body: `{"event":"order.created","data":{"list":[${'0,'.repeat(4_000_000)}0]}}`,
+    status: 413,
+    detail: /event_too_large/,
+  },
+  '4,000,000 numbers in place of events': {
+    body: `{"events":[${'0,'.repeat(4_000_000)}0]}`,
+    status: 400,
+    detail: /must be a list of 1 to 1000 events/,
+  },
+  'one event of them in a batch': {
+    body: `{"events":[{"event":"order.created","data":{"n":1}},{"event":"order.created","data":{${members(550_000)}}}]}`,
+    status: 202,
+    detail: /"accepted":1,.*event_too_large/,
+  },
+  'another member beside the events': {
+    body: `{"more":{${members(550_000)}},"events":[{"event":"order.created","data":{}}]}`,
+    status: 413,
+    detail: /event_too_large/,
+  },
+}
+
+for (const [name, { body, status, detail }] of Object.entries(LARGE)) {
+  t.test(`a body of 8 MiB with ${name} is not read in one go`, async (t) => {
+    const shop = service.tenant()
+    const sent = shop.post('/api/events', body)
+    const silence = await longestSilence(sent)
+    const answer = await sent
+    t.equal(answer.statusCode, status, answer.body.slice(0, 500))
+    t.match(answer.body, detail)
+    const atOnce = cpuTimer()
+    JSON.parse(body)
+    t.ok(silence < MAX_SILENCE_MS && silence < atOnce(), `silent for ${silence} ms`)
+  })
+}
+
+t.test('a batch that is read in pieces is stored as it was written', async (t) => {
+  const shop = service.tenant()
+  const item = (n: number) =>
+    `{"event": "order.created", "id": "e${n}", "data": {"10": ${n}.10, "9": "\\ud83d\\ude00 ä", "pad": "${'x'.repeat(500)}"}}`
+  const items = Array.from({ length: 400 }, (_, n) =>
+    n === 7 ? '{"event": "order.created", "data": {"a": 1, "a": 2}}' : item(n),
+  )
+  const answer = await shop.post('/api/events', `{\n  "events": [\n    ${items.join(',\n    ')}\n  ]\n}`)
+  t.equal(answer.statusCode, 202, answer.body)
+  const { summary, results } = answer.json<{ summary: object; results: { id: string; problem?: object }[] }>()
+  t.match(summary, { accepted: 399, rejected: 1 })
+  t.match(JSON.stringify(results[7]), /duplicate_key.*\/events\/7\/data/)
+  const stored = await shop.get(`/api/events/${results[399]?.id ?? ''}`)
+  t.match(stored.body, '{"10": 399.10, "9": "\\ud83d\\ude00 ä"')
 })
 
 t.test('one event is answered beside requests with hundreds that cost much', async (t) => {

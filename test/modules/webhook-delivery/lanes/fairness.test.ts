@@ -1,6 +1,7 @@
 import t from 'tap'
 import { startApp, type Tenant } from '#test/support/app.ts'
 import {
+  attemptsOf,
   eventually,
   registerPlugin,
   seedBacklog,
@@ -66,6 +67,31 @@ t.test('200 endpoints that hang do not delay the deliveries of 5 that answer', a
     const statuses = await Promise.all(livePlugins.map((id) => statusesOf(db, id)))
     return statuses.every((counts) => counts['sent'] === sent)
   })
+})
+
+t.test('large bodies for endpoints that hang leave memory for the deliveries of others', async (t) => {
+  const service = await startApp(t, { env: { ROLES: 'api,worker' } })
+  const dead = await startHostileReceiver('hang')
+  t.teardown(() => dead.close())
+  const live = await startReceiver(t)
+  const [large, other, newcomer] = [service.tenant(), service.tenant(), service.tenant()]
+  await registerPlugin(other, live.url, { events: ['order.*'] })
+  await sendEvent(other, 'order.created')
+  await live.waitFor(1)
+  const plugins: string[] = []
+  for (let index = 0; index < 20; index++) {
+    const fields = { events: ['order.*'], timeout_ms: DEAD_MS, max_in_flight: 64 }
+    plugins.push((await registerPlugin(large, dead.url, fields)).id)
+  }
+  // Each lane may have more in hand than a twentieth of what there is for all of them.
+  const text = 'x'.repeat(1_000_000)
+  for (let count = 0; count < 10; count++) await sendEvent(large, 'order.created', { text })
+  await eventually('each of them hangs', () => dead.requests >= plugins.length)
+  await registerPlugin(newcomer, live.url, { events: ['order.*'] })
+  await Promise.all([sendEvent(other, 'order.created'), sendEvent(newcomer, 'order.created')])
+  await live.waitFor(3)
+  const ended = await Promise.all(plugins.map((id) => attemptsOf(service.db, id)))
+  t.strictSame(ended.flat(), [], 'both had theirs before any of those timed out')
 })
 
 t.test('a tenant with 20,000 deliveries queued does not delay small tenants', async (t) => {
