@@ -46,7 +46,7 @@ export default fp(
     }
     const connections = options.connections ?? DEFAULT_CONNECTIONS
     const onLost = ({ pid }: { pid: number }): void =>
-      app.log.warn({ backend: pid }, 'a statement or its answer was lost: its connection is given up')
+      app.log.warn({ backend_pid: pid }, 'a statement or its answer was lost: its connection is given up')
     const api = createPool(options.databaseUrl, {
       max: connections.api,
       applicationName: 'bcs-api',
