@@ -2,7 +2,7 @@
 import { globSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import ts from 'typescript'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -84,7 +84,7 @@ const rows = [...section.matchAll(/^\| `(\w+)` +\| (lines|labels|both) +\|/gm)]
 const listed = (where: 'lines' | 'labels'): string[] =>
   rows.filter(([, , of]) => of === where || of === 'both').map(([, name = '']) => name)
 
-function assertNames(t: Tap, used: readonly Named[], listed: readonly string[], others: readonly string[]) {
+function assertNames(t: Test, used: readonly Named[], listed: readonly string[], others: readonly string[]) {
   const known = new Set([...listed, ...others])
   t.strictSame(
     used.filter(({ name }) => !known.has(name)).map(({ name, where }) => `${where}: ${name}`),
@@ -98,18 +98,16 @@ function assertNames(t: Tap, used: readonly Named[], listed: readonly string[], 
     'a row that nothing uses any more goes',
   )
 }
-type Tap = typeof t
-
 t.test('the members of log lines are the listed ones', async (t) => {
   const used = sources.flatMap(fieldsOf)
   t.ok(used.length > 80, `${used.length} members`)
-  assertNames(t as Tap, used, listed('lines'), OF_EACH_LINE)
+  assertNames(t, used, listed('lines'), OF_EACH_LINE)
 })
 
 t.test('the labels of metrics are the listed ones', async (t) => {
   const used = sources.flatMap(labelsOf)
   t.ok(used.length > 20, `${used.length} labels`)
-  assertNames(t as Tap, used, listed('labels'), [])
+  assertNames(t, used, listed('labels'), [])
 })
 
 t.test('no name stands there twice', async (t) => {
