@@ -45,7 +45,7 @@ export default fp(
         const seconds = Math.max(0, (row.now.getTime() - seen.since.getTime()) / 1_000)
         if (seconds > OPEN_WRITER_WARNING_SECONDS && !seen.isLogged) {
           seen.isLogged = true
-          const { backend_pid: pid, application, account, database, state, feed } = row
+          const { pid, application, account, database, state, feed } = row
           app.log.warn(
             { backend_pid: pid, application, account, database, state, since: seen.since, holds_feed: feed },
             'a write transaction stays open',
