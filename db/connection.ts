@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
+import { isRefusing } from './errors.ts'
 import { readJson, readJsonb } from './json.ts'
 import { readSession, type Session, SilenceWatch } from './silence-watch.ts'
 import { WatchedClient } from './watched-client.ts'
@@ -20,6 +21,8 @@ export interface PoolOptions {
   readonly answerTimeoutMs?: number
   /** Told of every connection on which a statement or its answer was lost. */
   readonly onLost?: (session: Session) => void
+  /** Told of every statement that the server refuses because it has to be put right first: its disk is full, or it only reads. With `answerTimeoutMs` alone. */
+  readonly onRefused?: () => void
   /** false: a commit does not wait for the disk. A server crash may then lose the last half second of commits. */
   readonly synchronousCommit?: boolean
   /** Told of every connection that breaks; its user gets a rejection besides. */
@@ -47,7 +50,7 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
     types,
     ...(options.answerTimeoutMs !== undefined && {
-      Client: watchedClient(url, options.answerTimeoutMs, options.onLost),
+      Client: watchedClient(url, options.answerTimeoutMs, options),
     }),
   })
   const onError = options.onConnectionError ?? (() => undefined)
@@ -60,12 +63,15 @@ export function createPool(url: string, options: PoolOptions): pg.Pool {
 function watchedClient(
   url: string,
   answerTimeoutMs: number,
-  onLost: PoolOptions['onLost'],
+  { onLost, onRefused }: Pick<PoolOptions, 'onLost' | 'onRefused'>,
 ): new (config?: pg.ClientConfig) => pg.Client {
   const watch = new SilenceWatch(url, onLost)
   return class extends WatchedClient {
     constructor(config?: pg.ClientConfig) {
       super(config, watch, answerTimeoutMs)
+      this.connection.on('errorMessage', (error: unknown) => {
+        if (isRefusing(error)) onRefused?.()
+      })
     }
   }
 }

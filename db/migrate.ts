@@ -3,6 +3,7 @@ import { Migrator, sql, type Kysely } from 'kysely'
 import pg from 'pg'
 import type { BaseLogger } from 'pino'
 import { createKysely, createPool } from './connection.ts'
+import { buildIndexes } from './concurrent-indexes.ts'
 import { isLockNotAvailable, isSerialisationConflict, isUnavailable } from './errors.ts'
 import { MIGRATIONS_DIRECTORY, readMigrations, type MigrationFile, type MigrationKind } from './migrations.ts'
 import { assertOwnSessions } from './pooler.ts'
@@ -45,11 +46,12 @@ const LOCK_TRIES = 300
 
 /** Held from before the checks until the end, so that of many replicas that boot at once one migrates. */
 const MIGRATE_LOCK = 5_047_193_288_112_002n
+const LOCK_LOOK_MS = 250
 
 /**
  * Applies the missing migrations, each in a transaction of its own together with its row in the history, so that no
- * table stays locked while later files build their indexes; one that fails leaves the ones before it applied.
- * Statements that cannot run inside a transaction (`create index concurrently`) cannot be part of a migration.
+ * table stays locked while later files build their indexes; one that fails leaves the ones before it applied. A file that
+ * is marked `concurrently` builds its indexes before its transaction, and goes on where a migrator was killed.
  * Rejects with a MigrationError when an applied file was changed, when a missing one would come after an applied one,
  * or when the database is ahead of the files, with a PoolerError when sessions are shared; migrations of a newer
  * version that are all additive are no reason to.
@@ -71,9 +73,9 @@ export async function migrate(url: string, options: MigrateOptions): Promise<{ a
     await assertOwnSessions(pool)
     const lock = await pool.connect()
     try {
-      await lock.query('select pg_advisory_lock($1)', [MIGRATE_LOCK])
+      await waitForLock(lock)
       if (await isExtended(db, files)) return { applied: [] }
-      return { applied: await applyMissing(db, files, options.log) }
+      return { applied: await applyMissing(db, pool, files, options.log) }
     } finally {
       // The lock ends with its session.
       lock.release(true)
@@ -125,8 +127,18 @@ export async function assertPostgresVersion(db: Kysely<unknown>): Promise<void> 
   }
 }
 
+/**
+ * Asks for the lock again and again, as a statement that waits for it keeps a snapshot: whoever has the lock and builds an
+ * index concurrently waits for that snapshot to go, and both would wait for ever.
+ */
+async function waitForLock(client: pg.PoolClient): Promise<void> {
+  const query = { text: 'select pg_try_advisory_lock($1) as locked', values: [MIGRATE_LOCK] }
+  while ((await client.query<{ locked: boolean }>(query)).rows[0]?.locked !== true) await delay(LOCK_LOOK_MS)
+}
+
 async function applyMissing(
   db: Kysely<unknown>,
+  pool: pg.Pool,
   files: readonly MigrationFile[],
   log: Pick<BaseLogger, 'info'>,
 ): Promise<string[]> {
@@ -144,9 +156,14 @@ async function applyMissing(
         ),
     },
   })
+  const known = await readApplied(db)
+  const missing = files.filter(({ name }) => !known.has(name))
   const applied: string[] = []
   let refused = 0
   for (;;) {
+    const next = missing[applied.length]
+    // Killed before its row is written, it finds them built the next time.
+    if (next !== undefined && next.indexes !== null) await named(next, buildIndexes(pool, next.indexes, log))
     // One at a time: each call is a transaction.
     const { error, results = [] } = await migrator.migrateUp()
     if (error instanceof Error && hasGivenWay(error.cause) && ++refused < LOCK_TRIES) {
@@ -171,14 +188,13 @@ function hasGivenWay(error: unknown): boolean {
 
 async function apply(trx: Kysely<unknown>, file: MigrationFile): Promise<void> {
   await sql`select set_config('lock_timeout', ${LOCK_TIMEOUT}, true)`.execute(trx)
-  try {
-    await sql.raw(file.text).execute(trx)
-  } catch (cause) {
-    const position = cause instanceof pg.DatabaseError ? Number(cause.position) : Number.NaN
-    const line = position > 0 ? `:${file.text.slice(0, position).split('\n').length}` : ''
-    throw new Error(`${file.path}${line}: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    })
+  if (file.indexes === null) {
+    try {
+      await sql.raw(file.text).execute(trx)
+    } catch (cause) {
+      const position = cause instanceof pg.DatabaseError ? Number(cause.position) : Number.NaN
+      throw errorOf(file, cause, position > 0 ? `:${file.text.slice(0, position).split('\n').length}` : '')
+    }
   }
   await sql`create table if not exists ${sql.table(`${SCHEMA}.checksums`)} (
     name text primary key,
@@ -188,6 +204,20 @@ async function apply(trx: Kysely<unknown>, file: MigrationFile): Promise<void> {
   await sql`
     insert into ${sql.table(`${SCHEMA}.checksums`)} (name, sha256, kind)
     values (${file.name}, ${file.sha256}, ${file.kind})`.execute(trx)
+}
+
+function errorOf(file: MigrationFile, cause: unknown, line = ''): Error {
+  return new Error(`${file.path}${line}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    cause,
+  })
+}
+
+async function named(file: MigrationFile, work: Promise<void>): Promise<void> {
+  try {
+    await work
+  } catch (cause) {
+    throw errorOf(file, cause)
+  }
 }
 
 /** True: there is nothing to apply, and a newer version has added to the schema. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type IndexStatement, readIndexStatements, statementsOf } from './concurrent-indexes.ts'
 
 export const MIGRATIONS_DIRECTORY = join(import.meta.dirname, 'migrations')
 
@@ -12,6 +13,8 @@ export interface MigrationFile {
   /** Of the text with LF line ends, so that a checkout on Windows is the same migration. */
   readonly sha256: string
   readonly kind: MigrationKind
+  /** Of a file that builds its indexes while writes go on; null: it is one transaction. */
+  readonly indexes: readonly IndexStatement[] | null
 }
 
 /** `additive`: processes of the release before it go on with the schema that it leaves. */
@@ -20,10 +23,11 @@ export type MigrationKind = 'additive' | 'breaking'
 /** Those before it have no mark, and count as breaking. */
 const FIRST_MARKED = 19
 const MARK = /^-- (additive|breaking)\b/
+const CONCURRENTLY = /^-- additive, concurrently$/m
 
 const FILE_NAME = /^(\d{4})_[a-z0-9_]+\.sql$/
 
-/** The migrations in the order in which they are applied. Rejects when a name is not `NNNN_name.sql`, a number is there twice or a mark is missing. */
+/** The migrations in the order in which they are applied. Rejects when a name is not `NNNN_name.sql`, a number is there twice, a mark is missing or a file is not what its mark says. */
 export async function readMigrations(directory = MIGRATIONS_DIRECTORY): Promise<MigrationFile[]> {
   const entries = (await readdir(directory)).filter((entry) => entry.endsWith('.sql')).sort()
   const numbers = new Map<string, string>()
@@ -46,6 +50,9 @@ async function readMigration(directory: string, entry: string): Promise<Migratio
     text,
     sha256: createHash('sha256').update(text).digest('hex'),
     kind: kindOf(path, entry, text),
+    indexes: text.split('\n', 1)[0]?.match(CONCURRENTLY)
+      ? readIndexStatements(path, text)
+      : plain(path, text),
   }
 }
 
@@ -58,4 +65,12 @@ function kindOf(path: string, entry: string, text: string): MigrationKind {
     )
   }
   return mark === 'additive' ? 'additive' : 'breaking'
+}
+
+/** Such statements run outside of a transaction, where they may be left half done: only a marked file is gone on with. */
+function plain(path: string, text: string): null {
+  if (statementsOf(text).some((statement) => /\bconcurrently\b/i.test(statement))) {
+    throw new Error(`${path}: the first line of a file with "concurrently" is "-- additive, concurrently"`)
+  }
+  return null
 }

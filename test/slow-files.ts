@@ -11,11 +11,13 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
     why: 'they start processes, browsers or databases of their own',
     files: [
       'test/bench.test.ts',
+      'test/db/concurrent-indexes.test.ts',
       'test/db/connection.test.ts',
       'test/db/errors.test.ts',
       'test/db/migrate.test.ts',
       'test/demo.test.ts',
       'test/deploy-kubernetes.test.ts',
+      'test/deploy-monitoring.test.ts',
       'test/deploy.test.ts',
       'test/docs-flows.test.ts',
       'test/docs-in-order.test.ts',

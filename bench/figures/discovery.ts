@@ -80,7 +80,13 @@ export const discovery: Figure = {
 type Pool = ReturnType<typeof createWorkerPool>
 
 async function takeAndGiveBack(pool: Pool, pluginIds: readonly string[]): Promise<void> {
-  const claims = await claimLanes(pool, { pluginIds, owner: 'bench', leaseMs: 30_000, now: null })
+  const claims = await claimLanes(pool, {
+    pluginIds,
+    unsure: [],
+    owner: 'bench',
+    leaseMs: 30_000,
+    now: null,
+  })
   const due = await fetchDue(
     pool,
     claims.map(({ plugin_id }) => ({ pluginId: plugin_id, live: FETCHED_EACH, bulk: 0 })),

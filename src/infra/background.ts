@@ -112,7 +112,7 @@ export default fp(
         const trouble = await withTimeout(part.trouble?.() ?? Promise.resolve(null), QUEUE_TIMEOUT_MS)
         if (trouble !== null) return { status: 'warning', detail: trouble }
       } catch (error) {
-        app.log.warn({ err: error, part: part.name }, 'readiness: the queue could not be read')
+        app.log.warn({ err: error, name: part.name }, 'readiness: the queue could not be read')
         return { status: 'warning', detail: 'Its queue could not be read in time.' }
       }
       return { status: 'ok', detail: `${part.queue.what} are being taken.` }

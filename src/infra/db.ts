@@ -12,6 +12,8 @@ declare module 'fastify' {
     /** The connections of workers: a long backlog never takes a request's connection. */
     workerDb: Kysely<DB>
     pools: { readonly api: pg.Pool; readonly worker: pg.Pool }
+    /** Set by the first statement that the database refuses, whoever's; readiness then tries writes until one succeeds. */
+    databaseRefusal: { isSuspected: boolean }
   }
 }
 
@@ -46,13 +48,19 @@ export default fp(
     }
     const connections = options.connections ?? DEFAULT_CONNECTIONS
     const onLost = ({ pid }: { pid: number }): void =>
-      app.log.warn({ backend: pid }, 'a statement or its answer was lost: its connection is given up')
+      app.log.warn({ backend_pid: pid }, 'a statement or its answer was lost: its connection is given up')
+    const databaseRefusal = { isSuspected: false }
+    const onRefused = (): void => {
+      databaseRefusal.isSuspected = true
+    }
+    app.decorate('databaseRefusal', databaseRefusal)
     const api = createPool(options.databaseUrl, {
       max: connections.api,
       applicationName: 'bcs-api',
       statementTimeoutMs: statementMs,
       answerTimeoutMs: statementMs + ANSWER_MARGIN_MS,
       onLost,
+      onRefused,
       lockTimeoutMs: LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       connectionTimeoutMs: connectMs,
@@ -63,6 +71,7 @@ export default fp(
       statementTimeoutMs: WORKER_STATEMENT_TIMEOUT_MS,
       answerTimeoutMs: WORKER_STATEMENT_TIMEOUT_MS + ANSWER_MARGIN_MS,
       onLost,
+      onRefused,
       lockTimeoutMs: LOCK_TIMEOUT_MS,
       idleInTransactionTimeoutMs: IDLE_IN_TRANSACTION_TIMEOUT_MS,
       connectionTimeoutMs: connectMs,

@@ -47,7 +47,7 @@ export default fp(
           seen.isLogged = true
           const { pid, application, account, database, state, feed } = row
           app.log.warn(
-            { pid, application, account, database, state, since: seen.since, holds_feed: feed },
+            { backend_pid: pid, application, account, database, state, since: seen.since, holds_feed: feed },
             'a write transaction stays open',
           )
         }

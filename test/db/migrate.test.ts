@@ -285,9 +285,10 @@ t.test('of four replicas that boot at once one migrates and the others wait for 
   const replicas = Array.from({ length: 4 }, () =>
     execute(process.execPath, [join(import.meta.dirname, 'migrate-process.ts'), url, directory]),
   )
-  const waiting =
-    "select count(*) as n from pg_locks where not granted and locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())"
-  while ((await pool.query<{ n: number }>(waiting)).rows[0]?.n !== 3) continue
+  // One has the lock, the others ask for it, over and over.
+  const asked =
+    "select from pg_stat_activity where datname = current_database() and query like 'select pg_try_advisory_lock%'"
+  while ((await pool.query(asked)).rowCount !== 4) await delay(10)
   await gate.query('rollback')
   gate.release()
   const applied = (await Promise.all(replicas)).map(({ stdout }) => JSON.parse(stdout) as string[])

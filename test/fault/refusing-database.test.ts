@@ -6,11 +6,14 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { eventually } from '#test/support/deliveries.ts'
+import { startReceiver } from '#test/support/receiver.ts'
 import { startPrivatePostgres } from '#test/support/postgres-server.ts'
 import { isReady, type ServiceProcess, startService } from '#test/support/service-process.ts'
 
 const execute = promisify(execFile)
 const DISK_BYTES = 64 * 1024 * 1024
+/** What became of them takes more than the pages of a table that are there. */
+const DELIVERIES = 1_000
 
 interface Answer {
   status: number
@@ -76,9 +79,8 @@ async function smallDisk(t: Test, owner: number): Promise<string> {
   return directory
 }
 
-const skip = (await mayMount()) ? false : 'a tmpfs cannot be mounted here'
-
-t.test('a full disk is a 503 and not ready until there is space again', { skip }, async (t) => {
+/** A database of a server that has room elsewhere, but not for this one's tables. */
+async function databaseOnSmallDisk(t: Test) {
   const postgres = await startPrivatePostgres(t)
   const admin = await connect(t, postgres.url)
   const { rows } = await admin.query<{ data_directory: string }>('show data_directory')
@@ -87,13 +89,25 @@ t.test('a full disk is a 503 and not ready until there is space again', { skip }
   await admin.query('create database shops tablespace small')
   const url = new URL(postgres.url)
   url.pathname = '/shops'
-  const service = await startService(t, { databaseUrl: url.href })
+  const ballast = join(disk, 'ballast')
+  return {
+    databaseUrl: url.href,
+    fill: async () => {
+      const { bavail, bsize } = await statfs(disk)
+      await writeFile(ballast, Buffer.alloc(bavail * bsize))
+    },
+    free: () => rm(ballast),
+  }
+}
+
+const skip = (await mayMount()) ? false : 'a tmpfs cannot be mounted here'
+
+t.test('a full disk is a 503 and not ready until there is space again', { skip }, async (t) => {
+  const { databaseUrl, fill, free } = await databaseOnSmallDisk(t)
+  const service = await startService(t, { databaseUrl })
   const { send, read } = client(service)
   t.equal((await send(10)).status, 202)
-
-  const { bavail, bsize } = await statfs(disk)
-  const ballast = join(disk, 'ballast')
-  await writeFile(ballast, Buffer.alloc(bavail * bsize))
+  await fill()
   const seen: Answer[] = []
   await eventually('an event does not fit', async () => {
     const answer = await send(30_000)
@@ -118,9 +132,58 @@ t.test('a full disk is a 503 and not ready until there is space again', { skip }
   })
   t.equal(status, 200, 'what needs no space goes on')
 
-  await rm(ballast)
+  await free()
   await eventually('it is ready again', () => isReady(service))
   t.equal((await send(30_000)).status, 202)
+})
+
+t.test('a worker whose disk is full is not ready, says why, and goes on by itself', { skip }, async (t) => {
+  const { databaseUrl, fill, free } = await databaseOnSmallDisk(t)
+  const api = await startService(t, { databaseUrl, env: { ROLES: 'api' } })
+  const worker = await startService(t, { databaseUrl, env: { ROLES: 'worker', LEASE_MS: '2000' } })
+  const tenantId = crypto.randomUUID()
+  const receiver = await startReceiver(t)
+  const held: (() => void)[] = []
+  receiver.answer((_received, response) => {
+    held.push(() => response.writeHead(204).end())
+  })
+  const plugin = { name: 'Full', webhook_url: receiver.url, events: ['order.created'], max_in_flight: 4 }
+  t.equal((await api.request('POST', '/api/plugins', { tenantId, body: plugin })).status, 201)
+  const events = Array.from({ length: DELIVERIES }, (_, number) => ({
+    event: 'order.created',
+    data: { number, filler: 'x'.repeat(500) },
+  }))
+  t.equal((await api.request('POST', '/api/events', { tenantId, body: { events } })).status, 202)
+  await receiver.waitFor(1)
+  t.ok(await isReady(worker))
+
+  await fill()
+  receiver.answer(204)
+  for (const answer of held) answer()
+  const checks = await eventually('the worker is not ready', async () => {
+    const response = await worker.request('GET', '/health/ready')
+    const answer = (await response.json()) as { checks: { database: { status: string; detail: string } } }
+    return response.status === 503 && answer.checks
+  })
+  t.strictSame(checks.database, { status: 'failed', detail: 'It takes no writes.' })
+  t.ok(
+    await eventually('its log has the reason of Postgres', () =>
+      worker.log.some((line) => line.includes('refuses a write') && line.includes('No space left on device')),
+    ),
+  )
+
+  await free()
+  await eventually('it is ready again', () => isReady(worker))
+  const shops = await connect(t, databaseUrl)
+  await eventually('everything is delivered', async () => {
+    const { rows } = await shops.query<{ sent: number }>(
+      `select count(*)::int as sent from deliveries where tenant_id = $1 and status = 'sent'`,
+      [tenantId],
+    )
+    return rows[0]?.sent === DELIVERIES
+  })
+  t.ok(await isReady(worker))
+  t.equal((await worker.request('GET', '/health/live')).status, 200, 'the process is the same')
 })
 
 t.test('a server that only reads is a 503 and not ready', async (t) => {

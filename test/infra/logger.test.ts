@@ -46,11 +46,11 @@ t.test('one line for a request that failed, none at info for one that did not', 
   t.match(requests()[0], {
     level: 'info',
     request_id: 'order-7',
-    tenant: tenantId,
+    tenant_id: tenantId,
     method: 'GET',
     route: '/api/plugins/:slug',
     status: 404,
-    ms: Number,
+    duration_ms: Number,
   })
   t.notMatch(JSON.stringify(lines), TEST_PLATFORM_KEY)
 })

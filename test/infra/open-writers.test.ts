@@ -78,7 +78,7 @@ t.test(
     const told = lines.filter((line) => line.includes('a write transaction stays open'))
     t.equal(told.length, 1, 'the log says it once')
     t.match(JSON.parse(told[0] ?? '{}'), {
-      pid,
+      backend_pid: pid,
       application: 'forgotten',
       holds_feed: true,
       state: 'idle in transaction',

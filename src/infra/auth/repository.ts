@@ -70,7 +70,7 @@ async function noteUse(app: FastifyInstance, id: string): Promise<void> {
       .where(sql<boolean>`coalesce(last_used_at < now() - interval '1 minute', true)`)
       .execute()
   } catch (error) {
-    app.log.debug({ err: (error as Error).message, key: id }, 'auth: use of a key not noted')
+    app.log.debug({ err: (error as Error).message, key_id: id }, 'auth: use of a key not noted')
   }
 }
 

@@ -133,6 +133,6 @@ async function noteSeen(app: FastifyInstance, id: string): Promise<void> {
       .where(sql<boolean>`seen_at < now() - interval '1 minute'`)
       .execute()
   } catch (error) {
-    app.log.debug({ err: (error as Error).message, session: id }, 'auth: use of a session not noted')
+    app.log.debug({ err: (error as Error).message, session_id: id }, 'auth: use of a session not noted')
   }
 }

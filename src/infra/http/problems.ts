@@ -89,13 +89,6 @@ const REFUSING =
 /** Seconds: that takes longer than a restart. */
 const REFUSING_HEADERS = { 'retry-after': '5' }
 
-declare module 'fastify' {
-  interface FastifyInstance {
-    /** Set by the first request that the database refuses; readiness then tries writes until one succeeds. */
-    databaseRefusal: { isSuspected: boolean }
-  }
-}
-
 /** Turns whatever is thrown into one problem, and says how to answer requests that no route takes. */
 export interface ProblemsOptions {
   /** The page that a browser at the root is led to. */
@@ -105,10 +98,8 @@ export interface ProblemsOptions {
 export default fp(
   async (app, { home = '/docs' }: ProblemsOptions) => {
     app.addSchema(ProblemSchema)
-    app.decorate('databaseRefusal', { isSuspected: false })
     app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
       const problem = toProblem(error)
-      if (isRefusing(error) || isRefusing(error.cause)) app.databaseRefusal.isSuspected = true
       if (error instanceof Problem && error.status === 503 && error.cause === undefined) {
         // Said on purpose, such as that a shop has yet to put something right: no fault of the service, and no stack.
         request.log.warn({ problem: problem.code }, 'request not taken')

@@ -20,7 +20,13 @@ export default fp(
       const level = status >= 400 || ms > SLOW_MS ? 'info' : 'debug'
       if (level === 'info' || logsSuccess) {
         request.log[level](
-          { tenant: tenantOf(request), method: request.method, route, status, ms: Math.round(ms * 10) / 10 },
+          {
+            tenant_id: tenantOf(request),
+            method: request.method,
+            route,
+            status,
+            duration_ms: Math.round(ms * 10) / 10,
+          },
           'request',
         )
       }

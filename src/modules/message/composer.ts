@@ -90,8 +90,8 @@ async function write(ctx: ComposerContext, key: MessageKey, draft: MessageDraft)
   const told = detailOf(answer)
   const detail = told === null ? null : redactText(told, ctx.secrets)
   if (reason !== 'not_configured') {
-    const { tenantId: tenant, executionId: execution, stepId: step } = key
-    ctx.log.warn({ tenant, execution, step, reason, detail }, 'message written by its template')
+    const { tenantId: tenant_id, executionId: execution_id, stepId: step_id } = key
+    ctx.log.warn({ tenant_id, execution_id, step_id, reason, detail }, 'message written by its template')
   }
   if (provider !== undefined) {
     ctx.metrics.aiErrors.inc({ status: provider.status ?? '', code: ctx.codes.name(provider.code) })

@@ -63,6 +63,8 @@ export class LaneKeeper {
   /** Lanes that are being given back; true: they have been suggested again meanwhile. */
   readonly #releasing = new Map<string, boolean>()
   readonly #skips = new Set<Promise<void>>()
+  /** Lanes that this worker may hold without knowing: whether they were taken, or given back, was not answered. */
+  readonly #unsure = new Set<string>()
   #renewedAt = performance.now()
 
   constructor(ctx: LaneKeeperContext, options: LaneKeeperOptions) {
@@ -167,9 +169,15 @@ export class LaneKeeper {
     for (const pluginId of pluginIds) this.#refusals.refuse(pluginId)
     try {
       const { owner, leaseMs, now } = this.#options
-      return await claimLanes(this.#ctx.pool, { pluginIds, owner, leaseMs, now: now() })
+      const unsure = pluginIds.filter((pluginId) => this.#unsure.has(pluginId))
+      const claims = await claimLanes(this.#ctx.pool, { pluginIds, unsure, owner, leaseMs, now: now() })
+      for (const pluginId of unsure) this.#unsure.delete(pluginId)
+      return claims
     } catch (error) {
-      for (const pluginId of pluginIds) this.#refusals.lift(pluginId)
+      for (const pluginId of pluginIds) {
+        this.#refusals.lift(pluginId)
+        this.#unsure.add(pluginId)
+      }
       throw error
     }
   }
@@ -394,6 +402,7 @@ export class LaneKeeper {
   async #giveBack(holds: readonly LaneHold[]): Promise<void> {
     if (holds.length === 0) return
     await releaseLanes(this.#ctx.pool, holds).catch((error: unknown) => {
+      for (const { pluginId } of holds) this.#unsure.add(pluginId)
       this.#ctx.log.warn({ err: (error as Error).message }, 'lanes not given back: their leases run out')
     })
   }

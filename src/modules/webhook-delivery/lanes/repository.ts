@@ -105,7 +105,8 @@ with free as (
   select l.plugin_id, p.revision, l.hold_until is not null as held_before
   from delivery_lanes l join plugins p on p.id = l.plugin_id and p.tenant_id = l.tenant_id
   where l.plugin_id = any($1::uuid[])
-    and (l.lease_until is null or l.lease_until <= clock_timestamp())
+    and (l.lease_until is null or l.lease_until <= clock_timestamp()
+      or (l.lease_owner = $2 and l.plugin_id = any($5::uuid[])))
     and (l.hold_until is null or l.hold_until <= coalesce($4::timestamptz, clock_timestamp()) or ${HAS_MARK})
     and (p.status = 'active' or ${HAS_MARK})
   for update of l skip locked
@@ -123,15 +124,24 @@ returning l.plugin_id, l.tenant_id, l.lease_token, l.health_version, l.breaker_s
   l.rate_tokens, (extract(epoch from clock_timestamp() - l.rate_at) * 1000)::float8 as rate_age_ms,
   l.skip_before::text, l.unsubscribed_at::text, l.secret_unreadable, free.revision, ${FLUSHED}`
 
-/** Takes the free ones among these lanes for `leaseMs`; each taking raises the fencing token, on the disk. */
+/**
+ * Takes the free ones among these lanes for `leaseMs`; each taking raises the fencing token, on the disk. Those of `unsure`
+ * are free, too, where the owner has taken them before and has not heard of it.
+ */
 export async function claimLanes(
   pool: pg.Pool,
-  options: { pluginIds: readonly string[]; owner: string; leaseMs: number; now: Date | null },
+  options: {
+    pluginIds: readonly string[]
+    unsure: readonly string[]
+    owner: string
+    leaseMs: number
+    now: Date | null
+  },
 ): Promise<LaneClaim[]> {
   const { rows } = await pool.query<LaneClaim>({
     name: 'claim_lanes',
     text: CLAIM,
-    values: [options.pluginIds, options.owner, options.leaseMs, options.now],
+    values: [options.pluginIds, options.owner, options.leaseMs, options.now, options.unsure],
   })
   return rows
 }
