@@ -63,6 +63,7 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
       'test/console/builder-forms.test.ts',
       'test/console/builder-journeys.test.ts',
       'test/console/builder-large.test.ts',
+      'test/console/builder-problems.test.ts',
       'test/console/builder-test.test.ts',
       'test/console/deliveries.test.ts',
       'test/console/events.test.ts',
