@@ -65,6 +65,7 @@ export const SLOW_FILES: readonly { why: string; files: readonly string[] }[] = 
       'test/console/builder-large.test.ts',
       'test/console/builder-problems.test.ts',
       'test/console/builder-test.test.ts',
+      'test/console/builder-touch.test.ts',
       'test/console/deliveries.test.ts',
       'test/console/events.test.ts',
       'test/console/everybody.test.ts',
