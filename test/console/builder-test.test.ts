@@ -30,6 +30,7 @@ t.test('test mode and settings', { skip: noConsole }, async (t) => {
   await testsPastEvents(t, { call, visit })
   await backTests(t, { call, visit })
   await testsItems(t, { call, visit })
+  await testsUpTo(t, { call, visit })
   await showsSamples(t, { call, visit })
   await checksLive(t, shop)
   await tellsOfPlatform(t, { call, visit })
@@ -294,6 +295,54 @@ async function testsItems(t: Test, { call, visit }: Pick<Console, 'call' | 'visi
       .getByText(/^would wait until 2 Jun 2030, 10:00/)
       .waitFor()
     t.same(faults, [])
+  })
+}
+
+async function testsUpTo(t: Test, { call, visit }: Pick<Console, 'call' | 'visit'>): Promise<void> {
+  await t.test('tests up to a step, from the builder, though what is behind it is wrong', async (t) => {
+    const receiver = await startReceiver(t)
+    const flow = await call<Flow>('POST', FLOWS, {
+      name: 'Half done',
+      status: 'draft',
+      triggers: [{ type: 'manual' }],
+      steps: [
+        { id: 'tell', type: 'http', name: 'Tell them', url: `${receiver.url}/`, on_success: 'pause' },
+        { id: 'pause', type: 'delay', duration: 'soon', next: 'end' },
+      ],
+    })
+    for (const [locale, colorScheme] of [
+      ['en-GB', 'light'],
+      ['de-DE', 'dark'],
+    ] as const) {
+      const isGerman = locale === 'de-DE'
+      const { page, faults } = await visit(`/console/flows/${flow.id}?step=tell`, { locale, colorScheme })
+      await page.getByRole('button', { name: isGerman ? 'Bis hierher testen…' : 'Test to here…' }).click()
+      await page.waitForURL(/tab=test/)
+      const part = page.getByRole('region', { name: isGerman ? 'Schritt' : 'Step', exact: true })
+      const upTo = part.getByRole('button', { name: isGerman ? 'Bis hierher testen' : 'Test up to here' })
+      const asked = page.waitForRequest(/\/test$/)
+      await upTo.click()
+      t.match((await asked).postDataJSON(), { until: 'tell' })
+      await page
+        .getByText(
+          isGerman
+            ? 'Der Test endete nach „Tell them“, wie verlangt.'
+            : 'The test ended after “Tell them”, as asked.',
+        )
+        .waitFor()
+      await item(page, 'tell')
+        .getByText(isGerman ? 'durchgespielt' : 'simulated')
+        .waitFor()
+      await page.locator('.faded[data-step="pause"]').waitFor()
+      t.same(await accessibilityFaults(page), [])
+      t.same(faults, [])
+
+      await item(page, 'pause').click()
+      await upTo.click()
+      await page.getByRole('alert').first().waitFor()
+      t.match(faults, [/422/, /422/], 'of what is wrong on the way itself the service tells')
+    }
+    t.equal(receiver.received.length, 0, 'nothing left the house')
   })
 }
 

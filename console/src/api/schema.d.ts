@@ -3596,6 +3596,8 @@ export interface components {
                 /** Format: date-time */
                 finished_at: string;
             } | null;
+            /** @description Whether the test came to the step of `until`; null: there was none */
+            until_reached: boolean | null;
             steps: {
                 /** @description In the order in which they ended, from 0 */
                 number: number;
@@ -4548,6 +4550,8 @@ export interface components {
             };
             /** @description Take the steps also if the flow would not start: its trigger or its enrolment is against it. Default: `false` */
             start_anyway?: boolean;
+            /** @description The last step, by its id: the test ends once it has run, in a loop for the first time. In graph format errors of steps that cannot come before it do not keep the flow from being tested */
+            until?: string;
             /**
              * Format: date-time
              * @description When it starts. Left out: now
@@ -6400,6 +6404,8 @@ export interface components {
                 /** Format: date-time */
                 finished_at: string;
             } | null;
+            /** @description Whether the test came to the step of `until`; null: there was none */
+            until_reached: boolean | null;
             steps: {
                 /** @description In the order in which they ended, from 0 */
                 number: number;
@@ -6523,6 +6529,8 @@ export interface components {
             };
             /** @description Take the steps also if the flow would not start: its trigger or its enrolment is against it. Default: `false` */
             start_anyway?: boolean;
+            /** @description The last step, by its id: the test ends once it has run, in a loop for the first time. In graph format errors of steps that cannot come before it do not keep the flow from being tested */
+            until?: string;
             /**
              * Format: date-time
              * @description When it starts. Left out: now

@@ -1,6 +1,32 @@
 import { tick } from 'svelte'
 import { controlsNear } from '../kit/keep-focus.ts'
 
+const FIELDS = 'input, select, textarea'
+
+/** The field of a form for a part of the definition: the part's own, else the first one in it, else that of what holds it. */
+function fieldAt(panel: Element, pointer: string): HTMLElement | null {
+  const places = [...panel.querySelectorAll<HTMLElement>('[data-pointer], [data-part]')].map((element) => {
+    return { element, at: element.dataset['pointer'] ?? element.dataset['part'] ?? '' }
+  })
+  // What nothing starts is not started by the flow itself.
+  const own = places.filter(({ at }) => at === (pointer === '/triggers' ? '' : pointer))
+  const within = places.filter(({ at }) => pointer !== '' && at.startsWith(`${pointer}/`))
+  const around = places.filter(({ at }) => at !== '' && pointer.startsWith(`${at}/`))
+  around.sort((one, other) => other.at.length - one.at.length)
+  // The first field of a whole step says nothing about it.
+  const isWhole = /^\/(steps|error_handlers)\/\d+$/.test(pointer)
+  const WRONG = '[aria-invalid="true"]'
+  const isWrong = ({ element }: (typeof own)[number]): boolean => element.querySelector(WRONG) !== null
+  for (const { element } of [...own.filter(isWrong), ...own, ...(isWhole ? [] : within), ...around]) {
+    const found =
+      element.querySelector<HTMLElement>(WRONG) ??
+      element.querySelector<HTMLElement>(FIELDS) ??
+      element.querySelector('button')
+    if (found !== null) return found
+  }
+  return null
+}
+
 /** Moves the focus in the builder: into the form, and back to the part of the flow that had it, drawing or outline. */
 export class BuilderFocus {
   readonly #root: () => HTMLElement | undefined
@@ -24,10 +50,20 @@ export class BuilderFocus {
     await this.#to('.panel :is(input, select, textarea)')
   }
 
-  /** To the first field that is wrong, or is missing; to the first one of the form where only something is to be seen. */
-  async toFault(): Promise<void> {
+  /**
+   * To the field of a part of the definition, or what holds or makes it up; else to the first field that is wrong, or is
+   * missing, or to the first one of the form.
+   *
+   * @param pointer to that part; the empty one is the flow itself
+   */
+  async toFault(pointer: string): Promise<void> {
     await tick()
     const panel = this.#root()?.querySelector('.panel')
+    const field = panel == null ? null : fieldAt(panel, pointer)
+    if (field !== null) {
+      field.focus()
+      return
+    }
     const wrong = panel?.querySelector<HTMLElement>('[aria-invalid="true"]')
     const said = panel?.querySelector(':is(.error, .fault)')
     const beside = said?.closest('.expression')?.querySelector('textarea') ?? (said && controlsNear(said)[0])

@@ -54,9 +54,22 @@ class FormState {
     return this.#isQuiet(pointer) ? undefined : this.#at(pointer, 'error')
   }
 
+  /** What keeps this member, or anything in it, from being published. */
+  faultIn(pointer: string): string | undefined {
+    const inside = this.problems.filter((each) => each.pointer.startsWith(`${pointer}/`))
+    const faults = [pointer, ...new Set(inside.map((each) => each.pointer))].map((each) => this.faultAt(each))
+    const said = faults.filter((fault) => fault !== undefined)
+    return said.length === 0 ? undefined : said.join(' ')
+  }
+
   /** What may be meant, but is worth a look. */
   warningAt(pointer: string): string | undefined {
     return this.#at(pointer, 'warning')
+  }
+
+  /** Tells whether something may be said of this member. */
+  isHeard(pointer: string): boolean {
+    return !this.#isQuiet(pointer)
   }
 
   #isQuiet(pointer: string): boolean {

@@ -20,6 +20,9 @@ export class LimitReached extends Error {
   }
 }
 
+/** Ends the simulation as well: it came as far as it was to go. */
+export class StepReached extends Error {}
+
 /** Adds what a call or a wait has to say to the step's record. */
 export interface Remark {
   would: Would
@@ -40,8 +43,12 @@ export class SimulatedJournal implements RunJournal {
   readonly #remarks = new Map<string, Remark>()
   #chars = 0
 
-  constructor(clock: () => number) {
+  readonly #until: string | undefined
+
+  /** @param until the step whose record is the last */
+  constructor(clock: () => number, until?: string) {
     this.#clock = clock
+    this.#until = until
     this.#createdAtMs = clock()
   }
 
@@ -49,7 +56,7 @@ export class SimulatedJournal implements RunJournal {
     this.#remarks.set(`${stepId}:${iteration}`, remark)
   }
 
-  /** @throws {LimitReached} */
+  /** @throws {LimitReached | StepReached} */
   record(
     thread: Thread,
     step: CanonicalStep,
@@ -80,6 +87,9 @@ export class SimulatedJournal implements RunJournal {
       started_at: new Date(thread.since ?? this.#createdAtMs).toISOString(),
       finished_at: new Date(this.#clock()).toISOString(),
     })
+    // A loop tells of each of its items as well.
+    const isWhole = thread.iteration === '' || step.loop !== null
+    if (done.stepId === this.#until && isWhole) throw new StepReached(done.stepId)
   }
 
   /** @throws {LimitReached} */

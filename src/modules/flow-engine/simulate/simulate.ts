@@ -10,7 +10,7 @@ import { asOfNow, Program } from '../run/program.ts'
 import { ExecutionRun } from '../run/execution-run.ts'
 import { ScopeBuilder, type StoredTrigger } from '../run/scope.ts'
 import { simulatedCalls } from './calls.ts'
-import { LimitReached, SimulatedJournal } from './journal.ts'
+import { LimitReached, SimulatedJournal, StepReached } from './journal.ts'
 import { Mocks } from './mocks.ts'
 import { reportStart } from './eligibility.ts'
 import type { Simulation, SimulationRequest } from './types.ts'
@@ -49,7 +49,13 @@ export async function simulate(db: Kysely<DB>, given: SimulationRequest): Promis
   const isTaken = start.would_start || request.startAnyway
   const ran = isTaken
     ? await runThrough(program, claim, mocks, request)
-    : { end: null, steps: [], variables: program.flow.variables, limit: null }
+    : {
+        end: null,
+        steps: [],
+        variables: program.flow.variables,
+        limit: null,
+        until_reached: request.until === undefined ? null : false,
+      }
   return { start, ...ran, unused_mocks: mocks.unused }
 }
 
@@ -61,7 +67,7 @@ async function runThrough(
 ): Promise<Omit<Simulation, 'start' | 'unused_mocks'>> {
   let nowMs = claim.now_ms
   const clock = (): number => nowMs
-  const journal = new SimulatedJournal(clock)
+  const journal = new SimulatedJournal(clock, request.until)
   const options = {
     claim,
     program,
@@ -74,7 +80,8 @@ async function runThrough(
     clock,
     isStopping: () => false,
   }
-  const done = { steps: journal.steps, variables: claim.state.main.variables }
+  const until_reached = request.until === undefined ? null : false
+  const done = { steps: journal.steps, variables: claim.state.main.variables, until_reached }
   try {
     let end: RunEnd
     do {
@@ -86,6 +93,7 @@ async function runThrough(
     const finished_at = new Date(nowMs).toISOString()
     return { ...done, end: { status, reason, handled, error, finished_at }, limit: null }
   } catch (error) {
+    if (error instanceof StepReached) return { ...done, end: null, limit: null, until_reached: true }
     if (!(error instanceof LimitReached)) throw error
     return { ...done, end: null, limit: error.limit }
   }

@@ -40,6 +40,8 @@ export interface SimulationRequest {
   }
   /** Takes the steps also when the flow would not start. */
   startAnyway: boolean
+  /** Ends once this step has run; in a loop, for the first time. */
+  until?: string
   /** Its start. Waits and delays move on from here without any time passing. */
   now: Date
   /** By step id, or `<step id>:<index>` for one item of a loop. */
@@ -108,12 +110,14 @@ export interface SimulatedEnd {
 
 export interface Simulation {
   start: StartReport
-  /** Null: it would not start, or a limit was met. */
+  /** Null: it would not start, a limit was met, or it came as far as it was to go. */
   end: SimulatedEnd | null
   steps: SimulatedStep[]
   variables: Record<string, unknown>
   /** The limit that ended it: too many steps, too much time, too much text. */
   limit: 'steps' | 'time' | 'size' | null
+  /** Tells whether the step at which it was to end has run; null: it was to go on. */
+  until_reached: boolean | null
   /** Mocks that no step asked for. */
   unused_mocks: string[]
 }

@@ -1,5 +1,8 @@
 import {
   type CanonicalFlow,
+  cutAfter,
+  definitionFormat,
+  type Inspection,
   compileInPieces,
   type CompileResult,
   findInexactNumber,
@@ -19,6 +22,7 @@ export async function compile(
   ctx: CatalogueContext,
   tenantId: string,
   definition: unknown,
+  inspect?: (inspection: Inspection) => void,
 ): Promise<CompileResult> {
   const fault = findInexactNumber(definition)
   if (fault !== null) return { flow: null, problems: [fault] }
@@ -30,6 +34,7 @@ export async function compile(
   }
   const pieces = compileInPieces(definition, await loadCatalogue(ctx, tenantId), {
     checkPattern: (pattern) => verdicts.get(pattern) ?? null,
+    ...(inspect !== undefined && { inspect }),
   })
   for (;;) {
     const piece = pieces.next()
@@ -37,6 +42,26 @@ export async function compile(
     const turn = loopShare.turn(tenantId)
     if (turn !== null) await turn
   }
+}
+
+/** The same as far as a step: what is wrong with steps that do not come before it counts only in linear format. */
+export async function compileUntil(
+  ctx: CatalogueContext,
+  tenantId: string,
+  definition: Record<string, unknown>,
+  last: string,
+): Promise<CompileResult> {
+  const inspections: Inspection[] = []
+  const whole = await compile(ctx, tenantId, definition, (found) => inspections.push(found))
+  const inspection = inspections.at(-1)
+  if (whole.flow !== null || inspection === undefined || definitionFormat(definition) === 'linear')
+    return whole
+  const cut = cutAfter(definition, inspection, last)
+  if (cut === null) return whole
+  const problems = whole.problems.filter(cut.concerns)
+  if (problems.some(({ severity }) => severity === 'error')) return { flow: null, problems }
+  const { flow } = await compile(ctx, tenantId, cut.definition)
+  return flow === null ? whole : { flow, problems }
 }
 
 /** A flow's version as it is stored: without the builder's positions. */

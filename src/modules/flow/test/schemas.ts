@@ -130,6 +130,15 @@ export const TEST_START = {
         'Take the steps also if the flow would not start: its trigger or its enrolment is against it',
     }),
   ),
+  until: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 64,
+      description:
+        'The last step, by its id: the test ends once it has run, in a loop for the first time. In graph format ' +
+        'errors of steps that cannot come before it do not keep the flow from being tested',
+    }),
+  ),
   now: Type.Optional({ ...Timestamp, description: 'When it starts. Left out: now' }),
   mocks: Defaulted(
     Type.Record(Type.String({ maxLength: 100 }), MockOrList, {
@@ -261,6 +270,9 @@ export const FlowTest = Type.Object(
     now: Timestamp,
     start: Start,
     end: Nullable(End),
+    until_reached: Nullable(
+      Type.Boolean({ description: 'Whether the test came to the step of `until`; null: there was none' }),
+    ),
     steps: Type.Array(TestStep),
     variables: Type.Unknown({ description: 'As they were at the end; secrets redacted' }),
     limit: Nullable(

@@ -4,11 +4,12 @@ import { invalidRequest } from '#infra/http/problems.ts'
 import { now as currentTime } from '#lib/clock.ts'
 import type { CanonicalFlow, FlowCatalogue, FlowProblem } from '#lib/flow/index.ts'
 import { redact } from '#lib/secrets/redact.ts'
+import { isPlainObject } from '#lib/schema/safe/shape.ts'
 import { parseTime } from '#lib/time.ts'
 import { eventNotFound, selectEvents } from '#modules/event/index.ts'
 import { type SimulationRequest, toEventScope } from '#modules/flow-engine/index.ts'
 import { loadCatalogue } from '../definition/catalogue.ts'
-import { compile } from '../definition/compile.ts'
+import { compile, compileUntil } from '../definition/compile.ts'
 import type { FlowContext } from '../context.ts'
 import { parseDefinition } from '../definition/definition.ts'
 import { flowVersionNotFound, invalidFlow } from '../errors.ts'
@@ -48,7 +49,7 @@ export async function testDefinition(
   tenantId: string,
   { definition, ...request }: FlowTestRequest & { definition: Record<string, unknown> },
 ): Promise<FlowTest> {
-  const compiled = await compiledSubject(ctx, tenantId, definition)
+  const compiled = await compiledSubject(ctx, tenantId, definition, request.until)
   const name = typeof definition['name'] === 'string' ? definition['name'] : ''
   return run(
     ctx,
@@ -64,7 +65,7 @@ export async function subjectOf(
   ctx: FlowContext,
   tenantId: string,
   id: string,
-  { definition, version }: Pick<FlowTestRequest, 'definition' | 'version'>,
+  { definition, version, until }: Pick<FlowTestRequest, 'definition' | 'version' | 'until'>,
 ): Promise<Subject> {
   if (definition !== undefined && version !== undefined) {
     throw unfit('/version', 'must not be given together with definition')
@@ -77,7 +78,7 @@ export async function subjectOf(
     return { ...head, version, isPublished: true, flow: program.flow, problems: [] }
   }
   const draft = definition ?? parseDefinition(row.definition).value
-  const compiled = await compiledSubject(ctx, tenantId, draft)
+  const compiled = await compiledSubject(ctx, tenantId, draft, until)
   return { ...head, ...compiled, version: (row.published_version ?? 0) + 1, isPublished: false }
 }
 
@@ -86,8 +87,12 @@ async function compiledSubject(
   ctx: FlowContext,
   tenantId: string,
   definition: unknown,
+  until?: string,
 ): Promise<Pick<Subject, 'flow' | 'problems'>> {
-  const { flow, problems } = await compile(ctx, tenantId, definition)
+  const isCut = until !== undefined && isPlainObject(definition)
+  const { flow, problems } = isCut
+    ? await compileUntil(ctx, tenantId, definition, until)
+    : await compile(ctx, tenantId, definition)
   if (flow === null) throw invalidFlow(problems)
   return { flow, problems }
 }
@@ -106,6 +111,9 @@ async function run(
   await noteTest(ctx, actor, tenantId, subject, { event_id: request.event_id ?? null })
   const catalogue = await loadCatalogue(ctx, tenantId)
   checkLists(flow, request.mocks)
+  if (request.until !== undefined && flow.steps[request.until] === undefined) {
+    throw unfit('/until', 'must be the id of a step of the flow')
+  }
   const trigger =
     request.event_id === undefined
       ? await sampleTrigger(flow, request, catalogue, now)
@@ -149,7 +157,7 @@ export async function noteTest(
 export function simulationOf(
   tenantId: string,
   { flowId, name, version, flow }: Subject,
-  { start_anyway: startAnyway, mocks }: Pick<FlowTestRequest, 'start_anyway' | 'mocks'>,
+  { start_anyway: startAnyway, mocks, until }: Pick<FlowTestRequest, 'start_anyway' | 'mocks' | 'until'>,
   { catalogue, trigger, now }: { catalogue: FlowCatalogue; trigger: TestTrigger; now: Date },
 ): SimulationRequest {
   return {
@@ -162,6 +170,7 @@ export function simulationOf(
     startAnyway,
     now,
     mocks,
+    ...(until !== undefined && { until }),
     outputSchemaOf: (actionType, pluginId) => outputSchemaOf(catalogue, actionType, pluginId),
   }
 }

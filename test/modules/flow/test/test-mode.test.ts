@@ -13,8 +13,10 @@ interface Answer {
   version: number | null
   start: { would_start: boolean; reason: string | null; already_started: boolean; trigger: string | null }
   end: { status: string; reason: string | null } | null
+  until_reached: boolean | null
   steps: {
     step_id: string
+    iteration: string
     status: string
     port: string | null
     input: unknown
@@ -353,3 +355,72 @@ async function rowsOf(tenantId: string): Promise<Record<string, unknown[]>> {
   delete rows['audit_log']
   return rows
 }
+
+t.test('a test ends at a step, whatever is wrong behind it or beside it', async (t) => {
+  const tenant = openTenant()
+  const call = (id: string, rest: object = {}) => {
+    return { id, type: 'http', url: 'https://api.example.com/', on_success: 'end', ...rest }
+  }
+  const definition = {
+    name: 'Half done',
+    status: 'draft',
+    triggers: [{ type: 'manual' }],
+    start: 'large',
+    steps: [
+      {
+        id: 'large',
+        type: 'condition',
+        field: 'trigger.total',
+        operator: 'gte',
+        value: 50,
+        on_true: 'each',
+        on_false: 'other',
+      },
+      { id: 'each', type: 'for_each', list: '{{trigger.items}}', body: 'ask', on_done: 'tell' },
+      call('ask', { on_success: 'note' }),
+      { id: 'note', type: 'set', variables: { x: '{{item}}' }, next: 'end' },
+      call('tell', { on_success: 'wrong', on_error: 'alarm' }),
+      { id: 'wrong', type: 'delay', duration: 'soon', next: 'end' },
+      call('other', { url: '{{trigger.x | nonsense}}' }),
+    ],
+    error_handlers: [call('alarm', { timeout: 'long' })],
+  }
+  const { id } = await created(tenant, definition)
+  const before = await rowsOf(tenant.id)
+  const data = { total: 70, items: ['a', 'b'] }
+  const whole = await tenant.post(`${FLOWS}/${id}/test`, { data })
+  t.match(problemOf(whole), [422, 'flow_invalid', '/steps/5/duration'])
+  const idsOf = ({ steps }: Answer) =>
+    steps.map(({ step_id: step, iteration }) => (iteration === '' ? step : `${step}:${iteration}`))
+  const reached = await test(tenant, `${id}/test`, { data, until: 'tell' })
+  t.match(reached, { start: { would_start: true }, end: null, until_reached: true, limit: null })
+  t.strictSame(idsOf(reached), ['large', 'ask:0', 'note:0', 'each:0', 'ask:1', 'note:1', 'each:1', 'each', 'tell'])
+  t.notMatch(JSON.stringify(reached.problems), /nonsense|duration/)
+  t.strictSame(idsOf(await test(tenant, `${id}/test`, { data, until: 'ask' })), ['large', 'ask:0'])
+  t.equal(idsOf(await test(tenant, `${id}/test`, { data, until: 'each' })).at(-1), 'each')
+  const elsewhere = await test(tenant, `${id}/test`, { data: { total: 1 }, until: 'tell' })
+  t.match(elsewhere, { until_reached: false, end: { status: 'completed' }, steps: { length: 1 } })
+  const failing = { ask: { error: { code: 'http_4xx', message: 'No' } } }
+  t.match(await test(tenant, `${id}/test`, { data, until: 'tell', mocks: failing }), {
+    until_reached: false,
+    end: { status: 'failed', error: { step_id: 'ask' } },
+  })
+  t.match(
+    await test(tenant, `${id}/test`, {
+      definition: { ...definition, steps: [call('a')], start: 'a', error_handlers: [] },
+    }),
+    {
+      until_reached: null,
+      end: { status: 'completed' },
+    },
+  )
+
+  const wrong = await tenant.post(`${FLOWS}/${id}/test`, { data, until: 'wrong' })
+  t.strictSame(problemOf(wrong), [422, 'flow_invalid', '/steps/5/duration'], 'by its place in the draft')
+  const handler = await tenant.post(`${FLOWS}/${id}/test`, { data, until: 'alarm' })
+  t.equal(handler.statusCode, 422)
+  const linear = { ...LINEAR, name: 'linear' }
+  const known = await tenant.post(`${FLOWS}/test`, { definition: linear, until: 'nobody' })
+  t.strictSame(problemOf(known), [400, 'invalid_request', '/until'])
+  t.strictSame(await rowsOf(tenant.id), before, 'no row has changed')
+})
