@@ -53,13 +53,8 @@ export class StatsRecorder {
   ): void {
     const { borders, queueBorders } = STATS[kind]
     const minute = Math.floor(now() / MINUTE_MS) * 60
-    const values: string[] = []
     let id = `${minute} ${tenantId}`
-    for (const name in keys) {
-      const value = keys[name as keyof typeof keys]
-      values.push(value)
-      id += ` ${value}`
-    }
+    for (const name in keys) id += ` ${keys[name as keyof typeof keys]}`
     const rows = this.#rows[kind]
     let row = rows.get(id)
     if (row === undefined) {
