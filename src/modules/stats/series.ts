@@ -41,12 +41,13 @@ class Sum {
     this.counts = new Array<number>(size).fill(0)
   }
 
-  add(cell: StatsCell, errorIndex: number): void {
+  add(cell: StatsCell): void {
     for (const [index, count] of cell.counts.entries()) this.counts[index] = (this.counts[index] ?? 0) + count
     mergeInto(this.latency, cell.latency)
     if (cell.queueAge.length > 0) mergeInto(this.queueAge, cell.queueAge)
-    const errors = cell.counts[errorIndex] ?? 0
-    if (cell.detail !== '' && errors > 0) this.errors[cell.detail] = (this.errors[cell.detail] ?? 0) + errors
+    for (const [detail, count] of Object.entries(cell.details)) {
+      this.errors[detail] = (this.errors[detail] ?? 0) + count
+    }
   }
 
   figures({ counts, borders, queueBorders }: StatsTable): Figures {
@@ -63,16 +64,12 @@ class Sum {
   }
 }
 
-/**
- * Cells as series, the largest first. A step in which nothing happened has no point.
- * @param errorCount the count that says how often a detail came
- */
+/** Cells as series, the largest first. A step in which nothing happened has no point. */
 export function foldSeries(
   table: StatsTable,
   cells: readonly StatsCell[],
-  { weight, errorCount }: { weight: readonly string[]; errorCount: string },
+  weight: readonly string[],
 ): FoldedSeries[] {
-  const errorIndex = table.counts.indexOf(errorCount)
   const weights = weight.map((name) => table.counts.indexOf(name))
   const series = new Map<string | null, { total: Sum; steps: Map<number, Sum> }>()
   const empty = (): Sum => new Sum(table.counts.length)
@@ -81,8 +78,8 @@ export function foldSeries(
     series.set(cell.key, one)
     const step = one.steps.get(cell.t) ?? empty()
     one.steps.set(cell.t, step)
-    step.add(cell, errorIndex)
-    one.total.add(cell, errorIndex)
+    step.add(cell)
+    one.total.add(cell)
   }
   return [...series]
     .map(([key, { total, steps }]) => ({

@@ -137,10 +137,11 @@ export async function readSeries(
     where,
     group,
     detail,
+    detailCount: errorCount,
     weight,
     maxSeries: MAX_SERIES,
   }
-  return foldSeries(table, await selectCells(db, wanted), { weight, errorCount })
+  return foldSeries(table, await selectCells(db, wanted), weight)
 }
 
 async function namesOf(
