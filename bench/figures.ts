@@ -17,6 +17,7 @@ import { liveBesideReplay } from './figures/live-beside-replay.ts'
 import { memory } from './figures/memory.ts'
 import { noisyTenant } from './figures/noisy-tenant.ts'
 import { statistics } from './figures/statistics.ts'
+import { storage } from './figures/storage.ts'
 import { statements } from './figures/statements.ts'
 import type { Figure } from './support/figure.ts'
 
@@ -35,6 +36,7 @@ export const FIGURES: readonly Figure[] = [
   statements,
   statistics,
   memory,
+  storage,
   discovery,
   dispatch,
   actionDiscovery,
