@@ -2,13 +2,13 @@ import { createHmac } from 'node:crypto'
 import pg from 'pg'
 
 /** The service's account: it owns the database and what is in it, and has no rights beside. */
-export const SERVICE_ACCOUNT = 'bettercallsold'
+const SERVICE_ACCOUNT = 'bettercallsold'
 /** Of processes that start at once one prepares the account. */
 const ACCOUNT_LOCK = 5_047_193_288_112_005n
 /** Of processes of an earlier version, which may be at work: their transactions end sooner. */
 const LOCK_TIMEOUT = '30s'
 
-/** What the service asks about others' sessions and transactions (`npm run doctor`). */
+/** The rights to what the service asks about others' sessions and transactions (`npm run doctor`). */
 const RIGHTS_BESIDE = ['pg_read_all_stats']
 
 /** Objects of the database that are not the account's, as what `alter … owner to` takes: those of earlier versions. */
