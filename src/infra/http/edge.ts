@@ -3,6 +3,7 @@ import { Ajv, type AnySchemaObject } from 'ajv'
 import addFormats from 'ajv-formats'
 import type {
   FastifyContextConfig,
+  FastifyInstance,
   FastifyRequest,
   FastifySchema,
   FastifySchemaCompiler,
@@ -81,6 +82,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Of the JSON that came as the body; 0: there was none. */
     bodyBytes: number
+    /** When the framework began what it does for the request; 0: it does nothing. */
+    frameworkSince: number
   }
   interface FastifyContextConfig {
     /** Members of the body that are callers' data: their numbers keep their text (lib/json/index.ts). */
@@ -116,6 +119,7 @@ export default fp(
         done(null, payload)
       })
     })
+    chargeFramework(app)
     acceptAbsentBodies(app)
     app.addHook('onRoute', closeQuery)
     app.decorateRequest('bodyBytes', 0)
@@ -139,6 +143,36 @@ export default fp(
   },
   { name: 'edge', dependencies: ['problems'] },
 )
+
+/** Less is not worth a note. */
+const LEAST_CHARGE_MS = 1
+
+/** Charges the caller for the check of its body by schema and for the text of its answer, which Fastify sees to. */
+function chargeFramework(app: Pick<FastifyInstance, 'addHook' | 'decorateRequest'>): void {
+  app.decorateRequest('frameworkSince', 0)
+  const charge = (request: FastifyRequest): void => {
+    if (request.frameworkSince === 0) return
+    const ms = performance.now() - request.frameworkSince
+    request.frameworkSince = 0
+    if (ms >= LEAST_CHARGE_MS) loopShare.charge(callerOf(request), ms)
+  }
+  app.addHook('preValidation', (request, _reply, done) => {
+    if (request.bodyBytes > 0) request.frameworkSince = performance.now()
+    done()
+  })
+  app.addHook('preHandler', (request, _reply, done) => {
+    charge(request)
+    done()
+  })
+  app.addHook('preSerialization', (request, _reply, payload, done) => {
+    request.frameworkSince = performance.now()
+    done(null, payload)
+  })
+  app.addHook('onSend', (request, _reply, payload, done) => {
+    charge(request)
+    done(null, payload)
+  })
+}
 
 /**
  * Makes a route refuse the members of a query that it does not know: a filter that is passed over answers with

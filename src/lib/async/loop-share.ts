@@ -58,6 +58,13 @@ export class LoopShare {
     }
   }
 
+  /** Charges what was done for the party in a place that cannot be wrapped. */
+  charge(party: string, ms: number): void {
+    this.#charge(performance.now())
+    this.#used.set(party, (this.#used.get(party) ?? 0) + ms)
+    this.#total += ms
+  }
+
   /** Tells whether the loop has lately spent much of its time on parties. */
   get isBusy(): boolean {
     this.#charge(performance.now())

@@ -87,7 +87,9 @@ export async function lockPlugin(
 function selectInScope(db: Kysely<DB>, scope: KeyScope) {
   return db
     .selectFrom('api_keys as key')
-    .leftJoin('plugins as plugin', 'plugin.id', 'key.plugin_id')
+    .leftJoin('plugins as plugin', (join) =>
+      join.onRef('plugin.tenant_id', '=', 'key.tenant_id').onRef('plugin.id', '=', 'key.plugin_id'),
+    )
     .select([
       'key.id',
       'key.tenant_id',

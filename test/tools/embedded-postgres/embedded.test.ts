@@ -17,8 +17,12 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import pg from 'pg'
+import { pino } from 'pino'
 import t, { type Test } from 'tap'
+import { loadConfig } from '#config/config.ts'
+import { openDatabase } from '#config/database.ts'
 import { isUnavailable } from '#db/errors.ts'
+import { migrate } from '#db/migrate.ts'
 import { startEmbeddedPostgres } from '#tools/embedded-postgres/index.ts'
 
 const REPOSITORY = resolve(import.meta.dirname, '../../..')
@@ -87,6 +91,72 @@ t.test('one server over its life', async (t) => {
     t.same(await query(second.url, 'select n from kept'), [{ n: 1 }])
     await second.stop()
   })
+})
+
+t.test(
+  'the service has an account of its own, and what an earlier version made as the superuser',
+  async (t) => {
+    const dataDir = await makeDataDir(t)
+    const earlier = await startEmbeddedPostgres({ dataDir, log })
+    await migrate(earlier.url, { log })
+    await query(earlier.url, `insert into tenants (id) values ('018f0000-0000-7000-8000-000000000001')`)
+    const config = loadConfig({ DATA_DIR: dataDir, LOG_LEVEL: 'silent' }, null)
+    // The earlier version may still be at work.
+    const [database, other] = await Promise.all([
+      openDatabase(config, pino({ level: 'silent' })),
+      openDatabase(config, pino({ level: 'silent' })),
+    ])
+    t.equal(other.url, database.url)
+    t.same(
+      await query(
+        database.url,
+        `select rolname, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls
+       from pg_roles where rolname = current_user`,
+      ),
+      [
+        {
+          rolname: 'bettercallsold',
+          rolsuper: false,
+          rolcreatedb: false,
+          rolcreaterole: false,
+          rolreplication: false,
+          rolbypassrls: false,
+        },
+      ],
+    )
+    const foreign = `select relname as name from pg_class where relowner <> current_user::regrole
+      and relnamespace in (select oid from pg_namespace where nspname in ('public', 'migrations'))
+    union all select proname from pg_proc where proowner <> current_user::regrole
+      and pronamespace in ('public'::regnamespace, 'migrations'::regnamespace)
+    union all select nspname from pg_namespace where nspname = 'migrations' and nspowner <> current_user::regrole`
+    t.same(await query(database.url, foreign), [], 'all of it is its own')
+    t.same(await query(database.url, 'select count(*)::int as count from tenants'), [{ count: 1 }])
+    t.same((await migrate(database.url, { log })).applied, [])
+    for (const [what, statement] of Object.entries({
+      'files of the server': `select pg_read_file('superuser_password')`,
+      'programs of the machine': `copy (select 1) to program 'cat'`,
+      'passwords of accounts': 'select rolpassword from pg_authid',
+      'settings of the server': `alter system set fsync = 'off'`,
+      'other accounts': 'create role another superuser',
+    })) {
+      t.match(await failure(query(database.url, statement)), { code: '42501' }, what)
+    }
+    for (const each of [database, other, earlier]) await each.stop()
+
+    const next = await openDatabase(config, pino({ level: 'silent' }))
+    t.equal(new URL(next.url).password, new URL(database.url).password)
+    await next.stop()
+  },
+)
+
+t.test('an empty folder is migrated by the service’s own account', async (t) => {
+  const config = loadConfig({ DATA_DIR: await makeDataDir(t), LOG_LEVEL: 'silent' }, null)
+  const database = await openDatabase(config, pino({ level: 'silent' }))
+  t.same(
+    await query(database.url, `select tableowner from pg_tables where schemaname = 'public' group by 1`),
+    [{ tableowner: 'bettercallsold' }],
+  )
+  await database.stop()
 })
 
 t.test('a server that a killed process left is adopted', async (t) => {
