@@ -98,6 +98,27 @@ t.test('events and their types', { skip: noConsole }, async (t) => {
     },
   )
 
+  await t.test('the feed is narrowed by where events come from, in English and German', async (t) => {
+    for (const locale of ['en-GB', 'de-DE']) {
+      const isGerman = locale === 'de-DE'
+      const { page, faults } = await visit('/console/events', { locale })
+      const from = page.getByRole('combobox', { name: isGerman ? 'Von' : 'From', exact: true })
+      const nothing = page.getByRole('heading', { name: isGerman ? 'Nichts passt' : 'Nothing matches' })
+      const event = page.getByRole('link', { name: 'order.paid' }).first()
+      await event.waitFor()
+      await from.selectOption('cloudevents')
+      await nothing.waitFor()
+      t.match(page.url(), /source=cloudevents/)
+      await from.selectOption('api')
+      await event.waitFor()
+      await page.getByRole('combobox', { name: 'Plugin', exact: true }).selectOption('mailer')
+      await nothing.waitFor()
+      t.match(page.url(), /plugin=mailer/)
+      t.same(await accessibilityFaults(page), [])
+      t.same(faults, [])
+    }
+  })
+
   await t.test('an event of which nobody hears says so, and leads to the runs that it started', async (t) => {
     await call('POST', '/api/automation/flows', {
       name: 'Greet',

@@ -133,4 +133,40 @@ t.test('records: what was changed, and what was called', { skip: noConsole }, as
     t.match(page.url(), /execution=till-7/)
     t.same(faults, [])
   })
+
+  t.test('messages are found by whom they went to and by flow, in English and German', async (t) => {
+    const write = async (name: string, to: string): Promise<string> => {
+      const message = { id: 'mail', type: 'message', channel: 'email', to, subject: name, body: 'Hello' }
+      const flow = { name, status: 'active', trigger: { type: 'manual' }, steps: [message] }
+      const { id } = await call<{ id: string }>('POST', '/api/automation/flows', flow)
+      await call('POST', `/api/automation/flows/${id}/run`, { input: {} })
+      return id
+    }
+    const thanks = await write('Thanks', 'ana@shop.example')
+    await write('Reminder', 'bea@shop.example')
+    await until(
+      async () => call<Listed>('GET', '/api/automation/messages'),
+      ({ data }) => data.length === 2,
+    )
+    for (const locale of ['en-GB', 'de-DE']) {
+      const isGerman = locale === 'de-DE'
+      const { page, faults } = await visit('/console/messages', { locale })
+      const link = (name: string) => page.getByRole('main').getByRole('link', { name, exact: true })
+      const recipient = page.getByRole('searchbox', { name: isGerman ? 'An' : 'To', exact: true })
+      await link('Reminder').waitFor()
+      await recipient.fill('ana@shop.example')
+      await link('Reminder').waitFor({ state: 'detached' })
+      await link('Thanks').waitFor()
+      await recipient.fill('')
+      await link('Reminder').waitFor()
+      await page
+        .getByRole('combobox', { name: isGerman ? 'Ablauf' : 'Flow', exact: true })
+        .selectOption(thanks)
+      await link('Reminder').waitFor({ state: 'detached' })
+      await link('Thanks').waitFor()
+      t.match(page.url(), new RegExp(`flow=${thanks}`))
+      t.same(await accessibilityFaults(page), [])
+      t.same(faults, [])
+    }
+  })
 })

@@ -3,7 +3,7 @@ import { END } from './elements.ts'
 import type { Inspection } from './graph/step-scope.ts'
 import type { FlowProblem } from './problems.ts'
 
-/** What may run before a step has run, and the step. */
+/** Holds the part of a flow that may run before a step has run, and the step. */
 export interface FlowUntil {
   /** In graph format; what leads elsewhere ends. */
   definition: Record<string, unknown>
