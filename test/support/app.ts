@@ -36,20 +36,21 @@ export const PATIENT = { maxEventLoopDelayMs: 0, database: { statementMs: 30_000
 /**
  * The whole service on a database of its own. Keys are needed; `tenant()` acts through the platform key.
  * Workers run only with `env: { ROLES: 'api,worker' }`: without, tests drive them by `runOnce`.
- * `ca` is trusted beside the usual authorities.
+ * `ca` is trusted beside the usual authorities. `through` gives the address at which the service finds its database.
  */
 export async function startApp(
   t: Test,
-  options: { env?: Record<string, string>; ca?: string } = {},
+  options: { env?: Record<string, string>; ca?: string; through?: (url: string) => Promise<string> } = {},
 ): Promise<TestApp> {
   const database = await createTestDatabase(t)
+  const databaseUrl = (await options.through?.(database.url)) ?? database.url
   const config = loadConfig(
     { ROLES: 'api', PLATFORM_KEY: TEST_PLATFORM_KEY, LOG_LEVEL: 'silent', ...options.env },
     null,
   )
   const app = await buildApp(config, {
     logger: pino({ level: config.logLevel }),
-    databaseUrl: database.url,
+    databaseUrl,
     secretBox: createSecretBox(config.masterKey ?? randomBytes(32)),
     egress: {
       allow: parseEgressAllow(config.egress.allow || '127.0.0.0/8,[::1]'),

@@ -9,7 +9,8 @@ import type { ResultRecord } from '../dispatch/result-repository.ts'
 const PRIMARY_KEY = 'action_invocations_pkey'
 
 /**
- * Keeps an action that its plugin accepted for later, with its entry in the log.
+ * Keeps an action that its plugin accepted for later, with its entry in the log. A record whose answer was lost may come again:
+ * it is kept as it is.
  * @returns false if it was completed before, and the row says how
  */
 export async function acceptInvocation(
@@ -28,7 +29,9 @@ export async function acceptInvocation(
 
 async function insertAccepted(db: Kysely<DB>, record: ResultRecord, fingerprint: Buffer): Promise<boolean> {
   const { rows } = await sql`
-    with accepted as (
+    with logged_before as (
+      select from automation_event_log where tenant_id = ${record.tenantId} and id = ${record.logId}
+    ), accepted as (
       insert into action_invocations as a (tenant_id, id, flow_execution_id, event_key, action_type, plugin_id,
         fingerprint, status, attempts, response_status, data, duration_ms, complete_until)
       values (${record.tenantId}, ${record.invocationId}, ${record.flowExecutionId}, ${record.eventKey},
@@ -36,7 +39,8 @@ async function insertAccepted(db: Kysely<DB>, record: ResultRecord, fingerprint:
         ${record.responseStatus}, ${record.data}::json, ${record.durationMs},
         clock_timestamp() + ${record.completeSeconds ?? 0} * interval '1 second')
       on conflict (tenant_id, flow_execution_id, event_key) do update
-      set attempts = a.attempts + excluded.attempts, response_status = excluded.response_status,
+      set attempts = a.attempts + case when exists (select from logged_before) then 0 else excluded.attempts end,
+          response_status = excluded.response_status,
           data = excluded.data, duration_ms = excluded.duration_ms, complete_until = excluded.complete_until
       where a.id = excluded.id and a.status = 'accepted'
       returning a.id
@@ -48,6 +52,7 @@ async function insertAccepted(db: Kysely<DB>, record: ResultRecord, fingerprint:
         ${record.loggedResult}::json, true, 'accepted', ${record.responseStatus}, ${record.attempts},
         ${record.durationMs}
       from accepted
+      on conflict (tenant_id, id) do nothing
     )
     select id from accepted`.execute(db)
   return rows.length === 1

@@ -55,11 +55,13 @@ with result as (
   select tenant_id, log_id, id, flow_execution_id, event_key, action_type, plugin_id, plugin, payload, logged_result,
     status <> 'failed', status, error_code, response_status, attempts, duration_ms, key_id
   from result r where r.token is null or exists (select from done where done.n = r.n)
+  on conflict (tenant_id, id) do nothing
 )
 select n from done`
 
 /**
- * Writes results and their log entries. A result counts only under the lease that its action was run with.
+ * Writes results and their log entries. A result counts only under the lease that its action was run with. Records whose
+ * answer was lost may come again: they count as they did, and have one entry.
  * @returns for each record whether it counted
  */
 export async function recordResults(pool: pg.Pool, records: readonly ResultRecord[]): Promise<boolean[]> {
@@ -90,7 +92,23 @@ export async function recordResults(pool: pg.Pool, records: readonly ResultRecor
     ],
   })
   const counted = new Set(rows.map(({ n }) => n))
-  return records.map((record, index) => record.lease === null || counted.has(index + 1))
+  const isCounted = records.map(({ lease }, index) => lease === null || counted.has(index + 1))
+  if (!isCounted.includes(false)) return isCounted
+  const logged = await findLogged(
+    pool,
+    records.filter((_, index) => isCounted[index] === false),
+  )
+  return records.map(({ logId }, index) => isCounted[index] === true || logged.has(logId))
+}
+
+/** Finds the entries that an earlier try has written, with what they are of: a statement's answer may be lost. */
+async function findLogged(pool: pg.Pool, records: readonly ResultRecord[]): Promise<ReadonlySet<string>> {
+  const { rows } = await pool.query<{ id: string }>(
+    `select l.id from unnest($1::uuid[], $2::uuid[]) as r (tenant_id, log_id)
+     join automation_event_log l on l.tenant_id = r.tenant_id and l.id = r.log_id`,
+    [records.map(({ tenantId }) => tenantId), records.map(({ logId }) => logId)],
+  )
+  return new Set(rows.map(({ id }) => id))
 }
 
 /**
