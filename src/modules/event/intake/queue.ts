@@ -42,6 +42,40 @@ class Waiting<S> implements Listed<Waiting<S>> {
   }
 }
 
+/** Parties that one statement passes over: looking at the first submission of each costs all others. */
+const PASSED_OVER_MAX = 100
+
+/** What one statement takes. */
+class Batch<S extends Submission> {
+  readonly taken: Waiting<S>[] = []
+  events = 0
+  #deliveries = 0
+  readonly #limits: QueueLimits
+
+  constructor(limits: QueueLimits) {
+    this.#limits = limits
+  }
+
+  get isFull(): boolean {
+    return this.events >= this.#limits.batch || this.#deliveries >= this.#limits.deliveries
+  }
+
+  /** Takes the first submission that waits if there is room for it. @returns whether it did */
+  takeFirst(list: WaitList<Waiting<S>>): boolean {
+    const { first } = list
+    if (first === null) return false
+    const events = this.events + first.submission.count
+    const deliveries = this.#deliveries + first.submission.deliveries
+    const fits = events <= this.#limits.batch && deliveries <= this.#limits.deliveries
+    if (this.taken.length > 0 && !fits) return false
+    list.remove(first)
+    this.taken.push(first)
+    this.events = events
+    this.#deliveries = deliveries
+    return true
+  }
+}
+
 /**
  * Gathers what arrives while earlier flushes are under way. Nothing waits while none is: a submission that finds all
  * slots free leaves with the event loop's current turn. Beside another flush it leaves once enough are waiting, or when that
@@ -103,31 +137,25 @@ export class IntakeQueue<S extends Submission> {
     })
   }
 
-  /** Takes one submission of each party in turn, until the statement is full. */
+  /**
+   * Takes one submission of each party in turn, until the statement is full. What does not fit keeps its turn and is in
+   * nobody's way: behind a batch of a thousand events, single ones of others would else go one at a time.
+   */
   #take(): Waiting<S>[] {
-    const batch: Waiting<S>[] = []
-    let count = 0
-    let deliveries = 0
-    for (;;) {
-      const [next] = this.#waiting
-      const waiting = next?.[1].first
-      if (next === undefined || waiting == null) return batch
-      const { submission } = waiting
-      const isFull =
-        count + submission.count > this.#limits.batch ||
-        deliveries + submission.deliveries > this.#limits.deliveries
-      if (batch.length > 0 && isFull) return batch
-      const [party, list] = next
-      list.remove(waiting)
-      const isAlone = this.#waiting.size === 1
-      if (list.first === null || !isAlone) this.#waiting.delete(party)
-      // Behind all others.
-      if (list.first !== null && !isAlone) this.#waiting.set(party, list)
-      count += submission.count
-      deliveries += submission.deliveries
-      this.#waitingEvents -= submission.count
-      batch.push(waiting)
+    const batch = new Batch<S>(this.#limits)
+    let passedOver = 0
+    // One that is set anew comes once more, behind all others.
+    for (const [party, list] of this.#waiting) {
+      let isTaken = batch.takeFirst(list)
+      while (isTaken && this.#waiting.size === 1) isTaken = batch.takeFirst(list)
+      if (list.first === null) this.#waiting.delete(party)
+      else if (isTaken) {
+        this.#waiting.delete(party)
+        this.#waiting.set(party, list)
+      } else if (batch.isFull || ++passedOver === PASSED_OVER_MAX) break
     }
+    this.#waitingEvents -= batch.events
+    return batch.taken
   }
 
   async #run(batch: readonly Waiting<S>[]): Promise<void> {

@@ -185,8 +185,27 @@ t.test(
     all.push(submit('b', 1), submit('b', 2), submit('c', 3))
     release()
     await Promise.all(all)
-    t.strictSame(flushes.slice(0, 5), [['a10'], ['a10'], ['b1', 'c3'], ['a10'], ['b2']])
-    t.equal(flushes.length, 10)
+    t.strictSame(flushes.slice(0, 4), [['a10'], ['a10'], ['b1', 'c3', 'b2'], ['a10']])
+    t.equal(flushes.length, 9)
+  },
+)
+
+t.test(
+  'single events of others are no turns behind batches: all that there is room for go together',
+  async (t) => {
+    const { flushes, submit, release } = heldQueue({ events: 1_000, bytes: 10_000 })
+    const all = [submit('a', 10)]
+    await eventually('a flush', () => flushes.length === 1)
+    for (let n = 0; n < 4; n++) all.push(submit('a', 10))
+    for (let n = 0; n < 12; n++) all.push(submit('b', 1), submit('c', 1))
+    release()
+    await Promise.all(all)
+    t.strictSame(
+      flushes.map((marks) => marks.length),
+      [1, 1, 10, 1, 10, 1, 4, 1],
+      'a statement of others after each batch, and each is full while there are enough',
+    )
+    t.strictSame(flushes[2], Array.from({ length: 5 }, () => ['b1', 'c1']).flat(), 'both of them in turn')
   },
 )
 
