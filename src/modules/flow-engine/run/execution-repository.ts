@@ -122,8 +122,9 @@ with recursive clock as (
     and ${hasShareSql('coalesce(busy.count, 0)', '$1::bigint')} and ${hasShareSql('coalesce(busy.bytes, 0)', '$8::bigint')}
     and not exists (
       select from flow_cursors c where c.tenant_id = owners.tenant_id and c.halted_at is not null)
+    -- In the order of its index: else the planner may read the table from its start, where what has ended stands.
     and (select true from automation_executions e where e.tenant_id = owners.tenant_id and e.due_at <= clock.now
-      and e.schema_version <= ${FLOW_SCHEMA_VERSION} limit 1)
+      and e.schema_version <= ${FLOW_SCHEMA_VERSION} order by e.due_at limit 1)
   order by owners.due_at limit $1::bigint
 ), due as (
   select chosen.*, extract(epoch from clock.now - chosen.due_at)::float8 as lag_s
