@@ -81,7 +81,11 @@ async function start(config: Config, log: Logger, running: Running): Promise<voi
 function warnOfLoweredSettings({ roles, openFiles, delivery }: Config, log: Logger): void {
   if (!roles.worker || delivery.maxInFlight === delivery.maxInFlightAsked) return
   log.warn(
-    { max_in_flight: delivery.maxInFlight, max_in_flight_asked: delivery.maxInFlightAsked, open_files: openFiles },
+    {
+      max_in_flight: delivery.maxInFlight,
+      max_in_flight_asked: delivery.maxInFlightAsked,
+      open_files: openFiles,
+    },
     'MAX_IN_FLIGHT is lowered to a quarter of the files that may be open: raise that limit (ulimit -n), or lower the variable',
   )
 }

@@ -394,7 +394,17 @@ t.test('a test ends at a step, whatever is wrong behind it or beside it', async 
     steps.map(({ step_id: step, iteration }) => (iteration === '' ? step : `${step}:${iteration}`))
   const reached = await test(tenant, `${id}/test`, { data, until: 'tell' })
   t.match(reached, { start: { would_start: true }, end: null, until_reached: true, limit: null })
-  t.strictSame(idsOf(reached), ['large', 'ask:0', 'note:0', 'each:0', 'ask:1', 'note:1', 'each:1', 'each', 'tell'])
+  t.strictSame(idsOf(reached), [
+    'large',
+    'ask:0',
+    'note:0',
+    'each:0',
+    'ask:1',
+    'note:1',
+    'each:1',
+    'each',
+    'tell',
+  ])
   t.notMatch(JSON.stringify(reached.problems), /nonsense|duration/)
   t.strictSame(idsOf(await test(tenant, `${id}/test`, { data, until: 'ask' })), ['large', 'ask:0'])
   t.equal(idsOf(await test(tenant, `${id}/test`, { data, until: 'each' })).at(-1), 'each')
