@@ -76,6 +76,8 @@ export class DeliveryWorker {
   readonly #keeper: LaneKeeper
   readonly #reader: DueReader
   readonly #writer: OutcomeWriter
+  /** Attempts have not begun because of outcomes that wait to be written. */
+  #isHeldBack = false
   readonly #sender: Sender
   readonly #effects: EffectQueue
   readonly #tally: Tally
@@ -302,6 +304,10 @@ export class DeliveryWorker {
   /** Starts what the lane, its class and the worker have capacity for. */
   #start(lane: Lane): void {
     for (;;) {
+      if (this.#writer.isBehind) {
+        this.#isHeldBack = true
+        break
+      }
       const next = this.#sender.take(lane)
       if (typeof next === 'number') {
         if (next > LONG_WAIT_MS) this.#pause(lane, next)
@@ -343,6 +349,10 @@ export class DeliveryWorker {
     if (this.#starved) {
       this.#starved = false
       this.#kick()
+    }
+    if (this.#isHeldBack && this.#writer.isCaughtUp) {
+      this.#isHeldBack = false
+      for (const lane of this.#keeper.lanes()) if (lane.isOpen) this.#start(lane)
     }
     this.#checkSettled()
   }
