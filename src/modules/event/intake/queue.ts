@@ -45,7 +45,7 @@ class Waiting<S> implements Listed<Waiting<S>> {
 /** Parties that one statement passes over: looking at the first submission of each costs all others. */
 const PASSED_OVER_MAX = 100
 
-/** What one statement takes. */
+/** The submissions of one statement, as they are taken. */
 class Batch<S extends Submission> {
   readonly taken: Waiting<S>[] = []
   events = 0
