@@ -100,6 +100,42 @@ t.test('docs/performance.md has what its figures and the profile say today', asy
   t.ok(page.endsWith(await readFile(join(ROOT, 'bench/where-the-time-goes.md'), 'utf8')))
 })
 
+/** By figure, how the names of its rows begin. */
+const ROWS: Readonly<Record<string, string>> = {
+  'intake-single': 'intake, one event',
+  'intake-batch': 'intake, batches',
+  delivery: 'delivery, ',
+  'delivery-ordered': 'delivery in order, ',
+  coalescing: 'coalescing, ',
+  latency: 'request to arrival',
+  'dead-endpoints': 'live ones beside',
+  'noisy-tenant': 'small tenants beside',
+  'live-beside-replay': 'live beside a replay',
+  fairness: 'beside ',
+  statements: 'statements ',
+  statistics: 'statistics, ',
+  memory: 'worker memory',
+  discovery: 'find work',
+  dispatch: 'dispatch',
+  'action-discovery': 'discovery of',
+  'flow-throughput': 'executions of a flow',
+  'flow-latency': 'event to first action',
+  'flow-length': 'a step of a flow',
+  'flow-waiting': 'start with',
+}
+
+t.test('docs/performance.md has rows of every figure', async (t) => {
+  const page = await readFile(join(ROOT, 'docs/performance.md'), 'utf8')
+  const names = tableRows(page).map(([name = '']) => name)
+  t.strictSame(Object.keys(ROWS).sort(), FIGURES.map(({ name }) => name).sort())
+  for (const { name } of FIGURES) {
+    t.ok(
+      names.some((row) => row.startsWith(ROWS[name] ?? '-')),
+      name,
+    )
+  }
+})
+
 t.test('every relative link leads somewhere, anchors included', async (t) => {
   const pages = [
     'README.md',
