@@ -115,6 +115,7 @@ const ROWS: Readonly<Record<string, string>> = {
   statements: 'statements ',
   statistics: 'statistics, ',
   memory: 'worker memory',
+  storage: 'disk of an event, ',
   discovery: 'find work',
   dispatch: 'dispatch',
   'action-discovery': 'discovery of',
