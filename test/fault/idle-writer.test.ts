@@ -1,7 +1,6 @@
 import pg from 'pg'
 import t from 'tap'
-import { createKysely, createPool } from '#db/connection.ts'
-import type { DB } from '#db/schema.ts'
+import { openDatabase } from '#test/support/database.ts'
 import { eventually } from '#test/support/deliveries.ts'
 import { startPrivatePostgres } from '#test/support/postgres-server.ts'
 import { startCounterpart } from './flow-counterpart.ts'
@@ -21,17 +20,7 @@ interface Readiness {
 t.test('a writer that idles in another database of the server holds up nothing, and is told', async (t) => {
   const postgres = await startPrivatePostgres(t)
   const supervisor = new Supervisor(t, { databaseUrl: postgres.url })
-  const db = createKysely<DB>(
-    createPool(postgres.url, {
-      max: 2,
-      applicationName: 'bcs-test',
-      statementTimeoutMs: 30_000,
-      lockTimeoutMs: 10_000,
-      idleInTransactionTimeoutMs: 30_000,
-      connectionTimeoutMs: 10_000,
-    }),
-  )
-  t.teardown(() => db.destroy())
+  const db = openDatabase(t, postgres.url)
   await supervisor.start()
   const service = supervisor.process
   if (service === null) throw new Error('it has started')

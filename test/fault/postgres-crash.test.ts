@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import t from 'tap'
-import { createKysely, createPool } from '#db/connection.ts'
-import type { DB } from '#db/schema.ts'
+import { openDatabase } from '#test/support/database.ts'
 import type { CanonicalFlow, CanonicalStep } from '#lib/flow/types.ts'
 import { flowOf, publishFlow, step } from '#test/modules/flow-engine/support.ts'
 import { eventually } from '#test/support/deliveries.ts'
@@ -23,17 +22,7 @@ t.setTimeout((ROUNDS + 1) * 6 * PATIENCE_MS)
 
 const postgres = await startPrivatePostgres(t)
 await keepUnflushed(postgres.url)
-const db = createKysely<DB>(
-  createPool(postgres.url, {
-    max: 2,
-    applicationName: 'bcs-test',
-    statementTimeoutMs: 30_000,
-    lockTimeoutMs: 10_000,
-    idleInTransactionTimeoutMs: 30_000,
-    connectionTimeoutMs: 10_000,
-  }),
-)
-t.teardown(() => db.destroy())
+const db = openDatabase(t, postgres.url)
 const service = await startService(t, { databaseUrl: postgres.url })
 const site = await startCrashSite(t, postgres.url, () => service.url)
 const tenantId = crypto.randomUUID()

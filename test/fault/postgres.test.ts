@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
-import { createKysely, createPool } from '#db/connection.ts'
-import type { DB } from '#db/schema.ts'
+import { openDatabase } from '#test/support/database.ts'
 import { eventually, statusesOf } from '#test/support/deliveries.ts'
 import { startPrivatePostgres } from '#test/support/postgres-server.ts'
 import {
@@ -60,21 +59,11 @@ t.test('Postgres may go away and come back under load: nothing that was acknowle
   t.ok(slowest < allowed, `${slowest} ms, and ${slowestBeside} ms without the database`)
 
   t.strictSame([...new Set(sender.attempts.map(({ status }) => status))].toSorted(), [202, 503])
-  const db = createKysely<DB>(
-    createPool(postgres.url, {
-      max: 1,
-      applicationName: 'bcs-test',
-      statementTimeoutMs: 30_000,
-      lockTimeoutMs: 10_000,
-      idleInTransactionTimeoutMs: 30_000,
-      connectionTimeoutMs: 10_000,
-    }),
-  )
+  const db = openDatabase(t, postgres.url, 1)
   await eventually('everything is delivered', async () => {
     const { sent, ...others } = await statusesOf(db, plugin.id)
     return (sent ?? 0) >= sender.acknowledged.size && Object.keys(others).length === 0
   })
-  await db.destroy()
   const lost = [...sender.acknowledged].filter((id) => !receiver.counts.has(`/orders ${id}`))
   t.strictSame(lost, [])
   t.strictSame(receiver.faults, [])

@@ -1,7 +1,6 @@
 import pg from 'pg'
 import t, { type Test } from 'tap'
-import { createKysely, createPool } from '#db/connection.ts'
-import type { DB } from '#db/schema.ts'
+import { openDatabase } from '#test/support/database.ts'
 import { eventually } from '#test/support/deliveries.ts'
 import { type PrivatePostgres, startPrivatePostgres } from '#test/support/postgres-server.ts'
 import { startTcpProxy } from '#test/support/tcp-proxy.ts'
@@ -35,17 +34,7 @@ t.setTimeout(900_000)
 /** Shops with orders, of which every one is a delivery, a flow and a dispatch. */
 async function startShops(t: Test, postgres: PrivatePostgres, databaseUrl: string, count: number) {
   const supervisor = new Supervisor(t, { databaseUrl, env: { LEASE_MS } })
-  const db = createKysely<DB>(
-    createPool(postgres.url, {
-      max: 2,
-      applicationName: 'bcs-test',
-      statementTimeoutMs: 30_000,
-      lockTimeoutMs: 10_000,
-      idleInTransactionTimeoutMs: 30_000,
-      connectionTimeoutMs: 10_000,
-    }),
-  )
-  t.teardown(() => db.destroy())
+  const db = openDatabase(t, postgres.url)
   await supervisor.start()
   let orders = 0
   const open = async () => {

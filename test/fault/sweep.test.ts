@@ -1,6 +1,5 @@
 import t from 'tap'
-import { createKysely, createPool } from '#db/connection.ts'
-import type { DB } from '#db/schema.ts'
+import { openDatabase } from '#test/support/database.ts'
 import { startPrivatePostgres } from '#test/support/postgres-server.ts'
 import { startCounterpart } from './flow-counterpart.ts'
 import { type Fault, FAULT_KINDS, FAULT_POINTS, nameOf } from './sweep/faults.ts'
@@ -33,17 +32,7 @@ supervisor = new Supervisor(t, {
   databaseUrl: proxy.url,
   env: { LEASE_MS: '2000', POLL_MS: '500' },
 })
-const db = createKysely<DB>(
-  createPool(postgres.url, {
-    max: 2,
-    applicationName: 'bcs-test',
-    statementTimeoutMs: 30_000,
-    lockTimeoutMs: 10_000,
-    idleInTransactionTimeoutMs: 30_000,
-    connectionTimeoutMs: 10_000,
-  }),
-)
-t.teardown(() => db.destroy())
+const db = openDatabase(t, postgres.url)
 await supervisor.start()
 const counterpart = await startCounterpart(t, () => supervisor.process?.url ?? null)
 const workload = new Workload(supervisor, counterpart, db)

@@ -20,6 +20,26 @@ const DATABASE_PREFIX = 'bcs_test_'
 /** One process at a time builds the template. */
 const TEMPLATE_LOCK = 5_047_193_288_112_003n
 
+/** A test's own connections to a database, beside those of the service. They go with the test unless it ends them before. */
+export function openDatabase(t: Test, url: string, connections = 2): Kysely<DB> {
+  const pool = openPool(url, connections)
+  t.teardown(async () => {
+    if (!pool.ending) await pool.end()
+  })
+  return createKysely<DB>(pool)
+}
+
+function openPool(url: string, connections: number): pg.Pool {
+  return createPool(url, {
+    max: connections,
+    applicationName: 'bcs-test',
+    statementTimeoutMs: 30_000,
+    lockTimeoutMs: 10_000,
+    idleInTransactionTimeoutMs: 30_000,
+    connectionTimeoutMs: 10_000,
+  })
+}
+
 /**
  * A migrated database of the test's own: a clone of a template that is built once for each state of the migration
  * files. It goes away with the test; its users must be closed by a later `t.teardown`, which runs earlier.
@@ -35,14 +55,7 @@ export async function createTestDatabase(t: Test, directory = MIGRATIONS_DIRECTO
     await admin.query(`create database ${name} template ${template}`)
   })
   const url = databaseUrl(serverUrl, name)
-  const pool = createPool(url, {
-    max: 10,
-    applicationName: 'bcs-test',
-    statementTimeoutMs: 30_000,
-    lockTimeoutMs: 10_000,
-    idleInTransactionTimeoutMs: 30_000,
-    connectionTimeoutMs: 10_000,
-  })
+  const pool = openPool(url, 10)
   t.teardown(async () => {
     if (!pool.ending) await pool.end()
     await withClient(serverUrl, (admin) => admin.query(`drop database if exists ${name} with (force)`))

@@ -37,18 +37,31 @@ export function parseJsonBatch(buffer: Buffer, { list: listName, maxItems, membe
     const text = buffer.toString('latin1')
     const span = findList(text, listName, maxItems)
     if (!(error instanceof JsonInputError) || span === null) throw error
-    const isRoot = text.slice(0, span.start).trim() === ''
-    const envelope = parseJson(
-      Buffer.concat([buffer.subarray(0, span.start), Buffer.from('[]'), buffer.subarray(span.end)]),
+    const { base, maxDepth, withItems } = parseEnvelope(buffer, text, span, listName)
+    return withItems(
+      span.items.map(({ start, end }, index) =>
+        parseItem(buffer.subarray(start, end), toPointer([...base, index]), maxDepth, names),
+      ),
     )
-    const base = isRoot || listName === null ? [] : [listName]
-    const maxDepth = MAX_DEPTH - base.length - 1
-    const items = span.items.map(({ start, end }, index) =>
-      parseItem(buffer.subarray(start, end), toPointer([...base, index]), maxDepth, names),
-    )
-    return isRoot || listName === null
-      ? items
-      : { ...(envelope as Record<string, unknown>), [listName]: items }
+  }
+}
+
+/**
+ * Reads what stands around a list.
+ * @param text the buffer's bytes, one character each
+ * @returns `base`: the path of the list; `maxDepth`: of an item; `withItems` puts the items in their place
+ */
+function parseEnvelope(buffer: Buffer, text: string, span: ListSpan, listName: string | null) {
+  const envelope = parseJson(
+    Buffer.concat([buffer.subarray(0, span.start), Buffer.from('[]'), buffer.subarray(span.end)]),
+  )
+  const name = text.slice(0, span.start).trim() === '' ? null : listName
+  const base = name === null ? [] : [name]
+  return {
+    base,
+    maxDepth: MAX_DEPTH - base.length - 1,
+    withItems: (items: unknown[]): unknown =>
+      name === null ? items : { ...(envelope as Record<string, unknown>), [name]: items },
   }
 }
 
@@ -103,12 +116,7 @@ export async function parseJsonBatchInTurns(
   }
   const beside = text.slice(0, span.start) + text.slice(span.end)
   if (isOver(beside, maxBytes)) throw tooLarge('')
-  const envelope = parseJson(
-    Buffer.concat([buffer.subarray(0, span.start), Buffer.from('[]'), buffer.subarray(span.end)]),
-  )
-  const isRoot = text.slice(0, span.start).trim() === ''
-  const base = isRoot || listName === null ? [] : [listName]
-  const maxDepth = MAX_DEPTH - base.length - 1
+  const { base, maxDepth, withItems } = parseEnvelope(buffer, text, span, listName)
   const items: unknown[] = []
   // Beyond the limit only their number counts.
   if (span.items.length > maxItems) items.length = span.items.length
@@ -123,7 +131,7 @@ export async function parseJsonBatchInTurns(
       )
     }
   }
-  return isRoot || listName === null ? items : { ...(envelope as Record<string, unknown>), [listName]: items }
+  return withItems(items)
 }
 
 function isOver(text: string, maxBytes: number): boolean {

@@ -110,8 +110,8 @@ function parseForeign(form: string, written: string): Buffer {
 }
 
 /** The value of `webhook-signature`: one `v1,<base64>` per live key, separated by spaces. */
-export function signWebhook(message: SignedMessage, keys: readonly Buffer[]): string {
-  const block = blockOf(message)
+export function signWebhook({ id, timestampSeconds, body }: SignedMessage, keys: readonly Buffer[]): string {
+  const block = toBlock(`${id}.${timestampSeconds}.`, body)
   let header = ''
   for (const key of keys) header += `${header && ' '}v1,${hmacSha256(key, block).toString('base64')}`
   return header
@@ -143,22 +143,10 @@ export function verifyWebhook(
     .filter((signature) => signature.startsWith('v1,'))
     .map((signature) => Buffer.from(signature.slice(3), 'base64'))
     .filter((digest) => digest.length === DIGEST_BYTES)
-  const block = blockOf({ id, timestampSeconds: timestamp, body })
+  const block = toBlock(`${id}.${timestamp}.`, body)
   for (const key of secrets) {
     const expected = hmacSha256(key, block)
     if (given.some((digest) => timingSafeEqual(digest, expected))) return 'valid'
   }
   return 'no_match'
-}
-
-function blockOf({
-  id,
-  timestampSeconds,
-  body,
-}: {
-  id: string
-  timestampSeconds: number | string
-  body: string | Buffer
-}): Buffer {
-  return toBlock(`${id}.${timestampSeconds}.`, body)
 }

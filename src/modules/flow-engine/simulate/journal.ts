@@ -41,9 +41,8 @@ export class SimulatedJournal implements RunJournal {
   readonly #createdAtMs: number
   readonly #deadline = performance.now() + MAX_MS
   readonly #remarks = new Map<string, Remark>()
-  #chars = 0
-
   readonly #until: string | undefined
+  #chars = 0
 
   /** @param until the step whose record is the last */
   constructor(clock: () => number, until?: string) {
